@@ -1,0 +1,1 @@
+//! Real servers, real load, real faults.
