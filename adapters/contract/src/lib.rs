@@ -1,1 +1,25 @@
-//! Contract.
+//! What the core and an engine both know, and nothing else: the roles an engine plays, the words they
+//! exchange, an engine in memory to test the core with, and the laws as tests every engine must pass.
+//!
+//! No SQL, no driver and no server name may appear here outside doc comments.
+// The core runs as one task and never spawns, so no future here needs to be `Send`.
+#![allow(async_fn_in_trait)]
+
+pub mod change;
+pub mod engine;
+pub mod error;
+pub mod key;
+pub mod plan;
+pub mod position;
+pub mod record;
+
+pub use change::{Strategy, Target};
+pub use engine::{
+    Changes, ChangeStream, Comparison, Cutover, Duplicates, Engine, Gauge, Hold, Journal, Leftover, Ownership,
+    Preflight, ReplicaLag, Shadow, Swap, TableLock,
+};
+pub use error::{Error, Kind, Result};
+pub use key::{Chunk, Key, Watermark};
+pub use plan::{Plan, Refusal, Step, Verdict};
+pub use position::{Marker, Position};
+pub use record::{Record, Stage};

@@ -1,0 +1,56 @@
+//! What would happen, said before it does.
+
+use serde::Serialize;
+
+/// How the change will be done.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// By the server itself, with this statement, under a short lock timeout.
+    Native(String),
+    /// By a shadow copy.
+    Copy,
+}
+
+/// One thing that will be done to the server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Step {
+    /// The statement, or what it stands for where it is repeated.
+    pub statement: String,
+    /// What it locks on the user's tables, and for how long; "none" where it locks nothing of theirs.
+    pub lock: String,
+}
+
+/// Something that cannot be done safely.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Refusal {
+    /// The object in the way: "foreign key orders_customer_fk".
+    pub object: String,
+    /// Why it is in the way.
+    pub reason: String,
+    /// What the user can do about it.
+    pub remedy: String,
+}
+
+/// What would happen. Making one changes nothing on the server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Plan {
+    /// The table, qualified.
+    pub table: String,
+    /// The clauses asked for.
+    pub alter: String,
+    /// How it will be done, if nothing is refused.
+    pub verdict: Verdict,
+    /// The key the rows are followed by, as "index (column, column)"; empty for a native change.
+    pub key: String,
+    /// Rows of the table, by the server's estimate.
+    pub rows_estimated: u64,
+    /// Bytes the change will take beside the table, by the server's estimate.
+    pub bytes_estimated: u64,
+    /// What will be done, in order.
+    pub steps: Vec<Step>,
+    /// Why it will not be done; empty if it will.
+    pub refusals: Vec<Refusal>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
