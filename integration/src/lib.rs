@@ -1,1 +1,7 @@
-//! Real servers, real load, real faults.
+//! Real servers, real load, real faults: what the integration tests and the demo are made of.
+//!
+//! Nothing here knows how altergeist works inside. It starts servers, fills tables, writes to
+//! them, breaks connections, and says afterwards whether a row was lost.
+
+pub mod servers;
+pub mod session;
