@@ -101,7 +101,9 @@ impl Session {
                 code: String::new(),
                 message: e.to_string(),
             })?;
-            let opts = mysql_async::OptsBuilder::from_opts(opts).prefer_socket(Some(false));
+            let opts = mysql_async::OptsBuilder::from_opts(opts)
+                .prefer_socket(Some(false))
+                .client_found_rows(true);
             Ok(Self::MySql(Box::new(mysql_async::Conn::new(opts).await?)))
         }
     }

@@ -1,0 +1,17 @@
+//! A table, an application that writes to it, and an oracle that knows what must be in it.
+//!
+//! Every writer connection owns a part of the table: nobody else changes those rows. So it can
+//! remember what each row it touched must be, whatever happens to its connection, and afterwards
+//! the table must be exactly that, and every row nobody touched what it was loaded as. Nothing in
+//! here knows that the table is being altered.
+
+mod model;
+mod oracle;
+mod report;
+mod table;
+mod writers;
+
+pub use oracle::{Oracle, Proof, differences};
+pub use report::{Completion, Failed, Report};
+pub use table::{COLUMNS, Table};
+pub use writers::{Kind, Mix, Writers};
