@@ -1,0 +1,53 @@
+# What one does with this project. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test servers simulate soak clean
+
+ENGINE ?= postgres
+SEEDS ?= 100000
+RUNS ?= 10
+
+CARGO ?= cargo
+demo_server = $(if $(filter postgres,$(ENGINE)),postgres18,$(ENGINE))
+step = @printf '\n== %s\n'
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: ## change a table of a million rows under load and prove it equal; ENGINE=postgres|mariadb|mysql
+	$(step) 'A throwaway $(ENGINE)'
+	integration/install-servers $(demo_server)
+	$(step) 'Building altergeist'
+	$(CARGO) build --release -p altergeist -p altergeist-integration --bin altergeist --bin demo
+	$(step) 'The demonstration'
+	@$$($(CARGO) metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/release/demo $(ENGINE)
+
+test: ## everything: format, lints, unit, simulation, conformance, and integration with real servers
+	$(step) 'Format'
+	$(CARGO) fmt --all --check
+	$(step) 'Lints'
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(step) 'The core builds with no engine'
+	$(CARGO) check -p altergeist --lib --no-default-features
+	$(step) 'Servers'
+	integration/install-servers all
+	$(step) 'Building'
+	$(CARGO) build -p altergeist --bin altergeist
+	$(CARGO) test --workspace --no-run
+	$(step) 'Tests'
+	ALTERGEIST_REQUIRE_SERVERS=1 $(CARGO) test --workspace --no-fail-fast
+
+servers: ## fetch the throwaway servers into the cache folder
+	integration/install-servers all
+
+simulate: ## the core against the model engine, for SEEDS=100000 seeds
+	ALTERGEIST_SEEDS=$(SEEDS) $(CARGO) test --release --test simulation -- --ignored --nocapture
+
+soak: ## hours: a million rows, killed and resumed, RUNS=10 times on every server
+	integration/install-servers all
+	$(CARGO) build --release -p altergeist --bin altergeist
+	ALTERGEIST_REQUIRE_SERVERS=1 ALTERGEIST_SOAK_RUNS=$(RUNS) \
+		$(CARGO) test --release -p altergeist-integration --test killed -- --ignored --nocapture --test-threads 1
+
+clean: ## forget what was built (the servers stay: they are in the cache folder)
+	$(CARGO) clean
