@@ -6,4 +6,5 @@
 pub mod faults;
 pub mod servers;
 pub mod session;
+pub mod tool;
 pub mod workload;
