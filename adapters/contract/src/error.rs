@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The result of anything asked of an engine.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What the core does about an error. Decided from server codes, in one table per engine, never from
 /// text; an unknown code is `Fatal`.
@@ -26,6 +26,16 @@ pub enum Kind {
     Fatal,
 }
 
+impl Kind {
+    /// Whether the same may work later, on the same connection, and nothing was done.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Kind::Transient | Kind::Stale { .. } => true,
+            Kind::Busy | Kind::Disconnected | Kind::Refused | Kind::Fatal => false,
+        }
+    }
+}
+
 /// An error: its kind, what was attempted on which object, and what came of it. Holds no row value.
 #[derive(Debug)]
 pub struct Error {
@@ -42,6 +52,12 @@ impl Error {
     /// An error of this kind.
     pub fn new(kind: Kind, attempted: impl Into<String>, reason: impl Into<String>) -> Error {
         Error { kind, attempted: attempted.into(), reason: reason.into() }
+    }
+
+    /// Of two errors of things done side by side, the one that decides what is done next: a statement whose
+    /// connection was lost may still be running, so it may not hide behind one that passes.
+    pub fn graver(self, other: Error) -> Error {
+        if self.kind.is_passing() { other } else { self }
     }
 
     /// An error that ends the run.

@@ -9,6 +9,7 @@ pub mod change;
 pub mod engine;
 pub mod error;
 pub mod key;
+pub mod model;
 pub mod plan;
 pub mod position;
 pub mod record;

@@ -1,0 +1,134 @@
+//! The cut-over: locks briefly, drains what is left, swaps; gives up and tries again rather than hold anybody up.
+
+use crate::desk::{Desk, Phase};
+use crate::listen::Listener;
+use crate::refresh::catch_up;
+use crate::run::wait_while_throttled;
+use crate::{Failure, Options, checkpoint};
+use altergeist_contract::{
+    Cutover, Engine, Error, Kind, Ownership, Record, Result, Stage, Swap, TableLock, Watermark,
+};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// How many times it may be tried to come near enough before a table is said to change too fast.
+const ROUNDS_MAX: u32 = 200;
+/// The pause after the first attempt; it grows with each.
+const PAUSE_FIRST: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What one attempt came to.
+enum Attempt {
+    Swapped,
+    NotYet(Error),
+}
+
+/// Swaps the tables. Until then nothing is changed for anybody; afterwards the shadow bears the name.
+///
+/// # Errors
+/// [`Failure::NoLock`] when the attempts are spent; [`Failure::SwapUnknown`] if a swap was sent and nothing can be proven.
+pub async fn cut_over<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    options: &Options,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    let mut reason = String::from("no attempt was allowed");
+    for attempt in 1..=options.lock_attempts {
+        wait_while_throttled(engine, listener, desk, record).await?;
+        desk.tell(|status| {
+            status.phase = Phase::CuttingOver;
+            status.lock_attempts = attempt;
+        });
+        if !catch_up(engine, listener, desk, &Watermark::End, ROUNDS_MAX).await? {
+            return Err(Failure::NoLock("the table changes faster than it can be followed".into()));
+        }
+        record.stage = Stage::CuttingOver;
+        checkpoint::save_progress(engine, listener, record).await?;
+        match try_once(engine, listener, desk, options.lock_timeout).await? {
+            Attempt::Swapped => return Ok(()),
+            Attempt::NotYet(error) => reason = error.reason.clone(),
+        }
+        desk.tell(|status| status.last_error = Some(reason.clone()));
+        listener.pause((PAUSE_FIRST * attempt).min(PAUSE_MAX)).await?;
+    }
+    Err(Failure::NoLock(reason))
+}
+
+/// One attempt: the lock is held for no longer than the time it may take.
+async fn try_once<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    within: Duration,
+) -> Result<Attempt, Failure> {
+    let mut lock = match listener.during(engine.lock(within)).await? {
+        Ok(lock) => lock,
+        Err(error) => return not_yet(error),
+    };
+    let locked = Instant::now();
+    let drained = drain(&mut lock, listener, locked + within).await;
+    if let Err(error) = drained {
+        lock.release().await?;
+        return not_yet(error);
+    }
+    let swap = lock.swap().await;
+    desk.tell(|status| status.lock_held_ms = Some(locked.elapsed().as_secs_f64() * 1000.0));
+    match swap {
+        Swap::Done => Ok(Attempt::Swapped),
+        Swap::Refused(error) => not_yet(error),
+        Swap::Unknown(error) => match who_owns_the_name(engine).await? {
+            Ownership::Shadow => Ok(Attempt::Swapped),
+            _ => Ok(Attempt::NotYet(error)),
+        },
+    }
+}
+
+/// An attempt that failed for a passing reason may be made again.
+fn not_yet(error: Error) -> Result<Attempt, Failure> {
+    match error.kind == Kind::Busy || error.kind.is_passing() {
+        true => Ok(Attempt::NotYet(error)),
+        false => Err(error.into()),
+    }
+}
+
+/// Brings what was written before the lock into the shadow. Only the waiting is cut short when the time is spent: a
+/// statement that was sent is waited for.
+async fn drain<L: TableLock, S: altergeist_contract::ChangeStream>(
+    lock: &mut L,
+    listener: &mut Listener<S>,
+    deadline: Instant,
+) -> Result<()> {
+    let spent = || Error::new(Kind::Busy, "drain the log under the lock", "the time for it was spent");
+    let mark = lock.mark().await?;
+    let has_passed = timeout_at(deadline, listener.until(mark)).await.map_err(|_| spent())??;
+    if !has_passed || listener.keys.explains_everything() || Instant::now() >= deadline {
+        return Err(spent());
+    }
+    let (pending, position) = listener.take();
+    if pending.keys.is_empty() {
+        return Ok(());
+    }
+    match lock.refresh(&pending.keys).await {
+        Ok(()) => {
+            listener.settle(position);
+            Ok(())
+        }
+        Err(error) => {
+            listener.keys.put_back(pending.keys);
+            Err(error)
+        }
+    }
+}
+
+/// Asks who answers to the table's name (law 7).
+///
+/// # Errors
+/// [`Failure::SwapUnknown`] if nothing can be proven.
+pub async fn who_owns_the_name<E: Cutover>(engine: &E) -> Result<Ownership, Failure> {
+    match engine.ownership().await? {
+        Ownership::Unclear(found) => Err(Failure::SwapUnknown(found)),
+        proven => Ok(proven),
+    }
+}

@@ -1,0 +1,77 @@
+//! How a run can end without having done its work.
+
+use altergeist_contract::{Error, Plan};
+use std::fmt;
+
+/// Why a run ended. Whatever it was, the same command may be given again.
+#[derive(Debug)]
+pub enum Failure {
+    /// The plan refuses the change; its refusals say why.
+    Refused(Box<Plan>),
+    /// Another run holds the table; who.
+    Held(String),
+    /// Source and shadow differ in rows whose change is not in the log.
+    Unequal {
+        /// How many rows differ without an explanation.
+        rows: usize,
+    },
+    /// Somebody asked it to stop.
+    Stopped,
+    /// The lock of the cut-over could not be had, or held long enough; what was in the way.
+    NoLock(String),
+    /// The swap was sent, no answer came, and what is found proves nothing; a person must look.
+    SwapUnknown(String),
+    /// The engine failed.
+    Error(Error),
+}
+
+impl Failure {
+    /// The exit code scripts depend on.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Error(error) if error.kind == altergeist_contract::Kind::Refused => 3,
+            Failure::Error(_) => 1,
+            Failure::Refused(_) => 3,
+            Failure::Unequal { .. } => 4,
+            Failure::Stopped => 5,
+            Failure::Held(_) => 6,
+            Failure::NoLock(_) => 7,
+            Failure::SwapUnknown(_) => 8,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Error(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Refused(plan) => {
+                write!(f, "{} cannot be changed safely as asked", plan.table)?;
+                plan.refusals.iter().try_for_each(|it| write!(f, "\n  {}: {}; {}", it.object, it.reason, it.remedy))
+            }
+            Failure::Held(holder) => write!(f, "another run holds this table: {holder}; nothing was done"),
+            Failure::Unequal { rows } => write!(
+                f,
+                "{rows} rows of the shadow differ from the source and no change in the log explains it; \
+                 the source is untouched, the shadow is kept for you to look at"
+            ),
+            Failure::Stopped => f.write_str("stopped on request; the same command goes on from here"),
+            Failure::NoLock(reason) => {
+                write!(f, "the table could not be locked for the swap: {reason}; the same command goes on from here")
+            }
+            Failure::SwapUnknown(found) => write!(
+                f,
+                "the swap was sent and no answer came, and it cannot be told whether it happened: {found}; \
+                 look before anything else is done to this table"
+            ),
+            Failure::Error(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,96 @@
+//! Reading the log while something else is done. The only concurrency of the core: one task, which reads what the
+//! stream delivers whenever it would otherwise wait.
+
+use crate::keyset::{KeySet, Pending};
+use altergeist_contract::{ChangeStream, Changes, Marker, Position, Result};
+use std::pin::pin;
+use std::time::Duration;
+
+/// Pending keys take no more memory than this; beyond it the log is left unread until some were refreshed.
+const PENDING_BYTES_MAX: usize = 48 << 20;
+
+/// The stream, and what it has delivered.
+pub struct Listener<S> {
+    stream: S,
+    /// Keys delivered and not refreshed.
+    pub keys: KeySet,
+    delivered: Position,
+    refreshed: Position,
+    marker: Marker,
+}
+
+impl<S: ChangeStream> Listener<S> {
+    /// Listens to a stream that begins at `from`, before which everything is refreshed.
+    pub fn new(stream: S, from: Position) -> Listener<S> {
+        Listener { stream, keys: KeySet::default(), delivered: from.clone(), refreshed: from, marker: Marker::NONE }
+    }
+
+    /// Does some work, and listens meanwhile. The work is never dropped half done: if the stream fails, that is
+    /// reported once the work has ended.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
+        let mut work = pin!(work);
+        loop {
+            let delivery = tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                delivery = self.stream.next(), if !self.is_full() => delivery,
+            };
+            match delivery {
+                Ok(changes) => self.absorb(changes),
+                Err(error) => {
+                    work.await;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Listens until a mark of ours has passed, or too much is pending to go on; says whether the mark has passed.
+    pub async fn until(&mut self, marker: Marker) -> Result<bool> {
+        while self.marker < marker && !self.is_full() {
+            let changes = self.stream.next().await?;
+            self.absorb(changes);
+        }
+        Ok(self.marker >= marker)
+    }
+
+    /// Lets time pass, listening.
+    pub async fn pause(&mut self, time: Duration) -> Result<()> {
+        self.during(tokio::time::sleep(time)).await
+    }
+
+    /// Everything pending, with the place in the log up to which it speaks.
+    pub fn take(&mut self) -> (Pending, Position) {
+        (self.keys.take(), self.delivered.clone())
+    }
+
+    /// Everything before this position has been refreshed.
+    pub fn settle(&mut self, position: Position) {
+        self.refreshed = position;
+    }
+
+    /// Everything before this position is in the shadow: it may be saved (law 6).
+    pub fn refreshed(&self) -> &Position {
+        &self.refreshed
+    }
+
+    /// How far the log was read.
+    pub fn delivered(&self) -> &Position {
+        &self.delivered
+    }
+
+    /// Lets the server forget what lies before a position that is saved.
+    pub async fn forget(&mut self, saved: &Position) -> Result<()> {
+        self.stream.forget(saved).await
+    }
+
+    fn absorb(&mut self, changes: Changes) {
+        self.delivered = changes.position.clone();
+        self.marker = self.marker.max(changes.marker);
+        self.keys.absorb(changes);
+    }
+
+    fn is_full(&self) -> bool {
+        self.keys.bytes() > PENDING_BYTES_MAX
+    }
+}

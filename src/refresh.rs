@@ -1,0 +1,178 @@
+//! The refresh turn: makes the shadow's rows of changed keys what the source holds of them.
+
+use crate::desk::Desk;
+use crate::listen::Listener;
+use altergeist_contract::{Engine, Error, Key, Result, Watermark};
+use futures_util::{StreamExt, stream};
+use std::time::Duration;
+
+/// Keys of one refresh.
+const BATCH_KEYS: usize = 1000;
+/// How often a row in the way is waited out before the source is asked for duplicates.
+const ATTEMPTS_MAX: u32 = 12;
+
+/// Refreshes everything that was pending when the turn began. No key is in two batches, and nothing is in flight
+/// when it ends (law 3).
+pub async fn refresh_turn<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    watermark: &Watermark,
+) -> Result<()> {
+    if listener.keys.is_empty() {
+        let (_, position) = listener.take();
+        listener.settle(position);
+        return Ok(());
+    }
+    engine.still_held().await?;
+    let (pending, position) = listener.take();
+    if pending.emptied {
+        let cleared = listener.during(engine.clear()).await?;
+        if let Err(error) = cleared {
+            listener.keys.put_back_emptied();
+            listener.keys.put_back(pending.keys);
+            return Err(error);
+        }
+    }
+    let refreshed = pending.keys.len();
+    let workers = desk.orders().workers.max(1);
+    let failed = listener.during(refresh_batches(engine, pending.keys, watermark, workers)).await?;
+    match failed {
+        None => listener.settle(position),
+        Some((keys, error)) => {
+            listener.keys.put_back(keys);
+            wait_out(engine, listener, watermark, error).await?;
+        }
+    }
+    desk.tell(|status| {
+        status.keys_refreshed += refreshed as u64;
+        status.pending_keys = listener.keys.len() as u64;
+        status.stream_position = listener.delivered().to_string();
+    });
+    Ok(())
+}
+
+/// Refreshes batches side by side; gives back the keys of those that failed and the
+/// gravest reason. All batches have ended when it returns, whatever became of them.
+async fn refresh_batches<E: Engine>(
+    engine: &E,
+    keys: Vec<Key>,
+    watermark: &Watermark,
+    workers: usize,
+) -> Option<(Vec<Key>, Error)> {
+    let batches: Vec<Vec<Key>> = keys.chunks(BATCH_KEYS).map(<[Key]>::to_vec).collect();
+    let results: Vec<_> = stream::iter(batches)
+        .map(|batch| async move { (engine.refresh(&batch, watermark).await, batch) })
+        .buffer_unordered(workers)
+        .collect()
+        .await;
+    let mut failed: Option<(Vec<Key>, Error)> = None;
+    for (result, mut batch) in results {
+        if let Err(error) = result {
+            failed = Some(match failed {
+                None => (batch, error),
+                Some((keys, earlier)) => {
+                    batch.extend(keys);
+                    (batch, earlier.graver(error))
+                }
+            });
+        }
+    }
+    failed
+}
+
+/// A row in the way is stale (law 4): its own change is in the log already. Reads the log up to now, and refreshes
+/// everything pending together, until the row is out of the way; or finds that the source itself holds duplicates.
+///
+/// # Errors
+/// The error it was called with, unless it is one that passes; `Fatal` naming the index if the rows really cannot
+/// stand together, or if they did not part within the attempts.
+pub async fn wait_out<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    watermark: &Watermark,
+    mut error: Error,
+) -> Result<()> {
+    for attempt in 1..=ATTEMPTS_MAX {
+        if !error.kind.is_passing() {
+            return Err(error);
+        }
+        if attempt == ATTEMPTS_MAX / 2 {
+            refuse_duplicates(engine).await?;
+        }
+        let mark = engine.mark().await?;
+        listener.until(mark).await?;
+        match refresh_together(engine, listener, watermark).await {
+            Ok(()) => return Ok(()),
+            Err(still) => error = still,
+        }
+        listener.pause(Duration::from_millis(5 * u64::from(attempt * attempt))).await?;
+    }
+    refuse_duplicates(engine).await?;
+    Err(error)
+}
+
+/// Everything pending in one transaction.
+async fn refresh_together<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    watermark: &Watermark,
+) -> Result<()> {
+    let (pending, position) = listener.take();
+    let together = async {
+        if pending.emptied {
+            engine.clear().await?;
+        }
+        engine.refresh(&pending.keys, watermark).await
+    };
+    match listener.during(together).await? {
+        Ok(()) => listener.settle(position),
+        Err(error) => {
+            if pending.emptied {
+                listener.keys.put_back_emptied();
+            }
+            listener.keys.put_back(pending.keys);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// # Errors
+/// `Fatal`, naming the index, if the source holds rows that cannot stand together in the shadow.
+async fn refuse_duplicates<E: Engine>(engine: &E) -> Result<()> {
+    match engine.duplicates().await?.first() {
+        None => Ok(()),
+        Some(found) => Err(Error::fatal(
+            format!("fill the shadow of {}", engine.table()),
+            format!(
+                "the source holds {} values more than once that the unique index {} must hold once; \
+                 remove the duplicates, or leave the index out",
+                found.values, found.index
+            ),
+        )),
+    }
+}
+
+/// Follows the log until nearly everything committed by now is in the shadow. Says whether that was reached within
+/// the rounds: a table can change faster than it can be followed.
+pub async fn catch_up<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    watermark: &Watermark,
+    rounds: u32,
+) -> Result<bool> {
+    const NEARLY_KEYS: usize = BATCH_KEYS;
+    for _ in 0..rounds {
+        engine.still_held().await?;
+        let mark = engine.mark().await?;
+        let has_passed = listener.until(mark).await?;
+        let pending = listener.keys.len();
+        refresh_turn(engine, listener, desk, watermark).await?;
+        if has_passed && pending <= NEARLY_KEYS {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

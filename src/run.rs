@@ -1,0 +1,325 @@
+//! A run, from its plan to its end. Read it top to bottom: it is the table of contents.
+
+use crate::chunk_size::ChunkSize;
+use crate::copy::copy_turn;
+use crate::cutover::{cut_over, who_owns_the_name};
+use crate::desk::{Desk, Phase};
+use crate::listen::Listener;
+use crate::refresh::{catch_up, refresh_turn};
+use crate::verify::verify;
+use crate::{Failure, checkpoint, throttle};
+use altergeist_contract::{Engine, Error, Hold, Kind, Ownership, Record, Result, Stage, Strategy, Verdict, Watermark};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What does not change while a run goes on.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The clauses asked for.
+    pub alter: String,
+    /// How the change may be done.
+    pub strategy: Strategy,
+    /// Who runs this, for the others: user, host and process.
+    pub holder: String,
+    /// How long the lock of the cut-over may be waited for, and how long it may be held.
+    pub lock_timeout: Duration,
+    /// How often the lock may be tried for.
+    pub lock_attempts: u32,
+    /// How often in a row a lost connection, or another passing failure, is resumed from without any progress between.
+    pub reconnects: u32,
+}
+
+/// How a run ended well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The table is changed, by the server itself.
+    Altered,
+    /// The table is changed: copied, proven equal, swapped.
+    Swapped,
+    /// An earlier run had done it already; nothing was done.
+    AlreadyDone,
+}
+
+/// Does the change, or goes on with it, or finds it done. A connection that is lost is made anew, and the run goes
+/// on from its record, as another process would after a crash.
+///
+/// # Errors
+/// A [`Failure`]; whatever it is, the same call may be made again.
+pub async fn run<E: Engine>(
+    mut connect: impl AsyncFnMut() -> Result<E>,
+    desk: &Desk,
+    options: &Options,
+) -> Result<Outcome, Failure> {
+    let mut failures = 0;
+    let mut progress = 0;
+    loop {
+        let ended = match connect().await {
+            Ok(engine) => run_once(&engine, desk, options).await,
+            Err(error) => Err(error.into()),
+        };
+        let Err(Failure::Error(error)) = ended else { return ended };
+        let reached = desk.status().rows_copied + desk.status().rows_verified;
+        failures = if reached > progress { 1 } else { failures + 1 };
+        progress = reached;
+        if !matches!(error.kind, Kind::Disconnected | Kind::Transient) || failures > options.reconnects {
+            return Err(error.into());
+        }
+        desk.tell(|status| status.last_error = Some(error.to_string()));
+        desk.heed()?;
+        tokio::time::sleep(Duration::from_millis(200 * u64::from(failures)).min(Duration::from_secs(10))).await;
+    }
+}
+
+async fn run_once<E: Engine>(engine: &E, desk: &Desk, options: &Options) -> Result<Outcome, Failure> {
+    desk.tell(|status| {
+        status.phase = Phase::Planning;
+        status.table = engine.table().to_owned();
+        status.alter = options.alter.clone();
+    });
+    if let Hold::HeldBy(holder) = engine.hold().await? {
+        return Err(Failure::Held(holder));
+    }
+    let (mut record, mut listener) = match taken_up(engine, options).await? {
+        TakenUp::AlreadyDone => return Ok(Outcome::AlreadyDone),
+        TakenUp::SwappedBefore(record) => return finish(engine, desk, record).await,
+        TakenUp::Resumed(record, listener) => (record, listener),
+        TakenUp::Nothing => match begin(engine, options).await? {
+            Begun::Altered => return Ok(Outcome::Altered),
+            Begun::Copying(record, listener) => (record, listener),
+        },
+    };
+    fill(engine, &mut listener, desk, &mut record).await?;
+    build_indexes(engine, &mut listener, desk, &mut record).await?;
+    prove(engine, &mut listener, desk, &mut record).await?;
+    wait_while_postponed(engine, &mut listener, desk, &mut record).await?;
+    cut_over(engine, &mut listener, desk, options, &mut record).await?;
+    finish(engine, desk, record).await
+}
+
+/// What an earlier run has left to go on from.
+enum TakenUp<S> {
+    Nothing,
+    AlreadyDone,
+    SwappedBefore(Record),
+    Resumed(Record, Listener<S>),
+}
+
+async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenUp<E::Stream>, Failure> {
+    let Some(mut record) = engine.load().await? else { return Ok(TakenUp::Nothing) };
+    if record.alter != options.alter && record.stage != Stage::Done {
+        return Err(another_change_is_under_way(engine.table(), &record).into());
+    }
+    match record.stage {
+        Stage::Done if record.alter == options.alter => return Ok(TakenUp::AlreadyDone),
+        Stage::Done => return Ok(TakenUp::Nothing),
+        Stage::Preparing => {
+            engine.cleanup(false).await?;
+            return Ok(TakenUp::Nothing);
+        }
+        Stage::CuttingOver => {
+            if who_owns_the_name(engine).await? == Ownership::Shadow {
+                return Ok(TakenUp::SwappedBefore(record));
+            }
+        }
+        Stage::Copying => {}
+    }
+    let position = record.position.clone().expect("a run that copies has saved a position");
+    let listener = Listener::new(engine.follow(&position).await?, position);
+    record.holder = options.holder.clone();
+    Ok(TakenUp::Resumed(record, listener))
+}
+
+fn another_change_is_under_way(table: &str, record: &Record) -> Error {
+    Error::refused(
+        format!("change {table}"),
+        format!(
+            "another change of it is under way ({}, begun by {}): finish it by giving that command again, or drop it with \
+             `altergeist cleanup`",
+            record.alter, record.holder
+        ),
+    )
+}
+
+/// What a run that begins has come to.
+enum Begun<S> {
+    Altered,
+    Copying(Record, Listener<S>),
+}
+
+/// Refuses here or never; lets the server do it if it can; or else opens the log and makes the shadow.
+async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Begun<E::Stream>, Failure> {
+    let plan = engine.plan().await?;
+    if !plan.refusals.is_empty() {
+        return Err(Failure::Refused(Box::new(plan)));
+    }
+    let mut record = checkpoint::begin(options, plan.rows_estimated);
+    if let Verdict::Native(statement) = &plan.verdict {
+        alter_natively(engine, options, statement).await?;
+        record.stage = Stage::Done;
+        checkpoint::save(engine, &mut record).await?;
+        return Ok(Begun::Altered);
+    }
+    checkpoint::save(engine, &mut record).await?;
+    let position = engine.open_log().await?;
+    engine.create().await?;
+    let listener = Listener::new(engine.follow(&position).await?, position.clone());
+    record.stage = Stage::Copying;
+    record.position = Some(position);
+    checkpoint::save(engine, &mut record).await?;
+    Ok(Begun::Copying(record, listener))
+}
+
+async fn alter_natively<E: Engine>(engine: &E, options: &Options, statement: &str) -> Result<(), Failure> {
+    let mut reason = String::new();
+    for attempt in 1..=options.lock_attempts {
+        match engine.alter_natively(statement).await {
+            Err(error) if error.kind == Kind::Busy => reason = error.reason,
+            ended => return Ok(ended?),
+        }
+        tokio::time::sleep(Duration::from_millis(500) * attempt.min(60)).await;
+    }
+    Err(Failure::NoLock(reason))
+}
+
+/// Copies and refreshes, turn by turn, until the shadow holds the whole key space.
+async fn fill<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    if record.watermark == Watermark::End {
+        return Ok(());
+    }
+    engine.clear_beyond(&record.watermark).await?;
+    let mut size = ChunkSize::default();
+    let (begun, resumed_at) = (Instant::now(), record.rows_copied);
+    desk.tell(|status| {
+        status.phase = Phase::Copying;
+        status.rows_estimated = record.rows_estimated;
+        status.rows_copied = record.rows_copied;
+    });
+    while record.watermark != Watermark::End {
+        wait_while_throttled(engine, listener, desk, record).await?;
+        copy_turn(engine, listener, desk, &mut size, record).await?;
+        refresh_turn(engine, listener, desk, &record.watermark).await?;
+        checkpoint::save_progress(engine, listener, record).await?;
+        tell_walk(desk, begun, record.rows_copied - resumed_at, record.rows_estimated.saturating_sub(resumed_at));
+        let orders = desk.orders();
+        desk.tell(|status| {
+            status.rows_copied = record.rows_copied;
+            status.chunk_rows = size.rows(orders.chunk_rows);
+            status.workers = orders.workers;
+        });
+    }
+    Ok(())
+}
+
+/// Builds what was left out while copying, follows what was written meanwhile, and lets the server look at the result.
+async fn build_indexes<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    desk.heed()?;
+    desk.tell(|status| status.phase = Phase::Indexing);
+    listener.during(engine.complete()).await??;
+    desk.tell(|status| status.phase = Phase::CatchingUp);
+    catch_up(engine, listener, desk, &Watermark::End, 50).await?;
+    checkpoint::save_progress(engine, listener, record).await?;
+    listener.during(engine.analyze()).await??;
+    Ok(())
+}
+
+async fn prove<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    desk.heed()?;
+    desk.tell(|status| status.phase = Phase::Verifying);
+    verify(engine, listener, desk, record).await?;
+    checkpoint::save_progress(engine, listener, record).await?;
+    Ok(())
+}
+
+/// Stays current until the order to swap comes.
+async fn wait_while_postponed<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    while desk.orders().postpone_cut_over {
+        desk.tell(|status| status.phase = Phase::Postponed);
+        stay_current(engine, listener, desk, record).await?;
+    }
+    Ok(())
+}
+
+/// Copies nothing while something stands in the way, but goes on following: the server need not keep its log.
+///
+/// # Errors
+/// [`Failure::Stopped`] if the run shall end.
+pub async fn wait_while_throttled<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    loop {
+        desk.heed()?;
+        let lags = engine.replica_lags().await?;
+        let reason = throttle::reason(&desk.orders(), &lags);
+        desk.tell(|status| {
+            status.replica_lag_seconds = throttle::greatest(&lags).map(|lag| lag.as_secs_f64());
+            status.throttle_reason = reason.clone();
+        });
+        if reason.is_none() {
+            return Ok(());
+        }
+        stay_current(engine, listener, desk, record).await?;
+    }
+}
+
+async fn stay_current<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    desk.heed()?;
+    listener.pause(Duration::from_millis(200)).await?;
+    refresh_turn(engine, listener, desk, &record.watermark).await?;
+    checkpoint::save_progress(engine, listener, record).await?;
+    Ok(())
+}
+
+/// The swap has happened: takes away what is not needed any more, and says so.
+async fn finish<E: Engine>(engine: &E, desk: &Desk, mut record: Record) -> Result<Outcome, Failure> {
+    engine.finish().await?;
+    record.stage = Stage::Done;
+    checkpoint::save(engine, &mut record).await?;
+    desk.tell(|status| {
+        status.phase = Phase::Done;
+        status.percent = 100.0;
+        status.eta_seconds = None;
+        status.pending_keys = 0;
+    });
+    Ok(Outcome::Swapped)
+}
+
+/// Tells watchers how far a walk over the table has come, and when it should end at the pace so far.
+pub fn tell_walk(desk: &Desk, begun: Instant, rows: u64, of_rows: u64) {
+    let seconds = begun.elapsed().as_secs_f64().max(0.001);
+    let rows_per_second = rows as f64 / seconds;
+    let done = if of_rows == 0 { 1.0 } else { (rows as f64 / of_rows as f64).min(1.0) };
+    let rest = of_rows.saturating_sub(rows) as f64;
+    desk.tell(|status| {
+        status.percent = done * 100.0;
+        status.rows_per_second = rows_per_second as u64;
+        status.eta_seconds = (rows_per_second > 0.0).then(|| (rest / rows_per_second).ceil() as u64);
+    });
+}

@@ -1,0 +1,89 @@
+//! Each law broken on purpose: the simulation must see it, or it proves nothing.
+
+use super::failing;
+use super::life::Habit;
+use altergeist::contract::model::{Flaw, Habits};
+
+/// Seeds within which a broken law must show.
+const SEEDS: u64 = 1_000;
+
+fn assert_seen(flaw: Flaw, habit: Habit) {
+    let failing = failing(0..SEEDS, habit);
+    assert!(!failing.is_empty(), "{flaw:?} went unseen in {SEEDS} seeds");
+    println!("{flaw:?}: {} of {SEEDS} seeds fail, the first with: {}", failing.len(), failing[0].1);
+}
+
+macro_rules! seen {
+    ($($name:ident: $flaw:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            assert_seen($flaw, |habits| habits.flaws = vec![$flaw]);
+        })*
+    };
+}
+
+seen! {
+    law_1_a_change_delivered_before_it_is_visible_is_seen: Flaw::DeliversBeforeVisible;
+    law_2_a_refresh_beyond_the_watermark_is_seen: Flaw::RefreshIgnoresWatermark;
+    law_3_a_copy_that_outlives_its_turn_is_seen: Flaw::CopyOutlivesItsTurn;
+    law_5_a_second_spelling_of_a_key_is_seen: Flaw::TwoSpellings;
+    law_5_a_changed_key_delivered_as_one_is_seen: Flaw::ChangedKeyIsOneKey;
+    law_6_a_position_saved_ahead_of_its_keys_is_seen: Flaw::SavesAhead;
+    law_7_a_lost_answer_taken_for_no_is_seen: Flaw::LostAnswerMeansNo;
+    law_8_an_event_passed_over_is_seen: Flaw::LosesEvents;
+    statements_of_a_killed_process_that_go_on_are_seen: Flaw::ZombiesAreNotFenced;
+}
+
+#[test]
+fn law_1_a_log_opened_behind_a_running_transaction_is_seen() {
+    assert_seen(Flaw::StartsBehindRunning, |habits| {
+        habits.flaws = vec![Flaw::StartsBehindRunning];
+        habits.visible_at_once_chance = 0.1;
+        habits.write_chance = 0.9;
+    });
+}
+
+/// Without the proof a lost row would be swapped in: the verification is what stands between.
+#[test]
+fn law_8_a_comparison_that_sees_nothing_lets_a_lost_row_through() {
+    let blind: Habit = |habits| habits.flaws = vec![Flaw::LosesEvents, Flaw::ComparesNothing];
+    let failing = failing(0..SEEDS, blind);
+    let is_swapped_unequal = |seen: &str| seen.contains("not equal when it was swapped in");
+    assert!(failing.iter().any(|(_, seen)| is_swapped_unequal(seen)), "no lost row got through");
+}
+
+/// A source whose rows cannot all stand in the shadow's unique index.
+fn with_duplicates(habits: &mut Habits) {
+    habits.source_is_unique = false;
+    habits.rows = 60;
+    habits.truncate_chance = 0.0;
+}
+
+#[test]
+fn law_4_real_duplicates_stop_the_run_and_are_named() {
+    let failing = failing(0..200, with_duplicates);
+    assert!(failing.len() > 100, "only {} of 200 runs were stopped", failing.len());
+    for (seed, seen) in failing {
+        assert!(seen.contains("unique index"), "seed {seed}: {seen}");
+    }
+}
+
+macro_rules! duplicates_lost {
+    ($($name:ident: $flaw:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            let failing = failing(0..SEEDS, |habits| {
+                with_duplicates(habits);
+                habits.flaws = vec![$flaw];
+            });
+            let is_proven_lost = |seen: &str| seen.contains("no change in the log explains it");
+            assert!(failing.iter().any(|(_, seen)| is_proven_lost(seen)), "{:?} went unseen", $flaw);
+        })*
+    };
+}
+
+duplicates_lost! {
+    law_2_a_copy_that_ignores_conflicts_loses_rows_and_is_seen: Flaw::CopyIgnoresConflicts;
+    law_4_a_refresh_that_ignores_conflicts_loses_rows_and_is_seen: Flaw::RefreshIgnoresConflicts;
+    law_4_a_refresh_that_replaces_the_row_in_its_way_loses_rows_and_is_seen: Flaw::RefreshReplaces;
+}

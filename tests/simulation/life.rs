@@ -1,0 +1,103 @@
+//! One seed's life: a change of one table, from the first start through crashes to its end, and a look at what is left.
+
+use altergeist::contract::Strategy;
+use altergeist::contract::model::{Habits, Server};
+use altergeist::{Desk, Failure, Options, Orders, Outcome, Status, run};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Changes the habits of a seed's world.
+pub type Habit = fn(&mut Habits);
+
+/// Processes that may die before the world calms down.
+const RESTLESS_LIVES: u32 = 12;
+/// The world's own time after which a run is said to hang.
+const HANGS_AFTER: Duration = Duration::from_secs(600);
+/// Processes after which a run must have ended.
+const LIVES_MAX: u32 = 40;
+
+/// Lives through one seed.
+///
+/// # Errors
+/// What was wrong at the end, or on the way.
+pub fn live(seed: u64, habit: Habit) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime can be built");
+    runtime.block_on(async {
+        match timeout(HANGS_AFTER, change_a_table(seed, habit)).await {
+            Ok(seen) => seen,
+            Err(_) => Err("the run hangs".into()),
+        }
+    })
+}
+
+async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut habits = Habits { visible_in_order: rng.random(), rows: rng.random_range(0..60), ..Habits::default() };
+    habits.write_chance = rng.random_range(0.0..0.8);
+    habit(&mut habits);
+    let server = Server::new(seed, habits);
+    let outcome = live_until_done(&server, &mut rng).await?;
+    let wrong = server.verdict();
+    if !server.is_swapped() || outcome == Outcome::Altered {
+        return Err(format!("{outcome:?}, and the tables are not swapped"));
+    }
+    if !wrong.is_empty() {
+        return Err(wrong.join("; "));
+    }
+    match one_process(&server, &mut rng, None).await {
+        Some(Ok(Outcome::AlreadyDone)) => Ok(()),
+        other => Err(format!("a second run should have found it done: {other:?}")),
+    }
+}
+
+/// One process after the other, until one comes to the end.
+async fn live_until_done(server: &Server, rng: &mut SmallRng) -> Result<Outcome, String> {
+    for life in 0..LIVES_MAX {
+        let mut dies_after = rng.random_bool(0.8).then(|| Duration::from_millis(rng.random_range(1..600)));
+        if life > RESTLESS_LIVES {
+            server.calm_down();
+            dies_after = None;
+        }
+        match one_process(server, rng, dies_after).await {
+            None | Some(Err(Failure::Stopped | Failure::NoLock(_))) => {}
+            Some(Ok(outcome)) => return Ok(outcome),
+            Some(Err(failure)) => return Err(format!("life {life}: {failure}")),
+        }
+    }
+    Err("the run never came to its end".into())
+}
+
+/// One process; None if it died.
+async fn one_process(
+    server: &Server,
+    rng: &mut SmallRng,
+    dies_after: Option<Duration>,
+) -> Option<Result<Outcome, Failure>> {
+    let orders = Orders { workers: rng.random_range(1..4), chunk_rows: Some(rng.random_range(1..9)), ..Orders::default() };
+    let (_give, orders) = watch::channel(orders);
+    let desk = Desk::new(orders, watch::Sender::new(Status::default()));
+    let options = options();
+    let process = run(async || Ok(server.process()), &desk, &options);
+    match dies_after {
+        Some(time) => timeout(time, process).await.ok(),
+        None => Some(process.await),
+    }
+}
+
+fn options() -> Options {
+    Options {
+        alter: "ADD COLUMN c int".into(),
+        strategy: Strategy::Auto,
+        holder: "simulation".into(),
+        lock_timeout: Duration::from_millis(100),
+        lock_attempts: 10,
+        reconnects: 100,
+    }
+}
