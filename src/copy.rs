@@ -3,7 +3,7 @@
 use crate::chunk_size::ChunkSize;
 use crate::desk::Desk;
 use crate::listen::Listener;
-use crate::refresh::wait_out;
+use crate::refresh::{refuse_duplicates, wait_out};
 use altergeist_contract::{Chunk, Engine, Error, Record, Result, Shadow, Watermark};
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub async fn copy_turn<E: Engine>(
 ) -> Result<()> {
     let orders = desk.orders();
     let rows = size.rows(orders.chunk_rows);
-    for _ in 0..FAILURES_MAX {
+    for failures in 1..=FAILURES_MAX {
         engine.still_held().await?;
         let chunks = listener.during(next_chunks(engine, &record.watermark, rows, orders.workers)).await??;
         let copies = join_all(chunks.iter().map(|chunk| copy_chunk(engine, chunk)));
@@ -39,6 +39,9 @@ pub async fn copy_turn<E: Engine>(
         desk.tell(|status| status.last_error = Some(error.to_string()));
         listener.during(engine.clear_beyond(&record.watermark)).await??;
         wait_out(engine, listener, &record.watermark, error).await?;
+        if failures % (FAILURES_MAX / 5) == 0 {
+            refuse_duplicates(engine).await?;
+        }
     }
     Err(Error::fatal(
         format!("copy the next chunk of {}", engine.table()),

@@ -44,7 +44,10 @@ impl KeySet {
     /// Everything pending; nothing is pending afterwards.
     pub fn take(&mut self) -> Pending {
         self.bytes = 0;
-        Pending { emptied: std::mem::take(&mut self.emptied), keys: std::mem::take(&mut self.keys).into_iter().collect() }
+        Pending {
+            emptied: std::mem::take(&mut self.emptied),
+            keys: std::mem::take(&mut self.keys).into_iter().collect(),
+        }
     }
 
     /// Remembers again that the source was emptied.

@@ -1,1 +1,36 @@
-fn main() {}
+//! The binary: reads the command line, picks the engine, shows what happens, and says how it ended.
+#![allow(async_fn_in_trait)]
+
+mod cli;
+mod commands;
+mod engines;
+mod progress;
+mod report;
+mod socket;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    let runtime = tokio::runtime::Runtime::new().expect("the operating system lets a process have threads");
+    let code = runtime.block_on(async {
+        match cli.command {
+            Command::Plan(args) => commands::plan(&args).await,
+            Command::Run(args) => commands::run(&args).await,
+            Command::Status(args) => commands::status(&args).await,
+            Command::Cleanup(args) => commands::cleanup(&args).await,
+            Command::Ctl(args) => commands::ctl(&args).await,
+        }
+    });
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
+
+/// Warnings go to stderr, more of them with `RUST_LOG`; stdout is for results.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

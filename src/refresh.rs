@@ -138,9 +138,11 @@ async fn refresh_together<E: Engine>(
     Ok(())
 }
 
+/// Asks whether a row in the way will never go.
+///
 /// # Errors
 /// `Fatal`, naming the index, if the source holds rows that cannot stand together in the shadow.
-async fn refuse_duplicates<E: Engine>(engine: &E) -> Result<()> {
+pub async fn refuse_duplicates<E: Engine>(engine: &E) -> Result<()> {
     match engine.duplicates().await?.first() {
         None => Ok(()),
         Some(found) => Err(Error::fatal(

@@ -57,7 +57,9 @@ pub async fn run<E: Engine>(
             Ok(engine) => run_once(&engine, desk, options).await,
             Err(error) => Err(error.into()),
         };
-        let Err(Failure::Error(error)) = ended else { return ended };
+        let Err(Failure::Error(error)) = ended else {
+            return ended;
+        };
         let reached = desk.status().rows_copied + desk.status().rows_verified;
         failures = if reached > progress { 1 } else { failures + 1 };
         progress = reached;
@@ -105,7 +107,9 @@ enum TakenUp<S> {
 }
 
 async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenUp<E::Stream>, Failure> {
-    let Some(mut record) = engine.load().await? else { return Ok(TakenUp::Nothing) };
+    let Some(mut record) = engine.load().await? else {
+        return Ok(TakenUp::Nothing);
+    };
     if record.alter != options.alter && record.stage != Stage::Done {
         return Err(another_change_is_under_way(engine.table(), &record).into());
     }

@@ -79,11 +79,7 @@ async fn look_again<E: Engine>(
 
 /// Whatever a comparison saw is in the log before a mark put there afterwards; so when the mark has passed, each
 /// differing key must be pending: nothing was refreshed since it was compared.
-async fn explain<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    differing: &[Key],
-) -> Result<(), Failure> {
+async fn explain<E: Engine>(engine: &E, listener: &mut Listener<E::Stream>, differing: &[Key]) -> Result<(), Failure> {
     if differing.is_empty() {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use super::life::Habit;
 use altergeist::contract::model::{Flaw, Habits};
 
 /// Seeds within which a broken law must show.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 400;
 
 fn assert_seen(flaw: Flaw, habit: Habit) {
     let failing = failing(0..SEEDS, habit);
@@ -36,11 +36,11 @@ seen! {
 
 #[test]
 fn law_1_a_log_opened_behind_a_running_transaction_is_seen() {
-    assert_seen(Flaw::StartsBehindRunning, |habits| {
+    let failing = failing(0..SEEDS, |habits| {
         habits.flaws = vec![Flaw::StartsBehindRunning];
         habits.visible_at_once_chance = 0.1;
-        habits.write_chance = 0.9;
     });
+    assert!(failing.iter().any(|(_, seen)| seen.contains("no change in the log explains it")), "it went unseen");
 }
 
 /// Without the proof a lost row would be swapped in: the verification is what stands between.

@@ -15,7 +15,8 @@ fn failing(seeds: std::ops::Range<u64>, habit: Habit) -> Vec<(u64, String)> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let share = |nth: u64| seeds.clone().filter(move |seed| seed % threads == nth);
     std::thread::scope(|scope| {
-        let spawn = |nth| scope.spawn(move || share(nth).filter_map(|seed| Some((seed, live(seed, habit).err()?))).collect());
+        let spawn =
+            |nth| scope.spawn(move || share(nth).filter_map(|seed| Some((seed, live(seed, habit).err()?))).collect());
         let workers: Vec<std::thread::ScopedJoinHandle<Vec<_>>> = (0..threads).map(spawn).collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("a seed must not panic")).collect()
     })

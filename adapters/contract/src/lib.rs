@@ -16,7 +16,7 @@ pub mod record;
 
 pub use change::{Strategy, Target};
 pub use engine::{
-    Changes, ChangeStream, Comparison, Cutover, Duplicates, Engine, Gauge, Hold, Journal, Leftover, Ownership,
+    ChangeStream, Changes, Comparison, Cutover, Duplicates, Engine, Gauge, Hold, Journal, Leftover, Ownership,
     Preflight, ReplicaLag, Shadow, Swap, TableLock,
 };
 pub use error::{Error, Kind, Result};

@@ -2,7 +2,7 @@
 
 use super::{Effect, Entry, Flaw, Rows, Server, World, id, is_covered, is_within, key};
 use crate::{
-    Changes, ChangeStream, Chunk, Comparison, Cutover, Duplicates, Engine, Error, Gauge, Hold, Journal, Key, Kind,
+    ChangeStream, Changes, Chunk, Comparison, Cutover, Duplicates, Engine, Error, Gauge, Hold, Journal, Key, Kind,
     Leftover, Marker, Ownership, Plan, Position, Preflight, Record, ReplicaLag, Result, Shadow, Swap, TableLock,
     Target, Verdict, Watermark,
 };
@@ -439,7 +439,9 @@ impl World {
             match (filled.contains_key(&id), is_taken) {
                 (false, false) => drop(filled.insert(id, row)),
                 _ if ignores_conflicts => {}
-                (true, _) => return Err(Error::fatal("insert into the shadow", "it holds a row of this key already")),
+                (true, _) => {
+                    return Err(Error::fatal("insert into the shadow", "it holds a row of this key already"));
+                }
                 (false, true) => {
                     let kind = Kind::Stale { index: "unique".into() };
                     return Err(Error::new(kind, "insert into the shadow", "a row of another key is in the way"));

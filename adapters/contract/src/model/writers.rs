@@ -127,7 +127,9 @@ impl World {
     fn is_free(&self, effects: &[Effect]) -> bool {
         let (ids, uniques) = self.locked();
         effects.iter().all(|effect| match effect {
-            Effect::Remove(id) => !ids.contains(id) && self.truth.get(id).is_none_or(|row| !uniques.contains(&row.unique)),
+            Effect::Remove(id) => {
+                !ids.contains(id) && self.truth.get(id).is_none_or(|row| !uniques.contains(&row.unique))
+            }
             Effect::Put(id, row) => {
                 !ids.contains(id)
                     && !uniques.contains(&row.unique)

@@ -1,0 +1,285 @@
+//! The command line, as scripts depend on it.
+
+use altergeist::contract::{Strategy, Target};
+use altergeist::{Options, Orders};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Changes a huge table's schema while the application keeps reading and writing it.
+///
+/// An altered shadow of the table is filled in chunks, kept current from the server's own log, proven equal, and swapped
+/// in under a brief lock. Exit codes: 0 done, or nothing to do; 1 failed, the source is untouched; 2 usage; 3 refused by the
+/// plan; 4 verification failed; 5 stopped on request; 6 another run holds the table; 7 the lock could not be had;
+/// 8 the outcome of the swap is unknown.
+#[derive(Parser)]
+#[command(name = "altergeist", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Say what would happen; change nothing
+    Plan(PlanArgs),
+    /// Do the change, go on with it, or find it done
+    Run(Box<RunArgs>),
+    /// Say how a change stands, from what is written on the server
+    Status(StatusArgs),
+    /// List what is left of a change, and drop it
+    Cleanup(CleanupArgs),
+    /// Steer a running change
+    Ctl(CtlArgs),
+}
+
+/// Which table.
+#[derive(Args)]
+pub struct TableArgs {
+    /// Server and database: postgres://user@host:port/db, mysql://user@host:port/db. Passwords come from PGPASSWORD,
+    /// MYSQL_PWD, ~/.pgpass or ~/.my.cnf
+    #[arg(long, env = "ALTERGEIST_URL", hide_env_values = true)]
+    pub url: String,
+    /// The table, with its schema before a dot if need be
+    #[arg(long)]
+    pub table: String,
+}
+
+/// Which change.
+#[derive(Args)]
+pub struct ChangeArgs {
+    #[command(flatten)]
+    table: TableArgs,
+    /// What would follow ALTER TABLE name; '' rebuilds the table
+    #[arg(long, allow_hyphen_values = true)]
+    alter: String,
+    /// Let the server do it where that is harmless, insist on that, or copy whatever it could do
+    #[arg(long, value_enum, default_value_t = StrategyArg::Auto)]
+    strategy: StrategyArg,
+    /// A renamed column, where it cannot be read from the clauses: old=new
+    #[arg(long, value_parser = rename)]
+    rename: Vec<(String, String)>,
+    /// How long the lock of the cut-over may be waited for, and be held
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "1s")]
+    lock_timeout: Duration,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StrategyArg {
+    Auto,
+    Native,
+    Copy,
+}
+
+/// `plan`.
+#[derive(Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `run`.
+#[derive(Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// Rows of a chunk; by default chunks are sized by --chunk-time
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    chunk_rows: Option<u64>,
+    /// How long the copy of a chunk should take
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "500ms")]
+    chunk_time: Duration,
+    /// Chunks, or batches of changed rows, in flight at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// A replica whose lag counts, as a URL; may be given more than once
+    #[arg(long)]
+    replica: Vec<String>,
+    /// A replica further behind than this stops the copy and holds up the swap
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "1500ms")]
+    max_lag: Duration,
+    /// Be ready, and do not swap until told so: altergeist ctl cut-over
+    #[arg(long)]
+    postpone_cut_over: bool,
+    /// How often the lock of the cut-over is tried for
+    #[arg(long, default_value_t = 30)]
+    lock_attempts: u32,
+    /// Where to listen for altergeist ctl; by default in the user's runtime folder, by the table's name
+    #[arg(long)]
+    pub socket: Option<PathBuf>,
+    /// How progress is shown: a bar on a terminal, plain lines, or a JSON object a line
+    #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
+    pub progress: ProgressArg,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressArg {
+    /// A bar on a terminal, plain lines elsewhere
+    Auto,
+    /// A bar
+    Bar,
+    /// Plain lines
+    Plain,
+    /// A JSON object a line
+    Json,
+}
+
+/// `status`.
+#[derive(Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    table: TableArgs,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cleanup`.
+#[derive(Args)]
+pub struct CleanupArgs {
+    #[command(flatten)]
+    table: TableArgs,
+    /// Drop the old table of a finished change too: the way back
+    #[arg(long)]
+    pub drop_old: bool,
+    /// List what would be dropped, and drop nothing
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// `ctl`.
+#[derive(Args)]
+pub struct CtlArgs {
+    /// The socket of the run; by default the only one in the user's runtime folder
+    #[arg(long)]
+    pub socket: Option<PathBuf>,
+    /// What to say: status, throttle, no-throttle, cut-over, panic, help, chunk-rows=N …
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+impl PlanArgs {
+    /// What an engine is told.
+    pub fn target(&self) -> Target {
+        self.change.target()
+    }
+}
+
+impl StatusArgs {
+    /// What an engine is told.
+    pub fn target(&self) -> Target {
+        self.table.target()
+    }
+}
+
+impl CleanupArgs {
+    /// What an engine is told.
+    pub fn target(&self) -> Target {
+        self.table.target()
+    }
+}
+
+impl TableArgs {
+    fn target(&self) -> Target {
+        Target {
+            url: self.url.clone(),
+            table: self.table.clone(),
+            workers: 1,
+            lock_timeout: Duration::from_secs(1),
+            ..Target::default()
+        }
+    }
+}
+
+impl ChangeArgs {
+    fn strategy(&self) -> Strategy {
+        match self.strategy {
+            StrategyArg::Auto => Strategy::Auto,
+            StrategyArg::Native => Strategy::Native,
+            StrategyArg::Copy => Strategy::Copy,
+        }
+    }
+
+    fn target(&self) -> Target {
+        Target {
+            alter: self.alter.clone(),
+            renames: self.rename.clone(),
+            strategy: self.strategy(),
+            lock_timeout: self.lock_timeout,
+            ..self.table.target()
+        }
+    }
+}
+
+impl RunArgs {
+    /// What an engine is told.
+    pub fn target(&self) -> Target {
+        Target { workers: usize::from(self.workers), replicas: self.replica.clone(), ..self.change.target() }
+    }
+
+    /// What does not change while the run goes on.
+    pub fn options(&self) -> Options {
+        Options {
+            alter: self.change.alter.clone(),
+            strategy: self.change.strategy(),
+            holder: holder(),
+            lock_timeout: self.change.lock_timeout,
+            lock_attempts: self.lock_attempts,
+            reconnects: 30,
+        }
+    }
+
+    /// What may change.
+    pub fn orders(&self) -> Orders {
+        Orders {
+            postpone_cut_over: self.postpone_cut_over,
+            chunk_rows: self.chunk_rows,
+            chunk_time: self.chunk_time,
+            workers: usize::from(self.workers),
+            max_lag: self.max_lag,
+            ..Orders::default()
+        }
+    }
+}
+
+/// Who runs this, for the others.
+fn holder() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = match host.trim() {
+        "" => "an unknown host",
+        host => host,
+    };
+    format!("{user}@{host} process {}", std::process::id())
+}
+
+fn rename(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((old, new)) if !old.is_empty() && !new.is_empty() => Ok((old.into(), new.into())),
+        _ => Err("give it as old=new".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_rename_has_two_sides() {
+        assert_eq!(rename("a=b"), Ok(("a".into(), "b".into())));
+        assert!(rename("a").is_err());
+        assert!(rename("a=").is_err());
+    }
+}

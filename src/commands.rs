@@ -1,0 +1,224 @@
+//! What each command does, from its arguments to its exit code.
+
+use crate::cli::{CleanupArgs, CtlArgs, PlanArgs, RunArgs, StatusArgs};
+use crate::engines::{Errand, with_engine};
+use crate::{progress, report, socket};
+use altergeist::contract::{Engine, Error, Hold, Kind, Leftover, Plan, Record, Result, Target};
+use altergeist::{Desk, Failure, Options, Orders, Outcome, Phase, Status};
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Says what would happen: exit 0, or 3 if it is refused.
+pub async fn plan(args: &PlanArgs) -> u8 {
+    let planned = ask(&args.target(), Planning).await;
+    match planned {
+        Err(failure) => failed(&failure),
+        Ok(plan) => {
+            match args.json {
+                true => println!("{}", report::json(&plan)),
+                false => print!("{}", report::plan(&plan)),
+            }
+            if plan.refusals.is_empty() { 0 } else { 3 }
+        }
+    }
+}
+
+/// Does the change, or goes on with it, or finds it done.
+pub async fn run(args: &RunArgs) -> u8 {
+    let target = args.target();
+    let orders = Arc::new(watch::Sender::new(args.orders()));
+    let status = watch::Sender::new(Status::default());
+    let path = args.socket.clone().unwrap_or_else(|| socket::default_path(&target));
+    let listening = match socket::listen(&path, &target.table, orders.clone(), status.subscribe()).await {
+        Ok(listening) => listening,
+        Err(error) => return failed(&Failure::Error(error)),
+    };
+    let shown = progress::show(args.progress, status.subscribe());
+    stop_on_signals(orders.clone());
+    let errand = Running { options: args.options(), orders: orders.subscribe(), status: status.clone() };
+    let ended = with_engine(&target, errand).await.unwrap_or_else(|error| Err(error.into()));
+    if let Err(failure) = &ended {
+        status.send_modify(|status| {
+            status.phase = Phase::Failed;
+            status.last_error = Some(failure.to_string());
+        });
+    }
+    let last = status.borrow().clone();
+    drop(status);
+    shown.finish().await;
+    drop(listening);
+    match ended {
+        Ok(outcome) => {
+            progress::say(args.progress, &report::outcome(outcome, &last));
+            0
+        }
+        Err(failure) => failed(&failure),
+    }
+}
+
+/// Says how a change stands, from the journal; from the run itself while its socket answers.
+pub async fn status(args: &StatusArgs) -> u8 {
+    let target = args.target();
+    let question = if args.json { "status --json" } else { "status" };
+    if let Ok(answer) = socket::ask(&socket::default_path(&target), question).await {
+        print!("{answer}");
+        return 0;
+    }
+    match ask(&target, Looking).await {
+        Err(failure) => failed(&failure),
+        Ok(found) if args.json => {
+            println!("{}", report::journal_json(&found.table, found.record.as_ref()));
+            0
+        }
+        Ok(found) => {
+            print!("{}", report::journal(&found.table, found.record.as_ref(), &found.leftovers));
+            0
+        }
+    }
+}
+
+/// Lists and drops what is left of a change; nothing of it while a run is on.
+pub async fn cleanup(args: &CleanupArgs) -> u8 {
+    let errand = Cleaning { drop_old: args.drop_old, list_only: args.list };
+    match ask(&args.target(), errand).await {
+        Err(failure) => failed(&failure),
+        Ok(found) => {
+            print!("{}", report::cleanup(&found, args.drop_old, args.list));
+            0
+        }
+    }
+}
+
+/// Talks to a running change.
+pub async fn ctl(args: &CtlArgs) -> u8 {
+    let path = match args.socket.clone().map_or_else(socket::only_one, Ok) {
+        Ok(path) => path,
+        Err(reason) => {
+            eprintln!("altergeist: {reason}");
+            return 2;
+        }
+    };
+    match socket::ask(&path, &args.words.join(" ")).await {
+        Ok(answer) => {
+            print!("{answer}");
+            u8::from(answer.starts_with("error:"))
+        }
+        Err(error) => {
+            eprintln!("altergeist: no run answers at {}: {error}", path.display());
+            1
+        }
+    }
+}
+
+/// An errand whose only failures are failures.
+async fn ask<T>(target: &Target, errand: impl Errand<Outcome = Result<T, Failure>>) -> Result<T, Failure> {
+    with_engine(target, errand).await?
+}
+
+fn failed(failure: &Failure) -> u8 {
+    eprintln!("altergeist: {failure}");
+    failure.exit_code()
+}
+
+/// The first signal ends the run between two turns; the second at once, which is a crash it can be resumed from.
+fn stop_on_signals(orders: Arc<watch::Sender<Orders>>) {
+    let listen = |kind| signal(kind).expect("signals can be listened to");
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));
+    tokio::spawn(async move {
+        for signals in 0.. {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            if signals > 0 {
+                std::process::exit(5);
+            }
+            eprintln!("altergeist: stopping when nothing is in flight; once more to stop at once");
+            orders.send_modify(|orders| orders.stop = true);
+        }
+    });
+}
+
+struct Planning;
+
+impl Errand for Planning {
+    type Outcome = Result<Plan, Failure>;
+
+    async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
+        Ok(E::connect(target).await?.plan().await?)
+    }
+}
+
+struct Running {
+    options: Options,
+    orders: watch::Receiver<Orders>,
+    status: watch::Sender<Status>,
+}
+
+impl Errand for Running {
+    type Outcome = Result<Outcome, Failure>;
+
+    async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
+        let desk = Desk::new(self.orders, self.status);
+        altergeist::run(async || E::connect(target).await, &desk, &self.options).await
+    }
+}
+
+struct Looking;
+
+struct Found {
+    table: String,
+    record: Option<Record>,
+    leftovers: Vec<Leftover>,
+}
+
+impl Errand for Looking {
+    type Outcome = Result<Found, Failure>;
+
+    async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
+        let engine = E::connect(target).await?;
+        let (record, leftovers) = (engine.load().await?, engine.leftovers().await?);
+        Ok(Found { table: engine.table().to_owned(), record, leftovers })
+    }
+}
+
+struct Cleaning {
+    drop_old: bool,
+    list_only: bool,
+}
+
+impl Errand for Cleaning {
+    type Outcome = Result<Vec<Leftover>, Failure>;
+
+    async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
+        let engine = E::connect(target).await?;
+        if self.list_only {
+            return Ok(engine.leftovers().await?);
+        }
+        if let Hold::HeldBy(holder) = engine.hold().await? {
+            return Err(Failure::Held(holder));
+        }
+        if let Some(record) = engine.load().await? {
+            refuse_in_mid_swap(&engine, &record).await?;
+        }
+        let found = engine.leftovers().await?;
+        engine.cleanup(self.drop_old).await?;
+        Ok(found)
+    }
+}
+
+/// Nothing may be dropped while it is not known which table answers to the name.
+async fn refuse_in_mid_swap<E: Engine>(engine: &E, record: &Record) -> Result<(), Failure> {
+    use altergeist::contract::{Ownership, Stage};
+    if record.stage != Stage::CuttingOver {
+        return Ok(());
+    }
+    match engine.ownership().await? {
+        Ownership::Source => Ok(()),
+        Ownership::Unclear(found) => Err(Failure::SwapUnknown(found)),
+        Ownership::Shadow => Err(Error::new(
+            Kind::Refused,
+            format!("clean up after {}", engine.table()),
+            "the tables are swapped, but the run died before it could say so: give its command again first",
+        )
+        .into()),
+    }
+}

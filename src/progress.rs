@@ -1,0 +1,98 @@
+//! Shows a run while it goes on: a bar on a terminal, plain lines or JSON elsewhere.
+
+use crate::cli::ProgressArg;
+use crate::report;
+use altergeist::{Phase, Status};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// How often the bar is drawn.
+const BAR_EVERY: Duration = Duration::from_millis(200);
+/// How often a plain line is printed while nothing else happens.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// How often a JSON line is printed.
+const JSON_EVERY: Duration = Duration::from_secs(1);
+
+/// The task that shows progress.
+pub struct Shown(JoinHandle<()>);
+
+impl Shown {
+    /// Waits until the last state is shown; the run has dropped its end by then.
+    pub async fn finish(self) {
+        let _ = self.0.await;
+    }
+}
+
+/// Shows a run until its sender is gone.
+pub fn show(how: ProgressArg, status: watch::Receiver<Status>) -> Shown {
+    Shown(match resolve(how) {
+        ProgressArg::Bar | ProgressArg::Auto => tokio::spawn(show_bar(status)),
+        ProgressArg::Plain => {
+            tokio::spawn(show_lines(status, LINE_EVERY, |status| eprintln!("{}", report::line(status))))
+        }
+        ProgressArg::Json => {
+            tokio::spawn(show_lines(status, JSON_EVERY, |status| println!("{}", report::json(status))))
+        }
+    })
+}
+
+/// Says how the run ended, where that is not said in JSON already.
+pub fn say(how: ProgressArg, text: &str) {
+    if how != ProgressArg::Json {
+        println!("{text}");
+    }
+}
+
+fn resolve(how: ProgressArg) -> ProgressArg {
+    match how {
+        ProgressArg::Auto if std::io::stderr().is_terminal() => ProgressArg::Bar,
+        ProgressArg::Auto => ProgressArg::Plain,
+        chosen => chosen,
+    }
+}
+
+async fn show_bar(mut status: watch::Receiver<Status>) {
+    let bar = ProgressBar::new(1000);
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} [{elapsed_precise}] {bar:30} {wide_msg}")
+            .expect("the template is well formed")
+            .progress_chars("=> "),
+    );
+    loop {
+        {
+            let now = status.borrow_and_update();
+            bar.set_position((now.percent * 10.0) as u64);
+            bar.set_message(report::line(&now));
+        }
+        bar.tick();
+        tokio::time::sleep(BAR_EVERY).await;
+        if status.has_changed().is_err() {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+}
+
+/// A line whenever the phase changes, and every so often.
+async fn show_lines(mut status: watch::Receiver<Status>, every: Duration, print: impl Fn(&Status)) {
+    let mut shown: Option<(Phase, Instant)> = None;
+    loop {
+        let is_over = status.has_changed().is_err();
+        {
+            let now = status.borrow_and_update();
+            let is_due = shown.is_none_or(|(phase, at)| phase != now.phase || at.elapsed() >= every);
+            if is_due {
+                print(&now);
+                shown = Some((now.phase, Instant::now()));
+            }
+        }
+        if is_over {
+            return;
+        }
+        let _ = tokio::time::timeout(Duration::from_millis(100), status.changed()).await;
+    }
+}

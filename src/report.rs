@@ -1,0 +1,261 @@
+//! What is printed, for people and for machines. Text in, text out: nothing here asks anybody anything.
+
+use altergeist::contract::{Leftover, Plan, Record, Stage, Verdict};
+use altergeist::{Outcome, Phase, Status};
+use serde::Serialize;
+use std::fmt::Write;
+
+/// Anything, as one line of JSON.
+pub fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("our own types can be written as JSON")
+}
+
+/// A plan, to be read before it is carried out.
+pub fn plan(plan: &Plan) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "table      {}", plan.table);
+    let _ = writeln!(text, "change     {}", if plan.alter.is_empty() { "(plain rebuild)" } else { &plan.alter });
+    let strategy = match (&plan.verdict, plan.refusals.is_empty()) {
+        (_, false) => "refused".to_owned(),
+        (Verdict::Native(_), true) => "native: the server neither rewrites nor scans the table".to_owned(),
+        (Verdict::Copy, true) => {
+            format!("copy into a shadow, following the log by key {}", plan.key)
+        }
+    };
+    let _ = writeln!(text, "strategy   {strategy}");
+    let _ = writeln!(text, "rows       about {}", grouped(plan.rows_estimated));
+    if plan.verdict == Verdict::Copy {
+        let _ = writeln!(text, "space      about {}", size(plan.bytes_estimated));
+    }
+    for (nth, step) in plan.steps.iter().enumerate() {
+        let title = if nth == 0 { "steps" } else { "" };
+        let _ = writeln!(text, "{title:<10} {}. {}\n             lock: {}", nth + 1, step.statement, step.lock);
+    }
+    for refusal in &plan.refusals {
+        let _ = writeln!(text, "refused    {}: {}\n             {}", refusal.object, refusal.reason, refusal.remedy);
+    }
+    for note in &plan.notes {
+        let _ = writeln!(text, "note       {note}");
+    }
+    text
+}
+
+/// How a run ended well.
+pub fn outcome(outcome: Outcome, status: &Status) -> String {
+    let table = &status.table;
+    match outcome {
+        Outcome::AlreadyDone => format!("{table}: already done, nothing to do"),
+        Outcome::Altered => format!("{table}: done by the server itself; nothing was copied"),
+        Outcome::Swapped => format!(
+            "{table}: done. {} rows copied, {} proven equal, {} changed keys refreshed; the table was locked for {:.0} ms. \
+             The old table is kept: `altergeist cleanup --drop-old` drops it",
+            grouped(status.rows_copied),
+            grouped(status.rows_verified),
+            grouped(status.keys_refreshed),
+            status.lock_held_ms.unwrap_or_default(),
+        ),
+    }
+}
+
+/// A running change, for people.
+pub fn status(status: &Status) -> String {
+    let mut text = format!("{}\n", line(status));
+    let _ = writeln!(text, "table      {}", status.table);
+    let _ = writeln!(text, "change     {}", status.alter);
+    let _ = writeln!(text, "position   {}", status.stream_position);
+    let _ = writeln!(text, "chunk      {} rows, {} at once", status.chunk_rows, status.workers);
+    if let Some(lag) = status.replica_lag_seconds {
+        let _ = writeln!(text, "lag        {lag:.1} s");
+    }
+    if let Some(error) = &status.last_error {
+        let _ = writeln!(text, "last error {error}");
+    }
+    text
+}
+
+/// A running change in one line.
+pub fn line(status: &Status) -> String {
+    let mut text = format!("{}", Name(status.phase));
+    match status.phase {
+        Phase::Copying | Phase::Verifying => {
+            let done = if status.phase == Phase::Copying { status.rows_copied } else { status.rows_verified };
+            let _ = write!(
+                text,
+                " {:.1} %, {} of about {} rows",
+                status.percent,
+                grouped(done),
+                grouped(status.rows_estimated)
+            );
+            let _ = write!(text, ", {} rows/s", grouped(status.rows_per_second));
+            if let Some(seconds) = status.eta_seconds {
+                let _ = write!(text, ", {} left", duration(seconds));
+            }
+        }
+        Phase::CuttingOver => {
+            let _ = write!(text, ", attempt {}", status.lock_attempts);
+        }
+        _ => {}
+    }
+    if status.pending_keys > 0 {
+        let _ = write!(text, ", {} pending keys", grouped(status.pending_keys));
+    }
+    if let Some(reason) = &status.throttle_reason {
+        let _ = write!(text, ", waiting: {reason}");
+    }
+    text
+}
+
+/// What the journal says of a change that no process answers for.
+pub fn journal(table: &str, record: Option<&Record>, leftovers: &[Leftover]) -> String {
+    let mut text = match record {
+        None => format!("{table}: no change is under way or known\n"),
+        Some(record) => format!(
+            "{table}: {}, {} of about {} rows copied\nchange     {}\nheld by    {}\nposition   {}\n",
+            stage(record.stage),
+            grouped(record.rows_copied),
+            grouped(record.rows_estimated),
+            record.alter,
+            record.holder,
+            record.position.as_ref().map_or("none yet", |position| &position.0),
+        ),
+    };
+    for leftover in leftovers {
+        let _ = writeln!(text, "left       {}: {}", leftover.object, leftover.reason);
+    }
+    text
+}
+
+/// The same, under the names a running change has.
+pub fn journal_json(table: &str, record: Option<&Record>) -> String {
+    let Some(record) = record else {
+        return json(&serde_json::json!({ "table": table, "phase": null }));
+    };
+    let phase = match record.stage {
+        Stage::Preparing => Phase::Planning,
+        Stage::Copying => Phase::Copying,
+        Stage::CuttingOver => Phase::CuttingOver,
+        Stage::Done => Phase::Done,
+    };
+    json(&Status {
+        table: table.to_owned(),
+        alter: record.alter.clone(),
+        phase,
+        rows_copied: record.rows_copied,
+        rows_estimated: record.rows_estimated,
+        percent: if record.stage == Stage::Done { 100.0 } else { percent(record.rows_copied, record.rows_estimated) },
+        stream_position: record.position.as_ref().map_or_else(String::new, |position| position.0.clone()),
+        ..Status::default()
+    })
+}
+
+/// What was found, and what became of it.
+pub fn cleanup(found: &[Leftover], drop_old: bool, list_only: bool) -> String {
+    let mut text = String::new();
+    for leftover in found {
+        let kept = leftover.is_old_table && !drop_old;
+        let verb = match (list_only, kept) {
+            (_, true) => "kept   ",
+            (true, false) => "found  ",
+            (false, false) => "dropped",
+        };
+        let _ = writeln!(text, "{verb} {}: {}", leftover.object, leftover.reason);
+    }
+    if found.is_empty() {
+        text.push_str("nothing is left of any change\n");
+    }
+    text
+}
+
+fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Preparing => "preparing",
+        Stage::Copying => "copying or following",
+        Stage::CuttingOver => "in the cut-over",
+        Stage::Done => "done",
+    }
+}
+
+struct Name(Phase);
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Phase::Planning => "planning",
+            Phase::Copying => "copying",
+            Phase::Indexing => "indexing",
+            Phase::CatchingUp => "catching-up",
+            Phase::Verifying => "verifying",
+            Phase::Postponed => "postponed",
+            Phase::CuttingOver => "cutting-over",
+            Phase::Done => "done",
+            Phase::Failed => "failed",
+        })
+    }
+}
+
+fn percent(rows: u64, of_rows: u64) -> f64 {
+    if of_rows == 0 { 0.0 } else { (rows as f64 / of_rows as f64 * 100.0).min(100.0) }
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (nth, digit) in digits.chars().enumerate() {
+        if nth > 0 && (digits.len() - nth).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} kB", bytes / 1000),
+        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+fn duration(seconds: u64) -> String {
+    humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn a_throttled_copy_says_why_in_its_one_line() {
+        let status = Status {
+            phase: Phase::Copying,
+            rows_copied: 500,
+            rows_estimated: 1000,
+            percent: 50.0,
+            throttle_reason: Some("throttled on request".into()),
+            ..Status::default()
+        };
+        assert_eq!(line(&status), "copying 50.0 %, 500 of about 1,000 rows, 0 rows/s, waiting: throttled on request");
+    }
+
+    #[test]
+    fn phases_are_named_alike_for_people_and_machines() {
+        for phase in [Phase::CatchingUp, Phase::CuttingOver, Phase::Copying, Phase::Done] {
+            assert_eq!(json(&phase), format!("\"{}\"", Name(phase)));
+        }
+    }
+
+    #[test]
+    fn an_old_table_is_kept_unless_it_is_asked_for() {
+        let old = Leftover { object: "old table t".into(), reason: "the way back".into(), is_old_table: true };
+        assert!(cleanup(std::slice::from_ref(&old), false, false).starts_with("kept"));
+        assert!(cleanup(&[old], true, false).starts_with("dropped"));
+    }
+}

@@ -1,0 +1,266 @@
+//! The socket a run is steered by: one line in, text out, with the words DBAs' scripts already use.
+
+use crate::report;
+use altergeist::contract::{Error, Result, Target};
+use altergeist::{Orders, Status};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const HELP: &str = "\
+status            how the run stands; status --json for machines
+sup               the same in one line
+coordinates       how far the log was read
+throttle          copy nothing until told otherwise; changes are still followed
+no-throttle       go on
+cut-over          swap, if that was postponed
+panic             end as soon as nothing is in flight; the run can be resumed
+chunk-rows=N      rows of a chunk; 0 sizes chunks by time (chunk-size is the same)
+chunk-time=MS     how long a chunk's copy should take
+workers=N         chunks, or batches of changed rows, in flight at once
+max-lag-millis=N  a replica further behind stops the copy
+help              this
+NAME=? shows a value
+";
+
+/// How long one who asks may take to say what.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A longer line is not one of ours.
+const LINE_BYTES_MAX: u64 = 4096;
+
+/// A socket that is listened to; gone when dropped.
+pub struct Listening {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Listens for orders, and for those who only ask. None if another run on this table listens there: the run lock will
+/// say who it is.
+///
+/// # Errors
+/// `Refused` if the socket cannot be made there, or a run on another table listens there.
+pub async fn listen(
+    path: &Path,
+    table: &str,
+    orders: Arc<watch::Sender<Orders>>,
+    status: watch::Receiver<Status>,
+) -> Result<Option<Listening>> {
+    let refused = |reason: String| Error::refused(format!("listen at {}", path.display()), reason);
+    if let Ok(answer) = ask(path, "status --json").await {
+        let other: Status = serde_json::from_str(&answer).unwrap_or_default();
+        return match other.table == table || other.table.ends_with(&format!(".{table}")) || other.table.is_empty() {
+            true => Ok(None),
+            false => Err(refused(format!("the run on {} listens there; give this one another --socket", other.table))),
+        };
+    }
+    let _ = std::fs::remove_file(path);
+    if let Some(folder) = path.parent() {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| refused(error.to_string()))?;
+    }
+    let listener = UnixListener::bind(path).map_err(|error| refused(error.to_string()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|error| refused(error.to_string()))?;
+    let task = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, orders.clone(), status.clone()));
+        }
+    });
+    Ok(Some(Listening { path: path.to_owned(), task }))
+}
+
+async fn serve(stream: UnixStream, orders: Arc<watch::Sender<Orders>>, status: watch::Receiver<Status>) {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut reader = BufReader::new(read.take(LINE_BYTES_MAX));
+    let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await else {
+        return;
+    };
+    let answer = answer(line.trim(), &orders, &status.borrow());
+    let _ = write.write_all(answer.as_bytes()).await;
+}
+
+/// Carries out one line.
+fn answer(line: &str, orders: &watch::Sender<Orders>, status: &Status) -> String {
+    let order = |change: fn(&mut Orders), done: &str| {
+        orders.send_modify(change);
+        format!("{done}\n")
+    };
+    match line {
+        "status" | "info" => report::status(status),
+        "status --json" => format!("{}\n", report::json(status)),
+        "sup" => format!("{}\n", report::line(status)),
+        "coordinates" => format!("{}\n", status.stream_position),
+        "throttle" | "pause" | "suspend" => order(|orders| orders.throttle = true, "throttled"),
+        "no-throttle" | "unthrottle" | "resume" | "continue" => {
+            order(|orders| orders.throttle = false, "not throttled")
+        }
+        "cut-over" | "unpostpone" | "no-postpone" => {
+            order(|orders| orders.postpone_cut_over = false, "cut-over allowed")
+        }
+        "panic" => order(|orders| orders.stop = true, "stopping"),
+        "help" => HELP.to_owned(),
+        _ => match line.split_once('=') {
+            Some((name, value)) => set(name.trim(), value.trim(), orders),
+            None => format!("error: unknown command {line:?}; help lists them\n"),
+        },
+    }
+}
+
+/// `name=value`, or `name=?` to read.
+fn set(name: &str, value: &str, orders: &watch::Sender<Orders>) -> String {
+    let now = orders.borrow().clone();
+    let held = match name {
+        "chunk-rows" | "chunk-size" => now.chunk_rows.unwrap_or(0),
+        "chunk-time" => now.chunk_time.as_millis() as u64,
+        "workers" => now.workers as u64,
+        "max-lag-millis" => now.max_lag.as_millis() as u64,
+        _ => return format!("error: unknown setting {name:?}; help lists them\n"),
+    };
+    if value == "?" {
+        return format!("{held}\n");
+    }
+    let number: u64 = match value.parse() {
+        Ok(number) => number,
+        Err(_) => return format!("error: {name} takes a number, not {value:?}\n"),
+    };
+    if let Some(limit) = beyond_its_limit(name, number) {
+        return format!("error: {name} must be {limit}\n");
+    }
+    orders.send_modify(|orders| match name {
+        "chunk-rows" | "chunk-size" => orders.chunk_rows = (number > 0).then_some(number),
+        "chunk-time" => orders.chunk_time = Duration::from_millis(number),
+        "workers" => orders.workers = number as usize,
+        _ => orders.max_lag = Duration::from_millis(number),
+    });
+    format!("{name}={number}\n")
+}
+
+fn beyond_its_limit(name: &str, number: u64) -> Option<&'static str> {
+    match name {
+        "chunk-rows" | "chunk-size" => (number > 1_000_000).then_some("at most 1000000"),
+        "workers" => (!(1..=64).contains(&number)).then_some("from 1 to 64"),
+        "chunk-time" => (!(1..=60_000).contains(&number)).then_some("from 1 to 60000 milliseconds"),
+        _ => None,
+    }
+}
+
+/// Says a line to a run, and gives its answer.
+///
+/// # Errors
+/// The socket's own, and a time-out.
+pub async fn ask(path: &Path, line: &str) -> std::io::Result<String> {
+    let talk = async {
+        let mut stream = UnixStream::connect(path).await?;
+        stream.write_all(format!("{line}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    };
+    tokio::time::timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+}
+
+/// Where a run on this table listens unless it is told otherwise.
+pub fn default_path(target: &Target) -> PathBuf {
+    let name: String =
+        target.table.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect();
+    let mut hasher = DefaultHasher::new();
+    without_password(&target.url).hash(&mut hasher);
+    target.table.hash(&mut hasher);
+    let short: String = name.chars().take(40).collect();
+    folder().join(format!("{short}-{:08x}.sock", hasher.finish() as u32))
+}
+
+/// The only socket in the user's runtime folder.
+///
+/// # Errors
+/// What to do if there is none, or more than one.
+pub fn only_one() -> std::result::Result<PathBuf, String> {
+    let files = std::fs::read_dir(folder()).into_iter().flatten().flatten().map(|file| file.path());
+    let mut sockets: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "sock")).collect();
+    sockets.sort();
+    match sockets.len() {
+        0 => Err(format!("no run listens in {}; give --socket", folder().display())),
+        1 => Ok(sockets.remove(0)),
+        _ => {
+            let listed: Vec<String> = sockets.iter().map(|path| format!("\n  {}", path.display())).collect();
+            Err(format!("several runs listen; choose one with --socket:{}", listed.concat()))
+        }
+    }
+}
+
+fn folder() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(runtime) => PathBuf::from(runtime).join("altergeist"),
+        None => {
+            let user = std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
+            std::env::temp_dir().join(format!("altergeist-{user}"))
+        }
+    }
+}
+
+fn without_password(url: &str) -> String {
+    let Some((head, tail)) = url.split_once('@') else {
+        return url.to_owned();
+    };
+    let user = head.rsplit_once("://").map_or(head, |(_, login)| login);
+    format!("{}@{tail}", user.split(':').next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn say(line: &str, orders: &watch::Sender<Orders>) -> String {
+        answer(line, orders, &Status::default())
+    }
+
+    #[test]
+    fn orders_are_states_and_can_be_taken_back() {
+        let orders = watch::Sender::new(Orders { postpone_cut_over: true, ..Orders::default() });
+        assert_eq!(say("throttle", &orders), "throttled\n");
+        assert!(orders.borrow().throttle);
+        assert_eq!(say("no-throttle", &orders), "not throttled\n");
+        assert!(!orders.borrow().throttle);
+        say("cut-over", &orders);
+        assert!(!orders.borrow().postpone_cut_over);
+        say("panic", &orders);
+        assert!(orders.borrow().stop);
+    }
+
+    #[test]
+    fn settings_are_read_and_set_and_nonsense_changes_nothing() {
+        let orders = watch::Sender::new(Orders::default());
+        assert_eq!(say("workers=4", &orders), "workers=4\n");
+        assert_eq!(say("workers=?", &orders), "4\n");
+        assert!(say("workers=0", &orders).starts_with("error:"));
+        assert!(say("workers=many", &orders).starts_with("error:"));
+        assert!(say("frobnicate", &orders).starts_with("error:"));
+        assert!(say("colour=7", &orders).starts_with("error:"));
+        assert_eq!(orders.borrow().workers, 4);
+        say("chunk-size=10", &orders);
+        assert_eq!(orders.borrow().chunk_rows, Some(10));
+        say("chunk-rows=0", &orders);
+        assert_eq!(orders.borrow().chunk_rows, None);
+    }
+
+    #[test]
+    fn a_password_does_not_reach_the_socket_s_name() {
+        assert_eq!(without_password("mysql://me:secret@h/db"), "me@h/db");
+        let with = |url: &str| default_path(&Target { url: url.into(), table: "t".into(), ..Target::default() });
+        assert_eq!(with("mysql://me:secret@h/db"), with("mysql://me:other@h/db"));
+    }
+}
