@@ -1,1 +1,34 @@
-//! Placeholder while the workspace is laid out.
+//! altergeist on PostgreSQL 14 and later: a shadow in a schema of its own, logical replication for the changed keys, and a
+//! swap by `SET SCHEMA` in one transaction.
+// The core runs as one task, so no future here needs to be `Send`.
+#![allow(async_fn_in_trait)]
+
+mod alteration;
+mod changes;
+mod clauses;
+mod connect;
+mod cutover;
+mod definition;
+mod duplicates;
+mod engine;
+mod error;
+mod gauge;
+mod journal;
+mod key;
+mod layout;
+mod leftovers;
+mod log;
+mod names;
+mod obstacles;
+mod pgoutput;
+mod preflight;
+mod replication;
+mod session;
+mod shadow;
+mod sql;
+mod version;
+mod visibility;
+
+pub use changes::LogStream;
+pub use cutover::CutoverLock;
+pub use engine::Postgres;

@@ -1,0 +1,350 @@
+//! Applies the user's clauses to an empty clone of the source and reads what came of it: which column became which, how
+//! values get there, what can wait until the rows are copied, and what cannot be done at all.
+
+use crate::clauses::{Clauses, Using};
+use crate::definition::{self, Attribute, Line};
+use crate::error;
+use crate::key::{self, Candidate};
+use crate::layout::{Column, KeyColumn, Layout};
+use crate::names::{self, Names};
+use crate::session::{Notice, Session};
+use crate::sql;
+use crate::version::Version;
+use altergeist_contract::{Refusal, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// What is to be done, and to which table.
+pub(crate) struct Wish<'a> {
+    pub(crate) names: &'a Names,
+    pub(crate) version: Version,
+    pub(crate) source: u32,
+    pub(crate) key: Option<&'a Candidate>,
+    pub(crate) alter: &'a str,
+    pub(crate) clauses: &'a Clauses,
+    /// The search path of the user's own session.
+    pub(crate) search_path: &'a str,
+}
+
+/// An index that is built when the rows are there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deferred {
+    /// Its name.
+    pub(crate) name: String,
+    /// The statement that makes it.
+    pub(crate) create: String,
+    /// Where it is stored; empty for the database's own place.
+    pub(crate) tablespace: String,
+    /// Statements that give it back its comment and settings.
+    pub(crate) finish: Vec<String>,
+}
+
+/// What the clauses made of the clone.
+pub(crate) struct Altered {
+    /// The clone.
+    pub(crate) clone: u32,
+    /// The source's definition, which the clone had too.
+    pub(crate) source_lines: Vec<Line>,
+    /// The clone's definition after the clauses.
+    pub(crate) lines: Vec<Line>,
+    /// How rows move; None if they could not.
+    pub(crate) layout: Option<Layout>,
+    /// Columns that no source column fills, and those that may no longer be NULL.
+    pub(crate) news: News,
+    /// Why it cannot be done.
+    pub(crate) refusals: Vec<Refusal>,
+    /// Whether the server itself would only touch its catalogue.
+    pub(crate) is_catalogue_only: bool,
+    /// Whether a column went or became another type, which objects that depend on the table may not bear.
+    pub(crate) touches_columns: bool,
+}
+
+/// What the shadow demands of rows that the source does not.
+#[derive(Default)]
+pub(crate) struct News {
+    /// New columns that must have a value and get none.
+    pub(crate) without_value: Vec<String>,
+    /// Each column that may be NULL in the source and may not in the shadow, with its value.
+    pub(crate) not_null: Vec<(String, String)>,
+    /// Each new column with the value it will have in every row; None if it differs from row to row.
+    pub(crate) added: Vec<(String, Option<String>)>,
+    /// Generated columns of the shadow, with their expressions.
+    pub(crate) generated: Vec<(String, String)>,
+}
+
+/// Builds the clone in a schema, alters it, and reads the outcome. Inside the session's transaction. Without clauses to
+/// apply the clone is a plain copy.
+pub(crate) async fn alter_clone(session: &Session, wish: &Wish<'_>, schema: &str) -> Result<Altered> {
+    let clone = definition::build(session, wish.names, wish.version, wish.source, schema).await?;
+    let source_lines = definition::describe(session, wish.source).await?;
+    let unlike = definition::differences(&source_lines, &definition::describe(session, clone).await?);
+    let before = definition::attributes(session, clone).await?;
+    let (is_catalogue_only, outcome) = apply(session, wish, clone, schema).await?;
+    let mut altered = Altered {
+        clone,
+        source_lines,
+        lines: Vec::new(),
+        layout: None,
+        news: News::default(),
+        refusals: unlike.into_iter().map(not_carried).collect(),
+        is_catalogue_only,
+        touches_columns: false,
+    };
+    match outcome {
+        Err(words) => altered.refusals.push(not_accepted(wish, words)),
+        Ok(()) => read_outcome(session, wish, &before, schema, &mut altered).await?,
+    }
+    Ok(altered)
+}
+
+/// Applies the clauses. Says whether the server rewrote or scanned anything, and its words if it would not have them.
+async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> Result<(bool, Result<(), String>)> {
+    if wish.alter.trim().is_empty() {
+        return Ok((false, Ok(())));
+    }
+    let attempted = || format!("try the clauses on a clone of {}", wish.names.display);
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    let before = storage(session, clone).await.map_err(failed)?;
+    let table = names::qualified(schema, &wish.names.table);
+    session.run(&sql::use_search_path(wish.search_path)).await.map_err(failed)?;
+    session.run("SAVEPOINT clauses; SET LOCAL client_min_messages = debug1").await.map_err(failed)?;
+    session.take_notices();
+    let outcome = session.execute(&format!("ALTER TABLE {table} {}", wish.alter), &[]).await;
+    let notices = session.take_notices();
+    if let Err(error) = outcome {
+        let answer = error::of_clauses(attempted(), &error);
+        if answer.kind != altergeist_contract::Kind::Refused {
+            return Err(answer);
+        }
+        session.run("ROLLBACK TO SAVEPOINT clauses; SET LOCAL search_path = ''").await.map_err(failed)?;
+        return Ok((false, Err(answer.reason)));
+    }
+    session.run("SET LOCAL client_min_messages = warning; SET LOCAL search_path = ''").await.map_err(failed)?;
+    let after = storage(session, clone).await.map_err(failed)?;
+    Ok((after.is_subset(&before) && !notices.iter().any(is_heavy), Ok(())))
+}
+
+/// The files of a table and its indexes, and how often the table was read: equal before and after if nothing was
+/// rewritten, built or scanned. Indexes that are gone do not count.
+async fn storage(session: &Session, table: u32) -> std::result::Result<BTreeSet<(u32, Option<u32>, i64)>, tokio_postgres::Error> {
+    let rows = session.query(sql::STORAGE, &[&table]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
+}
+
+/// Whether the server said that it rewrites, scans or builds; the routine's name is the same in every language.
+fn is_heavy(notice: &Notice) -> bool {
+    matches!(notice.routine.as_str(), "ATRewriteTable" | "index_build" | "validateForeignKeyConstraint")
+        || notice.message.starts_with("rewriting table")
+        || notice.message.starts_with("verifying table")
+}
+
+async fn read_outcome(
+    session: &Session,
+    wish: &Wish<'_>,
+    before: &[Attribute],
+    schema: &str,
+    altered: &mut Altered,
+) -> Result<()> {
+    altered.lines = definition::describe(session, altered.clone).await?;
+    altered.refusals.extend(still_plain(session, wish, schema, altered.clone).await?);
+    let after = definition::attributes(session, altered.clone).await?;
+    altered.news = news(wish, before, &after);
+    altered.touches_columns = survivors(before, &after).count() < before.len()
+        || survivors(before, &after).any(|(old, new)| old.stored_shape() != new.stored_shape());
+    match layout(wish, before, &after, schema) {
+        Err(refusal) => altered.refusals.push(refusal),
+        Ok(layout) => {
+            altered.refusals.extend(not_found_by_key(session, &layout, altered.clone).await?);
+            altered.layout = Some(layout);
+        }
+    }
+    let clashes = session.query(sql::NAME_CLASHES, &[&wish.source, &altered.clone, &wish.names.old_schema]).await;
+    let clashes = clashes.map_err(|error| error::of("look for names taken twice", &error))?;
+    altered.refusals.extend(clashes.iter().map(|row| name_taken(row.get(0))));
+    Ok(())
+}
+
+async fn still_plain(session: &Session, wish: &Wish<'_>, schema: &str, clone: u32) -> Result<Option<Refusal>> {
+    let row = session.one(sql::STILL_PLAIN, &[&clone, &schema, &wish.names.table]).await;
+    let row = row.map_err(|error| error::of("read the altered clone", &error))?;
+    let why = match (row.get(0), row.get(1), row.get(2)) {
+        (false, _, _) => "they give the table another name or schema, by which the swap could not find it",
+        (_, false, _) => "they make it something other than a plain, logged table",
+        (_, _, false) => "they add a foreign key, which would act while the copy still lags behind",
+        _ => return Ok(None),
+    };
+    Ok(Some(Refusal {
+        object: format!("the clauses for {}", wish.names.display),
+        reason: why.to_owned(),
+        remedy: "leave that part out, and do it in a statement of its own".to_owned(),
+    }))
+}
+
+/// Which column of the shadow is which of the source, and how its values get there.
+fn layout(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute], schema: &str) -> Result<Layout, Refusal> {
+    let alias = names::quoted(&wish.names.table);
+    let mut columns = Vec::new();
+    for (old, new) in survivors(before, after).filter(|(_, new)| !new.generated) {
+        let using = using_of(wish, old);
+        let value = using.map(|using| format!("({}\n)", using.expression));
+        columns.push(Column {
+            name: new.name.clone(),
+            source: old.name.clone(),
+            type_name: new.type_name.clone(),
+            changed: value.is_some() || old.stored_shape() != new.stored_shape(),
+            value: value.unwrap_or_else(|| format!("{alias}.{}", names::quoted(&old.name))),
+        });
+    }
+    if let Some(stray) = wish.clauses.using.iter().find(|using| !before.iter().any(|old| old.name == using.column)) {
+        return Err(refuse(format!("USING for column {}", stray.column), "no such column could be found in the table", "write the column's name as the table has it"));
+    }
+    let key = wish.key.ok_or_else(|| refuse(wish.names.display.clone(), "there is no key to follow rows by", "give it a primary key"))?;
+    let keys = key.columns.iter().map(|column| followed(wish, column, before, after)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Layout {
+        source: wish.names.source(),
+        shadow: names::qualified(schema, &wish.names.table),
+        shadow_schema: names::quoted(schema),
+        alias,
+        key_index: key.name.clone(),
+        keys,
+        columns,
+    })
+}
+
+/// Pairs of one column before and after the clauses.
+fn survivors<'a>(before: &'a [Attribute], after: &'a [Attribute]) -> impl Iterator<Item = (&'a Attribute, &'a Attribute)> {
+    after.iter().filter_map(|new| Some((before.iter().find(|old| old.number == new.number)?, new)))
+}
+
+fn using_of<'a>(wish: &Wish<'a>, column: &Attribute) -> Option<&'a Using> {
+    wish.clauses.using.iter().find(|using| using.column == column.name)
+}
+
+/// A key's column, followed through the clauses.
+fn followed(wish: &Wish<'_>, key: &KeyColumn, before: &[Attribute], after: &[Attribute]) -> Result<KeyColumn, Refusal> {
+    let refused = |why: &str| {
+        refuse(
+            format!("key column {} of index {}", key.source, wish.key.map_or("", |key| &key.name)),
+            format!("{why}; rows could not be followed by it"),
+            "leave the key's columns as they are in this change",
+        )
+    };
+    let (old, new) = survivors(before, after)
+        .find(|(old, _)| old.name == key.source)
+        .ok_or_else(|| refused("it is dropped"))?;
+    if using_of(wish, old).is_some() || new.generated {
+        return Err(refused("its values are computed anew"));
+    }
+    if old.collation != new.collation || !key::keeps_order(old.stored_type(), new.stored_type()) {
+        return Err(refused(&format!("it changes from {} to {}, which may sort or compare otherwise", old.type_name, new.type_name)));
+    }
+    Ok(KeyColumn { shadow: new.name.clone(), ..key.clone() })
+}
+
+/// The shadow's rows are looked up by key all the time: an index must begin with the key's columns.
+async fn not_found_by_key(session: &Session, layout: &Layout, clone: u32) -> Result<Option<Refusal>> {
+    if lookup_index(&indexes(session, clone).await?, layout).is_some() {
+        return Ok(None);
+    }
+    let reason = format!("no index of the altered table begins with the columns of {}", layout.key_description());
+    Ok(Some(refuse("the clauses".to_owned(), reason, "keep an index on these columns in this change")))
+}
+
+/// An index of the clone: its leading columns if it can find rows, and whether it may wait.
+struct CloneIndex {
+    leading: Option<Vec<String>>,
+    can_wait: bool,
+    deferred: Deferred,
+}
+
+async fn indexes(session: &Session, clone: u32) -> Result<Vec<CloneIndex>> {
+    let rows = session.query(sql::DEFERRABLE_INDEXES, &[&clone]).await;
+    let rows = rows.map_err(|error| error::of("read the shadow's indexes", &error))?;
+    let index = |row: &tokio_postgres::Row| CloneIndex {
+        leading: row.get(1),
+        can_wait: row.get(2),
+        deferred: Deferred { name: row.get(0), create: row.get(3), tablespace: row.get(4), finish: row.get(5) },
+    };
+    Ok(rows.iter().map(index).collect())
+}
+
+/// The index rows of the shadow are found by; one that must stand anyway comes first.
+fn lookup_index<'a>(indexes: &'a [CloneIndex], layout: &Layout) -> Option<&'a CloneIndex> {
+    let key: BTreeSet<&str> = layout.keys.iter().map(|key| key.shadow.as_str()).collect();
+    let serves = |index: &&CloneIndex| {
+        let leading = index.leading.as_ref().and_then(|columns| columns.get(..key.len()));
+        leading.is_some_and(|columns| columns.iter().map(String::as_str).collect::<BTreeSet<_>>() == key)
+    };
+    let mut serving: Vec<&CloneIndex> = indexes.iter().filter(serves).collect();
+    serving.sort_by_key(|index| index.can_wait);
+    serving.first().copied()
+}
+
+/// The indexes that are built when the rows are there.
+pub(crate) async fn deferred(session: &Session, layout: &Layout, clone: u32) -> Result<Vec<Deferred>> {
+    let indexes = indexes(session, clone).await?;
+    let needed = lookup_index(&indexes, layout).map(|index| index.deferred.name.clone());
+    let waiting = indexes.iter().filter(|index| index.can_wait && Some(&index.deferred.name) != needed.as_ref());
+    Ok(waiting.map(|index| index.deferred.clone()).collect())
+}
+
+/// What the shadow demands beyond the source.
+fn news(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute]) -> News {
+    let alias = names::quoted(&wish.names.table);
+    let mut news = News::default();
+    for new in after.iter().filter(|new| !before.iter().any(|old| old.number == new.number)) {
+        news.add(new);
+    }
+    for (old, new) in survivors(before, after) {
+        if new.generated {
+            news.generated.extend(new.default.clone().map(|expression| (new.name.clone(), expression)));
+        } else if new.not_null && !old.not_null {
+            let value = using_of(wish, old).map(|using| using.expression.clone());
+            let value = value.unwrap_or_else(|| format!("{alias}.{}", names::quoted(&old.name)));
+            news.not_null.push((new.name.clone(), value));
+        }
+    }
+    news
+}
+
+/// The columns no column of the source fills, found again from what was written down of the shadow.
+pub(crate) fn added_columns(layout: &Layout, after: &[Attribute]) -> News {
+    let mut news = News::default();
+    for new in after.iter().filter(|new| !layout.columns.iter().any(|filled| filled.name == new.name)) {
+        news.add(new);
+    }
+    news
+}
+
+impl News {
+    /// Takes note of a column that no column of the source fills.
+    fn add(&mut self, new: &Attribute) {
+        if new.generated {
+            self.generated.extend(new.default.clone().map(|expression| (new.name.clone(), expression)));
+            return;
+        }
+        if new.not_null && new.default.is_none() && !new.identity {
+            self.without_value.push(new.name.clone());
+        }
+        let is_same_for_all = !new.identity && (new.default.is_none() || new.has_missing);
+        let value = new.default.clone().unwrap_or_else(|| "NULL".to_owned());
+        let value = format!("CAST(({value}) AS {})", new.type_name);
+        self.added.push((new.name.clone(), is_same_for_all.then_some(value)));
+    }
+}
+
+pub(crate) fn refuse(object: String, reason: impl Into<String>, remedy: &str) -> Refusal {
+    Refusal { object, reason: reason.into(), remedy: remedy.to_owned() }
+}
+
+fn not_carried(object: String) -> Refusal {
+    refuse(object, "it could not be carried to a copy of the table exactly as it is", "change it, or take it away, before this change")
+}
+
+fn not_accepted(wish: &Wish<'_>, words: String) -> Refusal {
+    refuse(format!("the clauses for {}", wish.names.display), format!("the server will not have them: {words}"), "correct the clauses")
+}
+
+fn name_taken(object: String) -> Refusal {
+    refuse(object, "after the swap two objects would have this name", "rename one of them, or choose another name in the clauses")
+}

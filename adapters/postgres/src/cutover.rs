@@ -1,0 +1,320 @@
+//! Puts the shadow in the source's place: one lock, one transaction, and an answer for when no answer came.
+
+use crate::connect::CONNECT_TIMEOUT;
+use crate::definition;
+use crate::engine::{Marks, Postgres};
+use crate::error;
+use crate::journal::{self, Facts, ShadowFacts};
+use crate::leftovers;
+use crate::log;
+use crate::names::{Names, quoted};
+use crate::obstacles;
+use crate::preflight::{self, SchemaState};
+use crate::session::{Lease, Pool, Session, locked};
+use crate::shadow;
+use crate::sql;
+use altergeist_contract::{Cutover, Error, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How much longer than the lock timeout we wait for the server to say that it has passed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a session that lost us may take to end.
+const BURIAL: Duration = Duration::from_secs(20);
+
+/// Both tables, locked against everybody.
+pub struct CutoverLock {
+    lease: Lease,
+    marks: Arc<Marks>,
+    table: String,
+    shadow: Arc<ShadowFacts>,
+    swapper: Swapper,
+}
+
+/// What the swap needs to know.
+struct Swapper {
+    names: Names,
+    facts: Facts,
+}
+
+impl Cutover for Postgres {
+    type Lock = CutoverLock;
+
+    async fn lock(&self, within: Duration) -> Result<CutoverLock> {
+        let shadow = self.shadow().await?;
+        let lease = self.control.take().await?;
+        let result = prepare(&lease, self, within).await;
+        let (facts, may_hurry) = lease.settle(result).await?;
+        let pool = Pool::new(self.server.clone(), self.run.clone(), sql::cutover_settings(within), 1);
+        let lease = pool.take().await?;
+        *locked(&self.cutover_pid) = Some(lease.pid);
+        prepare_statements(&lease, self, &shadow).await?;
+        take_lock(&lease, self, &shadow, within, may_hurry).await?;
+        Ok(CutoverLock {
+            lease,
+            marks: self.marks.clone(),
+            table: self.names.display.clone(),
+            shadow,
+            swapper: Swapper { names: self.names.clone(), facts },
+        })
+    }
+
+    async fn ownership(&self) -> Result<Ownership> {
+        let session = self.server.open(&self.names.application, &sql::control_settings(CONNECT_TIMEOUT)).await?;
+        let last = *locked(&self.cutover_pid);
+        if let Some(pid) = last {
+            outlive(&session, self, pid).await?;
+        }
+        who_answers(&session, self).await
+    }
+
+    async fn finish(&self) -> Result<()> {
+        self.stop_pulse();
+        let lease = self.control.take().await?;
+        let result = finish(&lease, self).await;
+        lease.settle(result).await
+    }
+}
+
+/// Looks for those who would keep us waiting, and does not even queue behind them.
+async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Result<(Facts, bool)> {
+    let attempted = || format!("lock {} for the cut-over", engine.names.display);
+    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
+    let facts = journal::facts(session, engine).await?;
+    let patience = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
+    let blockers = session.query(sql::BLOCKERS, &[&facts.source, &patience]).await.map_err(failed)?;
+    if !blockers.is_empty() {
+        let blockers: Vec<String> = blockers.iter().map(|row| row.get(0)).collect();
+        return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {}", blockers.join("; "))));
+    }
+    let may_hurry = session.one(sql::IS_SUPERUSER, &[]).await.map_err(failed)?.get(0);
+    Ok((facts, may_hurry))
+}
+
+/// What is prepared now costs no time under the lock.
+async fn prepare_statements(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| error::of(format!("prepare the cut-over of {}", engine.names.display), &error);
+    session.prepare(&sql::delete_keys(&shadow.layout)).await.map_err(failed)?;
+    session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End)).await.map_err(failed)?;
+    session.prepare(sql::DESCRIBE).await.map_err(failed)?;
+    session.prepare(sql::OBSTACLES).await.map_err(failed)
+}
+
+/// One statement takes the strongest lock at once: a weaker one that is raised later kills others by deadlock.
+async fn take_lock(session: &Session, engine: &Postgres, shadow: &ShadowFacts, within: Duration, may_hurry: bool) -> Result<()> {
+    let attempted = || format!("lock {} for the cut-over", engine.names.display);
+    // The server ends an autovacuum that is in the way, but only after this long.
+    let hurry = if may_hurry { "SET LOCAL deadlock_timeout = '20ms'; " } else { "" };
+    let statement = format!("BEGIN; {hurry}{}", sql::lock_both(&shadow.layout.shadow, &shadow.layout.source));
+    let locking = session.run(&statement);
+    tokio::pin!(locking);
+    let mut blockers = Vec::new();
+    let outcome = tokio::select! {
+        outcome = &mut locking => Ok(outcome),
+        named = who_blocks(engine, session.pid, within) => {
+            blockers = named;
+            tokio::time::timeout(within + GRACE, locking).await
+        }
+    };
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            let mut answer = error::of_lock(attempted(), &error);
+            if answer.kind == Kind::Busy && !blockers.is_empty() {
+                answer.reason = format!("in the way for {within:?}: {}", blockers.join("; "));
+            }
+            Err(answer)
+        }
+        Err(_) => {
+            engine.run.end_one(session.pid).await?;
+            Err(Error::new(Kind::Busy, attempted(), "the server did not say whether the lock came"))
+        }
+    }
+}
+
+/// Names who stands before us, shortly before we give up.
+async fn who_blocks(engine: &Postgres, pid: i32, within: Duration) -> Vec<String> {
+    tokio::time::sleep(within * 3 / 4).await;
+    let Ok(lease) = engine.control.take().await else { return Vec::new() };
+    let named = lease.query(sql::WHO_BLOCKS, &[&pid]).await;
+    let named = named.map_err(|error| error::of("ask who is in the way", &error));
+    let named = lease.settle(named).await.unwrap_or_default();
+    named.iter().map(|row| row.get(0)).collect()
+}
+
+impl TableLock for CutoverLock {
+    async fn mark(&mut self) -> Result<Marker> {
+        self.marks.put().await
+    }
+
+    async fn refresh(&mut self, keys: &[Key]) -> Result<()> {
+        shadow::refresh(&self.lease, &self.table, &self.shadow, keys, &Watermark::End).await
+    }
+
+    async fn swap(self) -> Swap {
+        let CutoverLock { lease, shadow, swapper, .. } = self;
+        if let Err(error) = swapper.swap(&lease, &shadow).await {
+            lease.roll_back().await;
+            return Swap::Refused(error);
+        }
+        let attempted = format!("commit the swap of {}", swapper.names.display);
+        match lease.run("COMMIT").await {
+            Ok(()) => {
+                Swap::Done
+            }
+            Err(error) => match error::of(attempted, &error) {
+                error if error.kind == Kind::Disconnected => Swap::Unknown(error),
+                error => Swap::Refused(error),
+            },
+        }
+    }
+
+    async fn release(self) -> Result<()> {
+        let released = self.lease.run("ROLLBACK").await;
+        let attempted = format!("release the lock of {}", self.table);
+        self.lease.settle(released.map_err(|error| error::of(attempted, &error))).await
+    }
+}
+
+impl Swapper {
+    /// Everything up to the commit. Whatever was changed by others since the run began ends it here.
+    async fn swap(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let attempted = || format!("swap {} with its shadow", self.names.display);
+        let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+        session.run("SET LOCAL search_path = ''; SET LOCAL extra_float_digits = 1").await.map_err(failed)?;
+        self.check_source(session, shadow).await?;
+        let mut script = shadow.late.clone();
+        script.push(sql::drop_publication(&self.names.publication));
+        session.run(&script.join(";\n")).await.map_err(failed)?;
+        self.check_shadow(session, shadow).await?;
+        self.make_room(session).await?;
+        let (before, after) = self.sequences(session, shadow).await?;
+        let moves = [
+            format!("ALTER TABLE {} SET SCHEMA {}", self.names.source(), quoted(&self.names.old_schema)),
+            format!("ALTER TABLE {} SET SCHEMA {}", self.names.shadow(), quoted(&self.names.schema)),
+        ];
+        let script: Vec<String> = before.into_iter().chain(moves).chain(after).collect();
+        session.run(&script.join(";\n")).await.map_err(failed)?;
+        let lines = definition::describe(session, shadow.oid).await?;
+        let facts = Facts { done: Some(definition::structure(&lines)), ..self.facts.clone() };
+        self.save_facts(session, &facts).await
+    }
+
+    async fn check_source(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let refused = |reason: String| Error::refused(format!("swap {} with its shadow", self.names.display), reason);
+        let source = journal::table_id(session, &self.names.schema, &self.names.table).await?;
+        let own = journal::table_id(session, &self.names.shadow_schema, &self.names.table).await?;
+        if source != Some(self.facts.source) || own != Some(shadow.oid) {
+            return Err(refused("the source or the shadow is not the table it was when the run began".to_owned()));
+        }
+        let now = definition::describe(session, self.facts.source).await?;
+        let changed = definition::differences(&self.facts.source_lines, &now);
+        if !changed.is_empty() {
+            return Err(refused(format!("it was changed by somebody else: {}", changed.join(", "))));
+        }
+        let new = obstacles::find(session, &self.names, self.facts.source).await?;
+        if !new.is_empty() {
+            let names: Vec<String> = new.into_iter().map(|obstacle| obstacle.object).collect();
+            return Err(refused(format!("something came to depend on it meanwhile: {}", names.join(", "))));
+        }
+        Ok(())
+    }
+
+    /// The shadow must be, object by object, what the clauses made of the clone.
+    async fn check_shadow(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let now = definition::describe(session, shadow.oid).await?;
+        let differing = definition::differences(&shadow.lines, &now);
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let reason = format!("the shadow is not what it should be: {}", differing.join(", "));
+        Err(Error::refused(format!("swap {} with its shadow", self.names.display), reason))
+    }
+
+    async fn make_room(&self, session: &Session) -> Result<()> {
+        match preflight::schema_state(session, &self.names.old_schema).await? {
+            SchemaState::Missing => definition::make_schema(session, &self.names.old_schema, self.facts.source).await,
+            SchemaState::Ours => definition::open_to_owner(session, &self.names.old_schema, self.facts.source).await,
+            SchemaState::Foreign => Err(Error::refused(
+                format!("make room for the old table of {}", self.names.display),
+                format!("the schema {} was made by somebody else", self.names.old_schema),
+            )),
+        }
+    }
+
+    /// What must be done with sequences before and after the tables move: one that belongs to a column of the source goes
+    /// over to the shadow's, an identity's goes on from where the old one has come to.
+    async fn sequences(&self, session: &Session, shadow: &ShadowFacts) -> Result<(Vec<String>, Vec<String>)> {
+        let of_source = sequences(session, self.facts.source).await?;
+        let of_shadow = sequences(session, shadow.oid).await?;
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for (column, sequence, is_identity) in of_source {
+            let Some(heir) = shadow.layout.columns.iter().find(|heir| heir.source == column) else { continue };
+            if !is_identity {
+                before.push(format!("ALTER SEQUENCE {sequence} OWNED BY NONE"));
+                after.push(format!("ALTER SEQUENCE {sequence} OWNED BY {}.{}", self.names.source(), quoted(&heir.name)));
+            } else if let Some((_, new, _)) = of_shadow.iter().find(|(name, _, is_identity)| *name == heir.name && *is_identity) {
+                before.push(format!(
+                    "SELECT setval({}::regclass, last_value, is_called) FROM {sequence}",
+                    crate::names::literal(new)
+                ));
+            }
+        }
+        Ok((before, after))
+    }
+
+    async fn save_facts(&self, session: &Session, facts: &Facts) -> Result<()> {
+        let attempted = || format!("write the journal of {}", self.names.display);
+        let text = serde_json::to_string(facts).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
+        let saved = session.execute(sql::SAVE_FACTS, &[&self.names.display, &text]).await;
+        saved.map(drop).map_err(|error| error::of(attempted(), &error))
+    }
+}
+
+/// The sequences of a table's columns: column, sequence, and whether it is an identity's.
+async fn sequences(session: &Session, table: u32) -> Result<Vec<(String, String, bool)>> {
+    let rows = session.query(sql::SEQUENCES, &[&table]).await;
+    let rows = rows.map_err(|error| error::of("read the sequences", &error))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
+}
+
+/// Waits until the session that held the lock has ended, however that ended.
+async fn outlive(session: &Session, engine: &Postgres, pid: i32) -> Result<()> {
+    let attempted = || format!("wait for the end of the cut-over's session {pid}");
+    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
+    let deadline = Instant::now() + BURIAL;
+    loop {
+        session.query(sql::END_SESSION, &[&pid, &engine.names.application]).await.map_err(failed)?;
+        let alive = session.one(sql::IS_ALIVE, &[&pid, &engine.names.application]).await.map_err(failed)?;
+        if !alive.get::<_, bool>(0) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(error::silent(attempted(), BURIAL));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn who_answers(session: &Session, engine: &Postgres) -> Result<Ownership> {
+    let facts = journal::facts(session, engine).await?;
+    let found = journal::table_id(session, &engine.names.schema, &engine.names.table).await?;
+    let shadow = facts.shadow.map(|shadow| shadow.oid);
+    Ok(match found {
+        Some(table) if table == facts.source => Ownership::Source,
+        Some(table) if Some(table) == shadow => Ownership::Shadow,
+        Some(table) => Ownership::Unclear(format!(
+            "{} is table number {table}; the source was {}, the shadow {}",
+            engine.names.display,
+            facts.source,
+            shadow.map_or_else(|| "never made".to_owned(), |oid| oid.to_string())
+        )),
+        None => Ownership::Unclear(format!("no table answers to {}", engine.names.display)),
+    })
+}
+
+async fn finish(session: &Session, engine: &Postgres) -> Result<()> {
+    log::drop_log(session, engine).await?;
+    leftovers::drop_schema_if_empty(session, &engine.names.shadow_schema).await
+}

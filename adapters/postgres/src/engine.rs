@@ -1,0 +1,220 @@
+//! The engine: one process's work on one table of one PostgreSQL server.
+
+use crate::changes::LogStream;
+use crate::connect::Server;
+use crate::gauge::{Pulse, Replicas};
+use crate::journal::{self, Facts, ShadowFacts};
+use crate::log;
+use crate::names::Names;
+use crate::session::{Pool, RunLock, Session, locked};
+use crate::version::Version;
+use crate::{error, sql};
+use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The shortest lock wait that makes sense on a real network.
+const SHORTEST_LOCK_TIMEOUT: Duration = Duration::from_millis(10);
+
+/// One table on one PostgreSQL server.
+pub struct Postgres {
+    pub(crate) target: Target,
+    pub(crate) server: Arc<Server>,
+    pub(crate) names: Names,
+    pub(crate) version: Version,
+    /// The search path of the user's own session.
+    pub(crate) search_path: String,
+    pub(crate) run: Arc<RunLock>,
+    /// The session that reads and changes definitions and writes the journal.
+    pub(crate) control: Arc<Pool>,
+    /// The sessions that move rows.
+    pub(crate) workers: Arc<Pool>,
+    /// The session for marks. Shared: a mark that nobody waits for any more does no harm.
+    pub(crate) marks: Arc<Marks>,
+    /// What is known of the shadow.
+    shadow: Mutex<Option<Arc<ShadowFacts>>>,
+    /// The heartbeat, once the log is read.
+    pulse: Mutex<Option<Arc<Pulse>>>,
+    pub(crate) replicas: Replicas,
+    /// The session that last held the lock of the cut-over.
+    pub(crate) cutover_pid: Arc<Mutex<Option<i32>>>,
+}
+
+/// Marks of this process.
+pub(crate) struct Marks {
+    server: Arc<Server>,
+    application: String,
+    /// Tells our marks from those of an earlier process.
+    pub(crate) incarnation: String,
+    last: AtomicU64,
+    session: tokio::sync::Mutex<Option<Arc<Session>>>,
+}
+
+impl Marks {
+    /// Puts a mark into the log, by a session of its own.
+    pub(crate) async fn put(&self) -> Result<Marker> {
+        let attempted = "put a mark into the log";
+        let session = self.session().await?;
+        let number = self.last.fetch_add(1, Ordering::SeqCst) + 1;
+        let text = format!("{}:{number}", self.incarnation);
+        session.query(sql::MARK, &[&text]).await.map_err(|error| error::of(attempted, &error))?;
+        Ok(Marker(number))
+    }
+
+    async fn session(&self) -> Result<Arc<Session>> {
+        let mut slot = self.session.lock().await;
+        if let Some(session) = slot.as_ref().filter(|session| !session.is_closed()) {
+            return Ok(session.clone());
+        }
+        let session = Arc::new(self.server.open(&self.application, &sql::mark_settings()).await?);
+        *slot = Some(session.clone());
+        Ok(session)
+    }
+}
+
+impl Postgres {
+    /// What is known of the shadow; there must be one.
+    pub(crate) async fn shadow(&self) -> Result<Arc<ShadowFacts>> {
+        if let Some(known) = locked(&self.shadow).clone() {
+            return Ok(known);
+        }
+        let lease = self.control.take().await?;
+        let result = journal::facts(&lease, self).await.and_then(|facts| self.shadow_of(facts));
+        let shadow = Arc::new(lease.settle(result).await?);
+        *locked(&self.shadow) = Some(shadow.clone());
+        Ok(shadow)
+    }
+
+    /// Takes note of a new shadow, or that there is none; sessions forget the statements they knew.
+    pub(crate) fn set_shadow(&self, shadow: Option<ShadowFacts>) {
+        *locked(&self.shadow) = shadow.map(Arc::new);
+        self.workers.refresh();
+    }
+
+    pub(crate) fn shadow_of(&self, facts: Facts) -> Result<ShadowFacts> {
+        let none = || Error::fatal(format!("use the shadow of {}", self.names.display), "it was never made");
+        facts.shadow.ok_or_else(none)
+    }
+
+    /// Begins the heartbeat, if it does not beat yet.
+    pub(crate) fn start_pulse(&self) {
+        let mut pulse = locked(&self.pulse);
+        if pulse.is_none() {
+            *pulse = Some(Arc::new(Pulse::start(self.server.clone(), self.names.clone(), self.marks.incarnation.clone())));
+        }
+    }
+
+    pub(crate) fn pulse(&self) -> Option<Arc<Pulse>> {
+        locked(&self.pulse).clone()
+    }
+
+    /// Ends the heartbeat.
+    pub(crate) fn stop_pulse(&self) {
+        *locked(&self.pulse) = None;
+    }
+
+    /// Under the run lock only.
+    pub(crate) fn require_hold(&self, attempted: &str) -> Result<()> {
+        if self.run.is_taken() { Ok(()) } else { Err(Error::new(Kind::Disconnected, attempted, "the run lock is not held")) }
+    }
+}
+
+impl Engine for Postgres {
+    type Stream = LogStream;
+
+    async fn connect(target: &Target) -> Result<Postgres> {
+        let mut target = target.clone();
+        target.lock_timeout = target.lock_timeout.max(SHORTEST_LOCK_TIMEOUT);
+        let server = Arc::new(Server::parse(&target.url)?);
+        let probe = server.open("altergeist", &sql::probe_settings()).await?;
+        let failed = |error: tokio_postgres::Error| error::of(format!("look around on {}", server.name()), &error);
+        let about = probe.one(sql::SERVER, &[]).await.map_err(failed)?;
+        let version = Version::accept(about.get(0))?;
+        if about.get(3) {
+            return Err(Error::refused(format!("work on {}", server.name()), "it is a replica; give the primary's URL"));
+        }
+        let (schema, table) = find_table(&probe, &target.table).await?;
+        let names = Names::new(about.get(1), &schema, &table);
+        Ok(assemble(target, server, names, version, about.get(2)))
+    }
+
+    async fn hold(&self) -> Result<Hold> {
+        let hold = self.run.take().await?;
+        if hold == Hold::Taken {
+            // Sessions from before are not behind the fence.
+            self.control.refresh();
+            self.workers.refresh();
+        }
+        Ok(hold)
+    }
+
+    async fn still_held(&self) -> Result<()> {
+        self.run.verify().await
+    }
+
+    async fn open_log(&self) -> Result<Position> {
+        log::open(self).await
+    }
+
+    async fn follow(&self, from: &Position) -> Result<LogStream> {
+        log::follow(self, from).await
+    }
+
+    async fn mark(&self) -> Result<Marker> {
+        self.marks.put().await
+    }
+}
+
+fn assemble(target: Target, server: Arc<Server>, names: Names, version: Version, search_path: String) -> Postgres {
+    let run = Arc::new(RunLock::new(server.clone(), names.clone()));
+    let control = Pool::new(server.clone(), run.clone(), sql::control_settings(target.lock_timeout), 1);
+    let workers = Pool::new(server.clone(), run.clone(), sql::worker_settings(), target.workers);
+    let marks = Arc::new(Marks {
+        server: server.clone(),
+        application: names.application.clone(),
+        incarnation: incarnation(),
+        last: AtomicU64::new(0),
+        session: tokio::sync::Mutex::new(None),
+    });
+    Postgres {
+        replicas: Replicas::new(&target.replicas),
+        target,
+        server,
+        names,
+        version,
+        search_path,
+        run,
+        control,
+        workers,
+        marks,
+        shadow: Mutex::new(None),
+        pulse: Mutex::new(None),
+        cutover_pid: Arc::new(Mutex::new(None)),
+    }
+}
+
+/// The table's schema and name, by the name the user gave: as SQL would read it, or else letter by letter.
+async fn find_table(session: &Session, given: &str) -> Result<(String, String)> {
+    let attempted = || format!("look up the table {given}");
+    let exact = given.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join(".");
+    for name in [given, &exact] {
+        let rows = session.query(sql::FIND_TABLE, &[&name]).await;
+        let Some(row) = rows.ok().and_then(|rows| rows.into_iter().next()) else { continue };
+        return match row.get::<_, &str>(3) {
+            "r" | "p" => Ok((row.get(1), row.get(2))),
+            _ => Err(Error::refused(attempted(), "it is not a table")),
+        };
+    }
+    if session.is_closed() {
+        return Err(Error::new(Kind::Disconnected, attempted(), "the connection broke"));
+    }
+    Err(Error::refused(attempted(), "there is no such table, or this role may not see it"))
+}
+
+/// A name no other process has: the standard library seeds its hashers from the system's randomness.
+fn incarnation() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    format!("{random:016x}{:08x}", std::process::id())
+}

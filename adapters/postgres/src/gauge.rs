@@ -1,0 +1,139 @@
+//! The heartbeat, and how far replicas are behind by it: no two clocks are ever compared.
+
+use crate::connect::Server;
+use crate::engine::Postgres;
+use crate::names::Names;
+use crate::session::{Session, locked};
+use crate::{error, sql};
+use altergeist_contract::{Gauge, ReplicaLag, Result};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// How often the heart beats.
+const BEAT: Duration = Duration::from_millis(250);
+
+/// Every so many beats a mark nobody waits for moves the slot on where the table is quiet.
+const BEATS_PER_MARK: i64 = 4;
+
+/// How long one beat, or one question to a replica, may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Beats remembered: an hour's worth.
+const REMEMBERED: usize = 4 * 3600;
+
+/// A heartbeat without a beat for this long says nothing about replicas.
+const STALE: Duration = Duration::from_secs(3);
+
+/// A row written again and again, in a task of its own.
+pub(crate) struct Pulse {
+    beats: Arc<Mutex<VecDeque<(i64, Instant)>>>,
+    task: JoinHandle<()>,
+}
+
+impl Pulse {
+    /// Begins to beat.
+    pub(crate) fn start(server: Arc<Server>, names: Names, incarnation: String) -> Pulse {
+        let beats = Arc::new(Mutex::new(VecDeque::new()));
+        let task = tokio::spawn(beat(server, names, incarnation, beats.clone()));
+        Pulse { beats, task }
+    }
+
+    /// How long ago the first beat after this one was written; None if the heart has stopped.
+    fn age_after(&self, seen: i64) -> Option<Duration> {
+        let beats = locked(&self.beats);
+        let (_, newest) = beats.back()?;
+        if newest.elapsed() > STALE {
+            return None;
+        }
+        let unseen = beats.iter().find(|(number, _)| *number > seen);
+        Some(unseen.map_or(Duration::ZERO, |(_, written)| written.elapsed()))
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Beats for ever; a lost connection is opened again. Nobody is told of a failure: an old beat says it all.
+async fn beat(server: Arc<Server>, names: Names, incarnation: String, beats: Arc<Mutex<VecDeque<(i64, Instant)>>>) {
+    let mut session: Option<Session> = None;
+    let mut ticks = tokio::time::interval(BEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for number in 1.. {
+        ticks.tick().await;
+        if session.as_ref().is_none_or(Session::is_closed) {
+            session = server.open(&names.application, &sql::mark_settings()).await.ok();
+        }
+        let Some(open) = &session else { continue };
+        let written = Instant::now();
+        let writing = write(open, &names, &incarnation, number);
+        if matches!(tokio::time::timeout(PATIENCE, writing).await, Ok(Ok(()))) {
+            remember(&beats, number, written);
+        }
+    }
+}
+
+async fn write(
+    session: &Session,
+    names: &Names,
+    incarnation: &str,
+    number: i64,
+) -> std::result::Result<(), tokio_postgres::Error> {
+    session.execute(sql::BEAT, &[&names.display, &incarnation, &number]).await?;
+    if number % BEATS_PER_MARK == 0 {
+        session.query(sql::MARK, &[&format!("{incarnation}:beat")]).await?;
+    }
+    Ok(())
+}
+
+fn remember(beats: &Mutex<VecDeque<(i64, Instant)>>, number: i64, written: Instant) {
+    let mut beats = locked(beats);
+    if beats.len() == REMEMBERED {
+        beats.pop_front();
+    }
+    beats.push_back((number, written));
+}
+
+/// The replicas asked about, each with a session that is kept.
+pub(crate) struct Replicas(Vec<Replica>);
+
+struct Replica {
+    url: String,
+    session: tokio::sync::Mutex<Option<Session>>,
+}
+
+impl Replicas {
+    pub(crate) fn new(urls: &[String]) -> Replicas {
+        let replica = |url: &String| Replica { url: url.clone(), session: tokio::sync::Mutex::new(None) };
+        Replicas(urls.iter().map(replica).collect())
+    }
+}
+
+impl Gauge for Postgres {
+    async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
+        futures_util::future::try_join_all(self.replicas.0.iter().map(|replica| lag_of(self, replica))).await
+    }
+}
+
+async fn lag_of(engine: &Postgres, replica: &Replica) -> Result<ReplicaLag> {
+    let server = Server::parse(&replica.url)?;
+    let seen = tokio::time::timeout(PATIENCE, last_beat(engine, &server, replica)).await;
+    let seen = seen.unwrap_or_else(|_| Err(error::silent("ask a replica", PATIENCE)));
+    let lag = seen.ok().flatten().and_then(|seen| engine.pulse()?.age_after(seen));
+    Ok(ReplicaLag { replica: server.name(), lag })
+}
+
+async fn last_beat(engine: &Postgres, server: &Server, replica: &Replica) -> Result<Option<i64>> {
+    let mut slot = replica.session.lock().await;
+    if slot.as_ref().is_none_or(Session::is_closed) {
+        *slot = Some(server.open(&engine.names.application, &sql::probe_settings()).await?);
+    }
+    let session = slot.as_ref().expect("it was just opened");
+    let rows = session.query(sql::LAST_BEAT, &[&engine.names.display, &engine.marks.incarnation]).await;
+    let rows = rows.map_err(|error| error::of("ask a replica", &error))?;
+    Ok(rows.first().map(|row| row.get(0)))
+}

@@ -1,0 +1,146 @@
+//! The journal: one row for each table, with the core's record and what this engine must know to go on.
+
+use crate::alteration::Deferred;
+use crate::definition::{self, Line};
+use crate::engine::Postgres;
+use crate::error;
+use crate::layout::Layout;
+use crate::names::{self, JOURNAL_SCHEMA, MARKER};
+use crate::session::Session;
+use crate::sql;
+use altergeist_contract::{Error, Journal, Record, Result, Stage};
+use serde::{Deserialize, Serialize};
+
+/// What this engine writes down beside the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    /// The server's own identity.
+    pub(crate) system: String,
+    /// The source.
+    pub(crate) source: u32,
+    /// The source's definition when the run began.
+    pub(crate) source_lines: Vec<Line>,
+    /// The shadow, once it is made.
+    pub(crate) shadow: Option<ShadowFacts>,
+    /// The structure of the table the finished change made.
+    pub(crate) done: Option<String>,
+}
+
+/// What must be known of the shadow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShadowFacts {
+    /// The shadow.
+    pub(crate) oid: u32,
+    /// Its definition when everything is in place.
+    pub(crate) lines: Vec<Line>,
+    /// How rows move.
+    pub(crate) layout: Layout,
+    /// Indexes that are built when the rows are there.
+    pub(crate) deferred: Vec<Deferred>,
+    /// Constraints that hold for new rows only, and come in the swap.
+    pub(crate) late: Vec<String>,
+}
+
+/// A table's entry.
+#[derive(Default)]
+pub(crate) struct Entry {
+    pub(crate) record: Option<Record>,
+    pub(crate) facts: Option<Facts>,
+}
+
+impl Journal for Postgres {
+    async fn load(&self) -> Result<Option<Record>> {
+        let lease = self.control.take().await?;
+        let result = load(&lease, self).await;
+        lease.settle(result).await
+    }
+
+    async fn save(&self, record: &Record) -> Result<()> {
+        let lease = self.control.take().await?;
+        let result = save(&lease, self, record).await;
+        lease.settle(result).await
+    }
+}
+
+async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
+    let Entry { record: Some(record), facts } = entry(session, engine).await? else { return Ok(None) };
+    let done = facts.and_then(|facts| facts.done);
+    let (Stage::Done, Some(done)) = (record.stage, done) else { return Ok(Some(record)) };
+    let Some(table) = table_id(session, &engine.names.schema, &engine.names.table).await? else { return Ok(None) };
+    let structure = definition::structure(&definition::describe(session, table).await?);
+    Ok((structure == done).then_some(record))
+}
+
+async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<()> {
+    ensure_tables(session).await?;
+    let attempted = || format!("save the record of {}", engine.names.display);
+    let text = serde_json::to_string(record).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
+    let stage = serde_json::to_value(record.stage).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
+    let stage = stage.as_str().unwrap_or_default();
+    let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+        [&engine.names.display, &record.run, &record.alter, &stage, &record.holder, &record.message, &text];
+    session.execute(sql::SAVE, &columns).await.map(drop).map_err(|error| error::of(attempted(), &error))
+}
+
+/// The table's entry, empty if there is none.
+pub(crate) async fn entry(session: &Session, engine: &Postgres) -> Result<Entry> {
+    let attempted = || format!("read the journal of {}", engine.names.display);
+    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
+    if !session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get::<_, bool>(0) {
+        return Ok(Entry::default());
+    }
+    let rows = session.query(sql::LOAD, &[&engine.names.display]).await.map_err(failed)?;
+    let Some(row) = rows.first() else { return Ok(Entry::default()) };
+    Ok(Entry { record: read(row.get(0), &attempted())?, facts: read(row.get(1), &attempted())? })
+}
+
+/// What was written down for this run; there must be something.
+pub(crate) async fn facts(session: &Session, engine: &Postgres) -> Result<Facts> {
+    let facts = entry(session, engine).await?.facts;
+    facts.ok_or_else(|| Error::fatal(format!("read the journal of {}", engine.names.display), "the run was never begun"))
+}
+
+/// Writes the facts down, within the session's transaction if it has one.
+pub(crate) async fn save_facts(session: &Session, engine: &Postgres, facts: &Facts) -> Result<()> {
+    let attempted = || format!("write the journal of {}", engine.names.display);
+    let text = serde_json::to_string(facts).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
+    let saved = session.execute(sql::SAVE_FACTS, &[&engine.names.display, &text]).await;
+    saved.map(drop).map_err(|error| error::of(attempted(), &error))
+}
+
+/// Makes the journal where it is missing.
+pub(crate) async fn ensure_tables(session: &Session) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses("make the journal", &error);
+    if session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get(0) {
+        return Ok(());
+    }
+    let comments = session.query(sql::SCHEMA_COMMENT, &[&JOURNAL_SCHEMA]).await.map_err(failed)?;
+    if comments.is_empty() {
+        // Two runs may begin at once: that the other was faster is no failure.
+        let made = session.run(&sql::create_schema(JOURNAL_SCHEMA, MARKER)).await;
+        if let Err(error) = made
+            && !error::is_code(&error, "42P06")
+            && !error::is_code(&error, "23505")
+        {
+            return Err(failed(error));
+        }
+    }
+    match session.run(sql::JOURNAL_TABLES).await {
+        Err(error) if error::is_code(&error, "23505") || error::is_code(&error, "42P07") => {
+            session.run(sql::JOURNAL_TABLES).await.map_err(failed)
+        }
+        other => other.map_err(failed),
+    }
+}
+
+/// A table's identity by its exact name.
+pub(crate) async fn table_id(session: &Session, schema: &str, table: &str) -> Result<Option<u32>> {
+    let rows = session.query(sql::TABLE_ID, &[&schema, &table]).await;
+    let rows = rows.map_err(|error| error::of(format!("look up {}", names::qualified(schema, table)), &error))?;
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
+fn read<T: serde::de::DeserializeOwned>(text: Option<String>, attempted: &str) -> Result<Option<T>> {
+    let Some(text) = text else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|error| Error::fatal(attempted, format!("it cannot be read: {error}")))
+}

@@ -1,0 +1,65 @@
+//! What the statements that move rows need to know of source and shadow. Settled when the shadow is made, kept in the
+//! journal, and never guessed again.
+
+use serde::{Deserialize, Serialize};
+
+/// Source and shadow, side by side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Layout {
+    /// The source, qualified and quoted.
+    pub(crate) source: String,
+    /// The shadow, qualified and quoted.
+    pub(crate) shadow: String,
+    /// The shadow's schema, quoted.
+    pub(crate) shadow_schema: String,
+    /// The name by which the user's expressions may call the source, quoted.
+    pub(crate) alias: String,
+    /// The key's index in the source.
+    pub(crate) key_index: String,
+    /// The key's columns, in the index's order.
+    pub(crate) keys: Vec<KeyColumn>,
+    /// The shadow's columns that are filled from the source.
+    pub(crate) columns: Vec<Column>,
+}
+
+/// One column of the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyColumn {
+    /// Its name in the source.
+    pub(crate) source: String,
+    /// Its name in the shadow.
+    pub(crate) shadow: String,
+    /// Its type in the source, as SQL spells it; a domain's base type.
+    pub(crate) type_name: String,
+    /// The same type's identity.
+    pub(crate) type_oid: u32,
+}
+
+/// One column of the shadow, and where its value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Column {
+    /// Its name in the shadow.
+    pub(crate) name: String,
+    /// The column of the source it was.
+    pub(crate) source: String,
+    /// Its type in the shadow, as SQL spells it.
+    pub(crate) type_name: String,
+    /// Its value, as an expression over the source's columns.
+    pub(crate) value: String,
+    /// Whether the value may be other than what the source stores.
+    pub(crate) changed: bool,
+}
+
+impl Layout {
+    /// The changed columns, for a message about a value that does not fit.
+    pub(crate) fn changed_columns(&self) -> String {
+        let changed = self.columns.iter().filter(|column| column.changed).map(|column| column.name.as_str());
+        changed.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The key, for people.
+    pub(crate) fn key_description(&self) -> String {
+        let columns = self.keys.iter().map(|key| key.source.as_str()).collect::<Vec<_>>().join(", ");
+        format!("{} ({columns})", self.key_index)
+    }
+}

@@ -1,0 +1,109 @@
+//! What this tool has left on a server for one table, and how it is taken away. Only what the journal knows, or what
+//! stands under a name nobody else would have, counts as ours.
+
+use crate::engine::Postgres;
+use crate::error;
+use crate::journal::{self, Entry};
+use crate::log;
+use crate::names::quoted;
+use crate::preflight::{self, SchemaState};
+use crate::session::Session;
+use crate::sql;
+use altergeist_contract::{Leftover, Result, Stage};
+
+/// What was found.
+struct Found {
+    shadow: bool,
+    old: bool,
+    slot: bool,
+    publication: bool,
+    entry: bool,
+    stage: Option<Stage>,
+}
+
+async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
+    let failed = |error: tokio_postgres::Error| error::of(format!("look for leftovers of {}", engine.names.display), &error);
+    let names = &engine.names;
+    let Entry { record, facts } = journal::entry(session, engine).await?;
+    let shadow = journal::table_id(session, &names.shadow_schema, &names.table).await?;
+    let old = journal::table_id(session, &names.old_schema, &names.table).await?;
+    let known_shadow = facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
+    let known_source = facts.as_ref().map(|facts| facts.source);
+    Ok(Found {
+        shadow: shadow.is_some() && shadow == known_shadow,
+        old: old.is_some() && old == known_source,
+        slot: !session.query(sql::SLOT, &[&names.slot]).await.map_err(failed)?.is_empty(),
+        publication: session.one(sql::PUBLICATION, &[&names.publication]).await.map_err(failed)?.get(0),
+        entry: record.is_some() || facts.is_some(),
+        stage: record.map(|record| record.stage),
+    })
+}
+
+/// Lists what is there.
+pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Leftover>> {
+    let found = find(session, engine).await?;
+    let names = &engine.names;
+    let needed = match found.stage {
+        Some(Stage::Done) => "left by a finished change; not needed",
+        Some(_) => "needed to go on with the change that was begun",
+        None => "left by a change that hardly began; not needed",
+    };
+    let mut list = Vec::new();
+    let mut add = |is_there: bool, object: String, reason: &str, is_old_table: bool| {
+        if is_there {
+            list.push(Leftover { object, reason: reason.to_owned(), is_old_table });
+        }
+    };
+    add(found.shadow, format!("shadow table {}", names.shadow()), needed, false);
+    add(found.slot, format!("replication slot {}", names.slot), needed, false);
+    add(found.publication, format!("publication {}", names.publication), needed, false);
+    add(found.old, format!("old table {}", names.old()), "the table before the change: the way back", true);
+    let kept = if found.stage == Some(Stage::Done) { "tells that the change is done" } else { needed };
+    add(found.entry, format!("journal entry of {} in altergeist.journal", names.display), kept, false);
+    Ok(list)
+}
+
+/// Takes away what [`list`] lists. The journal's entry stays while the old table does: it is what proves it ours.
+pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -> Result<()> {
+    let names = &engine.names;
+    let found = find(session, engine).await?;
+    log::drop_log(session, engine).await?;
+    if found.shadow {
+        drop_table(session, &names.shadow()).await?;
+    }
+    drop_schema_if_empty(session, &names.shadow_schema).await?;
+    if found.old && !old_too {
+        return Ok(());
+    }
+    if found.old {
+        drop_table(session, &names.old()).await?;
+    }
+    drop_schema_if_empty(session, &names.old_schema).await?;
+    if !found.entry {
+        return Ok(());
+    }
+    let forgotten = session.execute(sql::FORGET, &[&names.display]).await;
+    forgotten.map(drop).map_err(|error| error::of(format!("forget {}", names.display), &error))
+}
+
+async fn drop_table(session: &Session, table: &str) -> Result<()> {
+    let dropped = session.run(&format!("DROP TABLE {table}")).await;
+    dropped.map_err(|error| error::of_clauses(format!("drop {table}"), &error))
+}
+
+/// Drops a schema of ours in which nothing is left.
+pub(crate) async fn drop_schema_if_empty(session: &Session, schema: &str) -> Result<()> {
+    if !matches!(preflight::schema_state(session, schema).await?, SchemaState::Ours) {
+        return Ok(());
+    }
+    let attempted = || format!("drop the empty schema {schema}");
+    let rows = session.query(sql::SCHEMA_IS_EMPTY, &[&schema]).await.map_err(|error| error::of(attempted(), &error))?;
+    if !rows.first().is_some_and(|row| row.get(0)) {
+        return Ok(());
+    }
+    match session.run(&format!("DROP SCHEMA {}", quoted(schema))).await {
+        // Another run has just begun to use it, or was faster.
+        Err(error) if error::is_code(&error, "2BP01") || error::is_code(&error, "3F000") => Ok(()),
+        other => other.map_err(|error| error::of(attempted(), &error)),
+    }
+}

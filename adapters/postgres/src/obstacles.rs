@@ -1,0 +1,102 @@
+//! What stands in the way of a copy: each object by name, why, and what can be done about it.
+
+use crate::alteration::refuse;
+use crate::engine::Postgres;
+use crate::error;
+use crate::names::Names;
+use crate::session::Session;
+use crate::sql;
+use altergeist_contract::{Refusal, Result};
+
+/// Why each kind of object is in the way, and what to do; by the words `obstacles.sql` uses.
+const REASONS: &[(&str, &str, &str)] = &[
+    ("partitioned", "partitioned tables are not copied yet", "change it natively"),
+    ("kind", "it is not an ordinary table", "change it natively"),
+    ("persistence", "only a table that is logged for good can be followed by the log", "change it natively"),
+    ("typed", "tables of a named type are not copied yet", "change it natively"),
+    ("row-security", "row security is not carried yet", "change the table natively"),
+    ("foreign-key-out", "foreign keys are not carried yet", "drop it for the time of the change, or change the table natively"),
+    ("foreign-key-in", "foreign keys are not carried yet", "drop it for the time of the change, or change the table natively"),
+    ("trigger", "triggers are not carried yet", "drop it for the time of the change, or change the table natively"),
+    ("rule", "rules are not carried yet", "drop it for the time of the change, or change the table natively"),
+    ("view", "what reads the table by its identity is not carried yet", "drop it for the time of the change"),
+    ("partition", "partitions are not copied yet", "change the partitioned table natively"),
+    ("inheritance", "tables with parents or children are not copied yet", "change it natively"),
+    ("publication", "publications are not carried yet", "take the table out of it for the time of the change"),
+    ("subscription", "a table that is filled by a subscription is not copied yet", "take it out of the subscription"),
+    ("extension", "a table that belongs to an extension is the extension's to change", "ask the extension"),
+    ("statistics", "extended statistics are not carried yet", "drop them for the time of the change"),
+    ("label", "security labels are not carried yet", "take it away for the time of the change"),
+    ("grantor", "privileges somebody other than the owner has granted are not carried yet", "grant them again as the owner"),
+    ("overlaps", "constraints WITHOUT OVERLAPS are not carried yet", "drop it for the time of the change"),
+    ("dependent", "it depends on the table itself, and would go with the old one", "drop it for the time of the change"),
+];
+
+/// The objects in the way of replacing the table.
+pub(crate) async fn find(session: &Session, names: &Names, table: u32) -> Result<Vec<Refusal>> {
+    let rows = session.query(sql::OBSTACLES, &[&table, &names.publication]).await;
+    let rows = rows.map_err(|error| error::of(format!("look for what depends on {}", names.display), &error))?;
+    Ok(rows.iter().map(|row| refusal(row.get(0), row.get(1))).collect())
+}
+
+fn refusal(object: String, why: &str) -> Refusal {
+    let known = REASONS.iter().find(|(word, _, _)| *word == why);
+    let (_, reason, remedy) = known.expect("obstacles.sql uses only the words listed here");
+    refuse(object, *reason, remedy)
+}
+
+/// Whether the table is of a kind no clone can be built of.
+pub(crate) fn prevents_clone(obstacles: &[Refusal]) -> bool {
+    let prevents = |why: &str| matches!(why, "partitioned" | "kind" | "typed" | "partition" | "inheritance" | "overlaps" | "persistence");
+    let reasons: Vec<&str> = REASONS.iter().filter(|(why, _, _)| prevents(why)).map(|(_, reason, _)| *reason).collect();
+    obstacles.iter().any(|obstacle| reasons.contains(&obstacle.reason.as_str()))
+}
+
+pub(crate) fn no_key(engine: &Postgres, why: &str) -> Refusal {
+    refuse(
+        format!("table {}", engine.names.display),
+        format!("there is no key to follow its rows by: {why}"),
+        "give it a primary key of integers, texts, bytes, UUIDs, numbers or dates that is not deferrable",
+    )
+}
+
+/// What the server or the role lacks.
+pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) -> Result<Vec<Refusal>> {
+    let row = session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await;
+    let row = row.map_err(|error| error::of("ask what the server can do", &error))?;
+    let mut refusals = Vec::new();
+    let mut demand = |is_met: bool, object: &str, reason: &str, remedy: &str| {
+        if !is_met {
+            refusals.push(refuse(object.to_owned(), reason, remedy));
+        }
+    };
+    let (slots, slots_used): (i64, i64) = (row.get(1), row.get(2));
+    let (senders, senders_used): (i64, i64) = (row.get(3), row.get(4));
+    demand(row.get::<_, &str>(0) == "logical", "setting wal_level", "the log does not say which rows change", "set wal_level = logical, and restart the server");
+    demand(slots > slots_used, "setting max_replication_slots", "every replication slot is taken", "raise it, or drop a slot nobody needs");
+    demand(senders > senders_used, "setting max_wal_senders", "every log sender is taken", "raise it");
+    demand(row.get(5), "this role", "it may not read the log", "ALTER ROLE … REPLICATION, or what the provider offers for it");
+    demand(row.get(6), "this role", "it may not make schemas and publications in the database", "GRANT CREATE ON DATABASE");
+    demand(row.get(7), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
+    demand(row.get(8), "this role", "it may not put a table into the table's schema", "GRANT CREATE ON SCHEMA");
+    Ok(refusals)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_of_the_query_has_a_reason() {
+        let query = include_str!("sql/obstacles.sql");
+        for (word, _, _) in REASONS {
+            assert!(query.contains(&format!("'{word}'")), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_view_does_not_prevent_a_trial_and_a_partition_does() {
+        assert!(!prevents_clone(&[refusal("view v".into(), "view")]));
+        assert!(prevents_clone(&[refusal("child c".into(), "partition")]));
+    }
+}

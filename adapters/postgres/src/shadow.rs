@@ -1,0 +1,339 @@
+//! Makes the shadow and moves rows into it. Values never leave the server.
+
+use crate::alteration::{self, Altered, Deferred};
+use crate::definition;
+use crate::duplicates;
+use crate::engine::Postgres;
+use crate::error;
+use crate::journal::{self, Facts, ShadowFacts};
+use crate::key;
+use crate::log;
+use crate::names;
+use crate::preflight;
+use crate::session::Session;
+use crate::sql;
+use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Kind, Refusal, Result, Shadow, Watermark};
+use futures_util::future::try_join_all;
+use tokio_postgres::types::ToSql;
+
+/// Keys in one statement.
+const KEYS_PER_STATEMENT: usize = 1000;
+
+impl Shadow for Postgres {
+    async fn create(&self) -> Result<()> {
+        self.require_hold("make the shadow")?;
+        let lease = self.control.take().await?;
+        let result = create(&lease, self).await;
+        self.set_shadow(Some(lease.settle(result).await?));
+        Ok(())
+    }
+
+    async fn next_chunk(&self, after: &Watermark, rows: u64) -> Result<Chunk> {
+        let shadow = self.shadow().await?;
+        let attempted = || format!("find the end of a chunk of {}", self.names.display);
+        let layout = &shadow.layout;
+        let last = i64::try_from(rows.max(1) - 1).unwrap_or(i64::MAX);
+        let bounds = key::values(after);
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&last];
+        parameters.extend(bounds.iter().map(|value| value as &(dyn ToSql + Sync)));
+        let lease = self.workers.take().await?;
+        let found = lease.query(&sql::chunk_end(layout, after), &parameters).await;
+        let found = lease.settle(found.map_err(|error| error::of(attempted(), &error))).await?;
+        let through = found.first().map_or(Watermark::End, |row| Watermark::At(key::of_row(row, 0, layout.keys.len())));
+        Ok(Chunk { after: after.clone(), through })
+    }
+
+    async fn copy(&self, chunk: &Chunk) -> Result<u64> {
+        let shadow = self.shadow().await?;
+        let values = key::both_values(chunk);
+        let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        let lease = self.workers.take().await?;
+        let copied = lease.execute(&sql::copy(&shadow.layout, &chunk.after, &chunk.through), &parameters).await;
+        let attempted = || format!("copy a chunk of {}", self.names.display);
+        lease.settle(copied.map_err(|error| row_error(attempted(), &error, &shadow))).await
+    }
+
+    async fn refresh(&self, keys: &[Key], through: &Watermark) -> Result<()> {
+        let shadow = self.shadow().await?;
+        let lease = self.workers.take().await?;
+        let result = refresh_in_transaction(&lease, self, &shadow, keys, through).await;
+        lease.settle(result).await
+    }
+
+    async fn clear_beyond(&self, through: &Watermark) -> Result<()> {
+        let shadow = self.shadow().await?;
+        let values = key::values(through);
+        let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        let statement = match through {
+            Watermark::End => return Ok(()),
+            Watermark::Start => sql::empty(&shadow.layout),
+            Watermark::At(_) => sql::delete_beyond(&shadow.layout, through),
+        };
+        let lease = self.workers.take().await?;
+        let cleared = lease.execute(&statement, &parameters).await;
+        let attempted = || format!("clear the shadow of {} beyond the watermark", self.names.display);
+        lease.settle(cleared.map(drop).map_err(|error| error::of(attempted(), &error))).await
+    }
+
+    async fn clear(&self) -> Result<()> {
+        self.clear_beyond(&Watermark::Start).await
+    }
+
+    async fn complete(&self) -> Result<()> {
+        let shadow = self.shadow().await?;
+        // As many builds run at once as there are sessions to lend.
+        try_join_all(shadow.deferred.iter().map(|index| build_index(self, index))).await?;
+        finish_indexes(self, &shadow).await
+    }
+
+    async fn analyze(&self) -> Result<()> {
+        let shadow = self.shadow().await?;
+        let lease = self.workers.take().await?;
+        let attempted = || format!("analyze the shadow of {}", self.names.display);
+        // The visibility map is what index-only scans live on.
+        let analyzed = lease.run(&format!("VACUUM (ANALYZE) {}", shadow.layout.shadow)).await;
+        lease.settle(analyzed.map_err(|error| error::of(attempted(), &error))).await
+    }
+
+    async fn compare(&self, chunk: &Chunk) -> Result<Comparison> {
+        let shadow = self.shadow().await?;
+        let values = key::both_values(chunk);
+        let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        let statement = sql::compare_range(&shadow.layout, &chunk.after, &chunk.through);
+        compare(self, &shadow, &statement, &parameters).await
+    }
+
+    async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>> {
+        let shadow = self.shadow().await?;
+        let mut differing = Vec::new();
+        for keys in keys.chunks(KEYS_PER_STATEMENT) {
+            check_keys(&self.names.display, &shadow, keys)?;
+            let arrays = key::arrays(keys, shadow.layout.keys.len());
+            let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+            let found = compare(self, &shadow, &sql::compare_keys(&shadow.layout), &parameters).await?;
+            differing.extend(found.differing);
+        }
+        Ok(differing)
+    }
+
+    async fn duplicates(&self) -> Result<Vec<Duplicates>> {
+        let shadow = self.shadow().await?;
+        let lease = self.control.take().await?;
+        let result = duplicate_queries(&lease, self, &shadow).await;
+        let queries = lease.settle(result).await?;
+        let lease = self.workers.take().await?;
+        let result = duplicates::count(&lease, &queries).await;
+        lease.settle(result).await
+    }
+}
+
+/// One transaction makes the shadow, alters it, and writes down what must be known of it.
+async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
+    let attempted = || format!("make the shadow of {}", engine.names.display);
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    journal::ensure_tables(session).await?;
+    session.run("BEGIN").await.map_err(failed)?;
+    let known = journal::entry(session, engine).await?.facts;
+    let source = preflight::source(session, engine).await?;
+    make_room(session, engine, known.as_ref(), source).await?;
+    let clauses = preflight::clauses(engine).map_err(|refusal| refused(attempted(), &[refusal]))?;
+    let (key, _) = preflight::key(session, source).await?;
+    let key = key.map_err(|why| Error::refused(attempted(), why))?;
+    let wish = engine.wish(source, Some(&key), &clauses);
+    let altered = alteration::alter_clone(session, &wish, &engine.names.shadow_schema).await?;
+    if !altered.refusals.is_empty() {
+        return Err(refused(attempted(), &altered.refusals));
+    }
+    check_source(attempted(), known.as_ref(), source, &altered)?;
+    let shadow = strip(session, altered.clone, &altered).await?;
+    let facts = Facts {
+        system: log::system(session).await?,
+        source,
+        source_lines: altered.source_lines,
+        shadow: Some(shadow.clone()),
+        done: None,
+    };
+    journal::save_facts(session, engine, &facts).await?;
+    session.run("COMMIT").await.map_err(failed)?;
+    Ok(shadow)
+}
+
+/// Makes the schema and drops what an earlier attempt left in it. Only what the journal knows is ours.
+async fn make_room(session: &Session, engine: &Postgres, known: Option<&Facts>, source: u32) -> Result<()> {
+    let names = &engine.names;
+    let attempted = || format!("make room for the shadow of {}", names.display);
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    match preflight::schema_state(session, &names.shadow_schema).await? {
+        preflight::SchemaState::Missing => return definition::make_schema(session, &names.shadow_schema, source).await,
+        preflight::SchemaState::Foreign => {
+            return Err(Error::refused(attempted(), format!("the schema {} was made by somebody else", names.shadow_schema)));
+        }
+        preflight::SchemaState::Ours => definition::open_to_owner(session, &names.shadow_schema, source).await?,
+    }
+    let Some(found) = journal::table_id(session, &names.shadow_schema, &names.table).await? else { return Ok(()) };
+    if known.and_then(|facts| facts.shadow.as_ref()).is_none_or(|shadow| shadow.oid != found) {
+        return Err(Error::refused(attempted(), format!("{} is not known to the journal", names.shadow())));
+    }
+    session.run(&format!("DROP TABLE {}", names.shadow())).await.map_err(failed)
+}
+
+/// The source must be what it was when the log was opened.
+fn check_source(attempted: String, known: Option<&Facts>, source: u32, altered: &Altered) -> Result<()> {
+    let Some(known) = known.filter(|known| known.source == source) else { return Ok(()) };
+    let changed = definition::differences(&known.source_lines, &altered.source_lines);
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(attempted, format!("the table was changed by somebody else meanwhile: {}", changed.join(", "))))
+}
+
+/// Takes away what can wait, and gives what must be known of the shadow.
+async fn strip(session: &Session, oid: u32, altered: &Altered) -> Result<ShadowFacts> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses("take away what can wait until rows are copied", &error);
+    let layout = altered.layout.clone().ok_or_else(|| Error::fatal("make the shadow", "the clauses left no way to follow rows"))?;
+    let late_rows = session.query(sql::LATE_CONSTRAINTS, &[&oid]).await.map_err(failed)?;
+    let mut late = Vec::new();
+    let mut script = Vec::new();
+    for row in &late_rows {
+        script.push(row.get::<_, String>(0));
+        late.push(row.get(1));
+        late.extend(row.get::<_, Option<String>>(2));
+    }
+    let deferred = alteration::deferred(session, &layout, oid).await?;
+    let schema = layout.shadow_schema.clone();
+    script.extend(deferred.iter().map(|index| format!("DROP INDEX {schema}.{}", names::quoted(&index.name))));
+    if !script.is_empty() {
+        session.run(&script.join(";\n")).await.map_err(failed)?;
+    }
+    Ok(ShadowFacts { oid, lines: altered.lines.clone(), layout, deferred, late })
+}
+
+fn refused(attempted: String, refusals: &[Refusal]) -> Error {
+    let reasons: Vec<String> = refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
+    Error::refused(attempted, reasons.join("; "))
+}
+
+async fn refresh_in_transaction(
+    session: &Session,
+    engine: &Postgres,
+    shadow: &ShadowFacts,
+    keys: &[Key],
+    through: &Watermark,
+) -> Result<()> {
+    let attempted = || format!("refresh rows of {}", engine.names.display);
+    let failed = |error: tokio_postgres::Error| row_error(attempted(), &error, shadow);
+    session.run("BEGIN").await.map_err(failed)?;
+    refresh(session, &engine.names.display, shadow, keys, through).await?;
+    session.run("COMMIT").await.map_err(failed)
+}
+
+/// Deletes all the keys' rows, then inserts those that exist up to the watermark. In the session's transaction.
+pub(crate) async fn refresh(
+    session: &Session,
+    table: &str,
+    shadow: &ShadowFacts,
+    keys: &[Key],
+    through: &Watermark,
+) -> Result<()> {
+    let attempted = || format!("refresh rows of {table}");
+    let failed = |error: tokio_postgres::Error| row_error(attempted(), &error, shadow);
+    check_keys(table, shadow, keys)?;
+    let columns = shadow.layout.keys.len();
+    let delete = sql::delete_keys(&shadow.layout);
+    for keys in keys.chunks(KEYS_PER_STATEMENT) {
+        let arrays = key::arrays(keys, columns);
+        let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+        session.execute(&delete, &parameters).await.map_err(failed)?;
+    }
+    if *through == Watermark::Start {
+        return Ok(());
+    }
+    let insert = sql::insert_keys(&shadow.layout, through);
+    let bound = key::values(through);
+    for keys in keys.chunks(KEYS_PER_STATEMENT) {
+        let arrays = key::arrays(keys, columns);
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+        parameters.extend(bound.iter().map(|value| value as &(dyn ToSql + Sync)));
+        session.execute(&insert, &parameters).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// An error of a statement that writes rows; a value that does not fit is one of the changed columns'.
+fn row_error(attempted: String, error: &tokio_postgres::Error, shadow: &ShadowFacts) -> Error {
+    let mut answer = error::of(attempted, error);
+    let is_value = error.code().is_some_and(|code| code.code().starts_with("22"));
+    let changed = shadow.layout.changed_columns();
+    if is_value && answer.kind == Kind::Fatal && !changed.is_empty() {
+        answer.reason = format!("{} (one of the changed columns: {changed})", answer.reason);
+    }
+    answer
+}
+
+fn check_keys(table: &str, shadow: &ShadowFacts, keys: &[Key]) -> Result<()> {
+    if keys.iter().all(|key| key::fits(&shadow.layout, key)) {
+        return Ok(());
+    }
+    Err(Error::fatal(format!("refresh rows of {table}"), "a key has another number of columns than the table's"))
+}
+
+async fn build_index(engine: &Postgres, index: &Deferred) -> Result<()> {
+    let lease = engine.workers.take().await?;
+    let result = build_if_missing(&lease, engine, index).await;
+    lease.settle(result).await
+}
+
+async fn build_if_missing(session: &Session, engine: &Postgres, index: &Deferred) -> Result<()> {
+    let attempted = || format!("build the index {} of the shadow of {}", index.name, engine.names.display);
+    if journal::table_id(session, &engine.names.shadow_schema, &index.name).await?.is_some() {
+        return Ok(());
+    }
+    let statements = format!(
+        "BEGIN; SET LOCAL default_tablespace = {}; {}; COMMIT",
+        names::literal(&index.tablespace),
+        index.create
+    );
+    session.run(&statements).await.map_err(|error| error::of(attempted(), &error))
+}
+
+/// Comments and settings take a lock the builds would wait for each other with, so they come last.
+async fn finish_indexes(engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
+    let statements: Vec<&str> = shadow.deferred.iter().flat_map(|index| &index.finish).map(String::as_str).collect();
+    if statements.is_empty() {
+        return Ok(());
+    }
+    let lease = engine.workers.take().await?;
+    let finished = lease.run(&statements.join(";\n")).await;
+    let attempted = || format!("finish the indexes of the shadow of {}", engine.names.display);
+    lease.settle(finished.map_err(|error| error::of(attempted(), &error))).await
+}
+
+async fn compare(
+    engine: &Postgres,
+    shadow: &ShadowFacts,
+    statement: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Comparison> {
+    let attempted = || format!("compare {} with its shadow", engine.names.display);
+    let lease = engine.workers.take().await?;
+    let rows = lease.query(statement, parameters).await;
+    let rows = lease.settle(rows.map_err(|error| row_error(attempted(), &error, shadow))).await?;
+    let mut comparison = Comparison { rows: 0, differing: Vec::new() };
+    for row in &rows {
+        match row.get::<_, Option<i64>>(0) {
+            Some(count) => comparison.rows = count.unsigned_abs(),
+            None => comparison.differing.push(key::of_row(row, 1, shadow.layout.keys.len())),
+        }
+    }
+    if comparison.differing.len() > sql::DIFFERENCES {
+        return Err(Error::fatal(attempted(), format!("more than {} rows differ", sql::DIFFERENCES)));
+    }
+    Ok(comparison)
+}
+
+async fn duplicate_queries(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> Result<Vec<duplicates::Count>> {
+    let facts = journal::facts(session, engine).await?;
+    let after = definition::attributes(session, shadow.oid).await?;
+    let news = alteration::added_columns(&shadow.layout, &after);
+    duplicates::queries(session, facts.source, shadow.oid, &shadow.layout, &news).await
+}

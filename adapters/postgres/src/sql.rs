@@ -1,0 +1,504 @@
+//! Every statement on rows, sessions, locks and the journal, whole. Statements that read or rebuild a table's
+//! definition are in `sql/`, one file each. No values: they travel as parameters.
+
+use crate::layout::Layout;
+use crate::names::{literal, quoted};
+use altergeist_contract::Watermark;
+use std::time::Duration;
+
+/// Reads a definition line by line; equal lines mean an equal table.
+pub(crate) const DESCRIBE: &str = include_str!("sql/describe.sql");
+/// Gives the statement that makes a bare table of the same columns.
+pub(crate) const CREATE_TABLE: &str = include_str!("sql/create_table.sql");
+/// Gives the statements that make a bare table the same as another.
+pub(crate) const DRESS: &str = include_str!("sql/dress.sql");
+/// Gives the statements that carry privileges from one table to another.
+pub(crate) const PRIVILEGES: &str = include_str!("sql/privileges.sql");
+/// Lists a table's columns.
+pub(crate) const COLUMNS: &str = include_str!("sql/columns.sql");
+/// Lists the indexes by which rows could be followed.
+pub(crate) const KEYS: &str = include_str!("sql/keys.sql");
+/// Lists the indexes that can wait until the rows are copied.
+pub(crate) const DEFERRABLE_INDEXES: &str = include_str!("sql/deferrable_indexes.sql");
+/// Lists the constraints that hold for new rows only.
+pub(crate) const LATE_CONSTRAINTS: &str = include_str!("sql/late_constraints.sql");
+/// Lists the objects that stand in the way of a copy.
+pub(crate) const OBSTACLES: &str = include_str!("sql/obstacles.sql");
+/// Lists unique indexes with what is needed to count duplicates.
+pub(crate) const UNIQUE_INDEXES: &str = include_str!("sql/unique_indexes.sql");
+/// Lists sessions and prepared transactions that hold a lock on a table.
+pub(crate) const BLOCKERS: &str = include_str!("sql/blockers.sql");
+/// Lists names that the swap would bring twice into a schema.
+pub(crate) const NAME_CLASHES: &str = include_str!("sql/name_clashes.sql");
+/// Lists the sequences of a table's columns, and what they have counted.
+pub(crate) const SEQUENCES: &str = include_str!("sql/sequences.sql");
+/// Makes the journal's tables.
+pub(crate) const JOURNAL_TABLES: &str = include_str!("sql/journal.sql");
+
+// Sessions
+
+/// The server process of this session.
+pub(crate) const OWN_PID: &str = "SELECT pg_backend_pid()";
+
+/// Settings of every session of ours. A role's own limits on time would end a copy half-way.
+const COMMON: &str = "
+    SET statement_timeout = 0;
+    SET idle_session_timeout = 0;
+    SET idle_in_transaction_session_timeout = '60s';
+    SET client_min_messages = warning;
+    SET row_security = off;
+    SET jit = off;
+    SET standard_conforming_strings = on;
+    SET default_transaction_isolation = 'read committed';
+    SET default_transaction_read_only = off;
+    SET default_transaction_deferrable = off;
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';";
+
+/// A session that looks around before anything is known; its search path is the user's.
+pub(crate) fn probe_settings() -> String {
+    COMMON.to_owned()
+}
+
+/// The session of the run lock; it waits only for what it ends itself.
+pub(crate) fn holder_settings(wait: Duration) -> String {
+    format!("{COMMON} SET lock_timeout = {};", wait.as_millis())
+}
+
+/// Sessions that read and change definitions. The empty search path makes the server spell names in full. A commit
+/// does not wait for a standby: one that is missing must not hold a lock.
+pub(crate) fn control_settings(lock_timeout: Duration) -> String {
+    format!(
+        "{COMMON}
+        SET search_path = '';
+        SET extra_float_digits = 1;
+        SET synchronous_commit = local;
+        SET lock_timeout = {};",
+        lock_timeout.as_millis().max(1)
+    )
+}
+
+/// Sessions that move rows, in the user's own settings, as a native ALTER would. What they commit is made durable by
+/// the journal's commit, which comes later in the same log. A plan must never outlive the shadow's growth.
+pub(crate) fn worker_settings() -> String {
+    format!(
+        "{COMMON}
+        SET synchronous_commit = off;
+        SET plan_cache_mode = force_custom_plan;
+        SET lock_timeout = '10s';"
+    )
+}
+
+/// The session that locks both tables: as a worker, and ended by the server if we leave it alone.
+pub(crate) fn cutover_settings(within: Duration) -> String {
+    let idle = within + Duration::from_secs(10);
+    format!(
+        "{COMMON}
+        SET synchronous_commit = local;
+        SET plan_cache_mode = force_custom_plan;
+        SET lock_timeout = {};
+        SET statement_timeout = '30s';
+        SET idle_in_transaction_session_timeout = {};",
+        within.as_millis().max(1),
+        idle.as_millis()
+    )
+}
+
+/// Sessions for marks, snapshots and heartbeats: short statements only.
+pub(crate) fn mark_settings() -> String {
+    format!(
+        "{COMMON}
+        SET search_path = '';
+        SET extra_float_digits = 1;
+        SET synchronous_commit = local;
+        SET lock_timeout = '5s';
+        SET statement_timeout = '20s';"
+    )
+}
+
+/// What connecting needs to know of the server.
+pub(crate) const SERVER: &str = "
+    SELECT current_setting('server_version_num')::int, current_database()::text, current_setting('search_path'),
+           pg_is_in_recovery()";
+
+/// A table by the name the user gave.
+pub(crate) const FIND_TABLE: &str = "
+    SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = to_regclass($1)";
+
+/// A table's identity by its exact name.
+pub(crate) const TABLE_ID: &str = "
+    SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relname = $2";
+
+/// The settings of the user's own session, for clauses and expressions of theirs.
+pub(crate) fn use_search_path(path: &str) -> String {
+    format!("SELECT set_config('search_path', {}, true)", literal(path))
+}
+
+// Locks of the run
+
+/// Takes an advisory lock or says that it is taken.
+pub(crate) const TRY_LOCK: &str = "SELECT pg_try_advisory_lock($1)";
+/// Lets go of an advisory lock.
+pub(crate) const UNLOCK: &str = "SELECT pg_advisory_unlock($1)";
+/// Waits for a share of an advisory lock.
+pub(crate) const SHARE_LOCK: &str = "SELECT pg_advisory_lock_shared($1)";
+
+/// Who holds an advisory lock, in a sentence.
+pub(crate) const WHO_HOLDS: &str = "
+    SELECT format('%s@%s, server process %s, since %s', a.usename,
+                  coalesce(a.client_hostname, host(a.client_addr), 'local socket'), a.pid,
+                  to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'))
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.classid::int8 = ($1::int8 >> 32) & 4294967295 AND l.objid::int8 = $1::int8 & 4294967295";
+
+/// Ends the given sessions that are behind the fence, and counts those that still are.
+pub(crate) const END_FENCED: &str = "
+    SELECT count(pg_terminate_backend(l.pid))
+    FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.pid = ANY ($2)
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.classid::int8 = ($1::int8 >> 32) & 4294967295 AND l.objid::int8 = $1::int8 & 4294967295";
+
+/// Ends every other session that is behind the fence, and names it.
+pub(crate) const END_ALL_FENCED: &str = "
+    SELECT format('server process %s', l.pid)
+    FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.pid <> pg_backend_pid()
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.classid::int8 = ($1::int8 >> 32) & 4294967295 AND l.objid::int8 = $1::int8 & 4294967295
+      AND pg_terminate_backend(l.pid) IS NOT NULL";
+
+// Preflight
+
+/// Rights and settings a copy needs.
+pub(crate) const ABILITIES: &str = "
+    SELECT current_setting('wal_level'),
+           current_setting('max_replication_slots')::int8,
+           (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> $2),
+           current_setting('max_wal_senders')::int8,
+           (SELECT count(*) FROM pg_stat_replication),
+           (SELECT r.rolsuper OR r.rolreplication FROM pg_roles r WHERE r.rolname = current_user)
+               OR coalesce((SELECT pg_has_role(r.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = 'rds_replication'), false),
+           has_database_privilege(current_database(), 'CREATE'),
+           (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = $1),
+           (SELECT has_schema_privilege(c.relnamespace, 'CREATE') FROM pg_class c WHERE c.oid = $1)";
+
+/// How big a table is, by the server's estimate.
+pub(crate) const SIZE: &str = "
+    SELECT greatest(c.reltuples, 0)::int8, pg_total_relation_size(c.oid)::int8 FROM pg_class c WHERE c.oid = $1";
+
+/// Event triggers that would see our statements.
+pub(crate) const EVENT_TRIGGERS: &str = "
+    SELECT evtname::text FROM pg_event_trigger WHERE evtenabled <> 'D' ORDER BY evtname";
+
+/// What of a row's old self the log carries.
+pub(crate) const REPLICA_IDENTITY: &str = "SELECT relreplident::text FROM pg_class WHERE oid = $1";
+
+/// Indexes of the source that are not valid and will not be carried.
+pub(crate) const INVALID_INDEXES: &str = "
+    SELECT i.indexrelid::regclass::text FROM pg_index i WHERE i.indrelid = $1 AND NOT i.indisvalid ORDER BY 1";
+
+/// The files a table and its indexes are stored in, and how often the table was read in this transaction.
+pub(crate) const STORAGE: &str = "
+    SELECT c.oid, pg_relation_filenode(c.oid), CASE WHEN c.oid = $1 THEN pg_stat_get_xact_numscans(c.oid) ELSE 0 END
+    FROM pg_class c
+    WHERE c.oid = $1 OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = $1)";
+
+/// What must be as it was after the clauses: name, place and kind of the table, and what it may not have got.
+pub(crate) const STILL_PLAIN: &str = "
+    SELECT n.nspname = $2 AND c.relname = $3,
+           c.relpersistence = 'p' AND c.relkind = 'r' AND c.reloftype = 0
+             AND NOT EXISTS (SELECT FROM pg_inherits WHERE $1 IN (inhrelid, inhparent)),
+           NOT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND $1 IN (conrelid, confrelid))
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1";
+
+/// Whether a table has any row.
+pub(crate) fn any_row(table: &str) -> String {
+    format!("SELECT EXISTS (SELECT FROM ONLY {table})")
+}
+
+/// Whether a table has a row that holds NULL in one of its columns.
+pub(crate) fn any_null(table: &str, alias: &str, value: &str) -> String {
+    format!("SELECT EXISTS (SELECT FROM ONLY {table} AS {alias} WHERE ({value}\n) IS NULL)")
+}
+
+// Rows
+
+/// Copies the rows of a range. `OVERRIDING SYSTEM VALUE` keeps the numbers of identity columns.
+pub(crate) fn copy(layout: &Layout, after: &Watermark, through: &Watermark) -> String {
+    let bounds = bounds(&alias_keys(layout), layout, after, through, 1);
+    format!("{} WHERE {bounds}", insert_select(layout))
+}
+
+/// Copies those of the given keys that exist, up to a watermark.
+pub(crate) fn insert_keys(layout: &Layout, through: &Watermark) -> String {
+    let bounds = bounds(&alias_keys(layout), layout, &Watermark::Start, through, layout.keys.len() + 1);
+    format!("{} WHERE {} AND {bounds}", insert_select(layout), among(&alias_keys(layout), layout))
+}
+
+/// Deletes the shadow's rows of the given keys.
+pub(crate) fn delete_keys(layout: &Layout) -> String {
+    format!("DELETE FROM ONLY {} AS t WHERE {}", layout.shadow, among(&shadow_keys(layout), layout))
+}
+
+/// Deletes the shadow's rows beyond a watermark.
+pub(crate) fn delete_beyond(layout: &Layout, after: &Watermark) -> String {
+    let bounds = bounds(&shadow_keys(layout), layout, after, &Watermark::End, 1);
+    format!("DELETE FROM ONLY {} AS t WHERE {bounds}", layout.shadow)
+}
+
+/// Empties the shadow.
+pub(crate) fn empty(layout: &Layout) -> String {
+    format!("TRUNCATE ONLY {}", layout.shadow)
+}
+
+/// The last key of the next so many rows of the source.
+pub(crate) fn chunk_end(layout: &Layout, after: &Watermark) -> String {
+    let keys = alias_keys(layout);
+    let list = keys.join(", ");
+    let bounds = bounds(&keys, layout, after, &Watermark::End, 2);
+    format!(
+        "SELECT {list} FROM ONLY {} AS {} WHERE {bounds} ORDER BY {list} OFFSET $1 LIMIT 1",
+        layout.source, layout.alias
+    )
+}
+
+/// Compares the rows of a range in one snapshot.
+pub(crate) fn compare_range(layout: &Layout, after: &Watermark, through: &Watermark) -> String {
+    compare(
+        layout,
+        &bounds(&alias_keys(layout), layout, after, through, 1),
+        &bounds(&shadow_keys(layout), layout, after, through, 1),
+    )
+}
+
+/// Compares the rows of the given keys in one snapshot.
+pub(crate) fn compare_keys(layout: &Layout) -> String {
+    compare(layout, &among(&alias_keys(layout), layout), &among(&shadow_keys(layout), layout))
+}
+
+/// The most differing keys one comparison names.
+pub(crate) const DIFFERENCES: usize = 5000;
+
+/// Joins both tables both ways. `*<>` compares the stored bytes of every column, NULLs included, whatever its type's
+/// own idea of equality; the source's value is first made what the shadow stores. The first row counts.
+fn compare(layout: &Layout, source_rows: &str, shadow_rows: &str) -> String {
+    let numbered = |columns: Vec<String>| {
+        let named = columns.iter().enumerate().map(|(number, column)| format!("{column} AS k{number}"));
+        named.collect::<Vec<_>>().join(", ")
+    };
+    let in_source = numbered(alias_keys(layout));
+    let in_shadow = numbered(shadow_keys(layout));
+    let converted = list(layout.columns.iter().map(|column| format!("CAST(({}\n) AS {})", column.value, column.type_name)));
+    let stored = list(layout.columns.iter().map(|column| format!("t.{}", quoted(&column.name))));
+    let same_key = (0..layout.keys.len()).map(|number| format!("s.k{number} = t.k{number}")).collect::<Vec<_>>().join(" AND ");
+    let key = list(layout.keys.iter().enumerate().map(|(number, key)| {
+        format!("CASE WHEN s.here THEN s.k{number} ELSE CAST(t.k{number} AS {}) END AS k{number}", key.type_name)
+    }));
+    let numbers = list((0..layout.keys.len()).map(|number| format!("k{number}")));
+    let nothing = list(layout.keys.iter().map(|key| format!("CAST(NULL AS {})", key.type_name)));
+    format!(
+        "WITH pairs AS MATERIALIZED (
+            SELECT {key}, coalesce(s.here, false) AS in_source,
+                   s.here IS NULL OR t.here IS NULL OR s.image *<> t.image AS differs
+            FROM (SELECT true AS here, {in_source}, ROW({converted}) AS image
+                  FROM ONLY {source} AS {alias} WHERE {source_rows}) AS s
+            FULL JOIN (SELECT true AS here, {in_shadow}, ROW({stored}) AS image
+                       FROM ONLY {shadow} AS t WHERE {shadow_rows}) AS t
+            ON {same_key})
+        SELECT count(*) FILTER (WHERE in_source) AS rows, {nothing} FROM pairs
+        UNION ALL (SELECT NULL, {numbers} FROM pairs WHERE differs LIMIT {limit})",
+        source = layout.source,
+        alias = layout.alias,
+        shadow = layout.shadow,
+        limit = DIFFERENCES + 1,
+    )
+}
+
+fn insert_select(layout: &Layout) -> String {
+    let names = list(layout.columns.iter().map(|column| quoted(&column.name)));
+    let values = list(layout.columns.iter().map(|column| format!("{}\n", column.value)));
+    format!(
+        "INSERT INTO {} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM ONLY {} AS {}",
+        layout.shadow, layout.source, layout.alias
+    )
+}
+
+/// A condition on a range of keys, its parameters numbered from `first`: those of the lower bound, then the upper's.
+fn bounds(keys: &[String], layout: &Layout, after: &Watermark, through: &Watermark, first: usize) -> String {
+    let columns = keys.join(", ");
+    let mut conditions = Vec::new();
+    let mut next = first;
+    for (mark, comparison) in [(after, ">"), (through, "<=")] {
+        if matches!(mark, Watermark::At(_)) {
+            let values = layout.keys.iter().enumerate().map(|(at, key)| format!("${}::{}", next + at, key.type_name));
+            conditions.push(format!("({columns}) {comparison} ({})", list(values)));
+            next += keys.len();
+        }
+    }
+    if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
+}
+
+/// A condition on a set of keys, given as one array for each column.
+fn among(keys: &[String], layout: &Layout) -> String {
+    if let ([column], [key]) = (keys, &layout.keys[..]) {
+        return format!("{column} = ANY ($1::{}[])", key.type_name);
+    }
+    let arrays = list(layout.keys.iter().enumerate().map(|(at, key)| format!("${}::{}[]", at + 1, key.type_name)));
+    format!("({}) IN (SELECT * FROM unnest({arrays}))", keys.join(", "))
+}
+
+fn alias_keys(layout: &Layout) -> Vec<String> {
+    layout.keys.iter().map(|key| format!("{}.{}", layout.alias, quoted(&key.source))).collect()
+}
+
+fn shadow_keys(layout: &Layout) -> Vec<String> {
+    layout.keys.iter().map(|key| format!("t.{}", quoted(&key.shadow))).collect()
+}
+
+fn list(items: impl IntoIterator<Item = String>) -> String {
+    items.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+// The log
+
+/// Makes the publication; without columns it publishes whole rows.
+pub(crate) fn create_publication(name: &str, table: &str, columns: Option<&[String]>) -> String {
+    let columns = columns.map(|columns| format!(" ({})", list(columns.iter().map(|column| quoted(column)))));
+    format!("CREATE PUBLICATION {} FOR TABLE ONLY {table}{}", quoted(name), columns.unwrap_or_default())
+}
+
+/// Drops the publication if it is there.
+pub(crate) fn drop_publication(name: &str) -> String {
+    format!("DROP PUBLICATION IF EXISTS {}", quoted(name))
+}
+
+/// Whether a publication is there.
+pub(crate) const PUBLICATION: &str = "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)";
+
+/// Makes the slot; waits for every transaction that is writing anywhere on the server.
+pub(crate) const CREATE_SLOT: &str =
+    "SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'pgoutput', false, false)";
+
+/// A slot's state.
+pub(crate) const SLOT: &str = "
+    SELECT active_pid, confirmed_flush_lsn::text, coalesce(wal_status, 'reserved') FROM pg_replication_slots
+    WHERE slot_name = $1";
+
+/// Ends whoever reads a slot.
+pub(crate) const END_READER: &str = "
+    SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL";
+
+/// Drops a slot if it is there and nobody reads it.
+pub(crate) const DROP_SLOT: &str = "
+    SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NULL";
+
+/// Which transactions are finished, to any read begun later.
+pub(crate) const SNAPSHOT: &str = "SELECT pg_current_snapshot()::text";
+
+/// A transaction number greater than any given out before, of a transaction that has ended when this returns.
+pub(crate) const NEXT_TRANSACTION: &str = "SELECT pg_current_xact_id()::text";
+
+/// Who is writing, anywhere on the server, prepared transactions included.
+pub(crate) const WRITERS: &str = "
+    SELECT format('server process %s (%s, %s, since %s)', pid, usename, state, to_char(xact_start, 'HH24:MI:SS'))
+    FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+    UNION ALL
+    SELECT format('prepared transaction %L (%s, since %s)', gid, owner, to_char(prepared, 'HH24:MI:SS'))
+    FROM pg_prepared_xacts
+    LIMIT 10";
+
+/// Puts a mark into the log. In a transaction, so that it is written and sent at once.
+pub(crate) const MARK: &str = "SELECT pg_logical_emit_message(true, 'altergeist', $1)";
+
+/// The server's own identity, which a promoted replica shares and another server does not.
+pub(crate) const SYSTEM: &str = "SELECT system_identifier::text FROM pg_control_system()";
+
+// The journal
+
+/// Whether the journal is there.
+pub(crate) const JOURNAL_EXISTS: &str = "SELECT to_regclass('altergeist.journal') IS NOT NULL";
+
+/// A table's entry.
+pub(crate) const LOAD: &str = "SELECT record, facts FROM altergeist.journal WHERE \"table\" = $1";
+
+/// Writes the record and leaves the facts alone.
+pub(crate) const SAVE: &str = "
+    INSERT INTO altergeist.journal (\"table\", run, alter, stage, holder, message, record, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, now())
+    ON CONFLICT (\"table\") DO UPDATE
+    SET run = excluded.run, alter = excluded.alter, stage = excluded.stage, holder = excluded.holder,
+        message = excluded.message, record = excluded.record, updated_at = excluded.updated_at";
+
+/// Writes the facts and leaves the record alone.
+pub(crate) const SAVE_FACTS: &str = "
+    INSERT INTO altergeist.journal (\"table\", facts, updated_at) VALUES ($1, $2, now())
+    ON CONFLICT (\"table\") DO UPDATE SET facts = excluded.facts, updated_at = excluded.updated_at";
+
+/// Forgets a table.
+pub(crate) const FORGET: &str = "
+    WITH beat AS (DELETE FROM altergeist.heartbeat WHERE \"table\" = $1)
+    DELETE FROM altergeist.journal WHERE \"table\" = $1";
+
+/// Says that this run is alive; replicas are asked what they know of it.
+pub(crate) const BEAT: &str = "
+    INSERT INTO altergeist.heartbeat (\"table\", incarnation, beat, at) VALUES ($1, $2, $3, now())
+    ON CONFLICT (\"table\") DO UPDATE SET incarnation = excluded.incarnation, beat = excluded.beat, at = excluded.at";
+
+/// The last heartbeat of this run a server has.
+pub(crate) const LAST_BEAT: &str =
+    "SELECT beat FROM altergeist.heartbeat WHERE \"table\" = $1 AND incarnation = $2";
+
+/// Makes a schema, marked as ours, unless somebody has made it.
+pub(crate) fn create_schema(schema: &str, marker: &str) -> String {
+    format!("CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS {marker};", name = quoted(schema), marker = literal(marker))
+}
+
+/// A schema's comment, if there is such a schema.
+pub(crate) const SCHEMA_COMMENT: &str = "
+    SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1";
+
+/// Whether nothing lives in a schema any more.
+pub(crate) const SCHEMA_IS_EMPTY: &str = "
+    SELECT NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid)
+       AND NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = n.oid)
+       AND NOT EXISTS (SELECT FROM pg_type WHERE typnamespace = n.oid)
+    FROM pg_namespace n WHERE n.nspname = $1";
+
+/// Lets the owner of a table keep it in a schema of ours.
+pub(crate) fn open_schema(schema: &str, owner: &str) -> String {
+    format!("GRANT USAGE, CREATE ON SCHEMA {} TO {}", quoted(schema), quoted(owner))
+}
+
+/// A table's owner, and whether that is us.
+pub(crate) const OWNER: &str = "
+    SELECT pg_get_userbyid(relowner)::text, pg_get_userbyid(relowner) = current_user FROM pg_class WHERE oid = $1";
+
+// The cut-over
+
+/// Whether this role may shorten the server's own wait before it ends an autovacuum that is in the way.
+pub(crate) const IS_SUPERUSER: &str = "SELECT current_setting('is_superuser') = 'on'";
+
+/// Begins the transaction of the cut-over. The shadow comes first: nobody but us queues there.
+pub(crate) fn lock_both(shadow: &str, source: &str) -> String {
+    format!("LOCK TABLE ONLY {shadow}, ONLY {source} IN ACCESS EXCLUSIVE MODE")
+}
+
+/// Who stands before a session in a queue for a lock.
+pub(crate) const WHO_BLOCKS: &str = "
+    SELECT format('server process %s (%s, %s, %s)', a.pid, coalesce(a.usename, a.backend_type), a.state,
+                  coalesce('transaction since ' || to_char(a.xact_start, 'HH24:MI:SS'), 'no transaction'))
+    FROM pg_stat_activity a WHERE a.pid = ANY (pg_blocking_pids($1))
+    UNION ALL
+    SELECT 'a prepared transaction' WHERE 0 = ANY (pg_blocking_pids($1))";
+
+/// Whether a session still exists.
+pub(crate) const IS_ALIVE: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND application_name = $2)";
+
+/// Ends a session of ours by its process and name.
+pub(crate) const END_SESSION: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = $2";

@@ -1,0 +1,25 @@
+-- The indexes of table $1 that nothing depends on while rows are copied: the name, the columns it begins with if it could
+-- serve to find rows by key, the statement that makes it, its tablespace, and the statements that finish it.
+SELECT x.relname::text,
+       CASE WHEN am.amname = 'btree' AND i.indpred IS NULL AND i.indexprs IS NULL THEN
+           (SELECT array_agg(a.attname::text ORDER BY n) FROM generate_series(0, i.indnkeyatts - 1) AS n
+            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n])
+       END,
+       NOT i.indisunique AND k.oid IS NULL AND NOT i.indisreplident,
+       pg_get_indexdef(i.indexrelid),
+       coalesce(s.spcname::text, ''),
+       ARRAY(SELECT format('ALTER INDEX %I.%I ALTER COLUMN %s SET STATISTICS %s', m.nspname, x.relname, a.attnum, a.attstattarget)
+             FROM pg_attribute a WHERE a.attrelid = x.oid AND a.attstattarget >= 0
+             UNION ALL
+             SELECT format('ALTER TABLE %s CLUSTER ON %I', $1::oid::regclass, x.relname) WHERE i.indisclustered
+             UNION ALL
+             SELECT format('COMMENT ON INDEX %I.%I IS %L', m.nspname, x.relname, d)
+             FROM obj_description(x.oid, 'pg_class') AS d WHERE d IS NOT NULL)
+FROM pg_index i
+JOIN pg_class x ON x.oid = i.indexrelid
+JOIN pg_namespace m ON m.oid = x.relnamespace
+JOIN pg_am am ON am.oid = x.relam
+LEFT JOIN pg_tablespace s ON s.oid = x.reltablespace
+LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
+WHERE i.indrelid = $1 AND i.indisvalid
+ORDER BY x.relname

@@ -1,0 +1,92 @@
+-- The statements, in order, that give a bare table of the same columns ($2, in schema $3) what else table $1 has:
+-- constraints, identities, storage, statistics targets, indexes, comments, owner. Run under an empty search path.
+WITH columns AS (
+    SELECT a.*, t.typstorage
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+), indexes AS (
+    SELECT i.*, x.relname, k.oid AS constraint_oid, k.conname, k.contype, k.condeferrable, k.condeferred,
+           coalesce(s.spcname, '') AS tablespace,
+           format('CREATE %sINDEX %I ON ', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname) AS head,
+           pg_get_indexdef(i.indexrelid) AS definition
+    FROM pg_index i
+    JOIN pg_class x ON x.oid = i.indexrelid
+    LEFT JOIN pg_tablespace s ON s.oid = x.reltablespace
+    LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
+    WHERE i.indrelid = $1 AND i.indisvalid
+)
+SELECT statement
+FROM (
+    SELECT 0 AS step, k.oid::int8 AS n,
+           format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2::text, k.conname, pg_get_constraintdef(k.oid)) AS statement
+    FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype = 'n'
+    UNION ALL
+    SELECT 1, c.attnum,
+           format('ALTER TABLE %s ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME %I.%I START WITH %s '
+                  'INCREMENT BY %s MINVALUE %s MAXVALUE %s CACHE %s %s)',
+                  $2, c.attname, CASE c.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END, $3::text, q.relname,
+                  s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache,
+                  CASE WHEN s.seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
+    FROM columns c
+    JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid = c.attnum
+                    AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
+    JOIN pg_sequence s ON s.seqrelid = d.objid
+    JOIN pg_class q ON q.oid = d.objid
+    WHERE c.attidentity <> ''
+    UNION ALL
+    SELECT 2, c.attnum,
+           format('ALTER TABLE %s ALTER COLUMN %I SET STORAGE %s', $2, c.attname,
+                  CASE c.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END)
+    FROM columns c WHERE c.attstorage <> c.typstorage
+    UNION ALL
+    SELECT 3, c.attnum, format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', $2, c.attname, c.attstattarget)
+    FROM columns c WHERE c.attstattarget >= 0
+    UNION ALL
+    SELECT 4, c.attnum, format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', $2, c.attname, array_to_string(c.attoptions, ', '))
+    FROM columns c WHERE c.attoptions IS NOT NULL
+    UNION ALL
+    SELECT 5, i.indexrelid::int8,
+           format('SET LOCAL default_tablespace = %L; %s%s%s', i.tablespace, i.head, $2,
+                  substr(i.definition, length(i.head || i.indrelid::regclass) + 1))
+    FROM indexes i WHERE i.contype IS DISTINCT FROM 'x'
+    UNION ALL
+    SELECT 6, i.constraint_oid::int8,
+           format('ALTER TABLE %s ADD CONSTRAINT %I %s USING INDEX %I%s%s', $2, i.conname,
+                  CASE i.contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, i.relname,
+                  CASE WHEN i.condeferrable THEN ' DEFERRABLE' END,
+                  CASE WHEN i.condeferred THEN ' INITIALLY DEFERRED' END)
+    FROM indexes i WHERE i.contype IN ('p', 'u')
+    UNION ALL
+    SELECT 7, k.oid::int8, format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2, k.conname, pg_get_constraintdef(k.oid))
+    FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype IN ('c', 'x')
+    UNION ALL
+    SELECT 8, a.attrelid::int8 * 2000 + a.attnum,
+           format('ALTER INDEX %I.%I ALTER COLUMN %s SET STATISTICS %s', $3, i.relname, a.attnum, a.attstattarget)
+    FROM indexes i JOIN pg_attribute a ON a.attrelid = i.indexrelid WHERE a.attstattarget >= 0
+    UNION ALL
+    SELECT 9, i.indexrelid::int8, format('ALTER TABLE %s CLUSTER ON %I', $2, i.relname)
+    FROM indexes i WHERE i.indisclustered
+    UNION ALL
+    SELECT 10, 0, CASE c.relreplident
+                      WHEN 'f' THEN format('ALTER TABLE %s REPLICA IDENTITY FULL', $2)
+                      WHEN 'n' THEN format('ALTER TABLE %s REPLICA IDENTITY NOTHING', $2)
+                      ELSE format('ALTER TABLE %s REPLICA IDENTITY USING INDEX %I', $2,
+                                  (SELECT i.relname FROM indexes i WHERE i.indisreplident))
+                  END
+    FROM pg_class c WHERE c.oid = $1 AND c.relreplident <> 'd'
+    UNION ALL
+    SELECT 11, 0, format('COMMENT ON TABLE %s IS %L', $2, d) FROM obj_description($1, 'pg_class') AS d WHERE d IS NOT NULL
+    UNION ALL
+    SELECT 12, c.attnum, format('COMMENT ON COLUMN %s.%I IS %L', $2, c.attname, d)
+    FROM columns c, col_description($1, c.attnum) AS d WHERE d IS NOT NULL
+    UNION ALL
+    SELECT 13, k.oid::int8, format('COMMENT ON CONSTRAINT %I ON %s IS %L', k.conname, $2, d)
+    FROM pg_constraint k, obj_description(k.oid, 'pg_constraint') AS d WHERE k.conrelid = $1 AND d IS NOT NULL
+    UNION ALL
+    SELECT 14, i.indexrelid::int8, format('COMMENT ON INDEX %I.%I IS %L', $3, i.relname, d)
+    FROM indexes i, obj_description(i.indexrelid, 'pg_class') AS d WHERE d IS NOT NULL
+    UNION ALL
+    SELECT 15, 0, format('ALTER TABLE %s OWNER TO %I', $2, pg_get_userbyid(c.relowner))
+    FROM pg_class c WHERE c.oid = $1 AND c.relowner <> (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user)
+) AS statements
+ORDER BY step, n

@@ -1,0 +1,42 @@
+//! What differs between the server versions we know.
+
+use altergeist_contract::{Error, Result};
+
+/// The oldest server we work with: before it there is no `pg_current_snapshot` on every path we need.
+const OLDEST: i32 = 140_000;
+
+/// A server's version, as `server_version_num` gives it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version(i32);
+
+impl Version {
+    /// Accepts a server we know how to work with.
+    pub(crate) fn accept(number: i32) -> Result<Version> {
+        if number < OLDEST {
+            let reason = format!("PostgreSQL {} is too old; 14 is the oldest that works", number / 10_000);
+            return Err(Error::refused("use the server", reason));
+        }
+        Ok(Version(number))
+    }
+
+    /// Whether a publication may be narrowed to some columns.
+    pub(crate) fn has_column_lists(self) -> bool {
+        self.0 >= 150_000
+    }
+
+    /// Whether NOT NULL is a constraint with a name, which may be NOT VALID.
+    pub(crate) fn names_not_null(self) -> bool {
+        self.0 >= 180_000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thirteen_is_refused_and_fourteen_is_not() {
+        assert!(Version::accept(130_021).is_err());
+        assert!(Version::accept(140_000).is_ok());
+    }
+}
