@@ -6,6 +6,7 @@
 #![allow(async_fn_in_trait)]
 
 pub mod change;
+pub mod conformance;
 pub mod engine;
 pub mod error;
 pub mod key;
