@@ -137,7 +137,7 @@ impl Model {
         Self {
             table: table.clone(),
             loaded: rows * number / of + 1..rows * (number + 1) / of + 1,
-            tail: rows * STEP + 1 + number * TAIL,
+            tail: (rows + 1) * STEP + number * TAIL,
             next_u: -1 - number * TAIL,
             touched: HashMap::new(),
             recent: VecDeque::new(),
