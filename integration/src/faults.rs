@@ -44,35 +44,22 @@ impl FaultProxy {
     /// When no port is free.
     pub fn start(port: u16) -> Self {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
-        listener
-            .set_nonblocking(true)
-            .expect("a socket can be made non-blocking");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        listener.set_nonblocking(true).expect("a socket can be made non-blocking");
+        let address = listener.local_addr().expect("a bound socket has an address");
         let (fault, faults) = watch::channel(Fault::Pass);
         let (_stop, stopped) = oneshot::channel();
         let allowance = Arc::new(AtomicU64::new(0));
         let remaining = allowance.clone();
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime
-                .expect("a runtime can always be built")
-                .block_on(async {
-                    tokio::select! {
-                        () = accept(listener, port, &faults, &remaining) => {}
-                        _ = stopped => {}
-                    }
-                });
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime can always be built").block_on(async {
+                tokio::select! {
+                    () = accept(listener, port, &faults, &remaining) => {}
+                    _ = stopped => {}
+                }
+            });
         });
-        Self {
-            address,
-            fault,
-            allowance,
-            _stop,
-        }
+        Self { address, fault, allowance, _stop }
     }
 
     /// The port that clients connect to instead of the server's.
@@ -108,12 +95,7 @@ async fn accept(
 }
 
 /// Ends when either side ends or the fault says so; both are reset then, not closed.
-async fn serve(
-    client: TcpStream,
-    server: TcpStream,
-    faults: watch::Receiver<Fault>,
-    allowance: Arc<AtomicU64>,
-) {
+async fn serve(client: TcpStream, server: TcpStream, faults: watch::Receiver<Fault>, allowance: Arc<AtomicU64>) {
     for stream in [&client, &server] {
         let _nodelay = stream.set_nodelay(true);
         let _reset_on_drop = stream.set_zero_linger();
@@ -137,20 +119,15 @@ async fn pump(
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let Ok(fault) = faults
-            .wait_for(|fault| *fault != Fault::Stall)
-            .await
-            .map(|fault| *fault)
-        else {
+        let Ok(fault) = faults.wait_for(|fault| *fault != Fault::Stall).await.map(|fault| *fault) else {
             return;
         };
         let mut passed = read;
         match (fault, &allowance) {
             (Fault::Delay(time), _) => tokio::time::sleep(time).await,
             (Fault::CutAfter(_), Some(left)) => {
-                let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| {
-                    Some(n.saturating_sub(read as u64))
-                });
+                let before =
+                    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| Some(n.saturating_sub(read as u64)));
                 passed = before.map_or(0, |before| before.min(read as u64)) as usize;
             }
             _ => {}

@@ -36,12 +36,7 @@ pub enum Flavour {
 impl Flavour {
     /// Every kind there is.
     pub fn all() -> [Self; 4] {
-        [
-            Self::Postgres15,
-            Self::Postgres18,
-            Self::MySql97,
-            Self::MariaDb1011,
-        ]
+        [Self::Postgres15, Self::Postgres18, Self::MySql97, Self::MariaDb1011]
     }
 
     /// Its name, which is also its folder in the cache and the word `install-servers` knows.
@@ -58,9 +53,7 @@ impl Flavour {
     pub fn named(word: &str) -> Option<Self> {
         match word {
             "postgres" => Some(Self::Postgres18),
-            other => Self::all()
-                .into_iter()
-                .find(|flavour| flavour.name() == other),
+            other => Self::all().into_iter().find(|flavour| flavour.name() == other),
         }
     }
 
@@ -76,10 +69,7 @@ impl Flavour {
 
     /// What the server calls itself.
     pub fn version(self) -> String {
-        fs::read_to_string(self.home().join("version"))
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
+        fs::read_to_string(self.home().join("version")).unwrap_or_default().trim().to_owned()
     }
 
     fn home(self) -> PathBuf {
@@ -93,18 +83,12 @@ impl Flavour {
 
 /// Where the programs are; the same rule as in `install-servers`.
 fn cache_folder() -> PathBuf {
-    let set = |name: &str| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     match (set("ALTERGEIST_SERVERS"), set("XDG_CACHE_HOME")) {
         (Some(folder), _) => folder,
         (None, Some(cache)) => cache.join("altergeist-servers"),
         (None, None) if is_root() => PathBuf::from("/var/cache/altergeist-servers"),
-        (None, None) => set("HOME")
-            .unwrap_or_default()
-            .join(".cache/altergeist-servers"),
+        (None, None) => set("HOME").unwrap_or_default().join(".cache/altergeist-servers"),
     }
 }
 
@@ -128,10 +112,7 @@ impl Server {
     /// says that it must be (`CI`, or `ALTERGEIST_REQUIRE_SERVERS=1`).
     pub fn start(flavour: Flavour, settings: &[(&str, &str)]) -> Option<Self> {
         if !flavour.is_installed() {
-            let missing = format!(
-                "{} is not installed; run integration/install-servers",
-                flavour.name()
-            );
+            let missing = format!("{} is not installed; run integration/install-servers", flavour.name());
             assert!(!servers_are_required(), "{missing}");
             println!("SKIP: {missing}");
             return None;
@@ -140,14 +121,7 @@ impl Server {
         copy_folder(&flavour.home().join("template"), &server.data());
         server.own_the_folder();
         server.run_on_a_free_port();
-        server.must(
-            if flavour.is_postgres() {
-                "postgres"
-            } else {
-                "mysql"
-            },
-            &format!("CREATE DATABASE {DATABASE}"),
-        );
+        server.must(if flavour.is_postgres() { "postgres" } else { "mysql" }, &format!("CREATE DATABASE {DATABASE}"));
         Some(server)
     }
 
@@ -233,31 +207,14 @@ impl Server {
         let Some(mut child) = self.child.take() else {
             return;
         };
-        let signal = if self.flavour.is_postgres() {
-            "-INT"
-        } else {
-            "-TERM"
-        };
-        let sent = Command::new("kill")
-            .args([signal, &child.id().to_string()])
-            .status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "no signal could be sent"
-        );
+        let signal = if self.flavour.is_postgres() { "-INT" } else { "-TERM" };
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "no signal could be sent");
         let deadline = Instant::now() + STARTUP;
-        while child
-            .try_wait()
-            .expect("a child can be asked about")
-            .is_none()
-        {
+        while child.try_wait().expect("a child can be asked about").is_none() {
             if Instant::now() > deadline {
                 let _already_gone = child.kill();
-                panic!(
-                    "{} does not stop; its log ends:\n{}",
-                    self.flavour.name(),
-                    self.log_tail()
-                );
+                panic!("{} does not stop; its log ends:\n{}", self.flavour.name(), self.log_tail());
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -274,12 +231,7 @@ impl Server {
         // Backends of a killed postmaster need a moment to notice, and hold its memory until then.
         let deadline = Instant::now() + STARTUP;
         while let Err(why) = self.run() {
-            assert!(
-                Instant::now() < deadline,
-                "{} does not restart: {why}\n{}",
-                self.flavour.name(),
-                self.log_tail()
-            );
+            assert!(Instant::now() < deadline, "{} does not restart: {why}\n{}", self.flavour.name(), self.log_tail());
             thread::sleep(Duration::from_millis(200));
         }
     }
@@ -315,11 +267,7 @@ impl Server {
     }
 
     fn system_database(&self) -> &'static str {
-        if self.flavour.is_postgres() {
-            "postgres"
-        } else {
-            "mysql"
-        }
+        if self.flavour.is_postgres() { "postgres" } else { "mysql" }
     }
 
     fn in_a_fresh_folder(flavour: Flavour, settings: &[(&str, &str)]) -> Self {
@@ -328,17 +276,13 @@ impl Server {
         SWEEP.call_once(delete_folders_of_dead_processes);
 
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let folder =
-            env::temp_dir().join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
+        let folder = env::temp_dir().join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
         fs::create_dir_all(folder.join("socket")).expect("the temporary folder is writable");
         Self {
             flavour,
             port: 0,
             folder,
-            settings: settings
-                .iter()
-                .map(|&(name, value)| (name.into(), value.into()))
-                .collect(),
+            settings: settings.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
             child: None,
         }
     }
@@ -353,12 +297,7 @@ impl Server {
 
     fn own_the_folder(&self) {
         if self.flavour.is_postgres() && is_root() {
-            must_run(
-                Command::new("chown")
-                    .arg("-R")
-                    .arg(unprivileged_user())
-                    .arg(&self.folder),
-            );
+            must_run(Command::new("chown").arg("-R").arg(unprivileged_user()).arg(&self.folder));
         }
     }
 
@@ -368,11 +307,7 @@ impl Server {
             match self.run() {
                 Ok(()) => return,
                 Err(why) if why.contains("exited") && self.log_tail().contains("in use") => {}
-                Err(why) => panic!(
-                    "{} does not start: {why}\n{}",
-                    self.flavour.name(),
-                    self.log_tail()
-                ),
+                Err(why) => panic!("{} does not start: {why}\n{}", self.flavour.name(), self.log_tail()),
             }
         }
         panic!("{} found no free port", self.flavour.name());
@@ -380,17 +315,9 @@ impl Server {
 
     /// Starts the program and waits until it answers.
     fn run(&mut self) -> Result<(), String> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log())
-            .map_err(|e| e.to_string())?;
+        let log = File::options().create(true).append(true).open(self.log()).map_err(|e| e.to_string())?;
         let mut command = self.command();
-        command
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a log can be shared"))
-            .stderr(log);
+        command.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone().expect("a log can be shared")).stderr(log);
         self.child = Some(spawn_for_life(command).map_err(|e| e.to_string())?);
         self.wait_until_it_answers().inspect_err(|_| self.kill())
     }
@@ -427,14 +354,8 @@ impl Server {
 
     fn postgres_command(&self) -> Command {
         let mut command = dying_with_us(is_root());
-        command
-            .arg(self.flavour.program("postgres"))
-            .arg("-D")
-            .arg(self.data());
-        let own = [
-            ("port", self.port.to_string()),
-            ("unix_socket_directories", display(&self.socket_dir())),
-        ];
+        command.arg(self.flavour.program("postgres")).arg("-D").arg(self.data());
+        let own = [("port", self.port.to_string()), ("unix_socket_directories", display(&self.socket_dir()))];
         for (name, value) in merged(POSTGRES_DEFAULTS, &own, &self.settings) {
             command.arg("-c").arg(format!("{name}={value}"));
         }
@@ -443,9 +364,7 @@ impl Server {
 
     fn mysql_command(&self, defaults: &[(&str, &str)], program: &str) -> Command {
         let mut command = dying_with_us(false);
-        command
-            .arg(self.flavour.program(program))
-            .arg("--no-defaults");
+        command.arg(self.flavour.program(program)).arg("--no-defaults");
         if is_root() {
             command.arg("--user=root");
         }
@@ -458,18 +377,11 @@ impl Server {
             // The port is unique on the machine, and so is the number made of it.
             ("server-id", self.port.to_string()),
             ("lc-messages-dir", display(&root.join("share/mysql"))),
-            (
-                "character-sets-dir",
-                display(&root.join("share/mysql/charsets")),
-            ),
+            ("character-sets-dir", display(&root.join("share/mysql/charsets"))),
             ("plugin-dir", display(&root.join("lib/mysql/plugin"))),
         ];
         for (name, value) in merged(defaults, &own, &self.settings) {
-            command.arg(if name.starts_with("skip") {
-                format!("--{name}")
-            } else {
-                format!("--{name}={value}")
-            });
+            command.arg(if name.starts_with("skip") { format!("--{name}") } else { format!("--{name}={value}") });
         }
         command
     }
@@ -478,19 +390,7 @@ impl Server {
         let mut command = dying_with_us(is_root());
         command
             .arg(self.flavour.program("pg_basebackup"))
-            .args([
-                "-h",
-                "127.0.0.1",
-                "-U",
-                "postgres",
-                "-R",
-                "-X",
-                "stream",
-                "-c",
-                "fast",
-                "--no-sync",
-                "-p",
-            ])
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-p"])
             .arg(primary.port.to_string())
             .arg("-D")
             .arg(self.data())
@@ -573,16 +473,9 @@ fn merged(
     own: &[(&str, String)],
     settings: &[(String, String)],
 ) -> impl Iterator<Item = (String, String)> {
-    let defaults = defaults
-        .iter()
-        .map(|&(name, value)| (name.to_owned(), value.to_owned()));
-    let own = own
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()));
-    let all: Vec<_> = defaults
-        .chain(own)
-        .chain(settings.iter().cloned())
-        .collect();
+    let defaults = defaults.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+    let own = own.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let all: Vec<_> = defaults.chain(own).chain(settings.iter().cloned()).collect();
     all.into_iter()
 }
 
@@ -606,10 +499,7 @@ fn dying_with_us(as_other_user: bool) -> Command {
     let mut command = Command::new("setpriv");
     if as_other_user {
         let user = unprivileged_user();
-        command
-            .arg(format!("--reuid={user}"))
-            .arg(format!("--regid={}", group_of(user)))
-            .arg("--clear-groups");
+        command.arg(format!("--reuid={user}")).arg(format!("--regid={}", group_of(user))).arg("--clear-groups");
     }
     command.args(["--pdeathsig", "KILL", "--"]);
     command
@@ -630,9 +520,7 @@ fn spawn_for_life(command: Command) -> io::Result<Child> {
         orders
     });
     let (answer, child) = mpsc::channel();
-    spawner
-        .send((command, answer))
-        .expect("the spawner never ends");
+    spawner.send((command, answer)).expect("the spawner never ends");
     child.recv().expect("the spawner answers every order")
 }
 
@@ -640,15 +528,9 @@ const FOLDER_PREFIX: &str = "altergeist-server-";
 
 /// A test that was killed could not clean up; the next one does.
 fn delete_folders_of_dead_processes() {
-    for entry in fs::read_dir(env::temp_dir())
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .strip_prefix(FOLDER_PREFIX)
-            .and_then(|rest| rest.split('-').next());
+        let owner = name.strip_prefix(FOLDER_PREFIX).and_then(|rest| rest.split('-').next());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             let _best_effort = fs::remove_dir_all(entry.path());
         }
@@ -656,32 +538,18 @@ fn delete_folders_of_dead_processes() {
 }
 
 fn copy_folder(from: &Path, to: &Path) {
-    must_run(
-        Command::new("cp")
-            .args(["-R", "--reflink=auto"])
-            .arg(from)
-            .arg(to),
-    );
+    must_run(Command::new("cp").args(["-R", "--reflink=auto"]).arg(from).arg(to));
     must_run(Command::new("chmod").arg("700").arg(to));
 }
 
 fn must_run(command: &mut Command) {
-    let output = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?} could not be started: {e}"));
-    assert!(
-        output.status.success(),
-        "{command:?} failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?} could not be started: {e}"));
+    assert!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 fn is_root() -> bool {
@@ -691,13 +559,7 @@ fn is_root() -> bool {
 
 fn unprivileged_user() -> &'static str {
     static USER: OnceLock<&str> = OnceLock::new();
-    USER.get_or_init(|| {
-        if id(&["-u", "postgres"]).is_some() {
-            "postgres"
-        } else {
-            "nobody"
-        }
-    })
+    USER.get_or_init(|| if id(&["-u", "postgres"]).is_some() { "postgres" } else { "nobody" })
 }
 
 fn group_of(user: &str) -> String {
@@ -706,10 +568,7 @@ fn group_of(user: &str) -> String {
 
 fn id(args: &[&str]) -> Option<String> {
     let output = Command::new("id").args(args).output().ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn display(path: &Path) -> String {

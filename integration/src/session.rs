@@ -33,10 +33,7 @@ impl Failure {
     /// Whether the connection is gone, so that nobody knows what became of the statement.
     pub fn is_lost_connection(&self) -> bool {
         // 57P01-57P03: the server is going down or coming up; 1053, 1927: likewise.
-        matches!(
-            self.code.as_str(),
-            "" | "57P01" | "57P02" | "57P03" | "1053" | "1927" | "3169"
-        )
+        matches!(self.code.as_str(), "" | "57P01" | "57P02" | "57P03" | "1053" | "1927" | "3169")
     }
 
     /// Whether the server picked this transaction to break a deadlock.
@@ -59,14 +56,8 @@ impl std::error::Error for Failure {}
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
-            Some(db) => Self {
-                code: db.code().code().into(),
-                message: db.message().into(),
-            },
-            None => Self {
-                code: String::new(),
-                message: error.to_string(),
-            },
+            Some(db) => Self { code: db.code().code().into(), message: db.message().into() },
+            None => Self { code: String::new(), message: error.to_string() },
         }
     }
 }
@@ -74,14 +65,8 @@ impl From<tokio_postgres::Error> for Failure {
 impl From<mysql_async::Error> for Failure {
     fn from(error: mysql_async::Error) -> Self {
         match error {
-            mysql_async::Error::Server(e) => Self {
-                code: e.code.to_string(),
-                message: e.message,
-            },
-            other => Self {
-                code: String::new(),
-                message: other.to_string(),
-            },
+            mysql_async::Error::Server(e) => Self { code: e.code.to_string(), message: e.message },
+            other => Self { code: String::new(), message: other.to_string() },
         }
     }
 }
@@ -97,13 +82,9 @@ impl Session {
             tokio::spawn(connection);
             Ok(Self::Postgres(client))
         } else {
-            let opts = mysql_async::Opts::from_url(url).map_err(|e| Failure {
-                code: String::new(),
-                message: e.to_string(),
-            })?;
-            let opts = mysql_async::OptsBuilder::from_opts(opts)
-                .prefer_socket(Some(false))
-                .client_found_rows(true);
+            let opts = mysql_async::Opts::from_url(url)
+                .map_err(|e| Failure { code: String::new(), message: e.to_string() })?;
+            let opts = mysql_async::OptsBuilder::from_opts(opts).prefer_socket(Some(false)).client_found_rows(true);
             Ok(Self::MySql(Box::new(mysql_async::Conn::new(opts).await?)))
         }
     }
@@ -120,11 +101,7 @@ impl Session {
                     match message {
                         SimpleQueryMessage::RowDescription(_) => rows.clear(),
                         SimpleQueryMessage::Row(row) => {
-                            rows.push(
-                                (0..row.len())
-                                    .map(|i| row.get(i).map(str::to_owned))
-                                    .collect(),
-                            );
+                            rows.push((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect());
                         }
                         _ => {}
                     }
@@ -171,13 +148,7 @@ impl Session {
     /// # Errors
     /// What the server answered.
     pub async fn value(&mut self, sql: &str) -> Result<Option<String>, Failure> {
-        Ok(self
-            .rows(sql)
-            .await?
-            .into_iter()
-            .next()
-            .and_then(|row| row.into_iter().next())
-            .flatten())
+        Ok(self.rows(sql).await?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
     }
 
     /// Whether this is a PostgreSQL server.

@@ -21,9 +21,7 @@ pub const LIMIT: Duration = Duration::from_secs(180);
 pub fn widening(flavour: Flavour) -> &'static str {
     match flavour.is_postgres() {
         true => "ALTER COLUMN k TYPE bigint, ADD COLUMN note text NOT NULL DEFAULT 'new'",
-        false => {
-            "MODIFY COLUMN k bigint NOT NULL, ADD COLUMN note varchar(40) NOT NULL DEFAULT 'new'"
-        }
+        false => "MODIFY COLUMN k bigint NOT NULL, ADD COLUMN note varchar(40) NOT NULL DEFAULT 'new'",
     }
 }
 
@@ -53,11 +51,7 @@ impl Ended {
     pub fn must_say(self, words: &[&str]) -> Self {
         let said = self.output.to_lowercase();
         for word in words {
-            assert!(
-                said.contains(&word.to_lowercase()),
-                "{word:?} is missing in:\n{}",
-                self.output
-            );
+            assert!(said.contains(&word.to_lowercase()), "{word:?} is missing in:\n{}", self.output);
         }
         self
     }
@@ -78,22 +72,9 @@ pub fn start(url: &str, table: &str, alter: &str, more: &[&str]) -> Running {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     let socket = folder.path().join("socket");
     let mut command = Command::new(binary());
-    command.args([
-        "run",
-        "--url",
-        url,
-        "--table",
-        table,
-        "--alter",
-        alter,
-        "--progress",
-        "plain",
-    ]);
+    command.args(["run", "--url", url, "--table", table, "--alter", alter, "--progress", "plain"]);
     command.arg("--socket").arg(socket).args(more);
-    Running {
-        child: spawn(command, &folder.path().join("output")),
-        folder,
-    }
+    Running { child: spawn(command, &folder.path().join("output")), folder }
 }
 
 /// [`start`], to its end.
@@ -112,11 +93,7 @@ pub fn command(words: &[&str]) -> Ended {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     let mut command = Command::new(binary());
     command.args(words);
-    Running {
-        child: spawn(command, &folder.path().join("output")),
-        folder,
-    }
-    .wait()
+    Running { child: spawn(command, &folder.path().join("output")), folder }.wait()
 }
 
 impl Running {
@@ -132,10 +109,7 @@ impl Running {
 
     /// Whether it still goes on.
     pub fn is_running(&mut self) -> bool {
-        self.child
-            .try_wait()
-            .expect("a child can be asked about")
-            .is_none()
+        self.child.try_wait().expect("a child can be asked about").is_none()
     }
 
     /// SIGKILL.
@@ -152,16 +126,9 @@ impl Running {
         let deadline = Instant::now() + LIMIT;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be asked about") {
-                return Ended {
-                    code: status.code(),
-                    output: self.output(),
-                };
+                return Ended { code: status.code(), output: self.output() };
             }
-            assert!(
-                Instant::now() < deadline,
-                "it goes on after {LIMIT:?}; it said:\n{}",
-                self.output()
-            );
+            assert!(Instant::now() < deadline, "it goes on after {LIMIT:?}; it said:\n{}", self.output());
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -181,16 +148,8 @@ impl Running {
             if let Ok(answer) = ask(&self.socket(), order) {
                 return answer;
             }
-            assert!(
-                self.is_running(),
-                "it has ended; it said:\n{}",
-                self.output()
-            );
-            assert!(
-                Instant::now() < deadline,
-                "nobody answers {order:?}; it said:\n{}",
-                self.output()
-            );
+            assert!(self.is_running(), "it has ended; it said:\n{}", self.output());
+            assert!(Instant::now() < deadline, "nobody answers {order:?}; it said:\n{}", self.output());
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -215,11 +174,7 @@ impl Running {
             if wanted(&status) {
                 return status;
             }
-            assert!(
-                Instant::now() < deadline,
-                "it is still {status}; it said:\n{}",
-                self.output()
-            );
+            assert!(Instant::now() < deadline, "it is still {status}; it said:\n{}", self.output());
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -244,13 +199,8 @@ fn ask(socket: &Path, order: &str) -> std::io::Result<String> {
 
 fn spawn(mut command: Command, output: &Path) -> Child {
     let output = File::create(output).expect("the temporary folder is writable");
-    command
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().expect("a file can be shared"))
-        .stderr(output);
-    command
-        .spawn()
-        .unwrap_or_else(|e| panic!("{command:?} could not be started: {e}"))
+    command.stdin(Stdio::null()).stdout(output.try_clone().expect("a file can be shared")).stderr(output);
+    command.spawn().unwrap_or_else(|e| panic!("{command:?} could not be started: {e}"))
 }
 
 /// The binary, built once, in the profile of the test itself.
@@ -261,27 +211,14 @@ pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let own = std::env::current_exe().expect("a test knows where it is");
-        let profile = own
-            .ancestors()
-            .nth(2)
-            .expect("tests are in <target>/<profile>/deps");
+        let profile = own.ancestors().nth(2).expect("tests are in <target>/<profile>/deps");
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.args([
-            "build",
-            "--quiet",
-            "-p",
-            "altergeist",
-            "--bin",
-            "altergeist",
-        ]);
+        build.args(["build", "--quiet", "-p", "altergeist", "--bin", "altergeist"]);
         build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         if profile.ends_with("release") {
             build.arg("--release");
         }
-        assert!(
-            build.status().is_ok_and(|status| status.success()),
-            "altergeist does not build"
-        );
+        assert!(build.status().is_ok_and(|status| status.success()), "altergeist does not build");
         profile.join("altergeist")
     })
 }
@@ -303,13 +240,7 @@ pub fn inventory(server: &Server) -> BTreeSet<String> {
          WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') \
          UNION ALL SELECT CONCAT('trigger ', trigger_name) FROM information_schema.triggers WHERE trigger_schema <> 'sys'"
     };
-    server
-        .query(DATABASE, sql)
-        .expect("the catalogue can be read")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .collect()
+    server.query(DATABASE, sql).expect("the catalogue can be read").into_iter().flatten().flatten().collect()
 }
 
 /// What `now` holds that `before` did not, but for the journal.
@@ -318,19 +249,13 @@ pub fn left_behind(before: &BTreeSet<String>, now: &BTreeSet<String>) -> Vec<Str
         let name = name.split_once(' ').map_or("", |(_, name)| name);
         name == "altergeist" || name.starts_with("altergeist.") || name.contains("._altergeist")
     };
-    now.difference(before)
-        .filter(|name| !is_journal(name))
-        .cloned()
-        .collect()
+    now.difference(before).filter(|name| !is_journal(name)).cloned().collect()
 }
 
 /// What a finished change leaves on purpose: the old table of `table`.
 pub fn old_table(flavour: Flavour, table: &str) -> Vec<String> {
     match flavour.is_postgres() {
-        true => vec![
-            format!("relation ag_old_public.{table}"),
-            "schema ag_old_public".into(),
-        ],
+        true => vec![format!("relation ag_old_public.{table}"), "schema ag_old_public".into()],
         false => vec![format!("relation {DATABASE}._{table}_ag_old")],
     }
 }
@@ -368,11 +293,7 @@ pub fn structure(server: &Server, table: &str) -> BTreeSet<String> {
         "SELECT concat('column ', column_name, ' ', data_type, ' ', is_nullable) FROM information_schema.columns \
          WHERE table_schema = '{schema}' AND table_name = '{table}'"
     );
-    let rows = [columns, indexes].map(|sql| {
-        server
-            .query(DATABASE, &sql)
-            .expect("the catalogue can be read")
-    });
+    let rows = [columns, indexes].map(|sql| server.query(DATABASE, &sql).expect("the catalogue can be read"));
     rows.into_iter().flatten().flatten().flatten().collect()
 }
 

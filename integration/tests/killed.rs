@@ -6,9 +6,7 @@ use std::time::Duration;
 use altergeist_integration::every_server;
 use altergeist_integration::faults::{Fault, FaultProxy};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
-use altergeist_integration::tool::{
-    Ended, inventory, left_behind, old_table, run, start, widening,
-};
+use altergeist_integration::tool::{Ended, inventory, left_behind, old_table, run, start, widening};
 use altergeist_integration::workload::{Mix, Table, Writers};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -57,21 +55,11 @@ fn kill_and_resume(server: &Server, name: &str, rows: u64, seed: u64, kills: u32
 
     let Ended { code, output } = ended;
     let flavour = server.flavour();
-    assert_eq!(
-        code,
-        Some(0),
-        "{flavour:?}, seed {seed}, killed after {moments:?}; it said:\n{output}"
-    );
-    report
-        .prove(&url)
-        .unwrap_or_else(|why| panic!("{flavour:?}, seed {seed}, killed after {moments:?}: {why}"));
+    assert_eq!(code, Some(0), "{flavour:?}, seed {seed}, killed after {moments:?}; it said:\n{output}");
+    report.prove(&url).unwrap_or_else(|why| panic!("{flavour:?}, seed {seed}, killed after {moments:?}: {why}"));
     let mut left = left_behind(&there, &inventory(server));
     left.retain(|object| object != "schema ag_old_public");
-    assert_eq!(
-        left,
-        old_table(flavour, name)[..1],
-        "seed {seed}, killed after {moments:?}"
-    );
+    assert_eq!(left, old_table(flavour, name)[..1], "seed {seed}, killed after {moments:?}");
 }
 
 fn a_run_whose_server_is_killed_is_finished_by_the_same_command(flavour: Flavour) {
@@ -110,13 +98,7 @@ fn a_run_whose_network_is_cut_again_and_again_is_finished(flavour: Flavour) {
     let through_proxy = url(flavour, proxy.port(), DATABASE);
 
     let mut code = None;
-    for fault in [
-        Fault::Cut,
-        Fault::CutAfter(2_000),
-        Fault::Stall,
-        Fault::Cut,
-        Fault::CutAfter(50_000),
-    ] {
+    for fault in [Fault::Cut, Fault::CutAfter(2_000), Fault::Stall, Fault::Cut, Fault::CutAfter(50_000)] {
         let mut running = start(&through_proxy, "orders", widening(flavour), &SLOWLY);
         thread::sleep(Duration::from_millis(random.random_range(100..1_500)));
         proxy.set(fault);
@@ -128,10 +110,7 @@ fn a_run_whose_network_is_cut_again_and_again_is_finished(flavour: Flavour) {
         } else {
             code = running.wait().code;
         }
-        assert!(
-            matches!(code, None | Some(0 | 1)),
-            "after {fault:?} it ended with {code:?}"
-        );
+        assert!(matches!(code, None | Some(0 | 1)), "after {fault:?} it ended with {code:?}");
     }
     let ended = run(&through_proxy, "orders", widening(flavour), &SLOWLY);
     let report = writers.stop();
@@ -143,10 +122,7 @@ fn a_run_whose_network_is_cut_again_and_again_is_finished(flavour: Flavour) {
 #[test]
 #[ignore = "hours; make soak"]
 fn a_million_rows_killed_and_resumed_over_and_over() {
-    let runs: u64 = std::env::var("ALTERGEIST_SOAK_RUNS")
-        .ok()
-        .and_then(|runs| runs.parse().ok())
-        .unwrap_or(1);
+    let runs: u64 = std::env::var("ALTERGEIST_SOAK_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
     for flavour in Flavour::all() {
         for seed in 1..=runs {
             let Some(server) = Server::start(flavour, &[]) else {

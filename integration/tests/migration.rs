@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{
-    inventory, left_behind, old_name, old_table, run, structure, widening,
-};
+use altergeist_integration::tool::{inventory, left_behind, old_name, old_table, run, structure, widening};
 use altergeist_integration::workload::{COLUMNS, Mix, Table, Writers, differences};
 
 every_server!(
@@ -34,33 +32,18 @@ fn a_table_is_altered_under_every_kind_of_write(flavour: Flavour) {
 
     let ended = ended.must_be(0);
     let first_error = report.errors().first().map(ToString::to_string);
-    assert_eq!(
-        first_error, None,
-        "the application got an error; altergeist said:\n{}",
-        ended.output
-    );
+    assert_eq!(first_error, None, "the application got an error; altergeist said:\n{}", ended.output);
     assert_eq!(report.broken_connections(), 0);
     report.prove(&url).unwrap();
     assert_eq!(structure(&server, "orders"), widened(&was, flavour));
-    assert_eq!(
-        left_behind(&there, &inventory(&server)),
-        old_table(flavour, "orders")
-    );
+    assert_eq!(left_behind(&there, &inventory(&server)), old_table(flavour, "orders"));
 }
 
 /// `was`, but with a wider `k` and the column `note`.
 fn widened(was: &BTreeSet<String>, flavour: Flavour) -> BTreeSet<String> {
     let (narrow, wide, note) = match flavour.is_postgres() {
-        true => (
-            "column k integer NO",
-            "column k bigint NO",
-            "column note text NO",
-        ),
-        false => (
-            "column k int NO",
-            "column k bigint NO",
-            "column note varchar NO",
-        ),
+        true => ("column k integer NO", "column k bigint NO", "column note text NO"),
+        false => ("column k int NO", "column k bigint NO", "column note varchar NO"),
     };
     let mut wanted: BTreeSet<String> = was.iter().filter(|line| *line != narrow).cloned().collect();
     wanted.extend([wide.to_owned(), note.to_owned()]);
@@ -75,14 +58,9 @@ fn a_finished_change_is_found_done_and_the_next_one_begins(flavour: Flavour) {
     Table::load(&url, "orders", 2_000).unwrap();
     run(&url, "orders", widening(flavour), &[]).must_be(0);
     let (done, there) = (structure(&server, "orders"), inventory(&server));
-    assert_eq!(
-        differences(&url, &old_name(flavour, "orders"), "orders", &COLUMNS).unwrap(),
-        0
-    );
+    assert_eq!(differences(&url, &old_name(flavour, "orders"), "orders", &COLUMNS).unwrap(), 0);
 
-    run(&url, "orders", widening(flavour), &[])
-        .must_be(0)
-        .must_say(&["already"]);
+    run(&url, "orders", widening(flavour), &[]).must_be(0).must_say(&["already"]);
     assert_eq!(structure(&server, "orders"), done);
     assert_eq!(inventory(&server), there);
 }
@@ -97,17 +75,13 @@ fn an_empty_table_and_a_single_row_are_altered_too(flavour: Flavour) {
         let was = structure(&server, name);
         run(&url, name, widening(flavour), &[]).must_be(0);
         assert_eq!(structure(&server, name), widened(&was, flavour), "{name}");
-        let count = server
-            .query(DATABASE, &format!("SELECT count(*) FROM {name}"))
-            .unwrap();
+        let count = server.query(DATABASE, &format!("SELECT count(*) FROM {name}")).unwrap();
         assert_eq!(count, [[Some(rows.to_string())]], "{name}");
     }
 }
 
 fn a_unique_value_that_wanders_all_the_time_is_never_lost(flavour: Flavour) {
-    use altergeist_integration::workload::Kind::{
-        ChangeKey, MoveUnique, MoveUniqueInTwo, SwapUnique,
-    };
+    use altergeist_integration::workload::Kind::{ChangeKey, MoveUnique, MoveUniqueInTwo, SwapUnique};
     let Some(server) = Server::start(flavour, &[]) else {
         return;
     };
@@ -120,10 +94,6 @@ fn a_unique_value_that_wanders_all_the_time_is_never_lost(flavour: Flavour) {
     let report = writers.stop();
     let ended = ended.must_be(0);
     let first_error = report.errors().first().map(ToString::to_string);
-    assert_eq!(
-        first_error, None,
-        "the application got an error; altergeist said:\n{}",
-        ended.output
-    );
+    assert_eq!(first_error, None, "the application got an error; altergeist said:\n{}", ended.output);
     report.prove(&url).unwrap();
 }

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{
-    Ended, command, inventory, left_behind, run, start, structure, widening,
-};
+use altergeist_integration::tool::{Ended, command, inventory, left_behind, run, start, structure, widening};
 use altergeist_integration::workload::{COLUMNS, Table, differences};
 
 every_server!(
@@ -39,16 +37,9 @@ fn before(flavour: Flavour, more: &[&str]) -> Option<Before> {
     for sql in more {
         server.execute(DATABASE, sql).unwrap();
     }
-    server
-        .execute(DATABASE, "CREATE TABLE kept AS SELECT * FROM orders")
-        .unwrap();
+    server.execute(DATABASE, "CREATE TABLE kept AS SELECT * FROM orders").unwrap();
     let (structure, inventory) = (structure(&server, "orders"), inventory(&server));
-    Some(Before {
-        server,
-        url,
-        structure,
-        inventory,
-    })
+    Some(Before { server, url, structure, inventory })
 }
 
 impl Before {
@@ -59,20 +50,11 @@ impl Before {
     /// The table is what it was, and `cleanup` leaves nothing of ours.
     fn must_be_untouched(&self) {
         assert_eq!(structure(&self.server, "orders"), self.structure);
-        assert_eq!(
-            differences(&self.url, "kept", "orders", &COLUMNS).unwrap(),
-            0
-        );
+        assert_eq!(differences(&self.url, "kept", "orders", &COLUMNS).unwrap(), 0);
         command(&["cleanup", "--url", &self.url, "--table", "orders"]).must_be(0);
-        assert_eq!(
-            left_behind(&self.inventory, &inventory(&self.server)),
-            Vec::<String>::new()
-        );
+        assert_eq!(left_behind(&self.inventory, &inventory(&self.server)), Vec::<String>::new());
         assert_eq!(structure(&self.server, "orders"), self.structure);
-        assert_eq!(
-            differences(&self.url, "kept", "orders", &COLUMNS).unwrap(),
-            0
-        );
+        assert_eq!(differences(&self.url, "kept", "orders", &COLUMNS).unwrap(), 0);
     }
 }
 
@@ -87,19 +69,11 @@ fn clauses_that_the_server_refuses_are_refused_with_its_own_words(flavour: Flavo
         ("ADD COLUMN x no_such_type", "no_such_type"),
         ("this is no clause", "syntax"),
     ] {
-        let refused = before
-            .server
-            .execute(DATABASE, &format!("ALTER TABLE orders {alter}"));
+        let refused = before.server.execute(DATABASE, &format!("ALTER TABLE orders {alter}"));
         let theirs = refused.expect_err("the server refuses it too").message;
-        before
-            .run(alter)
-            .must_be(3)
-            .must_say(&[words, &theirs[..theirs.len().min(25)]]);
+        before.run(alter).must_be(3).must_say(&[words, &theirs[..theirs.len().min(25)]]);
     }
-    assert_eq!(
-        left_behind(&there, &inventory(&before.server)),
-        Vec::<String>::new()
-    );
+    assert_eq!(left_behind(&there, &inventory(&before.server)), Vec::<String>::new());
     before.must_be_untouched();
 }
 
@@ -113,19 +87,12 @@ fn a_table_that_is_not_there_is_refused_by_name(flavour: Flavour) {
 }
 
 fn a_table_without_a_usable_key_is_refused(flavour: Flavour) {
-    let drop = if flavour.is_postgres() {
-        "DROP CONSTRAINT orders_pkey"
-    } else {
-        "DROP PRIMARY KEY"
-    };
+    let drop = if flavour.is_postgres() { "DROP CONSTRAINT orders_pkey" } else { "DROP PRIMARY KEY" };
     let Some(before) = before(flavour, &[&format!("ALTER TABLE orders {drop}")]) else {
         return;
     };
     // There is still a unique index, but over a column that may be NULL.
-    before
-        .run(widening(flavour))
-        .must_be(3)
-        .must_say(&["orders", "key"]);
+    before.run(widening(flavour)).must_be(3).must_say(&["orders", "key"]);
     before.must_be_untouched();
 }
 
@@ -141,10 +108,7 @@ fn a_new_unique_index_over_duplicates_is_refused_by_name(flavour: Flavour) {
     let Some(before) = before(flavour, &[duplicates]) else {
         return;
     };
-    before
-        .run(unique_over_k(flavour))
-        .must_be(3)
-        .must_say(&["k_once"]);
+    before.run(unique_over_k(flavour)).must_be(3).must_say(&["k_once"]);
     before.must_be_untouched();
 }
 
@@ -156,23 +120,11 @@ fn duplicates_that_appear_while_copying_stop_the_run(flavour: Flavour) {
         &before.url,
         "orders",
         unique_over_k(flavour),
-        &[
-            "--chunk-rows",
-            "10",
-            "--workers",
-            "1",
-            "--postpone-cut-over",
-        ],
+        &["--chunk-rows", "10", "--workers", "1", "--postpone-cut-over"],
     );
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(100));
     for table in ["orders", "kept"] {
-        before
-            .server
-            .execute(
-                DATABASE,
-                &format!("UPDATE {table} SET k = 20000 WHERE id = 10"),
-            )
-            .unwrap();
+        before.server.execute(DATABASE, &format!("UPDATE {table} SET k = 20000 WHERE id = 10")).unwrap();
     }
     // A run that waits for the order to swap still follows what is written.
     let ended = running.wait();
@@ -185,27 +137,16 @@ fn values_that_do_not_fit_any_more_stop_the_run(flavour: Flavour) {
         true => "ALTER COLUMN pad TYPE varchar(10)",
         false => "MODIFY COLUMN pad varchar(10) NOT NULL",
     };
-    let Some(before) = before(
-        flavour,
-        &["UPDATE orders SET pad = 'short' WHERE id < 15000"],
-    ) else {
+    let Some(before) = before(flavour, &["UPDATE orders SET pad = 'short' WHERE id < 15000"]) else {
         return;
     };
     let ended = before.run(alter).must_say(&["orders"]);
-    assert!(
-        matches!(ended.code, Some(1 | 3)),
-        "it said:\n{}",
-        ended.output
-    );
+    assert!(matches!(ended.code, Some(1 | 3)), "it said:\n{}", ended.output);
     if !flavour.is_postgres() {
         // PostgreSQL's own message does not name the column.
         assert!(ended.output.contains("pad"), "it said:\n{}", ended.output);
     }
-    assert!(
-        !ended.output.contains("pppp"),
-        "a row's value is in:\n{}",
-        ended.output
-    );
+    assert!(!ended.output.contains("pppp"), "a row's value is in:\n{}", ended.output);
     before.must_be_untouched();
 }
 
@@ -213,35 +154,19 @@ fn a_second_start_names_the_holder_and_does_nothing(flavour: Flavour) {
     let Some(before) = before(flavour, &[]) else {
         return;
     };
-    let mut first = start(
-        &before.url,
-        "orders",
-        widening(flavour),
-        &["--postpone-cut-over"],
-    );
+    let mut first = start(&before.url, "orders", widening(flavour), &["--postpone-cut-over"]);
     first.wait_until(|status| status["phase"] == "postponed");
     let holder = first.pid().to_string();
-    before
-        .run(widening(flavour))
-        .must_be(6)
-        .must_say(&["orders", &holder]);
+    before.run(widening(flavour)).must_be(6).must_say(&["orders", &holder]);
     command(&["cleanup", "--url", &before.url, "--table", "orders"]).must_be(6);
     thread::sleep(Duration::from_secs(1));
-    assert!(
-        first.is_running(),
-        "the second start ended the first; it said:\n{}",
-        first.output()
-    );
+    assert!(first.is_running(), "the second start ended the first; it said:\n{}", first.output());
     first.kill();
     before.must_be_untouched();
 }
 
 fn foreign_keys_are_refused_by_name(flavour: Flavour) {
-    let engine = if flavour.is_postgres() {
-        ""
-    } else {
-        "ENGINE=InnoDB"
-    };
+    let engine = if flavour.is_postgres() { "" } else { "ENGINE=InnoDB" };
     let child = format!(
         "CREATE TABLE items (id bigint PRIMARY KEY, order_id bigint, \
          CONSTRAINT items_order_fk FOREIGN KEY (order_id) REFERENCES orders (id)) {engine}"
@@ -249,16 +174,9 @@ fn foreign_keys_are_refused_by_name(flavour: Flavour) {
     let Some(before) = before(flavour, &[&child]) else {
         return;
     };
-    before
-        .run(widening(flavour))
-        .must_be(3)
-        .must_say(&["items_order_fk"]);
-    let ended = run(
-        &before.url,
-        "items",
-        "ALTER COLUMN order_id SET DEFAULT 1, ADD COLUMN x int",
-        &["--strategy", "copy"],
-    );
+    before.run(widening(flavour)).must_be(3).must_say(&["items_order_fk"]);
+    let ended =
+        run(&before.url, "items", "ALTER COLUMN order_id SET DEFAULT 1, ADD COLUMN x int", &["--strategy", "copy"]);
     ended.must_be(3).must_say(&["items_order_fk"]);
     before.must_be_untouched();
 }
@@ -269,16 +187,11 @@ fn triggers_are_refused_by_name(flavour: Flavour) {
             "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
             "CREATE TRIGGER orders_watch BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION nothing()",
         ],
-        false => {
-            &["CREATE TRIGGER orders_watch BEFORE UPDATE ON orders FOR EACH ROW SET NEW.c = NEW.c"]
-        }
+        false => &["CREATE TRIGGER orders_watch BEFORE UPDATE ON orders FOR EACH ROW SET NEW.c = NEW.c"],
     };
     let Some(before) = before(flavour, trigger) else {
         return;
     };
-    before
-        .run(widening(flavour))
-        .must_be(3)
-        .must_say(&["orders_watch"]);
+    before.run(widening(flavour)).must_be(3).must_say(&["orders_watch"]);
     before.must_be_untouched();
 }

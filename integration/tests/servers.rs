@@ -13,17 +13,10 @@ fn a_killed_server_comes_back_with_its_rows() {
         let Some(mut server) = Server::start(flavour, &[]) else {
             continue;
         };
-        server
-            .execute(DATABASE, "CREATE TABLE t (id int PRIMARY KEY)")
-            .unwrap();
-        server
-            .execute(DATABASE, "INSERT INTO t VALUES (1), (2)")
-            .unwrap();
+        server.execute(DATABASE, "CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+        server.execute(DATABASE, "INSERT INTO t VALUES (1), (2)").unwrap();
         server.kill();
-        assert!(
-            server.query(DATABASE, "SELECT 1").is_err(),
-            "{flavour:?} lives on"
-        );
+        assert!(server.query(DATABASE, "SELECT 1").is_err(), "{flavour:?} lives on");
         server.restart();
         let rows = server.query(DATABASE, "SELECT count(*) FROM t").unwrap();
         assert_eq!(rows, [[Some("2".to_owned())]], "{flavour:?}");
@@ -36,23 +29,13 @@ fn a_replica_follows_unless_it_is_paused() {
         let Some(server) = Server::start(flavour, &[]) else {
             continue;
         };
-        server
-            .execute(DATABASE, "CREATE TABLE t (id int PRIMARY KEY)")
-            .unwrap();
+        server.execute(DATABASE, "CREATE TABLE t (id int PRIMARY KEY)").unwrap();
         let replica = server.start_replica();
-        server
-            .execute(DATABASE, "INSERT INTO t VALUES (1)")
-            .unwrap();
-        assert!(
-            becomes(&replica, 1),
-            "{flavour:?} does not follow:\n{}",
-            replica.log_tail()
-        );
+        server.execute(DATABASE, "INSERT INTO t VALUES (1)").unwrap();
+        assert!(becomes(&replica, 1), "{flavour:?} does not follow:\n{}", replica.log_tail());
 
         replica.pause_replay();
-        server
-            .execute(DATABASE, "INSERT INTO t VALUES (2)")
-            .unwrap();
+        server.execute(DATABASE, "INSERT INTO t VALUES (2)").unwrap();
         std::thread::sleep(Duration::from_millis(500));
         assert!(has(&replica, 1), "{flavour:?} is not paused");
         replica.resume_replay();
@@ -61,9 +44,7 @@ fn a_replica_follows_unless_it_is_paused() {
 }
 
 fn has(server: &Server, rows: u32) -> bool {
-    server
-        .query(DATABASE, "SELECT count(*) FROM t")
-        .is_ok_and(|found| found == [[Some(rows.to_string())]])
+    server.query(DATABASE, "SELECT count(*) FROM t").is_ok_and(|found| found == [[Some(rows.to_string())]])
 }
 
 fn becomes(server: &Server, rows: u32) -> bool {
@@ -87,45 +68,24 @@ fn the_oracle_agrees_with_an_undisturbed_server_and_notices_every_tampering() {
         writers.wait_for(2_000, Duration::from_secs(60));
         let report = writers.stop();
 
-        assert!(
-            report.errors().is_empty(),
-            "{flavour:?}: {}",
-            report.errors()[0]
-        );
-        assert_eq!(
-            report.counts().len(),
-            10,
-            "{flavour:?}: every kind of write happened"
-        );
+        assert!(report.errors().is_empty(), "{flavour:?}: {}", report.errors()[0]);
+        assert_eq!(report.counts().len(), 10, "{flavour:?}: every kind of write happened");
         let proof = report.prove(&url).unwrap();
         assert_eq!(proof.rows, report.oracle.count());
 
         let untouched = "SELECT id FROM t WHERE u = id AND id % 10 = 0 ORDER BY id LIMIT 1";
-        let id = server.query(DATABASE, untouched).unwrap()[0][0]
-            .clone()
-            .unwrap();
+        let id = server.query(DATABASE, untouched).unwrap()[0][0].clone().unwrap();
         for (tamper, repair) in [
-            (
-                format!("UPDATE t SET k = k + 1 WHERE id = {id}"),
-                format!("UPDATE t SET k = k - 1 WHERE id = {id}"),
-            ),
-            (
-                format!("UPDATE t SET u = NULL WHERE id = {id}"),
-                format!("UPDATE t SET u = id WHERE id = {id}"),
-            ),
-            (
-                "INSERT INTO t (id, k, c, pad) VALUES (-5, 1, '', '')".into(),
-                "DELETE FROM t WHERE id = -5".into(),
-            ),
+            (format!("UPDATE t SET k = k + 1 WHERE id = {id}"), format!("UPDATE t SET k = k - 1 WHERE id = {id}")),
+            (format!("UPDATE t SET u = NULL WHERE id = {id}"), format!("UPDATE t SET u = id WHERE id = {id}")),
+            ("INSERT INTO t (id, k, c, pad) VALUES (-5, 1, '', '')".into(), "DELETE FROM t WHERE id = -5".into()),
         ] {
             server.execute(DATABASE, &tamper).unwrap();
             report.prove(&url).expect_err(&tamper);
             server.execute(DATABASE, &repair).unwrap();
             report.prove(&url).unwrap();
         }
-        server
-            .execute(DATABASE, &format!("DELETE FROM t WHERE id = {id}"))
-            .unwrap();
+        server.execute(DATABASE, &format!("DELETE FROM t WHERE id = {id}")).unwrap();
         report.prove(&url).expect_err("a row was deleted");
     }
 }
@@ -148,11 +108,7 @@ fn the_oracle_survives_a_killed_server() {
         writers.wait_for(300, Duration::from_secs(60));
         let report = writers.stop();
         assert!(report.broken_connections() >= 4, "{flavour:?}");
-        assert!(
-            report.errors().is_empty(),
-            "{flavour:?}: {}",
-            report.errors()[0]
-        );
+        assert!(report.errors().is_empty(), "{flavour:?}: {}", report.errors()[0]);
         report.prove(&url).unwrap();
     }
 }
@@ -166,25 +122,11 @@ fn differences_counts_rows_without_a_counterpart() {
         let url = server.url(DATABASE);
         Table::load(&url, "a", 1_000).unwrap();
         Table::load(&url, "b", 1_000).unwrap();
-        assert_eq!(
-            differences(&url, "a", "b", &COLUMNS).unwrap(),
-            0,
-            "{flavour:?}"
-        );
-        server
-            .execute(DATABASE, "UPDATE a SET u = NULL WHERE id IN (10, 20)")
-            .unwrap();
-        server
-            .execute(DATABASE, "UPDATE b SET u = NULL WHERE id = 20")
-            .unwrap();
-        server
-            .execute(DATABASE, "DELETE FROM b WHERE id = 30")
-            .unwrap();
-        assert_eq!(
-            differences(&url, "a", "b", &COLUMNS).unwrap(),
-            3,
-            "{flavour:?}"
-        );
+        assert_eq!(differences(&url, "a", "b", &COLUMNS).unwrap(), 0, "{flavour:?}");
+        server.execute(DATABASE, "UPDATE a SET u = NULL WHERE id IN (10, 20)").unwrap();
+        server.execute(DATABASE, "UPDATE b SET u = NULL WHERE id = 20").unwrap();
+        server.execute(DATABASE, "DELETE FROM b WHERE id = 30").unwrap();
+        assert_eq!(differences(&url, "a", "b", &COLUMNS).unwrap(), 3, "{flavour:?}");
     }
 }
 
@@ -197,26 +139,16 @@ fn the_proxy_passes_stalls_and_cuts() {
     let url = url(Flavour::Postgres18, proxy.port(), DATABASE);
     block_on(async {
         let mut session = Session::connect(&url).await.unwrap();
-        assert_eq!(
-            session.value("SELECT 7").await.unwrap().as_deref(),
-            Some("7")
-        );
+        assert_eq!(session.value("SELECT 7").await.unwrap().as_deref(), Some("7"));
 
         proxy.set(Fault::Stall);
-        let stalled =
-            tokio::time::timeout(Duration::from_millis(300), session.value("SELECT 8")).await;
+        let stalled = tokio::time::timeout(Duration::from_millis(300), session.value("SELECT 8")).await;
         assert!(stalled.is_err(), "it answered through a stall");
         proxy.set(Fault::Delay(Duration::from_millis(1)));
-        assert_eq!(
-            session.value("SELECT 9").await.unwrap().as_deref(),
-            Some("9")
-        );
+        assert_eq!(session.value("SELECT 9").await.unwrap().as_deref(), Some("9"));
 
         proxy.set(Fault::CutAfter(1_000));
-        let cut = session
-            .value("SELECT repeat('x', 100000)")
-            .await
-            .unwrap_err();
+        let cut = session.value("SELECT repeat('x', 100000)").await.unwrap_err();
         assert!(cut.is_lost_connection(), "{cut}");
         proxy.set(Fault::Cut);
         assert!(Session::connect(&url).await.is_err());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Failure, Session, block_on};
-use altergeist_integration::tool::{LIMIT, old_name, start, widening};
+use altergeist_integration::tool::{LIMIT, old_name, run, start, widening};
 use altergeist_integration::workload::{COLUMNS, Table, differences};
 
 every_server!(
@@ -28,13 +28,7 @@ fn stalling_writes() -> [String; 9] {
     let [update, delete, insert] = [
         at.map(|id| format!("UPDATE orders SET c = 'stalled' WHERE id = {id}")),
         at.map(|id| format!("DELETE FROM orders WHERE id = {}", id + 10)),
-        at.map(|id| {
-            format!(
-                "INSERT INTO orders (id, k, u, c, pad) VALUES ({}, 1, {}, 'stalled', '')",
-                id + 5,
-                -id
-            )
-        }),
+        at.map(|id| format!("INSERT INTO orders (id, k, u, c, pad) VALUES ({}, 1, {}, 'stalled', '')", id + 5, -id)),
     ];
     let [a, b, c] = update;
     let [d, e, f] = delete;
@@ -47,27 +41,16 @@ fn rows_whose_commit_stalls_during_the_copy_are_neither_lost_nor_stale(flavour: 
         return;
     };
     let url = server.url(DATABASE);
-    let mut running = start(
-        &url,
-        "orders",
-        widening(flavour),
-        &["--chunk-rows", "50", "--workers", "1"],
-    );
+    let mut running = start(&url, "orders", widening(flavour), &["--chunk-rows", "50", "--workers", "1"]);
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(500));
     running.ask("throttle");
-    assert!(
-        running.status()["rows_copied"].as_u64() < Some(ROWS),
-        "it was too fast to be stopped half-way"
-    );
+    assert!(running.status()["rows_copied"].as_u64() < Some(ROWS), "it was too fast to be stopped half-way");
 
     let stalled = stall(&server);
     running.ask("no-throttle");
     // Time enough to read the log, to look at the rows, and to do the wrong thing.
     thread::sleep(Duration::from_secs(3));
-    assert!(
-        stalled.iter().all(|commit| !commit.is_finished()),
-        "the commits did not stall"
-    );
+    assert!(stalled.iter().all(|commit| !commit.is_finished()), "the commits did not stall");
     release(&server);
     finish(stalled);
     let ended = running.wait();
@@ -82,22 +65,18 @@ fn rows_whose_commit_stalls_when_the_run_begins_are_neither_lost_nor_stale(flavo
     };
     let url = server.url(DATABASE);
     let stalled = stall(&server);
-    let running = start(
-        &url,
-        "orders",
-        widening(flavour),
-        &["--chunk-rows", "50", "--workers", "1"],
-    );
+    let running = start(&url, "orders", widening(flavour), &["--chunk-rows", "50", "--workers", "1"]);
     thread::sleep(Duration::from_secs(3));
-    assert!(
-        stalled.iter().all(|commit| !commit.is_finished()),
-        "the commits did not stall"
-    );
+    assert!(stalled.iter().all(|commit| !commit.is_finished()), "the commits did not stall");
     release(&server);
     finish(stalled);
+    // It may have waited, or have given up on the transactions that were running: then it can be given again.
     let ended = running.wait();
-
-    ended.must_be(0);
+    if matches!(ended.code, Some(1 | 7)) {
+        run(&url, "orders", widening(flavour), &[]).must_be(0);
+    } else {
+        ended.must_be(0);
+    }
     the_writes_are_there(&server);
 }
 
@@ -106,18 +85,10 @@ fn a_stalled_commit_cannot_be_seen_until_it_is_released(flavour: Flavour) {
     let Some(server) = server_that_can_stall(flavour) else {
         return;
     };
-    let seen = || {
-        server
-            .query(DATABASE, "SELECT id FROM orders WHERE c = 'stalled'")
-            .unwrap()
-            .len()
-    };
+    let seen = || server.query(DATABASE, "SELECT id FROM orders WHERE c = 'stalled'").unwrap().len();
     let stalled = stall(&server);
     thread::sleep(Duration::from_secs(1));
-    assert!(
-        stalled.iter().all(|commit| !commit.is_finished()),
-        "the commits did not stall"
-    );
+    assert!(stalled.iter().all(|commit| !commit.is_finished()), "the commits did not stall");
     assert_eq!(seen(), 0);
     release(&server);
     finish(stalled);
@@ -127,25 +98,12 @@ fn a_stalled_commit_cannot_be_seen_until_it_is_released(flavour: Flavour) {
 fn the_writes_are_there(server: &Server) {
     let url = server.url(DATABASE);
     let rows = |condition: &str| {
-        let rows = server
-            .query(
-                DATABASE,
-                &format!("SELECT count(*) FROM orders WHERE {condition}"),
-            )
-            .unwrap();
+        let rows = server.query(DATABASE, &format!("SELECT count(*) FROM orders WHERE {condition}")).unwrap();
         rows[0][0].clone().unwrap()
     };
-    assert_eq!(
-        rows("c = 'stalled' AND id IN (100, 25000, 49000)"),
-        "3",
-        "updated rows"
-    );
+    assert_eq!(rows("c = 'stalled' AND id IN (100, 25000, 49000)"), "3", "updated rows");
     assert_eq!(rows("id IN (110, 25010, 49010)"), "0", "deleted rows");
-    assert_eq!(
-        rows("c = 'stalled' AND id IN (105, 25005, 49005)"),
-        "3",
-        "inserted rows"
-    );
+    assert_eq!(rows("c = 'stalled' AND id IN (105, 25005, 49005)"), "3", "inserted rows");
     assert_eq!(rows("1 = 1"), ROWS.to_string(), "all rows");
     let old = old_name(server.flavour(), "orders");
     assert_eq!(differences(&url, &old, "orders", &COLUMNS).unwrap(), 0);
@@ -155,31 +113,16 @@ fn the_writes_are_there(server: &Server) {
 fn server_that_can_stall(flavour: Flavour) -> Option<Server> {
     let server = match flavour {
         // Everybody but the sessions of `stall` is content with the local log.
-        Flavour::Postgres15 | Flavour::Postgres18 => {
-            Server::start(flavour, &[("synchronous_commit", "local")])?
-        }
+        Flavour::Postgres15 | Flavour::Postgres18 => Server::start(flavour, &[("synchronous_commit", "local")])?,
         Flavour::MySql97 => {
             let server = Server::start(flavour, &[])?;
-            server
-                .execute(
-                    DATABASE,
-                    "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'",
-                )
-                .unwrap();
-            server
-                .execute(
-                    DATABASE,
-                    "SET GLOBAL rpl_semi_sync_source_timeout = 3600000",
-                )
-                .unwrap();
+            server.execute(DATABASE, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'").unwrap();
+            server.execute(DATABASE, "SET GLOBAL rpl_semi_sync_source_timeout = 3600000").unwrap();
             server
         }
         Flavour::MariaDb1011 => Server::start(
             flavour,
-            &[
-                ("rpl-semi-sync-master-timeout", "3600000"),
-                ("rpl-semi-sync-master-wait-point", "AFTER_SYNC"),
-            ],
+            &[("rpl-semi-sync-master-timeout", "3600000"), ("rpl-semi-sync-master-wait-point", "AFTER_SYNC")],
         )?,
     };
     Table::load(&server.url(DATABASE), "orders", ROWS).unwrap();
@@ -208,11 +151,7 @@ fn stall(server: &Server) -> Stalled {
     });
     let deadline = Instant::now() + LIMIT;
     while waiting(server) < stalled.len() as u64 {
-        assert!(
-            Instant::now() < deadline,
-            "{} of the commits wait",
-            waiting(server)
-        );
+        assert!(Instant::now() < deadline, "{} of the commits wait", waiting(server));
         thread::sleep(Duration::from_millis(20));
     }
     stalled.into()
@@ -230,10 +169,7 @@ fn waiting(server: &Server) -> u64 {
              AND (info LIKE 'UPDATE orders%' OR info LIKE 'DELETE FROM orders%' OR info LIKE 'INSERT INTO orders%')"
         }
     };
-    server.query(DATABASE, sql).unwrap()[0][0]
-        .as_deref()
-        .and_then(|count| count.parse().ok())
-        .unwrap_or_default()
+    server.query(DATABASE, sql).unwrap()[0][0].as_deref().and_then(|count| count.parse().ok()).unwrap_or_default()
 }
 
 /// Lets every commit go on.
@@ -246,19 +182,10 @@ fn nobody_answers(server: &Server, yes: bool) {
     let (set, then) = match server.flavour() {
         Flavour::Postgres15 | Flavour::Postgres18 => {
             let standby = if yes { "nobody" } else { "" };
-            (
-                format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'"),
-                Some("SELECT pg_reload_conf()"),
-            )
+            (format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'"), Some("SELECT pg_reload_conf()"))
         }
-        Flavour::MySql97 => (
-            format!("SET GLOBAL rpl_semi_sync_source_enabled = {on}"),
-            None,
-        ),
-        Flavour::MariaDb1011 => (
-            format!("SET GLOBAL rpl_semi_sync_master_enabled = {on}"),
-            None,
-        ),
+        Flavour::MySql97 => (format!("SET GLOBAL rpl_semi_sync_source_enabled = {on}"), None),
+        Flavour::MariaDb1011 => (format!("SET GLOBAL rpl_semi_sync_master_enabled = {on}"), None),
     };
     for sql in [Some(set.as_str()), then].into_iter().flatten() {
         server.execute(DATABASE, sql).unwrap();
@@ -271,10 +198,7 @@ fn finish(stalled: Stalled) {
     let deadline = Instant::now() + LIMIT;
     for commit in stalled {
         while !commit.is_finished() {
-            assert!(
-                Instant::now() < deadline,
-                "a commit was released and does not end"
-            );
+            assert!(Instant::now() < deadline, "a commit was released and does not end");
             thread::sleep(Duration::from_millis(20));
         }
         commit.join().unwrap().unwrap();

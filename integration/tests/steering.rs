@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{
-    command, inventory, left_behind, old_table, run, start, structure, widening,
-};
+use altergeist_integration::tool::{command, inventory, left_behind, old_table, run, start, structure, widening};
 use altergeist_integration::workload::{Mix, Table, Writers};
 
 every_server!(
@@ -30,55 +28,20 @@ fn a_postponed_run_waits_for_the_order_to_cut_over(flavour: Flavour) {
     let mut running = start(&url, "orders", widening(flavour), &["--postpone-cut-over"]);
 
     let status = running.wait_until(|status| status["phase"] == "postponed");
-    assert_eq!(
-        status["rows_copied"].as_u64().map(|rows| rows > 4_000),
-        Some(true),
-        "{status}"
-    );
-    assert!(
-        status["table"]
-            .as_str()
-            .is_some_and(|name| name.ends_with("orders")),
-        "{status}"
-    );
+    assert_eq!(status["rows_copied"].as_u64().map(|rows| rows > 4_000), Some(true), "{status}");
+    assert!(status["table"].as_str().is_some_and(|name| name.ends_with("orders")), "{status}");
     let help = running.ask("help");
-    for word in [
-        "status",
-        "throttle",
-        "no-throttle",
-        "cut-over",
-        "panic",
-        "chunk-size",
-        "help",
-    ] {
-        assert!(
-            help.contains(word),
-            "{word:?} is missing in the help:\n{help}"
-        );
+    for word in ["status", "throttle", "no-throttle", "cut-over", "panic", "chunk-size", "help"] {
+        assert!(help.contains(word), "{word:?} is missing in the help:\n{help}");
     }
     assert!(running.ask("status").contains("postponed"));
     let socket = running.socket();
-    let through_ctl = command(&[
-        "ctl",
-        "--socket",
-        socket.to_str().unwrap(),
-        "status",
-        "--json",
-    ])
-    .must_be(0);
-    assert!(
-        through_ctl.output.contains("\"postponed\""),
-        "{}",
-        through_ctl.output
-    );
+    let through_ctl = command(&["ctl", "--socket", socket.to_str().unwrap(), "status", "--json"]).must_be(0);
+    assert!(through_ctl.output.contains("\"postponed\""), "{}", through_ctl.output);
 
     writers.wait_for(200, Duration::from_secs(30));
     assert_eq!(running.status()["phase"], "postponed");
-    assert_eq!(
-        structure(&server, "orders"),
-        was,
-        "it was swapped without an order"
-    );
+    assert_eq!(structure(&server, "orders"), was, "it was swapped without an order");
     running.ask("cut-over");
     running.wait().must_be(0);
     writers.wait_for(50, Duration::from_secs(30));
@@ -129,8 +92,5 @@ fn a_panicking_run_stops_and_the_same_command_goes_on(flavour: Flavour) {
 
     run(&url, "orders", widening(flavour), &[]).must_be(0);
     assert_ne!(structure(&server, "orders"), was);
-    assert_eq!(
-        left_behind(&there, &inventory(&server)),
-        old_table(flavour, "orders")
-    );
+    assert_eq!(left_behind(&there, &inventory(&server)), old_table(flavour, "orders"));
 }

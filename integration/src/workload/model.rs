@@ -33,19 +33,13 @@ enum How {
 }
 
 impl Change {
-    pub(super) fn rows<'a>(
-        &'a self,
-        side: impl Fn(&'a RowChange) -> Option<&'a Row>,
-    ) -> Vec<Option<Row>> {
+    pub(super) fn rows<'a>(&'a self, side: impl Fn(&'a RowChange) -> Option<&'a Row>) -> Vec<Option<Row>> {
         self.0.iter().map(|row| side(row).cloned()).collect()
     }
 
     /// The same rows, each remaining what it was.
     pub(super) fn undone(&self) -> Self {
-        let undone = |row: &RowChange| RowChange {
-            after: row.before.clone(),
-            ..row.clone()
-        };
+        let undone = |row: &RowChange| RowChange { after: row.before.clone(), ..row.clone() };
         Self(self.0.iter().map(undone).collect())
     }
 
@@ -56,19 +50,15 @@ impl Change {
             let (Some(before), Some(after)) = (&row.before, &row.after) else {
                 continue;
             };
-            if row.how == How::Plain
-                && before.u != after.u
-                && self.takes_elsewhere(row.id, before.u)
-            {
+            if row.how == How::Plain && before.u != after.u && self.takes_elsewhere(row.id, before.u) {
                 statements.push(format!("UPDATE {table} SET u = NULL WHERE id = {}", row.id));
             }
         }
         for row in &self.0 {
             match (&row.how, &row.before, &row.after) {
-                (How::MovedTo(new), ..) => statements.push(format!(
-                    "UPDATE {table} SET id = {new} WHERE id = {}",
-                    row.id
-                )),
+                (How::MovedTo(new), ..) => {
+                    statements.push(format!("UPDATE {table} SET id = {new} WHERE id = {}", row.id))
+                }
                 (How::MovedHere, ..) => {}
                 (How::DeleteAndInsert, _, Some(after)) => {
                     statements.push(format!("DELETE FROM {table} WHERE id = {}", row.id));
@@ -76,41 +66,27 @@ impl Change {
                 }
                 (_, None, Some(after)) => statements.push(insert(table, row.id, after)),
                 (_, Some(before), Some(after))
-                    if before.u != after.u
-                        && after.u.is_none()
-                        && self.takes_elsewhere(row.id, before.u) => {}
+                    if before.u != after.u && after.u.is_none() && self.takes_elsewhere(row.id, before.u) => {}
                 (_, Some(_), Some(after)) => statements.push(update(table, row.id, after)),
-                (_, _, None) => {
-                    statements.push(format!("DELETE FROM {table} WHERE id = {}", row.id))
-                }
+                (_, _, None) => statements.push(format!("DELETE FROM {table} WHERE id = {}", row.id)),
             }
         }
         statements
     }
 
     fn takes_elsewhere(&self, id: i64, u: Option<i64>) -> bool {
-        u.is_some()
-            && self
-                .0
-                .iter()
-                .any(|row| row.id != id && row.after.as_ref().is_some_and(|after| after.u == u))
+        u.is_some() && self.0.iter().any(|row| row.id != id && row.after.as_ref().is_some_and(|after| after.u == u))
     }
 }
 
 fn insert(table: &str, id: i64, row: &Row) -> String {
     let Row { k, c, pad, .. } = row;
-    format!(
-        "INSERT INTO {table} (id, k, u, c, pad) VALUES ({id}, {k}, {}, '{c}', '{pad}')",
-        sql(row.u)
-    )
+    format!("INSERT INTO {table} (id, k, u, c, pad) VALUES ({id}, {k}, {}, '{c}', '{pad}')", sql(row.u))
 }
 
 fn update(table: &str, id: i64, row: &Row) -> String {
     let Row { k, c, pad, .. } = row;
-    format!(
-        "UPDATE {table} SET k = {k}, u = {}, c = '{c}', pad = '{pad}' WHERE id = {id}",
-        sql(row.u)
-    )
+    format!("UPDATE {table} SET k = {k}, u = {}, c = '{c}', pad = '{pad}' WHERE id = {id}", sql(row.u))
 }
 
 fn sql(number: Option<i64>) -> String {
@@ -147,25 +123,14 @@ impl Model {
     }
 
     fn row(&self, id: i64) -> Option<Row> {
-        self.touched
-            .get(&id)
-            .cloned()
-            .unwrap_or_else(|| self.table.loaded(id))
+        self.touched.get(&id).cloned().unwrap_or_else(|| self.table.loaded(id))
     }
 
     pub(super) fn plan(&mut self, kind: Kind, random: &mut SmallRng) -> Change {
         let changes = match kind {
             Kind::Insert => vec![self.insertion(random)],
-            Kind::Update => self
-                .one(random, &[])
-                .map(|id| self.update_of(id, random))
-                .into_iter()
-                .collect(),
-            Kind::Delete => self
-                .one(random, &[])
-                .map(|id| self.plain(id, None))
-                .into_iter()
-                .collect(),
+            Kind::Update => self.one(random, &[]).map(|id| self.update_of(id, random)).into_iter().collect(),
+            Kind::Delete => self.one(random, &[]).map(|id| self.plain(id, None)).into_iter().collect(),
             Kind::ChangeKey => self.change_of_key(random),
             Kind::SwapUnique => self.two(random, |a, b| (b.u, a.u)),
             Kind::MoveUnique => self.two(random, |a, _| (None, a.u)),
@@ -180,42 +145,22 @@ impl Model {
     }
 
     fn plain(&self, id: i64, after: Option<Row>) -> RowChange {
-        RowChange {
-            id,
-            before: self.row(id),
-            after,
-            how: How::Plain,
-        }
+        RowChange { id, before: self.row(id), after, how: How::Plain }
     }
 
     fn insertion(&mut self, random: &mut SmallRng) -> RowChange {
         let id = self.vacant_key(random);
         let u = match random.random_range(0..4) {
             0 => None,
-            1 => self
-                .free_u
-                .get(random.random_range(0..self.free_u.len().max(1)))
-                .copied(),
+            1 => self.free_u.get(random.random_range(0..self.free_u.len().max(1))).copied(),
             _ => Some(self.fresh_u()),
         };
-        self.plain(
-            id,
-            Some(Row {
-                u,
-                ..fresh_row(random)
-            }),
-        )
+        self.plain(id, Some(Row { u, ..fresh_row(random) }))
     }
 
     fn update_of(&self, id: i64, random: &mut SmallRng) -> RowChange {
         let u = self.row(id).and_then(|row| row.u);
-        self.plain(
-            id,
-            Some(Row {
-                u,
-                ..fresh_row(random)
-            }),
-        )
+        self.plain(id, Some(Row { u, ..fresh_row(random) }))
     }
 
     fn change_of_key(&mut self, random: &mut SmallRng) -> Vec<RowChange> {
@@ -225,18 +170,8 @@ impl Model {
         let new = self.vacant_key(random);
         let row = self.row(id);
         vec![
-            RowChange {
-                id,
-                before: row.clone(),
-                after: None,
-                how: How::MovedTo(new),
-            },
-            RowChange {
-                id: new,
-                before: None,
-                after: row,
-                how: How::MovedHere,
-            },
+            RowChange { id, before: row.clone(), after: None, how: How::MovedTo(new) },
+            RowChange { id: new, before: None, after: row, how: How::MovedHere },
         ]
     }
 
@@ -259,20 +194,13 @@ impl Model {
             return Vec::new();
         }
         let (u_a, u_b) = exchange(&row_a, &row_b);
-        vec![
-            self.plain(a, Some(Row { u: u_a, ..row_a })),
-            self.plain(b, Some(Row { u: u_b, ..row_b })),
-        ]
+        vec![self.plain(a, Some(Row { u: u_a, ..row_a })), self.plain(b, Some(Row { u: u_b, ..row_b }))]
     }
 
     fn giving_up(&self, random: &mut SmallRng) -> Vec<RowChange> {
-        let id = (0..10).find_map(|_| {
-            self.one(random, &[])
-                .filter(|&id| self.row(id).is_some_and(|row| row.u.is_some()))
-        });
-        id.map(|id| self.plain(id, self.row(id).map(|row| Row { u: None, ..row })))
-            .into_iter()
-            .collect()
+        let id =
+            (0..10).find_map(|_| self.one(random, &[]).filter(|&id| self.row(id).is_some_and(|row| row.u.is_some())));
+        id.map(|id| self.plain(id, self.row(id).map(|row| Row { u: None, ..row }))).into_iter().collect()
     }
 
     /// The second half of a move: another row takes the value that the first gave up.
@@ -282,19 +210,14 @@ impl Model {
         let Some(id) = self.one(random, &[given_up.id]) else {
             return Change::default();
         };
-        Change(vec![
-            self.plain(id, self.row(id).map(|row| Row { u, ..row })),
-        ])
+        Change(vec![self.plain(id, self.row(id).map(|row| Row { u, ..row }))])
     }
 
     fn replacement(&self, random: &mut SmallRng) -> Vec<RowChange> {
         let Some(id) = self.one(random, &[]) else {
             return Vec::new();
         };
-        vec![RowChange {
-            how: How::DeleteAndInsert,
-            ..self.update_of(id, random)
-        }]
+        vec![RowChange { how: How::DeleteAndInsert, ..self.update_of(id, random) }]
     }
 
     fn several(&mut self, random: &mut SmallRng) -> Vec<RowChange> {
@@ -308,13 +231,7 @@ impl Model {
                     let id = self.vacant_key(random);
                     let u = Some(self.fresh_u());
                     if !taken.contains(&id) {
-                        changes.push(self.plain(
-                            id,
-                            Some(Row {
-                                u,
-                                ..fresh_row(random)
-                            }),
-                        ));
+                        changes.push(self.plain(id, Some(Row { u, ..fresh_row(random) })));
                     }
                 }
             }
@@ -326,12 +243,8 @@ impl Model {
     fn one(&self, random: &mut SmallRng, but: &[i64]) -> Option<i64> {
         (0..50).find_map(|_| {
             let id = match random.random_range(0..10) {
-                0..3 if !self.recent.is_empty() => {
-                    self.recent[random.random_range(0..self.recent.len())]
-                }
-                3..5 if !self.added.is_empty() => {
-                    self.added[random.random_range(0..self.added.len())]
-                }
+                0..3 if !self.recent.is_empty() => self.recent[random.random_range(0..self.recent.len())],
+                3..5 if !self.added.is_empty() => self.added[random.random_range(0..self.added.len())],
                 _ if !self.loaded.is_empty() => random.random_range(self.loaded.clone()) * STEP,
                 _ => return None,
             };
@@ -360,8 +273,7 @@ impl Model {
 
     pub(super) fn apply(&mut self, change: &Change) {
         let u_of = |row: &Option<Row>| row.as_ref().and_then(|row| row.u);
-        self.free_u
-            .extend(change.0.iter().filter_map(|row| u_of(&row.before)));
+        self.free_u.extend(change.0.iter().filter_map(|row| u_of(&row.before)));
         for row in &change.0 {
             if let Some(u) = u_of(&row.after) {
                 self.free_u.retain(|&free| free != u);

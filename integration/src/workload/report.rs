@@ -32,13 +32,7 @@ pub struct Failed {
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} at {:.3} s: {}",
-            self.kind,
-            self.at.as_secs_f64(),
-            self.failure
-        )
+        write!(f, "{:?} at {:.3} s: {}", self.kind, self.at.as_secs_f64(), self.failure)
     }
 }
 
@@ -90,10 +84,7 @@ impl Report {
 
     /// How many of the errors were deadlocks.
     pub fn deadlocks(&self) -> usize {
-        self.errors()
-            .iter()
-            .filter(|failed| failed.failure.is_deadlock())
-            .count()
+        self.errors().iter().filter(|failed| failed.failure.is_deadlock()).count()
     }
 
     /// How often a connection broke.
@@ -103,10 +94,7 @@ impl Report {
 
     /// The latency that `percent` of the writes completed in `from..to` did not exceed.
     pub fn percentile(&self, percent: f64, from: Duration, to: Duration) -> Option<Duration> {
-        let mut latencies: Vec<Duration> = self
-            .between(from, to)
-            .map(|completion| completion.latency)
-            .collect();
+        let mut latencies: Vec<Duration> = self.between(from, to).map(|completion| completion.latency).collect();
         latencies.sort_unstable();
         let index = (latencies.len() as f64 * percent / 100.0).ceil() as usize;
         latencies.get(index.saturating_sub(1)).copied()
@@ -114,14 +102,9 @@ impl Report {
 
     /// The longest time in `from..to` in which no write completed, and when it began.
     pub fn longest_stall(&self, from: Duration, to: Duration) -> Option<(Duration, Duration)> {
-        let times: Vec<Duration> = std::iter::once(from)
-            .chain(self.between(from, to).map(|completion| completion.at))
-            .chain([to])
-            .collect();
-        times
-            .windows(2)
-            .map(|pair| (pair[1].saturating_sub(pair[0]), pair[0]))
-            .max()
+        let times: Vec<Duration> =
+            std::iter::once(from).chain(self.between(from, to).map(|completion| completion.at)).chain([to]).collect();
+        times.windows(2).map(|pair| (pair[1].saturating_sub(pair[0]), pair[0])).max()
     }
 
     /// How many writes completed in `from..to`.
@@ -135,17 +118,14 @@ impl Report {
     /// The differences found, in words; a writer's surprises count as such.
     pub fn prove(&self, url: &str) -> Result<Proof, String> {
         match self.records.surprises.first() {
-            Some(first) => Err(format!(
-                "{} surprises for the writers, the first: {first}",
-                self.records.surprises.len()
-            )),
+            Some(first) => {
+                Err(format!("{} surprises for the writers, the first: {first}", self.records.surprises.len()))
+            }
             None => self.oracle.check(url),
         }
     }
 
     fn between(&self, from: Duration, to: Duration) -> impl Iterator<Item = &Completion> {
-        self.completions()
-            .iter()
-            .filter(move |completion| (from..to).contains(&completion.at))
+        self.completions().iter().filter(move |completion| (from..to).contains(&completion.at))
     }
 }

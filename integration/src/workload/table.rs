@@ -29,17 +29,12 @@ impl Table {
     /// # Errors
     /// What the server answered.
     pub fn load(url: &str, name: &str, rows: u64) -> Result<Self, Failure> {
-        let table = Self {
-            name: name.to_owned(),
-            rows,
-        };
+        let table = Self { name: name.to_owned(), rows };
         block_on(async {
             let mut session = Session::connect(url).await?;
             session.execute(&table.creation()).await?;
             for block in 0..rows.div_ceil(100_000) {
-                session
-                    .execute(&table.insertion(session.is_postgres(), block * 100_000))
-                    .await?;
+                session.execute(&table.insertion(session.is_postgres(), block * 100_000)).await?;
             }
             for sql in table.indexes(session.is_postgres()) {
                 session.execute(&sql).await?;
@@ -61,10 +56,7 @@ impl Table {
         let name = &self.name;
         let last = (skip + 100_000).min(self.rows);
         let numbers = match postgres {
-            true => format!(
-                "SELECT n * {STEP} AS id FROM generate_series({}::bigint, {last}) AS n",
-                skip + 1
-            ),
+            true => format!("SELECT n * {STEP} AS id FROM generate_series({}::bigint, {last}) AS n", skip + 1),
             false => format!(
                 "WITH RECURSIVE d(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM d WHERE n < 999) \
                  SELECT ({skip} + a.n * 1000 + b.n + 1) * {STEP} AS id FROM d a, d b \
@@ -111,12 +103,7 @@ impl Table {
 
 /// The values of a loaded row in SQL, in the order `k u c pad`; [`Table::loaded`] in Rust.
 pub(super) fn loaded_values() -> [&'static str; 4] {
-    [
-        "id * 7919 % 1000003",
-        "id",
-        "lpad(CAST(id AS char(20)), 100, 'c')",
-        "lpad(CAST(id AS char(20)), 50, 'p')",
-    ]
+    ["id * 7919 % 1000003", "id", "lpad(CAST(id AS char(20)), 100, 'c')", "lpad(CAST(id AS char(20)), 50, 'p')"]
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,11 +119,7 @@ pub(super) async fn rows_where(
     table: &str,
     condition: &str,
 ) -> Result<HashMap<i64, Row>, Failure> {
-    let rows = session
-        .rows(&format!(
-            "SELECT id, k, u, c, pad FROM {table} WHERE {condition}"
-        ))
-        .await?;
+    let rows = session.rows(&format!("SELECT id, k, u, c, pad FROM {table} WHERE {condition}")).await?;
     Ok(rows.into_iter().map(parse).collect())
 }
 
@@ -153,8 +136,5 @@ fn parse(row: Vec<Option<String>>) -> (i64, Row) {
 }
 
 pub(super) fn list(ids: impl IntoIterator<Item = i64>) -> String {
-    ids.into_iter()
-        .map(|id| id.to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    ids.into_iter().map(|id| id.to_string()).collect::<Vec<_>>().join(", ")
 }

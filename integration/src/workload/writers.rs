@@ -49,8 +49,7 @@ impl Mix {
     /// Everything there is, mostly updates and inserts.
     pub fn everything() -> Self {
         use Kind::{
-            Abort, ChangeKey, Delete, Insert, MoveUnique, MoveUniqueInTwo, Replace, Several,
-            SwapUnique, Update,
+            Abort, ChangeKey, Delete, Insert, MoveUnique, MoveUniqueInTwo, Replace, Several, SwapUnique, Update,
         };
         Self(vec![
             (Insert, 15),
@@ -100,14 +99,7 @@ impl Writers {
     ///
     /// # Panics
     /// When the server cannot be reached.
-    pub fn start(
-        url: &str,
-        table: &Table,
-        per_second: u32,
-        connections: u32,
-        seed: u64,
-        mix: &Mix,
-    ) -> Self {
+    pub fn start(url: &str, table: &Table, per_second: u32, connections: u32, seed: u64, mix: &Mix) -> Self {
         let started = Instant::now();
         let stopping = Arc::new(AtomicBool::new(false));
         let completed = Arc::new(AtomicU64::new(0));
@@ -126,13 +118,7 @@ impl Writers {
             })
             .collect();
         let thread = thread::spawn(move || drive(writers, interval));
-        Self {
-            table: table.clone(),
-            started,
-            stopping,
-            completed,
-            thread,
-        }
+        Self { table: table.clone(), started, stopping, completed, thread }
     }
 
     /// The time on the clock that the report's times are of.
@@ -153,10 +139,7 @@ impl Writers {
         let goal = self.completed() + more;
         let deadline = Instant::now() + limit;
         while self.completed() < goal {
-            assert!(
-                Instant::now() < deadline,
-                "the application could not complete {more} writes in {limit:?}"
-            );
+            assert!(Instant::now() < deadline, "the application could not complete {more} writes in {limit:?}");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -167,49 +150,28 @@ impl Writers {
     /// When a writer did.
     pub fn stop(self) -> Report {
         self.stopping.store(true, Ordering::Relaxed);
-        let writers = self
-            .thread
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let writers = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut records = Records::default();
         let mut expected = BTreeMap::new();
         for writer in writers {
             records.append(writer.records);
             expected.extend(writer.model.touched);
         }
-        records
-            .completions
-            .sort_unstable_by_key(|completion| completion.at);
-        Report {
-            records,
-            oracle: Oracle {
-                table: self.table,
-                expected,
-            },
-        }
+        records.completions.sort_unstable_by_key(|completion| completion.at);
+        Report { records, oracle: Oracle { table: self.table, expected } }
     }
 }
 
 fn drive(writers: Vec<Writer>, interval: Duration) -> Vec<Writer> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime
-        .expect("a runtime can always be built")
-        .block_on(async {
-            let tasks: Vec<_> = writers
-                .into_iter()
-                .map(|writer| tokio::spawn(writer.run(interval)))
-                .collect();
-            let mut done = Vec::new();
-            for task in tasks {
-                done.push(
-                    task.await
-                        .unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())),
-                );
-            }
-            done
-        })
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can always be built").block_on(async {
+        let tasks: Vec<_> = writers.into_iter().map(|writer| tokio::spawn(writer.run(interval))).collect();
+        let mut done = Vec::new();
+        for task in tasks {
+            done.push(task.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())));
+        }
+        done
+    })
 }
 
 /// One connection of the application, and the part of the table it owns.
@@ -253,11 +215,7 @@ impl Writer {
             tokio::time::sleep_until(due.into()).await;
             let kind = self.mix.pick(&mut self.random);
             if self.write(kind).await {
-                let completion = Completion {
-                    at: self.started.elapsed(),
-                    latency: due.elapsed(),
-                    kind,
-                };
+                let completion = Completion { at: self.started.elapsed(), latency: due.elapsed(), kind };
                 self.records.completions.push(completion);
                 self.completed.fetch_add(1, Ordering::Relaxed);
             }
@@ -296,20 +254,12 @@ impl Writer {
                 true
             }
             Outcome::RolledBack(failure) => {
-                self.records.failures.push(Failed {
-                    at: self.started.elapsed(),
-                    kind,
-                    failure,
-                });
+                self.records.failures.push(Failed { at: self.started.elapsed(), kind, failure });
                 false
             }
             Outcome::Unknown(number) => {
                 self.records.broken_connections += 1;
-                let wanted = if kind == Kind::Abort {
-                    change.undone()
-                } else {
-                    change.clone()
-                };
+                let wanted = if kind == Kind::Abort { change.undone() } else { change.clone() };
                 self.find_out(&wanted, &number).await;
                 false
             }
@@ -338,8 +288,7 @@ impl Writer {
         let mut patience = None;
         while self.session.is_none() {
             if self.is_stopping()
-                && *patience.get_or_insert_with(Instant::now) + Duration::from_secs(30)
-                    < Instant::now()
+                && *patience.get_or_insert_with(Instant::now) + Duration::from_secs(30) < Instant::now()
             {
                 return false;
             }
@@ -360,14 +309,7 @@ impl Writer {
                 break;
             }
             let mut connected = self.session.take().expect("it is connected");
-            let Ok(now) = rows_after(
-                &mut connected.session,
-                &self.model.table.name,
-                number,
-                change,
-            )
-            .await
-            else {
+            let Ok(now) = rows_after(&mut connected.session, &self.model.table.name, number, change).await else {
                 continue;
             };
             self.session = Some(connected);
@@ -381,9 +323,7 @@ impl Writer {
             }
             return;
         }
-        self.records
-            .surprises
-            .push("the outcome of a transaction could not be found out".into());
+        self.records.surprises.push("the outcome of a transaction could not be found out".into());
     }
 }
 
@@ -398,12 +338,7 @@ async fn connect(url: &str) -> Result<Connected, Failure> {
     Ok(Connected { session, number })
 }
 
-async fn statements(
-    session: &mut Session,
-    table: &str,
-    kind: Kind,
-    change: &Change,
-) -> Result<(), Failure> {
+async fn statements(session: &mut Session, table: &str, kind: Kind, change: &Change) -> Result<(), Failure> {
     let statements = change.statements(table);
     let alone = statements.len() == 1 && kind != Kind::Abort;
     if !alone {
@@ -413,20 +348,11 @@ async fn statements(
         let rows = session.execute(sql).await?;
         if rows != 1 {
             let message = format!("a row of ours is missing: {rows} rows changed by {sql}");
-            return Err(Failure {
-                code: "missing".into(),
-                message,
-            });
+            return Err(Failure { code: "missing".into(), message });
         }
     }
     if !alone {
-        session
-            .execute(if kind == Kind::Abort {
-                "ROLLBACK"
-            } else {
-                "COMMIT"
-            })
-            .await?;
+        session.execute(if kind == Kind::Abort { "ROLLBACK" } else { "COMMIT" }).await?;
     }
     Ok(())
 }
@@ -439,12 +365,10 @@ async fn rows_after(
     change: &Change,
 ) -> Result<Vec<Option<Row>>, Failure> {
     let is_there = match session.is_postgres() {
-        true => format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE pid = {number} AND pid <> pg_backend_pid()"
-        ),
-        false => format!(
-            "SELECT count(*) FROM information_schema.processlist WHERE id = {number} AND id <> connection_id()"
-        ),
+        true => format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {number} AND pid <> pg_backend_pid()"),
+        false => {
+            format!("SELECT count(*) FROM information_schema.processlist WHERE id = {number} AND id <> connection_id()")
+        }
     };
     // Numbers begin anew with a restart of the server, so another connection may have this one.
     let deadline = Instant::now() + Duration::from_secs(5);
@@ -453,9 +377,5 @@ async fn rows_after(
     }
     let ids = list(change.0.iter().map(|row| row.id));
     let found = rows_where(session, table, &format!("id IN ({ids})")).await?;
-    Ok(change
-        .0
-        .iter()
-        .map(|row| found.get(&row.id).cloned())
-        .collect())
+    Ok(change.0.iter().map(|row| found.get(&row.id).cloned()).collect())
 }
