@@ -1,1 +1,33 @@
-//! Placeholder while the workspace is laid out.
+//! MySQL and MariaDB as an engine of altergeist: the shadow is filled by `INSERT … SELECT`, changes come from the binary
+//! log, and the swap is one RENAME TABLE.
+
+mod beats;
+mod changes;
+mod clauses;
+mod connect;
+mod convert;
+mod crew;
+mod cutover;
+mod engine;
+mod error;
+mod follower;
+mod gauge;
+mod image;
+mod journal;
+mod key;
+mod names;
+mod option_file;
+mod place;
+mod preflight;
+mod session;
+mod shadow;
+mod shape;
+mod sql;
+mod statement;
+mod table;
+mod token;
+mod version;
+
+pub use changes::MySqlStream;
+pub use cutover::MySqlLock;
+pub use engine::MySql;

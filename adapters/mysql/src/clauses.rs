@@ -1,0 +1,286 @@
+//! Reads the clauses of an ALTER TABLE for what the server cannot tell afterwards: which column became which. Everything
+//! else is the server's business. What cannot be read is refused, naming the clause. Pure.
+
+use crate::table::is_same;
+use crate::token::{Token, tokens};
+use altergeist_contract::{Error, Result};
+
+/// What the clauses say about columns' names.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Clauses {
+    renamed: Vec<(String, String)>,
+    dropped: Vec<String>,
+    added: Vec<Added>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Added {
+    name: String,
+    if_missing: bool,
+}
+
+impl Clauses {
+    /// Reads clauses; `renames` are the user's own words on columns, and override them.
+    pub(crate) fn read(text: &str, ansi_quotes: bool, renames: &[(String, String)]) -> Result<Clauses> {
+        let tokens = tokens(text, ansi_quotes).map_err(refused)?;
+        let mut clauses = Clauses::default();
+        for clause in split(&tokens) {
+            clauses.take(clause).map_err(|reason| {
+                let shown: Vec<&str> = clause.iter().take(4).filter_map(Token::name).collect();
+                refused(format!("{reason} (in '{} …')", shown.join(" ")))
+            })?;
+        }
+        for (old, new) in renames {
+            clauses.renamed.retain(|(name, _)| !is_same(name, old));
+            clauses.renamed.push((old.clone(), new.clone()));
+        }
+        Ok(clauses)
+    }
+
+    /// What a column of the source is called in the shadow; None if it is dropped.
+    pub(crate) fn name_after(&self, name: &str) -> Option<String> {
+        if let Some((_, new)) = self.renamed.iter().find(|(old, _)| is_same(old, name)) {
+            return Some(new.clone());
+        }
+        (!self.dropped.iter().any(|dropped| is_same(dropped, name))).then(|| name.to_owned())
+    }
+
+    /// Whether a column of this name is made anew.
+    pub(crate) fn adds(&self, name: &str) -> bool {
+        self.added.iter().any(|added| is_same(&added.name, name))
+    }
+
+    /// Whether that happens only where there is none yet.
+    pub(crate) fn adds_if_missing(&self, name: &str) -> bool {
+        self.added.iter().any(|added| added.if_missing && is_same(&added.name, name))
+    }
+
+    fn take(&mut self, clause: &[Token]) -> std::result::Result<(), String> {
+        let Some(first) = clause.first() else { return Err("a clause is empty".into()) };
+        let rest = &clause[1..];
+        match &*first.keyword() {
+            "CHANGE" => self.take_change(rest),
+            "RENAME" => self.take_rename(rest),
+            "DROP" => self.take_drop(rest),
+            "ADD" => self.take_add(rest),
+            "ALTER" if rest.first().is_some_and(|token| token.is("TABLE")) => {
+                Err("only what follows ALTER TABLE and the table's name is wanted".into())
+            }
+            "ALGORITHM" | "LOCK" => {
+                Err("leave out ALGORITHM and LOCK: how the change is done is this tool's part".into())
+            }
+            "WAIT" | "NOWAIT" => {
+                Err("leave out WAIT and NOWAIT: how long locks are waited for is this tool's part".into())
+            }
+            "EXCHANGE" | "TRUNCATE" | "DISCARD" | "IMPORT" => Err("this changes rows, not the table's form".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn take_change(&mut self, rest: &[Token]) -> std::result::Result<(), String> {
+        let (rest, _) = without_condition(without(rest, "COLUMN"), false);
+        let [old, new, ..] = rest else { return Err("a CHANGE lacks its names".into()) };
+        self.rename(old, new)
+    }
+
+    fn take_rename(&mut self, rest: &[Token]) -> std::result::Result<(), String> {
+        match rest.first().map(Token::keyword).as_deref() {
+            Some("COLUMN") => {
+                let (rest, _) = without_condition(&rest[1..], false);
+                let [old, to, new] = rest else { return Err("a RENAME COLUMN cannot be read".into()) };
+                if !to.is("TO") {
+                    return Err("a RENAME COLUMN lacks its TO".into());
+                }
+                self.rename(old, new)
+            }
+            Some("INDEX" | "KEY") => Ok(()),
+            _ => Err("renaming the table is not a change of its form: do it before or afterwards".into()),
+        }
+    }
+
+    fn rename(&mut self, old: &Token, new: &Token) -> std::result::Result<(), String> {
+        let (Some(old), Some(new)) = (old.name(), new.name()) else {
+            return Err("a column's name cannot be read".into());
+        };
+        self.renamed.push((old.to_owned(), new.to_owned()));
+        Ok(())
+    }
+
+    fn take_drop(&mut self, rest: &[Token]) -> std::result::Result<(), String> {
+        let keyword = rest.first().map(Token::keyword).unwrap_or_default();
+        match &*keyword {
+            "PARTITION" => Err("this drops rows, not only the table's form".into()),
+            "PRIMARY" | "INDEX" | "KEY" | "FOREIGN" | "CONSTRAINT" | "CHECK" => Ok(()),
+            "PERIOD" | "SYSTEM" if rest.len() > 1 && !rest[1].is("RESTRICT") && !rest[1].is("CASCADE") => Ok(()),
+            _ => {
+                let (rest, _) = without_condition(without(rest, "COLUMN"), false);
+                let name = rest.first().and_then(Token::name).ok_or("a DROP lacks its name")?;
+                self.dropped.push(name.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    fn take_add(&mut self, rest: &[Token]) -> std::result::Result<(), String> {
+        let keyword = rest.first().map(Token::keyword).unwrap_or_default();
+        if matches!(
+            &*keyword,
+            "INDEX"
+                | "KEY"
+                | "FULLTEXT"
+                | "SPATIAL"
+                | "UNIQUE"
+                | "PRIMARY"
+                | "CONSTRAINT"
+                | "FOREIGN"
+                | "CHECK"
+                | "PARTITION"
+                | "VECTOR"
+        ) {
+            return Ok(());
+        }
+        if matches!(&*keyword, "PERIOD" | "SYSTEM")
+            && rest.get(1).is_some_and(|token| token.is("FOR") || token.is("VERSIONING"))
+        {
+            return Err("this makes a table that keeps its own history".into());
+        }
+        let (rest, if_missing) = without_condition(without(rest, "COLUMN"), true);
+        match rest.first() {
+            Some(Token::Sign('(')) if rest.last() == Some(&Token::Sign(')')) => {
+                split(&rest[1..rest.len() - 1]).try_for_each(|column| self.take_added(column, if_missing))
+            }
+            _ => self.take_added(rest, if_missing),
+        }
+    }
+
+    fn take_added(&mut self, column: &[Token], if_missing: bool) -> std::result::Result<(), String> {
+        let first = column.first().ok_or("an ADD lacks its column")?;
+        if matches!(
+            &*first.keyword(),
+            "INDEX" | "KEY" | "FULLTEXT" | "SPATIAL" | "UNIQUE" | "PRIMARY" | "CONSTRAINT" | "FOREIGN" | "CHECK"
+        ) {
+            return Ok(());
+        }
+        let name = first.name().ok_or("an ADD lacks its column's name")?;
+        self.added.push(Added { name: name.to_owned(), if_missing });
+        Ok(())
+    }
+}
+
+fn refused(reason: impl Into<String>) -> Error {
+    Error::refused("read the clauses", reason)
+}
+
+/// The clauses between top-level commas; none for no tokens at all.
+fn split(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
+    let mut depth = 0_i32;
+    let clauses = tokens.split(move |token| {
+        match token {
+            Token::Sign('(') => depth += 1,
+            Token::Sign(')') => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && token.is_sign(',')
+    });
+    clauses.take(if tokens.is_empty() { 0 } else { usize::MAX })
+}
+
+fn without<'a>(tokens: &'a [Token], keyword: &str) -> &'a [Token] {
+    match tokens {
+        [first, rest @ ..] if first.is(keyword) && !rest.is_empty() => rest,
+        _ => tokens,
+    }
+}
+
+/// Without IF EXISTS, or IF NOT EXISTS; and whether it was there.
+fn without_condition(tokens: &[Token], negated: bool) -> (&[Token], bool) {
+    match tokens {
+        [first, second, third, rest @ ..] if negated && first.is("IF") && second.is("NOT") && third.is("EXISTS") => {
+            (rest, true)
+        }
+        [first, second, rest @ ..] if !negated && first.is("IF") && second.is("EXISTS") => (rest, true),
+        _ => (tokens, false),
+    }
+}
+
+/// Whether the text is one clause list and nothing after it.
+pub(crate) fn is_single_statement(text: &str, ansi_quotes: bool) -> bool {
+    tokens(text, ansi_quotes).is_ok_and(|tokens| !tokens.iter().any(|token| token.is_sign(';')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Clauses {
+        Clauses::read(text, false, &[]).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn renames_are_found_in_all_their_forms() {
+        for text in [
+            "CHANGE a b INT",
+            "change column `a` `b` int after c",
+            "RENAME COLUMN a TO b",
+            "ADD KEY (x), CHANGE COLUMN IF EXISTS a b DECIMAL(10, 2) COMMENT 'change c d'",
+            "/*!80000 RENAME COLUMN A TO b */",
+        ] {
+            assert_eq!(read(text).name_after("a").as_deref(), Some("b"), "{text}");
+        }
+    }
+
+    #[test]
+    fn drops_and_adds_of_columns_are_told_from_those_of_indexes() {
+        let clauses =
+            read("DROP a, DROP COLUMN IF EXISTS b, DROP INDEX c, DROP PRIMARY KEY, DROP CONSTRAINT d, DROP `key`");
+        assert_eq!(clauses.dropped, ["a", "b", "key"]);
+        let clauses = read(
+            "ADD a INT, ADD COLUMN (b INT, c ENUM('x,y')), ADD INDEX d (e), ADD CONSTRAINT f CHECK (g > 0), ADD COLUMN IF NOT EXISTS h INT",
+        );
+        assert!(["a", "b", "c", "h"].iter().all(|name| clauses.adds(name)));
+        assert!(["d", "e", "f", "g"].iter().all(|name| !clauses.adds(name)));
+        assert!(clauses.adds_if_missing("H") && !clauses.adds_if_missing("a"));
+    }
+
+    #[test]
+    fn what_is_not_about_columns_is_left_to_the_server() {
+        assert_eq!(
+            read("ENGINE=InnoDB ROW_FORMAT=DYNAMIC, COMMENT='a, DROP b', RENAME INDEX a TO b, FORCE"),
+            Clauses::default()
+        );
+        assert_eq!(read(""), Clauses::default());
+    }
+
+    #[test]
+    fn what_is_not_ours_to_do_is_refused_with_a_sentence() {
+        for text in [
+            "RENAME TO other",
+            "RENAME other",
+            "RENAME = other",
+            "RENAME AS other",
+            "ADD a INT, ALGORITHM=INPLACE",
+            "LOCK NONE",
+            "DROP PARTITION p0",
+            "TRUNCATE PARTITION p0",
+            "ALTER TABLE t ADD a INT",
+            "ADD a INT,",
+            "CHANGE a",
+            "ADD 'a",
+            "ADD SYSTEM VERSIONING",
+        ] {
+            assert!(Clauses::read(text, false, &[]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_users_own_word_on_a_column_wins() {
+        let renames = [("a".to_owned(), "z".to_owned())];
+        assert_eq!(Clauses::read("CHANGE a b INT", false, &renames).unwrap().name_after("A").as_deref(), Some("z"));
+    }
+
+    #[test]
+    fn a_second_statement_is_seen() {
+        assert!(is_single_statement("ADD a INT COMMENT ';'", false));
+        assert!(!is_single_statement("ADD a INT; DROP TABLE t", false));
+    }
+}

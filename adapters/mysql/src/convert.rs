@@ -1,0 +1,177 @@
+//! How a value of the source looks in the shadow's type, said in SQL, for comparing and for finding duplicates. Copying
+//! needs none of it: there the server converts by itself. What is not listed here is refused by `plan`. Pure.
+
+use crate::shape::Pair;
+use crate::sql::quote;
+use crate::table::Column;
+
+/// Kinds of types that convert alike.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Family {
+    Integer,
+    Decimal,
+    Float,
+    Double,
+    Bit,
+    Year,
+    Text,
+    Bytes,
+    Choice,
+    Date,
+    DateTime,
+    Time,
+    Json,
+    Other,
+}
+
+fn family(column: &Column) -> Family {
+    match &*column.data_type {
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Family::Integer,
+        "decimal" => Family::Decimal,
+        "float" => Family::Float,
+        "double" => Family::Double,
+        "bit" => Family::Bit,
+        "year" => Family::Year,
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Family::Text,
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Family::Bytes,
+        "enum" | "set" => Family::Choice,
+        "date" => Family::Date,
+        "datetime" | "timestamp" => Family::DateTime,
+        "time" => Family::Time,
+        "json" => Family::Json,
+        _ => Family::Other,
+    }
+}
+
+/// Whether a row's value in the source and in the shadow are the same, exactly and with NULLs; None if that cannot
+/// be said in SQL.
+pub(crate) fn equal(pair: &Pair, source: &str, shadow: &str) -> Option<String> {
+    let from = format!("{source}{}", quote(&pair.source.name));
+    let into = format!("{shadow}{}", quote(&pair.shadow.name));
+    let to = family(&pair.shadow);
+    if pair.source.is_alike(&pair.shadow) {
+        return Some(equal_alike(to, &from, &into));
+    }
+    let value = converted(pair, &from)?;
+    Some(match to {
+        Family::Text => format!("{} <=> {}", as_bytes(&value), as_bytes(&into)),
+        Family::Choice if family(&pair.source) == Family::Integer => format!("{value} <=> {into} + 0"),
+        Family::Json => format!(
+            "{} <=> {}",
+            as_bytes(&format!("CAST({value} AS CHAR)")),
+            as_bytes(&format!("CAST({into} AS CHAR)"))
+        ),
+        Family::Bit => format!("{value} <=> {into} + 0"),
+        _ => format!("{value} <=> {into}"),
+    })
+}
+
+/// Collations call different texts equal, and some ignore spaces at the end, so texts are compared as bytes.
+fn equal_alike(family: Family, from: &str, into: &str) -> String {
+    match family {
+        Family::Text | Family::Other => format!("{} <=> {}", as_bytes(from), as_bytes(into)),
+        Family::Json => {
+            format!("{} <=> {}", as_bytes(&format!("CAST({from} AS CHAR)")), as_bytes(&format!("CAST({into} AS CHAR)")))
+        }
+        Family::Choice | Family::Bit => format!("{from} + 0 <=> {into} + 0"),
+        _ => format!("{from} <=> {into}"),
+    }
+}
+
+fn as_bytes(value: &str) -> String {
+    format!("CAST({value} AS BINARY)")
+}
+
+/// The source's value in the shadow's type, and in its collation where it has one, for grouping.
+pub(crate) fn grouped(pair: &Pair, source: &str) -> Option<String> {
+    let from = format!("{source}{}", quote(&pair.source.name));
+    if pair.source.is_alike(&pair.shadow) {
+        return Some(from);
+    }
+    let value = converted(pair, &from)?;
+    let collated = matches!(family(&pair.shadow), Family::Text | Family::Choice) && !pair.shadow.collation.is_empty();
+    Some(if collated { format!("{value} COLLATE {}", pair.shadow.collation) } else { value })
+}
+
+fn converted(pair: &Pair, from: &str) -> Option<String> {
+    let shadow = &pair.shadow;
+    let sizes = shadow.sizes();
+    let fraction = sizes.first().copied().unwrap_or(0);
+    let source = family(&pair.source);
+    use Family::*;
+    let expression = match (source, family(shadow)) {
+        (Integer | Year, Integer) => from.to_owned(),
+        (Bit, Integer | Bit) | (Choice, Integer) => format!("{from} + 0"),
+        (Decimal, Integer) => format!("ROUND({from})"),
+        (Float | Double, Integer) if shadow.is_unsigned() => format!("CAST({from} AS UNSIGNED)"),
+        (Float | Double, Integer) => format!("CAST({from} AS SIGNED)"),
+        (Text, Integer) => format!("ROUND(CAST({from} AS DECIMAL(65, 30)))"),
+        (Integer | Decimal | Float | Double | Text, Decimal) => {
+            format!("CAST({from} AS DECIMAL({}, {}))", sizes.first()?, sizes.get(1)?)
+        }
+        (Integer | Decimal | Float | Double | Text, Double) => format!("{from} + 0e0"),
+        (Integer | Decimal | Double | Text, Float) => format!("CAST({from} AS FLOAT)"),
+        (Text | Bytes, Text) => text(format!("CONVERT({from} USING {})", shadow.charset), shadow),
+        (Integer | Decimal | Float | Double | Year | Date | DateTime | Time | Json | Choice, Text) => {
+            text(format!("CONVERT(CAST({from} AS CHAR) USING {})", shadow.charset), shadow)
+        }
+        (Text | Bytes, Bytes) => bytes(from, shadow),
+        (Integer | Decimal | Year | Date | DateTime | Time, Bytes) => bytes(&format!("CAST({from} AS CHAR)"), shadow),
+        (Text | Choice, Choice) => {
+            format!("CONVERT(CAST({from} AS CHAR) USING {}) COLLATE {}", shadow.charset, shadow.collation)
+        }
+        (Integer, Choice) => from.to_owned(),
+        (DateTime | Text, Date) => format!("CAST({from} AS DATE)"),
+        (Date | DateTime | Text, DateTime) => format!("CAST({from} AS DATETIME({fraction}))"),
+        (DateTime | Time | Text, Time) => format!("CAST({from} AS TIME({fraction}))"),
+        (Text, Json) => format!("CAST({from} AS JSON)"),
+        _ => return None,
+    };
+    Some(expression)
+}
+
+/// CHAR columns lose the spaces at their ends.
+fn text(value: String, shadow: &Column) -> String {
+    if shadow.data_type == "char" { format!("TRIM(TRAILING ' ' FROM {value})") } else { value }
+}
+
+/// BINARY columns get zeros at their ends.
+fn bytes(value: &str, shadow: &Column) -> String {
+    match shadow.sizes().first() {
+        Some(length) if shadow.data_type == "binary" => format!("CAST({value} AS BINARY({length}))"),
+        _ => as_bytes(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(data_type: &str, column_type: &str, charset: &str) -> Column {
+        let collation = if charset.is_empty() { String::new() } else { format!("{charset}_bin") };
+        Column {
+            name: "c".into(),
+            data_type: data_type.into(),
+            column_type: column_type.into(),
+            charset: charset.into(),
+            collation,
+            ..Column::default()
+        }
+    }
+
+    #[test]
+    fn texts_are_compared_as_bytes() {
+        let pair =
+            Pair { source: column("varchar", "varchar(9)", "latin1"), shadow: column("char", "char(9)", "utf8mb4") };
+        assert_eq!(
+            equal(&pair, "s.", "d.").unwrap(),
+            "CAST(TRIM(TRAILING ' ' FROM CONVERT(s.`c` USING utf8mb4)) AS BINARY) <=> CAST(d.`c` AS BINARY)"
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_compared() {
+        let pair = Pair { source: column("geometry", "geometry", ""), shadow: column("int", "int", "") };
+        assert_eq!(equal(&pair, "s.", "d."), None);
+    }
+}

@@ -1,0 +1,371 @@
+//! The swap.
+//!
+//! MySQL renames tables under LOCK TABLES: one session locks both tables, drains, and renames.
+//!
+//! MariaDB does not (error 1192). There one session, the holder, locks the source against writes; everybody may still read it, and any
+//! session of ours may refresh the shadow from it. Then a second session, the renamer, sends the RENAME, which
+//! waits for the source behind the holder. A lock that is waited for exclusively goes before every writer that waits, so
+//! when the holder lets go, the RENAME is next, and no write comes between the drain and the swap. Three things make that safe:
+//!
+//! - The RENAME begins with a table that does not exist, the go-ahead. If the holder dies at any moment before the go-ahead
+//!   is made, the RENAME fails and everything is as it was.
+//! - The go-ahead is made only when the renamer is proven to wait for the source itself. The server takes the locks of a
+//!   RENAME in the order of names. The go-ahead's name sorts behind the source's, so the renamer has not asked for it yet, and it can
+//!   be made. If the shadow's name sorts before the source's, the renamer must already hold the shadow exclusively, which a look
+//!   at the shadow that is not answered proves; if it sorts behind, the source is the first the renamer waits for.
+//! - From the go-ahead on, whoever dies, the renamer is next in line: a completed swap.
+
+use crate::beats::Beats;
+use crate::crew::{Crew, Lease, Slot};
+use crate::engine::MySql;
+use crate::error::{Failure, LOCK_WAIT_TIMEOUT};
+use crate::journal::Made;
+use crate::names::{Names, TableName};
+use crate::session::{Session, execute_within, number, text};
+use crate::shadow::refresh_within;
+use crate::shape::Shape;
+use crate::sql;
+use crate::version::Flavour;
+use altergeist_contract::{Cutover, Error, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long the renamer may take to get into line.
+const PROOF_WITHIN: Duration = Duration::from_secs(2);
+/// How long the renamer waits in line; far longer than anybody lets it.
+const RENAME_WITHIN: Duration = Duration::from_secs(60);
+
+/// The source locked, with the shadow out of everybody's reach but ours.
+pub struct MySqlLock {
+    crew: Arc<Crew>,
+    beats: Arc<Beats>,
+    shape: Arc<Shape>,
+    names: Names,
+    holder: Lease,
+    undecided: Arc<AtomicUsize>,
+}
+
+impl Cutover for MySql {
+    type Lock = MySqlLock;
+
+    async fn lock(&self, within: Duration) -> Result<MySqlLock> {
+        let attempted = || self.doing("lock");
+        let shape = self.shape().await?;
+        self.beats.begin().await?;
+        let mut holder = self.crew.lease(Slot::Lock).await?;
+        let lock = match self.server.version.flavour {
+            Flavour::MySql => sql::lock_both(&self.source, &self.names.shadow),
+            Flavour::MariaDb => sql::lock_against_writes(&self.source),
+        };
+        let session = holder.session();
+        let mut prepare = vec![sql::lock_waits(within)];
+        if self.server.version.flavour == Flavour::MySql {
+            // Under LOCK TABLES a transaction can only be had this way; BEGIN would let go of the tables.
+            prepare.push("SET SESSION autocommit = 0".to_owned());
+        }
+        for statement in &prepare {
+            session.execute(statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
+        if let Err(failure) = execute_within(session, &self.crew.access, &lock, within).await {
+            let mut error = failure.of_lock(attempted());
+            drop(holder);
+            if error.kind == Kind::Busy {
+                error.reason += &self.who_is_in_the_way().await;
+            }
+            return Err(error);
+        }
+        Ok(MySqlLock {
+            crew: self.crew.clone(),
+            beats: self.beats.clone(),
+            shape,
+            names: self.names.clone(),
+            holder,
+            undecided: self.undecided.clone(),
+        })
+    }
+
+    async fn ownership(&self) -> Result<Ownership> {
+        self.crew.bury().await?;
+        let mut session = self.crew.reader().await?;
+        let facts = self.entry(&mut session).await?.facts;
+        let has_source = self.exists(&mut session, &self.source).await?;
+        let has_shadow = self.exists(&mut session, &self.names.shadow).await?;
+        let has_old = self.exists(&mut session, &self.names.old).await?;
+        let found = format!(
+            "{} {}, {} {}, {} {}",
+            self.title,
+            presence(has_source),
+            self.names.shadow.plain(),
+            presence(has_shadow),
+            self.names.old.plain(),
+            presence(has_old)
+        );
+        if !has_source {
+            return Ok(Ownership::Unclear(found));
+        }
+        let now = self.made(&mut session, &self.source).await?;
+        let is = |made: &Option<Made>| made.as_ref().is_none_or(|made| is_same_table(made, &now));
+        Ok(match (has_shadow, has_old) {
+            (true, false) if is(&facts.source) => Ownership::Source,
+            (false, true) if is(&facts.shadow) => Ownership::Shadow,
+            _ => Ownership::Unclear(format!(
+                "{found}; and what answers to the name is not the table it should be, or cannot be told"
+            )),
+        })
+    }
+
+    async fn finish(&self) -> Result<()> {
+        self.beats.end();
+        *self.shape.lock().expect("not poisoned") = None;
+        let mut lease = self.crew.lease(Slot::Control).await?;
+        let attempted = || self.doing("clean up after the swap of");
+        for name in [&self.names.go, &self.names.went] {
+            if self.exists(lease.session(), name).await? && self.is_go_ahead(lease.session(), name).await? {
+                let drop = sql::drop_table(&self.source, name);
+                lease.session().execute(&drop).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            }
+        }
+        if self.exists(lease.session(), &self.names.beat).await? {
+            let delete = sql::delete_entry(&self.names.beat, &self.source.name);
+            lease.session().execute(&delete).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
+        lease.keep();
+        Ok(())
+    }
+}
+
+fn presence(is_there: bool) -> &'static str {
+    if is_there { "exists" } else { "does not exist" }
+}
+
+/// The engine's numbers tell tables apart that are made alike; where they may not be read, only the making can.
+fn is_same_table(made: &Made, now: &Made) -> bool {
+    if made.ids.is_empty() || now.ids.is_empty() { made.fingerprint == now.fingerprint } else { made.ids == now.ids }
+}
+
+impl TableLock for MySqlLock {
+    async fn mark(&mut self) -> Result<Marker> {
+        // Whoever wrote the source has committed, or the lock could not be had: what they wrote lies before the next beat.
+        Ok(self.beats.mark())
+    }
+
+    async fn refresh(&mut self, keys: &[Key]) -> Result<()> {
+        let attempted = format!("refresh rows of {} under the lock", self.shape.source.plain());
+        match self.crew.version.flavour {
+            Flavour::MySql => refresh_and_commit(self.holder.session(), &self.shape, keys, &attempted).await,
+            Flavour::MariaDb => {
+                let mut worker = self.crew.worker().await?;
+                worker.session().execute("START TRANSACTION").await.map_err(|failure| failure.of_rows(&attempted))?;
+                let outcome = refresh_and_commit(worker.session(), &self.shape, keys, &attempted).await;
+                worker.keep();
+                outcome
+            }
+        }
+    }
+
+    async fn swap(self) -> Swap {
+        if self.undecided.load(Ordering::SeqCst) > 0 {
+            let error = self.error(Kind::Busy, "prepared transactions (XA) that changed it have not ended");
+            return self.refuse(error).await;
+        }
+        match self.crew.version.flavour {
+            Flavour::MySql => self.swap_under_lock().await,
+            Flavour::MariaDb => self.swap_in_line().await,
+        }
+    }
+
+    async fn release(mut self) -> Result<()> {
+        self.unlock().await.map_err(|failure| failure.of_rows(format!("unlock {}", self.shape.source.plain())))
+    }
+}
+
+async fn refresh_and_commit(session: &mut Session, shape: &Shape, keys: &[Key], attempted: &str) -> Result<()> {
+    let outcome = refresh_within(session, shape, keys, &Watermark::End, attempted).await;
+    let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    match session.execute(end).await {
+        Err(failure) if outcome.is_ok() => Err(failure.of_rows(attempted)),
+        _ => outcome,
+    }
+}
+
+impl MySqlLock {
+    fn error(&self, kind: Kind, reason: impl Into<String>) -> Error {
+        Error::new(kind, format!("swap {} and its shadow", self.shape.source.plain()), reason)
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        failure.of_lock(format!("swap {} and its shadow", self.shape.source.plain()))
+    }
+
+    async fn unlock(&mut self) -> std::result::Result<(), Failure> {
+        self.holder.session().execute("UNLOCK TABLES").await.map(|_| ())
+    }
+
+    /// Nothing was sent that could swap. A lock that cannot be released is gone with its connection.
+    async fn refuse(mut self, error: Error) -> Swap {
+        let _ = self.unlock().await;
+        Swap::Refused(error)
+    }
+
+    // --- MySQL --------------------------------------------------------------------------------
+
+    async fn swap_under_lock(mut self) -> Swap {
+        if let Err(failure) = carry_row_number(self.holder.session(), &self.shape).await {
+            let error = self.failed(failure);
+            return self.refuse(error).await;
+        }
+        let rename = sql::rename_both(&self.shape.source, &self.names.old, &self.shape.shadow);
+        match self.holder.session().execute(&rename).await {
+            Ok(_) => {
+                // The swap is done whatever becomes of this: without a connection there is no lock.
+                let _ = self.unlock().await;
+                Swap::Done
+            }
+            Err(failure) if failure.ends_session() => Swap::Unknown(self.failed(failure)),
+            Err(failure) => {
+                let error = self.failed(failure);
+                self.refuse(error).await
+            }
+        }
+    }
+
+    // --- MariaDB ------------------------------------------------------------------------------
+
+    async fn swap_in_line(self) -> Swap {
+        let mut renamer = match self.prepare_rename().await {
+            Ok(renamer) => renamer,
+            Err(error) => return self.refuse(error).await,
+        };
+        let id = renamer.id();
+        let statement = sql::rename_both_on(
+            &self.shape.source,
+            &self.names.old,
+            &self.shape.shadow,
+            &self.names.go,
+            &self.names.went,
+        );
+        let mut sent = Box::pin(async move {
+            let outcome = renamer.session().execute(&statement).await;
+            renamer.keep();
+            outcome
+        });
+        let proven = tokio::select! {
+            // It cannot have succeeded: the go-ahead does not exist.
+            outcome = &mut sent => Err(match outcome {
+                Ok(_) => self.error(Kind::Fatal, "the RENAME did not wait for the lock"),
+                Err(failure) => self.failed(failure),
+            }),
+            proven = self.give_go_ahead(id) => proven,
+        };
+        if let Err(error) = proven {
+            drop(sent);
+            return self.abort(error).await;
+        }
+        let mut lock = self;
+        // If this fails the connection is gone, and the lock with it.
+        let _ = lock.unlock().await;
+        match sent.await {
+            Ok(_) => Swap::Done,
+            Err(failure) if failure.ends_session() => Swap::Unknown(lock.failed(failure)),
+            Err(failure) => Swap::Refused(lock.failed(failure)),
+        }
+    }
+
+    /// Everything the RENAME needs, and a proof that it has no go-ahead from an earlier attempt.
+    async fn prepare_rename(&self) -> Result<Lease> {
+        let mut worker = self.crew.worker().await?;
+        carry_row_number(worker.session(), &self.shape).await.map_err(|failure| self.failed(failure))?;
+        for name in [&self.names.go, &self.names.went] {
+            let facts = worker.session().row(&sql::table_facts(name)).await.map_err(|failure| self.failed(failure))?;
+            let Some(facts) = facts else { continue };
+            if text(&facts[5]) != sql::GO_AHEAD {
+                return Err(self.error(Kind::Fatal, format!("{} is not ours", name.plain())));
+            }
+            let drop = sql::drop_table(&self.shape.source, name);
+            worker.session().execute(&drop).await.map_err(|failure| self.failed(failure))?;
+        }
+        worker.keep();
+        let mut renamer = self.crew.lease(Slot::Rename).await?;
+        renamer.session().execute(&sql::lock_waits(RENAME_WITHIN)).await.map_err(|failure| self.failed(failure))?;
+        Ok(renamer)
+    }
+
+    async fn give_go_ahead(&self, renamer: u64) -> Result<()> {
+        let mut worker = self.crew.worker().await?;
+        let session = worker.session();
+        session.execute("SET SESSION lock_wait_timeout = 0").await.map_err(|failure| self.failed(failure))?;
+        let begun = Instant::now();
+        while !self.is_next_in_line(session, renamer).await? {
+            if begun.elapsed() > PROOF_WITHIN {
+                return Err(
+                    self.error(Kind::Busy, "the RENAME did not get into line for the table: somebody uses its shadow")
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let create = sql::create_go_ahead(&self.shape.source, &self.names.go);
+        session.execute("SET SESSION lock_wait_timeout = 1").await.map_err(|failure| self.failed(failure))?;
+        session.execute(&create).await.map_err(|failure| self.failed(failure))?;
+        Ok(())
+    }
+
+    /// Whether the renamer waits for the source itself; the module says why that is so.
+    async fn is_next_in_line(&self, session: &mut Session, renamer: u64) -> Result<bool> {
+        if !sorts_before(&self.shape.source, &self.shape.shadow) && !self.is_locked(session).await? {
+            return Ok(false);
+        }
+        // Asked last: what it waits for now comes behind what it was just seen to hold.
+        let row = session.row(&sql::doing(renamer)).await.map_err(|failure| self.failed(failure))?.unwrap_or_default();
+        let [state, statement] = &row[..] else { return Ok(false) };
+        Ok(text(state) == "Waiting for table metadata lock" && sql::is_signed(&text(statement), &self.shape.source))
+    }
+
+    /// Whether somebody, which can only be the renamer, holds the shadow exclusively.
+    async fn is_locked(&self, session: &mut Session) -> Result<bool> {
+        match session.rows(&sql::look_at(&self.shape.shadow)).await {
+            Ok(_) => Ok(false),
+            Err(Failure::Server { code: LOCK_WAIT_TIMEOUT, .. }) => Ok(true),
+            Err(failure) => Err(self.failed(failure)),
+        }
+    }
+
+    /// Ends the renamer before the lock is let go; without a go-ahead it could do nothing, but it would hold up the application.
+    async fn abort(self, error: Error) -> Swap {
+        let ended = self.crew.bury().await;
+        let revoked = match ended {
+            Ok(()) => self.revoke_go_ahead().await,
+            Err(error) => Err(error),
+        };
+        match revoked {
+            Ok(()) => self.refuse(error).await,
+            Err(error) => Swap::Unknown(error),
+        }
+    }
+
+    async fn revoke_go_ahead(&self) -> Result<()> {
+        let mut worker = self.crew.worker().await?;
+        let drop = sql::drop_table(&self.shape.source, &self.names.go);
+        worker.session().execute(&drop).await.map_err(|failure| self.failed(failure))?;
+        worker.keep();
+        Ok(())
+    }
+}
+
+fn sorts_before(one: &TableName, other: &TableName) -> bool {
+    one.name.as_bytes() < other.name.as_bytes()
+}
+
+/// The next row's number, so that numbers of deleted last rows are not given out again.
+async fn carry_row_number(session: &mut Session, shape: &Shape) -> std::result::Result<(), Failure> {
+    let mut next = [0; 2];
+    for (next, table) in next.iter_mut().zip([&shape.source, &shape.shadow]) {
+        let row = session.row(&sql::next_row_number(&shape.source, table)).await?;
+        *next = row.and_then(|row| number(&row[0])).unwrap_or_default();
+    }
+    let [source, shadow] = next;
+    if shadow > 0 && source > shadow {
+        session.execute(&sql::set_next_row_number(&shape.source, &shape.shadow, source)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! The engine: one process's work on one table of one server.
+
+use crate::beats::{Beats, prepared};
+use crate::changes::{self, MySqlStream};
+use crate::clauses::Clauses;
+use crate::connect::Access;
+use crate::crew::Crew;
+use crate::follower::Follower;
+use crate::names::{Names, TableName};
+use crate::place::{Bookmark, Place};
+use crate::session::{Session, text};
+use crate::shape::{self, Shape};
+use crate::sql;
+use crate::table::Table;
+use crate::token::{Token, tokens};
+use crate::version::{Flavour, Version};
+use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex as AsyncMutex;
+
+/// MySQL or MariaDB: the server tells which.
+pub struct MySql {
+    pub(crate) target: Target,
+    pub(crate) server: Server,
+    pub(crate) source: TableName,
+    /// The table, for people.
+    pub(crate) title: String,
+    pub(crate) names: Names,
+    pub(crate) crew: Arc<Crew>,
+    pub(crate) beats: Arc<Beats>,
+    pub(crate) shape: Mutex<Option<Arc<Shape>>>,
+    pub(crate) has_journal: AtomicBool,
+    /// Prepared transactions on the source that the stream has seen and that have not ended.
+    pub(crate) undecided: Arc<AtomicUsize>,
+    /// Connections to the replicas, as far as they are open.
+    pub(crate) replicas: AsyncMutex<Vec<Option<Session>>>,
+}
+
+/// What is known of the server.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub version: Version,
+    /// What it calls itself, for positions.
+    pub identity: String,
+    pub has_gtids: bool,
+    pub has_ansi_quotes: bool,
+}
+
+impl Engine for MySql {
+    type Stream = MySqlStream;
+
+    async fn connect(target: &Target) -> Result<MySql> {
+        let access = Access::read(&target.url)?;
+        let mut session = Session::bare(&access).await?;
+        let server = Server::ask(&mut session).await?;
+        let source = find(&mut session, &asked(target, access.schema.as_deref())?).await?;
+        let names = Names::of(&source);
+        let timeout = target.lock_timeout.max(Duration::from_millis(1));
+        let crew = Crew::new(access, server.version, timeout, source.clone(), names.lock.clone(), target.workers);
+        let crew = Arc::new(crew);
+        Ok(MySql {
+            target: target.clone(),
+            title: source.plain(),
+            beats: Arc::new(Beats::new(crew.clone(), source.clone(), &names)),
+            crew,
+            server,
+            source,
+            names,
+            shape: Mutex::default(),
+            has_journal: AtomicBool::default(),
+            undecided: Arc::default(),
+            replicas: AsyncMutex::default(),
+        })
+    }
+
+    async fn hold(&self) -> Result<Hold> {
+        self.crew.hold().await
+    }
+
+    async fn still_held(&self) -> Result<()> {
+        self.crew.still_held().await
+    }
+
+    /// Why every transaction before the position is visible to reads begun after this returns, and every later one is
+    /// in the stream:
+    ///
+    /// - A transaction's rows are written to the log when it commits. One that is running now will be logged behind the
+    ///   position, and be delivered.
+    /// - One that is logged before the position may not be visible yet. A heartbeat sent after the position was read lies
+    ///   behind it; once that is proven, everything before it is visible ([`Beats`]).
+    /// - One that is only prepared has its rows in the log already, perhaps before the position, and becomes visible when
+    ///   it ends. Those are waited for. One that was being prepared at that very moment, and is not listed yet, is met
+    ///   by the stream when it ends: an end whose beginning was not seen stops the run.
+    async fn open_log(&self) -> Result<Position> {
+        self.make_journal().await?;
+        self.beats.begin().await?;
+        let attempted = || self.doing("open the log for");
+        let mut session = self.crew.reader().await?;
+        let place = self.place_now(&mut session).await?;
+        let until = Instant::now() + self.crew.lock_timeout;
+        let proof = self.beats.proven(self.beats.mark());
+        tokio::time::timeout_at(until.into(), proof)
+            .await
+            .map_err(|_| Error::new(Kind::Busy, attempted(), "the server holds up commits"))??;
+        let before = prepared(&mut session).await?;
+        loop {
+            let left: Vec<String> = prepared(&mut session).await?.intersection(&before).cloned().collect();
+            if left.is_empty() {
+                break;
+            }
+            if Instant::now() > until {
+                let reason =
+                    format!("prepared transactions (XA) do not end: {} (format-gtrid-bqual, in hex)", left.join(", "));
+                return Err(Error::new(Kind::Busy, attempted(), reason));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(Bookmark { server: self.server.identity.clone(), place, beat: None }.to_position())
+    }
+
+    async fn follow(&self, from: &Position) -> Result<MySqlStream> {
+        let bookmark = Bookmark::read(from)?;
+        self.make_journal().await?;
+        self.check_origin(&bookmark).await?;
+        self.beats.begin().await?;
+        let key = self.key().await?;
+        let names = (self.source.clone(), self.names.shadow.clone(), self.names.beat.clone());
+        let follower = Follower::new(names, key, bookmark.clone());
+        let session = Session::bare(&self.crew.access).await?;
+        self.undecided.store(0, Ordering::SeqCst);
+        let reader_id = sql::reader_id(&self.source);
+        changes::follow(session, reader_id, follower, &bookmark, self.beats.clone(), self.undecided.clone()).await
+    }
+
+    async fn mark(&self) -> Result<Marker> {
+        self.beats.begin().await?;
+        Ok(self.beats.mark())
+    }
+}
+
+impl MySql {
+    /// What is attempted, with the table's name.
+    pub(crate) fn doing(&self, what: &str) -> String {
+        format!("{what} {}", self.title)
+    }
+
+    pub(crate) fn clauses(&self) -> Result<Clauses> {
+        Clauses::read(&self.target.alter, self.server.has_ansi_quotes, &self.target.renames)
+    }
+
+    /// A table's columns and indexes; an error if there is no such table.
+    pub(crate) async fn look(&self, session: &mut Session, name: &TableName) -> Result<Table> {
+        let attempted = || format!("look at {}", name.plain());
+        let found = Table::read(session, self.server.version, name)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        found.ok_or_else(|| Error::fatal(attempted(), "there is no such table"))
+    }
+
+    pub(crate) async fn exists(&self, session: &mut Session, name: &TableName) -> Result<bool> {
+        let found = session
+            .row(&sql::find_table(name))
+            .await
+            .map_err(|failure| failure.of_catalogue(format!("look for {}", name.plain())))?;
+        Ok(found.is_some())
+    }
+
+    /// How the shadow's columns stem from the source's. The same for the whole run.
+    pub(crate) async fn shape(&self) -> Result<Arc<Shape>> {
+        if let Some(shape) = &*self.shape.lock().expect("not poisoned") {
+            return Ok(shape.clone());
+        }
+        let mut session = self.crew.reader().await?;
+        let shape = Arc::new(self.find_shape(&mut session).await?);
+        *self.shape.lock().expect("not poisoned") = Some(shape.clone());
+        Ok(shape)
+    }
+
+    async fn find_shape(&self, session: &mut Session) -> Result<Shape> {
+        let source = self.look(session, &self.source).await?;
+        let shadow = self.look(session, &self.names.shadow).await?;
+        shape::find((&self.source, &self.names.shadow), &source, &shadow, &self.clauses()?).map_err(|refusals| {
+            let reasons: Vec<String> =
+                refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
+            Error::refused(self.doing("make the shadow of"), reasons.join("; "))
+        })
+    }
+
+    /// The key alone, which is known before the shadow exists.
+    async fn key(&self) -> Result<crate::key::KeyIndex> {
+        let mut session = self.crew.reader().await?;
+        let source = self.look(&mut session, &self.source).await?;
+        let (index, columns) = crate::key::choose(&source).map_err(|reasons| {
+            Error::refused(self.doing("follow"), format!("it has no usable key: {}", reasons.join("; ")))
+        })?;
+        Ok(crate::key::KeyIndex { index: index.name, shadow_index: String::new(), columns })
+    }
+
+    async fn place_now(&self, session: &mut Session) -> Result<Place> {
+        let attempted = || self.doing("note the log's end for");
+        let (form, query) = match (self.server.version.flavour, self.server.has_gtids) {
+            (Flavour::MariaDb, _) => ("domains", sql::MARIADB_GTIDS),
+            (Flavour::MySql, true) => ("gtid", sql::MYSQL_GTIDS),
+            (Flavour::MySql, false) => ("file", sql::log_status(self.server.version)),
+        };
+        let row = session.row(query).await.map_err(|failure| failure.of_catalogue(attempted()))?.unwrap_or_default();
+        let said = match (form, &row[..]) {
+            ("file", [file, offset, ..]) => format!("{}:{}", text(file), text(offset)),
+            (_, [set]) => text(set),
+            _ => String::new(),
+        };
+        Place::parse(form, &said)
+            .ok_or_else(|| Error::fatal(attempted(), "the server does not tell; is its binary log on?"))
+    }
+
+    /// Whether the position is of this server, and of its present log.
+    async fn check_origin(&self, bookmark: &Bookmark) -> Result<()> {
+        let attempted = || self.doing("go on in the log for");
+        if bookmark.server != self.server.identity {
+            let reason = format!("the position is of server {}, and this is {}", bookmark.server, self.server.identity);
+            return Err(Error::fatal(attempted(), reason));
+        }
+        if let Place::MySql(set) = &bookmark.place {
+            let mut session = self.crew.reader().await?;
+            let executed = session
+                .text(&sql::are_gtids_executed(&set.to_string()))
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
+            if executed != "1" {
+                return Err(Error::fatal(
+                    attempted(),
+                    "the server has not executed all of the position's transactions: its log was reset",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Server {
+    async fn ask(session: &mut Session) -> Result<Server> {
+        let attempted = "ask the server what it is";
+        let version = session.text(sql::VERSION).await.map_err(|failure| failure.of_catalogue(attempted))?;
+        let version = Version::read(&version)?;
+        let row = session
+            .row(sql::settings(version))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted))?
+            .unwrap_or_default();
+        let cell = |place: usize| row.get(place).map(text).unwrap_or_default();
+        let modes = cell(2);
+        Ok(Server {
+            version,
+            identity: cell(0),
+            has_gtids: cell(1) == "ON",
+            has_ansi_quotes: modes.split(',').any(|mode| mode == "ANSI_QUOTES"),
+        })
+    }
+}
+
+/// The table as asked for: `schema.table`, `table`, either part in backticks.
+fn asked(target: &Target, schema: Option<&str>) -> Result<TableName> {
+    let attempted = || format!("find table {}", target.table);
+    let parts = if target.table.contains('`') {
+        let tokens = tokens(&target.table, false).map_err(|reason| Error::refused(attempted(), reason))?;
+        tokens.iter().filter_map(Token::name).map(str::to_owned).collect()
+    } else {
+        target.table.splitn(2, '.').map(str::to_owned).collect::<Vec<_>>()
+    };
+    match (&parts[..], schema) {
+        ([schema, name], _) => Ok(TableName::new(schema, name)),
+        ([name], Some(schema)) => Ok(TableName::new(schema, name)),
+        _ => Err(Error::refused(attempted(), "name its schema, in the URL or before a dot")),
+    }
+}
+
+async fn find(session: &mut Session, asked: &TableName) -> Result<TableName> {
+    let attempted = || format!("find table {}", asked.plain());
+    let row = session.row(&sql::find_table(asked)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    let row = row.ok_or_else(|| Error::refused(attempted(), "there is none, or it may not be seen"))?;
+    Ok(TableName::new(&text(&row[0]), &text(&row[1])))
+}

@@ -1,0 +1,234 @@
+//! What servers say when something fails, and what that means. The one table from codes to kinds.
+
+use altergeist_contract::{Error, Kind};
+
+/// What came of a statement that failed.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// The server answered with an error.
+    Server {
+        code: u16,
+        /// The server's words: may hold users' values, so they are shown only where [`speaks_freely`] or the
+        /// statement's kind says they cannot.
+        message: String,
+    },
+    /// The connection is gone, or the answer could not be read.
+    Lost(String),
+}
+
+pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
+pub(crate) const INTERRUPTED: u16 = 1317;
+pub(crate) const NO_SUCH_TABLE: u16 = 1146;
+pub(crate) const NO_SUCH_THREAD: u16 = 1094;
+pub(crate) const READING_LOG_FAILED: u16 = 1236;
+
+impl Failure {
+    pub(crate) fn from_driver(error: mysql_async::Error) -> Failure {
+        match error {
+            mysql_async::Error::Server(error) => Failure::Server { code: error.code, message: error.message },
+            mysql_async::Error::Io(error) => Failure::Lost(error.to_string()),
+            // Other driver errors may quote packets, so only their kind is told.
+            mysql_async::Error::Driver(mysql_async::DriverError::ConnectionClosed) => {
+                Failure::Lost("the connection is closed".into())
+            }
+            _ => Failure::Lost("the server's answer could not be understood".into()),
+        }
+    }
+
+    pub(crate) fn code(&self) -> Option<u16> {
+        match self {
+            Failure::Server { code, .. } => Some(*code),
+            Failure::Lost(_) => None,
+        }
+    }
+
+    /// Whether the connection cannot be used any more.
+    pub(crate) fn ends_session(&self) -> bool {
+        match self {
+            Failure::Server { code, .. } => kind(*code) == Kind::Disconnected,
+            Failure::Lost(_) => true,
+        }
+    }
+
+    /// The error of a statement that moves or reads rows: nothing of the server's words that may hold a value.
+    pub(crate) fn of_rows(self, attempted: impl Into<String>) -> Error {
+        match self {
+            Failure::Server { code, message } => Error::new(kind_of(code, &message), attempted, reason(code, &message)),
+            Failure::Lost(reason) => Error::new(Kind::Disconnected, attempted, reason),
+        }
+    }
+
+    /// The error of a statement that waits for a lock on the source.
+    pub(crate) fn of_lock(self, attempted: impl Into<String>) -> Error {
+        match self {
+            Failure::Server { code: LOCK_WAIT_TIMEOUT | INTERRUPTED | 1213, .. } => {
+                Error::new(Kind::Busy, attempted, "the lock could not be had in time")
+            }
+            other => other.of_rows(attempted),
+        }
+    }
+
+    /// The error of the user's own clauses on an empty table: the server's words, which can hold no row's value.
+    pub(crate) fn of_clauses(self, attempted: impl Into<String>) -> Error {
+        match self {
+            Failure::Server { code, message } if kind(code) == Kind::Fatal => {
+                Error::refused(attempted, format!("the server says: {message} (error {code})"))
+            }
+            other => other.of_rows(attempted),
+        }
+    }
+
+    /// The error of a statement on the catalogue or on our own tables.
+    pub(crate) fn of_catalogue(self, attempted: impl Into<String>) -> Error {
+        match self {
+            Failure::Server { code, message } => {
+                Error::new(kind(code), attempted, format!("the server says: {message} (error {code})"))
+            }
+            lost => lost.of_rows(attempted),
+        }
+    }
+}
+
+/// What the core does about a code. Unknown codes are fatal.
+fn kind(code: u16) -> Kind {
+    match code {
+        // Deadlock, lock wait, a snapshot that is too old, a table definition that just changed, a statement killed.
+        1213 | LOCK_WAIT_TIMEOUT | 1020 | 1412 | 3572 | INTERRUPTED | 1969 | 3024 => Kind::Transient,
+        // Shutdown, killed, timed out, too many connections, aborted.
+        1040
+        | 1053
+        | 1077
+        | 1078
+        | 1079
+        | 1080
+        | 1152
+        | 1153
+        | 1158..=1161
+        | 1184
+        | 1203
+        | 1226
+        | 1927
+        | 2006
+        | 2013
+        | 3159
+        | 3169
+        | 4031 => Kind::Disconnected,
+        // Access, unknown schema, read-only server.
+        1044 | 1045 | 1049 | 1142 | 1143 | 1227 | 1290 | 1370 | 1698 | 1836 | 1401 => Kind::Refused,
+        _ => Kind::Fatal,
+    }
+}
+
+fn kind_of(code: u16, message: &str) -> Kind {
+    match code {
+        1062 | 1586 | 1022 | 1859 => Kind::Stale { index: index_named(message) },
+        _ => kind(code),
+    }
+}
+
+/// Codes whose messages name objects, never values.
+fn speaks_freely(code: u16) -> bool {
+    matches!(
+        code,
+        1044 | 1045
+            | 1049
+            | 1114
+            | 1142
+            | 1143
+            | NO_SUCH_TABLE
+            | 1227
+            | 1290
+            | 1364
+            | 1370
+            | 1401
+            | 1836
+            | 1054
+            | 1176
+            | 1267
+    )
+}
+
+fn reason(code: u16, message: &str) -> String {
+    let words = match code {
+        1062 | 1586 | 1022 | 1859 => {
+            return format!("another row is in the way in unique index {}", index_named(message));
+        }
+        LOCK_WAIT_TIMEOUT => "a lock could not be had in time",
+        1213 => "a deadlock with another transaction",
+        INTERRUPTED => "somebody killed the statement",
+        1048 => "a NULL does not fit a column that is NOT NULL",
+        1264 | 1690 => "a number is out of range",
+        1265 | 1366 | 1292 | 1411 => "a value does not fit its new type",
+        1406 => "a value is too long",
+        1300 | 1977 | 3854 => "a text cannot be said in its new character set",
+        1526 => "a row belongs to no partition",
+        3140 | 3141 | 4038 => "a text is not JSON",
+        3819 | 4025 => "a row violates a CHECK constraint",
+        1040 => "the server has too many connections",
+        1053 | 1079 | 1080 => "the server is shutting down",
+        _ if speaks_freely(code) => return format!("the server says: {message} (error {code})"),
+        _ => return format!("the server says error {code}"),
+    };
+    match column_named(message).filter(|_| matches!(code, 1048 | 1264..=1265 | 1366 | 1292 | 1406)) {
+        Some(column) => format!("{words}: column {column} (error {code})"),
+        None => format!("{words} (error {code})"),
+    }
+}
+
+/// The index a duplicate-key message names at its end: "… for key 'orders.email'", without the table.
+fn index_named(message: &str) -> String {
+    let name = message.rsplit_once("for key '").and_then(|(_, tail)| tail.strip_suffix('\''));
+    match name {
+        Some(name) => name.rsplit_once('.').map_or(name, |(_, index)| index).to_owned(),
+        None => "the server does not name".to_owned(),
+    }
+}
+
+/// The column a message names behind the value it complains of. Only an identifier's plain characters are let
+/// through, so that a value that imitates the message's form tells nothing.
+fn column_named(message: &str) -> Option<&str> {
+    let (_, tail) = message.rsplit_once("olumn ")?;
+    let spelled = tail.split_whitespace().next()?.trim_matches(['\'', '`', '"']);
+    let name = spelled.rsplit(['.', '`']).next()?;
+    let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    (plain && !name.is_empty() && name.len() <= 64).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(code: u16, message: &str) -> Failure {
+        Failure::Server { code, message: message.into() }
+    }
+
+    #[test]
+    fn a_duplicate_names_its_index_and_no_value() {
+        let error =
+            server(1062, "Duplicate entry 'a@b.example' for key 'users.email'").of_rows("copy a chunk of shop.users");
+        assert_eq!(error.kind, Kind::Stale { index: "email".into() });
+        assert!(!error.to_string().contains("example"));
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_names_its_column_and_no_value() {
+        let error = server(1366, "Incorrect integer value: 'secret' for column `s`.`t`.`age` at row 1").of_rows("copy");
+        assert!(!error.to_string().contains("secret"), "{error}");
+        let error = server(1406, "Data too long for column 'name' at row 3").of_rows("copy");
+        assert!(error.to_string().contains("column name"), "{error}");
+        assert_eq!(error.kind, Kind::Fatal);
+    }
+
+    #[test]
+    fn an_unknown_code_is_fatal_and_tells_nothing_but_itself() {
+        let error = server(9999, "the row 'secret' is odd").of_rows("copy");
+        assert_eq!(error.kind, Kind::Fatal);
+        assert_eq!(error.reason, "the server says error 9999");
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_had_is_busy_only_where_one_was_asked_for() {
+        assert_eq!(server(1205, "").of_lock("lock").kind, Kind::Busy);
+        assert_eq!(server(1205, "").of_rows("copy").kind, Kind::Transient);
+    }
+}

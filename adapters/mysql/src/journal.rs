@@ -1,0 +1,146 @@
+//! The journal: the core's record of each table's change, and our own facts about what was made.
+
+use crate::engine::MySql;
+use crate::error::{Failure, NO_SUCH_TABLE};
+use crate::session::{Session, text};
+use crate::sql;
+use crate::table::fingerprint;
+use altergeist_contract::{Error, Journal, Record, Result, Stage};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::Ordering;
+
+/// What this engine writes down beside the core's record.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Facts {
+    /// The source as it was when the shadow was made.
+    pub source: Option<Made>,
+    /// Set before the shadow is made: from then on a table of its name is ours.
+    pub has_shadow: bool,
+    /// The shadow, once it was altered.
+    pub shadow: Option<Made>,
+    /// The fingerprint of the table the change made.
+    pub done: Option<String>,
+}
+
+/// How to know a table again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Made {
+    pub fingerprint: String,
+    /// The storage engine's own numbers, which renames keep; empty if they may not be read.
+    pub ids: Vec<String>,
+}
+
+/// What the journal holds for the table.
+#[derive(Default)]
+pub(crate) struct Entry {
+    pub record: Option<Record>,
+    pub facts: Facts,
+    pub exists: bool,
+}
+
+impl Journal for MySql {
+    async fn load(&self) -> Result<Option<Record>> {
+        let mut session = self.crew.reader().await?;
+        let entry = self.entry(&mut session).await?;
+        let Some(record) = entry.record else { return Ok(None) };
+        let Some(done) = entry.facts.done.filter(|_| record.stage == Stage::Done) else { return Ok(Some(record)) };
+        let now = fingerprint(&mut session, &self.source)
+            .await
+            .map_err(|failure| failure.of_catalogue(self.doing("look at")))?;
+        Ok((now == done).then_some(record))
+    }
+
+    async fn save(&self, record: &Record) -> Result<()> {
+        self.make_journal().await?;
+        let json = serde_json::to_string(record).expect("a record has only plain fields");
+        let stage = serde_json::to_string(&record.stage).expect("a stage is a word");
+        let entry = sql::Entry {
+            alter: &record.alter,
+            stage: stage.trim_matches('"'),
+            holder: &record.holder,
+            message: &record.message,
+            record: &json,
+        };
+        if record.stage == Stage::Done {
+            self.note_done().await?;
+        }
+        self.write_journal(&sql::save_entry(&self.names.journal, &self.source.name, &entry)).await
+    }
+}
+
+impl MySql {
+    /// What the journal holds; nothing if there is no journal yet.
+    pub(crate) async fn entry(&self, session: &mut Session) -> Result<Entry> {
+        let attempted = || self.doing("read the journal of");
+        let row = match session.row(&sql::load_entry(&self.names.journal, &self.source.name)).await {
+            Ok(Some(row)) => row,
+            Ok(None) | Err(Failure::Server { code: NO_SUCH_TABLE, .. }) => return Ok(Entry::default()),
+            Err(failure) => return Err(failure.of_catalogue(attempted())),
+        };
+        let unreadable =
+            |error: serde_json::Error| Error::fatal(attempted(), format!("it was written by another version: {error}"));
+        let record = row[0].as_ref().map(|cell| serde_json::from_slice(cell)).transpose().map_err(unreadable)?;
+        let facts = serde_json::from_str(&text(&row[1])).map_err(unreadable)?;
+        Ok(Entry { record, facts, exists: true })
+    }
+
+    /// What is done counts only while the table stays as it is now. From here on no table of the shadow's name is ours.
+    async fn note_done(&self) -> Result<()> {
+        let mut session = self.crew.reader().await?;
+        let mut facts = self.entry(&mut session).await?.facts;
+        facts.done = Some(self.made(&mut session, &self.source).await?.fingerprint);
+        facts.has_shadow = false;
+        self.save_facts(&facts).await
+    }
+
+    pub(crate) async fn save_facts(&self, facts: &Facts) -> Result<()> {
+        let json = serde_json::to_string(facts).expect("facts have only plain fields");
+        self.write_journal(&sql::save_facts(&self.names.journal, &self.source.name, &json)).await
+    }
+
+    async fn write_journal(&self, statement: &str) -> Result<()> {
+        let lease = self.crew.lease(crate::crew::Slot::Control).await?;
+        lease.execute(statement).await.map_err(|failure| failure.of_catalogue(self.doing("write the journal of")))?;
+        Ok(())
+    }
+
+    /// Makes the journal's tables where they are missing.
+    pub(crate) async fn make_journal(&self) -> Result<()> {
+        if self.has_journal.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut lease = self.crew.lease(crate::crew::Slot::Control).await?;
+        for (name, create) in [
+            (&self.names.journal, sql::create_journal(&self.names.journal)),
+            (&self.names.beat, sql::create_beat(&self.names.beat)),
+        ] {
+            let attempted = || format!("make the journal table {}", name.plain());
+            let found = lease
+                .session()
+                .row(&sql::find_table(name))
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
+            if found.is_none() {
+                lease.session().execute(&create).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            }
+        }
+        lease.keep();
+        self.has_journal.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How to know a table again.
+    pub(crate) async fn made(&self, session: &mut Session, name: &crate::names::TableName) -> Result<Made> {
+        let fingerprint = fingerprint(session, name)
+            .await
+            .map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
+        let is_plain = name.plain().chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.'));
+        let ids = if is_plain {
+            session.rows(&sql::innodb_ids(self.server.version, name)).await.unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        Ok(Made { fingerprint, ids: ids.iter().map(|row| text(&row[0])).collect() })
+    }
+}

@@ -1,0 +1,118 @@
+//! The names of everything this tool makes on the server. Pure.
+
+/// A table with its schema, as the server spells them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct TableName {
+    pub schema: String,
+    pub name: String,
+}
+
+impl TableName {
+    pub(crate) fn new(schema: &str, name: &str) -> TableName {
+        TableName { schema: schema.to_owned(), name: name.to_owned() }
+    }
+
+    /// For people: `shop.orders`.
+    pub(crate) fn plain(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}
+
+/// MySQL counts characters, not bytes.
+const LONGEST: usize = 64;
+
+/// The names that belong to one source table.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    /// The altered copy.
+    pub shadow: TableName,
+    /// What the source is called after the swap.
+    pub old: TableName,
+    /// MariaDB's go-ahead for the swap: the RENAME fails while no table has this name.
+    pub go: TableName,
+    /// What the go-ahead is called once it was given and used.
+    pub went: TableName,
+    /// The empty clone that clauses are tried on.
+    pub clone: TableName,
+    /// The journal.
+    pub journal: TableName,
+    /// The heartbeats.
+    pub beat: TableName,
+    /// Named locks begin with this.
+    pub lock: String,
+}
+
+impl Names {
+    pub(crate) fn of(source: &TableName) -> Names {
+        let named = |name: String| TableName { schema: source.schema.clone(), name };
+        let hash = hash(&source.plain());
+        Names {
+            shadow: named(around(&source.name, "_ag_shadow")),
+            old: named(around(&source.name, "_ag_old")),
+            go: named(behind(&source.name, "_ag_go")),
+            went: named(behind(&source.name, "_ag_went")),
+            clone: named(format!("_ag_plan_{hash:016x}")),
+            journal: named("_altergeist".into()),
+            beat: named("_altergeist_beat".into()),
+            lock: format!("ag_{hash:016x}"),
+        }
+    }
+}
+
+/// `_T<suffix>`, with a hash in place of T's end where that is too long.
+fn around(table: &str, suffix: &str) -> String {
+    let whole = format!("_{table}{suffix}");
+    if whole.chars().count() <= LONGEST {
+        return whole;
+    }
+    let mark = format!("_{:08x}", hash(table) as u32);
+    let kept = LONGEST - 1 - mark.len() - suffix.len();
+    format!("_{}{mark}{suffix}", table.chars().take(kept).collect::<String>())
+}
+
+/// `T<suffix>`, which sorts behind T: the server takes the locks of a RENAME in the order of names, and
+/// the go-ahead must not be locked before the source is. The tilde sorts behind every ASCII letter.
+fn behind(table: &str, suffix: &str) -> String {
+    let whole = format!("{table}{suffix}");
+    if whole.chars().count() <= LONGEST {
+        return whole;
+    }
+    let mark = format!("~{:08x}", hash(table) as u32);
+    let kept = LONGEST - mark.len() - suffix.len();
+    format!("{}{mark}{suffix}", table.chars().take(kept).collect::<String>())
+}
+
+/// FNV-1a: small, and the same in every release of this tool, as names that outlive it must be.
+pub(crate) fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_around_the_tables() {
+        let names = Names::of(&TableName::new("shop", "orders"));
+        assert_eq!(names.shadow.plain(), "shop._orders_ag_shadow");
+        assert_eq!(names.old.plain(), "shop._orders_ag_old");
+    }
+
+    #[test]
+    fn long_names_are_shortened_and_stay_apart() {
+        let one = Names::of(&TableName::new("s", &format!("{}1", "ä".repeat(63))));
+        let two = Names::of(&TableName::new("s", &format!("{}2", "ä".repeat(63))));
+        assert_eq!(one.shadow.name.chars().count(), 64);
+        assert_ne!(one.shadow.name, two.shadow.name);
+        assert_ne!(one.shadow.name, one.old.name);
+    }
+
+    #[test]
+    fn the_go_ahead_sorts_behind_its_table() {
+        for table in ["orders", "Orders", "_x", &"z".repeat(64)] {
+            let names = Names::of(&TableName::new("s", table));
+            assert!(names.go.name.as_bytes() > table.as_bytes());
+            assert!(names.went.name.as_bytes() > table.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Places in the binary log: a file's offset, MySQL's sets of transactions, MariaDB's last transaction of each domain. A
+//! [`Position`] also names the server that gave it, and the last heartbeat before it. Pure.
+
+use altergeist_contract::{Error, Position, Result};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Where the log is read from, and on which server that is true.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Bookmark {
+    /// What the server calls itself: MySQL's UUID, MariaDB's number.
+    pub server: String,
+    pub place: Place,
+    /// The last heartbeat of ours before it, if one is known: the next one read must follow it.
+    pub beat: Option<u64>,
+}
+
+/// A place between two transactions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    File {
+        name: String,
+        offset: u64,
+    },
+    /// Everything that was executed.
+    MySql(GtidSet),
+    /// The last one of each domain.
+    MariaDb(BTreeMap<u32, (u32, u64)>),
+}
+
+impl Bookmark {
+    pub(crate) fn to_position(&self) -> Position {
+        let beat = self.beat.map(|beat| format!(" beat={beat}")).unwrap_or_default();
+        Position(format!("server={} {}{beat}", self.server, self.place))
+    }
+
+    pub(crate) fn read(position: &Position) -> Result<Bookmark> {
+        parse(&position.0)
+            .ok_or_else(|| Error::fatal("read a saved position in the log", format!("'{position}' is none")))
+    }
+}
+
+fn parse(text: &str) -> Option<Bookmark> {
+    let mut server = None;
+    let mut place = None;
+    let mut beat = None;
+    for field in text.split(' ') {
+        match field.split_once('=')? {
+            ("server", value) => server = Some(value.to_owned()),
+            ("beat", value) => beat = Some(value.parse().ok()?),
+            (form, value) => place = Some(Place::parse(form, value)?),
+        }
+    }
+    Some(Bookmark { server: server?, place: place?, beat })
+}
+
+impl Place {
+    /// Reads what [`Place`] prints: `file`, `gtid` or `domains`.
+    pub(crate) fn parse(form: &str, text: &str) -> Option<Place> {
+        match form {
+            "file" => {
+                let (name, offset) = text.rsplit_once(':')?;
+                Some(Place::File { name: name.to_owned(), offset: offset.parse().ok()? })
+            }
+            "gtid" => GtidSet::parse(text).map(Place::MySql),
+            "domains" => domains(text).map(Place::MariaDb),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File { name, offset } => write!(f, "file={name}:{offset}"),
+            Place::MySql(set) => write!(f, "gtid={set}"),
+            Place::MariaDb(domains) => write!(f, "domains={}", spell_domains(domains)),
+        }
+    }
+}
+
+/// As MariaDB spells its positions: `0-1-100,7-1-5`.
+pub(crate) fn spell_domains(domains: &BTreeMap<u32, (u32, u64)>) -> String {
+    let spelled: Vec<String> =
+        domains.iter().map(|(domain, (server, number))| format!("{domain}-{server}-{number}")).collect();
+    spelled.join(",")
+}
+
+fn domains(text: &str) -> Option<BTreeMap<u32, (u32, u64)>> {
+    let one = |gtid: &str| {
+        let mut parts = gtid.split('-');
+        let found = (parts.next()?.parse().ok()?, (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?));
+        parts.next().is_none().then_some(found)
+    };
+    text.split(',').filter(|gtid| !gtid.is_empty()).map(one).collect()
+}
+
+/// MySQL's set of transactions: for each source (a UUID, or a UUID and a tag) the ranges of numbers, first and last.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct GtidSet(BTreeMap<String, Vec<(u64, u64)>>);
+
+impl GtidSet {
+    /// Reads what `@@gtid_executed` says.
+    pub(crate) fn parse(text: &str) -> Option<GtidSet> {
+        let mut set = GtidSet::default();
+        let text: String = text.chars().filter(|char| !char.is_whitespace()).collect();
+        for block in text.split(',').filter(|block| !block.is_empty()) {
+            let (uuid, rest) = block.split_once(':')?;
+            let mut source = uuid.to_lowercase();
+            for part in rest.split(':') {
+                if part.starts_with(|char: char| char.is_ascii_digit()) {
+                    let (first, last) = part.split_once('-').unwrap_or((part, part));
+                    set.0.entry(source.clone()).or_default().push((first.parse().ok()?, last.parse().ok()?));
+                } else {
+                    source = format!("{}:{part}", uuid.to_lowercase());
+                }
+            }
+        }
+        Some(set)
+    }
+
+    /// Adds one transaction.
+    pub(crate) fn add(&mut self, source: &str, number: u64) {
+        let ranges = match self.0.get_mut(source) {
+            Some(ranges) => ranges,
+            None => self.0.entry(source.to_owned()).or_default(),
+        };
+        // Nearly always the next number of the last range.
+        let place = ranges.partition_point(|(first, _)| *first <= number);
+        let follows = place > 0 && ranges[place - 1].1 + 1 >= number;
+        let precedes = place < ranges.len() && number + 1 == ranges[place].0;
+        match (follows, precedes) {
+            (true, true) => {
+                let (_, last) = ranges.remove(place);
+                ranges[place - 1].1 = last;
+            }
+            (true, false) => ranges[place - 1].1 = ranges[place - 1].1.max(number),
+            (false, true) => ranges[place].0 = number,
+            (false, false) => ranges.insert(place, (number, number)),
+        }
+    }
+
+    /// One text for each source.
+    pub(crate) fn blocks(&self) -> Vec<String> {
+        let range =
+            |(first, last): &(u64, u64)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+        let block = |(source, ranges): (&String, &Vec<(u64, u64)>)| {
+            format!("{source}:{}", ranges.iter().map(range).collect::<Vec<_>>().join(":"))
+        };
+        self.0.iter().map(block).collect()
+    }
+}
+
+impl fmt::Display for GtidSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.blocks().join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_read_as_it_was_written() {
+        for text in [
+            "server=7 file=binlog.000003:154",
+            "server=b471742b-e67d-11f1-95a9-02fc00000001 gtid=b471742b-e67d-11f1-95a9-02fc00000001:1-5:7,b471742b-e67d-11f1-95a9-02fc00000001:tag:1 beat=17",
+            "server=1 domains=0-1-100,7-1-5 beat=1",
+        ] {
+            assert_eq!(Bookmark::read(&Position(text.into())).unwrap().to_position().0, text);
+        }
+        assert!(Bookmark::read(&Position("binlog.000003:154".into())).is_err());
+    }
+
+    #[test]
+    fn transactions_join_their_neighbours() {
+        let mut set = GtidSet::parse("A:1-3:5,\nb:tag:2").unwrap();
+        for number in [4, 9, 8, 2, 7] {
+            set.add("a", number);
+        }
+        assert_eq!(set.to_string(), "a:1-5:7-9,b:tag:2");
+        set.add("a", 6);
+        set.add("c", 1);
+        assert_eq!(set.to_string(), "a:1-9,b:tag:2,c:1");
+    }
+}

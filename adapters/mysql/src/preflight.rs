@@ -1,0 +1,601 @@
+//! Finds out what would happen: asks the server and the catalogue, and tries the clauses on an empty clone.
+
+use crate::clauses::{Clauses, is_single_statement};
+use crate::crew::Slot;
+use crate::engine::MySql;
+use crate::names::TableName;
+use crate::session::{Session, execute_within, number, text};
+use crate::shape::{self, Shape};
+use crate::sql;
+use crate::version::Flavour;
+use altergeist_contract::{
+    Cutover, Error, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
+};
+
+/// Instant changes a table may have seen before the server must rebuild it.
+const MOST_ROW_VERSIONS: u64 = 63;
+
+impl Preflight for MySql {
+    fn table(&self) -> &str {
+        &self.title
+    }
+
+    async fn plan(&self) -> Result<Plan> {
+        let mut session = self.crew.reader().await?;
+        let facts = self.table_facts(&mut session).await?;
+        let mut refusals = self.refuse_table(&facts);
+        let clauses = match self.readable_clauses() {
+            Ok(clauses) => Some(clauses),
+            Err(refusal) => {
+                refusals.push(refusal);
+                None
+            }
+        };
+        let mut trial = Trial::default();
+        if let Some(clauses) = clauses.filter(|_| refusals.is_empty()) {
+            trial = self.try_clauses(&mut session, &clauses).await?;
+            refusals.append(&mut trial.refusals);
+        }
+        if trial.native.is_none() {
+            refusals.extend(self.refuse_copy(&mut session).await?);
+        }
+        Ok(self.compose(facts, trial, refusals))
+    }
+
+    async fn alter_natively(&self, statement: &str) -> Result<()> {
+        let attempted = || self.doing("alter");
+        let within = self.crew.lock_timeout;
+        let mut lease = self.crew.lease(Slot::Control).await?;
+        let signed = format!("{}{statement}", sql::sign(&self.source));
+        let outcome = execute_within(lease.session(), &self.crew.access, &signed, within).await;
+        lease.keep();
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(failure) if matches!(failure.code(), Some(1205 | 1317 | 1213)) => {
+                let mut error = failure.of_lock(attempted());
+                error.reason += &self.who_is_in_the_way().await;
+                Err(error)
+            }
+            Err(failure) => Err(failure.of_clauses(attempted())),
+        }
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        let mut session = self.crew.reader().await?;
+        let found = self.find_leftovers(&mut session).await?;
+        Ok(found.into_iter().map(|found| found.shown).collect())
+    }
+
+    async fn cleanup(&self, old_too: bool) -> Result<()> {
+        self.beats.end();
+        let mut session = self.crew.reader().await?;
+        let found = self.find_leftovers(&mut session).await?;
+        let keeps_old = !old_too && found.iter().any(|found| found.shown.is_old_table);
+        let mut lease = self.crew.lease(Slot::Control).await?;
+        for found in found {
+            let is_kept = (found.shown.is_old_table && !old_too) || (found.is_entry && keeps_old);
+            if !is_kept {
+                let attempted = format!("drop {}", found.shown.object);
+                lease.session().execute(&found.drop).await.map_err(|failure| failure.of_catalogue(attempted))?;
+            }
+        }
+        lease.keep();
+        *self.shape.lock().expect("not poisoned") = None;
+        Ok(())
+    }
+}
+
+/// What the catalogue says of the source as a whole.
+struct TableFacts {
+    kind: String,
+    engine: String,
+    rows: u64,
+    bytes: u64,
+    definition: String,
+}
+
+/// What came of trying the clauses.
+#[derive(Default)]
+struct Trial {
+    /// The statement that needs no copy.
+    native: Option<String>,
+    shape: Option<Shape>,
+    refusals: Vec<Refusal>,
+}
+
+/// A leftover, and how to get rid of it.
+struct Found {
+    shown: Leftover,
+    drop: String,
+    is_entry: bool,
+}
+
+fn refusal(object: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Refusal {
+    Refusal { object: object.into(), reason: reason.into(), remedy: remedy.into() }
+}
+
+impl MySql {
+    async fn table_facts(&self, session: &mut Session) -> Result<TableFacts> {
+        let attempted = || self.doing("look at");
+        let row =
+            session.row(&sql::table_facts(&self.source)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let row = row.ok_or_else(|| Error::refused(attempted(), "it has gone"))?;
+        let made =
+            session.row(&sql::show_create(&self.source)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        Ok(TableFacts {
+            kind: text(&row[0]),
+            engine: text(&row[1]),
+            rows: number(&row[2]).unwrap_or_default(),
+            bytes: number(&row[3]).unwrap_or_default(),
+            definition: made.and_then(|row| row.get(1).map(text)).unwrap_or_default(),
+        })
+    }
+
+    /// What no way of changing the table could help.
+    fn refuse_table(&self, facts: &TableFacts) -> Vec<Refusal> {
+        let table = format!("table {}", self.title);
+        let mut refusals = Vec::new();
+        if ["mysql", "information_schema", "performance_schema", "sys"].contains(&&*self.source.schema.to_lowercase()) {
+            refusals.push(refusal(&table, "it is the server's own", "leave it alone"));
+        }
+        if self.source.name.to_lowercase().starts_with("_altergeist") {
+            refusals.push(refusal(&table, "it is this tool's own", "leave it alone"));
+        }
+        if facts.kind != "BASE TABLE" {
+            refusals.push(refusal(
+                &table,
+                format!("it is a {}, not a plain table", facts.kind.to_lowercase()),
+                "change it by hand",
+            ));
+        } else if facts.engine != "InnoDB" {
+            refusals.push(refusal(
+                &table,
+                format!("its engine is {}, not InnoDB", facts.engine),
+                "convert it to InnoDB first",
+            ));
+        }
+        refusals
+    }
+
+    fn readable_clauses(&self) -> std::result::Result<Clauses, Refusal> {
+        if !is_single_statement(&self.target.alter, self.server.has_ansi_quotes) {
+            return Err(refusal(
+                "the clauses",
+                "they hold a semicolon, or a quote that does not end",
+                "give the clauses of one ALTER TABLE",
+            ));
+        }
+        self.clauses()
+            .map_err(|error| refusal("the clauses", error.reason, "write them in other words, or leave that part out"))
+    }
+
+    /// Tries the clauses on an empty clone, which is gone afterwards whatever comes of it.
+    async fn try_clauses(&self, session: &mut Session, clauses: &Clauses) -> Result<Trial> {
+        let attempted = || self.doing("try the clauses on an empty clone of");
+        self.drop_clone(session).await?;
+        session
+            .execute(&sql::create_like(&self.source, &self.names.clone))
+            .await
+            .map_err(|failure| failure.of_clauses(attempted()))?;
+        let trial = self.try_on_clone(session, clauses).await;
+        let dropped = self.drop_clone(session).await;
+        let trial = trial?;
+        dropped.map(|()| trial)
+    }
+
+    async fn try_on_clone(&self, session: &mut Session, clauses: &Clauses) -> Result<Trial> {
+        let mut trial = Trial::default();
+        let alter = self.target.alter.trim();
+        if self.target.strategy != Strategy::Copy && !alter.is_empty() && self.has_row_versions_left(session).await {
+            let tried = session.execute(&sql::alter_instantly(&self.names.clone, alter)).await;
+            if tried.is_ok() {
+                trial.native = Some(sql::alter_instantly(&self.source, alter));
+                return Ok(trial);
+            }
+        }
+        if self.target.strategy == Strategy::Native {
+            let remedy = "leave out --strategy native";
+            trial.refusals.push(refusal(
+                "the clauses",
+                "the server cannot carry them out without copying or scanning the table",
+                remedy,
+            ));
+            return Ok(trial);
+        }
+        if !alter.is_empty() {
+            let tried = session.execute(&sql::alter(&self.source, &self.names.clone, alter)).await;
+            if let Err(failure) = tried {
+                let error = failure.of_clauses("alter an empty clone");
+                if error.kind != Kind::Refused {
+                    return Err(error);
+                }
+                trial.refusals.push(refusal("the clauses", error.reason, "correct them"));
+                return Ok(trial);
+            }
+        }
+        let source = self.look(session, &self.source).await?;
+        let clone = self.look(session, &self.names.clone).await?;
+        trial.refusals = self.refuse_result(session).await?;
+        match shape::find((&self.source, &self.names.shadow), &source, &clone, clauses) {
+            Ok(shape) => trial.shape = Some(shape),
+            Err(mut refusals) => trial.refusals.append(&mut refusals),
+        }
+        Ok(trial)
+    }
+
+    async fn drop_clone(&self, session: &mut Session) -> Result<()> {
+        let attempted = || format!("drop the empty clone {}", self.names.clone.plain());
+        if self.exists(session, &self.names.clone).await? {
+            let row = session
+                .row(&sql::has_rows(&self.names.clone))
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
+            if row.is_some() {
+                return Err(Error::refused(attempted(), "it has rows, so it is not ours"));
+            }
+            session
+                .execute(&sql::drop_table(&self.source, &self.names.clone))
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
+        Ok(())
+    }
+
+    /// MariaDB has no such limit; where the count may not be read, the server itself will refuse.
+    async fn has_row_versions_left(&self, session: &mut Session) -> bool {
+        if self.server.version.flavour == Flavour::MariaDb {
+            return true;
+        }
+        let versions = session.text(&sql::row_versions(&self.source)).await.unwrap_or_default();
+        versions.parse::<u64>().unwrap_or_default() < MOST_ROW_VERSIONS
+    }
+
+    /// What the altered table may not be.
+    async fn refuse_result(&self, session: &mut Session) -> Result<Vec<Refusal>> {
+        let attempted = || self.doing("look at the altered clone of");
+        let mut refusals = Vec::new();
+        let row = session
+            .row(&sql::table_facts(&self.names.clone))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let engine = row.map(|row| text(&row[1])).unwrap_or_default();
+        if engine != "InnoDB" {
+            refusals.push(refusal("the clauses", format!("they would make the engine {engine}"), "stay with InnoDB"));
+        }
+        let keys = session
+            .rows(&sql::foreign_keys(&self.names.clone))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        for key in keys {
+            let object = format!("foreign key {}", text(&key[0]));
+            refusals.push(refusal(object, "foreign keys are not carried yet", "add it after the change"));
+        }
+        Ok(refusals)
+    }
+
+    /// What stands in the way of a copy, but not of a native change.
+    async fn refuse_copy(&self, session: &mut Session) -> Result<Vec<Refusal>> {
+        let mut refusals = self.refuse_objects(session).await?;
+        refusals.extend(self.refuse_log(session).await?);
+        refusals.extend(self.refuse_names(session).await?);
+        Ok(refusals)
+    }
+
+    async fn refuse_objects(&self, session: &mut Session) -> Result<Vec<Refusal>> {
+        let attempted = || self.doing("look for what hangs on");
+        let keys = session
+            .rows(&sql::foreign_keys(&self.source))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let mut refusals: Vec<Refusal> = keys
+            .iter()
+            .map(|key| {
+                let object = format!(
+                    "foreign key {} ({}.{} to {}.{})",
+                    text(&key[0]),
+                    text(&key[1]),
+                    text(&key[2]),
+                    text(&key[3]),
+                    text(&key[4])
+                );
+                refusal(
+                    object,
+                    "foreign keys are not carried yet",
+                    "drop it before the change and add it again after it",
+                )
+            })
+            .collect();
+        let triggers =
+            session.rows(&sql::triggers(&self.source)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        refusals.extend(triggers.iter().map(|trigger| {
+            let object = format!("trigger {}", text(&trigger[0]));
+            refusal(object, "triggers are not carried yet", "drop it before the change and create it again after it")
+        }));
+        Ok(refusals)
+    }
+
+    /// The settings that following the log rests on.
+    async fn refuse_log(&self, session: &mut Session) -> Result<Vec<Refusal>> {
+        let attempted = || self.doing("look at the log's settings for");
+        let row = session
+            .row(sql::log_settings(self.server.version))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let setting = |place: usize| row.as_ref().and_then(|row| row.get(place)).map(text).unwrap_or_default();
+        let mut refusals = Vec::new();
+        if setting(0) != "1" {
+            refusals.push(refusal(
+                "binary log",
+                "it is off, so changes cannot be followed",
+                "set log_bin and restart the server",
+            ));
+            return Ok(refusals);
+        }
+        if setting(1) != "ROW" || setting(2) != "ROW" {
+            let remedy = "SET GLOBAL binlog_format = ROW, and let sessions that are open now end";
+            refusals.push(refusal(
+                "binlog_format",
+                format!("it is {}: changes are logged as statements, not as rows", setting(2)),
+                remedy,
+            ));
+        }
+        if setting(3) != "1" {
+            let reason = "it is off, so the log does not tell when changes become visible";
+            refusals.push(refusal("binlog_order_commits", reason, "SET GLOBAL binlog_order_commits = ON"));
+        }
+        if !matches!(&*setting(4), "0" | "OFF" | "NO_LOCK") {
+            refusals.push(refusal("read_only", "the server takes no writes", "run on the primary"));
+        }
+        if setting(5) == "1" {
+            refusals.push(refusal(
+                "wsrep_on",
+                "Galera clusters are not supported yet",
+                "change the table by the cluster's own means",
+            ));
+        }
+        match session.row(sql::log_status(self.server.version)).await {
+            Ok(Some(row))
+                if row.get(2).map(text).is_some_and(|list| !list.is_empty())
+                    || row.get(3).map(text).is_some_and(|list| !list.is_empty()) =>
+            {
+                let reason = "the server logs only some schemas (binlog_do_db, binlog_ignore_db)";
+                refusals.push(refusal("binary log", reason, "log all of them"));
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                let error = failure.of_catalogue(attempted());
+                refusals.push(refusal(
+                    "privileges",
+                    error.reason,
+                    "GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
+                ));
+            }
+        }
+        if let Err(failure) = session.rows(sql::PREPARED).await {
+            let error = failure.of_catalogue(attempted());
+            refusals.push(refusal(
+                "privileges",
+                error.reason,
+                "GRANT XA_RECOVER_ADMIN ON *.*: prepared transactions must be seen",
+            ));
+        }
+        Ok(refusals)
+    }
+
+    /// Names that somebody else has taken.
+    async fn refuse_names(&self, session: &mut Session) -> Result<Vec<Refusal>> {
+        let entry = self.entry(session).await?;
+        let mut refusals = Vec::new();
+        if self.exists(session, &self.names.shadow).await? && !entry.facts.has_shadow {
+            let object = format!("table {}", self.names.shadow.plain());
+            refusals.push(refusal(object, "it has the shadow's name and is not ours", "rename it"));
+        }
+        if self.exists(session, &self.names.old).await? {
+            let object = format!("table {}", self.names.old.plain());
+            refusals.push(match entry.record.is_some_and(|record| record.stage == Stage::Done) {
+                true => refusal(object, "it is the old table of an earlier change", "drop it, or have cleanup drop it"),
+                false => refusal(object, "it has the name the old table will get", "rename it"),
+            });
+        }
+        for name in [&self.names.go, &self.names.went] {
+            if self.exists(session, name).await? && !self.is_go_ahead(session, name).await? {
+                refusals.push(refusal(
+                    format!("table {}", name.plain()),
+                    "it has a name the cut-over needs",
+                    "rename it",
+                ));
+            }
+        }
+        Ok(refusals)
+    }
+
+    pub(crate) async fn is_go_ahead(&self, session: &mut Session, name: &TableName) -> Result<bool> {
+        let row = session
+            .row(&sql::table_facts(name))
+            .await
+            .map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
+        Ok(row.is_some_and(|row| text(&row[5]) == sql::GO_AHEAD))
+    }
+
+    fn compose(&self, facts: TableFacts, trial: Trial, refusals: Vec<Refusal>) -> Plan {
+        let mut notes = Vec::new();
+        let has_checks = facts.definition.contains(" CHECK (");
+        let mut plan = Plan {
+            table: self.title.clone(),
+            alter: self.target.alter.clone(),
+            verdict: Verdict::Copy,
+            key: trial.shape.as_ref().map(|shape| shape.key.describe()).unwrap_or_default(),
+            rows_estimated: facts.rows,
+            bytes_estimated: facts.bytes,
+            steps: trial.shape.as_ref().map(|shape| self.steps(shape)).unwrap_or_default(),
+            refusals,
+            notes: Vec::new(),
+        };
+        if let Some(statement) = trial.native {
+            let lock = "exclusive, for an instant, waited for no longer than the lock timeout";
+            plan.steps = vec![Step { statement: statement.clone(), lock: lock.into() }];
+            plan.bytes_estimated = 0;
+            plan.verdict = Verdict::Native(statement);
+        } else {
+            notes.push(format!("the old table stays as {}", self.names.old.plain()));
+            notes.push("the log will grow by about the table's size".to_owned());
+            if has_checks && self.server.version.flavour == Flavour::MySql {
+                notes.push("CHECK constraints get new names, as names are unique in a schema".to_owned());
+            }
+        }
+        plan.notes = notes;
+        plan
+    }
+
+    fn steps(&self, shape: &Shape) -> Vec<Step> {
+        let step = |statement: String, lock: &str| Step {
+            statement: statement.replace(&sql::sign(&self.source), ""),
+            lock: lock.into(),
+        };
+        let instant = "shared, for an instant, as any query";
+        let alter = self.target.alter.trim();
+        let mut steps = vec![
+            step(sql::create_journal(&self.names.journal), "none"),
+            step(sql::create_beat(&self.names.beat), "none"),
+            step(sql::create_like(&self.source, &self.names.shadow), instant),
+        ];
+        if !alter.is_empty() {
+            steps.push(step(sql::alter(&self.source, &self.names.shadow, alter), "none"));
+        }
+        let index = sql::quote(&shape.key.index);
+        steps.push(step(
+            format!(
+                "INSERT INTO {} … SELECT … FROM {} FORCE INDEX ({index}) WHERE …, chunk by chunk",
+                sql::table(&self.names.shadow),
+                sql::table(&self.source)
+            ),
+            "none",
+        ));
+        steps.push(step(
+            "changed rows are deleted from the shadow and inserted anew, as the binary log tells".to_owned(),
+            "none",
+        ));
+        steps.push(step(sql::analyze(&self.source, &self.names.shadow), "none"));
+        let (lock, rename, what) = match self.server.version.flavour {
+            Flavour::MySql => {
+                let rename = sql::rename_both(&self.source, &self.names.old, &self.names.shadow);
+                (
+                    sql::lock_both(&self.source, &self.names.shadow),
+                    rename,
+                    "exclusive, waited for no longer than the lock timeout, held until the last changes are in the shadow",
+                )
+            }
+            Flavour::MariaDb => {
+                let names = &self.names;
+                let rename = sql::rename_both_on(&self.source, &names.old, &names.shadow, &names.go, &names.went);
+                (
+                    sql::lock_against_writes(&self.source),
+                    rename,
+                    "against writes, waited for no longer than the lock timeout, held until the last changes are in the shadow",
+                )
+            }
+        };
+        steps.push(step(lock, what));
+        steps.push(step(rename, "exclusive, for an instant"));
+        steps
+    }
+
+    // --- Leftovers ----------------------------------------------------------------------------
+
+    async fn find_leftovers(&self, session: &mut Session) -> Result<Vec<Found>> {
+        let entry = self.entry(session).await?;
+        let stage = entry.record.as_ref().map(|record| record.stage);
+        let mut found = Vec::new();
+        let table = |name: &TableName, what: &str, reason: &str, is_old_table| Found {
+            shown: Leftover { object: format!("{what} {}", name.plain()), reason: reason.into(), is_old_table },
+            drop: sql::drop_table(&self.source, name),
+            is_entry: false,
+        };
+        if entry.facts.has_shadow && self.exists(session, &self.names.shadow).await? {
+            let reason = match stage {
+                Some(Stage::Copying | Stage::CuttingOver) => {
+                    "a change is under way or was interrupted; the same command goes on with it"
+                }
+                _ => "a change was begun and not finished",
+            };
+            found.push(table(&self.names.shadow, "shadow table", reason, false));
+        }
+        if self.exists(session, &self.names.clone).await?
+            && session.row(&sql::has_rows(&self.names.clone)).await.is_ok_and(|row| row.is_none())
+        {
+            found.push(table(&self.names.clone, "empty clone", "clauses were tried on it", false));
+        }
+        for name in [&self.names.go, &self.names.went] {
+            if self.exists(session, name).await? && self.is_go_ahead(session, name).await? {
+                found.push(table(name, "go-ahead table", "a cut-over was under way", false));
+            }
+        }
+        if self.is_old_ours(session, &entry).await? {
+            found.push(table(
+                &self.names.old,
+                "old table",
+                "the table as it was before the change: the way back",
+                true,
+            ));
+        }
+        found.extend(self.journal_leftovers(session, entry.exists, stage).await?);
+        Ok(found)
+    }
+
+    async fn is_old_ours(&self, session: &mut Session, entry: &crate::journal::Entry) -> Result<bool> {
+        let Some(made) = &entry.facts.source else { return Ok(false) };
+        if !self.exists(session, &self.names.old).await? {
+            return Ok(false);
+        }
+        let was_swapped = entry.facts.done.is_some() || self.ownership().await? == Ownership::Shadow;
+        Ok(was_swapped && self.made(session, &self.names.old).await? == *made)
+    }
+
+    async fn journal_leftovers(
+        &self,
+        session: &mut Session,
+        has_entry: bool,
+        stage: Option<Stage>,
+    ) -> Result<Vec<Found>> {
+        let mut found = Vec::new();
+        let row = |of: &TableName, what: &str, reason: &str| Found {
+            shown: Leftover { object: format!("{what} in {}", of.plain()), reason: reason.into(), is_old_table: false },
+            drop: sql::delete_entry(of, &self.source.name),
+            is_entry: true,
+        };
+        if has_entry || self.exists(session, &self.names.beat).await? {
+            let beat = session.row(&sql::last_beat(&self.names.beat, &self.source.name)).await;
+            if beat.is_ok_and(|beat| beat.is_some()) {
+                found.push(Found {
+                    is_entry: false,
+                    ..row(&self.names.beat, "heartbeat", "a change was followed by it")
+                });
+            }
+        }
+        if has_entry {
+            let reason = if stage == Some(Stage::Done) {
+                "says that the change is done"
+            } else {
+                "says how far the change has come"
+            };
+            found.push(row(&self.names.journal, "journal entry", reason));
+        }
+        Ok(found)
+    }
+
+    /// Who may hold what we wait for, as far as the server tells; begins with a colon if it tells anything.
+    pub(crate) async fn who_is_in_the_way(&self) -> String {
+        let Ok(mut session) = self.crew.reader().await else { return String::new() };
+        let mut rows = session.rows(&sql::metadata_locks(&self.source)).await.unwrap_or_default();
+        if rows.is_empty() {
+            rows = session.rows(sql::OPEN_TRANSACTIONS).await.unwrap_or_default();
+        }
+        let described = |row: &crate::session::Cells| {
+            format!("connection {} ({}@{}, for {} s)", text(&row[0]), text(&row[1]), text(&row[2]), text(&row[3]))
+        };
+        match rows.is_empty() {
+            true => String::new(),
+            false => format!("; in the way may be {}", rows.iter().map(described).collect::<Vec<_>>().join(", ")),
+        }
+    }
+}

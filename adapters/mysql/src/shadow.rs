@@ -1,0 +1,342 @@
+//! The statements that make the shadow, fill it, keep it current, and compare it.
+
+use crate::convert;
+use crate::crew::{Lease, Slot};
+use crate::engine::MySql;
+use crate::error::Failure;
+use crate::session::{Session, number, text};
+use crate::shape::Shape;
+use crate::sql::{self, Compared};
+use crate::table::{Index, Table, is_same};
+use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Result, Shadow, Watermark};
+
+/// Keys in one statement.
+const MOST_KEYS: usize = 1000;
+/// Bytes of keys in one statement, well below the smallest packet servers are set to.
+const MOST_KEY_BYTES: usize = 512 * 1024;
+/// Rows deleted by one statement.
+const MOST_DELETED: u64 = 10_000;
+/// Rows that may differ before comparing gives up.
+const MOST_DIFFERENCES: u64 = 5_000;
+
+impl Shadow for MySql {
+    async fn create(&self) -> Result<()> {
+        *self.shape.lock().expect("not poisoned") = None;
+        self.make_journal().await?;
+        let mut reader = self.crew.reader().await?;
+        let mut facts = self.entry(&mut reader).await?.facts;
+        let exists = self.exists(&mut reader, &self.names.shadow).await?;
+        if exists && !facts.has_shadow {
+            return Err(Error::refused(
+                self.doing("make the shadow of"),
+                format!("{} exists and is not ours", self.names.shadow.plain()),
+            ));
+        }
+        facts.has_shadow = true;
+        facts.source = Some(self.made(&mut reader, &self.source).await?);
+        facts.shadow = None;
+        facts.done = None;
+        self.save_facts(&facts).await?;
+
+        self.make_shadow().await?;
+        facts.shadow = Some(self.made(&mut reader, &self.names.shadow).await?);
+        self.save_facts(&facts).await?;
+        self.shape().await?;
+        Ok(())
+    }
+
+    async fn next_chunk(&self, after: &Watermark, rows: u64) -> Result<Chunk> {
+        let shape = self.shape().await?;
+        let attempted = || self.doing("find the end of a chunk of");
+        let found =
+            self.read(&sql::range_end(&shape, after, rows)?).await.map_err(|failure| failure.of_rows(attempted()))?;
+        let through = match found.first() {
+            Some(row) => Watermark::At(
+                shape.key.from_query(row).ok_or_else(|| Error::fatal(attempted(), "its key cannot be read"))?,
+            ),
+            None => Watermark::End,
+        };
+        Ok(Chunk { after: after.clone(), through })
+    }
+
+    async fn copy(&self, chunk: &Chunk) -> Result<u64> {
+        let shape = self.shape().await?;
+        let attempted = || self.doing("copy a chunk of");
+        let statement = sql::copy(&shape, chunk)?;
+        let mut lease = self.crew.worker().await?;
+        let outcome = insert(lease.session(), &statement, &attempted()).await;
+        lease.keep();
+        outcome
+    }
+
+    async fn refresh(&self, keys: &[Key], through: &Watermark) -> Result<()> {
+        let shape = self.shape().await?;
+        let mut lease = self.crew.worker().await?;
+        let outcome = in_transaction(&mut lease, &shape, keys, through, &self.doing("refresh rows of")).await;
+        lease.keep();
+        outcome
+    }
+
+    async fn clear_beyond(&self, through: &Watermark) -> Result<()> {
+        let shape = self.shape().await?;
+        let statement = sql::delete_beyond(&shape, through, MOST_DELETED)?;
+        let mut lease = self.crew.worker().await?;
+        loop {
+            let done = lease.session().execute(&statement).await;
+            match done {
+                Ok(done) if done.rows == MOST_DELETED => {}
+                outcome => {
+                    lease.keep();
+                    return outcome.map(|_| ()).map_err(|failure| failure.of_rows(self.doing("clear the shadow of")));
+                }
+            }
+        }
+    }
+
+    async fn clear(&self) -> Result<()> {
+        let lease = self.crew.lease(Slot::Control).await?;
+        let statement = sql::truncate(&self.source, &self.names.shadow);
+        lease.execute(&statement).await.map_err(|failure| failure.of_rows(self.doing("clear the shadow of")))?;
+        // The storage engine makes another table of it.
+        let mut reader = self.crew.reader().await?;
+        let mut facts = self.entry(&mut reader).await?.facts;
+        facts.shadow = Some(self.made(&mut reader, &self.names.shadow).await?);
+        self.save_facts(&facts).await
+    }
+
+    async fn complete(&self) -> Result<()> {
+        // The shadow has all its indexes from the start.
+        Ok(())
+    }
+
+    async fn analyze(&self) -> Result<()> {
+        let mut lease = self.crew.worker().await?;
+        let outcome = lease.session().rows(&sql::analyze(&self.source, &self.names.shadow)).await;
+        lease.keep();
+        outcome.map(|_| ()).map_err(|failure| failure.of_rows(self.doing("analyze the shadow of")))
+    }
+
+    async fn compare(&self, chunk: &Chunk) -> Result<Comparison> {
+        let shape = self.shape().await?;
+        let attempted = self.doing("compare a chunk of");
+        let statements = [
+            sql::count_rows(&shape, chunk)?,
+            sql::missing_or_different(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
+            sql::surplus(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
+        ];
+        let mut lease = self.crew.worker().await?;
+        let outcome = in_snapshot(lease.session(), &statements).await;
+        lease.keep();
+        let answers = outcome.map_err(|failure| failure.of_rows(&attempted))?;
+        let rows = answers[0].first().and_then(|row| number(&row[0])).unwrap_or_default();
+        Ok(Comparison { rows, differing: differing(&shape, &answers[1..], &attempted)? })
+    }
+
+    async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>> {
+        let shape = self.shape().await?;
+        let attempted = self.doing("compare rows of");
+        let mut statements = Vec::new();
+        for part in parts(keys) {
+            statements.push(sql::missing_or_different(&shape, &Compared::Keys(part), MOST_DIFFERENCES + 1)?);
+            statements.push(sql::surplus(&shape, &Compared::Keys(part), MOST_DIFFERENCES + 1)?);
+        }
+        let mut lease = self.crew.worker().await?;
+        let outcome = in_snapshot(lease.session(), &statements).await;
+        lease.keep();
+        differing(&shape, &outcome.map_err(|failure| failure.of_rows(&attempted))?, &attempted)
+    }
+
+    async fn duplicates(&self) -> Result<Vec<Duplicates>> {
+        let shape = self.shape().await?;
+        let mut reader = self.crew.reader().await?;
+        let source = self.look(&mut reader, &self.source).await?;
+        let shadow = self.look(&mut reader, &self.names.shadow).await?;
+        let mut found = Vec::new();
+        for index in shadow.indexes.iter().filter(|index| index.unique) {
+            let Some(expressions) = newly_unique(&shape, &source, index) else { continue };
+            let attempted = || self.doing(&format!("look for duplicates over {} in", index.name));
+            let statement = sql::duplicates(&self.source, &expressions);
+            let answer = self.read(&statement).await.map_err(|failure| failure.of_rows(attempted()))?;
+            let values = answer.first().and_then(|row| number(&row[0])).unwrap_or_default();
+            if values > 0 {
+                found.push(Duplicates { index: index.name.clone(), values });
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl MySql {
+    async fn make_shadow(&self) -> Result<()> {
+        let attempted = || self.doing("make the shadow of");
+        let mut lease = self.crew.lease(Slot::Control).await?;
+        let session = lease.session();
+        session
+            .execute(&sql::drop_table(&self.source, &self.names.shadow))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        session
+            .execute(&sql::create_like(&self.source, &self.names.shadow))
+            .await
+            .map_err(|failure| failure.of_clauses(attempted()))?;
+        if !self.target.alter.trim().is_empty() {
+            let alter = sql::alter(&self.source, &self.names.shadow, &self.target.alter);
+            session.execute(&alter).await.map_err(|failure| failure.of_clauses(attempted()))?;
+        }
+        lease.keep();
+        Ok(())
+    }
+
+    async fn read(&self, statement: &str) -> std::result::Result<Vec<crate::session::Cells>, Failure> {
+        let mut lease = self.crew.worker().await.map_err(|error| Failure::Lost(error.to_string()))?;
+        let rows = lease.session().rows(statement).await;
+        lease.keep();
+        rows
+    }
+}
+
+/// Runs an INSERT … SELECT. What the server only warns of in strict modes, such as a number that loses its last
+/// digits, is a lost value all the same.
+async fn insert(session: &mut Session, statement: &str, attempted: &str) -> Result<u64> {
+    let done = session.execute(statement).await.map_err(|failure| failure.of_rows(attempted))?;
+    if done.warnings == 0 {
+        return Ok(done.rows);
+    }
+    let warnings = session.rows("SHOW WARNINGS").await.map_err(|failure| failure.of_rows(attempted))?;
+    for row in &warnings {
+        let code = number(&row[1]).unwrap_or_default() as u16;
+        if !is_harmless(code) {
+            let said = Failure::Server { code, message: text(&row[2]) }.of_rows(attempted);
+            return Err(Error::fatal(attempted, format!("the server warns: {}", said.reason)));
+        }
+    }
+    Ok(done.rows)
+}
+
+/// Deprecations, and the note that statements could be unsafe in a log that is not ours.
+fn is_harmless(code: u16) -> bool {
+    matches!(code, 1287 | 1592 | 1681 | 3719 | 3778 | 4166)
+}
+
+async fn in_transaction(
+    lease: &mut Lease,
+    shape: &Shape,
+    keys: &[Key],
+    through: &Watermark,
+    attempted: &str,
+) -> Result<()> {
+    let session = lease.session();
+    session.execute("START TRANSACTION").await.map_err(|failure| failure.of_rows(attempted))?;
+    let outcome = refresh_within(session, shape, keys, through, attempted).await;
+    let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    match session.execute(end).await {
+        Err(failure) if outcome.is_ok() => Err(failure.of_rows(attempted)),
+        _ => outcome,
+    }
+}
+
+/// Deletes the keys' rows from the shadow, then inserts what the source holds of them: all deletes first, so that values
+/// that moved between rows find their places free. The caller's transaction.
+pub(crate) async fn refresh_within(
+    session: &mut Session,
+    shape: &Shape,
+    keys: &[Key],
+    through: &Watermark,
+    attempted: &str,
+) -> Result<()> {
+    for part in parts(keys) {
+        session.execute(&sql::delete_keys(shape, part)?).await.map_err(|failure| failure.of_rows(attempted))?;
+    }
+    if *through != Watermark::Start {
+        for part in parts(keys) {
+            insert(session, &sql::insert_keys(shape, part, through)?, attempted).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Keys, in parts that fit into a statement.
+fn parts(keys: &[Key]) -> Vec<&[Key]> {
+    let mut parts = Vec::new();
+    let mut rest = keys;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take(MOST_KEYS).take_while(|key| {
+            bytes += key.size();
+            bytes <= MOST_KEY_BYTES
+        });
+        let (part, tail) = rest.split_at(fits.count().max(1));
+        parts.push(part);
+        rest = tail;
+    }
+    parts
+}
+
+async fn in_snapshot(
+    session: &mut Session,
+    statements: &[String],
+) -> std::result::Result<Vec<Vec<crate::session::Cells>>, Failure> {
+    for open in sql::OPEN_SNAPSHOT {
+        session.execute(open).await?;
+    }
+    let mut answers = Vec::new();
+    let mut outcome = Ok(());
+    for statement in statements {
+        match session.rows(statement).await {
+            Ok(rows) => answers.push(rows),
+            Err(failure) => {
+                outcome = Err(failure);
+                break;
+            }
+        }
+    }
+    let closed = session.execute("COMMIT").await;
+    outcome?;
+    closed?;
+    Ok(answers)
+}
+
+fn differing(shape: &Shape, answers: &[Vec<crate::session::Cells>], attempted: &str) -> Result<Vec<Key>> {
+    if answers.iter().map(Vec::len).sum::<usize>() as u64 > MOST_DIFFERENCES {
+        return Err(Error::fatal(attempted, format!("more than {MOST_DIFFERENCES} rows differ")));
+    }
+    let mut keys = Vec::new();
+    for row in answers.iter().flatten() {
+        let key = shape.key.from_query(row).ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))?;
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}
+
+/// What must differ between all rows for a unique index of the shadow, said in the source's columns; None if the source's own indexes
+/// see to it, or if it cannot be said.
+fn newly_unique(shape: &Shape, source: &Table, index: &Index) -> Option<Vec<String>> {
+    let pair = |column: &str| shape.columns.iter().find(|pair| is_same(&pair.shadow.name, column));
+    let pairs: Vec<_> = index.parts.iter().map(|part| pair(&part.column)).collect::<Option<_>>()?;
+    let is_kept = source.indexes.iter().filter(|old| old.unique).any(|old| {
+        old.parts.iter().all(|old| {
+            index.parts.iter().zip(&pairs).any(|(part, pair)| {
+                is_same(&pair.source.name, &old.column)
+                    && pair.source.is_alike(&pair.shadow)
+                    && (part.prefix.is_none() || part.prefix == old.prefix)
+            })
+        })
+    });
+    if is_kept {
+        return None;
+    }
+    index
+        .parts
+        .iter()
+        .zip(pairs)
+        .map(|(part, pair)| {
+            let value = convert::grouped(pair, "s.")?;
+            Some(match part.prefix {
+                Some(length) => format!("LEFT({value}, {length})"),
+                None => value,
+            })
+        })
+        .collect()
+}

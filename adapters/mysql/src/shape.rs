@@ -1,0 +1,204 @@
+//! How the shadow's columns stem from the source's: the map every statement that moves rows is made from.
+
+use crate::clauses::Clauses;
+use crate::convert;
+use crate::key::{self, KeyIndex};
+use crate::names::TableName;
+use crate::table::{Column, Table, is_same};
+use altergeist_contract::{Error, Refusal, Result};
+
+/// Source, shadow, and what they share.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub source: TableName,
+    pub shadow: TableName,
+    pub key: KeyIndex,
+    /// Columns that are written when a row is copied.
+    pub columns: Vec<Pair>,
+}
+
+/// A column of the shadow, and the column of the source its values come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Pair {
+    pub source: Column,
+    pub shadow: Column,
+}
+
+impl Shape {
+    /// Whether a row `s` of the source and a row `d` of the shadow hold the same.
+    pub(crate) fn equality(&self) -> Result<String> {
+        let terms: Option<Vec<String>> = self.columns.iter().map(|pair| convert::equal(pair, "s.", "d.")).collect();
+        terms.map(|terms| terms.join(" AND ")).ok_or_else(|| {
+            Error::fatal(
+                format!("compare {} with its shadow", self.source.plain()),
+                "a column's change of type cannot be compared",
+            )
+        })
+    }
+}
+
+/// Finds the shape, or everything that is in its way.
+pub(crate) fn find(
+    names: (&TableName, &TableName),
+    source: &Table,
+    shadow: &Table,
+    clauses: &Clauses,
+) -> std::result::Result<Shape, Vec<Refusal>> {
+    let columns = pairs(source, shadow, clauses).map_err(|refusal| vec![refusal])?;
+    let mut refusals = incomparable(&columns);
+    match followed(source, shadow, &columns) {
+        Ok(key) if refusals.is_empty() => {
+            let columns = columns.into_iter().filter(|pair| !pair.shadow.generated).collect();
+            return Ok(Shape { source: names.0.clone(), shadow: names.1.clone(), key, columns });
+        }
+        Ok(_) => {}
+        Err(refusal) => refusals.push(refusal),
+    }
+    Err(refusals)
+}
+
+/// Every surviving column, and a proof that the clauses explain every column of the shadow.
+fn pairs(source: &Table, shadow: &Table, clauses: &Clauses) -> std::result::Result<Vec<Pair>, Refusal> {
+    let mut pairs = Vec::new();
+    for column in &source.columns {
+        let Some(name) = clauses.name_after(&column.name) else { continue };
+        let Some(after) = shadow.column(&name) else {
+            return Err(unexplained(
+                &format!("column {}", column.name),
+                "the altered table has no column it could have become",
+            ));
+        };
+        pairs.push(Pair { source: column.clone(), shadow: after.clone() });
+    }
+    for column in &shadow.columns {
+        let kept = pairs.iter().filter(|pair| is_same(&pair.shadow.name, &column.name)).count();
+        let added = clauses.adds(&column.name) && !(clauses.adds_if_missing(&column.name) && kept > 0);
+        if kept + usize::from(added) != 1 {
+            return Err(unexplained(&format!("column {}", column.name), "the clauses do not tell what it was before"));
+        }
+    }
+    Ok(pairs)
+}
+
+fn unexplained(object: &str, reason: &str) -> Refusal {
+    Refusal {
+        object: object.into(),
+        reason: reason.into(),
+        remedy: "say which column it was with --rename old=new, or write the change in other words".into(),
+    }
+}
+
+fn incomparable(pairs: &[Pair]) -> Vec<Refusal> {
+    let odd = pairs.iter().filter(|pair| !pair.shadow.generated && convert::equal(pair, "s.", "d.").is_none());
+    odd.map(|pair| Refusal {
+        object: format!("column {}", pair.source.name),
+        reason: format!(
+            "its change from {} to {} cannot be verified",
+            pair.source.column_type, pair.shadow.column_type
+        ),
+        remedy: "change it in steps, or keep its type".into(),
+    })
+    .collect()
+}
+
+fn followed(source: &Table, shadow: &Table, pairs: &[Pair]) -> std::result::Result<KeyIndex, Refusal> {
+    let no_key = |reasons: Vec<String>| Refusal {
+        object: "the table's keys".into(),
+        reason: match reasons.is_empty() {
+            true => "the table has no unique index".into(),
+            false => format!("no unique index can follow the rows: {}", reasons.join("; ")),
+        },
+        remedy: "add a primary key, or a unique index over columns that are NOT NULL".into(),
+    };
+    let (index, mut columns) = key::choose(source).map_err(no_key)?;
+    for column in &mut columns {
+        let object = || format!("key column {}", column.name);
+        let remedy = "follow the rows by a key that stays: keep this column as it is";
+        let Some(pair) = pairs.iter().find(|pair| pair.source.name == column.name) else {
+            return Err(Refusal { object: object(), reason: "it is dropped".into(), remedy: remedy.into() });
+        };
+        if pair.shadow.generated {
+            return Err(Refusal { object: object(), reason: "it would be generated".into(), remedy: remedy.into() });
+        }
+        if let Some(change) = key::change_in_the_way(&pair.source, &pair.shadow) {
+            return Err(Refusal { object: object(), reason: change, remedy: remedy.into() });
+        }
+        column.shadow_name = pair.shadow.name.clone();
+    }
+    let shadow_index = key::lookup_index(shadow, &columns).ok_or_else(|| Refusal {
+        object: format!("index {}", index.name),
+        reason: "the altered table has no index that begins with the key's columns".into(),
+        remedy: "keep an index over them; it may be dropped afterwards".into(),
+    })?;
+    Ok(KeyIndex { index: index.name, shadow_index, columns })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{Index, Part};
+
+    fn table(columns: &[&str]) -> Table {
+        let column = |(ordinal, name): (usize, &&str)| Column {
+            name: (*name).into(),
+            ordinal,
+            data_type: "int".into(),
+            column_type: "int".into(),
+            ..Column::default()
+        };
+        let key = Index {
+            name: "PRIMARY".into(),
+            unique: true,
+            usable: true,
+            parts: vec![Part { column: columns[0].into(), ..Part::default() }],
+        };
+        Table { columns: columns.iter().enumerate().map(column).collect(), indexes: vec![key] }
+    }
+
+    fn found(
+        source: &[&str],
+        shadow: &[&str],
+        clauses: &str,
+    ) -> std::result::Result<Vec<(String, String)>, Vec<Refusal>> {
+        let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
+        let clauses = Clauses::read(clauses, false, &[]).unwrap();
+        let shape = find((&names.0, &names.1), &table(source), &table(shadow), &clauses)?;
+        Ok(shape.columns.into_iter().map(|pair| (pair.source.name, pair.shadow.name)).collect())
+    }
+
+    fn named(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
+    }
+
+    #[test]
+    fn names_that_swap_take_their_values_along() {
+        let clauses = "RENAME COLUMN a TO b, RENAME COLUMN b TO a";
+        assert_eq!(
+            found(&["id", "a", "b"], &["id", "b", "a"], clauses).unwrap(),
+            named(&[("id", "id"), ("a", "b"), ("b", "a")])
+        );
+    }
+
+    #[test]
+    fn a_name_given_away_and_added_again_is_another_column() {
+        let clauses = "CHANGE a b INT, ADD a INT";
+        assert_eq!(found(&["id", "a"], &["id", "b", "a"], clauses).unwrap(), named(&[("id", "id"), ("a", "b")]));
+        assert_eq!(found(&["id", "a"], &["id", "a"], "DROP a, ADD a INT").unwrap(), named(&[("id", "id")]));
+    }
+
+    #[test]
+    fn a_column_nobody_explains_is_refused() {
+        assert!(found(&["id", "a"], &["id", "b"], "").is_err());
+        assert!(found(&["id", "a"], &["id", "a", "b"], "").is_err());
+    }
+
+    #[test]
+    fn letter_case_makes_no_other_column() {
+        assert_eq!(found(&["id", "A"], &["ID", "a"], "MODIFY a INT").unwrap(), named(&[("id", "ID"), ("A", "a")]));
+    }
+
+    #[test]
+    fn a_key_that_goes_is_refused() {
+        assert!(found(&["id", "a"], &["a"], "DROP id").is_err());
+    }
+}

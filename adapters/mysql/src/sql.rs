@@ -1,0 +1,697 @@
+//! All SQL, whole and readable as SQL. [`quote`] is the one function that quotes identifiers.
+
+use crate::key::KeyIndex;
+use crate::names::{TableName, hash};
+use crate::shape::Shape;
+use crate::version::{Flavour, Version};
+use altergeist_contract::{Chunk, Key, Result, Watermark};
+use std::time::Duration;
+
+/// An identifier, quoted.
+pub(crate) fn quote(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// A table's name, quoted.
+pub(crate) fn table(name: &TableName) -> String {
+    format!("{}.{}", quote(&name.schema), quote(&name.name))
+}
+
+/// A text that says itself in every sql_mode.
+pub(crate) fn string(text: &str) -> String {
+    if text.contains('\\') {
+        return format!("CONVERT(x'{}' USING utf8mb4)", crate::key::hex(text.as_bytes()));
+    }
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// What every statement of ours begins with, so that it can be found and killed.
+pub(crate) fn sign(source: &TableName) -> String {
+    format!("/* altergeist {} */ ", source.plain().replace("*/", "* /"))
+}
+
+/// Whether a statement in the log is one of ours for this table.
+pub(crate) fn is_signed(statement: &str, source: &TableName) -> bool {
+    statement.starts_with(&sign(source))
+}
+
+// --- Sessions ---------------------------------------------------------------------------------
+
+pub(crate) const GLOBAL_MODES: &str = "SELECT @@global.sql_mode";
+
+/// The statements that bring a session into the state all others rely on. READ COMMITTED lets INSERT … SELECT read
+/// without locks; strict modes make every value that does not fit an error; the server's own time zone is the
+/// one a native ALTER would use.
+pub(crate) fn session(version: Version, global_modes: &str, lock_timeout: Duration) -> Vec<String> {
+    let seconds = whole_seconds(lock_timeout);
+    let mut statements = vec![
+        "SET NAMES utf8mb4".to_owned(),
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
+        format!("SET SESSION sql_mode = '{}'", modes(global_modes)),
+        "SET SESSION time_zone = @@global.time_zone, foreign_key_checks = 0, unique_checks = 1, autocommit = 1, sql_notes = 1".to_owned(),
+        format!("SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"),
+        "SET SESSION wait_timeout = 604800, net_read_timeout = 600, net_write_timeout = 600".to_owned(),
+    ];
+    match version.flavour {
+        Flavour::MySql => statements.push(
+            "SET SESSION max_execution_time = 0, information_schema_stats_expiry = 0, range_optimizer_max_mem_size = 0"
+                .to_owned(),
+        ),
+        Flavour::MariaDb => statements.push("SET SESSION max_statement_time = 0".to_owned()),
+    }
+    statements
+}
+
+/// The server's modes, made strict. CHAR columns must come without their padding, as keys are spelled.
+fn modes(global: &str) -> String {
+    let kept = global.split(',').filter(|mode| !mode.is_empty() && *mode != "PAD_CHAR_TO_FULL_LENGTH");
+    let ours = ["STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO"];
+    kept.filter(|mode| !ours.contains(mode)).chain(ours).collect::<Vec<_>>().join(",")
+}
+
+/// The servers count lock waits in whole seconds, and take none for no wait at all.
+pub(crate) fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1000).max(1) as u64
+}
+
+pub(crate) fn lock_waits(within: Duration) -> String {
+    let seconds = whole_seconds(within);
+    format!("SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}")
+}
+
+pub(crate) fn kill(id: u64) -> String {
+    format!("KILL {id}")
+}
+
+pub(crate) fn kill_query(id: u64) -> String {
+    format!("KILL QUERY {id}")
+}
+
+pub(crate) fn who_is(id: u64) -> String {
+    format!("SELECT USER, HOST, TIME FROM information_schema.PROCESSLIST WHERE ID = {id}")
+}
+
+// --- Named locks ------------------------------------------------------------------------------
+
+pub(crate) fn get_lock(name: &str, seconds: u64) -> String {
+    format!("SELECT GET_LOCK('{name}', {seconds})")
+}
+
+pub(crate) fn lock_holder(name: &str) -> String {
+    format!("SELECT IS_USED_LOCK('{name}')")
+}
+
+/// The holders of many locks, in one row.
+pub(crate) fn lock_holders(names: &[String]) -> String {
+    let asked: Vec<String> = names.iter().map(|name| format!("IS_USED_LOCK('{name}')")).collect();
+    format!("SELECT {}", asked.join(", "))
+}
+
+// --- The server and the catalogue -------------------------------------------------------------
+
+pub(crate) const VERSION: &str = "SELECT @@version";
+
+pub(crate) fn settings(version: Version) -> &'static str {
+    match version.flavour {
+        Flavour::MySql => "SELECT @@server_uuid, @@global.gtid_mode, @@global.sql_mode",
+        Flavour::MariaDb => "SELECT @@server_id, 'MARIADB', @@global.sql_mode",
+    }
+}
+
+pub(crate) fn find_table(name: &TableName) -> String {
+    format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+/// Type, engine, rows, bytes, the counter's next value, comment and creation options of a table.
+pub(crate) fn table_facts(name: &TableName) -> String {
+    format!(
+        "SELECT TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH, AUTO_INCREMENT, TABLE_COMMENT, CREATE_OPTIONS \
+         FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+pub(crate) fn columns(name: &TableName) -> String {
+    format!(
+        "SELECT COLUMN_NAME, ORDINAL_POSITION, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
+         COLUMN_DEFAULT, GENERATION_EXPRESSION FROM information_schema.COLUMNS \
+         WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+pub(crate) fn index_parts(version: Version, name: &TableName) -> String {
+    let visible = match version.flavour {
+        Flavour::MySql => "IS_VISIBLE",
+        Flavour::MariaDb => "IF(IGNORED = 'NO', 'YES', 'NO')",
+    };
+    format!(
+        "SELECT INDEX_NAME, NON_UNIQUE, COLUMN_NAME, COLLATION, SUB_PART, INDEX_TYPE, {visible} FROM information_schema.STATISTICS \
+         WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY INDEX_NAME, SEQ_IN_INDEX",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+pub(crate) fn show_create(name: &TableName) -> String {
+    format!("SHOW CREATE TABLE {}", table(name))
+}
+
+/// Foreign keys that leave from the table or point at it: name, child, parent.
+pub(crate) fn foreign_keys(name: &TableName) -> String {
+    let (schema, table) = (string(&name.schema), string(&name.name));
+    format!(
+        "SELECT DISTINCT CONSTRAINT_NAME, TABLE_SCHEMA, TABLE_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME \
+         FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_NAME IS NOT NULL \
+         AND ((TABLE_SCHEMA = {schema} AND TABLE_NAME = {table}) \
+         OR (REFERENCED_TABLE_SCHEMA = {schema} AND REFERENCED_TABLE_NAME = {table}))"
+    )
+}
+
+pub(crate) fn triggers(name: &TableName) -> String {
+    format!(
+        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {} AND EVENT_OBJECT_TABLE = {}",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+/// The InnoDB numbers of a table, or of its partitions. Names with other than plain letters are spelled otherwise there.
+pub(crate) fn innodb_ids(version: Version, name: &TableName) -> String {
+    let path = format!("{}/{}", name.schema, name.name);
+    let view = match version.flavour {
+        Flavour::MySql => "INNODB_TABLES",
+        Flavour::MariaDb => "INNODB_SYS_TABLES",
+    };
+    let prefix = path.replace('_', "!_");
+    format!(
+        "SELECT TABLE_ID FROM information_schema.{view} WHERE NAME = {} OR NAME LIKE {} ESCAPE '!' OR NAME LIKE {} ESCAPE '!' ORDER BY TABLE_ID",
+        string(&path),
+        string(&format!("{prefix}#p#%")),
+        string(&format!("{prefix}#P#%"))
+    )
+}
+
+/// How often the table was changed instantly since it was last rebuilt: the server allows only so many.
+pub(crate) fn row_versions(name: &TableName) -> String {
+    let path = format!("{}/{}", name.schema, name.name);
+    format!("SELECT TOTAL_ROW_VERSIONS FROM information_schema.INNODB_TABLES WHERE NAME = {}", string(&path))
+}
+
+pub(crate) fn log_settings(version: Version) -> &'static str {
+    match version.flavour {
+        Flavour::MySql => {
+            "SELECT @@log_bin, @@session.binlog_format, @@global.binlog_format, @@binlog_order_commits, @@read_only, 0"
+        }
+        Flavour::MariaDb => {
+            "SELECT @@log_bin, @@session.binlog_format, @@global.binlog_format, 1, @@read_only, @@wsrep_on"
+        }
+    }
+}
+
+pub(crate) fn log_status(version: Version) -> &'static str {
+    if version.is_mysql_since((8, 2, 0)) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" }
+}
+
+pub(crate) const MYSQL_GTIDS: &str = "SELECT @@global.gtid_executed";
+pub(crate) const MARIADB_GTIDS: &str = "SELECT @@global.gtid_binlog_pos";
+pub(crate) const PREPARED: &str = "XA RECOVER";
+
+pub(crate) fn are_gtids_executed(set: &str) -> String {
+    format!("SELECT GTID_SUBSET({}, @@global.gtid_executed)", string(set))
+}
+
+/// Who may be in the way of a lock: transactions that are open, oldest first.
+pub(crate) const OPEN_TRANSACTIONS: &str = "SELECT t.trx_mysql_thread_id, COALESCE(p.USER, '?'), COALESCE(p.HOST, '?'), \
+     TIMESTAMPDIFF(SECOND, t.trx_started, NOW()) \
+     FROM information_schema.INNODB_TRX t LEFT JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id \
+     WHERE t.trx_mysql_thread_id <> CONNECTION_ID() ORDER BY t.trx_started LIMIT 5";
+
+/// Who holds locks on a table, on MySQL, where the server keeps count.
+pub(crate) fn metadata_locks(name: &TableName) -> String {
+    format!(
+        "SELECT DISTINCT t.PROCESSLIST_ID, COALESCE(t.PROCESSLIST_USER, '?'), COALESCE(t.PROCESSLIST_HOST, '?'), t.PROCESSLIST_TIME \
+         FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID \
+         WHERE l.OBJECT_TYPE = 'TABLE' AND l.OBJECT_SCHEMA = {} AND l.OBJECT_NAME = {} AND l.LOCK_STATUS = 'GRANTED' \
+         AND t.PROCESSLIST_ID <> CONNECTION_ID() LIMIT 5",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+// --- The journal and the heartbeats -----------------------------------------------------------
+
+pub(crate) fn create_journal(journal: &TableName) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (
+            source VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
+            alter_clauses LONGTEXT CHARACTER SET utf8mb4 NOT NULL,
+            stage VARCHAR(32) CHARACTER SET utf8mb4 NOT NULL,
+            updated_at DATETIME NOT NULL,
+            holder VARCHAR(255) CHARACTER SET utf8mb4 NOT NULL,
+            message TEXT CHARACTER SET utf8mb4 NOT NULL,
+            record LONGTEXT CHARACTER SET utf8mb4 NULL,
+            facts LONGTEXT CHARACTER SET utf8mb4 NOT NULL
+        ) ENGINE = InnoDB COMMENT = 'altergeist: schema changes under way and done'",
+        table(journal)
+    )
+}
+
+pub(crate) fn create_beat(beat: &TableName) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (
+            source VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
+            beat BIGINT UNSIGNED NOT NULL
+        ) ENGINE = InnoDB COMMENT = 'altergeist: heartbeats of schema changes under way'",
+        table(beat)
+    )
+}
+
+pub(crate) fn load_entry(journal: &TableName, source: &str) -> String {
+    format!("SELECT record, facts FROM {} WHERE source = {}", table(journal), string(source))
+}
+
+/// What the journal's columns say beside the record itself.
+pub(crate) struct Entry<'a> {
+    pub alter: &'a str,
+    pub stage: &'a str,
+    pub holder: &'a str,
+    pub message: &'a str,
+    pub record: &'a str,
+}
+
+pub(crate) fn save_entry(journal: &TableName, source: &str, entry: &Entry) -> String {
+    let [alter, stage, message, record] = [entry.alter, entry.stage, entry.message, entry.record].map(string);
+    let holder = string(&entry.holder.chars().take(255).collect::<String>());
+    format!(
+        "INSERT INTO {} (source, alter_clauses, stage, updated_at, holder, message, record, facts) \
+         VALUES ({}, {alter}, {stage}, NOW(), {holder}, {message}, {record}, '{{}}') \
+         ON DUPLICATE KEY UPDATE alter_clauses = {alter}, stage = {stage}, updated_at = NOW(), holder = {holder}, message = {message}, \
+         record = {record}",
+        table(journal),
+        string(source)
+    )
+}
+
+pub(crate) fn save_facts(journal: &TableName, source: &str, facts: &str) -> String {
+    let facts = string(facts);
+    format!(
+        "INSERT INTO {} (source, alter_clauses, stage, updated_at, holder, message, record, facts) \
+         VALUES ({}, '', '', NOW(), '', '', NULL, {facts}) ON DUPLICATE KEY UPDATE facts = {facts}",
+        table(journal),
+        string(source)
+    )
+}
+
+pub(crate) fn delete_entry(of: &TableName, source: &str) -> String {
+    format!("DELETE FROM {} WHERE source = {}", table(of), string(source))
+}
+
+pub(crate) fn first_beat(beat: &TableName, source: &str, number: u64) -> String {
+    format!("INSERT INTO {} (source, beat) VALUES ({}, {number})", table(beat), string(source))
+}
+
+pub(crate) fn last_beat(beat: &TableName, source: &str) -> String {
+    format!("SELECT beat FROM {} WHERE source = {}", table(beat), string(source))
+}
+
+/// The beat after another: touches no row if somebody else has beaten meanwhile.
+pub(crate) fn next_beat(beat: &TableName, source: &TableName, number: u64) -> String {
+    format!(
+        "{}UPDATE {} SET beat = {number} WHERE source = {} AND beat = {}",
+        sign(source),
+        table(beat),
+        string(&source.name),
+        number - 1
+    )
+}
+
+// --- The shadow's making ----------------------------------------------------------------------
+
+pub(crate) fn create_like(source: &TableName, copy: &TableName) -> String {
+    format!("{}CREATE TABLE {} LIKE {}", sign(source), table(copy), table(source))
+}
+
+/// The user's clauses go in as they are.
+pub(crate) fn alter(source: &TableName, altered: &TableName, clauses: &str) -> String {
+    format!("{}ALTER TABLE {} {clauses}", sign(source), table(altered))
+}
+
+/// What only the server's own data dictionary is touched by.
+pub(crate) fn alter_instantly(altered: &TableName, clauses: &str) -> String {
+    format!("ALTER TABLE {} {clauses}, ALGORITHM=INSTANT", table(altered))
+}
+
+pub(crate) fn drop_table(source: &TableName, dropped: &TableName) -> String {
+    format!("{}DROP TABLE IF EXISTS {}", sign(source), table(dropped))
+}
+
+pub(crate) fn truncate(source: &TableName, emptied: &TableName) -> String {
+    format!("{}TRUNCATE TABLE {}", sign(source), table(emptied))
+}
+
+pub(crate) fn analyze(source: &TableName, analyzed: &TableName) -> String {
+    format!("{}ANALYZE TABLE {}", sign(source), table(analyzed))
+}
+
+pub(crate) fn has_rows(name: &TableName) -> String {
+    format!("SELECT 1 FROM {} LIMIT 1", table(name))
+}
+
+// --- Ranges and sets of keys ------------------------------------------------------------------
+
+fn columns_of(key: &KeyIndex, in_shadow: bool, of: &str) -> Vec<String> {
+    let name =
+        |column: &crate::key::KeyColumn| if in_shadow { quote(&column.shadow_name) } else { quote(&column.name) };
+    key.columns.iter().map(|column| format!("{of}{}", name(column))).collect()
+}
+
+/// `(a, b) > (1, 2)` in the form both servers' range optimisers understand:
+/// `(a > 1) OR (a = 1 AND b > 2)`.
+fn beyond(columns: &[String], literals: &[String], last: &str, others: &str) -> String {
+    let alternatives: Vec<String> = (0..columns.len())
+        .map(|place| {
+            let operator = if place + 1 == columns.len() { last } else { others };
+            let mut terms: Vec<String> =
+                (0..place).map(|before| format!("{} = {}", columns[before], literals[before])).collect();
+            terms.push(format!("{} {operator} {}", columns[place], literals[place]));
+            format!("({})", terms.join(" AND "))
+        })
+        .collect();
+    format!("({})", alternatives.join(" OR "))
+}
+
+fn after(key: &KeyIndex, columns: &[String], mark: &Key) -> Result<String> {
+    Ok(beyond(columns, &key.literals(mark)?, ">", ">"))
+}
+
+fn up_to(key: &KeyIndex, columns: &[String], mark: &Key) -> Result<String> {
+    Ok(beyond(columns, &key.literals(mark)?, "<=", "<"))
+}
+
+fn range(key: &KeyIndex, columns: &[String], chunk: &Chunk) -> Result<String> {
+    let mut bounds = Vec::new();
+    match &chunk.after {
+        Watermark::Start => {}
+        Watermark::At(mark) => bounds.push(after(key, columns, mark)?),
+        Watermark::End => bounds.push("FALSE".to_owned()),
+    }
+    match &chunk.through {
+        Watermark::Start => bounds.push("FALSE".to_owned()),
+        Watermark::At(mark) => bounds.push(up_to(key, columns, mark)?),
+        Watermark::End => {}
+    }
+    Ok(if bounds.is_empty() { "TRUE".to_owned() } else { bounds.join(" AND ") })
+}
+
+/// One of these keys. The same form for composite keys as for ranges, because MariaDB looks up no row constructors.
+fn among(key: &KeyIndex, columns: &[String], keys: &[Key]) -> Result<String> {
+    let literals: Vec<Vec<String>> = keys.iter().map(|one| key.literals(one)).collect::<Result<_>>()?;
+    if let [column] = columns {
+        let list: Vec<&str> = literals.iter().map(|literals| &*literals[0]).collect();
+        return Ok(format!("{column} IN ({})", list.join(", ")));
+    }
+    let alternatives: Vec<String> = literals
+        .iter()
+        .map(|literals| {
+            let terms: Vec<String> =
+                columns.iter().zip(literals).map(|(column, literal)| format!("{column} = {literal}")).collect();
+            format!("({})", terms.join(" AND "))
+        })
+        .collect();
+    Ok(format!("({})", alternatives.join(" OR ")))
+}
+
+/// The key columns in the forms that [`Spelling::from_query`](crate::key::Spelling::from_query) reads.
+fn spelled(key: &KeyIndex, columns: &[String]) -> String {
+    let spelled = |(column, name): (&crate::key::KeyColumn, &String)| match &column.spelling {
+        crate::key::Spelling::Decimal { precision, scale } => format!("CAST({name} AS DECIMAL({precision}, {scale}))"),
+        spelling if spelling.is_text() => format!("CAST({name} AS BINARY)"),
+        _ => name.clone(),
+    };
+    key.columns.iter().zip(columns).map(spelled).collect::<Vec<_>>().join(", ")
+}
+
+// --- Copying ----------------------------------------------------------------------------------
+
+pub(crate) fn range_end(shape: &Shape, mark: &Watermark, rows: u64) -> Result<String> {
+    let columns = columns_of(&shape.key, false, "");
+    let chunk = Chunk { after: mark.clone(), through: Watermark::End };
+    Ok(format!(
+        "{}SELECT {} FROM {} FORCE INDEX ({}) WHERE {} ORDER BY {} LIMIT 1 OFFSET {}",
+        sign(&shape.source),
+        spelled(&shape.key, &columns),
+        table(&shape.source),
+        quote(&shape.key.index),
+        range(&shape.key, &columns, &chunk)?,
+        columns.join(", "),
+        rows.max(1) - 1
+    ))
+}
+
+fn insert_select(shape: &Shape, condition: &str) -> String {
+    let list = |name: fn(&crate::shape::Pair) -> &str| {
+        shape.columns.iter().map(|pair| quote(name(pair))).collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "{}INSERT INTO {} ({}) SELECT {} FROM {} FORCE INDEX ({}) WHERE {condition}",
+        sign(&shape.source),
+        table(&shape.shadow),
+        list(|pair| &pair.shadow.name),
+        list(|pair| &pair.source.name),
+        table(&shape.source),
+        quote(&shape.key.index)
+    )
+}
+
+pub(crate) fn copy(shape: &Shape, chunk: &Chunk) -> Result<String> {
+    Ok(insert_select(shape, &range(&shape.key, &columns_of(&shape.key, false, ""), chunk)?))
+}
+
+pub(crate) fn delete_keys(shape: &Shape, keys: &[Key]) -> Result<String> {
+    let shadow = table(&shape.shadow);
+    Ok(format!(
+        "{}DELETE FROM {shadow} USING {shadow} FORCE INDEX ({}) WHERE {}",
+        sign(&shape.source),
+        quote(&shape.key.shadow_index),
+        among(&shape.key, &columns_of(&shape.key, true, ""), keys)?
+    ))
+}
+
+pub(crate) fn insert_keys(shape: &Shape, keys: &[Key], through: &Watermark) -> Result<String> {
+    let columns = columns_of(&shape.key, false, "");
+    let chunk = Chunk { after: Watermark::Start, through: through.clone() };
+    let condition = format!("{} AND {}", among(&shape.key, &columns, keys)?, range(&shape.key, &columns, &chunk)?);
+    Ok(insert_select(shape, &condition))
+}
+
+pub(crate) fn delete_beyond(shape: &Shape, mark: &Watermark, rows: u64) -> Result<String> {
+    let chunk = Chunk { after: mark.clone(), through: Watermark::End };
+    let columns = columns_of(&shape.key, true, "");
+    Ok(format!(
+        "{}DELETE FROM {} WHERE {} ORDER BY {} LIMIT {rows}",
+        sign(&shape.source),
+        table(&shape.shadow),
+        range(&shape.key, &columns, &chunk)?,
+        columns.join(", ")
+    ))
+}
+
+// --- Comparing --------------------------------------------------------------------------------
+
+/// One snapshot for several queries, which READ COMMITTED does not give.
+pub(crate) const OPEN_SNAPSHOT: [&str; 2] =
+    ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"];
+
+/// Which rows are compared.
+pub(crate) enum Compared<'a> {
+    Range(&'a Chunk),
+    Keys(&'a [Key]),
+}
+
+fn condition(key: &KeyIndex, columns: &[String], compared: &Compared) -> Result<String> {
+    match compared {
+        Compared::Range(chunk) => range(key, columns, chunk),
+        Compared::Keys(keys) => among(key, columns, keys),
+    }
+}
+
+fn matched(shape: &Shape) -> String {
+    let source = columns_of(&shape.key, false, "s.");
+    let shadow = columns_of(&shape.key, true, "d.");
+    source.iter().zip(&shadow).map(|(s, d)| format!("{d} = {s}")).collect::<Vec<_>>().join(" AND ")
+}
+
+pub(crate) fn count_rows(shape: &Shape, chunk: &Chunk) -> Result<String> {
+    Ok(format!(
+        "{}SELECT COUNT(*) FROM {} FORCE INDEX ({}) WHERE {}",
+        sign(&shape.source),
+        table(&shape.source),
+        quote(&shape.key.index),
+        range(&shape.key, &columns_of(&shape.key, false, ""), chunk)?
+    ))
+}
+
+/// Keys of the source's rows that the shadow lacks, or has with another value in any column.
+pub(crate) fn missing_or_different(shape: &Shape, compared: &Compared, limit: u64) -> Result<String> {
+    let columns = columns_of(&shape.key, false, "s.");
+    let first = &columns_of(&shape.key, true, "d.")[0];
+    Ok(format!(
+        "{}SELECT {} FROM {} s FORCE INDEX ({}) LEFT JOIN {} d FORCE INDEX ({}) ON {} \
+         WHERE {} AND ({first} IS NULL OR NOT ({})) LIMIT {limit}",
+        sign(&shape.source),
+        spelled(&shape.key, &columns),
+        table(&shape.source),
+        quote(&shape.key.index),
+        table(&shape.shadow),
+        quote(&shape.key.shadow_index),
+        matched(shape),
+        condition(&shape.key, &columns, compared)?,
+        shape.equality()?
+    ))
+}
+
+/// Keys of the shadow's rows that the source lacks.
+pub(crate) fn surplus(shape: &Shape, compared: &Compared, limit: u64) -> Result<String> {
+    let columns = columns_of(&shape.key, true, "d.");
+    Ok(format!(
+        "{}SELECT {} FROM {} d FORCE INDEX ({}) WHERE {} \
+         AND NOT EXISTS (SELECT 1 FROM {} s FORCE INDEX ({}) WHERE {}) LIMIT {limit}",
+        sign(&shape.source),
+        spelled(&shape.key, &columns),
+        table(&shape.shadow),
+        quote(&shape.key.shadow_index),
+        condition(&shape.key, &columns, compared)?,
+        table(&shape.source),
+        quote(&shape.key.index),
+        matched(shape)
+    ))
+}
+
+/// How many values the source holds more than once over these expressions, none of them NULL.
+pub(crate) fn duplicates(source: &TableName, expressions: &[String]) -> String {
+    let present: Vec<String> = expressions.iter().map(|expression| format!("{expression} IS NOT NULL")).collect();
+    format!(
+        "{}SELECT COUNT(*) FROM (SELECT 1 FROM {} s WHERE {} GROUP BY {} HAVING COUNT(*) > 1) held",
+        sign(source),
+        table(source),
+        present.join(" AND "),
+        expressions.join(", ")
+    )
+}
+
+// --- Cut-over ---------------------------------------------------------------------------------
+
+/// Nobody but this session reads or writes either table.
+pub(crate) fn lock_both(source: &TableName, shadow: &TableName) -> String {
+    format!("{}LOCK TABLES {} WRITE, {} WRITE", sign(source), table(source), table(shadow))
+}
+
+/// Nobody writes the source; everybody may read it.
+pub(crate) fn lock_against_writes(source: &TableName) -> String {
+    format!("{}LOCK TABLES {} READ", sign(source), table(source))
+}
+
+pub(crate) fn rename_both(source: &TableName, old: &TableName, shadow: &TableName) -> String {
+    let source_quoted = table(source);
+    format!("{}RENAME TABLE {source_quoted} TO {}, {} TO {source_quoted}", sign(source), table(old), table(shadow))
+}
+
+/// The same, but only if the go-ahead exists: its rename comes first, and without it nothing happens.
+pub(crate) fn rename_both_on(
+    source: &TableName,
+    old: &TableName,
+    shadow: &TableName,
+    go: &TableName,
+    went: &TableName,
+) -> String {
+    let source_quoted = table(source);
+    format!(
+        "{}RENAME TABLE {} TO {}, {source_quoted} TO {}, {} TO {source_quoted}",
+        sign(source),
+        table(go),
+        table(went),
+        table(old),
+        table(shadow)
+    )
+}
+
+/// Where tables come from that only say something by being there.
+pub(crate) const GO_AHEAD: &str = "altergeist: go-ahead of a cut-over";
+
+pub(crate) fn create_go_ahead(source: &TableName, go: &TableName) -> String {
+    format!("{}CREATE TABLE {} (go TINYINT) ENGINE = MEMORY COMMENT = '{GO_AHEAD}'", sign(source), table(go))
+}
+
+/// What a session is doing: its state and its statement.
+pub(crate) fn doing(id: u64) -> String {
+    format!("SELECT STATE, INFO FROM information_schema.PROCESSLIST WHERE ID = {id}")
+}
+
+/// Waits only behind a lock that is held exclusively, not behind one that is waited for.
+pub(crate) fn look_at(name: &TableName) -> String {
+    format!("SHOW CREATE TABLE {}", table(name))
+}
+
+pub(crate) fn next_row_number(source: &TableName, of: &TableName) -> String {
+    format!(
+        "{}SELECT AUTO_INCREMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        sign(source),
+        string(&of.schema),
+        string(&of.name)
+    )
+}
+
+pub(crate) fn set_next_row_number(source: &TableName, of: &TableName, number: u64) -> String {
+    format!("{}ALTER TABLE {} AUTO_INCREMENT = {number}", sign(source), table(of))
+}
+
+/// A number for this run on the server's list of log readers.
+pub(crate) fn reader_id(source: &TableName) -> u32 {
+    use std::hash::{BuildHasher, Hasher};
+    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    // High, so that it does not meet the numbers people give their servers.
+    0x8000_0000 | (random ^ hash(&source.plain())) as u32 >> 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_and_texts_are_quoted() {
+        assert_eq!(quote("a`b"), "`a``b`");
+        assert_eq!(string("it's"), "'it''s'");
+        assert_eq!(string("a\\b"), "CONVERT(x'615c62' USING utf8mb4)");
+        assert_eq!(sign(&TableName::new("s", "a*/b")), "/* altergeist s.a* /b */ ");
+    }
+
+    #[test]
+    fn a_composite_range_is_a_choice_of_prefixes() {
+        let columns = ["`a`".to_owned(), "`b`".to_owned()];
+        let literals = ["1".to_owned(), "2".to_owned()];
+        assert_eq!(beyond(&columns, &literals, ">", ">"), "((`a` > 1) OR (`a` = 1 AND `b` > 2))");
+        assert_eq!(beyond(&columns, &literals, "<=", "<"), "((`a` < 1) OR (`a` = 1 AND `b` <= 2))");
+    }
+
+    #[test]
+    fn modes_are_the_servers_own_made_strict() {
+        assert_eq!(
+            modes("ANSI_QUOTES,PAD_CHAR_TO_FULL_LENGTH,NO_ZERO_DATE"),
+            "ANSI_QUOTES,NO_ZERO_DATE,STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO"
+        );
+    }
+
+    #[test]
+    fn waits_are_whole_seconds_and_never_none() {
+        assert_eq!(whole_seconds(Duration::from_millis(300)), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(2001)), 3);
+    }
+}

@@ -1,0 +1,159 @@
+//! What the catalogue says of a table: columns, indexes, and the text it was made by.
+
+use crate::error::Failure;
+use crate::names::{TableName, hash};
+use crate::session::{Session, number, text};
+use crate::sql;
+use crate::version::Version;
+
+/// A table, as the catalogue has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub columns: Vec<Column>,
+    pub indexes: Vec<Index>,
+}
+
+/// A column, as the catalogue has it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Column {
+    pub name: String,
+    /// Its place in the table, from 0: also its place in the log's row images.
+    pub ordinal: usize,
+    /// `varchar`
+    pub data_type: String,
+    /// `varchar(40)`
+    pub column_type: String,
+    pub charset: String,
+    pub collation: String,
+    pub nullable: bool,
+    pub has_default: bool,
+    pub generated: bool,
+}
+
+/// An index, as the catalogue has it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Index {
+    pub name: String,
+    pub unique: bool,
+    /// A B-tree, and one the server may use.
+    pub usable: bool,
+    pub parts: Vec<Part>,
+}
+
+/// One part of an index.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Part {
+    /// Empty for an expression.
+    pub column: String,
+    /// The number of characters, for an index of a prefix.
+    pub prefix: Option<u64>,
+    pub descending: bool,
+}
+
+impl Table {
+    /// Reads the catalogue; None if there is no such table.
+    pub(crate) async fn read(
+        session: &mut Session,
+        version: Version,
+        name: &TableName,
+    ) -> Result<Option<Table>, Failure> {
+        let columns: Vec<Column> = session.rows(&sql::columns(name)).await?.iter().map(|row| column(row)).collect();
+        if columns.is_empty() {
+            return Ok(None);
+        }
+        let parts = session.rows(&sql::index_parts(version, name)).await?;
+        Ok(Some(Table { columns, indexes: indexes(&parts) }))
+    }
+
+    /// Names of columns are the same in any case.
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| is_same(&column.name, name))
+    }
+}
+
+/// Whether two names of columns or indexes are one.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+impl Column {
+    /// The numbers in the parentheses of its type: `decimal(10,2)` gives 10 and 2.
+    pub(crate) fn sizes(&self) -> Vec<u32> {
+        let inside = self.column_type.split_once('(').and_then(|(_, tail)| tail.split_once(')'));
+        inside
+            .map(|(list, _)| list.split(',').filter_map(|size| size.trim().parse().ok()).collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn is_unsigned(&self) -> bool {
+        self.column_type.contains("unsigned")
+    }
+
+    /// Whether both hold the same values in the same form.
+    pub(crate) fn is_alike(&self, other: &Column) -> bool {
+        self.column_type == other.column_type && self.charset == other.charset && self.collation == other.collation
+    }
+}
+
+fn column(row: &[Option<Vec<u8>>]) -> Column {
+    Column {
+        name: text(&row[0]),
+        ordinal: number(&row[1]).unwrap_or(1) as usize - 1,
+        data_type: text(&row[2]).to_lowercase(),
+        column_type: text(&row[3]),
+        charset: text(&row[4]),
+        collation: text(&row[5]),
+        nullable: text(&row[6]) == "YES",
+        has_default: row[7].is_some(),
+        generated: !text(&row[8]).is_empty(),
+    }
+}
+
+fn indexes(parts: &[Vec<Option<Vec<u8>>>]) -> Vec<Index> {
+    let mut indexes: Vec<Index> = Vec::new();
+    for row in parts {
+        let name = text(&row[0]);
+        if indexes.last().is_none_or(|index| index.name != name) {
+            let usable = text(&row[5]) == "BTREE" && text(&row[6]) == "YES";
+            indexes.push(Index { name, unique: text(&row[1]) == "0", usable, parts: Vec::new() });
+        }
+        let part = Part { column: text(&row[2]), prefix: number(&row[4]), descending: text(&row[3]) == "D" };
+        indexes.last_mut().expect("one was pushed").parts.push(part);
+    }
+    indexes
+}
+
+/// What the table is made of, in the server's own words, without its name and what changes by itself. Two tables with the
+/// same fingerprint are made alike.
+pub(crate) async fn fingerprint(session: &mut Session, name: &TableName) -> Result<String, Failure> {
+    let row = session.row(&sql::show_create(name)).await?.unwrap_or_default();
+    let definition = row.get(1).map(text).unwrap_or_default();
+    let body = definition.split_once('(').map_or("", |(_, body)| body);
+    Ok(format!("{:016x}", hash(&without_counter(body))))
+}
+
+fn without_counter(definition: &str) -> String {
+    let Some((before, after)) = definition.rsplit_once(" AUTO_INCREMENT=") else { return definition.to_owned() };
+    format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_from_the_type() {
+        let column = |text: &str| Column { column_type: text.into(), ..Column::default() };
+        assert_eq!(column("decimal(10,2) unsigned").sizes(), [10, 2]);
+        assert!(column("decimal(10,2) unsigned").is_unsigned());
+        assert_eq!(column("date").sizes(), [0; 0]);
+    }
+
+    #[test]
+    fn the_counter_does_not_count() {
+        assert_eq!(
+            without_counter("`a` int) ENGINE=InnoDB AUTO_INCREMENT=17 COMMENT='x'"),
+            "`a` int) ENGINE=InnoDB COMMENT='x'"
+        );
+    }
+}
