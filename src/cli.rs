@@ -231,7 +231,7 @@ impl RunArgs {
             holder: holder(),
             lock_timeout: self.change.lock_timeout,
             lock_attempts: self.lock_attempts,
-            reconnects: 30,
+            reconnects: 12,
         }
     }
 

@@ -62,9 +62,13 @@ async fn show_bar(mut status: watch::Receiver<Status>) {
             .expect("the template is well formed")
             .progress_chars("=> "),
     );
+    let mut last_error = None;
     loop {
         {
             let now = status.borrow_and_update();
+            if let Some(error) = news(&mut last_error, &now) {
+                bar.println(error);
+            }
             bar.set_position((now.percent * 10.0) as u64);
             bar.set_message(report::line(&now));
         }
@@ -80,10 +84,14 @@ async fn show_bar(mut status: watch::Receiver<Status>) {
 /// A line whenever the phase changes, and every so often.
 async fn show_lines(mut status: watch::Receiver<Status>, every: Duration, print: impl Fn(&Status)) {
     let mut shown: Option<(Phase, Instant)> = None;
+    let mut last_error = None;
     loop {
         let is_over = status.has_changed().is_err();
         {
             let now = status.borrow_and_update();
+            if let Some(error) = news(&mut last_error, &now) {
+                eprintln!("{error}");
+            }
             let is_due = shown.is_none_or(|(phase, at)| phase != now.phase || at.elapsed() >= every);
             if is_due {
                 print(&now);
@@ -95,4 +103,13 @@ async fn show_lines(mut status: watch::Receiver<Status>, every: Duration, print:
         }
         let _ = tokio::time::timeout(Duration::from_millis(100), status.changed()).await;
     }
+}
+
+/// What the run has met and went on from, once; how it ended is said by whoever ends it.
+fn news(last_error: &mut Option<String>, status: &Status) -> Option<String> {
+    if status.last_error == *last_error || status.phase == Phase::Failed {
+        return None;
+    }
+    last_error.clone_from(&status.last_error);
+    last_error.as_ref().map(|error| format!("going on after: {error}"))
 }
