@@ -2,18 +2,23 @@
 //!
 //! MySQL renames tables under LOCK TABLES: one session locks both tables, drains, and renames.
 //!
-//! MariaDB does not (error 1192). There one session, the holder, locks the source against writes; everybody may still read it, and any
-//! session of ours may refresh the shadow from it. Then a second session, the renamer, sends the RENAME, which
-//! waits for the source behind the holder. A lock that is waited for exclusively goes before every writer that waits, so
-//! when the holder lets go, the RENAME is next, and no write comes between the drain and the swap. Three things make that safe:
+//! MariaDB does not (error 1192). There one session, the holder, locks the source against writes; everybody may still
+//! read it, and any session of ours may refresh the shadow from it. Then a second session, the renamer, sends the
+//! RENAME, which waits for the source behind the holder. A lock that is waited for exclusively goes before every writer
+//! that waits, so when the holder lets go, the RENAME is next, and no write comes between the drain and the swap. Three
+//! things make that safe:
 //!
-//! - The RENAME begins with a table that does not exist, the go-ahead. If the holder dies at any moment before the go-ahead
-//!   is made, the RENAME fails and everything is as it was.
-//! - The go-ahead is made only when the renamer is proven to wait for the source itself. The server takes the locks of a
-//!   RENAME in the order of names. The go-ahead's name sorts behind the source's, so the renamer has not asked for it yet, and it can
-//!   be made. If the shadow's name sorts before the source's, the renamer must already hold the shadow exclusively, which a look
-//!   at the shadow that is not answered proves; if it sorts behind, the source is the first the renamer waits for.
+//! - The RENAME begins with a table that does not exist, the go-ahead. If the holder dies at any moment before the
+//!   go-ahead is made, the RENAME fails and everything is as it was.
+//! - The go-ahead is made only when the renamer is proven to wait for the source itself. The server takes the locks of
+//!   a RENAME in the order of names. The go-ahead's name sorts behind the source's, so the renamer has not asked for it
+//!   yet, and it can be made. If the shadow's name sorts before the source's, the renamer must already hold the shadow
+//!   exclusively, which a look at the shadow that is not answered proves; if it sorts behind, the source is the first
+//!   table the renamer has to wait for.
 //! - From the go-ahead on, whoever dies, the renamer is next in line: a completed swap.
+//!
+//! The RENAME also waits for transactions that have read the source, and holds up everybody meanwhile. So the holder
+//! first makes sure that there are none, and a renamer that waits for one that began since is ended in time.
 
 use crate::beats::Beats;
 use crate::crew::{Crew, Lease, Slot};
@@ -21,7 +26,7 @@ use crate::engine::MySql;
 use crate::error::{Failure, LOCK_WAIT_TIMEOUT};
 use crate::journal::Made;
 use crate::names::{Names, TableName};
-use crate::session::{Session, execute_within, number, text};
+use crate::session::{Session, execute_within, kill_query, number, text};
 use crate::shadow::refresh_within;
 use crate::shape::Shape;
 use crate::sql;
@@ -31,9 +36,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long the renamer may take to get into line.
-const PROOF_WITHIN: Duration = Duration::from_secs(2);
-/// How long the renamer waits in line; far longer than anybody lets it.
+/// A lock that is free is had within this.
+const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+/// How long the renamer would wait in line; it is ended before.
 const RENAME_WITHIN: Duration = Duration::from_secs(60);
 
 /// The source locked, with the shadow out of everybody's reach but ours.
@@ -44,6 +49,8 @@ pub struct MySqlLock {
     names: Names,
     holder: Lease,
     undecided: Arc<AtomicUsize>,
+    /// How long anything may be waited for.
+    within: Duration,
 }
 
 impl Cutover for MySql {
@@ -54,10 +61,11 @@ impl Cutover for MySql {
         let shape = self.shape().await?;
         self.beats.begin().await?;
         let mut holder = self.crew.lease(Slot::Lock).await?;
-        let lock = match self.server.version.flavour {
-            Flavour::MySql => sql::lock_both(&self.source, &self.names.shadow),
-            Flavour::MariaDb => sql::lock_against_writes(&self.source),
+        let locks = match self.server.version.flavour {
+            Flavour::MySql => vec![sql::lock_both(&self.source, &self.names.shadow)],
+            Flavour::MariaDb => vec![sql::lock_against_all(&self.source), sql::lock_against_writes(&self.source)],
         };
+        let until = Instant::now() + within;
         let session = holder.session();
         let mut prepare = vec![sql::lock_waits(within)];
         if self.server.version.flavour == Flavour::MySql {
@@ -67,7 +75,9 @@ impl Cutover for MySql {
         for statement in &prepare {
             session.execute(statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
-        if let Err(failure) = execute_within(session, &self.crew.access, &lock, within).await {
+        for lock in &locks {
+            let rest = until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT);
+            let Err(failure) = execute_within(session, &self.crew.access, lock, rest).await else { continue };
             let mut error = failure.of_lock(attempted());
             drop(holder);
             if error.kind == Kind::Busy {
@@ -82,6 +92,7 @@ impl Cutover for MySql {
             names: self.names.clone(),
             holder,
             undecided: self.undecided.clone(),
+            within,
         })
     }
 
@@ -265,10 +276,18 @@ impl MySqlLock {
         let mut lock = self;
         // If this fails the connection is gone, and the lock with it.
         let _ = lock.unlock().await;
-        match sent.await {
+        let outcome = match tokio::time::timeout(lock.within, &mut sent).await {
+            Ok(outcome) => outcome,
+            Err(_) => tokio::join!(&mut sent, kill_query(&lock.crew.access, id)).0,
+        };
+        match outcome {
             Ok(_) => Swap::Done,
             Err(failure) if failure.ends_session() => Swap::Unknown(lock.failed(failure)),
-            Err(failure) => Swap::Refused(lock.failed(failure)),
+            Err(failure) => {
+                // If this fails, the next attempt does it.
+                let _ = lock.revoke_go_ahead().await;
+                Swap::Refused(lock.failed(failure))
+            }
         }
     }
 
@@ -297,7 +316,7 @@ impl MySqlLock {
         session.execute("SET SESSION lock_wait_timeout = 0").await.map_err(|failure| self.failed(failure))?;
         let begun = Instant::now();
         while !self.is_next_in_line(session, renamer).await? {
-            if begun.elapsed() > PROOF_WITHIN {
+            if begun.elapsed() > self.within {
                 return Err(
                     self.error(Kind::Busy, "the RENAME did not get into line for the table: somebody uses its shadow")
                 );

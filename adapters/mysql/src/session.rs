@@ -115,7 +115,8 @@ pub(crate) async fn execute_within(
     outcome
 }
 
-async fn kill_query(access: &Access, id: u64) {
+/// Ends a statement of ours, from another connection.
+pub(crate) async fn kill_query(access: &Access, id: u64) {
     if let Ok(mut killer) = Session::bare(access).await {
         // If it fails, the server's own timeout ends the statement within the second.
         let _ = killer.execute(&sql::kill_query(id)).await;

@@ -594,6 +594,11 @@ pub(crate) fn lock_both(source: &TableName, shadow: &TableName) -> String {
     format!("{}LOCK TABLES {} WRITE, {} WRITE", sign(source), table(source), table(shadow))
 }
 
+/// Nobody but this session reads or writes the source.
+pub(crate) fn lock_against_all(source: &TableName) -> String {
+    format!("{}LOCK TABLES {} WRITE", sign(source), table(source))
+}
+
 /// Nobody writes the source; everybody may read it.
 pub(crate) fn lock_against_writes(source: &TableName) -> String {
     format!("{}LOCK TABLES {} READ", sign(source), table(source))
