@@ -126,7 +126,10 @@ async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> 
 
 /// The files of a table and its indexes, and how often the table was read: equal before and after if nothing was
 /// rewritten, built or scanned. Indexes that are gone do not count.
-async fn storage(session: &Session, table: u32) -> std::result::Result<BTreeSet<(u32, Option<u32>, i64)>, tokio_postgres::Error> {
+async fn storage(
+    session: &Session,
+    table: u32,
+) -> std::result::Result<BTreeSet<(u32, Option<u32>, i64)>, tokio_postgres::Error> {
     let rows = session.query(sql::STORAGE, &[&table]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
 }
@@ -196,9 +199,15 @@ fn layout(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute], schema: &s
         });
     }
     if let Some(stray) = wish.clauses.using.iter().find(|using| !before.iter().any(|old| old.name == using.column)) {
-        return Err(refuse(format!("USING for column {}", stray.column), "no such column could be found in the table", "write the column's name as the table has it"));
+        return Err(refuse(
+            format!("USING for column {}", stray.column),
+            "no such column could be found in the table",
+            "write the column's name as the table has it",
+        ));
     }
-    let key = wish.key.ok_or_else(|| refuse(wish.names.display.clone(), "there is no key to follow rows by", "give it a primary key"))?;
+    let key = wish.key.ok_or_else(|| {
+        refuse(wish.names.display.clone(), "there is no key to follow rows by", "give it a primary key")
+    })?;
     let keys = key.columns.iter().map(|column| followed(wish, column, before, after)).collect::<Result<Vec<_>, _>>()?;
     Ok(Layout {
         source: wish.names.source(),
@@ -212,7 +221,10 @@ fn layout(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute], schema: &s
 }
 
 /// Pairs of one column before and after the clauses.
-fn survivors<'a>(before: &'a [Attribute], after: &'a [Attribute]) -> impl Iterator<Item = (&'a Attribute, &'a Attribute)> {
+fn survivors<'a>(
+    before: &'a [Attribute],
+    after: &'a [Attribute],
+) -> impl Iterator<Item = (&'a Attribute, &'a Attribute)> {
     after.iter().filter_map(|new| Some((before.iter().find(|old| old.number == new.number)?, new)))
 }
 
@@ -229,14 +241,16 @@ fn followed(wish: &Wish<'_>, key: &KeyColumn, before: &[Attribute], after: &[Att
             "leave the key's columns as they are in this change",
         )
     };
-    let (old, new) = survivors(before, after)
-        .find(|(old, _)| old.name == key.source)
-        .ok_or_else(|| refused("it is dropped"))?;
+    let (old, new) =
+        survivors(before, after).find(|(old, _)| old.name == key.source).ok_or_else(|| refused("it is dropped"))?;
     if using_of(wish, old).is_some() || new.generated {
         return Err(refused("its values are computed anew"));
     }
     if old.collation != new.collation || !key::keeps_order(old.stored_type(), new.stored_type()) {
-        return Err(refused(&format!("it changes from {} to {}, which may sort or compare otherwise", old.type_name, new.type_name)));
+        return Err(refused(&format!(
+            "it changes from {} to {}, which may sort or compare otherwise",
+            old.type_name, new.type_name
+        )));
     }
     Ok(KeyColumn { shadow: new.name.clone(), ..key.clone() })
 }
@@ -326,7 +340,7 @@ impl News {
         if new.not_null && new.default.is_none() && !new.identity {
             self.without_value.push(new.name.clone());
         }
-        let is_same_for_all = !new.identity && (new.default.is_none() || new.has_missing);
+        let is_same_for_all = !new.identity && !new.is_volatile;
         let value = new.default.clone().unwrap_or_else(|| "NULL".to_owned());
         let value = format!("CAST(({value}) AS {})", new.type_name);
         self.added.push((new.name.clone(), is_same_for_all.then_some(value)));
@@ -338,13 +352,25 @@ pub(crate) fn refuse(object: String, reason: impl Into<String>, remedy: &str) ->
 }
 
 fn not_carried(object: String) -> Refusal {
-    refuse(object, "it could not be carried to a copy of the table exactly as it is", "change it, or take it away, before this change")
+    refuse(
+        object,
+        "it could not be carried to a copy of the table exactly as it is",
+        "change it, or take it away, before this change",
+    )
 }
 
 fn not_accepted(wish: &Wish<'_>, words: String) -> Refusal {
-    refuse(format!("the clauses for {}", wish.names.display), format!("the server will not have them: {words}"), "correct the clauses")
+    refuse(
+        format!("the clauses for {}", wish.names.display),
+        format!("the server will not have them: {words}"),
+        "correct the clauses",
+    )
 }
 
 fn name_taken(object: String) -> Refusal {
-    refuse(object, "after the swap two objects would have this name", "rename one of them, or choose another name in the clauses")
+    refuse(
+        object,
+        "after the swap two objects would have this name",
+        "rename one of them, or choose another name in the clauses",
+    )
 }

@@ -144,7 +144,8 @@ impl LogStream {
     /// Takes what may be delivered now from what is pending; None if that is nothing. Never waits, so nothing is lost
     /// when the caller stops listening.
     fn deliver(&mut self) -> Option<Changes> {
-        let mut changes = Changes { emptied: false, keys: Vec::new(), position: self.position.clone(), marker: self.marker };
+        let mut changes =
+            Changes { emptied: false, keys: Vec::new(), position: self.position.clone(), marker: self.marker };
         let mut moved = false;
         while changes.keys.len() < DELIVERY && self.is_ready() {
             match self.pending.pop_front()? {
@@ -377,7 +378,8 @@ mod tests {
     }
 
     fn relation(name: &str, columns: &[&str]) -> Vec<u8> {
-        let mut bytes = [b"R\0\0\0\x09s\0", name.as_bytes(), b"\0d\0", &[u8::try_from(columns.len()).unwrap()]].concat();
+        let mut bytes =
+            [b"R\0\0\0\x09s\0", name.as_bytes(), b"\0d\0", &[u8::try_from(columns.len()).unwrap()]].concat();
         for column in columns {
             bytes.extend([b"\x01", column.as_bytes(), b"\0\0\0\0\x17\xff\xff\xff\xff"].concat());
         }
@@ -404,7 +406,10 @@ mod tests {
         decoder.take(&relation("t", &["a", "b"]), &mut events).unwrap();
         let update = [&b"U\0\0\0\x09K\0\x02"[..], &value(1), &value(2), b"N\0\x02", &value(3), b"u"].concat();
         decoder.take(&update, &mut events).unwrap();
-        assert_eq!(events[1..], [Event::Changed(Key::compose([&[2][..], &[1]])), Event::Changed(Key::compose([&[2][..], &[3]]))]);
+        assert_eq!(
+            events[1..],
+            [Event::Changed(Key::compose([&[2][..], &[1]])), Event::Changed(Key::compose([&[2][..], &[3]]))]
+        );
     }
 
     #[test]

@@ -86,7 +86,9 @@ fn refusal(clause: &Clause<'_>) -> Option<&'static str> {
     let words: Vec<&str> = clause.tokens.iter().filter_map(Token::word).collect();
     let has = |word: &str| clause.tokens.iter().any(|token| token.word() == Some(word));
     match words.get(..2).unwrap_or(&words[..]) {
-        ["rename", "to"] | ["set", "schema"] => Some("it gives the table another name, by which the swap could not find it"),
+        ["rename", "to"] | ["set", "schema"] => {
+            Some("it gives the table another name, by which the swap could not find it")
+        }
         ["attach" | "detach", ..] | ["inherit", ..] | ["no", "inherit"] | ["of", ..] | ["not", "of"] => {
             Some("tables with parents, children or a type of their own are not copied yet")
         }
@@ -254,7 +256,8 @@ impl Lexer<'_> {
 
     fn number(&mut self) -> TokenKind {
         let rest = self.rest();
-        self.at += rest.find(|character: char| !character.is_ascii_alphanumeric() && character != '.').unwrap_or(rest.len());
+        self.at +=
+            rest.find(|character: char| !character.is_ascii_alphanumeric() && character != '.').unwrap_or(rest.len());
         TokenKind::Other('0')
     }
 
@@ -284,16 +287,24 @@ mod tests {
     #[test]
     fn an_expression_ends_at_the_comma_of_its_own_depth() {
         assert_eq!(
-            expressions("ALTER a TYPE int USING coalesce(b, 1), ADD c int, ALTER COLUMN \"D\"\"\" SET DATA TYPE text USING d||','"),
+            expressions(
+                "ALTER a TYPE int USING coalesce(b, 1), ADD c int, ALTER COLUMN \"D\"\"\" SET DATA TYPE text USING d||','"
+            ),
             [("a".into(), "coalesce(b, 1)".into()), ("D\"".into(), "d||','".into())]
         );
     }
 
     #[test]
     fn using_inside_quotes_comments_and_brackets_is_no_using() {
-        assert_eq!(expressions("ALTER a SET DEFAULT 'x using y', ALTER b TYPE int /* using /* z */ , */ -- using q"), []);
+        assert_eq!(
+            expressions("ALTER a SET DEFAULT 'x using y', ALTER b TYPE int /* using /* z */ , */ -- using q"),
+            []
+        );
         assert_eq!(expressions("ADD CONSTRAINT x UNIQUE USING INDEX i, ADD EXCLUDE USING gist (a WITH =)"), []);
-        assert_eq!(expressions("ALTER a TYPE text USING $q$ , using $q$ || E'\\', '"), [("a".into(), "$q$ , using $q$ || E'\\', '".into())]);
+        assert_eq!(
+            expressions("ALTER a TYPE text USING $q$ , using $q$ || E'\\', '"),
+            [("a".into(), "$q$ , using $q$ || E'\\', '".into())]
+        );
     }
 
     #[test]
@@ -315,14 +326,22 @@ mod tests {
         ] {
             assert_eq!(read(clause).unwrap().refused.len(), 1, "{clause}");
         }
-        for clause in ["RENAME COLUMN a TO b", "RENAME a TO b", "SET (fillfactor = 70)", "SET TABLESPACE x", "ADD c int"] {
+        for clause in
+            ["RENAME COLUMN a TO b", "RENAME a TO b", "SET (fillfactor = 70)", "SET TABLESPACE x", "ADD c int"]
+        {
             assert_eq!(read(clause).unwrap().refused, [], "{clause}");
         }
     }
 
     #[test]
     fn what_cannot_be_read_is_said() {
-        for text in ["ALTER a TYPE int USING (b", "ADD a int; DROP TABLE t", "ALTER a TYPE x USING", "ALTER U&\"a\" TYPE int USING 1", "ADD a int)"] {
+        for text in [
+            "ALTER a TYPE int USING (b",
+            "ADD a int; DROP TABLE t",
+            "ALTER a TYPE x USING",
+            "ALTER U&\"a\" TYPE int USING 1",
+            "ADD a int)",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
     }

@@ -83,7 +83,9 @@ impl Server {
         let host = parts.host.or_else(|| variable("PGHOST")).unwrap_or_else(|| "localhost".into());
         let port = match parts.port {
             Some(port) => port,
-            None => variable("PGPORT").map_or(Ok(5432), |port| port.parse()).map_err(|_| unreadable("PGPORT is no port"))?,
+            None => {
+                variable("PGPORT").map_or(Ok(5432), |port| port.parse()).map_err(|_| unreadable("PGPORT is no port"))?
+            }
         };
         let address = if host.starts_with('/') { Address::Unix(host.into(), port) } else { Address::Tcp(host, port) };
         let mode = parts.tls_mode.or_else(|| variable("PGSSLMODE"));
@@ -164,7 +166,10 @@ fn read_url(url: &str) -> Result<(Parts, Option<String>)> {
         host: parsed.host_str().filter(|host| !host.is_empty()).map(|host| host_name(host)).transpose()?,
         port: parsed.port(),
         user: Some(parsed.username()).filter(|user| !user.is_empty()).map(decoded).transpose()?,
-        database: Some(parsed.path().trim_start_matches('/')).filter(|name| !name.is_empty()).map(decoded).transpose()?,
+        database: Some(parsed.path().trim_start_matches('/'))
+            .filter(|name| !name.is_empty())
+            .map(decoded)
+            .transpose()?,
         ..Parts::default()
     };
     let mut password = parsed.password().map(decoded).transpose()?;
@@ -235,7 +240,8 @@ fn read_mode(word: &str) -> Result<TlsMode> {
 
 /// The password file's whole text, if there is one only its owner can read.
 fn password_file() -> Option<String> {
-    let path = variable("PGPASSFILE").map(PathBuf::from).or_else(|| Some(PathBuf::from(variable("HOME")?).join(".pgpass")))?;
+    let path =
+        variable("PGPASSFILE").map(PathBuf::from).or_else(|| Some(PathBuf::from(variable("HOME")?).join(".pgpass")))?;
     if !is_private(&path) {
         return None;
     }

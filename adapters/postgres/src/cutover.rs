@@ -94,7 +94,8 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
 
 /// What is prepared now costs no time under the lock.
 async fn prepare_statements(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| error::of(format!("prepare the cut-over of {}", engine.names.display), &error);
+    let failed =
+        |error: tokio_postgres::Error| error::of(format!("prepare the cut-over of {}", engine.names.display), &error);
     session.prepare(&sql::delete_keys(&shadow.layout)).await.map_err(failed)?;
     session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End)).await.map_err(failed)?;
     session.prepare(sql::DESCRIBE).await.map_err(failed)?;
@@ -102,7 +103,13 @@ async fn prepare_statements(session: &Session, engine: &Postgres, shadow: &Shado
 }
 
 /// One statement takes the strongest lock at once: a weaker one that is raised later kills others by deadlock.
-async fn take_lock(session: &Session, engine: &Postgres, shadow: &ShadowFacts, within: Duration, may_hurry: bool) -> Result<()> {
+async fn take_lock(
+    session: &Session,
+    engine: &Postgres,
+    shadow: &ShadowFacts,
+    within: Duration,
+    may_hurry: bool,
+) -> Result<()> {
     let attempted = || format!("lock {} for the cut-over", engine.names.display);
     // The server ends an autovacuum that is in the way, but only after this long.
     let hurry = if may_hurry { "SET LOCAL deadlock_timeout = '20ms'; " } else { "" };
@@ -160,9 +167,7 @@ impl TableLock for CutoverLock {
         }
         let attempted = format!("commit the swap of {}", swapper.names.display);
         match lease.run("COMMIT").await {
-            Ok(()) => {
-                Swap::Done
-            }
+            Ok(()) => Swap::Done,
             Err(error) => match error::of(attempted, &error) {
                 error if error.kind == Kind::Disconnected => Swap::Unknown(error),
                 error => Swap::Refused(error),
@@ -253,8 +258,14 @@ impl Swapper {
             let Some(heir) = shadow.layout.columns.iter().find(|heir| heir.source == column) else { continue };
             if !is_identity {
                 before.push(format!("ALTER SEQUENCE {sequence} OWNED BY NONE"));
-                after.push(format!("ALTER SEQUENCE {sequence} OWNED BY {}.{}", self.names.source(), quoted(&heir.name)));
-            } else if let Some((_, new, _)) = of_shadow.iter().find(|(name, _, is_identity)| *name == heir.name && *is_identity) {
+                after.push(format!(
+                    "ALTER SEQUENCE {sequence} OWNED BY {}.{}",
+                    self.names.source(),
+                    quoted(&heir.name)
+                ));
+            } else if let Some((_, new, _)) =
+                of_shadow.iter().find(|(name, _, is_identity)| *name == heir.name && *is_identity)
+            {
                 before.push(format!(
                     "SELECT setval({}::regclass, last_value, is_called) FROM {sequence}",
                     crate::names::literal(new)

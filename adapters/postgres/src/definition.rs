@@ -35,8 +35,8 @@ pub(crate) struct Attribute {
     pub(crate) generated: bool,
     pub(crate) identity: bool,
     pub(crate) default: Option<String>,
-    /// Whether rows that were there before have one value for it without being rewritten.
-    pub(crate) has_missing: bool,
+    /// Whether its default differs from row to row.
+    pub(crate) is_volatile: bool,
     /// The type under a domain.
     pub(crate) base_type: Option<u32>,
 }
@@ -54,7 +54,7 @@ impl Attribute {
             generated: row.get(7),
             identity: row.get(8),
             default: row.get(9),
-            has_missing: row.get(10),
+            is_volatile: row.get(10),
             base_type: Some(row.get(11)).filter(|oid| *oid != 0),
         }
     }
@@ -92,7 +92,8 @@ pub(crate) async fn attributes(session: &Session, oid: u32) -> Result<Vec<Attrib
 /// The objects in which two definitions differ.
 pub(crate) fn differences(one: &[Line], other: &[Line]) -> Vec<String> {
     let missing = |from: &[Line], line: &&Line| !from.contains(line);
-    let differing = one.iter().filter(|line| missing(other, line)).chain(other.iter().filter(|line| missing(one, line)));
+    let differing =
+        one.iter().filter(|line| missing(other, line)).chain(other.iter().filter(|line| missing(one, line)));
     let mut objects: Vec<String> = differing.map(|line| line.object.clone()).collect();
     objects.sort();
     objects.dedup();
@@ -106,7 +107,13 @@ pub(crate) fn structure(lines: &[Line]) -> String {
 }
 
 /// Builds an empty table like the source in a schema of ours, within the session's transaction, and gives its identity.
-pub(crate) async fn build(session: &Session, names: &Names, version: Version, source: u32, schema: &str) -> Result<u32> {
+pub(crate) async fn build(
+    session: &Session,
+    names: &Names,
+    version: Version,
+    source: u32,
+    schema: &str,
+) -> Result<u32> {
     let attempted = || format!("build an empty table like {}", names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let clone = names::qualified(schema, &names.table);
@@ -146,7 +153,9 @@ pub(crate) async fn make_schema(session: &Session, schema: &str, source: u32) ->
 
 /// Lets the table's owner keep it in a schema of ours.
 pub(crate) async fn open_to_owner(session: &Session, schema: &str, source: u32) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses(format!("open the schema {schema} to the table's owner"), &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of_clauses(format!("open the schema {schema} to the table's owner"), &error)
+    };
     let owner = session.one(sql::OWNER, &[&source]).await.map_err(failed)?;
     if owner.get::<_, bool>(1) {
         return Ok(());

@@ -41,7 +41,13 @@ impl UniqueIndex {
 }
 
 /// The questions for those unique indexes of the shadow whose uniqueness the source does not already guarantee.
-pub(crate) async fn queries(session: &Session, source: u32, shadow: u32, layout: &Layout, news: &News) -> Result<Vec<Count>> {
+pub(crate) async fn queries(
+    session: &Session,
+    source: u32,
+    shadow: u32,
+    layout: &Layout,
+    news: &News,
+) -> Result<Vec<Count>> {
     let guaranteed = indexes(session, source).await?;
     let demanded = indexes(session, shadow).await?;
     let new = demanded.into_iter().filter(|index| !is_guaranteed(index, &guaranteed, layout, news));
@@ -85,9 +91,10 @@ fn question(index: &UniqueIndex, layout: &Layout, news: &News) -> Option<Count> 
     if index.columns.iter().any(is_made_up) {
         return None;
     }
-    let filled = layout.columns.iter().map(|column| {
-        format!("CAST(({}\n) AS {}) AS {}", column.value, column.type_name, quoted(&column.name))
-    });
+    let filled = layout
+        .columns
+        .iter()
+        .map(|column| format!("CAST(({}\n) AS {}) AS {}", column.value, column.type_name, quoted(&column.name)));
     let added = news.added.iter().filter(|(name, _)| index.columns.contains(name));
     let added = added.filter_map(|(name, value)| Some(format!("({}\n) AS {}", value.as_ref()?, quoted(name))));
     let columns = filled.chain(added).collect::<Vec<_>>().join(", ");
@@ -128,7 +135,8 @@ mod tests {
     }
 
     fn layout(changed: bool) -> Layout {
-        let column = Column { name: "a".into(), source: "a".into(), type_name: "bigint".into(), value: "t.a".into(), changed };
+        let column =
+            Column { name: "a".into(), source: "a".into(), type_name: "bigint".into(), value: "t.a".into(), changed };
         Layout {
             source: "s.t".into(),
             shadow: "ag_shadow_s.t".into(),

@@ -101,7 +101,8 @@ impl Postgres {
     pub(crate) fn start_pulse(&self) {
         let mut pulse = locked(&self.pulse);
         if pulse.is_none() {
-            *pulse = Some(Arc::new(Pulse::start(self.server.clone(), self.names.clone(), self.marks.incarnation.clone())));
+            *pulse =
+                Some(Arc::new(Pulse::start(self.server.clone(), self.names.clone(), self.marks.incarnation.clone())));
         }
     }
 
@@ -116,7 +117,11 @@ impl Postgres {
 
     /// Under the run lock only.
     pub(crate) fn require_hold(&self, attempted: &str) -> Result<()> {
-        if self.run.is_taken() { Ok(()) } else { Err(Error::new(Kind::Disconnected, attempted, "the run lock is not held")) }
+        if self.run.is_taken() {
+            Ok(())
+        } else {
+            Err(Error::new(Kind::Disconnected, attempted, "the run lock is not held"))
+        }
     }
 }
 
@@ -132,7 +137,10 @@ impl Engine for Postgres {
         let about = probe.one(sql::SERVER, &[]).await.map_err(failed)?;
         let version = Version::accept(about.get(0))?;
         if about.get(3) {
-            return Err(Error::refused(format!("work on {}", server.name()), "it is a replica; give the primary's URL"));
+            return Err(Error::refused(
+                format!("work on {}", server.name()),
+                "it is a replica; give the primary's URL",
+            ));
         }
         let (schema, table) = find_table(&probe, &target.table).await?;
         let names = Names::new(about.get(1), &schema, &table);

@@ -98,10 +98,7 @@ pub(crate) fn is_timeout(error: &tokio_postgres::Error) -> bool {
 /// Whether the error says nothing about the statement itself, only about this moment.
 fn is_passing(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| {
-        matches!(
-            meaning(code.code()),
-            Meaning::Again(_) | Meaning::LockTimeout | Meaning::Cancelled | Meaning::Gone(_)
-        )
+        matches!(meaning(code.code()), Meaning::Again(_) | Meaning::LockTimeout | Meaning::Cancelled | Meaning::Gone(_))
     })
 }
 

@@ -97,7 +97,8 @@ pub(crate) async fn entry(session: &Session, engine: &Postgres) -> Result<Entry>
 /// What was written down for this run; there must be something.
 pub(crate) async fn facts(session: &Session, engine: &Postgres) -> Result<Facts> {
     let facts = entry(session, engine).await?.facts;
-    facts.ok_or_else(|| Error::fatal(format!("read the journal of {}", engine.names.display), "the run was never begun"))
+    facts
+        .ok_or_else(|| Error::fatal(format!("read the journal of {}", engine.names.display), "the run was never begun"))
 }
 
 /// Writes the facts down, within the session's transaction if it has one.
@@ -142,5 +143,7 @@ pub(crate) async fn table_id(session: &Session, schema: &str, table: &str) -> Re
 
 fn read<T: serde::de::DeserializeOwned>(text: Option<String>, attempted: &str) -> Result<Option<T>> {
     let Some(text) = text else { return Ok(None) };
-    serde_json::from_str(&text).map(Some).map_err(|error| Error::fatal(attempted, format!("it cannot be read: {error}")))
+    serde_json::from_str(&text)
+        .map(Some)
+        .map_err(|error| Error::fatal(attempted, format!("it cannot be read: {error}")))
 }

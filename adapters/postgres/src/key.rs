@@ -176,7 +176,9 @@ impl Candidate {
             .map(|((name, type_oid), type_name)| KeyColumn { source: name.clone(), shadow: name, type_name, type_oid })
             .collect();
         let strange = columns.iter().find(|column| !is_supported(column.type_oid));
-        let strange = strange.map(|column| format!("rows cannot be followed by its column {} of type {}", column.source, column.type_name));
+        let strange = strange.map(|column| {
+            format!("rows cannot be followed by its column {} of type {}", column.source, column.type_name)
+        });
         Candidate {
             name: row.get(0),
             is_primary: row.get(1),

@@ -22,7 +22,8 @@ struct Found {
 }
 
 async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
-    let failed = |error: tokio_postgres::Error| error::of(format!("look for leftovers of {}", engine.names.display), &error);
+    let failed =
+        |error: tokio_postgres::Error| error::of(format!("look for leftovers of {}", engine.names.display), &error);
     let names = &engine.names;
     let Entry { record, facts } = journal::entry(session, engine).await?;
     let shadow = journal::table_id(session, &names.shadow_schema, &names.table).await?;

@@ -15,8 +15,16 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("persistence", "only a table that is logged for good can be followed by the log", "change it natively"),
     ("typed", "tables of a named type are not copied yet", "change it natively"),
     ("row-security", "row security is not carried yet", "change the table natively"),
-    ("foreign-key-out", "foreign keys are not carried yet", "drop it for the time of the change, or change the table natively"),
-    ("foreign-key-in", "foreign keys are not carried yet", "drop it for the time of the change, or change the table natively"),
+    (
+        "foreign-key-out",
+        "foreign keys are not carried yet",
+        "drop it for the time of the change, or change the table natively",
+    ),
+    (
+        "foreign-key-in",
+        "foreign keys are not carried yet",
+        "drop it for the time of the change, or change the table natively",
+    ),
     ("trigger", "triggers are not carried yet", "drop it for the time of the change, or change the table natively"),
     ("rule", "rules are not carried yet", "drop it for the time of the change, or change the table natively"),
     ("view", "what reads the table by its identity is not carried yet", "drop it for the time of the change"),
@@ -27,9 +35,17 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("extension", "a table that belongs to an extension is the extension's to change", "ask the extension"),
     ("statistics", "extended statistics are not carried yet", "drop them for the time of the change"),
     ("label", "security labels are not carried yet", "take it away for the time of the change"),
-    ("grantor", "privileges somebody other than the owner has granted are not carried yet", "grant them again as the owner"),
+    (
+        "grantor",
+        "privileges somebody other than the owner has granted are not carried yet",
+        "grant them again as the owner",
+    ),
     ("overlaps", "constraints WITHOUT OVERLAPS are not carried yet", "drop it for the time of the change"),
-    ("dependent", "it depends on the table itself, and would go with the old one", "drop it for the time of the change"),
+    (
+        "dependent",
+        "it depends on the table itself, and would go with the old one",
+        "drop it for the time of the change",
+    ),
 ];
 
 /// The objects in the way of replacing the table.
@@ -47,7 +63,9 @@ fn refusal(object: String, why: &str) -> Refusal {
 
 /// Whether the table is of a kind no clone can be built of.
 pub(crate) fn prevents_clone(obstacles: &[Refusal]) -> bool {
-    let prevents = |why: &str| matches!(why, "partitioned" | "kind" | "typed" | "partition" | "inheritance" | "overlaps" | "persistence");
+    let prevents = |why: &str| {
+        matches!(why, "partitioned" | "kind" | "typed" | "partition" | "inheritance" | "overlaps" | "persistence")
+    };
     let reasons: Vec<&str> = REASONS.iter().filter(|(why, _, _)| prevents(why)).map(|(_, reason, _)| *reason).collect();
     obstacles.iter().any(|obstacle| reasons.contains(&obstacle.reason.as_str()))
 }
@@ -72,11 +90,31 @@ pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) 
     };
     let (slots, slots_used): (i64, i64) = (row.get(1), row.get(2));
     let (senders, senders_used): (i64, i64) = (row.get(3), row.get(4));
-    demand(row.get::<_, &str>(0) == "logical", "setting wal_level", "the log does not say which rows change", "set wal_level = logical, and restart the server");
-    demand(slots > slots_used, "setting max_replication_slots", "every replication slot is taken", "raise it, or drop a slot nobody needs");
+    demand(
+        row.get::<_, &str>(0) == "logical",
+        "setting wal_level",
+        "the log does not say which rows change",
+        "set wal_level = logical, and restart the server",
+    );
+    demand(
+        slots > slots_used,
+        "setting max_replication_slots",
+        "every replication slot is taken",
+        "raise it, or drop a slot nobody needs",
+    );
     demand(senders > senders_used, "setting max_wal_senders", "every log sender is taken", "raise it");
-    demand(row.get(5), "this role", "it may not read the log", "ALTER ROLE … REPLICATION, or what the provider offers for it");
-    demand(row.get(6), "this role", "it may not make schemas and publications in the database", "GRANT CREATE ON DATABASE");
+    demand(
+        row.get(5),
+        "this role",
+        "it may not read the log",
+        "ALTER ROLE … REPLICATION, or what the provider offers for it",
+    );
+    demand(
+        row.get(6),
+        "this role",
+        "it may not make schemas and publications in the database",
+        "GRANT CREATE ON DATABASE",
+    );
     demand(row.get(7), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
     demand(row.get(8), "this role", "it may not put a table into the table's schema", "GRANT CREATE ON SCHEMA");
     Ok(refusals)

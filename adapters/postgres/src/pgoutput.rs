@@ -191,7 +191,11 @@ fn sized<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], String> {
 }
 
 fn expect(found: u8, wanted: &[u8]) -> Result<u8, String> {
-    if wanted.contains(&found) { Ok(found) } else { Err("a message of the log is not formed as it should be".to_owned()) }
+    if wanted.contains(&found) {
+        Ok(found)
+    } else {
+        Err("a message of the log is not formed as it should be".to_owned())
+    }
 }
 
 /// Takes a message apart from its beginning.

@@ -162,7 +162,13 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
 }
 
 /// Everything here is rolled back.
-async fn try_clauses(session: &Session, engine: &Postgres, source: u32, clauses: &Clauses, view: &mut View) -> Result<()> {
+async fn try_clauses(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+    clauses: &Clauses,
+    view: &mut View,
+) -> Result<()> {
     let attempted = || format!("try the clauses on a clone of {}", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let schema = format!("ag_plan_{}", engine.marks.incarnation);
@@ -200,14 +206,22 @@ async fn taken_names(session: &Session, engine: &Postgres) -> Result<Vec<Refusal
     let mut refusals = Vec::new();
     for schema in [&names.shadow_schema, &names.old_schema, &names::JOURNAL_SCHEMA.to_owned()] {
         if matches!(schema_state(session, schema).await?, SchemaState::Foreign) {
-            refusals.push(refuse(format!("schema {schema}"), "it has a name this tool needs, and was made by somebody else", "rename it"));
+            refusals.push(refuse(
+                format!("schema {schema}"),
+                "it has a name this tool needs, and was made by somebody else",
+                "rename it",
+            ));
         }
     }
     let Entry { facts, .. } = journal::entry(session, engine).await?;
     let shadow = facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
     let found = journal::table_id(session, &names.shadow_schema, &names.table).await?;
     if found.is_some() && found != shadow {
-        refusals.push(refuse(format!("table {}", names.shadow()), "it has the shadow's name, and the journal does not know it", "drop it if nobody needs it"));
+        refusals.push(refuse(
+            format!("table {}", names.shadow()),
+            "it has the shadow's name, and the journal does not know it",
+            "drop it if nobody needs it",
+        ));
     }
     if journal::table_id(session, &names.old_schema, &names.table).await?.is_some() {
         refusals.push(refuse(
@@ -224,18 +238,28 @@ async fn check_data(session: &Session, engine: &Postgres, view: &View) -> Result
     let Some(altered) = view.altered.as_ref().filter(|altered| !view.is_native && altered.layout.is_some()) else {
         return Ok(Vec::new());
     };
-    let failed = |error: tokio_postgres::Error| error::of(format!("look at the rows of {}", engine.names.display), &error);
+    let failed =
+        |error: tokio_postgres::Error| error::of(format!("look at the rows of {}", engine.names.display), &error);
     let source = engine.names.source();
     let mut refusals = Vec::new();
-    if !altered.news.without_value.is_empty() && session.one(&sql::any_row(&source), &[]).await.map_err(failed)?.get(0) {
+    if !altered.news.without_value.is_empty() && session.one(&sql::any_row(&source), &[]).await.map_err(failed)?.get(0)
+    {
         refusals.extend(altered.news.without_value.iter().map(|column| {
-            refuse(format!("column {column}"), "it may not be NULL, has no default, and the table has rows", "give it a default, or let it be NULL")
+            refuse(
+                format!("column {column}"),
+                "it may not be NULL, has no default, and the table has rows",
+                "give it a default, or let it be NULL",
+            )
         }));
     }
     for (column, value) in &altered.news.not_null {
         let statement = sql::any_null(&source, &names::quoted(&engine.names.table), value);
         if session.one(&statement, &[]).await.map_err(failed)?.get(0) {
-            refusals.push(refuse(format!("column {column}"), "it may not be NULL any more, and rows hold NULL in it", "fill it first"));
+            refusals.push(refuse(
+                format!("column {column}"),
+                "it may not be NULL any more, and rows hold NULL in it",
+                "fill it first",
+            ));
         }
     }
     let duplicates = duplicates::count(session, &view.duplicates).await?;
@@ -285,15 +309,19 @@ fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> Plan {
 
 fn notes_on_copy(altered: Option<&Altered>) -> Vec<String> {
     let mut notes = vec![
-        "prepared statements that read every column (SELECT *) may fail once after the swap, as after any ALTER TABLE".to_owned(),
+        "prepared statements that read every column (SELECT *) may fail once after the swap, as after any ALTER TABLE"
+            .to_owned(),
     ];
     let Some(altered) = altered else { return notes };
     for (column, value) in &altered.news.added {
         if value.is_none() {
-            notes.push(format!("column {column} gets a value of its own in every row, and a new one whenever the row is refreshed"));
+            notes.push(format!(
+                "column {column} gets a value of its own in every row, and a new one whenever the row is refreshed"
+            ));
         }
     }
-    let uses_expression = altered.layout.iter().flat_map(|layout| &layout.columns).any(|column| column.value.ends_with(')'));
+    let uses_expression =
+        altered.layout.iter().flat_map(|layout| &layout.columns).any(|column| column.value.ends_with(')'));
     if uses_expression {
         notes.push("the expressions behind USING must give the same whenever they are computed, or the comparison will stop the change".to_owned());
     }
@@ -301,7 +329,10 @@ fn notes_on_copy(altered: Option<&Altered>) -> Vec<String> {
 }
 
 fn native_steps(engine: &Postgres, statement: &str) -> Vec<Step> {
-    vec![step(statement, &format!("ACCESS EXCLUSIVE for an instant, after a wait of at most {:?}", engine.target.lock_timeout))]
+    vec![step(
+        statement,
+        &format!("ACCESS EXCLUSIVE for an instant, after a wait of at most {:?}", engine.target.lock_timeout),
+    )]
 }
 
 fn copy_steps(engine: &Postgres) -> Vec<Step> {
@@ -313,14 +344,33 @@ fn copy_steps(engine: &Postgres) -> Vec<Step> {
             &format!("SHARE UPDATE EXCLUSIVE for an instant, {wait}: reads and writes go on"),
         ),
         step(&format!("create the replication slot {}", names.slot), "none"),
-        step(&format!("CREATE TABLE {} like the table; ALTER TABLE {} {}", names.shadow(), names.shadow(), engine.target.alter), "none"),
-        step(&format!("INSERT INTO {} SELECT … FROM {}, chunk by chunk", names.shadow(), names.display), "ACCESS SHARE for each statement: what any SELECT takes"),
+        step(
+            &format!(
+                "CREATE TABLE {} like the table; ALTER TABLE {} {}",
+                names.shadow(),
+                names.shadow(),
+                engine.target.alter
+            ),
+            "none",
+        ),
+        step(
+            &format!("INSERT INTO {} SELECT … FROM {}, chunk by chunk", names.shadow(), names.display),
+            "ACCESS SHARE for each statement: what any SELECT takes",
+        ),
         step("refresh rows that change meanwhile, as the log names them", "ACCESS SHARE for each statement"),
         step("CREATE INDEX on the shadow, for the indexes left out while copying; VACUUM (ANALYZE)", "none"),
         step("compare both tables", "ACCESS SHARE for each statement"),
         step(
-            &format!("ALTER TABLE {} SET SCHEMA {}; ALTER TABLE {} SET SCHEMA {}", names.display, names.old_schema, names.shadow(), names.schema),
-            &format!("ACCESS EXCLUSIVE while the last changes are brought over, {wait}; tried again if it does not come"),
+            &format!(
+                "ALTER TABLE {} SET SCHEMA {}; ALTER TABLE {} SET SCHEMA {}",
+                names.display,
+                names.old_schema,
+                names.shadow(),
+                names.schema
+            ),
+            &format!(
+                "ACCESS EXCLUSIVE while the last changes are brought over, {wait}; tried again if it does not come"
+            ),
         ),
     ]
 }

@@ -70,7 +70,13 @@ impl Replication {
     }
 
     async fn log_in(&mut self, server: &Server) -> std::result::Result<(), Failure> {
-        let password = || server.password.as_deref().map(str::as_bytes).ok_or(Failure::Refused("the server asks for a password, and none is given".to_owned()));
+        let password = || {
+            server
+                .password
+                .as_deref()
+                .map(str::as_bytes)
+                .ok_or(Failure::Refused("the server asks for a password, and none is given".to_owned()))
+        };
         loop {
             match self.message().await? {
                 backend::Message::AuthenticationOk => return Ok(()),
@@ -85,11 +91,17 @@ impl Replication {
                 backend::Message::AuthenticationSasl(body) => {
                     let known = body.mechanisms().any(|mechanism| Ok(mechanism == sasl::SCRAM_SHA_256))?;
                     if !known {
-                        return Err(Failure::Refused("the server asks for a way to log in that is not known here".to_owned()));
+                        return Err(Failure::Refused(
+                            "the server asks for a way to log in that is not known here".to_owned(),
+                        ));
                     }
                     self.scram(password()?).await?;
                 }
-                _ => return Err(Failure::Refused("the server asks for a way to log in that is not known here".to_owned())),
+                _ => {
+                    return Err(Failure::Refused(
+                        "the server asks for a way to log in that is not known here".to_owned(),
+                    ));
+                }
             }
         }
     }
@@ -247,7 +259,9 @@ fn copied(mut body: Bytes) -> std::result::Result<Frame, Failure> {
 
 async fn transport(address: &Address, tls: &Tls) -> std::result::Result<Box<dyn Transport>, Failure> {
     match address {
-        Address::Unix(folder, port) => Ok(Box::new(UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?)),
+        Address::Unix(folder, port) => {
+            Ok(Box::new(UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?))
+        }
         Address::Tcp(host, port) => {
             let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.set_nodelay(true)?;
@@ -267,7 +281,8 @@ async fn transport(address: &Address, tls: &Tls) -> std::result::Result<Box<dyn 
 }
 
 async fn encrypted(stream: TcpStream, host: &str, tls: &Tls) -> std::result::Result<impl Transport + use<>, Failure> {
-    let name = host.to_owned().try_into().map_err(|_| Failure::Refused("the host's name cannot be verified".to_owned()))?;
+    let name =
+        host.to_owned().try_into().map_err(|_| Failure::Refused("the host's name cannot be verified".to_owned()))?;
     Ok(TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await?)
 }
 

@@ -109,7 +109,8 @@ impl Shadow for Postgres {
         for keys in keys.chunks(KEYS_PER_STATEMENT) {
             check_keys(&self.names.display, &shadow, keys)?;
             let arrays = key::arrays(keys, shadow.layout.keys.len());
-            let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+            let parameters: Vec<&(dyn ToSql + Sync)> =
+                arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
             let found = compare(self, &shadow, &sql::compare_keys(&shadow.layout), &parameters).await?;
             differing.extend(found.differing);
         }
@@ -166,7 +167,10 @@ async fn make_room(session: &Session, engine: &Postgres, known: Option<&Facts>, 
     match preflight::schema_state(session, &names.shadow_schema).await? {
         preflight::SchemaState::Missing => return definition::make_schema(session, &names.shadow_schema, source).await,
         preflight::SchemaState::Foreign => {
-            return Err(Error::refused(attempted(), format!("the schema {} was made by somebody else", names.shadow_schema)));
+            return Err(Error::refused(
+                attempted(),
+                format!("the schema {} was made by somebody else", names.shadow_schema),
+            ));
         }
         preflight::SchemaState::Ours => definition::open_to_owner(session, &names.shadow_schema, source).await?,
     }
@@ -189,8 +193,12 @@ fn check_source(attempted: String, known: Option<&Facts>, source: u32, altered: 
 
 /// Takes away what can wait, and gives what must be known of the shadow.
 async fn strip(session: &Session, oid: u32, altered: &Altered) -> Result<ShadowFacts> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses("take away what can wait until rows are copied", &error);
-    let layout = altered.layout.clone().ok_or_else(|| Error::fatal("make the shadow", "the clauses left no way to follow rows"))?;
+    let failed =
+        |error: tokio_postgres::Error| error::of_clauses("take away what can wait until rows are copied", &error);
+    let layout = altered
+        .layout
+        .clone()
+        .ok_or_else(|| Error::fatal("make the shadow", "the clauses left no way to follow rows"))?;
     let late_rows = session.query(sql::LATE_CONSTRAINTS, &[&oid]).await.map_err(failed)?;
     let mut late = Vec::new();
     let mut script = Vec::new();
@@ -209,7 +217,8 @@ async fn strip(session: &Session, oid: u32, altered: &Altered) -> Result<ShadowF
 }
 
 fn refused(attempted: String, refusals: &[Refusal]) -> Error {
-    let reasons: Vec<String> = refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
+    let reasons: Vec<String> =
+        refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
     Error::refused(attempted, reasons.join("; "))
 }
 
@@ -222,7 +231,7 @@ async fn refresh_in_transaction(
 ) -> Result<()> {
     let attempted = || format!("refresh rows of {}", engine.names.display);
     let failed = |error: tokio_postgres::Error| row_error(attempted(), &error, shadow);
-    session.run("BEGIN").await.map_err(failed)?;
+    session.run(sql::BEGIN_REFRESH).await.map_err(failed)?;
     refresh(session, &engine.names.display, shadow, keys, through).await?;
     session.run("COMMIT").await.map_err(failed)
 }
@@ -252,7 +261,8 @@ pub(crate) async fn refresh(
     let bound = key::values(through);
     for keys in keys.chunks(KEYS_PER_STATEMENT) {
         let arrays = key::arrays(keys, columns);
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+        let mut parameters: Vec<&(dyn ToSql + Sync)> =
+            arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
         parameters.extend(bound.iter().map(|value| value as &(dyn ToSql + Sync)));
         session.execute(&insert, &parameters).await.map_err(failed)?;
     }
@@ -331,7 +341,11 @@ async fn compare(
     Ok(comparison)
 }
 
-async fn duplicate_queries(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> Result<Vec<duplicates::Count>> {
+async fn duplicate_queries(
+    session: &Session,
+    engine: &Postgres,
+    shadow: &ShadowFacts,
+) -> Result<Vec<duplicates::Count>> {
     let facts = journal::facts(session, engine).await?;
     let after = definition::attributes(session, shadow.oid).await?;
     let news = alteration::added_columns(&shadow.layout, &after);

@@ -163,14 +163,14 @@ pub(crate) const END_FENCED: &str = "
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND l.classid::int8 = ($1::int8 >> 32) & 4294967295 AND l.objid::int8 = $1::int8 & 4294967295";
 
-/// Ends every other session that is behind the fence, and names it.
+/// Ends every other session that is behind the fence, and names it. What ends a session stands where only rows that
+/// passed every condition come; a condition may be computed in any order.
 pub(crate) const END_ALL_FENCED: &str = "
-    SELECT format('server process %s', l.pid)
+    SELECT format('server process %s', l.pid), pg_terminate_backend(l.pid)
     FROM pg_locks l
     WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.pid <> pg_backend_pid()
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND l.classid::int8 = ($1::int8 >> 32) & 4294967295 AND l.objid::int8 = $1::int8 & 4294967295
-      AND pg_terminate_backend(l.pid) IS NOT NULL";
+      AND l.classid::int8 = ($1::int8 >> 32) & 4294967295 AND l.objid::int8 = $1::int8 & 4294967295";
 
 // Preflight
 
@@ -240,6 +240,10 @@ pub(crate) fn insert_keys(layout: &Layout, through: &Watermark) -> String {
     format!("{} WHERE {} AND {bounds}", insert_select(layout), among(&alias_keys(layout), layout))
 }
 
+/// Begins a refresh. One snapshot for all its statements: a unique value that moves from one of the rows to another
+/// meanwhile is then seen with both or with neither.
+pub(crate) const BEGIN_REFRESH: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+
 /// Deletes the shadow's rows of the given keys.
 pub(crate) fn delete_keys(layout: &Layout) -> String {
     format!("DELETE FROM ONLY {} AS t WHERE {}", layout.shadow, among(&shadow_keys(layout), layout))
@@ -293,9 +297,11 @@ fn compare(layout: &Layout, source_rows: &str, shadow_rows: &str) -> String {
     };
     let in_source = numbered(alias_keys(layout));
     let in_shadow = numbered(shadow_keys(layout));
-    let converted = list(layout.columns.iter().map(|column| format!("CAST(({}\n) AS {})", column.value, column.type_name)));
+    let converted =
+        list(layout.columns.iter().map(|column| format!("CAST(({}\n) AS {})", column.value, column.type_name)));
     let stored = list(layout.columns.iter().map(|column| format!("t.{}", quoted(&column.name))));
-    let same_key = (0..layout.keys.len()).map(|number| format!("s.k{number} = t.k{number}")).collect::<Vec<_>>().join(" AND ");
+    let same_key =
+        (0..layout.keys.len()).map(|number| format!("s.k{number} = t.k{number}")).collect::<Vec<_>>().join(" AND ");
     let key = list(layout.keys.iter().enumerate().map(|(number, key)| {
         format!("CASE WHEN s.here THEN s.k{number} ELSE CAST(t.k{number} AS {}) END AS k{number}", key.type_name)
     }));
@@ -450,12 +456,15 @@ pub(crate) const BEAT: &str = "
     ON CONFLICT (\"table\") DO UPDATE SET incarnation = excluded.incarnation, beat = excluded.beat, at = excluded.at";
 
 /// The last heartbeat of this run a server has.
-pub(crate) const LAST_BEAT: &str =
-    "SELECT beat FROM altergeist.heartbeat WHERE \"table\" = $1 AND incarnation = $2";
+pub(crate) const LAST_BEAT: &str = "SELECT beat FROM altergeist.heartbeat WHERE \"table\" = $1 AND incarnation = $2";
 
 /// Makes a schema, marked as ours, unless somebody has made it.
 pub(crate) fn create_schema(schema: &str, marker: &str) -> String {
-    format!("CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS {marker};", name = quoted(schema), marker = literal(marker))
+    format!(
+        "CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS {marker};",
+        name = quoted(schema),
+        marker = literal(marker)
+    )
 }
 
 /// A schema's comment, if there is such a schema.
@@ -497,7 +506,8 @@ pub(crate) const WHO_BLOCKS: &str = "
     SELECT 'a prepared transaction' WHERE 0 = ANY (pg_blocking_pids($1))";
 
 /// Whether a session still exists.
-pub(crate) const IS_ALIVE: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND application_name = $2)";
+pub(crate) const IS_ALIVE: &str =
+    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND application_name = $2)";
 
 /// Ends a session of ours by its process and name.
 pub(crate) const END_SESSION: &str =
