@@ -154,9 +154,11 @@ async fn read_outcome(
     altered.news = news(wish, before, &after);
     altered.touches_columns = survivors(before, &after).count() < before.len()
         || survivors(before, &after).any(|(old, new)| old.stored_shape() != new.stored_shape());
-    match layout(wish, before, &after, schema) {
+    match wish.key.map(|key| layout(wish, key, before, &after, schema)).transpose() {
         Err(refusal) => altered.refusals.push(refusal),
-        Ok(layout) => {
+        // Without a key the caller has already refused.
+        Ok(None) => {}
+        Ok(Some(layout)) => {
             altered.refusals.extend(not_found_by_key(session, &layout, altered.clone).await?);
             altered.layout = Some(layout);
         }
@@ -184,7 +186,13 @@ async fn still_plain(session: &Session, wish: &Wish<'_>, schema: &str, clone: u3
 }
 
 /// Which column of the shadow is which of the source, and how its values get there.
-fn layout(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute], schema: &str) -> Result<Layout, Refusal> {
+fn layout(
+    wish: &Wish<'_>,
+    key: &Candidate,
+    before: &[Attribute],
+    after: &[Attribute],
+    schema: &str,
+) -> Result<Layout, Refusal> {
     let alias = names::quoted(&wish.names.table);
     let mut columns = Vec::new();
     for (old, new) in survivors(before, after).filter(|(_, new)| !new.generated) {
@@ -205,9 +213,6 @@ fn layout(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute], schema: &s
             "write the column's name as the table has it",
         ));
     }
-    let key = wish.key.ok_or_else(|| {
-        refuse(wish.names.display.clone(), "there is no key to follow rows by", "give it a primary key")
-    })?;
     let keys = key.columns.iter().map(|column| followed(wish, column, before, after)).collect::<Result<Vec<_>, _>>()?;
     Ok(Layout {
         source: wish.names.source(),

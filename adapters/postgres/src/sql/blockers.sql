@@ -10,5 +10,7 @@ WHERE l.relation = $1 AND l.granted AND l.pid <> pg_backend_pid()
   AND (a.backend_type <> 'autovacuum worker' OR a.query LIKE '%to prevent wraparound%')
 UNION
 SELECT format('prepared transaction %L (%s, since %s)', p.gid, p.owner, to_char(p.prepared, 'HH24:MI:SS'))
-FROM pg_locks l JOIN pg_prepared_xacts p ON p.transaction = split_part(l.virtualtransaction, '/', 2)::xid
+FROM pg_locks l
+JOIN pg_locks own ON own.virtualtransaction = l.virtualtransaction AND own.locktype = 'transactionid' AND own.pid IS NULL
+JOIN pg_prepared_xacts p ON p.transaction = own.transactionid
 WHERE l.relation = $1 AND l.granted AND l.pid IS NULL

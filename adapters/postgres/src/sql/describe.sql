@@ -1,5 +1,6 @@
 -- A table's definition, line by line: the object, and what it is. Two tables of which all lines are equal are the same
--- but for their rows and the schema they live in. Nothing that VACUUM, ANALYZE or statistics change is in it. The third
+-- but for their rows and the schema they live in. Nothing that VACUUM, ANALYZE or statistics change is in it, nor what
+-- `obstacles.sql` finds. The third
 -- column says whether the line is structure, as opposed to rights, comments and storage. Run under an empty search path.
 WITH t AS (
     SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1
@@ -54,7 +55,7 @@ UNION ALL
 SELECT 'constraint ' || quote_ident(k.conname),
        concat_ws(' ', k.contype, pg_get_constraintdef(k.oid), 'comment', obj_description(k.oid, 'pg_constraint')),
        true
-FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype <> 't'
+FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype NOT IN ('f', 't')
 UNION ALL
 SELECT 'index ' || quote_ident(x.relname),
        concat_ws(' ', replace(pg_get_indexdef(i.indexrelid), ' ON ' || $1::oid::regclass || ' ', ' ON '),
