@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use altergeist_contract::conformance::{Laboratory, Row, Write, conforms};
-use altergeist_contract::{Engine, Preflight, Strategy, Target};
+use altergeist_contract::{Engine, Strategy, Target};
 use altergeist_integration::servers::{Flavour, Server};
 use altergeist_integration::session::Session;
 use altergeist_mysql::MySql;
