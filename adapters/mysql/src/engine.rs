@@ -76,7 +76,11 @@ impl Engine for MySql {
     }
 
     async fn hold(&self) -> Result<Hold> {
-        self.crew.hold().await
+        let Hold::HeldBy(session) = self.crew.hold().await? else { return Ok(Hold::Taken) };
+        let mut reader = self.crew.reader().await?;
+        let record = self.entry(&mut reader).await?.record;
+        let run = record.map(|record| format!(", and the journal says {}", record.holder)).unwrap_or_default();
+        Ok(Hold::HeldBy(format!("{session} holds the run lock of {}{run}", self.title)))
     }
 
     async fn still_held(&self) -> Result<()> {

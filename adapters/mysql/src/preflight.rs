@@ -217,10 +217,37 @@ impl MySql {
         let clone = self.look(session, &self.names.clone).await?;
         trial.refusals = self.refuse_result(session).await?;
         match shape::find((&self.source, &self.names.shadow), &source, &clone, clauses) {
-            Ok(shape) => trial.shape = Some(shape),
+            Ok(shape) => {
+                trial.refusals.extend(self.refuse_rows(session, &shape).await?);
+                trial.shape = Some(shape);
+            }
             Err(mut refusals) => trial.refusals.append(&mut refusals),
         }
         Ok(trial)
+    }
+
+    /// Rows of the source that the altered table will not hold: found now, not after hours of copying.
+    async fn refuse_rows(&self, session: &mut Session, shape: &Shape) -> Result<Vec<Refusal>> {
+        let mut refusals = Vec::new();
+        for found in self.find_duplicates(session, shape, &self.names.clone).await? {
+            let reason =
+                format!("the table holds {} values more than once that the index must hold once", found.values);
+            let remedy = "remove the duplicates, or leave the index out";
+            refusals.push(refusal(format!("unique index {}", found.index), reason, remedy));
+        }
+        for pair in shape.columns.iter().filter(|pair| pair.source.nullable && !pair.shadow.nullable) {
+            let attempted = || self.doing(&format!("look for NULLs of column {} in", pair.source.name));
+            let query = sql::has_nulls(&self.source, &pair.source.name);
+            if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some() {
+                let remedy = "give them a value first, or keep the column nullable";
+                refusals.push(refusal(
+                    format!("column {}", pair.source.name),
+                    "it holds NULLs and would be NOT NULL",
+                    remedy,
+                ));
+            }
+        }
+        Ok(refusals)
     }
 
     async fn drop_clone(&self, session: &mut Session) -> Result<()> {

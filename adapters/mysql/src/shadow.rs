@@ -4,6 +4,7 @@ use crate::convert;
 use crate::crew::{Lease, Slot};
 use crate::engine::MySql;
 use crate::error::Failure;
+use crate::names::TableName;
 use crate::session::{Session, number, text};
 use crate::shape::Shape;
 use crate::sql::{self, Compared};
@@ -149,20 +150,7 @@ impl Shadow for MySql {
     async fn duplicates(&self) -> Result<Vec<Duplicates>> {
         let shape = self.shape().await?;
         let mut reader = self.crew.reader().await?;
-        let source = self.look(&mut reader, &self.source).await?;
-        let shadow = self.look(&mut reader, &self.names.shadow).await?;
-        let mut found = Vec::new();
-        for index in shadow.indexes.iter().filter(|index| index.unique) {
-            let Some(expressions) = newly_unique(&shape, &source, index) else { continue };
-            let attempted = || self.doing(&format!("look for duplicates over {} in", index.name));
-            let statement = sql::duplicates(&self.source, &expressions);
-            let answer = self.read(&statement).await.map_err(|failure| failure.of_rows(attempted()))?;
-            let values = answer.first().and_then(|row| number(&row[0])).unwrap_or_default();
-            if values > 0 {
-                found.push(Duplicates { index: index.name.clone(), values });
-            }
-        }
-        Ok(found)
+        self.find_duplicates(&mut reader, &shape, &self.names.shadow).await
     }
 }
 
@@ -185,6 +173,29 @@ impl MySql {
         }
         lease.keep();
         Ok(())
+    }
+
+    /// The source's duplicates over the unique indexes of an altered table.
+    pub(crate) async fn find_duplicates(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+        altered: &TableName,
+    ) -> Result<Vec<Duplicates>> {
+        let source = self.look(session, &self.source).await?;
+        let altered = self.look(session, altered).await?;
+        let mut found = Vec::new();
+        for index in altered.indexes.iter().filter(|index| index.unique) {
+            let Some(expressions) = newly_unique(shape, &source, index) else { continue };
+            let attempted = || self.doing(&format!("look for duplicates over {} in", index.name));
+            let statement = sql::duplicates(&self.source, &expressions);
+            let values = session.text(&statement).await.map_err(|failure| failure.of_rows(attempted()))?;
+            let values = values.parse().map_err(|_| Error::fatal(attempted(), "the server does not count them"))?;
+            if values > 0 {
+                found.push(Duplicates { index: index.name.clone(), values });
+            }
+        }
+        Ok(found)
     }
 
     async fn read(&self, statement: &str) -> std::result::Result<Vec<crate::session::Cells>, Failure> {

@@ -365,6 +365,10 @@ pub(crate) fn has_rows(name: &TableName) -> String {
     format!("SELECT 1 FROM {} LIMIT 1", table(name))
 }
 
+pub(crate) fn has_nulls(source: &TableName, column: &str) -> String {
+    format!("{}SELECT 1 FROM {} WHERE {} IS NULL LIMIT 1", sign(source), table(source), quote(column))
+}
+
 // --- Ranges and sets of keys ------------------------------------------------------------------
 
 fn columns_of(key: &KeyIndex, in_shadow: bool, of: &str) -> Vec<String> {
