@@ -5,6 +5,7 @@ use crate::Failure;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What the operator wants, as it stands now.
 #[derive(Clone, PartialEq, Debug)]
@@ -113,12 +114,13 @@ pub struct Status {
 pub struct Desk {
     orders: watch::Receiver<Orders>,
     status: watch::Sender<Status>,
+    opened: Instant,
 }
 
 impl Desk {
     /// A desk between whoever gives `orders` and whoever watches `status`.
     pub fn new(orders: watch::Receiver<Orders>, status: watch::Sender<Status>) -> Desk {
-        Desk { orders, status }
+        Desk { orders, status, opened: Instant::now() }
     }
 
     /// The orders as they stand.
@@ -136,7 +138,10 @@ impl Desk {
 
     /// Changes what watchers see.
     pub fn tell(&self, change: impl FnOnce(&mut Status)) {
-        self.status.send_modify(change);
+        self.status.send_modify(|status| {
+            change(status);
+            status.elapsed_seconds = self.opened.elapsed().as_secs();
+        });
     }
 
     /// What watchers see.

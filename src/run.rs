@@ -295,7 +295,7 @@ async fn stay_current<E: Engine>(
     record: &mut Record,
 ) -> Result<(), Failure> {
     desk.heed()?;
-    listener.pause(Duration::from_millis(200)).await?;
+    listener.pause(Duration::from_millis(500)).await?;
     refresh_turn(engine, listener, desk, &record.watermark).await?;
     checkpoint::save_progress(engine, listener, record).await?;
     Ok(())

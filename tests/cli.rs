@@ -1,0 +1,71 @@
+//! The command line without a server: what scripts and people meet first.
+
+use std::process::{Command, Output};
+
+fn altergeist(words: &[&str]) -> Output {
+    let folder = std::env::temp_dir().join(format!("altergeist-cli-test-{}", std::process::id()));
+    Command::new(env!("CARGO_BIN_EXE_altergeist"))
+        .args(words)
+        .env_remove("ALTERGEIST_URL")
+        .env("XDG_RUNTIME_DIR", folder)
+        .output()
+        .expect("the binary can be run")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it was not killed")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn wrong_usage_exits_2_and_says_what_is_missing() {
+    let output = altergeist(&["run", "--table", "t"]);
+    assert_eq!(code(&output), 2);
+    assert!(said(&output).contains("--url"), "{}", said(&output));
+}
+
+#[test]
+fn a_number_out_of_range_is_wrong_usage() {
+    let run = ["run", "--url", "postgres://h/d", "--table", "t", "--alter", "ADD c int"];
+    assert_eq!(code(&altergeist(&[&run[..], &["--workers", "0"]].concat())), 2);
+    assert_eq!(code(&altergeist(&[&run[..], &["--chunk-time", "5"]].concat())), 2);
+    assert_eq!(code(&altergeist(&[&run[..], &["--rename", "nothing"]].concat())), 2);
+}
+
+#[test]
+fn a_url_of_no_engine_exits_3_and_shows_no_password() {
+    let output = altergeist(&["plan", "--url", "oracle://me:secret@h/d", "--table", "t", "--alter", "ADD c int"]);
+    assert_eq!(code(&output), 3);
+    assert!(said(&output).contains("postgres://"), "{}", said(&output));
+    assert!(!said(&output).contains("secret"), "{}", said(&output));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said_by_name_and_shows_no_password() {
+    for scheme in ["postgres", "mysql"] {
+        let url = format!("{scheme}://me:secret@127.0.0.1:1/d");
+        let output = altergeist(&["plan", "--url", &url, "--table", "t", "--alter", "ADD c int"]);
+        assert_eq!(code(&output), 1, "{}", said(&output));
+        assert!(said(&output).contains("127.0.0.1:1"), "{}", said(&output));
+        assert!(!said(&output).contains("secret"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn ctl_says_where_it_looked_when_no_run_listens() {
+    let output = altergeist(&["ctl", "status"]);
+    assert_eq!(code(&output), 2);
+    assert!(said(&output).contains("--socket"), "{}", said(&output));
+}
+
+#[test]
+fn help_lists_the_exit_codes() {
+    let output = altergeist(&["--help"]);
+    assert_eq!(code(&output), 0);
+    for word in ["3 refused", "6 another run", "8 the", "outcome"] {
+        assert!(said(&output).contains(word), "{word} is missing in {}", said(&output));
+    }
+}
