@@ -158,12 +158,17 @@ fn refused_or_lost(attempted: String, error: &tokio_postgres::Error) -> Error {
 }
 
 fn read_url(url: &str) -> Result<(Parts, Option<String>)> {
-    let parsed = Url::parse(url).map_err(|error| unreadable(&error.to_string()))?;
+    let parsed = match Url::parse(url) {
+        // A user without a host is usual where the host is a folder and stands among the parameters.
+        Err(url::ParseError::EmptyHost) => Url::parse(&url.replacen("@/", "@localhost/", 1)),
+        other => other,
+    };
+    let parsed = parsed.map_err(|error| unreadable(&error.to_string()))?;
     if !matches!(parsed.scheme(), "postgres" | "postgresql") {
         return Err(unreadable("its scheme is not postgres"));
     }
     let mut parts = Parts {
-        host: parsed.host_str().filter(|host| !host.is_empty()).map(|host| host_name(host)).transpose()?,
+        host: parsed.host_str().filter(|host| !host.is_empty()).map(host_name).transpose()?,
         port: parsed.port(),
         user: Some(parsed.username()).filter(|user| !user.is_empty()).map(decoded).transpose()?,
         database: Some(parsed.path().trim_start_matches('/'))

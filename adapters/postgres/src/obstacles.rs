@@ -78,7 +78,27 @@ pub(crate) fn no_key(engine: &Postgres, why: &str) -> Refusal {
     )
 }
 
-/// What the server or the role lacks.
+/// What the role lacks, without which not even a trial is possible.
+pub(crate) async fn of_role(session: &Session, engine: &Postgres, table: u32) -> Result<Vec<Refusal>> {
+    let row = session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await;
+    let row = row.map_err(|error| error::of("ask what the server can do", &error))?;
+    let mut refusals = Vec::new();
+    let mut demand = |is_met: bool, object: &str, reason: &str, remedy: &str| {
+        if !is_met {
+            refusals.push(refuse(object.to_owned(), reason, remedy));
+        }
+    };
+    demand(
+        row.get(6),
+        "this role",
+        "it may not make schemas and publications in the database",
+        "GRANT CREATE ON DATABASE",
+    );
+    demand(row.get(7), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
+    Ok(refusals)
+}
+
+/// What the server lacks, and the role beyond [`of_role`].
 pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) -> Result<Vec<Refusal>> {
     let row = session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await;
     let row = row.map_err(|error| error::of("ask what the server can do", &error))?;
@@ -109,13 +129,6 @@ pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) 
         "it may not read the log",
         "ALTER ROLE … REPLICATION, or what the provider offers for it",
     );
-    demand(
-        row.get(6),
-        "this role",
-        "it may not make schemas and publications in the database",
-        "GRANT CREATE ON DATABASE",
-    );
-    demand(row.get(7), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
     demand(row.get(8), "this role", "it may not put a table into the table's schema", "GRANT CREATE ON SCHEMA");
     Ok(refusals)
 }

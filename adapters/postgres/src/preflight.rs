@@ -17,6 +17,7 @@ use crate::sql;
 use altergeist_contract::{Duplicates, Error, Leftover, Plan, Preflight, Refusal, Result, Step, Strategy, Verdict};
 
 impl Preflight for Postgres {
+    #[allow(clippy::misnamed_getters)] // The contract's word for the qualified name.
     fn table(&self) -> &str {
         &self.names.display
     }
@@ -151,6 +152,7 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     view.refusals.extend(clauses.refused.iter().map(|(clause, why)| {
         refuse(format!("clause {clause}"), *why, "leave it out of this change, and do it in a statement of its own")
     }));
+    view.refusals.extend(obstacles::of_role(session, engine, source).await?);
     if view.refusals.is_empty() && !obstacles::prevents_clone(&view.obstacles) {
         try_clauses(session, engine, source, &clauses, &mut view).await?;
     }
@@ -176,7 +178,7 @@ async fn try_clauses(
     definition::make_schema(session, &schema, source).await?;
     let wish = engine.wish(source, view.key.as_ref(), clauses);
     let mut altered = alteration::alter_clone(session, &wish, &schema).await?;
-    view.is_native = altered.is_catalogue_only && !(altered.touches_columns && !view.obstacles.is_empty());
+    view.is_native = altered.is_catalogue_only && (!altered.touches_columns || view.obstacles.is_empty());
     if let Some(layout) = altered.layout.as_ref().filter(|_| !view.is_native) {
         let clone = altered.clone;
         view.duplicates = duplicates::queries(session, source, clone, layout, &altered.news).await?;

@@ -105,11 +105,6 @@ impl Session {
         self.prepared(statement).await.map(drop)
     }
 
-    /// Asks the server to end what this session is doing, by a connection of its own.
-    pub(crate) fn canceller(&self) -> tokio_postgres::CancelToken {
-        self.client.cancel_token()
-    }
-
     /// What the server has remarked since this was last asked.
     pub(crate) fn take_notices(&self) -> Vec<Notice> {
         std::mem::take(&mut *locked(&self.notices))
