@@ -89,6 +89,10 @@ enum Gtid {
     Anonymous,
 }
 
+/// What MariaDB's names of transactions tell beside: that one statement follows, or a transaction that is only prepared.
+const STANDALONE: u64 = 1;
+const PREPARES: u64 = 64;
+
 const ARTIFICIAL: u16 = 0x20;
 const IGNORABLE: u16 = 0x80;
 
@@ -168,7 +172,8 @@ impl Follower {
                 let (Some(number), Some(domain), Some(flags)) = parts else {
                     return Err(self.unreadable("a transaction's name"));
                 };
-                self.phase = if flags & 1 != 0 { Phase::Standalone } else { Phase::Inside };
+                self.phase = if flags & STANDALONE != 0 { Phase::Standalone } else { Phase::Inside };
+                self.xa_keys = (flags & PREPARES != 0).then(Vec::new);
                 Gtid::MariaDb(domain as u32, event.server, number)
             }
             _ => return Err(self.unreadable("a transaction's name")),
@@ -260,7 +265,8 @@ impl Follower {
     fn prepared(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
         let (in_one_phase, xid) =
             prepared_name(event.body).ok_or_else(|| self.unreadable("a prepared transaction's name"))?;
-        let keys = self.xa_keys.take().unwrap_or_default();
+        let keys =
+            self.xa_keys.take().ok_or_else(|| self.fatal("a transaction is prepared in the log that never began"))?;
         if in_one_phase {
             self.keys.extend(keys);
             return self.end(event);

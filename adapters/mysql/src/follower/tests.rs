@@ -146,6 +146,22 @@ fn the_rows_of_a_prepared_transaction_wait_for_its_end_and_hold_the_position() {
 }
 
 #[test]
+fn mariadb_says_in_a_transactions_name_that_it_is_only_prepared() {
+    let mut log = Log::new();
+    log.follower.bookmark.place = Place::MariaDb(BTreeMap::new());
+    let name = |number: u8, flags: u8| [&[number][..], &[0; 11], &[flags]].concat();
+    log.follower.take(&event(MARIADB_GTID, &name(1, 64))).unwrap();
+    log.write(&[7]).unwrap();
+    log.say("XA END X'61',X'',1").unwrap();
+    let prepared = [&[0][..], &1_u32.to_le_bytes(), &1_u32.to_le_bytes(), &0_u32.to_le_bytes(), b"a"].concat();
+    log.follower.take(&event(XA_PREPARE, &prepared)).unwrap();
+    assert_eq!((log.follower.undecided(), log.follower.keys.len()), (1, 0));
+    log.follower.take(&event(MARIADB_GTID, &name(2, 128))).unwrap();
+    log.say("XA COMMIT X'61',X'',1").unwrap();
+    assert_eq!(log.follower.keys, keys(&[7]));
+}
+
+#[test]
 fn a_prepared_transaction_nobody_saw_ends_the_run() {
     let mut log = Log::new();
     log.announce();
