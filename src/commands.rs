@@ -3,7 +3,8 @@
 use crate::cli::{CleanupArgs, CtlArgs, PlanArgs, RunArgs, StatusArgs};
 use crate::engines::{Errand, with_engine};
 use crate::{progress, report, socket};
-use altergeist::contract::{Engine, Error, Hold, Kind, Leftover, Plan, Record, Result, Target};
+use altergeist::contract::{Engine, Error, Kind, Leftover, Plan, Record, Result, Target};
+use altergeist::failure::hold;
 use altergeist::{Desk, Failure, Options, Orders, Outcome, Phase, Status};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -193,9 +194,7 @@ impl Errand for Cleaning {
         if self.list_only {
             return Ok(engine.leftovers().await?);
         }
-        if let Hold::HeldBy(holder) = engine.hold().await? {
-            return Err(Failure::Held(holder));
-        }
+        hold(&engine).await?;
         if let Some(record) = engine.load().await? {
             refuse_in_mid_swap(&engine, &record).await?;
         }

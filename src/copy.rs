@@ -4,7 +4,7 @@ use crate::chunk_size::ChunkSize;
 use crate::desk::Desk;
 use crate::listen::Listener;
 use crate::refresh::{refuse_duplicates, wait_out};
-use altergeist_contract::{Chunk, Engine, Error, Record, Result, Shadow, Watermark};
+use altergeist_contract::{Chunk, Engine, Error, Kind, Record, Result, Shadow, Watermark};
 use futures_util::future::join_all;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -36,7 +36,9 @@ pub async fn copy_turn<E: Engine>(
         let results = listener.during(copies).await?;
         let failure = advance(record, &chunks, results, |took| size.learn(took, orders.chunk_time));
         let Some(error) = failure else { return Ok(()) };
-        desk.tell(|status| status.last_error = Some(error.to_string()));
+        if !matches!(error.kind, Kind::Stale { .. }) {
+            desk.tell(|status| status.last_error = Some(error.to_string()));
+        }
         listener.during(engine.clear_beyond(&record.watermark)).await??;
         wait_out(engine, listener, &record.watermark, error).await?;
         if failures % (FAILURES_MAX / 5) == 0 {

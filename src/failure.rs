@@ -1,6 +1,6 @@
 //! How a run can end without having done its work.
 
-use altergeist_contract::{Error, Plan};
+use altergeist_contract::{Engine, Error, Hold, Plan};
 use std::fmt;
 
 /// Why a run ended. Whatever it was, the same command may be given again.
@@ -8,8 +8,13 @@ use std::fmt;
 pub enum Failure {
     /// The plan refuses the change; its refusals say why.
     Refused(Box<Plan>),
-    /// Another run holds the table; who.
-    Held(String),
+    /// Another run holds the table.
+    Held {
+        /// The table, qualified.
+        table: String,
+        /// Who holds it: user, host, process, since when.
+        holder: String,
+    },
     /// Source and shadow differ in rows whose change is not in the log.
     Unequal {
         /// How many rows differ without an explanation.
@@ -34,11 +39,23 @@ impl Failure {
             Failure::Refused(_) => 3,
             Failure::Unequal { .. } => 4,
             Failure::Stopped => 5,
-            Failure::Held(_) => 6,
+            Failure::Held { .. } => 6,
             Failure::NoLock(_) => 7,
             Failure::SwapUnknown(_) => 8,
         }
     }
+}
+
+/// Takes the run lock, or says who has it: as the server sees them, and as they call themselves.
+///
+/// # Errors
+/// [`Failure::Held`].
+pub async fn hold<E: Engine>(engine: &E) -> Result<(), Failure> {
+    let Hold::HeldBy(mut holder) = engine.hold().await? else { return Ok(()) };
+    if let Some(record) = engine.load().await? {
+        holder = format!("{} ({holder})", record.holder);
+    }
+    Err(Failure::Held { table: engine.table().to_owned(), holder })
 }
 
 impl From<Error> for Failure {
@@ -54,7 +71,7 @@ impl fmt::Display for Failure {
                 write!(f, "{} cannot be changed safely as asked", plan.table)?;
                 plan.refusals.iter().try_for_each(|it| write!(f, "\n  {}: {}; {}", it.object, it.reason, it.remedy))
             }
-            Failure::Held(holder) => write!(f, "another run holds this table: {holder}; nothing was done"),
+            Failure::Held { table, holder } => write!(f, "another run holds {table}: {holder}; nothing was done"),
             Failure::Unequal { rows } => write!(
                 f,
                 "{rows} rows of the shadow differ from the source and no change in the log explains it; \

@@ -29,8 +29,12 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Warnings go to stderr, more of them with `RUST_LOG`; stdout is for results.
+/// Warnings go to stderr, more of them with `RUST_LOG`; stdout is for results. The drivers are never heard: they log
+/// statements, parameters and servers' messages, which hold rows' values.
 fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let mut filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    for driver in ["mysql_async=off", "mysql_common=off", "tokio_postgres=off", "postgres_protocol=off"] {
+        filter = filter.add_directive(driver.parse().expect("a well formed directive"));
+    }
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 /// Keys of one refresh.
 const BATCH_KEYS: usize = 1000;
 /// How often a row in the way is waited out before the source is asked for duplicates.
-const ATTEMPTS_MAX: u32 = 12;
+const ATTEMPTS_MAX: u32 = 60;
+/// The pause between two such attempts: long enough for a commit, short enough that little else changes.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Refreshes everything that was pending when the turn began. No key is in two batches, and nothing is in flight
 /// when it ends (law 3).
@@ -82,7 +84,7 @@ async fn refresh_batches<E: Engine>(
 }
 
 /// A row in the way is stale (law 4): its own change is in the log already. Reads the log up to now, and refreshes
-/// everything pending together, until the row is out of the way; or finds that the source itself holds duplicates.
+/// everything pending together, until nothing is in the way any more; or finds that the source itself holds duplicates.
 ///
 /// # Errors
 /// The error it was called with, unless it is one that passes; `Fatal` naming the index if the rows really cannot
@@ -97,45 +99,54 @@ pub async fn wait_out<E: Engine>(
         if !error.kind.is_passing() {
             return Err(error);
         }
-        if attempt == ATTEMPTS_MAX / 2 {
+        if attempt % (ATTEMPTS_MAX / 4) == 0 {
             refuse_duplicates(engine).await?;
         }
         let mark = engine.mark().await?;
         listener.until(mark).await?;
-        match refresh_together(engine, listener, watermark).await {
-            Ok(()) => return Ok(()),
-            Err(still) => error = still,
+        match refresh_together(engine, listener, watermark).await? {
+            None => return Ok(()),
+            Some(still) => error = still,
         }
-        listener.pause(Duration::from_millis(5 * u64::from(attempt * attempt))).await?;
+        listener.pause(PAUSE).await?;
     }
-    refuse_duplicates(engine).await?;
     Err(error)
 }
 
-/// Everything pending in one transaction.
+/// Deletes the shadow's rows of everything pending, and then inserts them, so that only rows that changed since the
+/// log was read can be in the way of others. What is in somebody's way or has somebody in its own is pending again
+/// afterwards: rows that keep changing hold up themselves and nobody else. Gives the last error, None if all is well.
 async fn refresh_together<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
     watermark: &Watermark,
-) -> Result<()> {
+) -> Result<Option<Error>> {
     let (pending, position) = listener.take();
-    let together = async {
-        if pending.emptied {
-            engine.clear().await?;
-        }
-        engine.refresh(&pending.keys, watermark).await
-    };
-    match listener.during(together).await? {
-        Ok(()) => listener.settle(position),
-        Err(error) => {
-            if pending.emptied {
-                listener.keys.put_back_emptied();
-            }
-            listener.keys.put_back(pending.keys);
+    if pending.emptied {
+        engine.clear().await?;
+    }
+    for batch in pending.keys.chunks(BATCH_KEYS) {
+        listener.during(engine.refresh(batch, &Watermark::Start)).await??;
+    }
+    let mut failed = None;
+    let mut batches: Vec<&[Key]> = pending.keys.chunks(BATCH_KEYS).collect();
+    while let Some(batch) = batches.pop() {
+        let Err(error) = listener.during(engine.refresh(batch, watermark)).await? else { continue };
+        if !error.kind.is_passing() {
             return Err(error);
         }
+        match batch.split_at(batch.len() / 2) {
+            ([], alone) => {
+                listener.keys.put_back(alone.iter().cloned());
+                failed = Some(error);
+            }
+            (first, second) => batches.extend([second, first]),
+        }
     }
-    Ok(())
+    if failed.is_none() {
+        listener.settle(position);
+    }
+    Ok(failed)
 }
 
 /// Asks whether a row in the way will never go.

@@ -7,8 +7,8 @@ use crate::desk::{Desk, Phase};
 use crate::listen::Listener;
 use crate::refresh::{catch_up, refresh_turn};
 use crate::verify::verify;
-use crate::{Failure, checkpoint, throttle};
-use altergeist_contract::{Engine, Error, Hold, Kind, Ownership, Record, Result, Stage, Strategy, Verdict, Watermark};
+use crate::{Failure, checkpoint, failure, throttle};
+use altergeist_contract::{Engine, Error, Kind, Ownership, Record, Result, Stage, Strategy, Verdict, Watermark};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -78,9 +78,7 @@ async fn run_once<E: Engine>(engine: &E, desk: &Desk, options: &Options) -> Resu
         status.table = engine.table().to_owned();
         status.alter = options.alter.clone();
     });
-    if let Hold::HeldBy(holder) = engine.hold().await? {
-        return Err(Failure::Held(holder));
-    }
+    failure::hold(engine).await?;
     let (mut record, mut listener) = match taken_up(engine, options).await? {
         TakenUp::AlreadyDone => return Ok(Outcome::AlreadyDone),
         TakenUp::SwappedBefore(record) => return finish(engine, desk, record).await,

@@ -373,6 +373,8 @@ impl Server {
             ("datadir", display(&self.data())),
             ("socket", display(&self.socket_dir().join("mysql.sock"))),
             ("pid-file", display(&self.folder.join("pid"))),
+            // A server that starts deletes the temporary tables it finds, its neighbour's too.
+            ("tmpdir", display(&self.socket_dir())),
             ("port", self.port.to_string()),
             // The port is unique on the machine, and so is the number made of it.
             ("server-id", self.port.to_string()),

@@ -57,6 +57,7 @@ fn with_duplicates(habits: &mut Habits) {
     habits.source_is_unique = false;
     habits.rows = 60;
     habits.truncate_chance = 0.0;
+    habits.write_chance = 0.1;
 }
 
 #[test]
