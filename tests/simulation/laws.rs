@@ -58,6 +58,7 @@ fn with_duplicates(habits: &mut Habits) {
     habits.rows = 60;
     habits.truncate_chance = 0.0;
     habits.write_chance = 0.1;
+    habits.fault_chance = 0.0;
 }
 
 #[test]
