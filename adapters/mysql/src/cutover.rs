@@ -23,7 +23,7 @@
 use crate::beats::Beats;
 use crate::crew::{Crew, Lease, Slot};
 use crate::engine::MySql;
-use crate::error::{Failure, LOCK_WAIT_TIMEOUT};
+use crate::error::{Failure, LOCK_WAIT_TIMEOUT, NO_SUCH_TABLE};
 use crate::journal::Made;
 use crate::names::{Names, TableName};
 use crate::session::{Session, execute_within, kill_query, number, text};
@@ -265,6 +265,9 @@ impl MySqlLock {
             // It cannot have succeeded: the go-ahead does not exist.
             outcome = &mut sent => Err(match outcome {
                 Ok(_) => self.error(Kind::Fatal, "the RENAME did not wait for the lock"),
+                Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => {
+                    self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened")
+                }
                 Err(failure) => self.failed(failure),
             }),
             proven = self.give_go_ahead(id) => proven,

@@ -434,7 +434,7 @@ fn source_keys(key: &KeyIndex, forms: &[Form], rows: &Rows) -> Option<Vec<Key>> 
 
 fn spelled(key: &KeyIndex, image: &[Cell], otherwise: &[Cell]) -> Option<Key> {
     let column = |((column, cell), other): ((&crate::key::KeyColumn, &Cell), &Cell)| match (cell, other) {
-        (Cell::Value(value), _) | (Cell::Absent, Cell::Value(value)) => column.spelling.from_log(value),
+        (Cell::Value(value), _) | (Cell::Absent, Cell::Value(value)) => column.spelling.of_log(value),
         _ => None,
     };
     let columns: Vec<Vec<u8>> = key.columns.iter().zip(image).zip(otherwise).map(column).collect::<Option<_>>()?;

@@ -265,7 +265,9 @@ mod tests {
         vec![form(3, [0, 0]), form(VARCHAR, [40, 0]), form(252, [2, 0]), form(STRING, [STRING, 16])]
     }
 
-    fn cells(rows: &Rows, wanted: &[usize]) -> Option<Vec<(Vec<Option<Vec<u8>>>, Vec<Option<Vec<u8>>>)>> {
+    type Image = Vec<Option<Vec<u8>>>;
+
+    fn cells(rows: &Rows, wanted: &[usize]) -> Option<Vec<(Image, Image)>> {
         let mut all = Vec::new();
         let owned = |cells: &[Cell]| {
             cells.iter().map(|cell| if let Cell::Value(value) = cell { Some(value.to_vec()) } else { None }).collect()

@@ -70,7 +70,7 @@ impl Spelling {
     }
 
     /// The spelling of a value a query gave.
-    pub(crate) fn from_query(&self, value: &[u8]) -> Vec<u8> {
+    pub(crate) fn of_query(&self, value: &[u8]) -> Vec<u8> {
         match self {
             Spelling::Integer { .. } | Spelling::Decimal { .. } => shortest_number(value),
             Spelling::FixedBytes(length) => padded(value, *length),
@@ -79,7 +79,7 @@ impl Spelling {
     }
 
     /// The spelling of a value in the log, without its length; None if it cannot be one.
-    pub(crate) fn from_log(&self, value: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn of_log(&self, value: &[u8]) -> Option<Vec<u8>> {
         match self {
             Spelling::Integer { bytes, unsigned } => (value.len() == *bytes).then(|| integer(value, *unsigned)),
             Spelling::Decimal { precision, scale } => decimal(value, *precision, *scale),
@@ -114,10 +114,10 @@ impl KeyIndex {
     }
 
     /// The key of a row a query gave.
-    pub(crate) fn from_query(&self, row: &[Option<Vec<u8>>]) -> Option<Key> {
+    pub(crate) fn of_query(&self, row: &[Option<Vec<u8>>]) -> Option<Key> {
         let cells = self.columns.iter().zip(row);
         let columns: Vec<Vec<u8>> =
-            cells.map(|(column, cell)| Some(column.spelling.from_query(cell.as_deref()?))).collect::<Option<_>>()?;
+            cells.map(|(column, cell)| Some(column.spelling.of_query(cell.as_deref()?))).collect::<Option<_>>()?;
         (columns.len() == self.columns.len()).then(|| Key::compose(columns.iter().map(Vec::as_slice)))
     }
 
@@ -310,7 +310,7 @@ mod tests {
     use super::*;
 
     fn spelled(spelling: &Spelling, value: &[u8]) -> String {
-        String::from_utf8(spelling.from_log(value).expect("a value of the type")).expect("text")
+        String::from_utf8(spelling.of_log(value).expect("a value of the type")).expect("text")
     }
 
     #[test]
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(spelled(&integer(3, false), &[0, 0, 0x80]), "-8388608");
         assert_eq!(spelled(&integer(3, true), &[0, 0, 0x80]), "8388608");
         assert_eq!(spelled(&integer(8, true), &[0xff; 8]), "18446744073709551615");
-        assert_eq!(integer(4, false).from_log(&[1, 2]), None);
+        assert_eq!(integer(4, false).of_log(&[1, 2]), None);
     }
 
     #[test]
@@ -345,15 +345,15 @@ mod tests {
     #[test]
     fn a_number_has_one_spelling_whatever_the_column_prints() {
         let decimal = Spelling::Decimal { precision: 6, scale: 2 };
-        assert_eq!(decimal.from_query(b"0000.50"), b"0.50");
+        assert_eq!(decimal.of_query(b"0000.50"), b"0.50");
         let integer = Spelling::Integer { bytes: 4, unsigned: true };
-        assert_eq!(integer.from_query(b"0000000042"), b"42");
-        assert_eq!(integer.from_query(b"0000"), b"0");
+        assert_eq!(integer.of_query(b"0000000042"), b"42");
+        assert_eq!(integer.of_query(b"0000"), b"0");
     }
 
     #[test]
     fn fixed_bytes_get_back_the_zeros_the_log_cut() {
-        assert_eq!(Spelling::FixedBytes(4).from_log(&[1, 0, 2]), Some(vec![1, 0, 2, 0]));
+        assert_eq!(Spelling::FixedBytes(4).of_log(&[1, 0, 2]), Some(vec![1, 0, 2, 0]));
         assert_eq!(Spelling::FixedBytes(4).literal(&[1, 0, 2, 0]).unwrap(), "x'01000200'");
     }
 

@@ -53,7 +53,7 @@ impl Shadow for MySql {
             self.read(&sql::range_end(&shape, after, rows)?).await.map_err(|failure| failure.of_rows(attempted()))?;
         let through = match found.first() {
             Some(row) => Watermark::At(
-                shape.key.from_query(row).ok_or_else(|| Error::fatal(attempted(), "its key cannot be read"))?,
+                shape.key.of_query(row).ok_or_else(|| Error::fatal(attempted(), "its key cannot be read"))?,
             ),
             None => Watermark::End,
         };
@@ -313,7 +313,7 @@ fn differing(shape: &Shape, answers: &[Vec<crate::session::Cells>], attempted: &
     }
     let mut keys = Vec::new();
     for row in answers.iter().flatten() {
-        let key = shape.key.from_query(row).ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))?;
+        let key = shape.key.of_query(row).ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))?;
         if !keys.contains(&key) {
             keys.push(key);
         }

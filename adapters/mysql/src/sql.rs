@@ -183,26 +183,31 @@ pub(crate) fn triggers(name: &TableName) -> String {
     )
 }
 
-/// The InnoDB numbers of a table, or of its partitions. Names with other than plain letters are spelled otherwise there.
+/// The InnoDB numbers of a table, or of its partitions. Names with other than plain letters are spelled otherwise there,
+/// and are compared as bytes, because the view's own collation knows no case.
 pub(crate) fn innodb_ids(version: Version, name: &TableName) -> String {
     let path = format!("{}/{}", name.schema, name.name);
     let view = match version.flavour {
         Flavour::MySql => "INNODB_TABLES",
         Flavour::MariaDb => "INNODB_SYS_TABLES",
     };
-    let prefix = path.replace('_', "!_");
+    let [whole, part, old_part] =
+        [path.clone(), format!("{path}#p#"), format!("{path}#P#")].map(|path| as_bytes(&path));
     format!(
-        "SELECT TABLE_ID FROM information_schema.{view} WHERE NAME = {} OR NAME LIKE {} ESCAPE '!' OR NAME LIKE {} ESCAPE '!' ORDER BY TABLE_ID",
-        string(&path),
-        string(&format!("{prefix}#p#%")),
-        string(&format!("{prefix}#P#%"))
+        "SELECT TABLE_ID FROM information_schema.{view} WHERE CAST(NAME AS BINARY) = {whole} \
+         OR LEFT(CAST(NAME AS BINARY), {length}) IN ({part}, {old_part}) ORDER BY TABLE_ID",
+        length = path.len() + 3
     )
+}
+
+fn as_bytes(text: &str) -> String {
+    format!("x'{}'", crate::key::hex(text.as_bytes()))
 }
 
 /// How often the table was changed instantly since it was last rebuilt: the server allows only so many.
 pub(crate) fn row_versions(name: &TableName) -> String {
-    let path = format!("{}/{}", name.schema, name.name);
-    format!("SELECT TOTAL_ROW_VERSIONS FROM information_schema.INNODB_TABLES WHERE NAME = {}", string(&path))
+    let path = as_bytes(&format!("{}/{}", name.schema, name.name));
+    format!("SELECT TOTAL_ROW_VERSIONS FROM information_schema.INNODB_TABLES WHERE CAST(NAME AS BINARY) = {path}")
 }
 
 pub(crate) fn log_settings(version: Version) -> &'static str {
@@ -211,7 +216,8 @@ pub(crate) fn log_settings(version: Version) -> &'static str {
             "SELECT @@log_bin, @@session.binlog_format, @@global.binlog_format, @@binlog_order_commits, @@read_only, 0"
         }
         Flavour::MariaDb => {
-            "SELECT @@log_bin, @@session.binlog_format, @@global.binlog_format, 1, @@read_only, @@wsrep_on"
+            "SELECT @@log_bin, @@session.binlog_format, @@global.binlog_format, 1, @@read_only, \
+             (SELECT VARIABLE_VALUE = 'ON' FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'WSREP_ON')"
         }
     }
 }
@@ -433,7 +439,7 @@ fn among(key: &KeyIndex, columns: &[String], keys: &[Key]) -> Result<String> {
     Ok(format!("({})", alternatives.join(" OR ")))
 }
 
-/// The key columns in the forms that [`Spelling::from_query`](crate::key::Spelling::from_query) reads.
+/// The key columns in the forms that [`Spelling::of_query`](crate::key::Spelling::of_query) reads.
 fn spelled(key: &KeyIndex, columns: &[String]) -> String {
     let spelled = |(column, name): (&crate::key::KeyColumn, &String)| match &column.spelling {
         crate::key::Spelling::Decimal { precision, scale } => format!("CAST({name} AS DECIMAL({precision}, {scale}))"),
