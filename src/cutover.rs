@@ -5,7 +5,9 @@ use crate::listen::Listener;
 use crate::refresh::catch_up;
 use crate::run::wait_while_throttled;
 use crate::{Failure, Options, checkpoint};
-use altergeist_contract::{Cutover, Engine, Error, Kind, Ownership, Record, Result, Stage, Swap, TableLock, Watermark};
+use altergeist_contract::{
+    Cutover, Engine, Error, Key, Kind, Ownership, Record, Result, Stage, Swap, TableLock, Watermark,
+};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -66,21 +68,24 @@ async fn try_once<E: Engine>(
         Err(error) => return not_yet(error),
     };
     let locked = Instant::now();
-    let drained = drain(&mut lock, listener, locked + within).await;
+    let (pending, drained) = drain(&mut lock, listener, locked + within).await;
     if let Err(error) = drained {
+        listener.keys.put_back(pending);
         lock.release().await?;
         return not_yet(error);
     }
     let swap = lock.swap().await;
     desk.tell(|status| status.lock_held_ms = Some(locked.elapsed().as_secs_f64() * 1000.0));
-    match swap {
-        Swap::Done => Ok(Attempt::Swapped),
-        Swap::Refused(error) => not_yet(error),
+    let not_swapped = match swap {
+        Swap::Done => return Ok(Attempt::Swapped),
+        Swap::Refused(error) => error,
         Swap::Unknown(error) => match who_owns_the_name(engine).await? {
-            Ownership::Shadow => Ok(Attempt::Swapped),
-            _ => Ok(Attempt::NotYet(error)),
+            Ownership::Shadow => return Ok(Attempt::Swapped),
+            _ => Error::new(Kind::Busy, error.attempted, error.reason),
         },
-    }
+    };
+    listener.keys.put_back(pending);
+    not_yet(not_swapped)
 }
 
 /// An attempt that failed for a passing reason may be made again.
@@ -92,8 +97,26 @@ fn not_yet(error: Error) -> Result<Attempt, Failure> {
 }
 
 /// Brings what was written before the lock into the shadow. Only the waiting is cut short when the time is spent: a
-/// statement that was sent is waited for.
+/// statement that was sent is waited for. Gives the keys back whatever becomes of it: what was refreshed under a lock
+/// counts only if the swap happens.
 async fn drain<L: TableLock, S: altergeist_contract::ChangeStream>(
+    lock: &mut L,
+    listener: &mut Listener<S>,
+    deadline: Instant,
+) -> (Vec<Key>, Result<()>) {
+    if let Err(error) = hear_the_last(lock, listener, deadline).await {
+        return (Vec::new(), Err(error));
+    }
+    let (pending, _) = listener.take();
+    let refreshed = match pending.keys.is_empty() {
+        true => Ok(()),
+        false => lock.refresh(&pending.keys).await,
+    };
+    (pending.keys, refreshed)
+}
+
+/// Listens until everything written before the lock is delivered.
+async fn hear_the_last<L: TableLock, S: altergeist_contract::ChangeStream>(
     lock: &mut L,
     listener: &mut Listener<S>,
     deadline: Instant,
@@ -101,22 +124,9 @@ async fn drain<L: TableLock, S: altergeist_contract::ChangeStream>(
     let spent = || Error::new(Kind::Busy, "drain the log under the lock", "the time for it was spent");
     let mark = lock.mark().await?;
     let has_passed = timeout_at(deadline, listener.until(mark)).await.map_err(|_| spent())??;
-    if !has_passed || listener.keys.explains_everything() || Instant::now() >= deadline {
-        return Err(spent());
-    }
-    let (pending, position) = listener.take();
-    if pending.keys.is_empty() {
-        return Ok(());
-    }
-    match lock.refresh(&pending.keys).await {
-        Ok(()) => {
-            listener.settle(position);
-            Ok(())
-        }
-        Err(error) => {
-            listener.keys.put_back(pending.keys);
-            Err(error)
-        }
+    match has_passed && !listener.keys.explains_everything() && Instant::now() < deadline {
+        true => Ok(()),
+        false => Err(spent()),
     }
 }
 

@@ -225,7 +225,8 @@ pub trait TableLock {
     /// Puts a mark into the log behind everything ever written to the source.
     async fn mark(&mut self) -> Result<Marker>;
 
-    /// [`Shadow::refresh`] up to the end of the key space, on the connection that holds the lock.
+    /// [`Shadow::refresh`] up to the end of the key space, on the connection that holds the lock. It counts only if the
+    /// swap happens: whatever else ends the lock may undo it, so the keys stay pending until then.
     async fn refresh(&mut self, keys: &[Key]) -> Result<()>;
 
     /// Swaps the two tables atomically, and lets go of the lock.

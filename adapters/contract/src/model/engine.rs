@@ -468,7 +468,8 @@ impl Cutover for Model {
             world.locked_by = Some(world.locks);
             Ok(world.locks)
         })?;
-        let held = ModelLock { server: self.server.clone(), process: self.process, lock, is_swapping: false };
+        let undo = self.world(|world| world.rng.random::<bool>().then(|| world.shadow.clone()).flatten());
+        let held = ModelLock { server: self.server.clone(), process: self.process, lock, undo, is_swapping: false };
         for _ in 0..within.as_millis() {
             if self.world(|world| world.all_is_visible()) {
                 return Ok(held);
@@ -504,6 +505,8 @@ pub struct ModelLock {
     server: Server,
     process: u64,
     lock: u64,
+    /// What the shadow becomes again if nothing is swapped, on a server whose lock is a transaction.
+    undo: Option<Rows>,
     is_swapping: bool,
 }
 
@@ -511,7 +514,7 @@ impl Drop for ModelLock {
     fn drop(&mut self) {
         let mut world = self.server.0.borrow_mut();
         if !self.is_swapping && world.locked_by == Some(self.lock) {
-            world.locked_by = None;
+            world.give_up(self.undo.take());
         }
     }
 }
@@ -533,8 +536,9 @@ impl TableLock for ModelLock {
             let mut world = self.server.0.borrow_mut();
             (!world.chance(0.15), !world.chance(0.15))
         };
+        let undo = self.undo.take();
         let sent = statement(&self.server, "swap", move |world| {
-            world.swap(lock, happens);
+            world.swap(lock, happens, undo);
             Ok(())
         })
         .await;
@@ -555,15 +559,23 @@ impl TableLock for ModelLock {
 }
 
 impl World {
+    /// The lock ends without a swap; where it was a transaction, all that was done under it is undone.
+    fn give_up(&mut self, undo: Option<Rows>) {
+        self.locked_by = None;
+        if let Some(undo) = undo {
+            self.shadow = Some(undo);
+        }
+    }
+
     /// The swap arrives: it happens or not, and the lock is gone either way.
-    fn swap(&mut self, lock: u64, happens: bool) {
+    fn swap(&mut self, lock: u64, happens: bool, undo: Option<Rows>) {
         if self.locked_by != Some(lock) {
             return;
         }
-        self.locked_by = None;
         if !happens {
-            return;
+            return self.give_up(undo);
         }
+        self.locked_by = None;
         match self.shadow.take() {
             None => self.violations.push("a swap was repeated".into()),
             Some(shadow) => {
