@@ -90,9 +90,14 @@ async fn try_once<E: Engine>(
 
 /// An attempt that failed for a passing reason may be made again.
 fn not_yet(error: Error) -> Result<Attempt, Failure> {
-    match error.kind == Kind::Busy || error.kind.is_passing() {
-        true => Ok(Attempt::NotYet(error)),
-        false => Err(error.into()),
+    match error.kind {
+        _ if error.kind == Kind::Busy || error.kind.is_passing() => Ok(Attempt::NotYet(error)),
+        // The plan was accepted; what it was made for has changed since.
+        Kind::Refused => {
+            let remedy = "`altergeist cleanup` drops the shadow; then begin anew";
+            Err(Error::fatal(error.attempted, format!("{}; {remedy}", error.reason)).into())
+        }
+        _ => Err(error.into()),
     }
 }
 

@@ -76,6 +76,8 @@ pub struct LogStream {
     position: Position,
     marker: Marker,
     pause: Duration,
+    /// Whether the source's definition was sent again and could not be looked at.
+    is_unchecked: bool,
 }
 
 impl Drop for LogStream {
@@ -138,6 +140,7 @@ impl LogStream {
             position: from,
             marker: Marker::NONE,
             pause: FIRST_LOOK,
+            is_unchecked: false,
         }
     }
 
@@ -186,6 +189,9 @@ impl LogStream {
     async fn wait(&mut self) -> Result<()> {
         let lost = || Error::new(Kind::Disconnected, format!("follow {}", self.display), "its reader has ended");
         let batch = self.events.recv().await.ok_or_else(lost)??;
+        if self.is_unchecked {
+            self.pending.push_back(Event::Described);
+        }
         self.pending.extend(batch);
         Ok(())
     }
@@ -207,8 +213,18 @@ impl LogStream {
     }
 
     /// The server describes a table again when anything about it may have changed. If something has, it was not us.
+    /// Locked, it cannot be looked at, and the cut-over must not be kept waiting for that: it compares the definitions
+    /// itself before it swaps. If the lock was somebody else's, the next event makes us look.
     async fn check_definition(&mut self) -> Result<()> {
-        let now = definition::describe(&self.gate, self.source).await?;
+        self.is_unchecked = false;
+        let now = match definition::describe(&self.gate, self.source).await {
+            Err(error) if error.kind == Kind::Transient => {
+                self.is_unchecked = true;
+                self.pending.pop_front();
+                return Ok(());
+            }
+            now => now?,
+        };
         let changed = definition::differences(&self.lines, &now);
         if !changed.is_empty() {
             let reason = format!("its definition was changed by somebody else: {}", changed.join(", "));

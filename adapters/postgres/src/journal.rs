@@ -73,6 +73,9 @@ async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
 
 async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<()> {
     ensure_tables(session).await?;
+    if record.stage == Stage::Done {
+        note_done(session, engine).await?;
+    }
     let attempted = || format!("save the record of {}", engine.names.display);
     let text = serde_json::to_string(record).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
     let stage = serde_json::to_value(record.stage).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
@@ -80,6 +83,17 @@ async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<(
     let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
         [&engine.names.display, &record.run, &record.alter, &stage, &record.holder, &record.message, &text];
     session.execute(sql::SAVE, &columns).await.map(drop).map_err(|error| error::of(attempted(), &error))
+}
+
+/// Notes what the finished change made of the table, by a swap or natively: the record speaks of that table only.
+async fn note_done(session: &Session, engine: &Postgres) -> Result<()> {
+    let Some(table) = table_id(session, &engine.names.schema, &engine.names.table).await? else { return Ok(()) };
+    let done = Some(definition::structure(&definition::describe(session, table).await?));
+    let facts = match entry(session, engine).await?.facts {
+        Some(facts) => Facts { done, ..facts },
+        None => Facts { system: String::new(), source: table, source_lines: Vec::new(), shadow: None, done },
+    };
+    save_facts(session, engine, &facts).await
 }
 
 /// The table's entry, empty if there is none.

@@ -172,7 +172,7 @@ pub(crate) async fn follow(engine: &Postgres, from: &Position) -> Result<LogStre
         return Err(Error::fatal(attempted(), "this is not the server that gave the position"));
     }
     wire.start(&engine.names.slot, &engine.names.publication, start).await?;
-    let gate = engine.server.open(&engine.names.application, &sql::mark_settings()).await?;
+    let gate = engine.server.open(&engine.names.application, &sql::gate_settings()).await?;
     engine.start_pulse();
     let source = Source {
         oid: facts.source,

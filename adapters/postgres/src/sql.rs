@@ -88,17 +88,20 @@ pub(crate) fn worker_settings() -> String {
     )
 }
 
-/// The session that locks both tables: as a worker, and ended by the server if we leave it alone.
+/// The session that locks both tables: as a worker, but no statement may take longer than the lock may be held, and the
+/// server ends it if we leave it alone.
 pub(crate) fn cutover_settings(within: Duration) -> String {
+    let statement = within + Duration::from_millis(250);
     let idle = within + Duration::from_secs(10);
     format!(
         "{COMMON}
         SET synchronous_commit = local;
         SET plan_cache_mode = force_custom_plan;
         SET lock_timeout = {};
-        SET statement_timeout = '30s';
+        SET statement_timeout = {};
         SET idle_in_transaction_session_timeout = {};",
         within.as_millis().max(1),
+        statement.as_millis(),
         idle.as_millis()
     )
 }
@@ -113,6 +116,12 @@ pub(crate) fn mark_settings() -> String {
         SET lock_timeout = '5s';
         SET statement_timeout = '20s';"
     )
+}
+
+/// The session that asks what is visible. It also looks at the source's definition, and must not wait while the
+/// cut-over has it locked.
+pub(crate) fn gate_settings() -> String {
+    format!("{} SET lock_timeout = '20ms';", mark_settings())
 }
 
 /// What connecting needs to know of the server.
@@ -189,7 +198,7 @@ pub(crate) const ABILITIES: &str = "
 
 /// How big a table is, by the server's estimate.
 pub(crate) const SIZE: &str = "
-    SELECT greatest(c.reltuples, 0)::int8, pg_total_relation_size(c.oid)::int8 FROM pg_class c WHERE c.oid = $1";
+    SELECT CASE WHEN c.reltuples < 0 THEN pg_relation_size(c.oid) / 100 ELSE c.reltuples::int8 END, pg_total_relation_size(c.oid)::int8 FROM pg_class c WHERE c.oid = $1";
 
 /// Event triggers that would see our statements.
 pub(crate) const EVENT_TRIGGERS: &str = "
