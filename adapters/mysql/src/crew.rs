@@ -20,6 +20,8 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Se
 const MOST_WORKERS: usize = 32;
 /// How long a session that was ended may take to roll back.
 const LONGEST_ROLLBACK: Duration = Duration::from_secs(120);
+/// How long the run lock is waited for: the server may not yet have noticed that its last holder is gone.
+const GRACE_SECONDS: u64 = 1;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A session's part.
@@ -213,7 +215,12 @@ impl Crew {
         *held = None;
         let mut session = Session::open(&self.access, self.version, self.lock_timeout).await?;
         let name = self.run_lock_name();
-        if session.text(&sql::get_lock(&name, 0)).await.map_err(|failure| failure.of_catalogue(attempted()))? != "1" {
+        if session
+            .text(&sql::get_lock(&name, GRACE_SECONDS))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?
+            != "1"
+        {
             let holder =
                 session.text(&sql::lock_holder(&name)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
             let before = *self.run_lock_id.lock().expect("not poisoned");
