@@ -84,8 +84,8 @@ async fn run_once<E: Engine>(engine: &E, desk: &Desk, options: &Options) -> Resu
         TakenUp::SwappedBefore(record) => return finish(engine, desk, record).await,
         TakenUp::Resumed(record, listener) => (record, listener),
         TakenUp::Nothing => match begin(engine, options).await? {
-            Begun::Altered => return Ok(Outcome::Altered),
-            Begun::Copying(record, listener) => (record, listener),
+            None => return Ok(Outcome::Altered),
+            Some((record, listener)) => (record, listener),
         },
     };
     fill(engine, &mut listener, desk, &mut record).await?;
@@ -142,14 +142,8 @@ fn another_change_is_under_way(table: &str, record: &Record) -> Error {
     )
 }
 
-/// What a run that begins has come to.
-enum Begun<S> {
-    Altered,
-    Copying(Record, Listener<S>),
-}
-
-/// Refuses here or never; lets the server do it if it can; or else opens the log and makes the shadow.
-async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Begun<E::Stream>, Failure> {
+/// Refuses here or never; lets the server do it if it can, which gives None; or else opens the log and makes the shadow.
+async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(Record, Listener<E::Stream>)>, Failure> {
     let plan = engine.plan().await?;
     if !plan.refusals.is_empty() {
         return Err(Failure::Refused(Box::new(plan)));
@@ -159,7 +153,7 @@ async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Begun<E::Stre
         alter_natively(engine, options, statement).await?;
         record.stage = Stage::Done;
         checkpoint::save(engine, &mut record).await?;
-        return Ok(Begun::Altered);
+        return Ok(None);
     }
     checkpoint::save(engine, &mut record).await?;
     let position = engine.open_log().await?;
@@ -168,7 +162,7 @@ async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Begun<E::Stre
     record.stage = Stage::Copying;
     record.position = Some(position);
     checkpoint::save(engine, &mut record).await?;
-    Ok(Begun::Copying(record, listener))
+    Ok(Some((record, listener)))
 }
 
 async fn alter_natively<E: Engine>(engine: &E, options: &Options, statement: &str) -> Result<(), Failure> {
