@@ -13,6 +13,9 @@ use tokio::time::{Instant, timeout_at};
 
 /// How many times it may be tried to come near enough before a table is said to change too fast.
 const ROUNDS_MAX: u32 = 200;
+/// More keys than this are not refreshed while everybody waits: the lock is given up, and they are refreshed before the
+/// next attempt.
+const UNDER_LOCK_KEYS_MAX: usize = 5_000;
 /// The pause after the first attempt; it grows with each.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -129,7 +132,8 @@ async fn hear_the_last<L: TableLock, S: altergeist_contract::ChangeStream>(
     let spent = || Error::new(Kind::Busy, "drain the log under the lock", "the time for it was spent");
     let mark = lock.mark().await?;
     let has_passed = timeout_at(deadline, listener.until(mark)).await.map_err(|_| spent())??;
-    match has_passed && !listener.keys.explains_everything() && Instant::now() < deadline {
+    let is_little = !listener.keys.explains_everything() && listener.keys.len() <= UNDER_LOCK_KEYS_MAX;
+    match has_passed && is_little && Instant::now() < deadline {
         true => Ok(()),
         false => Err(spent()),
     }

@@ -2,7 +2,7 @@
 
 use crate::desk::Desk;
 use crate::listen::Listener;
-use altergeist_contract::{Engine, Error, Key, Result, Watermark};
+use altergeist_contract::{ChangeStream, Engine, Error, Key, Result, Watermark};
 use futures_util::{StreamExt, stream};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ pub async fn refresh_turn<E: Engine>(
     if listener.keys.is_empty() {
         let (_, position) = listener.take();
         listener.settle(position);
+        tell(desk, listener, 0);
         return Ok(());
     }
     engine.still_held().await?;
@@ -46,12 +47,16 @@ pub async fn refresh_turn<E: Engine>(
             wait_out(engine, listener, watermark, error).await?;
         }
     }
+    tell(desk, listener, refreshed);
+    Ok(())
+}
+
+fn tell<S: ChangeStream>(desk: &Desk, listener: &Listener<S>, refreshed: usize) {
     desk.tell(|status| {
         status.keys_refreshed += refreshed as u64;
         status.pending_keys = listener.keys.len() as u64;
         status.stream_position = listener.delivered().to_string();
     });
-    Ok(())
 }
 
 /// Refreshes batches side by side; gives back the keys of those that failed and the

@@ -235,7 +235,12 @@ async fn prove<E: Engine>(
     record: &mut Record,
 ) -> Result<(), Failure> {
     desk.heed()?;
-    desk.tell(|status| status.phase = Phase::Verifying);
+    desk.tell(|status| {
+        status.phase = Phase::Verifying;
+        status.percent = 0.0;
+        status.rows_per_second = 0;
+        status.eta_seconds = None;
+    });
     verify(engine, listener, desk, record).await?;
     checkpoint::save_progress(engine, listener, record).await?;
     Ok(())
@@ -250,6 +255,7 @@ async fn wait_while_postponed<E: Engine>(
 ) -> Result<(), Failure> {
     while desk.orders().postpone_cut_over {
         desk.tell(|status| status.phase = Phase::Postponed);
+        wait_while_throttled(engine, listener, desk, record).await?;
         stay_current(engine, listener, desk, record).await?;
     }
     Ok(())

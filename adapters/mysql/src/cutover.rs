@@ -67,7 +67,7 @@ impl Cutover for MySql {
         };
         let until = Instant::now() + within;
         let session = holder.session();
-        let mut prepare = vec![sql::lock_waits(within)];
+        let mut prepare = vec![sql::lock_waits(within), sql::idle_limit(within)];
         if self.server.version.flavour == Flavour::MySql {
             // Under LOCK TABLES a transaction can only be had this way; BEGIN would let go of the tables.
             prepare.push("SET SESSION autocommit = 0".to_owned());

@@ -79,6 +79,12 @@ pub(crate) fn lock_waits(within: Duration) -> String {
     format!("SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}")
 }
 
+/// A session that holds a lock and is not heard of any more, its client's machine or the network being gone, is ended by
+/// the server this soon.
+pub(crate) fn idle_limit(within: Duration) -> String {
+    format!("SET SESSION wait_timeout = {}", within.as_secs() + 10)
+}
+
 pub(crate) fn kill(id: u64) -> String {
     format!("KILL {id}")
 }
