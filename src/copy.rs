@@ -36,7 +36,7 @@ pub async fn copy_turn<E: Engine>(
         let results = listener.during(copies).await?;
         let failure = advance(record, &chunks, results, |took| size.learn(took, orders.chunk_time));
         let Some(error) = failure else { return Ok(()) };
-        if !matches!(error.kind, Kind::Stale { .. }) {
+        if error.kind == Kind::Transient {
             desk.tell(|status| status.last_error = Some(error.to_string()));
         }
         listener.during(engine.clear_beyond(&record.watermark)).await??;
