@@ -6,7 +6,8 @@ use altergeist_contract::{ChangeStream, Changes, Marker, Position, Result};
 use std::pin::pin;
 use std::time::Duration;
 
-/// Pending keys, as they are counted, take no more than this, and about twice as much in fact; beyond it the log is left unread until some were refreshed.
+/// Pending keys, as they are counted, take no more than this, and about twice as much in fact; beyond it the log is left
+/// unread until some were refreshed.
 const PENDING_BYTES_MAX: usize = 24 << 20;
 
 /// The stream, and what it has delivered.
