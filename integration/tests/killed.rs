@@ -130,7 +130,7 @@ fn a_run_whose_network_is_cut_again_and_again_is_finished(flavour: Flavour) {
 #[ignore = "hours; make soak"]
 fn a_million_rows_killed_and_resumed_over_and_over() {
     let runs: u64 = std::env::var("ALTERGEIST_SOAK_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
-    for (flavour, seed) in Flavour::all().into_iter().flat_map(|flavour| (1..=runs).map(move |seed| (flavour, seed))) {
+    for (seed, flavour) in (1..=runs).flat_map(|seed| Flavour::all().map(|flavour| (seed, flavour))) {
         for kills in [0, 1] {
             let Some(server) = Server::start(flavour, &[]) else { continue };
             let begun = std::time::Instant::now();
