@@ -1,7 +1,8 @@
 //! The command line, as scripts depend on it.
 
-use altergeist::contract::{Strategy, Target};
+use altergeist::contract::{ForeignKeys, Strategy, Target};
 use altergeist::{Options, Orders};
+use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,7 +54,7 @@ pub struct ChangeArgs {
     #[command(flatten)]
     table: TableArgs,
     /// What would follow ALTER TABLE name; '' rebuilds the table
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_hyphen_values = true, default_value_if("create", ArgPredicate::IsPresent, ""))]
     alter: String,
     /// Let the server do it where that is harmless, insist on that, or copy whatever it could do
     #[arg(long, value_enum, default_value_t = StrategyArg::Auto)]
@@ -64,6 +65,38 @@ pub struct ChangeArgs {
     /// How long the lock of the cut-over may be waited for, and be held
     #[arg(long, value_parser = humantime::parse_duration, default_value = "1s")]
     lock_timeout: Duration,
+    /// Foreign keys, from the table and to it: have them as before, leave them out, or refuse a table that has any
+    #[arg(long, value_enum, default_value_t = ForeignKeysArg::Carry)]
+    foreign_keys: ForeignKeysArg,
+    /// Carry zero dates, and dates with a zero in them, as they are (MySQL, MariaDB)
+    #[arg(long)]
+    allow_zero_dates: bool,
+    /// A replica to read the log from, as a URL; every write still goes to --url
+    #[arg(long)]
+    stream_from: Option<String>,
+    /// A replica whose lag counts, as a URL; may be given more than once
+    #[arg(long)]
+    replica: Vec<String>,
+    /// Have the secondary indexes from the beginning, instead of building them after the copy
+    #[arg(long)]
+    keep_indexes: bool,
+    /// A file with the new table's own CREATE TABLE, for what no ALTER can say (PostgreSQL)
+    #[arg(long, value_name = "FILE", value_parser = definition)]
+    create: Option<Definition>,
+    /// Lay the rows down in the order of an index, or of columns (PostgreSQL)
+    #[arg(long)]
+    order_by: Option<String>,
+}
+
+/// What a file given with `--create` says.
+#[derive(Clone)]
+struct Definition(String);
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ForeignKeysArg {
+    Carry,
+    Discard,
+    Refuse,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -97,9 +130,6 @@ pub struct RunArgs {
     /// Chunks, or batches of changed rows, in flight at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
-    /// A replica whose lag counts, as a URL; may be given more than once
-    #[arg(long)]
-    replica: Vec<String>,
     /// A replica further behind than this stops the copy and holds up the swap
     #[arg(long, value_parser = humantime::parse_duration, default_value = "1500ms")]
     max_lag: Duration,
@@ -109,6 +139,15 @@ pub struct RunArgs {
     /// How often the lock of the cut-over is tried for
     #[arg(long, default_value_t = 30)]
     lock_attempts: u32,
+    /// End the sessions that stand in the way of the cut-over's lock, and say whose they were
+    #[arg(long)]
+    kill_blockers: bool,
+    /// Wait this long, before the swap's last changes, for readers that began before it to end (PostgreSQL)
+    #[arg(long, value_parser = humantime::parse_duration)]
+    wait_old_snapshots: Option<Duration>,
+    /// How much log the server may have to keep for this run, as 500MB or 20GB; beyond it the run ends itself
+    #[arg(long, value_parser = bytes)]
+    max_log_kept: Option<u64>,
     /// Where to listen for altergeist ctl; by default in the user's runtime folder, by the table's name
     #[arg(long)]
     pub socket: Option<PathBuf>,
@@ -198,6 +237,14 @@ impl TableArgs {
 }
 
 impl ChangeArgs {
+    /// What makes this change another than any other, for the record.
+    fn described(&self) -> String {
+        match &self.create {
+            Some(definition) => definition.0.clone(),
+            None => self.alter.clone(),
+        }
+    }
+
     fn strategy(&self) -> Strategy {
         match self.strategy {
             StrategyArg::Auto => Strategy::Auto,
@@ -212,6 +259,17 @@ impl ChangeArgs {
             renames: self.rename.clone(),
             strategy: self.strategy(),
             lock_timeout: self.lock_timeout,
+            foreign_keys: match self.foreign_keys {
+                ForeignKeysArg::Carry => ForeignKeys::Carry,
+                ForeignKeysArg::Discard => ForeignKeys::Discard,
+                ForeignKeysArg::Refuse => ForeignKeys::Refuse,
+            },
+            allow_zero_dates: self.allow_zero_dates,
+            stream_from: self.stream_from.clone(),
+            replicas: self.replica.clone(),
+            keep_indexes: self.keep_indexes,
+            create: self.create.as_ref().map(|definition| definition.0.clone()),
+            order_by: self.order_by.clone(),
             ..self.table.target()
         }
     }
@@ -220,13 +278,19 @@ impl ChangeArgs {
 impl RunArgs {
     /// What an engine is told.
     pub fn target(&self) -> Target {
-        Target { workers: usize::from(self.workers), replicas: self.replica.clone(), ..self.change.target() }
+        Target {
+            workers: usize::from(self.workers),
+            kill_blockers: self.kill_blockers,
+            wait_old_snapshots: self.wait_old_snapshots,
+            log_limit_bytes: self.max_log_kept,
+            ..self.change.target()
+        }
     }
 
     /// What does not change while the run goes on.
     pub fn options(&self) -> Options {
         Options {
-            alter: self.change.alter.clone(),
+            alter: self.change.described(),
             strategy: self.change.strategy(),
             holder: holder(),
             lock_timeout: self.change.lock_timeout,
@@ -266,6 +330,24 @@ fn rename(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn definition(path: &str) -> Result<Definition, String> {
+    std::fs::read_to_string(path).map(Definition).map_err(|error| error.to_string())
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KB" => 1 << 10,
+        "M" | "MB" => 1 << 20,
+        "G" | "GB" => 1 << 30,
+        "T" | "TB" => 1 << 40,
+        _ => return Err("give it as 500MB or 20GB".into()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "give it as 500MB or 20GB".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "that is too much".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,5 +363,13 @@ mod tests {
         assert_eq!(rename("a=b"), Ok(("a".into(), "b".into())));
         assert!(rename("a").is_err());
         assert!(rename("a=").is_err());
+    }
+
+    #[test]
+    fn bytes_have_a_unit() {
+        assert_eq!(bytes("512"), Ok(512));
+        assert_eq!(bytes("20GB"), Ok(20 << 30));
+        assert!(bytes("much").is_err());
+        assert!(bytes("99999999TB").is_err());
     }
 }

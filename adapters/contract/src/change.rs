@@ -34,6 +34,36 @@ pub struct Target {
     pub replicas: Vec<String>,
     /// How long a single lock may be waited for.
     pub lock_timeout: Duration,
+    /// What becomes of foreign keys, from the table and to it.
+    pub foreign_keys: ForeignKeys,
+    /// Whether zero dates, and dates with a zero in them, are carried as they are.
+    pub allow_zero_dates: bool,
+    /// Whether sessions in the way of the cut-over's lock are ended.
+    pub kill_blockers: bool,
+    /// Another server, as a URL, that the log is read from: a replica of this one.
+    pub stream_from: Option<String>,
+    /// Whether secondary indexes are there from the beginning instead of being built after the copy.
+    pub keep_indexes: bool,
+    /// The shadow's own CREATE TABLE, for what no ALTER can say.
+    pub create: Option<String>,
+    /// What the copied rows are laid down in the order of: an index, or columns.
+    pub order_by: Option<String>,
+    /// How much log the server may have to keep for this run before the run ends itself, in bytes.
+    pub log_limit_bytes: Option<u64>,
+    /// How long readers that began before the swap are waited for.
+    pub wait_old_snapshots: Option<Duration>,
+}
+
+/// What becomes of foreign keys.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum ForeignKeys {
+    /// The altered table has them, and those that point to it, as before.
+    #[default]
+    Carry,
+    /// The altered table has none.
+    Discard,
+    /// A table with foreign keys is not changed.
+    Refuse,
 }
 
 /// Shows no URL: it may hold a password.

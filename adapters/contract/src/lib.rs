@@ -15,7 +15,7 @@ pub mod plan;
 pub mod position;
 pub mod record;
 
-pub use change::{Strategy, Target};
+pub use change::{ForeignKeys, Strategy, Target};
 pub use engine::{
     ChangeStream, Changes, Comparison, Cutover, Duplicates, Engine, Gauge, Hold, Journal, Leftover, Ownership,
     Preflight, ReplicaLag, Shadow, Swap, TableLock,
