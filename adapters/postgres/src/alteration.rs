@@ -14,6 +14,9 @@ use altergeist_contract::{Refusal, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+/// What columns and the index of ours on the shadow are called, by which rows are found where nothing of its own serves.
+const HELPER: &str = "altergeist_key";
+
 /// What is to be done, and to which table.
 pub(crate) struct Wish<'a> {
     pub(crate) names: &'a Names,
@@ -159,8 +162,7 @@ async fn read_outcome(
         // Without a key the caller has already refused.
         Ok(None) => {}
         Ok(Some(layout)) => {
-            altered.refusals.extend(not_found_by_key(session, &layout, altered.clone).await?);
-            altered.layout = Some(layout);
+            altered.layout = Some(find_by_key(session, layout, altered.clone).await?);
         }
     }
     let clashes = session.query(sql::NAME_CLASHES, &[&wish.source, &altered.clone, &wish.names.old_schema]).await;
@@ -213,7 +215,14 @@ fn layout(
             "write the column's name as the table has it",
         ));
     }
-    let keys = key.columns.iter().map(|column| followed(wish, column, before, after)).collect::<Result<Vec<_>, _>>()?;
+    let mut keys = Vec::new();
+    for (number, column) in key.columns.iter().enumerate() {
+        let followed = followed(wish, column, before, after);
+        if followed.is_none() {
+            columns.push(held(column, number, &alias));
+        }
+        keys.push(followed.unwrap_or_else(|| KeyColumn { shadow: helper_column(number), ..column.clone() }));
+    }
     Ok(Layout {
         source: wish.names.source(),
         shadow: names::qualified(schema, &wish.names.table),
@@ -222,6 +231,7 @@ fn layout(
         key_index: key.name.clone(),
         keys,
         columns,
+        helper_index: None,
     })
 }
 
@@ -237,41 +247,66 @@ fn using_of<'a>(wish: &Wish<'a>, column: &Attribute) -> Option<&'a Using> {
     wish.clauses.using.iter().find(|using| using.column == column.name)
 }
 
-/// A key's column, followed through the clauses.
-fn followed(wish: &Wish<'_>, key: &KeyColumn, before: &[Attribute], after: &[Attribute]) -> Result<KeyColumn, Refusal> {
-    let refused = |why: &str| {
-        refuse(
-            format!("key column {} of index {}", key.source, wish.key.map_or("", |key| &key.name)),
-            format!("{why}; rows could not be followed by it"),
-            "leave the key's columns as they are in this change",
-        )
-    };
-    let (old, new) =
-        survivors(before, after).find(|(old, _)| old.name == key.source).ok_or_else(|| refused("it is dropped"))?;
-    if using_of(wish, old).is_some() || new.generated {
-        return Err(refused("its values are computed anew"));
-    }
-    if old.collation != new.collation || !key::keeps_order(old.stored_type(), new.stored_type()) {
-        return Err(refused(&format!(
-            "it changes from {} to {}, which may sort or compare otherwise",
-            old.type_name, new.type_name
-        )));
-    }
-    Ok(KeyColumn { shadow: new.name.clone(), ..key.clone() })
+/// The name of a column of ours that holds what the clauses take away from the key.
+fn helper_column(number: usize) -> String {
+    format!("{HELPER}_{}", number + 1)
 }
 
-/// The shadow's rows are looked up by key all the time: an index must begin with the key's columns.
-async fn not_found_by_key(session: &Session, layout: &Layout, clone: u32) -> Result<Option<Refusal>> {
-    if lookup_index(&indexes(session, clone).await?, layout).is_some() {
-        return Ok(None);
+/// A column of ours, until the swap, for a column of the key that the altered table does not have as it was.
+fn held(key: &KeyColumn, number: usize, alias: &str) -> Column {
+    Column {
+        name: helper_column(number),
+        source: key.source.clone(),
+        type_name: key.type_name.clone(),
+        value: format!("{alias}.{}", names::quoted(&key.source)),
+        changed: false,
     }
-    let reason = format!("no index of the altered table begins with the columns of {}", layout.key_description());
-    Ok(Some(refuse("the clauses".to_owned(), reason, "keep an index on these columns in this change")))
+}
+
+/// A key's column, followed through the clauses; None if its values would not be found again.
+fn followed(wish: &Wish<'_>, key: &KeyColumn, before: &[Attribute], after: &[Attribute]) -> Option<KeyColumn> {
+    let (old, new) = survivors(before, after).find(|(old, _)| old.name == key.source)?;
+    let is_kept = using_of(wish, old).is_none()
+        && !new.generated
+        && old.collation == new.collation
+        && key::keeps_order(old.stored_type(), new.stored_type());
+    is_kept.then(|| KeyColumn { shadow: new.name.clone(), ..key.clone() })
+}
+
+/// The shadow's rows are looked up by the source's key all the time. Where the altered table has no columns or no index for
+/// that, it gets ours until the swap.
+async fn find_by_key(session: &Session, mut layout: Layout, clone: u32) -> Result<Layout> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses("give the shadow a key to find rows by", &error);
+    for key in layout.keys.iter().filter(|key| key.shadow.starts_with(HELPER)) {
+        let collation = if key.collation.is_empty() { String::new() } else { format!(" COLLATE {}", key.collation) };
+        let (shadow, name) = (&layout.shadow, names::quoted(&key.shadow));
+        let add = format!("ALTER TABLE {shadow} ADD COLUMN {name} {}{collation} NOT NULL", key.type_name);
+        session.run(&add).await.map_err(failed)?;
+    }
+    if lookup_index(&indexes(session, clone).await?, &layout).is_some() {
+        return Ok(layout);
+    }
+    let columns: Vec<String> = layout.keys.iter().map(|key| names::quoted(&key.shadow)).collect();
+    let create = format!("CREATE UNIQUE INDEX {HELPER} ON {} ({})", layout.shadow, columns.join(", "));
+    session.run(&create).await.map_err(failed)?;
+    layout.helper_index = Some(HELPER.to_owned());
+    Ok(layout)
+}
+
+/// The statement that takes our own columns and index away from the shadow again; None if it has none.
+pub(crate) fn drop_helpers(layout: &Layout) -> Option<String> {
+    let helpers = layout.keys.iter().filter(|key| key.shadow.starts_with(HELPER));
+    let columns: Vec<String> = helpers.map(|key| format!("DROP COLUMN {}", names::quoted(&key.shadow))).collect();
+    if !columns.is_empty() {
+        return Some(format!("ALTER TABLE {} {}", layout.shadow, columns.join(", ")));
+    }
+    layout.helper_index.as_ref().map(|index| format!("DROP INDEX {}.{}", layout.shadow_schema, names::quoted(index)))
 }
 
 /// An index of the clone: its leading columns if it can find rows, and whether it may wait.
 struct CloneIndex {
     leading: Option<Vec<String>>,
+    is_unique: bool,
     can_wait: bool,
     deferred: Deferred,
 }
@@ -281,18 +316,23 @@ async fn indexes(session: &Session, clone: u32) -> Result<Vec<CloneIndex>> {
     let rows = rows.map_err(|error| error::of("read the shadow's indexes", &error))?;
     let index = |row: &tokio_postgres::Row| CloneIndex {
         leading: row.get(1),
+        is_unique: row.get(6),
         can_wait: row.get(2),
         deferred: Deferred { name: row.get(0), create: row.get(3), tablespace: row.get(4), finish: row.get(5) },
     };
     Ok(rows.iter().map(index).collect())
 }
 
-/// The index rows of the shadow are found by; one that must stand anyway comes first.
+/// The index rows of the shadow are found by; one that must stand anyway comes first. Where one key has several spellings,
+/// two of them may be refreshed at once, so the index must keep out the second row.
 fn lookup_index<'a>(indexes: &'a [CloneIndex], layout: &Layout) -> Option<&'a CloneIndex> {
     let key: BTreeSet<&str> = layout.keys.iter().map(|key| key.shadow.as_str()).collect();
+    let spelled_once = layout.keys.iter().all(|key| key.spelled_once);
     let serves = |index: &&CloneIndex| {
-        let leading = index.leading.as_ref().and_then(|columns| columns.get(..key.len()));
-        leading.is_some_and(|columns| columns.iter().map(String::as_str).collect::<BTreeSet<_>>() == key)
+        let columns = index.leading.as_deref().unwrap_or_default();
+        let begins = columns.get(..key.len()).unwrap_or_default();
+        begins.iter().map(String::as_str).collect::<BTreeSet<_>>() == key
+            && (spelled_once || (index.is_unique && columns.len() == key.len()))
     };
     let mut serving: Vec<&CloneIndex> = indexes.iter().filter(serves).collect();
     serving.sort_by_key(|index| index.can_wait);

@@ -96,8 +96,8 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
 async fn prepare_statements(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
     let failed =
         |error: tokio_postgres::Error| error::of(format!("prepare the cut-over of {}", engine.names.display), &error);
-    session.prepare(&sql::delete_keys(&shadow.layout)).await.map_err(failed)?;
-    session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End)).await.map_err(failed)?;
+    session.prepare(&sql::delete_keys(&shadow.layout, 1)).await.map_err(failed)?;
+    session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End, 1)).await.map_err(failed)?;
     session.prepare(sql::DESCRIBE).await.map_err(failed)?;
     session.prepare(sql::OBSTACLES).await.map_err(failed)
 }

@@ -50,7 +50,9 @@ pub(crate) async fn queries(
 ) -> Result<Vec<Count>> {
     let guaranteed = indexes(session, source).await?;
     let demanded = indexes(session, shadow).await?;
-    let new = demanded.into_iter().filter(|index| !is_guaranteed(index, &guaranteed, layout, news));
+    let is_ours = |index: &UniqueIndex| layout.helper_index.as_ref() == Some(&index.name);
+    let demanded = demanded.into_iter().filter(|index| !is_ours(index));
+    let new = demanded.filter(|index| !is_guaranteed(index, &guaranteed, layout, news));
     Ok(new.filter_map(|index| question(&index, layout, news)).collect())
 }
 
@@ -145,6 +147,7 @@ mod tests {
             key_index: "p".into(),
             keys: Vec::new(),
             columns: vec![column],
+            helper_index: None,
         }
     }
 

@@ -2,38 +2,29 @@
 //! type in its binary format. They depend on no setting, and are the same from the log, a range read and a comparison.
 
 use crate::layout::{KeyColumn, Layout};
+use crate::names::quoted;
 use altergeist_contract::{Chunk, Key, Watermark};
 use bytes::{BufMut, BytesMut};
 use std::error::Error;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
-/// The types a key may be made of: those whose order a column keeps when only its length or width changes, and whose
-/// binary form is proven to come back as it was sent.
-const TYPES: &[Type] = &[
+/// Types of which one may become the other, or a longer or shorter one, and values still compare as before.
+const PLAIN: &[Type] = &[
     Type::BOOL,
     Type::INT2,
     Type::INT4,
     Type::INT8,
-    Type::NUMERIC,
     Type::TEXT,
     Type::VARCHAR,
     Type::BPCHAR,
     Type::BYTEA,
     Type::UUID,
     Type::DATE,
-    Type::TIME,
-    Type::TIMESTAMP,
-    Type::TIMESTAMPTZ,
 ];
 
-/// Whether rows can be followed by a value of this type.
-pub(crate) fn is_supported(type_oid: u32) -> bool {
-    TYPES.iter().any(|known| known.oid() == type_oid)
-}
-
-/// Whether a column may go from one type to another and still hold equal keys in the same order. A numeric's length
-/// counts: one with fewer decimals would round.
+/// Whether a column may go from one type to another and still hold equal keys in the same order. The length of a type that
+/// is not plain counts: a numeric with fewer decimals would round.
 pub(crate) fn keeps_order(from: (u32, i32), to: (u32, i32)) -> bool {
     let integers = [Type::INT2.oid(), Type::INT4.oid(), Type::INT8.oid()];
     let texts = [Type::TEXT.oid(), Type::VARCHAR.oid()];
@@ -41,10 +32,8 @@ pub(crate) fn keeps_order(from: (u32, i32), to: (u32, i32)) -> bool {
     if old == Type::NUMERIC.oid() && new == old {
         return to.1 == -1 || to == from || (from.1 != -1 && scale(to.1) >= scale(from.1));
     }
-    if [Type::TIME, Type::TIMESTAMP, Type::TIMESTAMPTZ].iter().any(|known| known.oid() == old) {
-        return from == to;
-    }
-    old == new
+    from == to
+        || (old == new && PLAIN.iter().any(|known| known.oid() == old))
         || (integers.contains(&old) && (integers.contains(&new) || to == (Type::NUMERIC.oid(), -1)))
         || (texts.contains(&old) && texts.contains(&new))
 }
@@ -124,9 +113,55 @@ pub(crate) fn of_row(row: &Row, first: usize, columns: usize) -> Key {
     Key::compose(values.iter().map(|value| value.0))
 }
 
-/// The parameters of a set of keys: one array for each column.
-pub(crate) fn arrays<'a>(keys: &'a [Key], columns: usize) -> Vec<RawArray<'a>> {
-    let mut arrays: Vec<RawArray<'a>> = (0..columns).map(|_| RawArray(Vec::with_capacity(keys.len()))).collect();
+/// The most keys one statement takes.
+const KEYS_PER_STATEMENT: usize = 1000;
+
+/// The same where every key is a row of parameters of its own, of which a statement takes 65,535.
+const ROWS_PER_STATEMENT: usize = 512;
+
+/// Keys as a statement takes them.
+pub(crate) struct KeySet<'a> {
+    /// How many rows of parameters the statement must have room for; meaningless where it takes arrays.
+    pub(crate) places: usize,
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    /// One array for each column.
+    Arrays(Vec<RawArray<'a>>),
+    /// Row by row: there are no arrays of arrays.
+    Rows(Vec<Raw<'a>>),
+}
+
+impl KeySet<'_> {
+    /// The parameters, in order.
+    pub(crate) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        match &self.values {
+            Values::Arrays(arrays) => arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect(),
+            Values::Rows(values) => values.iter().map(|value| value as &(dyn ToSql + Sync)).collect(),
+        }
+    }
+}
+
+/// Keys in sets, each for one statement.
+pub(crate) fn sets<'a>(keys: &'a [Key], layout: &Layout) -> Vec<KeySet<'a>> {
+    if layout.has_arrays() {
+        let set = |keys: &'a [Key]| KeySet { places: 1, values: Values::Arrays(arrays(keys, layout.keys.len())) };
+        return keys.chunks(KEYS_PER_STATEMENT).map(set).collect();
+    }
+    keys.chunks(ROWS_PER_STATEMENT).map(rows).collect()
+}
+
+/// Rows of parameters; the last key fills up, so that there are few different statements.
+fn rows(keys: &[Key]) -> KeySet<'_> {
+    let places = keys.len().next_power_of_two();
+    let filled = keys.iter().chain(std::iter::repeat_n(&keys[keys.len() - 1], places - keys.len()));
+    KeySet { places, values: Values::Rows(filled.flat_map(Key::columns).map(Raw).collect()) }
+}
+
+/// One array for each column.
+fn arrays(keys: &[Key], columns: usize) -> Vec<RawArray<'_>> {
+    let mut arrays: Vec<RawArray<'_>> = (0..columns).map(|_| RawArray(Vec::with_capacity(keys.len()))).collect();
     for key in keys {
         for (array, value) in arrays.iter_mut().zip(key.columns()) {
             array.0.push(value);
@@ -161,6 +196,8 @@ pub(crate) struct Candidate {
     pub(crate) is_identity: bool,
     /// Why it cannot serve.
     pub(crate) unfit: Option<String>,
+    /// Whether rows may be alike in it until the transaction ends; then it is nobody's replica identity.
+    pub(crate) is_deferrable: bool,
     pub(crate) columns: Vec<KeyColumn>,
 }
 
@@ -169,22 +206,25 @@ impl Candidate {
         let names: Vec<String> = row.get(4);
         let types: Vec<u32> = row.get(5);
         let type_names: Vec<String> = row.get(6);
-        let columns: Vec<KeyColumn> = names
-            .into_iter()
-            .zip(types)
-            .zip(type_names)
-            .map(|((name, type_oid), type_name)| KeyColumn { source: name.clone(), shadow: name, type_name, type_oid })
-            .collect();
-        let strange = columns.iter().find(|column| !is_supported(column.type_oid));
-        let strange = strange.map(|column| {
-            format!("rows cannot be followed by its column {} of type {}", column.source, column.type_name)
-        });
+        let collations: Vec<String> = row.get(7);
+        let has_arrays: Vec<bool> = row.get(8);
+        let spelled_once: Vec<bool> = row.get(9);
+        let column = |at: usize| KeyColumn {
+            source: names[at].clone(),
+            shadow: names[at].clone(),
+            type_name: type_names[at].clone(),
+            type_oid: types[at],
+            collation: collations[at].clone(),
+            has_arrays: has_arrays[at],
+            spelled_once: spelled_once[at],
+        };
         Candidate {
             name: row.get(0),
             is_primary: row.get(1),
             is_identity: row.get(2),
-            unfit: row.get::<_, Option<String>>(3).or(strange),
-            columns,
+            unfit: row.get(3),
+            is_deferrable: row.get(10),
+            columns: (0..names.len()).map(column).collect(),
         }
     }
 }
@@ -192,22 +232,40 @@ impl Candidate {
 /// The key rows are followed by, or why there is none. The log carries a row's old key only if it belongs to the table's
 /// replica identity, so that decides.
 pub(crate) fn choose(candidates: &[Candidate], identity: &str) -> Result<Candidate, String> {
-    let serves = |candidate: &&Candidate| match identity {
-        "i" => candidate.is_identity,
-        "f" => candidate.unfit.is_none(),
-        _ => candidate.is_primary,
+    let fits = |candidate: &&Candidate| candidate.unfit.is_none();
+    let found = match identity {
+        "i" => candidates.iter().find(|candidate| candidate.is_identity),
+        // The log carries whole rows, so any key serves; what is settled at once is settled best.
+        "f" => {
+            let immediate = candidates.iter().filter(fits).find(|candidate| !candidate.is_deferrable);
+            immediate.or_else(|| candidates.iter().find(fits))
+        }
+        "d" => candidates.iter().find(|candidate| candidate.is_primary && !candidate.is_deferrable),
+        _ => None,
     };
-    let Some(found) = candidates.iter().find(serves) else {
-        return Err(match identity {
-            "n" => "its replica identity is NOTHING, so the log does not say which rows change".to_owned(),
-            "f" => unfit_reasons(candidates),
-            _ => "it has no primary key, so the log cannot say which rows change".to_owned(),
-        });
+    let Some(found) = found else { return Err(no_identity(candidates, identity)) };
+    match &found.unfit {
+        Some(why) => Err(format!("{}: {why}", found.name)),
+        None => Ok(found.clone()),
+    }
+}
+
+/// Why the log would not say which rows change, and the statement after which it does.
+fn no_identity(candidates: &[Candidate], identity: &str) -> String {
+    let primary = candidates.iter().find(|candidate| candidate.is_primary);
+    let serving = candidates.iter().find(|candidate| candidate.unfit.is_none() && !candidate.is_deferrable);
+    let why = match (identity, primary) {
+        ("n", _) => "its replica identity is NOTHING, so the log does not say which rows change".to_owned(),
+        ("f", _) => return unfit_reasons(candidates),
+        (_, Some(primary)) => format!("its primary key {} is deferrable, so the log does not use it", primary.name),
+        (_, None) => "it has no primary key, so the log cannot say which rows change".to_owned(),
     };
-    match (&found.unfit, identity) {
-        (_, "n") => Err("its replica identity is NOTHING, so the log does not say which rows change".to_owned()),
-        (Some(why), _) => Err(format!("{}: {why}", found.name)),
-        (None, _) => Ok(found.clone()),
+    match serving {
+        Some(primary) if primary.is_primary => format!("{why}; ALTER TABLE … REPLICA IDENTITY DEFAULT changes that"),
+        Some(other) => {
+            format!("{why}; ALTER TABLE … REPLICA IDENTITY USING INDEX {} changes that", quoted(&other.name))
+        }
+        None => why,
     }
 }
 
@@ -224,7 +282,14 @@ mod tests {
     use super::*;
 
     fn candidate(name: &str, is_primary: bool, is_identity: bool, unfit: Option<&str>) -> Candidate {
-        Candidate { name: name.into(), is_primary, is_identity, unfit: unfit.map(Into::into), columns: Vec::new() }
+        Candidate {
+            name: name.into(),
+            is_primary,
+            is_identity,
+            unfit: unfit.map(Into::into),
+            is_deferrable: false,
+            columns: Vec::new(),
+        }
     }
 
     #[test]
@@ -260,12 +325,28 @@ mod tests {
         assert_eq!(choose(&candidates, "d").unwrap().name, "pk");
         assert_eq!(choose(&candidates, "i").unwrap().name, "u");
         assert!(choose(&candidates, "n").is_err());
-        assert!(choose(&candidates[1..], "d").is_err());
     }
 
     #[test]
-    fn a_primary_key_that_cannot_serve_is_named() {
-        let candidates = [candidate("pk", true, false, Some("it is deferrable"))];
-        assert_eq!(choose(&candidates, "d").err().unwrap(), "pk: it is deferrable");
+    fn a_table_whose_log_says_too_little_is_told_the_statement_that_helps() {
+        let candidates = [candidate("pk", true, false, None), candidate("U", false, false, None)];
+        assert!(choose(&candidates, "n").err().unwrap().contains("REPLICA IDENTITY DEFAULT"));
+        assert!(choose(&candidates[1..], "d").err().unwrap().contains("REPLICA IDENTITY USING INDEX \"U\""));
+        let deferrable = Candidate { is_deferrable: true, ..candidate("pk", true, false, None) };
+        assert!(choose(&[deferrable.clone(), candidates[1].clone()], "d").err().unwrap().contains("INDEX \"U\""));
+        assert_eq!(choose(&[deferrable], "f").unwrap().name, "pk");
+    }
+
+    #[test]
+    fn a_key_that_cannot_serve_is_named() {
+        let candidates = [candidate("pk", true, false, Some("it is over an expression"))];
+        assert_eq!(choose(&candidates, "d").err().unwrap(), "pk: it is over an expression");
+    }
+
+    #[test]
+    fn keys_that_travel_row_by_row_fill_up_with_the_last() {
+        let keys: Vec<Key> = (0..3).map(|byte| Key::compose([&[byte][..], b"x"])).collect();
+        let set = rows(&keys);
+        assert_eq!((set.places, set.parameters().len()), (4, 8));
     }
 }

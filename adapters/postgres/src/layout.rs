@@ -20,6 +20,9 @@ pub(crate) struct Layout {
     pub(crate) keys: Vec<KeyColumn>,
     /// The shadow's columns that are filled from the source.
     pub(crate) columns: Vec<Column>,
+    /// An index of ours on the shadow by which its rows are found, where it has none of its own that serves. Goes in the swap.
+    #[serde(default)]
+    pub(crate) helper_index: Option<String>,
 }
 
 /// One column of the key.
@@ -33,6 +36,15 @@ pub(crate) struct KeyColumn {
     pub(crate) type_name: String,
     /// The same type's identity.
     pub(crate) type_oid: u32,
+    /// Its collation in the source, as SQL spells it; empty for the type's own.
+    #[serde(default)]
+    pub(crate) collation: String,
+    /// Whether there are arrays of the type.
+    #[serde(default = "yes")]
+    pub(crate) has_arrays: bool,
+    /// Whether equal values are always the same bytes.
+    #[serde(default)]
+    pub(crate) spelled_once: bool,
 }
 
 /// One column of the shadow, and where its value comes from.
@@ -50,7 +62,16 @@ pub(crate) struct Column {
     pub(crate) changed: bool,
 }
 
+fn yes() -> bool {
+    true
+}
+
 impl Layout {
+    /// Whether sets of keys can travel as one array for each column.
+    pub(crate) fn has_arrays(&self) -> bool {
+        self.keys.iter().all(|key| key.has_arrays)
+    }
+
     /// The changed columns, for a message about a value that does not fit.
     pub(crate) fn changed_columns(&self) -> String {
         let changed = self.columns.iter().filter(|column| column.changed).map(|column| column.name.as_str());

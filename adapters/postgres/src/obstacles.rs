@@ -74,7 +74,8 @@ pub(crate) fn no_key(engine: &Postgres, why: &str) -> Refusal {
     refuse(
         format!("table {}", engine.names.display),
         format!("there is no key to follow its rows by: {why}"),
-        "give it a primary key of integers, texts, bytes, UUIDs, numbers or dates that is not deferrable",
+        "give it a primary key that is not deferrable, or make a unique index over columns that may not be NULL its replica \
+         identity: ALTER TABLE … REPLICA IDENTITY USING INDEX …",
     )
 }
 

@@ -16,9 +16,6 @@ use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Kind, Refus
 use futures_util::future::try_join_all;
 use tokio_postgres::types::ToSql;
 
-/// Keys in one statement.
-const KEYS_PER_STATEMENT: usize = 1000;
-
 impl Shadow for Postgres {
     async fn create(&self) -> Result<()> {
         self.require_hold("make the shadow")?;
@@ -106,12 +103,10 @@ impl Shadow for Postgres {
     async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>> {
         let shadow = self.shadow().await?;
         let mut differing = Vec::new();
-        for keys in keys.chunks(KEYS_PER_STATEMENT) {
-            check_keys(&self.names.display, &shadow, keys)?;
-            let arrays = key::arrays(keys, shadow.layout.keys.len());
-            let parameters: Vec<&(dyn ToSql + Sync)> =
-                arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
-            let found = compare(self, &shadow, &sql::compare_keys(&shadow.layout), &parameters).await?;
+        check_keys(&self.names.display, &shadow, keys)?;
+        for set in key::sets(keys, &shadow.layout) {
+            let statement = sql::compare_keys(&shadow.layout, set.places);
+            let found = compare(self, &shadow, &statement, &set.parameters()).await?;
             differing.extend(found.differing);
         }
         Ok(differing)
@@ -200,7 +195,7 @@ async fn strip(session: &Session, oid: u32, altered: &Altered) -> Result<ShadowF
         .clone()
         .ok_or_else(|| Error::fatal("make the shadow", "the clauses left no way to follow rows"))?;
     let late_rows = session.query(sql::LATE_CONSTRAINTS, &[&oid]).await.map_err(failed)?;
-    let mut late = Vec::new();
+    let mut late: Vec<String> = alteration::drop_helpers(&layout).into_iter().collect();
     let mut script = Vec::new();
     for row in &late_rows {
         script.push(row.get::<_, String>(0));
@@ -247,22 +242,18 @@ pub(crate) async fn refresh(
     let attempted = || format!("refresh rows of {table}");
     let failed = |error: tokio_postgres::Error| row_error(attempted(), &error, shadow);
     check_keys(table, shadow, keys)?;
-    let columns = shadow.layout.keys.len();
-    let delete = sql::delete_keys(&shadow.layout);
-    for keys in keys.chunks(KEYS_PER_STATEMENT) {
-        let arrays = key::arrays(keys, columns);
-        let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
-        session.execute(&delete, &parameters).await.map_err(failed)?;
+    let sets = key::sets(keys, &shadow.layout);
+    for set in &sets {
+        let delete = sql::delete_keys(&shadow.layout, set.places);
+        session.execute(&delete, &set.parameters()).await.map_err(failed)?;
     }
     if *through == Watermark::Start {
         return Ok(());
     }
-    let insert = sql::insert_keys(&shadow.layout, through);
     let bound = key::values(through);
-    for keys in keys.chunks(KEYS_PER_STATEMENT) {
-        let arrays = key::arrays(keys, columns);
-        let mut parameters: Vec<&(dyn ToSql + Sync)> =
-            arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+    for set in &sets {
+        let insert = sql::insert_keys(&shadow.layout, through, set.places);
+        let mut parameters = set.parameters();
         parameters.extend(bound.iter().map(|value| value as &(dyn ToSql + Sync)));
         session.execute(&insert, &parameters).await.map_err(failed)?;
     }

@@ -244,9 +244,10 @@ pub(crate) fn copy(layout: &Layout, after: &Watermark, through: &Watermark) -> S
 }
 
 /// Copies those of the given keys that exist, up to a watermark.
-pub(crate) fn insert_keys(layout: &Layout, through: &Watermark) -> String {
-    let bounds = bounds(&alias_keys(layout), layout, &Watermark::Start, through, layout.keys.len() + 1);
-    format!("{} WHERE {} AND {bounds}", insert_select(layout), among(&alias_keys(layout), layout))
+pub(crate) fn insert_keys(layout: &Layout, through: &Watermark, places: usize) -> String {
+    let first = if layout.has_arrays() { layout.keys.len() } else { layout.keys.len() * places } + 1;
+    let bounds = bounds(&alias_keys(layout), layout, &Watermark::Start, through, first);
+    format!("{} WHERE {} AND {bounds}", insert_select(layout), among(&alias_keys(layout), layout, places))
 }
 
 /// Begins a refresh. One snapshot for all its statements: a unique value that moves from one of the rows to another
@@ -254,8 +255,8 @@ pub(crate) fn insert_keys(layout: &Layout, through: &Watermark) -> String {
 pub(crate) const BEGIN_REFRESH: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
 
 /// Deletes the shadow's rows of the given keys.
-pub(crate) fn delete_keys(layout: &Layout) -> String {
-    format!("DELETE FROM ONLY {} AS t WHERE {}", layout.shadow, among(&shadow_keys(layout), layout))
+pub(crate) fn delete_keys(layout: &Layout, places: usize) -> String {
+    format!("DELETE FROM ONLY {} AS t WHERE {}", layout.shadow, among(&shadow_keys(layout), layout, places))
 }
 
 /// Deletes the shadow's rows beyond a watermark.
@@ -290,8 +291,8 @@ pub(crate) fn compare_range(layout: &Layout, after: &Watermark, through: &Waterm
 }
 
 /// Compares the rows of the given keys in one snapshot.
-pub(crate) fn compare_keys(layout: &Layout) -> String {
-    compare(layout, &among(&alias_keys(layout), layout), &among(&shadow_keys(layout), layout))
+pub(crate) fn compare_keys(layout: &Layout, places: usize) -> String {
+    compare(layout, &among(&alias_keys(layout), layout, places), &among(&shadow_keys(layout), layout, places))
 }
 
 /// The most differing keys one comparison names.
@@ -358,8 +359,16 @@ fn bounds(keys: &[String], layout: &Layout, after: &Watermark, through: &Waterma
     if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
 }
 
-/// A condition on a set of keys, given as one array for each column.
-fn among(keys: &[String], layout: &Layout) -> String {
+/// A condition on a set of keys, given as one array for each column, or as so many rows where there are no arrays.
+fn among(keys: &[String], layout: &Layout, places: usize) -> String {
+    if !layout.has_arrays() {
+        let row = |place: usize| {
+            let columns = layout.keys.iter().enumerate();
+            list(columns.map(|(at, key)| format!("${}::{}", place * layout.keys.len() + at + 1, key.type_name)))
+        };
+        let rows = list((0..places).map(|place| format!("({})", row(place))));
+        return format!("({}) IN (VALUES {rows})", keys.join(", "));
+    }
     if let ([column], [key]) = (keys, &layout.keys[..]) {
         return format!("{column} = ANY ($1::{}[])", key.type_name);
     }

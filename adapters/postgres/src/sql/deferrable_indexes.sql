@@ -1,5 +1,6 @@
 -- The indexes of table $1 that nothing depends on while rows are copied: the name, the columns it begins with if it could
--- serve to find rows by key, the statement that makes it, its tablespace, and the statements that finish it.
+-- serve to find rows by key, the statement that makes it, its tablespace, the statements that finish it, and whether
+-- it keeps out a second row at once.
 SELECT x.relname::text,
        CASE WHEN am.amname = 'btree' AND i.indpred IS NULL AND i.indexprs IS NULL THEN
            (SELECT array_agg(a.attname::text ORDER BY n) FROM generate_series(0, i.indnkeyatts - 1) AS n
@@ -14,7 +15,8 @@ SELECT x.relname::text,
              SELECT format('ALTER TABLE %s CLUSTER ON %I', $1::oid::regclass, x.relname) WHERE i.indisclustered
              UNION ALL
              SELECT format('COMMENT ON INDEX %I.%I IS %L', m.nspname, x.relname, d)
-             FROM obj_description(x.oid, 'pg_class') AS d WHERE d IS NOT NULL)
+             FROM obj_description(x.oid, 'pg_class') AS d WHERE d IS NOT NULL),
+       i.indisunique AND i.indimmediate
 FROM pg_index i
 JOIN pg_class x ON x.oid = i.indexrelid
 JOIN pg_namespace m ON m.oid = x.relnamespace
