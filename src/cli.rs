@@ -127,9 +127,15 @@ pub struct RunArgs {
     /// How long the copy of a chunk should take
     #[arg(long, value_parser = humantime::parse_duration, default_value = "500ms")]
     chunk_time: Duration,
-    /// Chunks, or batches of changed rows, in flight at once
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    /// The most chunks, or batches of changed rows, in flight at once; as many of them are used as help
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
+    /// Rest this many times as long as was worked: 0.5 leaves the server a third of the time for itself
+    #[arg(long, default_value_t = 0.0, value_parser = nice)]
+    nice: f64,
+    /// Go easier on the server while small commits take longer than this
+    #[arg(long, value_parser = humantime::parse_duration)]
+    max_commit_latency: Option<Duration>,
     /// A replica further behind than this stops the copy and holds up the swap
     #[arg(long, value_parser = humantime::parse_duration, default_value = "1500ms")]
     max_lag: Duration,
@@ -306,6 +312,8 @@ impl RunArgs {
             chunk_rows: self.chunk_rows,
             chunk_time: self.chunk_time,
             workers: usize::from(self.workers),
+            nice: self.nice,
+            max_commit_latency: self.max_commit_latency,
             max_lag: self.max_lag,
             ..Orders::default()
         }
@@ -327,6 +335,13 @@ fn rename(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((old, new)) if !old.is_empty() && !new.is_empty() => Ok((old.into(), new.into())),
         _ => Err("give it as old=new".into()),
+    }
+}
+
+fn nice(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ratio) if (0.0..=100.0).contains(&ratio) => Ok(ratio),
+        _ => Err("give a number from 0 to 100".into()),
     }
 }
 

@@ -1,11 +1,11 @@
 //! The copy turn: fills the shadow by some chunks side by side, and moves the watermark when all have ended.
 
-use crate::chunk_size::ChunkSize;
 use crate::desk::Desk;
 use crate::listen::Listener;
+use crate::pace::{Pace, Turn};
 use crate::refresh::{refuse_duplicates, wait_out};
 use altergeist_contract::{Chunk, Engine, Error, Kind, Record, Result, Shadow, Watermark};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,24 +18,30 @@ struct Copied {
     took: Duration,
 }
 
-/// Copies the next chunks. The watermark moves to the end of the last chunk before which none failed; what lies
-/// beyond it is cleared again, so that the next turn meets no row of its own.
+/// Copies the next chunks, and finds those of the next turn meanwhile. The watermark moves to the end of the last chunk
+/// before which none failed; what lies beyond it is cleared again, so that the next turn meets no row of its own. Gives
+/// how long to rest.
 pub async fn copy_turn<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
     desk: &Desk,
-    size: &mut ChunkSize,
+    pace: &mut Pace,
+    ahead: &mut Ahead,
     record: &mut Record,
-) -> Result<()> {
+) -> Result<Duration> {
     let orders = desk.orders();
-    let rows = size.rows(orders.chunk_rows);
+    let (rows, workers) = (pace.rows(&orders), pace.workers(&orders));
     for failures in 1..=FAILURES_MAX {
         engine.still_held().await?;
-        let chunks = listener.during(next_chunks(engine, &record.watermark, rows, orders.workers)).await??;
+        let (begun, rows_before) = (Instant::now(), record.rows_copied);
+        let chunks = listener.during(ahead.take(engine, &record.watermark, rows, workers)).await??;
         let copies = join_all(chunks.iter().map(|chunk| copy_chunk(engine, chunk)));
-        let results = listener.during(copies).await?;
-        let failure = advance(record, &chunks, results, |took| size.learn(took, orders.chunk_time));
-        let Some(error) = failure else { return Ok(()) };
+        let (results, ()) = listener.during(join(copies, ahead.look(engine, &chunks, rows, workers))).await?;
+        let failure = advance(record, &chunks, results, |took| pace.learn_chunk(&orders, took));
+        let Some(error) = failure else {
+            let turn = Turn { rows: record.rows_copied - rows_before, took: begun.elapsed() };
+            return Ok(pace.learn_turn(&orders, turn, engine.commit_latency()));
+        };
         if error.kind == Kind::Transient {
             desk.tell(|status| status.last_error = Some(error.to_string()));
         }
@@ -51,8 +57,37 @@ pub async fn copy_turn<E: Engine>(
     ))
 }
 
+/// The ranges of the next turn, found while the present one works. A range is nothing but two bounds, so finding it early
+/// sees no row too early; the last one has no upper bound, whatever was inserted since.
+#[derive(Debug, Default)]
+pub struct Ahead(Vec<Chunk>);
+
+impl Ahead {
+    /// The ranges after a mark: those found ahead if they begin there and are no more than `count`.
+    pub async fn take<E: Shadow>(
+        &mut self,
+        engine: &E,
+        after: &Watermark,
+        rows: u64,
+        count: usize,
+    ) -> Result<Vec<Chunk>> {
+        let found = std::mem::take(&mut self.0);
+        match found.first() {
+            Some(first) if first.after == *after && found.len() <= count => Ok(found),
+            _ => next_chunks(engine, after, rows, count).await,
+        }
+    }
+
+    /// Finds the ranges behind these. What cannot be found now is asked for again when it is needed.
+    pub async fn look<E: Shadow>(&mut self, engine: &E, chunks: &[Chunk], rows: u64, count: usize) {
+        if let Some(last) = chunks.last() {
+            self.0 = next_chunks(engine, &last.through, rows, count).await.unwrap_or_default();
+        }
+    }
+}
+
 /// The ranges of one turn, each beginning where the one before ends.
-pub async fn next_chunks<E: Shadow>(engine: &E, after: &Watermark, rows: u64, count: usize) -> Result<Vec<Chunk>> {
+async fn next_chunks<E: Shadow>(engine: &E, after: &Watermark, rows: u64, count: usize) -> Result<Vec<Chunk>> {
     let mut chunks: Vec<Chunk> = Vec::new();
     while chunks.len() < count.max(1) {
         let after = chunks.last().map_or(after, |chunk| &chunk.through);

@@ -20,8 +20,12 @@ pub struct Orders {
     pub chunk_rows: Option<u64>,
     /// How long the copy of a chunk should take.
     pub chunk_time: Duration,
-    /// How many chunks or refreshes may be in flight at once.
+    /// The most chunks or refreshes in flight at once.
     pub workers: usize,
+    /// Rest this many times as long as was worked, after each turn.
+    pub nice: f64,
+    /// Small commits that take longer than this make the run go easier on the server; None to ask for all it gives.
+    pub max_commit_latency: Option<Duration>,
     /// A replica further behind than this stops the copy, and holds up the cut-over.
     pub max_lag: Duration,
 }
@@ -34,7 +38,9 @@ impl Default for Orders {
             postpone_cut_over: false,
             chunk_rows: None,
             chunk_time: Duration::from_millis(500),
-            workers: 2,
+            workers: 4,
+            nice: 0.0,
+            max_commit_latency: None,
             max_lag: Duration::from_millis(1500),
         }
     }
@@ -96,8 +102,10 @@ pub struct Status {
     pub throttle_reason: Option<String>,
     /// Rows of the present chunk.
     pub chunk_rows: u64,
-    /// How many chunks may be in flight.
+    /// How many chunks are in flight.
     pub workers: usize,
+    /// How long a small commit takes the server; None if it is not measured.
+    pub commit_latency_ms: Option<f64>,
     /// How often the lock of the cut-over was asked for.
     pub lock_attempts: u32,
     /// How long the table was locked for the swap.
@@ -134,6 +142,15 @@ impl Desk {
     /// [`Failure::Stopped`] if the run shall end.
     pub fn heed(&self) -> Result<(), Failure> {
         if self.orders.borrow().stop { Err(Failure::Stopped) } else { Ok(()) }
+    }
+
+    /// Waits until the run shall end.
+    pub async fn stopped(&self) {
+        let mut orders = self.orders.clone();
+        if orders.wait_for(|orders| orders.stop).await.is_err() {
+            // Whoever gave orders is gone: none will come.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Changes what watchers see.

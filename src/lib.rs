@@ -11,6 +11,7 @@ pub mod desk;
 pub mod failure;
 pub mod keyset;
 pub mod listen;
+pub mod pace;
 pub mod refresh;
 pub mod run;
 pub mod throttle;

@@ -1,16 +1,21 @@
 //! A run, from its plan to its end. Read it top to bottom: it is the table of contents.
 
-use crate::chunk_size::ChunkSize;
-use crate::copy::copy_turn;
+use crate::copy::{Ahead, copy_turn};
 use crate::cutover::{cut_over, who_owns_the_name};
 use crate::desk::{Desk, Phase};
 use crate::listen::Listener;
+use crate::pace::Pace;
 use crate::refresh::{catch_up, refresh_turn};
 use crate::verify::verify;
 use crate::{Failure, checkpoint, failure, throttle};
-use altergeist_contract::{Engine, Error, Kind, Ownership, Record, Result, Stage, Strategy, Verdict, Watermark};
+use altergeist_contract::{
+    ChangeStream, Engine, Error, Kind, Ownership, Record, Result, Stage, Strategy, Verdict, Watermark,
+};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// No rest between two turns is longer, so that changed rows do not pile up.
+const REST_MAX: Duration = Duration::from_secs(5);
 
 /// What does not change while a run goes on.
 #[derive(Clone, Debug)]
@@ -188,7 +193,7 @@ async fn fill<E: Engine>(
         return Ok(());
     }
     engine.clear_beyond(&record.watermark).await?;
-    let mut size = ChunkSize::default();
+    let (mut pace, mut ahead) = (Pace::default(), Ahead::default());
     let (begun, resumed_at) = (Instant::now(), record.rows_copied);
     desk.tell(|status| {
         status.phase = Phase::Copying;
@@ -197,16 +202,17 @@ async fn fill<E: Engine>(
     });
     while record.watermark != Watermark::End {
         wait_while_throttled(engine, listener, desk, record).await?;
-        copy_turn(engine, listener, desk, &mut size, record).await?;
+        let rest = copy_turn(engine, listener, desk, &mut pace, &mut ahead, record).await?;
         refresh_turn(engine, listener, desk, &record.watermark).await?;
         checkpoint::save_progress(engine, listener, record).await?;
         tell_walk(desk, begun, record.rows_copied - resumed_at, record.rows_estimated.saturating_sub(resumed_at));
         let orders = desk.orders();
         desk.tell(|status| {
             status.rows_copied = record.rows_copied;
-            status.chunk_rows = size.rows(orders.chunk_rows);
-            status.workers = orders.workers;
+            status.chunk_rows = pace.rows(&orders);
+            status.workers = pace.workers(&orders);
         });
+        rest_for(listener, desk, rest).await?;
     }
     Ok(())
 }
@@ -220,7 +226,18 @@ async fn build_indexes<E: Engine>(
 ) -> Result<(), Failure> {
     desk.heed()?;
     desk.tell(|status| status.phase = Phase::Indexing);
-    listener.during(engine.complete()).await??;
+    let building = async {
+        tokio::select! {
+            built = engine.complete() => Some(built),
+            () = desk.stopped() => None,
+        }
+    };
+    let Some(built) = listener.during(building).await? else {
+        // The next statement under the run lock ends the one that was given up.
+        checkpoint::save_progress(engine, listener, record).await?;
+        return Err(Failure::Stopped);
+    };
+    built?;
     desk.tell(|status| status.phase = Phase::CatchingUp);
     catch_up(engine, listener, desk, &Watermark::End, 50).await?;
     checkpoint::save_progress(engine, listener, record).await?;
@@ -277,6 +294,7 @@ pub async fn wait_while_throttled<E: Engine>(
         let reason = throttle::reason(&desk.orders(), &lags);
         desk.tell(|status| {
             status.replica_lag_seconds = throttle::greatest(&lags).map(|lag| lag.as_secs_f64());
+            status.commit_latency_ms = engine.commit_latency().map(|latency| latency.as_secs_f64() * 1000.0);
             status.throttle_reason = reason.clone();
         });
         if reason.is_none() {
@@ -284,6 +302,20 @@ pub async fn wait_while_throttled<E: Engine>(
         }
         stay_current(engine, listener, desk, record).await?;
     }
+}
+
+/// Rests between two turns, listening, unless the run shall end.
+pub async fn rest_for<S: ChangeStream>(listener: &mut Listener<S>, desk: &Desk, time: Duration) -> Result<()> {
+    if time.is_zero() {
+        return Ok(());
+    }
+    let resting = async {
+        tokio::select! {
+            () = tokio::time::sleep(time.min(REST_MAX)) => {}
+            () = desk.stopped() => {}
+        }
+    };
+    listener.during(resting).await
 }
 
 async fn stay_current<E: Engine>(

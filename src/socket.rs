@@ -4,6 +4,7 @@ use crate::report;
 use altergeist::contract::{Error, Result, Target};
 use altergeist::{Orders, Status};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,8 +24,10 @@ cut-over          swap, if that was postponed
 panic             end as soon as nothing is in flight; the run can be resumed
 chunk-rows=N      rows of a chunk; 0 sizes chunks by time (chunk-size is the same)
 chunk-time=MS     how long a chunk's copy should take
-workers=N         chunks, or batches of changed rows, in flight at once
+workers=N         the most chunks, or batches of changed rows, in flight at once
+nice=RATIO        rest this many times as long as was worked
 max-lag-millis=N  a replica further behind stops the copy
+max-commit-millis=N  go easier while small commits take longer; 0 does not look
 help              this
 NAME=? shows a value
 ";
@@ -122,41 +125,80 @@ fn answer(line: &str, orders: &watch::Sender<Orders>, status: &Status) -> String
 
 /// `name=value`, or `name=?` to read.
 fn set(name: &str, value: &str, orders: &watch::Sender<Orders>) -> String {
-    let now = orders.borrow().clone();
-    let held = match name {
-        "chunk-rows" | "chunk-size" => now.chunk_rows.unwrap_or(0),
-        "chunk-time" => now.chunk_time.as_millis() as u64,
-        "workers" => now.workers as u64,
-        "max-lag-millis" => now.max_lag.as_millis() as u64,
-        _ => return format!("error: unknown setting {name:?}; help lists them\n"),
+    let Some(setting) = SETTINGS.iter().find(|setting| setting.names.contains(&name)) else {
+        return format!("error: unknown setting {name:?}; help lists them\n");
     };
     if value == "?" {
-        return format!("{held}\n");
+        return format!("{}\n", (setting.read)(&orders.borrow()));
     }
-    let number: u64 = match value.parse() {
+    let number: f64 = match value.parse() {
         Ok(number) => number,
         Err(_) => return format!("error: {name} takes a number, not {value:?}\n"),
     };
-    if let Some(limit) = beyond_its_limit(name, number) {
-        return format!("error: {name} must be {limit}\n");
+    if !setting.from_to.contains(&number) || (setting.is_whole && number.fract() != 0.0) {
+        let (from, to) = (setting.from_to.start(), setting.from_to.end());
+        let whole = if setting.is_whole { "a whole number " } else { "" };
+        return format!("error: {name} must be {whole}from {from} to {to}\n");
     }
-    orders.send_modify(|orders| match name {
-        "chunk-rows" | "chunk-size" => orders.chunk_rows = (number > 0).then_some(number),
-        "chunk-time" => orders.chunk_time = Duration::from_millis(number),
-        "workers" => orders.workers = number as usize,
-        _ => orders.max_lag = Duration::from_millis(number),
-    });
+    orders.send_modify(|orders| (setting.write)(orders, number));
     format!("{name}={number}\n")
 }
 
-fn beyond_its_limit(name: &str, number: u64) -> Option<&'static str> {
-    match name {
-        "chunk-rows" | "chunk-size" => (number > 1_000_000).then_some("at most 1000000"),
-        "workers" => (!(1..=64).contains(&number)).then_some("from 1 to 64"),
-        "chunk-time" => (!(1..=60_000).contains(&number)).then_some("from 1 to 60000 milliseconds"),
-        _ => None,
-    }
+/// A number that can be read and changed while a run goes on.
+struct Setting {
+    names: &'static [&'static str],
+    from_to: RangeInclusive<f64>,
+    is_whole: bool,
+    read: fn(&Orders) -> f64,
+    write: fn(&mut Orders, f64),
 }
+
+const SETTINGS: &[Setting] = &[
+    Setting {
+        names: &["chunk-rows", "chunk-size"],
+        from_to: 0.0..=1e6,
+        is_whole: true,
+        read: |orders| orders.chunk_rows.unwrap_or(0) as f64,
+        write: |orders, rows| orders.chunk_rows = (rows > 0.0).then_some(rows as u64),
+    },
+    Setting {
+        names: &["chunk-time"],
+        from_to: 1.0..=60_000.0,
+        is_whole: true,
+        read: |orders| orders.chunk_time.as_millis() as f64,
+        write: |orders, millis| orders.chunk_time = Duration::from_millis(millis as u64),
+    },
+    Setting {
+        names: &["workers"],
+        from_to: 1.0..=64.0,
+        is_whole: true,
+        read: |orders| orders.workers as f64,
+        write: |orders, workers| orders.workers = workers as usize,
+    },
+    Setting {
+        names: &["nice", "nice-ratio"],
+        from_to: 0.0..=100.0,
+        is_whole: false,
+        read: |orders| orders.nice,
+        write: |orders, ratio| orders.nice = ratio,
+    },
+    Setting {
+        names: &["max-lag-millis"],
+        from_to: 0.0..=1e9,
+        is_whole: true,
+        read: |orders| orders.max_lag.as_millis() as f64,
+        write: |orders, millis| orders.max_lag = Duration::from_millis(millis as u64),
+    },
+    Setting {
+        names: &["max-commit-millis"],
+        from_to: 0.0..=60_000.0,
+        is_whole: true,
+        read: |orders| orders.max_commit_latency.map_or(0.0, |latency| latency.as_millis() as f64),
+        write: |orders, millis| {
+            orders.max_commit_latency = (millis > 0.0).then(|| Duration::from_millis(millis as u64));
+        },
+    },
+];
 
 /// Says a line to a run, and gives its answer.
 ///

@@ -1,14 +1,14 @@
 //! The proof: every difference between source and shadow is explained by the log (law 8). It never repairs; what it
 //! looks at again was refreshed because the log said so.
 
-use crate::chunk_size::ChunkSize;
-use crate::copy::next_chunks;
+use crate::copy::Ahead;
 use crate::desk::Desk;
 use crate::listen::Listener;
+use crate::pace::{Pace, Turn};
 use crate::refresh::refresh_turn;
 use crate::{Failure, run};
 use altergeist_contract::{Chunk, Comparison, Engine, Key, Record, Result, Watermark};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ pub async fn verify<E: Engine>(
     desk: &Desk,
     record: &mut Record,
 ) -> Result<(), Failure> {
-    let mut size = ChunkSize::default();
+    let (mut pace, mut ahead) = (Pace::default(), Ahead::default());
     let mut after = Watermark::Start;
     let mut suspects: Vec<Key> = Vec::new();
     let begun = Instant::now();
@@ -34,18 +34,32 @@ pub async fn verify<E: Engine>(
         run::wait_while_throttled(engine, listener, desk, record).await?;
         engine.still_held().await?;
         let orders = desk.orders();
-        let rows = size.rows(orders.chunk_rows);
-        let chunks = listener.during(next_chunks(engine, &after, rows, orders.workers)).await??;
+        let (rows, workers) = (pace.rows(&orders), pace.workers(&orders));
         let turn_begun = Instant::now();
-        let comparisons = listener.during(join_all(chunks.iter().map(|chunk| engine.compare(chunk)))).await?;
-        size.learn(turn_begun.elapsed(), orders.chunk_time);
-        let comparisons = comparisons.into_iter().collect::<Result<Vec<Comparison>>>()?;
-        verified += comparisons.iter().map(|found| found.rows).sum::<u64>();
+        let chunks = listener.during(ahead.take(engine, &after, rows, workers)).await??;
+        let comparing = join_all(chunks.iter().map(|chunk| compare_chunk(engine, chunk)));
+        let (compared, ()) = listener.during(join(comparing, ahead.look(engine, &chunks, rows, workers))).await?;
+        let mut comparisons = Vec::new();
+        for (chunk, compared) in chunks.iter().zip(compared) {
+            let (comparison, took) = compared?;
+            if chunk.through != Watermark::End {
+                pace.learn_chunk(&orders, took);
+            }
+            comparisons.push(comparison);
+        }
+        let rows = comparisons.iter().map(|found| found.rows).sum::<u64>();
+        verified += rows;
+        let rest = pace.learn_turn(&orders, Turn { rows, took: turn_begun.elapsed() }, engine.commit_latency());
         suspects.extend(comparisons.into_iter().flat_map(|found| found.differing));
         after = end_of(&chunks);
         suspects = look_again(engine, listener, desk, suspects).await?;
         run::tell_walk(desk, begun, verified, record.rows_copied.max(record.rows_estimated));
-        desk.tell(|status| status.rows_verified = verified);
+        desk.tell(|status| {
+            status.rows_verified = verified;
+            status.chunk_rows = pace.rows(&orders);
+            status.workers = pace.workers(&orders);
+        });
+        run::rest_for(listener, desk, rest).await?;
     }
     for _ in 0..LOOKS_MAX {
         if suspects.is_empty() {
@@ -55,6 +69,11 @@ pub async fn verify<E: Engine>(
         suspects = look_again(engine, listener, desk, suspects).await?;
     }
     Ok(())
+}
+
+async fn compare_chunk<E: Engine>(engine: &E, chunk: &Chunk) -> Result<(Comparison, Duration)> {
+    let begun = Instant::now();
+    Ok((engine.compare(chunk).await?, begun.elapsed()))
 }
 
 /// Finds each differing key in the log, refreshes, and compares these keys once more; gives those that differ still, or

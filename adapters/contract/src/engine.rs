@@ -262,6 +262,10 @@ pub enum Ownership {
 pub trait Gauge {
     /// How far each given replica is behind, measured by this run's own heartbeats.
     async fn replica_lags(&self) -> Result<Vec<ReplicaLag>>;
+
+    /// How long a small commit takes the server now, as its slower ones do: what the application feels. Measured by the
+    /// run's own heartbeats; None if there was none lately.
+    fn commit_latency(&self) -> Option<Duration>;
 }
 
 /// One replica's lag.

@@ -26,6 +26,8 @@ const PERIOD: Duration = Duration::from_millis(200);
 const SLOW_COMMIT: Duration = Duration::from_secs(5);
 /// How long a lost connection is sought again.
 const RECONNECT_FOR: Duration = Duration::from_secs(20);
+/// Commits that say how quick the server is now: some seconds of beats.
+const COMMITS: usize = 12;
 /// Beats remembered for measuring replicas: some minutes.
 const REMEMBERED: usize = 4096;
 
@@ -50,6 +52,9 @@ struct State {
     sent: u64,
     /// When each of the last beats was sent.
     sent_at: VecDeque<(u64, Instant)>,
+    /// How long the last commits took, and when the one under way was sent.
+    commits: VecDeque<Duration>,
+    under_way: Option<Instant>,
     /// Prepared transactions that have ended in the log, and may not yet be visible.
     watched: HashSet<String>,
 }
@@ -129,6 +134,15 @@ impl Beats {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How long a commit takes now: as long as the slowest quarter of the last ones, or as the one under way already does.
+    pub(crate) fn commit_latency(&self) -> Option<Duration> {
+        let state = self.shared.state.lock().expect("not poisoned");
+        let mut commits: Vec<Duration> = state.commits.iter().copied().collect();
+        commits.sort_unstable();
+        let usual = commits.get(commits.len() * 3 / 4).copied();
+        usual.max(state.under_way.map(|sent| sent.elapsed()))
     }
 
     /// How long ago the first beat was sent that is later than this one; zero if there is none.
@@ -229,12 +243,24 @@ impl Shared {
         if done.rows != 1 {
             return Err(Error::fatal(attempted(), "somebody else wrote it"));
         }
+        self.note_committed();
         self.pulse.send_modify(|pulse| pulse.proven = number);
         Ok(())
     }
 
+    fn note_committed(&self) {
+        let mut state = self.state.lock().expect("not poisoned");
+        if let Some(sent) = state.under_way.take() {
+            state.commits.push_back(sent.elapsed());
+        }
+        if state.commits.len() > COMMITS {
+            state.commits.pop_front();
+        }
+    }
+
     fn note_sent(&self, number: u64) {
         let mut state = self.state.lock().expect("not poisoned");
+        state.under_way = Some(Instant::now());
         state.sent = state.sent.max(number);
         state.sent_at.push_back((number, Instant::now()));
         if state.sent_at.len() > REMEMBERED {

@@ -26,6 +26,10 @@ impl Gauge for MySql {
         }
         Ok(lags)
     }
+
+    fn commit_latency(&self) -> Option<Duration> {
+        self.beats.commit_latency()
+    }
 }
 
 impl MySql {

@@ -23,13 +23,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Beats remembered: an hour's worth.
 const REMEMBERED: usize = 4 * 3600;
 
+/// Beats that say how quick commits are now: some seconds of them.
+const COMMITS: usize = 12;
+
 /// A heartbeat without a beat for this long says nothing about replicas.
 const STALE: Duration = Duration::from_secs(3);
 
 /// A row written again and again, in a task of its own.
 pub(crate) struct Pulse {
-    beats: Arc<Mutex<VecDeque<(i64, Instant)>>>,
+    beats: Arc<Mutex<VecDeque<Beat>>>,
     task: JoinHandle<()>,
+}
+
+/// A beat whose commit has returned.
+struct Beat {
+    number: i64,
+    written: Instant,
+    took: Duration,
 }
 
 impl Pulse {
@@ -43,12 +53,20 @@ impl Pulse {
     /// How long ago the first beat after this one was written; None if the heart has stopped.
     fn age_after(&self, seen: i64) -> Option<Duration> {
         let beats = locked(&self.beats);
-        let (_, newest) = beats.back()?;
-        if newest.elapsed() > STALE {
+        if beats.back()?.written.elapsed() > STALE {
             return None;
         }
-        let unseen = beats.iter().find(|(number, _)| *number > seen);
-        Some(unseen.map_or(Duration::ZERO, |(_, written)| written.elapsed()))
+        let unseen = beats.iter().find(|beat| beat.number > seen);
+        Some(unseen.map_or(Duration::ZERO, |beat| beat.written.elapsed()))
+    }
+
+    /// How long a commit takes now: as long as the slowest quarter of the last ones; what is overdue counts.
+    fn commit_latency(&self) -> Option<Duration> {
+        let beats = locked(&self.beats);
+        let overdue = beats.back()?.written.elapsed().saturating_sub(2 * BEAT);
+        let mut took: Vec<Duration> = beats.iter().rev().take(COMMITS).map(|beat| beat.took).collect();
+        took.sort_unstable();
+        Some(took[took.len() * 3 / 4].max(overdue))
     }
 }
 
@@ -59,7 +77,7 @@ impl Drop for Pulse {
 }
 
 /// Beats for ever; a lost connection is opened again. Nobody is told of a failure: an old beat says it all.
-async fn beat(server: Arc<Server>, names: Names, incarnation: String, beats: Arc<Mutex<VecDeque<(i64, Instant)>>>) {
+async fn beat(server: Arc<Server>, names: Names, incarnation: String, beats: Arc<Mutex<VecDeque<Beat>>>) {
     let mut session: Option<Session> = None;
     let mut ticks = tokio::time::interval(BEAT);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -72,7 +90,7 @@ async fn beat(server: Arc<Server>, names: Names, incarnation: String, beats: Arc
         let written = Instant::now();
         let writing = write(open, &names, &incarnation, number);
         if matches!(tokio::time::timeout(PATIENCE, writing).await, Ok(Ok(()))) {
-            remember(&beats, number, written);
+            remember(&beats, Beat { number, written, took: written.elapsed() });
         }
     }
 }
@@ -90,12 +108,12 @@ async fn write(
     Ok(())
 }
 
-fn remember(beats: &Mutex<VecDeque<(i64, Instant)>>, number: i64, written: Instant) {
+fn remember(beats: &Mutex<VecDeque<Beat>>, beat: Beat) {
     let mut beats = locked(beats);
     if beats.len() == REMEMBERED {
         beats.pop_front();
     }
-    beats.push_back((number, written));
+    beats.push_back(beat);
 }
 
 /// The replicas asked about, each with a session that is kept.
@@ -116,6 +134,10 @@ impl Replicas {
 impl Gauge for Postgres {
     async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
         futures_util::future::try_join_all(self.replicas.0.iter().map(|replica| lag_of(self, replica))).await
+    }
+
+    fn commit_latency(&self) -> Option<Duration> {
+        self.pulse()?.commit_latency()
     }
 }
 

@@ -498,6 +498,10 @@ impl Gauge for Model {
     async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
         Ok(Vec::new())
     }
+
+    fn commit_latency(&self) -> Option<std::time::Duration> {
+        None
+    }
 }
 
 /// The model's tables, locked.
