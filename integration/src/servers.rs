@@ -76,7 +76,8 @@ impl Flavour {
         cache_folder().join(self.name())
     }
 
-    fn program(self, name: &str) -> PathBuf {
+    /// One of the programs that came with it.
+    pub fn program(self, name: &str) -> PathBuf {
         self.home().join("bin").join(name)
     }
 }
@@ -183,10 +184,14 @@ impl Server {
         block_on(async move { Session::connect(&url).await?.rows(sql).await })
     }
 
+    /// The server's log.
+    pub fn log_text(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log()).unwrap_or_default()).into_owned()
+    }
+
     /// The end of the server's log.
     pub fn log_tail(&self) -> String {
-        let log = fs::read(self.log()).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
+        let log = self.log_text();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }

@@ -56,6 +56,10 @@ impl std::error::Error for Failure {}
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
+            // Who was in the way of whom is said in the detail only.
+            Some(db) if db.code().code() == "40P01" => {
+                Self { code: "40P01".into(), message: format!("{}: {}", db.message(), db.detail().unwrap_or_default()) }
+            }
             Some(db) => Self { code: db.code().code().into(), message: db.message().into() },
             None => Self { code: String::new(), message: error.to_string() },
         }

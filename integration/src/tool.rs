@@ -180,6 +180,33 @@ impl Running {
     }
 }
 
+impl Running {
+    /// [`Running::wait_until`], for a run that may end before.
+    ///
+    /// # Errors
+    /// How it ended, when it did.
+    ///
+    /// # Panics
+    /// When neither happens within [`LIMIT`].
+    pub fn wait_until_or_end(
+        &mut self,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> Result<serde_json::Value, Ended> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked about") {
+                return Err(Ended { code: status.code(), output: self.output() });
+            }
+            let answer = ask(&self.socket(), "status --json").unwrap_or_default();
+            match serde_json::from_str(&answer) {
+                Ok(status) if wanted(&status) => return Ok(status),
+                _ => thread::sleep(Duration::from_millis(5)),
+            }
+            assert!(Instant::now() < deadline, "it goes on after {LIMIT:?}; it said:\n{}", self.output());
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let _already_gone = self.child.kill();

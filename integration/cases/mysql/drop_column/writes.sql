@@ -1,0 +1,16 @@
+INSERT INTO t (a, c, f, d, e) VALUES (RAND() * 100, RAND() * 1000, RAND(), RAND(), 1 + FLOOR(RAND() * 3));
+
+UPDATE t SET f = f * 1.1, d = d * 0.9 WHERE id = 1 + FLOOR(RAND() * 900);
+
+DELETE FROM t WHERE id = 1 + FLOOR(RAND() * 1200);
+
+UPDATE t SET id = id + 100000 WHERE id = 1 + FLOOR(RAND() * 900);
+
+BEGIN;
+INSERT INTO t (a) VALUES (1), (2), (3);
+UPDATE t SET a = a + 1 WHERE a = 2 LIMIT 5;
+COMMIT;
+
+BEGIN;
+DELETE FROM t WHERE id > 800 ORDER BY id LIMIT 3;
+ROLLBACK;

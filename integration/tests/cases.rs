@@ -1,0 +1,36 @@
+//! Every case folder on every server it is meant for: `cargo test -p altergeist-integration --test cases -- NAME`.
+//!
+//! The tests are found when the program starts, so that a case is a folder and nothing else; that is why they do not
+//! run in the usual harness.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use altergeist_integration::cases::{Case, Fleet, Mode, tell};
+use libtest_mimic::{Arguments, Trial};
+
+/// Cases wait for servers most of the time.
+const AT_ONCE: usize = 4;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    let fleet = Arc::new(Fleet::default());
+    let conclusion = libtest_mimic::run(&arguments, trials(&fleet));
+    drop(fleet);
+    conclusion.exit_code()
+}
+
+fn trials(fleet: &Arc<Fleet>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for case in Case::all() {
+        for flavour in case.flavours.clone() {
+            for &mode in Mode::of(&case) {
+                let (case, fleet) = (case.clone(), fleet.clone());
+                let name = format!("{}::{}::{}", case.name, flavour.name(), mode.name());
+                trials.push(Trial::test(name, move || Ok(tell(&case, flavour, mode, &fleet)?)));
+            }
+        }
+    }
+    trials
+}
