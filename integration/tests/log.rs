@@ -1,13 +1,13 @@
-//! The binary log in all its forms: whatever a session writes, and however the server writes it down, is followed; what
-//! cannot be followed stops the run and leaves the table as it was.
+//! The binary log in all its forms: whatever a session writes, and however the server writes it down, is followed, from the
+//! primary or from a replica.
 
 use std::thread;
 use std::time::Duration;
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{Running, command, old_name, run, start, widening};
-use altergeist_integration::workload::{COLUMNS, Mix, Table, Writers, differences};
+use altergeist_integration::tool::{Running, old_name, start, widening};
+use altergeist_integration::workload::{Mix, Table, Writers, differences};
 
 use Flavour::{MariaDb1011, MySql97};
 
@@ -226,25 +226,26 @@ impl Application {
 
 const FOLLOWED: [&str; 7] = ["id", "k", "u", "c", "pad", "note_text", "doc"];
 
-/// All of it while copying, behind the watermark and before it, and again when everything is copied; beside writers whose
-/// rows are known.
-fn everything_is_followed(flavour: Flavour, settings: &[(&str, &str)], without: &[&str]) {
-    let Some(server) = Server::start(flavour, settings) else { return };
-    let application = Application::of(&server, without);
-    let url = server.url(DATABASE);
+/// All of it while copying, behind the watermark and before it, over a kill, and again when everything is copied; beside
+/// writers whose rows are known.
+fn everything_is_followed(server: &Server, without: &[&str], more: &[&str]) {
+    let application = Application::of(server, without);
+    let (url, flavour) = (server.url(DATABASE), server.flavour());
     let table = Table { name: "orders".into(), rows: ROWS };
     let writers = Writers::start(&url, &table, 60, 2, 1, &Mix::everything());
-    let mut running = start(&url, "orders", widening(flavour), &["--chunk-rows", "100", "--workers", "2", "--postpone-cut-over"]);
+    let flags = [&["--chunk-rows", "100", "--workers", "2", "--postpone-cut-over"], more].concat();
+    let mut running = start(&url, "orders", widening(flavour), &flags);
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(1_000));
     running.ask("throttle");
-application.work();
-application.work();
-running.ask("no-throttle");
+    application.work();
+    running.kill();
+    application.work();
+    let mut running = start(&url, "orders", widening(flavour), &flags);
     application.work();
     until_postponed(&mut running);
     application.work();
     let report = writers.stop();
-running.ask("cut-over");
+    running.ask("cut-over");
     running.wait().must_be(0);
 
     assert_eq!(differences(&url, &old_name(flavour, "orders"), "orders", &FOLLOWED).unwrap(), 0);
@@ -260,16 +261,34 @@ const SMALL_FILES: [(&str, &str); 2] = [("max-binlog-size", "100000"), ("binlog-
 
 #[test]
 fn mysql_follows_whatever_sessions_write() {
-    everything_is_followed(MySql97, &SMALL_FILES, &[]);
+    let Some(server) = Server::start(MySql97, &SMALL_FILES) else { return };
+    everything_is_followed(&server, &[], &[]);
 }
 
 #[test]
 fn mysql_follows_whatever_sessions_write_by_files_and_offsets() {
     let settings = [("gtid-mode", "OFF"), ("enforce-gtid-consistency", "OFF"), ("binlog-checksum", "NONE")];
-    everything_is_followed(MySql97, &[&SMALL_FILES[..], &settings].concat(), &[]);
+    let Some(server) = Server::start(MySql97, &[&SMALL_FILES[..], &settings].concat()) else { return };
+    everything_is_followed(&server, &[], &[]);
 }
 
 #[test]
 fn mariadb_follows_whatever_sessions_write() {
-    everything_is_followed(MariaDb1011, &SMALL_FILES, &[]);
+    let Some(server) = Server::start(MariaDb1011, &SMALL_FILES) else { return };
+    everything_is_followed(&server, &[], &[]);
+}
+
+/// MySQL's applier works in parallel by default, and keeps the order of commits.
+#[test]
+fn mysql_follows_the_log_of_a_replica() {
+    let Some(server) = Server::start(MySql97, &SMALL_FILES) else { return };
+    let replica = server.start_replica();
+    everything_is_followed(&server, &[], &["--stream-from", &replica.url(DATABASE)]);
+}
+
+#[test]
+fn mariadb_follows_the_log_of_a_replica() {
+    let Some(server) = Server::start(MariaDb1011, &SMALL_FILES) else { return };
+    let replica = server.start_replica();
+    everything_is_followed(&server, &[], &["--stream-from", &replica.url(DATABASE)]);
 }

@@ -2,7 +2,7 @@
 
 use crate::beats::Beats;
 use crate::error::{Failure, READING_LOG_FAILED};
-use crate::follower::{Batch, Follower, GTID, LogEvent, TAGGED_GTID};
+use crate::follower::{BEGIN_ANEW, Batch, Follower, GTID, LogEvent, TAGGED_GTID};
 use crate::place::{Bookmark, Place, spell_domains};
 use crate::session::Session;
 use altergeist_contract::{ChangeStream, Changes, Error, Kind, Position, Result};
@@ -99,15 +99,9 @@ async fn open(mut session: Session, reader_id: u32, bookmark: &Bookmark) -> Resu
     }
     let request = BinlogStreamRequest::new(reader_id);
     let conn = session.into_conn().map_err(|failure| failure.of_catalogue(ATTEMPTED))?;
-    let stream = match &bookmark.place {
-        Place::File { offset, .. } if *offset > u64::from(u32::MAX) => {
-            return Err(Error::fatal(
-                ATTEMPTED,
-                "the position lies beyond 4 GiB of one file, which the protocol cannot say; begin again",
-            ));
-        }
+    let stream = match bookmark.place.readable().0 {
         Place::File { name, offset } => {
-            conn.get_binlog_stream(request.with_filename(name.as_bytes()).with_pos(*offset)).await
+            conn.get_binlog_stream(request.with_filename(name.as_bytes()).with_pos(offset)).await
         }
         Place::MySql(set) => {
             let sids: std::result::Result<Vec<_>, _> = set.blocks().iter().map(|block| block.parse()).collect();
@@ -194,7 +188,9 @@ fn explain(error: mysql_async::Error) -> Error {
     match Failure::from_driver(error) {
         Failure::Server { code: READING_LOG_FAILED, message } => Error::fatal(
             ATTEMPTED,
-            format!("the server cannot give it from the saved position: {message} (error {READING_LOG_FAILED})"),
+            format!(
+                "the server cannot give it from the saved position: {message} (error {READING_LOG_FAILED}); {BEGIN_ANEW}"
+            ),
         ),
         other => other.of_catalogue(ATTEMPTED),
     }

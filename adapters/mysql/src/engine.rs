@@ -5,7 +5,8 @@ use crate::changes::{self, MySqlStream};
 use crate::clauses::Clauses;
 use crate::connect::Access;
 use crate::crew::Crew;
-use crate::follower::Follower;
+use crate::follower::{BEGIN_ANEW, Follower};
+use crate::log_server::LogServer;
 use crate::names::{Names, TableName};
 use crate::place::{Bookmark, Place};
 use crate::session::{Session, text};
@@ -24,6 +25,8 @@ use tokio::sync::Mutex as AsyncMutex;
 pub struct MySql {
     pub(crate) target: Target,
     pub(crate) server: Server,
+    /// Where the log is read.
+    pub(crate) log: LogServer,
     pub(crate) source: TableName,
     /// The table, for people.
     pub(crate) title: String,
@@ -58,6 +61,7 @@ impl Engine for MySql {
         let source = find(&mut session, &asked(target, access.schema.as_deref())?).await?;
         let names = Names::of(&source);
         let timeout = target.lock_timeout.max(Duration::from_millis(1));
+        let log = LogServer::find(target, &access, &server).await?;
         let crew = Crew::new(access, server.version, timeout, source.clone(), names.lock.clone(), target.workers);
         let crew = Arc::new(crew);
         Ok(MySql {
@@ -66,6 +70,7 @@ impl Engine for MySql {
             beats: Arc::new(Beats::new(crew.clone(), source.clone(), &names)),
             crew,
             server,
+            log,
             source,
             names,
             shape: Mutex::default(),
@@ -97,14 +102,18 @@ impl Engine for MySql {
     /// - One that is only prepared has its rows in the log already, perhaps before the position, and becomes visible when
     ///   it ends. Those are waited for. One that was being prepared at that very moment, and is not listed yet, is met
     ///   by the stream when it ends: an end whose beginning was not seen stops the run.
+    ///
+    /// The same holds where the log is a replica's: what is in it was in this server's log before.
     async fn open_log(&self) -> Result<Position> {
         self.make_journal().await?;
         self.beats.begin().await?;
         let attempted = || self.doing("open the log for");
+        self.check_stream_from().await?;
+        let place = self.place_now().await?;
         let mut session = self.crew.reader().await?;
-        let place = self.place_now(&mut session).await?;
         let until = Instant::now() + self.crew.lock_timeout;
-        let proof = self.beats.proven(self.beats.mark());
+        let beat = self.beats.mark();
+        let proof = self.beats.proven(beat);
         tokio::time::timeout_at(until.into(), proof)
             .await
             .map_err(|_| Error::new(Kind::Busy, attempted(), "the server holds up commits"))??;
@@ -121,18 +130,20 @@ impl Engine for MySql {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok(Bookmark { server: self.server.identity.clone(), place, beat: None }.to_position())
+        self.wait_for_arrival(beat).await?;
+        Ok(Bookmark { server: self.log.server.identity.clone(), place, beat: Some(beat.0) }.to_position())
     }
 
     async fn follow(&self, from: &Position) -> Result<MySqlStream> {
         let bookmark = Bookmark::read(from)?;
         self.make_journal().await?;
+        self.check_stream_from().await?;
         self.check_origin(&bookmark).await?;
         self.beats.begin().await?;
         let key = self.key().await?;
         let names = (self.source.clone(), self.names.shadow.clone(), self.names.beat.clone());
         let follower = Follower::new(names, key, bookmark.clone());
-        let session = Session::bare(&self.crew.access).await?;
+        let session = Session::bare(&self.log.access).await?;
         self.undecided.store(0, Ordering::SeqCst);
         let reader_id = sql::reader_id(&self.source);
         changes::follow(session, reader_id, follower, &bookmark, self.beats.clone(), self.undecided.clone()).await
@@ -202,12 +213,14 @@ impl MySql {
         Ok(crate::key::KeyIndex { index: index.name, shadow_index: String::new(), columns })
     }
 
-    async fn place_now(&self, session: &mut Session) -> Result<Place> {
+    async fn place_now(&self) -> Result<Place> {
         let attempted = || self.doing("note the log's end for");
-        let (form, query) = match (self.server.version.flavour, self.server.has_gtids) {
+        let mut session = Session::bare(&self.log.access).await?;
+        let server = &self.log.server;
+        let (form, query) = match (server.version.flavour, server.has_gtids) {
             (Flavour::MariaDb, _) => ("domains", sql::MARIADB_GTIDS),
             (Flavour::MySql, true) => ("gtid", sql::MYSQL_GTIDS),
-            (Flavour::MySql, false) => ("file", sql::log_status(self.server.version)),
+            (Flavour::MySql, false) => ("file", sql::log_status(server.version)),
         };
         let row = session.row(query).await.map_err(|failure| failure.of_catalogue(attempted()))?.unwrap_or_default();
         let said = match (form, &row[..]) {
@@ -222,12 +235,16 @@ impl MySql {
     /// Whether the position is of this server, and of its present log.
     async fn check_origin(&self, bookmark: &Bookmark) -> Result<()> {
         let attempted = || self.doing("go on in the log for");
-        if bookmark.server != self.server.identity {
-            let reason = format!("the position is of server {}, and this is {}", bookmark.server, self.server.identity);
+        let server = &self.log.server.identity;
+        if bookmark.server != *server {
+            let reason = format!(
+                "the position is of the log of server {}, and this is server {server}; {BEGIN_ANEW}",
+                bookmark.server
+            );
             return Err(Error::fatal(attempted(), reason));
         }
         if let Place::MySql(set) = &bookmark.place {
-            let mut session = self.crew.reader().await?;
+            let mut session = Session::bare(&self.log.access).await?;
             let executed = session
                 .text(&sql::are_gtids_executed(&set.to_string()))
                 .await
@@ -235,7 +252,7 @@ impl MySql {
             if executed != "1" {
                 return Err(Error::fatal(
                     attempted(),
-                    "the server has not executed all of the position's transactions: its log was reset",
+                    format!("the server has not executed all of the position's transactions: its log was reset; {BEGIN_ANEW}"),
                 ));
             }
         }
@@ -244,7 +261,7 @@ impl MySql {
 }
 
 impl Server {
-    async fn ask(session: &mut Session) -> Result<Server> {
+    pub(crate) async fn ask(session: &mut Session) -> Result<Server> {
         let attempted = "ask the server what it is";
         let version = session.text(sql::VERSION).await.map_err(|failure| failure.of_catalogue(attempted))?;
         let version = Version::read(&version)?;

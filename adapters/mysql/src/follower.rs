@@ -17,6 +17,9 @@ const MOST_UNDECIDED_KEYS: usize = 5_000_000;
 /// The largest event that is taken out of a compressed one.
 const LARGEST_INFLATED: u64 = 1 << 30;
 
+/// What is left to do when the log cannot be followed on.
+pub(crate) const BEGIN_ANEW: &str = "`altergeist cleanup` drops the shadow; then begin anew";
+
 /// What the log has given so far.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -49,9 +52,18 @@ pub(crate) struct Follower {
     shadow: TableName,
     beat_table: TableName,
     key: KeyIndex,
-    bookmark: Bookmark,
-    /// Where the log may be read from again while prepared transactions are undecided.
+    server: String,
+    /// How far the log was read.
+    place: Place,
+    /// The offset at which the transaction being read begins.
+    started: u64,
+    /// Events before this offset of the file were delivered before.
+    skips_to: Option<u64>,
+    /// Where the log may be read from again: just before the last heartbeat.
+    safe: Bookmark,
+    /// The same while prepared transactions are undecided.
     frozen: Option<Bookmark>,
+    last_beat: Option<u64>,
     tables: HashMap<u64, Interest>,
     phase: Phase,
     gtid: Option<Gtid>,
@@ -99,13 +111,19 @@ const IGNORABLE: u16 = 0x80;
 impl Follower {
     pub(crate) fn new(names: (TableName, TableName, TableName), key: KeyIndex, bookmark: Bookmark) -> Follower {
         let (source, shadow, beat_table) = names;
+        let (place, skips_to) = bookmark.place.readable();
         Follower {
             source,
             shadow,
             beat_table,
             key,
-            bookmark,
+            server: bookmark.server.clone(),
+            place,
+            started: 0,
+            skips_to,
+            safe: bookmark,
             frozen: None,
+            last_beat: None,
             tables: HashMap::new(),
             phase: Phase::Between,
             gtid: None,
@@ -124,6 +142,9 @@ impl Follower {
 
     /// Takes the next event.
     pub(crate) fn take(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
+        if let Some(target) = self.skips_to {
+            return self.skip(event, target).map(|()| None);
+        }
         match event.code {
             QUERY => self.query(event, event.body),
             COMPRESSED_QUERY => {
@@ -146,6 +167,19 @@ impl Follower {
         }
     }
 
+    fn skip(&mut self, event: &LogEvent, target: u64) -> Result<()> {
+        self.note_offset(event);
+        match &self.place {
+            Place::File { offset, .. } if *offset < target && event.code != ROTATE => Ok(()),
+            Place::File { offset, .. } if *offset < target && event.flags & ARTIFICIAL != 0 => Ok(()),
+            Place::File { offset, .. } if *offset == target => {
+                self.skips_to = None;
+                Ok(())
+            }
+            _ => Err(self.fatal(format!("the log's file does not hold the saved position; {BEGIN_ANEW}"))),
+        }
+    }
+
     fn fatal(&self, reason: impl Into<String>) -> Error {
         Error::fatal(format!("follow the log for {}", self.source.plain()), reason)
     }
@@ -159,6 +193,9 @@ impl Follower {
     fn announce(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
         if self.phase != Phase::Between {
             return Err(self.fatal("a transaction in the log does not end; part of it could not be read"));
+        }
+        if let Place::File { offset, .. } = &self.place {
+            self.started = *offset;
         }
         self.note_offset(event);
         self.tables.clear();
@@ -226,25 +263,45 @@ impl Follower {
         }
         self.note_offset(event);
         self.phase = Phase::Between;
+        let Some(beat) = self.beat.take() else { return self.pass().map(|()| None) };
+        self.check_beat(beat)?;
+        self.last_beat = Some(beat);
+        self.safe = Bookmark { server: self.server.clone(), place: self.place_before(), beat: Some(beat) };
         self.pass()?;
-        let Some(beat) = self.beat.take() else { return Ok(None) };
-        if self.bookmark.beat.is_some_and(|last| beat != last + 1) {
-            return Err(
-                self.fatal("heartbeats are missing from the log: it was reset, filtered, or is another server's")
-            );
-        }
-        self.bookmark.beat = Some(beat);
         Ok(Some(self.batch(Some(Marker(beat)))))
     }
 
+    /// Heartbeats come without a gap, and the first is one that the position promised.
+    fn check_beat(&self, beat: u64) -> Result<()> {
+        let is_expected = match (self.last_beat, self.safe.beat) {
+            (Some(last), _) => beat == last + 1,
+            (None, Some(promised)) => beat <= promised,
+            (None, None) => true,
+        };
+        if is_expected {
+            return Ok(());
+        }
+        Err(self.fatal(format!(
+            "heartbeats are missing from the log: it was reset, is filtered, or is another server's; {BEGIN_ANEW}"
+        )))
+    }
+
+    /// The place before the transaction that ends now.
+    fn place_before(&self) -> Place {
+        match &self.place {
+            Place::File { name, .. } => Place::File { name: name.clone(), offset: self.started },
+            before => before.clone(),
+        }
+    }
+
     fn pass(&mut self) -> Result<()> {
-        match (&mut self.bookmark.place, self.gtid.take()) {
+        match (&mut self.place, self.gtid.take()) {
             (Place::MySql(set), Some(Gtid::MySql(source, number))) => set.add(&source, number),
             (Place::MariaDb(domains), Some(Gtid::MariaDb(domain, server, number))) => {
                 domains.insert(domain, (server, number));
             }
             (Place::File { .. }, _) => {}
-            _ => return Err(self.fatal("gtid_mode was changed on the server; begin again")),
+            _ => return Err(self.fatal(format!("gtid_mode was changed on the server; {BEGIN_ANEW}"))),
         }
         Ok(())
     }
@@ -252,8 +309,8 @@ impl Follower {
     fn batch(&mut self, proof: Option<Marker>) -> Batch {
         Batch {
             keys: std::mem::take(&mut self.keys),
-            position: self.frozen.as_ref().unwrap_or(&self.bookmark).to_position(),
-            marker: self.bookmark.beat.map_or(Marker::NONE, Marker),
+            position: self.frozen.as_ref().unwrap_or(&self.safe).to_position(),
+            marker: self.last_beat.map_or(Marker::NONE, Marker),
             proof,
             ended: std::mem::take(&mut self.ended),
         }
@@ -272,7 +329,7 @@ impl Follower {
             return self.end(event);
         }
         if self.frozen.is_none() {
-            self.frozen = Some(self.bookmark.clone());
+            self.frozen = Some(self.safe.clone());
         }
         self.undecided.insert(xid, keys);
         if self.undecided.values().map(Vec::len).sum::<usize>() > MOST_UNDECIDED_KEYS {
@@ -284,7 +341,9 @@ impl Follower {
     /// Rolled back counts as changed too: refreshing a row that did not change does no harm.
     fn decide(&mut self, xid: String) -> Result<()> {
         let keys = self.undecided.remove(&xid).ok_or_else(|| {
-            self.fatal("a transaction ended that was prepared before the log was opened: what it changed is not known; begin again")
+            self.fatal(format!(
+                "a transaction ended that was prepared before the log was opened: what it changed is not known; {BEGIN_ANEW}"
+            ))
         })?;
         if !keys.is_empty() {
             self.ended.push(xid);
@@ -352,7 +411,7 @@ impl Follower {
         }
         let mut fields = Fields(event.body);
         let next = fields.number(8).ok_or_else(|| self.unreadable("the name of the log's next file"))?;
-        if let Place::File { name, offset } = &mut self.bookmark.place {
+        if let Place::File { name, offset } = &mut self.place {
             *name = String::from_utf8_lossy(fields.0).into_owned();
             *offset = next;
         }
@@ -361,7 +420,7 @@ impl Follower {
 
     /// Offsets come cut to 32 bits, and grow.
     fn note_offset(&mut self, event: &LogEvent) {
-        if let Place::File { offset, .. } = &mut self.bookmark.place
+        if let Place::File { offset, .. } = &mut self.place
             && event.next_offset != 0
         {
             let low = u64::from(event.next_offset);

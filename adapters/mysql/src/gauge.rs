@@ -14,9 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 impl Gauge for MySql {
     async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
         let mut sessions = self.replicas.lock().await;
-        sessions.resize_with(self.target.replicas.len(), || None);
+        // The log cannot come faster than the replica it is read from.
+        let streamed = self.target.stream_from.iter().filter(|_| self.log.is_replica);
+        let replicas: Vec<&String> = self.target.replicas.iter().chain(streamed).collect();
+        sessions.resize_with(replicas.len(), || None);
         let mut lags = Vec::new();
-        for (url, session) in self.target.replicas.iter().zip(sessions.iter_mut()) {
+        for (url, session) in replicas.into_iter().zip(sessions.iter_mut()) {
             let access = Access::read(url)?;
             let beat = tokio::time::timeout(PATIENCE, self.last_beat(&access, session)).await.ok().flatten();
             if beat.is_none() {

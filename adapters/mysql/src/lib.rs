@@ -15,6 +15,7 @@ mod gauge;
 mod image;
 mod journal;
 mod key;
+mod log_server;
 mod names;
 mod option_file;
 mod place;

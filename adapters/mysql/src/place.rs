@@ -1,5 +1,9 @@
 //! Places in the binary log: a file's offset, MySQL's sets of transactions, MariaDB's last transaction of each domain. A
-//! [`Position`] also names the server that gave it, and the last heartbeat before it. Pure.
+//! [`Position`] also names the server that gave it, and a heartbeat that lies behind it. Pure.
+//!
+//! Neither names of files nor numbers of transactions prove that a log is the one a position was taken from: a log that was
+//! reset begins with the same ones again. So a position lies just before a heartbeat of ours, and whoever reads on from there
+//! must find that heartbeat.
 
 use altergeist_contract::{Error, Position, Result};
 use std::collections::BTreeMap;
@@ -11,7 +15,7 @@ pub(crate) struct Bookmark {
     /// What the server calls itself: MySQL's UUID, MariaDB's number.
     pub server: String,
     pub place: Place,
-    /// The last heartbeat of ours before it, if one is known: the next one read must follow it.
+    /// A heartbeat of ours behind it, if one is known: the first one read from here has no greater number.
     pub beat: Option<u64>,
 }
 
@@ -54,7 +58,21 @@ fn parse(text: &str) -> Option<Bookmark> {
     Some(Bookmark { server: server?, place: place?, beat })
 }
 
+/// Where the events of a file begin.
+const FIRST_OFFSET: u64 = 4;
+
 impl Place {
+    /// Where the server can be asked to begin, and how far what it sends then was read before: its protocol has four bytes
+    /// for an offset, but a large transaction makes a larger file.
+    pub(crate) fn readable(&self) -> (Place, Option<u64>) {
+        match self {
+            Place::File { name, offset } if *offset > u64::from(u32::MAX) => {
+                (Place::File { name: name.clone(), offset: FIRST_OFFSET }, Some(*offset))
+            }
+            place => (place.clone(), None),
+        }
+    }
+
     /// Reads what [`Place`] prints: `file`, `gtid` or `domains`.
     pub(crate) fn parse(form: &str, text: &str) -> Option<Place> {
         match form {
@@ -171,6 +189,13 @@ mod tests {
             assert_eq!(Bookmark::read(&Position(text.into())).unwrap().to_position().0, text);
         }
         assert!(Bookmark::read(&Position("binlog.000003:154".into())).is_err());
+    }
+
+    #[test]
+    fn an_offset_the_protocol_cannot_say_is_reached_from_the_files_beginning() {
+        let at = |offset| Place::File { name: "log.1".into(), offset };
+        assert_eq!(at(1 << 32).readable(), (at(4), Some(1 << 32)));
+        assert_eq!(at((1 << 32) - 1).readable(), (at((1 << 32) - 1), None));
     }
 
     #[test]

@@ -304,6 +304,7 @@ impl MySql {
     async fn refuse_copy(&self, session: &mut Session) -> Result<Vec<Refusal>> {
         let mut refusals = self.refuse_objects(session).await?;
         refusals.extend(self.refuse_log(session).await?);
+        refusals.extend(self.refuse_stream_from().await?);
         refusals.extend(self.refuse_names(session).await?);
         Ok(refusals)
     }

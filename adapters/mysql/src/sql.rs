@@ -232,6 +232,37 @@ pub(crate) fn log_status(version: Version) -> &'static str {
     if version.is_mysql_since((8, 2, 0)) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" }
 }
 
+/// Of a replica: whether it has a log, whether it logs what it applies, whether it keeps the order of commits, and how many
+/// filters it has.
+pub(crate) fn replica_settings(version: Version) -> &'static str {
+    match version.flavour {
+        Flavour::MySql if version.is_mysql_since((8, 0, 26)) => {
+            "SELECT @@log_bin, @@log_replica_updates, @@replica_preserve_commit_order OR @@replica_parallel_workers <= 1, \
+             (SELECT COUNT(*) FROM performance_schema.replication_applier_filters) \
+             + (SELECT COUNT(*) FROM performance_schema.replication_applier_global_filters)"
+        }
+        Flavour::MySql => {
+            "SELECT @@log_bin, @@log_slave_updates, @@slave_preserve_commit_order OR @@slave_parallel_workers <= 1, \
+             (SELECT COUNT(*) FROM performance_schema.replication_applier_filters) \
+             + (SELECT COUNT(*) FROM performance_schema.replication_applier_global_filters)"
+        }
+        Flavour::MariaDb => {
+            "SELECT @@log_bin, @@log_slave_updates, @@slave_parallel_threads = 0, \
+             (SELECT COUNT(*) FROM information_schema.GLOBAL_VARIABLES \
+              WHERE VARIABLE_NAME RLIKE '^REPLICATE_.*(DO|IGNORE)_(DB|TABLE)$' AND VARIABLE_VALUE <> '')"
+        }
+    }
+}
+
+/// One row for each server that is replicated from.
+pub(crate) fn replication_status(version: Version) -> &'static str {
+    match version.flavour {
+        Flavour::MySql if version.is_mysql_since((8, 0, 22)) => "SHOW REPLICA STATUS",
+        Flavour::MySql => "SHOW SLAVE STATUS",
+        Flavour::MariaDb => "SHOW ALL SLAVES STATUS",
+    }
+}
+
 pub(crate) const MYSQL_GTIDS: &str = "SELECT @@global.gtid_executed";
 pub(crate) const MARIADB_GTIDS: &str = "SELECT @@global.gtid_binlog_pos";
 pub(crate) const PREPARED: &str = "XA RECOVER";

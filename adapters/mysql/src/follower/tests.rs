@@ -8,6 +8,10 @@ const TABLE: u8 = 7;
 const BEATS: u8 = 8;
 
 fn follower() -> Follower {
+    follower_at(Bookmark { server: "1".into(), place: Place::MySql(GtidSet::default()), beat: None })
+}
+
+fn follower_at(bookmark: Bookmark) -> Follower {
     let name = |name: &str| TableName::new("s", name);
     let column = KeyColumn {
         name: "id".into(),
@@ -16,7 +20,6 @@ fn follower() -> Follower {
         spelling: Spelling::Integer { bytes: 4, unsigned: false },
     };
     let key = KeyIndex { index: "PRIMARY".into(), shadow_index: "PRIMARY".into(), columns: vec![column] };
-    let bookmark = Bookmark { server: "1".into(), place: Place::MySql(GtidSet::default()), beat: None };
     Follower::new((name("t"), name("_t_ag_shadow"), name("_altergeist_beat")), key, bookmark)
 }
 
@@ -102,7 +105,7 @@ fn a_heartbeat_makes_a_batch_of_what_came_before_it() {
     log.transaction(&[3]);
     let batch = log.beat(5).unwrap();
     assert_eq!(batch.keys, keys(&[1, 2, 3]));
-    assert_eq!(batch.position.0, "server=1 gtid=a:1-3 beat=5");
+    assert_eq!(batch.position.0, "server=1 gtid=a:1-2 beat=5");
     assert_eq!((batch.marker, batch.proof), (Marker(5), Some(Marker(5))));
 }
 
@@ -112,6 +115,51 @@ fn a_missing_heartbeat_ends_the_run() {
     log.beat(5).unwrap();
     log.beat(6).unwrap();
     assert!(log.beat(8).is_err());
+}
+
+#[test]
+fn a_log_that_was_reset_is_known_by_the_heartbeat_it_lacks() {
+    let mut log = Log::new();
+    log.follower.safe.beat = Some(5);
+    log.transaction(&[1]);
+    assert!(log.beat(6).is_err(), "the position promised the fifth or an earlier one");
+    let mut log = Log::new();
+    log.follower.safe.beat = Some(5);
+    assert!(log.beat(4).is_ok() && log.beat(5).is_ok() && log.beat(6).is_ok());
+}
+
+#[test]
+fn a_position_in_a_file_lies_before_the_heartbeat() {
+    let mut log = Log::new();
+    log.follower.place = Place::File { name: "log.1".into(), offset: 100 };
+    let mut at = |code: u8, next_offset: u32, body: &[u8]| {
+        log.follower.take(&LogEvent { next_offset, ..event(code, body) }).unwrap()
+    };
+    at(ANONYMOUS_GTID, 150, &[]);
+    at(QUERY, 200, &query("BEGIN"));
+    at(TABLE_MAP, 250, &table_map(BEATS, "_altergeist_beat", &[15, 8], &[0, 1]));
+    let mut body = vec![BEATS, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 3, 0, 1, 0, b't'];
+    body.extend(9_u64.to_le_bytes());
+    at(30, 300, &body);
+    let batch = at(XID, 350, &[0; 8]).expect("a beat makes a batch");
+    assert_eq!(batch.position.0, "server=1 file=log.1:100 beat=9");
+}
+
+#[test]
+fn what_was_delivered_before_an_offset_the_protocol_cannot_say_is_skipped() {
+    let at = |offset| Place::File { name: "log.1".into(), offset };
+    let bookmark = Bookmark { server: "1".into(), place: at(0x1_0000_0010), beat: None };
+    let mut follower = follower_at(bookmark.clone());
+    let skipped = |follower: &mut Follower, next_offset| follower.take(&LogEvent { next_offset, ..event(99, &[]) });
+    for next_offset in [0x100, 0xffff_fff0, 0x10] {
+        assert!(skipped(&mut follower, next_offset).unwrap().is_none());
+    }
+    assert_eq!((&follower.place, follower.skips_to), (&at(0x1_0000_0010), None));
+    assert!(skipped(&mut follower, 0x40).is_err(), "what comes now is read");
+
+    let mut follower = follower_at(bookmark);
+    skipped(&mut follower, 0xffff_fff0).unwrap();
+    assert!(skipped(&mut follower, 0x11).is_err(), "no event ends at the saved position");
 }
 
 #[test]
@@ -135,20 +183,20 @@ fn the_rows_of_a_prepared_transaction_wait_for_its_end_and_hold_the_position() {
     log.follower.take(&event(XA_PREPARE, &prepared)).unwrap();
     assert_eq!(log.follower.undecided(), 1);
     let batch = log.beat(2).unwrap();
-    assert_eq!((batch.keys, batch.position.0.as_str()), (vec![], "server=1 gtid=a:1 beat=1"));
+    assert_eq!((batch.keys, batch.position.0.as_str()), (vec![], "server=1 gtid= beat=1"));
 
     log.announce();
     log.say("XA ROLLBACK X'61',X'',1").unwrap();
     let batch = log.beat(3).unwrap();
     assert_eq!(batch.keys, keys(&[7]));
     assert_eq!(batch.ended, ["1-61-"]);
-    assert_eq!(batch.position.0, "server=1 gtid=a:1-5 beat=3");
+    assert_eq!(batch.position.0, "server=1 gtid=a:1-4 beat=3");
 }
 
 #[test]
 fn mariadb_says_in_a_transactions_name_that_it_is_only_prepared() {
     let mut log = Log::new();
-    log.follower.bookmark.place = Place::MariaDb(BTreeMap::new());
+    log.follower.place = Place::MariaDb(BTreeMap::new());
     let name = |number: u8, flags: u8| [&[number][..], &[0; 11], &[flags]].concat();
     log.follower.take(&event(MARIADB_GTID, &name(1, 64))).unwrap();
     log.write(&[7]).unwrap();
@@ -177,7 +225,7 @@ fn a_transaction_larger_than_memory_is_handed_on_in_parts_from_the_same_position
     let ids: Vec<u32> = (0..MOST_KEYS as u32).collect();
     let batch = log.write(&ids).unwrap().expect("enough keys for a batch");
     assert_eq!((batch.keys.len(), batch.proof), (MOST_KEYS, None));
-    assert_eq!(batch.position.0, "server=1 gtid=a:1 beat=1");
+    assert_eq!(batch.position.0, "server=1 gtid= beat=1");
 }
 
 #[test]
@@ -190,9 +238,9 @@ fn events_that_are_not_known_end_the_run_unless_they_say_that_they_may_be_ignore
 #[test]
 fn offsets_grow_beyond_what_events_can_say() {
     let mut follower = follower();
-    follower.bookmark.place = Place::File { name: "log.1".into(), offset: 0xffff_fff0 };
+    follower.place = Place::File { name: "log.1".into(), offset: 0xffff_fff0 };
     follower.note_offset(&LogEvent { next_offset: 0x10, ..event(QUERY, &[]) });
-    assert_eq!(follower.bookmark.place, Place::File { name: "log.1".into(), offset: 0x1_0000_0010 });
+    assert_eq!(follower.place, Place::File { name: "log.1".into(), offset: 0x1_0000_0010 });
 }
 
 #[test]

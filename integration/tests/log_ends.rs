@@ -1,0 +1,220 @@
+//! Where the binary log ends for a run: what cannot be followed stops it with a word on what to do, and leaves the table as it
+//! was; a log that is not the one the position is of is never taken for it.
+
+use std::thread;
+use std::time::Duration;
+
+use altergeist_integration::servers::{DATABASE, Flavour, Server};
+use altergeist_integration::session::{Session, block_on};
+use altergeist_integration::tool::{Ended, Running, command, run, start, widening};
+use altergeist_integration::workload::Table;
+
+use Flavour::{MariaDb1011, MySql97};
+
+/// Copies slowly, and does not swap until it is told to.
+const SLOWLY: [&str; 5] = ["--chunk-rows", "100", "--workers", "1", "--postpone-cut-over"];
+
+fn load(server: &Server) {
+    Table::load(&server.url(DATABASE), "orders", 2_000).unwrap();
+}
+
+/// A run that is in the middle of its copy, and stays there.
+fn half_way(server: &Server, more: &[&str]) -> Running {
+    let flags = [&SLOWLY[..], more].concat();
+    let mut running = start(&server.url(DATABASE), "orders", widening(server.flavour()), &flags);
+    running.wait_until(|status| status["rows_copied"].as_u64() > Some(300));
+    running.ask("throttle");
+    running
+}
+
+fn again(server: &Server, more: &[&str]) -> Ended {
+    run(&server.url(DATABASE), "orders", widening(server.flavour()), more)
+}
+
+fn cleanup(server: &Server) {
+    command(&["cleanup", "--url", &server.url(DATABASE), "--table", "orders"]).must_be(0);
+}
+
+fn execute(server: &Server, statement: &str) {
+    server.execute(DATABASE, statement).unwrap_or_else(|failure| panic!("{statement}: {failure}"));
+}
+
+/// Somebody's statements while a run goes on, and a word of what the run says then.
+const INTERFERENCES: [(&str, &str); 9] = [
+    ("TRUNCATE TABLE orders", "emptied"),
+    ("ALTER TABLE orders ADD COLUMN meanwhile int", "changed by somebody else"),
+    ("CREATE INDEX meanwhile ON orders (c)", "changed by somebody else"),
+    ("OPTIMIZE TABLE orders", "changed by somebody else"),
+    ("CREATE TRIGGER meanwhile BEFORE INSERT ON orders FOR EACH ROW SET NEW.k = 1", "changed by somebody else"),
+    ("SET SESSION binlog_format = 'STATEMENT'; UPDATE orders SET k = k + 1 WHERE id = 10", "not as rows"),
+    ("SET SESSION binlog_format = 'MIXED'; UPDATE orders SET k = k + 1 WHERE id = 10", "not as rows"),
+    ("ALTER TABLE _orders_ag_shadow ADD COLUMN meanwhile int", "changed by somebody else"),
+    ("RENAME TABLE orders TO elsewhere; RENAME TABLE elsewhere TO orders", "changed by somebody else"),
+];
+
+fn what_cannot_be_followed_stops_the_run(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else { return };
+    for (statements, words) in INTERFERENCES {
+        execute(&server, "DROP TABLE IF EXISTS orders");
+        load(&server);
+        let running = half_way(&server, &[]);
+        block_on(async { Session::connect(&server.url(DATABASE)).await.unwrap().rows(statements).await.map(|_| ()) })
+            .unwrap_or_else(|failure| panic!("{statements}: {failure}"));
+        let ended = running.wait();
+        assert!(ended.code == Some(1), "{statements}: {ended:?}");
+        ended.must_say(&[words]);
+        // What the statement did stands, and nothing else was done.
+        let rows = server.query(DATABASE, "SELECT COUNT(*) FROM orders").unwrap()[0][0].clone();
+        assert_eq!(rows.as_deref(), Some(if statements.starts_with("TRUNCATE") { "0" } else { "2000" }), "{statements}");
+        cleanup(&server);
+    }
+}
+
+#[test]
+fn mysql_what_cannot_be_followed_stops_the_run() {
+    what_cannot_be_followed_stops_the_run(MySql97);
+}
+
+#[test]
+fn mariadb_what_cannot_be_followed_stops_the_run() {
+    what_cannot_be_followed_stops_the_run(MariaDb1011);
+}
+
+/// The log is read on from where it was left, or not at all.
+fn a_log_that_is_gone_or_another_is_not_taken_for_it(flavour: Flavour, settings: &[(&str, &str)]) {
+    let Some(server) = Server::start(flavour, settings) else { return };
+    let reset = match flavour {
+        MySql97 => "RESET BINARY LOGS AND GTIDS",
+        _ => "RESET MASTER",
+    };
+    let purge = match flavour {
+        MySql97 => "PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY",
+        _ => "PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY",
+    };
+    load(&server);
+    half_way(&server, &[]).kill();
+    execute(&server, "UPDATE orders SET c = 'lost' WHERE id = 50");
+    execute(&server, "FLUSH BINARY LOGS");
+    execute(&server, purge);
+    again(&server, &[]).must_be(1).must_say(&["cleanup", "begin anew"]);
+    cleanup(&server);
+
+    // The same names of files and numbers of transactions come again.
+    half_way(&server, &[]).kill();
+    execute(&server, reset);
+    execute(&server, "UPDATE orders SET c = 'lost' WHERE id = 60");
+    for round in 0..600 {
+        execute(&server, &format!("UPDATE orders SET k = {round} WHERE id = 70"));
+    }
+    for _ in 0..10 {
+        execute(&server, "FLUSH BINARY LOGS");
+    }
+    again(&server, &[]).must_be(1).must_say(&["begin anew"]);
+    cleanup(&server);
+
+    let running = half_way(&server, &[]);
+    execute(&server, reset);
+    execute(&server, "UPDATE orders SET c = 'lost' WHERE id = 80");
+    running.wait().must_be(1).must_say(&["begin anew"]);
+    cleanup(&server);
+    again(&server, &[]).must_be(0);
+}
+
+#[test]
+fn mysql_a_log_that_is_gone_or_another_is_not_taken_for_it() {
+    a_log_that_is_gone_or_another_is_not_taken_for_it(MySql97, &[]);
+}
+
+#[test]
+fn mysql_a_log_of_files_that_is_gone_or_another_is_not_taken_for_it() {
+    a_log_that_is_gone_or_another_is_not_taken_for_it(
+        MySql97,
+        &[("gtid-mode", "OFF"), ("enforce-gtid-consistency", "OFF")],
+    );
+}
+
+#[test]
+fn mariadb_a_log_that_is_gone_or_another_is_not_taken_for_it() {
+    a_log_that_is_gone_or_another_is_not_taken_for_it(MariaDb1011, &[]);
+}
+
+/// A replica has the journal and the shadow too, and a log with the same files and numbers.
+fn a_promoted_replica_is_not_taken_for_its_primary(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else { return };
+    let replica = server.start_replica();
+    load(&server);
+    let flags = ["--stream-from", &replica.url(DATABASE)];
+    half_way(&server, &[]).kill();
+    execute(&server, "CREATE TABLE arrived (a int)");
+    while replica.query(DATABASE, "SELECT 1 FROM arrived").is_err() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    again(&server, &flags).must_be(1).must_say(&["is server"]);
+    replica.execute(DATABASE, if flavour == MySql97 { "STOP REPLICA" } else { "STOP SLAVE" }).unwrap();
+    again(&replica, &[]).must_be(1).must_say(&["is server", "cleanup"]);
+    cleanup(&replica);
+    again(&replica, &[]).must_be(0);
+    again(&server, &[]).must_be(0);
+}
+
+#[test]
+fn mysql_a_promoted_replica_is_not_taken_for_its_primary() {
+    a_promoted_replica_is_not_taken_for_its_primary(MySql97);
+}
+
+#[test]
+fn mariadb_a_promoted_replica_is_not_taken_for_its_primary() {
+    a_promoted_replica_is_not_taken_for_its_primary(MariaDb1011);
+}
+
+/// Each of these breaks the argument that what the replica's log says can be seen on the primary.
+fn a_replica_whose_log_proves_nothing_is_refused(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else { return };
+    load(&server);
+    let replica = server.start_replica();
+    let url = replica.url(DATABASE);
+    while replica.query(DATABASE, "SELECT 1 FROM orders").map_or(0, |rows| rows.len()) < 2_000 {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let refused = |words: &[&str]| again(&server, &["--stream-from", &url]).must_be(3).must_say(words);
+    let (stop, begin, disorder, order, filter, no_filter) = match flavour {
+        MySql97 => (
+            "STOP REPLICA",
+            "START REPLICA",
+            "SET GLOBAL replica_preserve_commit_order = OFF",
+            "SET GLOBAL replica_preserve_commit_order = ON",
+            "CHANGE REPLICATION FILTER REPLICATE_WILD_IGNORE_TABLE = ('app.other%')",
+            "CHANGE REPLICATION FILTER REPLICATE_WILD_IGNORE_TABLE = ()",
+        ),
+        _ => (
+            "STOP SLAVE",
+            "START SLAVE",
+            "SET GLOBAL slave_parallel_threads = 4",
+            "SET GLOBAL slave_parallel_threads = 0",
+            "SET GLOBAL replicate_wild_ignore_table = 'app.other%'",
+            "SET GLOBAL replicate_wild_ignore_table = ''",
+        ),
+    };
+    for statement in [stop, disorder, begin] {
+        execute(&replica, statement);
+    }
+    refused(&["another order"]);
+    for statement in [stop, order, filter, begin] {
+        execute(&replica, statement);
+    }
+    refused(&["filters"]);
+    for statement in [stop, no_filter, "ALTER TABLE orders ADD COLUMN first_of_all int FIRST", begin] {
+        execute(&replica, statement);
+    }
+    refused(&["columns differ"]);
+}
+
+#[test]
+fn mysql_a_replica_whose_log_proves_nothing_is_refused() {
+    a_replica_whose_log_proves_nothing_is_refused(MySql97);
+}
+
+#[test]
+fn mariadb_a_replica_whose_log_proves_nothing_is_refused() {
+    a_replica_whose_log_proves_nothing_is_refused(MariaDb1011);
+}
