@@ -99,10 +99,7 @@ const BLOCKS: [(&str, &str); 18] = [
         "a transaction that does not fit into its cache",
         "UPDATE orders SET note_text = REPEAT(CHAR(97 + FLOOR(RAND() * 26)), 400) WHERE id < 0",
     ),
-    (
-        "rows loaded from a file",
-        "LOAD DATA INFILE 'FILE' REPLACE INTO TABLE orders (id, k, c, pad)",
-    ),
+    ("rows loaded from a file", "LOAD DATA INFILE 'FILE' REPLACE INTO TABLE orders (id, k, c, pad)"),
     ("nothing at all", "BEGIN; UPDATE orders SET k = k WHERE id = @a; COMMIT; BEGIN; COMMIT"),
 ];
 
@@ -198,7 +195,8 @@ impl Application {
             let mut session = Session::connect(&self.url).await.unwrap();
             for (name, block) in &self.blocks {
                 let file = self.file.path().join("rows").display().to_string();
-                let block = format!("SET @a = -10 - FLOOR(RAND() * 1900) * 5; {}", block.replace("FILE'", &format!("{file}'")));
+                let block =
+                    format!("SET @a = -10 - FLOOR(RAND() * 1900) * 5; {}", block.replace("FILE'", &format!("{file}'")));
                 session.rows(&block).await.unwrap_or_else(|failure| panic!("{name}: {failure}"));
             }
         });

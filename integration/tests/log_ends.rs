@@ -65,7 +65,11 @@ fn what_cannot_be_followed_stops_the_run(flavour: Flavour) {
         ended.must_say(&[words]);
         // What the statement did stands, and nothing else was done.
         let rows = server.query(DATABASE, "SELECT COUNT(*) FROM orders").unwrap()[0][0].clone();
-        assert_eq!(rows.as_deref(), Some(if statements.starts_with("TRUNCATE") { "0" } else { "2000" }), "{statements}");
+        assert_eq!(
+            rows.as_deref(),
+            Some(if statements.starts_with("TRUNCATE") { "0" } else { "2000" }),
+            "{statements}"
+        );
         cleanup(&server);
     }
 }

@@ -252,7 +252,9 @@ impl MySql {
             if executed != "1" {
                 return Err(Error::fatal(
                     attempted(),
-                    format!("the server has not executed all of the position's transactions: its log was reset; {BEGIN_ANEW}"),
+                    format!(
+                        "the server has not executed all of the position's transactions: its log was reset; {BEGIN_ANEW}"
+                    ),
                 ));
             }
         }

@@ -103,8 +103,7 @@ impl MySql {
 
     async fn is_log_filtered(&self, session: &mut Session, version: Version) -> Result<bool> {
         let attempted = || format!("look at the log of replica {}", self.log.access.address);
-        let row =
-            session.row(sql::log_status(version)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let row = session.row(sql::log_status(version)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         let row = row.unwrap_or_default();
         Ok([2, 3].iter().any(|place| row.get(*place).map(text).is_some_and(|list| !list.is_empty())))
     }
