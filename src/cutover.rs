@@ -11,8 +11,6 @@ use altergeist_contract::{
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// How many times it may be tried to come near enough before a table is said to change too fast.
-const ROUNDS_MAX: u32 = 200;
 /// More keys than this are not refreshed while everybody waits: the lock is given up, and they are refreshed before the
 /// next attempt.
 const UNDER_LOCK_KEYS_MAX: usize = 5_000;
@@ -29,7 +27,7 @@ enum Attempt {
 /// Swaps the tables. Until then nothing is changed for anybody; afterwards the shadow bears the name.
 ///
 /// # Errors
-/// [`Failure::NoLock`] when the attempts are spent; [`Failure::SwapUnknown`] if a swap was sent and nothing can be proven.
+/// [`Failure::NoLock`] when the attempts are spent; [`Failure::TooFast`]; [`Failure::SwapUnknown`] if a swap was sent and nothing can be proven.
 pub async fn cut_over<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
@@ -44,9 +42,7 @@ pub async fn cut_over<E: Engine>(
             status.phase = Phase::CuttingOver;
             status.lock_attempts = attempt;
         });
-        if !catch_up(engine, listener, desk, &Watermark::End, ROUNDS_MAX).await? {
-            return Err(Failure::NoLock("the table changes faster than it can be followed".into()));
-        }
+        catch_up(engine, listener, desk, &Watermark::End).await?;
         record.stage = Stage::CuttingOver;
         checkpoint::save_progress(engine, listener, record).await?;
         match try_once(engine, listener, desk, options.lock_timeout).await? {

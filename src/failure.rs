@@ -24,6 +24,15 @@ pub enum Failure {
     Stopped,
     /// The lock of the cut-over could not be had, or held long enough; what was in the way.
     NoLock(String),
+    /// The table changes faster than it can be followed.
+    TooFast {
+        /// How long it was tried to catch up.
+        seconds: u64,
+        /// Changed keys the log delivered meanwhile.
+        changed: u64,
+        /// Keys refreshed meanwhile.
+        refreshed: u64,
+    },
     /// The swap was sent, no answer came, and what is found proves nothing; a person must look.
     SwapUnknown(String),
     /// The engine failed.
@@ -40,7 +49,7 @@ impl Failure {
             Failure::Unequal { .. } => 4,
             Failure::Stopped => 5,
             Failure::Held { .. } => 6,
-            Failure::NoLock(_) => 7,
+            Failure::NoLock(_) | Failure::TooFast { .. } => 7,
             Failure::SwapUnknown(_) => 8,
         }
     }
@@ -81,6 +90,11 @@ impl fmt::Display for Failure {
             Failure::NoLock(reason) => {
                 write!(f, "the table could not be locked for the swap: {reason}; the same command goes on from here")
             }
+            Failure::TooFast { seconds, changed, refreshed } => write!(
+                f,
+                "the table changes faster than it can be followed: in {seconds} s its log told of {changed} changed keys and \
+                 {refreshed} could be refreshed; in a quieter hour, or with more --workers, the same command goes on from here"
+            ),
             Failure::SwapUnknown(found) => write!(
                 f,
                 "the swap was sent and no answer came, and it cannot be told whether it happened: {found}; \

@@ -18,12 +18,20 @@ pub struct Listener<S> {
     delivered: Position,
     refreshed: Position,
     marker: Marker,
+    heard: u64,
 }
 
 impl<S: ChangeStream> Listener<S> {
     /// Listens to a stream that begins at `from`, before which everything is refreshed.
     pub fn new(stream: S, from: Position) -> Listener<S> {
-        Listener { stream, keys: KeySet::default(), delivered: from.clone(), refreshed: from, marker: Marker::NONE }
+        Listener {
+            stream,
+            keys: KeySet::default(),
+            delivered: from.clone(),
+            refreshed: from,
+            marker: Marker::NONE,
+            heard: 0,
+        }
     }
 
     /// Does some work, and listens meanwhile. The work is never dropped half done: if the stream fails, that is
@@ -80,6 +88,11 @@ impl<S: ChangeStream> Listener<S> {
         &self.delivered
     }
 
+    /// How many changed keys the log has told of, each as often as it changed.
+    pub fn heard(&self) -> u64 {
+        self.heard
+    }
+
     /// Lets the server forget what lies before a position that is saved.
     pub async fn forget(&mut self, saved: &Position) -> Result<()> {
         self.stream.forget(saved).await
@@ -88,6 +101,7 @@ impl<S: ChangeStream> Listener<S> {
     fn absorb(&mut self, changes: Changes) {
         self.delivered = changes.position.clone();
         self.marker = self.marker.max(changes.marker);
+        self.heard += changes.keys.len() as u64;
         self.keys.absorb(changes);
     }
 

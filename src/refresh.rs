@@ -1,13 +1,17 @@
 //! The refresh turn: makes the shadow's rows of changed keys what the source holds of them.
 
+use crate::Failure;
 use crate::desk::Desk;
 use crate::listen::Listener;
 use altergeist_contract::{ChangeStream, Engine, Error, Key, Result, Watermark};
 use futures_util::{StreamExt, stream};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Keys of one refresh.
 const BATCH_KEYS: usize = 1000;
+/// How many times it may be tried to come near enough before a table is said to change too fast.
+const ROUNDS_MAX: u32 = 200;
 /// How often a row in the way is waited out before the source is asked for duplicates.
 const ATTEMPTS_MAX: u32 = 60;
 /// The pause between two such attempts: long enough for a commit, short enough that little else changes.
@@ -172,25 +176,33 @@ pub async fn refuse_duplicates<E: Engine>(engine: &E) -> Result<()> {
     }
 }
 
-/// Follows the log until nearly everything committed by now is in the shadow. Says whether that was reached within
-/// the rounds: a table can change faster than it can be followed.
+/// Follows the log until nearly everything committed by now is in the shadow.
+///
+/// # Errors
+/// [`Failure::TooFast`], with the numbers, if that was not reached within the rounds: a table can change faster than it
+/// can be followed, and then no patience helps.
 pub async fn catch_up<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
     desk: &Desk,
     watermark: &Watermark,
-    rounds: u32,
-) -> Result<bool> {
+) -> Result<(), Failure> {
     const NEARLY_KEYS: usize = BATCH_KEYS;
-    for _ in 0..rounds {
+    let (begun, heard, refreshed) = (Instant::now(), listener.heard(), desk.status().keys_refreshed);
+    for _ in 0..ROUNDS_MAX {
         engine.still_held().await?;
         let mark = engine.mark().await?;
         let has_passed = listener.until(mark).await?;
         let pending = listener.keys.len();
         refresh_turn(engine, listener, desk, watermark).await?;
         if has_passed && pending <= NEARLY_KEYS {
-            return Ok(true);
+            return Ok(());
         }
+        desk.heed()?;
     }
-    Ok(false)
+    Err(Failure::TooFast {
+        seconds: begun.elapsed().as_secs(),
+        changed: listener.heard() - heard,
+        refreshed: desk.status().keys_refreshed - refreshed,
+    })
 }

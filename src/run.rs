@@ -239,7 +239,7 @@ async fn build_indexes<E: Engine>(
     };
     built?;
     desk.tell(|status| status.phase = Phase::CatchingUp);
-    catch_up(engine, listener, desk, &Watermark::End, 50).await?;
+    catch_up(engine, listener, desk, &Watermark::End).await?;
     checkpoint::save_progress(engine, listener, record).await?;
     listener.during(engine.analyze()).await??;
     Ok(())

@@ -85,35 +85,39 @@ async fn look_again<E: Engine>(
     suspects: Vec<Key>,
 ) -> Result<Vec<Key>, Failure> {
     if !suspects.is_empty() {
-        explain(engine, listener, &suspects).await?;
+        explain(engine, listener, desk, &suspects).await?;
     }
     refresh_turn(engine, listener, desk, &Watermark::End).await?;
     if suspects.is_empty() {
         return Ok(suspects);
     }
     let differing = listener.during(engine.compare_keys(&suspects)).await??;
-    explain(engine, listener, &differing).await?;
+    explain(engine, listener, desk, &differing).await?;
     Ok(differing)
 }
 
-/// Whatever a comparison saw is in the log before a mark put there afterwards; so when the mark has passed, each
-/// differing key must be pending: nothing was refreshed since it was compared.
-async fn explain<E: Engine>(engine: &E, listener: &mut Listener<E::Stream>, differing: &[Key]) -> Result<(), Failure> {
-    if differing.is_empty() {
+/// Whatever a comparison saw is in the log before a mark put there afterwards; so by the time the mark has passed, each
+/// differing key must have been pending. If more is pending than fits into memory on the way, it is refreshed: what was
+/// explained by then stays explained.
+async fn explain<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    differing: &[Key],
+) -> Result<(), Failure> {
+    let mut unexplained: Vec<&Key> = differing.iter().collect();
+    if unexplained.is_empty() {
         return Ok(());
     }
     let mark = engine.mark().await?;
-    if !listener.until(mark).await? {
-        return Err(altergeist_contract::Error::fatal(
-            format!("verify {}", engine.table()),
-            "more changes are pending than fit into memory",
-        )
-        .into());
-    }
-    let unexplained = differing.iter().filter(|key| !listener.keys.explains(key)).count();
-    match unexplained {
-        0 => Ok(()),
-        rows => Err(Failure::Unequal { rows }),
+    loop {
+        let has_passed = listener.until(mark).await?;
+        unexplained.retain(|key| !listener.keys.explains(key));
+        match unexplained.len() {
+            0 => return Ok(()),
+            rows if has_passed => return Err(Failure::Unequal { rows }),
+            _ => refresh_turn(engine, listener, desk, &Watermark::End).await?,
+        }
     }
 }
 
