@@ -2,6 +2,7 @@
 
 use crate::engine::MySql;
 use crate::error::{Failure, NO_SUCH_TABLE};
+use crate::indexes::Deferred;
 use crate::session::{Session, text};
 use crate::sql;
 use crate::table::fingerprint;
@@ -19,6 +20,8 @@ pub(crate) struct Facts {
     pub has_shadow: bool,
     /// The shadow, once it was altered.
     pub shadow: Option<Made>,
+    /// Indexes that it does not have yet.
+    pub deferred: Option<Deferred>,
     /// The fingerprint of the table the change made.
     pub done: Option<String>,
 }

@@ -13,6 +13,7 @@ mod error;
 mod follower;
 mod gauge;
 mod image;
+mod indexes;
 mod journal;
 mod key;
 mod log_server;

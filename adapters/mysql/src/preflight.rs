@@ -100,6 +100,8 @@ struct Trial {
     /// The statement that needs no copy.
     native: Option<String>,
     shape: Option<Shape>,
+    /// Indexes that are built when the rows are copied.
+    deferred: Vec<String>,
     refusals: Vec<Refusal>,
 }
 
@@ -219,6 +221,8 @@ impl MySql {
         match shape::find((&self.source, &self.names.shadow), &source, &clone, clauses) {
             Ok(shape) => {
                 trial.refusals.extend(self.refuse_rows(session, &shape).await?);
+                trial.deferred =
+                    self.foresee_deferred(session, &self.names.clone, &shape.key.shadow_index).await?;
                 trial.shape = Some(shape);
             }
             Err(mut refusals) => trial.refusals.append(&mut refusals),
@@ -455,7 +459,7 @@ impl MySql {
             key: trial.shape.as_ref().map(|shape| shape.key.describe()).unwrap_or_default(),
             rows_estimated: facts.rows,
             bytes_estimated: facts.bytes,
-            steps: trial.shape.as_ref().map(|shape| self.steps(shape)).unwrap_or_default(),
+            steps: trial.shape.as_ref().map(|shape| self.steps(shape, &trial.deferred)).unwrap_or_default(),
             refusals,
             notes: Vec::new(),
         };
@@ -475,7 +479,7 @@ impl MySql {
         plan
     }
 
-    fn steps(&self, shape: &Shape) -> Vec<Step> {
+    fn steps(&self, shape: &Shape, deferred: &[String]) -> Vec<Step> {
         let step = |statement: String, lock: &str| Step {
             statement: statement.replace(&sql::sign(&self.source), ""),
             lock: lock.into(),
@@ -503,6 +507,11 @@ impl MySql {
             "changed rows are deleted from the shadow and inserted anew, as the binary log tells".to_owned(),
             "none",
         ));
+        if !deferred.is_empty() {
+            let lock = "none; replicas do the same in one go when they come to it, and lag meanwhile (--keep-indexes has the \
+                        indexes from the beginning)";
+            steps.push(step(sql::add_indexes(&self.source, &self.names.shadow, deferred), lock));
+        }
         steps.push(step(sql::analyze(&self.source, &self.names.shadow), "none"));
         let (lock, rename, what) = match self.server.version.flavour {
             Flavour::MySql => {

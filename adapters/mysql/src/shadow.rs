@@ -36,10 +36,12 @@ impl Shadow for MySql {
         facts.has_shadow = true;
         facts.source = Some(self.made(&mut reader, &self.source).await?);
         facts.shadow = None;
+        facts.deferred = None;
         facts.done = None;
         self.save_facts(&facts).await?;
 
         self.make_shadow().await?;
+        facts.deferred = self.defer_indexes(&self.shape().await?.key.shadow_index).await?;
         facts.shadow = Some(self.made(&mut reader, &self.names.shadow).await?);
         self.save_facts(&facts).await?;
         self.shape().await?;
@@ -106,8 +108,7 @@ impl Shadow for MySql {
     }
 
     async fn complete(&self) -> Result<()> {
-        // The shadow has all its indexes from the start.
-        Ok(())
+        self.build_indexes().await
     }
 
     async fn analyze(&self) -> Result<()> {
