@@ -3,6 +3,7 @@
 
 use crate::error::Failure;
 use crate::option_file::Client;
+use crate::reach::Reach;
 use altergeist_contract::{Error, Kind, Result};
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) struct Access {
     pub schema: Option<String>,
     /// Host and port, or socket, for people.
     pub address: String,
+    pub reach: Reach,
 }
 
 /// How the wire is protected.
@@ -77,7 +79,7 @@ impl Access {
             .max_allowed_packet(Some(LARGEST_PACKET))
             .tcp_keepalive(Some(Duration::from_secs(30)))
             .ssl_opts(ssl_opts(tls, parameters.ca));
-        Ok(Access { opts, tls, schema, address })
+        Ok(Access { opts, tls, schema, address, reach: Reach::new() })
     }
 
     /// A new connection, within a bounded time.

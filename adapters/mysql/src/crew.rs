@@ -8,6 +8,7 @@
 use crate::connect::Access;
 use crate::error::Failure;
 use crate::names::TableName;
+use crate::reach::{ALIVE_WITHIN, DEAD_AFTER, IDLE_LIMIT};
 use crate::session::{Session, kill, number, text};
 use crate::sql;
 use crate::version::Version;
@@ -122,7 +123,7 @@ impl Crew {
         permit: Option<OwnedSemaphorePermit>,
     ) -> Result<Lease> {
         self.bury().await?;
-        let session = match guard.take().filter(Session::is_alive) {
+        let session = match guard.take().filter(Session::is_fresh) {
             Some(session) => session,
             None => self.fenced(place).await?,
         };
@@ -140,6 +141,7 @@ impl Crew {
     async fn fenced(&self, place: usize) -> Result<Session> {
         let attempted = || format!("open a session for {}", self.source.plain());
         let mut session = self.reader().await?;
+        session.execute(&sql::idle_sessions_end(IDLE_LIMIT)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         let fence = self.fence(place);
         let held =
             session.text(&sql::get_lock(&fence, 5)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
@@ -214,6 +216,7 @@ impl Crew {
         }
         *held = None;
         let mut session = Session::open(&self.access, self.version, self.lock_timeout).await?;
+        session.execute(&sql::idle_sessions_end(IDLE_LIMIT)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         let name = self.run_lock_name();
         if session
             .text(&sql::get_lock(&name, GRACE_SECONDS))
@@ -224,20 +227,40 @@ impl Crew {
             let holder =
                 session.text(&sql::lock_holder(&name)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
             let before = *self.run_lock_id.lock().expect("not poisoned");
-            if before == 0 || holder != before.to_string() {
+            let is_ours = before != 0 && holder == before.to_string();
+            if !is_ours && self.is_heard_of(&mut session, &holder).await? {
                 return Ok(Hold::HeldBy(self.describe(&mut session, &holder).await));
             }
-            // Our own connection, which the server has not yet noticed to be gone.
-            kill(&mut session, before).await?;
+            // A connection that the server has not yet noticed to be gone.
+            if let Ok(dead) = holder.parse() {
+                kill(&mut session, dead).await?;
+            }
             if session.text(&sql::get_lock(&name, 5)).await.map_err(|failure| failure.of_catalogue(attempted()))? != "1"
             {
-                return Err(Error::new(Kind::Disconnected, attempted(), "our own lost connection still holds it"));
+                return Err(Error::new(Kind::Disconnected, attempted(), "a lost connection still holds it"));
             }
         }
         *self.run_lock_id.lock().expect("not poisoned") = session.id;
         self.clear(&mut session).await?;
         *held = Some(session);
         Ok(Hold::Taken)
+    }
+
+    /// Whether a holder of the run lock still asks for it, as every holder does; waits until that is clear.
+    async fn is_heard_of(&self, session: &mut Session, holder: &str) -> Result<bool> {
+        let attempted = || format!("look at who holds the run lock of {}", self.source.plain());
+        let Ok(id) = holder.parse() else { return Ok(false) };
+        loop {
+            let row = session.row(&sql::who_is(id)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            let Some(silent_for) = row.and_then(|row| number(&row[2])) else { return Ok(false) };
+            if silent_for <= ALIVE_WITHIN.as_secs() {
+                return Ok(true);
+            }
+            if silent_for >= DEAD_AFTER.as_secs() {
+                return Ok(false);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Ends every session that still holds a fence. Our own idle ones are let go first: they are opened again.

@@ -9,6 +9,7 @@ use crate::follower::{BEGIN_ANEW, Follower};
 use crate::log_server::LogServer;
 use crate::names::{Names, TableName};
 use crate::place::{Bookmark, Place};
+use crate::reach;
 use crate::session::{Session, text};
 use crate::shape::{self, Shape};
 use crate::sql;
@@ -81,7 +82,10 @@ impl Engine for MySql {
     }
 
     async fn hold(&self) -> Result<Hold> {
-        let Hold::HeldBy(session) = self.crew.hold().await? else { return Ok(Hold::Taken) };
+        let Hold::HeldBy(session) = self.crew.hold().await? else {
+            reach::watch_over(&self.crew);
+            return Ok(Hold::Taken);
+        };
         let mut reader = self.crew.reader().await?;
         let record = self.entry(&mut reader).await?.record;
         let run = record.map(|record| format!(", and the journal says {}", record.holder)).unwrap_or_default();

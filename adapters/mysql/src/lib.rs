@@ -21,6 +21,7 @@ mod names;
 mod option_file;
 mod place;
 mod preflight;
+mod reach;
 mod session;
 mod shadow;
 mod shape;

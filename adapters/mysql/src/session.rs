@@ -3,12 +3,13 @@
 
 use crate::connect::Access;
 use crate::error::Failure;
+use crate::reach::{FRESH, Reach};
 use crate::sql;
 use crate::version::Version;
 use altergeist_contract::{Kind, Result};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One row, as the text protocol gives it.
 pub(crate) type Cells = Vec<Option<Vec<u8>>>;
@@ -25,13 +26,15 @@ pub(crate) struct Session {
     conn: Option<Conn>,
     /// The server's number for it, for KILL.
     pub id: u64,
+    reach: Reach,
+    used_at: Instant,
 }
 
 impl Session {
     /// A connection that is only connected.
     pub(crate) async fn bare(access: &Access) -> Result<Session> {
         let conn = access.open().await?;
-        Ok(Session { id: u64::from(conn.id()), conn: Some(conn) })
+        Ok(Session { id: u64::from(conn.id()), conn: Some(conn), reach: access.reach.clone(), used_at: Instant::now() })
     }
 
     /// A connection in the state every statement of ours relies on.
@@ -50,10 +53,18 @@ impl Session {
         self.conn.is_some()
     }
 
+    /// Whether the server, which ends sessions that do nothing, has surely kept this one.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.is_alive() && self.used_at.elapsed() < FRESH
+    }
+
     /// The rows of a query.
     pub(crate) async fn rows(&mut self, statement: &str) -> std::result::Result<Vec<Cells>, Failure> {
         let mut conn = self.take()?;
-        let outcome = conn.query::<mysql_async::Row, _>(statement).await;
+        let outcome = tokio::select! {
+            outcome = conn.query::<mysql_async::Row, _>(statement) => outcome,
+            () = self.reach.lost() => return Err(out_of_reach()),
+        };
         let rows = self.give_back(conn, outcome)?;
         Ok(rows.into_iter().map(cells).collect())
     }
@@ -72,7 +83,10 @@ impl Session {
     /// Runs a statement that gives no rows.
     pub(crate) async fn execute(&mut self, statement: &str) -> std::result::Result<Done, Failure> {
         let mut conn = self.take()?;
-        let outcome = conn.query_drop(statement).await;
+        let outcome = tokio::select! {
+            outcome = conn.query_drop(statement) => outcome,
+            () = self.reach.lost() => return Err(out_of_reach()),
+        };
         let done = Done { rows: conn.affected_rows(), warnings: conn.get_warnings() };
         self.give_back(conn, outcome)?;
         Ok(done)
@@ -88,12 +102,17 @@ impl Session {
     }
 
     fn give_back<T>(&mut self, conn: Conn, outcome: mysql_async::Result<T>) -> std::result::Result<T, Failure> {
+        self.used_at = Instant::now();
         let outcome = outcome.map_err(Failure::from_driver);
         if !outcome.as_ref().is_err_and(Failure::ends_session) {
             self.conn = Some(conn);
         }
         outcome
     }
+}
+
+fn out_of_reach() -> Failure {
+    Failure::Lost("the server does not answer any more".into())
 }
 
 /// Bounds a wait for a lock that the server itself measures only in whole seconds: when the time is up, the statement is

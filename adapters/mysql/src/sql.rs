@@ -85,6 +85,11 @@ pub(crate) fn idle_limit(within: Duration) -> String {
     format!("SET SESSION wait_timeout = {}", within.as_secs() + 10)
 }
 
+/// The server ends a session that has done nothing for so long.
+pub(crate) fn idle_sessions_end(limit: Duration) -> String {
+    format!("SET SESSION wait_timeout = {}", limit.as_secs())
+}
+
 pub(crate) fn kill(id: u64) -> String {
     format!("KILL {id}")
 }
