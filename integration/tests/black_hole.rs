@@ -38,7 +38,8 @@ fn a_lock_that_nobody_hears_of_ends_by_itself(flavour: Flavour) {
     let proxy = FaultProxy::start(server.port());
     Table::load(&server.url(DATABASE), "orders", 500).unwrap();
     let through_proxy = url(flavour, proxy.port(), DATABASE);
-    let mut running = start(&through_proxy, "orders", widening(flavour), &["--postpone-cut-over", "--lock-timeout", "3s"]);
+    let mut running =
+        start(&through_proxy, "orders", widening(flavour), &["--postpone-cut-over", "--lock-timeout", "3s"]);
     running.wait_until(|status| status["phase"] == "postponed");
     block_on(async {
         let mut reader = Session::connect(&server.url(DATABASE)).await.unwrap();

@@ -34,7 +34,9 @@ fn certificate(folder: &Path) -> Option<()> {
     std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
     openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca-key.pem -out ca.pem")?;
     openssl("req -newkey rsa:2048 -nodes -subj /CN=server -keyout key.pem -out request.pem")?;
-    openssl("x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile names -out cert.pem")?;
+    openssl(
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile names -out cert.pem",
+    )?;
     Some(())
 }
 
@@ -46,7 +48,9 @@ fn the_wire_is_protected_as_the_url_says(flavour: Flavour, how: &str) {
     };
     let file = |name: &str| folder.path().join(name).display().to_string();
     let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
-    let Some(server) = Server::start(flavour, &[("ssl-ca", &ca), ("ssl-cert", &cert), ("ssl-key", &key)]) else { return };
+    let Some(server) = Server::start(flavour, &[("ssl-ca", &ca), ("ssl-cert", &cert), ("ssl-key", &key)]) else {
+        return;
+    };
     with_user(&server, &format!("{how} REQUIRE SSL"));
     for mode in ["REQUIRED", "PREFERRED", "VERIFY_CA", "VERIFY_IDENTITY"] {
         plan(&url(&server, "127.0.0.1", &format!("?ssl-mode={mode}&ssl-ca={ca}"))).must_be(0);

@@ -141,7 +141,10 @@ impl Crew {
     async fn fenced(&self, place: usize) -> Result<Session> {
         let attempted = || format!("open a session for {}", self.source.plain());
         let mut session = self.reader().await?;
-        session.execute(&sql::idle_sessions_end(IDLE_LIMIT)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        session
+            .execute(&sql::idle_sessions_end(IDLE_LIMIT))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         let fence = self.fence(place);
         let held =
             session.text(&sql::get_lock(&fence, 5)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
@@ -216,7 +219,10 @@ impl Crew {
         }
         *held = None;
         let mut session = Session::open(&self.access, self.version, self.lock_timeout).await?;
-        session.execute(&sql::idle_sessions_end(IDLE_LIMIT)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        session
+            .execute(&sql::idle_sessions_end(IDLE_LIMIT))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         let name = self.run_lock_name();
         if session
             .text(&sql::get_lock(&name, GRACE_SECONDS))

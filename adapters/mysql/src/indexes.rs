@@ -91,7 +91,10 @@ impl MySql {
         session.execute(&sql::drop_indexes(&self.source, shadow, &names)).await?;
         session.execute(&sql::add_indexes(&self.source, shadow, &definitions)).await?;
         if fingerprint(session, shadow).await? != whole {
-            return Err(Failure::Server { code: 0, message: "the table is another with its indexes added again".into() });
+            return Err(Failure::Server {
+                code: 0,
+                message: "the table is another with its indexes added again".into(),
+            });
         }
         session.execute(&sql::drop_indexes(&self.source, shadow, &names)).await?;
         Ok(Some(Deferred { definitions, fingerprint: whole }))
@@ -109,7 +112,8 @@ impl MySql {
             Err(failure) if failure.ends_session() => return Err(failure),
             Err(_) => return Ok(false),
         }
-        let added = session.execute(&sql::add_indexes(&self.source, shadow, std::slice::from_ref(&definition.text))).await;
+        let added =
+            session.execute(&sql::add_indexes(&self.source, shadow, std::slice::from_ref(&definition.text))).await;
         match added {
             Ok(_) => Ok(true),
             Err(failure) if failure.ends_session() => Err(failure),
@@ -131,7 +135,10 @@ impl MySql {
         let now = built.map_err(|failure| failure.of_rows(attempted()))?;
         lease.keep();
         if now != deferred.fingerprint {
-            return Err(Error::fatal(attempted(), "it is not the table it should be now; `altergeist cleanup` drops it"));
+            return Err(Error::fatal(
+                attempted(),
+                "it is not the table it should be now; `altergeist cleanup` drops it",
+            ));
         }
         facts.shadow = Some(self.made(&mut reader, &self.names.shadow).await?);
         self.save_facts(&facts).await
@@ -157,10 +164,7 @@ impl MySql {
     }
 }
 
-async fn definition_of(
-    session: &mut Session,
-    name: &TableName,
-) -> std::result::Result<String, Failure> {
+async fn definition_of(session: &mut Session, name: &TableName) -> std::result::Result<String, Failure> {
     let row = session.row(&sql::show_create(name)).await?.unwrap_or_default();
     Ok(row.get(1).map(text).unwrap_or_default())
 }

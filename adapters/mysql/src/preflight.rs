@@ -221,8 +221,7 @@ impl MySql {
         match shape::find((&self.source, &self.names.shadow), &source, &clone, clauses) {
             Ok(shape) => {
                 trial.refusals.extend(self.refuse_rows(session, &shape).await?);
-                trial.deferred =
-                    self.foresee_deferred(session, &self.names.clone, &shape.key.shadow_index).await?;
+                trial.deferred = self.foresee_deferred(session, &self.names.clone, &shape.key.shadow_index).await?;
                 trial.shape = Some(shape);
             }
             Err(mut refusals) => trial.refusals.append(&mut refusals),
