@@ -18,6 +18,9 @@ pub fn plan(plan: &Plan) -> String {
     let strategy = match (&plan.verdict, plan.refusals.is_empty()) {
         (_, false) => "refused".to_owned(),
         (Verdict::Native(_), true) => "native: the server neither rewrites nor scans the table".to_owned(),
+        (Verdict::Online, true) => {
+            "online: by the server itself, in steps none of which keeps anybody waiting for longer than an instant".to_owned()
+        }
         (Verdict::Copy, true) => {
             format!("copy into a shadow, following the log by key {}", plan.key)
         }
@@ -131,7 +134,7 @@ pub fn journal_json(table: &str, record: Option<&Record>) -> String {
         return json(&serde_json::json!({ "table": table, "phase": null }));
     };
     let phase = match record.stage {
-        Stage::Preparing => Phase::Planning,
+        Stage::Preparing | Stage::Altering => Phase::Planning,
         Stage::Copying => Phase::Copying,
         Stage::CuttingOver => Phase::CuttingOver,
         Stage::Done => Phase::Done,
@@ -169,6 +172,7 @@ pub fn cleanup(found: &[Leftover], drop_old: bool, list_only: bool) -> String {
 fn stage(stage: Stage) -> &'static str {
     match stage {
         Stage::Preparing => "preparing",
+        Stage::Altering => "being altered by the server itself",
         Stage::Copying => "copying or following",
         Stage::CuttingOver => "in the cut-over",
         Stage::Done => "done",

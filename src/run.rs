@@ -113,12 +113,13 @@ async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenUp<E:
     let Some(mut record) = engine.load().await? else {
         return Ok(TakenUp::Nothing);
     };
-    if record.alter != options.alter && record.stage != Stage::Done {
+    if record.alter != options.alter && !matches!(record.stage, Stage::Done | Stage::Altering) {
         return Err(another_change_is_under_way(engine.table(), &record).into());
     }
     match record.stage {
         Stage::Done if record.alter == options.alter => return Ok(TakenUp::AlreadyDone),
-        Stage::Done => return Ok(TakenUp::Nothing),
+        // What is left of it, the plan says.
+        Stage::Done | Stage::Altering => return Ok(TakenUp::Nothing),
         Stage::Preparing => {
             engine.cleanup(false).await?;
             return Ok(TakenUp::Nothing);
@@ -154,8 +155,10 @@ async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(Recor
         return Err(Failure::Refused(Box::new(plan)));
     }
     let mut record = checkpoint::begin(options, plan.rows_estimated);
-    if let Verdict::Native(statement) = &plan.verdict {
-        alter_natively(engine, options, statement).await?;
+    if plan.verdict != Verdict::Copy {
+        record.stage = Stage::Altering;
+        checkpoint::save(engine, &mut record).await?;
+        alter_by_itself(engine, options, &plan.verdict).await?;
         record.stage = Stage::Done;
         checkpoint::save(engine, &mut record).await?;
         return Ok(None);
@@ -170,10 +173,15 @@ async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(Recor
     Ok(Some((record, listener)))
 }
 
-async fn alter_natively<E: Engine>(engine: &E, options: &Options, statement: &str) -> Result<(), Failure> {
+/// Lets the server do it, in one statement or in steps. A lock that does not come is tried for again.
+async fn alter_by_itself<E: Engine>(engine: &E, options: &Options, verdict: &Verdict) -> Result<(), Failure> {
     let mut reason = String::new();
     for attempt in 1..=options.lock_attempts {
-        match engine.alter_natively(statement).await {
+        let ended = match verdict {
+            Verdict::Native(statement) => engine.alter_natively(statement).await,
+            Verdict::Online | Verdict::Copy => engine.alter_online().await,
+        };
+        match ended {
             Err(error) if error.kind == Kind::Busy => reason = error.reason,
             ended => return Ok(ended?),
         }

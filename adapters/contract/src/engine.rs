@@ -73,6 +73,16 @@ pub trait Preflight {
     /// `Busy` if the lock could not be had: nothing happened.
     async fn alter_natively(&self, statement: &str) -> Result<()>;
 
+    /// Carries out what is left of [`Verdict::Online`](crate::Verdict::Online), which the last plan of this value was, waiting for
+    /// no lock longer than the lock timeout. May be called again until it ends well, by another process too: the journal
+    /// says how far it came.
+    ///
+    /// # Errors
+    /// `Busy` if a lock could not be had; `Refused` if the rows are not as the clauses demand: what was begun is undone then.
+    async fn alter_online(&self) -> Result<()> {
+        Err(crate::Error::fatal("alter the table step by step", "this engine plans no such change"))
+    }
+
     /// What this tool has left on the server for this table, finished or not.
     async fn leftovers(&self) -> Result<Vec<Leftover>>;
 
@@ -95,7 +105,8 @@ pub struct Leftover {
 /// Keeps the record of the run, on the server beside the table.
 pub trait Journal {
     /// The table's record, if there is one and it still speaks of this table: a record of a finished change
-    /// counts only while the table is the one that change made.
+    /// counts only while the table is the one that change made. Of a change the server was told to do by itself
+    /// ([`Stage::Altering`](crate::Stage::Altering)) an engine that can tell whether it happened gives the record as done, or none.
     async fn load(&self) -> Result<Option<Record>>;
 
     /// Writes the record, durably as far as the server's own settings go. Under the run lock.

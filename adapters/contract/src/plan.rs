@@ -8,6 +8,9 @@ use serde::Serialize;
 pub enum Verdict {
     /// By the server itself, with this statement, under a short lock timeout.
     Native(String),
+    /// By the server itself, in several statements none of which keeps anybody waiting for longer than an instant: the
+    /// plan's steps. A run that dies in between is finished by the next.
+    Online,
     /// By a shadow copy.
     Copy,
 }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Stage {
     /// The log is being opened and the shadow made: a run that dies here begins anew.
     Preparing,
+    /// The server is being told to do it by itself, in one statement or in steps.
+    Altering,
     /// The shadow exists and is kept current. Everything up to the cut-over goes on from the watermark.
     Copying,
     /// A swap may have been sent: ask who owns the name before anything else (law 7).

@@ -1,7 +1,8 @@
 //! Applies the user's clauses to an empty clone of the source and reads what came of it: which column became which, how
 //! values get there, what can wait until the rows are copied, and what cannot be done at all.
 
-use crate::clauses::{Clauses, Using};
+use crate::clauses::{Clauses, ForeignKey, Late, Using};
+use crate::demands::{Orphans, Risk};
 use crate::definition::{self, Attribute, Line};
 use crate::error;
 use crate::key::{self, Candidate};
@@ -13,6 +14,9 @@ use crate::version::Version;
 use altergeist_contract::{Refusal, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+
+/// How a refusal in the server's own words begins.
+pub(crate) const NOT_ACCEPTED: &str = "the server will not have them";
 
 /// What columns and the index of ours on the shadow are called, by which rows are found where nothing of its own serves.
 const HELPER: &str = "altergeist_key";
@@ -48,8 +52,10 @@ pub(crate) struct Altered {
     pub(crate) clone: u32,
     /// The source's definition, which the clone had too.
     pub(crate) source_lines: Vec<Line>,
-    /// The clone's definition after the clauses.
+    /// The clone's definition after the clauses, but for names that columns get in the swap.
     pub(crate) lines: Vec<Line>,
+    /// What the swap does when everything is in its place.
+    pub(crate) arrival: Arrival,
     /// How rows move; None if they could not.
     pub(crate) layout: Option<Layout>,
     /// Columns that no source column fills, and those that may no longer be NULL.
@@ -60,6 +66,33 @@ pub(crate) struct Altered {
     pub(crate) is_catalogue_only: bool,
     /// Whether a column went or became another type, which objects that depend on the table may not bear.
     pub(crate) touches_columns: bool,
+    /// These columns, by their names in the source.
+    pub(crate) touched: Vec<String>,
+    /// Columns that may not be NULL afterwards.
+    pub(crate) demanded: Vec<String>,
+}
+
+/// What is done to the new table at the end of the swap, and after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Arrival {
+    /// Columns get their new names: the server carries them into whatever speaks of them.
+    pub(crate) renames: Vec<String>,
+    /// The structure then; None if nothing is renamed.
+    pub(crate) structure: Option<String>,
+    /// Clauses about what only the swap puts in place, and foreign keys that hold for new rows.
+    pub(crate) clauses: Vec<String>,
+    /// The search path they were written for.
+    pub(crate) search_path: String,
+    /// Tables new foreign keys point to, qualified: they are locked first.
+    pub(crate) parents: Vec<String>,
+    /// Statements that prove the foreign keys for all rows, after the swap.
+    pub(crate) validations: Vec<String>,
+    /// The names of the foreign keys, quoted.
+    #[serde(skip)]
+    pub(crate) key_names: Vec<String>,
+    /// Which of these foreign keys the rows may not satisfy.
+    #[serde(skip)]
+    pub(crate) orphans: Vec<Orphans>,
 }
 
 /// What the shadow demands of rows that the source does not.
@@ -73,6 +106,8 @@ pub(crate) struct News {
     pub(crate) added: Vec<(String, Option<String>)>,
     /// Generated columns of the shadow, with their expressions.
     pub(crate) generated: Vec<(String, String)>,
+    /// Columns whose values may not fit their new type.
+    pub(crate) risks: Vec<Risk>,
 }
 
 /// Builds the clone in a schema, alters it, and reads the outcome. Inside the session's transaction. Without clauses to
@@ -87,22 +122,28 @@ pub(crate) async fn alter_clone(session: &Session, wish: &Wish<'_>, schema: &str
         clone,
         source_lines,
         lines: Vec::new(),
+        arrival: Arrival::default(),
         layout: None,
         news: News::default(),
         refusals: unlike.into_iter().map(not_carried).collect(),
         is_catalogue_only,
         touches_columns: false,
+        touched: Vec::new(),
+        demanded: Vec::new(),
     };
     match outcome {
         Err(words) => altered.refusals.push(not_accepted(wish, words)),
-        Ok(()) => read_outcome(session, wish, &before, schema, &mut altered).await?,
+        Ok(()) => {
+            try_late(session, wish, schema, &mut altered).await?;
+            read_outcome(session, wish, &before, schema, &mut altered).await?;
+        }
     }
     Ok(altered)
 }
 
 /// Applies the clauses. Says whether the server rewrote or scanned anything, and its words if it would not have them.
 async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> Result<(bool, Result<(), String>)> {
-    if wish.alter.trim().is_empty() {
+    if wish.clauses.native.is_empty() {
         return Ok((false, Ok(())));
     }
     let attempted = || format!("try the clauses on a clone of {}", wish.names.display);
@@ -112,7 +153,13 @@ async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> 
     session.run(&sql::use_search_path(wish.search_path)).await.map_err(failed)?;
     session.run("SAVEPOINT clauses; SET LOCAL client_min_messages = debug1").await.map_err(failed)?;
     session.take_notices();
-    let outcome = session.execute(&format!("ALTER TABLE {table} {}", wish.alter), &[]).await;
+    let mut outcome = Ok(0);
+    for statement in &wish.clauses.statements {
+        outcome = session.execute(&format!("ALTER TABLE {table} {statement}"), &[]).await;
+        if outcome.is_err() {
+            break;
+        }
+    }
     let notices = session.take_notices();
     if let Err(error) = outcome {
         let answer = error::of_clauses(attempted(), &error);
@@ -123,8 +170,151 @@ async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> 
         return Ok((false, Err(answer.reason)));
     }
     session.run("SET LOCAL client_min_messages = warning; SET LOCAL search_path = ''").await.map_err(failed)?;
+    for constraint in &wish.clauses.validated {
+        // One that the clone has not is a foreign key, which the swap carries.
+        let validate = format!("ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}");
+        session.run("SAVEPOINT validation").await.map_err(failed)?;
+        let outcome = session.run(&validate).await;
+        let end = if outcome.is_ok() { "RELEASE" } else { "ROLLBACK TO" };
+        session.run(&format!("{end} SAVEPOINT validation")).await.map_err(failed)?;
+    }
     let after = storage(session, clone).await.map_err(failed)?;
     Ok((after.is_subset(&before) && !notices.iter().any(is_heavy), Ok(())))
+}
+
+/// Tries what the swap does at its end, and takes it back: locks of other tables are held for an instant only.
+async fn try_late(session: &Session, wish: &Wish<'_>, schema: &str, altered: &mut Altered) -> Result<()> {
+    altered.arrival.search_path = wish.search_path.to_owned();
+    for late in &wish.clauses.late {
+        altered.refusals.extend(try_clause(session, wish, schema, late).await?);
+        altered.arrival.clauses.push(format!("ALTER TABLE {} {}", wish.names.source(), late.clause));
+    }
+    for key in &wish.clauses.foreign_keys {
+        try_foreign_key(session, wish, schema, key, altered).await?;
+    }
+    Ok(())
+}
+
+async fn try_clause(session: &Session, wish: &Wish<'_>, schema: &str, late: &Late) -> Result<Option<Refusal>> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses(format!("try the clause {}", late.clause), &error);
+    if let Some(name) = late.trigger.as_ref().or(late.rule.as_ref()) {
+        let query = if late.trigger.is_some() { sql::HAS_TRIGGER } else { sql::HAS_RULE };
+        let is_there: bool = session.one(query, &[&wish.source, name]).await.map_err(failed)?.get(0);
+        let missing = || refuse(format!("clause {}", late.clause), "the table has none of this name", "correct the name");
+        return Ok((!is_there).then(missing));
+    }
+    let mut trial = sql::use_search_path(wish.search_path);
+    if let Some(owner) = &late.owner {
+        trial.push_str(&format!("; GRANT USAGE, CREATE ON SCHEMA {} TO {owner}", names::quoted(schema)));
+    }
+    trial.push_str(&format!("; ALTER TABLE {} {}", names::qualified(schema, &wish.names.table), late.clause));
+    session.run("SAVEPOINT late").await.map_err(failed)?;
+    let outcome = session.run(&trial).await.map_err(failed);
+    session.run("ROLLBACK TO SAVEPOINT late").await.map_err(failed)?;
+    match outcome {
+        Err(error) if error.kind == altergeist_contract::Kind::Refused => Ok(Some(not_accepted(wish, error.reason))),
+        outcome => outcome.map(|()| None),
+    }
+}
+
+async fn try_foreign_key(
+    session: &Session,
+    wish: &Wish<'_>,
+    schema: &str,
+    key: &ForeignKey,
+    altered: &mut Altered,
+) -> Result<()> {
+    let attempted = || format!("try the foreign key to {}", key.parent);
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    session.run("SAVEPOINT late").await.map_err(failed)?;
+    let outcome = add_foreign_key(session, wish, schema, key, altered.clone).await;
+    session.run("ROLLBACK TO SAVEPOINT late").await.map_err(failed)?;
+    let added = match outcome {
+        Err(error) if error::is_passing(&error) => return Err(error::of_lock(attempted(), &error)),
+        Err(error) => {
+            altered.refusals.push(not_accepted(wish, error::of_clauses(attempted(), &error).reason));
+            return Ok(());
+        }
+        Ok(added) => added,
+    };
+    let name = names::quoted(&added.name);
+    let table = wish.names.source();
+    altered.arrival.key_names.push(name.clone());
+    altered.arrival.clauses.push(format!("ALTER TABLE {table} {}", key.add(&name, &key.parent)));
+    if key.is_validated {
+        altered.arrival.validations.push(format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}"));
+    }
+    if !added.is_to_itself {
+        altered.arrival.parents.push(added.parent.clone());
+    }
+    if key.is_validated {
+        altered.arrival.orphans.push(added);
+    }
+    Ok(())
+}
+
+/// Adds a foreign key to the clone; one that points to the table itself points to the clone then.
+async fn add_foreign_key(
+    session: &Session,
+    wish: &Wish<'_>,
+    schema: &str,
+    key: &ForeignKey,
+    clone: u32,
+) -> std::result::Result<Orphans, tokio_postgres::Error> {
+    session.run(&sql::use_search_path(wish.search_path)).await?;
+    let is_to_itself: bool = session.one(sql::IS_TABLE, &[&key.parent, &wish.source]).await?.get(0);
+    let own = names::qualified(schema, &wish.names.table);
+    let parent = if is_to_itself { &own } else { &key.parent };
+    session.run(&format!("ALTER TABLE {own} {}", key.add(&key.name, parent))).await?;
+    session.run("SET LOCAL search_path = ''").await?;
+    let row = session.one(sql::NEWEST_FOREIGN_KEY, &[&clone]).await?;
+    Ok(Orphans {
+        name: row.get(0),
+        parent: row.get(1),
+        columns: row.get(2),
+        parent_columns: row.get(3),
+        is_to_itself,
+    })
+}
+
+/// Gives renamed columns their old names back: what speaks of them is carried by these, and in the swap the server itself
+/// carries the new ones into it. A new column that has taken an old name gives way until then.
+async fn hold_names_back(
+    session: &Session,
+    wish: &Wish<'_>,
+    before: &[Attribute],
+    schema: &str,
+    altered: &mut Altered,
+) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses("hold back the new names of columns", &error);
+    let after = definition::attributes(session, altered.clone).await?;
+    let old_name = |new: &Attribute| before.iter().find(|old| old.number == new.number).map(|old| old.name.clone());
+    let kept: BTreeSet<String> = after.iter().filter_map(old_name).collect();
+    let held = |new: &Attribute| match old_name(new) {
+        Some(old) => old,
+        None if kept.contains(&new.name) => format!("altergeist_new_{}", new.number),
+        None => new.name.clone(),
+    };
+    let renamed: Vec<(i16, String, String)> = after.iter().map(|new| (new.number, held(new), new.name.clone())).collect();
+    let renamed: Vec<_> = renamed.into_iter().filter(|(_, held, new)| held != new).collect();
+    if renamed.is_empty() {
+        return Ok(());
+    }
+    let between = |number: i16| format!("altergeist_between_{number}");
+    let rename = |table: &str, from: &str, to: &str| {
+        format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", names::quoted(from), names::quoted(to))
+    };
+    let clone = names::qualified(schema, &wish.names.table);
+    let away = renamed.iter().map(|(number, _, new)| rename(&clone, new, &between(*number)));
+    let back = renamed.iter().map(|(number, held, _)| rename(&clone, &between(*number), held));
+    session.run(&away.chain(back).collect::<Vec<_>>().join(";\n")).await.map_err(failed)?;
+    let table = wish.names.source();
+    let away = renamed.iter().map(|(number, held, _)| rename(&table, held, &between(*number)));
+    let there = renamed.iter().map(|(number, _, new)| rename(&table, &between(*number), new));
+    altered.arrival.renames = away.chain(there).collect();
+    altered.arrival.structure = Some(definition::structure(&altered.lines));
+    altered.lines = definition::describe(session, altered.clone).await?;
+    Ok(())
 }
 
 /// The files of a table and its indexes, and how often the table was read: equal before and after if nothing was
@@ -152,11 +342,17 @@ async fn read_outcome(
     altered: &mut Altered,
 ) -> Result<()> {
     altered.lines = definition::describe(session, altered.clone).await?;
+    hold_names_back(session, wish, before, schema, altered).await?;
     altered.refusals.extend(still_plain(session, wish, schema, altered.clone).await?);
     let after = definition::attributes(session, altered.clone).await?;
     altered.news = news(wish, before, &after);
-    altered.touches_columns = survivors(before, &after).count() < before.len()
-        || survivors(before, &after).any(|(old, new)| old.stored_shape() != new.stored_shape());
+    let is_same = |old: &Attribute| {
+        let new = after.iter().find(|new| new.number == old.number);
+        new.is_some_and(|new| new.stored_shape() == old.stored_shape())
+    };
+    altered.touched = before.iter().filter(|old| !is_same(old)).map(|old| old.name.clone()).collect();
+    altered.touches_columns = !altered.touched.is_empty();
+    altered.demanded = after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
     match wish.key.map(|key| layout(wish, key, before, &after, schema)).transpose() {
         Err(refusal) => altered.refusals.push(refusal),
         // Without a key the caller has already refused.
@@ -174,10 +370,9 @@ async fn read_outcome(
 async fn still_plain(session: &Session, wish: &Wish<'_>, schema: &str, clone: u32) -> Result<Option<Refusal>> {
     let row = session.one(sql::STILL_PLAIN, &[&clone, &schema, &wish.names.table]).await;
     let row = row.map_err(|error| error::of("read the altered clone", &error))?;
-    let why = match (row.get(0), row.get(1), row.get(2)) {
-        (false, _, _) => "they give the table another name or schema, by which the swap could not find it",
-        (_, false, _) => "they make it something other than a plain, logged table",
-        (_, _, false) => "they add a foreign key, which would act while the copy still lags behind",
+    let why = match (row.get(0), row.get(1)) {
+        (false, _) => "they give the table another name or schema, by which the swap could not find it",
+        (_, false) => "they make it something other than a plain, logged table",
         _ => return Ok(None),
     };
     Ok(Some(Refusal {
@@ -208,7 +403,8 @@ fn layout(
             value: value.unwrap_or_else(|| format!("{alias}.{}", names::quoted(&old.name))),
         });
     }
-    if let Some(stray) = wish.clauses.using.iter().find(|using| !before.iter().any(|old| old.name == using.column)) {
+    let is_stray = |using: &&Using| !survivors(before, after).any(|(old, _)| old.name == using.column);
+    if let Some(stray) = wish.clauses.using.iter().find(is_stray) {
         return Err(refuse(
             format!("USING for column {}", stray.column),
             "no such column could be found in the table",
@@ -355,11 +551,16 @@ fn news(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute]) -> News {
         news.add(new);
     }
     for (old, new) in survivors(before, after) {
+        let value = using_of(wish, old).map(|using| using.expression.clone());
+        let is_computed = value.is_some();
+        let value = value.unwrap_or_else(|| format!("{alias}.{}", names::quoted(&old.name)));
+        if !new.generated {
+            let is_safe = !is_computed && key::keeps_order(old.stored_type(), new.stored_type());
+            news.risks.extend(Risk::of(new, &value, is_safe));
+        }
         if new.generated {
             news.generated.extend(new.default.clone().map(|expression| (new.name.clone(), expression)));
         } else if new.not_null && !old.not_null {
-            let value = using_of(wish, old).map(|using| using.expression.clone());
-            let value = value.unwrap_or_else(|| format!("{alias}.{}", names::quoted(&old.name)));
             news.not_null.push((new.name.clone(), value));
         }
     }
@@ -407,7 +608,7 @@ fn not_carried(object: String) -> Refusal {
 fn not_accepted(wish: &Wish<'_>, words: String) -> Refusal {
     refuse(
         format!("the clauses for {}", wish.names.display),
-        format!("the server will not have them: {words}"),
+        format!("{NOT_ACCEPTED}: {words}"),
         "correct the clauses",
     )
 }

@@ -1,12 +1,13 @@
-//! Reads the few things in the user's clauses that the server cannot tell us afterwards: the expressions behind `USING`,
-//! and clauses that would take the table somewhere else. Lexes as the server does; understands no more than it must.
+//! Reads the few things in the user's clauses that the server cannot tell us afterwards: the expressions behind `USING`, what
+//! must wait until the tables are swapped, what can be done step by step without blocking anybody, and what would take the
+//! table somewhere else. Lexes as the server does; understands no more than it must.
 
-/// One clause of an ALTER TABLE: its tokens, and where it stands.
+use crate::names::Names;
+
+/// One clause of an ALTER TABLE: its tokens.
 struct Clause<'a> {
     text: &'a str,
     tokens: Vec<Token>,
-    start: usize,
-    end: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,68 +39,372 @@ pub(crate) struct Using {
     pub(crate) expression: String,
 }
 
+/// A foreign key the clauses add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ForeignKey {
+    /// Its name, quoted as given; empty if the server shall choose one.
+    pub(crate) name: String,
+    /// `FOREIGN KEY (columns) REFERENCES`.
+    pub(crate) begin: String,
+    /// The table it points to, as given.
+    pub(crate) parent: String,
+    /// Everything behind that, without `NOT VALID`.
+    pub(crate) end: String,
+    /// Whether rows that are there must satisfy it.
+    pub(crate) is_validated: bool,
+}
+
+impl ForeignKey {
+    /// The clause that adds it under a name, pointing to a table, without looking at the rows.
+    pub(crate) fn add(&self, name: &str, parent: &str) -> String {
+        let named = if name.is_empty() { String::new() } else { format!("CONSTRAINT {name} ") };
+        let skip = if self.is_enforced() { " NOT VALID" } else { "" };
+        format!("ADD {named}{} {parent} {}{skip}", self.begin, self.end)
+    }
+
+    fn is_enforced(&self) -> bool {
+        !self.end.to_lowercase().ends_with("not enforced")
+    }
+}
+
 /// What the clauses say.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Clauses {
+    /// The statements, each as the clauses behind the table's name, as they were given.
+    pub(crate) native: Vec<String>,
+    /// The same for a copy: without foreign keys and what must wait for the swap.
+    pub(crate) statements: Vec<String>,
+    /// The same without what an online recipe does in steps of its own.
+    pub(crate) light: Vec<String>,
+    /// Whether a recipe has anything to do.
+    pub(crate) has_steps: bool,
+    /// Constraints to be validated, as given.
+    pub(crate) validated: Vec<String>,
+    /// Clauses for the end of the swap, when everything else is in its place.
+    pub(crate) late: Vec<Late>,
+    /// Foreign keys that are added.
+    pub(crate) foreign_keys: Vec<ForeignKey>,
     /// The computed columns.
     pub(crate) using: Vec<Using>,
-    /// Clauses that cannot be done by a copy, and why.
+    /// Clauses that cannot be done, and why.
     pub(crate) refused: Vec<(String, &'static str)>,
+    /// Clauses that only the server itself can do, and why.
+    pub(crate) native_only: Vec<(String, &'static str)>,
 }
 
-/// Reads clauses, or says why they cannot be read.
-pub(crate) fn read(text: &str) -> Result<Clauses, String> {
+/// A clause about what only the swap puts in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Late {
+    pub(crate) clause: String,
+    /// A trigger it names, which no clone has.
+    pub(crate) trigger: Option<String>,
+    /// A rule it names.
+    pub(crate) rule: Option<String>,
+    /// The role that becomes the owner, as given.
+    pub(crate) owner: Option<String>,
+}
+
+/// Reads clauses, or says why they cannot be read. Each statement may be the clauses alone or a whole `ALTER TABLE` of the
+/// table; several are separated by semicolons.
+pub(crate) fn read(text: &str, names: &Names) -> Result<Clauses, String> {
     let mut clauses = Clauses::default();
-    for clause in split(text)? {
-        if let Some(why) = refusal(&clause) {
-            clauses.refused.push((text[clause.start..clause.end].trim().to_owned(), why));
+    let mut changed_types = Vec::new();
+    let mut renames = false;
+    for statement in statements(text)? {
+        let parts = split(text, own(statement, names)?);
+        let mut for_copy = Vec::new();
+        let mut light = Vec::new();
+        if parts.iter().any(|clause| clause.tokens.is_empty()) {
+            return Err("a clause is empty".to_owned());
         }
-        if let Some(using) = using(&clause)? {
-            clauses.using.push(using);
+        for clause in &parts {
+            renames |= clause.is(&["rename"]);
+            changed_types.extend(clause.changed_type());
+            read_clause(clause, &mut clauses, &mut for_copy, &mut light)?;
         }
+        let given: Vec<&str> = parts.iter().map(Clause::whole).collect();
+        clauses.native.push(given.join(", "));
+        clauses.statements.extend(joined(for_copy));
+        clauses.light.extend(joined(light));
+    }
+    if renames && !clauses.using.is_empty() {
+        return Err("columns are renamed, and others computed by USING; make them two changes".to_owned());
+    }
+    changed_types.sort();
+    if changed_types.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err("a column's type is changed twice".to_owned());
     }
     Ok(clauses)
 }
 
-fn split(text: &str) -> Result<Vec<Clause<'_>>, String> {
-    let mut clauses = Vec::new();
+fn joined(clauses: Vec<String>) -> Option<String> {
+    (!clauses.is_empty()).then(|| clauses.join(", "))
+}
+
+/// Sorts one clause by when and how it can be done.
+fn read_clause(
+    clause: &Clause<'_>,
+    clauses: &mut Clauses,
+    for_copy: &mut Vec<String>,
+    light: &mut Vec<String>,
+) -> Result<(), String> {
+    let whole = clause.whole().to_owned();
+    if let Some(why) = refusal(clause) {
+        clauses.refused.push((whole.clone(), why));
+    }
+    if let Some(why) = native_only(clause) {
+        clauses.native_only.push((whole.clone(), why));
+    }
+    if let Some(late) = late(clause) {
+        clauses.late.push(late);
+        light.push(whole);
+        return Ok(());
+    }
+    if let Some(foreign_key) = foreign_key(clause)? {
+        clauses.foreign_keys.push(foreign_key);
+        return Ok(());
+    }
+    if let Some(constraint) = clause.validated() {
+        clauses.validated.push(constraint);
+        clauses.has_steps = true;
+        return Ok(());
+    }
+    if is_step(clause) {
+        clauses.has_steps = true;
+        for_copy.push(whole);
+        return Ok(());
+    }
+    clauses.using.extend(using(clause)?);
+    let (references, foreign_keys) = inline_foreign_keys(clause)?;
+    clauses.foreign_keys.extend(foreign_keys);
+    let checks = inline_checks(clause);
+    clauses.has_steps |= !checks.is_empty();
+    for_copy.push(clause.without(&references));
+    light.push(clause.without(&[references, checks].concat()));
+    Ok(())
+}
+
+/// The statements of a text, as tokens.
+fn statements(text: &str) -> Result<Vec<Vec<Token>>, String> {
+    let mut statements = Vec::new();
     let mut tokens = Vec::new();
-    let mut start = 0;
     for token in lex(text)? {
         match token.kind {
-            TokenKind::Other(';') => return Err("it holds more than one statement".to_owned()),
-            TokenKind::Other(',') if token.depth == 0 => {
-                clauses.push(Clause { text, tokens: std::mem::take(&mut tokens), start, end: token.start });
-                start = token.end;
-            }
+            TokenKind::Other(';') if token.depth == 0 => statements.push(std::mem::take(&mut tokens)),
             _ => tokens.push(token),
         }
     }
-    if !tokens.is_empty() {
-        clauses.push(Clause { text, tokens, start, end: text.len() });
-    }
-    Ok(clauses)
+    statements.push(tokens);
+    statements.retain(|tokens| !tokens.is_empty());
+    Ok(statements)
 }
 
-/// Why a clause cannot be done by swapping two tables.
+/// Takes `ALTER TABLE [IF EXISTS] [ONLY] name [*]` away from a statement that begins so, if the name is the table's.
+fn own(tokens: Vec<Token>, names: &Names) -> Result<Vec<Token>, String> {
+    let word = |at: usize| tokens.get(at).and_then(Token::word);
+    if word(0) != Some("alter") || word(1) != Some("table") {
+        let is_other = matches!(
+            word(0),
+            Some("create" | "drop" | "update" | "insert" | "delete" | "truncate" | "select" | "comment" | "grant")
+        ) && matches!(word(1), Some("table" | "index" | "into" | "from" | "on" | "unique"));
+        return if is_other { Err("it holds a statement that is no ALTER TABLE".to_owned()) } else { Ok(tokens) };
+    }
+    if matches!(tokens.get(2).map(|token| &token.kind), Some(TokenKind::Other(_)) | None) {
+        return Err("the table's name behind ALTER TABLE cannot be read".to_owned());
+    }
+    let mut at = 2;
+    if word(at) == Some("if") && word(at + 1) == Some("exists") {
+        at += 2;
+    }
+    if word(at) == Some("only") {
+        at += 1;
+    }
+    let mut parts = Vec::new();
+    loop {
+        parts.push(tokens.get(at).and_then(Token::name).ok_or("the table's name cannot be read")?);
+        at += 1;
+        if tokens.get(at).is_none_or(|token| token.kind != TokenKind::Other('.')) {
+            break;
+        }
+        at += 1;
+    }
+    let is_ours = match parts[..] {
+        [table] => table == names.table,
+        [schema, table] => table == names.table && schema == names.schema,
+        _ => false,
+    };
+    if !is_ours {
+        return Err(format!("it is an ALTER TABLE of another table than {}", names.display));
+    }
+    if tokens.get(at).is_some_and(|token| token.kind == TokenKind::Other('*')) {
+        at += 1;
+    }
+    Ok(tokens[at..].to_vec())
+}
+
+fn split(text: &str, tokens: Vec<Token>) -> Vec<Clause<'_>> {
+    let mut clauses = vec![Clause { text, tokens: Vec::new() }];
+    for token in tokens {
+        if token.kind == TokenKind::Other(',') && token.depth == 0 {
+            clauses.push(Clause { text, tokens: Vec::new() });
+        } else if let Some(last) = clauses.last_mut() {
+            last.tokens.push(token);
+        }
+    }
+    clauses
+}
+
+/// Why a clause cannot be done by this tool.
 fn refusal(clause: &Clause<'_>) -> Option<&'static str> {
-    let words: Vec<&str> = clause.tokens.iter().filter_map(Token::word).collect();
-    let has = |word: &str| clause.tokens.iter().any(|token| token.word() == Some(word));
+    let words = clause.words();
     match words.get(..2).unwrap_or(&words[..]) {
         ["rename", "to"] | ["set", "schema"] => {
-            Some("it gives the table another name, by which the swap could not find it")
+            Some("it gives the table another name, and this run, its journal and a second start could not find it by the old one; \
+                  it touches only the catalogue")
         }
         ["attach" | "detach", ..] | ["inherit", ..] | ["no", "inherit"] | ["of", ..] | ["not", "of"] => {
-            Some("tables with parents, children or a type of their own are not copied yet")
+            Some("it binds the table to another table or type, or frees it; it touches only the catalogue or scans once")
         }
-        ["set", "unlogged" | "logged"] => Some("a table that is not logged cannot be followed"),
-        ["enable" | "disable" | "force" | "no", ..] => Some("triggers, rules and row security are not carried yet"),
-        _ if has("references") || words.windows(2).any(|pair| pair == ["foreign", "key"]) => Some(
-            "a foreign key on a table that still lags behind would refuse the application's own writes; add it \
-             afterwards, NOT VALID, and validate it",
-        ),
-        ["alter", ..] if has("restart") => Some("the copy takes over what the old sequence has counted"),
         _ => None,
+    }
+}
+
+/// Why a clause can be done by the server only, never by a copy.
+fn native_only(clause: &Clause<'_>) -> Option<&'static str> {
+    if clause.is(&["set", "unlogged"]) {
+        return Some("a copy that is not logged would be empty after a crash of the server, and the change could not be resumed");
+    }
+    if clause.is(&["set", "logged"]) {
+        return Some("a table that is not logged cannot be followed");
+    }
+    let cascades = clause.is(&["drop"]) && clause.tokens.last().and_then(Token::word) == Some("cascade");
+    cascades.then_some("CASCADE would take objects away that a copy cannot find; drop them first, and leave CASCADE out")
+}
+
+/// A clause about triggers, rules, row security, the owner or what a sequence counts on from.
+fn late(clause: &Clause<'_>) -> Option<Late> {
+    let words = clause.words();
+    let mut late = Late { clause: clause.whole().to_owned(), trigger: None, rule: None, owner: None };
+    let last = clause.tokens.last()?;
+    match words[..] {
+        ["enable" | "disable", .., "all" | "user"] if words.contains(&"trigger") => Some(late),
+        ["enable" | "disable" | "force" | "no", ..] if words.ends_with(&["row", "level", "security"]) => Some(late),
+        ["enable" | "disable", "trigger", ..] | ["enable", "always" | "replica", "trigger", ..] => {
+            late.trigger = last.name().map(str::to_owned);
+            Some(late)
+        }
+        ["enable" | "disable", "rule", ..] | ["enable", "always" | "replica", "rule", ..] => {
+            late.rule = last.name().map(str::to_owned);
+            Some(late)
+        }
+        ["owner", "to", ..] => {
+            late.owner = Some(clause.text[clause.tokens[2..].first()?.start..last.end].to_owned());
+            Some(late)
+        }
+        ["alter", ..] if clause.has("restart") => Some(late),
+        _ => None,
+    }
+}
+
+/// Whether a clause only demands something of the rows, which an online recipe can prove without blocking anybody.
+fn is_step(clause: &Clause<'_>) -> bool {
+    let rest = clause.behind_constraint_name();
+    let words: Vec<&str> = rest.iter().filter(|token| token.depth == 0).filter_map(Token::word).collect();
+    let has = |pair: [&str; 2]| words.windows(2).any(|two| two == pair);
+    if clause.is(&["alter"]) {
+        return clause.words().ends_with(&["set", "not", "null"]);
+    }
+    if !clause.is(&["add"]) || has(["not", "valid"]) || has(["not", "enforced"]) {
+        return false;
+    }
+    match words[..] {
+        ["check", ..] | ["not", "null", ..] => true,
+        ["unique" | "primary", ..] => !has(["using", "index"]) && !clause.mentions("overlaps"),
+        _ => false,
+    }
+}
+
+/// A foreign key as a clause of its own.
+fn foreign_key(clause: &Clause<'_>) -> Result<Option<ForeignKey>, String> {
+    let rest = clause.behind_constraint_name();
+    if !clause.is(&["add"]) || rest.first().and_then(Token::word) != Some("foreign") {
+        return Ok(None);
+    }
+    let references = rest.iter().position(|token| token.depth == 0 && token.word() == Some("references"));
+    let references = references.ok_or("a FOREIGN KEY without REFERENCES")?;
+    let name = clause.constraint_name().unwrap_or_default();
+    let begin = &clause.text[rest[0].start..rest[references].end];
+    clause.foreign_key(name, begin.to_owned(), &rest[references + 1..]).map(Some)
+}
+
+/// The foreign keys behind the columns that a clause adds, and where they stand.
+fn inline_foreign_keys(clause: &Clause<'_>) -> Result<(Vec<(usize, usize)>, Vec<ForeignKey>), String> {
+    let (mut places, mut keys) = (Vec::new(), Vec::new());
+    let Some((column, after)) = clause.added_column() else { return Ok((places, keys)) };
+    for at in after..clause.tokens.len() {
+        let token = &clause.tokens[at];
+        if token.depth > 0 || token.word() != Some("references") {
+            continue;
+        }
+        let (first, name) = clause.inline_name(at);
+        let rest = &clause.tokens[at + 1..];
+        let length = references_length(rest);
+        keys.push(clause.foreign_key(name, format!("FOREIGN KEY ({column}) REFERENCES"), &rest[..length])?);
+        places.push((first, at + 1 + length));
+    }
+    Ok((places, keys))
+}
+
+/// Where CHECK constraints stand behind a column that a clause adds.
+fn inline_checks(clause: &Clause<'_>) -> Vec<(usize, usize)> {
+    let Some((_, after)) = clause.added_column() else { return Vec::new() };
+    let tokens = &clause.tokens;
+    let mut places = Vec::new();
+    for at in after..tokens.len() {
+        if tokens[at].depth > 0 || tokens[at].word() != Some("check") {
+            continue;
+        }
+        let mut end = at + 1 + group(&tokens[at + 1..]);
+        let follows = |end: usize, pair: [&str; 2]| {
+            tokens.get(end).and_then(Token::word) == Some(pair[0]) && tokens.get(end + 1).and_then(Token::word) == Some(pair[1])
+        };
+        if follows(end, ["not", "enforced"]) {
+            continue;
+        }
+        if follows(end, ["no", "inherit"]) {
+            end += 2;
+        }
+        places.push((clause.inline_name(at).0, end));
+    }
+    places
+}
+
+/// How many tokens a bracket and all in it are; none if there is no bracket.
+fn group(tokens: &[Token]) -> usize {
+    let Some(first) = tokens.first().filter(|token| token.kind == TokenKind::Other('(')) else { return 0 };
+    let end = tokens.iter().position(|token| token.kind == TokenKind::Other(')') && token.depth == first.depth);
+    end.map_or(0, |end| end + 1)
+}
+
+/// How many tokens what stands behind REFERENCES is.
+fn references_length(tokens: &[Token]) -> usize {
+    let word = |at: usize| tokens.get(at).and_then(Token::word);
+    let mut at = 1;
+    while tokens.get(at).is_some_and(|token| token.kind == TokenKind::Other('.')) {
+        at += 2;
+    }
+    at += group(&tokens[at.min(tokens.len())..]);
+    loop {
+        at += match (word(at), word(at + 1)) {
+            (Some("match" | "initially"), _) | (Some("not"), Some("deferrable" | "enforced")) => 2,
+            (Some("deferrable" | "enforced"), _) => 1,
+            (Some("on"), Some("delete" | "update")) => match word(at + 2) {
+                Some("no") => 4,
+                Some("set") => 4 + group(tokens.get(at + 4..).unwrap_or_default()),
+                _ => 3,
+            },
+            _ => return at.min(tokens.len()),
+        };
     }
 }
 
@@ -113,8 +418,127 @@ fn using(clause: &Clause<'_>) -> Result<Option<Using>, String> {
     let column = tokens.next().and_then(Token::name).map(str::to_owned);
     let Some(word) = tokens.find(|token| token.depth == 0 && token.word() == Some("using")) else { return Ok(None) };
     let column = column.ok_or("the column before USING cannot be read")?;
-    let expression = clause.text[word.end..clause.end].trim().to_owned();
+    let end = clause.tokens.last().map_or(word.end, |token| token.end);
+    let expression = clause.text[word.end..end].trim().to_owned();
     if expression.is_empty() { Err("nothing follows USING".to_owned()) } else { Ok(Some(Using { column, expression })) }
+}
+
+impl<'a> Clause<'a> {
+    /// The clause as given.
+    fn whole(&self) -> &'a str {
+        match (self.tokens.first(), self.tokens.last()) {
+            (Some(first), Some(last)) => &self.text[first.start..last.end],
+            _ => "",
+        }
+    }
+
+    fn words(&self) -> Vec<&str> {
+        self.tokens.iter().filter_map(Token::word).collect()
+    }
+
+    fn is(&self, beginning: &[&str]) -> bool {
+        self.words().starts_with(beginning)
+    }
+
+    /// Whether a word stands outside all brackets.
+    fn has(&self, word: &str) -> bool {
+        self.tokens.iter().any(|token| token.depth == 0 && token.word() == Some(word))
+    }
+
+    /// Whether a word stands anywhere.
+    fn mentions(&self, word: &str) -> bool {
+        self.tokens.iter().any(|token| token.word() == Some(word))
+    }
+
+    /// The clause without some stretches of tokens.
+    fn without(&self, places: &[(usize, usize)]) -> String {
+        let kept = |at: usize| !places.iter().any(|(first, end)| (*first..*end).contains(&at));
+        let mut text = String::new();
+        let mut last = None;
+        for (at, token) in self.tokens.iter().enumerate().filter(|(at, _)| kept(*at)) {
+            let follows = at > 0 && last == Some(at - 1);
+            let from = if follows { self.tokens[at - 1].end } else { token.start };
+            if last.is_some() && !follows {
+                text.push(' ');
+            }
+            text.push_str(&self.text[from..token.end]);
+            last = Some(at);
+        }
+        text
+    }
+
+    /// What follows `ADD [CONSTRAINT name]`.
+    fn behind_constraint_name(&self) -> &[Token] {
+        let start = if self.is(&["add", "constraint"]) { 3 } else { 1 };
+        self.tokens.get(start..).unwrap_or_default()
+    }
+
+    /// The name in `ADD CONSTRAINT name`, as given.
+    fn constraint_name(&self) -> Option<String> {
+        let token = self.is(&["add", "constraint"]).then(|| self.tokens.get(2)).flatten()?;
+        Some(self.text[token.start..token.end].to_owned())
+    }
+
+    /// The constraint in `VALIDATE CONSTRAINT name`, as given.
+    fn validated(&self) -> Option<String> {
+        let token = self.is(&["validate", "constraint"]).then(|| self.tokens.get(2)).flatten()?;
+        Some(self.text[token.start..token.end].to_owned())
+    }
+
+    /// The column whose type it changes.
+    fn changed_type(&self) -> Option<String> {
+        if !self.is(&["alter"]) || !(self.has("type")) {
+            return None;
+        }
+        let at = if self.is(&["alter", "column"]) { 2 } else { 1 };
+        self.tokens.get(at).and_then(Token::name).map(str::to_owned)
+    }
+
+    /// The column it adds, as given, and where what follows its name begins.
+    fn added_column(&self) -> Option<(String, usize)> {
+        let words = self.words();
+        if words.first() != Some(&"add") || matches!(words.get(1), Some(&"constraint")) {
+            return None;
+        }
+        let mut at = 1;
+        at += usize::from(self.tokens.get(at).and_then(Token::word) == Some("column"));
+        if self.tokens.get(at).and_then(Token::word) == Some("if") {
+            at += 3;
+        }
+        let name = self.tokens.get(at).filter(|token| token.name().is_some())?;
+        Some((self.text[name.start..name.end].to_owned(), at + 1))
+    }
+
+    /// Where a constraint inside a column's definition begins, and its name as given.
+    fn inline_name(&self, at: usize) -> (usize, String) {
+        let is_named = at >= 2 && self.tokens[at - 2].depth == 0 && self.tokens[at - 2].word() == Some("constraint");
+        if !is_named {
+            return (at, String::new());
+        }
+        (at - 2, self.text[self.tokens[at - 1].start..self.tokens[at - 1].end].to_owned())
+    }
+
+    /// A foreign key from what stands behind REFERENCES.
+    fn foreign_key(&self, name: String, begin: String, rest: &[Token]) -> Result<ForeignKey, String> {
+        let unreadable = || "the table behind REFERENCES cannot be read".to_owned();
+        let first = rest.first().filter(|token| token.name().is_some()).ok_or_else(unreadable)?;
+        let mut parent = 1;
+        while rest.get(parent).is_some_and(|token| token.kind == TokenKind::Other('.')) {
+            parent += 2;
+        }
+        let last = rest.get(parent - 1).ok_or_else(unreadable)?;
+        let words: Vec<Option<&str>> = rest.iter().map(Token::word).collect();
+        let is_unvalidated = words.ends_with(&[Some("not"), Some("valid")]);
+        let end = &rest[parent..rest.len() - if is_unvalidated { 2 } else { 0 }];
+        let end = match (end.first(), end.last()) {
+            (Some(first), Some(last)) => self.text[first.start..last.end].to_owned(),
+            _ => String::new(),
+        };
+        let parent = self.text[first.start..last.end].to_owned();
+        let mut key = ForeignKey { name, begin, parent, end, is_validated: !is_unvalidated };
+        key.is_validated &= key.is_enforced();
+        Ok(key)
+    }
 }
 
 impl Token {
@@ -280,8 +704,12 @@ fn is_tag(tag: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn clauses(text: &str) -> Clauses {
+        read(text, &Names::new("db", "s", "t")).unwrap()
+    }
+
     fn expressions(text: &str) -> Vec<(String, String)> {
-        read(text).unwrap().using.into_iter().map(|using| (using.column, using.expression)).collect()
+        clauses(text).using.into_iter().map(|using| (using.column, using.expression)).collect()
     }
 
     #[test]
@@ -314,22 +742,80 @@ mod tests {
 
     #[test]
     fn clauses_that_move_the_table_are_refused() {
-        for clause in [
-            "RENAME TO other",
-            "SET SCHEMA s",
-            "INHERIT p",
-            "NO INHERIT p",
-            "ADD c int REFERENCES t",
-            "ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES t",
-            "ALTER id RESTART WITH 7",
-            "DISABLE TRIGGER ALL",
-        ] {
-            assert_eq!(read(clause).unwrap().refused.len(), 1, "{clause}");
+        for clause in ["RENAME TO other", "SET SCHEMA s", "INHERIT p", "NO INHERIT p", "ATTACH PARTITION p DEFAULT"] {
+            assert_eq!(clauses(clause).refused.len(), 1, "{clause}");
         }
         for clause in
             ["RENAME COLUMN a TO b", "RENAME a TO b", "SET (fillfactor = 70)", "SET TABLESPACE x", "ADD c int"]
         {
-            assert_eq!(read(clause).unwrap().refused, [], "{clause}");
+            assert_eq!(clauses(clause).refused, [], "{clause}");
+            assert_eq!(clauses(clause).statements, [clause], "{clause}");
+        }
+    }
+
+    #[test]
+    fn what_the_swap_puts_in_place_is_altered_after_it() {
+        for clause in [
+            "DISABLE TRIGGER ALL",
+            "ENABLE REPLICA TRIGGER \"T\"",
+            "ENABLE ROW LEVEL SECURITY",
+            "NO FORCE ROW LEVEL SECURITY",
+            "OWNER TO bob",
+            "ALTER id RESTART WITH 7",
+        ] {
+            let read = clauses(clause);
+            assert_eq!((read.late.len(), read.statements.len()), (1, 0), "{clause}");
+        }
+        assert_eq!(clauses("ENABLE REPLICA TRIGGER \"T\"").late[0].trigger.as_deref(), Some("T"));
+    }
+
+    #[test]
+    fn foreign_keys_are_lifted_out_wherever_they_stand() {
+        let read = clauses(
+            "ADD COLUMN a int DEFAULT 1 CONSTRAINT f REFERENCES s.p (id) ON DELETE SET NULL NOT NULL, \
+             ADD FOREIGN KEY (b, c) REFERENCES q MATCH FULL NOT VALID, ADD d int REFERENCES t",
+        );
+        assert_eq!(read.statements, ["ADD COLUMN a int DEFAULT 1 NOT NULL, ADD d int"]);
+        let added: Vec<String> = read.foreign_keys.iter().map(|key| key.add(&key.name, &key.parent)).collect();
+        assert_eq!(
+            added,
+            [
+                "ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES s.p (id) ON DELETE SET NULL NOT VALID",
+                "ADD FOREIGN KEY (b, c) REFERENCES q MATCH FULL NOT VALID",
+                "ADD FOREIGN KEY (d) REFERENCES t  NOT VALID",
+            ]
+        );
+        assert_eq!(read.foreign_keys.iter().map(|key| key.is_validated).collect::<Vec<_>>(), [true, false, true]);
+    }
+
+    #[test]
+    fn what_only_asks_something_of_the_rows_is_a_step_of_its_own() {
+        for (clause, light) in [
+            ("ALTER a SET NOT NULL", vec![]),
+            ("ADD CONSTRAINT c CHECK (a > 0)", vec![]),
+            ("ADD PRIMARY KEY (a)", vec![]),
+            ("ADD a int CONSTRAINT c CHECK (a > 0) DEFAULT 1", vec!["ADD a int DEFAULT 1"]),
+        ] {
+            let read = clauses(clause);
+            assert!(read.has_steps, "{clause}");
+            assert_eq!(read.light, light, "{clause}");
+            assert_eq!(read.statements, [clause], "{clause}");
+        }
+        assert_eq!(clauses("VALIDATE CONSTRAINT \"C\"").validated, ["\"C\""]);
+        for clause in ["ADD CHECK (a > 0) NOT VALID", "ADD UNIQUE USING INDEX i", "ADD EXCLUDE (a WITH =)", "ADD a int"] {
+            assert!(!clauses(clause).has_steps, "{clause}");
+        }
+    }
+
+    #[test]
+    fn a_whole_statement_of_the_table_is_as_good_as_its_clauses() {
+        for text in ["ALTER TABLE t ADD a int;", "alter table if exists only s.t * ADD a int", "ALTER TABLE \"t\" ADD a int"] {
+            assert_eq!(clauses(text).native, ["ADD a int"], "{text}");
+        }
+        assert_eq!(clauses("RENAME a TO b; ALTER TABLE t RENAME b TO a").native.len(), 2);
+        let names = Names::new("db", "s", "t");
+        for text in ["ALTER TABLE u ADD a int", "ALTER TABLE x.t ADD a int", "ADD a int; DROP TABLE t"] {
+            assert!(read(text, &names).is_err(), "{text}");
         }
     }
 
@@ -337,12 +823,13 @@ mod tests {
     fn what_cannot_be_read_is_said() {
         for text in [
             "ALTER a TYPE int USING (b",
-            "ADD a int; DROP TABLE t",
             "ALTER a TYPE x USING",
             "ALTER U&\"a\" TYPE int USING 1",
             "ADD a int)",
+            "ALTER a TYPE int USING 1; ALTER a TYPE text USING 2",
+            "RENAME a TO b; ALTER b TYPE text USING a",
         ] {
-            assert!(read(text).is_err(), "{text}");
+            assert!(read(text, &Names::new("db", "s", "t")).is_err(), "{text}");
         }
     }
 }

@@ -113,7 +113,8 @@ async fn take_lock(
     let attempted = || format!("lock {} for the cut-over", engine.names.display);
     // The server ends an autovacuum that is in the way, but only after this long.
     let hurry = if may_hurry { "SET LOCAL deadlock_timeout = '20ms'; " } else { "" };
-    let statement = format!("BEGIN; {hurry}{}", sql::lock_both(&shadow.layout.shadow, &shadow.layout.source));
+    let statement =
+        format!("BEGIN; {hurry}{}{}", sql::lock_parents(&shadow.arrival.parents), sql::lock_both(&shadow.layout.shadow, &shadow.layout.source));
     let locking = session.run(&statement);
     tokio::pin!(locking);
     let mut blockers = Vec::new();
@@ -201,6 +202,7 @@ impl Swapper {
         ];
         let script: Vec<String> = before.into_iter().chain(moves).chain(after).collect();
         session.run(&script.join(";\n")).await.map_err(failed)?;
+        self.arrive(session, shadow).await?;
         let lines = definition::describe(session, shadow.oid).await?;
         let facts = Facts { done: Some(definition::structure(&lines)), ..self.facts.clone() };
         self.save_facts(session, &facts).await
@@ -235,6 +237,26 @@ impl Swapper {
         }
         let reason = format!("the shadow is not what it should be: {}", differing.join(", "));
         Err(Error::refused(format!("swap {} with its shadow", self.names.display), reason))
+    }
+
+    /// Renames, and the clauses about what was put in place only now.
+    async fn arrive(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let attempted = || format!("swap {} with its shadow", self.names.display);
+        let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+        let arrival = &shadow.arrival;
+        if let Some(wanted) = &arrival.structure {
+            session.run(&arrival.renames.join(";\n")).await.map_err(failed)?;
+            let now = definition::structure(&definition::describe(session, shadow.oid).await?);
+            if now != *wanted {
+                return Err(Error::refused(attempted(), "with its columns renamed the table is not what it should be"));
+            }
+        }
+        if arrival.clauses.is_empty() {
+            return Ok(());
+        }
+        let path = sql::use_search_path(&arrival.search_path);
+        let script = format!("{path};\n{};\nSET LOCAL search_path = ''", arrival.clauses.join(";\n"));
+        session.run(&script).await.map_err(failed)
     }
 
     async fn make_room(&self, session: &Session) -> Result<()> {
@@ -327,5 +349,10 @@ async fn who_answers(session: &Session, engine: &Postgres) -> Result<Ownership> 
 
 async fn finish(session: &Session, engine: &Postgres) -> Result<()> {
     log::drop_log(session, engine).await?;
+    let arrival = journal::facts(session, engine).await?.shadow.map(|shadow| shadow.arrival).unwrap_or_default();
+    for validation in &arrival.validations {
+        let attempted = format!("{validation}, which holds for new rows already, after the swap");
+        session.run(validation).await.map_err(|error| error::of(attempted, &error))?;
+    }
     leftovers::drop_schema_if_empty(session, &engine.names.shadow_schema).await
 }

@@ -93,15 +93,6 @@ fn question(index: &UniqueIndex, layout: &Layout, news: &News) -> Option<Count> 
     if index.columns.iter().any(is_made_up) {
         return None;
     }
-    let filled = layout
-        .columns
-        .iter()
-        .map(|column| format!("CAST(({}\n) AS {}) AS {}", column.value, column.type_name, quoted(&column.name)));
-    let added = news.added.iter().filter(|(name, _)| index.columns.contains(name));
-    let added = added.filter_map(|(name, value)| Some(format!("({}\n) AS {}", value.as_ref()?, quoted(name))));
-    let columns = filled.chain(added).collect::<Vec<_>>().join(", ");
-    let generated = news.generated.iter().map(|(name, expression)| format!(", ({expression}) AS {}", quoted(name)));
-    let generated: String = generated.collect();
     let mut conditions: Vec<String> = index.predicate.iter().cloned().collect();
     if !index.nulls_are_equal {
         conditions.extend(index.expressions.iter().map(|expression| format!("({expression}) IS NOT NULL")));
@@ -109,15 +100,32 @@ fn question(index: &UniqueIndex, layout: &Layout, news: &News) -> Option<Count> 
     let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
     let statement = format!(
         "SELECT count(*) FROM (
-            SELECT FROM (SELECT *{generated} FROM (SELECT {columns} FROM ONLY {source} AS {alias}) AS filled) AS {alias}
+            SELECT FROM {rows}
             WHERE {condition}
             GROUP BY {expressions}
             HAVING count(*) > 1) AS duplicates",
-        source = layout.source,
-        alias = layout.alias,
+        rows = future_rows(&index.columns, layout, news),
         expressions = index.expressions.join(", "),
     );
     Some(Count { index: index.name.clone(), statement })
+}
+
+/// The source's rows as they will be in the shadow, with those of its new columns that are asked for. Named as the table.
+pub(crate) fn future_rows(asked: &BTreeSet<String>, layout: &Layout, news: &News) -> String {
+    let filled = layout
+        .columns
+        .iter()
+        .map(|column| format!("CAST(({}\n) AS {}) AS {}", column.value, column.type_name, quoted(&column.name)));
+    let added = news.added.iter().filter(|(name, _)| asked.contains(name));
+    let added = added.filter_map(|(name, value)| Some(format!("({}\n) AS {}", value.as_ref()?, quoted(name))));
+    let columns = filled.chain(added).collect::<Vec<_>>().join(", ");
+    let generated = news.generated.iter().filter(|(name, _)| asked.contains(name));
+    let generated: String = generated.map(|(name, expression)| format!(", ({expression}) AS {}", quoted(name))).collect();
+    format!(
+        "(SELECT *{generated} FROM (SELECT {columns} FROM ONLY {} AS {alias}) AS filled) AS {alias}",
+        layout.source,
+        alias = layout.alias
+    )
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub struct Postgres {
     pub(crate) replicas: Replicas,
     /// The session that last held the lock of the cut-over.
     pub(crate) cutover_pid: Arc<Mutex<Option<i32>>>,
+    /// The steps the last plan found.
+    pub(crate) recipe: Mutex<Option<crate::recipe::Recipe>>,
 }
 
 /// Marks of this process.
@@ -199,6 +201,7 @@ fn assemble(target: Target, server: Arc<Server>, names: Names, version: Version,
         shadow: Mutex::new(None),
         pulse: Mutex::new(None),
         cutover_pid: Arc::new(Mutex::new(None)),
+        recipe: Mutex::new(None),
     }
 }
 

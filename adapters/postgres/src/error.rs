@@ -90,13 +90,18 @@ pub(crate) fn of_native(attempted: impl Into<String>, error: &tokio_postgres::Er
     of_clauses(attempted, error)
 }
 
+/// Whether a row's value is what the server will not have.
+pub(crate) fn is_of_value(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| matches!(meaning(code.code()), Meaning::Value(_)))
+}
+
 /// Whether a wait ended by `lock_timeout` or `statement_timeout`.
 pub(crate) fn is_timeout(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| matches!(meaning(code.code()), Meaning::LockTimeout | Meaning::Cancelled))
 }
 
 /// Whether the error says nothing about the statement itself, only about this moment.
-fn is_passing(error: &tokio_postgres::Error) -> bool {
+pub(crate) fn is_passing(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| {
         matches!(meaning(code.code()), Meaning::Again(_) | Meaning::LockTimeout | Meaning::Cancelled | Meaning::Gone(_))
     })

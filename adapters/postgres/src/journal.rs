@@ -1,10 +1,11 @@
 //! The journal: one row for each table, with the core's record and what this engine must know to go on.
 
-use crate::alteration::Deferred;
+use crate::alteration::{Arrival, Deferred};
 use crate::definition::{self, Line};
 use crate::engine::Postgres;
 use crate::error;
 use crate::layout::Layout;
+use crate::recipe::Recipe;
 use crate::names::{self, JOURNAL_SCHEMA, MARKER};
 use crate::session::Session;
 use crate::sql;
@@ -24,6 +25,16 @@ pub(crate) struct Facts {
     pub(crate) shadow: Option<ShadowFacts>,
     /// The structure of the table the finished change made.
     pub(crate) done: Option<String>,
+    /// The steps of a change without a copy.
+    #[serde(default)]
+    pub(crate) recipe: Option<Recipe>,
+}
+
+impl Facts {
+    /// Nothing is known yet.
+    pub(crate) fn none() -> Facts {
+        Facts { system: String::new(), source: 0, source_lines: Vec::new(), shadow: None, done: None, recipe: None }
+    }
 }
 
 /// What must be known of the shadow.
@@ -39,6 +50,9 @@ pub(crate) struct ShadowFacts {
     pub(crate) deferred: Vec<Deferred>,
     /// Constraints that hold for new rows only, and come in the swap.
     pub(crate) late: Vec<String>,
+    /// What is done at the end of the swap, and after it.
+    #[serde(default)]
+    pub(crate) arrival: Arrival,
 }
 
 /// A table's entry.
@@ -64,11 +78,19 @@ impl Journal for Postgres {
 
 async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
     let Entry { record: Some(record), facts } = entry(session, engine).await? else { return Ok(None) };
+    let recipe = facts.as_ref().and_then(|facts| facts.recipe.as_ref());
+    if record.stage == Stage::Altering && recipe.is_some_and(|recipe| recipe.is_done() && recipe.alter == record.alter) {
+        return Ok(Some(Record { stage: Stage::Done, ..record }));
+    }
     let done = facts.and_then(|facts| facts.done);
-    let (Stage::Done, Some(done)) = (record.stage, done) else { return Ok(Some(record)) };
+    let done = match (record.stage, done) {
+        (Stage::Done | Stage::Altering, Some(done)) => done,
+        (Stage::Altering, None) => return Ok(None),
+        _ => return Ok(Some(record)),
+    };
     let Some(table) = table_id(session, &engine.names.schema, &engine.names.table).await? else { return Ok(None) };
     let structure = definition::structure(&definition::describe(session, table).await?);
-    Ok((structure == done).then_some(record))
+    Ok((structure == done).then_some(Record { stage: Stage::Done, ..record }))
 }
 
 async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<()> {
@@ -86,12 +108,12 @@ async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<(
 }
 
 /// Notes what the finished change made of the table, by a swap or natively: the record speaks of that table only.
-async fn note_done(session: &Session, engine: &Postgres) -> Result<()> {
+pub(crate) async fn note_done(session: &Session, engine: &Postgres) -> Result<()> {
     let Some(table) = table_id(session, &engine.names.schema, &engine.names.table).await? else { return Ok(()) };
     let done = Some(definition::structure(&definition::describe(session, table).await?));
     let facts = match entry(session, engine).await?.facts {
-        Some(facts) => Facts { done, ..facts },
-        None => Facts { system: String::new(), source: table, source_lines: Vec::new(), shadow: None, done },
+        Some(facts) => Facts { done, recipe: None, ..facts },
+        None => Facts { source: table, done, ..Facts::none() },
     };
     save_facts(session, engine, &facts).await
 }

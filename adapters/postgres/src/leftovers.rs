@@ -7,6 +7,7 @@ use crate::journal::{self, Entry};
 use crate::log;
 use crate::names::quoted;
 use crate::preflight::{self, SchemaState};
+use crate::recipe::{self, Recipe};
 use crate::session::Session;
 use crate::sql;
 use altergeist_contract::{Leftover, Result, Stage};
@@ -18,6 +19,7 @@ struct Found {
     slot: bool,
     publication: bool,
     entry: bool,
+    recipe: Option<Recipe>,
     stage: Option<Stage>,
 }
 
@@ -36,6 +38,7 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
         slot: !session.query(sql::SLOT, &[&names.slot]).await.map_err(failed)?.is_empty(),
         publication: session.one(sql::PUBLICATION, &[&names.publication]).await.map_err(failed)?.get(0),
         entry: record.is_some() || facts.is_some(),
+        recipe: facts.as_ref().and_then(|facts| facts.recipe.clone()).filter(|recipe| !recipe.is_done()),
         stage: record.map(|record| record.stage),
     })
 }
@@ -55,6 +58,8 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
             list.push(Leftover { object, reason: reason.to_owned(), is_old_table });
         }
     };
+    let begun = "left by a change in steps that is not finished; the same command goes on with it";
+    add(found.recipe.is_some(), format!("constraints and indexes begun on {}", names.display), begun, false);
     add(found.shadow, format!("shadow table {}", names.shadow()), needed, false);
     add(found.slot, format!("replication slot {}", names.slot), needed, false);
     add(found.publication, format!("publication {}", names.publication), needed, false);
@@ -69,6 +74,9 @@ pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -
     let names = &engine.names;
     let found = find(session, engine).await?;
     log::drop_log(session, engine).await?;
+    if let Some(recipe) = &found.recipe {
+        recipe::undo(session, engine, recipe).await?;
+    }
     if found.shadow {
         drop_table(session, &names.shadow()).await?;
     }

@@ -54,6 +54,7 @@ async fn open_anew(session: &Session, engine: &Postgres) -> Result<Position> {
         source_lines: definition::describe(session, source).await?,
         shadow: None,
         done: None,
+        recipe: None,
     };
     let known = journal::entry(session, engine).await?.facts.filter(|known| known.source == source);
     let facts = Facts { shadow: known.and_then(|known| known.shadow), ..facts };

@@ -90,6 +90,11 @@ pub(crate) fn literal(text: &str) -> String {
     if doubled.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
 }
 
+/// A short word that stands for a name.
+pub(crate) fn tag(name: &str) -> String {
+    format!("{:016x}", fnv(&[name]))
+}
+
 /// Words that cannot stand as a name without quotes, or not everywhere.
 fn is_keyword(name: &str) -> bool {
     const KEYWORDS: &str = " all analyse analyze and any array as asc asymmetric authorization between bigint binary \

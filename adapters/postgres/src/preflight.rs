@@ -1,9 +1,10 @@
 //! Finds out what would happen: tries the clauses on an empty clone in a transaction that is rolled back, looks for what
 //! could not be carried, and asks the data what the shadow would refuse.
 
-use crate::alteration::{self, Altered, Wish, refuse};
+use crate::alteration::{self, Altered, NOT_ACCEPTED, Wish, refuse};
 use crate::clauses::{self, Clauses};
 use crate::definition;
+use crate::demands;
 use crate::duplicates;
 use crate::engine::Postgres;
 use crate::error;
@@ -12,7 +13,8 @@ use crate::key::{self, Candidate};
 use crate::leftovers;
 use crate::names::{self, MARKER};
 use crate::obstacles;
-use crate::session::Session;
+use crate::recipe::{self, Ingredients, Recipe};
+use crate::session::{Session, locked};
 use crate::sql;
 use altergeist_contract::{Duplicates, Error, Leftover, Plan, Preflight, Refusal, Result, Step, Strategy, Verdict};
 
@@ -32,9 +34,16 @@ impl Preflight for Postgres {
         Ok(write_plan(self, view, data))
     }
 
-    async fn alter_natively(&self, statement: &str) -> Result<()> {
+    async fn alter_natively(&self, _: &str) -> Result<()> {
         let lease = self.control.take().await?;
-        let result = alter_natively(&lease, self, statement).await;
+        let result = alter_natively(&lease, self).await;
+        lease.settle(result).await
+    }
+
+    async fn alter_online(&self) -> Result<()> {
+        self.require_hold("alter the table")?;
+        let lease = self.control.take().await?;
+        let result = recipe::carry_out(&lease, self).await;
         lease.settle(result).await
     }
 
@@ -62,7 +71,14 @@ struct View {
     /// Refusals that hold however the change is done.
     refusals: Vec<Refusal>,
     is_native: bool,
+    /// How it can be done in steps.
+    recipe: Option<Recipe>,
+    /// Clauses that only the server itself can carry out.
+    native_only: Vec<Refusal>,
+    /// What keeps the server from changing a column.
+    bound: Vec<Refusal>,
     duplicates: Vec<duplicates::Count>,
+    questions: Vec<demands::Question>,
     rows: i64,
     bytes: i64,
     notes: Vec<String>,
@@ -100,7 +116,7 @@ pub(crate) async fn key(session: &Session, table: u32) -> Result<(std::result::R
 
 /// The clauses, as far as they are read here.
 pub(crate) fn clauses(engine: &Postgres) -> std::result::Result<Clauses, Refusal> {
-    clauses::read(&engine.target.alter).map_err(|why| {
+    clauses::read(&engine.target.alter, &engine.names).map_err(|why| {
         let object = format!("the clauses for {}", engine.names.display);
         refuse(object, format!("they cannot be read: {why}"), "write them more plainly, as one statement")
     })
@@ -133,7 +149,11 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         obstacles: obstacles::find(session, &engine.names, source).await?,
         refusals: Vec::new(),
         is_native: false,
+        recipe: None,
+        native_only: Vec::new(),
+        bound: Vec::new(),
         duplicates: Vec::new(),
+        questions: Vec::new(),
         rows: size.get(0),
         bytes: size.get(1),
         notes: notes(session, source).await?,
@@ -149,14 +169,29 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
             return Ok(view);
         }
     };
-    view.refusals.extend(clauses.refused.iter().map(|(clause, why)| {
-        refuse(format!("clause {clause}"), *why, "leave it out of this change, and do it in a statement of its own")
-    }));
+    let alone = |(clause, why): &(String, &'static str)| Refusal {
+        object: format!("clause {clause}"),
+        reason: (*why).to_owned(),
+        remedy: format!("leave it out of this change, and give ALTER TABLE {} {clause} yourself", engine.names.source()),
+    };
+    view.refusals.extend(clauses.refused.iter().map(alone));
+    view.native_only.extend(clauses.native_only.iter().map(alone));
+    if let Some(recipe) = recipe::unfinished(session, engine).await? {
+        if recipe.alter != engine.target.alter {
+            view.refusals.push(refuse(
+                format!("table {}", engine.names.display),
+                format!("another change of it is under way in steps: {}", recipe.alter),
+                "finish it by giving that command again, or take it back with `altergeist cleanup`",
+            ));
+        }
+        view.recipe = Some(recipe);
+        return Ok(view);
+    }
     view.refusals.extend(obstacles::of_role(session, engine, source).await?);
     if view.refusals.is_empty() && !obstacles::prevents_clone(&view.obstacles) {
         try_clauses(session, engine, source, &clauses, &mut view).await?;
     }
-    if !view.is_native {
+    if !view.is_native && view.recipe.is_none() {
         view.obstacles.extend(obstacles::of_server(session, engine, source).await?);
         view.obstacles.extend(taken_names(session, engine).await?);
     }
@@ -176,18 +211,93 @@ async fn try_clauses(
     let schema = format!("ag_plan_{}", engine.marks.incarnation);
     session.run("BEGIN").await.map_err(failed)?;
     definition::make_schema(session, &schema, source).await?;
+    session.run("SAVEPOINT clone").await.map_err(failed)?;
     let wish = engine.wish(source, view.key.as_ref(), clauses);
     let mut altered = alteration::alter_clone(session, &wish, &schema).await?;
-    view.is_native = altered.is_catalogue_only && (!altered.touches_columns || view.obstacles.is_empty());
-    if let Some(layout) = altered.layout.as_ref().filter(|_| !view.is_native) {
-        let clone = altered.clone;
-        view.duplicates = duplicates::queries(session, source, clone, layout, &altered.news).await?;
+    let wanted = demands::constraints(session, altered.clone).await?;
+    view.is_native = altered.is_catalogue_only && altered.arrival.validations.is_empty() && clauses.validated.is_empty();
+    if altered.touches_columns {
+        view.bound = bound_columns(session, source, &altered).await?;
+    }
+    if !view.is_native
+        && let Some(layout) = &altered.layout
+    {
+        view.duplicates = duplicates::queries(session, source, altered.clone, layout, &altered.news).await?;
+        let known = demands::constraints(session, source).await?;
+        view.questions = demands::questions(&known, &wanted, &altered.arrival.orphans, layout, &altered.news);
     }
     if view.is_native {
-        altered.refusals.clear();
+        altered.refusals.retain(|refusal| refusal.object.starts_with("clause ") || refusal.reason.starts_with(NOT_ACCEPTED));
+    } else if engine.target.strategy != Strategy::Copy && altered.refusals.is_empty() {
+        session.run("ROLLBACK TO SAVEPOINT clone").await.map_err(failed)?;
+        view.recipe = in_steps(session, engine, clauses, &altered, &wanted, (source, &schema)).await?;
     }
     view.altered = Some(altered);
     session.run("ROLLBACK").await.map_err(failed)
+}
+
+/// Whether all that is not for the catalogue alone can be done step by step.
+async fn in_steps(
+    session: &Session,
+    engine: &Postgres,
+    clauses: &Clauses,
+    altered: &Altered,
+    wanted: &[demands::Constraint],
+    (source, schema): (u32, &str),
+) -> Result<Option<Recipe>> {
+    let has_foreign_keys = !altered.arrival.validations.is_empty();
+    if !clauses.has_steps && !has_foreign_keys && clauses.validated.is_empty() {
+        return Ok(None);
+    }
+    let light = Clauses {
+        native: clauses.light.clone(),
+        statements: clauses.light.clone(),
+        light: clauses.light.clone(),
+        ..Clauses::default()
+    };
+    let wish = engine.wish(source, None, &light);
+    let base = alteration::alter_clone(session, &wish, schema).await?;
+    if !(clauses.light.is_empty() || base.is_catalogue_only) || !base.refusals.is_empty() {
+        return Ok(None);
+    }
+    let given = demands::constraints(session, base.clone).await?;
+    // What is dropped must not be missing for longer than an instant.
+    let drops = clauses.light.iter().any(|clauses| clauses.to_lowercase().contains("drop constraint"));
+    if drops {
+        return Ok(None);
+    }
+    let before = definition::attributes(session, base.clone).await?;
+    let may_be_null = |name: &str| before.iter().any(|column| column.name == name && !column.not_null);
+    let not_null = altered.demanded.iter().filter(|name| may_be_null(name)).cloned().collect();
+    let foreign_keys = clauses.foreign_keys.iter().zip(&altered.arrival.key_names);
+    Ok(recipe::write(
+        engine,
+        &Ingredients {
+            light: &clauses.light,
+            foreign_keys: foreign_keys.map(|(key, name)| (name.clone(), key.add(name, &key.parent))).collect(),
+            validations: altered.arrival.validations.clone(),
+            validated: &clauses.validated,
+            wanted,
+            given: &given,
+            not_null,
+            clone: names::qualified(schema, &engine.names.table),
+        },
+    ))
+}
+
+/// Columns that are dropped or become another type, and what the server will not let go of them for.
+async fn bound_columns(session: &Session, source: u32, altered: &Altered) -> Result<Vec<Refusal>> {
+    let rows = session.query(sql::COLUMN_DEPENDENTS, &[&source, &altered.touched]).await;
+    let rows = rows.map_err(|error| error::of("look for what depends on columns", &error))?;
+    let refusal = |row: &tokio_postgres::Row| {
+        let (column, object): (String, String) = (row.get(0), row.get(1));
+        refuse(
+            object,
+            format!("it uses column {column}, which the server will not drop or give another type as long as it does"),
+            "drop it before the change and make it again after it",
+        )
+    };
+    Ok(rows.iter().map(refusal).collect())
 }
 
 async fn notes(session: &Session, source: u32) -> Result<Vec<String>> {
@@ -237,9 +347,12 @@ async fn taken_names(session: &Session, engine: &Postgres) -> Result<Vec<Refusal
 
 /// What the data itself has against the change.
 async fn check_data(session: &Session, engine: &Postgres, view: &View) -> Result<Vec<Refusal>> {
-    let Some(altered) = view.altered.as_ref().filter(|altered| !view.is_native && altered.layout.is_some()) else {
-        return Ok(Vec::new());
-    };
+    let Some(altered) = view.altered.as_ref().filter(|_| !view.is_native) else { return Ok(Vec::new()) };
+    let Some(layout) = &altered.layout else { return Ok(Vec::new()) };
+    let misfits = demands::misfits(session, layout, &altered.news.risks).await?;
+    if !misfits.is_empty() {
+        return Ok(misfits);
+    }
     let failed =
         |error: tokio_postgres::Error| error::of(format!("look at the rows of {}", engine.names.display), &error);
     let source = engine.names.source();
@@ -264,6 +377,7 @@ async fn check_data(session: &Session, engine: &Postgres, view: &View) -> Result
             ));
         }
     }
+    refusals.extend(demands::refusals(session, &engine.names.display, &view.questions).await?);
     let duplicates = duplicates::count(session, &view.duplicates).await?;
     refusals.extend(duplicates.iter().map(duplicate_values));
     Ok(refusals)
@@ -275,35 +389,48 @@ fn duplicate_values(found: &Duplicates) -> Refusal {
 }
 
 fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> Plan {
-    let statement = format!("ALTER TABLE {} {}", engine.names.source(), engine.target.alter);
     let strategy = engine.target.strategy;
-    let is_native = view.is_native && strategy != Strategy::Copy;
+    let verdict = match () {
+        () if view.is_native && strategy != Strategy::Copy => Verdict::Native(statements(engine).join("; ")),
+        () if view.recipe.is_some() => Verdict::Online,
+        () => Verdict::Copy,
+    };
+    let (is_native, is_copy) = (matches!(verdict, Verdict::Native(_)), verdict == Verdict::Copy);
     let mut refusals = view.refusals;
-    if strategy == Strategy::Native && !view.is_native {
+    if strategy == Strategy::Native && is_copy {
         refusals.push(refuse(
             format!("the clauses for {}", engine.names.display),
             "the server would rewrite or scan the table under its lock",
             "let it be done by a copy",
         ));
     }
-    if !is_native {
+    if is_copy {
         refusals.extend(view.obstacles);
-        refusals.extend(view.altered.as_ref().into_iter().flat_map(|altered| altered.refusals.clone()));
-        refusals.extend(data);
+        refusals.extend(view.native_only);
+        refusals.extend(of_target(engine));
     }
-    let layout = view.altered.as_ref().and_then(|altered| altered.layout.as_ref()).filter(|_| !is_native);
+    refusals.extend(view.bound);
+    refusals.extend(view.altered.as_ref().into_iter().flat_map(|altered| altered.refusals.clone()));
+    refusals.extend(data);
+    let layout = view.altered.as_ref().and_then(|altered| altered.layout.as_ref()).filter(|_| is_copy);
     let mut notes = view.notes;
-    if !is_native {
+    if is_copy {
         notes.extend(notes_on_copy(view.altered.as_ref()));
     }
+    let steps = match &view.recipe {
+        Some(recipe) if !is_copy && !is_native => recipe.steps(engine),
+        _ if is_native => native_steps(engine),
+        _ => copy_steps(engine, view.altered.as_ref()),
+    };
+    *locked(&engine.recipe) = view.recipe;
     Plan {
         table: engine.names.display.clone(),
         alter: engine.target.alter.clone(),
         key: layout.map(crate::layout::Layout::key_description).unwrap_or_default(),
         rows_estimated: view.rows.unsigned_abs(),
-        bytes_estimated: if is_native { 0 } else { view.bytes.unsigned_abs() },
-        steps: if is_native { native_steps(engine, &statement) } else { copy_steps(engine) },
-        verdict: if is_native { Verdict::Native(statement) } else { Verdict::Copy },
+        bytes_estimated: if is_copy { view.bytes.unsigned_abs() } else { 0 },
+        steps,
+        verdict,
         refusals,
         notes,
     }
@@ -330,17 +457,28 @@ fn notes_on_copy(altered: Option<&Altered>) -> Vec<String> {
     notes
 }
 
-fn native_steps(engine: &Postgres, statement: &str) -> Vec<Step> {
-    vec![step(
-        statement,
-        &format!("ACCESS EXCLUSIVE for an instant, after a wait of at most {:?}", engine.target.lock_timeout),
-    )]
+/// What the target asks for that this engine cannot do.
+fn of_target(_: &Postgres) -> Vec<Refusal> {
+    Vec::new()
 }
 
-fn copy_steps(engine: &Postgres) -> Vec<Step> {
+/// The clauses as statements on the table.
+fn statements(engine: &Postgres) -> Vec<String> {
+    let table = engine.names.source();
+    let given = clauses(engine).map(|clauses| clauses.native).unwrap_or_default();
+    given.iter().map(|clauses| format!("ALTER TABLE {table} {clauses}")).collect()
+}
+
+fn native_steps(engine: &Postgres) -> Vec<Step> {
+    let lock = format!("ACCESS EXCLUSIVE at most, for an instant, after a wait of at most {:?}", engine.target.lock_timeout);
+    statements(engine).iter().map(|statement| step(statement, &lock)).collect()
+}
+
+fn copy_steps(engine: &Postgres, altered: Option<&Altered>) -> Vec<Step> {
     let names = &engine.names;
     let wait = format!("after a wait of at most {:?}", engine.target.lock_timeout);
-    vec![
+    let arrival = altered.map(|altered| altered.arrival.clone()).unwrap_or_default();
+    let mut steps = vec![
         step(
             &format!("CREATE PUBLICATION {} FOR TABLE {} (key columns)", names.publication, names.display),
             &format!("SHARE UPDATE EXCLUSIVE for an instant, {wait}: reads and writes go on"),
@@ -374,18 +512,28 @@ fn copy_steps(engine: &Postgres) -> Vec<Step> {
                 "ACCESS EXCLUSIVE while the last changes are brought over, {wait}; tried again if it does not come"
             ),
         ),
-    ]
+    ];
+    let in_the_swap = arrival.renames.iter().chain(&arrival.clauses);
+    steps.extend(in_the_swap.map(|statement| step(statement, "within the same transaction")));
+    let scan = "SHARE UPDATE EXCLUSIVE while the rows are read: reads and writes go on";
+    steps.extend(arrival.validations.iter().map(|statement| step(statement, scan)));
+    steps
 }
 
 fn step(statement: &str, lock: &str) -> Step {
     Step { statement: statement.to_owned(), lock: lock.to_owned() }
 }
 
-async fn alter_natively(session: &Session, engine: &Postgres, statement: &str) -> Result<()> {
+/// The change and the note that it is done are one transaction: who comes after a crash finds both or neither.
+async fn alter_natively(session: &Session, engine: &Postgres) -> Result<()> {
     let attempted = || format!("alter {}", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of_native(attempted(), &error);
     session.run("BEGIN").await.map_err(failed)?;
     session.run(&sql::use_search_path(&engine.search_path)).await.map_err(failed)?;
-    session.execute(statement, &[]).await.map_err(failed)?;
+    for statement in statements(engine) {
+        session.execute(&statement, &[]).await.map_err(failed)?;
+    }
+    session.run("SET LOCAL search_path = ''").await.map_err(failed)?;
+    journal::note_done(session, engine).await?;
     session.run("COMMIT").await.map_err(failed)
 }

@@ -148,6 +148,7 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
         source_lines: altered.source_lines,
         shadow: Some(shadow.clone()),
         done: None,
+        recipe: None,
     };
     journal::save_facts(session, engine, &facts).await?;
     session.run("COMMIT").await.map_err(failed)?;
@@ -208,7 +209,7 @@ async fn strip(session: &Session, oid: u32, altered: &Altered) -> Result<ShadowF
     if !script.is_empty() {
         session.run(&script.join(";\n")).await.map_err(failed)?;
     }
-    Ok(ShadowFacts { oid, lines: altered.lines.clone(), layout, deferred, late })
+    Ok(ShadowFacts { oid, lines: altered.lines.clone(), layout, deferred, late, arrival: altered.arrival.clone() })
 }
 
 fn refused(attempted: String, refusals: &[Refusal]) -> Error {

@@ -221,9 +221,53 @@ pub(crate) const STORAGE: &str = "
 pub(crate) const STILL_PLAIN: &str = "
     SELECT n.nspname = $2 AND c.relname = $3,
            c.relpersistence = 'p' AND c.relkind = 'r' AND c.reloftype = 0
-             AND NOT EXISTS (SELECT FROM pg_inherits WHERE $1 IN (inhrelid, inhparent)),
-           NOT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND $1 IN (conrelid, confrelid))
+             AND NOT EXISTS (SELECT FROM pg_inherits WHERE $1 IN (inhrelid, inhparent))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1";
+
+/// Whether a table has a trigger of this name.
+pub(crate) const HAS_TRIGGER: &str = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $1 AND tgname = $2)";
+
+/// Whether a table has a rule of this name.
+pub(crate) const HAS_RULE: &str = "SELECT EXISTS (SELECT FROM pg_rewrite WHERE ev_class = $1 AND rulename = $2)";
+
+/// Whether a name, as it was given, is that of a table.
+pub(crate) const IS_TABLE: &str = "SELECT coalesce(to_regclass($1) = $2::oid, false)";
+
+/// The foreign key a table got last: name, parent, its columns and the parent's. Under an empty search path.
+pub(crate) const NEWEST_FOREIGN_KEY: &str = "
+    SELECT k.conname::text, k.confrelid::regclass::text,
+           ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u(number, place)
+                 JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number ORDER BY u.place),
+           ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u(number, place)
+                 JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number ORDER BY u.place)
+    FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype = 'f' ORDER BY k.oid DESC LIMIT 1";
+
+/// The constraints of a table that look at rows: name, kind, definition, its index's, whether it may be checked late, the
+/// first column, the index's tablespace, its expression, whether it holds for every row, and its columns.
+pub(crate) const CONSTRAINTS: &str = "
+    SELECT k.conname::text, k.contype::text, pg_get_constraintdef(k.oid), pg_get_indexdef(nullif(k.conindid, 0)),
+           k.condeferrable, k.condeferred,
+           (SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = k.conkey[1]),
+           coalesce(s.spcname::text, ''), pg_get_expr(k.conbin, k.conrelid), k.convalidated,
+           ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey))
+    FROM pg_constraint k
+    LEFT JOIN pg_class x ON x.oid = k.conindid
+    LEFT JOIN pg_tablespace s ON s.oid = x.reltablespace
+    WHERE k.conrelid = $1 AND k.contype IN ('c', 'n', 'u', 'p', 'x')
+    ORDER BY k.conname";
+
+/// Whether an index is there, and whether it is whole.
+pub(crate) const INDEX_STATE: &str = "
+    SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass($1)";
+
+/// What depends on columns of a table in a way that keeps the server from dropping them or changing their type.
+pub(crate) const COLUMN_DEPENDENTS: &str = "
+    SELECT DISTINCT a.attname::text, pg_describe_object(d.classid, d.objid, d.objsubid)
+    FROM pg_depend d
+    JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND a.attname = ANY ($2)
+      AND d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_trigger'::regclass)
+    ORDER BY 1, 2";
 
 /// Whether a table has any row.
 pub(crate) fn any_row(table: &str) -> String {
@@ -509,6 +553,14 @@ pub(crate) const OWNER: &str = "
 
 /// Whether this role may shorten the server's own wait before it ends an autovacuum that is in the way.
 pub(crate) const IS_SUPERUSER: &str = "SELECT current_setting('is_superuser') = 'on'";
+
+/// Locks the tables that new foreign keys will point to against writers, before anything else is locked.
+pub(crate) fn lock_parents(parents: &[String]) -> String {
+    if parents.is_empty() {
+        return String::new();
+    }
+    format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE; ", parents.join(", "))
+}
 
 /// Begins the transaction of the cut-over. The shadow comes first: nobody but us queues there.
 pub(crate) fn lock_both(shadow: &str, source: &str) -> String {
