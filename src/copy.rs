@@ -31,6 +31,7 @@ pub async fn copy_turn<E: Engine>(
 ) -> Result<Duration> {
     let orders = desk.orders();
     let (rows, workers) = (pace.rows(&orders), pace.workers(&orders));
+    let mut last = String::new();
     for failures in 1..=FAILURES_MAX {
         engine.still_held().await?;
         let (begun, rows_before) = (Instant::now(), record.rows_copied);
@@ -45,6 +46,7 @@ pub async fn copy_turn<E: Engine>(
         if error.kind == Kind::Transient {
             desk.tell(|status| status.last_error = Some(error.to_string()));
         }
+        last.clone_from(&error.reason);
         listener.during(engine.clear_beyond(&record.watermark)).await??;
         wait_out(engine, listener, &record.watermark, error).await?;
         if failures % (FAILURES_MAX / 5) == 0 {
@@ -53,7 +55,7 @@ pub async fn copy_turn<E: Engine>(
     }
     Err(Error::fatal(
         format!("copy the next chunk of {}", engine.table()),
-        format!("it failed {FAILURES_MAX} times in a row for reasons that should have passed"),
+        format!("it failed {FAILURES_MAX} times in a row for reasons that should have passed, at last: {last}"),
     ))
 }
 

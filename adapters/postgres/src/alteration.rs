@@ -27,7 +27,6 @@ pub(crate) struct Wish<'a> {
     pub(crate) version: Version,
     pub(crate) source: u32,
     pub(crate) key: Option<&'a Candidate>,
-    pub(crate) alter: &'a str,
     pub(crate) clauses: &'a Clauses,
     /// The search path of the user's own session.
     pub(crate) search_path: &'a str,

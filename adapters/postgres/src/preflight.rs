@@ -92,7 +92,6 @@ impl Postgres {
             version: self.version,
             source,
             key,
-            alter: &self.target.alter,
             clauses,
             search_path: &self.search_path,
         }
