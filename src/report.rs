@@ -19,7 +19,8 @@ pub fn plan(plan: &Plan) -> String {
         (_, false) => "refused".to_owned(),
         (Verdict::Native(_), true) => "native: the server neither rewrites nor scans the table".to_owned(),
         (Verdict::Online, true) => {
-            "online: by the server itself, in steps none of which keeps anybody waiting for longer than an instant".to_owned()
+            "online: by the server itself, in steps none of which keeps anybody waiting for longer than an instant"
+                .to_owned()
         }
         (Verdict::Copy, true) => {
             format!("copy into a shadow, following the log by key {}", plan.key)

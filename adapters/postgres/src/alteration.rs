@@ -2,8 +2,8 @@
 //! values get there, what can wait until the rows are copied, and what cannot be done at all.
 
 use crate::clauses::{Clauses, ForeignKey, Late, Using};
-use crate::demands::{Orphans, Risk};
 use crate::definition::{self, Attribute, Line};
+use crate::demands::{Orphans, Risk};
 use crate::error;
 use crate::key::{self, Candidate};
 use crate::layout::{Column, KeyColumn, Layout};
@@ -199,7 +199,8 @@ async fn try_clause(session: &Session, wish: &Wish<'_>, schema: &str, late: &Lat
     if let Some(name) = late.trigger.as_ref().or(late.rule.as_ref()) {
         let query = if late.trigger.is_some() { sql::HAS_TRIGGER } else { sql::HAS_RULE };
         let is_there: bool = session.one(query, &[&wish.source, name]).await.map_err(failed)?.get(0);
-        let missing = || refuse(format!("clause {}", late.clause), "the table has none of this name", "correct the name");
+        let missing =
+            || refuse(format!("clause {}", late.clause), "the table has none of this name", "correct the name");
         return Ok((!is_there).then(missing));
     }
     let mut trial = sql::use_search_path(wish.search_path);
@@ -267,13 +268,7 @@ async fn add_foreign_key(
     session.run(&format!("ALTER TABLE {own} {}", key.add(&key.name, parent))).await?;
     session.run("SET LOCAL search_path = ''").await?;
     let row = session.one(sql::NEWEST_FOREIGN_KEY, &[&clone]).await?;
-    Ok(Orphans {
-        name: row.get(0),
-        parent: row.get(1),
-        columns: row.get(2),
-        parent_columns: row.get(3),
-        is_to_itself,
-    })
+    Ok(Orphans { name: row.get(0), parent: row.get(1), columns: row.get(2), parent_columns: row.get(3), is_to_itself })
 }
 
 /// Gives renamed columns their old names back: what speaks of them is carried by these, and in the swap the server itself
@@ -294,7 +289,8 @@ async fn hold_names_back(
         None if kept.contains(&new.name) => format!("altergeist_new_{}", new.number),
         None => new.name.clone(),
     };
-    let renamed: Vec<(i16, String, String)> = after.iter().map(|new| (new.number, held(new), new.name.clone())).collect();
+    let renamed: Vec<(i16, String, String)> =
+        after.iter().map(|new| (new.number, held(new), new.name.clone())).collect();
     let renamed: Vec<_> = renamed.into_iter().filter(|(_, held, new)| held != new).collect();
     if renamed.is_empty() {
         return Ok(());
@@ -605,11 +601,7 @@ fn not_carried(object: String) -> Refusal {
 }
 
 fn not_accepted(wish: &Wish<'_>, words: String) -> Refusal {
-    refuse(
-        format!("the clauses for {}", wish.names.display),
-        format!("{NOT_ACCEPTED}: {words}"),
-        "correct the clauses",
-    )
+    refuse(format!("the clauses for {}", wish.names.display), format!("{NOT_ACCEPTED}: {words}"), "correct the clauses")
 }
 
 fn name_taken(object: String) -> Refusal {

@@ -258,13 +258,13 @@ fn split(text: &str, tokens: Vec<Token>) -> Vec<Clause<'_>> {
 fn refusal(clause: &Clause<'_>) -> Option<&'static str> {
     let words = clause.words();
     match words.get(..2).unwrap_or(&words[..]) {
-        ["rename", "to"] | ["set", "schema"] => {
-            Some("it gives the table another name, and this run, its journal and a second start could not find it by the old one; \
-                  it touches only the catalogue")
-        }
-        ["attach" | "detach", ..] | ["inherit", ..] | ["no", "inherit"] | ["of", ..] | ["not", "of"] => {
-            Some("it binds the table to another table or type, or frees it; it touches only the catalogue or scans once")
-        }
+        ["rename", "to"] | ["set", "schema"] => Some(
+            "it gives the table another name, and this run, its journal and a second start could not find it by the old one; \
+                  it touches only the catalogue",
+        ),
+        ["attach" | "detach", ..] | ["inherit", ..] | ["no", "inherit"] | ["of", ..] | ["not", "of"] => Some(
+            "it binds the table to another table or type, or frees it; it touches only the catalogue or scans once",
+        ),
         _ => None,
     }
 }
@@ -272,13 +272,16 @@ fn refusal(clause: &Clause<'_>) -> Option<&'static str> {
 /// Why a clause can be done by the server only, never by a copy.
 fn native_only(clause: &Clause<'_>) -> Option<&'static str> {
     if clause.is(&["set", "unlogged"]) {
-        return Some("a copy that is not logged would be empty after a crash of the server, and the change could not be resumed");
+        return Some(
+            "a copy that is not logged would be empty after a crash of the server, and the change could not be resumed",
+        );
     }
     if clause.is(&["set", "logged"]) {
         return Some("a table that is not logged cannot be followed");
     }
     let cascades = clause.is(&["drop"]) && clause.tokens.last().and_then(Token::word) == Some("cascade");
-    cascades.then_some("CASCADE would take objects away that a copy cannot find; drop them first, and leave CASCADE out")
+    cascades
+        .then_some("CASCADE would take objects away that a copy cannot find; drop them first, and leave CASCADE out")
 }
 
 /// A clause about triggers, rules, row security, the owner or what a sequence counts on from.
@@ -366,7 +369,8 @@ fn inline_checks(clause: &Clause<'_>) -> Vec<(usize, usize)> {
         }
         let mut end = at + 1 + group(&tokens[at + 1..]);
         let follows = |end: usize, pair: [&str; 2]| {
-            tokens.get(end).and_then(Token::word) == Some(pair[0]) && tokens.get(end + 1).and_then(Token::word) == Some(pair[1])
+            tokens.get(end).and_then(Token::word) == Some(pair[0])
+                && tokens.get(end + 1).and_then(Token::word) == Some(pair[1])
         };
         if follows(end, ["not", "enforced"]) {
             continue;
@@ -802,14 +806,17 @@ mod tests {
             assert_eq!(read.statements, [clause], "{clause}");
         }
         assert_eq!(clauses("VALIDATE CONSTRAINT \"C\"").validated, ["\"C\""]);
-        for clause in ["ADD CHECK (a > 0) NOT VALID", "ADD UNIQUE USING INDEX i", "ADD EXCLUDE (a WITH =)", "ADD a int"] {
+        for clause in ["ADD CHECK (a > 0) NOT VALID", "ADD UNIQUE USING INDEX i", "ADD EXCLUDE (a WITH =)", "ADD a int"]
+        {
             assert!(!clauses(clause).has_steps, "{clause}");
         }
     }
 
     #[test]
     fn a_whole_statement_of_the_table_is_as_good_as_its_clauses() {
-        for text in ["ALTER TABLE t ADD a int;", "alter table if exists only s.t * ADD a int", "ALTER TABLE \"t\" ADD a int"] {
+        for text in
+            ["ALTER TABLE t ADD a int;", "alter table if exists only s.t * ADD a int", "ALTER TABLE \"t\" ADD a int"]
+        {
             assert_eq!(clauses(text).native, ["ADD a int"], "{text}");
         }
         assert_eq!(clauses("RENAME a TO b; ALTER TABLE t RENAME b TO a").native.len(), 2);

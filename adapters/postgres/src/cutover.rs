@@ -113,8 +113,11 @@ async fn take_lock(
     let attempted = || format!("lock {} for the cut-over", engine.names.display);
     // The server ends an autovacuum that is in the way, but only after this long.
     let hurry = if may_hurry { "SET LOCAL deadlock_timeout = '20ms'; " } else { "" };
-    let statement =
-        format!("BEGIN; {hurry}{}{}", sql::lock_parents(&shadow.arrival.parents), sql::lock_both(&shadow.layout.shadow, &shadow.layout.source));
+    let statement = format!(
+        "BEGIN; {hurry}{}{}",
+        sql::lock_parents(&shadow.arrival.parents),
+        sql::lock_both(&shadow.layout.shadow, &shadow.layout.source)
+    );
     let locking = session.run(&statement);
     tokio::pin!(locking);
     let mut blockers = Vec::new();

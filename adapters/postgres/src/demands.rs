@@ -201,7 +201,11 @@ pub(crate) async fn misfits(session: &Session, layout: &Layout, risks: &[Risk]) 
             Err(error) if error::is_of_value(&error) => error::of(attempted(), &error).reason,
             Err(error) => return Err(error::of(attempted(), &error)),
         };
-        refusals.push(refuse(format!("column {}", risk.column), reason, "correct these rows first, or give a USING that does"));
+        refusals.push(refuse(
+            format!("column {}", risk.column),
+            reason,
+            "correct these rows first, or give a USING that does",
+        ));
     }
     Ok(refusals)
 }

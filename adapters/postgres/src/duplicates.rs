@@ -120,7 +120,8 @@ pub(crate) fn future_rows(asked: &BTreeSet<String>, layout: &Layout, news: &News
     let added = added.filter_map(|(name, value)| Some(format!("({}\n) AS {}", value.as_ref()?, quoted(name))));
     let columns = filled.chain(added).collect::<Vec<_>>().join(", ");
     let generated = news.generated.iter().filter(|(name, _)| asked.contains(name));
-    let generated: String = generated.map(|(name, expression)| format!(", ({expression}) AS {}", quoted(name))).collect();
+    let generated: String =
+        generated.map(|(name, expression)| format!(", ({expression}) AS {}", quoted(name))).collect();
     format!(
         "(SELECT *{generated} FROM (SELECT {columns} FROM ONLY {} AS {alias}) AS filled) AS {alias}",
         layout.source,

@@ -5,8 +5,8 @@ use crate::definition::{self, Line};
 use crate::engine::Postgres;
 use crate::error;
 use crate::layout::Layout;
-use crate::recipe::Recipe;
 use crate::names::{self, JOURNAL_SCHEMA, MARKER};
+use crate::recipe::Recipe;
 use crate::session::Session;
 use crate::sql;
 use altergeist_contract::{Error, Journal, Record, Result, Stage};
@@ -79,7 +79,8 @@ impl Journal for Postgres {
 async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
     let Entry { record: Some(record), facts } = entry(session, engine).await? else { return Ok(None) };
     let recipe = facts.as_ref().and_then(|facts| facts.recipe.as_ref());
-    if record.stage == Stage::Altering && recipe.is_some_and(|recipe| recipe.is_done() && recipe.alter == record.alter) {
+    if record.stage == Stage::Altering && recipe.is_some_and(|recipe| recipe.is_done() && recipe.alter == record.alter)
+    {
         return Ok(Some(Record { stage: Stage::Done, ..record }));
     }
     let done = facts.and_then(|facts| facts.done);

@@ -87,14 +87,7 @@ struct View {
 impl Postgres {
     /// What is to be done, to this source.
     pub(crate) fn wish<'a>(&'a self, source: u32, key: Option<&'a Candidate>, clauses: &'a Clauses) -> Wish<'a> {
-        Wish {
-            names: &self.names,
-            version: self.version,
-            source,
-            key,
-            clauses,
-            search_path: &self.search_path,
-        }
+        Wish { names: &self.names, version: self.version, source, key, clauses, search_path: &self.search_path }
     }
 }
 
@@ -171,7 +164,10 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     let alone = |(clause, why): &(String, &'static str)| Refusal {
         object: format!("clause {clause}"),
         reason: (*why).to_owned(),
-        remedy: format!("leave it out of this change, and give ALTER TABLE {} {clause} yourself", engine.names.source()),
+        remedy: format!(
+            "leave it out of this change, and give ALTER TABLE {} {clause} yourself",
+            engine.names.source()
+        ),
     };
     view.refusals.extend(clauses.refused.iter().map(alone));
     view.native_only.extend(clauses.native_only.iter().map(alone));
@@ -214,7 +210,8 @@ async fn try_clauses(
     let wish = engine.wish(source, view.key.as_ref(), clauses);
     let mut altered = alteration::alter_clone(session, &wish, &schema).await?;
     let wanted = demands::constraints(session, altered.clone).await?;
-    view.is_native = altered.is_catalogue_only && altered.arrival.validations.is_empty() && clauses.validated.is_empty();
+    view.is_native =
+        altered.is_catalogue_only && altered.arrival.validations.is_empty() && clauses.validated.is_empty();
     if altered.touches_columns {
         view.bound = bound_columns(session, source, &altered).await?;
     }
@@ -226,7 +223,9 @@ async fn try_clauses(
         view.questions = demands::questions(&known, &wanted, &altered.arrival.orphans, layout, &altered.news);
     }
     if view.is_native {
-        altered.refusals.retain(|refusal| refusal.object.starts_with("clause ") || refusal.reason.starts_with(NOT_ACCEPTED));
+        altered
+            .refusals
+            .retain(|refusal| refusal.object.starts_with("clause ") || refusal.reason.starts_with(NOT_ACCEPTED));
     } else if engine.target.strategy != Strategy::Copy && altered.refusals.is_empty() {
         session.run("ROLLBACK TO SAVEPOINT clone").await.map_err(failed)?;
         view.recipe = in_steps(session, engine, clauses, &altered, &wanted, (source, &schema)).await?;
@@ -469,7 +468,8 @@ fn statements(engine: &Postgres) -> Vec<String> {
 }
 
 fn native_steps(engine: &Postgres) -> Vec<Step> {
-    let lock = format!("ACCESS EXCLUSIVE at most, for an instant, after a wait of at most {:?}", engine.target.lock_timeout);
+    let lock =
+        format!("ACCESS EXCLUSIVE at most, for an instant, after a wait of at most {:?}", engine.target.lock_timeout);
     statements(engine).iter().map(|statement| step(statement, &lock)).collect()
 }
 

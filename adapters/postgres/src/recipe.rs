@@ -101,7 +101,11 @@ pub(crate) fn write(engine: &Postgres, parts: &Ingredients<'_>) -> Option<Recipe
     if !first.is_empty() {
         steps.push(instant(format!("ALTER TABLE {table} {}", first.join(", "))));
     }
-    steps.extend(scans.into_iter().map(|statement| RecipeStep { statement, index: String::new(), lock: StepLock::Scan }));
+    steps.extend(scans.into_iter().map(|statement| RecipeStep {
+        statement,
+        index: String::new(),
+        lock: StepLock::Scan,
+    }));
     steps.extend(proofs);
     for constraint in new.iter().filter(|constraint| matches!(constraint.kind.as_str(), "u" | "p")) {
         let (build, add) = by_index(engine, constraint, &parts.clone)?;
@@ -255,7 +259,9 @@ async fn give_up(session: &Session, engine: &Postgres, recipe: &Recipe, mut erro
     let _ = session.run("ROLLBACK").await;
     let undone = undo(session, engine, recipe).await;
     let light = recipe.steps.iter().take(recipe.done - 1).filter(|step| {
-        step.lock == StepLock::Instant && !step.statement.contains(" NOT VALID") && !step.statement.contains("USING INDEX")
+        step.lock == StepLock::Instant
+            && !step.statement.contains(" NOT VALID")
+            && !step.statement.contains("USING INDEX")
     });
     let kept: Vec<&str> = light.map(|step| step.statement.as_str()).collect();
     if !kept.is_empty() {
@@ -284,13 +290,8 @@ mod tests {
     #[test]
     fn a_recipe_is_done_when_no_step_is_left() {
         let step = RecipeStep { statement: "x".into(), index: String::new(), lock: StepLock::Scan };
-        let mut recipe = Recipe {
-            alter: String::new(),
-            search_path: String::new(),
-            steps: vec![step],
-            done: 0,
-            undo: Vec::new(),
-        };
+        let mut recipe =
+            Recipe { alter: String::new(), search_path: String::new(), steps: vec![step], done: 0, undo: Vec::new() };
         assert!(!recipe.is_done());
         recipe.done = 1;
         assert!(recipe.is_done());
