@@ -104,6 +104,9 @@ pub(crate) struct Late {
     pub(crate) owner: Option<String>,
 }
 
+/// A stretch of a clause's tokens: the first, and the one behind the last.
+type Stretch = (usize, usize);
+
 /// Reads clauses, or says why they cannot be read. Each statement may be the clauses alone or a whole `ALTER TABLE` of the
 /// table; several are separated by semicolons.
 pub(crate) fn read(text: &str, names: &Names) -> Result<Clauses, String> {
@@ -341,7 +344,7 @@ fn foreign_key(clause: &Clause<'_>) -> Result<Option<ForeignKey>, String> {
 }
 
 /// The foreign keys behind the columns that a clause adds, and where they stand.
-fn inline_foreign_keys(clause: &Clause<'_>) -> Result<(Vec<(usize, usize)>, Vec<ForeignKey>), String> {
+fn inline_foreign_keys(clause: &Clause<'_>) -> Result<(Vec<Stretch>, Vec<ForeignKey>), String> {
     let (mut places, mut keys) = (Vec::new(), Vec::new());
     let Some((column, after)) = clause.added_column() else { return Ok((places, keys)) };
     for at in after..clause.tokens.len() {
@@ -359,7 +362,7 @@ fn inline_foreign_keys(clause: &Clause<'_>) -> Result<(Vec<(usize, usize)>, Vec<
 }
 
 /// Where CHECK constraints stand behind a column that a clause adds.
-fn inline_checks(clause: &Clause<'_>) -> Vec<(usize, usize)> {
+fn inline_checks(clause: &Clause<'_>) -> Vec<Stretch> {
     let Some((_, after)) = clause.added_column() else { return Vec::new() };
     let tokens = &clause.tokens;
     let mut places = Vec::new();
@@ -455,7 +458,7 @@ impl<'a> Clause<'a> {
     }
 
     /// The clause without some stretches of tokens.
-    fn without(&self, places: &[(usize, usize)]) -> String {
+    fn without(&self, places: &[Stretch]) -> String {
         let kept = |at: usize| !places.iter().any(|(first, end)| (*first..*end).contains(&at));
         let mut text = String::new();
         let mut last = None;
