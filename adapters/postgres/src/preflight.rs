@@ -456,8 +456,21 @@ fn notes_on_copy(altered: Option<&Altered>) -> Vec<String> {
 }
 
 /// What the target asks for that this engine cannot do.
-fn of_target(_: &Postgres) -> Vec<Refusal> {
-    Vec::new()
+fn of_target(engine: &Postgres) -> Vec<Refusal> {
+    let target = &engine.target;
+    let asked = [
+        (target.create.is_some(), "--create", "a table of your own making is not filled yet", "say it by clauses"),
+        (target.order_by.is_some(), "--order-by", "rows are laid down in the order of the key only", "leave it out"),
+        (target.stream_from.is_some(), "--stream-from", "the log is read from the primary only", "leave it out"),
+        (
+            target.log_limit_bytes.is_some(),
+            "--max-log-kept",
+            "what the slot keeps is not watched yet",
+            "leave it out, and set max_slot_wal_keep_size on the server",
+        ),
+    ];
+    let refused = asked.iter().filter(|(is_asked, ..)| *is_asked);
+    refused.map(|(_, flag, reason, remedy)| refuse(format!("flag {flag}"), *reason, remedy)).collect()
 }
 
 /// The clauses as statements on the table.
