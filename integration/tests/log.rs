@@ -1,8 +1,7 @@
 //! The binary log in all its forms: whatever a session writes, and however the server writes it down, is followed, from the
 //! primary or from a replica.
 
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
@@ -212,11 +211,16 @@ impl Application {
                              UPDATE orders SET k = k + 1, c = 'left' WHERE id BETWEEN -900 AND -820; \
                              DELETE FROM orders WHERE id = @a; XA END 'left'; XA PREPARE 'left'";
                 session.rows(block).await.unwrap();
-                drop(session);
-                thread::sleep(Duration::from_millis(500));
+            });
+            block_on(async {
                 let mut session = Session::connect(&self.url).await.unwrap();
                 session.rows("UPDATE orders SET k = k + 1 WHERE id BETWEEN -2000 AND -1900").await.unwrap();
-                session.rows(&format!("XA {end} 'left'")).await.unwrap();
+                // Nobody else may end it until the server has noticed that its session is gone.
+                let deadline = Instant::now() + Duration::from_secs(30);
+                while let Err(failure) = session.rows(&format!("XA {end} 'left'")).await {
+                    assert!(failure.code == "1397" && Instant::now() < deadline, "{failure}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             });
         }
     }
