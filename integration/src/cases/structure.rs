@@ -13,8 +13,11 @@ pub(super) struct Name {
     pub(super) table: String,
 }
 
-/// The name that `--table` means by `text`.
+/// The name that `--table` means by `text`, which may be quoted as a whole.
 pub(super) fn name_of(text: &str, postgres: bool) -> Name {
+    if let Some(quoted) = text.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
+        return Name { schema: "public".into(), table: quoted.replace("``", "`") };
+    }
     match text.split_once('.') {
         Some((schema, table)) if postgres => Name { schema: schema.into(), table: table.into() },
         _ => Name { schema: "public".into(), table: text.into() },
@@ -169,9 +172,7 @@ pub(super) fn is_journal(thing: &str) -> bool {
 /// Whether it is what a finished change keeps: the old table and what belongs to it.
 pub(super) fn is_old(thing: &str, postgres: bool) -> bool {
     match postgres {
-        true => {
-            thing.rsplit_once(' ').is_some_and(|(_, name)| name.starts_with("ag_old_") || name.starts_with("\"ag_old_"))
-        }
+        true => thing.contains(" ag_old_") || thing.contains(" \"ag_old_"),
         false => thing.starts_with("relation _") && thing.ends_with("_ag_old"),
     }
 }

@@ -1,0 +1,3 @@
+UPDATE t SET a = a + 1 WHERE id = 1 + FLOOR(RAND() * 700);
+
+DELETE FROM t WHERE id > 600 ORDER BY id DESC LIMIT 1;

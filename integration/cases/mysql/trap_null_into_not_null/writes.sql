@@ -1,0 +1,5 @@
+INSERT INTO t (c) VALUES (RAND());
+
+DELETE FROM t WHERE id = 1 + FLOOR(RAND() * 900);
+
+UPDATE t SET c = CONCAT('w', RAND()) WHERE id = 1 + FLOOR(RAND() * 900);

@@ -1,0 +1,1 @@
+UPDATE t SET c = RAND() WHERE id = 1 + FLOOR(RAND() * 800);

@@ -1,0 +1,3 @@
+CREATE TABLE t (id serial PRIMARY KEY, other bigint GENERATED ALWAYS AS IDENTITY, a integer NOT NULL DEFAULT 0);
+INSERT INTO t (a) SELECT n FROM generate_series(1, 800) n;
+DELETE FROM t WHERE id > 700;
