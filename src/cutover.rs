@@ -1,12 +1,13 @@
 //! The cut-over: locks briefly, drains what is left, swaps; gives up and tries again rather than hold anybody up.
 
 use crate::desk::{Desk, Phase};
+use crate::keyset::Pending;
 use crate::listen::Listener;
 use crate::refresh::catch_up;
 use crate::run::wait_while_throttled;
 use crate::{Failure, Options, checkpoint};
 use altergeist_contract::{
-    Cutover, Engine, Error, Key, Kind, Ownership, Record, Result, Stage, Swap, TableLock, Watermark,
+    Cutover, Engine, Error, Kind, Ownership, Record, Result, Stage, Swap, TableLock, Watermark,
 };
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -69,7 +70,7 @@ async fn try_once<E: Engine>(
     let locked = Instant::now();
     let (pending, drained) = drain(&mut lock, listener, locked + within).await;
     if let Err(error) = drained {
-        listener.keys.put_back(pending);
+        listener.keys.give_back(pending);
         lock.release().await?;
         return not_yet(error);
     }
@@ -83,7 +84,7 @@ async fn try_once<E: Engine>(
             _ => Error::new(Kind::Busy, error.attempted, error.reason),
         },
     };
-    listener.keys.put_back(pending);
+    listener.keys.give_back(pending);
     not_yet(not_swapped)
 }
 
@@ -107,16 +108,23 @@ async fn drain<L: TableLock, S: altergeist_contract::ChangeStream>(
     lock: &mut L,
     listener: &mut Listener<S>,
     deadline: Instant,
-) -> (Vec<Key>, Result<()>) {
+) -> (Pending, Result<()>) {
     if let Err(error) = hear_the_last(lock, listener, deadline).await {
-        return (Vec::new(), Err(error));
+        return (Pending::default(), Err(error));
     }
     let (pending, _) = listener.take();
-    let refreshed = match pending.keys.is_empty() {
+    let refreshed = refresh_under(lock, &pending).await;
+    (pending, refreshed)
+}
+
+async fn refresh_under<L: TableLock>(lock: &mut L, pending: &Pending) -> Result<()> {
+    if pending.emptied {
+        lock.clear().await?;
+    }
+    match pending.keys.is_empty() {
         true => Ok(()),
         false => lock.refresh(&pending.keys).await,
-    };
-    (pending.keys, refreshed)
+    }
 }
 
 /// Listens until everything written before the lock is delivered.
@@ -128,7 +136,7 @@ async fn hear_the_last<L: TableLock, S: altergeist_contract::ChangeStream>(
     let spent = || Error::new(Kind::Busy, "drain the log under the lock", "the time for it was spent");
     let mark = lock.mark().await?;
     let has_passed = timeout_at(deadline, listener.until(mark)).await.map_err(|_| spent())??;
-    let is_little = !listener.keys.explains_everything() && listener.keys.len() <= UNDER_LOCK_KEYS_MAX;
+    let is_little = listener.keys.len() <= UNDER_LOCK_KEYS_MAX;
     match has_passed && is_little && Instant::now() < deadline {
         true => Ok(()),
         false => Err(spent()),

@@ -12,7 +12,7 @@ pub struct KeySet {
 }
 
 /// What is to be refreshed next.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pending {
     /// The source was emptied: so must the shadow be, before the keys are refreshed.
     pub emptied: bool,
@@ -50,19 +50,15 @@ impl KeySet {
         }
     }
 
-    /// Remembers again that the source was emptied.
-    pub fn put_back_emptied(&mut self) {
-        self.emptied = true;
+    /// Takes back what could not be refreshed. What was delivered meanwhile stays: the source was emptied before it.
+    pub fn give_back(&mut self, pending: Pending) {
+        self.emptied |= pending.emptied;
+        self.put_back(pending.keys);
     }
 
     /// Whether this key is pending. When the source was emptied, every key is.
     pub fn explains(&self, key: &Key) -> bool {
         self.emptied || self.keys.contains(key)
-    }
-
-    /// Whether the source was emptied and the shadow is not yet.
-    pub fn explains_everything(&self) -> bool {
-        self.emptied
     }
 
     /// How many keys are pending.

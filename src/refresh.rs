@@ -36,8 +36,7 @@ pub async fn refresh_turn<E: Engine>(
     if pending.emptied {
         let cleared = listener.during(engine.clear()).await?;
         if let Err(error) = cleared {
-            listener.keys.put_back_emptied();
-            listener.keys.put_back(pending.keys);
+            listener.keys.give_back(pending);
             return Err(error);
         }
     }

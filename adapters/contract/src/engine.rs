@@ -240,6 +240,9 @@ pub trait TableLock {
     /// swap happens: whatever else ends the lock may undo it, so the keys stay pending until then.
     async fn refresh(&mut self, keys: &[Key]) -> Result<()>;
 
+    /// [`Shadow::clear`] on the connection that holds the lock; it counts like [`TableLock::refresh`].
+    async fn clear(&mut self) -> Result<()>;
+
     /// Swaps the two tables atomically, and lets go of the lock.
     async fn swap(self) -> Swap;
 

@@ -175,6 +175,21 @@ impl TableLock for MySqlLock {
         }
     }
 
+    async fn clear(&mut self) -> Result<()> {
+        let attempted = format!("clear the shadow of {} under the lock", self.shape.source.plain());
+        let statement = sql::delete_beyond(&self.shape, &Watermark::Start, u64::MAX)?;
+        let outcome = match self.crew.version.flavour {
+            Flavour::MySql => self.holder.session().execute(&statement).await,
+            Flavour::MariaDb => {
+                let mut worker = self.crew.worker().await?;
+                let outcome = worker.session().execute(&statement).await;
+                worker.keep();
+                outcome
+            }
+        };
+        outcome.map(drop).map_err(|failure| failure.of_rows(&attempted))
+    }
+
     async fn swap(self) -> Swap {
         if self.undecided.load(Ordering::SeqCst) > 0 {
             let error = self.error(Kind::Busy, "prepared transactions (XA) that changed it have not ended");

@@ -163,6 +163,11 @@ impl TableLock for CutoverLock {
         shadow::refresh(&self.lease, &self.table, &self.shadow, keys, &Watermark::End).await
     }
 
+    async fn clear(&mut self) -> Result<()> {
+        let cleared = self.lease.execute(&sql::empty(&self.shadow.layout), &[]).await;
+        cleared.map(drop).map_err(|error| error::of(format!("clear the shadow of {}", self.table), &error))
+    }
+
     async fn swap(self) -> Swap {
         let CutoverLock { lease, shadow, swapper, .. } = self;
         if let Err(error) = swapper.swap(&lease, &shadow).await {

@@ -533,6 +533,14 @@ impl TableLock for ModelLock {
         refresh(&self.server, keys, &Watermark::End).await
     }
 
+    async fn clear(&mut self) -> Result<()> {
+        statement(&self.server, "clear the shadow under the lock", |world| {
+            world.shadow_rows()?.clear();
+            Ok(())
+        })
+        .await
+    }
+
     async fn swap(mut self) -> Swap {
         self.is_swapping = true;
         let lock = self.lock;
