@@ -1,11 +1,12 @@
 # What one does with this project. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test servers simulate soak clean
+.PHONY: help demo test servers simulate soak bench clean
 
 ENGINE ?= postgres
 SEEDS ?= 100000
 RUNS ?= 10
+BENCH ?= --rounds 3
 
 CARGO ?= cargo
 demo_server = $(if $(filter postgres,$(ENGINE)),postgres18,$(ENGINE))
@@ -48,6 +49,11 @@ soak: ## hours: a million rows, killed and resumed, RUNS=10 times on every serve
 	$(CARGO) build --release -p altergeist --bin altergeist
 	ALTERGEIST_REQUIRE_SERVERS=1 ALTERGEIST_SOAK_RUNS=$(RUNS) \
 		$(CARGO) test --release -p altergeist-integration --test killed -- --ignored --nocapture --test-threads 1
+
+bench: ## altergeist against the server's own ALTER and the peers on the PATH; BENCH='--rounds 5 mysql'
+	integration/install-servers all
+	$(CARGO) build --release -p altergeist -p altergeist-integration --bin altergeist --bin bench
+	@$$($(CARGO) metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/release/bench $(BENCH)
 
 clean: ## forget what was built (the servers stay: they are in the cache folder)
 	$(CARGO) clean

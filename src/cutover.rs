@@ -6,9 +6,7 @@ use crate::listen::Listener;
 use crate::refresh::catch_up;
 use crate::run::wait_while_throttled;
 use crate::{Failure, Options, checkpoint};
-use altergeist_contract::{
-    Cutover, Engine, Error, Kind, Ownership, Record, Result, Stage, Swap, TableLock, Watermark,
-};
+use altergeist_contract::{Cutover, Engine, Error, Kind, Ownership, Record, Result, Stage, Swap, TableLock, Watermark};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 

@@ -3,6 +3,7 @@
 //! Nothing here knows how altergeist works inside. It starts servers, fills tables, writes to
 //! them, breaks connections, and says afterwards whether a row was lost.
 
+pub mod bench;
 pub mod cases;
 pub mod faults;
 pub mod servers;

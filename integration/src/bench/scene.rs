@@ -1,0 +1,105 @@
+//! The server, and the table every contender changes: made anew for each run, in a database of its own.
+
+use crate::servers::{Flavour, Server};
+use crate::session::Failure;
+
+/// Settings of a server that is tuned as a DBA would, and durable.
+const MYSQL: &[(&str, &str)] = &[
+    ("innodb-buffer-pool-size", "4G"),
+    ("innodb-flush-log-at-trx-commit", "1"),
+    ("sync-binlog", "1"),
+    ("innodb-ddl-buffer-size", "256M"),
+    ("innodb-redo-log-capacity", "4G"),
+];
+const MARIADB: &[(&str, &str)] = &[
+    ("innodb-buffer-pool-size", "4G"),
+    ("innodb-flush-log-at-trx-commit", "1"),
+    ("sync-binlog", "1"),
+    ("innodb-log-file-size", "4G"),
+];
+const POSTGRES: &[(&str, &str)] = &[
+    ("shared_buffers", "2GB"),
+    ("max_wal_size", "8GB"),
+    ("maintenance_work_mem", "512MB"),
+    ("autovacuum", "off"),
+    ("fsync", "on"),
+    ("synchronous_commit", "on"),
+];
+
+/// Rows a statement loads at once.
+const BLOCK: u64 = 100_000;
+
+/// A server and the size of the table.
+pub struct Scene {
+    /// The server.
+    pub server: Server,
+    /// What it is.
+    pub flavour: Flavour,
+    /// Rows of the table.
+    pub rows: u64,
+}
+
+impl Scene {
+    /// Starts the server; None if it is not installed.
+    pub fn open(flavour: Flavour, rows: u64) -> Option<Self> {
+        let settings = match flavour {
+            Flavour::MySql97 => MYSQL,
+            Flavour::MariaDb1011 => MARIADB,
+            Flavour::Postgres15 | Flavour::Postgres18 => POSTGRES,
+        };
+        Some(Self { server: Server::start(flavour, settings)?, flavour, rows })
+    }
+
+    /// Makes the table in a fresh database: a key, an indexed number, 120 and 60 characters, the latter indexed too.
+    ///
+    /// # Errors
+    /// What the server answered.
+    pub fn make(&self, database: &str) -> Result<(), Failure> {
+        let (system, is_postgres) = if self.flavour.is_postgres() { ("postgres", true) } else { ("mysql", false) };
+        self.server.execute(system, &format!("CREATE DATABASE {database}"))?;
+        let table = "CREATE TABLE bench (id bigint NOT NULL PRIMARY KEY, k int NOT NULL, c char(120) NOT NULL, pad char(60) NOT NULL)";
+        self.server.execute(database, table)?;
+        for skip in (0..self.rows).step_by(BLOCK as usize) {
+            let last = (skip + BLOCK).min(self.rows);
+            self.server.execute(database, &load(is_postgres, skip, last))?;
+        }
+        let settle: &[&str] = match is_postgres {
+            true => &[
+                "CREATE INDEX bench_k ON bench (k)",
+                "CREATE INDEX bench_pad ON bench (pad)",
+                "VACUUM (ANALYZE) bench",
+                "CHECKPOINT",
+            ],
+            false => &["ALTER TABLE bench ADD KEY bench_k (k), ADD KEY bench_pad (pad)", "ANALYZE TABLE bench"],
+        };
+        for statement in settle {
+            self.server.execute(database, statement)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the database away, with whatever a contender left in it.
+    ///
+    /// # Errors
+    /// What the server answered.
+    pub fn drop(&self, database: &str) -> Result<(), Failure> {
+        let force = if self.flavour.is_postgres() { " WITH (FORCE)" } else { "" };
+        let system = if self.flavour.is_postgres() { "postgres" } else { "mysql" };
+        self.server.execute(system, &format!("DROP DATABASE {database}{force}")).map(drop)
+    }
+}
+
+fn load(is_postgres: bool, skip: u64, last: u64) -> String {
+    let numbers = match is_postgres {
+        true => format!("SELECT n FROM generate_series({}::bigint, {last}) AS n", skip + 1),
+        false => format!(
+            "WITH RECURSIVE d(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM d WHERE i < 999) \
+             SELECT {skip} + a.i * 1000 + b.i + 1 AS n FROM d a, d b WHERE a.i < 100 AND {skip} + a.i * 1000 + b.i + 1 <= {last}"
+        ),
+    };
+    format!(
+        "INSERT INTO bench SELECT n, n * 7919 % 1000003, concat(md5(concat('c', n)), md5(concat('d', n)), md5(concat('e', n))), \
+         md5(concat('p', n)) FROM ({numbers}) AS numbers ORDER BY n"
+    )
+    .replace("md5(", if is_postgres { "md5(" } else { "sha1(" })
+}
