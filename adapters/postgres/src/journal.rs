@@ -53,6 +53,12 @@ pub(crate) struct ShadowFacts {
     /// What is done at the end of the swap, and after it.
     #[serde(default)]
     pub(crate) arrival: Arrival,
+    /// The columns that were in the source, by their names there and in the shadow.
+    #[serde(default)]
+    pub(crate) survivors: Vec<(String, String)>,
+    /// What is left to check of the rows of old after the swap.
+    #[serde(default)]
+    pub(crate) finish: Vec<String>,
 }
 
 /// A table's entry.

@@ -4,6 +4,8 @@
 #![allow(async_fn_in_trait)]
 
 mod alteration;
+mod blockers;
+mod carried;
 mod changes;
 mod clauses;
 mod connect;
@@ -20,6 +22,7 @@ mod layout;
 mod leftovers;
 mod log;
 mod names;
+mod neighbours;
 mod obstacles;
 mod pgoutput;
 mod preflight;

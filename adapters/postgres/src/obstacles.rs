@@ -6,7 +6,7 @@ use crate::error;
 use crate::names::Names;
 use crate::session::Session;
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{ForeignKeys, Refusal, Result};
 
 /// Why each kind of object is in the way, and what to do; by the words `obstacles.sql` uses.
 const REASONS: &[(&str, &str, &str)] = &[
@@ -14,31 +14,51 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("kind", "it is not an ordinary table", "change it natively"),
     ("persistence", "only a table that is logged for good can be followed by the log", "change it natively"),
     ("typed", "tables of a named type are not copied yet", "change it natively"),
-    ("row-security", "row security is not carried yet", "change the table natively"),
     (
-        "foreign-key-out",
-        "foreign keys are not carried yet",
-        "drop it for the time of the change, or change the table natively",
+        "forced-row-security",
+        "its policies hide rows even from its owner, and this role may not bypass them",
+        "ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY for the time of the change",
     ),
     (
-        "foreign-key-in",
-        "foreign keys are not carried yet",
-        "drop it for the time of the change, or change the table natively",
+        "foreign-key",
+        "foreign keys were asked to be refused",
+        "have them carried, drop it for the time of the change, or change the table natively",
     ),
-    ("trigger", "triggers are not carried yet", "drop it for the time of the change, or change the table natively"),
-    ("rule", "rules are not carried yet", "drop it for the time of the change, or change the table natively"),
-    ("view", "what reads the table by its identity is not carried yet", "drop it for the time of the change"),
+    (
+        "partitioned-child",
+        "this server checks every row at once when it adds a foreign key to a partitioned table",
+        "drop it for the time of the change",
+    ),
+    (
+        "references",
+        "this role may not make a foreign key to that table again",
+        "GRANT REFERENCES on it to the table's owner",
+    ),
+    (
+        "key-switched-off",
+        "its triggers are switched off, which only a superuser can do again on another table",
+        "ALTER TABLE … ENABLE TRIGGER ALL for the time of the change",
+    ),
+    ("owner", "the swap must change it, and this role does not own it", "run as a role that is a member of its owner"),
+    (
+        "materialized",
+        "materialized views are not carried yet",
+        "drop it for the time of the change, and make it again afterwards",
+    ),
+    ("trigger-elsewhere", "it names the table it is not on", "drop it for the time of the change"),
     ("partition", "partitions are not copied yet", "change the partitioned table natively"),
     ("inheritance", "tables with parents or children are not copied yet", "change it natively"),
-    ("publication", "publications are not carried yet", "take the table out of it for the time of the change"),
+    (
+        "all-tables",
+        "it publishes every new table at once, the journal and the shadow too, and its subscribers have neither",
+        "let it publish a list of tables, or the tables of a schema",
+    ),
     ("subscription", "a table that is filled by a subscription is not copied yet", "take it out of the subscription"),
     ("extension", "a table that belongs to an extension is the extension's to change", "ask the extension"),
-    ("statistics", "extended statistics are not carried yet", "drop them for the time of the change"),
-    ("label", "security labels are not carried yet", "take it away for the time of the change"),
     (
         "grantor",
-        "privileges somebody other than the owner has granted are not carried yet",
-        "grant them again as the owner",
+        "what they have granted must be granted in their name again, and this role is not a member of theirs",
+        "run as a role that is, or grant the privileges as the owner",
     ),
     ("overlaps", "constraints WITHOUT OVERLAPS are not carried yet", "drop it for the time of the change"),
     (
@@ -49,8 +69,14 @@ const REASONS: &[(&str, &str, &str)] = &[
 ];
 
 /// The objects in the way of replacing the table.
-pub(crate) async fn find(session: &Session, names: &Names, table: u32) -> Result<Vec<Refusal>> {
-    let rows = session.query(sql::OBSTACLES, &[&table, &names.publication]).await;
+pub(crate) async fn find(
+    session: &Session,
+    names: &Names,
+    table: u32,
+    foreign_keys: ForeignKeys,
+) -> Result<Vec<Refusal>> {
+    let keys_are_refused = foreign_keys == ForeignKeys::Refuse;
+    let rows = session.query(sql::OBSTACLES, &[&table, &names.publication, &keys_are_refused]).await;
     let rows = rows.map_err(|error| error::of(format!("look for what depends on {}", names.display), &error))?;
     Ok(rows.iter().map(|row| refusal(row.get(0), row.get(1))).collect())
 }
@@ -148,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_view_does_not_prevent_a_trial_and_a_partition_does() {
-        assert!(!prevents_clone(&[refusal("view v".into(), "view")]));
+        assert!(!prevents_clone(&[refusal("view v".into(), "owner")]));
         assert!(prevents_clone(&[refusal("child c".into(), "partition")]));
     }
 }

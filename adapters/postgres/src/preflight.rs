@@ -2,6 +2,7 @@
 //! could not be carried, and asks the data what the shadow would refuse.
 
 use crate::alteration::{self, Altered, NOT_ACCEPTED, Wish, refuse};
+use crate::carried;
 use crate::clauses::{self, Clauses};
 use crate::definition;
 use crate::demands;
@@ -12,6 +13,7 @@ use crate::journal::{self, Entry};
 use crate::key::{self, Candidate};
 use crate::leftovers;
 use crate::names::{self, MARKER};
+use crate::neighbours;
 use crate::obstacles;
 use crate::recipe::{self, Ingredients, Recipe};
 use crate::session::{Session, locked};
@@ -82,6 +84,9 @@ struct View {
     rows: i64,
     bytes: i64,
     notes: Vec<String>,
+    /// What hangs on the table, by name, and the relations that are locked with it in the swap.
+    hanging: Vec<String>,
+    neighbours: Vec<String>,
 }
 
 impl Postgres {
@@ -138,7 +143,7 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     let mut view = View {
         altered: None,
         key: None,
-        obstacles: obstacles::find(session, &engine.names, source).await?,
+        obstacles: obstacles::find(session, &engine.names, source, engine.target.foreign_keys).await?,
         refusals: Vec::new(),
         is_native: false,
         recipe: None,
@@ -149,6 +154,16 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         rows: size.get(0),
         bytes: size.get(1),
         notes: notes(session, source).await?,
+        hanging: carried::read(session, &engine.names, source)
+            .await?
+            .into_iter()
+            .map(|carried| carried.object)
+            .collect(),
+        neighbours: neighbours::list(session, &engine.names.display, source)
+            .await?
+            .into_iter()
+            .map(|neighbour| neighbour.name)
+            .collect(),
     };
     match key(session, source).await?.0 {
         Ok(key) => view.key = Some(key),
@@ -418,7 +433,7 @@ fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> Plan {
     let steps = match &view.recipe {
         Some(recipe) if !is_copy && !is_native => recipe.steps(engine),
         _ if is_native => native_steps(engine),
-        _ => copy_steps(engine, view.altered.as_ref()),
+        _ => copy_steps(engine, view.altered.as_ref(), &view.hanging, &view.neighbours),
     };
     *locked(&engine.recipe) = view.recipe;
     Plan {
@@ -486,7 +501,7 @@ fn native_steps(engine: &Postgres) -> Vec<Step> {
     statements(engine).iter().map(|statement| step(statement, &lock)).collect()
 }
 
-fn copy_steps(engine: &Postgres, altered: Option<&Altered>) -> Vec<Step> {
+fn copy_steps(engine: &Postgres, altered: Option<&Altered>, hanging: &[String], neighbours: &[String]) -> Vec<Step> {
     let names = &engine.names;
     let wait = format!("after a wait of at most {:?}", engine.target.lock_timeout);
     let arrival = altered.map(|altered| altered.arrival.clone()).unwrap_or_default();
@@ -512,19 +527,38 @@ fn copy_steps(engine: &Postgres, altered: Option<&Altered>) -> Vec<Step> {
         step("refresh rows that change meanwhile, as the log names them", "ACCESS SHARE for each statement"),
         step("CREATE INDEX on the shadow, for the indexes left out while copying; VACUUM (ANALYZE)", "none"),
         step("compare both tables", "ACCESS SHARE for each statement"),
-        step(
-            &format!(
-                "ALTER TABLE {} SET SCHEMA {}; ALTER TABLE {} SET SCHEMA {}",
-                names.display,
-                names.old_schema,
-                names.shadow(),
-                names.schema
-            ),
-            &format!(
-                "ACCESS EXCLUSIVE while the last changes are brought over, {wait}; tried again if it does not come"
-            ),
-        ),
     ];
+    let also = |names: &[String]| match names {
+        [] => String::new(),
+        names => format!(", and on {}", names.join(", ")),
+    };
+    steps.push(step(
+        &format!(
+            "ALTER TABLE {} SET SCHEMA {}; ALTER TABLE {} SET SCHEMA {}",
+            names.display,
+            names.old_schema,
+            names.shadow(),
+            names.schema
+        ),
+        &format!(
+            "ACCESS EXCLUSIVE{} while the last changes are brought over, {wait}; tried again if it does not come",
+            also(neighbours)
+        ),
+    ));
+    if !hanging.is_empty() {
+        let made = format!("in the same transaction, made on the new table as they were: {}", hanging.join(", "));
+        steps.push(step(&made, "the same"));
+    }
+    let in_the_swap = arrival.renames.iter().chain(&arrival.clauses);
+    steps.extend(in_the_swap.map(|statement| step(statement, "within the same transaction")));
+    let scan = "SHARE UPDATE EXCLUSIVE while the rows are read: reads and writes go on";
+    steps.extend(arrival.validations.iter().map(|statement| step(statement, scan)));
+    if hanging.iter().any(|object| object.starts_with("foreign key ")) {
+        steps.push(step(
+            "VALIDATE CONSTRAINT for the foreign keys that were valid",
+            "SHARE UPDATE EXCLUSIVE and ROW SHARE: reads and writes go on",
+        ));
+    }
     let in_the_swap = arrival.renames.iter().chain(&arrival.clauses);
     steps.extend(in_the_swap.map(|statement| step(statement, "within the same transaction")));
     let scan = "SHARE UPDATE EXCLUSIVE while the rows are read: reads and writes go on";

@@ -141,7 +141,8 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
         return Err(refused(attempted(), &altered.refusals));
     }
     check_source(attempted(), known.as_ref(), source, &altered)?;
-    let shadow = strip(session, altered.clone, &altered).await?;
+    let mut shadow = strip(session, altered.clone, &altered).await?;
+    shadow.survivors = survivors(session, engine, source, &shadow).await?;
     let facts = Facts {
         system: log::system(session).await?,
         source,
@@ -209,7 +210,38 @@ async fn strip(session: &Session, oid: u32, altered: &Altered) -> Result<ShadowF
     if !script.is_empty() {
         session.run(&script.join(";\n")).await.map_err(failed)?;
     }
-    Ok(ShadowFacts { oid, lines: altered.lines.clone(), layout, deferred, late, arrival: altered.arrival.clone() })
+    Ok(ShadowFacts {
+        oid,
+        lines: altered.lines.clone(),
+        layout,
+        deferred,
+        late,
+        arrival: altered.arrival.clone(),
+        survivors: Vec::new(),
+        finish: Vec::new(),
+    })
+}
+
+/// The columns of the source that the shadow has too, with their names in both. A clone's columns are numbered as the
+/// source's stand in order, whatever they are renamed to; in a table of the user's own making only the layout tells.
+async fn survivors(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+    shadow: &ShadowFacts,
+) -> Result<Vec<(String, String)>> {
+    if engine.target.create.is_some() {
+        let filled = shadow.layout.columns.iter().map(|column| (column.source.clone(), column.name.clone()));
+        return Ok(filled.collect());
+    }
+    let now = definition::attributes(session, shadow.oid).await?;
+    let before = definition::attributes(session, source).await?;
+    let number = |at: usize| i16::try_from(at + 1).unwrap_or(i16::MAX);
+    let pairs = before.iter().enumerate().filter_map(|(at, old)| {
+        let heir = now.iter().find(|new| new.number == number(at))?;
+        Some((old.name.clone(), heir.name.clone()))
+    });
+    Ok(pairs.collect())
 }
 
 fn refused(attempted: String, refusals: &[Refusal]) -> Error {

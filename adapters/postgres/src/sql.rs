@@ -32,6 +32,14 @@ pub(crate) const BLOCKERS: &str = include_str!("sql/blockers.sql");
 pub(crate) const NAME_CLASHES: &str = include_str!("sql/name_clashes.sql");
 /// Lists the sequences of a table's columns, and what they have counted.
 pub(crate) const SEQUENCES: &str = include_str!("sql/sequences.sql");
+/// Lists what hangs on a table and is made again in the swap, as statements.
+pub(crate) const CARRIED: &str = include_str!("sql/carried.sql");
+/// Lists the other relations the swap changes.
+pub(crate) const NEIGHBOURS: &str = include_str!("sql/neighbours.sql");
+/// Lists a table's extended statistics.
+pub(crate) const STATISTICS: &str = "
+    SELECT s.stxname::text, n.nspname::text
+    FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxrelid = $1 ORDER BY 1";
 /// Makes the journal's tables.
 pub(crate) const JOURNAL_TABLES: &str = include_str!("sql/journal.sql");
 
@@ -266,7 +274,8 @@ pub(crate) const COLUMN_DEPENDENTS: &str = "
     FROM pg_depend d
     JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
     WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND a.attname = ANY ($2)
-      AND d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_trigger'::regclass)
+      AND d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_trigger'::regclass, 'pg_proc'::regclass,
+                        'pg_publication_rel'::regclass)
     ORDER BY 1, 2";
 
 /// Whether a table has any row.
@@ -551,29 +560,54 @@ pub(crate) const OWNER: &str = "
 
 // The cut-over
 
-/// Whether this role may shorten the server's own wait before it ends an autovacuum that is in the way.
-pub(crate) const IS_SUPERUSER: &str = "SELECT current_setting('is_superuser') = 'on'";
+/// Whether this role may shorten the server's own wait before it looks for a deadlock or ends an autovacuum that is in the
+/// way, and how long others wait, in milliseconds.
+pub(crate) const DEADLOCKS: &str = "
+    SELECT current_setting('is_superuser') = 'on',
+           (SELECT setting::int8 FROM pg_settings WHERE name = 'deadlock_timeout')";
 
-/// Locks the tables that new foreign keys will point to against writers, before anything else is locked.
-pub(crate) fn lock_parents(parents: &[String]) -> String {
-    if parents.is_empty() {
-        return String::new();
-    }
-    format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE; ", parents.join(", "))
+/// The settings of the rest of the cut-over's transaction. What could not be locked ahead is hardly waited for.
+pub(crate) fn under_lock(within: Duration) -> String {
+    format!(
+        "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = {}",
+        (within + Duration::from_millis(250)).as_millis()
+    )
 }
 
-/// Begins the transaction of the cut-over. The shadow comes first: nobody but us queues there.
-pub(crate) fn lock_both(shadow: &str, source: &str) -> String {
-    format!("LOCK TABLE ONLY {shadow}, ONLY {source} IN ACCESS EXCLUSIVE MODE")
-}
-
-/// Who stands before a session in a queue for a lock.
+/// Who stands before a session in a queue for a lock: the sentence, and the process if it may be ended.
 pub(crate) const WHO_BLOCKS: &str = "
-    SELECT format('server process %s (%s, %s, %s)', a.pid, coalesce(a.usename, a.backend_type), a.state,
-                  coalesce('transaction since ' || to_char(a.xact_start, 'HH24:MI:SS'), 'no transaction'))
+    SELECT format('server process %s (%s, %s, %s, %s)', a.pid, coalesce(a.usename, a.backend_type),
+                  coalesce(nullif(a.application_name, ''), 'no application name'), a.state,
+                  coalesce('transaction since ' || to_char(a.xact_start, 'HH24:MI:SS'), 'no transaction')),
+           CASE WHEN a.backend_type = 'client backend' THEN a.pid END
     FROM pg_stat_activity a WHERE a.pid = ANY (pg_blocking_pids($1))
     UNION ALL
-    SELECT 'a prepared transaction' WHERE 0 = ANY (pg_blocking_pids($1))";
+    SELECT 'a prepared transaction', NULL WHERE 0 = ANY (pg_blocking_pids($1))";
+
+/// Ends a session of an application.
+pub(crate) const END_BLOCKER: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'client backend'";
+
+/// The server's own time.
+pub(crate) const NOW: &str = "SELECT clock_timestamp()::text";
+
+/// Transactions of this database that began before a time and still look at what was then.
+pub(crate) const OLD_SNAPSHOTS: &str = "
+    SELECT format('server process %s (%s, transaction since %s)', pid, usename, to_char(xact_start, 'HH24:MI:SS'))
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+      AND backend_xmin IS NOT NULL AND xact_start < $1::text::timestamptz";
+
+/// The physical standbys the server feeds: name, and how long it takes until they have replayed; NULL if that cannot be told.
+pub(crate) const STANDBYS: &str = "
+    SELECT coalesce(nullif(r.application_name, ''), 'standby') || coalesce('@' || host(r.client_addr), ''),
+           CASE WHEN r.state <> 'streaming' THEN NULL
+                WHEN r.replay_lag IS NOT NULL THEN extract(epoch FROM r.replay_lag)::float8
+                WHEN r.replay_lsn >= r.sent_lsn THEN 0::float8
+           END
+    FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid
+    WHERE s.slot_type IS DISTINCT FROM 'logical' AND r.state IN ('streaming', 'catchup') AND r.replay_lsn IS NOT NULL
+    ORDER BY 1";
 
 /// Whether a session still exists.
 pub(crate) const IS_ALIVE: &str =
