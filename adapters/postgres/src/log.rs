@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// How long a reader that was told to end may take.
 const GOODBYE: Duration = Duration::from_secs(15);
 
+/// How long transactions that write may go on before the log can begin: nobody waits for us meanwhile.
+const WRITERS_LEAVE: Duration = Duration::from_secs(60);
+
 /// Between two looks at something that will be over soon.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -74,7 +77,7 @@ async fn publish(session: &Session, engine: &Postgres, key: &Candidate, identity
 
 async fn make_slot(session: &Session, engine: &Postgres) -> Result<Lsn> {
     let attempted = || format!("open the log for {}", engine.names.display);
-    let bound = engine.target.lock_timeout.as_millis();
+    let bound = WRITERS_LEAVE.as_millis();
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     session.run(&format!("SET statement_timeout = {bound}")).await.map_err(failed)?;
     let made = session.query(sql::CREATE_SLOT, &[&engine.names.slot]).await;
@@ -95,7 +98,7 @@ async fn wait_for_visibility(session: &Session, engine: &Postgres) -> Result<()>
     let disorder = || Error::fatal(attempted(), "the server's transaction numbers cannot be read");
     let row = session.one(sql::NEXT_TRANSACTION, &[]).await.map_err(failed)?;
     let bound: u64 = row.get::<_, &str>(0).parse().map_err(|_| disorder())?;
-    let deadline = Instant::now() + engine.target.lock_timeout;
+    let deadline = Instant::now() + WRITERS_LEAVE;
     loop {
         let row = session.one(sql::SNAPSHOT, &[]).await.map_err(failed)?;
         let snapshot = Snapshot::parse(row.get(0)).ok_or_else(disorder)?;

@@ -559,10 +559,6 @@ fn copy_steps(engine: &Postgres, altered: Option<&Altered>, hanging: &[String], 
             "SHARE UPDATE EXCLUSIVE and ROW SHARE: reads and writes go on",
         ));
     }
-    let in_the_swap = arrival.renames.iter().chain(&arrival.clauses);
-    steps.extend(in_the_swap.map(|statement| step(statement, "within the same transaction")));
-    let scan = "SHARE UPDATE EXCLUSIVE while the rows are read: reads and writes go on";
-    steps.extend(arrival.validations.iter().map(|statement| step(statement, scan)));
     steps
 }
 
