@@ -9,6 +9,7 @@ use crate::error;
 use crate::journal::{self, Facts, ShadowFacts};
 use crate::leftovers;
 use crate::log;
+use crate::making;
 use crate::names::{Names, literal, qualified, quoted};
 use crate::neighbours::{self, Neighbour};
 use crate::obstacles;
@@ -278,6 +279,12 @@ impl Swapper {
             of_source.iter().map(|(name, schema)| moved(schema, name, &names.old_schema)).collect();
         moves.push(format!("ALTER TABLE {} SET SCHEMA {}", names.source(), quoted(&names.old_schema)));
         moves.push(format!("ALTER TABLE {} SET SCHEMA {}", names.shadow(), quoted(&names.schema)));
+        if shadow.layout.is_partitioned {
+            let partitions = making::partitions(session, shadow.oid).await?;
+            moves.extend(partitions.iter().map(|(name, schema)| {
+                format!("ALTER TABLE {} SET SCHEMA {}", qualified(schema, name), quoted(&names.schema))
+            }));
+        }
         moves.extend(of_shadow.iter().map(|(name, schema)| {
             let home = of_source.iter().find(|(was, _)| was == name).map_or(&names.schema, |(_, home)| home);
             moved(schema, name, home)
@@ -352,25 +359,24 @@ impl Swapper {
     }
 
     /// What must be done with sequences before and after the tables move: one that belongs to a column of the source goes
-    /// over to the shadow's, an identity's goes on from where the old one has come to.
+    /// over to the shadow's, unless that has one of its own.
     async fn sequences(&self, session: &Session, shadow: &ShadowFacts) -> Result<(Vec<String>, Vec<String>)> {
         let of_source = sequences(session, self.facts.source).await?;
         let of_shadow = sequences(session, shadow.oid).await?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for (column, sequence, is_identity) in of_source {
             let Some(heir) = shadow.layout.columns.iter().find(|heir| heir.source == column) else { continue };
-            if !is_identity {
+            // One of the shadow's own goes on from where the old one has come to.
+            if let Some((_, own, _)) = of_shadow.iter().find(|(name, ..)| *name == heir.name) {
+                before
+                    .push(format!("SELECT setval({}::regclass, last_value, is_called) FROM {sequence}", literal(own)));
+            } else if !is_identity {
                 before.push(format!("ALTER SEQUENCE {sequence} OWNED BY NONE"));
                 after.push(format!(
                     "ALTER SEQUENCE {sequence} OWNED BY {}.{}",
                     self.names.source(),
                     quoted(&heir.name)
                 ));
-            } else if let Some((_, new, _)) =
-                of_shadow.iter().find(|(name, _, is_identity)| *name == heir.name && *is_identity)
-            {
-                before
-                    .push(format!("SELECT setval({}::regclass, last_value, is_called) FROM {sequence}", literal(new)));
             }
         }
         Ok((before, after))

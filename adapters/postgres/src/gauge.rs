@@ -2,10 +2,11 @@
 
 use crate::connect::Server;
 use crate::engine::Postgres;
+use crate::log;
 use crate::names::Names;
 use crate::session::{Session, locked};
 use crate::{error, sql};
-use altergeist_contract::{Gauge, ReplicaLag, Result};
+use altergeist_contract::{Gauge, LogKept, ReplicaLag, Result};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -140,6 +141,18 @@ impl Gauge for Postgres {
 
     fn commit_latency(&self) -> Option<Duration> {
         self.pulse()?.commit_latency()
+    }
+
+    async fn log_kept(&self) -> Result<Option<LogKept>> {
+        let lease = self.control.take().await?;
+        let kept = log::kept(&lease, self).await;
+        lease.settle(kept).await
+    }
+
+    async fn give_up_log(&self) -> Result<String> {
+        let lease = self.control.take().await?;
+        let outlook = log::give_up(&lease, self).await;
+        lease.settle(outlook).await
     }
 }
 

@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Facts {
     /// The server's own identity.
     pub(crate) system: String,
+    /// The standby that has the slot, if it is not where the table is.
+    #[serde(default)]
+    pub(crate) log_place: Option<String>,
     /// The source.
     pub(crate) source: u32,
     /// The source's definition when the run began.
@@ -33,7 +36,15 @@ pub(crate) struct Facts {
 impl Facts {
     /// Nothing is known yet.
     pub(crate) fn none() -> Facts {
-        Facts { system: String::new(), source: 0, source_lines: Vec::new(), shadow: None, done: None, recipe: None }
+        Facts {
+            system: String::new(),
+            log_place: None,
+            source: 0,
+            source_lines: Vec::new(),
+            shadow: None,
+            done: None,
+            recipe: None,
+        }
     }
 }
 

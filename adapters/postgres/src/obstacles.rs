@@ -116,29 +116,30 @@ pub(crate) async fn of_role(session: &Session, engine: &Postgres, table: u32) ->
         }
     };
     demand(
-        row.get(6),
+        row.get(4),
         "this role",
         "it may not make schemas and publications in the database",
         "GRANT CREATE ON DATABASE",
     );
-    demand(row.get(7), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
+    demand(row.get(5), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
     Ok(refusals)
 }
 
 /// What the server lacks, and the role beyond [`of_role`].
 pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) -> Result<Vec<Refusal>> {
-    let row = session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await;
-    let row = row.map_err(|error| error::of("ask what the server can do", &error))?;
+    let ask = |row: std::result::Result<_, _>| row.map_err(|error| error::of("ask what the server can do", &error));
+    let row = ask(session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await)?;
+    let log_session = engine.log_session(session).await?;
+    let log = ask(log_session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await)?;
     let mut refusals = Vec::new();
     let mut demand = |is_met: bool, object: &str, reason: &str, remedy: &str| {
         if !is_met {
             refusals.push(refuse(object.to_owned(), reason, remedy));
         }
     };
-    let (slots, slots_used): (i64, i64) = (row.get(1), row.get(2));
-    let (senders, senders_used): (i64, i64) = (row.get(3), row.get(4));
+    let (slots, slots_used): (i64, i64) = (log.get(1), log.get(2));
     demand(
-        row.get::<_, &str>(0) == "logical",
+        row.get::<_, &str>(0) == "logical" && log.get::<_, &str>(0) == "logical",
         "setting wal_level",
         "the log does not say which rows change",
         "set wal_level = logical, and restart the server",
@@ -149,14 +150,13 @@ pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) 
         "every replication slot is taken",
         "raise it, or drop a slot nobody needs",
     );
-    demand(senders > senders_used, "setting max_wal_senders", "every log sender is taken", "raise it");
     demand(
-        row.get(5),
+        log.get(3),
         "this role",
         "it may not read the log",
         "ALTER ROLE … REPLICATION, or what the provider offers for it",
     );
-    demand(row.get(8), "this role", "it may not put a table into the table's schema", "GRANT CREATE ON SCHEMA");
+    demand(row.get(6), "this role", "it may not put a table into the table's schema", "GRANT CREATE ON SCHEMA");
     Ok(refusals)
 }
 
