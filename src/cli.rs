@@ -74,6 +74,9 @@ pub struct ChangeArgs {
     /// A replica to read the log from, as a URL; every write still goes to --url
     #[arg(long)]
     stream_from: Option<String>,
+    /// How changes are read: streamed where the server streams, or looked up by SQL again and again (PostgreSQL)
+    #[arg(long, value_enum, default_value_t = CaptureArg::Auto)]
+    capture: CaptureArg,
     /// A replica whose lag counts, as a URL; may be given more than once
     #[arg(long)]
     replica: Vec<String>,
@@ -97,6 +100,12 @@ enum ForeignKeysArg {
     Carry,
     Discard,
     Refuse,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CaptureArg {
+    Auto,
+    Poll,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -196,6 +205,9 @@ pub struct CleanupArgs {
     /// List what would be dropped, and drop nothing
     #[arg(long)]
     pub list: bool,
+    /// The replica the change read its log from, as a URL
+    #[arg(long)]
+    stream_from: Option<String>,
 }
 
 /// `ctl`.
@@ -226,7 +238,7 @@ impl StatusArgs {
 impl CleanupArgs {
     /// What an engine is told.
     pub fn target(&self) -> Target {
-        self.table.target()
+        Target { stream_from: self.stream_from.clone(), ..self.table.target() }
     }
 }
 
@@ -272,6 +284,7 @@ impl ChangeArgs {
             },
             allow_zero_dates: self.allow_zero_dates,
             stream_from: self.stream_from.clone(),
+            poll_log: self.capture == CaptureArg::Poll,
             replicas: self.replica.clone(),
             keep_indexes: self.keep_indexes,
             create: self.create.as_ref().map(|definition| definition.0.clone()),

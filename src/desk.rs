@@ -98,6 +98,8 @@ pub struct Status {
     pub stream_position: String,
     /// The greatest lag of a replica.
     pub replica_lag_seconds: Option<f64>,
+    /// What the server keeps of its log for this run, in bytes; None if it keeps nothing for single readers.
+    pub log_kept_bytes: Option<u64>,
     /// Why nothing is being copied; None if nothing stands in the way.
     pub throttle_reason: Option<String>,
     /// Rows of the present chunk.

@@ -22,6 +22,13 @@ pub enum Failure {
     },
     /// Somebody asked it to stop.
     Stopped,
+    /// The server keeps as much of its log for the run as it may.
+    LogFull {
+        /// How much that is, in bytes.
+        bytes: u64,
+        /// Whether the run can go on later, and what must be done.
+        outlook: String,
+    },
     /// The lock of the cut-over could not be had, or held long enough; what was in the way.
     NoLock(String),
     /// The table changes faster than it can be followed.
@@ -47,7 +54,7 @@ impl Failure {
             Failure::Error(_) => 1,
             Failure::Refused(_) => 3,
             Failure::Unequal { .. } => 4,
-            Failure::Stopped => 5,
+            Failure::Stopped | Failure::LogFull { .. } => 5,
             Failure::Held { .. } => 6,
             Failure::NoLock(_) | Failure::TooFast { .. } => 7,
             Failure::SwapUnknown(_) => 8,
@@ -87,6 +94,9 @@ impl fmt::Display for Failure {
                  the source is untouched, the shadow is kept for you to look at"
             ),
             Failure::Stopped => f.write_str("stopped on request; the same command goes on from here"),
+            Failure::LogFull { bytes, outlook } => {
+                write!(f, "stopped, for the server keeps {} MB of its log for this run: {outlook}", bytes >> 20)
+            }
             Failure::NoLock(reason) => {
                 write!(f, "the table could not be locked for the swap: {reason}; the same command goes on from here")
             }

@@ -3,6 +3,7 @@
 use crate::Failure;
 use crate::desk::Desk;
 use crate::listen::Listener;
+use crate::run::look_at_log;
 use altergeist_contract::{ChangeStream, Engine, Error, Key, Result, Watermark};
 use futures_util::{StreamExt, stream};
 use std::time::Duration;
@@ -190,6 +191,7 @@ pub async fn catch_up<E: Engine>(
     let (begun, heard, refreshed) = (Instant::now(), listener.heard(), desk.status().keys_refreshed);
     for _ in 0..ROUNDS_MAX {
         engine.still_held().await?;
+        look_at_log(engine, desk).await?;
         let mark = engine.mark().await?;
         let has_passed = listener.until(mark).await?;
         let pending = listener.keys.len();

@@ -71,6 +71,9 @@ pub fn status(status: &Status) -> String {
     if let Some(lag) = status.replica_lag_seconds {
         let _ = writeln!(text, "lag        {lag:.1} s");
     }
+    if let Some(bytes) = status.log_kept_bytes {
+        let _ = writeln!(text, "log kept   {}", size(bytes));
+    }
     if let Some(error) = &status.last_error {
         let _ = writeln!(text, "last error {error}");
     }

@@ -9,13 +9,15 @@ use crate::refresh::{catch_up, refresh_turn};
 use crate::verify::verify;
 use crate::{Failure, checkpoint, failure, throttle};
 use altergeist_contract::{
-    ChangeStream, Engine, Error, Kind, Ownership, Record, Result, Stage, Strategy, Verdict, Watermark,
+    ChangeStream, Engine, Error, Kind, LogKept, Ownership, Record, Result, Stage, Strategy, Verdict, Watermark,
 };
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// No rest between two turns is longer, so that changed rows do not pile up.
 const REST_MAX: Duration = Duration::from_secs(5);
+/// How often it is asked what the server keeps of its log while indexes are built.
+const LOG_LOOK: Duration = Duration::from_secs(1);
 
 /// What does not change while a run goes on.
 #[derive(Clone, Debug)]
@@ -209,7 +211,7 @@ async fn fill<E: Engine>(
         status.rows_copied = record.rows_copied;
     });
     while record.watermark != Watermark::End {
-        wait_while_throttled(engine, listener, desk, record).await?;
+        wait_until_copying_is_welcome(engine, listener, desk, record).await?;
         let rest = copy_turn(engine, listener, desk, &mut pace, &mut ahead, record).await?;
         refresh_turn(engine, listener, desk, &record.watermark).await?;
         checkpoint::save_progress(engine, listener, record).await?;
@@ -236,16 +238,17 @@ async fn build_indexes<E: Engine>(
     desk.tell(|status| status.phase = Phase::Indexing);
     let building = async {
         tokio::select! {
-            built = engine.complete() => Some(built),
-            () = desk.stopped() => None,
+            built = engine.complete() => built.map(|()| true),
+            full = log_is_full(engine) => full.map(|()| false),
+            () = desk.stopped() => Ok(false),
         }
     };
-    let Some(built) = listener.during(building).await? else {
+    if !listener.during(building).await?? {
         // The next statement under the run lock ends the one that was given up.
         checkpoint::save_progress(engine, listener, record).await?;
+        look_at_log(engine, desk).await?;
         return Err(Failure::Stopped);
-    };
-    built?;
+    }
     desk.tell(|status| status.phase = Phase::CatchingUp);
     catch_up(engine, listener, desk, &Watermark::End).await?;
     checkpoint::save_progress(engine, listener, record).await?;
@@ -296,20 +299,65 @@ pub async fn wait_while_throttled<E: Engine>(
     desk: &Desk,
     record: &mut Record,
 ) -> Result<(), Failure> {
-    loop {
-        desk.heed()?;
-        let lags = engine.replica_lags().await?;
-        let reason = throttle::reason(&desk.orders(), &lags);
-        desk.tell(|status| {
-            status.replica_lag_seconds = throttle::greatest(&lags).map(|lag| lag.as_secs_f64());
-            status.commit_latency_ms = engine.commit_latency().map(|latency| latency.as_secs_f64() * 1000.0);
-            status.throttle_reason = reason.clone();
-        });
-        if reason.is_none() {
-            return Ok(());
-        }
+    while throttled(engine, desk, |_| None).await? {
         stay_current(engine, listener, desk, record).await?;
     }
+    Ok(())
+}
+
+/// The same before rows are copied, which makes log: the less the server keeps for us, the sooner we are done with it.
+async fn wait_until_copying_is_welcome<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    while throttled(engine, desk, throttle::log_reason).await? {
+        stay_current(engine, listener, desk, record).await?;
+    }
+    Ok(())
+}
+
+/// Looks around once, and tells watchers; says whether something stands in the way.
+async fn throttled<E: Engine>(
+    engine: &E,
+    desk: &Desk,
+    of_log: impl Fn(Option<LogKept>) -> Option<String>,
+) -> Result<bool, Failure> {
+    desk.heed()?;
+    let kept = look_at_log(engine, desk).await?;
+    let lags = engine.replica_lags().await?;
+    let reason = throttle::reason(&desk.orders(), &lags).or_else(|| of_log(kept));
+    let is_throttled = reason.is_some();
+    desk.tell(|status| {
+        status.replica_lag_seconds = throttle::greatest(&lags).map(|lag| lag.as_secs_f64());
+        status.commit_latency_ms = engine.commit_latency().map(|latency| latency.as_secs_f64() * 1000.0);
+        status.throttle_reason = reason;
+    });
+    Ok(is_throttled)
+}
+
+/// Asks what the server keeps of its log for this run.
+///
+/// # Errors
+/// [`Failure::LogFull`] if that is as much as it may be.
+pub async fn look_at_log<E: Engine>(engine: &E, desk: &Desk) -> Result<Option<LogKept>, Failure> {
+    let kept = engine.log_kept().await?;
+    desk.tell(|status| status.log_kept_bytes = kept.map(|kept| kept.bytes));
+    match kept {
+        Some(LogKept { bytes, .. }) if throttle::is_log_full(kept) => {
+            Err(Failure::LogFull { bytes, outlook: engine.give_up_log().await? })
+        }
+        kept => Ok(kept),
+    }
+}
+
+/// Waits until the server keeps as much of its log as it may.
+async fn log_is_full<E: Engine>(engine: &E) -> Result<()> {
+    while !throttle::is_log_full(engine.log_kept().await?) {
+        tokio::time::sleep(LOG_LOOK).await;
+    }
+    Ok(())
 }
 
 /// Rests between two turns, listening, unless the run shall end.

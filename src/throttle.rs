@@ -1,7 +1,7 @@
 //! Whether to copy now. A failing input means wait, never go.
 
 use crate::desk::Orders;
-use altergeist_contract::ReplicaLag;
+use altergeist_contract::{LogKept, ReplicaLag};
 use std::time::Duration;
 
 /// Why nothing should be copied now, for people; None if nothing stands in the way.
@@ -16,6 +16,18 @@ pub fn reason(orders: &Orders, lags: &[ReplicaLag]) -> Option<String> {
         }
         Some(_) => None,
     })
+}
+
+/// Why rows should not be copied now for what the server keeps of its log: half of what it may keep is kept already.
+pub fn log_reason(kept: Option<LogKept>) -> Option<String> {
+    let LogKept { bytes, limit_bytes: Some(limit) } = kept? else { return None };
+    (bytes > limit / 2)
+        .then(|| format!("the server keeps {} MB of its log for this run, of {} MB", bytes >> 20, limit >> 20))
+}
+
+/// Whether the server keeps so much of its log for this run that it must end.
+pub fn is_log_full(kept: Option<LogKept>) -> bool {
+    kept.is_some_and(|kept| kept.limit_bytes.is_some_and(|limit| kept.bytes >= limit))
 }
 
 /// The greatest lag that could be told.
@@ -41,6 +53,16 @@ mod tests {
     fn a_replica_behind_throttles_and_is_named() {
         let lags = [replica(Some(Duration::ZERO)), replica(Some(Duration::from_secs(9)))];
         assert_eq!(reason(&Orders::default(), &lags).as_deref(), Some("replica r1:3306 is 9.0 s behind"));
+    }
+
+    #[test]
+    fn a_log_that_is_kept_throttles_from_half_of_the_bound_and_ends_the_run_at_it() {
+        let kept = |bytes, limit_bytes| Some(LogKept { bytes, limit_bytes });
+        assert!(log_reason(kept(5, Some(10))).is_none());
+        assert!(log_reason(kept(6, Some(10))).is_some());
+        assert!(log_reason(kept(u64::MAX, None)).is_none());
+        assert!(!is_log_full(kept(9, Some(10))) && is_log_full(kept(10, Some(10))));
+        assert!(!is_log_full(kept(u64::MAX, None)) && !is_log_full(None));
     }
 
     #[test]

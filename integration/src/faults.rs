@@ -26,6 +26,9 @@ pub enum Fault {
     Cut,
     /// Every connection is reset once this many bytes more came from the server.
     CutAfter(u64),
+    /// A connection on which the client has said the first words is reset when the server answers the second: what was
+    /// asked for happens, and the client never hears of it.
+    LoseAnswer(&'static str, &'static str),
 }
 
 /// A running proxy; dropping it resets everything.
@@ -103,29 +106,52 @@ async fn serve(client: TcpStream, server: TcpStream, faults: watch::Receiver<Fau
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut cut = faults.clone();
+    let told = Told::default();
     tokio::select! {
-        () = pump(from_client, to_server, faults.clone(), None) => {}
-        () = pump(from_server, to_client, faults, Some(allowance)) => {}
+        () = pump(from_client, to_server, faults.clone(), Side::Client(&told)) => {}
+        () = pump(from_server, to_client, faults, Side::Server(allowance, &told)) => {}
         _ = cut.wait_for(|fault| *fault == Fault::Cut) => {}
     }
 }
 
-/// `allowance` counts the bytes of the direction that [`Fault::CutAfter`] is about.
-async fn pump(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut faults: watch::Receiver<Fault>,
-    allowance: Option<Arc<AtomicU64>>,
-) {
+/// How much of what [`Fault::LoseAnswer`] waits for the client has said: nothing, the first words, all.
+#[derive(Default)]
+struct Told(AtomicU64);
+
+impl Told {
+    fn listen(&self, fault: Fault, bytes: &[u8]) {
+        let Fault::LoseAnswer(first, second) = fault else { return };
+        let says = |words: &str| bytes.windows(words.len()).any(|window| window == words.as_bytes());
+        if says(first) {
+            self.0.fetch_max(1, Ordering::SeqCst);
+        } else if self.0.load(Ordering::SeqCst) == 1 && says(second) {
+            self.0.store(2, Ordering::SeqCst);
+        }
+    }
+
+    fn everything(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 2
+    }
+}
+
+/// Whose bytes are passed on; the allowance is that of [`Fault::CutAfter`].
+enum Side<'a> {
+    Client(&'a Told),
+    Server(Arc<AtomicU64>, &'a Told),
+}
+
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut faults: watch::Receiver<Fault>, side: Side<'_>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let Ok(fault) = faults.wait_for(|fault| *fault != Fault::Stall).await.map(|fault| *fault) else {
             return;
         };
         let mut passed = read;
-        match (fault, &allowance) {
+        match (fault, &side) {
             (Fault::Delay(time), _) => tokio::time::sleep(time).await,
-            (Fault::CutAfter(_), Some(left)) => {
+            (Fault::LoseAnswer(..), Side::Client(told)) => told.listen(fault, &buffer[..read]),
+            (Fault::LoseAnswer(..), Side::Server(_, told)) if told.everything() => return,
+            (Fault::CutAfter(_), Side::Server(left, _)) => {
                 let before =
                     left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| Some(n.saturating_sub(read as u64)));
                 passed = before.map_or(0, |before| before.min(read as u64)) as usize;

@@ -184,6 +184,22 @@ impl Server {
         block_on(async move { Session::connect(&url).await?.rows(sql).await })
     }
 
+    /// What `pg_dump` of the server's own version says of a database's definitions, but for what is in `but`: patterns of
+    /// schemas.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn dump(&self, database: &str, but: &[&str]) -> String {
+        let mut command = Command::new(self.flavour.program("pg_dump"));
+        command.arg("--schema-only").args(but.iter().map(|schema| format!("--exclude-schema={schema}")));
+        let output = command.arg(self.url(database)).output().expect("pg_dump can be started");
+        assert!(output.status.success(), "pg_dump failed: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout);
+        // These two lines carry a random word.
+        let is_said = |line: &&str| !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict ");
+        text.lines().filter(is_said).map(|line| format!("{line}\n")).collect()
+    }
+
     /// The server's log.
     pub fn log_text(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log()).unwrap_or_default()).into_owned()

@@ -42,6 +42,8 @@ pub struct Target {
     pub kill_blockers: bool,
     /// Another server, as a URL, that the log is read from: a replica of this one.
     pub stream_from: Option<String>,
+    /// Whether the log is only looked at now and then instead of being streamed.
+    pub poll_log: bool,
     /// Whether secondary indexes are there from the beginning instead of being built after the copy.
     pub keep_indexes: bool,
     /// The shadow's own CREATE TABLE, for what no ALTER can say.

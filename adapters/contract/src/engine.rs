@@ -280,6 +280,26 @@ pub trait Gauge {
     /// How long a small commit takes the server now, as its slower ones do: what the application feels. Measured by the
     /// run's own heartbeats; None if there was none lately.
     fn commit_latency(&self) -> Option<Duration>;
+
+    /// What the server keeps of its log for this run alone, measured now; None where it keeps nothing for single readers.
+    async fn log_kept(&self) -> Result<Option<LogKept>> {
+        Ok(None)
+    }
+
+    /// The bound of [`LogKept`] is reached and the run ends: lets go of the log if nothing else keeps the server's disk from
+    /// filling up. Says, for people, whether the run can go on later and what must be done.
+    async fn give_up_log(&self) -> Result<String> {
+        Ok("the same command goes on from here".to_owned())
+    }
+}
+
+/// What the server keeps of its log for one run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogKept {
+    /// Bytes of it.
+    pub bytes: u64,
+    /// Where the run must end; None if nobody has set a bound.
+    pub limit_bytes: Option<u64>,
 }
 
 /// One replica's lag.

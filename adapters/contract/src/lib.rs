@@ -17,7 +17,7 @@ pub mod record;
 
 pub use change::{ForeignKeys, Strategy, Target};
 pub use engine::{
-    ChangeStream, Changes, Comparison, Cutover, Duplicates, Engine, Gauge, Hold, Journal, Leftover, Ownership,
+    ChangeStream, Changes, Comparison, Cutover, Duplicates, Engine, Gauge, Hold, Journal, Leftover, LogKept, Ownership,
     Preflight, ReplicaLag, Shadow, Swap, TableLock,
 };
 pub use error::{Error, Kind, Result};

@@ -7,6 +7,7 @@ use crate::demands::{Orphans, Risk};
 use crate::error;
 use crate::key::{self, Candidate};
 use crate::layout::{Column, KeyColumn, Layout};
+use crate::making::{self, Making};
 use crate::names::{self, Names};
 use crate::session::{Notice, Session};
 use crate::sql;
@@ -28,6 +29,10 @@ pub(crate) struct Wish<'a> {
     pub(crate) source: u32,
     pub(crate) key: Option<&'a Candidate>,
     pub(crate) clauses: &'a Clauses,
+    /// The order rows are laid down in, if it is not the key's.
+    pub(crate) order: &'a [KeyColumn],
+    /// What makes the new table, if it is not made like the old one.
+    pub(crate) making: Option<&'a Making>,
     /// The search path of the user's own session.
     pub(crate) search_path: &'a str,
 }
@@ -112,6 +117,9 @@ pub(crate) struct News {
 /// Builds the clone in a schema, alters it, and reads the outcome. Inside the session's transaction. Without clauses to
 /// apply the clone is a plain copy.
 pub(crate) async fn alter_clone(session: &Session, wish: &Wish<'_>, schema: &str) -> Result<Altered> {
+    if let Some(making) = wish.making {
+        return making::make(session, wish, making, schema).await;
+    }
     let clone = definition::build(session, wish.names, wish.version, wish.source, schema).await?;
     let source_lines = definition::describe(session, wish.source).await?;
     let unlike = definition::differences(&source_lines, &definition::describe(session, clone).await?);
@@ -356,10 +364,21 @@ async fn read_outcome(
             altered.layout = Some(find_by_key(session, layout, altered.clone).await?);
         }
     }
-    let clashes = session.query(sql::NAME_CLASHES, &[&wish.source, &altered.clone, &wish.names.old_schema]).await;
-    let clashes = clashes.map_err(|error| error::of("look for names taken twice", &error))?;
-    altered.refusals.extend(clashes.iter().map(|row| name_taken(row.get(0))));
+    altered.refusals.extend(name_clashes(session, wish, altered.clone).await?);
     Ok(())
+}
+
+/// Names that two objects would have after the swap.
+pub(crate) async fn name_clashes(session: &Session, wish: &Wish<'_>, clone: u32) -> Result<Vec<Refusal>> {
+    let failed = |error: tokio_postgres::Error| error::of("look for names taken twice", &error);
+    let has_own_sequences = wish.making.is_some();
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+        [&wish.source, &clone, &wish.names.old_schema, &has_own_sequences];
+    let mut clashes = session.query(sql::NAME_CLASHES, &parameters).await.map_err(failed)?;
+    if wish.making.is_some() {
+        clashes.extend(session.query(sql::PARTITION_CLASHES, &[&wish.source, &clone]).await.map_err(failed)?);
+    }
+    Ok(clashes.iter().map(|row| name_taken(row.get(0))).collect())
 }
 
 async fn still_plain(session: &Session, wish: &Wish<'_>, schema: &str, clone: u32) -> Result<Option<Refusal>> {
@@ -378,7 +397,7 @@ async fn still_plain(session: &Session, wish: &Wish<'_>, schema: &str, clone: u3
 }
 
 /// Which column of the shadow is which of the source, and how its values get there.
-fn layout(
+pub(crate) fn layout(
     wish: &Wish<'_>,
     key: &Candidate,
     before: &[Attribute],
@@ -414,6 +433,17 @@ fn layout(
         }
         keys.push(followed.unwrap_or_else(|| KeyColumn { shadow: helper_column(number), ..column.clone() }));
     }
+    let mut order = Vec::new();
+    for column in wish.order {
+        let changed = || {
+            refuse(
+                format!("order by column {}", column.source),
+                "the altered table does not have it as it is, so its rows could not be found by it",
+                "make it two changes, or leave the order out",
+            )
+        };
+        order.push(followed(wish, column, before, after).ok_or_else(changed)?);
+    }
     Ok(Layout {
         source: wish.names.source(),
         shadow: names::qualified(schema, &wish.names.table),
@@ -421,6 +451,8 @@ fn layout(
         alias,
         key_index: key.name.clone(),
         keys,
+        order,
+        is_partitioned: false,
         columns,
         helper_index: None,
     })
@@ -466,7 +498,7 @@ fn followed(wish: &Wish<'_>, key: &KeyColumn, before: &[Attribute], after: &[Att
 
 /// The shadow's rows are looked up by the source's key all the time. Where the altered table has no columns or no index for
 /// that, it gets ours until the swap.
-async fn find_by_key(session: &Session, mut layout: Layout, clone: u32) -> Result<Layout> {
+pub(crate) async fn find_by_key(session: &Session, mut layout: Layout, clone: u32) -> Result<Layout> {
     let failed = |error: tokio_postgres::Error| error::of_clauses("give the shadow a key to find rows by", &error);
     for key in layout.keys.iter().filter(|key| key.shadow.starts_with(HELPER)) {
         let collation = if key.collation.is_empty() { String::new() } else { format!(" COLLATE {}", key.collation) };
@@ -478,7 +510,9 @@ async fn find_by_key(session: &Session, mut layout: Layout, clone: u32) -> Resul
         return Ok(layout);
     }
     let columns: Vec<String> = layout.keys.iter().map(|key| names::quoted(&key.shadow)).collect();
-    let create = format!("CREATE UNIQUE INDEX {HELPER} ON {} ({})", layout.shadow, columns.join(", "));
+    // A partitioned table has no unique index over columns that do not say the partition.
+    let unique = if layout.is_partitioned { "" } else { "UNIQUE " };
+    let create = format!("CREATE {unique}INDEX {HELPER} ON {} ({})", layout.shadow, columns.join(", "));
     session.run(&create).await.map_err(failed)?;
     layout.helper_index = Some(HELPER.to_owned());
     Ok(layout)
@@ -515,7 +549,8 @@ async fn indexes(session: &Session, clone: u32) -> Result<Vec<CloneIndex>> {
 }
 
 /// The index rows of the shadow are found by; one that must stand anyway comes first. Where one key has several spellings,
-/// two of them may be refreshed at once, so the index must keep out the second row.
+/// two of them may be refreshed at once, so the index must keep out the second row; and where rows move along the walk, a chunk
+/// must not be able to copy a row that the shadow still holds as it was elsewhere.
 fn lookup_index<'a>(indexes: &'a [CloneIndex], layout: &Layout) -> Option<&'a CloneIndex> {
     let key: BTreeSet<&str> = layout.keys.iter().map(|key| key.shadow.as_str()).collect();
     let spelled_once = layout.keys.iter().all(|key| key.spelled_once);
@@ -523,7 +558,7 @@ fn lookup_index<'a>(indexes: &'a [CloneIndex], layout: &Layout) -> Option<&'a Cl
         let columns = index.leading.as_deref().unwrap_or_default();
         let begins = columns.get(..key.len()).unwrap_or_default();
         begins.iter().map(String::as_str).collect::<BTreeSet<_>>() == key
-            && (spelled_once || (index.is_unique && columns.len() == key.len()))
+            && ((spelled_once && layout.order.is_empty()) || (index.is_unique && columns.len() == key.len()))
     };
     let mut serving: Vec<&CloneIndex> = indexes.iter().filter(serves).collect();
     serving.sort_by_key(|index| index.can_wait);
@@ -532,6 +567,10 @@ fn lookup_index<'a>(indexes: &'a [CloneIndex], layout: &Layout) -> Option<&'a Cl
 
 /// The indexes that are built when the rows are there.
 pub(crate) async fn deferred(session: &Session, layout: &Layout, clone: u32) -> Result<Vec<Deferred>> {
+    // The index of a partitioned table is made of those of its partitions, and stays.
+    if layout.is_partitioned {
+        return Ok(Vec::new());
+    }
     let indexes = indexes(session, clone).await?;
     let needed = lookup_index(&indexes, layout).map(|index| index.deferred.name.clone());
     let waiting = indexes.iter().filter(|index| index.can_wait && Some(&index.deferred.name) != needed.as_ref());
@@ -539,7 +578,7 @@ pub(crate) async fn deferred(session: &Session, layout: &Layout, clone: u32) -> 
 }
 
 /// What the shadow demands beyond the source.
-fn news(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute]) -> News {
+pub(crate) fn news(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute]) -> News {
     let alias = names::quoted(&wish.names.table);
     let mut news = News::default();
     for new in after.iter().filter(|new| !before.iter().any(|old| old.number == new.number)) {

@@ -3,7 +3,9 @@
 
 use crate::definition::{self, Line};
 use crate::error;
+use crate::log_server;
 use crate::pgoutput::{self, Lsn, Message, Relation, Row, Value};
+use crate::polling::{PAUSE_FIRST, PAUSE_LAST, Poller};
 use crate::replication::{Frame, Replication};
 use crate::session::Session;
 use crate::sql;
@@ -32,6 +34,25 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How soon a transaction that is not visible yet is looked at again, at first and at last.
 const FIRST_LOOK: Duration = Duration::from_micros(200);
 const LAST_LOOK: Duration = Duration::from_millis(5);
+
+/// How often a standby is asked whether it still is one, where its log brings nothing.
+const STANDBY_LOOK: Duration = Duration::from_secs(2);
+
+/// How the log is read.
+pub(crate) enum Feed {
+    /// As the server streams it.
+    Wire(Replication),
+    /// By looking again and again.
+    Poll(Box<Poller>),
+}
+
+/// The sessions a stream asks on.
+pub(crate) struct Asking {
+    /// Of the primary, what is visible.
+    pub(crate) gate: Session,
+    /// Of the standby the log comes from, whether it still is one; None if it comes from the primary.
+    pub(crate) standby: Option<Session>,
+}
 
 /// The table that is followed, as it was when the run began.
 pub(crate) struct Source {
@@ -65,8 +86,7 @@ pub struct LogStream {
     events: mpsc::Receiver<Result<Vec<Event>>>,
     saved: watch::Sender<Lsn>,
     reader: JoinHandle<()>,
-    /// The session that asks the primary what is visible.
-    gate: Session,
+    asking: Asking,
     display: String,
     source: u32,
     lines: Vec<Line>,
@@ -120,17 +140,17 @@ impl ChangeStream for LogStream {
 
 impl LogStream {
     /// Begins to read what the connection streams.
-    pub(crate) fn begin(wire: Replication, gate: Session, source: Source, from: Position) -> LogStream {
+    pub(crate) fn begin(feed: Feed, asking: Asking, source: Source, from: Position) -> LogStream {
         let (sender, events) = mpsc::channel(WAITING_BATCHES);
         let (saved, heard) = watch::channel(Lsn::default());
         let (display, oid, lines) = (source.display.clone(), source.oid, source.lines.clone());
         let decoder = Decoder { source, key_places: None };
-        let reader = tokio::spawn(read(wire, decoder, sender, heard));
+        let reader = tokio::spawn(read(feed, decoder, sender, heard));
         LogStream {
             events,
             saved,
             reader,
-            gate,
+            asking,
             display,
             source: oid,
             lines,
@@ -188,7 +208,12 @@ impl LogStream {
 
     async fn wait(&mut self) -> Result<()> {
         let lost = || Error::new(Kind::Disconnected, format!("follow {}", self.display), "its reader has ended");
-        let batch = self.events.recv().await.ok_or_else(lost)??;
+        let batch = loop {
+            match tokio::time::timeout(STANDBY_LOOK, self.events.recv()).await {
+                Ok(batch) => break batch.ok_or_else(lost)??,
+                Err(_) => self.check_standby().await?,
+            }
+        };
         if self.is_unchecked {
             self.pending.push_back(Event::Described);
         }
@@ -196,10 +221,21 @@ impl LogStream {
         Ok(())
     }
 
+    /// A standby that was promoted writes a log of its own, in which nothing of the primary's appears any more.
+    async fn check_standby(&self) -> Result<()> {
+        match &self.asking.standby {
+            Some(standby) if !log_server::is_still_standby(standby).await? => {
+                let reason = "the standby its log is read from was promoted; `altergeist cleanup`, then begin anew";
+                Err(Error::fatal(format!("follow {}", self.display), reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Asks the primary what is visible; if the transaction at the front still is not, waits a moment.
     async fn look(&mut self) -> Result<()> {
         let attempted = || format!("ask which changes of {} are visible", self.display);
-        let row = self.gate.one(sql::SNAPSHOT, &[]).await.map_err(|error| error::of(attempted(), &error))?;
+        let row = self.asking.gate.one(sql::SNAPSHOT, &[]).await.map_err(|error| error::of(attempted(), &error))?;
         let snapshot = Snapshot::parse(row.get(0));
         self.snapshot = snapshot.ok_or_else(|| Error::fatal(attempted(), "the server's snapshot cannot be read"))?;
         if self.is_ready() {
@@ -217,7 +253,7 @@ impl LogStream {
     /// itself before it swaps. If the lock was somebody else's, the next event makes us look.
     async fn check_definition(&mut self) -> Result<()> {
         self.is_unchecked = false;
-        let now = match definition::describe(&self.gate, self.source).await {
+        let now = match definition::describe(&self.asking.gate, self.source).await {
             Err(error) if error.kind == Kind::Transient => {
                 self.is_unchecked = true;
                 self.pending.pop_front();
@@ -237,12 +273,16 @@ impl LogStream {
 
 /// Reads until the stream is dropped or something goes wrong, which is then the last thing handed on.
 async fn read(
-    mut wire: Replication,
+    feed: Feed,
     mut decoder: Decoder,
     events: mpsc::Sender<Result<Vec<Event>>>,
     mut saved: watch::Receiver<Lsn>,
 ) {
-    if let Err(error) = read_on(&mut wire, &mut decoder, &events, &mut saved).await {
+    let ended = match feed {
+        Feed::Wire(mut wire) => read_on(&mut wire, &mut decoder, &events, &mut saved).await,
+        Feed::Poll(mut poller) => poll_on(&mut poller, &mut decoder, &events, &mut saved).await,
+    };
+    if let Err(error) = ended {
         // Nobody listens any more if this fails.
         let _ = events.send(Err(error)).await;
     }
@@ -287,6 +327,42 @@ async fn read_on(
         let Ok(permit) = permit else { return Ok(()) };
         permit.send(Ok(batch));
         heard = Instant::now();
+    }
+}
+
+/// Looks at the slot until nobody listens any more; the less there is, the more seldom.
+async fn poll_on(
+    poller: &mut Poller,
+    decoder: &mut Decoder,
+    events: &mpsc::Sender<Result<Vec<Event>>>,
+    saved: &mut watch::Receiver<Lsn>,
+) -> Result<()> {
+    let mut pause = PAUSE_FIRST;
+    loop {
+        let position = *saved.borrow_and_update();
+        poller.move_to(position).await?;
+        let begun = Instant::now();
+        let mut look = poller.look().await?;
+        let mut batch = Vec::new();
+        while let Some(polled) = look.next().await? {
+            let told = batch.len();
+            decoder.take(&polled.bytes, &mut batch)?;
+            if !polled.is_news {
+                batch.truncate(told);
+            }
+            if batch.len() >= BATCH && events.send(Ok(std::mem::take(&mut batch))).await.is_err() {
+                return Ok(());
+            }
+        }
+        let has_news = poller.looked(&look);
+        if !batch.is_empty() && events.send(Ok(batch)).await.is_err() {
+            return Ok(());
+        }
+        pause = if has_news { PAUSE_FIRST } else { (pause * 2).min(PAUSE_LAST) };
+        tokio::select! {
+            () = tokio::time::sleep(pause.max(begun.elapsed() / 2)) => {}
+            changed = saved.changed() => if changed.is_err() { return Ok(()) },
+        }
     }
 }
 

@@ -140,6 +140,28 @@ pub(crate) fn read(text: &str, names: &Names) -> Result<Clauses, String> {
     Ok(clauses)
 }
 
+/// The statements of a text that makes a table: of no other kind may there be any.
+pub(crate) fn making(text: &str) -> Result<Vec<String>, String> {
+    let mut making = Vec::new();
+    for tokens in statements(text)? {
+        let word = |at: usize| tokens.get(at).and_then(Token::word);
+        let is_known = matches!(
+            (word(0), word(1), word(2)),
+            (Some("create"), Some("table" | "index"), _)
+                | (Some("create"), Some("unique"), Some("index"))
+                | (Some("comment"), Some("on"), Some("table" | "column" | "index" | "constraint"))
+        );
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { continue };
+        let statement = &text[first.start..last.end];
+        if !is_known {
+            let begin: String = statement.chars().take(40).collect();
+            return Err(format!("it holds a statement of another kind: {begin}"));
+        }
+        making.push(statement.to_owned());
+    }
+    if making.is_empty() { Err("it holds no statement".to_owned()) } else { Ok(making) }
+}
+
 fn joined(clauses: Vec<String>) -> Option<String> {
     (!clauses.is_empty()).then(|| clauses.join(", "))
 }
@@ -841,5 +863,17 @@ mod tests {
         ] {
             assert!(read(text, &Names::new("db", "s", "t")).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_makes_tables_and_their_indexes_and_does_nothing_else() {
+        let text = "CREATE TABLE t (a int) PARTITION BY RANGE (a); -- why\nCREATE TABLE t1 PARTITION OF t DEFAULT; \
+                    CREATE UNIQUE INDEX i ON t (a); COMMENT ON TABLE t IS 'x; y';";
+        let statements = making(text).unwrap();
+        assert_eq!(statements.len(), 4);
+        assert_eq!(statements[3], "COMMENT ON TABLE t IS 'x; y'");
+        assert!(making("CREATE TABLE t (a int); COMMIT").is_err());
+        assert!(making("ALTER TABLE u ADD b int").is_err());
+        assert!(making(" ; ").is_err());
     }
 }

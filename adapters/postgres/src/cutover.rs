@@ -1,5 +1,7 @@
 //! Puts the shadow in the source's place: one lock, one transaction, and an answer for when no answer came.
 
+use crate::blockers;
+use crate::carried;
 use crate::connect::CONNECT_TIMEOUT;
 use crate::definition;
 use crate::engine::{Marks, Postgres};
@@ -7,13 +9,17 @@ use crate::error;
 use crate::journal::{self, Facts, ShadowFacts};
 use crate::leftovers;
 use crate::log;
-use crate::names::{Names, quoted};
+use crate::making;
+use crate::names::{Names, literal, qualified, quoted};
+use crate::neighbours::{self, Neighbour};
 use crate::obstacles;
 use crate::preflight::{self, SchemaState};
 use crate::session::{Lease, Pool, Session, locked};
 use crate::shadow;
 use crate::sql;
-use altergeist_contract::{Cutover, Error, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark};
+use altergeist_contract::{
+    Cutover, Error, ForeignKeys, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +42,20 @@ pub struct CutoverLock {
 struct Swapper {
     names: Names,
     facts: Facts,
+    neighbours: Vec<Neighbour>,
+    foreign_keys: ForeignKeys,
+}
+
+/// What was found out before the lock is asked for.
+struct Prepared {
+    facts: Facts,
+    neighbours: Vec<Neighbour>,
+    /// The tables new foreign keys will point to.
+    parents: Vec<String>,
+    /// Whether this role may shorten the server's own wait for a deadlock.
+    may_hurry: bool,
+    /// How long all the locks together may be waited for.
+    budget: Duration,
 }
 
 impl Cutover for Postgres {
@@ -45,18 +65,19 @@ impl Cutover for Postgres {
         let shadow = self.shadow().await?;
         let lease = self.control.take().await?;
         let result = prepare(&lease, self, within).await;
-        let (facts, may_hurry) = lease.settle(result).await?;
+        let prepared = lease.settle(result).await?;
         let pool = Pool::new(self.server.clone(), self.run.clone(), sql::cutover_settings(within), 1);
         let lease = pool.take().await?;
         *locked(&self.cutover_pid) = Some(lease.pid);
         prepare_statements(&lease, self, &shadow).await?;
-        take_lock(&lease, self, &shadow, within, may_hurry).await?;
+        take_lock(&lease, self, &prepared, within).await?;
+        let Prepared { facts, neighbours, .. } = prepared;
         Ok(CutoverLock {
             lease,
             marks: self.marks.clone(),
             table: self.names.display.clone(),
             shadow,
-            swapper: Swapper { names: self.names.clone(), facts },
+            swapper: Swapper { names: self.names.clone(), facts, neighbours, foreign_keys: self.target.foreign_keys },
         })
     }
 
@@ -78,18 +99,24 @@ impl Cutover for Postgres {
 }
 
 /// Looks for those who would keep us waiting, and does not even queue behind them.
-async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Result<(Facts, bool)> {
+async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Result<Prepared> {
     let attempted = || format!("lock {} for the cut-over", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let facts = journal::facts(session, engine).await?;
-    let patience = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
-    let blockers = session.query(sql::BLOCKERS, &[&facts.source, &patience]).await.map_err(failed)?;
-    if !blockers.is_empty() {
-        let blockers: Vec<String> = blockers.iter().map(|row| row.get(0)).collect();
-        return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {}", blockers.join("; "))));
+    let neighbours = neighbours::list(session, &engine.names.display, facts.source).await?;
+    let tables: Vec<u32> = neighbours.iter().map(|neighbour| neighbour.oid).chain([facts.source]).collect();
+    blockers::wait_for_old_snapshots(session, engine).await?;
+    let in_the_way = blockers::holders(session, &tables, within).await?;
+    let left = blockers::end(session, engine, in_the_way).await?;
+    if !left.is_empty() {
+        return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {}", blockers::names(&left))));
     }
-    let may_hurry = session.one(sql::IS_SUPERUSER, &[]).await.map_err(failed)?.get(0);
-    Ok((facts, may_hurry))
+    let row = session.one(sql::DEADLOCKS, &[]).await.map_err(failed)?;
+    let deadlock_ms = u64::try_from(row.get::<_, i64>(1)).unwrap_or_default();
+    // Who waits for us looks for a deadlock after this long, once: by then we have everything, or have given up.
+    let budget = within.min(Duration::from_millis(deadlock_ms) * 4 / 5).max(Duration::from_millis(10));
+    let parents = facts.shadow.as_ref().map(|shadow| shadow.arrival.parents.clone()).unwrap_or_default();
+    Ok(Prepared { facts, neighbours, parents, may_hurry: row.get(0), budget })
 }
 
 /// What is prepared now costs no time under the lock.
@@ -99,33 +126,23 @@ async fn prepare_statements(session: &Session, engine: &Postgres, shadow: &Shado
     session.prepare(&sql::delete_keys(&shadow.layout, 1)).await.map_err(failed)?;
     session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End, 1)).await.map_err(failed)?;
     session.prepare(sql::DESCRIBE).await.map_err(failed)?;
+    session.prepare(sql::NEIGHBOURS).await.map_err(failed)?;
+    session.prepare(sql::CARRIED).await.map_err(failed)?;
     session.prepare(sql::OBSTACLES).await.map_err(failed)
 }
 
-/// One statement takes the strongest lock at once: a weaker one that is raised later kills others by deadlock.
-async fn take_lock(
-    session: &Session,
-    engine: &Postgres,
-    shadow: &ShadowFacts,
-    within: Duration,
-    may_hurry: bool,
-) -> Result<()> {
+/// The strongest lock at once, everywhere: a weaker one that is raised later kills others by deadlock.
+async fn take_lock(session: &Session, engine: &Postgres, prepared: &Prepared, within: Duration) -> Result<()> {
     let attempted = || format!("lock {} for the cut-over", engine.names.display);
-    // The server ends an autovacuum that is in the way, but only after this long.
-    let hurry = if may_hurry { "SET LOCAL deadlock_timeout = '20ms'; " } else { "" };
-    let statement = format!(
-        "BEGIN; {hurry}{}{}",
-        sql::lock_parents(&shadow.arrival.parents),
-        sql::lock_both(&shadow.layout.shadow, &shadow.layout.source)
-    );
-    let locking = session.run(&statement);
+    let budget = prepared.budget;
+    let locking = acquire(session, engine, prepared, within);
     tokio::pin!(locking);
-    let mut blockers = Vec::new();
+    let mut blockers = String::new();
     let outcome = tokio::select! {
         outcome = &mut locking => Ok(outcome),
-        named = who_blocks(engine, session.pid, within) => {
+        named = who_blocks(engine, session.pid, budget) => {
             blockers = named;
-            tokio::time::timeout(within + GRACE, locking).await
+            tokio::time::timeout(budget + GRACE, locking).await
         }
     };
     match outcome {
@@ -133,7 +150,7 @@ async fn take_lock(
         Ok(Err(error)) => {
             let mut answer = error::of_lock(attempted(), &error);
             if answer.kind == Kind::Busy && !blockers.is_empty() {
-                answer.reason = format!("in the way for {within:?}: {}", blockers.join("; "));
+                answer.reason = format!("in the way for {budget:?}: {blockers}");
             }
             Err(answer)
         }
@@ -144,14 +161,40 @@ async fn take_lock(
     }
 }
 
-/// Names who stands before us, shortly before we give up.
-async fn who_blocks(engine: &Postgres, pid: i32, within: Duration) -> Vec<String> {
+/// One statement after the other, all of them together within the budget.
+async fn acquire(
+    session: &Session,
+    engine: &Postgres,
+    prepared: &Prepared,
+    within: Duration,
+) -> std::result::Result<(), tokio_postgres::Error> {
+    let deadline = Instant::now() + prepared.budget;
+    let bounded = |statement: &str| {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
+        format!("SET LOCAL lock_timeout = {left}; SET LOCAL statement_timeout = {left}; {statement}")
+    };
+    // The server ends an autovacuum that is in the way, but only after this long.
+    let hurry = if prepared.may_hurry { "SET LOCAL deadlock_timeout = '20ms'" } else { "" };
+    session.run(&format!("BEGIN; {hurry}")).await?;
+    for statement in neighbours::locks(engine, &prepared.neighbours, &prepared.parents) {
+        session.run(&bounded(&statement)).await?;
+    }
+    session.run(&sql::under_lock(within)).await
+}
+
+/// Names who stands before us, shortly before we give up; ends them if that was asked for.
+async fn who_blocks(engine: &Postgres, pid: i32, within: Duration) -> String {
     tokio::time::sleep(within * 3 / 4).await;
-    let Ok(lease) = engine.control.take().await else { return Vec::new() };
-    let named = lease.query(sql::WHO_BLOCKS, &[&pid]).await;
-    let named = named.map_err(|error| error::of("ask who is in the way", &error));
-    let named = lease.settle(named).await.unwrap_or_default();
-    named.iter().map(|row| row.get(0)).collect()
+    let Ok(lease) = engine.control.take().await else { return String::new() };
+    let named = name_and_end(&lease, engine, pid).await;
+    lease.settle(named).await.unwrap_or_default()
+}
+
+async fn name_and_end(session: &Session, engine: &Postgres, pid: i32) -> Result<String> {
+    let before = blockers::before(session, pid).await?;
+    let names = blockers::names(&before);
+    blockers::end(session, engine, before).await?;
+    Ok(names)
 }
 
 impl TableLock for CutoverLock {
@@ -203,17 +246,55 @@ impl Swapper {
         session.run(&script.join(";\n")).await.map_err(failed)?;
         self.check_shadow(session, shadow).await?;
         self.make_room(session).await?;
+        let hanging = carried::read(session, &self.names, self.facts.source).await?;
+        let wanted = carried::wanted(&hanging, &shadow.survivors, self.foreign_keys);
+        let columns = definition::attributes(session, shadow.oid).await?;
+        let columns: Vec<String> = columns.into_iter().map(|column| column.name).collect();
+        let (old_names, new_names) = carried::renames(&self.names.source(), &shadow.survivors, &columns);
         let (before, after) = self.sequences(session, shadow).await?;
-        let moves = [
-            format!("ALTER TABLE {} SET SCHEMA {}", self.names.source(), quoted(&self.names.old_schema)),
-            format!("ALTER TABLE {} SET SCHEMA {}", self.names.shadow(), quoted(&self.names.schema)),
-        ];
-        let script: Vec<String> = before.into_iter().chain(moves).chain(after).collect();
+        let mut script: Vec<String> = hanging.iter().filter_map(|carried| carried.before.clone()).collect();
+        script.extend(before);
+        script.extend(self.moves(session, shadow).await?);
+        script.extend(old_names);
+        session.run(&script.join(";\n")).await.map_err(failed)?;
+        carried::make(session, &self.names, &wanted).await?;
+        carried::check(session, &self.names, shadow.oid, &wanted).await?;
+        let script: Vec<String> = new_names.into_iter().chain(after).collect();
         session.run(&script.join(";\n")).await.map_err(failed)?;
         self.arrive(session, shadow).await?;
         let lines = definition::describe(session, shadow.oid).await?;
-        let facts = Facts { done: Some(definition::structure(&lines)), ..self.facts.clone() };
+        let finish = wanted.into_iter().filter_map(|carried| carried.finish).collect();
+        let facts = Facts {
+            done: Some(definition::structure(&lines)),
+            shadow: Some(ShadowFacts { finish, ..shadow.clone() }),
+            ..self.facts.clone()
+        };
         self.save_facts(session, &facts).await
+    }
+
+    /// The tables, and the statistics, which do not move with them.
+    async fn moves(&self, session: &Session, shadow: &ShadowFacts) -> Result<Vec<String>> {
+        let names = &self.names;
+        let of_source = statistics(session, self.facts.source).await?;
+        let of_shadow = statistics(session, shadow.oid).await?;
+        let moved = |schema: &str, name: &str, to: &str| {
+            format!("ALTER STATISTICS {} SET SCHEMA {}", qualified(schema, name), quoted(to))
+        };
+        let mut moves: Vec<String> =
+            of_source.iter().map(|(name, schema)| moved(schema, name, &names.old_schema)).collect();
+        moves.push(format!("ALTER TABLE {} SET SCHEMA {}", names.source(), quoted(&names.old_schema)));
+        moves.push(format!("ALTER TABLE {} SET SCHEMA {}", names.shadow(), quoted(&names.schema)));
+        if shadow.layout.is_partitioned {
+            let partitions = making::partitions(session, shadow.oid).await?;
+            moves.extend(partitions.iter().map(|(name, schema)| {
+                format!("ALTER TABLE {} SET SCHEMA {}", qualified(schema, name), quoted(&names.schema))
+            }));
+        }
+        moves.extend(of_shadow.iter().map(|(name, schema)| {
+            let home = of_source.iter().find(|(was, _)| was == name).map_or(&names.schema, |(_, home)| home);
+            moved(schema, name, home)
+        }));
+        Ok(moves)
     }
 
     async fn check_source(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
@@ -228,7 +309,11 @@ impl Swapper {
         if !changed.is_empty() {
             return Err(refused(format!("it was changed by somebody else: {}", changed.join(", "))));
         }
-        let new = obstacles::find(session, &self.names, self.facts.source).await?;
+        if neighbours::list(session, &self.names.display, self.facts.source).await? != self.neighbours {
+            let attempted = format!("swap {} with its shadow", self.names.display);
+            return Err(Error::new(Kind::Busy, attempted, "what is connected with it has just changed"));
+        }
+        let new = obstacles::find(session, &self.names, self.facts.source, self.foreign_keys).await?;
         if !new.is_empty() {
             let names: Vec<String> = new.into_iter().map(|obstacle| obstacle.object).collect();
             return Err(refused(format!("something came to depend on it meanwhile: {}", names.join(", "))));
@@ -279,26 +364,23 @@ impl Swapper {
     }
 
     /// What must be done with sequences before and after the tables move: one that belongs to a column of the source goes
-    /// over to the shadow's, an identity's goes on from where the old one has come to.
+    /// over to the shadow's, unless that has one of its own.
     async fn sequences(&self, session: &Session, shadow: &ShadowFacts) -> Result<(Vec<String>, Vec<String>)> {
         let of_source = sequences(session, self.facts.source).await?;
         let of_shadow = sequences(session, shadow.oid).await?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for (column, sequence, is_identity) in of_source {
             let Some(heir) = shadow.layout.columns.iter().find(|heir| heir.source == column) else { continue };
-            if !is_identity {
+            // One of the shadow's own goes on from where the old one has come to.
+            if let Some((_, own, _)) = of_shadow.iter().find(|(name, ..)| *name == heir.name) {
+                before
+                    .push(format!("SELECT setval({}::regclass, last_value, is_called) FROM {sequence}", literal(own)));
+            } else if !is_identity {
                 before.push(format!("ALTER SEQUENCE {sequence} OWNED BY NONE"));
                 after.push(format!(
                     "ALTER SEQUENCE {sequence} OWNED BY {}.{}",
                     self.names.source(),
                     quoted(&heir.name)
-                ));
-            } else if let Some((_, new, _)) =
-                of_shadow.iter().find(|(name, _, is_identity)| *name == heir.name && *is_identity)
-            {
-                before.push(format!(
-                    "SELECT setval({}::regclass, last_value, is_called) FROM {sequence}",
-                    crate::names::literal(new)
                 ));
             }
         }
@@ -318,6 +400,13 @@ async fn sequences(session: &Session, table: u32) -> Result<Vec<(String, String,
     let rows = session.query(sql::SEQUENCES, &[&table]).await;
     let rows = rows.map_err(|error| error::of("read the sequences", &error))?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
+}
+
+/// The extended statistics of a table: name and schema.
+async fn statistics(session: &Session, table: u32) -> Result<Vec<(String, String)>> {
+    let rows = session.query(sql::STATISTICS, &[&table]).await;
+    let rows = rows.map_err(|error| error::of("read the extended statistics", &error))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// Waits until the session that held the lock has ended, however that ended.
@@ -357,10 +446,23 @@ async fn who_answers(session: &Session, engine: &Postgres) -> Result<Ownership> 
 
 async fn finish(session: &Session, engine: &Postgres) -> Result<()> {
     log::drop_log(session, engine).await?;
-    let arrival = journal::facts(session, engine).await?.shadow.map(|shadow| shadow.arrival).unwrap_or_default();
-    for validation in &arrival.validations {
-        let attempted = format!("{validation}, which holds for new rows already, after the swap");
-        session.run(validation).await.map_err(|error| error::of(attempted, &error))?;
+    let shadow = journal::facts(session, engine).await?.shadow;
+    for statement in shadow.iter().flat_map(|shadow| shadow.arrival.validations.iter().chain(&shadow.finish)) {
+        check_rows_of_old(session, engine, statement).await?;
     }
     leftovers::drop_schema_if_empty(session, &engine.names.shadow_schema).await
+}
+
+/// Nobody who reads or writes rows waits for this, nor behind it, so it may wait long for a vacuum or the like.
+async fn check_rows_of_old(session: &Session, engine: &Postgres, statement: &str) -> Result<()> {
+    let attempted = || format!("finish the altered {}: {statement}", engine.names.display);
+    match session.run(&format!("SET lock_timeout = '60s'; {statement}; SET lock_timeout = {}", bound(engine))).await {
+        // Somebody has dropped it since.
+        Err(error) if error::is_code(&error, "42704") || error::is_code(&error, "42P01") => Ok(()),
+        other => other.map_err(|error| error::of_lock(attempted(), &error)),
+    }
+}
+
+fn bound(engine: &Postgres) -> u128 {
+    engine.target.lock_timeout.as_millis().max(1)
 }

@@ -132,7 +132,8 @@ pub(crate) async fn build(
     Ok(oid)
 }
 
-async fn carry_privileges(
+/// Opens a table to those another is open to.
+pub(crate) async fn carry_privileges(
     session: &Session,
     source: u32,
     clone_oid: u32,

@@ -149,6 +149,8 @@ mod tests {
         let column =
             Column { name: "a".into(), source: "a".into(), type_name: "bigint".into(), value: "t.a".into(), changed };
         Layout {
+            order: Vec::new(),
+            is_partitioned: false,
             source: "s.t".into(),
             shadow: "ag_shadow_s.t".into(),
             shadow_schema: "ag_shadow_s".into(),

@@ -5,6 +5,7 @@ use crate::connect::Server;
 use crate::gauge::{Pulse, Replicas};
 use crate::journal::{self, Facts, ShadowFacts};
 use crate::log;
+use crate::log_server;
 use crate::names::Names;
 use crate::session::{Pool, RunLock, Session, locked};
 use crate::version::Version;
@@ -12,7 +13,7 @@ use crate::{error, sql};
 use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The shortest lock wait that makes sense on a real network.
 const SHORTEST_LOCK_TIMEOUT: Duration = Duration::from_millis(10);
@@ -21,6 +22,9 @@ const SHORTEST_LOCK_TIMEOUT: Duration = Duration::from_millis(10);
 pub struct Postgres {
     pub(crate) target: Target,
     pub(crate) server: Arc<Server>,
+    /// The standby the log is read from, if it is not read where the table is.
+    pub(crate) standby: Option<Arc<Server>>,
+    pub(crate) database: String,
     pub(crate) names: Names,
     pub(crate) version: Version,
     /// The search path of the user's own session.
@@ -39,6 +43,8 @@ pub struct Postgres {
     pub(crate) replicas: Replicas,
     /// The session that last held the lock of the cut-over.
     pub(crate) cutover_pid: Arc<Mutex<Option<i32>>>,
+    /// When this process began to read the log.
+    pub(crate) following_since: Mutex<Option<Instant>>,
     /// The steps the last plan found.
     pub(crate) recipe: Mutex<Option<crate::recipe::Recipe>>,
 }
@@ -145,8 +151,10 @@ impl Engine for Postgres {
             ));
         }
         let (schema, table) = find_table(&probe, &target.table).await?;
-        let names = Names::new(about.get(1), &schema, &table);
-        Ok(assemble(target, server, names, version, about.get(2)))
+        let database: String = about.get(1);
+        let names = Names::new(&database, &schema, &table);
+        let standby = log_server::standby(target.stream_from.as_ref(), &server)?;
+        Ok(assemble(target, (server, standby), (database, names), version, about.get(2)))
     }
 
     async fn hold(&self) -> Result<Hold> {
@@ -176,7 +184,13 @@ impl Engine for Postgres {
     }
 }
 
-fn assemble(target: Target, server: Arc<Server>, names: Names, version: Version, search_path: String) -> Postgres {
+fn assemble(
+    target: Target,
+    (server, standby): (Arc<Server>, Option<Arc<Server>>),
+    (database, names): (String, Names),
+    version: Version,
+    search_path: String,
+) -> Postgres {
     let run = Arc::new(RunLock::new(server.clone(), names.clone()));
     let control = Pool::new(server.clone(), run.clone(), sql::control_settings(target.lock_timeout), 1);
     let workers = Pool::new(server.clone(), run.clone(), sql::worker_settings(), target.workers);
@@ -191,6 +205,8 @@ fn assemble(target: Target, server: Arc<Server>, names: Names, version: Version,
         replicas: Replicas::new(&target.replicas),
         target,
         server,
+        standby,
+        database,
         names,
         version,
         search_path,
@@ -201,6 +217,7 @@ fn assemble(target: Target, server: Arc<Server>, names: Names, version: Version,
         shadow: Mutex::new(None),
         pulse: Mutex::new(None),
         cutover_pid: Arc::new(Mutex::new(None)),
+        following_since: Mutex::new(None),
         recipe: Mutex::new(None),
     }
 }
@@ -217,10 +234,19 @@ async fn find_table(session: &Session, given: &str) -> Result<(String, String)> 
             _ => Err(Error::refused(attempted(), "it is not a table")),
         };
     }
+    if let Some(gone) = gone_table(session, given).await {
+        return Ok(gone);
+    }
     if session.is_closed() {
         return Err(Error::new(Kind::Disconnected, attempted(), "the connection broke"));
     }
     Err(Error::refused(attempted(), "there is no such table, or this role may not see it"))
+}
+
+/// A table that is not there any more, while the journal still knows it: what is left of its change can be taken away.
+async fn gone_table(session: &Session, given: &str) -> Option<(String, String)> {
+    let rows = session.query(sql::FIND_IN_JOURNAL, &[&given]).await.ok()?;
+    rows.first().map(|row| (row.get(0), row.get(1)))
 }
 
 /// A name no other process has: the standard library seeds its hashers from the system's randomness.

@@ -67,6 +67,9 @@ pub(crate) fn of_lock(attempted: impl Into<String>, error: &tokio_postgres::Erro
     if is_timeout(error) {
         return Error::new(Kind::Busy, attempted, "the lock did not come within its time");
     }
+    if is_code(error, "40P01") {
+        return Error::new(Kind::Busy, attempted, "others wait for us while we wait for them");
+    }
     of(attempted, error)
 }
 

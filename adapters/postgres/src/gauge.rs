@@ -2,10 +2,11 @@
 
 use crate::connect::Server;
 use crate::engine::Postgres;
+use crate::log;
 use crate::names::Names;
 use crate::session::{Session, locked};
 use crate::{error, sql};
-use altergeist_contract::{Gauge, ReplicaLag, Result};
+use altergeist_contract::{Gauge, LogKept, ReplicaLag, Result};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -133,11 +134,25 @@ impl Replicas {
 
 impl Gauge for Postgres {
     async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
-        futures_util::future::try_join_all(self.replicas.0.iter().map(|replica| lag_of(self, replica))).await
+        let given =
+            futures_util::future::try_join_all(self.replicas.0.iter().map(|replica| lag_of(self, replica))).await?;
+        Ok(given.into_iter().chain(standbys(self).await?).collect())
     }
 
     fn commit_latency(&self) -> Option<Duration> {
         self.pulse()?.commit_latency()
+    }
+
+    async fn log_kept(&self) -> Result<Option<LogKept>> {
+        let lease = self.control.take().await?;
+        let kept = log::kept(&lease, self).await;
+        lease.settle(kept).await
+    }
+
+    async fn give_up_log(&self) -> Result<String> {
+        let lease = self.control.take().await?;
+        let outlook = log::give_up(&lease, self).await;
+        lease.settle(outlook).await
     }
 }
 
@@ -147,6 +162,18 @@ async fn lag_of(engine: &Postgres, replica: &Replica) -> Result<ReplicaLag> {
     let seen = seen.unwrap_or_else(|_| Err(error::silent("ask a replica", PATIENCE)));
     let lag = seen.ok().flatten().and_then(|seen| engine.pulse()?.age_after(seen));
     Ok(ReplicaLag { replica: server.name(), lag })
+}
+
+/// The standbys the server itself knows of, by what it says of them.
+async fn standbys(engine: &Postgres) -> Result<Vec<ReplicaLag>> {
+    let lease = engine.control.take().await?;
+    let rows = lease.query(sql::STANDBYS, &[]).await;
+    let rows = lease.settle(rows.map_err(|error| error::of("ask how far the standbys are", &error))).await?;
+    let standby = |row: &tokio_postgres::Row| ReplicaLag {
+        replica: row.get(0),
+        lag: row.get::<_, Option<f64>>(1).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+    };
+    Ok(rows.iter().map(standby).collect())
 }
 
 async fn last_beat(engine: &Postgres, server: &Server, replica: &Replica) -> Result<Option<i64>> {

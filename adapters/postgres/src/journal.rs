@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Facts {
     /// The server's own identity.
     pub(crate) system: String,
+    /// The standby that has the slot, if it is not where the table is.
+    #[serde(default)]
+    pub(crate) log_place: Option<String>,
     /// The source.
     pub(crate) source: u32,
     /// The source's definition when the run began.
@@ -33,7 +36,15 @@ pub(crate) struct Facts {
 impl Facts {
     /// Nothing is known yet.
     pub(crate) fn none() -> Facts {
-        Facts { system: String::new(), source: 0, source_lines: Vec::new(), shadow: None, done: None, recipe: None }
+        Facts {
+            system: String::new(),
+            log_place: None,
+            source: 0,
+            source_lines: Vec::new(),
+            shadow: None,
+            done: None,
+            recipe: None,
+        }
     }
 }
 
@@ -53,6 +64,12 @@ pub(crate) struct ShadowFacts {
     /// What is done at the end of the swap, and after it.
     #[serde(default)]
     pub(crate) arrival: Arrival,
+    /// The columns that were in the source, by their names there and in the shadow.
+    #[serde(default)]
+    pub(crate) survivors: Vec<(String, String)>,
+    /// What is left to check of the rows of old after the swap.
+    #[serde(default)]
+    pub(crate) finish: Vec<String>,
 }
 
 /// A table's entry.

@@ -18,6 +18,13 @@ pub(crate) struct Layout {
     pub(crate) key_index: String,
     /// The key's columns, in the index's order.
     pub(crate) keys: Vec<KeyColumn>,
+    /// The columns the rows are walked by before the key's, if they are laid down in another order than the key's. Here a
+    /// row can move from one side of the watermark to the other; see the decision on it.
+    #[serde(default)]
+    pub(crate) order: Vec<KeyColumn>,
+    /// Whether the shadow is a partitioned table.
+    #[serde(default)]
+    pub(crate) is_partitioned: bool,
     /// The shadow's columns that are filled from the source.
     pub(crate) columns: Vec<Column>,
     /// An index of ours on the shadow by which its rows are found, where it has none of its own that serves. Goes in the swap.
@@ -67,6 +74,18 @@ fn yes() -> bool {
 }
 
 impl Layout {
+    /// The columns chunks are ranges of, and watermarks places in: those of the order, and the key's, each once.
+    pub(crate) fn walk(&self) -> Vec<&KeyColumn> {
+        let rest = self.keys.iter().filter(|key| !self.order.iter().any(|ordered| ordered.source == key.source));
+        self.order.iter().chain(rest).collect()
+    }
+
+    /// The shadow, as statements on its rows name it. Rows of a partitioned table are in its partitions.
+    pub(crate) fn shadow_rows(&self) -> String {
+        let only = if self.is_partitioned { "" } else { "ONLY " };
+        format!("{only}{}", self.shadow)
+    }
+
     /// Whether sets of keys can travel as one array for each column.
     pub(crate) fn has_arrays(&self) -> bool {
         self.keys.iter().all(|key| key.has_arrays)

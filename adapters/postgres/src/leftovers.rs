@@ -4,7 +4,7 @@
 use crate::engine::Postgres;
 use crate::error;
 use crate::journal::{self, Entry};
-use crate::log;
+use crate::log::{self, Orphan};
 use crate::names::quoted;
 use crate::preflight::{self, SchemaState};
 use crate::recipe::{self, Recipe};
@@ -17,6 +17,9 @@ struct Found {
     shadow: bool,
     old: bool,
     slot: bool,
+    /// The standby the slot is on, if it was not named.
+    slot_elsewhere: Option<String>,
+    orphans: Vec<Orphan>,
     publication: bool,
     entry: bool,
     recipe: Option<Recipe>,
@@ -35,7 +38,12 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
     Ok(Found {
         shadow: shadow.is_some() && shadow == known_shadow,
         old: old.is_some() && old == known_source,
-        slot: !session.query(sql::SLOT, &[&names.slot]).await.map_err(failed)?.is_empty(),
+        slot: !engine.log_session(session).await?.query(sql::SLOT, &[&names.slot]).await.map_err(failed)?.is_empty(),
+        slot_elsewhere: facts
+            .as_ref()
+            .and_then(|facts| facts.log_place.clone())
+            .filter(|_| engine.target.stream_from.is_none()),
+        orphans: log::orphans(session, engine).await?,
         publication: session.one(sql::PUBLICATION, &[&names.publication]).await.map_err(failed)?.get(0),
         entry: record.is_some() || facts.is_some(),
         recipe: facts.as_ref().and_then(|facts| facts.recipe.clone()).filter(|recipe| !recipe.is_done()),
@@ -62,10 +70,18 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
     add(found.recipe.is_some(), format!("constraints and indexes begun on {}", names.display), begun, false);
     add(found.shadow, format!("shadow table {}", names.shadow()), needed, false);
     add(found.slot, format!("replication slot {}", names.slot), needed, false);
+    if let Some(place) = &found.slot_elsewhere {
+        add(true, format!("replication slot {} on {place}", names.slot), needed, false);
+    }
     add(found.publication, format!("publication {}", names.publication), needed, false);
     add(found.old, format!("old table {}", names.old()), "the table before the change: the way back", true);
     let kept = if found.stage == Some(Stage::Done) { "tells that the change is done" } else { needed };
     add(found.entry, format!("journal entry of {} in altergeist.journal", names.display), kept, false);
+    for orphan in &found.orphans {
+        let kind = if orphan.is_slot { "replication slot" } else { "publication" };
+        let why = "left by a change the journal does not know any more; nobody needs it";
+        add(true, format!("{kind} {}", orphan.name), why, false);
+    }
     Ok(list)
 }
 
@@ -74,6 +90,9 @@ pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -
     let names = &engine.names;
     let found = find(session, engine).await?;
     log::drop_log(session, engine).await?;
+    for orphan in &found.orphans {
+        orphan.drop(session).await?;
+    }
     if let Some(recipe) = &found.recipe {
         recipe::undo(session, engine, recipe).await?;
     }

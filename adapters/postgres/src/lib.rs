@@ -4,6 +4,8 @@
 #![allow(async_fn_in_trait)]
 
 mod alteration;
+mod blockers;
+mod carried;
 mod changes;
 mod clauses;
 mod connect;
@@ -19,9 +21,14 @@ mod key;
 mod layout;
 mod leftovers;
 mod log;
+mod log_server;
+mod making;
 mod names;
+mod neighbours;
 mod obstacles;
+mod order;
 mod pgoutput;
+mod polling;
 mod preflight;
 mod recipe;
 mod replication;

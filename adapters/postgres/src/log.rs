@@ -1,26 +1,38 @@
 //! Opens the log: publication, slot, and the proof that nothing before the start is still invisible. Finds it again after
 //! a restart, and takes it away.
 
-use crate::changes::{LogStream, Source};
+use crate::changes::{Asking, Feed, LogStream, Source};
 use crate::definition;
 use crate::engine::Postgres;
 use crate::error;
 use crate::journal::{self, Facts};
 use crate::key::Candidate;
+use crate::log_server::{self, LogSession};
+use crate::names::Names;
 use crate::pgoutput::Lsn;
+use crate::polling::Poller;
 use crate::preflight;
 use crate::replication::Replication;
-use crate::session::Session;
+use crate::session::{Session, locked};
 use crate::sql;
 use crate::visibility::Snapshot;
-use altergeist_contract::{Error, Kind, Position, Result};
+use altergeist_contract::{Error, Kind, LogKept, Position, Result};
 use std::time::{Duration, Instant};
 
 /// How long a reader that was told to end may take.
 const GOODBYE: Duration = Duration::from_secs(15);
 
+/// How long transactions that write may go on before the log can begin: nobody waits for us meanwhile.
+const WRITERS_LEAVE: Duration = Duration::from_secs(60);
+
 /// Between two looks at something that will be over soon.
 const GLANCE: Duration = Duration::from_millis(5);
+
+/// How long a run has after it was taken up before the server's own bound ends it.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What can be done when the log is gone.
+const BEGIN_ANEW: &str = "`altergeist cleanup` drops the shadow; then begin anew";
 
 /// Makes the server keep its log for this table from now on.
 pub(crate) async fn open(engine: &Postgres) -> Result<Position> {
@@ -42,6 +54,7 @@ pub(crate) async fn open(engine: &Postgres) -> Result<Position> {
 async fn open_anew(session: &Session, engine: &Postgres) -> Result<Position> {
     journal::ensure_tables(session).await?;
     drop_log(session, engine).await?;
+    log_server::check(session, engine).await?;
     let source = preflight::source(session, engine).await?;
     let (key, identity) = preflight::key(session, source).await?;
     let key = key.map_err(|why| Error::refused(format!("follow {}", engine.names.display), why))?;
@@ -49,7 +62,8 @@ async fn open_anew(session: &Session, engine: &Postgres) -> Result<Position> {
     let start = make_slot(session, engine).await?;
     wait_for_visibility(session, engine).await?;
     let facts = Facts {
-        system: system(session).await?,
+        system: log_server::system(session).await?,
+        log_place: engine.log_place(),
         source,
         source_lines: definition::describe(session, source).await?,
         shadow: None,
@@ -74,17 +88,28 @@ async fn publish(session: &Session, engine: &Postgres, key: &Candidate, identity
 
 async fn make_slot(session: &Session, engine: &Postgres) -> Result<Lsn> {
     let attempted = || format!("open the log for {}", engine.names.display);
-    let bound = engine.target.lock_timeout.as_millis();
-    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
-    session.run(&format!("SET statement_timeout = {bound}")).await.map_err(failed)?;
-    let made = session.query(sql::CREATE_SLOT, &[&engine.names.slot]).await;
-    session.run("SET statement_timeout = 0").await.map_err(failed)?;
-    let rows = match made {
-        Err(error) if error::is_timeout(&error) => return Err(busy(session, attempted()).await),
-        other => other.map_err(failed)?,
+    let rows = match engine.log_session(session).await? {
+        LogSession::Primary(session) => make_slot_here(session, engine, attempted()).await?,
+        LogSession::Standby(log) => {
+            log_server::wait_for_replay(session, &log, engine).await?;
+            log_server::make_slot(session, &log, &engine.names.slot).await?
+        }
     };
     let text: &str = rows.first().map_or("", |row| row.get(0));
     Lsn::parse(text).ok_or_else(|| Error::fatal(attempted(), "the server did not say where its log begins"))
+}
+
+async fn make_slot_here(session: &Session, engine: &Postgres, attempted: String) -> Result<Vec<tokio_postgres::Row>> {
+    let bound = WRITERS_LEAVE.as_millis();
+    let failed = |error: tokio_postgres::Error| error::of(attempted.clone(), &error);
+    let create = if engine.version.has_failover_slots() { sql::CREATE_FAILOVER_SLOT } else { sql::CREATE_SLOT };
+    session.run(&format!("SET statement_timeout = {bound}")).await.map_err(failed)?;
+    let made = session.query(create, &[&engine.names.slot]).await;
+    session.run("SET statement_timeout = 0").await.map_err(failed)?;
+    match made {
+        Err(error) if error::is_timeout(&error) => Err(busy(session, attempted.clone()).await),
+        other => other.map_err(failed),
+    }
 }
 
 /// The slot begins where every transaction that ran when it was asked for has ended. One that began later may have
@@ -95,7 +120,7 @@ async fn wait_for_visibility(session: &Session, engine: &Postgres) -> Result<()>
     let disorder = || Error::fatal(attempted(), "the server's transaction numbers cannot be read");
     let row = session.one(sql::NEXT_TRANSACTION, &[]).await.map_err(failed)?;
     let bound: u64 = row.get::<_, &str>(0).parse().map_err(|_| disorder())?;
-    let deadline = Instant::now() + engine.target.lock_timeout;
+    let deadline = Instant::now() + WRITERS_LEAVE;
     loop {
         let row = session.one(sql::SNAPSHOT, &[]).await.map_err(failed)?;
         let snapshot = Snapshot::parse(row.get(0)).ok_or_else(disorder)?;
@@ -120,31 +145,42 @@ async fn busy(session: &Session, attempted: String) -> Error {
     Error::new(Kind::Busy, attempted, reason)
 }
 
-/// The server's own identity.
-pub(crate) async fn system(session: &Session) -> Result<String> {
-    let row = session.one(sql::SYSTEM, &[]).await.map_err(|error| error::of("ask the server who it is", &error))?;
-    Ok(row.get(0))
-}
-
 /// Takes slot and publication away, if they are there.
 pub(crate) async fn drop_log(session: &Session, engine: &Postgres) -> Result<()> {
-    drop_slot(session, engine).await?;
+    require_place(session, engine, &format!("drop the replication slot {}", engine.names.slot)).await?;
+    drop_slot(&*engine.log_session(session).await?, &engine.names.slot).await?;
     let dropped = session.run(&sql::drop_publication(&engine.names.publication)).await;
     dropped.map_err(|error| error::of_lock(format!("drop the publication {}", engine.names.publication), &error))
 }
 
-pub(crate) async fn drop_slot(session: &Session, engine: &Postgres) -> Result<()> {
-    let attempted = || format!("drop the replication slot {}", engine.names.slot);
+/// A slot on a standby can only be dealt with by who is told where that is.
+async fn require_place(session: &Session, engine: &Postgres, attempted: &str) -> Result<()> {
+    let known = journal::entry(session, engine).await?.facts.and_then(|facts| facts.log_place);
+    match known {
+        Some(place) if engine.target.stream_from.is_none() => Err(Error::refused(
+            attempted,
+            format!(
+                "it is on {place}, which the log was read from: name that server with --stream-from; if it is gone for good, \
+                 name the primary itself"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Drops a slot, whoever reads it, on the server it is on.
+pub(crate) async fn drop_slot(log: &Session, slot: &str) -> Result<()> {
+    let attempted = || format!("drop the replication slot {slot}");
     let deadline = Instant::now() + GOODBYE;
     loop {
-        end_reader(session, engine).await?;
-        match session.query(sql::DROP_SLOT, &[&engine.names.slot]).await {
+        end_reader(log, slot).await?;
+        match log.query(sql::DROP_SLOT, &[&slot]).await {
             Err(error) if !error::is_code(&error, "55006") && !error::is_code(&error, "42704") => {
                 return Err(error::of(attempted(), &error));
             }
             _ => {}
         }
-        let left = session.query(sql::SLOT, &[&engine.names.slot]).await;
+        let left = log.query(sql::SLOT, &[&slot]).await;
         if left.map_err(|error| error::of(attempted(), &error))?.is_empty() {
             return Ok(());
         }
@@ -155,9 +191,9 @@ pub(crate) async fn drop_slot(session: &Session, engine: &Postgres) -> Result<()
     }
 }
 
-async fn end_reader(session: &Session, engine: &Postgres) -> Result<()> {
-    let ended = session.query(sql::END_READER, &[&engine.names.slot]).await;
-    ended.map(drop).map_err(|error| error::of(format!("end the reader of {}", engine.names.slot), &error))
+async fn end_reader(log: &Session, slot: &str) -> Result<()> {
+    let ended = log.query(sql::END_READER, &[&slot]).await;
+    ended.map(drop).map_err(|error| error::of(format!("end the reader of {slot}"), &error))
 }
 
 /// Reads the log from a position on.
@@ -168,12 +204,13 @@ pub(crate) async fn follow(engine: &Postgres, from: &Position) -> Result<LogStre
     let lease = engine.control.take().await?;
     let result = prepare(&lease, engine, start, attempted()).await;
     let (facts, key) = lease.settle(result).await?;
-    let mut wire = Replication::open(&engine.server, &engine.names.application).await?;
-    if wire.identify().await? != facts.system {
-        return Err(Error::fatal(attempted(), "this is not the server that gave the position"));
-    }
-    wire.start(&engine.names.slot, &engine.names.publication, start).await?;
+    let feed = feed(engine, &facts, start, attempted()).await?;
     let gate = engine.server.open(&engine.names.application, &sql::gate_settings()).await?;
+    let standby = match &engine.standby {
+        None => None,
+        Some(standby) => Some(standby.open(&engine.names.application, &sql::mark_settings()).await?),
+    };
+    *locked(&engine.following_since) = Some(Instant::now());
     engine.start_pulse();
     let source = Source {
         oid: facts.source,
@@ -184,26 +221,60 @@ pub(crate) async fn follow(engine: &Postgres, from: &Position) -> Result<LogStre
         key: key.columns.into_iter().map(|column| column.source).collect(),
         incarnation: engine.marks.incarnation.clone(),
     };
-    Ok(LogStream::begin(wire, gate, source, from.clone()))
+    Ok(LogStream::begin(feed, Asking { gate, standby }, source, from.clone()))
+}
+
+/// The stream, or the same by plain SQL where the server will not stream and answers to say so.
+async fn feed(engine: &Postgres, facts: &Facts, start: Lsn, attempted: String) -> Result<Feed> {
+    let names = &engine.names;
+    if !engine.target.poll_log {
+        match Replication::open(engine.log_server(), &names.application).await? {
+            Ok(mut wire) => {
+                if wire.identify().await? != facts.system {
+                    return Err(not_that_server(attempted));
+                }
+                wire.start(&names.slot, &names.publication, start).await?;
+                return Ok(Feed::Wire(wire));
+            }
+            Err(why) => {
+                tracing::warn!("the log of {} is looked at by SQL, for it cannot be streamed: {why}", names.display)
+            }
+        }
+    }
+    let session = engine.log_server().open(&names.application, &sql::poll_settings()).await?;
+    if log_server::system(&session).await? != facts.system {
+        return Err(not_that_server(attempted));
+    }
+    Ok(Feed::Poll(Box::new(Poller::new(session, &names.slot, &names.publication, start))))
+}
+
+fn not_that_server(attempted: String) -> Error {
+    Error::fatal(attempted, "this is not the server that gave the position")
 }
 
 /// Makes sure that the slot still has what is asked for and that nobody else reads it.
 async fn prepare(session: &Session, engine: &Postgres, start: Lsn, attempted: String) -> Result<(Facts, Candidate)> {
     let gone = |why: &str| Error::fatal(attempted.clone(), why);
+    require_place(session, engine, &attempted).await?;
+    log_server::check(session, engine).await?;
     let facts = journal::facts(session, engine).await?;
     let (key, _) = preflight::key(session, facts.source).await?;
     let key = key.map_err(|why| gone(&why))?;
+    let log = engine.log_session(session).await?;
+    let slot = &engine.names.slot;
     let deadline = Instant::now() + GOODBYE;
     loop {
-        let rows = session.query(sql::SLOT, &[&engine.names.slot]).await;
+        let rows = log.query(sql::SLOT, &[slot]).await;
         let rows = rows.map_err(|error| error::of(attempted.clone(), &error))?;
-        let row = rows.first().ok_or_else(|| gone("the replication slot is gone, and the log with it"))?;
+        let row = rows.first().ok_or_else(|| {
+            gone(&format!("the replication slot {slot} is gone, and the log it kept with it; {BEGIN_ANEW}"))
+        })?;
         if row.get::<_, &str>(2) == "lost" {
-            return Err(gone("the server has thrown away the log the replication slot needs"));
+            return Err(gone(&lost(engine, row)));
         }
         let confirmed = row.get::<_, Option<&str>>(1).and_then(Lsn::parse);
         if confirmed.is_none_or(|confirmed| confirmed > start) {
-            return Err(gone("the server has been told to forget the log from there on"));
+            return Err(gone(&format!("the server has been told to forget the log from there on; {BEGIN_ANEW}")));
         }
         if row.get::<_, Option<i32>>(0).is_none() {
             return Ok((facts, key));
@@ -211,7 +282,116 @@ async fn prepare(session: &Session, engine: &Postgres, start: Lsn, attempted: St
         if Instant::now() > deadline {
             return Err(error::silent(attempted, GOODBYE));
         }
-        end_reader(session, engine).await?;
+        end_reader(&log, slot).await?;
         tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// Why a slot is of no use any more, by the server's own word for it, and what can be done.
+fn lost(engine: &Postgres, row: &tokio_postgres::Row) -> String {
+    let slot = &engine.names.slot;
+    let why = match row.get::<_, &str>(3) {
+        "wal_removed" => format!(
+            "the server has removed log that the replication slot {slot} needed, for it kept more than \
+             max_slot_wal_keep_size ({}) allows: raise that",
+            row.get::<_, &str>(4)
+        ),
+        "idle_timeout" => format!(
+            "the server has given up the replication slot {slot}, which nobody read for longer than \
+             idle_replication_slot_timeout: do not leave the run stopped for so long"
+        ),
+        "rows_removed" => format!(
+            "the standby has given up the replication slot {slot}, for the primary cleaned up what it needed: \
+             let the standby have hot_standby_feedback = on, and a physical slot on the primary"
+        ),
+        other => format!("the server has given up the replication slot {slot} ({other})"),
+    };
+    format!("{why}; {BEGIN_ANEW}")
+}
+
+/// What the server keeps of its log for the slot. The run ends at the bound it was given, and before the server's own.
+pub(crate) async fn kept(session: &Session, engine: &Postgres) -> Result<Option<LogKept>> {
+    let log = engine.log_session(session).await?;
+    let rows = log.query(sql::LOG_KEPT, &[&engine.names.slot]).await;
+    let rows = rows.map_err(|error| error::of(format!("ask what the slot {} keeps", engine.names.slot), &error))?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let bytes = row.get::<_, i64>(0).unsigned_abs();
+    // A run that has just been taken up again has not been able to move its slot on.
+    let is_under_way = locked(&engine.following_since).is_some_and(|since| since.elapsed() > GRACE);
+    let servers = servers_limit(row.get(1)).filter(|_| is_under_way);
+    let limit_bytes = engine.target.log_limit_bytes.into_iter().chain(servers).min();
+    Ok(Some(LogKept { bytes, limit_bytes }))
+}
+
+/// Where the run ends for the server's own bound: early enough that it can still be resumed.
+fn servers_limit(megabytes: i64) -> Option<u64> {
+    u64::try_from(megabytes).ok().map(|megabytes| (megabytes << 20) / 10 * 9)
+}
+
+/// At the bound the run was given, the slot is dropped: nothing else would keep the log from growing. The server's own bound
+/// keeps the disk from filling up, so there the slot stays.
+pub(crate) async fn give_up(session: &Session, engine: &Postgres) -> Result<String> {
+    let writers = session.query(sql::WRITERS, &[]).await;
+    let writers: Vec<String> = writers.map(|rows| rows.iter().map(|row| row.get(0)).collect()).unwrap_or_default();
+    let meanwhile = match writers.is_empty() {
+        true => String::new(),
+        false => format!("; transactions under way, which may be what holds it: {}", writers.join("; ")),
+    };
+    let kept = kept(session, engine).await?;
+    let is_ours = kept.is_none_or(|kept| engine.target.log_limit_bytes.is_some_and(|limit| kept.bytes >= limit));
+    if is_ours {
+        drop_log(session, engine).await?;
+        return Ok(format!(
+            "that is all it may (--max-log-kept), so the replication slot was dropped, and the copy made so far is of no use \
+             any more; {BEGIN_ANEW}{meanwhile}"
+        ));
+    }
+    Ok(format!(
+        "it is near max_slot_wal_keep_size, where the server would give up the replication slot {}; raise that, and the same \
+         command goes on from here; or drop what was begun with `altergeist cleanup`{meanwhile}",
+        engine.names.slot
+    ))
+}
+
+/// Slots and publications of ours whose journal is gone: nobody will ever go on with them, and a slot keeps the server's log.
+/// What is there is looked at before the journal, in which every run stands before it makes any.
+pub(crate) async fn orphans(session: &Session, engine: &Postgres) -> Result<Vec<Orphan>> {
+    let failed = |error: tokio_postgres::Error| error::of("look for slots and publications nobody needs", &error);
+    let found = session.query(sql::OUR_LOGS, &[]).await.map_err(failed)?;
+    let mut known = vec![engine.names.slot.clone()];
+    if session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get(0) {
+        let tables = session.query(sql::KNOWN_TABLES, &[]).await.map_err(failed)?;
+        let slot = |row: &tokio_postgres::Row| Names::new(&engine.database, row.get(0), row.get(1)).slot;
+        known.extend(tables.iter().map(slot));
+    }
+    let orphan = |row: &tokio_postgres::Row| Orphan { name: row.get(0), is_slot: row.get(1) };
+    Ok(found.iter().map(orphan).filter(|orphan| !known.contains(&orphan.name)).collect())
+}
+
+/// A slot or a publication.
+pub(crate) struct Orphan {
+    pub(crate) name: String,
+    pub(crate) is_slot: bool,
+}
+
+impl Orphan {
+    /// Takes it away.
+    pub(crate) async fn drop(&self, session: &Session) -> Result<()> {
+        if self.is_slot {
+            return drop_slot(session, &self.name).await;
+        }
+        let dropped = session.run(&sql::drop_publication(&self.name)).await;
+        dropped.map_err(|error| error::of_lock(format!("drop the publication {}", self.name), &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_before_the_server_gives_up_its_slot() {
+        assert_eq!(servers_limit(-1), None);
+        assert_eq!(servers_limit(100), Some((100 << 20) / 10 * 9));
     }
 }

@@ -6,7 +6,7 @@ use crate::error;
 use crate::names::Names;
 use crate::session::Session;
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{ForeignKeys, Refusal, Result};
 
 /// Why each kind of object is in the way, and what to do; by the words `obstacles.sql` uses.
 const REASONS: &[(&str, &str, &str)] = &[
@@ -14,31 +14,51 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("kind", "it is not an ordinary table", "change it natively"),
     ("persistence", "only a table that is logged for good can be followed by the log", "change it natively"),
     ("typed", "tables of a named type are not copied yet", "change it natively"),
-    ("row-security", "row security is not carried yet", "change the table natively"),
     (
-        "foreign-key-out",
-        "foreign keys are not carried yet",
-        "drop it for the time of the change, or change the table natively",
+        "forced-row-security",
+        "its policies hide rows even from its owner, and this role may not bypass them",
+        "ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY for the time of the change",
     ),
     (
-        "foreign-key-in",
-        "foreign keys are not carried yet",
-        "drop it for the time of the change, or change the table natively",
+        "foreign-key",
+        "foreign keys were asked to be refused",
+        "have them carried, drop it for the time of the change, or change the table natively",
     ),
-    ("trigger", "triggers are not carried yet", "drop it for the time of the change, or change the table natively"),
-    ("rule", "rules are not carried yet", "drop it for the time of the change, or change the table natively"),
-    ("view", "what reads the table by its identity is not carried yet", "drop it for the time of the change"),
+    (
+        "partitioned-child",
+        "this server checks every row at once when it adds a foreign key to a partitioned table",
+        "drop it for the time of the change",
+    ),
+    (
+        "references",
+        "this role may not make a foreign key to that table again",
+        "GRANT REFERENCES on it to the table's owner",
+    ),
+    (
+        "key-switched-off",
+        "its triggers are switched off, which only a superuser can do again on another table",
+        "ALTER TABLE … ENABLE TRIGGER ALL for the time of the change",
+    ),
+    ("owner", "the swap must change it, and this role does not own it", "run as a role that is a member of its owner"),
+    (
+        "materialized",
+        "materialized views are not carried yet",
+        "drop it for the time of the change, and make it again afterwards",
+    ),
+    ("trigger-elsewhere", "it names the table it is not on", "drop it for the time of the change"),
     ("partition", "partitions are not copied yet", "change the partitioned table natively"),
     ("inheritance", "tables with parents or children are not copied yet", "change it natively"),
-    ("publication", "publications are not carried yet", "take the table out of it for the time of the change"),
+    (
+        "all-tables",
+        "it publishes every new table at once, the journal and the shadow too, and its subscribers have neither",
+        "let it publish a list of tables, or the tables of a schema",
+    ),
     ("subscription", "a table that is filled by a subscription is not copied yet", "take it out of the subscription"),
     ("extension", "a table that belongs to an extension is the extension's to change", "ask the extension"),
-    ("statistics", "extended statistics are not carried yet", "drop them for the time of the change"),
-    ("label", "security labels are not carried yet", "take it away for the time of the change"),
     (
         "grantor",
-        "privileges somebody other than the owner has granted are not carried yet",
-        "grant them again as the owner",
+        "what they have granted must be granted in their name again, and this role is not a member of theirs",
+        "run as a role that is, or grant the privileges as the owner",
     ),
     ("overlaps", "constraints WITHOUT OVERLAPS are not carried yet", "drop it for the time of the change"),
     (
@@ -49,8 +69,14 @@ const REASONS: &[(&str, &str, &str)] = &[
 ];
 
 /// The objects in the way of replacing the table.
-pub(crate) async fn find(session: &Session, names: &Names, table: u32) -> Result<Vec<Refusal>> {
-    let rows = session.query(sql::OBSTACLES, &[&table, &names.publication]).await;
+pub(crate) async fn find(
+    session: &Session,
+    names: &Names,
+    table: u32,
+    foreign_keys: ForeignKeys,
+) -> Result<Vec<Refusal>> {
+    let keys_are_refused = foreign_keys == ForeignKeys::Refuse;
+    let rows = session.query(sql::OBSTACLES, &[&table, &names.publication, &keys_are_refused]).await;
     let rows = rows.map_err(|error| error::of(format!("look for what depends on {}", names.display), &error))?;
     Ok(rows.iter().map(|row| refusal(row.get(0), row.get(1))).collect())
 }
@@ -90,29 +116,30 @@ pub(crate) async fn of_role(session: &Session, engine: &Postgres, table: u32) ->
         }
     };
     demand(
-        row.get(6),
+        row.get(4),
         "this role",
         "it may not make schemas and publications in the database",
         "GRANT CREATE ON DATABASE",
     );
-    demand(row.get(7), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
+    demand(row.get(5), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
     Ok(refusals)
 }
 
 /// What the server lacks, and the role beyond [`of_role`].
 pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) -> Result<Vec<Refusal>> {
-    let row = session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await;
-    let row = row.map_err(|error| error::of("ask what the server can do", &error))?;
+    let ask = |row: std::result::Result<_, _>| row.map_err(|error| error::of("ask what the server can do", &error));
+    let row = ask(session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await)?;
+    let log_session = engine.log_session(session).await?;
+    let log = ask(log_session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await)?;
     let mut refusals = Vec::new();
     let mut demand = |is_met: bool, object: &str, reason: &str, remedy: &str| {
         if !is_met {
             refusals.push(refuse(object.to_owned(), reason, remedy));
         }
     };
-    let (slots, slots_used): (i64, i64) = (row.get(1), row.get(2));
-    let (senders, senders_used): (i64, i64) = (row.get(3), row.get(4));
+    let (slots, slots_used): (i64, i64) = (log.get(1), log.get(2));
     demand(
-        row.get::<_, &str>(0) == "logical",
+        row.get::<_, &str>(0) == "logical" && log.get::<_, &str>(0) == "logical",
         "setting wal_level",
         "the log does not say which rows change",
         "set wal_level = logical, and restart the server",
@@ -123,14 +150,13 @@ pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) 
         "every replication slot is taken",
         "raise it, or drop a slot nobody needs",
     );
-    demand(senders > senders_used, "setting max_wal_senders", "every log sender is taken", "raise it");
     demand(
-        row.get(5),
+        log.get(3),
         "this role",
         "it may not read the log",
         "ALTER ROLE … REPLICATION, or what the provider offers for it",
     );
-    demand(row.get(8), "this role", "it may not put a table into the table's schema", "GRANT CREATE ON SCHEMA");
+    demand(row.get(6), "this role", "it may not put a table into the table's schema", "GRANT CREATE ON SCHEMA");
     Ok(refusals)
 }
 
@@ -148,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_view_does_not_prevent_a_trial_and_a_partition_does() {
-        assert!(!prevents_clone(&[refusal("view v".into(), "view")]));
+        assert!(!prevents_clone(&[refusal("view v".into(), "owner")]));
         assert!(prevents_clone(&[refusal("child c".into(), "partition")]));
     }
 }

@@ -2,6 +2,7 @@
 //! could not be carried, and asks the data what the shadow would refuse.
 
 use crate::alteration::{self, Altered, NOT_ACCEPTED, Wish, refuse};
+use crate::carried::{self, Carried};
 use crate::clauses::{self, Clauses};
 use crate::definition;
 use crate::demands;
@@ -10,13 +11,20 @@ use crate::engine::Postgres;
 use crate::error;
 use crate::journal::{self, Entry};
 use crate::key::{self, Candidate};
+use crate::layout::KeyColumn;
 use crate::leftovers;
+use crate::log_server;
+use crate::making::{self, Making};
 use crate::names::{self, MARKER};
+use crate::neighbours;
 use crate::obstacles;
+use crate::order;
 use crate::recipe::{self, Ingredients, Recipe};
 use crate::session::{Session, locked};
 use crate::sql;
-use altergeist_contract::{Duplicates, Error, Leftover, Plan, Preflight, Refusal, Result, Step, Strategy, Verdict};
+use altergeist_contract::{
+    Duplicates, Error, ForeignKeys, Leftover, Plan, Preflight, Refusal, Result, Step, Strategy, Verdict,
+};
 
 impl Preflight for Postgres {
     #[allow(clippy::misnamed_getters)] // The contract's word for the qualified name.
@@ -82,12 +90,31 @@ struct View {
     rows: i64,
     bytes: i64,
     notes: Vec<String>,
+    /// The same, if it is done by a copy.
+    notes_on_copy: Vec<String>,
+    /// What hangs on the table, by name, and the relations that are locked with it in the swap.
+    hanging: Vec<String>,
+    neighbours: Vec<String>,
 }
 
 impl Postgres {
     /// What is to be done, to this source.
     pub(crate) fn wish<'a>(&'a self, source: u32, key: Option<&'a Candidate>, clauses: &'a Clauses) -> Wish<'a> {
-        Wish { names: &self.names, version: self.version, source, key, clauses, search_path: &self.search_path }
+        Wish {
+            names: &self.names,
+            version: self.version,
+            source,
+            key,
+            clauses,
+            order: &[],
+            making: None,
+            search_path: &self.search_path,
+        }
+    }
+
+    /// Whether what is asked for is more than an ALTER.
+    fn asks_for_a_copy(&self) -> bool {
+        self.target.create.is_some() || self.target.order_by.is_some()
     }
 }
 
@@ -101,7 +128,7 @@ pub(crate) async fn source(session: &Session, engine: &Postgres) -> Result<u32> 
 pub(crate) async fn key(session: &Session, table: u32) -> Result<(std::result::Result<Candidate, String>, String)> {
     let failed = |error: tokio_postgres::Error| error::of("read the table's keys", &error);
     let identity: String = session.one(sql::REPLICA_IDENTITY, &[&table]).await.map_err(failed)?.get(0);
-    let rows = session.query(sql::KEYS, &[&table]).await.map_err(failed)?;
+    let rows = session.query(sql::KEYS, &[&table, &true]).await.map_err(failed)?;
     let candidates: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();
     Ok((key::choose(&candidates, &identity), identity))
 }
@@ -138,7 +165,7 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     let mut view = View {
         altered: None,
         key: None,
-        obstacles: obstacles::find(session, &engine.names, source).await?,
+        obstacles: obstacles::find(session, &engine.names, source, engine.target.foreign_keys).await?,
         refusals: Vec::new(),
         is_native: false,
         recipe: None,
@@ -149,6 +176,17 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         rows: size.get(0),
         bytes: size.get(1),
         notes: notes(session, source).await?,
+        notes_on_copy: Vec::new(),
+        hanging: carried::read(session, &engine.names, source)
+            .await?
+            .into_iter()
+            .map(|carried| carried.object)
+            .collect(),
+        neighbours: neighbours::list(session, &engine.names.display, source)
+            .await?
+            .into_iter()
+            .map(|neighbour| neighbour.name)
+            .collect(),
     };
     match key(session, source).await?.0 {
         Ok(key) => view.key = Some(key),
@@ -187,7 +225,9 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         try_clauses(session, engine, source, &clauses, &mut view).await?;
     }
     if !view.is_native && view.recipe.is_none() {
+        view.obstacles.extend(log_server::refusals(session, engine).await?);
         view.obstacles.extend(obstacles::of_server(session, engine, source).await?);
+        view.notes_on_copy.extend(log_server::notes(session, engine).await?);
         view.obstacles.extend(taken_names(session, engine).await?);
     }
     Ok(view)
@@ -207,11 +247,26 @@ async fn try_clauses(
     session.run("BEGIN").await.map_err(failed)?;
     definition::make_schema(session, &schema, source).await?;
     session.run("SAVEPOINT clone").await.map_err(failed)?;
+    let (order, making) = match copy_wishes(session, engine, source).await? {
+        Ok(wishes) => wishes,
+        Err(refusal) => {
+            view.refusals.push(refusal);
+            return session.run("ROLLBACK").await.map_err(failed);
+        }
+    };
     let wish = engine.wish(source, view.key.as_ref(), clauses);
+    let wish = Wish { order: &order, making: making.as_ref(), ..wish };
     let mut altered = alteration::alter_clone(session, &wish, &schema).await?;
+    if making.is_some() && !altered.refusals.is_empty() {
+        view.altered = Some(altered);
+        return session.run("ROLLBACK").await.map_err(failed);
+    }
+    view.obstacles.extend(keys_and_partitions(session, engine, source, &altered).await?);
     let wanted = demands::constraints(session, altered.clone).await?;
-    view.is_native =
-        altered.is_catalogue_only && altered.arrival.validations.is_empty() && clauses.validated.is_empty();
+    view.is_native = altered.is_catalogue_only
+        && altered.arrival.validations.is_empty()
+        && clauses.validated.is_empty()
+        && !engine.asks_for_a_copy();
     if altered.touches_columns {
         view.bound = bound_columns(session, source, &altered).await?;
     }
@@ -226,12 +281,47 @@ async fn try_clauses(
         altered
             .refusals
             .retain(|refusal| refusal.object.starts_with("clause ") || refusal.reason.starts_with(NOT_ACCEPTED));
-    } else if engine.target.strategy != Strategy::Copy && altered.refusals.is_empty() {
+    } else if engine.target.strategy != Strategy::Copy && !engine.asks_for_a_copy() && altered.refusals.is_empty() {
         session.run("ROLLBACK TO SAVEPOINT clone").await.map_err(failed)?;
         view.recipe = in_steps(session, engine, clauses, &altered, &wanted, (source, &schema)).await?;
     }
     view.altered = Some(altered);
     session.run("ROLLBACK").await.map_err(failed)
+}
+
+/// What is asked for beyond the clauses: an order of the rows, a table of the user's own making; or why it cannot be had.
+pub(crate) async fn copy_wishes(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+) -> Result<std::result::Result<(Vec<KeyColumn>, Option<Making>), Refusal>> {
+    let making = match making::read(&engine.target).transpose() {
+        Ok(making) => making,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    Ok(order::find(session, engine, source).await?.map(|order| (order, making)))
+}
+
+/// Foreign keys cannot be carried to a partitioned table in an instant.
+async fn keys_and_partitions(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+    altered: &Altered,
+) -> Result<Vec<Refusal>> {
+    let is_partitioned = altered.layout.as_ref().is_some_and(|layout| layout.is_partitioned);
+    if !is_partitioned || engine.target.foreign_keys == ForeignKeys::Discard {
+        return Ok(Vec::new());
+    }
+    let hanging = carried::read(session, &engine.names, source).await?;
+    let refusal = |key: Carried| {
+        refuse(
+            key.object,
+            "the new table is partitioned, where every row would be checked at once when it is made again",
+            "have it left out (--foreign-keys discard), and make it again afterwards",
+        )
+    };
+    Ok(hanging.into_iter().filter(|carried| carried.is_key).map(refusal).collect())
 }
 
 /// Whether all that is not for the catalogue alone can be done step by step.
@@ -405,7 +495,6 @@ fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> Plan {
     if is_copy {
         refusals.extend(view.obstacles);
         refusals.extend(view.native_only);
-        refusals.extend(of_target(engine));
     }
     refusals.extend(view.bound);
     refusals.extend(view.altered.as_ref().into_iter().flat_map(|altered| altered.refusals.clone()));
@@ -414,11 +503,13 @@ fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> Plan {
     let mut notes = view.notes;
     if is_copy {
         notes.extend(notes_on_copy(view.altered.as_ref()));
+        notes.extend(view.notes_on_copy);
+        notes.extend(repack(engine));
     }
     let steps = match &view.recipe {
         Some(recipe) if !is_copy && !is_native => recipe.steps(engine),
         _ if is_native => native_steps(engine),
-        _ => copy_steps(engine, view.altered.as_ref()),
+        _ => copy_steps(engine, view.altered.as_ref(), &view.hanging, &view.neighbours),
     };
     *locked(&engine.recipe) = view.recipe;
     Plan {
@@ -455,22 +546,13 @@ fn notes_on_copy(altered: Option<&Altered>) -> Vec<String> {
     notes
 }
 
-/// What the target asks for that this engine cannot do.
-fn of_target(engine: &Postgres) -> Vec<Refusal> {
-    let target = &engine.target;
-    let asked = [
-        (target.create.is_some(), "--create", "a table of your own making is not filled yet", "say it by clauses"),
-        (target.order_by.is_some(), "--order-by", "rows are laid down in the order of the key only", "leave it out"),
-        (target.stream_from.is_some(), "--stream-from", "the log is read from the primary only", "leave it out"),
-        (
-            target.log_limit_bytes.is_some(),
-            "--max-log-kept",
-            "what the slot keeps is not watched yet",
-            "leave it out, and set max_slot_wal_keep_size on the server",
-        ),
-    ];
-    let refused = asked.iter().filter(|(is_asked, ..)| *is_asked);
-    refused.map(|(_, flag, reason, remedy)| refuse(format!("flag {flag}"), *reason, remedy)).collect()
+/// A newer server can do a plain rebuild by itself.
+fn repack(engine: &Postgres) -> Option<String> {
+    let is_plain = engine.target.alter.trim().is_empty() && engine.target.create.is_none();
+    let source = engine.names.source();
+    (is_plain && engine.version.has_repack()).then(|| {
+        format!("this server can rebuild the table by itself while it is written to: REPACK (CONCURRENTLY) {source}")
+    })
 }
 
 /// The clauses as statements on the table.
@@ -486,7 +568,7 @@ fn native_steps(engine: &Postgres) -> Vec<Step> {
     statements(engine).iter().map(|statement| step(statement, &lock)).collect()
 }
 
-fn copy_steps(engine: &Postgres, altered: Option<&Altered>) -> Vec<Step> {
+fn copy_steps(engine: &Postgres, altered: Option<&Altered>, hanging: &[String], neighbours: &[String]) -> Vec<Step> {
     let names = &engine.names;
     let wait = format!("after a wait of at most {:?}", engine.target.lock_timeout);
     let arrival = altered.map(|altered| altered.arrival.clone()).unwrap_or_default();
@@ -496,15 +578,7 @@ fn copy_steps(engine: &Postgres, altered: Option<&Altered>) -> Vec<Step> {
             &format!("SHARE UPDATE EXCLUSIVE for an instant, {wait}: reads and writes go on"),
         ),
         step(&format!("create the replication slot {}", names.slot), "none"),
-        step(
-            &format!(
-                "CREATE TABLE {} like the table; ALTER TABLE {} {}",
-                names.shadow(),
-                names.shadow(),
-                engine.target.alter
-            ),
-            "none",
-        ),
+        step(&how_made(engine), "none"),
         step(
             &format!("INSERT INTO {} SELECT … FROM {}, chunk by chunk", names.shadow(), names.display),
             "ACCESS SHARE for each statement: what any SELECT takes",
@@ -512,24 +586,48 @@ fn copy_steps(engine: &Postgres, altered: Option<&Altered>) -> Vec<Step> {
         step("refresh rows that change meanwhile, as the log names them", "ACCESS SHARE for each statement"),
         step("CREATE INDEX on the shadow, for the indexes left out while copying; VACUUM (ANALYZE)", "none"),
         step("compare both tables", "ACCESS SHARE for each statement"),
-        step(
-            &format!(
-                "ALTER TABLE {} SET SCHEMA {}; ALTER TABLE {} SET SCHEMA {}",
-                names.display,
-                names.old_schema,
-                names.shadow(),
-                names.schema
-            ),
-            &format!(
-                "ACCESS EXCLUSIVE while the last changes are brought over, {wait}; tried again if it does not come"
-            ),
-        ),
     ];
+    let also = |names: &[String]| match names {
+        [] => String::new(),
+        names => format!(", and on {}", names.join(", ")),
+    };
+    steps.push(step(
+        &format!(
+            "ALTER TABLE {} SET SCHEMA {}; ALTER TABLE {} SET SCHEMA {}",
+            names.display,
+            names.old_schema,
+            names.shadow(),
+            names.schema
+        ),
+        &format!(
+            "ACCESS EXCLUSIVE{} while the last changes are brought over, {wait}; tried again if it does not come",
+            also(neighbours)
+        ),
+    ));
+    if !hanging.is_empty() {
+        let made = format!("in the same transaction, made on the new table as they were: {}", hanging.join(", "));
+        steps.push(step(&made, "the same"));
+    }
     let in_the_swap = arrival.renames.iter().chain(&arrival.clauses);
     steps.extend(in_the_swap.map(|statement| step(statement, "within the same transaction")));
     let scan = "SHARE UPDATE EXCLUSIVE while the rows are read: reads and writes go on";
     steps.extend(arrival.validations.iter().map(|statement| step(statement, scan)));
+    if hanging.iter().any(|object| object.starts_with("foreign key ")) {
+        steps.push(step(
+            "VALIDATE CONSTRAINT for the foreign keys that were valid",
+            "SHARE UPDATE EXCLUSIVE and ROW SHARE: reads and writes go on",
+        ));
+    }
     steps
+}
+
+/// How the shadow comes about.
+fn how_made(engine: &Postgres) -> String {
+    let shadow = engine.names.shadow();
+    match &engine.target.create {
+        Some(_) => format!("the statements of the file, which make {shadow}"),
+        None => format!("CREATE TABLE {shadow} like the table; ALTER TABLE {shadow} {}", engine.target.alter),
+    }
 }
 
 fn step(statement: &str, lock: &str) -> Step {

@@ -44,12 +44,14 @@ pub(crate) enum Frame {
 }
 
 impl Replication {
-    /// Connects and logs in.
-    pub(crate) async fn open(server: &Server, application: &str) -> Result<Replication> {
+    /// Connects and logs in. A server, or a pooler before it, that answers and will not have this kind of connection is no
+    /// error: its words are given.
+    pub(crate) async fn open(server: &Server, application: &str) -> Result<std::result::Result<Replication, String>> {
         let attempted = || format!("open a replication connection to {}", server.name());
         match tokio::time::timeout(CONNECT_TIMEOUT, Replication::begin(server, application)).await {
             Err(_) => Err(error::silent(attempted(), CONNECT_TIMEOUT)),
-            Ok(result) => result.map_err(|failure| failure.into_error(attempted())),
+            Ok(Err(Failure::Server { code, message })) if is_no_to_streaming(&code) => Ok(Err(message)),
+            Ok(result) => result.map(Ok).map_err(|failure| failure.into_error(attempted())),
         }
     }
 
@@ -318,6 +320,11 @@ impl Failure {
             Failure::Server { code, message } => Error::new(kind_of(&code), attempted, message),
         }
     }
+}
+
+/// Whether it is the kind of connection that is refused: unknown to a pooler, not in the list of hosts, or none is free.
+fn is_no_to_streaming(code: &str) -> bool {
+    matches!(code, "08P01" | "28000" | "53300" | "0A000")
 }
 
 /// What a walsender's code means. A slot that is in use, or a server on its way down, may be tried again.

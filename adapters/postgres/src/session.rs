@@ -90,6 +90,16 @@ impl Session {
         self.client.query(&prepared, parameters).await
     }
 
+    /// Runs one statement for its rows, as they come.
+    pub(crate) async fn stream(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> std::result::Result<tokio_postgres::RowStream, tokio_postgres::Error> {
+        let prepared = self.prepared(statement).await?;
+        self.client.query_raw(&prepared, parameters.iter().copied()).await
+    }
+
     /// Runs one statement that always gives one row.
     pub(crate) async fn one(
         &self,

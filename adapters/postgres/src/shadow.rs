@@ -1,13 +1,13 @@
 //! Makes the shadow and moves rows into it. Values never leave the server.
 
-use crate::alteration::{self, Altered, Deferred};
+use crate::alteration::{self, Altered, Deferred, Wish};
 use crate::definition;
 use crate::duplicates;
 use crate::engine::Postgres;
 use crate::error;
 use crate::journal::{self, Facts, ShadowFacts};
 use crate::key;
-use crate::log;
+use crate::log_server;
 use crate::names;
 use crate::preflight;
 use crate::session::Session;
@@ -36,7 +36,8 @@ impl Shadow for Postgres {
         let lease = self.workers.take().await?;
         let found = lease.query(&sql::chunk_end(layout, after), &parameters).await;
         let found = lease.settle(found.map_err(|error| error::of(attempted(), &error))).await?;
-        let through = found.first().map_or(Watermark::End, |row| Watermark::At(key::of_row(row, 0, layout.keys.len())));
+        let through =
+            found.first().map_or(Watermark::End, |row| Watermark::At(key::of_row(row, 0, layout.walk().len())));
         Ok(Chunk { after: after.clone(), through })
     }
 
@@ -135,15 +136,19 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
     let clauses = preflight::clauses(engine).map_err(|refusal| refused(attempted(), &[refusal]))?;
     let (key, _) = preflight::key(session, source).await?;
     let key = key.map_err(|why| Error::refused(attempted(), why))?;
-    let wish = engine.wish(source, Some(&key), &clauses);
+    let wishes = preflight::copy_wishes(session, engine, source).await?;
+    let (order, making) = wishes.map_err(|refusal| refused(attempted(), &[refusal]))?;
+    let wish = Wish { order: &order, making: making.as_ref(), ..engine.wish(source, Some(&key), &clauses) };
     let altered = alteration::alter_clone(session, &wish, &engine.names.shadow_schema).await?;
     if !altered.refusals.is_empty() {
         return Err(refused(attempted(), &altered.refusals));
     }
     check_source(attempted(), known.as_ref(), source, &altered)?;
-    let shadow = strip(session, altered.clone, &altered).await?;
+    let mut shadow = strip(session, altered.clone, &altered).await?;
+    shadow.survivors = survivors(session, engine, source, &shadow).await?;
     let facts = Facts {
-        system: log::system(session).await?,
+        system: log_server::system(session).await?,
+        log_place: engine.log_place(),
         source,
         source_lines: altered.source_lines,
         shadow: Some(shadow.clone()),
@@ -209,7 +214,38 @@ async fn strip(session: &Session, oid: u32, altered: &Altered) -> Result<ShadowF
     if !script.is_empty() {
         session.run(&script.join(";\n")).await.map_err(failed)?;
     }
-    Ok(ShadowFacts { oid, lines: altered.lines.clone(), layout, deferred, late, arrival: altered.arrival.clone() })
+    Ok(ShadowFacts {
+        oid,
+        lines: altered.lines.clone(),
+        layout,
+        deferred,
+        late,
+        arrival: altered.arrival.clone(),
+        survivors: Vec::new(),
+        finish: Vec::new(),
+    })
+}
+
+/// The columns of the source that the shadow has too, with their names in both. A clone's columns are numbered as the
+/// source's stand in order, whatever they are renamed to; in a table of the user's own making only the layout tells.
+async fn survivors(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+    shadow: &ShadowFacts,
+) -> Result<Vec<(String, String)>> {
+    if engine.target.create.is_some() {
+        let filled = shadow.layout.columns.iter().map(|column| (column.source.clone(), column.name.clone()));
+        return Ok(filled.collect());
+    }
+    let now = definition::attributes(session, shadow.oid).await?;
+    let before = definition::attributes(session, source).await?;
+    let number = |at: usize| i16::try_from(at + 1).unwrap_or(i16::MAX);
+    let pairs = before.iter().enumerate().filter_map(|(at, old)| {
+        let heir = now.iter().find(|new| new.number == number(at))?;
+        Some((old.name.clone(), heir.name.clone()))
+    });
+    Ok(pairs.collect())
 }
 
 fn refused(attempted: String, refusals: &[Refusal]) -> Error {

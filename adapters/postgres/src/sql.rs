@@ -16,7 +16,7 @@ pub(crate) const DRESS: &str = include_str!("sql/dress.sql");
 pub(crate) const PRIVILEGES: &str = include_str!("sql/privileges.sql");
 /// Lists a table's columns.
 pub(crate) const COLUMNS: &str = include_str!("sql/columns.sql");
-/// Lists the indexes by which rows could be followed.
+/// Lists the indexes by which rows could be followed, or laid down in order.
 pub(crate) const KEYS: &str = include_str!("sql/keys.sql");
 /// Lists the indexes that can wait until the rows are copied.
 pub(crate) const DEFERRABLE_INDEXES: &str = include_str!("sql/deferrable_indexes.sql");
@@ -32,6 +32,14 @@ pub(crate) const BLOCKERS: &str = include_str!("sql/blockers.sql");
 pub(crate) const NAME_CLASHES: &str = include_str!("sql/name_clashes.sql");
 /// Lists the sequences of a table's columns, and what they have counted.
 pub(crate) const SEQUENCES: &str = include_str!("sql/sequences.sql");
+/// Lists what hangs on a table and is made again in the swap, as statements.
+pub(crate) const CARRIED: &str = include_str!("sql/carried.sql");
+/// Lists the other relations the swap changes.
+pub(crate) const NEIGHBOURS: &str = include_str!("sql/neighbours.sql");
+/// Lists a table's extended statistics.
+pub(crate) const STATISTICS: &str = "
+    SELECT s.stxname::text, n.nspname::text
+    FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxrelid = $1 ORDER BY 1";
 /// Makes the journal's tables.
 pub(crate) const JOURNAL_TABLES: &str = include_str!("sql/journal.sql");
 
@@ -118,6 +126,11 @@ pub(crate) fn mark_settings() -> String {
     )
 }
 
+/// The session that looks at a slot; a look at a big transaction may take its time.
+pub(crate) fn poll_settings() -> String {
+    format!("{COMMON} SET search_path = '';")
+}
+
 /// The session that asks what is visible. It also looks at the source's definition, and must not wait while the
 /// cut-over has it locked.
 pub(crate) fn gate_settings() -> String {
@@ -188,13 +201,14 @@ pub(crate) const ABILITIES: &str = "
     SELECT current_setting('wal_level'),
            current_setting('max_replication_slots')::int8,
            (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> $2),
-           current_setting('max_wal_senders')::int8,
-           (SELECT count(*) FROM pg_stat_replication),
            (SELECT r.rolsuper OR r.rolreplication FROM pg_roles r WHERE r.rolname = current_user)
                OR coalesce((SELECT pg_has_role(r.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = 'rds_replication'), false),
            has_database_privilege(current_database(), 'CREATE'),
            (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = $1),
            (SELECT has_schema_privilege(c.relnamespace, 'CREATE') FROM pg_class c WHERE c.oid = $1)";
+
+/// The standbys that must have a piece of the log before it is sent to us.
+pub(crate) const AWAITED_STANDBYS: &str = "SELECT current_setting('synchronized_standby_slots', true)";
 
 /// How big a table is, by the server's estimate.
 pub(crate) const SIZE: &str = "
@@ -266,8 +280,48 @@ pub(crate) const COLUMN_DEPENDENTS: &str = "
     FROM pg_depend d
     JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
     WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND a.attname = ANY ($2)
-      AND d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_trigger'::regclass)
+      AND d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_trigger'::regclass, 'pg_proc'::regclass,
+                        'pg_publication_rel'::regclass)
     ORDER BY 1, 2";
+
+/// The relations of a schema.
+pub(crate) const RELATIONS_IN: &str = "
+    SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1";
+
+/// The relations of schema $1 that are neither among $2 nor part of table $3: its partitions, indexes and sequences.
+pub(crate) const STRAYS: &str = "
+    WITH family AS (SELECT relid FROM pg_partition_tree($3::oid) UNION SELECT $3::oid)
+    SELECT c.oid::regclass::text
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.oid <> ALL ($2) AND c.oid NOT IN (SELECT relid FROM family)
+      AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid IN (SELECT relid FROM family))
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                      AND d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT relid FROM family)
+                      AND d.deptype IN ('a', 'i'))
+    ORDER BY 1";
+
+/// What kind of table a file has made: whether it is one for good, whether it is partitioned, and whether it stands alone.
+pub(crate) const MADE: &str = "
+    SELECT c.relpersistence = 'p' AND c.reloftype = 0 AND c.relkind IN ('r', 'p'), c.relkind = 'p',
+           NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = $1 OR (inhparent = $1 AND c.relkind = 'r'))
+    FROM pg_class c WHERE c.oid = $1";
+
+/// The partitions of a table, at every level: name and schema.
+pub(crate) const PARTITIONS: &str = "
+    SELECT c.relname::text, n.nspname::text
+    FROM pg_partition_tree($1::oid) p JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE p.relid <> $1::oid ORDER BY p.level, 1";
+
+/// Names of partitions of table $2, and of their indexes, that something else than table $1 has in the schema of that.
+pub(crate) const PARTITION_CLASHES: &str = "
+    SELECT 'name ' || taken.oid::regclass
+    FROM pg_partition_tree($2::oid) p
+    JOIN pg_class part ON part.oid = p.relid OR part.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = p.relid)
+    JOIN pg_class taken ON taken.relname = part.relname
+    JOIN pg_class source ON source.oid = $1::oid AND source.relnamespace = taken.relnamespace
+    WHERE p.relid <> $2::oid
+      AND taken.oid NOT IN (SELECT $1::oid UNION SELECT indexrelid FROM pg_index WHERE indrelid = $1::oid)
+    ORDER BY 1";
 
 /// Whether a table has any row.
 pub(crate) fn any_row(table: &str) -> String {
@@ -283,14 +337,14 @@ pub(crate) fn any_null(table: &str, alias: &str, value: &str) -> String {
 
 /// Copies the rows of a range. `OVERRIDING SYSTEM VALUE` keeps the numbers of identity columns.
 pub(crate) fn copy(layout: &Layout, after: &Watermark, through: &Watermark) -> String {
-    let bounds = bounds(&alias_keys(layout), layout, after, through, 1);
+    let bounds = bounds(&alias_walk(layout), layout, after, through, 1);
     format!("{} WHERE {bounds}", insert_select(layout))
 }
 
 /// Copies those of the given keys that exist, up to a watermark.
 pub(crate) fn insert_keys(layout: &Layout, through: &Watermark, places: usize) -> String {
     let first = if layout.has_arrays() { layout.keys.len() } else { layout.keys.len() * places } + 1;
-    let bounds = bounds(&alias_keys(layout), layout, &Watermark::Start, through, first);
+    let bounds = bounds(&alias_walk(layout), layout, &Watermark::Start, through, first);
     format!("{} WHERE {} AND {bounds}", insert_select(layout), among(&alias_keys(layout), layout, places))
 }
 
@@ -300,23 +354,23 @@ pub(crate) const BEGIN_REFRESH: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
 
 /// Deletes the shadow's rows of the given keys.
 pub(crate) fn delete_keys(layout: &Layout, places: usize) -> String {
-    format!("DELETE FROM ONLY {} AS t WHERE {}", layout.shadow, among(&shadow_keys(layout), layout, places))
+    format!("DELETE FROM {} AS t WHERE {}", layout.shadow_rows(), among(&shadow_keys(layout), layout, places))
 }
 
 /// Deletes the shadow's rows beyond a watermark.
 pub(crate) fn delete_beyond(layout: &Layout, after: &Watermark) -> String {
-    let bounds = bounds(&shadow_keys(layout), layout, after, &Watermark::End, 1);
-    format!("DELETE FROM ONLY {} AS t WHERE {bounds}", layout.shadow)
+    let bounds = bounds(&shadow_walk(layout), layout, after, &Watermark::End, 1);
+    format!("DELETE FROM {} AS t WHERE {bounds}", layout.shadow_rows())
 }
 
 /// Empties the shadow.
 pub(crate) fn empty(layout: &Layout) -> String {
-    format!("TRUNCATE ONLY {}", layout.shadow)
+    format!("TRUNCATE {}", layout.shadow_rows())
 }
 
 /// The last key of the next so many rows of the source.
 pub(crate) fn chunk_end(layout: &Layout, after: &Watermark) -> String {
-    let keys = alias_keys(layout);
+    let keys = alias_walk(layout);
     let list = keys.join(", ");
     let bounds = bounds(&keys, layout, after, &Watermark::End, 2);
     format!(
@@ -329,8 +383,8 @@ pub(crate) fn chunk_end(layout: &Layout, after: &Watermark) -> String {
 pub(crate) fn compare_range(layout: &Layout, after: &Watermark, through: &Watermark) -> String {
     compare(
         layout,
-        &bounds(&alias_keys(layout), layout, after, through, 1),
-        &bounds(&shadow_keys(layout), layout, after, through, 1),
+        &bounds(&alias_walk(layout), layout, after, through, 1),
+        &bounds(&shadow_walk(layout), layout, after, through, 1),
     )
 }
 
@@ -368,13 +422,13 @@ fn compare(layout: &Layout, source_rows: &str, shadow_rows: &str) -> String {
             FROM (SELECT true AS here, {in_source}, ROW({converted}) AS image
                   FROM ONLY {source} AS {alias} WHERE {source_rows}) AS s
             FULL JOIN (SELECT true AS here, {in_shadow}, ROW({stored}) AS image
-                       FROM ONLY {shadow} AS t WHERE {shadow_rows}) AS t
+                       FROM {shadow} AS t WHERE {shadow_rows}) AS t
             ON {same_key})
         SELECT count(*) FILTER (WHERE in_source) AS rows, {nothing} FROM pairs
         UNION ALL (SELECT NULL, {numbers} FROM pairs WHERE differs LIMIT {limit})",
         source = layout.source,
         alias = layout.alias,
-        shadow = layout.shadow,
+        shadow = layout.shadow_rows(),
         limit = DIFFERENCES + 1,
     )
 }
@@ -395,7 +449,8 @@ fn bounds(keys: &[String], layout: &Layout, after: &Watermark, through: &Waterma
     let mut next = first;
     for (mark, comparison) in [(after, ">"), (through, "<=")] {
         if matches!(mark, Watermark::At(_)) {
-            let values = layout.keys.iter().enumerate().map(|(at, key)| format!("${}::{}", next + at, key.type_name));
+            let walk = layout.walk();
+            let values = walk.iter().enumerate().map(|(at, key)| format!("${}::{}", next + at, key.type_name));
             conditions.push(format!("({columns}) {comparison} ({})", list(values)));
             next += keys.len();
         }
@@ -424,6 +479,14 @@ fn alias_keys(layout: &Layout) -> Vec<String> {
     layout.keys.iter().map(|key| format!("{}.{}", layout.alias, quoted(&key.source))).collect()
 }
 
+fn alias_walk(layout: &Layout) -> Vec<String> {
+    layout.walk().iter().map(|key| format!("{}.{}", layout.alias, quoted(&key.source))).collect()
+}
+
+fn shadow_walk(layout: &Layout) -> Vec<String> {
+    layout.walk().iter().map(|key| format!("t.{}", quoted(&key.shadow))).collect()
+}
+
 fn shadow_keys(layout: &Layout) -> Vec<String> {
     layout.keys.iter().map(|key| format!("t.{}", quoted(&key.shadow))).collect()
 }
@@ -448,14 +511,70 @@ pub(crate) fn drop_publication(name: &str) -> String {
 /// Whether a publication is there.
 pub(crate) const PUBLICATION: &str = "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)";
 
+/// Makes the slot, to be copied to standbys that copy slots, so that a run survives a failover.
+pub(crate) const CREATE_FAILOVER_SLOT: &str =
+    "SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'pgoutput', false, false, true)";
+
 /// Makes the slot; waits for every transaction that is writing anywhere on the server.
 pub(crate) const CREATE_SLOT: &str =
     "SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'pgoutput', false, false)";
 
 /// A slot's state.
 pub(crate) const SLOT: &str = "
-    SELECT active_pid, confirmed_flush_lsn::text, coalesce(wal_status, 'reserved') FROM pg_replication_slots
+    SELECT active_pid, confirmed_flush_lsn::text, coalesce(wal_status, 'reserved'),
+           coalesce(to_jsonb(s) ->> 'invalidation_reason', 'wal_removed'), current_setting('max_slot_wal_keep_size')
+    FROM pg_replication_slots s
     WHERE slot_name = $1";
+
+/// What the log keeps for a slot, in bytes, and the most the server lets any slot keep, in megabytes, -1 for all.
+pub(crate) const LOG_KEPT: &str = "
+    SELECT greatest(0, pg_wal_lsn_diff(
+               CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, s.restart_lsn))::int8,
+           (SELECT setting::int8 FROM pg_settings WHERE name = 'max_slot_wal_keep_size')
+    FROM pg_replication_slots s WHERE s.slot_name = $1 AND s.restart_lsn IS NOT NULL";
+
+/// Looks at what a slot has without taking it: the messages of whole transactions, about so many.
+pub(crate) const PEEK: &str = "
+    SELECT data FROM pg_logical_slot_peek_binary_changes($1, NULL, $2,
+        'proto_version', '1', 'publication_names', $3, 'binary', 'true', 'messages', 'true')";
+
+/// Moves a slot on to a position that is saved.
+pub(crate) const MOVE_SLOT: &str = "SELECT pg_replication_slot_advance($1, $2::text::pg_lsn)";
+
+/// What a server that shall be read from is: version, whether it is a standby, identity, whether it tells the primary what it
+/// still reads.
+pub(crate) const STANDBY: &str = "
+    SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
+           (SELECT system_identifier::text FROM pg_control_system()), current_setting('hot_standby_feedback') = 'on'";
+
+/// How far the log is written.
+pub(crate) const WRITTEN: &str = "SELECT pg_current_wal_insert_lsn()::text";
+
+/// Whether a standby has replayed the log up to a place.
+pub(crate) const HAS_REPLAYED: &str = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn";
+
+/// Has the primary write down which transactions run, from where a standby can begin to decode.
+pub(crate) const OFFER_A_START: &str = "SELECT pg_log_standby_snapshot()";
+
+/// The slots and publications in this database that have names of ours, but for slots somebody reads.
+pub(crate) const OUR_LOGS: &str = "
+    SELECT slot_name::text, true FROM pg_replication_slots
+    WHERE slot_name ~ '^altergeist_[0-9a-f]{16}$' AND plugin = 'pgoutput' AND database = current_database()
+      AND active_pid IS NULL AND NOT coalesce((to_jsonb(pg_replication_slots) ->> 'synced')::boolean, false)
+    UNION ALL
+    SELECT pubname::text, false FROM pg_publication WHERE pubname ~ '^altergeist_[0-9a-f]{16}$'
+    ORDER BY 1, 2";
+
+/// The tables the journal knows: schema and name.
+pub(crate) const KNOWN_TABLES: &str = "
+    SELECT (parse_ident(\"table\"))[1], (parse_ident(\"table\"))[2] FROM altergeist.journal";
+
+/// A table the journal knows by the name the user gave, though it is not there any more.
+pub(crate) const FIND_IN_JOURNAL: &str = "
+    SELECT (parse_ident(\"table\"))[1], (parse_ident(\"table\"))[2] FROM altergeist.journal
+    WHERE parse_ident(\"table\") = parse_ident($1)
+       OR (cardinality(parse_ident($1)) = 1 AND (parse_ident(\"table\"))[2] = (parse_ident($1))[1])
+    ORDER BY \"table\"";
 
 /// Ends whoever reads a slot.
 pub(crate) const END_READER: &str = "
@@ -551,29 +670,54 @@ pub(crate) const OWNER: &str = "
 
 // The cut-over
 
-/// Whether this role may shorten the server's own wait before it ends an autovacuum that is in the way.
-pub(crate) const IS_SUPERUSER: &str = "SELECT current_setting('is_superuser') = 'on'";
+/// Whether this role may shorten the server's own wait before it looks for a deadlock or ends an autovacuum that is in the
+/// way, and how long others wait, in milliseconds.
+pub(crate) const DEADLOCKS: &str = "
+    SELECT current_setting('is_superuser') = 'on',
+           (SELECT setting::int8 FROM pg_settings WHERE name = 'deadlock_timeout')";
 
-/// Locks the tables that new foreign keys will point to against writers, before anything else is locked.
-pub(crate) fn lock_parents(parents: &[String]) -> String {
-    if parents.is_empty() {
-        return String::new();
-    }
-    format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE; ", parents.join(", "))
+/// The settings of the rest of the cut-over's transaction. What could not be locked ahead is hardly waited for.
+pub(crate) fn under_lock(within: Duration) -> String {
+    format!(
+        "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = {}",
+        (within + Duration::from_millis(250)).as_millis()
+    )
 }
 
-/// Begins the transaction of the cut-over. The shadow comes first: nobody but us queues there.
-pub(crate) fn lock_both(shadow: &str, source: &str) -> String {
-    format!("LOCK TABLE ONLY {shadow}, ONLY {source} IN ACCESS EXCLUSIVE MODE")
-}
-
-/// Who stands before a session in a queue for a lock.
+/// Who stands before a session in a queue for a lock: the sentence, and the process if it may be ended.
 pub(crate) const WHO_BLOCKS: &str = "
-    SELECT format('server process %s (%s, %s, %s)', a.pid, coalesce(a.usename, a.backend_type), a.state,
-                  coalesce('transaction since ' || to_char(a.xact_start, 'HH24:MI:SS'), 'no transaction'))
+    SELECT format('server process %s (%s, %s, %s, %s)', a.pid, coalesce(a.usename, a.backend_type),
+                  coalesce(nullif(a.application_name, ''), 'no application name'), a.state,
+                  coalesce('transaction since ' || to_char(a.xact_start, 'HH24:MI:SS'), 'no transaction')),
+           CASE WHEN a.backend_type = 'client backend' THEN a.pid END
     FROM pg_stat_activity a WHERE a.pid = ANY (pg_blocking_pids($1))
     UNION ALL
-    SELECT 'a prepared transaction' WHERE 0 = ANY (pg_blocking_pids($1))";
+    SELECT 'a prepared transaction', NULL WHERE 0 = ANY (pg_blocking_pids($1))";
+
+/// Ends a session of an application.
+pub(crate) const END_BLOCKER: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'client backend'";
+
+/// The server's own time.
+pub(crate) const NOW: &str = "SELECT clock_timestamp()::text";
+
+/// Transactions of this database that began before a time and still look at what was then.
+pub(crate) const OLD_SNAPSHOTS: &str = "
+    SELECT format('server process %s (%s, transaction since %s)', pid, usename, to_char(xact_start, 'HH24:MI:SS'))
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+      AND backend_xmin IS NOT NULL AND xact_start < $1::text::timestamptz";
+
+/// The physical standbys the server feeds: name, and how long it takes until they have replayed; NULL if that cannot be told.
+pub(crate) const STANDBYS: &str = "
+    SELECT coalesce(nullif(r.application_name, ''), 'standby') || coalesce('@' || host(r.client_addr), ''),
+           CASE WHEN r.state <> 'streaming' THEN NULL
+                WHEN r.replay_lag IS NOT NULL THEN extract(epoch FROM r.replay_lag)::float8
+                WHEN r.replay_lsn >= r.sent_lsn THEN 0::float8
+           END
+    FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid
+    WHERE s.slot_type IS DISTINCT FROM 'logical' AND r.state IN ('streaming', 'catchup') AND r.replay_lsn IS NOT NULL
+    ORDER BY 1";
 
 /// Whether a session still exists.
 pub(crate) const IS_ALIVE: &str =

@@ -24,6 +24,21 @@ impl Version {
         self.0 >= 150_000
     }
 
+    /// Whether a standby decodes its log.
+    pub(crate) fn decodes_on_standby(self) -> bool {
+        self.0 >= 160_000
+    }
+
+    /// Whether a slot may be copied to standbys.
+    pub(crate) fn has_failover_slots(self) -> bool {
+        self.0 >= 170_000
+    }
+
+    /// Whether the server itself rebuilds a table while it is written to (REPACK).
+    pub(crate) fn has_repack(self) -> bool {
+        self.0 >= 190_000
+    }
+
     /// Whether NOT NULL is a constraint with a name, which may be NOT VALID.
     pub(crate) fn names_not_null(self) -> bool {
         self.0 >= 180_000

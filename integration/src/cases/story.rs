@@ -67,7 +67,7 @@ pub fn tell(case: &Case, flavour: Flavour, mode: Mode, fleet: &Fleet) -> Result<
     let Some(server) = fleet.server(case, flavour) else {
         return Ok(());
     };
-    let database = format!("case_{}_{}", case.name, mode.name()).to_lowercase();
+    let database = format!("case_{}_{}", case.name, mode.name()).to_lowercase().replace('-', "_");
     let postgres = flavour.is_postgres();
     let scene = Scene {
         case,

@@ -14,6 +14,11 @@ SELECT x.relname::text,
              UNION ALL
              SELECT format('ALTER TABLE %s CLUSTER ON %I', $1::oid::regclass, x.relname) WHERE i.indisclustered
              UNION ALL
+             SELECT format('ALTER INDEX %I.%I DEPENDS ON EXTENSION %I', m.nspname, x.relname, e.extname)
+             FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+             WHERE d.classid = 'pg_class'::regclass AND d.objid = x.oid AND d.deptype = 'x'
+               AND d.refclassid = 'pg_extension'::regclass
+             UNION ALL
              SELECT format('COMMENT ON INDEX %I.%I IS %L', m.nspname, x.relname, d)
              FROM obj_description(x.oid, 'pg_class') AS d WHERE d IS NOT NULL),
        i.indisunique AND i.indimmediate

@@ -1,22 +1,21 @@
 -- A table's definition, line by line: the object, and what it is. Two tables of which all lines are equal are the same
 -- but for their rows and the schema they live in. Nothing that VACUUM, ANALYZE or statistics change is in it, nor what
--- `obstacles.sql` finds. The third
+-- `carried.sql` and `obstacles.sql` find. The third
 -- column says whether the line is structure, as opposed to rights, comments and storage. Run under an empty search path.
 WITH t AS (
     SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1
 )
 SELECT 'table' AS object,
        concat_ws(' ', 'kind', t.relkind, t.relpersistence, 'owner', pg_get_userbyid(t.relowner), 'method', am.amname,
-                 'tablespace', t.reltablespace, 'identity', t.relreplident, 'rows', t.relrowsecurity,
-                 t.relforcerowsecurity, 'of', t.reloftype, 'options', t.reloptions, 'toast', toast.reloptions,
+                 'tablespace', t.reltablespace, 'identity', t.relreplident, 'of', t.reloftype, 'options', t.reloptions, 'toast', toast.reloptions,
                  'comment', obj_description(t.oid, 'pg_class')) AS definition,
        false AS structure
 FROM t JOIN pg_am am ON am.oid = t.relam LEFT JOIN pg_class toast ON toast.oid = t.reltoastrelid
 UNION ALL
 SELECT 'privileges', string_agg(concat_ws(' ', pg_get_userbyid(x.grantee), x.grantee = 0, x.privilege_type,
-                                          x.is_grantable, pg_get_userbyid(x.grantor)), ', '
-                                ORDER BY x.grantee, x.privilege_type, x.grantor), false
-FROM t, aclexplode(coalesce(t.relacl, acldefault('r', t.relowner))) AS x
+                                          x.is_grantable, pg_get_userbyid(x.grantor)), ', ' ORDER BY x.n), false
+FROM t, aclexplode(coalesce(t.relacl, acldefault('r', t.relowner)))
+        WITH ORDINALITY AS x(grantor, grantee, privilege_type, is_grantable, n)
 UNION ALL
 SELECT 'column ' || quote_ident(a.attname),
        concat_ws(' ', row_number() OVER (ORDER BY a.attnum), format_type(a.atttypid, a.atttypmod),
@@ -31,9 +30,9 @@ SELECT 'settings of column ' || quote_ident(a.attname),
                  coalesce(a.attstattarget::int, -1), 'options', a.attoptions, 'comment', col_description($1, a.attnum),
                  'privileges', (SELECT string_agg(concat_ws(' ', pg_get_userbyid(x.grantee), x.grantee = 0,
                                                             x.privilege_type, x.is_grantable,
-                                                            pg_get_userbyid(x.grantor)), ', '
-                                                  ORDER BY x.grantee, x.privilege_type, x.grantor)
-                                FROM aclexplode(a.attacl) AS x)),
+                                                            pg_get_userbyid(x.grantor)), ', ' ORDER BY x.n)
+                                FROM aclexplode(a.attacl)
+                                     WITH ORDINALITY AS x(grantor, grantee, privilege_type, is_grantable, n))),
        false
 FROM pg_attribute a
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
@@ -42,9 +41,9 @@ SELECT 'sequence ' || quote_ident(q.relname),
        concat_ws(' ', 'of', a.attname, format_type(s.seqtypid, NULL), s.seqstart, s.seqincrement, s.seqmin, s.seqmax,
                  s.seqcache, s.seqcycle, 'comment', obj_description(q.oid, 'pg_class'), 'privileges',
                  (SELECT string_agg(concat_ws(' ', pg_get_userbyid(x.grantee), x.grantee = 0, x.privilege_type,
-                                              x.is_grantable, pg_get_userbyid(x.grantor)), ', '
-                                    ORDER BY x.grantee, x.privilege_type, x.grantor)
-                  FROM aclexplode(coalesce(q.relacl, acldefault('s', q.relowner))) AS x)),
+                                              x.is_grantable, pg_get_userbyid(x.grantor)), ', ' ORDER BY x.n)
+                  FROM aclexplode(coalesce(q.relacl, acldefault('s', q.relowner)))
+                       WITH ORDINALITY AS x(grantor, grantee, privilege_type, is_grantable, n))),
        true
 FROM pg_depend d
 JOIN pg_sequence s ON s.seqrelid = d.objid
@@ -62,8 +61,20 @@ SELECT 'index ' || quote_ident(x.relname),
                  'immediate', i.indimmediate, 'clustered', i.indisclustered, 'identity', i.indisreplident,
                  'tablespace', x.reltablespace, 'comment', obj_description(x.oid, 'pg_class'), 'statistics',
                  (SELECT string_agg(a.attnum || ':' || a.attstattarget, ' ' ORDER BY a.attnum)
-                  FROM pg_attribute a WHERE a.attrelid = x.oid AND a.attstattarget >= 0)),
+                  FROM pg_attribute a WHERE a.attrelid = x.oid AND a.attstattarget >= 0), 'extensions',
+                 (SELECT string_agg(e.extname, ' ' ORDER BY e.extname)
+                  FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                  WHERE d.classid = 'pg_class'::regclass AND d.objid = x.oid AND d.deptype = 'x'
+                    AND d.refclassid = 'pg_extension'::regclass)),
        true
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
 WHERE i.indrelid = $1 AND i.indisvalid
+UNION ALL
+SELECT 'statistics ' || quote_ident(s.stxname),
+       concat_ws(' ', replace(replace(pg_get_statisticsobjdef(s.oid), format('%I.%I', n.nspname, s.stxname), ''),
+                              ' FROM ' || $1::oid::regclass, ''),
+                 'target', nullif(s.stxstattarget, -1), 'owner', pg_get_userbyid(s.stxowner),
+                 'comment', obj_description(s.oid, 'pg_statistic_ext')),
+       false
+FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxrelid = $1
 ORDER BY 1, 2

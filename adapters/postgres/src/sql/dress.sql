@@ -1,5 +1,5 @@
 -- The statements, in order, that give a bare table of the same columns ($2, in schema $3) what else table $1 has:
--- constraints, identities, storage, statistics targets, indexes, comments, owner. Run under an empty search path.
+-- constraints, identities, storage, statistics targets, indexes, comments, extended statistics, owner. Run under an empty search path.
 WITH columns AS (
     SELECT a.*, t.typstorage
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
@@ -81,12 +81,40 @@ FROM (
     FROM columns c, col_description($1, c.attnum) AS d WHERE d IS NOT NULL
     UNION ALL
     SELECT 13, k.oid::int8, format('COMMENT ON CONSTRAINT %I ON %s IS %L', k.conname, $2, d)
-    FROM pg_constraint k, obj_description(k.oid, 'pg_constraint') AS d WHERE k.conrelid = $1 AND d IS NOT NULL
+    FROM pg_constraint k, obj_description(k.oid, 'pg_constraint') AS d
+    WHERE k.conrelid = $1 AND k.contype NOT IN ('f', 't') AND d IS NOT NULL
     UNION ALL
     SELECT 14, i.indexrelid::int8, format('COMMENT ON INDEX %I.%I IS %L', $3, i.relname, d)
     FROM indexes i, obj_description(i.indexrelid, 'pg_class') AS d WHERE d IS NOT NULL
     UNION ALL
-    SELECT 15, 0, format('ALTER TABLE %s OWNER TO %I', $2, pg_get_userbyid(c.relowner))
+    SELECT 14, d.objid::int8, format('COMMENT ON SEQUENCE %I.%I IS %L', $3, q.relname, obj_description(q.oid, 'pg_class'))
+    FROM pg_depend d JOIN pg_class q ON q.oid = d.objid AND q.relkind = 'S'
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
+      AND obj_description(q.oid, 'pg_class') IS NOT NULL
+    UNION ALL
+    SELECT 15, i.indexrelid::int8, format('ALTER INDEX %I.%I DEPENDS ON EXTENSION %I', $3, i.relname, e.extname)
+    FROM indexes i
+    JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.deptype = 'x'
+                    AND d.refclassid = 'pg_extension'::regclass
+    JOIN pg_extension e ON e.oid = d.refobjid
+    UNION ALL
+    SELECT 16, s.oid::int8,
+           concat_ws(E';\n',
+                     format('CREATE STATISTICS %I.%I%s FROM %s', $3, s.stxname,
+                            substr(d.text, length(d.head) + 1, length(d.text) - length(d.head) - length(d.tail)), $2),
+                     CASE WHEN s.stxstattarget >= 0
+                          THEN format('ALTER STATISTICS %I.%I SET STATISTICS %s', $3, s.stxname, s.stxstattarget) END,
+                     (SELECT format('COMMENT ON STATISTICS %I.%I IS %L', $3, s.stxname, c)
+                      FROM obj_description(s.oid, 'pg_statistic_ext') AS c WHERE c IS NOT NULL),
+                     CASE WHEN pg_get_userbyid(s.stxowner) <> current_user
+                          THEN format('ALTER STATISTICS %I.%I OWNER TO %I', $3, s.stxname, pg_get_userbyid(s.stxowner)) END)
+    FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace,
+         LATERAL (SELECT pg_get_statisticsobjdef(s.oid) AS text,
+                         format('CREATE STATISTICS %I.%I', n.nspname, s.stxname) AS head,
+                         ' FROM ' || $1::oid::regclass AS tail) AS d
+    WHERE s.stxrelid = $1
+    UNION ALL
+    SELECT 17, 0, format('ALTER TABLE %s OWNER TO %I', $2, pg_get_userbyid(c.relowner))
     FROM pg_class c WHERE c.oid = $1 AND c.relowner <> (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user)
 ) AS statements
 ORDER BY step, n

@@ -1,4 +1,4 @@
--- The unique indexes of table $1, the primary key first: name, whether it is the primary key, whether it is the replica
+-- The indexes of table $1, only the unique ones if $2, the primary key first: name, whether it is the primary key, whether it is the replica
 -- identity, why it cannot serve as a key (NULL if it can), its columns, the base types of these, the types' names, their
 -- collations as SQL spells them (empty for the type's own), whether arrays of the type exist, and whether the log sends
 -- only one spelling of equal values. Last, whether the index is deferrable.
@@ -46,5 +46,5 @@ CROSS JOIN LATERAL (
     JOIN pg_opclass o ON o.oid = i.indclass[n]
     LEFT JOIN pg_collation l ON l.oid = a.attcollation
 ) AS k
-WHERE i.indrelid = $1 AND i.indisunique
+WHERE i.indrelid = $1 AND (i.indisunique OR NOT $2)
 ORDER BY i.indisprimary DESC, i.indnkeyatts, x.relname

@@ -1,4 +1,5 @@
--- Names that would stand twice in a schema after the swap. $1 is the source, $2 the clone, $3 the old table's schema.
+-- Names that would stand twice in a schema after the swap. $1 is the source, $2 the clone, $3 the old table's schema; $4 says
+-- whether the source takes all its sequences along, because the clone has its own.
 WITH family AS (
     SELECT r.table_oid, c.oid, c.relname
     FROM (VALUES ($1::oid), ($2::oid)) AS r(table_oid)
@@ -7,7 +8,7 @@ WITH family AS (
         UNION ALL
         SELECT d.objid FROM pg_depend d JOIN pg_sequence s ON s.seqrelid = d.objid
         WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = r.table_oid
-          AND (d.deptype = 'i' OR (d.deptype = 'a' AND r.table_oid = $2)))
+          AND (d.deptype = 'i' OR (d.deptype = 'a' AND (r.table_oid = $2 OR $4))))
 )
 SELECT 'name ' || quote_ident(n.nspname) || '.' || quote_ident(f.relname)
 FROM family f

@@ -1,4 +1,4 @@
--- The sequences of the columns of table $1: the column, the sequence, and whether it is an identity's own.
+-- The sequences that belong to columns of table $1: the column, the sequence, and whether it is an identity's own.
 SELECT a.attname::text, s.seqrelid::regclass::text, d.deptype = 'i'
 FROM pg_depend d
 JOIN pg_sequence s ON s.seqrelid = d.objid

@@ -1,0 +1,5 @@
+CREATE TABLE t (id int PRIMARY KEY, k int, v text);
+INSERT INTO t SELECT i, i, 'v' FROM generate_series(1, 300) i;
+CREATE VIEW above AS SELECT id, k FROM t;
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER t_touch BEFORE UPDATE OF k ON t FOR EACH ROW EXECUTE FUNCTION touch();

@@ -1,0 +1,10 @@
+CREATE TABLE t (id int PRIMARY KEY, note text, k int);
+INSERT INTO t SELECT i, 'n' || i, i FROM generate_series(1, 1000) i;
+CREATE VIEW seen AS SELECT id, note, k FROM t WHERE note <> 'x';
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER t_touch BEFORE UPDATE OF note ON t FOR EACH ROW WHEN (old.note IS DISTINCT FROM new.note) EXECUTE FUNCTION touch();
+CREATE POLICY by_note ON t USING (note <> 'y');
+CREATE RULE t_keep AS ON DELETE TO t WHERE old.note = 'z' DO INSTEAD NOTHING;
+CREATE STATISTICS t_st (ndistinct) ON note, k FROM t;
+CREATE FUNCTION note_of(which int) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT note FROM t WHERE id = which; END;
+CREATE INDEX t_note ON t (lower(note));
