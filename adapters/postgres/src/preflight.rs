@@ -12,6 +12,7 @@ use crate::error;
 use crate::journal::{self, Entry};
 use crate::key::{self, Candidate};
 use crate::leftovers;
+use crate::materialized::{self, Materialized};
 use crate::names::{self, MARKER};
 use crate::neighbours;
 use crate::obstacles;
@@ -87,6 +88,8 @@ struct View {
     /// What hangs on the table, by name, and the relations that are locked with it in the swap.
     hanging: Vec<String>,
     neighbours: Vec<String>,
+    /// The materialized views that are replaced with the table.
+    materialized: Vec<Materialized>,
 }
 
 impl Postgres {
@@ -140,10 +143,11 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     let source = source(session, engine).await?;
     let failed = |error: tokio_postgres::Error| error::of(format!("look at {}", engine.names.display), &error);
     let size = session.one(sql::SIZE, &[&source]).await.map_err(failed)?;
+    let views = materialized::list(session, source).await?;
     let mut view = View {
         altered: None,
         key: None,
-        obstacles: obstacles::find(session, &engine.names, source, engine.target.foreign_keys).await?,
+        obstacles: obstacles::find(session, &engine.names, source, &views, engine.target.foreign_keys).await?,
         refusals: Vec::new(),
         is_native: false,
         recipe: None,
@@ -154,16 +158,18 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         rows: size.get(0),
         bytes: size.get(1),
         notes: notes(session, source).await?,
-        hanging: carried::read(session, &engine.names, source)
+        hanging: carried::read(session, &engine.names, source, &views)
             .await?
             .into_iter()
             .map(|carried| carried.object)
+            .chain(views.iter().map(|view| format!("materialized view {}", view.display())))
             .collect(),
-        neighbours: neighbours::list(session, &engine.names.display, source)
+        neighbours: neighbours::list(session, &engine.names.display, source, &views)
             .await?
             .into_iter()
             .map(|neighbour| neighbour.name)
             .collect(),
+        materialized: views,
     };
     match key(session, source).await?.0 {
         Ok(key) => view.key = Some(key),
@@ -236,6 +242,10 @@ async fn try_clauses(
         view.duplicates = duplicates::queries(session, source, altered.clone, layout, &altered.news).await?;
         let known = demands::constraints(session, source).await?;
         view.questions = demands::questions(&known, &wanted, &altered.arrival.orphans, layout, &altered.news);
+    }
+    if !view.is_native && altered.refusals.is_empty() && view.bound.is_empty() {
+        let twins = materialized::make_twins(session, &engine.names, source, &schema, &view.materialized).await?;
+        altered.refusals.extend(twins);
     }
     if view.is_native {
         altered
@@ -429,6 +439,7 @@ fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> Plan {
     let mut notes = view.notes;
     if is_copy {
         notes.extend(notes_on_copy(view.altered.as_ref()));
+        notes.extend(view.materialized.iter().filter_map(Materialized::note));
     }
     let steps = match &view.recipe {
         Some(recipe) if !is_copy && !is_native => recipe.steps(engine),
