@@ -199,3 +199,107 @@ CREATE INDEX "an index with a name as long as the server will ever let it be!"
     ON "Odd Names"."Select" ("a column with a name as long as the server will ever let it be!");
 CREATE VIEW "Odd Names"."from" AS SELECT "Id" AS "ID" FROM "Odd Names"."Select";
 CREATE TRIGGER "on" BEFORE UPDATE ON "Odd Names"."Select" FOR EACH ROW EXECUTE FUNCTION shop.touch();
+
+-- Unique over nothing but an expression, operator classes of extensions, and columns of their types.
+CREATE EXTENSION pg_trgm;
+CREATE EXTENSION btree_gin;
+CREATE EXTENSION hstore;
+CREATE EXTENSION ltree;
+CREATE EXTENSION citext;
+CREATE TABLE shop.search (id int PRIMARY KEY, word varchar(40), path ltree, tags hstore, name citext UNIQUE, kind int);
+INSERT INTO shop.search SELECT i, 'w' || i, ('a.b' || i)::ltree, hstore('k', i::text), 'N' || i, i % 5 FROM generate_series(1, 100) i;
+CREATE UNIQUE INDEX search_lower ON shop.search (lower(word));
+CREATE INDEX search_trgm ON shop.search USING gin (word gin_trgm_ops);
+CREATE INDEX search_like ON shop.search USING gist (word gist_trgm_ops (siglen = 32));
+CREATE INDEX search_path ON shop.search USING gist (path);
+CREATE INDEX search_tags ON shop.search USING gin (tags, kind);
+
+-- Functions that take or give rows of a table are called after its type.
+CREATE FUNCTION shop.best_customers(lowest int) RETURNS SETOF shop.customers LANGUAGE plpgsql SECURITY DEFINER SET work_mem = '8MB' AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM shop.customers WHERE id > lowest;
+END
+$$;
+COMMENT ON FUNCTION shop.best_customers IS 'who buys most';
+ALTER FUNCTION shop.best_customers OWNER TO keeper;
+REVOKE ALL ON FUNCTION shop.best_customers FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION shop.best_customers TO clerk, app WITH GRANT OPTION;
+CREATE FUNCTION shop.shout(shop.customers) RETURNS text LANGUAGE sql STABLE AS 'SELECT upper($1.name)';
+CREATE PROCEDURE shop.drop_all(shop.customers[], text DEFAULT 'x') LANGUAGE plpgsql AS 'BEGIN DELETE FROM shop.nothing; END';
+
+-- Materialized views: over tables, over one another, under a view; with rows and without.
+CREATE MATERIALIZED VIEW shop.sums WITH (fillfactor = 60) AS
+    SELECT customer, sum(total) AS total, count(o) AS orders FROM shop.orders o GROUP BY customer;
+CREATE UNIQUE INDEX sums_customer ON shop.sums (customer) INCLUDE (total);
+CREATE INDEX sums_total ON shop.sums (total DESC);
+ALTER MATERIALIZED VIEW shop.sums CLUSTER ON sums_total;
+ALTER MATERIALIZED VIEW shop.sums ALTER COLUMN total SET STATISTICS 200;
+COMMENT ON MATERIALIZED VIEW shop.sums IS 'added up';
+COMMENT ON COLUMN shop.sums.total IS 'how much';
+COMMENT ON INDEX shop.sums_total IS 'by how much';
+CREATE STATISTICS shop.sums_both ON customer, total FROM shop.sums;
+GRANT SELECT ON shop.sums TO clerk;
+CREATE MATERIALIZED VIEW "Odd Names"."Top Sums" AS
+    SELECT s.*, c.name FROM shop.sums s JOIN shop.customers c ON c.id = s.customer WHERE s.total > 100;
+CREATE MATERIALIZED VIEW shop.not_yet AS SELECT c.id, c.name FROM shop.customers c JOIN shop.sums s ON s.customer = c.id WITH NO DATA;
+ALTER MATERIALIZED VIEW shop.not_yet OWNER TO keeper;
+CREATE VIEW shop.best_sums WITH (security_barrier) AS SELECT * FROM shop.sums WHERE total > 1000;
+CREATE FUNCTION shop.sum_of(shop.sums) RETURNS numeric LANGUAGE sql STABLE AS 'SELECT $1.total';
+
+-- Partitions, of every kind and two deep, with foreign keys out and in, a default, an index, a trigger and a rule of their own.
+CREATE TABLE shop.events (
+    id bigint NOT NULL,
+    at date NOT NULL,
+    customer int REFERENCES shop.customers ON DELETE CASCADE,
+    note text DEFAULT 'n',
+    CONSTRAINT events_note CHECK (note <> 'never'),
+    PRIMARY KEY (id, at)
+) PARTITION BY RANGE (at);
+CREATE INDEX events_customer ON shop.events (customer);
+CREATE TABLE shop.events_1 PARTITION OF shop.events (note DEFAULT 'first') FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE shop.events_2 (note text, at date NOT NULL, gone int, customer int, id bigint NOT NULL, CONSTRAINT events_note CHECK (note <> 'never'));
+ALTER TABLE shop.events_2 DROP COLUMN gone;
+ALTER TABLE shop.events ATTACH PARTITION shop.events_2 FOR VALUES FROM ('2026-02-01') TO (MAXVALUE);
+CREATE TABLE shop.events_rest PARTITION OF shop.events DEFAULT;
+CREATE TRIGGER events_touch BEFORE UPDATE ON shop.events FOR EACH ROW EXECUTE FUNCTION shop.touch();
+ALTER TABLE shop.events_2 DISABLE TRIGGER events_touch;
+CREATE TRIGGER events_1_touch AFTER DELETE ON shop.events_1 FOR EACH ROW EXECUTE FUNCTION shop.touch();
+CREATE INDEX events_1_note ON shop.events_1 (note) WHERE id > 5;
+COMMENT ON INDEX shop.events_1_pkey IS 'the first part''s';
+ALTER TABLE shop.events_1 SET (fillfactor = 50);
+ALTER TABLE shop.events_1 REPLICA IDENTITY FULL;
+GRANT SELECT ON shop.events_1 TO clerk;
+INSERT INTO shop.events SELECT i, date '2025-12-20' + i % 80, 1 + i % 100 FROM generate_series(1, 400) i;
+CREATE TABLE shop.replies (
+    id int PRIMARY KEY,
+    event bigint,
+    at date,
+    CONSTRAINT replies_event FOREIGN KEY (event, at) REFERENCES shop.events ON DELETE CASCADE
+);
+INSERT INTO shop.replies SELECT i, i, date '2025-12-20' + i % 80 FROM generate_series(1, 200) i;
+CREATE VIEW shop.first_events AS SELECT id, note FROM shop.events_1;
+CREATE VIEW shop.all_events AS SELECT id, note FROM shop.events;
+
+CREATE TABLE shop.places (region text NOT NULL, id int NOT NULL, name text, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+CREATE TABLE shop.places_north PARTITION OF shop.places FOR VALUES IN ('n', 'north') PARTITION BY HASH (id);
+CREATE TABLE shop.places_north_0 PARTITION OF shop.places_north FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE shop.places_north_1 PARTITION OF shop.places_north FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE TABLE shop.places_south PARTITION OF shop.places FOR VALUES IN ('s', NULL);
+INSERT INTO shop.places SELECT CASE i % 3 WHEN 0 THEN 's' WHEN 1 THEN 'n' ELSE 'north' END, i, 'p' || i FROM generate_series(1, 300) i;
+
+-- Lists over varchar, which the server says in words that it reads as another expression.
+CREATE TABLE shop.tickets (
+    id int PRIMARY KEY,
+    kind varchar(20) NOT NULL DEFAULT 'a' CHECK (kind IN ('a', 'it''s [b]', 'c')),
+    state varchar NOT NULL CONSTRAINT tickets_state CHECK (state NOT IN ('x', 'y')),
+    is_open boolean GENERATED ALWAYS AS (state IN ('open', 'new')) STORED
+);
+INSERT INTO shop.tickets (id, kind, state) SELECT i, 'c', 'new' FROM generate_series(1, 100) i;
+CREATE INDEX tickets_some ON shop.tickets (id) WHERE kind IN ('a', 'c');
+CREATE UNIQUE INDEX tickets_one ON shop.tickets (id) WHERE state IN ('open', 'new');
+ALTER TABLE shop.tickets ADD CONSTRAINT tickets_late CHECK (kind IN ('c', 'd')) NOT VALID;
+CREATE VIEW shop.open_tickets AS SELECT id, CASE WHEN kind IN ('a', 'c') THEN 1 END AS n FROM shop.tickets WHERE state IN ('open', 'new');
+CREATE TRIGGER tickets_touch BEFORE UPDATE ON shop.tickets FOR EACH ROW WHEN (new.state IN ('x', 'z')) EXECUTE FUNCTION shop.touch();
+CREATE POLICY tickets_some ON shop.tickets USING (kind IN ('a', 'c'));
+CREATE RULE tickets_none AS ON DELETE TO shop.tickets WHERE old.kind IN ('q', 'r') DO INSTEAD NOTHING;
+CREATE MATERIALIZED VIEW shop.ticket_kinds AS SELECT kind, count(*) FROM shop.tickets WHERE state IN ('open', 'new') GROUP BY kind;

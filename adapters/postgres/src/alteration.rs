@@ -382,11 +382,12 @@ pub(crate) async fn name_clashes(session: &Session, wish: &Wish<'_>, clone: u32)
 }
 
 async fn still_plain(session: &Session, wish: &Wish<'_>, schema: &str, clone: u32) -> Result<Option<Refusal>> {
-    let row = session.one(sql::STILL_PLAIN, &[&clone, &schema, &wish.names.table]).await;
+    let row = session.one(sql::STILL_PLAIN, &[&clone, &schema, &wish.names.table, &wish.source]).await;
     let row = row.map_err(|error| error::of("read the altered clone", &error))?;
-    let why = match (row.get(0), row.get(1)) {
-        (false, _) => "they give the table another name or schema, by which the swap could not find it",
-        (_, false) => "they make it something other than a plain, logged table",
+    let why = match (row.get(0), row.get(1), row.get(2)) {
+        (false, ..) => "they give the table another name or schema, by which the swap could not find it",
+        (_, false, _) => "they make it something other than a plain, logged table",
+        (.., false) => "a partition must have the columns of the table it belongs to",
         _ => return Ok(None),
     };
     Ok(Some(Refusal {

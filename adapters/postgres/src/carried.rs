@@ -2,8 +2,10 @@
 //! statements are read from the catalogue, and read again of the new table: only if they are the same is the swap committed.
 
 use crate::error;
+use crate::materialized::{self, Materialized};
 use crate::names::{Names, quoted};
 use crate::session::Session;
+use crate::spelling;
 use crate::sql;
 use altergeist_contract::{Error, ForeignKeys, Result};
 use futures_util::future::join_all;
@@ -44,11 +46,19 @@ impl Carried {
     }
 }
 
-/// Reads what hangs on a table.
-pub(crate) async fn read(session: &Session, names: &Names, table: u32) -> Result<Vec<Carried>> {
-    let rows = session.query(sql::CARRIED, &[&table, &names.publication]).await;
-    let rows = rows.map_err(|error| error::of(format!("read what hangs on {}", names.display), &error))?;
-    Ok(rows.iter().map(Carried::of_row).collect())
+/// Reads what hangs on a table and on the materialized views that are replaced with it. What hangs on several is there once.
+pub(crate) async fn read(session: &Session, names: &Names, table: u32, views: &[Materialized]) -> Result<Vec<Carried>> {
+    let mut all: Vec<Carried> = Vec::new();
+    for relation in [table].into_iter().chain(views.iter().map(|view| view.oid)) {
+        let rows = session.query(sql::CARRIED, &[&relation, &names.publication]).await;
+        let rows = rows.map_err(|error| error::of(format!("read what hangs on {}", names.display), &error))?;
+        for carried in rows.iter().map(Carried::of_row) {
+            if !all.iter().any(|known| known.object == carried.object) {
+                all.push(carried);
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// What the new table shall have of what the old one has.
@@ -60,7 +70,8 @@ pub(crate) fn wanted(all: &[Carried], survivors: &[(String, String)], keys: Fore
 
 /// Makes the objects on the table that has the name now, all in one go, and names the one the server will not have.
 pub(crate) async fn make(session: &Session, names: &Names, objects: &[Carried]) -> Result<()> {
-    let answers = join_all(objects.iter().map(|carried| session.run(&carried.after))).await;
+    let statements: Vec<String> = objects.iter().map(|carried| spelling::reread(&carried.after)).collect();
+    let answers = join_all(statements.iter().map(|statement| session.run(statement))).await;
     for (carried, answer) in objects.iter().zip(answers) {
         let attempted = || format!("carry the {} over to the altered {}", carried.object, names.display);
         answer.map_err(|error| error::of_clauses(attempted(), &error))?;
@@ -70,7 +81,8 @@ pub(crate) async fn make(session: &Session, names: &Names, objects: &[Carried]) 
 
 /// What hangs on the new table must be what was wanted, word by word.
 pub(crate) async fn check(session: &Session, names: &Names, table: u32, wanted: &[Carried]) -> Result<()> {
-    let found = read(session, names, table).await?;
+    let views = materialized::list(session, table).await?;
+    let found = read(session, names, table, &views).await?;
     let same = |one: &Carried, other: &Carried| one.object == other.object && one.after == other.after;
     let missing = |from: &[Carried], carried: &&Carried| !from.iter().any(|other| same(carried, other));
     let differing = wanted.iter().filter(|carried| missing(&found, carried));

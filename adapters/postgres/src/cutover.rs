@@ -10,6 +10,7 @@ use crate::journal::{self, Facts, ShadowFacts};
 use crate::leftovers;
 use crate::log;
 use crate::making;
+use crate::materialized::{self, Materialized};
 use crate::names::{Names, literal, qualified, quoted};
 use crate::neighbours::{self, Neighbour};
 use crate::obstacles;
@@ -25,6 +26,10 @@ use std::time::{Duration, Instant};
 
 /// How much longer than the lock timeout we wait for the server to say that it has passed.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How often, and after what pause, what is left after the swap is tried again.
+const FINISH_ATTEMPTS: usize = 30;
+const FINISH_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a session that lost us may take to end.
 const BURIAL: Duration = Duration::from_secs(20);
@@ -43,6 +48,7 @@ struct Swapper {
     names: Names,
     facts: Facts,
     neighbours: Vec<Neighbour>,
+    views: Vec<Materialized>,
     foreign_keys: ForeignKeys,
 }
 
@@ -50,8 +56,11 @@ struct Swapper {
 struct Prepared {
     facts: Facts,
     neighbours: Vec<Neighbour>,
+    /// The materialized views that are replaced with the table.
+    views: Vec<Materialized>,
     /// The tables new foreign keys will point to.
     parents: Vec<String>,
+    are_views_ready: bool,
     /// Whether this role may shorten the server's own wait for a deadlock.
     may_hurry: bool,
     /// How long all the locks together may be waited for.
@@ -66,18 +75,27 @@ impl Cutover for Postgres {
         let lease = self.control.take().await?;
         let result = prepare(&lease, self, within).await;
         let prepared = lease.settle(result).await?;
+        if !prepared.are_views_ready {
+            materialized::prepare(self, prepared.facts.source, shadow.oid).await?;
+        }
         let pool = Pool::new(self.server.clone(), self.run.clone(), sql::cutover_settings(within), 1);
         let lease = pool.take().await?;
         *locked(&self.cutover_pid) = Some(lease.pid);
         prepare_statements(&lease, self, &shadow).await?;
         take_lock(&lease, self, &prepared, within).await?;
-        let Prepared { facts, neighbours, .. } = prepared;
+        let Prepared { facts, neighbours, views, .. } = prepared;
         Ok(CutoverLock {
             lease,
             marks: self.marks.clone(),
             table: self.names.display.clone(),
             shadow,
-            swapper: Swapper { names: self.names.clone(), facts, neighbours, foreign_keys: self.target.foreign_keys },
+            swapper: Swapper {
+                names: self.names.clone(),
+                facts,
+                neighbours,
+                views,
+                foreign_keys: self.target.foreign_keys,
+            },
         })
     }
 
@@ -103,7 +121,12 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
     let attempted = || format!("lock {} for the cut-over", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let facts = journal::facts(session, engine).await?;
-    let neighbours = neighbours::list(session, &engine.names.display, facts.source).await?;
+    let views = materialized::list(session, facts.source).await?;
+    let neighbours = neighbours::list(session, &engine.names.display, facts.source, &views).await?;
+    let are_views_ready = match &facts.shadow {
+        Some(shadow) => materialized::are_ready(session, &views, shadow.oid).await?,
+        None => true,
+    };
     let tables: Vec<u32> = neighbours.iter().map(|neighbour| neighbour.oid).chain([facts.source]).collect();
     blockers::wait_for_old_snapshots(session, engine).await?;
     let in_the_way = blockers::holders(session, &tables, within).await?;
@@ -116,7 +139,7 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
     // Who waits for us looks for a deadlock after this long, once: by then we have everything, or have given up.
     let budget = within.min(Duration::from_millis(deadlock_ms) * 4 / 5).max(Duration::from_millis(10));
     let parents = facts.shadow.as_ref().map(|shadow| shadow.arrival.parents.clone()).unwrap_or_default();
-    Ok(Prepared { facts, neighbours, parents, may_hurry: row.get(0), budget })
+    Ok(Prepared { facts, neighbours, views, parents, are_views_ready, may_hurry: row.get(0), budget })
 }
 
 /// What is prepared now costs no time under the lock.
@@ -239,31 +262,42 @@ impl Swapper {
     async fn swap(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("swap {} with its shadow", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-        session.run("SET LOCAL search_path = ''; SET LOCAL extra_float_digits = 1").await.map_err(failed)?;
+        // Bodies of functions are checked where they are written, by the search path of that time.
+        let settings =
+            "SET LOCAL search_path = ''; SET LOCAL extra_float_digits = 1; SET LOCAL check_function_bodies = off";
+        session.run(settings).await.map_err(failed)?;
         self.check_source(session, shadow).await?;
         let mut script = shadow.late.clone();
         script.push(sql::drop_publication(&self.names.publication));
         session.run(&script.join(";\n")).await.map_err(failed)?;
         self.check_shadow(session, shadow).await?;
         self.make_room(session).await?;
-        let hanging = carried::read(session, &self.names, self.facts.source).await?;
+        let hanging = carried::read(session, &self.names, self.facts.source, &self.views).await?;
+        let materialized = materialized::definitions(session, &self.views).await?;
         let wanted = carried::wanted(&hanging, &shadow.survivors, self.foreign_keys);
         let columns = definition::attributes(session, shadow.oid).await?;
         let columns: Vec<String> = columns.into_iter().map(|column| column.name).collect();
         let (old_names, new_names) = carried::renames(&self.names.source(), &shadow.survivors, &columns);
         let (before, after) = self.sequences(session, shadow).await?;
+        let (views_before, views_after) = materialized::swap(session, &self.names, &self.views).await?;
         let mut script: Vec<String> = hanging.iter().filter_map(|carried| carried.before.clone()).collect();
         script.extend(before);
         script.extend(self.moves(session, shadow).await?);
+        script.extend(views_before);
         script.extend(old_names);
         session.run(&script.join(";\n")).await.map_err(failed)?;
         carried::make(session, &self.names, &wanted).await?;
         carried::check(session, &self.names, shadow.oid, &wanted).await?;
-        let script: Vec<String> = new_names.into_iter().chain(after).collect();
+        let new_views = materialized::list(session, shadow.oid).await?;
+        if materialized::definitions(session, &new_views).await? != materialized {
+            return Err(Error::refused(attempted(), "a materialized view is not what it was"));
+        }
+        let script: Vec<String> = views_after.into_iter().chain(new_names).chain(after).collect();
         session.run(&script.join(";\n")).await.map_err(failed)?;
         self.arrive(session, shadow).await?;
         let lines = definition::describe(session, shadow.oid).await?;
-        let finish = wanted.into_iter().filter_map(|carried| carried.finish).collect();
+        let finish = wanted.into_iter().filter_map(|carried| carried.finish);
+        let finish = finish.chain(self.views.iter().filter_map(Materialized::refresh)).collect();
         let facts = Facts {
             done: Some(definition::structure(&lines)),
             shadow: Some(ShadowFacts { finish, ..shadow.clone() }),
@@ -309,11 +343,15 @@ impl Swapper {
         if !changed.is_empty() {
             return Err(refused(format!("it was changed by somebody else: {}", changed.join(", "))));
         }
-        if neighbours::list(session, &self.names.display, self.facts.source).await? != self.neighbours {
+        let views = materialized::list(session, self.facts.source).await?;
+        if views != self.views
+            || !materialized::are_ready(session, &views, shadow.oid).await?
+            || neighbours::list(session, &self.names.display, self.facts.source, &views).await? != self.neighbours
+        {
             let attempted = format!("swap {} with its shadow", self.names.display);
             return Err(Error::new(Kind::Busy, attempted, "what is connected with it has just changed"));
         }
-        let new = obstacles::find(session, &self.names, self.facts.source, self.foreign_keys).await?;
+        let new = obstacles::find(session, &self.names, self.facts.source, &views, self.foreign_keys).await?;
         if !new.is_empty() {
             let names: Vec<String> = new.into_iter().map(|obstacle| obstacle.object).collect();
             return Err(refused(format!("something came to depend on it meanwhile: {}", names.join(", "))));
@@ -450,15 +488,29 @@ async fn finish(session: &Session, engine: &Postgres) -> Result<()> {
     for statement in shadow.iter().flat_map(|shadow| shadow.arrival.validations.iter().chain(&shadow.finish)) {
         check_rows_of_old(session, engine, statement).await?;
     }
+    if let Some(shadow) = shadow {
+        materialized::leave(session, shadow.oid).await?;
+    }
     leftovers::drop_schema_if_empty(session, &engine.names.shadow_schema).await
 }
 
-/// Nobody who reads or writes rows waits for this, nor behind it, so it may wait long for a vacuum or the like.
+/// Nobody who reads or writes rows waits for this, nor behind it, so it may wait long for a vacuum or the like. Where
+/// somebody would, the statement itself says that it will not wait long, and is tried again.
 async fn check_rows_of_old(session: &Session, engine: &Postgres, statement: &str) -> Result<()> {
+    for _ in 1..FINISH_ATTEMPTS {
+        match finish_one(session, engine, statement).await {
+            Err(error) if error.kind == Kind::Busy => tokio::time::sleep(FINISH_PAUSE).await,
+            other => return other,
+        }
+    }
+    finish_one(session, engine, statement).await
+}
+
+async fn finish_one(session: &Session, engine: &Postgres, statement: &str) -> Result<()> {
     let attempted = || format!("finish the altered {}: {statement}", engine.names.display);
     match session.run(&format!("SET lock_timeout = '60s'; {statement}; SET lock_timeout = {}", bound(engine))).await {
-        // Somebody has dropped it since.
-        Err(error) if error::is_code(&error, "42704") || error::is_code(&error, "42P01") => Ok(()),
+        // Somebody has dropped it since, or it was added before we could write that down.
+        Err(error) if ["42704", "42P01", "42710"].iter().any(|code| error::is_code(&error, code)) => Ok(()),
         other => other.map_err(|error| error::of_lock(attempted(), &error)),
     }
 }

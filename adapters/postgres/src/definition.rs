@@ -4,6 +4,7 @@
 use crate::error;
 use crate::names::{self, Names};
 use crate::session::Session;
+use crate::spelling;
 use crate::sql;
 use crate::version::Version;
 use altergeist_contract::Result;
@@ -119,20 +120,24 @@ pub(crate) async fn build(
     let clone = names::qualified(schema, &names.table);
     let table: String =
         session.one(sql::CREATE_TABLE, &[&source, &schema, &version.names_not_null()]).await.map_err(failed)?.get(0);
-    let dress = session.query(sql::DRESS, &[&source, &clone, &schema]).await.map_err(failed)?;
-    let mut script = format!("SET LOCAL default_tablespace = '';\n{table};\n");
-    for row in &dress {
-        script.push_str(row.get(0));
-        script.push_str(";\n");
-    }
-    script.push_str("SET LOCAL default_tablespace TO DEFAULT");
-    session.run(&script).await.map_err(failed)?;
+    let create = format!("SET LOCAL default_tablespace = '';\n{}", spelling::reread(&table));
+    session.run(&create).await.map_err(failed)?;
+    dress(session, source, &clone, schema).await?;
     let oid: u32 = session.one(sql::TABLE_ID, &[&schema, &names.table]).await.map_err(failed)?.get(0);
     carry_privileges(session, source, oid, &clone).await.map_err(failed)?;
     Ok(oid)
 }
 
-/// Opens a table to those another is open to.
+/// Gives a bare table or materialized view in a schema of ours what another has.
+pub(crate) async fn dress(session: &Session, source: u32, clone: &str, schema: &str) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses(format!("give {clone} what it shall have"), &error);
+    let rows = session.query(sql::DRESS, &[&source, &clone, &schema]).await.map_err(failed)?;
+    let mut script: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    script.push("SET LOCAL default_tablespace TO DEFAULT");
+    session.run(&spelling::reread(&script.join(";\n"))).await.map_err(failed)
+}
+
+/// Gives a table in a schema of ours the privileges of another.
 pub(crate) async fn carry_privileges(
     session: &Session,
     source: u32,

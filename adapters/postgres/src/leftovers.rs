@@ -5,6 +5,7 @@ use crate::engine::Postgres;
 use crate::error;
 use crate::journal::{self, Entry};
 use crate::log::{self, Orphan};
+use crate::materialized::{self, Materialized};
 use crate::names::quoted;
 use crate::preflight::{self, SchemaState};
 use crate::recipe::{self, Recipe};
@@ -14,7 +15,9 @@ use altergeist_contract::{Leftover, Result, Stage};
 
 /// What was found.
 struct Found {
-    shadow: bool,
+    shadow: Option<u32>,
+    /// The materialized views that wait for the swap.
+    twins: Vec<String>,
     old: bool,
     slot: bool,
     /// The standby the slot is on, if it was not named.
@@ -35,8 +38,14 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
     let old = journal::table_id(session, &names.old_schema, &names.table).await?;
     let known_shadow = facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
     let known_source = facts.as_ref().map(|facts| facts.source);
+    let shadow = shadow.filter(|shadow| Some(*shadow) == known_shadow);
+    let twins = match shadow {
+        Some(shadow) => materialized::list(session, shadow).await?,
+        None => Vec::new(),
+    };
     Ok(Found {
-        shadow: shadow.is_some() && shadow == known_shadow,
+        shadow,
+        twins: twins.iter().map(Materialized::display).collect(),
         old: old.is_some() && old == known_source,
         slot: !engine.log_session(session).await?.query(sql::SLOT, &[&names.slot]).await.map_err(failed)?.is_empty(),
         slot_elsewhere: facts
@@ -68,7 +77,10 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
     };
     let begun = "left by a change in steps that is not finished; the same command goes on with it";
     add(found.recipe.is_some(), format!("constraints and indexes begun on {}", names.display), begun, false);
-    add(found.shadow, format!("shadow table {}", names.shadow()), needed, false);
+    add(found.shadow.is_some(), format!("shadow table {}", names.shadow()), needed, false);
+    for twin in &found.twins {
+        add(true, format!("materialized view {twin}"), needed, false);
+    }
     add(found.slot, format!("replication slot {}", names.slot), needed, false);
     if let Some(place) = &found.slot_elsewhere {
         add(true, format!("replication slot {} on {place}", names.slot), needed, false);
@@ -96,7 +108,12 @@ pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -
     if let Some(recipe) = &found.recipe {
         recipe::undo(session, engine, recipe).await?;
     }
-    if found.shadow {
+    if let Some(shadow) = found.shadow {
+        let twins = materialized::list(session, shadow).await?;
+        materialized::drop_twins(session, shadow).await?;
+        for twin in &twins {
+            drop_schema_if_empty(session, twin.schema()).await?;
+        }
         drop_table(session, &names.shadow()).await?;
     }
     drop_schema_if_empty(session, &names.shadow_schema).await?;

@@ -40,7 +40,7 @@ impl Names {
         let display = qualified(schema, table);
         let tag = format!("{:016x}", fnv(&[database, schema, table]));
         Names {
-            shadow_schema: shortened("ag_shadow_", schema),
+            shadow_schema: shadow_schema(schema),
             old_schema: shortened("ag_old_", schema),
             slot: format!("altergeist_{tag}"),
             publication: format!("altergeist_{tag}"),
@@ -77,6 +77,11 @@ pub(crate) fn quoted(name: &str) -> String {
         return name.to_owned();
     }
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The schema in which what shall stand in a schema waits for the swap.
+pub(crate) fn shadow_schema(schema: &str) -> String {
+    shortened("ag_shadow_", schema)
 }
 
 /// A name with its schema.

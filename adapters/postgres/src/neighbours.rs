@@ -4,6 +4,7 @@
 
 use crate::engine::Postgres;
 use crate::error;
+use crate::materialized::Materialized;
 use crate::session::Session;
 use crate::sql;
 use altergeist_contract::Result;
@@ -20,11 +21,19 @@ pub(crate) struct Neighbour {
     owner: String,
     /// Whether LOCK TABLE is ours to say.
     may_lock: bool,
+    /// Whether its partitions are let alone.
+    only: bool,
 }
 
-/// Lists a table's neighbours, views first.
-pub(crate) async fn list(session: &Session, engine_table: &str, table: u32) -> Result<Vec<Neighbour>> {
-    let rows = session.query(sql::NEIGHBOURS, &[&table]).await;
+/// Lists the neighbours of a table and of the materialized views that are replaced with it, views first.
+pub(crate) async fn list(
+    session: &Session,
+    engine_table: &str,
+    table: u32,
+    views: &[Materialized],
+) -> Result<Vec<Neighbour>> {
+    let views: Vec<u32> = views.iter().map(|view| view.oid).collect();
+    let rows = session.query(sql::NEIGHBOURS, &[&table, &views]).await;
     let rows = rows.map_err(|error| error::of(format!("look for what {engine_table} is connected with"), &error))?;
     let neighbour = |row: &tokio_postgres::Row| Neighbour {
         oid: row.get(0),
@@ -32,6 +41,7 @@ pub(crate) async fn list(session: &Session, engine_table: &str, table: u32) -> R
         is_view: row.get(2),
         owner: crate::names::quoted(row.get(3)),
         may_lock: row.get(4),
+        only: row.get(5),
     };
     Ok(rows.iter().map(neighbour).collect())
 }
@@ -48,7 +58,8 @@ pub(crate) fn locks(engine: &Postgres, neighbours: &[Neighbour], parents: &[Stri
         statements.push(format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", parents.join(", ")));
     }
     let tables = neighbours.iter().filter(|neighbour| !neighbour.is_view && neighbour.may_lock);
-    let mut tables: Vec<String> = tables.map(|table| table.name.clone()).collect();
+    let spelled = |table: &Neighbour| format!("{}{}", if table.only { "ONLY " } else { "" }, table.name);
+    let mut tables: Vec<String> = tables.map(spelled).collect();
     // Nobody but us queues at the shadow. The source comes last: those who write to it must get through until then.
     tables.push(format!("ONLY {}", engine.names.shadow()));
     tables.push(format!("ONLY {}", engine.names.source()));

@@ -3,6 +3,7 @@
 use crate::alteration::refuse;
 use crate::engine::Postgres;
 use crate::error;
+use crate::materialized::Materialized;
 use crate::names::Names;
 use crate::session::Session;
 use crate::sql;
@@ -25,11 +26,6 @@ const REASONS: &[(&str, &str, &str)] = &[
         "have them carried, drop it for the time of the change, or change the table natively",
     ),
     (
-        "partitioned-child",
-        "this server checks every row at once when it adds a foreign key to a partitioned table",
-        "drop it for the time of the change",
-    ),
-    (
         "references",
         "this role may not make a foreign key to that table again",
         "GRANT REFERENCES on it to the table's owner",
@@ -40,13 +36,22 @@ const REASONS: &[(&str, &str, &str)] = &[
         "ALTER TABLE … ENABLE TRIGGER ALL for the time of the change",
     ),
     ("owner", "the swap must change it, and this role does not own it", "run as a role that is a member of its owner"),
-    (
-        "materialized",
-        "materialized views are not carried yet",
-        "drop it for the time of the change, and make it again afterwards",
-    ),
     ("trigger-elsewhere", "it names the table it is not on", "drop it for the time of the change"),
-    ("partition", "partitions are not copied yet", "change the partitioned table natively"),
+    (
+        "default-partition",
+        "the server reads it under its lock when a partition is attached beside it, and it is big",
+        "move its rows to partitions of their own, or detach it for the time of the change",
+    ),
+    (
+        "partition-key",
+        "the server proves it for all rows under its lock when a partition is attached, and these are many",
+        "drop it for the time of the change",
+    ),
+    (
+        "row-function",
+        "the function takes or gives rows of the table, so it must be made anew, and cannot be while something uses it",
+        "drop what uses it for the time of the change",
+    ),
     ("inheritance", "tables with parents or children are not copied yet", "change it natively"),
     (
         "all-tables",
@@ -60,7 +65,6 @@ const REASONS: &[(&str, &str, &str)] = &[
         "what they have granted must be granted in their name again, and this role is not a member of theirs",
         "run as a role that is, or grant the privileges as the owner",
     ),
-    ("overlaps", "constraints WITHOUT OVERLAPS are not carried yet", "drop it for the time of the change"),
     (
         "dependent",
         "it depends on the table itself, and would go with the old one",
@@ -68,17 +72,26 @@ const REASONS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The objects in the way of replacing the table.
+/// The objects in the way of replacing the table, and the materialized views with it.
 pub(crate) async fn find(
     session: &Session,
     names: &Names,
     table: u32,
+    views: &[Materialized],
     foreign_keys: ForeignKeys,
 ) -> Result<Vec<Refusal>> {
     let keys_are_refused = foreign_keys == ForeignKeys::Refuse;
-    let rows = session.query(sql::OBSTACLES, &[&table, &names.publication, &keys_are_refused]).await;
-    let rows = rows.map_err(|error| error::of(format!("look for what depends on {}", names.display), &error))?;
-    Ok(rows.iter().map(|row| refusal(row.get(0), row.get(1))).collect())
+    let mut all = Vec::new();
+    for relation in [table].into_iter().chain(views.iter().map(|view| view.oid)) {
+        let rows = session.query(sql::OBSTACLES, &[&relation, &names.publication, &keys_are_refused]).await;
+        let rows = rows.map_err(|error| error::of(format!("look for what depends on {}", names.display), &error))?;
+        for refusal in rows.iter().map(|row| refusal(row.get(0), row.get(1))) {
+            if !all.contains(&refusal) {
+                all.push(refusal);
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn refusal(object: String, why: &str) -> Refusal {
@@ -89,9 +102,7 @@ fn refusal(object: String, why: &str) -> Refusal {
 
 /// Whether the table is of a kind no clone can be built of.
 pub(crate) fn prevents_clone(obstacles: &[Refusal]) -> bool {
-    let prevents = |why: &str| {
-        matches!(why, "partitioned" | "kind" | "typed" | "partition" | "inheritance" | "overlaps" | "persistence")
-    };
+    let prevents = |why: &str| matches!(why, "partitioned" | "kind" | "typed" | "inheritance" | "persistence");
     let reasons: Vec<&str> = REASONS.iter().filter(|(why, _, _)| prevents(why)).map(|(_, reason, _)| *reason).collect();
     obstacles.iter().any(|obstacle| reasons.contains(&obstacle.reason.as_str()))
 }
@@ -173,8 +184,8 @@ mod tests {
     }
 
     #[test]
-    fn a_view_does_not_prevent_a_trial_and_a_partition_does() {
+    fn a_view_does_not_prevent_a_trial_and_a_child_does() {
         assert!(!prevents_clone(&[refusal("view v".into(), "owner")]));
-        assert!(prevents_clone(&[refusal("child c".into(), "partition")]));
+        assert!(prevents_clone(&[refusal("child c".into(), "inheritance")]));
     }
 }

@@ -15,6 +15,7 @@ use crate::layout::KeyColumn;
 use crate::leftovers;
 use crate::log_server;
 use crate::making::{self, Making};
+use crate::materialized::{self, Materialized};
 use crate::names::{self, MARKER};
 use crate::neighbours;
 use crate::obstacles;
@@ -95,6 +96,8 @@ struct View {
     /// What hangs on the table, by name, and the relations that are locked with it in the swap.
     hanging: Vec<String>,
     neighbours: Vec<String>,
+    /// The materialized views that are replaced with the table.
+    materialized: Vec<Materialized>,
 }
 
 impl Postgres {
@@ -162,10 +165,11 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     let source = source(session, engine).await?;
     let failed = |error: tokio_postgres::Error| error::of(format!("look at {}", engine.names.display), &error);
     let size = session.one(sql::SIZE, &[&source]).await.map_err(failed)?;
+    let views = materialized::list(session, source).await?;
     let mut view = View {
         altered: None,
         key: None,
-        obstacles: obstacles::find(session, &engine.names, source, engine.target.foreign_keys).await?,
+        obstacles: obstacles::find(session, &engine.names, source, &views, engine.target.foreign_keys).await?,
         refusals: Vec::new(),
         is_native: false,
         recipe: None,
@@ -177,16 +181,18 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         bytes: size.get(1),
         notes: notes(session, source).await?,
         notes_on_copy: Vec::new(),
-        hanging: carried::read(session, &engine.names, source)
+        hanging: carried::read(session, &engine.names, source, &views)
             .await?
             .into_iter()
             .map(|carried| carried.object)
+            .chain(views.iter().map(|view| format!("materialized view {}", view.display())))
             .collect(),
-        neighbours: neighbours::list(session, &engine.names.display, source)
+        neighbours: neighbours::list(session, &engine.names.display, source, &views)
             .await?
             .into_iter()
             .map(|neighbour| neighbour.name)
             .collect(),
+        materialized: views,
     };
     match key(session, source).await?.0 {
         Ok(key) => view.key = Some(key),
@@ -277,6 +283,10 @@ async fn try_clauses(
         let known = demands::constraints(session, source).await?;
         view.questions = demands::questions(&known, &wanted, &altered.arrival.orphans, layout, &altered.news);
     }
+    if !view.is_native && altered.refusals.is_empty() && view.bound.is_empty() {
+        let twins = materialized::make_twins(session, &engine.names, source, &schema, &view.materialized).await?;
+        altered.refusals.extend(twins);
+    }
     if view.is_native {
         altered
             .refusals
@@ -313,7 +323,7 @@ async fn keys_and_partitions(
     if !is_partitioned || engine.target.foreign_keys == ForeignKeys::Discard {
         return Ok(Vec::new());
     }
-    let hanging = carried::read(session, &engine.names, source).await?;
+    let hanging = carried::read(session, &engine.names, source, &[]).await?;
     let refusal = |key: Carried| {
         refuse(
             key.object,
@@ -505,6 +515,7 @@ fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> Plan {
         notes.extend(notes_on_copy(view.altered.as_ref()));
         notes.extend(view.notes_on_copy);
         notes.extend(repack(engine));
+        notes.extend(view.materialized.iter().filter_map(Materialized::note));
     }
     let steps = match &view.recipe {
         Some(recipe) if !is_copy && !is_native => recipe.steps(engine),

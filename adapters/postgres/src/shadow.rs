@@ -8,9 +8,11 @@ use crate::error;
 use crate::journal::{self, Facts, ShadowFacts};
 use crate::key;
 use crate::log_server;
+use crate::materialized;
 use crate::names;
 use crate::preflight;
 use crate::session::Session;
+use crate::spelling;
 use crate::sql;
 use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Kind, Refusal, Result, Shadow, Watermark};
 use futures_util::future::try_join_all;
@@ -86,6 +88,8 @@ impl Shadow for Postgres {
 
     async fn analyze(&self) -> Result<()> {
         let shadow = self.shadow().await?;
+        let source = journal_source(self).await?;
+        materialized::prepare(self, source, shadow.oid).await?;
         let lease = self.workers.take().await?;
         let attempted = || format!("analyze the shadow of {}", self.names.display);
         // The visibility map is what index-only scans live on.
@@ -124,6 +128,13 @@ impl Shadow for Postgres {
     }
 }
 
+/// The table the shadow is made for.
+async fn journal_source(engine: &Postgres) -> Result<u32> {
+    let lease = engine.control.take().await?;
+    let facts = journal::facts(&lease, engine).await;
+    Ok(lease.settle(facts).await?.source)
+}
+
 /// One transaction makes the shadow, alters it, and writes down what must be known of it.
 async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
     let attempted = || format!("make the shadow of {}", engine.names.display);
@@ -144,7 +155,7 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
         return Err(refused(attempted(), &altered.refusals));
     }
     check_source(attempted(), known.as_ref(), source, &altered)?;
-    let mut shadow = strip(session, altered.clone, &altered).await?;
+    let mut shadow = strip(session, source, altered.clone, &altered).await?;
     shadow.survivors = survivors(session, engine, source, &shadow).await?;
     let facts = Facts {
         system: log_server::system(session).await?,
@@ -179,6 +190,7 @@ async fn make_room(session: &Session, engine: &Postgres, known: Option<&Facts>, 
     if known.and_then(|facts| facts.shadow.as_ref()).is_none_or(|shadow| shadow.oid != found) {
         return Err(Error::refused(attempted(), format!("{} is not known to the journal", names.shadow())));
     }
+    materialized::drop_twins(session, found).await?;
     session.run(&format!("DROP TABLE {}", names.shadow())).await.map_err(failed)
 }
 
@@ -192,8 +204,9 @@ fn check_source(attempted: String, known: Option<&Facts>, source: u32, altered: 
     Err(Error::refused(attempted, format!("the table was changed by somebody else meanwhile: {}", changed.join(", "))))
 }
 
-/// Takes away what can wait, and gives what must be known of the shadow.
-async fn strip(session: &Session, oid: u32, altered: &Altered) -> Result<ShadowFacts> {
+/// Takes away what can wait, gives a partition's shadow what proves that its rows are within the bound, and says what must be
+/// known of the shadow.
+async fn strip(session: &Session, source: u32, oid: u32, altered: &Altered) -> Result<ShadowFacts> {
     let failed =
         |error: tokio_postgres::Error| error::of_clauses("take away what can wait until rows are copied", &error);
     let layout = altered
@@ -205,12 +218,16 @@ async fn strip(session: &Session, oid: u32, altered: &Altered) -> Result<ShadowF
     let mut script = Vec::new();
     for row in &late_rows {
         script.push(row.get::<_, String>(0));
-        late.push(row.get(1));
+        late.push(spelling::reread(row.get(1)));
         late.extend(row.get::<_, Option<String>>(2));
     }
     let deferred = alteration::deferred(session, &layout, oid).await?;
     let schema = layout.shadow_schema.clone();
     script.extend(deferred.iter().map(|index| format!("DROP INDEX {schema}.{}", names::quoted(&index.name))));
+    let bound: Option<String> = session.one(sql::PARTITION_BOUND, &[&source]).await.map_err(failed)?.get(0);
+    script.extend(
+        bound.map(|bound| format!("ALTER TABLE {} ADD CONSTRAINT altergeist_bound CHECK ({bound})", layout.shadow)),
+    );
     if !script.is_empty() {
         session.run(&script.join(";\n")).await.map_err(failed)?;
     }
@@ -329,7 +346,7 @@ async fn build_if_missing(session: &Session, engine: &Postgres, index: &Deferred
     let statements = format!(
         "BEGIN; SET LOCAL default_tablespace = {}; {}; COMMIT",
         names::literal(&index.tablespace),
-        index.create
+        spelling::reread(&index.create)
     );
     session.run(&statements).await.map_err(|error| error::of(attempted(), &error))
 }

@@ -36,6 +36,16 @@ pub(crate) const SEQUENCES: &str = include_str!("sql/sequences.sql");
 pub(crate) const CARRIED: &str = include_str!("sql/carried.sql");
 /// Lists the other relations the swap changes.
 pub(crate) const NEIGHBOURS: &str = include_str!("sql/neighbours.sql");
+/// Lists the materialized views that read a table.
+pub(crate) const MATERIALIZED: &str = include_str!("sql/materialized.sql");
+/// The query of a view.
+pub(crate) const VIEW_QUERY: &str = "SELECT pg_get_viewdef($1::oid)";
+/// Whether a view reads any of these relations.
+pub(crate) const READS_ANY: &str = "
+    SELECT EXISTS (SELECT FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                   WHERE r.ev_class = $1 AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY ($2))";
+/// What a partition may hold, as its parent has it; NULL for any other table.
+pub(crate) const PARTITION_BOUND: &str = "SELECT pg_get_partition_constraintdef($1)";
 /// Lists a table's extended statistics.
 pub(crate) const STATISTICS: &str = "
     SELECT s.stxname::text, n.nspname::text
@@ -231,11 +241,17 @@ pub(crate) const STORAGE: &str = "
     FROM pg_class c
     WHERE c.oid = $1 OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = $1)";
 
-/// What must be as it was after the clauses: name, place and kind of the table, and what it may not have got.
+/// What must be as it was after the clauses: name, place and kind of the table, what it may not have got, and the columns if
+/// the source ($4) is a partition.
 pub(crate) const STILL_PLAIN: &str = "
     SELECT n.nspname = $2 AND c.relname = $3,
            c.relpersistence = 'p' AND c.relkind = 'r' AND c.reloftype = 0
-             AND NOT EXISTS (SELECT FROM pg_inherits WHERE $1 IN (inhrelid, inhparent))
+             AND NOT EXISTS (SELECT FROM pg_inherits WHERE $1 IN (inhrelid, inhparent)),
+           NOT (SELECT s.relispartition FROM pg_class s WHERE s.oid = $4) OR NOT EXISTS (
+               SELECT FROM (SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attgenerated
+                            FROM pg_attribute a
+                            WHERE a.attrelid IN ($1, $4) AND a.attnum > 0 AND NOT a.attisdropped) AS a
+               GROUP BY a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attgenerated HAVING count(*) = 1)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1";
 
 /// Whether a table has a trigger of this name.

@@ -1,14 +1,19 @@
--- What hangs on table $1 and is made again in the swap, in order: the object, the statements that take it away from the
+-- What hangs on table (or materialized view) $1 and is made again in the swap, in order: the object, the statements that take it away from the
 -- old table, those that make it on the new one, the one that checks the rows of old afterwards, the columns with which it
 -- goes, and whether it is a foreign key. Run under an empty search path: the statements then mean whatever table has the
 -- name when they are run. Read of the new table in its place it must give the same.
 WITH t AS (
-    SELECT c.oid, c.reltype, c.oid::regclass::text AS name, c.relrowsecurity, c.relforcerowsecurity
+    SELECT c.oid, c.reltype, c.oid::regclass::text AS name, c.relrowsecurity, c.relforcerowsecurity,
+           pg_get_expr(c.relpartbound, c.oid) AS bound
     FROM pg_class c WHERE c.oid = $1
+), row_types AS (
+    SELECT y.oid FROM t JOIN pg_type y ON y.oid = t.reltype OR y.typelem = t.reltype
+), ancestors AS (
+    SELECT a.relid AS oid FROM pg_partition_ancestors($1::oid::regclass) AS a WHERE a.relid <> $1
 ), parts AS (
     SELECT 'pg_class'::regclass AS class, t.oid FROM t
     UNION ALL
-    SELECT 'pg_type'::regclass, y.oid FROM t JOIN pg_type y ON y.oid = t.reltype OR y.typelem = t.reltype
+    SELECT 'pg_type'::regclass, r.oid FROM row_types r
     UNION ALL
     SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k WHERE k.conrelid = $1
 ), users AS (
@@ -28,9 +33,51 @@ WITH t AS (
 ), keys AS (
     SELECT k.*, k.conrelid::regclass::text AS on_table, d.text,
            coalesce((to_jsonb(k) ->> 'conenforced')::bool, true) AS enforced,
-           regexp_replace(d.text, ' NOT VALID$', '') AS body
+           regexp_replace(d.text, ' NOT VALID$', '') AS body,
+           (SELECT c.relkind FROM pg_class c WHERE c.oid = k.conrelid) AS on_table_kind,
+           (SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', k.conname, k.conrelid::regclass, d)
+            FROM obj_description(k.oid, 'pg_constraint') AS d WHERE d IS NOT NULL) AS comment
     FROM pg_constraint k, LATERAL (SELECT pg_get_constraintdef(k.oid) AS text) AS d
-    WHERE k.contype = 'f' AND k.conparentid = 0 AND $1 IN (k.conrelid, k.confrelid)
+    WHERE k.contype = 'f' AND k.conparentid = 0
+      AND ($1 IN (k.conrelid, k.confrelid) OR k.confrelid IN (SELECT a.oid FROM ancestors a))
+), leaf_keys AS (
+    -- Before version 18 the foreign key of a partitioned table cannot be added without a look at all rows. Its partitions'
+    -- can, and when they have been proven the partitioned table gets its own by joining them: for that writers are kept out for an instant.
+    WITH RECURSIVE below AS (
+        SELECT k.oid AS top, k.oid, k.confrelid
+        FROM keys k JOIN pg_class c ON c.oid = k.conrelid AND c.relkind = 'p'
+        WHERE current_setting('server_version_num')::int < 180000
+        UNION ALL
+        SELECT b.top, k.oid, k.confrelid FROM below b JOIN pg_constraint k ON k.conparentid = b.oid AND k.confrelid = b.confrelid
+    )
+    SELECT b.top, k.oid, k.conname, k.conrelid::regclass::text AS on_table, pg_get_constraintdef(k.oid) AS body,
+           row_number() OVER (PARTITION BY b.top ORDER BY k.oid) = 1 AS is_first,
+           row_number() OVER (PARTITION BY b.top ORDER BY k.oid DESC) = 1 AS is_last
+    FROM below b JOIN pg_constraint k ON k.oid = b.oid JOIN pg_class c ON c.oid = k.conrelid AND c.relkind = 'r'
+), functions AS (
+    SELECT p.*, p.oid::regprocedure::text AS spelled,
+           EXISTS (SELECT FROM pg_depend d JOIN row_types r ON d.refclassid = 'pg_type'::regclass AND d.refobjid = r.oid
+                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid) AS has_row_type
+    FROM users u JOIN pg_proc p ON u.classid = 'pg_proc'::regclass AND u.objid = p.oid
+    WHERE p.prokind IN ('f', 'p')
+), roles AS (
+    SELECT 0::oid AS oid, 'PUBLIC' AS spelled UNION ALL SELECT r.oid, quote_ident(r.rolname) FROM pg_roles r
+), grants AS (
+    -- Whom new routines are open to by default is shut out first, so that every grant stands in its old place.
+    SELECT f.oid, format('REVOKE ALL ON ROUTINE %s FROM %s', f.spelled,
+                         (SELECT string_agg(r.spelled, ', ' ORDER BY r.oid) FROM roles r
+                          WHERE r.oid IN (0, f.proowner)
+                             OR r.oid IN (SELECT x.grantee FROM pg_default_acl a, aclexplode(a.defaclacl) AS x
+                                          WHERE a.defaclobjtype = 'f')))
+           || (SELECT string_agg(format(E';\n%sGRANT %s ON ROUTINE %s TO %s%s%s',
+                                        CASE WHEN x.grantor <> f.proowner THEN format('SET ROLE %I; ', pg_get_userbyid(x.grantor)) END,
+                                        x.privilege_type, f.spelled, r.spelled,
+                                        CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' END,
+                                        CASE WHEN x.grantor <> f.proowner THEN '; RESET ROLE' END), '' ORDER BY x.n)
+               FROM aclexplode(coalesce(f.proacl, acldefault('f', f.proowner)))
+                    WITH ORDINALITY AS x(grantor, grantee, privilege_type, is_grantable, n)
+               JOIN roles r ON r.oid = x.grantee) AS statements
+    FROM functions f WHERE f.has_row_type
 )
 SELECT object, before, after, finish, columns, is_key
 FROM (
@@ -43,7 +90,7 @@ FROM (
                      (SELECT format('COMMENT ON RULE %I ON %s IS %L', r.rulename, t.name, d)
                       FROM obj_description(r.oid, 'pg_rewrite') AS d WHERE d IS NOT NULL)) AS after,
            NULL AS finish, NULL::text[] AS columns, false AS is_key
-    FROM t JOIN pg_rewrite r ON r.ev_class = t.oid
+    FROM t JOIN pg_rewrite r ON r.ev_class = t.oid AND r.rulename <> '_RETURN'
     UNION ALL
     SELECT 20, g.tgname::text, 'trigger ' || quote_ident(g.tgname), NULL,
            concat_ws(E';\n', pg_get_triggerdef(g.oid),
@@ -103,22 +150,68 @@ FROM (
            NULL, NULL, false
     FROM policies p WHERE p.polrelid <> $1
     UNION ALL
-    SELECT 43, p.oid::regprocedure::text, 'function ' || p.oid::regprocedure, NULL, pg_get_functiondef(p.oid), NULL, NULL, false
-    FROM users u JOIN pg_proc p ON u.classid = 'pg_proc'::regclass AND u.objid = p.oid
-    WHERE p.prokind IN ('f', 'p')
+    SELECT 43, f.spelled, 'function ' || f.spelled, NULL, pg_get_functiondef(f.oid), NULL, NULL, false
+    FROM functions f WHERE NOT f.has_row_type
+    UNION ALL
+    -- The row type is part of what such a function is called, so it cannot be replaced.
+    SELECT 44, f.spelled, 'function ' || f.spelled, 'DROP ROUTINE ' || f.spelled,
+           concat_ws(E';\n', pg_get_functiondef(f.oid),
+                     CASE WHEN pg_get_userbyid(f.proowner) <> current_user
+                          THEN format('ALTER ROUTINE %s OWNER TO %I', f.spelled, pg_get_userbyid(f.proowner)) END,
+                     g.statements,
+                     (SELECT format('COMMENT ON ROUTINE %s IS %L', f.spelled, d)
+                      FROM obj_description(f.oid, 'pg_proc') AS d WHERE d IS NOT NULL),
+                     (SELECT string_agg(format('ALTER ROUTINE %s DEPENDS ON EXTENSION %I', f.spelled, e.extname), E';\n'
+                                        ORDER BY e.extname)
+                      FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                      WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'x'
+                        AND d.refclassid = 'pg_extension'::regclass),
+                     (SELECT string_agg(format('SECURITY LABEL FOR %I ON ROUTINE %s IS %L', l.provider, f.spelled, l.label),
+                                        E';\n' ORDER BY l.provider)
+                      FROM pg_seclabel l WHERE l.classoid = 'pg_proc'::regclass AND l.objoid = f.oid)),
+           NULL, NULL, false
+    FROM functions f JOIN grants g ON g.oid = f.oid
     UNION ALL
     SELECT CASE WHEN k.conrelid = $1 THEN 50 ELSE 51 END, k.on_table || ' ' || k.conname,
            'foreign key ' || quote_ident(k.conname) || ' on ' || k.on_table,
            format('ALTER TABLE %s DROP CONSTRAINT %I', k.on_table, k.conname),
            concat_ws(E';\n', format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', k.on_table, k.conname, k.body,
-                                    CASE WHEN k.enforced THEN ' NOT VALID' END),
-                     (SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', k.conname, k.on_table, d)
-                      FROM obj_description(k.oid, 'pg_constraint') AS d WHERE d IS NOT NULL)),
+                                    CASE WHEN k.enforced AND (current_setting('server_version_num')::int >= 180000
+                                                              OR k.on_table_kind <> 'p') THEN ' NOT VALID' END),
+                     k.comment),
            CASE WHEN k.convalidated THEN format('ALTER TABLE %s VALIDATE CONSTRAINT %I', k.on_table, k.conname) END,
            CASE WHEN k.conrelid = $1
                 THEN ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum = ANY (k.conkey)) END,
            true
-    FROM keys k
+    FROM keys k WHERE k.oid NOT IN (SELECT l.top FROM leaf_keys l)
+    UNION ALL
+    SELECT 52, l.on_table || ' ' || l.conname, 'foreign key ' || quote_ident(l.conname) || ' on ' || l.on_table,
+           CASE WHEN l.is_first THEN format('ALTER TABLE %s DROP CONSTRAINT %I', k.on_table, k.conname) END,
+           format('ALTER TABLE %s ADD CONSTRAINT %I %s NOT VALID', l.on_table, l.conname, l.body),
+           concat_ws(E';\n', format('ALTER TABLE %s VALIDATE CONSTRAINT %I', l.on_table, l.conname),
+                     CASE WHEN l.is_last THEN format('SET lock_timeout = ''1s''; ALTER TABLE %s ADD CONSTRAINT %I %s', k.on_table, k.conname, k.body) END,
+                     CASE WHEN l.is_last THEN k.comment END),
+           NULL, true
+    FROM leaf_keys l JOIN keys k ON k.oid = l.top
+    UNION ALL
+    -- What the parent gave the old partition goes with it, but for the foreign keys, which would stay. The constraint that
+    -- says the same as the bound spares the server the reading of all rows.
+    SELECT 55, '', 'partition of ' || h.inhparent::regclass,
+           concat_ws(E';\n', format('ALTER TABLE %s DETACH PARTITION %s', h.inhparent::regclass, t.name),
+                     (SELECT string_agg(format('ALTER TABLE %s DROP CONSTRAINT %I', t.name, k.conname), E';\n' ORDER BY k.conname)
+                      FROM pg_constraint k JOIN pg_constraint p ON p.oid = k.conparentid
+                      WHERE k.conrelid = $1 AND k.contype = 'f' AND p.conrelid <> $1)),
+           concat_ws(E';\n', format('ALTER TABLE %s ATTACH PARTITION %s %s', h.inhparent::regclass, t.name, t.bound),
+                     format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS altergeist_bound', t.name),
+                     (SELECT string_agg(format('ALTER TABLE %s %s TRIGGER %I', t.name,
+                                               CASE g.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS'
+                                                                WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, g.tgname),
+                                        E';\n' ORDER BY g.tgname)
+                      FROM pg_trigger g JOIN pg_trigger p ON p.oid = g.tgparentid
+                      WHERE g.tgrelid = $1 AND NOT g.tgisinternal AND g.tgenabled <> p.tgenabled)),
+           NULL, NULL, false
+    FROM t JOIN pg_inherits h ON h.inhrelid = t.oid
+    WHERE t.bound IS NOT NULL
     UNION ALL
     SELECT 60, p.pubname::text, 'publication ' || quote_ident(p.pubname),
            format('ALTER PUBLICATION %I DROP TABLE ONLY %s', p.pubname, t.name),

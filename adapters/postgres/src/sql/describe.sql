@@ -1,7 +1,7 @@
 -- A table's definition, line by line: the object, and what it is. Two tables of which all lines are equal are the same
 -- but for their rows and the schema they live in. Nothing that VACUUM, ANALYZE or statistics change is in it, nor what
--- `carried.sql` and `obstacles.sql` find. The third
--- column says whether the line is structure, as opposed to rights, comments and storage. Run under an empty search path.
+-- `carried.sql` and `obstacles.sql` find, nor what a partition has of its parent: the identity of a column, and what stands
+-- for its bound until it is one. The third column says whether the line is structure, as opposed to rights, comments and storage. Run under an empty search path.
 WITH t AS (
     SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1
 )
@@ -19,11 +19,12 @@ FROM t, aclexplode(coalesce(t.relacl, acldefault('r', t.relowner)))
 UNION ALL
 SELECT 'column ' || quote_ident(a.attname),
        concat_ws(' ', row_number() OVER (ORDER BY a.attnum), format_type(a.atttypid, a.atttypmod),
-                 'collate', a.attcollation::regcollation, 'not null', a.attnotnull, 'identity', a.attidentity,
-                 'generated', a.attgenerated, 'default', pg_get_expr(d.adbin, d.adrelid)),
+                 'collate', a.attcollation::regcollation, 'not null', a.attnotnull, 'identity',
+                 CASE WHEN t.relispartition THEN ''::"char" ELSE a.attidentity END, 'generated', a.attgenerated, 'default', pg_get_expr(d.adbin, d.adrelid)),
        true
-FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+FROM t JOIN pg_attribute a ON a.attrelid = t.oid
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attnum > 0 AND NOT a.attisdropped
 UNION ALL
 SELECT 'settings of column ' || quote_ident(a.attname),
        concat_ws(' ', 'storage', a.attstorage, 'compression', a.attcompression, 'statistics',
@@ -54,7 +55,7 @@ UNION ALL
 SELECT 'constraint ' || quote_ident(k.conname),
        concat_ws(' ', k.contype, pg_get_constraintdef(k.oid), 'comment', obj_description(k.oid, 'pg_constraint')),
        true
-FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype NOT IN ('f', 't')
+FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype NOT IN ('f', 't') AND k.conname <> 'altergeist_bound'
 UNION ALL
 SELECT 'index ' || quote_ident(x.relname),
        concat_ws(' ', replace(pg_get_indexdef(i.indexrelid), ' ON ' || $1::oid::regclass || ' ', ' ON '),

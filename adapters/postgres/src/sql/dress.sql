@@ -4,15 +4,19 @@ WITH columns AS (
     SELECT a.*, t.typstorage
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+), constraints AS (
+    -- A key WITHOUT OVERLAPS is made as what it is underneath, an exclusion.
+    SELECT k.*, CASE WHEN (to_jsonb(k) ->> 'conperiod')::bool AND k.contype <> 'f' THEN 'x' ELSE k.contype::text END AS kind
+    FROM pg_constraint k WHERE k.conrelid = $1
 ), indexes AS (
-    SELECT i.*, x.relname, k.oid AS constraint_oid, k.conname, k.contype, k.condeferrable, k.condeferred,
+    SELECT i.*, x.relname, k.oid AS constraint_oid, k.conname, k.kind AS contype, k.condeferrable, k.condeferred,
            coalesce(s.spcname, '') AS tablespace,
            format('CREATE %sINDEX %I ON ', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname) AS head,
            pg_get_indexdef(i.indexrelid) AS definition
     FROM pg_index i
     JOIN pg_class x ON x.oid = i.indexrelid
     LEFT JOIN pg_tablespace s ON s.oid = x.reltablespace
-    LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
+    LEFT JOIN constraints k ON k.conindid = i.indexrelid AND k.kind IN ('p', 'u', 'x')
     WHERE i.indrelid = $1 AND i.indisvalid
 )
 SELECT statement
@@ -39,6 +43,12 @@ FROM (
                   CASE c.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END)
     FROM columns c WHERE c.attstorage <> c.typstorage
     UNION ALL
+    -- A table's columns are made with it; those of a materialized view are not.
+    SELECT 2, c.attnum,
+           format('ALTER TABLE %s ALTER COLUMN %I SET COMPRESSION %s', $2, c.attname,
+                  CASE c.attcompression WHEN 'p' THEN 'pglz' ELSE 'lz4' END)
+    FROM columns c JOIN pg_class m ON m.oid = c.attrelid AND m.relkind = 'm' WHERE c.attcompression <> ''
+    UNION ALL
     SELECT 3, c.attnum, format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', $2, c.attname, c.attstattarget)
     FROM columns c WHERE c.attstattarget >= 0
     UNION ALL
@@ -58,7 +68,7 @@ FROM (
     FROM indexes i WHERE i.contype IN ('p', 'u')
     UNION ALL
     SELECT 7, k.oid::int8, format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2, k.conname, pg_get_constraintdef(k.oid))
-    FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype IN ('c', 'x')
+    FROM constraints k WHERE k.kind IN ('c', 'x')
     UNION ALL
     SELECT 8, a.attrelid::int8 * 2000 + a.attnum,
            format('ALTER INDEX %I.%I ALTER COLUMN %s SET STATISTICS %s', $3, i.relname, a.attnum, a.attstattarget)
@@ -75,7 +85,8 @@ FROM (
                   END
     FROM pg_class c WHERE c.oid = $1 AND c.relreplident <> 'd'
     UNION ALL
-    SELECT 11, 0, format('COMMENT ON TABLE %s IS %L', $2, d) FROM obj_description($1, 'pg_class') AS d WHERE d IS NOT NULL
+    SELECT 11, 0, format('COMMENT ON %s %s IS %L', CASE c.relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END, $2, d)
+    FROM pg_class c, obj_description(c.oid, 'pg_class') AS d WHERE c.oid = $1 AND d IS NOT NULL
     UNION ALL
     SELECT 12, c.attnum, format('COMMENT ON COLUMN %s.%I IS %L', $2, c.attname, d)
     FROM columns c, col_description($1, c.attnum) AS d WHERE d IS NOT NULL

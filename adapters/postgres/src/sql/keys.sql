@@ -1,7 +1,7 @@
 -- The indexes of table $1, only the unique ones if $2, the primary key first: name, whether it is the primary key, whether it is the replica
 -- identity, why it cannot serve as a key (NULL if it can), its columns, the base types of these, the types' names, their
 -- collations as SQL spells them (empty for the type's own), whether arrays of the type exist, and whether the log sends
--- only one spelling of equal values. Last, whether the index is deferrable.
+-- only one spelling of equal values. Last, whether the index is deferrable. An expression is no column.
 SELECT x.relname::text, i.indisprimary, i.indisreplident,
        CASE
            WHEN NOT i.indisvalid THEN 'it is not valid'
@@ -13,7 +13,8 @@ SELECT x.relname::text, i.indisprimary, i.indisreplident,
            WHEN k.unusual THEN 'it sorts otherwise than its columns do'
            WHEN k.unsendable THEN 'one of its columns is of a type without a binary form'
        END,
-       k.names, k.types, k.type_names, k.collations, k.has_arrays, k.spelled_once, NOT i.indimmediate
+       coalesce(k.names, '{}'), coalesce(k.types, '{}'), coalesce(k.type_names, '{}'), coalesce(k.collations, '{}'),
+       coalesce(k.has_arrays, '{}'), coalesce(k.spelled_once, '{}'), NOT i.indimmediate
 FROM pg_index i
 JOIN pg_class x ON x.oid = i.indexrelid
 JOIN pg_am am ON am.oid = x.relam

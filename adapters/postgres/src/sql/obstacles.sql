@@ -19,9 +19,21 @@ WITH row_types AS (
     SELECT d.*, 's' FROM own_sequences s JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = s.oid
 ), users AS (
     SELECT DISTINCT d.classid, d.objid FROM links d WHERE d.deptype = 'n' AND d.via <> 's'
+), ancestors AS (
+    SELECT a.relid AS oid FROM pg_partition_ancestors($1::oid::regclass) AS a WHERE a.relid <> $1
+), parent AS (
+    SELECT h.inhparent AS oid, p.partdefid
+    FROM pg_class c JOIN pg_inherits h ON h.inhrelid = c.oid JOIN pg_partitioned_table p ON p.partrelid = h.inhparent
+    WHERE c.oid = $1 AND c.relispartition
 ), keys AS (
     SELECT k.*, 'foreign key ' || quote_ident(k.conname) || ' on ' || k.conrelid::regclass AS object
-    FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND $1 IN (k.conrelid, k.confrelid)
+    FROM pg_constraint k
+    WHERE k.contype = 'f' AND k.conparentid = 0
+      AND ($1 IN (k.conrelid, k.confrelid) OR k.confrelid IN (SELECT a.oid FROM ancestors a))
+), row_functions AS (
+    SELECT DISTINCT p.oid, p.prokind, p.oid::regprocedure::text AS spelled
+    FROM row_types r JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = r.oid
+    JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
 ), changed AS (
     -- What the swap must change, and whose it is.
     SELECT CASE v.relkind WHEN 'm' THEN 'materialized view ' WHEN 'v' THEN 'view ' ELSE 'table ' END || v.oid::regclass AS object,
@@ -34,6 +46,8 @@ WITH row_types AS (
     UNION ALL
     SELECT 'table ' || v.oid::regclass, v.relowner FROM keys k JOIN pg_class v ON v.oid = k.conrelid
     UNION ALL
+    SELECT 'table ' || v.oid::regclass, v.relowner FROM parent p JOIN pg_class v ON v.oid = p.oid
+    UNION ALL
     SELECT 'function ' || p.oid::regprocedure, p.proowner
     FROM users u JOIN pg_proc p ON u.classid = 'pg_proc'::regclass AND u.objid = p.oid
     UNION ALL
@@ -44,7 +58,7 @@ WITH row_types AS (
 )
 SELECT 'table ' || $1::oid::regclass AS object,
        CASE c.relkind WHEN 'p' THEN 'partitioned' ELSE 'kind' END AS why
-FROM pg_class c WHERE c.oid = $1 AND c.relkind <> 'r'
+FROM pg_class c WHERE c.oid = $1 AND c.relkind NOT IN ('r', 'm')
 UNION ALL
 SELECT 'table ' || $1::oid::regclass, 'persistence' FROM pg_class c WHERE c.oid = $1 AND c.relpersistence <> 'p'
 UNION ALL
@@ -56,10 +70,6 @@ FROM pg_class c WHERE c.oid = $1 AND c.relrowsecurity AND c.relforcerowsecurity
 UNION ALL
 SELECT k.object, 'foreign-key' FROM keys k WHERE $3::bool
 UNION ALL
-SELECT k.object, 'partitioned-child'
-FROM keys k JOIN pg_class c ON c.oid = k.conrelid AND c.relkind = 'p' AND k.conrelid <> $1
-WHERE current_setting('server_version_num')::int < 180000
-UNION ALL
 SELECT k.object, 'references' FROM keys k
 WHERE NOT has_table_privilege(k.confrelid, 'REFERENCES')
   AND EXISTS (SELECT FROM unnest(k.confkey) AS n WHERE NOT has_column_privilege(k.confrelid, n, 'REFERENCES'))
@@ -70,16 +80,33 @@ UNION ALL
 SELECT DISTINCT c.object || ', which belongs to ' || quote_ident(pg_get_userbyid(c.owner)), 'owner'
 FROM changed c WHERE NOT pg_has_role(c.owner, 'USAGE')
 UNION ALL
-SELECT DISTINCT 'materialized view ' || v.oid::regclass, 'materialized'
-FROM users u JOIN pg_rewrite r ON u.classid = 'pg_rewrite'::regclass AND u.objid = r.oid
-JOIN pg_class v ON v.oid = r.ev_class WHERE v.relkind = 'm'
-UNION ALL
 SELECT 'trigger ' || quote_ident(g.tgname) || ' on ' || g.tgrelid::regclass, 'trigger-elsewhere'
 FROM pg_trigger g WHERE g.tgconstrrelid = $1 AND g.tgrelid <> $1 AND NOT g.tgisinternal
 UNION ALL
 SELECT CASE WHEN h.inhrelid = $1 THEN 'parent ' || h.inhparent::regclass ELSE 'child ' || h.inhrelid::regclass END,
-       CASE WHEN c.relispartition THEN 'partition' ELSE 'inheritance' END
-FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid WHERE $1 IN (h.inhrelid, h.inhparent)
+       'inheritance'
+FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
+WHERE $1 IN (h.inhrelid, h.inhparent) AND NOT c.relispartition
+UNION ALL
+SELECT 'partition ' || p.partdefid::regclass, 'default-partition'
+FROM parent p
+WHERE p.partdefid NOT IN (0, $1)
+  AND (SELECT sum(pg_relation_size(l.relid)) FROM pg_partition_tree(p.partdefid) AS l WHERE l.isleaf) > 16777216
+UNION ALL
+SELECT DISTINCT 'foreign key ' || quote_ident(k.conname) || ' of ' || o.conrelid::regclass, 'partition-key'
+FROM pg_constraint k JOIN pg_constraint o ON o.oid = k.conparentid JOIN pg_class c ON c.oid = k.conrelid
+WHERE k.conrelid = $1 AND k.contype = 'f' AND o.conrelid <> $1 AND c.reltuples > 200000
+UNION ALL
+SELECT 'function ' || f.spelled, 'dependent' FROM row_functions f WHERE f.prokind NOT IN ('f', 'p')
+UNION ALL
+SELECT 'function ' || f.spelled || ', on which depends ' || pg_describe_object(d.classid, d.objid, d.objsubid), 'row-function'
+FROM row_functions f
+JOIN pg_depend d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = f.oid AND d.deptype IN ('n', 'a')
+UNION ALL
+SELECT 'function ' || f.spelled || ', which belongs to extension ' || quote_ident(e.extname), 'extension'
+FROM row_functions f
+JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'
+JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
 UNION ALL
 SELECT 'publication ' || quote_ident(p.pubname), 'all-tables' FROM pg_publication p WHERE p.puballtables
 UNION ALL
@@ -96,10 +123,6 @@ FROM pg_class c,
               SELECT y.* FROM pg_attribute a, aclexplode(a.attacl) AS y WHERE a.attrelid = c.oid) AS x
 WHERE c.oid = $1 AND x.grantor <> c.relowner AND NOT pg_has_role(x.grantor, 'MEMBER')
 UNION ALL
-SELECT 'constraint ' || quote_ident(k.conname), 'overlaps'
-FROM pg_constraint k
-WHERE k.conrelid = $1 AND k.contype IN ('p', 'u') AND pg_get_constraintdef(k.oid) LIKE '%WITHOUT OVERLAPS%'
-UNION ALL
 SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), 'dependent'
 FROM links d
 WHERE d.deptype IN ('n', 'a', 'x')
@@ -107,7 +130,7 @@ WHERE d.deptype IN ('n', 'a', 'x')
           WHEN 't' THEN d.classid NOT IN ('pg_rewrite'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass,
                                           'pg_publication_rel'::regclass, 'pg_statistic_ext'::regclass,
                                           'pg_proc'::regclass)
-          WHEN 'r' THEN d.classid NOT IN ('pg_rewrite'::regclass, 'pg_policy'::regclass)
+          WHEN 'r' THEN d.classid NOT IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_proc'::regclass)
           ELSE d.via = 's'
       END
   AND NOT (d.classid = 'pg_constraint'::regclass

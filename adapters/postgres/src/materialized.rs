@@ -1,0 +1,279 @@
+//! Materialized views that read the table, or one another. None can be told to read another table, so each gets a twin that
+//! reads the shadow, made and filled before the swap and put in its place by it. Nobody waits meanwhile.
+
+use crate::alteration::refuse;
+use crate::definition;
+use crate::engine::Postgres;
+use crate::error;
+use crate::names::{self, Names, quoted};
+use crate::preflight::{self, SchemaState};
+use crate::session::Session;
+use crate::spelling;
+use crate::sql;
+use altergeist_contract::{Error, Refusal, Result};
+
+/// One of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Materialized {
+    pub(crate) oid: u32,
+    schema: String,
+    name: String,
+    has_rows: bool,
+    /// Whether it can be refreshed while it is read.
+    is_refreshed_beside: bool,
+    /// What stands between its name and its query.
+    storage: String,
+}
+
+impl Materialized {
+    /// Its name, qualified and quoted.
+    pub(crate) fn display(&self) -> String {
+        names::qualified(&self.schema, &self.name)
+    }
+
+    /// Its schema.
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// Where its twin waits for the swap.
+    fn waiting_schema(&self) -> String {
+        names::shadow_schema(&self.schema)
+    }
+
+    fn twin(&self) -> String {
+        names::qualified(&self.waiting_schema(), &self.name)
+    }
+
+    /// What brings it up to date after the swap, if nobody has to wait for that.
+    pub(crate) fn refresh(&self) -> Option<String> {
+        (self.has_rows && self.is_refreshed_beside)
+            .then(|| format!("REFRESH MATERIALIZED VIEW CONCURRENTLY {}", self.display()))
+    }
+
+    /// What an operator must know of it.
+    pub(crate) fn note(&self) -> Option<String> {
+        (self.has_rows && !self.is_refreshed_beside).then(|| {
+            format!(
+                "materialized view {} will show the rows of some time before the swap: it has no unique index, so only you can \
+                 say when its readers may wait for REFRESH",
+                self.display()
+            )
+        })
+    }
+}
+
+/// Lists the materialized views over a table, in the order in which they can be made.
+pub(crate) async fn list(session: &Session, table: u32) -> Result<Vec<Materialized>> {
+    let rows = session.query(sql::MATERIALIZED, &[&table]).await;
+    let rows = rows.map_err(|error| error::of("look for materialized views", &error))?;
+    let view = |row: &tokio_postgres::Row| Materialized {
+        oid: row.get(0),
+        schema: row.get(1),
+        name: row.get(2),
+        has_rows: row.get(3),
+        is_refreshed_beside: row.get(4),
+        storage: row.get(5),
+    };
+    Ok(rows.iter().map(view).collect())
+}
+
+/// Makes the twins, empty, over the table of the same name in `schema`, in a schema of their own. Inside the
+/// session's transaction. Gives those that are not the same.
+pub(crate) async fn make_twins(
+    session: &Session,
+    names: &Names,
+    source: u32,
+    schema: &str,
+    views: &[Materialized],
+) -> Result<Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    if views.is_empty() {
+        return Ok(refusals);
+    }
+    let attempted = || format!("make the materialized views over {} once more", names.display);
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    // The queries are spelled so that what is replaced goes by its bare name, and read where the bare names mean the new ones.
+    let home = home(names);
+    definition::make_schema(session, &home, source).await?;
+    let mut path: Vec<String> = views.iter().map(|view| quoted(&view.schema)).chain([quoted(&names.schema)]).collect();
+    path.sort();
+    path.dedup();
+    let path = path.join(", ");
+    session.run(&format!("SET LOCAL search_path = {path}")).await.map_err(failed)?;
+    let mut queries = Vec::new();
+    for view in views {
+        queries.push(session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get::<_, String>(0));
+    }
+    session.run(&move_to("TABLE", schema, &names.table, &home)).await.map_err(failed)?;
+    for (view, query) in views.iter().zip(&queries) {
+        definition::open_to_owner(session, &home, view.oid).await?;
+        let own = names::qualified(&home, &view.name);
+        let create = format!(
+            "SET LOCAL search_path = {}, {path}; CREATE MATERIALIZED VIEW {own}{} AS {}\nWITH NO DATA; SET LOCAL search_path = ''",
+            quoted(&home),
+            view.storage,
+            spelling::reread(query.trim_end().trim_end_matches(';'))
+        );
+        session.run(&create).await.map_err(failed)?;
+        definition::dress(session, view.oid, &own, &home).await?;
+        let twin: u32 = session.one(sql::TABLE_ID, &[&home, &view.name]).await.map_err(failed)?.get(0);
+        definition::carry_privileges(session, view.oid, twin, &own).await.map_err(failed)?;
+        let replaced: Vec<u32> = views.iter().map(|view| view.oid).chain([source]).collect();
+        let strays: bool = session.one(sql::READS_ANY, &[&twin, &replaced]).await.map_err(failed)?.get(0);
+        let unlike = definition::differences(
+            &definition::describe(session, view.oid).await?,
+            &definition::describe(session, twin).await?,
+        );
+        if strays || !unlike.is_empty() {
+            let object = format!("materialized view {}", view.display());
+            let reason = format!("it could not be made again exactly as it is {}", unlike.join(", "));
+            refusals.push(refuse(object, reason, "drop it for the time of the change"));
+        }
+    }
+    session.run(&move_to("TABLE", &home, &names.table, schema)).await.map_err(failed)?;
+    Ok(refusals)
+}
+
+/// Puts the twins where they wait for the swap.
+async fn settle_twins(session: &Session, names: &Names, views: &[Materialized]) -> Result<()> {
+    let attempted = || format!("make the materialized views over {} once more", names.display);
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    let home = home(names);
+    for view in views {
+        let waiting = view.waiting_schema();
+        if matches!(preflight::schema_state(session, &waiting).await?, SchemaState::Missing) {
+            definition::make_schema(session, &waiting, view.oid).await?;
+        }
+        definition::open_to_owner(session, &waiting, view.oid).await?;
+        session.run(&move_view(session, &home, &view.name, &waiting).await?).await.map_err(failed)?;
+    }
+    session.run(&format!("DROP SCHEMA {}", quoted(&home))).await.map_err(failed)
+}
+
+/// The schema in which twins are made, and from which the old ones go.
+fn home(names: &Names) -> String {
+    format!("ag_views_{}", names::tag(&names.display))
+}
+
+/// Makes the twins anew and fills them. They read the shadow, and nobody else does.
+pub(crate) async fn prepare(engine: &Postgres, source: u32, shadow: u32) -> Result<()> {
+    let lease = engine.control.take().await?;
+    let result = make_anew(&lease, engine, source, shadow).await;
+    let views = lease.settle(result).await?;
+    for view in views.iter().filter(|view| view.has_rows) {
+        let lease = engine.workers.take().await?;
+        let fill = format!("REFRESH MATERIALIZED VIEW {0}; ANALYZE {0}", view.twin());
+        let filled = lease.run(&fill).await;
+        let attempted = || format!("fill the materialized view {} once more", view.display());
+        lease.settle(filled.map_err(|error| error::of(attempted(), &error))).await?;
+    }
+    Ok(())
+}
+
+async fn make_anew(session: &Session, engine: &Postgres, source: u32, shadow: u32) -> Result<Vec<Materialized>> {
+    let views = list(session, source).await?;
+    if views.is_empty() {
+        return Ok(views);
+    }
+    let attempted = || format!("make the materialized views over {} once more", engine.names.display);
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    session.run("BEGIN").await.map_err(failed)?;
+    drop_twins(session, shadow).await?;
+    let refusals = make_twins(session, &engine.names, source, &engine.names.shadow_schema, &views).await?;
+    if let Some(refusal) = refusals.first() {
+        return Err(Error::refused(attempted(), format!("{}: {}", refusal.object, refusal.reason)));
+    }
+    settle_twins(session, &engine.names, &views).await?;
+    session.run("COMMIT").await.map_err(failed)?;
+    Ok(views)
+}
+
+/// Whether every view has a twin that is no less than it.
+pub(crate) async fn are_ready(session: &Session, views: &[Materialized], shadow: u32) -> Result<bool> {
+    let twins = list(session, shadow).await?;
+    let has_twin =
+        |view: &&Materialized| twins.iter().any(|twin| twin.display() == view.twin() && twin.has_rows == view.has_rows);
+    Ok(views.iter().filter(has_twin).count() == views.len())
+}
+
+/// Drops what reads the shadow.
+pub(crate) async fn drop_twins(session: &Session, shadow: u32) -> Result<()> {
+    for twin in list(session, shadow).await?.iter().rev() {
+        let dropped = session.run(&format!("DROP MATERIALIZED VIEW {}", twin.display())).await;
+        dropped.map_err(|error| error::of_clauses(format!("drop {}", twin.display()), &error))?;
+    }
+    Ok(())
+}
+
+/// Where the old ones go when the twins come, and how they come: before and after what hangs on them is made again.
+pub(crate) async fn swap(
+    session: &Session,
+    names: &Names,
+    views: &[Materialized],
+) -> Result<(Vec<String>, Vec<String>)> {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    if views.is_empty() {
+        return Ok((before, after));
+    }
+    let gone = home(names);
+    before.push(format!("CREATE SCHEMA {}", quoted(&gone)));
+    for view in views {
+        before.push(sql::open_schema(&gone, &owner(session, view).await?));
+        before.push(move_view(session, &view.schema, &view.name, &gone).await?);
+        before.push(move_view(session, &view.waiting_schema(), &view.name, &view.schema).await?);
+    }
+    for view in views.iter().rev() {
+        after.push(format!("DROP MATERIALIZED VIEW {}", names::qualified(&gone, &view.name)));
+    }
+    after.push(format!("DROP SCHEMA {}", quoted(&gone)));
+    Ok((before, after))
+}
+
+async fn owner(session: &Session, view: &Materialized) -> Result<String> {
+    let row = session.one(sql::OWNER, &[&view.oid]).await;
+    Ok(row.map_err(|error| error::of(format!("read the owner of {}", view.display()), &error))?.get(0))
+}
+
+/// The definitions, to be compared before and after the swap.
+pub(crate) async fn definitions(session: &Session, views: &[Materialized]) -> Result<Vec<(String, String)>> {
+    let failed = |error: tokio_postgres::Error| error::of("read materialized views", &error);
+    let mut definitions = Vec::new();
+    for view in views {
+        let mut text: String = session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
+        for line in definition::describe(session, view.oid).await? {
+            text.push_str(&format!("\n{}: {}", line.object, line.definition));
+        }
+        definitions.push((view.display(), text));
+    }
+    definitions.sort();
+    Ok(definitions)
+}
+
+/// Drops the schemas the twins waited in.
+pub(crate) async fn leave(session: &Session, table: u32) -> Result<()> {
+    for view in list(session, table).await? {
+        crate::leftovers::drop_schema_if_empty(session, &view.waiting_schema()).await?;
+    }
+    Ok(())
+}
+
+fn move_to(kind: &str, from: &str, name: &str, to: &str) -> String {
+    format!("ALTER {kind} {} SET SCHEMA {}", names::qualified(from, name), quoted(to))
+}
+
+/// The statements that move a view, and its statistics, which would stay.
+async fn move_view(session: &Session, from: &str, name: &str, to: &str) -> Result<String> {
+    let failed = |error: tokio_postgres::Error| error::of(format!("read the statistics of {name}"), &error);
+    let mut script = move_to("MATERIALIZED VIEW", from, name, to);
+    let Some(row) = session.query(sql::TABLE_ID, &[&from, &name]).await.map_err(failed)?.into_iter().next() else {
+        return Ok(script);
+    };
+    for row in session.query(sql::STATISTICS, &[&row.get::<_, u32>(0)]).await.map_err(failed)? {
+        let statistics: (String, String) = (row.get(0), row.get(1));
+        if statistics.1 == from {
+            script.push_str(&format!(";\n{}", move_to("STATISTICS", from, &statistics.0, to)));
+        }
+    }
+    Ok(script)
+}

@@ -1,0 +1,10 @@
+CREATE TABLE t (id int PRIMARY KEY, k int);
+INSERT INTO t SELECT i, i FROM generate_series(1, 300) i;
+ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON t USING (k > 3);
+CREATE FUNCTION widen() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    ALTER POLICY p ON public.t USING (true);
+END
+$$;
+CREATE EVENT TRIGGER widening ON ddl_command_end WHEN TAG IN ('CREATE POLICY') EXECUTE FUNCTION widen();

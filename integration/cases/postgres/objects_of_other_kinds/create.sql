@@ -1,0 +1,3 @@
+CREATE UNLOGGED TABLE t (id int PRIMARY KEY, k int);
+INSERT INTO t SELECT i, i FROM generate_series(1, 300) i;
+ALTER EXTENSION plpgsql ADD TABLE t;
