@@ -13,6 +13,7 @@ use crate::session::{Session, kill, number, text};
 use crate::sql;
 use crate::version::Version;
 use altergeist_contract::{Error, Hold, Kind, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
@@ -67,6 +68,8 @@ pub(crate) struct Crew {
     /// Sessions whose last statement was not waited for, with their slots: they are ended before anything else is done.
     abandoned: Mutex<Vec<(u64, usize)>>,
     burying: AsyncMutex<()>,
+    /// Whether sessions that move rows are to live in UTC; set before the first of them is opened.
+    pub in_utc: AtomicBool,
 }
 
 impl Crew {
@@ -90,6 +93,7 @@ impl Crew {
             run_lock_id: Mutex::default(),
             abandoned: Mutex::default(),
             burying: AsyncMutex::default(),
+            in_utc: AtomicBool::default(),
         }
     }
 
@@ -145,6 +149,9 @@ impl Crew {
             .execute(&sql::idle_sessions_end(IDLE_LIMIT))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
+        if self.in_utc.load(Ordering::SeqCst) && place != Slot::Control.place() {
+            session.execute(sql::IN_UTC).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
         let fence = self.fence(place);
         let held =
             session.text(&sql::get_lock(&fence, 5)).await.map_err(|failure| failure.of_catalogue(attempted()))?;

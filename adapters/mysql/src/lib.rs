@@ -1,8 +1,10 @@
 //! MySQL and MariaDB as an engine of altergeist: the shadow is filled by `INSERT … SELECT`, changes come from the binary
 //! log, and the swap is one RENAME TABLE.
 
+mod altered;
 mod beats;
 mod changes;
+mod checks;
 mod clauses;
 mod connect;
 mod convert;
@@ -17,6 +19,7 @@ mod indexes;
 mod journal;
 mod key;
 mod log_server;
+mod mapping;
 mod names;
 mod option_file;
 mod place;
@@ -28,6 +31,7 @@ mod shape;
 mod sql;
 mod statement;
 mod table;
+mod temporal;
 mod token;
 mod version;
 

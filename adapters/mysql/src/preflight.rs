@@ -1,5 +1,6 @@
 //! Finds out what would happen: asks the server and the catalogue, and tries the clauses on an empty clone.
 
+use crate::checks::{self, Renamed};
 use crate::clauses::{Clauses, is_single_statement};
 use crate::crew::Slot;
 use crate::engine::MySql;
@@ -47,7 +48,12 @@ impl Preflight for MySql {
         let within = self.crew.lock_timeout;
         let mut lease = self.crew.lease(Slot::Control).await?;
         let signed = format!("{}{statement}", sql::sign(&self.source));
+        let rules = if self.target.allow_zero_dates { sql::ANY_DATES } else { sql::STRICT_DATES };
+        lease.session().execute(rules).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         let outcome = execute_within(lease.session(), &self.crew.access, &signed, within).await;
+        if lease.session().is_alive() {
+            lease.session().execute(sql::ANY_DATES).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
         lease.keep();
         match outcome {
             Ok(_) => Ok(()),
@@ -175,21 +181,19 @@ impl MySql {
     async fn try_clauses(&self, session: &mut Session, clauses: &Clauses) -> Result<Trial> {
         let attempted = || self.doing("try the clauses on an empty clone of");
         self.drop_clone(session).await?;
-        session
-            .execute(&sql::create_like(&self.source, &self.names.clone))
-            .await
-            .map_err(|failure| failure.of_clauses(attempted()))?;
-        let trial = self.try_on_clone(session, clauses).await;
+        let names =
+            self.make_copy(session, &self.names.clone).await.map_err(|failure| failure.of_clauses(attempted()))?;
+        let trial = self.try_on_clone(session, clauses, &names).await;
         let dropped = self.drop_clone(session).await;
         let trial = trial?;
         dropped.map(|()| trial)
     }
 
-    async fn try_on_clone(&self, session: &mut Session, clauses: &Clauses) -> Result<Trial> {
+    async fn try_on_clone(&self, session: &mut Session, clauses: &Clauses, names: &[Renamed]) -> Result<Trial> {
         let mut trial = Trial::default();
         let alter = self.target.alter.trim();
         if self.target.strategy != Strategy::Copy && !alter.is_empty() && self.has_row_versions_left(session).await {
-            let tried = session.execute(&sql::alter_instantly(&self.names.clone, alter)).await;
+            let tried = self.alter_copy(session, &self.names.clone, names, ", ALGORITHM=INSTANT").await;
             if tried.is_ok() {
                 trial.native = Some(sql::alter_instantly(&self.source, alter));
                 return Ok(trial);
@@ -205,20 +209,25 @@ impl MySql {
             return Ok(trial);
         }
         if !alter.is_empty() {
-            let tried = session.execute(&sql::alter(&self.source, &self.names.clone, alter)).await;
+            let tried = self.alter_copy(session, &self.names.clone, names, "").await;
             if let Err(failure) = tried {
+                let is_about_dates = matches!(failure.code(), Some(1067 | 1292));
                 let error = failure.of_clauses("alter an empty clone");
                 if error.kind != Kind::Refused {
                     return Err(error);
                 }
-                trial.refusals.push(refusal("the clauses", error.reason, "correct them"));
+                let remedy = match is_about_dates && !self.target.allow_zero_dates {
+                    true => "correct them, or allow zero dates with --allow-zero-dates",
+                    false => "correct them",
+                };
+                trial.refusals.push(refusal("the clauses", error.reason, remedy));
                 return Ok(trial);
             }
         }
         let source = self.look(session, &self.source).await?;
         let clone = self.look(session, &self.names.clone).await?;
         trial.refusals = self.refuse_result(session).await?;
-        match shape::find((&self.source, &self.names.shadow), &source, &clone, clauses) {
+        match shape::find((&self.source, &self.names.shadow), &source, &clone, clauses, self.server.zone()) {
             Ok(shape) => {
                 trial.refusals.extend(self.refuse_rows(session, &shape).await?);
                 trial.deferred = self.foresee_deferred(session, &self.names.clone, &shape.key.shadow_index).await?;
@@ -247,6 +256,32 @@ impl MySql {
                     format!("column {}", pair.source.name),
                     "it holds NULLs and would be NOT NULL",
                     remedy,
+                ));
+            }
+        }
+        refusals.extend(self.refuse_zero_dates(session, shape).await?);
+        Ok(refusals)
+    }
+
+    /// Zero dates in columns that are converted, where the server's own rules refuse them.
+    async fn refuse_zero_dates(&self, session: &mut Session, shape: &Shape) -> Result<Vec<Refusal>> {
+        let attempted = || self.doing("look for zero dates in");
+        let mut refusals = Vec::new();
+        let rules = session.text(sql::REFUSES_ZERO_DATES).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        if self.target.allow_zero_dates || rules != "1" {
+            return Ok(refusals);
+        }
+        let is_date = |data_type: &str| matches!(data_type, "date" | "datetime" | "timestamp");
+        for pair in shape.columns.iter().filter(|pair| !pair.source.is_alike(&pair.shadow)) {
+            if !is_date(&pair.source.data_type) || !is_date(&pair.shadow.data_type) {
+                continue;
+            }
+            let query = sql::has_zero_dates(&self.source, &pair.source.name);
+            if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some() {
+                refusals.push(refusal(
+                    format!("column {}", pair.source.name),
+                    "it holds zero dates, which the server's sql_mode does not let into its new type",
+                    "give them another value first, or allow them with --allow-zero-dates",
                 ));
             }
         }
@@ -450,7 +485,6 @@ impl MySql {
 
     fn compose(&self, facts: TableFacts, trial: Trial, refusals: Vec<Refusal>) -> Plan {
         let mut notes = Vec::new();
-        let has_checks = facts.definition.contains(" CHECK (");
         let mut plan = Plan {
             table: self.title.clone(),
             alter: self.target.alter.clone(),
@@ -470,12 +504,29 @@ impl MySql {
         } else {
             notes.push(format!("the old table stays as {}", self.names.old.plain()));
             notes.push("the log will grow by about the table's size".to_owned());
-            if has_checks && self.server.version.flavour == Flavour::MySql {
-                notes.push("CHECK constraints get new names, as names are unique in a schema".to_owned());
-            }
+            notes.extend(self.renamed_checks(&facts.definition));
         }
         plan.notes = notes;
         plan
+    }
+
+    /// Names of constraints that the old table keeps, so that the new one cannot have them yet.
+    fn renamed_checks(&self, definition: &str) -> Option<String> {
+        if self.server.version.flavour == Flavour::MariaDb {
+            return None;
+        }
+        let given: Vec<String> = checks::checks(definition)
+            .into_iter()
+            .map(|check| check.name)
+            .filter(|name| checks::is_given(name, &self.source.name))
+            .collect();
+        (!given.is_empty()).then(|| {
+            format!(
+                "names of CHECK constraints are unique in a schema and stay with the old table: {} will end in _ag; a change \
+                 made when the old table is gone takes the ending away",
+                given.join(", ")
+            )
+        })
     }
 
     fn steps(&self, shape: &Shape, deferred: &[String]) -> Vec<Step> {

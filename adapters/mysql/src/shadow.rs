@@ -164,13 +164,10 @@ impl MySql {
             .execute(&sql::drop_table(&self.source, &self.names.shadow))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
-        session
-            .execute(&sql::create_like(&self.source, &self.names.shadow))
-            .await
-            .map_err(|failure| failure.of_clauses(attempted()))?;
+        let copy = &self.names.shadow;
+        let names = self.make_copy(session, copy).await.map_err(|failure| failure.of_clauses(attempted()))?;
         if !self.target.alter.trim().is_empty() {
-            let alter = sql::alter(&self.source, &self.names.shadow, &self.target.alter);
-            session.execute(&alter).await.map_err(|failure| failure.of_clauses(attempted()))?;
+            self.alter_copy(session, copy, &names, "").await.map_err(|failure| failure.of_clauses(attempted()))?;
         }
         lease.keep();
         Ok(())

@@ -1,6 +1,7 @@
 //! All SQL, whole and readable as SQL. [`quote`] is the one function that quotes identifiers.
 
-use crate::key::KeyIndex;
+use crate::key::{KeyColumn, KeyIndex};
+use crate::mapping::Mapping;
 use crate::names::{TableName, hash};
 use crate::shape::Shape;
 use crate::version::{Flavour, Version};
@@ -62,9 +63,44 @@ pub(crate) fn session(version: Version, global_modes: &str, lock_timeout: Durati
     statements
 }
 
-/// The server's modes, made strict. CHAR columns must come without their padding, as keys are spelled.
+/// Whether the session's time zone is equally far from UTC at the middle and the end of every month a TIMESTAMP can hold.
+pub(crate) const ZONE_DISTANCES: &str = "WITH RECURSIVE moments (n) AS (SELECT 86400 UNION ALL SELECT n + 2592000 FROM moments WHERE n < 2140000000) \
+     SELECT COUNT(DISTINCT TIMESTAMPDIFF(SECOND, '1970-01-01', FROM_UNIXTIME(n)) - n) FROM moments";
+
+/// For keys that are moments, in a zone where hours come twice.
+pub(crate) const IN_UTC: &str = "SET SESSION time_zone = '+00:00'";
+
+/// For the user's own clauses: the server's rules for zero dates.
+pub(crate) const STRICT_DATES: &str = "SET SESSION sql_mode = CONCAT(@@session.sql_mode, \
+     IF(FIND_IN_SET('NO_ZERO_DATE', @@global.sql_mode) > 0, ',NO_ZERO_DATE', ''), \
+     IF(FIND_IN_SET('NO_ZERO_IN_DATE', @@global.sql_mode) > 0, ',NO_ZERO_IN_DATE', ''))";
+
+/// For everything else.
+pub(crate) const ANY_DATES: &str = "SET SESSION sql_mode = TRIM(BOTH ',' FROM REPLACE(REPLACE(CONCAT(',', @@session.sql_mode, ','), \
+     ',NO_ZERO_DATE,', ','), ',NO_ZERO_IN_DATE,', ','))";
+
+/// Whether the server's own rules refuse zero dates.
+pub(crate) const REFUSES_ZERO_DATES: &str = "SELECT FIND_IN_SET('NO_ZERO_DATE', @@global.sql_mode) > 0 \
+     OR FIND_IN_SET('NO_ZERO_IN_DATE', @@global.sql_mode) > 0";
+
+pub(crate) fn has_zero_dates(source: &TableName, column: &str) -> String {
+    let column = quote(column);
+    format!("{}SELECT 1 FROM {} WHERE MONTH({column}) = 0 OR DAY({column}) = 0 LIMIT 1", sign(source), table(source))
+}
+
+/// The names of all CHECK constraints of a schema.
+pub(crate) fn check_names(schema: &str) -> String {
+    format!(
+        "SELECT CONSTRAINT_NAME FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = {}",
+        string(schema)
+    )
+}
+
+/// The server's modes, made strict. CHAR columns must come without their padding, as keys are spelled. Zero dates of columns
+/// that stay as they are go through: whether the changed ones may have them, `plan` asks.
 fn modes(global: &str) -> String {
-    let kept = global.split(',').filter(|mode| !mode.is_empty() && *mode != "PAD_CHAR_TO_FULL_LENGTH");
+    let lifted = ["PAD_CHAR_TO_FULL_LENGTH", "NO_ZERO_DATE", "NO_ZERO_IN_DATE", "TRADITIONAL"];
+    let kept = global.split(',').filter(|mode| !mode.is_empty() && !lifted.contains(mode));
     let ours = ["STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO"];
     kept.filter(|mode| !ours.contains(mode)).chain(ours).collect::<Vec<_>>().join(",")
 }
@@ -151,7 +187,7 @@ pub(crate) fn table_facts(name: &TableName) -> String {
 pub(crate) fn columns(name: &TableName) -> String {
     format!(
         "SELECT COLUMN_NAME, ORDINAL_POSITION, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
-         COLUMN_DEFAULT, GENERATION_EXPRESSION FROM information_schema.COLUMNS \
+         COLUMN_DEFAULT, GENERATION_EXPRESSION, EXTRA FROM information_schema.COLUMNS \
          WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
         string(&name.schema),
         string(&name.name)
@@ -443,45 +479,54 @@ pub(crate) fn has_nulls(source: &TableName, column: &str) -> String {
 
 // --- Ranges and sets of keys ------------------------------------------------------------------
 
+/// The key's columns in one of the tables; in the shadow said in the source's terms.
 fn columns_of(key: &KeyIndex, in_shadow: bool, of: &str) -> Vec<String> {
-    let name =
-        |column: &crate::key::KeyColumn| if in_shadow { quote(&column.shadow_name) } else { quote(&column.name) };
-    key.columns.iter().map(|column| format!("{of}{}", name(column))).collect()
+    let name = |column: &KeyColumn| match in_shadow {
+        true => column.mapping.back(&format!("{of}{}", quote(&column.shadow_name))),
+        false => format!("{of}{}", quote(&column.name)),
+    };
+    key.columns.iter().map(name).collect()
+}
+
+/// The key's order, for ORDER BY.
+fn order_of(key: &KeyIndex, columns: &[String]) -> String {
+    let ordered = key.columns.iter().zip(columns);
+    let ordered = ordered.map(|(column, name)| if column.descending { format!("{name} DESC") } else { name.clone() });
+    ordered.collect::<Vec<_>>().join(", ")
 }
 
 /// `(a, b) > (1, 2)` in the form both servers' range optimisers understand:
-/// `(a > 1) OR (a = 1 AND b > 2)`.
-fn beyond(columns: &[String], literals: &[String], last: &str, others: &str) -> String {
+/// `(a > 1) OR (a = 1 AND b > 2)`. A descending column runs the other way.
+fn beyond(key: &KeyIndex, columns: &[String], mark: &Key, is_after: bool) -> Result<String> {
+    let literals = key.literals(mark)?;
     let alternatives: Vec<String> = (0..columns.len())
         .map(|place| {
-            let operator = if place + 1 == columns.len() { last } else { others };
+            let column = &key.columns[place];
+            let operator = match (is_after != column.descending, is_after || place + 1 < columns.len()) {
+                (true, true) => ">",
+                (true, false) => ">=",
+                (false, true) => "<",
+                (false, false) => "<=",
+            };
             let mut terms: Vec<String> =
                 (0..place).map(|before| format!("{} = {}", columns[before], literals[before])).collect();
-            terms.push(format!("{} {operator} {}", columns[place], literals[place]));
+            terms.push(column.spelling.bounded(&columns[place], operator, &literals[place]));
             format!("({})", terms.join(" AND "))
         })
         .collect();
-    format!("({})", alternatives.join(" OR "))
-}
-
-fn after(key: &KeyIndex, columns: &[String], mark: &Key) -> Result<String> {
-    Ok(beyond(columns, &key.literals(mark)?, ">", ">"))
-}
-
-fn up_to(key: &KeyIndex, columns: &[String], mark: &Key) -> Result<String> {
-    Ok(beyond(columns, &key.literals(mark)?, "<=", "<"))
+    Ok(format!("({})", alternatives.join(" OR ")))
 }
 
 fn range(key: &KeyIndex, columns: &[String], chunk: &Chunk) -> Result<String> {
     let mut bounds = Vec::new();
     match &chunk.after {
         Watermark::Start => {}
-        Watermark::At(mark) => bounds.push(after(key, columns, mark)?),
+        Watermark::At(mark) => bounds.push(beyond(key, columns, mark, true)?),
         Watermark::End => bounds.push("FALSE".to_owned()),
     }
     match &chunk.through {
         Watermark::Start => bounds.push("FALSE".to_owned()),
-        Watermark::At(mark) => bounds.push(up_to(key, columns, mark)?),
+        Watermark::At(mark) => bounds.push(beyond(key, columns, mark, false)?),
         Watermark::End => {}
     }
     Ok(if bounds.is_empty() { "TRUE".to_owned() } else { bounds.join(" AND ") })
@@ -505,14 +550,35 @@ fn among(key: &KeyIndex, columns: &[String], keys: &[Key]) -> Result<String> {
     Ok(format!("({})", alternatives.join(" OR ")))
 }
 
+/// One of these keys, in the shadow. Where its values are mapped, the index finds them by its own terms, and
+/// the source's terms decide.
+fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<String> {
+    let columns = columns_of(key, true, of);
+    if key.columns.iter().all(|column| column.mapping == Mapping::Same) {
+        return among(key, &columns, keys);
+    }
+    let alternatives: Vec<String> = keys
+        .iter()
+        .map(|one| {
+            let literals = key.literals(one)?;
+            let term = |((column, back), literal): ((&KeyColumn, &String), &String)| match &column.mapping {
+                Mapping::Same => format!("{back} = {literal}"),
+                mapping => {
+                    let found = format!("{of}{} = {}", quote(&column.shadow_name), mapping.to_shadow(literal));
+                    format!("{found} AND {back} = {literal}")
+                }
+            };
+            let terms: Vec<String> = key.columns.iter().zip(&columns).zip(&literals).map(term).collect();
+            Ok(format!("({})", terms.join(" AND ")))
+        })
+        .collect::<Result<_>>()?;
+    Ok(format!("({})", alternatives.join(" OR ")))
+}
+
 /// The key columns in the forms that [`Spelling::of_query`](crate::key::Spelling::of_query) reads.
 fn spelled(key: &KeyIndex, columns: &[String]) -> String {
-    let spelled = |(column, name): (&crate::key::KeyColumn, &String)| match &column.spelling {
-        crate::key::Spelling::Decimal { precision, scale } => format!("CAST({name} AS DECIMAL({precision}, {scale}))"),
-        spelling if spelling.is_text() => format!("CAST({name} AS BINARY)"),
-        _ => name.clone(),
-    };
-    key.columns.iter().zip(columns).map(spelled).collect::<Vec<_>>().join(", ")
+    let spelled = key.columns.iter().zip(columns).map(|(column, name)| column.spelling.asked(name));
+    spelled.collect::<Vec<_>>().join(", ")
 }
 
 // --- Copying ----------------------------------------------------------------------------------
@@ -527,7 +593,7 @@ pub(crate) fn range_end(shape: &Shape, mark: &Watermark, rows: u64) -> Result<St
         table(&shape.source),
         quote(&shape.key.index),
         range(&shape.key, &columns, &chunk)?,
-        columns.join(", "),
+        order_of(&shape.key, &columns),
         rows.max(1) - 1
     ))
 }
@@ -557,7 +623,7 @@ pub(crate) fn delete_keys(shape: &Shape, keys: &[Key]) -> Result<String> {
         "{}DELETE FROM {shadow} USING {shadow} FORCE INDEX ({}) WHERE {}",
         sign(&shape.source),
         quote(&shape.key.shadow_index),
-        among(&shape.key, &columns_of(&shape.key, true, ""), keys)?
+        among_shadows(&shape.key, "", keys)?
     ))
 }
 
@@ -576,7 +642,7 @@ pub(crate) fn delete_beyond(shape: &Shape, mark: &Watermark, rows: u64) -> Resul
         sign(&shape.source),
         table(&shape.shadow),
         range(&shape.key, &columns, &chunk)?,
-        columns.join(", ")
+        order_of(&shape.key, &columns)
     ))
 }
 
@@ -599,10 +665,26 @@ fn condition(key: &KeyIndex, columns: &[String], compared: &Compared) -> Result<
     }
 }
 
+/// The shadow's part of what is compared. No index of the shadow knows the source's order where values are mapped, so
+/// there the whole shadow is looked through once, with the last chunk.
+fn condition_on_shadow(key: &KeyIndex, of: &str, compared: &Compared) -> Result<String> {
+    let is_mapped = key.columns.iter().any(|column| column.mapping != Mapping::Same);
+    match compared {
+        Compared::Keys(keys) => among_shadows(key, of, keys),
+        Compared::Range(chunk) if !is_mapped => range(key, &columns_of(key, true, of), chunk),
+        Compared::Range(chunk) if chunk.through == Watermark::End => Ok("TRUE".into()),
+        Compared::Range(_) => Ok("FALSE".into()),
+    }
+}
+
 fn matched(shape: &Shape) -> String {
     let source = columns_of(&shape.key, false, "s.");
     let shadow = columns_of(&shape.key, true, "d.");
-    source.iter().zip(&shadow).map(|(s, d)| format!("{d} = {s}")).collect::<Vec<_>>().join(" AND ")
+    let term = |((column, s), d): ((&KeyColumn, &String), &String)| match &column.mapping {
+        Mapping::Same => format!("{d} = {s}"),
+        mapping => format!("d.{} = {} AND {d} = {s}", quote(&column.shadow_name), mapping.to_shadow(s)),
+    };
+    shape.key.columns.iter().zip(&source).zip(&shadow).map(term).collect::<Vec<_>>().join(" AND ")
 }
 
 pub(crate) fn count_rows(shape: &Shape, chunk: &Chunk) -> Result<String> {
@@ -637,14 +719,16 @@ pub(crate) fn missing_or_different(shape: &Shape, compared: &Compared, limit: u6
 /// Keys of the shadow's rows that the source lacks.
 pub(crate) fn surplus(shape: &Shape, compared: &Compared, limit: u64) -> Result<String> {
     let columns = columns_of(&shape.key, true, "d.");
+    let spelled = shape.key.columns.iter().zip(&columns).map(|(column, name)| column.spelling.asked_of_shadow(name));
+    let spelled: Vec<String> = spelled.collect();
     Ok(format!(
         "{}SELECT {} FROM {} d FORCE INDEX ({}) WHERE {} \
          AND NOT EXISTS (SELECT 1 FROM {} s FORCE INDEX ({}) WHERE {}) LIMIT {limit}",
         sign(&shape.source),
-        spelled(&shape.key, &columns),
+        spelled.join(", "),
         table(&shape.shadow),
         quote(&shape.key.shadow_index),
-        condition(&shape.key, &columns, compared)?,
+        condition_on_shadow(&shape.key, "d.", compared)?,
         table(&shape.source),
         quote(&shape.key.index),
         matched(shape)
@@ -754,19 +838,51 @@ mod tests {
         assert_eq!(sign(&TableName::new("s", "a*/b")), "/* altergeist s.a* /b */ ");
     }
 
+    fn key(descending: [bool; 2], mapping: Mapping) -> KeyIndex {
+        let column = |(name, descending): (&str, bool)| KeyColumn {
+            name: name.into(),
+            shadow_name: name.into(),
+            ordinal: 0,
+            spelling: crate::key::Spelling::Integer { bytes: 4, unsigned: false },
+            descending,
+            mapping: mapping.clone(),
+        };
+        let columns = ["a", "b"].into_iter().zip(descending).map(column).collect();
+        KeyIndex { index: "PRIMARY".into(), shadow_index: "PRIMARY".into(), columns }
+    }
+
     #[test]
     fn a_composite_range_is_a_choice_of_prefixes() {
-        let columns = ["`a`".to_owned(), "`b`".to_owned()];
-        let literals = ["1".to_owned(), "2".to_owned()];
-        assert_eq!(beyond(&columns, &literals, ">", ">"), "((`a` > 1) OR (`a` = 1 AND `b` > 2))");
-        assert_eq!(beyond(&columns, &literals, "<=", "<"), "((`a` < 1) OR (`a` = 1 AND `b` <= 2))");
+        let mark = Key::compose([&b"1"[..], b"2"].into_iter());
+        let range = |key: &KeyIndex, is_after| beyond(key, &columns_of(key, false, ""), &mark, is_after).unwrap();
+        let plain = key([false; 2], Mapping::Same);
+        assert_eq!(range(&plain, true), "((`a` > 1) OR (`a` = 1 AND `b` > 2))");
+        assert_eq!(range(&plain, false), "((`a` < 1) OR (`a` = 1 AND `b` <= 2))");
+        let mixed = key([false, true], Mapping::Same);
+        assert_eq!(range(&mixed, true), "((`a` > 1) OR (`a` = 1 AND `b` < 2))");
+        assert_eq!(range(&mixed, false), "((`a` < 1) OR (`a` = 1 AND `b` >= 2))");
+        assert_eq!(order_of(&mixed, &columns_of(&mixed, false, "")), "`a`, `b` DESC");
+    }
+
+    #[test]
+    fn mapped_keys_are_found_by_the_shadows_terms_and_told_apart_by_the_sources() {
+        let mark = Key::compose([&b"1"[..], b"2"].into_iter());
+        let mapped = key(
+            [false; 2],
+            Mapping::Digits { charset: "latin1".into(), collation: "latin1_bin".into(), unsigned: true },
+        );
+        assert_eq!(
+            among_shadows(&mapped, "d.", &[mark]).unwrap(),
+            "((d.`a` = CONVERT(CAST(1 AS CHAR) USING latin1) COLLATE latin1_bin AND CAST(d.`a` AS UNSIGNED) = 1 \
+             AND d.`b` = CONVERT(CAST(2 AS CHAR) USING latin1) COLLATE latin1_bin AND CAST(d.`b` AS UNSIGNED) = 2))"
+        );
     }
 
     #[test]
     fn modes_are_the_servers_own_made_strict() {
         assert_eq!(
             modes("ANSI_QUOTES,PAD_CHAR_TO_FULL_LENGTH,NO_ZERO_DATE"),
-            "ANSI_QUOTES,NO_ZERO_DATE,STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO"
+            "ANSI_QUOTES,STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO"
         );
     }
 

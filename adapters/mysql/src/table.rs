@@ -27,7 +27,13 @@ pub(crate) struct Column {
     pub collation: String,
     pub nullable: bool,
     pub has_default: bool,
+    /// What it is when nothing is given, in the server's words.
+    pub default: String,
     pub generated: bool,
+    /// What it is computed from, if it is generated.
+    pub expression: String,
+    /// `auto_increment`, `STORED GENERATED`, `INVISIBLE` and the like.
+    pub extra: String,
 }
 
 /// An index, as the catalogue has it.
@@ -85,6 +91,27 @@ impl Column {
             .unwrap_or_default()
     }
 
+    /// The members of an ENUM or a SET.
+    pub(crate) fn members(&self) -> Vec<String> {
+        let inside = self.column_type.split_once('(').map_or("", |(_, inside)| inside);
+        let mut members = Vec::new();
+        let mut rest = inside.chars().peekable();
+        while let Some(char) = rest.next() {
+            if char != '\'' {
+                continue;
+            }
+            let mut member = String::new();
+            while let Some(char) = rest.next() {
+                if char == '\'' && rest.next_if_eq(&'\'').is_none() {
+                    break;
+                }
+                member.push(char);
+            }
+            members.push(member);
+        }
+        members
+    }
+
     pub(crate) fn is_unsigned(&self) -> bool {
         self.column_type.contains("unsigned")
     }
@@ -105,7 +132,10 @@ fn column(row: &[Option<Vec<u8>>]) -> Column {
         collation: text(&row[5]),
         nullable: text(&row[6]) == "YES",
         has_default: row[7].is_some(),
+        default: text(&row[7]),
         generated: !text(&row[8]).is_empty(),
+        expression: text(&row[8]),
+        extra: text(&row[9]).to_uppercase(),
     }
 }
 
@@ -147,6 +177,7 @@ mod tests {
         assert_eq!(column("decimal(10,2) unsigned").sizes(), [10, 2]);
         assert!(column("decimal(10,2) unsigned").is_unsigned());
         assert_eq!(column("date").sizes(), [0; 0]);
+        assert_eq!(column("enum('a','it''s','b,c','')").members(), ["a", "it's", "b,c", ""]);
     }
 
     #[test]
