@@ -176,10 +176,10 @@ fn foreign_keys_are_refused_by_name(flavour: Flavour) {
     let Some(before) = before(flavour, &[&child]) else {
         return;
     };
-    before.run(widening(flavour)).must_be(3).must_say(&["items_order_fk"]);
-    let ended =
-        run(&before.url, "items", "ALTER COLUMN order_id SET DEFAULT 1, ADD COLUMN x int", &["--strategy", "copy"]);
-    ended.must_be(3).must_say(&["items_order_fk"]);
+    let refuse = ["--strategy", "copy", "--foreign-keys", "refuse"];
+    run(&before.url, "orders", widening(flavour), &refuse).must_be(3).must_say(&["items_order_fk"]);
+    let defaulted = "ALTER COLUMN order_id SET DEFAULT 1, ADD COLUMN x int";
+    run(&before.url, "items", defaulted, &refuse).must_be(3).must_say(&["items_order_fk"]);
     before.must_be_untouched();
 }
 

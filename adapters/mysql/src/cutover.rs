@@ -24,6 +24,7 @@ use crate::beats::Beats;
 use crate::crew::{Crew, Lease, Slot};
 use crate::engine::MySql;
 use crate::error::{Failure, LOCK_WAIT_TIMEOUT, NO_SUCH_TABLE};
+use crate::foreign_keys::Bonds;
 use crate::journal::Made;
 use crate::names::{Names, TableName};
 use crate::session::{Session, execute_within, kill_query, number, text};
@@ -49,6 +50,8 @@ pub struct MySqlLock {
     names: Names,
     holder: Lease,
     undecided: Arc<AtomicUsize>,
+    /// The foreign keys the swap carries.
+    bonds: Option<Bonds>,
     /// How long anything may be waited for.
     within: Duration,
 }
@@ -60,9 +63,12 @@ impl Cutover for MySql {
         let attempted = || self.doing("lock");
         let shape = self.shape().await?;
         self.beats.begin().await?;
+        self.withdraw_bonds().await?;
+        let bonds = self.note_bonds(&shape).await?;
+        let further = bonds.as_ref().map(Bonds::further_locks).unwrap_or_default();
         let mut holder = self.crew.lease(Slot::Lock).await?;
         let locks = match self.server.version.flavour {
-            Flavour::MySql => vec![sql::lock_both(&self.source, &self.names.shadow)],
+            Flavour::MySql => vec![sql::lock_both(&self.source, &self.names.shadow) + &further],
             Flavour::MariaDb => vec![sql::lock_against_all(&self.source), sql::lock_against_writes(&self.source)],
         };
         let until = Instant::now() + within;
@@ -92,11 +98,43 @@ impl Cutover for MySql {
             names: self.names.clone(),
             holder,
             undecided: self.undecided.clone(),
+            bonds,
             within,
         })
     }
 
     async fn ownership(&self) -> Result<Ownership> {
+        let owner = self.owner().await?;
+        if owner == Ownership::Source {
+            self.withdraw_bonds().await?;
+        }
+        Ok(owner)
+    }
+
+    async fn finish(&self) -> Result<()> {
+        self.beats.end();
+        self.settle_bonds().await?;
+        *self.shape.lock().expect("not poisoned") = None;
+        let mut lease = self.crew.lease(Slot::Control).await?;
+        let attempted = || self.doing("clean up after the swap of");
+        for name in [&self.names.go, &self.names.went] {
+            if self.exists(lease.session(), name).await? && self.is_go_ahead(lease.session(), name).await? {
+                let drop = sql::drop_table(&self.source, name);
+                lease.session().execute(&drop).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            }
+        }
+        if self.exists(lease.session(), &self.names.beat).await? {
+            let delete = sql::delete_entry(&self.names.beat, &self.source.name);
+            lease.session().execute(&delete).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
+        lease.keep();
+        Ok(())
+    }
+}
+
+impl MySql {
+    /// Who answers to the table's name; see [`Cutover::ownership`].
+    pub(crate) async fn owner(&self) -> Result<Ownership> {
         self.crew.bury().await?;
         let mut session = self.crew.reader().await?;
         let facts = self.entry(&mut session).await?.facts;
@@ -124,25 +162,6 @@ impl Cutover for MySql {
                 "{found}; and what answers to the name is not the table it should be, or cannot be told"
             )),
         })
-    }
-
-    async fn finish(&self) -> Result<()> {
-        self.beats.end();
-        *self.shape.lock().expect("not poisoned") = None;
-        let mut lease = self.crew.lease(Slot::Control).await?;
-        let attempted = || self.doing("clean up after the swap of");
-        for name in [&self.names.go, &self.names.went] {
-            if self.exists(lease.session(), name).await? && self.is_go_ahead(lease.session(), name).await? {
-                let drop = sql::drop_table(&self.source, name);
-                lease.session().execute(&drop).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-            }
-        }
-        if self.exists(lease.session(), &self.names.beat).await? {
-            let delete = sql::delete_entry(&self.names.beat, &self.source.name);
-            lease.session().execute(&delete).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        }
-        lease.keep();
-        Ok(())
     }
 }
 
@@ -214,9 +233,39 @@ impl MySqlLock {
     }
 
     /// Nothing was sent that could swap. A lock that cannot be released is gone with its connection.
-    async fn refuse(mut self, error: Error) -> Swap {
+    async fn refuse(mut self, mut error: Error) -> Swap {
+        if let Err(failure) = self.withdraw().await {
+            error = also_bound(error, failure);
+        }
         let _ = self.unlock().await;
         Swap::Refused(error)
+    }
+
+    /// Binds the shadow as the source is bound. The lock stands, and both hold the same.
+    async fn bind(&mut self) -> Result<()> {
+        let Some(bonds) = self.bonds.clone() else { return Ok(()) };
+        let outcome = match self.crew.version.flavour {
+            Flavour::MySql => bind(self.holder.session(), &self.crew, &bonds, self.within).await,
+            Flavour::MariaDb => {
+                let mut worker = self.crew.worker().await?;
+                let outcome = bind(worker.session(), &self.crew, &bonds, self.within).await;
+                worker.keep();
+                outcome
+            }
+        };
+        outcome.map_err(|failure| self.failed(failure))
+    }
+
+    /// Takes back what [`MySqlLock::bind`] did.
+    async fn withdraw(&mut self) -> std::result::Result<(), Failure> {
+        let Some(bonds) = self.bonds.clone() else { return Ok(()) };
+        if self.crew.version.flavour == Flavour::MySql {
+            return bonds.withdraw(self.holder.session()).await;
+        }
+        let mut worker = self.crew.worker().await.map_err(|error| Failure::Lost(error.to_string()))?;
+        let outcome = bonds.withdraw(worker.session()).await;
+        worker.keep();
+        outcome
     }
 
     // --- MySQL --------------------------------------------------------------------------------
@@ -226,10 +275,17 @@ impl MySqlLock {
             let error = self.failed(failure);
             return self.refuse(error).await;
         }
+        if let Err(error) = self.bind().await {
+            return self.refuse(error).await;
+        }
         let rename = sql::rename_both(&self.shape.source, &self.names.old, &self.shape.shadow);
         match self.holder.session().execute(&rename).await {
             Ok(_) => {
-                // The swap is done whatever becomes of this: without a connection there is no lock.
+                // The swap is done whatever becomes of these: what is not settled now is settled at the end, and without a
+                // connection there is no lock.
+                if let Some(bonds) = &self.bonds {
+                    let _ = bonds.settle(self.holder.session()).await;
+                }
                 let _ = self.unlock().await;
                 Swap::Done
             }
@@ -243,7 +299,10 @@ impl MySqlLock {
 
     // --- MariaDB ------------------------------------------------------------------------------
 
-    async fn swap_in_line(self) -> Swap {
+    async fn swap_in_line(mut self) -> Swap {
+        if let Err(error) = self.bind().await {
+            return self.refuse(error).await;
+        }
         let mut renamer = match self.prepare_rename().await {
             Ok(renamer) => renamer,
             Err(error) => return self.refuse(error).await,
@@ -289,7 +348,8 @@ impl MySqlLock {
             Err(failure) => {
                 // If this fails, the next attempt does it.
                 let _ = lock.revoke_go_ahead().await;
-                Swap::Refused(lock.failed(failure))
+                let error = lock.failed(failure);
+                lock.refuse(error).await
             }
         }
     }
@@ -372,6 +432,21 @@ impl MySqlLock {
         worker.keep();
         Ok(())
     }
+}
+
+async fn bind(session: &mut Session, crew: &Crew, bonds: &Bonds, within: Duration) -> std::result::Result<(), Failure> {
+    for statement in bonds.standing(session).await? {
+        execute_within(session, &crew.access, &statement, within).await?;
+    }
+    Ok(())
+}
+
+fn also_bound(mut error: Error, failure: Failure) -> Error {
+    let reason = failure.of_catalogue("").reason;
+    error.reason += &format!(
+        "; temporary foreign keys to the shadow could not be taken away ({reason}): give the same command again"
+    );
+    error
 }
 
 fn sorts_before(one: &TableName, other: &TableName) -> bool {

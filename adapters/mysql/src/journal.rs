@@ -2,6 +2,7 @@
 
 use crate::engine::MySql;
 use crate::error::{Failure, NO_SUCH_TABLE};
+use crate::foreign_keys::Carried;
 use crate::indexes::Deferred;
 use crate::session::{Session, text};
 use crate::sql;
@@ -22,6 +23,8 @@ pub(crate) struct Facts {
     pub shadow: Option<Made>,
     /// Indexes that it does not have yet.
     pub deferred: Option<Deferred>,
+    /// The foreign keys that a swap carries: from before the first of them is touched until all are in their places.
+    pub foreign_keys: Option<Vec<Carried>>,
     /// The fingerprint of the table the change made.
     pub done: Option<String>,
 }

@@ -13,6 +13,7 @@ mod cutover;
 mod engine;
 mod error;
 mod follower;
+mod foreign_keys;
 mod gauge;
 mod image;
 mod indexes;

@@ -1,7 +1,9 @@
 //! The names of everything this tool makes on the server. Pure.
 
+use serde::{Deserialize, Serialize};
+
 /// A table with its schema, as the server spells them.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct TableName {
     pub schema: String,
     pub name: String,

@@ -4,13 +4,14 @@ use crate::checks::{self, Renamed};
 use crate::clauses::{Clauses, is_single_statement};
 use crate::crew::Slot;
 use crate::engine::MySql;
+use crate::foreign_keys::foreign_keys;
 use crate::names::TableName;
 use crate::session::{Session, execute_within, number, text};
 use crate::shape::{self, Shape};
 use crate::sql;
 use crate::version::Flavour;
 use altergeist_contract::{
-    Cutover, Error, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
+    Error, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
 };
 
 /// Instant changes a table may have seen before the server must rebuild it.
@@ -109,6 +110,7 @@ struct Trial {
     /// Indexes that are built when the rows are copied.
     deferred: Vec<String>,
     refusals: Vec<Refusal>,
+    notes: Vec<String>,
 }
 
 /// A leftover, and how to get rid of it.
@@ -208,6 +210,11 @@ impl MySql {
             ));
             return Ok(trial);
         }
+        let dropped = self.refuse_dropped_keys(session).await?;
+        if !dropped.is_empty() {
+            trial.refusals = dropped;
+            return Ok(trial);
+        }
         if !alter.is_empty() {
             let tried = self.alter_copy(session, &self.names.clone, names, "").await;
             if let Err(failure) = tried {
@@ -231,6 +238,8 @@ impl MySql {
             Ok(shape) => {
                 trial.refusals.extend(self.refuse_rows(session, &shape).await?);
                 trial.deferred = self.foresee_deferred(session, &self.names.clone, &shape.key.shadow_index).await?;
+                trial.refusals.extend(self.refuse_foreign_keys(session, &shape, &clone).await?);
+                trial.notes = self.foreign_key_notes(session, &shape).await?;
                 trial.shape = Some(shape);
             }
             Err(mut refusals) => trial.refusals.append(&mut refusals),
@@ -327,13 +336,12 @@ impl MySql {
         if engine != "InnoDB" {
             refusals.push(refusal("the clauses", format!("they would make the engine {engine}"), "stay with InnoDB"));
         }
-        let keys = session
-            .rows(&sql::foreign_keys(&self.names.clone))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let keys =
+            foreign_keys(session, &self.names.clone).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         for key in keys {
-            let object = format!("foreign key {}", text(&key[0]));
-            refusals.push(refusal(object, "foreign keys are not carried yet", "add it after the change"));
+            let object = format!("foreign key {}", key.name);
+            let reason = "the clauses add it, and rows there may be that it does not allow";
+            refusals.push(refusal(object, reason, "leave it out, and add it after the change"));
         }
         Ok(refusals)
     }
@@ -349,28 +357,7 @@ impl MySql {
 
     async fn refuse_objects(&self, session: &mut Session) -> Result<Vec<Refusal>> {
         let attempted = || self.doing("look for what hangs on");
-        let keys = session
-            .rows(&sql::foreign_keys(&self.source))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        let mut refusals: Vec<Refusal> = keys
-            .iter()
-            .map(|key| {
-                let object = format!(
-                    "foreign key {} ({}.{} to {}.{})",
-                    text(&key[0]),
-                    text(&key[1]),
-                    text(&key[2]),
-                    text(&key[3]),
-                    text(&key[4])
-                );
-                refusal(
-                    object,
-                    "foreign keys are not carried yet",
-                    "drop it before the change and add it again after it",
-                )
-            })
-            .collect();
+        let mut refusals = Vec::new();
         let triggers =
             session.rows(&sql::triggers(&self.source)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         refusals.extend(triggers.iter().map(|trigger| {
@@ -503,6 +490,7 @@ impl MySql {
             plan.verdict = Verdict::Native(statement);
         } else {
             notes.push(format!("the old table stays as {}", self.names.old.plain()));
+            notes.extend(trial.notes);
             notes.push("the log will grow by about the table's size".to_owned());
             notes.extend(self.renamed_checks(&facts.definition));
         }
@@ -634,7 +622,7 @@ impl MySql {
         if !self.exists(session, &self.names.old).await? {
             return Ok(false);
         }
-        let was_swapped = entry.facts.done.is_some() || self.ownership().await? == Ownership::Shadow;
+        let was_swapped = entry.facts.done.is_some() || self.owner().await? == Ownership::Shadow;
         Ok(was_swapped && self.made(session, &self.names.old).await? == *made)
     }
 

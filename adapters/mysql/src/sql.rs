@@ -211,16 +211,33 @@ pub(crate) fn show_create(name: &TableName) -> String {
     format!("SHOW CREATE TABLE {}", table(name))
 }
 
-/// Foreign keys that leave from the table or point at it: name, child, parent.
-pub(crate) fn foreign_keys(name: &TableName) -> String {
+/// Foreign keys that leave from the table or point at it, column by column: child, name, column, parent and its column,
+/// and what happens when the parent's row goes or changes.
+pub(crate) fn foreign_key_columns(name: &TableName) -> String {
     let (schema, table) = (string(&name.schema), string(&name.name));
     format!(
-        "SELECT DISTINCT CONSTRAINT_NAME, TABLE_SCHEMA, TABLE_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME \
-         FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_NAME IS NOT NULL \
-         AND ((TABLE_SCHEMA = {schema} AND TABLE_NAME = {table}) \
-         OR (REFERENCED_TABLE_SCHEMA = {schema} AND REFERENCED_TABLE_NAME = {table}))"
+        "SELECT k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA, \
+         k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, r.DELETE_RULE, r.UPDATE_RULE \
+         FROM information_schema.KEY_COLUMN_USAGE k JOIN information_schema.REFERENTIAL_CONSTRAINTS r \
+         ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME \
+         WHERE k.REFERENCED_TABLE_NAME IS NOT NULL AND ((k.TABLE_SCHEMA = {schema} AND k.TABLE_NAME = {table}) \
+         OR (k.REFERENCED_TABLE_SCHEMA = {schema} AND k.REFERENCED_TABLE_NAME = {table})) \
+         ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION"
     )
 }
+
+/// How many foreign keys point at a table, whoever may see their tables.
+pub(crate) fn count_keys_to(version: Version, name: &TableName) -> String {
+    let view = match version.flavour {
+        Flavour::MySql => "INNODB_FOREIGN",
+        Flavour::MariaDb => "INNODB_SYS_FOREIGN",
+    };
+    let path = as_bytes(&format!("{}/{}", name.schema, name.name));
+    format!("SELECT COUNT(*) FROM information_schema.{view} WHERE CAST(REF_NAME AS BINARY) = {path}")
+}
+
+/// Whether the storage engine carries out foreign keys' actions by itself, unlogged; MySQL 9.6 and later.
+pub(crate) const NATIVE_FOREIGN_KEYS: &str = "SELECT @@global.innodb_native_foreign_keys";
 
 pub(crate) fn triggers(name: &TableName) -> String {
     format!(

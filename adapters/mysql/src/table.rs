@@ -159,12 +159,20 @@ pub(crate) async fn fingerprint(session: &mut Session, name: &TableName) -> Resu
     let row = session.row(&sql::show_create(name)).await?.unwrap_or_default();
     let definition = row.get(1).map(text).unwrap_or_default();
     let body = definition.split_once('(').map_or("", |(_, body)| body);
-    Ok(format!("{:016x}", hash(&without_counter(body))))
+    Ok(format!("{:016x}", hash(&without_foreign_keys(&without_counter(body)))))
 }
 
 fn without_counter(definition: &str) -> String {
     let Some((before, after)) = definition.rsplit_once(" AUTO_INCREMENT=") else { return definition.to_owned() };
     format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+/// The cut-over moves foreign keys from one table to another without making either table anew.
+fn without_foreign_keys(definition: &str) -> String {
+    let is_key = |line: &str| line.starts_with("  CONSTRAINT `") && line.contains(" FOREIGN KEY (`");
+    let kept: Vec<&str> =
+        definition.lines().filter(|line| !is_key(line)).map(|line| line.strip_suffix(',').unwrap_or(line)).collect();
+    kept.join("\n")
 }
 
 #[cfg(test)]
@@ -186,5 +194,14 @@ mod tests {
             without_counter("`a` int) ENGINE=InnoDB AUTO_INCREMENT=17 COMMENT='x'"),
             "`a` int) ENGINE=InnoDB COMMENT='x'"
         );
+    }
+
+    #[test]
+    fn foreign_keys_do_not_count() {
+        let bare = "\n  `a` int,\n  KEY `k` (`a`)\n) ENGINE=InnoDB";
+        let bound =
+            "\n  `a` int,\n  KEY `k` (`a`),\n  CONSTRAINT `c` FOREIGN KEY (`a`) REFERENCES `p` (`b`)\n) ENGINE=InnoDB";
+        assert_eq!(without_foreign_keys(bound), without_foreign_keys(bare));
+        assert_ne!(without_foreign_keys(bare), without_foreign_keys("\n  `a` int\n) ENGINE=InnoDB"));
     }
 }
