@@ -1,5 +1,5 @@
 //! A TCP proxy that knows one moment: when a client sends a statement with certain words for the n-th time. That statement
-//! does not arrive. It knows no protocol; a statement is taken to come in one piece.
+//! does not arrive, or its answer does not. It knows no protocol; a statement is taken to come in one piece.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What becomes of the connection whose statement does not arrive.
+/// What becomes of the statement and its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// Nothing moves on it any more, in this direction.
+    /// It does not arrive, and nothing moves in this direction any more.
     Hold,
-    /// It is closed, on both sides.
+    /// It does not arrive, and the connection is closed on both sides.
     Close,
+    /// It arrives, and then the connection is closed on both sides: no answer comes.
+    CloseBehind,
 }
 
 /// A running proxy.
@@ -63,7 +65,7 @@ impl Trip {
         self.port
     }
 
-    /// Waits a while for the moment; gives what did not arrive.
+    /// Waits a while for the moment; gives the statement.
     pub fn wait(&self, within: Duration) -> Option<String> {
         self.reached.recv_timeout(within).ok()
     }
@@ -91,9 +93,13 @@ fn pump(mut from: TcpStream, mut to: TcpStream, wire: Option<&Wire>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         if let Some(wire) = wire.filter(|wire| wire.trips(&buffer[..read])) {
-            if wire.then == Then::Hold {
+            match wire.then {
                 // Until the client goes away.
-                while let Ok(1..) = from.read(&mut buffer) {}
+                Then::Hold => while let Ok(1..) = from.read(&mut buffer) {},
+                Then::Close => {}
+                Then::CloseBehind => {
+                    let _it_may_be_gone = to.write_all(&buffer[..read]);
+                }
             }
             break;
         }

@@ -55,9 +55,11 @@ fn every_statement(flavour: Flavour) {
     let server = &server;
     let mut seen = Vec::new();
     for nth in (1..MOST).step_by(2) {
-        let runs = [(nth, Then::Hold), (nth, Then::Close), (nth + 1, Then::Hold), (nth + 1, Then::Close)];
+        let runs =
+            [nth, nth + 1].map(|nth| [Then::Hold, Then::Close, Then::CloseBehind].map(|then| (nth, then))).concat();
         let died: Vec<Option<String>> = thread::scope(|scope| {
-            let running = runs.map(|(nth, then)| scope.spawn(move || die_at(server, nth, then)));
+            let start = |(nth, then): (u32, Then)| scope.spawn(move || die_at(server, nth, then));
+            let running: Vec<_> = runs.into_iter().map(start).collect();
             running.into_iter().map(|run| run.join().unwrap()).collect()
         });
         let is_last = died.iter().any(Option::is_none);

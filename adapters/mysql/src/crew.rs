@@ -37,6 +37,8 @@ pub(crate) enum Slot {
     Lock,
     /// MariaDB's RENAME, which waits for that lock to go.
     Rename,
+    /// Stands in line behind that, to hold the new table until its triggers stand.
+    Triggers,
     Worker(usize),
 }
 
@@ -47,7 +49,8 @@ impl Slot {
             Slot::Beat => 1,
             Slot::Lock => 2,
             Slot::Rename => 3,
-            Slot::Worker(number) => 4 + number,
+            Slot::Triggers => 4,
+            Slot::Worker(number) => 5 + number,
         }
     }
 }
@@ -70,6 +73,9 @@ pub(crate) struct Crew {
     burying: AsyncMutex<()>,
     /// Whether sessions that move rows are to live in UTC; set before the first of them is opened.
     pub in_utc: AtomicBool,
+    /// Whether workers put rows into the shadow only with their parents there and locked, and never wait for a row's lock:
+    /// the shadow has foreign keys from its creation.
+    pub checks_parents: AtomicBool,
 }
 
 impl Crew {
@@ -94,6 +100,7 @@ impl Crew {
             abandoned: Mutex::default(),
             burying: AsyncMutex::default(),
             in_utc: AtomicBool::default(),
+            checks_parents: AtomicBool::default(),
         }
     }
 
@@ -151,6 +158,9 @@ impl Crew {
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         if self.in_utc.load(Ordering::SeqCst) && place != Slot::Control.place() {
             session.execute(sql::IN_UTC).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
+        if self.checks_parents.load(Ordering::SeqCst) && place >= Slot::Worker(0).place() {
+            session.execute(sql::CHECK_PARENTS).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         let fence = self.fence(place);
         let held =

@@ -31,8 +31,10 @@ use crate::session::{Session, execute_within, kill_query, number, text};
 use crate::shadow::refresh_within;
 use crate::shape::Shape;
 use crate::sql;
+use crate::triggers::{Triggers, carry};
 use crate::version::Flavour;
 use altergeist_contract::{Cutover, Error, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -41,6 +43,9 @@ use std::time::{Duration, Instant};
 const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 /// How long the renamer would wait in line; it is ended before.
 const RENAME_WITHIN: Duration = Duration::from_secs(60);
+
+/// Whoever will hold the new table once it bears the name.
+type Guardian = Pin<Box<dyn Future<Output = (Lease, std::result::Result<(), Failure>)> + Send>>;
 
 /// The source locked, with the shadow out of everybody's reach but ours.
 pub struct MySqlLock {
@@ -52,6 +57,7 @@ pub struct MySqlLock {
     undecided: Arc<AtomicUsize>,
     /// The foreign keys the swap carries.
     bonds: Option<Bonds>,
+    triggers: Triggers,
     /// How long anything may be waited for.
     within: Duration,
 }
@@ -66,6 +72,9 @@ impl Cutover for MySql {
         self.withdraw_bonds().await?;
         let bonds = self.note_bonds(&shape).await?;
         let further = bonds.as_ref().map(Bonds::further_locks).unwrap_or_default();
+        let mut bound = vec![self.source.clone()];
+        bound.extend(bonds.as_ref().map(Bonds::children).unwrap_or_default());
+        let triggers = self.prepare_triggers().await?;
         let mut holder = self.crew.lease(Slot::Lock).await?;
         let locks = match self.server.version.flavour {
             Flavour::MySql => vec![sql::lock_both(&self.source, &self.names.shadow) + &further],
@@ -82,11 +91,19 @@ impl Cutover for MySql {
             session.execute(statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         for lock in &locks {
-            let rest = until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT);
-            let Err(failure) = execute_within(session, &self.crew.access, lock, rest).await else { continue };
+            let rest = || until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT);
+            let first = if self.target.kill_blockers { rest() / 2 } else { rest() };
+            let mut outcome = execute_within(session, &self.crew.access, lock, first).await;
+            let mut ended = String::new();
+            if self.target.kill_blockers && outcome.as_ref().is_err_and(Failure::is_lock_wait) {
+                ended = self.end_blockers(&bound, session.id).await?;
+                outcome = execute_within(session, &self.crew.access, lock, rest()).await;
+            }
+            let Err(failure) = outcome else { continue };
             let mut error = failure.of_lock(attempted());
             drop(holder);
             if error.kind == Kind::Busy {
+                error.reason += &ended;
                 error.reason += &self.who_is_in_the_way().await;
             }
             return Err(error);
@@ -99,6 +116,7 @@ impl Cutover for MySql {
             holder,
             undecided: self.undecided.clone(),
             bonds,
+            triggers,
             within,
         })
     }
@@ -112,8 +130,9 @@ impl Cutover for MySql {
     }
 
     async fn finish(&self) -> Result<()> {
-        self.beats.end();
+        self.complete_triggers().await?;
         self.settle_bonds().await?;
+        self.beats.end();
         *self.shape.lock().expect("not poisoned") = None;
         let mut lease = self.crew.lease(Slot::Control).await?;
         let attempted = || self.doing("clean up after the swap of");
@@ -194,10 +213,21 @@ impl TableLock for MySqlLock {
         }
     }
 
-    async fn swap(self) -> Swap {
+    async fn swap(mut self) -> Swap {
         if self.undecided.load(Ordering::SeqCst) > 0 {
             let error = self.error(Kind::Busy, "prepared transactions (XA) that changed it have not ended");
             return self.refuse(error).await;
+        }
+        match self.triggers.are_as_read(self.holder.session(), &self.shape.source).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let error = self.error(Kind::Busy, "its triggers were changed just now");
+                return self.refuse(error).await;
+            }
+            Err(failure) => {
+                let error = self.failed(failure);
+                return self.refuse(error).await;
+            }
         }
         match self.crew.version.flavour {
             Flavour::MySql => self.swap_under_lock().await,
@@ -247,9 +277,9 @@ impl MySqlLock {
         let outcome = match self.crew.version.flavour {
             Flavour::MySql => bind(self.holder.session(), &self.crew, &bonds, self.within).await,
             Flavour::MariaDb => {
-                let mut worker = self.crew.worker().await?;
-                let outcome = bind(worker.session(), &self.crew, &bonds, self.within).await;
-                worker.keep();
+                let mut control = self.crew.lease(Slot::Control).await?;
+                let outcome = bind(control.session(), &self.crew, &bonds, self.within).await;
+                control.keep();
                 outcome
             }
         };
@@ -262,9 +292,10 @@ impl MySqlLock {
         if self.crew.version.flavour == Flavour::MySql {
             return bonds.withdraw(self.holder.session()).await;
         }
-        let mut worker = self.crew.worker().await.map_err(|error| Failure::Lost(error.to_string()))?;
-        let outcome = bonds.withdraw(worker.session()).await;
-        worker.keep();
+        let lease = self.crew.lease(Slot::Control).await;
+        let mut control = lease.map_err(|error| Failure::Lost(error.to_string()))?;
+        let outcome = bonds.withdraw(control.session()).await;
+        control.keep();
         outcome
     }
 
@@ -281,10 +312,14 @@ impl MySqlLock {
         let rename = sql::rename_both(&self.shape.source, &self.names.old, &self.shape.shadow);
         match self.holder.session().execute(&rename).await {
             Ok(_) => {
-                // The swap is done whatever becomes of these: what is not settled now is settled at the end, and without a
-                // connection there is no lock.
+                // The swap is done whatever becomes of these. What is left of them is done again by `finish`, with the guards
+                // standing; without a connection there is no lock.
+                let session = self.holder.session();
                 if let Some(bonds) = &self.bonds {
-                    let _ = bonds.settle(self.holder.session()).await;
+                    let _ = bonds.settle(session).await;
+                }
+                if !self.triggers.list.is_empty() {
+                    let _ = carry(session, None, &self.shape.source, &self.names, &self.triggers.list).await;
                 }
                 let _ = self.unlock().await;
                 Swap::Done
@@ -331,10 +366,13 @@ impl MySqlLock {
             }),
             proven = self.give_go_ahead(id) => proven,
         };
-        if let Err(error) = proven {
-            drop(sent);
-            return self.abort(error).await;
-        }
+        let guardian = match proven {
+            Ok(guardian) => guardian,
+            Err(error) => {
+                drop(sent);
+                return self.abort(error).await;
+            }
+        };
         let mut lock = self;
         // If this fails the connection is gone, and the lock with it.
         let _ = lock.unlock().await;
@@ -343,9 +381,20 @@ impl MySqlLock {
             Err(_) => tokio::join!(&mut sent, kill_query(&lock.crew.access, id)).0,
         };
         match outcome {
-            Ok(_) => Swap::Done,
-            Err(failure) if failure.ends_session() => Swap::Unknown(lock.failed(failure)),
+            Ok(_) => {
+                // What is left of this is done again by `finish`, with the guards standing.
+                if let Some(guardian) = guardian {
+                    let _ = lock.carry_behind(guardian).await;
+                }
+                Swap::Done
+            }
             Err(failure) => {
+                // It has, or is about to have, a lock on whatever bears the name.
+                drop(guardian);
+                let buried = lock.crew.bury().await;
+                if failure.ends_session() || buried.is_err() {
+                    return Swap::Unknown(lock.failed(failure));
+                }
                 // If this fails, the next attempt does it.
                 let _ = lock.revoke_go_ahead().await;
                 let error = lock.failed(failure);
@@ -373,7 +422,8 @@ impl MySqlLock {
         Ok(renamer)
     }
 
-    async fn give_go_ahead(&self, renamer: u64) -> Result<()> {
+    /// Where there are triggers, also puts somebody in line behind the renamer, for the new table.
+    async fn give_go_ahead(&self, renamer: u64) -> Result<Option<Guardian>> {
         let mut worker = self.crew.worker().await?;
         let session = worker.session();
         session.execute("SET SESSION lock_wait_timeout = 0").await.map_err(|failure| self.failed(failure))?;
@@ -386,10 +436,63 @@ impl MySqlLock {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        let guardian = match self.triggers.list.is_empty() {
+            true => None,
+            false => Some(self.queue_guardian(session).await?),
+        };
         let create = sql::create_go_ahead(&self.shape.source, &self.names.go);
         session.execute("SET SESSION lock_wait_timeout = 1").await.map_err(|failure| self.failed(failure))?;
         session.execute(&create).await.map_err(|failure| self.failed(failure))?;
-        Ok(())
+        Ok(guardian)
+    }
+
+    /// A session that waits for the source's name exclusively. The RENAME goes before it, and it goes before every
+    /// writer.
+    async fn queue_guardian(&self, watcher: &mut Session) -> Result<Guardian> {
+        let mut lease = self.crew.lease(Slot::Triggers).await?;
+        let id = lease.id();
+        for statement in [sql::lock_waits(RENAME_WITHIN), sql::idle_limit(self.within)] {
+            lease.session().execute(&statement).await.map_err(|failure| self.failed(failure))?;
+        }
+        let lock = sql::lock_against_all(&self.shape.source);
+        let mut guardian: Guardian = Box::pin(async move {
+            let outcome = lease.session().execute(&lock).await;
+            (lease, outcome.map(|_| ()))
+        });
+        let begun = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                (_, outcome) = &mut guardian => {
+                    return Err(match outcome {
+                        Ok(()) => self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened"),
+                        Err(failure) => self.failed(failure),
+                    });
+                }
+                waits = self.waits_for_a_table(watcher, id) => if waits? { return Ok(guardian) },
+            }
+            if begun.elapsed() > self.within {
+                return Err(self.error(Kind::Busy, "the one who shall carry the triggers did not get into line"));
+            }
+            tokio::select! {
+                _ = tokio::time::sleep(Duration::from_millis(1)) => {}
+                (_, outcome) = &mut guardian => {
+                    return Err(match outcome {
+                        Ok(()) => self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened"),
+                        Err(failure) => self.failed(failure),
+                    });
+                }
+            }
+        }
+    }
+
+    async fn carry_behind(&mut self, guardian: Guardian) -> std::result::Result<(), Failure> {
+        let (mut maker, outcome) = guardian.await;
+        outcome?;
+        let session = maker.session();
+        let dropper = self.holder.session();
+        carry(session, Some(dropper), &self.shape.source, &self.names, &self.triggers.list).await?;
+        session.execute("UNLOCK TABLES").await.map(|_| ())
     }
 
     /// Whether the renamer waits for the source itself; the module says why that is so.
@@ -398,7 +501,11 @@ impl MySqlLock {
             return Ok(false);
         }
         // Asked last: what it waits for now comes behind what it was just seen to hold.
-        let row = session.row(&sql::doing(renamer)).await.map_err(|failure| self.failed(failure))?.unwrap_or_default();
+        self.waits_for_a_table(session, renamer).await
+    }
+
+    async fn waits_for_a_table(&self, session: &mut Session, id: u64) -> Result<bool> {
+        let row = session.row(&sql::doing(id)).await.map_err(|failure| self.failed(failure))?.unwrap_or_default();
         let [state, statement] = &row[..] else { return Ok(false) };
         Ok(text(state) == "Waiting for table metadata lock" && sql::is_signed(&text(statement), &self.shape.source))
     }

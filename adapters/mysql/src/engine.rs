@@ -198,6 +198,7 @@ impl MySql {
         let mut session = self.crew.reader().await?;
         let shape = Arc::new(self.find_shape(&mut session).await?);
         self.crew.in_utc.store(shape.in_utc, Ordering::SeqCst);
+        self.crew.checks_parents.store(self.has_early_keys(&mut session).await?, Ordering::SeqCst);
         *self.shape.lock().expect("not poisoned") = Some(shape.clone());
         Ok(shape)
     }

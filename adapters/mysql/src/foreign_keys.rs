@@ -10,8 +10,18 @@
 //! statements, so the same command finds out how far it came and goes on ([`Bonds::settle`], [`Bonds::withdraw`]).
 //!
 //! A key whose actions write (CASCADE, SET NULL) changes rows inside InnoDB without a word in the log, on every MariaDB and on
-//! MySQL before 9.6: no reader of the log can follow that, and it is refused there. MySQL 9.6 logs such rows as any others.
+//! MySQL before 9.6; MySQL 9.6 logs such rows as any others. No reader of the log can follow what is not in it, so on
+//! MariaDB such a key stands on the shadow from its creation, *early*, and the server itself changes both tables' rows in the
+//! same transaction. Three things make that right:
+//!
+//! - A row is put into the shadow with `foreign_key_checks=1`: its parent is there, and stays locked until the row is. So a
+//!   parent's change comes before, and the row is read again, or after, and finds the row.
+//! - Our sessions do not wait for rows' locks, they try again: who does not wait has no part in a deadlock.
+//! - An early key refuses nothing, for the shadow may be behind: where the source's key refuses one of the two actions, the
+//!   early one follows it. When a parent's change has passed the source's own key, no row of the source refers to it, so any
+//!   row of the shadow that does is stale, and its refresh is still to come.
 
+use crate::crew::Slot;
 use crate::engine::MySql;
 use crate::error::Failure;
 use crate::names::{TableName, hash};
@@ -24,6 +34,7 @@ use crate::version::{Flavour, Version};
 use altergeist_contract::{Error, ForeignKeys, Kind, Refusal, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 /// A foreign key, as the catalogue has it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -51,6 +62,8 @@ pub(crate) struct Bonds {
     source: TableName,
     shadow: TableName,
     old: TableName,
+    /// What the names of early keys begin with.
+    early: String,
     carried: Vec<Carried>,
 }
 
@@ -61,8 +74,13 @@ impl ForeignKey {
 
     /// Whether it changes rows of its child by itself.
     fn writes(&self) -> bool {
-        let writes = |action: &str| !matches!(action, "RESTRICT" | "NO ACTION");
         writes(&self.on_delete) || writes(&self.on_update)
+    }
+
+    /// The same key, refusing nothing.
+    fn following(self) -> ForeignKey {
+        let followed = |action: String| if writes(&action) { action } else { "CASCADE".to_owned() };
+        ForeignKey { on_delete: followed(self.on_delete), on_update: followed(self.on_update), ..self }
     }
 
     /// For people: `fk_name (shop.items to shop.orders)`.
@@ -90,6 +108,10 @@ impl ForeignKey {
             action("UPDATE", &self.on_update)
         )
     }
+}
+
+fn writes(action: &str) -> bool {
+    !matches!(action, "RESTRICT" | "NO ACTION")
 }
 
 fn quoted(columns: &[String]) -> String {
@@ -124,7 +146,7 @@ pub(crate) async fn foreign_keys(
 
 /// The indexes that the server may have made for a foreign key by itself. It replaces such an index, rebuilding it and
 /// under another name, when a key is added; an index that was renamed, even to its own name, is ours to keep.
-fn own_indexes<'a>(table: &'a Table, keys: impl Iterator<Item = &'a ForeignKey>) -> BTreeSet<&'a str> {
+fn own_indexes<'t, 'k>(table: &'t Table, keys: impl Iterator<Item = &'k ForeignKey>) -> BTreeSet<&'t str> {
     let lists: Vec<&[String]> = keys.map(|key| &key.columns[..]).collect();
     let may_be_made = |index: &&crate::table::Index| {
         !index.unique
@@ -134,6 +156,12 @@ fn own_indexes<'a>(table: &'a Table, keys: impl Iterator<Item = &'a ForeignKey>)
             })
     };
     table.indexes.iter().filter(may_be_made).map(|index| &*index.name).collect()
+}
+
+/// Clauses that make such indexes ours to keep.
+fn keep_indexes<'a>(table: &Table, keys: impl Iterator<Item = &'a ForeignKey>) -> Vec<String> {
+    let renamed = |index: &&str| format!("RENAME INDEX {} TO {}", sql::quote(index), sql::quote(index));
+    own_indexes(table, keys).iter().map(renamed).collect()
 }
 
 /// Whether the table has an index that begins with these columns, whole.
@@ -155,7 +183,7 @@ impl Bonds {
     }
 
     /// Other tables with keys to this one.
-    fn children(&self) -> Vec<TableName> {
+    pub(crate) fn children(&self) -> Vec<TableName> {
         let mut children: Vec<TableName> = Vec::new();
         for carried in self.carried.iter().filter(|carried| carried.key.child != self.source) {
             if !children.contains(&carried.key.child) {
@@ -188,11 +216,7 @@ impl Bonds {
         for child in &tables {
             let table = self.before_swap(child);
             let Some(found) = Table::read(session, self.version, &table).await? else { continue };
-            let kept = own_indexes(&found, self.of(child).map(|carried| &carried.key));
-            let mut clauses: Vec<String> = kept
-                .iter()
-                .map(|index| format!("RENAME INDEX {} TO {}", sql::quote(index), sql::quote(index)))
-                .collect();
+            let mut clauses = keep_indexes(&found, self.of(child).map(|carried| &carried.key));
             clauses.extend(self.of(child).map(|carried| {
                 let meanwhile = ForeignKey {
                     name: carried.temporary.clone(),
@@ -251,7 +275,8 @@ impl Bonds {
     async fn name(&self, session: &mut Session, child: &TableName) -> std::result::Result<(), Failure> {
         let now = foreign_keys(session, child).await?;
         let stands = |name: &str| now.iter().any(|key| key.child == *child && key.name == name);
-        let mut clauses = Vec::new();
+        let is_early = |key: &&ForeignKey| key.child == *child && key.name.starts_with(&self.early);
+        let mut clauses: Vec<String> = now.iter().filter(is_early).map(|key| drop(&key.name)).collect();
         for carried in self.of(child) {
             if stands(&carried.temporary) {
                 clauses.push(drop(&carried.temporary));
@@ -310,6 +335,7 @@ impl MySql {
             source: self.source.clone(),
             shadow: self.names.shadow.clone(),
             old: self.names.old.clone(),
+            early: self.early_prefix(),
             carried,
         }
     }
@@ -337,9 +363,9 @@ impl MySql {
     /// Takes away what an attempt that did not end has left between the shadow and others.
     pub(crate) async fn withdraw_bonds(&self) -> Result<()> {
         let Some(bonds) = self.noted_bonds().await? else { return Ok(()) };
-        let mut worker = self.crew.worker().await?;
-        let outcome = bonds.withdraw(worker.session()).await;
-        worker.keep();
+        let mut control = self.crew.lease(Slot::Control).await?;
+        let outcome = bonds.withdraw(control.session()).await;
+        control.keep();
         outcome
             .map_err(|failure| failure.of_catalogue(self.doing("take temporary foreign keys away from the shadow of")))
     }
@@ -348,9 +374,9 @@ impl MySql {
     pub(crate) async fn settle_bonds(&self) -> Result<()> {
         let Some(bonds) = self.noted_bonds().await? else { return Ok(()) };
         let attempted = || self.doing("put foreign keys in their places after the swap of");
-        let mut worker = self.crew.worker().await?;
-        let outcome = bonds.settle(worker.session()).await;
-        worker.keep();
+        let mut control = self.crew.lease(Slot::Control).await?;
+        let outcome = bonds.settle(control.session()).await;
+        control.keep();
         outcome.map_err(|failure| failure.of_catalogue(attempted()))?;
         let mut session = self.crew.reader().await?;
         let left =
@@ -363,6 +389,45 @@ impl MySql {
         let mut facts = self.entry(&mut session).await?.facts;
         facts.foreign_keys = None;
         self.save_facts(&facts).await
+    }
+
+    fn early_prefix(&self) -> String {
+        format!("_ag_{:016x}_early_", hash(&self.title))
+    }
+
+    /// Gives the empty, altered shadow the keys that must stand on it from the beginning; the module says why.
+    pub(crate) async fn found_keys(&self) -> Result<()> {
+        let attempted = || self.doing("give foreign keys to the shadow of");
+        let shape = self.shape().await?;
+        let mut session = self.crew.reader().await?;
+        let keys = self.source_keys(&mut session).await?;
+        if self.logs_actions(&mut session).await {
+            return Ok(());
+        }
+        let mut early: Vec<ForeignKey> = self.carried(&keys, &shape).into_iter().map(|carried| carried.key).collect();
+        early.retain(|key| key.child == self.source && key.writes());
+        if early.is_empty() {
+            return Ok(());
+        }
+        let shadow = self.look(&mut session, &self.names.shadow).await?;
+        let mut clauses = keep_indexes(&shadow, early.iter());
+        clauses.extend(early.into_iter().zip(1..).map(|(key, number)| {
+            let key = ForeignKey { name: format!("{}{number}", self.early_prefix()), ..key.following() };
+            format!("ADD {}", key.definition(self.server.version))
+        }));
+        let alter = sql::alter(&self.source, &self.names.shadow, &format!("{}, ALGORITHM=INPLACE", clauses.join(", ")));
+        let control = self.crew.lease(Slot::Control).await?;
+        control.execute(&alter).await.map_err(|failure| failure.of_clauses(attempted()))?;
+        self.crew.checks_parents.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Whether the shadow has early keys.
+    pub(crate) async fn has_early_keys(&self, session: &mut Session) -> Result<bool> {
+        let keys = foreign_keys(session, &self.names.shadow)
+            .await
+            .map_err(|failure| failure.of_catalogue(self.doing("look for foreign keys of the shadow of")))?;
+        Ok(keys.iter().any(|key| key.name.starts_with(&self.early_prefix())))
     }
 
     /// Whether rows that a foreign key's action changes are in the log.
@@ -388,6 +453,19 @@ impl MySql {
             })
             .collect();
         refusals.extend(self.refuse_hidden_keys(session, &keys).await);
+        if !logs_actions {
+            for key in keys.iter().filter(|key| key.child == self.source && key.writes()) {
+                let query = sql::has_orphans(&self.source, &key.child, &key.columns, &key.parent, &key.parent_columns);
+                let found = session
+                    .row(&query)
+                    .await
+                    .map_err(|failure| failure.of_rows(self.doing("look for rows without a parent in")))?;
+                if found.is_some() {
+                    let reason = "rows of the table refer to a parent that is not there";
+                    refusals.push(refusal(key.describe(), reason, "give these rows a parent, or delete them"));
+                }
+            }
+        }
         Ok(refusals)
     }
 
@@ -413,7 +491,10 @@ impl MySql {
     ) -> Option<(String, &'static str)> {
         const AFTERWARDS: &str = "drop it before the change and add it again after it";
         let is_own = key.child == self.source;
-        if is_own && key.writes() && !logs_actions {
+        let can_stand_early = self.server.version.flavour == Flavour::MariaDb
+            && self.target.foreign_keys == ForeignKeys::Carry
+            && key.parent != self.source;
+        if is_own && key.writes() && !logs_actions && !can_stand_early {
             let reason = format!(
                 "it is ON DELETE {} ON UPDATE {}, and this server does not log what that does to the table's rows",
                 key.on_delete, key.on_update

@@ -25,6 +25,7 @@ mod names;
 mod option_file;
 mod place;
 mod preflight;
+mod privileges;
 mod reach;
 mod session;
 mod shadow;
@@ -34,6 +35,7 @@ mod statement;
 mod table;
 mod temporal;
 mod token;
+mod triggers;
 mod version;
 
 pub use changes::MySqlStream;

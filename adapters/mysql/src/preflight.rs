@@ -4,6 +4,7 @@ use crate::checks::{self, Renamed};
 use crate::clauses::{Clauses, is_single_statement};
 use crate::crew::Slot;
 use crate::engine::MySql;
+use crate::error::NO_SUCH_THREAD;
 use crate::foreign_keys::foreign_keys;
 use crate::names::TableName;
 use crate::session::{Session, execute_within, number, text};
@@ -26,6 +27,7 @@ impl Preflight for MySql {
         let mut session = self.crew.reader().await?;
         let facts = self.table_facts(&mut session).await?;
         let mut refusals = self.refuse_table(&facts);
+        refusals.extend(self.refuse_privileges(&mut session).await?);
         let clauses = match self.readable_clauses() {
             Ok(clauses) => Some(clauses),
             Err(refusal) => {
@@ -76,6 +78,7 @@ impl Preflight for MySql {
     async fn cleanup(&self, old_too: bool) -> Result<()> {
         self.beats.end();
         let mut session = self.crew.reader().await?;
+        self.rescue_triggers(&self.entry(&mut session).await?.facts).await?;
         let found = self.find_leftovers(&mut session).await?;
         let keeps_old = !old_too && found.iter().any(|found| found.shown.is_old_table);
         let mut lease = self.crew.lease(Slot::Control).await?;
@@ -118,6 +121,11 @@ struct Found {
     shown: Leftover,
     drop: String,
     is_entry: bool,
+}
+
+/// A session, for people: what [`sql::metadata_locks`] tells.
+fn described(row: &crate::session::Cells) -> String {
+    format!("connection {} ({}@{}, for {} s)", text(&row[0]), text(&row[1]), text(&row[2]), text(&row[3]))
 }
 
 fn refusal(object: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Refusal {
@@ -234,6 +242,7 @@ impl MySql {
         let source = self.look(session, &self.source).await?;
         let clone = self.look(session, &self.names.clone).await?;
         trial.refusals = self.refuse_result(session).await?;
+        trial.refusals.extend(self.refuse_triggers().await?);
         match shape::find((&self.source, &self.names.shadow), &source, &clone, clauses, self.server.zone()) {
             Ok(shape) => {
                 trial.refusals.extend(self.refuse_rows(session, &shape).await?);
@@ -348,22 +357,11 @@ impl MySql {
 
     /// What stands in the way of a copy, but not of a native change.
     async fn refuse_copy(&self, session: &mut Session) -> Result<Vec<Refusal>> {
-        let mut refusals = self.refuse_objects(session).await?;
+        let mut refusals = self.refuse_privileges_to_copy(session).await?;
         refusals.extend(self.refuse_log(session).await?);
         refusals.extend(self.refuse_stream_from().await?);
         refusals.extend(self.refuse_names(session).await?);
-        Ok(refusals)
-    }
-
-    async fn refuse_objects(&self, session: &mut Session) -> Result<Vec<Refusal>> {
-        let attempted = || self.doing("look for what hangs on");
-        let mut refusals = Vec::new();
-        let triggers =
-            session.rows(&sql::triggers(&self.source)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        refusals.extend(triggers.iter().map(|trigger| {
-            let object = format!("trigger {}", text(&trigger[0]));
-            refusal(object, "triggers are not carried yet", "drop it before the change and create it again after it")
-        }));
+        refusals.extend(self.refuse_killing(session).await);
         Ok(refusals)
     }
 
@@ -661,16 +659,54 @@ impl MySql {
     /// Who may hold what we wait for, as far as the server tells; begins with a colon if it tells anything.
     pub(crate) async fn who_is_in_the_way(&self) -> String {
         let Ok(mut session) = self.crew.reader().await else { return String::new() };
-        let mut rows = session.rows(&sql::metadata_locks(&self.source)).await.unwrap_or_default();
+        let query = sql::metadata_locks(self.server.version, &self.source);
+        let mut rows = session.rows(&query).await.unwrap_or_default();
         if rows.is_empty() {
             rows = session.rows(sql::OPEN_TRANSACTIONS).await.unwrap_or_default();
         }
-        let described = |row: &crate::session::Cells| {
-            format!("connection {} ({}@{}, for {} s)", text(&row[0]), text(&row[1]), text(&row[2]), text(&row[3]))
-        };
         match rows.is_empty() {
             true => String::new(),
             false => format!("; in the way may be {}", rows.iter().map(described).collect::<Vec<_>>().join(", ")),
         }
+    }
+
+    /// Ends the sessions that hold locks on these tables, except one of our own, as the user has asked for. Gives their
+    /// names for people, and begins with a semicolon if there were any.
+    pub(crate) async fn end_blockers(&self, tables: &[TableName], own: u64) -> Result<String> {
+        let attempted = || self.doing("end the sessions in the way of");
+        let mut session = self.crew.reader().await?;
+        let mut ended = Vec::new();
+        for name in tables {
+            let query = sql::metadata_locks(self.server.version, name);
+            let rows = session.rows(&query).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            for row in rows {
+                let Some(id) = number(&row[0]).filter(|id| *id != own) else { continue };
+                let who = described(&row);
+                match session.execute(&sql::kill(id)).await {
+                    Ok(_) => {
+                        tracing::warn!("ended {who}, which stood in the way of the cut-over of {}", self.title);
+                        ended.push(who);
+                    }
+                    Err(failure) if failure.code() == Some(NO_SUCH_THREAD) => {}
+                    Err(failure) => return Err(failure.of_catalogue(format!("end {who}"))),
+                }
+            }
+        }
+        Ok(if ended.is_empty() { String::new() } else { format!("; ended {}", ended.join(", ")) })
+    }
+
+    /// Whether the server tells whom --kill-blockers would have to end.
+    async fn refuse_killing(&self, session: &mut Session) -> Option<Refusal> {
+        if !self.target.kill_blockers {
+            return None;
+        }
+        let query = sql::metadata_locks(self.server.version, &self.source);
+        let failure = session.rows(&query).await.err()?;
+        let remedy = match self.server.version.flavour {
+            Flavour::MySql => "GRANT SELECT ON performance_schema.* to this user, or leave --kill-blockers out",
+            Flavour::MariaDb => "INSTALL SONAME 'metadata_lock_info', or leave --kill-blockers out",
+        };
+        let said = failure.of_catalogue("").reason;
+        Some(refusal("--kill-blockers", format!("who holds locks on the table cannot be seen: {said}"), remedy))
     }
 }

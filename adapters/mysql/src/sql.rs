@@ -51,6 +51,8 @@ pub(crate) fn session(version: Version, global_modes: &str, lock_timeout: Durati
         format!("SET SESSION sql_mode = '{}'", modes(global_modes)),
         "SET SESSION time_zone = @@global.time_zone, foreign_key_checks = 0, unique_checks = 1, autocommit = 1, sql_notes = 1".to_owned(),
         format!("SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"),
+        // What tells our writes from others' where a table is guarded.
+        "SET @altergeist = 1".to_owned(),
         "SET SESSION wait_timeout = 604800, net_read_timeout = 600, net_write_timeout = 600".to_owned(),
     ];
     match version.flavour {
@@ -236,15 +238,81 @@ pub(crate) fn count_keys_to(version: Version, name: &TableName) -> String {
     format!("SELECT COUNT(*) FROM information_schema.{view} WHERE CAST(REF_NAME AS BINARY) = {path}")
 }
 
+/// For a shadow that has foreign keys: a row's parent is there and stays locked until the row is. Who does not wait for a row
+/// cannot bring the application into a deadlock.
+pub(crate) const CHECK_PARENTS: &str = "SET SESSION foreign_key_checks = 1, innodb_lock_wait_timeout = 0";
+
+/// Whether a table holds a row that refers to no row of another.
+pub(crate) fn has_orphans(
+    source: &TableName,
+    child: &TableName,
+    columns: &[String],
+    parent: &TableName,
+    parent_columns: &[String],
+) -> String {
+    let pairs = || columns.iter().zip(parent_columns).map(|(column, key)| (quote(column), quote(key)));
+    let joined: Vec<String> = pairs().map(|(column, key)| format!("p.{key} = c.{column}")).collect();
+    let present: Vec<String> = pairs().map(|(column, _)| format!("c.{column} IS NOT NULL")).collect();
+    format!(
+        "{}SELECT 1 FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {}) LIMIT 1",
+        sign(source),
+        table(child),
+        present.join(" AND "),
+        table(parent),
+        joined.join(" AND ")
+    )
+}
+
 /// Whether the storage engine carries out foreign keys' actions by itself, unlogged; MySQL 9.6 and later.
 pub(crate) const NATIVE_FOREIGN_KEYS: &str = "SELECT @@global.innodb_native_foreign_keys";
 
-pub(crate) fn triggers(name: &TableName) -> String {
+/// Name, event, timing, body, definer, database's collation, and whatever else tells one from another, in the order in
+/// which they fire.
+pub(crate) fn trigger_facts(table: &TableName) -> String {
     format!(
-        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {} AND EVENT_OBJECT_TABLE = {}",
-        string(&name.schema),
-        string(&name.name)
+        "SELECT TRIGGER_NAME, EVENT_MANIPULATION, ACTION_TIMING, ACTION_STATEMENT, DEFINER, DATABASE_COLLATION, SQL_MODE, \
+         CHARACTER_SET_CLIENT, COLLATION_CONNECTION, ACTION_ORDER, CREATED FROM information_schema.TRIGGERS \
+         WHERE EVENT_OBJECT_SCHEMA = {} AND EVENT_OBJECT_TABLE = {} ORDER BY EVENT_MANIPULATION, ACTION_TIMING, ACTION_ORDER",
+        string(&table.schema),
+        string(&table.name)
     )
+}
+
+pub(crate) fn show_create_trigger(name: &TableName) -> String {
+    format!("SHOW CREATE TRIGGER {}", table(name))
+}
+
+pub(crate) fn drop_trigger(source: &TableName, name: &TableName) -> String {
+    format!("{}DROP TRIGGER IF EXISTS {}", sign(source), table(name))
+}
+
+/// Refuses every write but this tool's. Its own text is signed, because the log holds no comment before the statement.
+pub(crate) fn create_guard(source: &TableName, on: &TableName, guard: &TableName, event: &str) -> String {
+    format!(
+        "{sign}CREATE TRIGGER {} BEFORE {event} ON {} FOR EACH ROW {sign}IF @altergeist IS NULL THEN \
+         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'altergeist was interrupted while it moved the triggers: run it again'; \
+         END IF",
+        table(guard),
+        table(on),
+        sign = sign(source)
+    )
+}
+
+/// The head of a trigger of [`trigger_facts`] under another name on the table of that name, in the current schema.
+pub(crate) fn trial_trigger(name: &TableName, facts: &crate::session::Cells) -> String {
+    let [event, timing, definer] = [1, 2, 4].map(|place| crate::session::text(&facts[place]));
+    let (user, host) = definer.rsplit_once('@').unwrap_or((&definer, ""));
+    let definer = if host.is_empty() { quote(user) } else { format!("{}@{}", quote(user), quote(host)) };
+    let name = quote(&name.name);
+    format!("CREATE DEFINER = {definer} TRIGGER {name} {timing} {event} ON {name} FOR EACH ROW")
+}
+
+pub(crate) fn use_schema(schema: &str) -> String {
+    format!("USE {}", quote(schema))
+}
+
+pub(crate) fn schema_collation(schema: &str) -> String {
+    format!("SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}", string(schema))
 }
 
 /// The InnoDB numbers of a table, or of its partitions. Names with other than plain letters are spelled otherwise there,
@@ -335,13 +403,23 @@ pub(crate) const OPEN_TRANSACTIONS: &str = "SELECT t.trx_mysql_thread_id, COALES
      FROM information_schema.INNODB_TRX t LEFT JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id \
      WHERE t.trx_mysql_thread_id <> CONNECTION_ID() ORDER BY t.trx_started LIMIT 5";
 
-/// Who holds locks on a table, on MySQL, where the server keeps count.
-pub(crate) fn metadata_locks(name: &TableName) -> String {
+/// Who holds locks on a table, where the server keeps count: MySQL always, MariaDB with the plugin `metadata_lock_info`.
+pub(crate) fn metadata_locks(version: Version, name: &TableName) -> String {
+    if version.flavour == Flavour::MariaDb {
+        return format!(
+            "SELECT DISTINCT p.ID, p.USER, p.HOST, p.TIME FROM information_schema.METADATA_LOCK_INFO l \
+             JOIN information_schema.PROCESSLIST p ON p.ID = l.THREAD_ID \
+             WHERE l.LOCK_TYPE = 'Table metadata lock' AND l.TABLE_SCHEMA = {} AND l.TABLE_NAME = {} \
+             AND p.ID <> CONNECTION_ID() LIMIT 50",
+            string(&name.schema),
+            string(&name.name)
+        );
+    }
     format!(
         "SELECT DISTINCT t.PROCESSLIST_ID, COALESCE(t.PROCESSLIST_USER, '?'), COALESCE(t.PROCESSLIST_HOST, '?'), t.PROCESSLIST_TIME \
          FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID \
          WHERE l.OBJECT_TYPE = 'TABLE' AND l.OBJECT_SCHEMA = {} AND l.OBJECT_NAME = {} AND l.LOCK_STATUS = 'GRANTED' \
-         AND t.PROCESSLIST_ID <> CONNECTION_ID() LIMIT 5",
+         AND t.PROCESSLIST_ID <> CONNECTION_ID() LIMIT 50",
         string(&name.schema),
         string(&name.name)
     )
