@@ -15,7 +15,7 @@ fn mysql_sessions_in_the_way_are_named_and_ended_only_when_that_is_asked_for() {
 }
 
 #[test]
-fn mariadb_sessions_in_the_way_are_named_and_ended_only_when_that_is_asked_for() {
+fn mariadb_sessions_in_the_way_are_named_and_not_ended_where_the_server_does_not_tell_whose_the_lock_is() {
     blockers(Flavour::MariaDb1011);
 }
 
@@ -28,7 +28,6 @@ fn blockers(flavour: Flavour) {
     if flavour == Flavour::MariaDb1011 {
         let kill = ["--strategy", "copy", "--kill-blockers"];
         run(&url, "orders", widening(flavour), &kill).must_be(3).must_say(&["metadata_lock_info"]);
-        server.execute("", "INSTALL SONAME 'metadata_lock_info'").unwrap();
     }
     block_on(async {
         let mut reader = Session::connect(&url).await.unwrap();
@@ -45,6 +44,9 @@ fn blockers(flavour: Flavour) {
         patient.must_be(7).must_say(&[&connection]);
         reader.rows("SELECT 1").await.expect("nobody asked for its end");
 
+        if flavour == Flavour::MariaDb1011 {
+            return;
+        }
         let ended = ask(&["--strategy", "copy", "--kill-blockers"]);
         ended.must_be(0).must_say(&[&connection, "ended"]);
         reader.rows("SELECT 1").await.expect_err("it stood in the way");
