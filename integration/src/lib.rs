@@ -9,4 +9,5 @@ pub mod faults;
 pub mod servers;
 pub mod session;
 pub mod tool;
+pub mod trip;
 pub mod workload;

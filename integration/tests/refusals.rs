@@ -18,7 +18,6 @@ every_server!(
     values_that_do_not_fit_any_more_stop_the_run,
     a_second_start_names_the_holder_and_does_nothing,
     foreign_keys_are_refused_by_name,
-    triggers_are_refused_by_name,
 );
 
 /// A server with a table and a copy of its rows, and what else is there.
@@ -181,18 +180,5 @@ fn foreign_keys_are_refused_by_name(flavour: Flavour) {
     refuse("orders", widening(flavour)).must_be(3).must_say(&["items_order_fk"]);
     let ended = refuse("items", "ALTER COLUMN order_id SET DEFAULT 1, ADD COLUMN x int");
     ended.must_be(3).must_say(&["items_order_fk"]);
-    before.must_be_untouched();
-}
-
-fn triggers_are_refused_by_name(flavour: Flavour) {
-    if flavour.is_postgres() {
-        // They are carried there.
-        return;
-    }
-    let trigger = "CREATE TRIGGER orders_watch BEFORE UPDATE ON orders FOR EACH ROW SET NEW.c = NEW.c";
-    let Some(before) = before(flavour, &[trigger]) else {
-        return;
-    };
-    before.run(widening(flavour)).must_be(3).must_say(&["orders_watch"]);
     before.must_be_untouched();
 }

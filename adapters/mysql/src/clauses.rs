@@ -2,7 +2,7 @@
 //! else is the server's business. What cannot be read is refused, naming the clause. Pure.
 
 use crate::table::is_same;
-use crate::token::{Token, tokens};
+use crate::token::{Token, spanned, tokens};
 use altergeist_contract::{Error, Result};
 
 /// What the clauses say about columns' names.
@@ -203,6 +203,57 @@ fn without_condition(tokens: &[Token], negated: bool) -> (&[Token], bool) {
     }
 }
 
+/// The clauses alone: of a whole `ALTER TABLE t …;` what follows the name, if that is the name of the table to change.
+pub(crate) fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<String> {
+    let Ok(tokens) = spanned(text, ansi_quotes) else { return Ok(text.to_owned()) };
+    let mut end = tokens.len();
+    while end > 0 && tokens[end - 1].0.is_sign(';') {
+        end -= 1;
+    }
+    let mut rest = &tokens[..end];
+    let chars: Vec<char> = text.chars().collect();
+    if let [(first, _), tail @ ..] = rest
+        && first.is("ALTER")
+    {
+        let mut tail = tail;
+        while let [(word, _), after @ ..] = tail
+            && (word.is("ONLINE") || word.is("IGNORE"))
+        {
+            tail = after;
+        }
+        if let [(word, _), after @ ..] = tail
+            && word.is("TABLE")
+        {
+            rest = named(after, schema, table)?;
+        }
+    }
+    // Comments before the clauses stay: some of them are executed.
+    let begin = if rest.len() == end { 0 } else { rest.first().map_or(chars.len(), |(_, span)| span.start) };
+    let close = if end == tokens.len() { chars.len() } else { tokens[end].1.start };
+    Ok(chars[begin.min(close)..close].iter().collect())
+}
+
+type Spanned = (Token, std::ops::Range<usize>);
+
+fn named<'a>(tokens: &'a [Spanned], schema: &str, table: &str) -> Result<&'a [Spanned]> {
+    let is = |token: &Token, name: &str| token.name() == Some(name);
+    let tokens = match tokens {
+        [(first, _), (second, _), rest @ ..] if first.is("IF") && second.is("EXISTS") => rest,
+        _ => tokens,
+    };
+    match tokens {
+        [(first, _), (dot, _), (second, _), rest @ ..]
+            if dot.is_sign('.') && is(first, schema) && is(second, table) =>
+        {
+            Ok(rest)
+        }
+        [(first, _), rest @ ..] if is(first, table) && !rest.first().is_some_and(|(token, _)| token.is_sign('.')) => {
+            Ok(rest)
+        }
+        _ => Err(refused(format!("the statement alters another table than {schema}.{table}"))),
+    }
+}
+
 /// Whether the text is one clause list and nothing after it.
 pub(crate) fn is_single_statement(text: &str, ansi_quotes: bool) -> bool {
     tokens(text, ansi_quotes).is_ok_and(|tokens| !tokens.iter().any(|token| token.is_sign(';')))
@@ -276,6 +327,25 @@ mod tests {
     fn the_users_own_word_on_a_column_wins() {
         let renames = [("a".to_owned(), "z".to_owned())];
         assert_eq!(Clauses::read("CHANGE a b INT", false, &renames).unwrap().name_after("A").as_deref(), Some("z"));
+    }
+
+    #[test]
+    fn a_whole_statement_is_taken_if_it_is_about_the_table() {
+        for text in [
+            "ALTER TABLE t ADD a INT",
+            "alter table `s`.`t`  ADD a INT ;",
+            "ALTER IGNORE TABLE IF EXISTS s.t ADD a INT;",
+            "ADD a INT",
+        ] {
+            assert_eq!(bare(text, false, "s", "t").unwrap().trim(), "ADD a INT", "{text}");
+        }
+        for text in ["ALTER TABLE other ADD a INT", "ALTER TABLE x.t ADD a INT"] {
+            assert!(bare(text, false, "s", "t").is_err(), "{text}");
+        }
+        assert_eq!(bare("ALTER COLUMN a SET DEFAULT 1", false, "s", "t").unwrap(), "ALTER COLUMN a SET DEFAULT 1");
+        assert_eq!(bare("ADD a INT; DROP b", false, "s", "t").unwrap(), "ADD a INT; DROP b");
+        assert_eq!(bare("ALTER TABLE t", false, "s", "t").unwrap(), "");
+        assert_eq!(bare("", false, "s", "t").unwrap(), "");
     }
 
     #[test]

@@ -50,7 +50,14 @@ pub(crate) fn equal(pair: &Pair, source: &str, shadow: &str) -> Option<String> {
     let into = format!("{shadow}{}", quote(&pair.shadow.name));
     let to = family(&pair.shadow);
     if pair.source.is_alike(&pair.shadow) {
+        if pair.source.data_type == "timestamp" {
+            // As moments: two of them may be called the same in the session's time zone.
+            return Some(format!("UNIX_TIMESTAMP({from}) <=> UNIX_TIMESTAMP({into})"));
+        }
         return Some(equal_alike(to, &from, &into));
+    }
+    if let Some(numbers) = renumbered(pair, &from) {
+        return Some(format!("{numbers} <=> {into} + 0"));
     }
     let value = converted(pair, &from)?;
     Some(match to {
@@ -76,6 +83,26 @@ fn equal_alike(family: Family, from: &str, into: &str) -> String {
         Family::Choice | Family::Bit => format!("{from} + 0 <=> {into} + 0"),
         _ => format!("{from} <=> {into}"),
     }
+}
+
+/// The numbers that the members of an ENUM or a SET have in the shadow; None where they are not the same members, spelled
+/// alike. A member that is gone is a value that does not fit, and copying says so.
+fn renumbered(pair: &Pair, from: &str) -> Option<String> {
+    if pair.source.data_type != pair.shadow.data_type || !matches!(&*pair.source.data_type, "enum" | "set") {
+        return None;
+    }
+    let shadow = pair.shadow.members();
+    let places = pair.source.members().into_iter().map(|member| shadow.iter().position(|other| *other == member));
+    let places: Vec<usize> = places.collect::<Option<_>>()?;
+    if pair.source.data_type == "enum" {
+        let numbers: Vec<String> = places.iter().map(|place| (place + 1).to_string()).collect();
+        // 0 is the empty value of a member that was refused.
+        return Some(format!("IF({from} + 0 = 0, 0, ELT({from} + 0, {}) + 0)", numbers.join(", ")));
+    }
+    let bit =
+        |(from_place, place): (usize, &usize)| format!("IF({from} & {}, {}, 0)", 1_u64 << from_place, 1_u64 << place);
+    let bits: Vec<String> = places.iter().enumerate().map(bit).collect();
+    Some(format!("IF({from} IS NULL, NULL, {})", bits.join(" | ")))
 }
 
 fn as_bytes(value: &str) -> String {
@@ -167,6 +194,23 @@ mod tests {
             equal(&pair, "s.", "d.").unwrap(),
             "CAST(TRIM(TRAILING ' ' FROM CONVERT(s.`c` USING utf8mb4)) AS BINARY) <=> CAST(d.`c` AS BINARY)"
         );
+    }
+
+    #[test]
+    fn members_that_change_places_are_compared_by_their_new_numbers() {
+        let pair = |data_type: &str, one: &str, other: &str| Pair {
+            source: column(data_type, &format!("{data_type}({one})"), "utf8mb4"),
+            shadow: column(data_type, &format!("{data_type}({other})"), "utf8mb4"),
+        };
+        assert_eq!(
+            equal(&pair("set", "'x','y'", "'y','x'"), "s.", "d.").unwrap(),
+            "IF(s.`c` IS NULL, NULL, IF(s.`c` & 1, 2, 0) | IF(s.`c` & 2, 1, 0)) <=> d.`c` + 0"
+        );
+        assert_eq!(
+            equal(&pair("enum", "'x','y'", "'y','x'"), "s.", "d.").unwrap(),
+            "IF(s.`c` + 0 = 0, 0, ELT(s.`c` + 0, 2, 1) + 0) <=> d.`c` + 0"
+        );
+        assert_eq!(renumbered(&pair("enum", "'x','y'", "'y'"), "c"), None);
     }
 
     #[test]

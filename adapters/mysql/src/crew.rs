@@ -13,6 +13,7 @@ use crate::session::{Session, kill, number, text};
 use crate::sql;
 use crate::version::Version;
 use altergeist_contract::{Error, Hold, Kind, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
@@ -36,6 +37,8 @@ pub(crate) enum Slot {
     Lock,
     /// MariaDB's RENAME, which waits for that lock to go.
     Rename,
+    /// Stands in line behind that, to hold the new table until its triggers stand.
+    Triggers,
     Worker(usize),
 }
 
@@ -46,7 +49,8 @@ impl Slot {
             Slot::Beat => 1,
             Slot::Lock => 2,
             Slot::Rename => 3,
-            Slot::Worker(number) => 4 + number,
+            Slot::Triggers => 4,
+            Slot::Worker(number) => 5 + number,
         }
     }
 }
@@ -67,6 +71,11 @@ pub(crate) struct Crew {
     /// Sessions whose last statement was not waited for, with their slots: they are ended before anything else is done.
     abandoned: Mutex<Vec<(u64, usize)>>,
     burying: AsyncMutex<()>,
+    /// Whether sessions that move rows are to live in UTC; set before the first of them is opened.
+    pub in_utc: AtomicBool,
+    /// Whether workers put rows into the shadow only with their parents there and locked, and never wait for a row's lock:
+    /// the shadow has foreign keys from its creation.
+    pub checks_parents: AtomicBool,
 }
 
 impl Crew {
@@ -90,6 +99,8 @@ impl Crew {
             run_lock_id: Mutex::default(),
             abandoned: Mutex::default(),
             burying: AsyncMutex::default(),
+            in_utc: AtomicBool::default(),
+            checks_parents: AtomicBool::default(),
         }
     }
 
@@ -145,6 +156,12 @@ impl Crew {
             .execute(&sql::idle_sessions_end(IDLE_LIMIT))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
+        if self.in_utc.load(Ordering::SeqCst) && place != Slot::Control.place() {
+            session.execute(sql::IN_UTC).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
+        if self.checks_parents.load(Ordering::SeqCst) && place >= Slot::Worker(0).place() {
+            session.execute(sql::CHECK_PARENTS).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
         let fence = self.fence(place);
         let held =
             session.text(&sql::get_lock(&fence, 5)).await.map_err(|failure| failure.of_catalogue(attempted()))?;

@@ -24,14 +24,17 @@ use crate::beats::Beats;
 use crate::crew::{Crew, Lease, Slot};
 use crate::engine::MySql;
 use crate::error::{Failure, LOCK_WAIT_TIMEOUT, NO_SUCH_TABLE};
+use crate::foreign_keys::Bonds;
 use crate::journal::Made;
 use crate::names::{Names, TableName};
 use crate::session::{Session, execute_within, kill_query, number, text};
 use crate::shadow::refresh_within;
 use crate::shape::Shape;
 use crate::sql;
+use crate::triggers::{Triggers, carry};
 use crate::version::Flavour;
 use altergeist_contract::{Cutover, Error, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -41,6 +44,9 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 /// How long the renamer would wait in line; it is ended before.
 const RENAME_WITHIN: Duration = Duration::from_secs(60);
 
+/// Whoever will hold the new table once it bears the name.
+type Guardian = Pin<Box<dyn Future<Output = (Lease, std::result::Result<(), Failure>)> + Send>>;
+
 /// The source locked, with the shadow out of everybody's reach but ours.
 pub struct MySqlLock {
     crew: Arc<Crew>,
@@ -49,6 +55,9 @@ pub struct MySqlLock {
     names: Names,
     holder: Lease,
     undecided: Arc<AtomicUsize>,
+    /// The foreign keys the swap carries.
+    bonds: Option<Bonds>,
+    triggers: Triggers,
     /// How long anything may be waited for.
     within: Duration,
 }
@@ -60,9 +69,15 @@ impl Cutover for MySql {
         let attempted = || self.doing("lock");
         let shape = self.shape().await?;
         self.beats.begin().await?;
+        self.withdraw_bonds().await?;
+        let bonds = self.note_bonds(&shape).await?;
+        let further = bonds.as_ref().map(Bonds::further_locks).unwrap_or_default();
+        let mut bound = vec![self.source.clone()];
+        bound.extend(bonds.as_ref().map(Bonds::children).unwrap_or_default());
+        let triggers = self.prepare_triggers().await?;
         let mut holder = self.crew.lease(Slot::Lock).await?;
         let locks = match self.server.version.flavour {
-            Flavour::MySql => vec![sql::lock_both(&self.source, &self.names.shadow)],
+            Flavour::MySql => vec![sql::lock_both(&self.source, &self.names.shadow) + &further],
             Flavour::MariaDb => vec![sql::lock_against_all(&self.source), sql::lock_against_writes(&self.source)],
         };
         let until = Instant::now() + within;
@@ -76,11 +91,19 @@ impl Cutover for MySql {
             session.execute(statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         for lock in &locks {
-            let rest = until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT);
-            let Err(failure) = execute_within(session, &self.crew.access, lock, rest).await else { continue };
+            let rest = || until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT);
+            let first = if self.target.kill_blockers { rest() / 2 } else { rest() };
+            let mut outcome = execute_within(session, &self.crew.access, lock, first).await;
+            let mut ended = String::new();
+            if self.target.kill_blockers && outcome.as_ref().is_err_and(Failure::is_lock_wait) {
+                ended = self.end_blockers(&bound, session.id).await?;
+                outcome = execute_within(session, &self.crew.access, lock, rest()).await;
+            }
+            let Err(failure) = outcome else { continue };
             let mut error = failure.of_lock(attempted());
             drop(holder);
             if error.kind == Kind::Busy {
+                error.reason += &ended;
                 error.reason += &self.who_is_in_the_way().await;
             }
             return Err(error);
@@ -92,11 +115,45 @@ impl Cutover for MySql {
             names: self.names.clone(),
             holder,
             undecided: self.undecided.clone(),
+            bonds,
+            triggers,
             within,
         })
     }
 
     async fn ownership(&self) -> Result<Ownership> {
+        let owner = self.owner().await?;
+        if owner == Ownership::Source {
+            self.withdraw_bonds().await?;
+        }
+        Ok(owner)
+    }
+
+    async fn finish(&self) -> Result<()> {
+        self.complete_triggers().await?;
+        self.settle_bonds().await?;
+        self.beats.end();
+        *self.shape.lock().expect("not poisoned") = None;
+        let mut lease = self.crew.lease(Slot::Control).await?;
+        let attempted = || self.doing("clean up after the swap of");
+        for name in [&self.names.go, &self.names.went] {
+            if self.exists(lease.session(), name).await? && self.is_go_ahead(lease.session(), name).await? {
+                let drop = sql::drop_table(&self.source, name);
+                lease.session().execute(&drop).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            }
+        }
+        if self.exists(lease.session(), &self.names.beat).await? {
+            let delete = sql::delete_entry(&self.names.beat, &self.source.name);
+            lease.session().execute(&delete).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
+        lease.keep();
+        Ok(())
+    }
+}
+
+impl MySql {
+    /// Who answers to the table's name; see [`Cutover::ownership`].
+    pub(crate) async fn owner(&self) -> Result<Ownership> {
         self.crew.bury().await?;
         let mut session = self.crew.reader().await?;
         let facts = self.entry(&mut session).await?.facts;
@@ -124,25 +181,6 @@ impl Cutover for MySql {
                 "{found}; and what answers to the name is not the table it should be, or cannot be told"
             )),
         })
-    }
-
-    async fn finish(&self) -> Result<()> {
-        self.beats.end();
-        *self.shape.lock().expect("not poisoned") = None;
-        let mut lease = self.crew.lease(Slot::Control).await?;
-        let attempted = || self.doing("clean up after the swap of");
-        for name in [&self.names.go, &self.names.went] {
-            if self.exists(lease.session(), name).await? && self.is_go_ahead(lease.session(), name).await? {
-                let drop = sql::drop_table(&self.source, name);
-                lease.session().execute(&drop).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-            }
-        }
-        if self.exists(lease.session(), &self.names.beat).await? {
-            let delete = sql::delete_entry(&self.names.beat, &self.source.name);
-            lease.session().execute(&delete).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        }
-        lease.keep();
-        Ok(())
     }
 }
 
@@ -190,10 +228,21 @@ impl TableLock for MySqlLock {
         outcome.map(drop).map_err(|failure| failure.of_rows(&attempted))
     }
 
-    async fn swap(self) -> Swap {
+    async fn swap(mut self) -> Swap {
         if self.undecided.load(Ordering::SeqCst) > 0 {
             let error = self.error(Kind::Busy, "prepared transactions (XA) that changed it have not ended");
             return self.refuse(error).await;
+        }
+        match self.triggers.are_as_read(self.holder.session(), &self.shape.source).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let error = self.error(Kind::Busy, "its triggers were changed just now");
+                return self.refuse(error).await;
+            }
+            Err(failure) => {
+                let error = self.failed(failure);
+                return self.refuse(error).await;
+            }
         }
         match self.crew.version.flavour {
             Flavour::MySql => self.swap_under_lock().await,
@@ -229,9 +278,40 @@ impl MySqlLock {
     }
 
     /// Nothing was sent that could swap. A lock that cannot be released is gone with its connection.
-    async fn refuse(mut self, error: Error) -> Swap {
+    async fn refuse(mut self, mut error: Error) -> Swap {
+        if let Err(failure) = self.withdraw().await {
+            error = also_bound(error, failure);
+        }
         let _ = self.unlock().await;
         Swap::Refused(error)
+    }
+
+    /// Binds the shadow as the source is bound. The lock stands, and both hold the same.
+    async fn bind(&mut self) -> Result<()> {
+        let Some(bonds) = self.bonds.clone() else { return Ok(()) };
+        let outcome = match self.crew.version.flavour {
+            Flavour::MySql => bind(self.holder.session(), &self.crew, &bonds, self.within).await,
+            Flavour::MariaDb => {
+                let mut control = self.crew.lease(Slot::Control).await?;
+                let outcome = bind(control.session(), &self.crew, &bonds, self.within).await;
+                control.keep();
+                outcome
+            }
+        };
+        outcome.map_err(|failure| self.failed(failure))
+    }
+
+    /// Takes back what [`MySqlLock::bind`] did.
+    async fn withdraw(&mut self) -> std::result::Result<(), Failure> {
+        let Some(bonds) = self.bonds.clone() else { return Ok(()) };
+        if self.crew.version.flavour == Flavour::MySql {
+            return bonds.withdraw(self.holder.session()).await;
+        }
+        let lease = self.crew.lease(Slot::Control).await;
+        let mut control = lease.map_err(|error| Failure::Lost(error.to_string()))?;
+        let outcome = bonds.withdraw(control.session()).await;
+        control.keep();
+        outcome
     }
 
     // --- MySQL --------------------------------------------------------------------------------
@@ -241,10 +321,21 @@ impl MySqlLock {
             let error = self.failed(failure);
             return self.refuse(error).await;
         }
+        if let Err(error) = self.bind().await {
+            return self.refuse(error).await;
+        }
         let rename = sql::rename_both(&self.shape.source, &self.names.old, &self.shape.shadow);
         match self.holder.session().execute(&rename).await {
             Ok(_) => {
-                // The swap is done whatever becomes of this: without a connection there is no lock.
+                // The swap is done whatever becomes of these. What is left of them is done again by `finish`, with the guards
+                // standing; without a connection there is no lock.
+                let session = self.holder.session();
+                if let Some(bonds) = &self.bonds {
+                    let _ = bonds.settle(session).await;
+                }
+                if !self.triggers.list.is_empty() {
+                    let _ = carry(session, None, &self.shape.source, &self.names, &self.triggers.list).await;
+                }
                 let _ = self.unlock().await;
                 Swap::Done
             }
@@ -258,7 +349,10 @@ impl MySqlLock {
 
     // --- MariaDB ------------------------------------------------------------------------------
 
-    async fn swap_in_line(self) -> Swap {
+    async fn swap_in_line(mut self) -> Swap {
+        if let Err(error) = self.bind().await {
+            return self.refuse(error).await;
+        }
         let mut renamer = match self.prepare_rename().await {
             Ok(renamer) => renamer,
             Err(error) => return self.refuse(error).await,
@@ -287,10 +381,13 @@ impl MySqlLock {
             }),
             proven = self.give_go_ahead(id) => proven,
         };
-        if let Err(error) = proven {
-            drop(sent);
-            return self.abort(error).await;
-        }
+        let guardian = match proven {
+            Ok(guardian) => guardian,
+            Err(error) => {
+                drop(sent);
+                return self.abort(error).await;
+            }
+        };
         let mut lock = self;
         // If this fails the connection is gone, and the lock with it.
         let _ = lock.unlock().await;
@@ -299,12 +396,24 @@ impl MySqlLock {
             Err(_) => tokio::join!(&mut sent, kill_query(&lock.crew.access, id)).0,
         };
         match outcome {
-            Ok(_) => Swap::Done,
-            Err(failure) if failure.ends_session() => Swap::Unknown(lock.failed(failure)),
+            Ok(_) => {
+                // What is left of this is done again by `finish`, with the guards standing.
+                if let Some(guardian) = guardian {
+                    let _ = lock.carry_behind(guardian).await;
+                }
+                Swap::Done
+            }
             Err(failure) => {
+                // It has, or is about to have, a lock on whatever bears the name.
+                drop(guardian);
+                let buried = lock.crew.bury().await;
+                if failure.ends_session() || buried.is_err() {
+                    return Swap::Unknown(lock.failed(failure));
+                }
                 // If this fails, the next attempt does it.
                 let _ = lock.revoke_go_ahead().await;
-                Swap::Refused(lock.failed(failure))
+                let error = lock.failed(failure);
+                lock.refuse(error).await
             }
         }
     }
@@ -328,7 +437,8 @@ impl MySqlLock {
         Ok(renamer)
     }
 
-    async fn give_go_ahead(&self, renamer: u64) -> Result<()> {
+    /// Where there are triggers, also puts somebody in line behind the renamer, for the new table.
+    async fn give_go_ahead(&self, renamer: u64) -> Result<Option<Guardian>> {
         let mut worker = self.crew.worker().await?;
         let session = worker.session();
         session.execute("SET SESSION lock_wait_timeout = 0").await.map_err(|failure| self.failed(failure))?;
@@ -341,10 +451,63 @@ impl MySqlLock {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        let guardian = match self.triggers.list.is_empty() {
+            true => None,
+            false => Some(self.queue_guardian(session).await?),
+        };
         let create = sql::create_go_ahead(&self.shape.source, &self.names.go);
         session.execute("SET SESSION lock_wait_timeout = 1").await.map_err(|failure| self.failed(failure))?;
         session.execute(&create).await.map_err(|failure| self.failed(failure))?;
-        Ok(())
+        Ok(guardian)
+    }
+
+    /// A session that waits for the source's name exclusively. The RENAME goes before it, and it goes before every
+    /// writer.
+    async fn queue_guardian(&self, watcher: &mut Session) -> Result<Guardian> {
+        let mut lease = self.crew.lease(Slot::Triggers).await?;
+        let id = lease.id();
+        for statement in [sql::lock_waits(RENAME_WITHIN), sql::idle_limit(self.within)] {
+            lease.session().execute(&statement).await.map_err(|failure| self.failed(failure))?;
+        }
+        let lock = sql::lock_against_all(&self.shape.source);
+        let mut guardian: Guardian = Box::pin(async move {
+            let outcome = lease.session().execute(&lock).await;
+            (lease, outcome.map(|_| ()))
+        });
+        let begun = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                (_, outcome) = &mut guardian => {
+                    return Err(match outcome {
+                        Ok(()) => self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened"),
+                        Err(failure) => self.failed(failure),
+                    });
+                }
+                waits = self.waits_for_a_table(watcher, id) => if waits? { return Ok(guardian) },
+            }
+            if begun.elapsed() > self.within {
+                return Err(self.error(Kind::Busy, "the one who shall carry the triggers did not get into line"));
+            }
+            tokio::select! {
+                _ = tokio::time::sleep(Duration::from_millis(1)) => {}
+                (_, outcome) = &mut guardian => {
+                    return Err(match outcome {
+                        Ok(()) => self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened"),
+                        Err(failure) => self.failed(failure),
+                    });
+                }
+            }
+        }
+    }
+
+    async fn carry_behind(&mut self, guardian: Guardian) -> std::result::Result<(), Failure> {
+        let (mut maker, outcome) = guardian.await;
+        outcome?;
+        let session = maker.session();
+        let dropper = self.holder.session();
+        carry(session, Some(dropper), &self.shape.source, &self.names, &self.triggers.list).await?;
+        session.execute("UNLOCK TABLES").await.map(|_| ())
     }
 
     /// Whether the renamer waits for the source itself; the module says why that is so.
@@ -353,7 +516,11 @@ impl MySqlLock {
             return Ok(false);
         }
         // Asked last: what it waits for now comes behind what it was just seen to hold.
-        let row = session.row(&sql::doing(renamer)).await.map_err(|failure| self.failed(failure))?.unwrap_or_default();
+        self.waits_for_a_table(session, renamer).await
+    }
+
+    async fn waits_for_a_table(&self, session: &mut Session, id: u64) -> Result<bool> {
+        let row = session.row(&sql::doing(id)).await.map_err(|failure| self.failed(failure))?.unwrap_or_default();
         let [state, statement] = &row[..] else { return Ok(false) };
         Ok(text(state) == "Waiting for table metadata lock" && sql::is_signed(&text(statement), &self.shape.source))
     }
@@ -387,6 +554,21 @@ impl MySqlLock {
         worker.keep();
         Ok(())
     }
+}
+
+async fn bind(session: &mut Session, crew: &Crew, bonds: &Bonds, within: Duration) -> std::result::Result<(), Failure> {
+    for statement in bonds.standing(session).await? {
+        execute_within(session, &crew.access, &statement, within).await?;
+    }
+    Ok(())
+}
+
+fn also_bound(mut error: Error, failure: Failure) -> Error {
+    let reason = failure.of_catalogue("").reason;
+    error.reason += &format!(
+        "; temporary foreign keys to the shadow could not be taken away ({reason}): give the same command again"
+    );
+    error
 }
 
 fn sorts_before(one: &TableName, other: &TableName) -> bool {

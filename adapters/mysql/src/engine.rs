@@ -2,7 +2,7 @@
 
 use crate::beats::{Beats, prepared};
 use crate::changes::{self, MySqlStream};
-use crate::clauses::Clauses;
+use crate::clauses::{Clauses, bare};
 use crate::connect::Access;
 use crate::crew::Crew;
 use crate::follower::{BEGIN_ANEW, Follower};
@@ -11,7 +11,7 @@ use crate::names::{Names, TableName};
 use crate::place::{Bookmark, Place};
 use crate::reach;
 use crate::session::{Session, text};
-use crate::shape::{self, Shape};
+use crate::shape::{self, Shape, Zone};
 use crate::sql;
 use crate::table::Table;
 use crate::token::{Token, tokens};
@@ -50,6 +50,8 @@ pub(crate) struct Server {
     pub identity: String,
     pub has_gtids: bool,
     pub has_ansi_quotes: bool,
+    /// Whether its time zone has the same distance from UTC all the year, so that no hour comes twice.
+    pub is_zone_fixed: bool,
 }
 
 impl Engine for MySql {
@@ -61,12 +63,14 @@ impl Engine for MySql {
         let server = Server::ask(&mut session).await?;
         let source = find(&mut session, &asked(target, access.schema.as_deref())?).await?;
         let names = Names::of(&source);
+        let mut target = target.clone();
+        target.alter = bare(&target.alter, server.has_ansi_quotes, &source.schema, &source.name)?;
         let timeout = target.lock_timeout.max(Duration::from_millis(1));
-        let log = LogServer::find(target, &access, &server).await?;
+        let log = LogServer::find(&target, &access, &server).await?;
         let crew = Crew::new(access, server.version, timeout, source.clone(), names.lock.clone(), target.workers);
         let crew = Arc::new(crew);
         Ok(MySql {
-            target: target.clone(),
+            target,
             title: source.plain(),
             beats: Arc::new(Beats::new(crew.clone(), source.clone(), &names)),
             crew,
@@ -193,6 +197,8 @@ impl MySql {
         }
         let mut session = self.crew.reader().await?;
         let shape = Arc::new(self.find_shape(&mut session).await?);
+        self.crew.in_utc.store(shape.in_utc, Ordering::SeqCst);
+        self.crew.checks_parents.store(self.has_early_keys(&mut session).await?, Ordering::SeqCst);
         *self.shape.lock().expect("not poisoned") = Some(shape.clone());
         Ok(shape)
     }
@@ -200,20 +206,26 @@ impl MySql {
     async fn find_shape(&self, session: &mut Session) -> Result<Shape> {
         let source = self.look(session, &self.source).await?;
         let shadow = self.look(session, &self.names.shadow).await?;
-        shape::find((&self.source, &self.names.shadow), &source, &shadow, &self.clauses()?).map_err(|refusals| {
-            let reasons: Vec<String> =
-                refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
-            Error::refused(self.doing("make the shadow of"), reasons.join("; "))
-        })
+        shape::find((&self.source, &self.names.shadow), &source, &shadow, &self.clauses()?, self.server.zone()).map_err(
+            |refusals| {
+                let reasons: Vec<String> =
+                    refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
+                Error::refused(self.doing("make the shadow of"), reasons.join("; "))
+            },
+        )
     }
 
-    /// The key alone, which is known before the shadow exists.
+    /// The key the shadow's rows are found by; before there is a shadow, the source's best.
     async fn key(&self) -> Result<crate::key::KeyIndex> {
         let mut session = self.crew.reader().await?;
+        if self.exists(&mut session, &self.names.shadow).await? {
+            return Ok(self.shape().await?.key.clone());
+        }
         let source = self.look(&mut session, &self.source).await?;
-        let (index, columns) = crate::key::choose(&source).map_err(|reasons| {
+        let candidates = crate::key::candidates(&source).map_err(|reasons| {
             Error::refused(self.doing("follow"), format!("it has no usable key: {}", reasons.join("; ")))
         })?;
+        let (index, columns) = candidates.into_iter().next().expect("there is one, or there was a reason");
         Ok(crate::key::KeyIndex { index: index.name, shadow_index: String::new(), columns })
     }
 
@@ -267,6 +279,14 @@ impl MySql {
 }
 
 impl Server {
+    pub(crate) fn zone(&self) -> Zone {
+        match (self.is_zone_fixed, self.version.flavour) {
+            (true, _) => Zone::Fixed,
+            (false, Flavour::MySql) => Zone::LosesMoments,
+            (false, Flavour::MariaDb) => Zone::HidesMoments,
+        }
+    }
+
     pub(crate) async fn ask(session: &mut Session) -> Result<Server> {
         let attempted = "ask the server what it is";
         let version = session.text(sql::VERSION).await.map_err(|failure| failure.of_catalogue(attempted))?;
@@ -278,11 +298,13 @@ impl Server {
             .unwrap_or_default();
         let cell = |place: usize| row.get(place).map(text).unwrap_or_default();
         let modes = cell(2);
+        let distances = session.text(sql::ZONE_DISTANCES).await.map_err(|failure| failure.of_catalogue(attempted))?;
         Ok(Server {
             version,
             identity: cell(0),
             has_gtids: cell(1) == "ON",
             has_ansi_quotes: modes.split(',').any(|mode| mode == "ANSI_QUOTES"),
+            is_zone_fixed: distances == "1",
         })
     }
 }

@@ -17,6 +17,8 @@ pub(crate) enum Failure {
 }
 
 pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
+/// A row whose parent is missing.
+pub(crate) const NO_PARENT: u16 = 1452;
 pub(crate) const INTERRUPTED: u16 = 1317;
 pub(crate) const NO_SUCH_TABLE: u16 = 1146;
 pub(crate) const NO_SUCH_THREAD: u16 = 1094;
@@ -40,6 +42,11 @@ impl Failure {
             Failure::Server { code, .. } => Some(*code),
             Failure::Lost(_) => None,
         }
+    }
+
+    /// Whether a lock was waited for in vain.
+    pub(crate) fn is_lock_wait(&self) -> bool {
+        matches!(self.code(), Some(LOCK_WAIT_TIMEOUT | INTERRUPTED))
     }
 
     /// Whether the connection cannot be used any more.
@@ -92,8 +99,9 @@ impl Failure {
 /// What the core does about a code. Unknown codes are fatal.
 fn kind(code: u16) -> Kind {
     match code {
+        // A parent that was deleted, and its child with it: the next read does not find the child any more.
         // Deadlock, lock wait, a snapshot that is too old, a table definition that just changed, a statement killed.
-        1213 | LOCK_WAIT_TIMEOUT | 1020 | 1412 | 3572 | INTERRUPTED | 1969 | 3024 => Kind::Transient,
+        1213 | LOCK_WAIT_TIMEOUT | NO_PARENT | 1020 | 1412 | 3572 | INTERRUPTED | 1969 | 3024 => Kind::Transient,
         // Shutdown, killed, timed out, too many connections, aborted.
         1040
         | 1053
@@ -154,6 +162,7 @@ fn reason(code: u16, message: &str) -> String {
             return format!("another row is in the way in unique index {}", index_named(message));
         }
         LOCK_WAIT_TIMEOUT => "a lock could not be had in time",
+        NO_PARENT => "a row refers to a parent that is not there",
         1213 => "a deadlock with another transaction",
         INTERRUPTED => "somebody killed the statement",
         1048 => "a NULL does not fit a column that is NOT NULL",

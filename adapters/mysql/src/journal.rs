@@ -2,10 +2,12 @@
 
 use crate::engine::MySql;
 use crate::error::{Failure, NO_SUCH_TABLE};
+use crate::foreign_keys::Carried;
 use crate::indexes::Deferred;
 use crate::session::{Session, text};
 use crate::sql;
 use crate::table::fingerprint;
+use crate::triggers::Trigger;
 use altergeist_contract::{Error, Journal, Record, Result, Stage};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
@@ -22,6 +24,10 @@ pub(crate) struct Facts {
     pub shadow: Option<Made>,
     /// Indexes that it does not have yet.
     pub deferred: Option<Deferred>,
+    /// The foreign keys that a swap carries: from before the first of them is touched until all are in their places.
+    pub foreign_keys: Option<Vec<Carried>>,
+    /// The source's triggers, from before the swap until they stand on the new table.
+    pub triggers: Vec<Trigger>,
     /// The fingerprint of the table the change made.
     pub done: Option<String>,
 }

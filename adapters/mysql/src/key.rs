@@ -1,7 +1,9 @@
 //! Keys: which columns the rows are followed by, and the one spelling of their values (law 5): numbers as the shortest
-//! decimal text, dates as the server prints them, texts and bytes as they are stored. Pure.
+//! decimal text, dates as the server prints them, moments as seconds in UTC, texts and bytes as they are stored. Pure.
 
+use crate::mapping::Mapping;
 use crate::table::{Column, Index, Table, is_same};
+use crate::temporal;
 use altergeist_contract::{Error, Key, Result};
 
 /// The key of the source that rows are followed by.
@@ -24,6 +26,10 @@ pub(crate) struct KeyColumn {
     /// Its place in the log's row images.
     pub ordinal: usize,
     pub spelling: Spelling,
+    /// Whether the index of the source holds it in descending order, and not all its columns so.
+    pub descending: bool,
+    /// How the shadow's values stem from the source's.
+    pub mapping: Mapping,
 }
 
 /// How values of a type are spelled.
@@ -45,6 +51,21 @@ pub(crate) enum Spelling {
     /// Bytes of a fixed number: the log cuts zeros at their end.
     FixedBytes(usize),
     Date,
+    /// With so many digits of seconds' fractions.
+    DateTime(usize),
+    /// As seconds since 1970 in UTC, which no time zone changes.
+    Timestamp(usize),
+    Time(usize),
+    Year,
+    /// By the member's number, from 1; 0 is the empty value of a member that was refused. Of so many members.
+    Enum(usize),
+    /// As a number, one bit for each member.
+    Set,
+    Bit,
+    /// MariaDB's, in sixteen bytes.
+    Uuid,
+    /// MariaDB's INET4 and INET6, in so many bytes.
+    Inet(usize),
 }
 
 impl Spelling {
@@ -52,6 +73,11 @@ impl Spelling {
     pub(crate) fn of(column: &Column) -> Option<Spelling> {
         let integer = |bytes| Some(Spelling::Integer { bytes, unsigned: column.is_unsigned() });
         let sizes = column.sizes();
+        // MariaDB's form of old, whose values are packed otherwise.
+        if column.column_type.contains("/*") {
+            return None;
+        }
+        let digits = sizes.first().copied().unwrap_or(0) as usize;
         match &*column.data_type {
             "tinyint" => integer(1),
             "smallint" => integer(2),
@@ -65,16 +91,53 @@ impl Spelling {
             "varbinary" => Some(Spelling::Bytes),
             "binary" => Some(Spelling::FixedBytes(*sizes.first()? as usize)),
             "date" => Some(Spelling::Date),
+            "datetime" => Some(Spelling::DateTime(digits)),
+            "timestamp" => Some(Spelling::Timestamp(digits)),
+            "time" => Some(Spelling::Time(digits)),
+            "year" => Some(Spelling::Year),
+            "enum" => Some(Spelling::Enum(column.members().len())),
+            "set" => Some(Spelling::Set),
+            "bit" => Some(Spelling::Bit),
+            "uuid" => Some(Spelling::Uuid),
+            "inet4" => Some(Spelling::Inet(4)),
+            "inet6" => Some(Spelling::Inet(16)),
             _ => None,
         }
     }
 
-    /// The spelling of a value a query gave.
+    /// What to ask for, of a column or an expression of this type, so that nothing converts the value on its way.
+    pub(crate) fn asked(&self, value: &str) -> String {
+        match self {
+            Spelling::Decimal { precision, scale } => format!("CAST({value} AS DECIMAL({precision}, {scale}))"),
+            Spelling::Text { .. } | Spelling::Bytes | Spelling::FixedBytes(_) => format!("CAST({value} AS BINARY)"),
+            Spelling::Uuid => format!("CAST({value} AS BINARY(16))"),
+            Spelling::Inet(bytes) => format!("CAST({value} AS BINARY({bytes}))"),
+            Spelling::Timestamp(_) => format!("UNIX_TIMESTAMP({value})"),
+            Spelling::Year | Spelling::Enum(_) | Spelling::Set | Spelling::Bit => format!("{value} + 0"),
+            Spelling::Integer { .. } | Spelling::Date | Spelling::DateTime(_) | Spelling::Time(_) => value.to_owned(),
+        }
+    }
+
+    /// The same of a value of the shadow, whose type may be a wider one.
+    pub(crate) fn asked_of_shadow(&self, value: &str) -> String {
+        match self {
+            Spelling::Integer { unsigned: true, .. } => format!("CAST({value} AS UNSIGNED)"),
+            Spelling::Integer { .. } => format!("CAST({value} AS SIGNED)"),
+            Spelling::Date => format!("CAST({value} AS DATE)"),
+            Spelling::DateTime(digits) => format!("CAST({value} AS DATETIME({digits}))"),
+            Spelling::Time(digits) => format!("CAST({value} AS TIME({digits}))"),
+            _ => self.asked(value),
+        }
+    }
+
+    /// The spelling of a value a query gave for what [`Spelling::asked`] says.
     pub(crate) fn of_query(&self, value: &[u8]) -> Vec<u8> {
         match self {
             Spelling::Integer { .. } | Spelling::Decimal { .. } => shortest_number(value),
-            Spelling::FixedBytes(length) => padded(value, *length),
-            Spelling::Text { .. } | Spelling::Bytes | Spelling::Date => value.to_vec(),
+            Spelling::FixedBytes(length) | Spelling::Inet(length) => padded(value, *length),
+            Spelling::Uuid => padded(value, 16),
+            Spelling::Timestamp(digits) => moment(value, *digits),
+            _ => value.to_vec(),
         }
     }
 
@@ -84,8 +147,25 @@ impl Spelling {
             Spelling::Integer { bytes, unsigned } => (value.len() == *bytes).then(|| integer(value, *unsigned)),
             Spelling::Decimal { precision, scale } => decimal(value, *precision, *scale),
             Spelling::Text { .. } | Spelling::Bytes => Some(value.to_vec()),
-            Spelling::FixedBytes(length) => (value.len() <= *length).then(|| padded(value, *length)),
-            Spelling::Date => date(value),
+            Spelling::FixedBytes(length) | Spelling::Inet(length) => {
+                (value.len() <= *length).then(|| padded(value, *length))
+            }
+            Spelling::Date => temporal::date(value),
+            Spelling::DateTime(digits) => temporal::date_time(value, *digits),
+            Spelling::Timestamp(digits) => temporal::timestamp(value, *digits),
+            Spelling::Time(digits) => temporal::time(value, *digits),
+            Spelling::Year => {
+                let [years] = *value else { return None };
+                let year = if years == 0 { 0 } else { 1900 + u32::from(years) };
+                Some(year.to_string().into_bytes())
+            }
+            Spelling::Enum(_) => (value.len() <= 2).then(|| integer(value, true)),
+            Spelling::Set => (value.len() <= 8).then(|| integer(value, true)),
+            Spelling::Bit => {
+                let number = value.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+                (value.len() <= 8).then(|| number.to_string().into_bytes())
+            }
+            Spelling::Uuid => (value.len() <= 16).then(|| uuid(padded(value, 16))),
         }
     }
 
@@ -93,24 +173,65 @@ impl Spelling {
     /// column's own collation decides.
     pub(crate) fn literal(&self, value: &[u8]) -> Option<String> {
         match self {
-            Spelling::Integer { .. } | Spelling::Decimal { .. } => number_literal(value),
+            Spelling::Integer { .. }
+            | Spelling::Decimal { .. }
+            | Spelling::Year
+            | Spelling::Enum(_)
+            | Spelling::Set
+            | Spelling::Bit => number_literal(value),
             Spelling::Text { charset } => Some(format!("_{charset} x'{}'", hex(value))),
-            Spelling::Bytes | Spelling::FixedBytes(_) => Some(format!("x'{}'", hex(value))),
-            Spelling::Date => date_literal(value),
+            Spelling::Bytes | Spelling::FixedBytes(_) | Spelling::Uuid | Spelling::Inet(_) => {
+                Some(format!("x'{}'", hex(value)))
+            }
+            Spelling::Date => plain_literal("DATE", value),
+            Spelling::DateTime(_) => plain_literal("TIMESTAMP", value),
+            Spelling::Time(_) => plain_literal("TIME", value),
+            Spelling::Timestamp(_) => {
+                let number = number_literal(value)?;
+                let is_zero = number.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+                Some(if is_zero { "TIMESTAMP'0000-00-00 00:00:00'".into() } else { format!("FROM_UNIXTIME({number})") })
+            }
         }
     }
 
-    /// Whether texts and bytes must be asked for as bytes, so that nothing converts them.
-    pub(crate) fn is_text(&self) -> bool {
+    /// `value operator literal`, for one of `<`, `<=`, `>`, `>=`. The servers walk no range of an ENUM, but they look
+    /// its members up.
+    pub(crate) fn bounded(&self, value: &str, operator: &str, literal: &str) -> String {
+        let (Spelling::Enum(members), Ok(bound)) = (self, literal.parse::<usize>()) else {
+            return format!("{value} {operator} {literal}");
+        };
+        if *members > MOST_LISTED {
+            return format!("{value} {operator} {literal}");
+        }
+        let within = |member: &usize| match operator {
+            "<" => *member < bound,
+            "<=" => *member <= bound,
+            ">" => *member > bound,
+            _ => *member >= bound,
+        };
+        let list: Vec<String> = (0..=*members).filter(within).map(|member| member.to_string()).collect();
+        if list.is_empty() { "FALSE".into() } else { format!("{value} IN ({})", list.join(", ")) }
+    }
+
+    /// Whether values are texts or bytes, which are longer than others.
+    fn is_text(&self) -> bool {
         matches!(self, Spelling::Text { .. } | Spelling::Bytes | Spelling::FixedBytes(_))
     }
 }
+
+/// Members of an ENUM that are listed in a range.
+const MOST_LISTED: usize = 255;
 
 impl KeyIndex {
     /// For people: `PRIMARY (id)`.
     pub(crate) fn describe(&self) -> String {
         let columns: Vec<&str> = self.columns.iter().map(|column| &*column.name).collect();
         format!("{} ({})", self.index, columns.join(", "))
+    }
+
+    /// Whether values of a TIMESTAMP are part of it.
+    pub(crate) fn has_moments(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column.spelling, Spelling::Timestamp(_)))
     }
 
     /// The key of a row a query gave.
@@ -132,8 +253,8 @@ impl KeyIndex {
     }
 }
 
-/// The best key of a table, its shadow's columns still unnamed; or why each unique index cannot be one.
-pub(crate) fn choose(table: &Table) -> std::result::Result<(Index, Vec<KeyColumn>), Vec<String>> {
+/// The keys rows may be followed by, the best first, their columns in the shadow still unnamed; or why each unique index cannot be one.
+pub(crate) fn candidates(table: &Table) -> std::result::Result<Vec<(Index, Vec<KeyColumn>)>, Vec<String>> {
     let mut candidates = Vec::new();
     let mut reasons = Vec::new();
     for index in table.indexes.iter().filter(|index| index.unique) {
@@ -145,16 +266,14 @@ pub(crate) fn choose(table: &Table) -> std::result::Result<(Index, Vec<KeyColumn
     candidates.sort_by_key(|(index, columns)| {
         (index.name != "PRIMARY", columns.len(), columns.iter().any(|c| c.spelling.is_text()))
     });
-    candidates.into_iter().next().ok_or(reasons)
+    if candidates.is_empty() { Err(reasons) } else { Ok(candidates) }
 }
 
 fn key_columns(table: &Table, index: &Index) -> std::result::Result<Vec<KeyColumn>, String> {
     if !index.usable {
         return Err("it is not a visible B-tree".into());
     }
-    if index.parts.iter().any(|part| part.descending != index.parts[0].descending) {
-        return Err("its columns run in both directions".into());
-    }
+    let is_mixed = index.parts.iter().any(|part| part.descending != index.parts[0].descending);
     index
         .parts
         .iter()
@@ -171,32 +290,28 @@ fn key_columns(table: &Table, index: &Index) -> std::result::Result<Vec<KeyColum
             }
             let spelling =
                 Spelling::of(column).ok_or(format!("column {} is of type {}", column.name, column.column_type))?;
-            Ok(KeyColumn { name: column.name.clone(), shadow_name: String::new(), ordinal: column.ordinal, spelling })
+            Ok(KeyColumn {
+                name: column.name.clone(),
+                shadow_name: String::new(),
+                ordinal: column.ordinal,
+                spelling,
+                descending: is_mixed && part.descending,
+                mapping: Mapping::Same,
+            })
         })
         .collect()
 }
 
-/// Why a key column may not become what it is in the shadow; None if it may. The order of keys and what counts as
-/// equal must stay, because ranges and lookups are said in the source's values.
-pub(crate) fn change_in_the_way(source: &Column, shadow: &Column) -> Option<String> {
-    let kept = match (Spelling::of(source), Spelling::of(shadow)) {
-        (Some(Spelling::Integer { .. }), Some(Spelling::Integer { .. })) => true,
-        (Some(Spelling::Decimal { scale: one, .. }), Some(Spelling::Decimal { scale: other, .. })) => one <= other,
-        (Some(Spelling::Text { charset: one }), Some(Spelling::Text { charset: other })) => {
-            one == other && source.collation == shadow.collation
-        }
-        (Some(one), Some(other)) => one == other,
-        _ => false,
-    };
-    let described = |column: &Column| format!("{} {}", column.column_type, column.collation).trim_end().to_owned();
-    (!kept).then(|| format!("{} would become {}", described(source), described(shadow)))
-}
-
 /// The index of the shadow that finds rows by these columns: one that begins with them, whole, in any order.
+///
+/// Where a column's values are mapped, what is two rows for the shadow may be one for the source. Only an index that is
+/// unique over just these columns tells the rows of one key from those of another.
 pub(crate) fn lookup_index(shadow: &Table, columns: &[KeyColumn]) -> Option<String> {
+    let is_mapped = columns.iter().any(|column| column.mapping != Mapping::Same);
     let begins = |index: &&Index| {
         index.usable
             && index.parts.len() >= columns.len()
+            && (!is_mapped || index.unique && index.parts.len() == columns.len())
             && index.parts[..columns.len()].iter().all(|part| {
                 part.prefix.is_none() && columns.iter().any(|column| is_same(&column.shadow_name, &part.column))
             })
@@ -229,10 +344,28 @@ fn number_literal(value: &[u8]) -> Option<String> {
     plain.then(|| text.to_owned())
 }
 
-fn date_literal(value: &[u8]) -> Option<String> {
+fn plain_literal(kind: &str, value: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(value).ok()?;
-    let plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    plain.then(|| format!("DATE'{text}'"))
+    temporal::is_plain(text).then(|| format!("{kind}'{text}'"))
+}
+
+/// Seconds with just so many digits behind the point.
+fn moment(value: &[u8], digits: usize) -> Vec<u8> {
+    let text = String::from_utf8_lossy(value);
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    match digits {
+        0 => whole.as_bytes().to_vec(),
+        _ => format!("{whole}.{fraction:0<digits$.digits$}").into_bytes(),
+    }
+}
+
+/// MariaDB keeps the UUIDs of versions 1 to 5 with their groups in reverse, so that those of version 1 sort by time.
+fn uuid(kept: Vec<u8>) -> Vec<u8> {
+    let is_reversed = kept[6] & 0x80 != 0 && (0x10..0x60).contains(&kept[8]);
+    match is_reversed {
+        true => [&kept[12..], &kept[10..12], &kept[8..10], &kept[6..8], &kept[..6]].concat(),
+        false => kept,
+    }
 }
 
 fn integer(value: &[u8], unsigned: bool) -> Vec<u8> {
@@ -241,12 +374,6 @@ fn integer(value: &[u8], unsigned: bool) -> Vec<u8> {
     bytes[..value.len()].copy_from_slice(value);
     let text = if unsigned { u64::from_le_bytes(bytes).to_string() } else { i64::from_le_bytes(bytes).to_string() };
     text.into_bytes()
-}
-
-fn date(value: &[u8]) -> Option<Vec<u8>> {
-    let [low, middle, high] = *value else { return None };
-    let packed = u32::from_le_bytes([low, middle, high, 0]);
-    Some(format!("{:04}-{:02}-{:02}", packed >> 9, packed >> 5 & 15, packed & 31).into_bytes())
 }
 
 /// Bytes that hold so many decimal digits at an end of a packed decimal.
@@ -336,13 +463,6 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_read_from_the_log() {
-        let packed = (2024_u32 << 9 | 2 << 5 | 29).to_le_bytes();
-        assert_eq!(spelled(&Spelling::Date, &packed[..3]), "2024-02-29");
-        assert_eq!(spelled(&Spelling::Date, &[0, 0, 0]), "0000-00-00");
-    }
-
-    #[test]
     fn a_number_has_one_spelling_whatever_the_column_prints() {
         let decimal = Spelling::Decimal { precision: 6, scale: 2 };
         assert_eq!(decimal.of_query(b"0000.50"), b"0.50");
@@ -384,9 +504,47 @@ mod tests {
         };
         let columns = vec![column("a", "int", false), column("b", "int", true), column("c", "json", false)];
         let both = Table { columns: columns.clone(), indexes: vec![index("u", "a"), index("PRIMARY", "a")] };
-        assert_eq!(choose(&both).unwrap().0.name, "PRIMARY");
+        assert_eq!(candidates(&both).unwrap()[0].0.name, "PRIMARY");
         let none = Table { columns, indexes: vec![index("u", "b"), index("v", "c")] };
-        assert_eq!(choose(&none).unwrap_err(), ["u: column b may be NULL", "v: column c is of type json"]);
+        assert_eq!(candidates(&none).unwrap_err(), ["u: column b may be NULL", "v: column c is of type json"]);
+    }
+
+    #[test]
+    fn members_bits_and_years_are_numbers() {
+        assert_eq!(spelled(&Spelling::Enum(300), &[0x2c, 1]), "300");
+        assert_eq!(spelled(&Spelling::Set, &[0xff; 8]), "18446744073709551615");
+        assert_eq!(spelled(&Spelling::Bit, &[1, 0, 1]), "65537");
+        assert_eq!(spelled(&Spelling::Year, &[105]), "2005");
+        assert_eq!(spelled(&Spelling::Year, &[0]), "0");
+    }
+
+    #[test]
+    fn a_moment_is_a_number_that_no_time_zone_changes() {
+        let moment = Spelling::Timestamp(3);
+        assert_eq!(moment.of_query(b"1700000000.123000"), moment.of_log(&[0x65, 0x53, 0xf1, 0, 0x04, 0xd2]).unwrap());
+        assert_eq!(moment.literal(b"1700000000.123").unwrap(), "FROM_UNIXTIME(1700000000.123)");
+        assert_eq!(moment.literal(b"0.000").unwrap(), "TIMESTAMP'0000-00-00 00:00:00'");
+        assert_eq!(Spelling::Timestamp(0).of_query(b"0"), b"0");
+    }
+
+    #[test]
+    fn uuids_that_are_kept_in_reverse_are_turned() {
+        let mut kept =
+            vec![0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x81, 0x23, 0x1d, 0xef, 0x89, 0xab, 0x01, 0x23, 0x45, 0x67];
+        assert_eq!(hex(&Spelling::Uuid.of_log(&kept).unwrap()), "0123456789ab1def8123456789abcdef");
+        kept[8] = 0x7d;
+        assert_eq!(Spelling::Uuid.of_log(&kept).unwrap(), kept);
+        assert_eq!(hex(&Spelling::Uuid.of_log(&[]).unwrap()), "0".repeat(32));
+    }
+
+    #[test]
+    fn a_range_of_members_is_a_list() {
+        let choice = Spelling::Enum(3);
+        assert_eq!(choice.bounded("e", ">", "1"), "e IN (2, 3)");
+        assert_eq!(choice.bounded("e", "<", "1"), "e IN (0)");
+        assert_eq!(choice.bounded("e", ">", "3"), "FALSE");
+        assert_eq!(Spelling::Enum(9000).bounded("e", ">", "1"), "e > 1");
+        assert_eq!(Spelling::Set.bounded("s", ">=", "4"), "s >= 4");
     }
 
     use crate::table::Part;

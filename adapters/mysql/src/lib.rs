@@ -1,8 +1,10 @@
 //! MySQL and MariaDB as an engine of altergeist: the shadow is filled by `INSERT … SELECT`, changes come from the binary
 //! log, and the swap is one RENAME TABLE.
 
+mod altered;
 mod beats;
 mod changes;
+mod checks;
 mod clauses;
 mod connect;
 mod convert;
@@ -11,16 +13,19 @@ mod cutover;
 mod engine;
 mod error;
 mod follower;
+mod foreign_keys;
 mod gauge;
 mod image;
 mod indexes;
 mod journal;
 mod key;
 mod log_server;
+mod mapping;
 mod names;
 mod option_file;
 mod place;
 mod preflight;
+mod privileges;
 mod reach;
 mod session;
 mod shadow;
@@ -28,7 +33,9 @@ mod shape;
 mod sql;
 mod statement;
 mod table;
+mod temporal;
 mod token;
+mod triggers;
 mod version;
 
 pub use changes::MySqlStream;

@@ -1,7 +1,9 @@
 //! The names of everything this tool makes on the server. Pure.
 
+use serde::{Deserialize, Serialize};
+
 /// A table with its schema, as the server spells them.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct TableName {
     pub schema: String,
     pub name: String,
@@ -32,6 +34,8 @@ pub(crate) struct Names {
     pub go: TableName,
     /// What the go-ahead is called once it was given and used.
     pub went: TableName,
+    /// Triggers that refuse writes to the swapped table until its own triggers stand: on INSERT, UPDATE, DELETE.
+    pub guards: [TableName; 3],
     /// The empty clone that clauses are tried on.
     pub clone: TableName,
     /// The journal.
@@ -51,6 +55,7 @@ impl Names {
             old: named(around(&source.name, "_ag_old")),
             go: named(behind(&source.name, "_ag_go")),
             went: named(behind(&source.name, "_ag_went")),
+            guards: ["_ag_guard_i", "_ag_guard_u", "_ag_guard_d"].map(|suffix| named(around(&source.name, suffix))),
             clone: named(format!("_ag_plan_{hash:016x}")),
             journal: named("_altergeist".into()),
             beat: named("_altergeist_beat".into()),

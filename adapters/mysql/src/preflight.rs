@@ -1,15 +1,18 @@
 //! Finds out what would happen: asks the server and the catalogue, and tries the clauses on an empty clone.
 
+use crate::checks::{self, Renamed};
 use crate::clauses::{Clauses, is_single_statement};
 use crate::crew::Slot;
 use crate::engine::MySql;
+use crate::error::NO_SUCH_THREAD;
+use crate::foreign_keys::foreign_keys;
 use crate::names::TableName;
 use crate::session::{Session, execute_within, number, text};
 use crate::shape::{self, Shape};
 use crate::sql;
 use crate::version::Flavour;
 use altergeist_contract::{
-    Cutover, Error, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
+    Error, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
 };
 
 /// Instant changes a table may have seen before the server must rebuild it.
@@ -24,6 +27,7 @@ impl Preflight for MySql {
         let mut session = self.crew.reader().await?;
         let facts = self.table_facts(&mut session).await?;
         let mut refusals = self.refuse_table(&facts);
+        refusals.extend(self.refuse_privileges(&mut session).await?);
         let clauses = match self.readable_clauses() {
             Ok(clauses) => Some(clauses),
             Err(refusal) => {
@@ -47,7 +51,12 @@ impl Preflight for MySql {
         let within = self.crew.lock_timeout;
         let mut lease = self.crew.lease(Slot::Control).await?;
         let signed = format!("{}{statement}", sql::sign(&self.source));
+        let rules = if self.target.allow_zero_dates { sql::ANY_DATES } else { sql::STRICT_DATES };
+        lease.session().execute(rules).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         let outcome = execute_within(lease.session(), &self.crew.access, &signed, within).await;
+        if lease.session().is_alive() {
+            lease.session().execute(sql::ANY_DATES).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
         lease.keep();
         match outcome {
             Ok(_) => Ok(()),
@@ -69,6 +78,7 @@ impl Preflight for MySql {
     async fn cleanup(&self, old_too: bool) -> Result<()> {
         self.beats.end();
         let mut session = self.crew.reader().await?;
+        self.rescue_triggers(&self.entry(&mut session).await?.facts).await?;
         let found = self.find_leftovers(&mut session).await?;
         let keeps_old = !old_too && found.iter().any(|found| found.shown.is_old_table);
         let mut lease = self.crew.lease(Slot::Control).await?;
@@ -103,6 +113,7 @@ struct Trial {
     /// Indexes that are built when the rows are copied.
     deferred: Vec<String>,
     refusals: Vec<Refusal>,
+    notes: Vec<String>,
 }
 
 /// A leftover, and how to get rid of it.
@@ -110,6 +121,11 @@ struct Found {
     shown: Leftover,
     drop: String,
     is_entry: bool,
+}
+
+/// A session, for people: what [`sql::metadata_locks`] tells.
+fn described(row: &crate::session::Cells) -> String {
+    format!("connection {} ({}@{}, for {} s)", text(&row[0]), text(&row[1]), text(&row[2]), text(&row[3]))
 }
 
 fn refusal(object: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Refusal {
@@ -175,21 +191,19 @@ impl MySql {
     async fn try_clauses(&self, session: &mut Session, clauses: &Clauses) -> Result<Trial> {
         let attempted = || self.doing("try the clauses on an empty clone of");
         self.drop_clone(session).await?;
-        session
-            .execute(&sql::create_like(&self.source, &self.names.clone))
-            .await
-            .map_err(|failure| failure.of_clauses(attempted()))?;
-        let trial = self.try_on_clone(session, clauses).await;
+        let names =
+            self.make_copy(session, &self.names.clone).await.map_err(|failure| failure.of_clauses(attempted()))?;
+        let trial = self.try_on_clone(session, clauses, &names).await;
         let dropped = self.drop_clone(session).await;
         let trial = trial?;
         dropped.map(|()| trial)
     }
 
-    async fn try_on_clone(&self, session: &mut Session, clauses: &Clauses) -> Result<Trial> {
+    async fn try_on_clone(&self, session: &mut Session, clauses: &Clauses, names: &[Renamed]) -> Result<Trial> {
         let mut trial = Trial::default();
         let alter = self.target.alter.trim();
         if self.target.strategy != Strategy::Copy && !alter.is_empty() && self.has_row_versions_left(session).await {
-            let tried = session.execute(&sql::alter_instantly(&self.names.clone, alter)).await;
+            let tried = self.alter_copy(session, &self.names.clone, names, ", ALGORITHM=INSTANT").await;
             if tried.is_ok() {
                 trial.native = Some(sql::alter_instantly(&self.source, alter));
                 return Ok(trial);
@@ -204,24 +218,37 @@ impl MySql {
             ));
             return Ok(trial);
         }
+        let dropped = self.refuse_dropped_keys(session).await?;
+        if !dropped.is_empty() {
+            trial.refusals = dropped;
+            return Ok(trial);
+        }
         if !alter.is_empty() {
-            let tried = session.execute(&sql::alter(&self.source, &self.names.clone, alter)).await;
+            let tried = self.alter_copy(session, &self.names.clone, names, "").await;
             if let Err(failure) = tried {
+                let is_about_dates = matches!(failure.code(), Some(1067 | 1292));
                 let error = failure.of_clauses("alter an empty clone");
                 if error.kind != Kind::Refused {
                     return Err(error);
                 }
-                trial.refusals.push(refusal("the clauses", error.reason, "correct them"));
+                let remedy = match is_about_dates && !self.target.allow_zero_dates {
+                    true => "correct them, or allow zero dates with --allow-zero-dates",
+                    false => "correct them",
+                };
+                trial.refusals.push(refusal("the clauses", error.reason, remedy));
                 return Ok(trial);
             }
         }
         let source = self.look(session, &self.source).await?;
         let clone = self.look(session, &self.names.clone).await?;
         trial.refusals = self.refuse_result(session).await?;
-        match shape::find((&self.source, &self.names.shadow), &source, &clone, clauses) {
+        trial.refusals.extend(self.refuse_triggers().await?);
+        match shape::find((&self.source, &self.names.shadow), &source, &clone, clauses, self.server.zone()) {
             Ok(shape) => {
                 trial.refusals.extend(self.refuse_rows(session, &shape).await?);
                 trial.deferred = self.foresee_deferred(session, &self.names.clone, &shape.key.shadow_index).await?;
+                trial.refusals.extend(self.refuse_foreign_keys(session, &shape, &clone).await?);
+                trial.notes = self.foreign_key_notes(session, &shape).await?;
                 trial.shape = Some(shape);
             }
             Err(mut refusals) => trial.refusals.append(&mut refusals),
@@ -247,6 +274,32 @@ impl MySql {
                     format!("column {}", pair.source.name),
                     "it holds NULLs and would be NOT NULL",
                     remedy,
+                ));
+            }
+        }
+        refusals.extend(self.refuse_zero_dates(session, shape).await?);
+        Ok(refusals)
+    }
+
+    /// Zero dates in columns that are converted, where the server's own rules refuse them.
+    async fn refuse_zero_dates(&self, session: &mut Session, shape: &Shape) -> Result<Vec<Refusal>> {
+        let attempted = || self.doing("look for zero dates in");
+        let mut refusals = Vec::new();
+        let rules = session.text(sql::REFUSES_ZERO_DATES).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        if self.target.allow_zero_dates || rules != "1" {
+            return Ok(refusals);
+        }
+        let is_date = |data_type: &str| matches!(data_type, "date" | "datetime" | "timestamp");
+        for pair in shape.columns.iter().filter(|pair| !pair.source.is_alike(&pair.shadow)) {
+            if !is_date(&pair.source.data_type) || !is_date(&pair.shadow.data_type) {
+                continue;
+            }
+            let query = sql::has_zero_dates(&self.source, &pair.source.name);
+            if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some() {
+                refusals.push(refusal(
+                    format!("column {}", pair.source.name),
+                    "it holds zero dates, which the server's sql_mode does not let into its new type",
+                    "give them another value first, or allow them with --allow-zero-dates",
                 ));
             }
         }
@@ -292,56 +345,23 @@ impl MySql {
         if engine != "InnoDB" {
             refusals.push(refusal("the clauses", format!("they would make the engine {engine}"), "stay with InnoDB"));
         }
-        let keys = session
-            .rows(&sql::foreign_keys(&self.names.clone))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let keys =
+            foreign_keys(session, &self.names.clone).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         for key in keys {
-            let object = format!("foreign key {}", text(&key[0]));
-            refusals.push(refusal(object, "foreign keys are not carried yet", "add it after the change"));
+            let object = format!("foreign key {}", key.name);
+            let reason = "the clauses add it, and rows there may be that it does not allow";
+            refusals.push(refusal(object, reason, "leave it out, and add it after the change"));
         }
         Ok(refusals)
     }
 
     /// What stands in the way of a copy, but not of a native change.
     async fn refuse_copy(&self, session: &mut Session) -> Result<Vec<Refusal>> {
-        let mut refusals = self.refuse_objects(session).await?;
+        let mut refusals = self.refuse_privileges_to_copy(session).await?;
         refusals.extend(self.refuse_log(session).await?);
         refusals.extend(self.refuse_stream_from().await?);
         refusals.extend(self.refuse_names(session).await?);
-        Ok(refusals)
-    }
-
-    async fn refuse_objects(&self, session: &mut Session) -> Result<Vec<Refusal>> {
-        let attempted = || self.doing("look for what hangs on");
-        let keys = session
-            .rows(&sql::foreign_keys(&self.source))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        let mut refusals: Vec<Refusal> = keys
-            .iter()
-            .map(|key| {
-                let object = format!(
-                    "foreign key {} ({}.{} to {}.{})",
-                    text(&key[0]),
-                    text(&key[1]),
-                    text(&key[2]),
-                    text(&key[3]),
-                    text(&key[4])
-                );
-                refusal(
-                    object,
-                    "foreign keys are not carried yet",
-                    "drop it before the change and add it again after it",
-                )
-            })
-            .collect();
-        let triggers =
-            session.rows(&sql::triggers(&self.source)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        refusals.extend(triggers.iter().map(|trigger| {
-            let object = format!("trigger {}", text(&trigger[0]));
-            refusal(object, "triggers are not carried yet", "drop it before the change and create it again after it")
-        }));
+        refusals.extend(self.refuse_killing(session).await);
         Ok(refusals)
     }
 
@@ -450,7 +470,6 @@ impl MySql {
 
     fn compose(&self, facts: TableFacts, trial: Trial, refusals: Vec<Refusal>) -> Plan {
         let mut notes = Vec::new();
-        let has_checks = facts.definition.contains(" CHECK (");
         let mut plan = Plan {
             table: self.title.clone(),
             alter: self.target.alter.clone(),
@@ -469,13 +488,31 @@ impl MySql {
             plan.verdict = Verdict::Native(statement);
         } else {
             notes.push(format!("the old table stays as {}", self.names.old.plain()));
+            notes.extend(trial.notes);
             notes.push("the log will grow by about the table's size".to_owned());
-            if has_checks && self.server.version.flavour == Flavour::MySql {
-                notes.push("CHECK constraints get new names, as names are unique in a schema".to_owned());
-            }
+            notes.extend(self.renamed_checks(&facts.definition));
         }
         plan.notes = notes;
         plan
+    }
+
+    /// Names of constraints that the old table keeps, so that the new one cannot have them yet.
+    fn renamed_checks(&self, definition: &str) -> Option<String> {
+        if self.server.version.flavour == Flavour::MariaDb {
+            return None;
+        }
+        let given: Vec<String> = checks::checks(definition)
+            .into_iter()
+            .map(|check| check.name)
+            .filter(|name| checks::is_given(name, &self.source.name))
+            .collect();
+        (!given.is_empty()).then(|| {
+            format!(
+                "names of CHECK constraints are unique in a schema and stay with the old table: {} will end in _ag; a change \
+                 made when the old table is gone takes the ending away",
+                given.join(", ")
+            )
+        })
     }
 
     fn steps(&self, shape: &Shape, deferred: &[String]) -> Vec<Step> {
@@ -583,7 +620,7 @@ impl MySql {
         if !self.exists(session, &self.names.old).await? {
             return Ok(false);
         }
-        let was_swapped = entry.facts.done.is_some() || self.ownership().await? == Ownership::Shadow;
+        let was_swapped = entry.facts.done.is_some() || self.owner().await? == Ownership::Shadow;
         Ok(was_swapped && self.made(session, &self.names.old).await? == *made)
     }
 
@@ -622,16 +659,54 @@ impl MySql {
     /// Who may hold what we wait for, as far as the server tells; begins with a colon if it tells anything.
     pub(crate) async fn who_is_in_the_way(&self) -> String {
         let Ok(mut session) = self.crew.reader().await else { return String::new() };
-        let mut rows = session.rows(&sql::metadata_locks(&self.source)).await.unwrap_or_default();
+        let query = sql::metadata_locks(self.server.version, &self.source);
+        let mut rows = session.rows(&query).await.unwrap_or_default();
         if rows.is_empty() {
             rows = session.rows(sql::OPEN_TRANSACTIONS).await.unwrap_or_default();
         }
-        let described = |row: &crate::session::Cells| {
-            format!("connection {} ({}@{}, for {} s)", text(&row[0]), text(&row[1]), text(&row[2]), text(&row[3]))
-        };
         match rows.is_empty() {
             true => String::new(),
             false => format!("; in the way may be {}", rows.iter().map(described).collect::<Vec<_>>().join(", ")),
         }
+    }
+
+    /// Ends the sessions that hold locks on these tables, except one of our own, as the user has asked for. Gives their
+    /// names for people, and begins with a semicolon if there were any.
+    pub(crate) async fn end_blockers(&self, tables: &[TableName], own: u64) -> Result<String> {
+        let attempted = || self.doing("end the sessions in the way of");
+        let mut session = self.crew.reader().await?;
+        let mut ended = Vec::new();
+        for name in tables {
+            let query = sql::metadata_locks(self.server.version, name);
+            let rows = session.rows(&query).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            for row in rows {
+                let Some(id) = number(&row[0]).filter(|id| *id != own) else { continue };
+                let who = described(&row);
+                match session.execute(&sql::kill(id)).await {
+                    Ok(_) => {
+                        tracing::warn!("ended {who}, which stood in the way of the cut-over of {}", self.title);
+                        ended.push(who);
+                    }
+                    Err(failure) if failure.code() == Some(NO_SUCH_THREAD) => {}
+                    Err(failure) => return Err(failure.of_catalogue(format!("end {who}"))),
+                }
+            }
+        }
+        Ok(if ended.is_empty() { String::new() } else { format!("; ended {}", ended.join(", ")) })
+    }
+
+    /// Whether the server tells whom --kill-blockers would have to end.
+    async fn refuse_killing(&self, session: &mut Session) -> Option<Refusal> {
+        if !self.target.kill_blockers {
+            return None;
+        }
+        let query = sql::metadata_locks(self.server.version, &self.source);
+        let failure = session.rows(&query).await.err()?;
+        let remedy = match self.server.version.flavour {
+            Flavour::MySql => "GRANT SELECT ON performance_schema.* to this user, or leave --kill-blockers out",
+            Flavour::MariaDb => "INSTALL SONAME 'metadata_lock_info', or leave --kill-blockers out",
+        };
+        let said = failure.of_catalogue("").reason;
+        Some(refusal("--kill-blockers", format!("who holds locks on the table cannot be seen: {said}"), remedy))
     }
 }

@@ -92,6 +92,16 @@ impl Session {
         Ok(done)
     }
 
+    /// Runs a statement that gives no rows, in whatever character set the session was told.
+    pub(crate) async fn execute_bytes(&mut self, statement: Vec<u8>) -> std::result::Result<(), Failure> {
+        let mut conn = self.take()?;
+        let outcome = tokio::select! {
+            outcome = conn.query_drop(statement) => outcome,
+            () = self.reach.lost() => return Err(out_of_reach()),
+        };
+        self.give_back(conn, outcome)
+    }
+
     /// The connection itself, for the log.
     pub(crate) fn into_conn(mut self) -> std::result::Result<Conn, Failure> {
         self.take()

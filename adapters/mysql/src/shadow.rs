@@ -9,7 +9,9 @@ use crate::session::{Session, number, text};
 use crate::shape::Shape;
 use crate::sql::{self, Compared};
 use crate::table::{Index, Table, is_same};
-use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Result, Shadow, Watermark};
+use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Kind, Result, Shadow, Watermark};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Keys in one statement.
 const MOST_KEYS: usize = 1000;
@@ -17,6 +19,8 @@ const MOST_KEYS: usize = 1000;
 const MOST_KEY_BYTES: usize = 512 * 1024;
 /// Rows deleted by one statement.
 const MOST_DELETED: u64 = 10_000;
+/// How often a row that somebody has locked is tried for, where it is not waited for.
+const ATTEMPTS_AT_LOCKED_ROWS: u32 = 40;
 /// Rows that may differ before comparing gives up.
 const MOST_DIFFERENCES: u64 = 5_000;
 
@@ -41,6 +45,7 @@ impl Shadow for MySql {
         self.save_facts(&facts).await?;
 
         self.make_shadow().await?;
+        self.found_keys().await?;
         facts.deferred = self.defer_indexes(&self.shape().await?.key.shadow_index).await?;
         facts.shadow = Some(self.made(&mut reader, &self.names.shadow).await?);
         self.save_facts(&facts).await?;
@@ -67,7 +72,7 @@ impl Shadow for MySql {
         let attempted = || self.doing("copy a chunk of");
         let statement = sql::copy(&shape, chunk)?;
         let mut lease = self.crew.worker().await?;
-        let outcome = insert(lease.session(), &statement, &attempted()).await;
+        let outcome = self.patiently(async || insert(lease.session(), &statement, &attempted()).await).await;
         lease.keep();
         outcome
     }
@@ -75,7 +80,9 @@ impl Shadow for MySql {
     async fn refresh(&self, keys: &[Key], through: &Watermark) -> Result<()> {
         let shape = self.shape().await?;
         let mut lease = self.crew.worker().await?;
-        let outcome = in_transaction(&mut lease, &shape, keys, through, &self.doing("refresh rows of")).await;
+        let attempted = self.doing("refresh rows of");
+        let refreshed = async || in_transaction(&mut lease, &shape, keys, through, &attempted).await;
+        let outcome = self.patiently(refreshed).await;
         lease.keep();
         outcome
     }
@@ -85,12 +92,14 @@ impl Shadow for MySql {
         let statement = sql::delete_beyond(&shape, through, MOST_DELETED)?;
         let mut lease = self.crew.worker().await?;
         loop {
-            let done = lease.session().execute(&statement).await;
-            match done {
+            let attempted = || self.doing("clear the shadow of");
+            let cleared =
+                async || lease.session().execute(&statement).await.map_err(|failure| failure.of_rows(attempted()));
+            match self.patiently(cleared).await {
                 Ok(done) if done.rows == MOST_DELETED => {}
                 outcome => {
                     lease.keep();
-                    return outcome.map(|_| ()).map_err(|failure| failure.of_rows(self.doing("clear the shadow of")));
+                    return outcome.map(|_| ());
                 }
             }
         }
@@ -156,6 +165,19 @@ impl Shadow for MySql {
 }
 
 impl MySql {
+    /// Where the workers do not wait for rows' locks, a row that is locked is tried for again, within bounds.
+    async fn patiently<T>(&self, mut work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        for attempt in 1..=ATTEMPTS_AT_LOCKED_ROWS {
+            match work().await {
+                Err(error) if error.kind == Kind::Transient && self.crew.checks_parents.load(Ordering::SeqCst) => {
+                    tokio::time::sleep(Duration::from_millis(2) * attempt).await;
+                }
+                outcome => return outcome,
+            }
+        }
+        work().await
+    }
+
     async fn make_shadow(&self) -> Result<()> {
         let attempted = || self.doing("make the shadow of");
         let mut lease = self.crew.lease(Slot::Control).await?;
@@ -164,13 +186,10 @@ impl MySql {
             .execute(&sql::drop_table(&self.source, &self.names.shadow))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
-        session
-            .execute(&sql::create_like(&self.source, &self.names.shadow))
-            .await
-            .map_err(|failure| failure.of_clauses(attempted()))?;
+        let copy = &self.names.shadow;
+        let names = self.make_copy(session, copy).await.map_err(|failure| failure.of_clauses(attempted()))?;
         if !self.target.alter.trim().is_empty() {
-            let alter = sql::alter(&self.source, &self.names.shadow, &self.target.alter);
-            session.execute(&alter).await.map_err(|failure| failure.of_clauses(attempted()))?;
+            self.alter_copy(session, copy, &names, "").await.map_err(|failure| failure.of_clauses(attempted()))?;
         }
         lease.keep();
         Ok(())

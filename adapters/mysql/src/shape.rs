@@ -2,10 +2,24 @@
 
 use crate::clauses::Clauses;
 use crate::convert;
-use crate::key::{self, KeyIndex};
+use crate::key::{self, KeyColumn, KeyIndex};
+use crate::mapping::Mapping;
 use crate::names::TableName;
-use crate::table::{Column, Table, is_same};
+use crate::sql::quote;
+use crate::table::{Column, Index, Table, is_same};
 use altergeist_contract::{Error, Refusal, Result};
+
+/// What the server's time zone does to TIMESTAMP values on their way through SQL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Zone {
+    /// It is equally far from UTC all the year: nothing.
+    Fixed,
+    /// In hours that come twice, a literal cannot say which it means (MariaDB).
+    HidesMoments,
+    /// In hours that come twice, INSERT … SELECT and ALTER TABLE take the first for the second, even from a TIMESTAMP to
+    /// a TIMESTAMP (MySQL; tried on 9.7).
+    LosesMoments,
+}
 
 /// Source, shadow, and what they share.
 #[derive(Clone, Debug)]
@@ -15,6 +29,8 @@ pub(crate) struct Shape {
     pub key: KeyIndex,
     /// Columns that are written when a row is copied.
     pub columns: Vec<Pair>,
+    /// Whether sessions that move rows must live in UTC, so that no moment is mistaken for another.
+    pub in_utc: bool,
 }
 
 /// A column of the shadow, and the column of the source its values come from.
@@ -43,13 +59,25 @@ pub(crate) fn find(
     source: &Table,
     shadow: &Table,
     clauses: &Clauses,
+    zone: Zone,
 ) -> std::result::Result<Shape, Vec<Refusal>> {
     let columns = pairs(source, shadow, clauses).map_err(|refusal| vec![refusal])?;
     let mut refusals = incomparable(&columns);
-    match followed(source, shadow, &columns) {
+    let key = followed(source, shadow, &columns, zone == Zone::Fixed);
+    let is_moment = |column: &Column| column.data_type == "timestamp";
+    let moments = columns.iter().any(|pair| is_moment(&pair.source) && is_moment(&pair.shadow));
+    let in_utc = match zone {
+        Zone::Fixed => false,
+        Zone::HidesMoments => key.as_ref().is_ok_and(KeyIndex::has_moments),
+        Zone::LosesMoments => moments,
+    };
+    if in_utc {
+        refusals.extend(zoned(shadow, &columns));
+    }
+    match key {
         Ok(key) if refusals.is_empty() => {
             let columns = columns.into_iter().filter(|pair| !pair.shadow.generated).collect();
-            return Ok(Shape { source: names.0.clone(), shadow: names.1.clone(), key, columns });
+            return Ok(Shape { source: names.0.clone(), shadow: names.1.clone(), key, columns, in_utc });
         }
         Ok(_) => {}
         Err(refusal) => refusals.push(refusal),
@@ -101,7 +129,44 @@ fn incomparable(pairs: &[Pair]) -> Vec<Refusal> {
     .collect()
 }
 
-fn followed(source: &Table, shadow: &Table, pairs: &[Pair]) -> std::result::Result<KeyIndex, Refusal> {
+/// What cannot be computed in UTC, where the sessions live when the server's own zone would change moments.
+fn zoned(shadow: &Table, pairs: &[Pair]) -> Vec<Refusal> {
+    let refused = |column: &Column, what: &str| {
+        Refusal {
+        object: format!("column {}", column.name),
+        reason: format!(
+            "{what} depends on the server's time zone, in which hours come twice, and other TIMESTAMP columns must be \
+             copied in UTC lest they lose those hours"
+        ),
+        remedy: "set the server's time_zone to a fixed one meanwhile (SET GLOBAL time_zone = '+00:00'), or leave the column out"
+            .into(),
+    }
+    };
+    let is_moment = |column: &Column| column.data_type == "timestamp";
+    let converted = pairs.iter().filter(|pair| is_moment(&pair.source) != is_moment(&pair.shadow));
+    let mut refusals: Vec<Refusal> = converted.map(|pair| refused(&pair.source, "its conversion")).collect();
+    for column in &shadow.columns {
+        let is_added = !pairs.iter().any(|pair| is_same(&pair.shadow.name, &column.name));
+        let default = column.default.to_uppercase();
+        let tells_time = ["NOW", "CURRENT_", "CURDATE", "CURTIME", "SYSDATE", "LOCALTIME", "FROM_UNIXTIME"];
+        if is_added && !is_moment(column) && tells_time.iter().any(|word| default.contains(word)) {
+            refusals.push(refused(column, "its default"));
+        }
+        let expression = column.expression.to_lowercase();
+        let mut moments = pairs.iter().filter(|pair| is_moment(&pair.shadow));
+        if moments.any(|pair| expression.contains(&quote(&pair.shadow.name).to_lowercase())) {
+            refusals.push(refused(column, "what it is computed from"));
+        }
+    }
+    refusals
+}
+
+fn followed(
+    source: &Table,
+    shadow: &Table,
+    pairs: &[Pair],
+    is_zone_fixed: bool,
+) -> std::result::Result<KeyIndex, Refusal> {
     let no_key = |reasons: Vec<String>| Refusal {
         object: "the table's keys".into(),
         reason: match reasons.is_empty() {
@@ -110,33 +175,53 @@ fn followed(source: &Table, shadow: &Table, pairs: &[Pair]) -> std::result::Resu
         },
         remedy: "add a primary key, or a unique index over columns that are NOT NULL".into(),
     };
-    let (index, mut columns) = key::choose(source).map_err(no_key)?;
+    let mut refused = None;
+    for (index, columns) in key::candidates(source).map_err(no_key)? {
+        match followed_by(&index, columns, shadow, pairs, is_zone_fixed) {
+            Ok(key) => return Ok(key),
+            Err(refusal) => {
+                refused.get_or_insert(refusal);
+            }
+        }
+    }
+    Err(refused.expect("there is a candidate, or there was a reason"))
+}
+
+fn followed_by(
+    index: &Index,
+    mut columns: Vec<KeyColumn>,
+    shadow: &Table,
+    pairs: &[Pair],
+    is_zone_fixed: bool,
+) -> std::result::Result<KeyIndex, Refusal> {
     for column in &mut columns {
-        let object = || format!("key column {}", column.name);
-        let remedy = "follow the rows by a key that stays: keep this column as it is";
+        let refused = |reason: String| Refusal {
+            object: format!("key column {}", column.name),
+            reason,
+            remedy: "follow the rows by a key that stays: keep this column as it is, or add another unique key first"
+                .into(),
+        };
         let Some(pair) = pairs.iter().find(|pair| pair.source.name == column.name) else {
-            return Err(Refusal { object: object(), reason: "it is dropped".into(), remedy: remedy.into() });
+            return Err(refused("it is dropped".into()));
         };
         if pair.shadow.generated {
-            return Err(Refusal { object: object(), reason: "it would be generated".into(), remedy: remedy.into() });
+            return Err(refused("it would be generated".into()));
         }
-        if let Some(change) = key::change_in_the_way(&pair.source, &pair.shadow) {
-            return Err(Refusal { object: object(), reason: change, remedy: remedy.into() });
-        }
+        column.mapping = Mapping::of(&pair.source, &pair.shadow, is_zone_fixed).map_err(refused)?;
         column.shadow_name = pair.shadow.name.clone();
     }
     let shadow_index = key::lookup_index(shadow, &columns).ok_or_else(|| Refusal {
         object: format!("index {}", index.name),
-        reason: "the altered table has no index that begins with the key's columns".into(),
-        remedy: "keep an index over them; it may be dropped afterwards".into(),
+        reason: "the altered table has no index that finds rows by the key's columns".into(),
+        remedy: "keep an index that begins with them; it may be dropped afterwards".into(),
     })?;
-    Ok(KeyIndex { index: index.name, shadow_index, columns })
+    Ok(KeyIndex { index: index.name.clone(), shadow_index, columns })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Index, Part};
+    use crate::table::Part;
 
     fn table(columns: &[&str]) -> Table {
         let column = |(ordinal, name): (usize, &&str)| Column {
@@ -162,7 +247,7 @@ mod tests {
     ) -> std::result::Result<Vec<(String, String)>, Vec<Refusal>> {
         let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
         let clauses = Clauses::read(clauses, false, &[]).unwrap();
-        let shape = find((&names.0, &names.1), &table(source), &table(shadow), &clauses)?;
+        let shape = find((&names.0, &names.1), &table(source), &table(shadow), &clauses, Zone::Fixed)?;
         Ok(shape.columns.into_iter().map(|pair| (pair.source.name, pair.shadow.name)).collect())
     }
 

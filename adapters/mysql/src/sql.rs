@@ -1,6 +1,7 @@
 //! All SQL, whole and readable as SQL. [`quote`] is the one function that quotes identifiers.
 
-use crate::key::KeyIndex;
+use crate::key::{KeyColumn, KeyIndex};
+use crate::mapping::Mapping;
 use crate::names::{TableName, hash};
 use crate::shape::Shape;
 use crate::version::{Flavour, Version};
@@ -50,6 +51,8 @@ pub(crate) fn session(version: Version, global_modes: &str, lock_timeout: Durati
         format!("SET SESSION sql_mode = '{}'", modes(global_modes)),
         "SET SESSION time_zone = @@global.time_zone, foreign_key_checks = 0, unique_checks = 1, autocommit = 1, sql_notes = 1".to_owned(),
         format!("SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"),
+        // What tells our writes from others' where a table is guarded.
+        "SET @altergeist = 1".to_owned(),
         "SET SESSION wait_timeout = 604800, net_read_timeout = 600, net_write_timeout = 600".to_owned(),
     ];
     match version.flavour {
@@ -62,9 +65,44 @@ pub(crate) fn session(version: Version, global_modes: &str, lock_timeout: Durati
     statements
 }
 
-/// The server's modes, made strict. CHAR columns must come without their padding, as keys are spelled.
+/// Whether the session's time zone is equally far from UTC at the middle and the end of every month a TIMESTAMP can hold.
+pub(crate) const ZONE_DISTANCES: &str = "WITH RECURSIVE moments (n) AS (SELECT 86400 UNION ALL SELECT n + 2592000 FROM moments WHERE n < 2140000000) \
+     SELECT COUNT(DISTINCT TIMESTAMPDIFF(SECOND, '1970-01-01', FROM_UNIXTIME(n)) - n) FROM moments";
+
+/// For keys that are moments, in a zone where hours come twice.
+pub(crate) const IN_UTC: &str = "SET SESSION time_zone = '+00:00'";
+
+/// For the user's own clauses: the server's rules for zero dates.
+pub(crate) const STRICT_DATES: &str = "SET SESSION sql_mode = CONCAT(@@session.sql_mode, \
+     IF(FIND_IN_SET('NO_ZERO_DATE', @@global.sql_mode) > 0, ',NO_ZERO_DATE', ''), \
+     IF(FIND_IN_SET('NO_ZERO_IN_DATE', @@global.sql_mode) > 0, ',NO_ZERO_IN_DATE', ''))";
+
+/// For everything else.
+pub(crate) const ANY_DATES: &str = "SET SESSION sql_mode = TRIM(BOTH ',' FROM REPLACE(REPLACE(CONCAT(',', @@session.sql_mode, ','), \
+     ',NO_ZERO_DATE,', ','), ',NO_ZERO_IN_DATE,', ','))";
+
+/// Whether the server's own rules refuse zero dates.
+pub(crate) const REFUSES_ZERO_DATES: &str = "SELECT FIND_IN_SET('NO_ZERO_DATE', @@global.sql_mode) > 0 \
+     OR FIND_IN_SET('NO_ZERO_IN_DATE', @@global.sql_mode) > 0";
+
+pub(crate) fn has_zero_dates(source: &TableName, column: &str) -> String {
+    let column = quote(column);
+    format!("{}SELECT 1 FROM {} WHERE MONTH({column}) = 0 OR DAY({column}) = 0 LIMIT 1", sign(source), table(source))
+}
+
+/// The names of all CHECK constraints of a schema.
+pub(crate) fn check_names(schema: &str) -> String {
+    format!(
+        "SELECT CONSTRAINT_NAME FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = {}",
+        string(schema)
+    )
+}
+
+/// The server's modes, made strict. CHAR columns must come without their padding, as keys are spelled. Zero dates of columns
+/// that stay as they are go through: whether the changed ones may have them, `plan` asks.
 fn modes(global: &str) -> String {
-    let kept = global.split(',').filter(|mode| !mode.is_empty() && *mode != "PAD_CHAR_TO_FULL_LENGTH");
+    let lifted = ["PAD_CHAR_TO_FULL_LENGTH", "NO_ZERO_DATE", "NO_ZERO_IN_DATE", "TRADITIONAL"];
+    let kept = global.split(',').filter(|mode| !mode.is_empty() && !lifted.contains(mode));
     let ours = ["STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO"];
     kept.filter(|mode| !ours.contains(mode)).chain(ours).collect::<Vec<_>>().join(",")
 }
@@ -151,7 +189,7 @@ pub(crate) fn table_facts(name: &TableName) -> String {
 pub(crate) fn columns(name: &TableName) -> String {
     format!(
         "SELECT COLUMN_NAME, ORDINAL_POSITION, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
-         COLUMN_DEFAULT, GENERATION_EXPRESSION FROM information_schema.COLUMNS \
+         COLUMN_DEFAULT, GENERATION_EXPRESSION, EXTRA FROM information_schema.COLUMNS \
          WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
         string(&name.schema),
         string(&name.name)
@@ -175,23 +213,106 @@ pub(crate) fn show_create(name: &TableName) -> String {
     format!("SHOW CREATE TABLE {}", table(name))
 }
 
-/// Foreign keys that leave from the table or point at it: name, child, parent.
-pub(crate) fn foreign_keys(name: &TableName) -> String {
+/// Foreign keys that leave from the table or point at it, column by column: child, name, column, parent and its column,
+/// and what happens when the parent's row goes or changes.
+pub(crate) fn foreign_key_columns(name: &TableName) -> String {
     let (schema, table) = (string(&name.schema), string(&name.name));
     format!(
-        "SELECT DISTINCT CONSTRAINT_NAME, TABLE_SCHEMA, TABLE_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME \
-         FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_NAME IS NOT NULL \
-         AND ((TABLE_SCHEMA = {schema} AND TABLE_NAME = {table}) \
-         OR (REFERENCED_TABLE_SCHEMA = {schema} AND REFERENCED_TABLE_NAME = {table}))"
+        "SELECT k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA, \
+         k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, r.DELETE_RULE, r.UPDATE_RULE \
+         FROM information_schema.KEY_COLUMN_USAGE k JOIN information_schema.REFERENTIAL_CONSTRAINTS r \
+         ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME \
+         WHERE k.REFERENCED_TABLE_NAME IS NOT NULL AND ((k.TABLE_SCHEMA = {schema} AND k.TABLE_NAME = {table}) \
+         OR (k.REFERENCED_TABLE_SCHEMA = {schema} AND k.REFERENCED_TABLE_NAME = {table})) \
+         ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION"
     )
 }
 
-pub(crate) fn triggers(name: &TableName) -> String {
+/// How many foreign keys point at a table, whoever may see their tables.
+pub(crate) fn count_keys_to(version: Version, name: &TableName) -> String {
+    let view = match version.flavour {
+        Flavour::MySql => "INNODB_FOREIGN",
+        Flavour::MariaDb => "INNODB_SYS_FOREIGN",
+    };
+    let path = as_bytes(&format!("{}/{}", name.schema, name.name));
+    format!("SELECT COUNT(*) FROM information_schema.{view} WHERE CAST(REF_NAME AS BINARY) = {path}")
+}
+
+/// For a shadow that has foreign keys: a row's parent is there and stays locked until the row is. Who does not wait for a row
+/// cannot bring the application into a deadlock.
+pub(crate) const CHECK_PARENTS: &str = "SET SESSION foreign_key_checks = 1, innodb_lock_wait_timeout = 0";
+
+/// Whether a table holds a row that refers to no row of another.
+pub(crate) fn has_orphans(
+    source: &TableName,
+    child: &TableName,
+    columns: &[String],
+    parent: &TableName,
+    parent_columns: &[String],
+) -> String {
+    let pairs = || columns.iter().zip(parent_columns).map(|(column, key)| (quote(column), quote(key)));
+    let joined: Vec<String> = pairs().map(|(column, key)| format!("p.{key} = c.{column}")).collect();
+    let present: Vec<String> = pairs().map(|(column, _)| format!("c.{column} IS NOT NULL")).collect();
     format!(
-        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {} AND EVENT_OBJECT_TABLE = {}",
-        string(&name.schema),
-        string(&name.name)
+        "{}SELECT 1 FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {}) LIMIT 1",
+        sign(source),
+        table(child),
+        present.join(" AND "),
+        table(parent),
+        joined.join(" AND ")
     )
+}
+
+/// Whether the storage engine carries out foreign keys' actions by itself, unlogged; MySQL 9.6 and later.
+pub(crate) const NATIVE_FOREIGN_KEYS: &str = "SELECT @@global.innodb_native_foreign_keys";
+
+/// Name, event, timing, body, definer, database's collation, and whatever else tells one from another, in the order in
+/// which they fire.
+pub(crate) fn trigger_facts(table: &TableName) -> String {
+    format!(
+        "SELECT TRIGGER_NAME, EVENT_MANIPULATION, ACTION_TIMING, ACTION_STATEMENT, DEFINER, DATABASE_COLLATION, SQL_MODE, \
+         CHARACTER_SET_CLIENT, COLLATION_CONNECTION, ACTION_ORDER, CREATED FROM information_schema.TRIGGERS \
+         WHERE EVENT_OBJECT_SCHEMA = {} AND EVENT_OBJECT_TABLE = {} ORDER BY EVENT_MANIPULATION, ACTION_TIMING, ACTION_ORDER",
+        string(&table.schema),
+        string(&table.name)
+    )
+}
+
+pub(crate) fn show_create_trigger(name: &TableName) -> String {
+    format!("SHOW CREATE TRIGGER {}", table(name))
+}
+
+pub(crate) fn drop_trigger(source: &TableName, name: &TableName) -> String {
+    format!("{}DROP TRIGGER IF EXISTS {}", sign(source), table(name))
+}
+
+/// Refuses every write but this tool's. Its own text is signed, because the log holds no comment before the statement.
+pub(crate) fn create_guard(source: &TableName, on: &TableName, guard: &TableName, event: &str) -> String {
+    format!(
+        "{sign}CREATE TRIGGER {} BEFORE {event} ON {} FOR EACH ROW {sign}IF @altergeist IS NULL THEN \
+         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'altergeist was interrupted while it moved the triggers: run it again'; \
+         END IF",
+        table(guard),
+        table(on),
+        sign = sign(source)
+    )
+}
+
+/// The head of a trigger of [`trigger_facts`] under another name on the table of that name, in the current schema.
+pub(crate) fn trial_trigger(name: &TableName, facts: &crate::session::Cells) -> String {
+    let [event, timing, definer] = [1, 2, 4].map(|place| crate::session::text(&facts[place]));
+    let (user, host) = definer.rsplit_once('@').unwrap_or((&definer, ""));
+    let definer = if host.is_empty() { quote(user) } else { format!("{}@{}", quote(user), quote(host)) };
+    let name = quote(&name.name);
+    format!("CREATE DEFINER = {definer} TRIGGER {name} {timing} {event} ON {name} FOR EACH ROW")
+}
+
+pub(crate) fn use_schema(schema: &str) -> String {
+    format!("USE {}", quote(schema))
+}
+
+pub(crate) fn schema_collation(schema: &str) -> String {
+    format!("SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}", string(schema))
 }
 
 /// The InnoDB numbers of a table, or of its partitions. Names with other than plain letters are spelled otherwise there,
@@ -282,13 +403,23 @@ pub(crate) const OPEN_TRANSACTIONS: &str = "SELECT t.trx_mysql_thread_id, COALES
      FROM information_schema.INNODB_TRX t LEFT JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id \
      WHERE t.trx_mysql_thread_id <> CONNECTION_ID() ORDER BY t.trx_started LIMIT 5";
 
-/// Who holds locks on a table, on MySQL, where the server keeps count.
-pub(crate) fn metadata_locks(name: &TableName) -> String {
+/// Who holds locks on a table, where the server keeps count: MySQL always, MariaDB with the plugin `metadata_lock_info`.
+pub(crate) fn metadata_locks(version: Version, name: &TableName) -> String {
+    if version.flavour == Flavour::MariaDb {
+        return format!(
+            "SELECT DISTINCT p.ID, p.USER, p.HOST, p.TIME FROM information_schema.METADATA_LOCK_INFO l \
+             JOIN information_schema.PROCESSLIST p ON p.ID = l.THREAD_ID \
+             WHERE l.LOCK_TYPE = 'Table metadata lock' AND l.TABLE_SCHEMA = {} AND l.TABLE_NAME = {} \
+             AND p.ID <> CONNECTION_ID() LIMIT 50",
+            string(&name.schema),
+            string(&name.name)
+        );
+    }
     format!(
         "SELECT DISTINCT t.PROCESSLIST_ID, COALESCE(t.PROCESSLIST_USER, '?'), COALESCE(t.PROCESSLIST_HOST, '?'), t.PROCESSLIST_TIME \
          FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID \
          WHERE l.OBJECT_TYPE = 'TABLE' AND l.OBJECT_SCHEMA = {} AND l.OBJECT_NAME = {} AND l.LOCK_STATUS = 'GRANTED' \
-         AND t.PROCESSLIST_ID <> CONNECTION_ID() LIMIT 5",
+         AND t.PROCESSLIST_ID <> CONNECTION_ID() LIMIT 50",
         string(&name.schema),
         string(&name.name)
     )
@@ -443,45 +574,54 @@ pub(crate) fn has_nulls(source: &TableName, column: &str) -> String {
 
 // --- Ranges and sets of keys ------------------------------------------------------------------
 
+/// The key's columns in one of the tables; in the shadow said in the source's terms.
 fn columns_of(key: &KeyIndex, in_shadow: bool, of: &str) -> Vec<String> {
-    let name =
-        |column: &crate::key::KeyColumn| if in_shadow { quote(&column.shadow_name) } else { quote(&column.name) };
-    key.columns.iter().map(|column| format!("{of}{}", name(column))).collect()
+    let name = |column: &KeyColumn| match in_shadow {
+        true => column.mapping.back(&format!("{of}{}", quote(&column.shadow_name))),
+        false => format!("{of}{}", quote(&column.name)),
+    };
+    key.columns.iter().map(name).collect()
+}
+
+/// The key's order, for ORDER BY.
+fn order_of(key: &KeyIndex, columns: &[String]) -> String {
+    let ordered = key.columns.iter().zip(columns);
+    let ordered = ordered.map(|(column, name)| if column.descending { format!("{name} DESC") } else { name.clone() });
+    ordered.collect::<Vec<_>>().join(", ")
 }
 
 /// `(a, b) > (1, 2)` in the form both servers' range optimisers understand:
-/// `(a > 1) OR (a = 1 AND b > 2)`.
-fn beyond(columns: &[String], literals: &[String], last: &str, others: &str) -> String {
+/// `(a > 1) OR (a = 1 AND b > 2)`. A descending column runs the other way.
+fn beyond(key: &KeyIndex, columns: &[String], mark: &Key, is_after: bool) -> Result<String> {
+    let literals = key.literals(mark)?;
     let alternatives: Vec<String> = (0..columns.len())
         .map(|place| {
-            let operator = if place + 1 == columns.len() { last } else { others };
+            let column = &key.columns[place];
+            let operator = match (is_after != column.descending, is_after || place + 1 < columns.len()) {
+                (true, true) => ">",
+                (true, false) => ">=",
+                (false, true) => "<",
+                (false, false) => "<=",
+            };
             let mut terms: Vec<String> =
                 (0..place).map(|before| format!("{} = {}", columns[before], literals[before])).collect();
-            terms.push(format!("{} {operator} {}", columns[place], literals[place]));
+            terms.push(column.spelling.bounded(&columns[place], operator, &literals[place]));
             format!("({})", terms.join(" AND "))
         })
         .collect();
-    format!("({})", alternatives.join(" OR "))
-}
-
-fn after(key: &KeyIndex, columns: &[String], mark: &Key) -> Result<String> {
-    Ok(beyond(columns, &key.literals(mark)?, ">", ">"))
-}
-
-fn up_to(key: &KeyIndex, columns: &[String], mark: &Key) -> Result<String> {
-    Ok(beyond(columns, &key.literals(mark)?, "<=", "<"))
+    Ok(format!("({})", alternatives.join(" OR ")))
 }
 
 fn range(key: &KeyIndex, columns: &[String], chunk: &Chunk) -> Result<String> {
     let mut bounds = Vec::new();
     match &chunk.after {
         Watermark::Start => {}
-        Watermark::At(mark) => bounds.push(after(key, columns, mark)?),
+        Watermark::At(mark) => bounds.push(beyond(key, columns, mark, true)?),
         Watermark::End => bounds.push("FALSE".to_owned()),
     }
     match &chunk.through {
         Watermark::Start => bounds.push("FALSE".to_owned()),
-        Watermark::At(mark) => bounds.push(up_to(key, columns, mark)?),
+        Watermark::At(mark) => bounds.push(beyond(key, columns, mark, false)?),
         Watermark::End => {}
     }
     Ok(if bounds.is_empty() { "TRUE".to_owned() } else { bounds.join(" AND ") })
@@ -505,14 +645,35 @@ fn among(key: &KeyIndex, columns: &[String], keys: &[Key]) -> Result<String> {
     Ok(format!("({})", alternatives.join(" OR ")))
 }
 
+/// One of these keys, in the shadow. Where its values are mapped, the index finds them by its own terms, and
+/// the source's terms decide.
+fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<String> {
+    let columns = columns_of(key, true, of);
+    if key.columns.iter().all(|column| column.mapping == Mapping::Same) {
+        return among(key, &columns, keys);
+    }
+    let alternatives: Vec<String> = keys
+        .iter()
+        .map(|one| {
+            let literals = key.literals(one)?;
+            let term = |((column, back), literal): ((&KeyColumn, &String), &String)| match &column.mapping {
+                Mapping::Same => format!("{back} = {literal}"),
+                mapping => {
+                    let found = format!("{of}{} = {}", quote(&column.shadow_name), mapping.to_shadow(literal));
+                    format!("{found} AND {back} = {literal}")
+                }
+            };
+            let terms: Vec<String> = key.columns.iter().zip(&columns).zip(&literals).map(term).collect();
+            Ok(format!("({})", terms.join(" AND ")))
+        })
+        .collect::<Result<_>>()?;
+    Ok(format!("({})", alternatives.join(" OR ")))
+}
+
 /// The key columns in the forms that [`Spelling::of_query`](crate::key::Spelling::of_query) reads.
 fn spelled(key: &KeyIndex, columns: &[String]) -> String {
-    let spelled = |(column, name): (&crate::key::KeyColumn, &String)| match &column.spelling {
-        crate::key::Spelling::Decimal { precision, scale } => format!("CAST({name} AS DECIMAL({precision}, {scale}))"),
-        spelling if spelling.is_text() => format!("CAST({name} AS BINARY)"),
-        _ => name.clone(),
-    };
-    key.columns.iter().zip(columns).map(spelled).collect::<Vec<_>>().join(", ")
+    let spelled = key.columns.iter().zip(columns).map(|(column, name)| column.spelling.asked(name));
+    spelled.collect::<Vec<_>>().join(", ")
 }
 
 // --- Copying ----------------------------------------------------------------------------------
@@ -527,7 +688,7 @@ pub(crate) fn range_end(shape: &Shape, mark: &Watermark, rows: u64) -> Result<St
         table(&shape.source),
         quote(&shape.key.index),
         range(&shape.key, &columns, &chunk)?,
-        columns.join(", "),
+        order_of(&shape.key, &columns),
         rows.max(1) - 1
     ))
 }
@@ -557,7 +718,7 @@ pub(crate) fn delete_keys(shape: &Shape, keys: &[Key]) -> Result<String> {
         "{}DELETE FROM {shadow} USING {shadow} FORCE INDEX ({}) WHERE {}",
         sign(&shape.source),
         quote(&shape.key.shadow_index),
-        among(&shape.key, &columns_of(&shape.key, true, ""), keys)?
+        among_shadows(&shape.key, "", keys)?
     ))
 }
 
@@ -576,7 +737,7 @@ pub(crate) fn delete_beyond(shape: &Shape, mark: &Watermark, rows: u64) -> Resul
         sign(&shape.source),
         table(&shape.shadow),
         range(&shape.key, &columns, &chunk)?,
-        columns.join(", ")
+        order_of(&shape.key, &columns)
     ))
 }
 
@@ -599,10 +760,26 @@ fn condition(key: &KeyIndex, columns: &[String], compared: &Compared) -> Result<
     }
 }
 
+/// The shadow's part of what is compared. No index of the shadow knows the source's order where values are mapped, so
+/// there the whole shadow is looked through once, with the last chunk.
+fn condition_on_shadow(key: &KeyIndex, of: &str, compared: &Compared) -> Result<String> {
+    let is_mapped = key.columns.iter().any(|column| column.mapping != Mapping::Same);
+    match compared {
+        Compared::Keys(keys) => among_shadows(key, of, keys),
+        Compared::Range(chunk) if !is_mapped => range(key, &columns_of(key, true, of), chunk),
+        Compared::Range(chunk) if chunk.through == Watermark::End => Ok("TRUE".into()),
+        Compared::Range(_) => Ok("FALSE".into()),
+    }
+}
+
 fn matched(shape: &Shape) -> String {
     let source = columns_of(&shape.key, false, "s.");
     let shadow = columns_of(&shape.key, true, "d.");
-    source.iter().zip(&shadow).map(|(s, d)| format!("{d} = {s}")).collect::<Vec<_>>().join(" AND ")
+    let term = |((column, s), d): ((&KeyColumn, &String), &String)| match &column.mapping {
+        Mapping::Same => format!("{d} = {s}"),
+        mapping => format!("d.{} = {} AND {d} = {s}", quote(&column.shadow_name), mapping.to_shadow(s)),
+    };
+    shape.key.columns.iter().zip(&source).zip(&shadow).map(term).collect::<Vec<_>>().join(" AND ")
 }
 
 pub(crate) fn count_rows(shape: &Shape, chunk: &Chunk) -> Result<String> {
@@ -637,14 +814,16 @@ pub(crate) fn missing_or_different(shape: &Shape, compared: &Compared, limit: u6
 /// Keys of the shadow's rows that the source lacks.
 pub(crate) fn surplus(shape: &Shape, compared: &Compared, limit: u64) -> Result<String> {
     let columns = columns_of(&shape.key, true, "d.");
+    let spelled = shape.key.columns.iter().zip(&columns).map(|(column, name)| column.spelling.asked_of_shadow(name));
+    let spelled: Vec<String> = spelled.collect();
     Ok(format!(
         "{}SELECT {} FROM {} d FORCE INDEX ({}) WHERE {} \
          AND NOT EXISTS (SELECT 1 FROM {} s FORCE INDEX ({}) WHERE {}) LIMIT {limit}",
         sign(&shape.source),
-        spelled(&shape.key, &columns),
+        spelled.join(", "),
         table(&shape.shadow),
         quote(&shape.key.shadow_index),
-        condition(&shape.key, &columns, compared)?,
+        condition_on_shadow(&shape.key, "d.", compared)?,
         table(&shape.source),
         quote(&shape.key.index),
         matched(shape)
@@ -754,19 +933,51 @@ mod tests {
         assert_eq!(sign(&TableName::new("s", "a*/b")), "/* altergeist s.a* /b */ ");
     }
 
+    fn key(descending: [bool; 2], mapping: Mapping) -> KeyIndex {
+        let column = |(name, descending): (&str, bool)| KeyColumn {
+            name: name.into(),
+            shadow_name: name.into(),
+            ordinal: 0,
+            spelling: crate::key::Spelling::Integer { bytes: 4, unsigned: false },
+            descending,
+            mapping: mapping.clone(),
+        };
+        let columns = ["a", "b"].into_iter().zip(descending).map(column).collect();
+        KeyIndex { index: "PRIMARY".into(), shadow_index: "PRIMARY".into(), columns }
+    }
+
     #[test]
     fn a_composite_range_is_a_choice_of_prefixes() {
-        let columns = ["`a`".to_owned(), "`b`".to_owned()];
-        let literals = ["1".to_owned(), "2".to_owned()];
-        assert_eq!(beyond(&columns, &literals, ">", ">"), "((`a` > 1) OR (`a` = 1 AND `b` > 2))");
-        assert_eq!(beyond(&columns, &literals, "<=", "<"), "((`a` < 1) OR (`a` = 1 AND `b` <= 2))");
+        let mark = Key::compose([&b"1"[..], b"2"].into_iter());
+        let range = |key: &KeyIndex, is_after| beyond(key, &columns_of(key, false, ""), &mark, is_after).unwrap();
+        let plain = key([false; 2], Mapping::Same);
+        assert_eq!(range(&plain, true), "((`a` > 1) OR (`a` = 1 AND `b` > 2))");
+        assert_eq!(range(&plain, false), "((`a` < 1) OR (`a` = 1 AND `b` <= 2))");
+        let mixed = key([false, true], Mapping::Same);
+        assert_eq!(range(&mixed, true), "((`a` > 1) OR (`a` = 1 AND `b` < 2))");
+        assert_eq!(range(&mixed, false), "((`a` < 1) OR (`a` = 1 AND `b` >= 2))");
+        assert_eq!(order_of(&mixed, &columns_of(&mixed, false, "")), "`a`, `b` DESC");
+    }
+
+    #[test]
+    fn mapped_keys_are_found_by_the_shadows_terms_and_told_apart_by_the_sources() {
+        let mark = Key::compose([&b"1"[..], b"2"].into_iter());
+        let mapped = key(
+            [false; 2],
+            Mapping::Digits { charset: "latin1".into(), collation: "latin1_bin".into(), unsigned: true },
+        );
+        assert_eq!(
+            among_shadows(&mapped, "d.", &[mark]).unwrap(),
+            "((d.`a` = CONVERT(CAST(1 AS CHAR) USING latin1) COLLATE latin1_bin AND CAST(d.`a` AS UNSIGNED) = 1 \
+             AND d.`b` = CONVERT(CAST(2 AS CHAR) USING latin1) COLLATE latin1_bin AND CAST(d.`b` AS UNSIGNED) = 2))"
+        );
     }
 
     #[test]
     fn modes_are_the_servers_own_made_strict() {
         assert_eq!(
             modes("ANSI_QUOTES,PAD_CHAR_TO_FULL_LENGTH,NO_ZERO_DATE"),
-            "ANSI_QUOTES,NO_ZERO_DATE,STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO"
+            "ANSI_QUOTES,STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO"
         );
     }
 

@@ -27,7 +27,13 @@ pub(crate) struct Column {
     pub collation: String,
     pub nullable: bool,
     pub has_default: bool,
+    /// What it is when nothing is given, in the server's words.
+    pub default: String,
     pub generated: bool,
+    /// What it is computed from, if it is generated.
+    pub expression: String,
+    /// `auto_increment`, `STORED GENERATED`, `INVISIBLE` and the like.
+    pub extra: String,
 }
 
 /// An index, as the catalogue has it.
@@ -85,6 +91,27 @@ impl Column {
             .unwrap_or_default()
     }
 
+    /// The members of an ENUM or a SET.
+    pub(crate) fn members(&self) -> Vec<String> {
+        let inside = self.column_type.split_once('(').map_or("", |(_, inside)| inside);
+        let mut members = Vec::new();
+        let mut rest = inside.chars().peekable();
+        while let Some(char) = rest.next() {
+            if char != '\'' {
+                continue;
+            }
+            let mut member = String::new();
+            while let Some(char) = rest.next() {
+                if char == '\'' && rest.next_if_eq(&'\'').is_none() {
+                    break;
+                }
+                member.push(char);
+            }
+            members.push(member);
+        }
+        members
+    }
+
     pub(crate) fn is_unsigned(&self) -> bool {
         self.column_type.contains("unsigned")
     }
@@ -105,7 +132,10 @@ fn column(row: &[Option<Vec<u8>>]) -> Column {
         collation: text(&row[5]),
         nullable: text(&row[6]) == "YES",
         has_default: row[7].is_some(),
+        default: text(&row[7]),
         generated: !text(&row[8]).is_empty(),
+        expression: text(&row[8]),
+        extra: text(&row[9]).to_uppercase(),
     }
 }
 
@@ -129,12 +159,20 @@ pub(crate) async fn fingerprint(session: &mut Session, name: &TableName) -> Resu
     let row = session.row(&sql::show_create(name)).await?.unwrap_or_default();
     let definition = row.get(1).map(text).unwrap_or_default();
     let body = definition.split_once('(').map_or("", |(_, body)| body);
-    Ok(format!("{:016x}", hash(&without_counter(body))))
+    Ok(format!("{:016x}", hash(&without_foreign_keys(&without_counter(body)))))
 }
 
 fn without_counter(definition: &str) -> String {
     let Some((before, after)) = definition.rsplit_once(" AUTO_INCREMENT=") else { return definition.to_owned() };
     format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+/// The cut-over moves foreign keys from one table to another without making either table anew.
+fn without_foreign_keys(definition: &str) -> String {
+    let is_key = |line: &str| line.starts_with("  CONSTRAINT `") && line.contains(" FOREIGN KEY (`");
+    let kept: Vec<&str> =
+        definition.lines().filter(|line| !is_key(line)).map(|line| line.strip_suffix(',').unwrap_or(line)).collect();
+    kept.join("\n")
 }
 
 #[cfg(test)]
@@ -147,6 +185,7 @@ mod tests {
         assert_eq!(column("decimal(10,2) unsigned").sizes(), [10, 2]);
         assert!(column("decimal(10,2) unsigned").is_unsigned());
         assert_eq!(column("date").sizes(), [0; 0]);
+        assert_eq!(column("enum('a','it''s','b,c','')").members(), ["a", "it's", "b,c", ""]);
     }
 
     #[test]
@@ -155,5 +194,14 @@ mod tests {
             without_counter("`a` int) ENGINE=InnoDB AUTO_INCREMENT=17 COMMENT='x'"),
             "`a` int) ENGINE=InnoDB COMMENT='x'"
         );
+    }
+
+    #[test]
+    fn foreign_keys_do_not_count() {
+        let bare = "\n  `a` int,\n  KEY `k` (`a`)\n) ENGINE=InnoDB";
+        let bound =
+            "\n  `a` int,\n  KEY `k` (`a`),\n  CONSTRAINT `c` FOREIGN KEY (`a`) REFERENCES `p` (`b`)\n) ENGINE=InnoDB";
+        assert_eq!(without_foreign_keys(bound), without_foreign_keys(bare));
+        assert_ne!(without_foreign_keys(bare), without_foreign_keys("\n  `a` int\n) ENGINE=InnoDB"));
     }
 }

@@ -1,5 +1,7 @@
 //! Splits MySQL's SQL into words, names, texts and signs, so that nothing inside quotes or comments is taken for SQL. Pure.
 
+use std::ops::Range;
+
 /// One token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Token {
@@ -41,12 +43,26 @@ impl Token {
 
 /// The tokens of a statement, or why it cannot be read. Comments that only some servers execute are read as SQL.
 pub(crate) fn tokens(text: &str, ansi_quotes: bool) -> Result<Vec<Token>, &'static str> {
+    Ok(spanned(text, ansi_quotes)?.into_iter().map(|(token, _)| token).collect())
+}
+
+/// The tokens, and which characters of the text each of them is.
+pub(crate) fn spanned(text: &str, ansi_quotes: bool) -> Result<Vec<(Token, Range<usize>)>, &'static str> {
     let mut scanner =
         Scanner { rest: text.chars().collect(), place: 0, ansi_quotes, in_executed: false, tokens: Vec::new() };
+    let mut spans = Vec::new();
     while scanner.place < scanner.rest.len() {
+        let begin = scanner.place;
         scanner.step()?;
+        if scanner.tokens.len() > spans.len() {
+            spans.push(begin..scanner.place);
+        }
     }
-    if scanner.in_executed { Err("a comment does not end") } else { Ok(scanner.tokens) }
+    if scanner.in_executed {
+        Err("a comment does not end")
+    } else {
+        Ok(scanner.tokens.into_iter().zip(spans).collect())
+    }
 }
 
 struct Scanner {

@@ -18,6 +18,8 @@ fn follower_at(bookmark: Bookmark) -> Follower {
         shadow_name: "id".into(),
         ordinal: 0,
         spelling: Spelling::Integer { bytes: 4, unsigned: false },
+        descending: false,
+        mapping: crate::mapping::Mapping::Same,
     };
     let key = KeyIndex { index: "PRIMARY".into(), shadow_index: "PRIMARY".into(), columns: vec![column] };
     Follower::new((name("t"), name("_t_ag_shadow"), name("_altergeist_beat")), key, bookmark)

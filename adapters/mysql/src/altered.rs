@@ -1,0 +1,68 @@
+//! Makes an altered, empty copy of the source: the clone that clauses are tried on, and the shadow.
+
+use crate::checks::{self, Renamed};
+use crate::engine::MySql;
+use crate::error::Failure;
+use crate::names::TableName;
+use crate::session::{Session, text};
+use crate::sql;
+use crate::version::Flavour;
+
+impl MySql {
+    /// An empty copy of the source, with its constraints' names as they can be; and those names. The table must not exist.
+    pub(crate) async fn make_copy(
+        &self,
+        session: &mut Session,
+        copy: &TableName,
+    ) -> std::result::Result<Vec<Renamed>, Failure> {
+        session.execute(&sql::create_like(&self.source, copy)).await?;
+        if self.server.version.flavour == Flavour::MariaDb {
+            return Ok(Vec::new());
+        }
+        let mut definitions = [String::new(), String::new()];
+        for (definition, of) in definitions.iter_mut().zip([&self.source, copy]) {
+            *definition =
+                session.row(&sql::show_create(of)).await?.and_then(|row| row.get(1).map(text)).unwrap_or_default();
+        }
+        let [wanted, made] = definitions.map(|definition| checks::checks(&definition));
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = session.rows(&sql::check_names(&self.source.schema)).await?;
+        let taken: Vec<String> = rows.iter().map(|row| text(&row[0]).to_lowercase()).collect();
+        let is_free = |name: &str| !taken.contains(&name.to_lowercase());
+        let names = checks::renamed(&wanted, &self.source.name, &copy.name, is_free);
+        // First away with all of them: a name the server made may be one that another is to have.
+        for clauses in [checks::dropping(&made), checks::adding(&wanted, &names)] {
+            session.execute(&sql::alter(&self.source, copy, &clauses)).await?;
+        }
+        Ok(names)
+    }
+
+    /// Carries out the user's clauses on a copy, under the server's own rules for dates.
+    pub(crate) async fn alter_copy(
+        &self,
+        session: &mut Session,
+        copy: &TableName,
+        names: &[Renamed],
+        more: &str,
+    ) -> std::result::Result<(), Failure> {
+        let clauses = checks::reworded(self.target.alter.trim(), self.server.has_ansi_quotes, names);
+        let statement = sql::alter(&self.source, copy, &format!("{clauses}{more}"));
+        self.as_clauses(session, &statement).await
+    }
+
+    /// Runs a statement of the user's clauses: under the server's own rules for dates unless zero dates are allowed, and in its
+    /// own time zone.
+    pub(crate) async fn as_clauses(&self, session: &mut Session, statement: &str) -> std::result::Result<(), Failure> {
+        let strict = !self.target.allow_zero_dates;
+        if strict {
+            session.execute(sql::STRICT_DATES).await?;
+        }
+        let outcome = session.execute(statement).await;
+        if strict && session.is_alive() {
+            session.execute(sql::ANY_DATES).await?;
+        }
+        outcome.map(|_| ())
+    }
+}

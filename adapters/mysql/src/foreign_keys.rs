@@ -1,0 +1,667 @@
+//! Foreign keys, from the table and to it, carried over the swap.
+//!
+//! A key that refuses (RESTRICT, NO ACTION) must not stand on a shadow that is behind: it would refuse what the
+//! application may do. So the shadow has no foreign keys until it is equal to the locked source. Then, still under the
+//! lock, every key is set up a second time under a temporary name, between the shadow and whatever is at its other end:
+//! with `foreign_key_checks=0` that only changes the catalogue. RENAME TABLE carries those keys along, so from the very
+//! moment of the swap the new table is bound as the old one was. Only then the old table's keys go, and the names are
+//! put right. Whoever dies in between, there are too many keys and never too few: a row may be refused that need not
+//! be, and none gets in, or loses its parent, that must not. What was meant is in the journal before the first of these
+//! statements, so the same command finds out how far it came and goes on ([`Bonds::settle`], [`Bonds::withdraw`]).
+//!
+//! A key whose actions write (CASCADE, SET NULL) changes rows inside InnoDB without a word in the log, on every MariaDB and on
+//! MySQL before 9.6; MySQL 9.6 logs such rows as any others. No reader of the log can follow what is not in it, so on
+//! MariaDB such a key stands on the shadow from its creation, *early*, and the server itself changes both tables' rows in the
+//! same transaction. Three things make that right:
+//!
+//! - A row is put into the shadow with `foreign_key_checks=1`: its parent is there, and stays locked until the row is. So a
+//!   parent's change comes before, and the row is read again, or after, and finds the row.
+//! - Our sessions do not wait for rows' locks, they try again: who does not wait has no part in a deadlock.
+//! - An early key refuses nothing, for the shadow may be behind: where the source's key refuses one of the two actions, the
+//!   early one follows it. When a parent's change has passed the source's own key, no row of the source refers to it, so any
+//!   row of the shadow that does is stale, and its refresh is still to come.
+
+use crate::crew::Slot;
+use crate::engine::MySql;
+use crate::error::Failure;
+use crate::names::{TableName, hash};
+use crate::session::{Session, text};
+use crate::shape::Shape;
+use crate::sql;
+use crate::table::{Table, is_same};
+use crate::token::{Token, tokens};
+use crate::version::{Flavour, Version};
+use altergeist_contract::{Error, ForeignKeys, Kind, Refusal, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+/// A foreign key, as the catalogue has it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct ForeignKey {
+    pub child: TableName,
+    pub name: String,
+    pub columns: Vec<String>,
+    pub parent: TableName,
+    pub parent_columns: Vec<String>,
+    pub on_delete: String,
+    pub on_update: String,
+}
+
+/// A foreign key as it will be after the change, and its name meanwhile.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Carried {
+    pub temporary: String,
+    pub key: ForeignKey,
+}
+
+/// The foreign keys of one swap, and the names it is between.
+#[derive(Clone, Debug)]
+pub(crate) struct Bonds {
+    version: Version,
+    source: TableName,
+    shadow: TableName,
+    old: TableName,
+    /// What the names of early keys begin with.
+    early: String,
+    carried: Vec<Carried>,
+}
+
+impl ForeignKey {
+    fn is_between(&self, child: &TableName, parent: &TableName) -> bool {
+        self.child == *child && self.parent == *parent
+    }
+
+    /// Whether it changes rows of its child by itself.
+    fn writes(&self) -> bool {
+        writes(&self.on_delete) || writes(&self.on_update)
+    }
+
+    /// The same key, refusing nothing.
+    fn following(self) -> ForeignKey {
+        let followed = |action: String| if writes(&action) { action } else { "CASCADE".to_owned() };
+        ForeignKey { on_delete: followed(self.on_delete), on_update: followed(self.on_update), ..self }
+    }
+
+    /// For people: `fk_name (shop.items to shop.orders)`.
+    fn describe(&self) -> String {
+        format!("foreign key {} ({} to {})", self.name, self.child.plain(), self.parent.plain())
+    }
+
+    /// As a clause of ALTER TABLE. Each server takes one action for what is meant when none is named, and spells that one
+    /// in its own definitions by silence.
+    fn definition(&self, version: Version) -> String {
+        let silent = match version.flavour {
+            Flavour::MySql => "NO ACTION",
+            Flavour::MariaDb => "RESTRICT",
+        };
+        let action = |on: &str, action: &str| {
+            if action == silent { String::new() } else { format!(" ON {on} {action}") }
+        };
+        format!(
+            "CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}){}{}",
+            sql::quote(&self.name),
+            quoted(&self.columns),
+            sql::table(&self.parent),
+            quoted(&self.parent_columns),
+            action("DELETE", &self.on_delete),
+            action("UPDATE", &self.on_update)
+        )
+    }
+}
+
+fn writes(action: &str) -> bool {
+    !matches!(action, "RESTRICT" | "NO ACTION")
+}
+
+fn quoted(columns: &[String]) -> String {
+    columns.iter().map(|column| sql::quote(column)).collect::<Vec<_>>().join(", ")
+}
+
+/// The foreign keys that leave from a table or point at it, ordered by child and name.
+///
+/// The catalogue is searched as the server compares names, and the answer kept to what is spelled exactly so.
+pub(crate) async fn foreign_keys(
+    session: &mut Session,
+    name: &TableName,
+) -> std::result::Result<Vec<ForeignKey>, Failure> {
+    let mut keys: Vec<ForeignKey> = Vec::new();
+    for row in session.rows(&sql::foreign_key_columns(name)).await? {
+        let cell = |place: usize| text(&row[place]);
+        let (child, parent) = (TableName::new(&cell(0), &cell(1)), TableName::new(&cell(4), &cell(5)));
+        if child != *name && parent != *name {
+            continue;
+        }
+        if keys.last().is_none_or(|key| key.child != child || key.name != cell(2)) {
+            let (columns, parent_columns) = (Vec::new(), Vec::new());
+            let (on_delete, on_update) = (cell(7), cell(8));
+            keys.push(ForeignKey { child, name: cell(2), columns, parent, parent_columns, on_delete, on_update });
+        }
+        let key = keys.last_mut().expect("one was pushed");
+        key.columns.push(cell(3));
+        key.parent_columns.push(cell(6));
+    }
+    Ok(keys)
+}
+
+/// The indexes that the server may have made for a foreign key by itself. It replaces such an index, rebuilding it and
+/// under another name, when a key is added; an index that was renamed, even to its own name, is ours to keep.
+fn own_indexes<'t, 'k>(table: &'t Table, keys: impl Iterator<Item = &'k ForeignKey>) -> BTreeSet<&'t str> {
+    let lists: Vec<&[String]> = keys.map(|key| &key.columns[..]).collect();
+    let may_be_made = |index: &&crate::table::Index| {
+        !index.unique
+            && lists.iter().any(|columns| {
+                columns.len() == index.parts.len()
+                    && index.parts.iter().zip(*columns).all(|(part, column)| is_same(&part.column, column))
+            })
+    };
+    table.indexes.iter().filter(may_be_made).map(|index| &*index.name).collect()
+}
+
+/// Clauses that make such indexes ours to keep.
+fn keep_indexes<'a>(table: &Table, keys: impl Iterator<Item = &'a ForeignKey>) -> Vec<String> {
+    let renamed = |index: &&str| format!("RENAME INDEX {} TO {}", sql::quote(index), sql::quote(index));
+    own_indexes(table, keys).iter().map(renamed).collect()
+}
+
+/// Whether the table has an index that begins with these columns, whole.
+fn has_index(table: &Table, columns: &[String]) -> bool {
+    table.indexes.iter().any(|index| {
+        index.parts.len() >= columns.len()
+            && index
+                .parts
+                .iter()
+                .zip(columns)
+                .all(|(part, column)| part.prefix.is_none() && is_same(&part.column, column))
+    })
+}
+
+impl Bonds {
+    /// Further tables for LOCK TABLES; begins with a comma if there are any.
+    pub(crate) fn further_locks(&self) -> String {
+        self.children().iter().map(|child| format!(", {} WRITE", sql::table(child))).collect()
+    }
+
+    /// Other tables with keys to this one.
+    pub(crate) fn children(&self) -> Vec<TableName> {
+        let mut children: Vec<TableName> = Vec::new();
+        for carried in self.carried.iter().filter(|carried| carried.key.child != self.source) {
+            if !children.contains(&carried.key.child) {
+                children.push(carried.key.child.clone());
+            }
+        }
+        children
+    }
+
+    fn of<'a>(&'a self, child: &'a TableName) -> impl Iterator<Item = &'a Carried> {
+        self.carried.iter().filter(move |carried| carried.key.child == *child)
+    }
+
+    /// The shadow, for the source; other tables stay.
+    fn before_swap(&self, name: &TableName) -> TableName {
+        if *name == self.source { self.shadow.clone() } else { name.clone() }
+    }
+
+    fn alter(&self, table: &TableName, clauses: &[String]) -> String {
+        sql::alter(&self.source, table, &format!("{}, ALGORITHM=INPLACE", clauses.join(", ")))
+    }
+
+    /// The statements that bind the shadow as the source is bound, under temporary names.
+    pub(crate) async fn standing(&self, session: &mut Session) -> std::result::Result<Vec<String>, Failure> {
+        let mut statements = Vec::new();
+        let mut tables = self.children();
+        if self.of(&self.source).next().is_some() {
+            tables.insert(0, self.source.clone());
+        }
+        for child in &tables {
+            let table = self.before_swap(child);
+            let Some(found) = Table::read(session, self.version, &table).await? else { continue };
+            let mut clauses = keep_indexes(&found, self.of(child).map(|carried| &carried.key));
+            clauses.extend(self.of(child).map(|carried| {
+                let meanwhile = ForeignKey {
+                    name: carried.temporary.clone(),
+                    parent: self.before_swap(&carried.key.parent),
+                    ..carried.key.clone()
+                };
+                format!("ADD {}", meanwhile.definition(self.version))
+            }));
+            statements.push(self.alter(&table, &clauses));
+        }
+        Ok(statements)
+    }
+
+    /// Takes the temporary keys away that are still between the shadow and others. Does nothing to a table that is
+    /// swapped.
+    pub(crate) async fn withdraw(&self, session: &mut Session) -> std::result::Result<(), Failure> {
+        let names: BTreeSet<&str> = self.carried.iter().map(|carried| &*carried.temporary).collect();
+        let standing: Vec<ForeignKey> =
+            foreign_keys(session, &self.shadow).await?.into_iter().filter(|key| names.contains(&*key.name)).collect();
+        let mut tables = self.children();
+        tables.push(self.shadow.clone());
+        for child in tables {
+            let drops: Vec<String> =
+                standing.iter().filter(|key| key.child == child).map(|key| drop(&key.name)).collect();
+            if !drops.is_empty() {
+                session.execute(&self.alter(&child, &drops)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After the swap: the old table has no foreign keys and none point to it, and all have their own names. May be
+    /// called again, and goes on from wherever it came to.
+    pub(crate) async fn settle(&self, session: &mut Session) -> std::result::Result<(), Failure> {
+        let left = foreign_keys(session, &self.old).await?;
+        let drops: Vec<String> = left.iter().filter(|key| key.child == self.old).map(|key| drop(&key.name)).collect();
+        if !drops.is_empty() {
+            session.execute(&self.alter(&self.old, &drops)).await?;
+        }
+        for child in self.children() {
+            let stray: Vec<String> = left
+                .iter()
+                .filter(|key| key.is_between(&child, &self.old))
+                .filter(|key| self.of(&child).any(|carried| carried.key.name == key.name))
+                .map(|key| drop(&key.name))
+                .collect();
+            if !stray.is_empty() {
+                session.execute(&self.alter(&child, &stray)).await?;
+            }
+            self.name(session, &child).await?;
+        }
+        self.name(session, &self.source).await
+    }
+
+    /// Gives a table's keys their own names in place of the temporary ones, in one statement.
+    async fn name(&self, session: &mut Session, child: &TableName) -> std::result::Result<(), Failure> {
+        let now = foreign_keys(session, child).await?;
+        let stands = |name: &str| now.iter().any(|key| key.child == *child && key.name == name);
+        let is_early = |key: &&ForeignKey| key.child == *child && key.name.starts_with(&self.early);
+        let mut clauses: Vec<String> = now.iter().filter(is_early).map(|key| drop(&key.name)).collect();
+        for carried in self.of(child) {
+            if stands(&carried.temporary) {
+                clauses.push(drop(&carried.temporary));
+            }
+            if !stands(&carried.key.name) {
+                clauses.push(format!("ADD {}", carried.key.definition(self.version)));
+            }
+        }
+        if !clauses.is_empty() {
+            session.execute(&self.alter(child, &clauses)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn drop(name: &str) -> String {
+    format!("DROP FOREIGN KEY {}", sql::quote(name))
+}
+
+fn refusal(object: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Refusal {
+    Refusal { object: object.into(), reason: reason.into(), remedy: remedy.into() }
+}
+
+impl MySql {
+    /// The foreign keys from the table and to it.
+    async fn source_keys(&self, session: &mut Session) -> Result<Vec<ForeignKey>> {
+        foreign_keys(session, &self.source)
+            .await
+            .map_err(|failure| failure.of_catalogue(self.doing("look for foreign keys of")))
+    }
+
+    /// The foreign keys that will be carried, with the columns' names after the change.
+    fn carried(&self, keys: &[ForeignKey], shape: &Shape) -> Vec<Carried> {
+        let after = |columns: &[String]| columns.iter().map(|column| name_after(shape, column)).collect();
+        let hash = hash(&self.title);
+        let is_kept = |key: &&ForeignKey| self.target.foreign_keys == ForeignKeys::Carry || key.child != self.source;
+        let renamed = |key: &ForeignKey| ForeignKey {
+            columns: if key.child == self.source { after(&key.columns) } else { key.columns.clone() },
+            parent_columns: if key.parent == self.source {
+                after(&key.parent_columns)
+            } else {
+                key.parent_columns.clone()
+            },
+            ..key.clone()
+        };
+        keys.iter()
+            .filter(is_kept)
+            .zip(1..)
+            .map(|(key, number)| Carried { temporary: format!("_ag_{hash:016x}_{number}"), key: renamed(key) })
+            .collect()
+    }
+
+    fn bonds_of(&self, carried: Vec<Carried>) -> Bonds {
+        Bonds {
+            version: self.server.version,
+            source: self.source.clone(),
+            shadow: self.names.shadow.clone(),
+            old: self.names.old.clone(),
+            early: self.early_prefix(),
+            carried,
+        }
+    }
+
+    /// What the swap has to carry, as the catalogue has it now, noted in the journal; None if there is nothing.
+    pub(crate) async fn note_bonds(&self, shape: &Shape) -> Result<Option<Bonds>> {
+        let mut session = self.crew.reader().await?;
+        let keys = self.source_keys(&mut session).await?;
+        let mut facts = self.entry(&mut session).await?.facts;
+        let noted = (!keys.is_empty()).then(|| self.carried(&keys, shape));
+        if facts.foreign_keys != noted {
+            facts.foreign_keys = noted.clone();
+            self.save_facts(&facts).await?;
+        }
+        Ok(noted.map(|carried| self.bonds_of(carried)))
+    }
+
+    /// What the journal says a swap had to carry.
+    async fn noted_bonds(&self) -> Result<Option<Bonds>> {
+        let mut session = self.crew.reader().await?;
+        let facts = self.entry(&mut session).await?.facts;
+        Ok(facts.foreign_keys.map(|carried| self.bonds_of(carried)))
+    }
+
+    /// Takes away what an attempt that did not end has left between the shadow and others.
+    pub(crate) async fn withdraw_bonds(&self) -> Result<()> {
+        let Some(bonds) = self.noted_bonds().await? else { return Ok(()) };
+        let mut control = self.crew.lease(Slot::Control).await?;
+        let outcome = bonds.withdraw(control.session()).await;
+        control.keep();
+        outcome
+            .map_err(|failure| failure.of_catalogue(self.doing("take temporary foreign keys away from the shadow of")))
+    }
+
+    /// After the swap: puts every foreign key in its place, and forgets that there were any to carry.
+    pub(crate) async fn settle_bonds(&self) -> Result<()> {
+        let Some(bonds) = self.noted_bonds().await? else { return Ok(()) };
+        let attempted = || self.doing("put foreign keys in their places after the swap of");
+        let mut control = self.crew.lease(Slot::Control).await?;
+        let outcome = bonds.settle(control.session()).await;
+        control.keep();
+        outcome.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let mut session = self.crew.reader().await?;
+        let left =
+            foreign_keys(&mut session, &self.names.old).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        if let Some(key) = left.first() {
+            let reason =
+                format!("{} was made during the cut-over; drop it, and make it anew for the new table", key.describe());
+            return Err(Error::new(Kind::Fatal, attempted(), reason));
+        }
+        let mut facts = self.entry(&mut session).await?.facts;
+        facts.foreign_keys = None;
+        self.save_facts(&facts).await
+    }
+
+    fn early_prefix(&self) -> String {
+        format!("_ag_{:016x}_early_", hash(&self.title))
+    }
+
+    /// Gives the empty, altered shadow the keys that must stand on it from the beginning; the module says why.
+    pub(crate) async fn found_keys(&self) -> Result<()> {
+        let attempted = || self.doing("give foreign keys to the shadow of");
+        let shape = self.shape().await?;
+        let mut session = self.crew.reader().await?;
+        let keys = self.source_keys(&mut session).await?;
+        if self.logs_actions(&mut session).await {
+            return Ok(());
+        }
+        let mut early: Vec<ForeignKey> = self.carried(&keys, &shape).into_iter().map(|carried| carried.key).collect();
+        early.retain(|key| key.child == self.source && key.writes());
+        if early.is_empty() {
+            return Ok(());
+        }
+        let shadow = self.look(&mut session, &self.names.shadow).await?;
+        let mut clauses = keep_indexes(&shadow, early.iter());
+        clauses.extend(early.into_iter().zip(1..).map(|(key, number)| {
+            let key = ForeignKey { name: format!("{}{number}", self.early_prefix()), ..key.following() };
+            format!("ADD {}", key.definition(self.server.version))
+        }));
+        let alter = sql::alter(&self.source, &self.names.shadow, &format!("{}, ALGORITHM=INPLACE", clauses.join(", ")));
+        let control = self.crew.lease(Slot::Control).await?;
+        control.execute(&alter).await.map_err(|failure| failure.of_clauses(attempted()))?;
+        self.crew.checks_parents.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Whether the shadow has early keys.
+    pub(crate) async fn has_early_keys(&self, session: &mut Session) -> Result<bool> {
+        let keys = foreign_keys(session, &self.names.shadow)
+            .await
+            .map_err(|failure| failure.of_catalogue(self.doing("look for foreign keys of the shadow of")))?;
+        Ok(keys.iter().any(|key| key.name.starts_with(&self.early_prefix())))
+    }
+
+    /// Whether rows that a foreign key's action changes are in the log.
+    async fn logs_actions(&self, session: &mut Session) -> bool {
+        self.server.version.is_mysql_since((9, 6, 0))
+            && session.text(sql::NATIVE_FOREIGN_KEYS).await.is_ok_and(|value| matches!(&*value, "0" | "OFF"))
+    }
+
+    /// The foreign keys that the swap could not carry, or must not, by name.
+    pub(crate) async fn refuse_foreign_keys(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+        altered: &Table,
+    ) -> Result<Vec<Refusal>> {
+        let keys = self.source_keys(session).await?;
+        let logs_actions = self.logs_actions(session).await;
+        let mut refusals: Vec<Refusal> = keys
+            .iter()
+            .filter_map(|key| {
+                let (reason, remedy) = self.in_the_way(key, shape, altered, logs_actions)?;
+                Some(refusal(key.describe(), reason, remedy))
+            })
+            .collect();
+        refusals.extend(self.refuse_hidden_keys(session, &keys).await);
+        if !logs_actions {
+            for key in keys.iter().filter(|key| key.child == self.source && key.writes()) {
+                let query = sql::has_orphans(&self.source, &key.child, &key.columns, &key.parent, &key.parent_columns);
+                let found = session
+                    .row(&query)
+                    .await
+                    .map_err(|failure| failure.of_rows(self.doing("look for rows without a parent in")))?;
+                if found.is_some() {
+                    let reason = "rows of the table refer to a parent that is not there";
+                    refusals.push(refusal(key.describe(), reason, "give these rows a parent, or delete them"));
+                }
+            }
+        }
+        Ok(refusals)
+    }
+
+    /// Keys that the clauses drop: the shadow never has them, so the clauses cannot be tried.
+    pub(crate) async fn refuse_dropped_keys(&self, session: &mut Session) -> Result<Vec<Refusal>> {
+        let dropped = dropped_keys(&self.target.alter, self.server.has_ansi_quotes);
+        if dropped.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = self.source_keys(session).await?;
+        let is_dropped =
+            |key: &&ForeignKey| key.child == self.source && dropped.iter().any(|name| is_same(name, &key.name));
+        let remedy = "drop it by itself, which is done at once, or after the change";
+        Ok(keys.iter().filter(is_dropped).map(|key| refusal(key.describe(), "the clauses drop it", remedy)).collect())
+    }
+
+    fn in_the_way(
+        &self,
+        key: &ForeignKey,
+        shape: &Shape,
+        altered: &Table,
+        logs_actions: bool,
+    ) -> Option<(String, &'static str)> {
+        const AFTERWARDS: &str = "drop it before the change and add it again after it";
+        let is_own = key.child == self.source;
+        let can_stand_early = self.server.version.flavour == Flavour::MariaDb
+            && self.target.foreign_keys == ForeignKeys::Carry
+            && key.parent != self.source;
+        if is_own && key.writes() && !logs_actions && !can_stand_early {
+            let reason = format!(
+                "it is ON DELETE {} ON UPDATE {}, and this server does not log what that does to the table's rows",
+                key.on_delete, key.on_update
+            );
+            return Some((reason, "drop it, or make it refuse (NO ACTION), for the time of the change"));
+        }
+        match self.target.foreign_keys {
+            ForeignKeys::Refuse => {
+                return Some(("foreign keys are to be refused".into(), "leave out --foreign-keys refuse"));
+            }
+            ForeignKeys::Discard if is_own => return None,
+            ForeignKeys::Discard => {
+                return Some((
+                    "only the table's own foreign keys can be left out".into(),
+                    "drop it first, or leave out --foreign-keys discard",
+                ));
+            }
+            ForeignKeys::Carry => {}
+        }
+        let mut ends: Vec<&[String]> = Vec::new();
+        if is_own {
+            ends.push(&key.columns);
+        }
+        if key.parent == self.source {
+            ends.push(&key.parent_columns);
+        }
+        for columns in ends {
+            for column in columns {
+                let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
+                if !pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow)) {
+                    return Some((format!("column {column} would not be the same afterwards"), AFTERWARDS));
+                }
+            }
+            let after: Vec<String> = columns.iter().map(|column| name_after(shape, column)).collect();
+            if !has_index(altered, &after) {
+                return Some((format!("no index would begin with {}", after.join(", ")), AFTERWARDS));
+            }
+        }
+        None
+    }
+
+    /// Keys of tables that this user may not see would go on pointing to the old table.
+    async fn refuse_hidden_keys(&self, session: &mut Session, seen: &[ForeignKey]) -> Option<Refusal> {
+        let count = session.text(&sql::count_keys_to(self.server.version, &self.source)).await.ok()?;
+        let seen = seen.iter().filter(|key| key.parent == self.source).count();
+        (count.parse::<usize>().ok()? > seen).then(|| {
+            refusal(
+                format!("foreign keys to {}", self.title),
+                format!("{count} point to it, and this user sees {seen} of them"),
+                "grant it SELECT and ALTER on the tables they belong to",
+            )
+        })
+    }
+
+    /// What people should know of foreign keys before the change.
+    pub(crate) async fn foreign_key_notes(&self, session: &mut Session, shape: &Shape) -> Result<Vec<String>> {
+        let keys = self.source_keys(session).await?;
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut notes = Vec::new();
+        let old = &self.names.old;
+        let own: Vec<String> = keys
+            .iter()
+            .filter(|key| key.child == self.source)
+            .map(|key| format!("ADD {}", key.definition(self.server.version)))
+            .collect();
+        if !own.is_empty() {
+            notes.push(format!(
+                "the old table {} has no foreign keys any more; before it is taken back into use: ALTER TABLE {} {}",
+                old.plain(),
+                sql::table(old),
+                own.join(", ")
+            ));
+        }
+        for carried in self.carried(&keys, shape) {
+            let (key, meanwhile) = (&carried.key, &carried.temporary);
+            notes.push(format!("{} is carried in the cut-over; it stands as {meanwhile} for a moment", key.describe()));
+        }
+        if keys.iter().any(|key| key.child != self.source) {
+            notes.push("the tables with foreign keys to it are locked too while it is swapped".into());
+        }
+        if self.target.foreign_keys == ForeignKeys::Discard {
+            notes.push("the table's own foreign keys are left out of the new table, as asked".into());
+        }
+        Ok(notes)
+    }
+}
+
+/// The names of what the clauses drop as a foreign key or as a constraint.
+fn dropped_keys(clauses: &str, ansi_quotes: bool) -> Vec<String> {
+    let tokens = tokens(clauses, ansi_quotes).unwrap_or_default();
+    let dropped = |from: usize| {
+        let rest = &tokens[from..];
+        let after = match rest {
+            [drop, foreign, key, ..] if drop.is("DROP") && foreign.is("FOREIGN") && key.is("KEY") => 3,
+            [drop, constraint, ..] if drop.is("DROP") && constraint.is("CONSTRAINT") => 2,
+            _ => return None,
+        };
+        let condition = if rest.get(after)?.is("IF") { 2 } else { 0 };
+        rest.get(after + condition).and_then(Token::name).map(str::to_owned)
+    };
+    (0..tokens.len()).filter_map(dropped).collect()
+}
+
+fn name_after(shape: &Shape, column: &str) -> String {
+    let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
+    pair.map_or_else(|| column.to_owned(), |pair| pair.shadow.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{Index, Part};
+
+    fn key() -> ForeignKey {
+        ForeignKey {
+            child: TableName::new("s", "t"),
+            name: "of`p".into(),
+            columns: vec!["a".into(), "b".into()],
+            parent: TableName::new("r", "p"),
+            parent_columns: vec!["x".into(), "y".into()],
+            on_delete: "NO ACTION".into(),
+            on_update: "RESTRICT".into(),
+        }
+    }
+
+    fn version(flavour: Flavour) -> Version {
+        Version { flavour, number: (10, 6, 1) }
+    }
+
+    fn index(name: &str, unique: bool, columns: &[&str]) -> Index {
+        let parts = columns.iter().map(|column| Part { column: (*column).into(), ..Part::default() }).collect();
+        Index { name: name.into(), unique, parts, ..Index::default() }
+    }
+
+    #[test]
+    fn each_server_is_silent_of_another_action() {
+        let begin = "CONSTRAINT `of``p` FOREIGN KEY (`a`, `b`) REFERENCES `r`.`p` (`x`, `y`)";
+        assert_eq!(key().definition(version(Flavour::MySql)), format!("{begin} ON UPDATE RESTRICT"));
+        assert_eq!(key().definition(version(Flavour::MariaDb)), format!("{begin} ON DELETE NO ACTION"));
+    }
+
+    #[test]
+    fn only_indexes_the_server_could_have_made_are_kept_from_it() {
+        let indexes = vec![
+            index("PRIMARY", true, &["a", "b"]),
+            index("made", false, &["A", "b"]),
+            index("longer", false, &["a", "b", "c"]),
+            index("turned", false, &["b", "a"]),
+        ];
+        let table = Table { columns: Vec::new(), indexes };
+        assert_eq!(own_indexes(&table, [key()].iter()).into_iter().collect::<Vec<_>>(), ["made"]);
+        assert!(has_index(&table, &["a".into()]) && !has_index(&table, &["c".into()]));
+    }
+
+    #[test]
+    fn what_the_clauses_drop_is_read() {
+        let clauses =
+            "ADD a INT COMMENT 'DROP FOREIGN KEY no', drop foreign key `b c`, DROP CONSTRAINT IF EXISTS d, DROP KEY e";
+        assert_eq!(dropped_keys(clauses, false), ["b c", "d"]);
+    }
+
+    #[test]
+    fn a_key_writes_if_one_of_its_actions_does() {
+        assert!(!key().writes());
+        assert!(ForeignKey { on_update: "CASCADE".into(), ..key() }.writes());
+        assert!(ForeignKey { on_delete: "SET NULL".into(), ..key() }.writes());
+    }
+}

@@ -1,0 +1,7 @@
+UPDATE t SET v = CONCAT('u', FLOOR(RAND() * 99999)) WHERE w = 1 + FLOOR(RAND() * 400);
+
+INSERT INTO t (k, e, w, v) SELECT FLOOR(RAND() * 30), 1 + FLOOR(RAND() * 3), FLOOR(RAND() * 600), 'i';
+
+UPDATE t SET e = 1 + FLOOR(RAND() * 3) WHERE w = 1 + FLOOR(RAND() * 400);
+
+DELETE FROM t WHERE w = 1 + FLOOR(RAND() * 400) AND v LIKE 'i%';

@@ -1,0 +1,7 @@
+UPDATE t SET v = CONCAT('u', FLOOR(RAND() * 99999)) WHERE w = 1001 + FLOOR(RAND() * 400);
+
+INSERT INTO t (k, w, v) SELECT FLOOR(RAND() * 9999), FLOOR(RAND() * 9999), 'i';
+
+UPDATE t SET w = w + 1 WHERE v = 'i' AND k % 7 = 0;
+
+DELETE FROM t WHERE w = 1001 + FLOOR(RAND() * 400);

@@ -1,0 +1,3 @@
+UPDATE t SET e = 1 + FLOOR(RAND() * 3), f = FLOOR(RAND() * 8) WHERE id = 1 + FLOOR(RAND() * 400);
+
+UPDATE t SET f = NULL WHERE id = 1 + FLOOR(RAND() * 400);

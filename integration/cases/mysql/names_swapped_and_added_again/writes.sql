@@ -1,0 +1,3 @@
+UPDATE t SET id = id + 10000 WHERE id = 1 + FLOOR(RAND() * 400);
+
+INSERT INTO t (id) SELECT 20000 + FLOOR(RAND() * 9999);

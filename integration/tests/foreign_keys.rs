@@ -1,0 +1,197 @@
+//! Foreign keys over the swap: whatever dies at whichever statement, no key is lost, no row is orphaned, and the same
+//! command puts everything in its place.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use altergeist_integration::servers::{Flavour, Server, url};
+use altergeist_integration::session::{Failure, Session, block_on};
+use altergeist_integration::tool::{LIMIT, run, start};
+use altergeist_integration::trip::{Then, Trip};
+
+const TABLES: &str = "
+CREATE TABLE p (id INT NOT NULL PRIMARY KEY);
+INSERT INTO p VALUES (1), (2), (3), (4), (5);
+CREATE TABLE t (
+  id INT NOT NULL PRIMARY KEY,
+  p INT NOT NULL,
+  above INT NULL,
+  FOREIGN KEY (p) REFERENCES p (id),
+  CONSTRAINT above_it FOREIGN KEY (above) REFERENCES t (id)
+);
+INSERT INTO t VALUES (1, 1, NULL), (2, 2, 1), (3, 3, 1), (4, 4, 2);
+CREATE TABLE kept (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, t INT NOT NULL, FOREIGN KEY (t) REFERENCES t (id));
+INSERT INTO kept (t) VALUES (1), (2);
+CREATE TABLE gone (
+  id INT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  t INT NOT NULL,
+  CONSTRAINT gone_with_t FOREIGN KEY (t) REFERENCES t (id) ON DELETE CASCADE
+);
+INSERT INTO gone (t) VALUES (1), (3)";
+const ALTER: &str = "ADD COLUMN w INT NOT NULL DEFAULT 7";
+const COPY: [&str; 2] = ["--strategy", "copy"];
+/// What the cut-over's statements can be told by.
+const CUT_OVER: [&str; 4] = ["LOCK TABLES", "ALGORITHM=INPLACE", "RENAME TABLE", "(go TINYINT)"];
+/// More statements than any cut-over of these tables has.
+const MOST: u32 = 40;
+
+#[test]
+fn mysql_whatever_dies_at_any_statement_of_the_cut_over_no_key_is_lost() {
+    every_statement(Flavour::MySql97);
+}
+
+#[test]
+fn mariadb_whatever_dies_at_any_statement_of_the_cut_over_no_key_is_lost() {
+    every_statement(Flavour::MariaDb1011);
+}
+
+/// Several runs at once, each in a database of its own: most of their time is waiting.
+fn every_statement(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else {
+        return;
+    };
+    let server = &server;
+    let mut seen = Vec::new();
+    for nth in (1..MOST).step_by(2) {
+        let runs =
+            [nth, nth + 1].map(|nth| [Then::Hold, Then::Close, Then::CloseBehind].map(|then| (nth, then))).concat();
+        let died: Vec<Option<String>> = thread::scope(|scope| {
+            let start = |(nth, then): (u32, Then)| scope.spawn(move || die_at(server, nth, then));
+            let running: Vec<_> = runs.into_iter().map(start).collect();
+            running.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        let is_last = died.iter().any(Option::is_none);
+        seen.extend(died.into_iter().flatten());
+        if is_last {
+            let expected = ["LOCK TABLES", "ADD CONSTRAINT `_ag_", "RENAME TABLE", "DROP FOREIGN KEY `_ag_"];
+            for words in expected {
+                assert!(seen.iter().any(|said| said.contains(words)), "nothing died at {words}: {seen:#?}");
+            }
+            return;
+        }
+    }
+    panic!("more statements than there can be: {seen:#?}");
+}
+
+/// Gives the statement at which it died; None if there are not so many.
+fn die_at(server: &Server, nth: u32, then: Then) -> Option<String> {
+    let database = format!("bound{nth}{then:?}");
+    server.execute("", &format!("CREATE DATABASE {database}")).unwrap();
+    for statement in TABLES.split(';') {
+        server.execute(&database, statement).unwrap();
+    }
+    let before = structure(server, &database);
+    let writers = Writers::start(server.url(&database));
+
+    let trip = Trip::start(server.port(), &CUT_OVER, nth, then);
+    let mut running = start(&url(server.flavour(), trip.port(), &database), "t", ALTER, &COPY);
+    let mut statement = None;
+    while statement.is_none() && running.is_running() {
+        statement = trip.wait(Duration::from_millis(50));
+    }
+    let said = match then {
+        Then::Hold if statement.is_some() => running.kill(),
+        _ => running.wait(),
+    };
+    if statement.is_none() {
+        assert_eq!(said.code, Some(0), "without a fault it said:\n{}", said.output);
+    }
+    let again = run(&server.url(&database), "t", ALTER, &COPY);
+    let written = writers.stop();
+
+    let at = format!("{:?}, {then:?} at {nth}: {statement:?}\n{}\n{}", server.flavour(), said.output, again.output);
+    assert_eq!(again.code, Some(0), "{at}");
+    assert_eq!(structure(server, &database), before, "{at}");
+    let count = |sql: &str| server.query(&database, sql).unwrap()[0][0].clone().unwrap();
+    for orphans in [
+        "SELECT COUNT(*) FROM kept LEFT JOIN t ON t.id = kept.t WHERE t.id IS NULL",
+        "SELECT COUNT(*) FROM gone LEFT JOIN t ON t.id = gone.t WHERE t.id IS NULL",
+        "SELECT COUNT(*) FROM t LEFT JOIN p ON p.id = t.p WHERE p.id IS NULL",
+        "SELECT COUNT(*) FROM t LEFT JOIN t u ON u.id = t.above WHERE t.above IS NOT NULL AND u.id IS NULL",
+    ] {
+        assert_eq!(count(orphans), "0", "{orphans}\n{at}");
+    }
+    let there = "SELECT COUNT(*) FROM t WHERE id >= 1000";
+    assert_eq!(count(there), written.to_string(), "rows that were said to be written, or deleted\n{at}");
+    server.execute("", &format!("DROP DATABASE {database}")).unwrap();
+    statement
+}
+
+/// Every table's indexes and foreign keys, and that no other table has any.
+fn structure(server: &Server, database: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for table in ["p", "t", "kept", "gone"] {
+        let made = server.query(database, &format!("SHOW CREATE TABLE {table}")).unwrap()[0][1].clone().unwrap();
+        let bound = made.lines().filter(|line| line.contains("KEY"));
+        lines.extend(bound.map(|line| format!("{table}: {}", line.trim_end_matches(','))));
+    }
+    let others = format!(
+        "SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = '{database}' \
+         AND CONSTRAINT_TYPE = 'FOREIGN KEY' AND (TABLE_NAME LIKE '%ag%' OR CONSTRAINT_NAME LIKE '%ag%')"
+    );
+    lines.extend(server.query(database, &others).unwrap().into_iter().map(|row| format!("stray: {row:?}")));
+    lines
+}
+
+/// Keeps making parents with children, and taking some of them away again; counts what the server said was done.
+struct Writers {
+    stop: Arc<AtomicBool>,
+    writer: JoinHandle<u64>,
+}
+
+impl Writers {
+    fn start(url: String) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let writer = thread::spawn(move || block_on(write(url, stopped)));
+        Self { stop, writer }
+    }
+
+    fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::SeqCst);
+        self.writer.join().unwrap()
+    }
+}
+
+async fn write(url: String, stop: Arc<AtomicBool>) -> u64 {
+    let mut session = Session::connect(&url).await.unwrap();
+    session.execute(&format!("SET SESSION lock_wait_timeout = {}", LIMIT.as_secs())).await.unwrap();
+    let mut there = 0;
+    for id in 1000.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        // The server has others to serve.
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        let is_there = may_be_refused(
+            session.execute(&format!("INSERT INTO t (id, p, above) VALUES ({id}, {}, 1)", 1 + id % 5)).await,
+        );
+        there += u64::from(is_there);
+        for child in ["kept", "gone"] {
+            may_be_refused(session.execute(&format!("INSERT INTO {child} (t) VALUES ({id})")).await);
+        }
+        // Refused as long as it has children.
+        may_be_refused(session.execute("DELETE FROM p WHERE id = 1").await);
+        assert!(
+            !may_be_refused(session.execute("DELETE FROM t WHERE id = 1").await),
+            "a parent went, not its children"
+        );
+        may_be_refused(session.execute(&format!("DELETE FROM kept WHERE t = {id}")).await);
+        if id % 2 == 0 {
+            there -=
+                u64::from(may_be_refused(session.execute(&format!("DELETE FROM t WHERE id = {id}")).await) && is_there);
+        }
+    }
+    there
+}
+
+/// Whether it was done. A foreign key may refuse it, and nothing else may.
+fn may_be_refused(outcome: Result<u64, Failure>) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(failure) if matches!(&*failure.code, "1451" | "1452") => false,
+        Err(failure) => panic!("the application must not see this: {failure:?}"),
+    }
+}
