@@ -6,6 +6,7 @@ use crate::error::Failure;
 use crate::names::TableName;
 use crate::session::{Session, text};
 use crate::sql;
+use crate::table::definition_of;
 use crate::version::Flavour;
 
 impl MySql {
@@ -21,8 +22,7 @@ impl MySql {
         }
         let mut definitions = [String::new(), String::new()];
         for (definition, of) in definitions.iter_mut().zip([&self.source, copy]) {
-            *definition =
-                session.row(&sql::show_create(of)).await?.and_then(|row| row.get(1).map(text)).unwrap_or_default();
+            *definition = definition_of(session, of).await?;
         }
         let [wanted, made] = definitions.map(|definition| checks::checks(&definition));
         if wanted.is_empty() {
@@ -39,16 +39,16 @@ impl MySql {
         Ok(names)
     }
 
-    /// Carries out the user's clauses on a copy, under the server's own rules for dates.
+    /// Carries out the user's clauses on a copy by the means told, such as `ALGORITHM=INSTANT, `, under the server's own rules for dates.
     pub(crate) async fn alter_copy(
         &self,
         session: &mut Session,
         copy: &TableName,
         names: &[Renamed],
-        more: &str,
+        means: &str,
     ) -> std::result::Result<(), Failure> {
         let clauses = checks::reworded(self.target.alter.trim(), self.server.has_ansi_quotes, names);
-        let statement = sql::alter(&self.source, copy, &format!("{clauses}{more}"));
+        let statement = sql::alter(&self.source, copy, &format!("{means}{clauses}"));
         self.as_clauses(session, &statement).await
     }
 

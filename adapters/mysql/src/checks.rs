@@ -27,10 +27,14 @@ pub(crate) type Renamed = (String, String);
 /// The constraints that SHOW CREATE TABLE tells of.
 pub(crate) fn checks(definition: &str) -> Vec<Check> {
     let read = |line: &str| {
-        let rest = line.strip_prefix("  CONSTRAINT `")?;
-        let (name, clause) = rest.split_once("` CHECK ")?;
+        let rest = line.strip_prefix("  CONSTRAINT ")?;
+        let sign = rest.chars().next().filter(|sign| matches!(sign, '`' | '"'))?;
+        let (name, clause) = rest[1..].split_once(&format!("{sign} CHECK "))?;
         let clause = clause.strip_suffix(',').unwrap_or(clause);
-        Some(Check { name: name.replace("``", "`"), clause: format!("CHECK {clause}") })
+        Some(Check {
+            name: name.replace(&format!("{sign}{sign}"), &sign.to_string()),
+            clause: format!("CHECK {clause}"),
+        })
     };
     definition.lines().filter_map(read).collect()
 }

@@ -11,6 +11,7 @@ pub(crate) struct Clauses {
     renamed: Vec<(String, String)>,
     dropped: Vec<String>,
     added: Vec<Added>,
+    adds_partitions: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +56,11 @@ impl Clauses {
         self.added.iter().any(|added| added.if_missing && is_same(&added.name, name))
     }
 
+    /// Whether partitions are added, which the servers take no means for.
+    pub(crate) fn adds_partitions(&self) -> bool {
+        self.adds_partitions
+    }
+
     fn take(&mut self, clause: &[Token]) -> std::result::Result<(), String> {
         let Some(first) = clause.first() else { return Err("a clause is empty".into()) };
         let rest = &clause[1..];
@@ -66,13 +72,14 @@ impl Clauses {
             "ALTER" if rest.first().is_some_and(|token| token.is("TABLE")) => {
                 Err("only what follows ALTER TABLE and the table's name is wanted".into())
             }
-            "ALGORITHM" | "LOCK" => {
-                Err("leave out ALGORITHM and LOCK: how the change is done is this tool's part".into())
-            }
+            "ALGORITHM" | "LOCK" => Err("give ALGORITHM and LOCK a clause of their own, or leave them out".into()),
             "WAIT" | "NOWAIT" => {
                 Err("leave out WAIT and NOWAIT: how long locks are waited for is this tool's part".into())
             }
             "EXCHANGE" | "TRUNCATE" | "DISCARD" | "IMPORT" => Err("this changes rows, not the table's form".into()),
+            "CONVERT" if rest.first().is_some_and(|token| token.is("PARTITION") || token.is("TABLE")) => {
+                Err("this moves rows between tables".into())
+            }
             _ => Ok(()),
         }
     }
@@ -123,6 +130,7 @@ impl Clauses {
 
     fn take_add(&mut self, rest: &[Token]) -> std::result::Result<(), String> {
         let keyword = rest.first().map(Token::keyword).unwrap_or_default();
+        self.adds_partitions |= keyword == "PARTITION";
         if matches!(
             &*keyword,
             "INDEX"
@@ -203,8 +211,66 @@ fn without_condition(tokens: &[Token], negated: bool) -> (&[Token], bool) {
     }
 }
 
-/// The clauses alone: of a whole `ALTER TABLE t …;` what follows the name, if that is the name of the table to change.
-pub(crate) fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<String> {
+/// What the user asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Asked {
+    /// The clauses alone.
+    pub clauses: String,
+    /// How the server should carry them out, had it to do so by itself: `ALGORITHM=INPLACE`, `LOCK=NONE`.
+    pub means: Vec<String>,
+}
+
+impl Asked {
+    /// Whether the change must not be done but in an instant.
+    pub(crate) fn wants_instant(&self) -> bool {
+        self.means.iter().any(|means| means == "ALGORITHM=INSTANT")
+    }
+}
+
+/// What is asked for: of a whole `ALTER TABLE t …;` what follows the name, if that is the name of the table to change; and
+/// apart from it what is said of the means.
+pub(crate) fn asked(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<Asked> {
+    let clauses = bare(text, ansi_quotes, schema, table)?;
+    Ok(without_means(&clauses, ansi_quotes))
+}
+
+/// Takes ALGORITHM and LOCK out, with a comma each.
+fn without_means(text: &str, ansi_quotes: bool) -> Asked {
+    let Ok(tokens) = spanned(text, ansi_quotes) else {
+        return Asked { clauses: text.to_owned(), means: Vec::new() };
+    };
+    let chars: Vec<char> = text.chars().collect();
+    let plain: Vec<Token> = tokens.iter().map(|(token, _)| token.clone()).collect();
+    let (mut clauses, mut means) = (String::new(), Vec::new());
+    let (mut taken, mut place, mut is_first_kept) = (0, 0, true);
+    for clause in split(&plain) {
+        let (first, behind) = (place, place + clause.len());
+        place = behind + 1;
+        let word = clause.first().map(Token::keyword).unwrap_or_default();
+        let value = match clause {
+            [_, sign, value] if sign.is_sign('=') => Some(value),
+            [_, value] => Some(value),
+            _ => None,
+        };
+        let Some(value) = value.filter(|_| matches!(&*word, "ALGORITHM" | "LOCK")) else {
+            is_first_kept = false;
+            continue;
+        };
+        means.push(format!("{word}={}", value.keyword()));
+        // With the comma before it, or, if nothing before it is kept, the one behind it.
+        let begin = if is_first_kept { tokens[first].1.start } else { tokens[first - 1].1.start };
+        let end = match tokens.get(behind).filter(|_| is_first_kept) {
+            Some((_, comma)) => comma.end,
+            None => tokens[behind - 1].1.end,
+        };
+        clauses.extend(&chars[taken..begin.max(taken)]);
+        taken = end;
+    }
+    clauses.extend(&chars[taken..]);
+    Asked { clauses, means }
+}
+
+fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<String> {
     let Ok(tokens) = spanned(text, ansi_quotes) else { return Ok(text.to_owned()) };
     let mut end = tokens.len();
     while end > 0 && tokens[end - 1].0.is_sign(';') {
@@ -309,8 +375,9 @@ mod tests {
             "RENAME other",
             "RENAME = other",
             "RENAME AS other",
-            "ADD a INT, ALGORITHM=INPLACE",
-            "LOCK NONE",
+            "ADD a INT, ALGORITHM=INPLACE PARTITION BY HASH (a)",
+            "CONVERT PARTITION p0 TO TABLE x",
+            "CONVERT TABLE x TO PARTITION p0 VALUES LESS THAN (5)",
             "DROP PARTITION p0",
             "TRUNCATE PARTITION p0",
             "ALTER TABLE t ADD a INT",
@@ -346,6 +413,21 @@ mod tests {
         assert_eq!(bare("ADD a INT; DROP b", false, "s", "t").unwrap(), "ADD a INT; DROP b");
         assert_eq!(bare("ALTER TABLE t", false, "s", "t").unwrap(), "");
         assert_eq!(bare("", false, "s", "t").unwrap(), "");
+    }
+
+    #[test]
+    fn the_means_are_taken_out_of_the_clauses() {
+        for (text, clauses, means) in [
+            ("ADD a INT, ALGORITHM=INPLACE, LOCK = NONE", "ADD a INT", "ALGORITHM=INPLACE LOCK=NONE"),
+            ("algorithm instant, ADD a INT", "ADD a INT", "ALGORITHM=INSTANT"),
+            ("ADD a INT, LOCK=NONE, DROP b", "ADD a INT, DROP b", "LOCK=NONE"),
+            ("ALGORITHM=COPY, LOCK=NONE", "", "ALGORITHM=COPY LOCK=NONE"),
+            ("ADD algorithm INT, ADD `lock` INT", "ADD algorithm INT, ADD `lock` INT", ""),
+            ("", "", ""),
+        ] {
+            let asked = asked(text, false, "s", "t").unwrap();
+            assert_eq!((asked.clauses.trim(), &*asked.means.join(" ")), (clauses, means), "{text}");
+        }
     }
 
     #[test]

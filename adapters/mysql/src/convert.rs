@@ -21,6 +21,7 @@ enum Family {
     DateTime,
     Time,
     Json,
+    Vector,
     Other,
 }
 
@@ -39,6 +40,7 @@ fn family(column: &Column) -> Family {
         "datetime" | "timestamp" => Family::DateTime,
         "time" => Family::Time,
         "json" => Family::Json,
+        "vector" => Family::Vector,
         _ => Family::Other,
     }
 }
@@ -61,7 +63,7 @@ pub(crate) fn equal(pair: &Pair, source: &str, shadow: &str) -> Option<String> {
     }
     let value = converted(pair, &from)?;
     Some(match to {
-        Family::Text => format!("{} <=> {}", as_bytes(&value), as_bytes(&into)),
+        Family::Text | Family::Vector => format!("{} <=> {}", as_bytes(&value), as_bytes(&into)),
         Family::Choice if family(&pair.source) == Family::Integer => format!("{value} <=> {into} + 0"),
         Family::Json => format!(
             "{} <=> {}",
@@ -76,7 +78,7 @@ pub(crate) fn equal(pair: &Pair, source: &str, shadow: &str) -> Option<String> {
 /// Collations call different texts equal, and some ignore spaces at the end, so texts are compared as bytes.
 fn equal_alike(family: Family, from: &str, into: &str) -> String {
     match family {
-        Family::Text | Family::Other => format!("{} <=> {}", as_bytes(from), as_bytes(into)),
+        Family::Text | Family::Vector | Family::Other => format!("{} <=> {}", as_bytes(from), as_bytes(into)),
         Family::Json => {
             format!("{} <=> {}", as_bytes(&format!("CAST({from} AS CHAR)")), as_bytes(&format!("CAST({into} AS CHAR)")))
         }
@@ -142,7 +144,8 @@ fn converted(pair: &Pair, from: &str) -> Option<String> {
         (Integer | Decimal | Float | Double | Year | Date | DateTime | Time | Json | Choice, Text) => {
             text(format!("CONVERT(CAST({from} AS CHAR) USING {})", shadow.charset), shadow)
         }
-        (Text | Bytes, Bytes) => bytes(from, shadow),
+        (Vector | Bytes, Vector) => from.to_owned(),
+        (Text | Bytes | Vector, Bytes) => bytes(from, shadow),
         (Integer | Decimal | Year | Date | DateTime | Time, Bytes) => bytes(&format!("CAST({from} AS CHAR)"), shadow),
         (Text | Choice, Choice) => {
             format!("CONVERT(CAST({from} AS CHAR) USING {}) COLLATE {}", shadow.charset, shadow.collation)

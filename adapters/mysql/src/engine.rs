@@ -2,10 +2,11 @@
 
 use crate::beats::{Beats, prepared};
 use crate::changes::{self, MySqlStream};
-use crate::clauses::{Clauses, bare};
+use crate::clauses::{self, Asked, Clauses};
 use crate::connect::Access;
 use crate::crew::Crew;
 use crate::follower::{BEGIN_ANEW, Follower};
+use crate::journal::Altering;
 use crate::log_server::LogServer;
 use crate::names::{Names, TableName};
 use crate::place::{Bookmark, Place};
@@ -25,6 +26,8 @@ use tokio::sync::Mutex as AsyncMutex;
 /// MySQL or MariaDB: the server tells which.
 pub struct MySql {
     pub(crate) target: Target,
+    /// What the target's clauses were before the means were taken out of them.
+    pub(crate) asked: Asked,
     pub(crate) server: Server,
     /// Where the log is read.
     pub(crate) log: LogServer,
@@ -35,6 +38,8 @@ pub struct MySql {
     pub(crate) crew: Arc<Crew>,
     pub(crate) beats: Arc<Beats>,
     pub(crate) shape: Mutex<Option<Arc<Shape>>>,
+    /// What the last plan that needs no copy makes of the table.
+    pub(crate) expected: Mutex<Option<Altering>>,
     pub(crate) has_journal: AtomicBool,
     /// Prepared transactions on the source that the stream has seen and that have not ended.
     pub(crate) undecided: Arc<AtomicUsize>,
@@ -61,16 +66,18 @@ impl Engine for MySql {
         let access = Access::read(&target.url)?;
         let mut session = Session::bare(&access).await?;
         let server = Server::ask(&mut session).await?;
-        let source = find(&mut session, &asked(target, access.schema.as_deref())?).await?;
+        let source = find(&mut session, &table_asked(target, access.schema.as_deref())?).await?;
         let names = Names::of(&source);
         let mut target = target.clone();
-        target.alter = bare(&target.alter, server.has_ansi_quotes, &source.schema, &source.name)?;
+        let asked = clauses::asked(&target.alter, server.has_ansi_quotes, &source.schema, &source.name)?;
+        target.alter = asked.clauses.clone();
         let timeout = target.lock_timeout.max(Duration::from_millis(1));
         let log = LogServer::find(&target, &access, &server).await?;
         let crew = Crew::new(access, server.version, timeout, source.clone(), names.lock.clone(), target.workers);
         let crew = Arc::new(crew);
         Ok(MySql {
             target,
+            asked,
             title: source.plain(),
             beats: Arc::new(Beats::new(crew.clone(), source.clone(), &names)),
             crew,
@@ -79,6 +86,7 @@ impl Engine for MySql {
             source,
             names,
             shape: Mutex::default(),
+            expected: Mutex::default(),
             has_journal: AtomicBool::default(),
             undecided: Arc::default(),
             replicas: AsyncMutex::default(),
@@ -310,7 +318,7 @@ impl Server {
 }
 
 /// The table as asked for: `schema.table`, `table`, either part in backticks.
-fn asked(target: &Target, schema: Option<&str>) -> Result<TableName> {
+fn table_asked(target: &Target, schema: Option<&str>) -> Result<TableName> {
     let attempted = || format!("find table {}", target.table);
     let parts = if target.table.contains('`') {
         let tokens = tokens(&target.table, false).map_err(|reason| Error::refused(attempted(), reason))?;

@@ -11,9 +11,9 @@ use crate::engine::MySql;
 use crate::error::Failure;
 use crate::journal::Facts;
 use crate::names::TableName;
-use crate::session::{Session, text};
+use crate::session::Session;
 use crate::sql;
-use crate::table::fingerprint;
+use crate::table::{definition_of, fingerprint};
 use altergeist_contract::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -162,11 +162,6 @@ impl MySql {
         }
         fingerprint(session, shadow).await
     }
-}
-
-async fn definition_of(session: &mut Session, name: &TableName) -> std::result::Result<String, Failure> {
-    let row = session.row(&sql::show_create(name)).await?.unwrap_or_default();
-    Ok(row.get(1).map(text).unwrap_or_default())
 }
 
 /// The indexes that are neither unique nor of full texts, which are always told last, from SHOW CREATE TABLE: one a line. (An index of

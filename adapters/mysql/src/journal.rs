@@ -6,7 +6,7 @@ use crate::foreign_keys::Carried;
 use crate::indexes::Deferred;
 use crate::session::{Session, text};
 use crate::sql;
-use crate::table::fingerprint;
+use crate::table::{definition_of, fingerprint, outline};
 use crate::triggers::Trigger;
 use altergeist_contract::{Error, Journal, Record, Result, Stage};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,16 @@ pub(crate) struct Facts {
     pub triggers: Vec<Trigger>,
     /// The fingerprint of the table the change made.
     pub done: Option<String>,
+    /// What the server was told to do by itself.
+    pub altering: Option<Altering>,
+}
+
+/// A change the server does in one statement: whether it happened can be seen from the table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Altering {
+    /// The outlines of the table before and after it.
+    pub before: Vec<String>,
+    pub after: Vec<String>,
 }
 
 /// How to know a table again.
@@ -52,7 +62,17 @@ impl Journal for MySql {
     async fn load(&self) -> Result<Option<Record>> {
         let mut session = self.crew.reader().await?;
         let entry = self.entry(&mut session).await?;
-        let Some(record) = entry.record else { return Ok(None) };
+        let Some(mut record) = entry.record else { return Ok(None) };
+        if let Some(altering) = entry.facts.altering.filter(|_| record.stage == Stage::Altering) {
+            let definition = definition_of(&mut session, &self.source)
+                .await
+                .map_err(|failure| failure.of_catalogue(self.doing("look at")))?;
+            let now = outline(&definition, &self.source.name, &[]);
+            if now == altering.after && now != altering.before {
+                record.stage = Stage::Done;
+            }
+            return Ok(Some(record));
+        }
         let Some(done) = entry.facts.done.filter(|_| record.stage == Stage::Done) else { return Ok(Some(record)) };
         let now = fingerprint(&mut session, &self.source)
             .await
@@ -71,8 +91,10 @@ impl Journal for MySql {
             message: &record.message,
             record: &json,
         };
-        if record.stage == Stage::Done {
-            self.note_done().await?;
+        match record.stage {
+            Stage::Done => self.note_done().await?,
+            Stage::Altering => self.note_altering().await?,
+            _ => {}
         }
         self.write_journal(&sql::save_entry(&self.names.journal, &self.source.name, &entry)).await
     }
@@ -100,6 +122,14 @@ impl MySql {
         let mut facts = self.entry(&mut session).await?.facts;
         facts.done = Some(self.made(&mut session, &self.source).await?.fingerprint);
         facts.has_shadow = false;
+        self.save_facts(&facts).await
+    }
+
+    /// What the statement that is about to be sent would make of the table.
+    async fn note_altering(&self) -> Result<()> {
+        let mut session = self.crew.reader().await?;
+        let mut facts = self.entry(&mut session).await?.facts;
+        facts.altering = self.expected.lock().expect("not poisoned").clone();
         self.save_facts(&facts).await
     }
 

@@ -6,17 +6,17 @@ use crate::crew::Slot;
 use crate::engine::MySql;
 use crate::error::NO_SUCH_THREAD;
 use crate::foreign_keys::foreign_keys;
+use crate::journal::Altering;
 use crate::names::TableName;
 use crate::session::{Session, execute_within, number, text};
 use crate::shape::{self, Shape};
 use crate::sql;
+use crate::table::{definition_of, outline};
 use crate::version::Flavour;
 use altergeist_contract::{
     Error, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
 };
-
-/// Instant changes a table may have seen before the server must rebuild it.
-const MOST_ROW_VERSIONS: u64 = 63;
+use std::collections::BTreeSet;
 
 impl Preflight for MySql {
     fn table(&self) -> &str {
@@ -116,6 +116,34 @@ struct Trial {
     notes: Vec<String>,
 }
 
+/// Means to be told before the clauses.
+const INSTANT: &str = "ALGORITHM=INSTANT, ";
+const IN_PLACE: &str = "ALGORITHM=INPLACE, LOCK=NONE, ";
+const ANYHOW: &str = "";
+
+/// What came of letting the server do it.
+struct Tried {
+    /// By what means it does it without touching the rows.
+    means: Option<&'static str>,
+    /// Whether the clone is altered now.
+    is_altered: bool,
+}
+
+/// The source and its copy, as far as both can be the same.
+struct Outlines {
+    source: Vec<String>,
+    copy: Vec<String>,
+}
+
+/// Whether all tables and partitions are still there, and none of them has got another index. The numbers are InnoDB's.
+fn keeps_its_rows(before: &BTreeSet<(String, String)>, after: &BTreeSet<(String, String)>) -> bool {
+    let tables = |parts: &BTreeSet<(String, String)>| -> BTreeSet<String> {
+        parts.iter().map(|(table, _)| table.clone()).collect()
+    };
+    let (kept, now) = (tables(before), tables(after));
+    kept.is_subset(&now) && after.iter().all(|part| before.contains(part) || !kept.contains(&part.0))
+}
+
 /// A leftover, and how to get rid of it.
 struct Found {
     shown: Leftover,
@@ -202,12 +230,26 @@ impl MySql {
     async fn try_on_clone(&self, session: &mut Session, clauses: &Clauses, names: &[Renamed]) -> Result<Trial> {
         let mut trial = Trial::default();
         let alter = self.target.alter.trim();
-        if self.target.strategy != Strategy::Copy && !alter.is_empty() && self.has_row_versions_left(session).await {
-            let tried = self.alter_copy(session, &self.names.clone, names, ", ALGORITHM=INSTANT").await;
-            if tried.is_ok() {
-                trial.native = Some(sql::alter_instantly(&self.source, alter));
+        let outlines = self.outlines(session, names).await?;
+        trial.refusals.extend(self.refuse_copy_of(&outlines));
+        if !trial.refusals.is_empty() {
+            return Ok(trial);
+        }
+        let mut is_altered = false;
+        if self.target.strategy != Strategy::Copy && !alter.is_empty() {
+            let tried = self.try_natively(session, names).await?;
+            if let Some(means) = tried.means {
+                let after = self.outlines(session, names).await?.copy;
+                *self.expected.lock().expect("not poisoned") = Some(Altering { before: outlines.source, after });
+                trial.native = Some(sql::alter_by(means, &self.source, alter));
                 return Ok(trial);
             }
+            is_altered = tried.is_altered;
+        }
+        if self.asked.wants_instant() {
+            let reason = "they ask for ALGORITHM=INSTANT, and the server cannot do it so";
+            trial.refusals.push(refusal("the clauses", reason, "leave out ALGORITHM=INSTANT, and the table is copied"));
+            return Ok(trial);
         }
         if self.target.strategy == Strategy::Native {
             let remedy = "leave out --strategy native";
@@ -223,7 +265,7 @@ impl MySql {
             trial.refusals = dropped;
             return Ok(trial);
         }
-        if !alter.is_empty() {
+        if !alter.is_empty() && !is_altered {
             let tried = self.alter_copy(session, &self.names.clone, names, "").await;
             if let Err(failure) = tried {
                 let is_about_dates = matches!(failure.code(), Some(1067 | 1292));
@@ -254,6 +296,63 @@ impl MySql {
             Err(mut refusals) => trial.refusals.append(&mut refusals),
         }
         Ok(trial)
+    }
+
+    /// Looks for means by which the server does it without touching the rows.
+    async fn try_natively(&self, session: &mut Session, names: &[Renamed]) -> Result<Tried> {
+        let attempted = || self.doing("try the clauses on an empty clone of");
+        let clone = &self.names.clone;
+        if self.has_row_versions_left(session).await && self.alter_copy(session, clone, names, INSTANT).await.is_ok() {
+            return Ok(Tried { means: Some(INSTANT), is_altered: true });
+        }
+        // Clauses on partitions stand alone, and MariaDB takes no means with them.
+        let adds_partitions = self.clauses()?.adds_partitions();
+        let all = [Some(IN_PLACE), adds_partitions.then_some(ANYHOW)];
+        for means in all.into_iter().flatten() {
+            let parts = |rows: Vec<crate::session::Cells>| -> BTreeSet<(String, String)> {
+                rows.iter().map(|row| (text(&row[0]), text(&row[1]))).collect()
+            };
+            let query = sql::innodb_parts(self.server.version, clone);
+            // Where the numbers may not be read, nothing is known.
+            let before = parts(session.rows(&query).await.unwrap_or_default());
+            if before.is_empty() || !adds_partitions && before.iter().any(|(_, index)| index.is_empty()) {
+                break;
+            }
+            if self.alter_copy(session, clone, names, means).await.is_err() {
+                continue;
+            }
+            let after = parts(session.rows(&query).await.map_err(|failure| failure.of_catalogue(attempted()))?);
+            let means = keeps_its_rows(&before, &after).then_some(means);
+            return Ok(Tried { means, is_altered: true });
+        }
+        Ok(Tried { means: None, is_altered: false })
+    }
+
+    /// The source, and what a copy of it is at this moment.
+    async fn outlines(&self, session: &mut Session, names: &[Renamed]) -> Result<Outlines> {
+        let attempted = || self.doing("look at an empty clone of");
+        let source = definition_of(session, &self.source).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let copy =
+            definition_of(session, &self.names.clone).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        Ok(Outlines {
+            source: outline(&source, &self.source.name, &[]),
+            copy: outline(&copy, &self.names.clone.name, names),
+        })
+    }
+
+    /// What the server itself loses in a copy of the table.
+    fn refuse_copy_of(&self, outlines: &Outlines) -> Option<Refusal> {
+        if outlines.source == outlines.copy {
+            return None;
+        }
+        let lost = outlines.source.iter().find(|line| !outlines.copy.contains(line));
+        let line = lost.map_or("the order of its parts", |line| line.trim());
+        let reason = format!("CREATE TABLE … LIKE would not keep: {line}");
+        Some(refusal(
+            format!("table {}", self.title),
+            reason,
+            "take that part away before the change, and add it again after it",
+        ))
     }
 
     /// Rows of the source that the altered table will not hold: found now, not after hours of copying.
@@ -290,6 +389,20 @@ impl MySql {
             return Ok(refusals);
         }
         let is_date = |data_type: &str| matches!(data_type, "date" | "datetime" | "timestamp");
+        for given in shape.given.iter().filter(|given| is_date(&given.column.data_type)) {
+            if session
+                .row(&sql::has_rows(&self.source))
+                .await
+                .map_err(|failure| failure.of_rows(attempted()))?
+                .is_some()
+            {
+                refusals.push(refusal(
+                    format!("column {}", given.column.name),
+                    "the rows that exist would get a zero date, which the server's sql_mode does not let in",
+                    "give it a default, or allow zero dates with --allow-zero-dates",
+                ));
+            }
+        }
         for pair in shape.columns.iter().filter(|pair| !pair.source.is_alike(&pair.shadow)) {
             if !is_date(&pair.source.data_type) || !is_date(&pair.shadow.data_type) {
                 continue;
@@ -329,8 +442,9 @@ impl MySql {
         if self.server.version.flavour == Flavour::MariaDb {
             return true;
         }
+        let most = if self.server.version.is_mysql_since((9, 1, 0)) { 255 } else { 64 };
         let versions = session.text(&sql::row_versions(&self.source)).await.unwrap_or_default();
-        versions.parse::<u64>().unwrap_or_default() < MOST_ROW_VERSIONS
+        versions.parse::<u64>().unwrap_or_default() < most
     }
 
     /// What the altered table may not be.
@@ -491,6 +605,10 @@ impl MySql {
             notes.extend(trial.notes);
             notes.push("the log will grow by about the table's size".to_owned());
             notes.extend(self.renamed_checks(&facts.definition));
+        }
+        if !self.asked.means.is_empty() {
+            let means = self.asked.means.join(", ");
+            notes.push(format!("{means} is left out of the clauses: how the change is done is this tool's part"));
         }
         plan.notes = notes;
         plan
@@ -708,5 +826,24 @@ impl MySql {
         };
         let said = failure.of_catalogue("").reason;
         Some(refusal("--kill-blockers", format!("who holds locks on the table cannot be seen: {said}"), remedy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(pairs: &[(&str, &str)]) -> BTreeSet<(String, String)> {
+        pairs.iter().map(|(table, index)| ((*table).to_owned(), (*index).to_owned())).collect()
+    }
+
+    #[test]
+    fn rows_are_kept_if_no_table_and_no_index_is_made_anew() {
+        let before = parts(&[("1", "7"), ("1", "8")]);
+        assert!(keeps_its_rows(&before, &before));
+        assert!(keeps_its_rows(&before, &parts(&[("1", "7")])));
+        assert!(keeps_its_rows(&before, &parts(&[("1", "7"), ("1", "8"), ("2", "9")])));
+        assert!(!keeps_its_rows(&before, &parts(&[("1", "7"), ("1", "9")])));
+        assert!(!keeps_its_rows(&before, &parts(&[("2", "9"), ("2", "10")])));
     }
 }

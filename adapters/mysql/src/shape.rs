@@ -29,6 +29,8 @@ pub(crate) struct Shape {
     pub key: KeyIndex,
     /// Columns that are written when a row is copied.
     pub columns: Vec<Pair>,
+    /// Columns that are added without a value for the rows that exist.
+    pub given: Vec<Given>,
     /// Whether sessions that move rows must live in UTC, so that no moment is mistaken for another.
     pub in_utc: bool,
 }
@@ -38,6 +40,13 @@ pub(crate) struct Shape {
 pub(crate) struct Pair {
     pub source: Column,
     pub shadow: Column,
+}
+
+/// A column that is added NOT NULL without a default, and what the server's own ALTER gives it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Given {
+    pub column: Column,
+    pub value: &'static str,
 }
 
 impl Shape {
@@ -74,10 +83,14 @@ pub(crate) fn find(
     if in_utc {
         refusals.extend(zoned(shadow, &columns));
     }
+    let given = given(shadow, &columns).unwrap_or_else(|refusal| {
+        refusals.push(refusal);
+        Vec::new()
+    });
     match key {
         Ok(key) if refusals.is_empty() => {
             let columns = columns.into_iter().filter(|pair| !pair.shadow.generated).collect();
-            return Ok(Shape { source: names.0.clone(), shadow: names.1.clone(), key, columns, in_utc });
+            return Ok(Shape { source: names.0.clone(), shadow: names.1.clone(), key, columns, given, in_utc });
         }
         Ok(_) => {}
         Err(refusal) => refusals.push(refusal),
@@ -106,6 +119,42 @@ fn pairs(source: &Table, shadow: &Table, clauses: &Clauses) -> std::result::Resu
         }
     }
     Ok(pairs)
+}
+
+/// The server's implicit defaults, which it gives in an ALTER TABLE, and in strict modes in no INSERT.
+fn given(shadow: &Table, pairs: &[Pair]) -> std::result::Result<Vec<Given>, Refusal> {
+    let is_added = |column: &&Column| !pairs.iter().any(|pair| is_same(&pair.shadow.name, &column.name));
+    let needs_one = |column: &&Column| {
+        !column.nullable && !column.has_default && !column.generated && !column.extra.contains("AUTO_INCREMENT")
+    };
+    let value = |column: &Column| {
+        Some(match &*column.data_type {
+            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "float" | "double" | "bit"
+            | "year" => "0",
+            // The first member.
+            "enum" => "1",
+            "date" | "datetime" | "timestamp" => "'0000-00-00'",
+            "time" => "'00:00:00'",
+            "json" => "CAST('null' AS JSON)",
+            "uuid" => "'00000000-0000-0000-0000-000000000000'",
+            "inet4" => "'0.0.0.0'",
+            "inet6" => "'::'",
+            "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
+            | "geomcollection" | "geometrycollection" | "vector" => return None,
+            _ => "''",
+        })
+    };
+    let columns = shadow.columns.iter().filter(is_added).filter(needs_one);
+    columns
+        .map(|column| match value(column) {
+            Some(value) => Ok(Given { column: column.clone(), value }),
+            None => Err(Refusal {
+                object: format!("column {}", column.name),
+                reason: "it would be NOT NULL, and the rows that exist have no value for it".into(),
+                remedy: "give it a default, or let it be NULL".into(),
+            }),
+        })
+        .collect()
 }
 
 fn unexplained(object: &str, reason: &str) -> Refusal {

@@ -332,6 +332,23 @@ pub(crate) fn innodb_ids(version: Version, name: &TableName) -> String {
     )
 }
 
+/// The InnoDB numbers of a table, or of its partitions, each with those of its indexes; MySQL does not tell those of
+/// partitions.
+pub(crate) fn innodb_parts(version: Version, name: &TableName) -> String {
+    let (tables, indexes) = match version.flavour {
+        Flavour::MySql => ("INNODB_TABLES", "INNODB_INDEXES"),
+        Flavour::MariaDb => ("INNODB_SYS_TABLES", "INNODB_SYS_INDEXES"),
+    };
+    let path = format!("{}/{}", name.schema, name.name);
+    let [whole, part, old_part] =
+        [path.clone(), format!("{path}#p#"), format!("{path}#P#")].map(|path| as_bytes(&path));
+    format!(
+        "SELECT t.TABLE_ID, i.INDEX_ID FROM information_schema.{tables} t LEFT JOIN information_schema.{indexes} i ON i.TABLE_ID = t.TABLE_ID \
+         WHERE CAST(t.NAME AS BINARY) = {whole} OR LEFT(CAST(t.NAME AS BINARY), {length}) IN ({part}, {old_part})",
+        length = path.len() + 3
+    )
+}
+
 fn as_bytes(text: &str) -> String {
     format!("x'{}'", crate::key::hex(text.as_bytes()))
 }
@@ -523,9 +540,9 @@ pub(crate) fn alter(source: &TableName, altered: &TableName, clauses: &str) -> S
     format!("{}ALTER TABLE {} {clauses}", sign(source), table(altered))
 }
 
-/// What only the server's own data dictionary is touched by.
-pub(crate) fn alter_instantly(altered: &TableName, clauses: &str) -> String {
-    format!("ALTER TABLE {} {clauses}, ALGORITHM=INSTANT", table(altered))
+/// What the server does by itself. The means come first, because a clause on partitions has nothing behind it.
+pub(crate) fn alter_by(means: &str, altered: &TableName, clauses: &str) -> String {
+    format!("ALTER TABLE {} {means}{clauses}", table(altered))
 }
 
 pub(crate) fn drop_indexes(source: &TableName, altered: &TableName, names: &[&str]) -> String {
@@ -694,15 +711,16 @@ pub(crate) fn range_end(shape: &Shape, mark: &Watermark, rows: u64) -> Result<St
 }
 
 fn insert_select(shape: &Shape, condition: &str) -> String {
-    let list = |name: fn(&crate::shape::Pair) -> &str| {
-        shape.columns.iter().map(|pair| quote(name(pair))).collect::<Vec<_>>().join(", ")
+    let list = |name: fn(&crate::shape::Pair) -> &str, given: fn(&crate::shape::Given) -> String| {
+        let columns = shape.columns.iter().map(|pair| quote(name(pair)));
+        columns.chain(shape.given.iter().map(given)).collect::<Vec<_>>().join(", ")
     };
     format!(
         "{}INSERT INTO {} ({}) SELECT {} FROM {} FORCE INDEX ({}) WHERE {condition}",
         sign(&shape.source),
         table(&shape.shadow),
-        list(|pair| &pair.shadow.name),
-        list(|pair| &pair.source.name),
+        list(|pair| &pair.shadow.name, |given| quote(&given.column.name)),
+        list(|pair| &pair.source.name, |given| given.value.to_owned()),
         table(&shape.source),
         quote(&shape.key.index)
     )
@@ -948,7 +966,7 @@ mod tests {
 
     #[test]
     fn a_composite_range_is_a_choice_of_prefixes() {
-        let mark = Key::compose([&b"1"[..], b"2"].into_iter());
+        let mark = Key::compose([&b"1"[..], b"2"]);
         let range = |key: &KeyIndex, is_after| beyond(key, &columns_of(key, false, ""), &mark, is_after).unwrap();
         let plain = key([false; 2], Mapping::Same);
         assert_eq!(range(&plain, true), "((`a` > 1) OR (`a` = 1 AND `b` > 2))");
@@ -961,7 +979,7 @@ mod tests {
 
     #[test]
     fn mapped_keys_are_found_by_the_shadows_terms_and_told_apart_by_the_sources() {
-        let mark = Key::compose([&b"1"[..], b"2"].into_iter());
+        let mark = Key::compose([&b"1"[..], b"2"]);
         let mapped = key(
             [false; 2],
             Mapping::Digits { charset: "latin1".into(), collation: "latin1_bin".into(), unsigned: true },

@@ -1,5 +1,6 @@
 //! What the catalogue says of a table: columns, indexes, and the text it was made by.
 
+use crate::checks::Renamed;
 use crate::error::Failure;
 use crate::names::{TableName, hash};
 use crate::session::{Session, number, text};
@@ -153,13 +154,57 @@ fn indexes(parts: &[Vec<Option<Vec<u8>>>]) -> Vec<Index> {
     indexes
 }
 
+/// The table in the server's own words.
+pub(crate) async fn definition_of(session: &mut Session, name: &TableName) -> Result<String, Failure> {
+    let row = session.row(&sql::show_create(name)).await?.unwrap_or_default();
+    Ok(row.get(1).map(text).unwrap_or_default())
+}
+
 /// What the table is made of, in the server's own words, without its name and what changes by itself. Two tables with the
 /// same fingerprint are made alike.
 pub(crate) async fn fingerprint(session: &mut Session, name: &TableName) -> Result<String, Failure> {
-    let row = session.row(&sql::show_create(name)).await?.unwrap_or_default();
-    let definition = row.get(1).map(text).unwrap_or_default();
+    let definition = definition_of(session, name).await?;
+    Ok(format!("{:016x}", hash(&parts(&definition, &name.name).join("\n"))))
+}
+
+/// The same without what a copy of the table cannot have at once: the given names of CHECK constraints.
+/// `renamed` says what those are called here.
+pub(crate) fn outline(definition: &str, table: &str, renamed: &[Renamed]) -> Vec<String> {
+    let plain = |mut line: String| {
+        for (old, new) in renamed {
+            let named = |name: &str| format!("CONSTRAINT {} CHECK", sql::quote(name));
+            line = line.replace(&named(new), &named(old));
+        }
+        line
+    };
+    in_order(parts(definition, table).into_iter().map(plain).collect())
+}
+
+/// The lines of a table's definition, without what changes with the table's name.
+fn parts(definition: &str, table: &str) -> Vec<String> {
     let body = definition.split_once('(').map_or("", |(_, body)| body);
-    Ok(format!("{:016x}", hash(&without_foreign_keys(&without_counter(body)))))
+    let body = without_made_names(&without_foreign_keys(&without_counter(body)), table);
+    in_order(body.lines().map(|line| line.strip_suffix(',').unwrap_or(line).to_owned()).collect())
+}
+
+/// The server tells constraints in the order of their names, which the table's name may be part of.
+fn in_order(mut lines: Vec<String>) -> Vec<String> {
+    let is_constraint = |line: &String| line.starts_with("  CONSTRAINT ");
+    if let Some(first) = lines.iter().position(is_constraint) {
+        let behind = lines.iter().rposition(is_constraint).map_or(first, |last| last + 1);
+        lines[first..behind].sort();
+    }
+    lines
+}
+
+/// Names the server made of the table's name, which follow it when it is renamed.
+fn without_made_names(definition: &str, table: &str) -> String {
+    let quoted = |sign: char| format!("CONSTRAINT {sign}{}", table.replace(sign, &format!("{sign}{sign}")));
+    ["_chk_", "_ibfk_"].into_iter().fold(definition.to_owned(), |definition, made| {
+        ['`', '"'].into_iter().fold(definition, |definition, sign| {
+            definition.replace(&format!("{}{made}", quoted(sign)), &format!("CONSTRAINT {sign}{made}"))
+        })
+    })
 }
 
 fn without_counter(definition: &str) -> String {
@@ -178,6 +223,28 @@ fn without_foreign_keys(definition: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_made_of_the_tables_name_are_no_difference() {
+        let of =
+            |table: &str| format!("CONSTRAINT `{table}_chk_1` CHECK (`{table}_chk_1` > 0), CONSTRAINT `low` CHECK (1)");
+        let bare = without_made_names(&of("a``b"), "a`b");
+        assert_eq!(bare, "CONSTRAINT `_chk_1` CHECK (`a``b_chk_1` > 0), CONSTRAINT `low` CHECK (1)");
+    }
+
+    #[test]
+    fn an_outline_is_the_same_for_a_copy() {
+        let of = |table: &str, low: &str, keys: &str| {
+            format!(
+                "CREATE TABLE `{table}` (\n  `a` int,\n  CONSTRAINT `{low}` CHECK (`a`),\n  CONSTRAINT `{table}_chk_1` CHECK (1){keys}\n) \
+                 ENGINE=InnoDB AUTO_INCREMENT=7 COMMENT='x'"
+            )
+        };
+        let source = of("t", "low", ",\n  CONSTRAINT `f` FOREIGN KEY (`a`) REFERENCES `p` (`a`)");
+        let names = [("t_chk_1".to_owned(), "_t_chk_1".to_owned()), ("low".to_owned(), "low_ag".to_owned())];
+        assert_eq!(outline(&source, "t", &[]), outline(&of("_t", "low_ag", ""), "_t", &names));
+        assert_ne!(outline(&source, "t", &[]), outline(&of("_t", "other", ""), "_t", &names));
+    }
 
     #[test]
     fn sizes_are_read_from_the_type() {

@@ -1,0 +1,3 @@
+UPDATE t SET a = a + 1 WHERE id = 1 + FLOOR(RAND() * 400);
+
+INSERT INTO t (id) SELECT 1000 + FLOOR(RAND() * 500);

@@ -1,0 +1,3 @@
+CREATE TABLE t (k INT NOT NULL, u VARCHAR(20) NOT NULL, v VARCHAR(40), w INT, UNIQUE KEY by_ku (k, u), KEY by_w (w)) ENGINE=InnoDB;
+
+INSERT INTO t (k, u, v, w) WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 400) SELECT n, CONCAT('u', n), CONCAT('v', n), n FROM s;

@@ -1,0 +1,11 @@
+UPDATE t SET j = JSON_SET(j, '$.n', FLOOR(RAND() * 1000), '$.d', 'new') WHERE id = 1 + FLOOR(RAND() * 400);
+
+UPDATE t SET k = JSON_ARRAY(CAST(RAND() AS DECIMAL(20, 10)), RAND()) WHERE id = 1 + FLOOR(RAND() * 400);
+
+UPDATE t SET w = w + 1 WHERE id = 1 + FLOOR(RAND() * 400);
+
+DELETE FROM t WHERE id = 1 + FLOOR(RAND() * 400) AND id % 7 = 0;
+
+INSERT IGNORE INTO t SELECT * FROM (SELECT * FROM t WHERE id % 5 = 0 ORDER BY RAND() LIMIT 1) x;
+
+UPDATE t SET id = id + 1000 WHERE id = 1 + FLOOR(RAND() * 400) AND id % 11 = 0;
