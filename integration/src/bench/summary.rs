@@ -60,14 +60,8 @@ pub fn table(samples: &[Sample]) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "  {:<12}{:>22}{:>16}{:>16}{:>12}{:>10}   {}",
-        "",
-        "total s (min-max)",
-        "ours / theirs",
-        "… unverified",
-        "client s",
-        "MiB",
-        "p99 ms before → during, gap ms, writes/s"
+        "  {:<12}{:>22}{:>16}{:>16}{:>12}{:>10}   p99 ms before → during, gap ms, writes/s",
+        "", "total s (min-max)", "ours / theirs", "… unverified", "client s", "MiB"
     );
     for contender in contenders(samples) {
         let of = |measure: fn(&Run) -> f64| Spread::of(runs(samples, contender).map(|sample| measure(&sample.run)));
