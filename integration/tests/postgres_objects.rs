@@ -57,6 +57,7 @@ on_both!(
     no_write_gets_past_the_swap_by_a_view_or_a_prepared_statement,
     who_stands_in_the_way_is_named_and_ended_only_if_that_was_asked_for,
     a_swap_whose_answer_was_lost_is_found_done,
+    readers_that_began_before_are_waited_for_no_longer_than_was_asked,
 );
 
 /// Writers that go on until they are told to stop.
@@ -245,6 +246,23 @@ fn who_stands_in_the_way_is_named_and_ended_only_if_that_was_asked_for(flavour: 
         run(&url, "counters", "", &more).must_be(0).must_say(&["ended", "the-reader"]);
         let failure = session.rows("SELECT 1").await.expect_err("it was ended");
         assert!(failure.is_lost_connection(), "{failure}");
+    });
+}
+
+fn readers_that_began_before_are_waited_for_no_longer_than_was_asked(flavour: Flavour) {
+    let Some(server) = with_counters(flavour) else {
+        return;
+    };
+    let url = server.url(DATABASE);
+    block_on(async {
+        // It reads something else, and would read the table as of now whenever it comes to it.
+        let mut session = Session::connect(&url).await.unwrap();
+        session.rows("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class").await.unwrap();
+        let more = ["--strategy", "copy", "--wait-old-snapshots", "2s"];
+        let begun = Instant::now();
+        run(&url, "counters", "", &more).must_be(0).must_say(&["readers that began before the swap", "server process"]);
+        assert!(begun.elapsed() > Duration::from_secs(2), "they were not waited for");
+        session.rows("COMMIT").await.expect("nobody ended it");
     });
 }
 

@@ -63,7 +63,7 @@ async fn fill_postgres(from: &Client, source: &Name, to: &Client, table: &Name) 
     let tables: Vec<Name> = tables.iter().map(|row| Name { schema: row.get(0), table: row.get(1) }).collect();
     let all: Vec<String> = tables.iter().map(|name| name.quoted(true)).collect();
     to.batch_execute("SET session_replication_role = replica").await?;
-    to.batch_execute(DROP_TRIGGERS).await?;
+    to.batch_execute(PUT_ASIDE).await?;
     to.batch_execute(&format!("TRUNCATE {} CASCADE", all.join(", "))).await?;
     for name in &tables {
         let columns = to.query(COLUMNS, &[&name.quoted(true)]).await?;
@@ -71,6 +71,7 @@ async fn fill_postgres(from: &Client, source: &Name, to: &Client, table: &Name) 
         let origin = if name == table { source } else { name };
         copy(from, to, &origin.quoted(true), &name.quoted(true), &columns.join(", ")).await?;
     }
+    to.batch_execute(PUT_BACK).await?;
     Ok(())
 }
 
@@ -94,14 +95,18 @@ const TABLES: &str = "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namesp
 const COLUMNS: &str = "SELECT quote_ident(attname) FROM pg_attribute \
      WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum";
 
-/// Triggers, because some fire for replicas too; constraints that rows already there need not keep.
-const DROP_TRIGGERS: &str = "DO $$ DECLARE it record; BEGIN \
+/// Triggers, because some fire for replicas too; constraints that rows already there need not keep, until the rows are there.
+const PUT_ASIDE: &str = "CREATE TEMP TABLE put_aside (statement text); DO $$ DECLARE it record; BEGIN \
      FOR it IN SELECT tgname, tgrelid::regclass AS tab FROM pg_trigger \
        JOIN pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal AND tgparentid = 0 AND relkind IN ('r', 'p') LOOP \
-       EXECUTE format('DROP TRIGGER %I ON %s', it.tgname, it.tab); END LOOP; \
-     FOR it IN SELECT conname, conrelid::regclass AS tab FROM pg_constraint \
+       EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', it.tab, it.tgname); END LOOP; \
+     FOR it IN SELECT conname, conrelid::regclass AS tab, pg_get_constraintdef(oid) AS def FROM pg_constraint \
        WHERE contype = 'c' AND NOT convalidated AND conrelid <> 0 LOOP \
+       INSERT INTO put_aside VALUES (format('ALTER TABLE %s ADD CONSTRAINT %I %s', it.tab, it.conname, it.def)); \
        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', it.tab, it.conname); END LOOP; END $$";
+
+const PUT_BACK: &str = "DO $$ DECLARE it record; BEGIN \
+     FOR it IN SELECT statement FROM put_aside LOOP EXECUTE it.statement; END LOOP; END $$";
 
 /// Every row of a table, in no order that matters.
 pub(super) fn rows(server: &Server, database: &str, table: &Name) -> Result<Vec<String>, Failure> {

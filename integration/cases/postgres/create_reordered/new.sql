@@ -1,0 +1,7 @@
+CREATE TABLE t (
+  big bigint NOT NULL DEFAULT 5,
+  k serial PRIMARY KEY,
+  amount smallint NOT NULL,
+  note varchar(100)
+) WITH (fillfactor = 80);
+CREATE INDEX by_amount ON t (amount) INCLUDE (note);
