@@ -1,6 +1,6 @@
 CREATE TABLE t (
   note text,
-  small smallint NOT NULL,
+  small smallint NOT NULL DEFAULT 7,
   k serial PRIMARY KEY,
   gone int,
   big bigint NOT NULL DEFAULT 5

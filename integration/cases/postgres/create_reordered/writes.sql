@@ -1,4 +1,4 @@
-INSERT INTO t (note, small) VALUES ('new', 7);
+INSERT INTO t (note) VALUES ('new');
 
 UPDATE t SET big = big + 1 WHERE k = 1 + floor(random() * 800);
 
