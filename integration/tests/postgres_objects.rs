@@ -163,12 +163,14 @@ fn every_table_of_a_schema_that_has_everything_is_the_same_afterwards(flavour: F
         assert!(before == after, "{table}: lines stand in another order");
     }
     writers.stop();
-    let left = server
-        .query(DATABASE, "SELECT conname FROM pg_constraint WHERE contype = 'f' AND NOT convalidated ORDER BY 1")
-        .unwrap();
+    // Keys of partitions that are parts of a partitioned table's own are not spoken of here: it is that one which counts.
+    let unproven = "SELECT conname FROM pg_constraint WHERE contype = 'f' \
+                    AND NOT convalidated AND conparentid = 0 ORDER BY 1";
+    let left = server.query(DATABASE, unproven).unwrap();
     let left: Vec<String> = left.into_iter().flatten().flatten().collect();
     let wanted: &[&str] = if flavour == Flavour::Postgres18 {
-        &["items_order_too", "late_fk", "modern_order"]
+        // The last one is NOT ENFORCED, and so never proven.
+        &["items_order_too", "late_fk", "modern_order", "numbered_child_n_k_fkey"]
     } else {
         &["items_order_too", "late_fk"]
     };
