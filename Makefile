@@ -29,11 +29,10 @@ test: ## everything: format, lints, unit, simulation, conformance, and integrati
 	$(step) 'Lints'
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(step) 'The core builds with no engine'
-	$(CARGO) check -p altergeist --lib --no-default-features
+	$(CARGO) check --quiet -p altergeist --lib --no-default-features
 	$(step) 'Servers'
 	integration/install-servers all
 	$(step) 'Building'
-	$(CARGO) build -p altergeist --bin altergeist
 	$(CARGO) test --workspace --no-run
 	$(step) 'Tests'
 	ALTERGEIST_REQUIRE_SERVERS=1 $(CARGO) test --workspace --no-fail-fast

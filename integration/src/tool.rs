@@ -240,8 +240,11 @@ pub fn binary() -> &'static Path {
         let own = std::env::current_exe().expect("a test knows where it is");
         let profile = own.ancestors().nth(2).expect("tests are in <target>/<profile>/deps");
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.args(["build", "--quiet", "-p", "altergeist", "--bin", "altergeist"]);
+        // Of the whole workspace, as the tests are: with other features everything would be compiled once more.
+        build.args(["build", "--quiet", "--workspace", "--bin", "altergeist"]);
         build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        // What a test is told by the cargo that runs it would make some dependencies look changed.
+        build.env_remove("CARGO_MANIFEST_DIR");
         if profile.ends_with("release") {
             build.arg("--release");
         }
