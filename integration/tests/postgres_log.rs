@@ -33,6 +33,7 @@ macro_rules! on_both {
 }
 
 on_both!(
+    who_writes_for_longer_than_a_lock_may_take_is_waited_for,
     a_slot_that_keeps_too_much_holds_up_the_copy_and_is_dropped_at_the_bound,
     a_run_ends_before_the_server_gives_up_its_slot_and_goes_on_when_there_is_room,
     a_slot_that_is_lost_is_named_with_a_way_out,
@@ -84,6 +85,25 @@ fn write_log(server: &Server, megabytes: u32) {
 
 fn reason(status: &serde_json::Value) -> &str {
     status["throttle_reason"].as_str().unwrap_or_default()
+}
+
+/// The slot can only begin when who was writing has ended, somewhere on the server; nobody queues behind that wait.
+fn who_writes_for_longer_than_a_lock_may_take_is_waited_for(flavour: Flavour) {
+    let Some((server, _)) = with_orders(flavour, &[]) else { return };
+    block_on(async {
+        let mut writer = Session::connect(&server.url(DATABASE)).await.unwrap();
+        writer.rows("BEGIN; CREATE TABLE slow (a int)").await.unwrap();
+        let flags = ["--lock-timeout", "50ms"];
+        let mut running = start(&server.url(DATABASE), "orders", widening(flavour), &flags);
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%create_logical_replication_slot%' \
+                     AND wait_event_type = 'Lock' AND now() - query_start > '1s'";
+        while value(&server, waits) != "1" {
+            assert!(running.is_running(), "it has ended: {}", running.output());
+            thread::sleep(Duration::from_millis(50));
+        }
+        writer.rows("COMMIT").await.unwrap();
+        running.wait().must_be(0);
+    });
 }
 
 fn a_slot_that_keeps_too_much_holds_up_the_copy_and_is_dropped_at_the_bound(flavour: Flavour) {

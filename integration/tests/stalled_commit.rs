@@ -40,23 +40,38 @@ fn rows_whose_commit_stalls_during_the_copy_are_neither_lost_nor_stale(flavour: 
     let Some(server) = server_that_can_stall(flavour) else {
         return;
     };
+    stalls_during_the_copy(&server, &[]);
+}
+
+/// A standby that is sent the log does not know what can be seen on its primary.
+#[test]
+fn postgres18_rows_whose_commit_stalls_are_neither_lost_nor_stale_when_a_standby_tells_of_them() {
+    let Some(server) = server_that_can_stall(Flavour::Postgres18) else {
+        return;
+    };
+    let standby = server.start_replica();
+    stalls_during_the_copy(&server, &["--stream-from", &standby.url(DATABASE)]);
+}
+
+fn stalls_during_the_copy(server: &Server, more: &[&str]) {
     let url = server.url(DATABASE);
-    let mut running = start(&url, "orders", widening(flavour), &["--chunk-rows", "50", "--workers", "1"]);
+    let flags = [&["--chunk-rows", "50", "--workers", "1"], more].concat();
+    let mut running = start(&url, "orders", widening(server.flavour()), &flags);
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(500));
     running.ask("throttle");
     assert!(running.status()["rows_copied"].as_u64() < Some(ROWS), "it was too fast to be stopped half-way");
 
-    let stalled = stall(&server);
+    let stalled = stall(server);
     running.ask("no-throttle");
     // Time enough to read the log, to look at the rows, and to do the wrong thing.
     thread::sleep(Duration::from_secs(3));
     assert!(stalled.iter().all(|commit| !commit.is_finished()), "the commits did not stall");
-    release(&server);
+    release(server);
     finish(stalled);
     let ended = running.wait();
 
     ended.must_be(0);
-    the_writes_are_there(&server);
+    the_writes_are_there(server);
 }
 
 fn rows_whose_commit_stalls_when_the_run_begins_are_neither_lost_nor_stale(flavour: Flavour) {
@@ -113,7 +128,9 @@ fn the_writes_are_there(server: &Server) {
 fn server_that_can_stall(flavour: Flavour) -> Option<Server> {
     let server = match flavour {
         // Everybody but the sessions of `stall` is content with the local log.
-        Flavour::Postgres15 | Flavour::Postgres18 => Server::start(flavour, &[("synchronous_commit", "local")])?,
+        Flavour::Postgres15 | Flavour::Postgres18 => {
+            Server::start(flavour, &[("synchronous_commit", "local"), ("hot_standby_feedback", "on")])?
+        }
         Flavour::MySql97 => {
             let server = Server::start(flavour, &[])?;
             server.execute(DATABASE, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'").unwrap();

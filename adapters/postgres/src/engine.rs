@@ -123,6 +123,11 @@ impl Postgres {
         *locked(&self.pulse) = None;
     }
 
+    /// How long a statement may wait for a lock others queue behind, as the server is told it.
+    pub(crate) fn lock_timeout_ms(&self) -> u128 {
+        self.target.lock_timeout.as_millis().max(1)
+    }
+
     /// Under the run lock only.
     pub(crate) fn require_hold(&self, attempted: &str) -> Result<()> {
         if self.run.is_taken() {

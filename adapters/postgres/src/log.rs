@@ -103,9 +103,13 @@ async fn make_slot_here(session: &Session, engine: &Postgres, attempted: String)
     let bound = WRITERS_LEAVE.as_millis();
     let failed = |error: tokio_postgres::Error| error::of(attempted.clone(), &error);
     let create = if engine.version.has_failover_slots() { sql::CREATE_FAILOVER_SLOT } else { sql::CREATE_SLOT };
-    session.run(&format!("SET statement_timeout = {bound}")).await.map_err(failed)?;
+    // The server waits for each of them by a lock on its number: behind that nobody queues, so it has nothing to do with the
+    // time a lock on the table may take.
+    let patience = format!("SET lock_timeout = 0; SET statement_timeout = {bound}");
+    session.run(&patience).await.map_err(failed)?;
     let made = session.query(create, &[&engine.names.slot]).await;
-    session.run("SET statement_timeout = 0").await.map_err(failed)?;
+    let as_before = format!("SET lock_timeout = {}; SET statement_timeout = 0", engine.lock_timeout_ms());
+    session.run(&as_before).await.map_err(failed)?;
     match made {
         Err(error) if error::is_timeout(&error) => Err(busy(session, attempted.clone()).await),
         other => other.map_err(failed),

@@ -102,7 +102,11 @@ pub(crate) async fn refusals(session: &Session, engine: &Postgres) -> Result<Vec
 /// What the user should know of how the log will be read.
 pub(crate) async fn notes(session: &Session, engine: &Postgres) -> Result<Vec<String>> {
     let mut notes = Vec::new();
+    let may_read = engine.log_session(session).await?.one(sql::MAY_READ_LOG, &[]).await;
+    let may_read = may_read.map_err(|error| error::of("ask whether the log may be read", &error))?;
+    // Who may not read it at all is refused for that, and is not let in to be told how.
     if !engine.target.poll_log
+        && may_read.get::<_, bool>(0)
         && let Err(why) = Replication::open(engine.log_server(), &engine.names.application).await?
     {
         notes.push(format!(

@@ -75,7 +75,19 @@ pub(crate) async fn list(session: &Session, table: u32) -> Result<Vec<Materializ
         is_refreshed_beside: row.get(4),
         storage: row.get(5),
     };
-    Ok(rows.iter().map(view).collect())
+    Ok(in_order(rows.iter().map(|row| (view(row), row.get(6))).collect()))
+}
+
+/// Views with what they read, in an order in which each can be made.
+fn in_order(mut views: Vec<(Materialized, Vec<u32>)>) -> Vec<Materialized> {
+    let mut ordered = Vec::new();
+    while !views.is_empty() {
+        let is_missing = |oid: &u32, of: &[(Materialized, Vec<u32>)]| of.iter().any(|(view, _)| view.oid == *oid);
+        let next = views.iter().position(|(_, reads)| !reads.iter().any(|oid| is_missing(oid, &views)));
+        // There is always one: the server makes no view that reads itself, by whatever way.
+        ordered.push(views.remove(next.unwrap_or_default()).0);
+    }
+    ordered
 }
 
 /// Makes the twins, empty, over the table of the same name in `schema`, in a schema of their own. Inside the
@@ -276,4 +288,28 @@ async fn move_view(session: &Session, from: &str, name: &str, to: &str) -> Resul
         }
     }
     Ok(script)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(oid: u32) -> Materialized {
+        let text = String::new();
+        Materialized {
+            oid,
+            schema: text.clone(),
+            name: text.clone(),
+            has_rows: true,
+            is_refreshed_beside: false,
+            storage: text,
+        }
+    }
+
+    #[test]
+    fn what_is_read_comes_first_whatever_its_number_is() {
+        let views = vec![(view(1), vec![9, 7, 50]), (view(7), vec![9]), (view(9), vec![50])];
+        let ordered: Vec<u32> = in_order(views).iter().map(|view| view.oid).collect();
+        assert_eq!(ordered, [9, 7, 1]);
+    }
 }

@@ -40,7 +40,8 @@ const REASONS: &[(&str, &str, &str)] = &[
     (
         "default-partition",
         "the server reads it under its lock when a partition is attached beside it, and it is big",
-        "move its rows to partitions of their own, or detach it for the time of the change",
+        "have it proven beforehand that none of its rows belongs there: ALTER TABLE … ADD CHECK (NOT (…)) NOT VALID with what \
+         pg_get_partition_constraintdef says of this table, and VALIDATE CONSTRAINT; or detach it for the time of the change",
     ),
     (
         "partition-key",
@@ -127,12 +128,12 @@ pub(crate) async fn of_role(session: &Session, engine: &Postgres, table: u32) ->
         }
     };
     demand(
-        row.get(4),
+        row.get(3),
         "this role",
         "it may not make schemas and publications in the database",
         "GRANT CREATE ON DATABASE",
     );
-    demand(row.get(5), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
+    demand(row.get(4), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
     Ok(refusals)
 }
 
@@ -142,6 +143,7 @@ pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) 
     let row = ask(session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await)?;
     let log_session = engine.log_session(session).await?;
     let log = ask(log_session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await)?;
+    let may_read = ask(log_session.one(sql::MAY_READ_LOG, &[]).await)?;
     let mut refusals = Vec::new();
     let mut demand = |is_met: bool, object: &str, reason: &str, remedy: &str| {
         if !is_met {
@@ -162,12 +164,12 @@ pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) 
         "raise it, or drop a slot nobody needs",
     );
     demand(
-        log.get(3),
+        may_read.get(0),
         "this role",
         "it may not read the log",
         "ALTER ROLE … REPLICATION, or what the provider offers for it",
     );
-    demand(row.get(6), "this role", "it may not put a table into the table's schema", "GRANT CREATE ON SCHEMA");
+    demand(row.get(5), "this role", "it may not put a table into the table's schema", "GRANT CREATE ON SCHEMA");
     Ok(refusals)
 }
 

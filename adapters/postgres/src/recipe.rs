@@ -238,8 +238,7 @@ async fn build(session: &Session, engine: &Postgres, recipe: &Recipe, step: &Rec
     if outcome.is_ok() && is_whole != Some(true) {
         outcome = session.run(&step.statement).await;
     }
-    let bound = engine.target.lock_timeout.as_millis().max(1);
-    session.run(&format!("SET lock_timeout = {bound}")).await.map_err(failed)?;
+    session.run(&format!("SET lock_timeout = {}", engine.lock_timeout_ms())).await.map_err(failed)?;
     outcome.map_err(failed)?;
     note(session, engine, recipe).await
 }

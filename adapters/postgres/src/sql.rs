@@ -58,7 +58,8 @@ pub(crate) const JOURNAL_TABLES: &str = include_str!("sql/journal.sql");
 /// The server process of this session.
 pub(crate) const OWN_PID: &str = "SELECT pg_backend_pid()";
 
-/// Settings of every session of ours. A role's own limits on time would end a copy half-way.
+/// Settings of every session of ours. A role's own limits on time would end a copy half-way. What we have left behind must
+/// not go on for long: the server looks after us while it works (where it can tell on this system), and while it waits.
 const COMMON: &str = "
     SET statement_timeout = 0;
     SET idle_session_timeout = 0;
@@ -70,7 +71,13 @@ const COMMON: &str = "
     SET default_transaction_isolation = 'read committed';
     SET default_transaction_read_only = off;
     SET default_transaction_deferrable = off;
-    SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';";
+    SET tcp_keepalives_idle = 20;
+    SET tcp_keepalives_interval = 10;
+    SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = '30s';
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';
+    SELECT set_config(name, '2s', false) FROM pg_settings
+    WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%';";
 
 /// A session that looks around before anything is known; its search path is the user's.
 pub(crate) fn probe_settings() -> String {
@@ -211,11 +218,14 @@ pub(crate) const ABILITIES: &str = "
     SELECT current_setting('wal_level'),
            current_setting('max_replication_slots')::int8,
            (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> $2),
-           (SELECT r.rolsuper OR r.rolreplication FROM pg_roles r WHERE r.rolname = current_user)
-               OR coalesce((SELECT pg_has_role(r.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = 'rds_replication'), false),
            has_database_privilege(current_database(), 'CREATE'),
            (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = $1),
            (SELECT has_schema_privilege(c.relnamespace, 'CREATE') FROM pg_class c WHERE c.oid = $1)";
+
+/// Whether this role may read the log.
+pub(crate) const MAY_READ_LOG: &str = "
+    SELECT (SELECT r.rolsuper OR r.rolreplication FROM pg_roles r WHERE r.rolname = current_user)
+        OR coalesce((SELECT pg_has_role(r.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = 'rds_replication'), false)";
 
 /// The standbys that must have a piece of the log before it is sent to us.
 pub(crate) const AWAITED_STANDBYS: &str = "SELECT current_setting('synchronized_standby_slots', true)";
@@ -608,7 +618,8 @@ pub(crate) const NEXT_TRANSACTION: &str = "SELECT pg_current_xact_id()::text";
 
 /// Who is writing, anywhere on the server, prepared transactions included.
 pub(crate) const WRITERS: &str = "
-    SELECT format('server process %s (%s, %s, since %s)', pid, usename, state, to_char(xact_start, 'HH24:MI:SS'))
+    SELECT format('server process %s (%s, %s, %s, since %s)', pid, usename,
+                  coalesce(nullif(application_name, ''), 'no application name'), state, to_char(xact_start, 'HH24:MI:SS'))
     FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
     UNION ALL
     SELECT format('prepared transaction %L (%s, since %s)', gid, owner, to_char(prepared, 'HH24:MI:SS'))

@@ -58,7 +58,12 @@ async fn fill_mysql(session: &mut Session, database: &str, source: &Name, table:
     Ok(())
 }
 
+/// Whatever a database is set to, values are written down whole, and read as they were written.
+const IN_FULL: &str = "SET extra_float_digits = 1; SET DateStyle = ISO; SET IntervalStyle = postgres";
+
 async fn fill_postgres(from: &Client, source: &Name, to: &Client, table: &Name) -> Result<(), Failure> {
+    from.batch_execute(IN_FULL).await?;
+    to.batch_execute(IN_FULL).await?;
     let tables = to.query(TABLES, &[]).await?;
     let tables: Vec<Name> = tables.iter().map(|row| Name { schema: row.get(0), table: row.get(1) }).collect();
     let all: Vec<String> = tables.iter().map(|name| name.quoted(true)).collect();
@@ -122,6 +127,7 @@ pub(super) fn rows(server: &Server, database: &str, table: &Name) -> Result<Vec<
 }
 
 async fn rows_postgres(client: &Client, table: &Name) -> Result<Vec<String>, Failure> {
+    client.batch_execute(IN_FULL).await?;
     let out = client.copy_out(&format!("COPY (SELECT * FROM {}) TO STDOUT", table.quoted(true))).await?;
     let pieces: Vec<Bytes> = out.try_collect().await?;
     Ok(String::from_utf8_lossy(&pieces.concat()).lines().map(str::to_owned).collect())

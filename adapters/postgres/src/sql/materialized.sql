@@ -1,9 +1,10 @@
--- The materialized views that read table $1, or one another, in the order in which they can be made: identity, schema, name,
--- whether it holds rows, whether it can be refreshed while it is read, and what stands between its name and its query.
+-- The materialized views that read table $1, or one another: identity, schema, name, whether it holds rows, whether it can be
+-- refreshed while it is read, what stands between its name and its query, and which relations it reads. Each is found once,
+-- by however many ways it can be reached.
 WITH RECURSIVE readers AS (
-    SELECT $1::oid AS oid, 0 AS depth
+    SELECT $1::oid AS oid
     UNION
-    SELECT v.oid, s.depth + 1
+    SELECT v.oid
     FROM readers s
     CROSS JOIN LATERAL (
         SELECT 'pg_class'::regclass AS class, s.oid
@@ -27,11 +28,14 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relispopulated,
                      UNION ALL
                      SELECT format('toast.%I=%L', split_part(o, '=', 1), substr(o, strpos(o, '=') + 1))
                      FROM unnest(toast.reloptions) AS o) AS options),
-              ' TABLESPACE ' || quote_ident(s.spcname))
-FROM (SELECT r.oid, max(r.depth) AS depth FROM readers r WHERE r.depth > 0 GROUP BY r.oid) AS r
-JOIN pg_class c ON c.oid = r.oid
+              ' TABLESPACE ' || quote_ident(s.spcname)),
+       ARRAY(SELECT DISTINCT d.refobjid
+             FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+             WHERE w.ev_class = c.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid)
+FROM readers r
+JOIN pg_class c ON c.oid = r.oid AND c.oid <> $1
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_am m ON m.oid = c.relam
 LEFT JOIN pg_class toast ON toast.oid = c.reltoastrelid
 LEFT JOIN pg_tablespace s ON s.oid = c.reltablespace
-ORDER BY r.depth, c.oid
+ORDER BY c.oid

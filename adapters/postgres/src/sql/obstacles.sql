@@ -91,6 +91,10 @@ UNION ALL
 SELECT 'partition ' || p.partdefid::regclass, 'default-partition'
 FROM parent p
 WHERE p.partdefid NOT IN (0, $1)
+  -- It is not read where a constraint of its own says that it holds no row of this table.
+  AND NOT EXISTS (SELECT FROM pg_constraint k
+                  WHERE k.conrelid = p.partdefid AND k.contype = 'c' AND k.convalidated
+                    AND pg_get_expr(k.conbin, k.conrelid) = format('(NOT %s)', pg_get_partition_constraintdef($1)))
   AND (SELECT sum(pg_relation_size(l.relid)) FROM pg_partition_tree(p.partdefid) AS l WHERE l.isleaf) > 16777216
 UNION ALL
 SELECT DISTINCT 'foreign key ' || quote_ident(k.conname) || ' of ' || o.conrelid::regclass, 'partition-key'

@@ -1,0 +1,66 @@
+//! The least a role must have on PostgreSQL: to own the table, to read the log, and to make schemas and publications.
+
+use altergeist_integration::servers::{DATABASE, Flavour, Server};
+use altergeist_integration::tool::{command, run};
+
+const SCHEMA: &str = "
+    CREATE ROLE owner LOGIN;
+    CREATE ROLE reader;
+    CREATE SCHEMA shop AUTHORIZATION owner;
+    GRANT USAGE ON SCHEMA shop TO reader;
+    SET ROLE owner;
+    CREATE TABLE shop.customers (id int PRIMARY KEY);
+    INSERT INTO shop.customers SELECT generate_series(1, 20);
+    CREATE TABLE shop.orders (
+        id serial PRIMARY KEY,
+        customer int NOT NULL REFERENCES shop.customers,
+        k int NOT NULL
+    );
+    CREATE TABLE shop.items (id int PRIMARY KEY, order_id int REFERENCES shop.orders);
+    CREATE VIEW shop.seen AS SELECT id, customer FROM shop.orders;
+    GRANT SELECT ON shop.orders, shop.seen TO reader;
+    INSERT INTO shop.orders (customer, k) SELECT 1 + n % 20, n FROM generate_series(1, 800) n;
+    INSERT INTO shop.items SELECT n, n FROM generate_series(1, 800) n;
+    RESET ROLE;";
+
+fn owner_url(server: &Server) -> String {
+    server.url(DATABASE).replace("postgres://postgres@", "postgres://owner@")
+}
+
+fn an_owner_who_may_read_the_log_and_make_schemas_is_enough(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else { return };
+    server.execute(DATABASE, SCHEMA).unwrap();
+    let url = owner_url(&server);
+    let alter = "ALTER COLUMN k TYPE bigint";
+    // What is missing is all said at once.
+    let refused = |words: &[&str]| {
+        command(&["plan", "--url", &url, "--table", "shop.orders", "--alter", alter]).must_be(3).must_say(words);
+        run(&url, "shop.orders", alter, &[]).must_be(3).must_say(words);
+    };
+    refused(&["GRANT CREATE ON DATABASE", "ALTER ROLE", "REPLICATION"]);
+    server.execute(DATABASE, &format!("GRANT CREATE ON DATABASE {DATABASE} TO owner")).unwrap();
+    refused(&["ALTER ROLE", "REPLICATION"]);
+    server.execute(DATABASE, "ALTER ROLE owner REPLICATION").unwrap();
+
+    let before = server.dump(DATABASE, &["ag_*", "altergeist"]);
+    run(&url, "shop.orders", alter, &[]).must_be(0);
+    let after = server.dump(DATABASE, &["ag_*", "altergeist"]);
+    assert_eq!(after, before.replace("k integer NOT NULL", "k bigint NOT NULL"));
+    command(&["cleanup", "--url", &url, "--table", "shop.orders", "--drop-old"]).must_be(0);
+
+    // What is somebody else's and hangs on the table is named before anything happens.
+    let others = "CREATE ROLE other; GRANT USAGE, CREATE ON SCHEMA shop TO other; GRANT SELECT ON shop.orders TO other;
+                  SET ROLE other; CREATE VIEW shop.of_other AS SELECT id FROM shop.orders; RESET ROLE";
+    server.execute(DATABASE, others).unwrap();
+    run(&url, "shop.orders", "ALTER COLUMN k TYPE numeric", &[]).must_be(3).must_say(&["shop.of_other"]);
+}
+
+#[test]
+fn postgres15_an_owner_who_may_read_the_log_and_make_schemas_is_enough() {
+    an_owner_who_may_read_the_log_and_make_schemas_is_enough(Flavour::Postgres15);
+}
+
+#[test]
+fn postgres18_an_owner_who_may_read_the_log_and_make_schemas_is_enough() {
+    an_owner_who_may_read_the_log_and_make_schemas_is_enough(Flavour::Postgres18);
+}
