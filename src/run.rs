@@ -160,10 +160,20 @@ async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(Recor
     if plan.verdict != Verdict::Copy {
         record.stage = Stage::Altering;
         checkpoint::save(engine, &mut record).await?;
-        alter_by_itself(engine, options, &plan.verdict).await?;
-        record.stage = Stage::Done;
-        checkpoint::save(engine, &mut record).await?;
-        return Ok(None);
+        let altered = alter_by_itself(engine, options, &plan.verdict).await;
+        let Some(reason) = why_not(&altered, &plan.verdict).filter(|_| options.strategy == Strategy::Auto) else {
+            altered?;
+            record.stage = Stage::Done;
+            checkpoint::save(engine, &mut record).await?;
+            return Ok(None);
+        };
+        // An engine that can tell plans otherwise now.
+        let again = engine.plan().await?;
+        if again.verdict != Verdict::Copy || !again.refusals.is_empty() {
+            altered?;
+        }
+        tracing::warn!(reason, "the table refuses what an empty clone of it took; it is copied");
+        record.stage = Stage::Preparing;
     }
     checkpoint::save(engine, &mut record).await?;
     let position = engine.open_log().await?;
@@ -173,6 +183,14 @@ async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(Recor
     record.position = Some(position);
     checkpoint::save(engine, &mut record).await?;
     Ok(Some((record, listener)))
+}
+
+/// Why the server would not do it in one statement; nothing was changed then.
+fn why_not(altered: &Result<(), Failure>, verdict: &Verdict) -> Option<String> {
+    match (altered, verdict) {
+        (Err(Failure::Error(error)), Verdict::Native(_)) if error.kind == Kind::Refused => Some(error.reason.clone()),
+        _ => None,
+    }
 }
 
 /// Lets the server do it, in one statement or in steps. A lock that does not come is tried for again.

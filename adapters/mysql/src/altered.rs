@@ -9,6 +9,9 @@ use crate::sql;
 use crate::table::definition_of;
 use crate::version::Flavour;
 
+/// MySQL makes one index of full texts at a time, unless it is told to copy the table.
+const ONE_FULL_TEXT: u16 = 1795;
+
 impl MySql {
     /// An empty copy of the source, with its constraints' names as they can be; and those names. The table must not exist.
     pub(crate) async fn make_copy(
@@ -48,8 +51,13 @@ impl MySql {
         means: &str,
     ) -> std::result::Result<(), Failure> {
         let clauses = checks::reworded(self.target.alter.trim(), self.server.has_ansi_quotes, names);
-        let statement = sql::alter(&self.source, copy, &format!("{means}{clauses}"));
-        self.as_clauses(session, &statement).await
+        let statement = |means: &str| sql::alter(&self.source, copy, &format!("{means}{clauses}"));
+        match self.as_clauses(session, &statement(means)).await {
+            Err(failure) if failure.code() == Some(ONE_FULL_TEXT) && means.is_empty() => {
+                self.as_clauses(session, &statement("ALGORITHM=COPY, ")).await
+            }
+            outcome => outcome,
+        }
     }
 
     /// Runs a statement of the user's clauses: under the server's own rules for dates unless zero dates are allowed, and in its

@@ -12,6 +12,7 @@ pub(crate) struct Clauses {
     dropped: Vec<String>,
     added: Vec<Added>,
     adds_partitions: bool,
+    sets_row_number: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,7 +25,7 @@ impl Clauses {
     /// Reads clauses; `renames` are the user's own words on columns, and override them.
     pub(crate) fn read(text: &str, ansi_quotes: bool, renames: &[(String, String)]) -> Result<Clauses> {
         let tokens = tokens(text, ansi_quotes).map_err(refused)?;
-        let mut clauses = Clauses::default();
+        let mut clauses = Clauses { sets_row_number: sets_row_number(&tokens), ..Clauses::default() };
         for clause in split(&tokens) {
             clauses.take(clause).map_err(|reason| {
                 let shown: Vec<&str> = clause.iter().take(4).filter_map(Token::name).collect();
@@ -59,6 +60,11 @@ impl Clauses {
     /// Whether partitions are added, which the servers take no means for.
     pub(crate) fn adds_partitions(&self) -> bool {
         self.adds_partitions
+    }
+
+    /// Whether they say which AUTO_INCREMENT comes next.
+    pub(crate) fn sets_row_number(&self) -> bool {
+        self.sets_row_number
     }
 
     fn take(&mut self, clause: &[Token]) -> std::result::Result<(), String> {
@@ -172,6 +178,23 @@ impl Clauses {
         let name = first.name().ok_or("an ADD lacks its column's name")?;
         self.added.push(Added { name: name.to_owned(), if_missing });
         Ok(())
+    }
+}
+
+/// Of a column's own AUTO_INCREMENT no number is said.
+fn sets_row_number(tokens: &[Token]) -> bool {
+    let is_number =
+        |token: &Token| matches!(token, Token::Word(word) if word.starts_with(|c: char| c.is_ascii_digit()));
+    tokens.iter().enumerate().any(|(place, token)| {
+        let behind = &tokens[place + 1..];
+        token.is("AUTO_INCREMENT") && without_sign(behind, '=').first().is_some_and(is_number)
+    })
+}
+
+fn without_sign(tokens: &[Token], sign: char) -> &[Token] {
+    match tokens {
+        [first, rest @ ..] if first.is_sign(sign) => rest,
+        _ => tokens,
     }
 }
 
@@ -427,6 +450,18 @@ mod tests {
         ] {
             let asked = asked(text, false, "s", "t").unwrap();
             assert_eq!((asked.clauses.trim(), &*asked.means.join(" ")), (clauses, means), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_for_the_next_row_is_told_from_a_column_that_is_numbered() {
+        for (text, is_set) in [
+            ("AUTO_INCREMENT=7", true),
+            ("ADD a INT, ENGINE = InnoDB auto_increment 7", true),
+            ("MODIFY id INT AUTO_INCREMENT COMMENT 'AUTO_INCREMENT=7'", false),
+            ("ADD `auto_increment` INT", false),
+        ] {
+            assert_eq!(read(text).sets_row_number(), is_set, "{text}");
         }
     }
 

@@ -82,6 +82,12 @@ impl Access {
         Ok(Access { opts, tls, schema, address, reach: Reach::new() })
     }
 
+    /// The same way in, to another server.
+    pub(crate) fn at(&self, host: &str, port: u16) -> Access {
+        let opts = self.opts.clone().ip_or_hostname(host).tcp_port(port).socket(None::<String>);
+        Access { opts, address: format!("{host}:{port}"), reach: Reach::new(), ..self.clone() }
+    }
+
     /// A new connection, within a bounded time.
     pub(crate) async fn open(&self) -> Result<Conn> {
         let _ = rustls::crypto::ring::default_provider().install_default();

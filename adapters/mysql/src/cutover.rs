@@ -41,6 +41,8 @@ use std::time::{Duration, Instant};
 
 /// A lock that is free is had within this.
 const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+/// How soon it is looked again for a moment at which nobody is in the middle of something.
+const GAP_LOOK: Duration = Duration::from_millis(2);
 /// How long the renamer would wait in line; it is ended before.
 const RENAME_WITHIN: Duration = Duration::from_secs(60);
 
@@ -90,7 +92,8 @@ impl Cutover for MySql {
         for statement in &prepare {
             session.execute(statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
-        for lock in &locks {
+        let had = usize::from(self.wait_for_a_gap(session, until - within * 3 / 4).await);
+        for lock in &locks[had..] {
             let rest = || until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT);
             let first = if self.target.kill_blockers { rest() / 2 } else { rest() };
             let mut outcome = execute_within(session, &self.crew.access, lock, first).await;
@@ -147,11 +150,33 @@ impl Cutover for MySql {
             lease.session().execute(&delete).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         lease.keep();
-        Ok(())
+        self.drop_lookup().await
     }
 }
 
 impl MySql {
+    /// Waits until no transaction is seen that has read the table and may be about to write it. While a lock is waited for, the
+    /// servers break the knot with such a one by ending *its* statement (error 1213), as they do for any ALTER; so
+    /// the wait begins when there is none, or when there always is one. What cannot be seen is not waited for. Tells whether the
+    /// source is locked already.
+    async fn wait_for_a_gap(&self, session: &mut Session, until: Instant) -> bool {
+        while Instant::now() < until {
+            match self.server.version.flavour {
+                Flavour::MySql => match session.row(&sql::find_reader(&self.source)).await {
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(_) => return false,
+                },
+                Flavour::MariaDb => match session.execute(&sql::lock_at_once(&self.source)).await {
+                    Ok(_) => return true,
+                    Err(failure) if failure.is_lock_wait() => {}
+                    Err(_) => return false,
+                },
+            }
+            tokio::time::sleep(GAP_LOOK).await;
+        }
+        false
+    }
+
     /// Who answers to the table's name; see [`Cutover::ownership`].
     pub(crate) async fn owner(&self) -> Result<Ownership> {
         self.crew.bury().await?;
@@ -466,7 +491,7 @@ impl MySqlLock {
     async fn queue_guardian(&self, watcher: &mut Session) -> Result<Guardian> {
         let mut lease = self.crew.lease(Slot::Triggers).await?;
         let id = lease.id();
-        for statement in [sql::lock_waits(RENAME_WITHIN), sql::idle_limit(self.within)] {
+        for statement in [sql::lock_waits(3 * self.within), sql::idle_limit(self.within)] {
             lease.session().execute(&statement).await.map_err(|failure| self.failed(failure))?;
         }
         let lock = sql::lock_against_all(&self.shape.source);
@@ -577,6 +602,9 @@ fn sorts_before(one: &TableName, other: &TableName) -> bool {
 
 /// The next row's number, so that numbers of deleted last rows are not given out again.
 async fn carry_row_number(session: &mut Session, shape: &Shape) -> std::result::Result<(), Failure> {
+    if shape.sets_row_number {
+        return Ok(());
+    }
     let mut next = [0; 2];
     for (next, table) in next.iter_mut().zip([&shape.source, &shape.shadow]) {
         let row = session.row(&sql::next_row_number(&shape.source, table)).await?;

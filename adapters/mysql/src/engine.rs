@@ -11,6 +11,7 @@ use crate::log_server::LogServer;
 use crate::names::{Names, TableName};
 use crate::place::{Bookmark, Place};
 use crate::reach;
+use crate::replicas::Replica;
 use crate::session::{Session, text};
 use crate::shape::{self, Shape, Zone};
 use crate::sql;
@@ -41,10 +42,12 @@ pub struct MySql {
     /// What the last plan that needs no copy makes of the table.
     pub(crate) expected: Mutex<Option<Altering>>,
     pub(crate) has_journal: AtomicBool,
+    /// The table itself has refused what its empty clone took.
+    pub(crate) is_native_refused: AtomicBool,
     /// Prepared transactions on the source that the stream has seen and that have not ended.
     pub(crate) undecided: Arc<AtomicUsize>,
-    /// Connections to the replicas, as far as they are open.
-    pub(crate) replicas: AsyncMutex<Vec<Option<Session>>>,
+    /// The replicas that count, once they were looked for.
+    pub(crate) replicas: AsyncMutex<Option<Vec<Replica>>>,
 }
 
 /// What is known of the server.
@@ -88,6 +91,7 @@ impl Engine for MySql {
             shape: Mutex::default(),
             expected: Mutex::default(),
             has_journal: AtomicBool::default(),
+            is_native_refused: AtomicBool::default(),
             undecided: Arc::default(),
             replicas: AsyncMutex::default(),
         })
@@ -214,13 +218,13 @@ impl MySql {
     async fn find_shape(&self, session: &mut Session) -> Result<Shape> {
         let source = self.look(session, &self.source).await?;
         let shadow = self.look(session, &self.names.shadow).await?;
-        shape::find((&self.source, &self.names.shadow), &source, &shadow, &self.clauses()?, self.server.zone()).map_err(
-            |refusals| {
-                let reasons: Vec<String> =
-                    refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
-                Error::refused(self.doing("make the shadow of"), reasons.join("; "))
-            },
-        )
+        let (zone, flavour) = (self.server.zone(), self.server.version.flavour);
+        let names = (&self.source, &self.names.shadow);
+        shape::find(names, &source, &shadow, &self.clauses()?, zone, flavour).map_err(|refusals| {
+            let reasons: Vec<String> =
+                refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
+            Error::refused(self.doing("make the shadow of"), reasons.join("; "))
+        })
     }
 
     /// The key the shadow's rows are found by; before there is a shadow, the source's best.

@@ -302,7 +302,7 @@ fn refusal(object: impl Into<String>, reason: impl Into<String>, remedy: impl In
 
 impl MySql {
     /// The foreign keys from the table and to it.
-    async fn source_keys(&self, session: &mut Session) -> Result<Vec<ForeignKey>> {
+    pub(crate) async fn source_keys(&self, session: &mut Session) -> Result<Vec<ForeignKey>> {
         foreign_keys(session, &self.source)
             .await
             .map_err(|failure| failure.of_catalogue(self.doing("look for foreign keys of")))

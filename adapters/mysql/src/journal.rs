@@ -22,6 +22,8 @@ pub(crate) struct Facts {
     pub has_shadow: bool,
     /// The shadow, once it was altered.
     pub shadow: Option<Made>,
+    /// Whether it has an index of ours that the altered table is not to have.
+    pub has_lookup: bool,
     /// Indexes that it does not have yet.
     pub deferred: Option<Deferred>,
     /// The foreign keys that a swap carries: from before the first of them is touched until all are in their places.

@@ -11,7 +11,7 @@ use altergeist_contract::{Error, Key, Result};
 pub(crate) struct KeyIndex {
     /// The index of the source.
     pub index: String,
-    /// The index of the shadow that finds rows by the same columns.
+    /// The index of the shadow that finds rows by the same columns; [`LOOKUP`] if the altered table has none.
     pub shadow_index: String,
     pub columns: Vec<KeyColumn>,
 }
@@ -219,10 +219,23 @@ impl Spelling {
     }
 }
 
+/// An index that the shadow has until it bears the source's name, where the clauses leave none that finds rows by the key.
+pub(crate) const LOOKUP: &str = "_ag_key";
+
 /// Members of an ENUM that are listed in a range.
 const MOST_LISTED: usize = 255;
 
 impl KeyIndex {
+    /// Whether rows of the shadow are found by an index of ours.
+    pub(crate) fn needs_lookup(&self) -> bool {
+        self.shadow_index == LOOKUP
+    }
+
+    /// The columns of that index.
+    pub(crate) fn shadow_names(&self) -> Vec<&str> {
+        self.columns.iter().map(|column| &*column.shadow_name).collect()
+    }
+
     /// For people: `PRIMARY (id)`.
     pub(crate) fn describe(&self) -> String {
         let columns: Vec<&str> = self.columns.iter().map(|column| &*column.name).collect();
@@ -285,8 +298,8 @@ fn key_columns(table: &Table, index: &Index) -> std::result::Result<Vec<KeyColum
             if column.nullable {
                 return Err(format!("column {} may be NULL", column.name));
             }
-            if column.generated {
-                return Err(format!("column {} is generated", column.name));
+            if column.generated && !column.is_stored() {
+                return Err(format!("column {} is generated and not stored", column.name));
             }
             let spelling =
                 Spelling::of(column).ok_or(format!("column {} is of type {}", column.name, column.column_type))?;

@@ -27,6 +27,7 @@ mod place;
 mod preflight;
 mod privileges;
 mod reach;
+mod replicas;
 mod session;
 mod shadow;
 mod shape;

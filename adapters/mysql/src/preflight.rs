@@ -7,6 +7,7 @@ use crate::engine::MySql;
 use crate::error::NO_SUCH_THREAD;
 use crate::foreign_keys::foreign_keys;
 use crate::journal::Altering;
+use crate::key::LOOKUP;
 use crate::names::TableName;
 use crate::session::{Session, execute_within, number, text};
 use crate::shape::{self, Shape};
@@ -17,6 +18,7 @@ use altergeist_contract::{
     Error, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
 };
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 impl Preflight for MySql {
     fn table(&self) -> &str {
@@ -42,6 +44,7 @@ impl Preflight for MySql {
         }
         if trial.native.is_none() {
             refusals.extend(self.refuse_copy(&mut session).await?);
+            trial.notes.extend(self.replica_notes().await?);
         }
         Ok(self.compose(facts, trial, refusals))
     }
@@ -65,7 +68,11 @@ impl Preflight for MySql {
                 error.reason += &self.who_is_in_the_way().await;
                 Err(error)
             }
-            Err(failure) => Err(failure.of_clauses(attempted())),
+            Err(failure) => {
+                let error = failure.of_clauses(attempted());
+                self.is_native_refused.store(error.kind == Kind::Refused, Ordering::Relaxed);
+                Err(error)
+            }
         }
     }
 
@@ -93,6 +100,15 @@ impl Preflight for MySql {
         *self.shape.lock().expect("not poisoned") = None;
         Ok(())
     }
+}
+
+fn lookup_note(shape: &Shape) -> Option<String> {
+    shape.key.needs_lookup().then(|| {
+        format!(
+            "the altered table has no index over the key {}: it gets one, {LOOKUP}, which is dropped right after the swap",
+            shape.key.describe()
+        )
+    })
 }
 
 /// What the catalogue says of the source as a whole.
@@ -236,7 +252,8 @@ impl MySql {
             return Ok(trial);
         }
         let mut is_altered = false;
-        if self.target.strategy != Strategy::Copy && !alter.is_empty() {
+        let is_refused = self.is_native_refused.load(Ordering::Relaxed);
+        if self.target.strategy != Strategy::Copy && !alter.is_empty() && !is_refused {
             let tried = self.try_natively(session, names).await?;
             if let Some(means) = tried.means {
                 let after = self.outlines(session, names).await?.copy;
@@ -285,17 +302,29 @@ impl MySql {
         let clone = self.look(session, &self.names.clone).await?;
         trial.refusals = self.refuse_result(session).await?;
         trial.refusals.extend(self.refuse_triggers().await?);
-        match shape::find((&self.source, &self.names.shadow), &source, &clone, clauses, self.server.zone()) {
+        let names = (&self.source, &self.names.shadow);
+        match shape::find(names, &source, &clone, clauses, self.server.zone(), self.server.version.flavour) {
             Ok(shape) => {
                 trial.refusals.extend(self.refuse_rows(session, &shape).await?);
                 trial.deferred = self.foresee_deferred(session, &self.names.clone, &shape.key.shadow_index).await?;
                 trial.refusals.extend(self.refuse_foreign_keys(session, &shape, &clone).await?);
+                trial.refusals.extend(self.refuse_lookup(session, &shape).await?);
                 trial.notes = self.foreign_key_notes(session, &shape).await?;
+                trial.notes.extend(lookup_note(&shape));
                 trial.shape = Some(shape);
             }
             Err(mut refusals) => trial.refusals.append(&mut refusals),
         }
         Ok(trial)
+    }
+
+    /// The server might rest a foreign key on an index of ours, which is to go.
+    async fn refuse_lookup(&self, session: &mut Session, shape: &Shape) -> Result<Option<Refusal>> {
+        let may_be = shape.key.needs_lookup() && !self.source_keys(session).await?.is_empty();
+        let object = format!("index {}", shape.key.index);
+        let reason = "the altered table has no index that finds rows by the key's columns, and it has foreign keys";
+        let remedy = "keep an index that begins with them; it may be dropped afterwards";
+        Ok(may_be.then(|| refusal(&object, reason, remedy)))
     }
 
     /// Looks for means by which the server does it without touching the rows.

@@ -4,8 +4,10 @@ use crate::convert;
 use crate::crew::{Lease, Slot};
 use crate::engine::MySql;
 use crate::error::Failure;
+use crate::key::LOOKUP;
+use crate::mapping::Mapping;
 use crate::names::TableName;
-use crate::session::{Session, number, text};
+use crate::session::{Session, execute_within, number, text};
 use crate::shape::Shape;
 use crate::sql::{self, Compared};
 use crate::table::{Index, Table, is_same};
@@ -21,6 +23,8 @@ const MOST_KEY_BYTES: usize = 512 * 1024;
 const MOST_DELETED: u64 = 10_000;
 /// How often a row that somebody has locked is tried for, where it is not waited for.
 const ATTEMPTS_AT_LOCKED_ROWS: u32 = 40;
+/// A unique index that lacks a column of the partitioning.
+const NOT_OVER_PARTITIONS: u16 = 1503;
 /// Rows that may differ before comparing gives up.
 const MOST_DIFFERENCES: u64 = 5_000;
 
@@ -40,11 +44,17 @@ impl Shadow for MySql {
         facts.has_shadow = true;
         facts.source = Some(self.made(&mut reader, &self.source).await?);
         facts.shadow = None;
+        facts.has_lookup = false;
         facts.deferred = None;
         facts.done = None;
         self.save_facts(&facts).await?;
 
         self.make_shadow().await?;
+        facts.has_lookup = self.shape().await?.key.needs_lookup();
+        if facts.has_lookup {
+            self.save_facts(&facts).await?;
+            self.add_lookup().await?;
+        }
         self.found_keys().await?;
         facts.deferred = self.defer_indexes(&self.shape().await?.key.shadow_index).await?;
         facts.shadow = Some(self.made(&mut reader, &self.names.shadow).await?);
@@ -193,6 +203,43 @@ impl MySql {
         }
         lease.keep();
         Ok(())
+    }
+
+    /// Gives the empty shadow an index that finds rows by the key's columns. It is as unique as the key, unless partitions
+    /// forbid that, and then no two keys may be one to it.
+    async fn add_lookup(&self) -> Result<()> {
+        let attempted = || self.doing("give an index over the key to the shadow of");
+        let shape = self.shape().await?;
+        let is_mapped = shape.key.columns.iter().any(|column| column.mapping != Mapping::Same);
+        let mut lease = self.crew.lease(Slot::Control).await?;
+        let mut outcome = lease.session().execute(&sql::add_lookup(&shape, "UNIQUE KEY")).await;
+        if outcome.as_ref().is_err_and(|failure| failure.code() == Some(NOT_OVER_PARTITIONS)) && !is_mapped {
+            outcome = lease.session().execute(&sql::add_lookup(&shape, "KEY")).await;
+        }
+        lease.keep();
+        outcome.map(|_| ()).map_err(|failure| failure.of_clauses(attempted()))
+    }
+
+    /// Drops that index from the table that bears the name now. Until then the table has one index more than it should.
+    pub(crate) async fn drop_lookup(&self) -> Result<()> {
+        let attempted = || self.doing("drop our index over the former key of");
+        let mut reader = self.crew.reader().await?;
+        let mut facts = self.entry(&mut reader).await?.facts;
+        if !facts.has_lookup {
+            return Ok(());
+        }
+        if self.look(&mut reader, &self.source).await?.indexes.iter().any(|index| index.name == LOOKUP) {
+            // It is not the table that was made any more.
+            facts.shadow = None;
+            self.save_facts(&facts).await?;
+            let mut lease = self.crew.lease(Slot::Control).await?;
+            let drop = sql::drop_indexes(&self.source, &self.source, &[LOOKUP]);
+            let outcome = execute_within(lease.session(), &self.crew.access, &drop, self.crew.lock_timeout).await;
+            outcome.map_err(|failure| failure.of_lock(attempted()))?;
+            lease.keep();
+        }
+        facts.has_lookup = false;
+        self.save_facts(&facts).await
     }
 
     /// The source's duplicates over the unique indexes of an altered table.

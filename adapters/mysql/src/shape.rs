@@ -7,6 +7,7 @@ use crate::mapping::Mapping;
 use crate::names::TableName;
 use crate::sql::quote;
 use crate::table::{Column, Index, Table, is_same};
+use crate::version::Flavour;
 use altergeist_contract::{Error, Refusal, Result};
 
 /// What the server's time zone does to TIMESTAMP values on their way through SQL.
@@ -33,6 +34,8 @@ pub(crate) struct Shape {
     pub given: Vec<Given>,
     /// Whether sessions that move rows must live in UTC, so that no moment is mistaken for another.
     pub in_utc: bool,
+    /// Whether the clauses say which AUTO_INCREMENT comes next, so that the source's is not carried.
+    pub sets_row_number: bool,
 }
 
 /// A column of the shadow, and the column of the source its values come from.
@@ -40,6 +43,8 @@ pub(crate) struct Shape {
 pub(crate) struct Pair {
     pub source: Column,
     pub shadow: Column,
+    /// Whether the value's text is copied, see [`convert::goes_by_text`].
+    pub by_text: bool,
 }
 
 /// A column that is added NOT NULL without a default, and what the server's own ALTER gives it.
@@ -69,8 +74,9 @@ pub(crate) fn find(
     shadow: &Table,
     clauses: &Clauses,
     zone: Zone,
+    flavour: Flavour,
 ) -> std::result::Result<Shape, Vec<Refusal>> {
-    let columns = pairs(source, shadow, clauses).map_err(|refusal| vec![refusal])?;
+    let columns = pairs(source, shadow, clauses, flavour).map_err(|refusal| vec![refusal])?;
     let mut refusals = incomparable(&columns);
     let key = followed(source, shadow, &columns, zone == Zone::Fixed);
     let is_moment = |column: &Column| column.data_type == "timestamp";
@@ -90,7 +96,15 @@ pub(crate) fn find(
     match key {
         Ok(key) if refusals.is_empty() => {
             let columns = columns.into_iter().filter(|pair| !pair.shadow.generated).collect();
-            return Ok(Shape { source: names.0.clone(), shadow: names.1.clone(), key, columns, given, in_utc });
+            return Ok(Shape {
+                source: names.0.clone(),
+                shadow: names.1.clone(),
+                key,
+                columns,
+                given,
+                in_utc,
+                sets_row_number: clauses.sets_row_number(),
+            });
         }
         Ok(_) => {}
         Err(refusal) => refusals.push(refusal),
@@ -99,7 +113,12 @@ pub(crate) fn find(
 }
 
 /// Every surviving column, and a proof that the clauses explain every column of the shadow.
-fn pairs(source: &Table, shadow: &Table, clauses: &Clauses) -> std::result::Result<Vec<Pair>, Refusal> {
+fn pairs(
+    source: &Table,
+    shadow: &Table,
+    clauses: &Clauses,
+    flavour: Flavour,
+) -> std::result::Result<Vec<Pair>, Refusal> {
     let mut pairs = Vec::new();
     for column in &source.columns {
         let Some(name) = clauses.name_after(&column.name) else { continue };
@@ -109,7 +128,8 @@ fn pairs(source: &Table, shadow: &Table, clauses: &Clauses) -> std::result::Resu
                 "the altered table has no column it could have become",
             ));
         };
-        pairs.push(Pair { source: column.clone(), shadow: after.clone() });
+        let by_text = flavour == Flavour::MySql && convert::goes_by_text(column, after);
+        pairs.push(Pair { source: column.clone(), shadow: after.clone(), by_text });
     }
     for column in &shadow.columns {
         let kept = pairs.iter().filter(|pair| is_same(&pair.shadow.name, &column.name)).count();
@@ -225,15 +245,19 @@ fn followed(
         remedy: "add a primary key, or a unique index over columns that are NOT NULL".into(),
     };
     let mut refused = None;
+    let mut by_lookup = None;
     for (index, columns) in key::candidates(source).map_err(no_key)? {
         match followed_by(&index, columns, shadow, pairs, is_zone_fixed) {
+            Ok(key) if key.needs_lookup() => {
+                by_lookup.get_or_insert(key);
+            }
             Ok(key) => return Ok(key),
             Err(refusal) => {
                 refused.get_or_insert(refusal);
             }
         }
     }
-    Err(refused.expect("there is a candidate, or there was a reason"))
+    by_lookup.ok_or_else(|| refused.expect("there is a candidate, or there was a reason"))
 }
 
 fn followed_by(
@@ -253,18 +277,30 @@ fn followed_by(
         let Some(pair) = pairs.iter().find(|pair| pair.source.name == column.name) else {
             return Err(refused("it is dropped".into()));
         };
-        if pair.shadow.generated {
-            return Err(refused("it would be generated".into()));
+        if pair.shadow.generated && !is_computed_alike(pair, shadow, pairs) {
+            return Err(refused("it would be computed in another way, or from other columns".into()));
         }
         column.mapping = Mapping::of(&pair.source, &pair.shadow, is_zone_fixed).map_err(refused)?;
         column.shadow_name = pair.shadow.name.clone();
     }
-    let shadow_index = key::lookup_index(shadow, &columns).ok_or_else(|| Refusal {
-        object: format!("index {}", index.name),
-        reason: "the altered table has no index that finds rows by the key's columns".into(),
-        remedy: "keep an index that begins with them; it may be dropped afterwards".into(),
-    })?;
+    let shadow_index = key::lookup_index(shadow, &columns).unwrap_or_else(|| key::LOOKUP.to_owned());
     Ok(KeyIndex { index: index.name.clone(), shadow_index, columns })
+}
+
+/// Whether the server computes the same value for a row of the shadow as for the source's.
+fn is_computed_alike(pair: &Pair, shadow: &Table, pairs: &[Pair]) -> bool {
+    let expression = pair.shadow.expression.to_lowercase();
+    let is_input = |column: &&Column| expression.contains(&quote(&column.name).to_lowercase());
+    let stays = |column: &Column| {
+        let before = pairs.iter().find(|pair| is_same(&pair.shadow.name, &column.name)).map(|pair| &pair.source);
+        before.is_some_and(|before| {
+            is_same(&before.name, &column.name) && before.is_alike(column) && before.expression == column.expression
+        })
+    };
+    pair.source.generated
+        && pair.source.expression == pair.shadow.expression
+        && pair.source.is_alike(&pair.shadow)
+        && shadow.columns.iter().filter(is_input).all(stays)
 }
 
 #[cfg(test)]
@@ -296,7 +332,7 @@ mod tests {
     ) -> std::result::Result<Vec<(String, String)>, Vec<Refusal>> {
         let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
         let clauses = Clauses::read(clauses, false, &[]).unwrap();
-        let shape = find((&names.0, &names.1), &table(source), &table(shadow), &clauses, Zone::Fixed)?;
+        let shape = find((&names.0, &names.1), &table(source), &table(shadow), &clauses, Zone::Fixed, Flavour::MySql)?;
         Ok(shape.columns.into_iter().map(|pair| (pair.source.name, pair.shadow.name)).collect())
     }
 
@@ -329,6 +365,32 @@ mod tests {
     #[test]
     fn letter_case_makes_no_other_column() {
         assert_eq!(found(&["id", "A"], &["ID", "a"], "MODIFY a INT").unwrap(), named(&[("id", "ID"), ("A", "a")]));
+    }
+
+    #[test]
+    fn rows_are_found_by_an_index_of_ours_only_where_the_altered_table_has_none() {
+        let unique = |name: &str, column: &str| Index {
+            name: name.into(),
+            unique: true,
+            usable: true,
+            parts: vec![Part { column: column.into(), ..Part::default() }],
+        };
+        let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
+        let index_of = |source: &Table, shadow: &Table| {
+            let clauses = Clauses::default();
+            let key = find((&names.0, &names.1), source, shadow, &clauses, Zone::Fixed, Flavour::MySql).unwrap().key;
+            (key.index, key.shadow_index)
+        };
+        let mut source = table(&["id", "a"]);
+        let mut shadow = source.clone();
+        shadow.indexes = vec![unique("PRIMARY", "a")];
+        assert_eq!(index_of(&source, &shadow), ("PRIMARY".into(), key::LOOKUP.into()));
+        source.indexes.push(unique("by_a", "a"));
+        assert_eq!(index_of(&source, &shadow), ("by_a".into(), "PRIMARY".into()));
+        // The shadow as it is made then.
+        source.indexes.pop();
+        shadow.indexes.push(unique(key::LOOKUP, "id"));
+        assert_eq!(index_of(&source, &shadow), ("PRIMARY".into(), key::LOOKUP.into()));
     }
 
     #[test]

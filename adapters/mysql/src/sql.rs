@@ -1,6 +1,7 @@
 //! All SQL, whole and readable as SQL. [`quote`] is the one function that quotes identifiers.
 
-use crate::key::{KeyColumn, KeyIndex};
+use crate::convert;
+use crate::key::{KeyColumn, KeyIndex, LOOKUP};
 use crate::mapping::Mapping;
 use crate::names::{TableName, hash};
 use crate::shape::Shape;
@@ -406,6 +407,15 @@ pub(crate) fn replication_status(version: Version) -> &'static str {
     }
 }
 
+/// Who reads the log: a number, a host, perhaps a name and a password, a port, and more.
+pub(crate) fn log_readers(version: Version) -> &'static str {
+    if version.is_mysql_since((8, 0, 22)) { "SHOW REPLICAS" } else { "SHOW SLAVE HOSTS" }
+}
+
+pub(crate) const HOSTS_OF_LOG_READERS: &str = "SELECT DISTINCT LEFT(HOST, CHAR_LENGTH(HOST) - LOCATE(':', REVERSE(HOST))) \
+     FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+pub(crate) const SERVER_ID: &str = "SELECT @@server_id";
+
 pub(crate) const MYSQL_GTIDS: &str = "SELECT @@global.gtid_executed";
 pub(crate) const MARIADB_GTIDS: &str = "SELECT @@global.gtid_binlog_pos";
 pub(crate) const PREPARED: &str = "XA RECOVER";
@@ -548,6 +558,18 @@ pub(crate) fn alter_by(means: &str, altered: &TableName, clauses: &str) -> Strin
 pub(crate) fn drop_indexes(source: &TableName, altered: &TableName, names: &[&str]) -> String {
     let drops: Vec<String> = names.iter().map(|name| format!("DROP KEY {}", quote(name))).collect();
     format!("{}ALTER TABLE {} {}", sign(source), table(altered), drops.join(", "))
+}
+
+/// The index of ours that finds rows of the shadow by the key; `kind` is how unique it is.
+pub(crate) fn add_lookup(shape: &Shape, kind: &str) -> String {
+    let columns: Vec<String> = shape.key.shadow_names().into_iter().map(quote).collect();
+    format!(
+        "{}ALTER TABLE {} ADD {kind} {} ({})",
+        sign(&shape.source),
+        table(&shape.shadow),
+        quote(LOOKUP),
+        columns.join(", ")
+    )
 }
 
 /// Definitions as the server tells them; refused if it would copy the table for them.
@@ -711,16 +733,16 @@ pub(crate) fn range_end(shape: &Shape, mark: &Watermark, rows: u64) -> Result<St
 }
 
 fn insert_select(shape: &Shape, condition: &str) -> String {
-    let list = |name: fn(&crate::shape::Pair) -> &str, given: fn(&crate::shape::Given) -> String| {
-        let columns = shape.columns.iter().map(|pair| quote(name(pair)));
+    let list = |name: fn(&crate::shape::Pair) -> String, given: fn(&crate::shape::Given) -> String| {
+        let columns = shape.columns.iter().map(name);
         columns.chain(shape.given.iter().map(given)).collect::<Vec<_>>().join(", ")
     };
     format!(
         "{}INSERT INTO {} ({}) SELECT {} FROM {} FORCE INDEX ({}) WHERE {condition}",
         sign(&shape.source),
         table(&shape.shadow),
-        list(|pair| &pair.shadow.name, |given| quote(&given.column.name)),
-        list(|pair| &pair.source.name, |given| given.value.to_owned()),
+        list(|pair| quote(&pair.shadow.name), |given| quote(&given.column.name)),
+        list(convert::copied, |given| given.value.to_owned()),
         table(&shape.source),
         quote(&shape.key.index)
     )
@@ -870,6 +892,30 @@ pub(crate) fn lock_both(source: &TableName, shadow: &TableName) -> String {
 /// Nobody but this session reads or writes the source.
 pub(crate) fn lock_against_all(source: &TableName) -> String {
     format!("{}LOCK TABLES {} WRITE", sign(source), table(source))
+}
+
+/// The same, if it can be had without waiting (MariaDB).
+pub(crate) fn lock_at_once(source: &TableName) -> String {
+    format!("{}LOCK TABLES {} WRITE NOWAIT", sign(source), table(source))
+}
+
+/// A transaction that has read the source and not written it (MySQL).
+pub(crate) fn find_reader(source: &TableName) -> String {
+    let held = |alias: &str, kind: &str| {
+        format!(
+            "{alias}.OBJECT_TYPE = 'TABLE' AND {alias}.OBJECT_SCHEMA = {} AND {alias}.OBJECT_NAME = {} \
+             AND {alias}.LOCK_TYPE = '{kind}' AND {alias}.LOCK_STATUS = 'GRANTED'",
+            string(&source.schema),
+            string(&source.name)
+        )
+    };
+    format!(
+        "{}SELECT 1 FROM performance_schema.metadata_locks r WHERE {} AND NOT EXISTS \
+         (SELECT 1 FROM performance_schema.metadata_locks w WHERE w.OWNER_THREAD_ID = r.OWNER_THREAD_ID AND {}) LIMIT 1",
+        sign(source),
+        held("r", "SHARED_READ"),
+        held("w", "SHARED_WRITE")
+    )
 }
 
 /// Nobody writes the source; everybody may read it.

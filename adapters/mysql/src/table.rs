@@ -117,6 +117,11 @@ impl Column {
         self.column_type.contains("unsigned")
     }
 
+    /// Whether a generated column's values are kept in the rows.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.extra.contains("STORED GENERATED")
+    }
+
     /// Whether both hold the same values in the same form.
     pub(crate) fn is_alike(&self, other: &Column) -> bool {
         self.column_type == other.column_type && self.charset == other.charset && self.collation == other.collation

@@ -1,0 +1,5 @@
+UPDATE t SET a = a + 1 WHERE id = 1 + FLOOR(RAND() * 400);
+
+INSERT INTO t (id, a) SELECT 401 + FLOOR(RAND() * 500), 5;
+
+DELETE FROM t WHERE id = 1 + FLOOR(RAND() * 900);

@@ -1,0 +1,3 @@
+CREATE TABLE t (region INT NOT NULL, doc JSON NOT NULL, b VARCHAR(40), id INT AS (JSON_EXTRACT(doc, '$.id')) STORED NOT NULL, code VARCHAR(40) AS (CONCAT('c-', id, '-', region)) STORED NOT NULL, PRIMARY KEY (code, id)) ENGINE=InnoDB;
+
+INSERT INTO t (region, doc, b) WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 400) SELECT n % 5, JSON_OBJECT('id', n), CONCAT('b', n) FROM s;

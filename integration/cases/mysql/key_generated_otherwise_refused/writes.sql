@@ -1,0 +1,1 @@
+UPDATE t SET id = id + 10 WHERE id = 1 + FLOOR(RAND() * 400);

@@ -1,0 +1,7 @@
+UPDATE t SET a = 1 + a % 3 WHERE id = 1 + FLOOR(RAND() * 400);
+
+UPDATE t SET b = ELT(1 + FLOOR(RAND() * 4), 1, 2, 4, NULL) WHERE id = 1 + FLOOR(RAND() * 400);
+
+DELETE FROM t WHERE id = 1 + FLOOR(RAND() * 400);
+
+INSERT INTO t SELECT 1000 + FLOOR(RAND() * 500), 2, 4;
