@@ -214,7 +214,7 @@ impl Drop for Running {
     }
 }
 
-fn ask(socket: &Path, order: &str) -> std::io::Result<String> {
+pub(crate) fn ask(socket: &Path, order: &str) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     writeln!(stream, "{order}")?;

@@ -74,7 +74,7 @@ impl Contender {
         }
     }
 
-    fn command(self, scene: &Scene, database: &str) -> Command {
+    pub(super) fn command(self, scene: &Scene, database: &str) -> Command {
         let (host, port) = ("127.0.0.1", scene.server.port().to_string());
         let modify = "MODIFY COLUMN k bigint NOT NULL";
         let words: Vec<String> = match self {

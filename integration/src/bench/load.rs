@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use super::scene::Scene;
+use super::shape::Shape;
 use crate::session::{Failure, Session};
 
 /// How many connections write.
@@ -29,23 +31,17 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins to write, `per_second` writes over all connections, to rows up to `rows`.
+    /// Begins to write to the table of `scene`: `per_second` writes over all connections, or as many as the server takes.
     ///
     /// # Panics
     /// When the system has no thread for it.
-    pub fn start(url: &str, rows: u64, per_second: u32) -> Self {
+    pub fn start(scene: &Scene, database: &str, per_second: Option<u32>) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("threads can be had");
         let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
         let writers = (0..CONNECTIONS).map(|number| {
-            let period = Duration::from_secs(1) * CONNECTIONS / per_second;
-            runtime.spawn(write(
-                url.to_owned(),
-                rows,
-                began + period * number / CONNECTIONS,
-                period,
-                began,
-                stop.clone(),
-            ))
+            let period = per_second.map(|rate| Duration::from_secs(1) * CONNECTIONS / rate);
+            let writer = Writer { number, rows: scene.rows, shape: scene.shape, period, began, stop: stop.clone() };
+            runtime.spawn(writer.write(scene.server.url(database)))
         });
         let writers = writers.collect();
         Self { runtime, began, stop, writers }
@@ -72,37 +68,48 @@ impl Load {
     }
 }
 
-async fn write(
-    url: String,
+struct Writer {
+    number: u32,
     rows: u64,
-    first: Instant,
-    period: Duration,
+    shape: Shape,
+    /// Between two writes; none to write again as soon as the server has answered.
+    period: Option<Duration>,
     began: Instant,
     stop: Arc<AtomicBool>,
-) -> Result<Vec<Write>, Failure> {
-    let mut session = Session::connect(&url).await?;
-    let mut rng = SmallRng::seed_from_u64(first.duration_since(began).as_micros() as u64);
-    let (mut due, mut written) = (first, Vec::new());
-    while !stop.load(Ordering::Relaxed) {
-        tokio::time::sleep_until(due.into()).await;
-        let statement = statement(&mut rng, rows, session.is_postgres());
-        session.execute(&statement).await?;
-        written.push(Write { at: began.elapsed(), latency: due.elapsed() });
-        due += period;
-    }
-    Ok(written)
 }
 
-/// 40 % change an indexed column, 30 % another, 15 % delete, 15 % insert what may have been deleted.
-fn statement(rng: &mut SmallRng, rows: u64, is_postgres: bool) -> String {
-    let (id, value) = (rng.random_range(1..=rows), rng.random_range(0..1_000_000));
-    match rng.random_range(0..100) {
-        0..40 => format!("UPDATE bench SET k = {value} WHERE id = {id}"),
-        40..70 => format!("UPDATE bench SET c = 'changed {value}' WHERE id = {id}"),
-        70..85 => format!("DELETE FROM bench WHERE id = {id}"),
-        _ => {
-            let ignore = if is_postgres { ("", " ON CONFLICT DO NOTHING") } else { ("IGNORE ", "") };
-            format!("INSERT {}INTO bench VALUES ({id}, {value}, 'new', 'pad {value}'){}", ignore.0, ignore.1)
+impl Writer {
+    async fn write(self, url: String) -> Result<Vec<Write>, Failure> {
+        let mut session = Session::connect(&url).await?;
+        let mut rng = SmallRng::seed_from_u64(self.number.into());
+        let mut written = Vec::new();
+        let mut due = self.began + self.period.unwrap_or_default() * self.number / CONNECTIONS;
+        while !self.stop.load(Ordering::Relaxed) {
+            match self.period {
+                Some(_) => tokio::time::sleep_until(due.into()).await,
+                None => due = Instant::now(),
+            }
+            let statement = self.statement(&mut rng, session.is_postgres());
+            session.execute(&statement).await?;
+            written.push(Write { at: self.began.elapsed(), latency: due.elapsed() });
+            due += self.period.unwrap_or_default();
+        }
+        Ok(written)
+    }
+
+    /// 40 % change an indexed column, 30 % another, 15 % delete, 15 % insert what may have been deleted.
+    fn statement(&self, rng: &mut SmallRng, is_postgres: bool) -> String {
+        let (n, value) = (rng.random_range(1..=self.rows), rng.random_range(0..1_000_000));
+        let row = self.shape.is_row(n, is_postgres);
+        match rng.random_range(0..100) {
+            0..40 => format!("UPDATE bench SET k = {value} WHERE {row}"),
+            40..70 => format!("UPDATE bench SET c = 'changed {value}' WHERE {row}"),
+            70..85 => format!("DELETE FROM bench WHERE {row}"),
+            _ => {
+                let (ignore, nothing) = if is_postgres { ("", " ON CONFLICT DO NOTHING") } else { ("IGNORE ", "") };
+                let key = self.shape.values(&n.to_string(), is_postgres);
+                format!("INSERT {ignore}INTO bench VALUES ({value}, 'new', 'pad {value}', {key}){nothing}")
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The server, and the table every contender changes: made anew for each run, in a database of its own.
 
+use super::shape::Shape;
 use crate::servers::{Flavour, Server};
 use crate::session::Failure;
 
@@ -35,19 +36,21 @@ pub struct Scene {
     pub server: Server,
     /// What it is.
     pub flavour: Flavour,
+    /// What the table looks like.
+    pub shape: Shape,
     /// Rows of the table.
     pub rows: u64,
 }
 
 impl Scene {
     /// Starts the server; None if it is not installed.
-    pub fn open(flavour: Flavour, rows: u64) -> Option<Self> {
+    pub fn open(flavour: Flavour, shape: Shape, rows: u64) -> Option<Self> {
         let settings = match flavour {
             Flavour::MySql97 => MYSQL,
             Flavour::MariaDb1011 => MARIADB,
             Flavour::Postgres15 | Flavour::Postgres18 => POSTGRES,
         };
-        Some(Self { server: Server::start(flavour, settings)?, flavour, rows })
+        Some(Self { server: Server::start(flavour, settings)?, flavour, shape, rows: shape.rows(rows) })
     }
 
     /// Makes the table in a fresh database: a key, an indexed number, 120 and 60 characters, the latter indexed too.
@@ -57,11 +60,13 @@ impl Scene {
     pub fn make(&self, database: &str) -> Result<(), Failure> {
         let (system, is_postgres) = if self.flavour.is_postgres() { ("postgres", true) } else { ("mysql", false) };
         self.server.execute(system, &format!("CREATE DATABASE {database}"))?;
-        let table = "CREATE TABLE bench (id bigint NOT NULL PRIMARY KEY, k int NOT NULL, c char(120) NOT NULL, pad char(60) NOT NULL)";
-        self.server.execute(database, table)?;
+        let columns = self.shape.columns(is_postgres);
+        let table =
+            format!("CREATE TABLE bench (k int NOT NULL, c char(120) NOT NULL, pad char(60) NOT NULL, {columns})");
+        self.server.execute(database, &table)?;
         for skip in (0..self.rows).step_by(BLOCK as usize) {
             let last = (skip + BLOCK).min(self.rows);
-            self.server.execute(database, &load(is_postgres, skip, last))?;
+            self.server.execute(database, &self.load(is_postgres, skip, last))?;
         }
         let settle: &[&str] = match is_postgres {
             true => &[
@@ -89,17 +94,20 @@ impl Scene {
     }
 }
 
-fn load(is_postgres: bool, skip: u64, last: u64) -> String {
-    let numbers = match is_postgres {
-        true => format!("SELECT n FROM generate_series({}::bigint, {last}) AS n", skip + 1),
-        false => format!(
-            "WITH RECURSIVE d(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM d WHERE i < 999) \
-             SELECT {skip} + a.i * 1000 + b.i + 1 AS n FROM d a, d b WHERE a.i < 100 AND {skip} + a.i * 1000 + b.i + 1 <= {last}"
-        ),
-    };
-    format!(
-        "INSERT INTO bench SELECT n, n * 7919 % 1000003, concat(md5(concat('c', n)), md5(concat('d', n)), md5(concat('e', n))), \
-         md5(concat('p', n)) FROM ({numbers}) AS numbers ORDER BY n"
-    )
-    .replace("md5(", if is_postgres { "md5(" } else { "sha1(" })
+impl Scene {
+    fn load(&self, is_postgres: bool, skip: u64, last: u64) -> String {
+        let numbers = match is_postgres {
+            true => format!("SELECT n FROM generate_series({}::bigint, {last}) AS n", skip + 1),
+            false => format!(
+                "WITH RECURSIVE d(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM d WHERE i < 999) \
+                 SELECT {skip} + a.i * 1000 + b.i + 1 AS n FROM d a, d b WHERE a.i < 100 AND {skip} + a.i * 1000 + b.i + 1 <= {last}"
+            ),
+        };
+        let hash = if is_postgres { "md5" } else { "sha1" };
+        format!(
+            "INSERT INTO bench SELECT n * 7919 % 1000003, concat({hash}(concat('c', n)), {hash}(concat('d', n)), {hash}(concat('e', n))), \
+             {hash}(concat('p', n)), {} FROM ({numbers}) AS numbers ORDER BY n",
+            self.shape.values("n", is_postgres)
+        )
+    }
 }

@@ -29,6 +29,8 @@ pub struct Felt {
     pub gap: Duration,
     /// Completed writes a second while it ran.
     pub rate: f64,
+    /// The same before the run.
+    pub rate_before: f64,
 }
 
 /// Least, median and greatest.
@@ -94,10 +96,11 @@ fn felt(samples: &[Sample], contender: Contender) -> String {
     match felt.is_empty() {
         true => String::new(),
         false => format!(
-            "{:.0} → {:.0}, {:.0}, {:.0}",
+            "{:.0} → {:.0}, {:.0}, {:.0} → {:.0}",
             median(|felt| felt.before.as_secs_f64() * 1e3),
             median(|felt| felt.during.as_secs_f64() * 1e3),
             median(|felt| felt.gap.as_secs_f64() * 1e3),
+            median(|felt| felt.rate_before),
             median(|felt| felt.rate)
         ),
     }
@@ -118,7 +121,7 @@ fn contenders(samples: &[Sample]) -> Vec<Contender> {
 }
 
 /// Every run, for machines: seconds, milliseconds, KiB.
-pub fn json(server: &str, scenario: &str, rows: u64, samples: &[Sample]) -> Value {
+pub fn json(server: &str, scenario: &str, shape: &str, rows: u64, samples: &[Sample]) -> Value {
     let runs: Vec<Value> = samples
         .iter()
         .map(|sample| {
@@ -132,11 +135,12 @@ pub fn json(server: &str, scenario: &str, rows: u64, samples: &[Sample]) -> Valu
                 "p99_before_ms": sample.load.map(|felt| felt.before.as_secs_f64() * 1e3),
                 "p99_during_ms": sample.load.map(|felt| felt.during.as_secs_f64() * 1e3),
                 "gap_ms": sample.load.map(|felt| felt.gap.as_secs_f64() * 1e3),
+                "writes_per_second_before": sample.load.map(|felt| felt.rate_before),
                 "writes_per_second": sample.load.map(|felt| felt.rate),
             })
         })
         .collect();
-    json!({ "server": server, "scenario": scenario, "rows": rows, "runs": runs })
+    json!({ "server": server, "scenario": scenario, "shape": shape, "rows": rows, "runs": runs })
 }
 
 #[cfg(test)]

@@ -5,19 +5,51 @@ use std::time::Duration;
 
 use altergeist_integration::bench::contender::Contender;
 use altergeist_integration::bench::load::Load;
+use altergeist_integration::bench::refresh;
 use altergeist_integration::bench::scene::Scene;
+use altergeist_integration::bench::shape::Shape;
 use altergeist_integration::bench::summary::{self, Felt, Sample};
 use altergeist_integration::servers::Flavour;
 
-const USAGE: &str =
-    "usage: bench [--rows N] [--rounds N] [--writes N] [--json FILE] [mysql|mariadb|postgres15|postgres18]...";
+const USAGE: &str = "usage: bench [--rows N] [--rounds N] [--writes N] [--json FILE] [--shape plain|uuid|composite|wide] \
+                     [--only idle|load|saturation|refresh] [mysql|mariadb|postgres15|postgres18]...";
+
+const DATABASE: &str = "bench";
 
 /// How long the application writes on its own before a run, and after it.
 const BEFORE: Duration = Duration::from_secs(6);
 const AFTER: Duration = Duration::from_secs(2);
 
+/// What goes on while the table is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scenario {
+    /// Nobody writes.
+    Idle,
+    /// Writes at a fixed rate.
+    Load,
+    /// As many writes as eight connections get done.
+    Saturation,
+    /// A fifth of the rows is changed when the copy is complete.
+    Refresh,
+}
+
+impl Scenario {
+    const ALL: [Self; 4] = [Self::Idle, Self::Load, Self::Saturation, Self::Refresh];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Load => "load",
+            Self::Saturation => "saturation",
+            Self::Refresh => "refresh",
+        }
+    }
+}
+
 struct Options {
     rows: u64,
+    shape: Shape,
+    scenarios: Vec<Scenario>,
     rounds: u32,
     writes: u32,
     json: Option<String>,
@@ -42,7 +74,15 @@ fn main() -> ExitCode {
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { rows: 1_000_000, rounds: 3, writes: 500, json: None, flavours: Vec::new() };
+    let mut options = Options {
+        rows: 1_000_000,
+        shape: Shape::Plain,
+        scenarios: Scenario::ALL.to_vec(),
+        rounds: 3,
+        writes: 500,
+        json: None,
+        flavours: Vec::new(),
+    };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
         let number = |text: String| text.parse::<u32>().map_err(|_| format!("{text} is not a number"));
@@ -50,6 +90,14 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             "--rows" => options.rows = number(value()?)?.into(),
             "--rounds" => options.rounds = number(value()?)?,
             "--writes" => options.writes = number(value()?)?,
+            "--shape" => {
+                let name = value()?;
+                options.shape = Shape::named(&name).ok_or(format!("there is no shape {name}"))?;
+            }
+            "--only" => {
+                let name = value()?;
+                options.scenarios.retain(|scenario| scenario.name() == name);
+            }
             "--json" => options.json = Some(value()?),
             name => options.flavours.push(Flavour::named(name).ok_or(format!("there is no server {name}"))?),
         }
@@ -63,15 +111,14 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
 fn measure(options: &Options) -> Result<(), String> {
     let mut all = Vec::new();
     for flavour in &options.flavours {
-        let scene = Scene::open(*flavour, options.rows).ok_or("the server is not installed")?;
-        for (scenario, writes) in [("idle", None), ("under load", Some(options.writes))] {
-            if writes == Some(0) {
-                continue;
-            }
-            println!("\n{}, {} rows, {scenario}{}", flavour.version(), options.rows, rate(writes));
-            let samples = rounds(&scene, options, writes)?;
-            println!("{}", summary::table(&samples));
-            all.push(summary::json(&flavour.version(), scenario, options.rows, &samples));
+        let scene = Scene::open(*flavour, options.shape, options.rows).ok_or("the server is not installed")?;
+        for &scenario in &options.scenarios {
+            let shape = options.shape.name();
+            println!("\n{}, {} rows, {shape}, {}", flavour.version(), scene.rows, scenario.name());
+            all.push(match scenario {
+                Scenario::Refresh => refreshed(&scene, options)?,
+                _ => contest(&scene, options, scenario)?,
+            });
         }
     }
     match &options.json {
@@ -81,16 +128,39 @@ fn measure(options: &Options) -> Result<(), String> {
     }
 }
 
-fn rate(writes: Option<u32>) -> String {
-    writes.map_or_else(String::new, |writes| format!(" of {writes} writes a second"))
+fn contest(scene: &Scene, options: &Options, scenario: Scenario) -> Result<serde_json::Value, String> {
+    let samples = rounds(scene, options, scenario)?;
+    println!("{}", summary::table(&samples));
+    Ok(summary::json(&scene.flavour.version(), scenario.name(), options.shape.name(), scene.rows, &samples))
+}
+
+fn refreshed(scene: &Scene, options: &Options) -> Result<serde_json::Value, String> {
+    let mut rates = Vec::new();
+    for _ in 0..options.rounds {
+        scene.make(DATABASE).map_err(|failure| format!("the table could not be made: {failure}"))?;
+        let rate = refresh::rate(scene, DATABASE);
+        scene.drop(DATABASE).map_err(|failure| failure.to_string())?;
+        rates.push(rate?);
+    }
+    println!(
+        "  {} changed rows a second",
+        rates.iter().map(|rate| format!("{rate:.0}")).collect::<Vec<_>>().join(", ")
+    );
+    Ok(serde_json::json!({
+        "server": scene.flavour.version(),
+        "scenario": "refresh",
+        "shape": options.shape.name(),
+        "rows": scene.rows,
+        "refreshed_per_second": rates,
+    }))
 }
 
 /// Each contender in turn, round after round, so that a machine that slows down slows all of them.
-fn rounds(scene: &Scene, options: &Options, writes: Option<u32>) -> Result<Vec<Sample>, String> {
+fn rounds(scene: &Scene, options: &Options, scenario: Scenario) -> Result<Vec<Sample>, String> {
     let mut samples = Vec::new();
     for round in 1..=options.rounds {
         for contender in Contender::present(scene) {
-            match once(scene, contender, writes) {
+            match once(scene, contender, options, scenario) {
                 Ok(sample) => samples.push(sample),
                 Err(why) => eprintln!("  round {round}, {}: {why}", contender.name()),
             }
@@ -102,22 +172,24 @@ fn rounds(scene: &Scene, options: &Options, writes: Option<u32>) -> Result<Vec<S
     }
 }
 
-fn once(scene: &Scene, contender: Contender, writes: Option<u32>) -> Result<Sample, String> {
-    const DATABASE: &str = "bench";
+fn once(scene: &Scene, contender: Contender, options: &Options, scenario: Scenario) -> Result<Sample, String> {
     scene.make(DATABASE).map_err(|failure| format!("the table could not be made: {failure}"))?;
-    let sample = match writes {
-        None => contender.change(scene, DATABASE).map(|run| Sample { contender, run, load: None }),
-        Some(writes) => under_load(scene, contender, DATABASE, writes),
+    let sample = match scenario {
+        Scenario::Load => under_load(scene, contender, Some(options.writes)),
+        Scenario::Saturation => under_load(scene, contender, None),
+        Scenario::Idle | Scenario::Refresh => {
+            contender.change(scene, DATABASE).map(|run| Sample { contender, run, load: None })
+        }
     };
     scene.drop(DATABASE).map_err(|failure| failure.to_string())?;
     sample
 }
 
-fn under_load(scene: &Scene, contender: Contender, database: &str, writes: u32) -> Result<Sample, String> {
-    let load = Load::start(&scene.server.url(database), scene.rows, writes);
+fn under_load(scene: &Scene, contender: Contender, writes: Option<u32>) -> Result<Sample, String> {
+    let load = Load::start(scene, DATABASE, writes);
     std::thread::sleep(BEFORE);
     let began = load.clock();
-    let run = contender.change(scene, database);
+    let run = contender.change(scene, DATABASE);
     let ended = load.clock();
     std::thread::sleep(AFTER);
     let written = load.stop()?;
@@ -127,6 +199,7 @@ fn under_load(scene: &Scene, contender: Contender, database: &str, writes: u32) 
         during: written.percentile(99.0, began, ended),
         gap: written.gap(around, ended + AFTER / 2),
         rate: written.rate(began, ended),
+        rate_before: written.rate(Duration::from_secs(1), began),
     };
     Ok(Sample { contender, run: run?, load: Some(felt) })
 }
