@@ -56,7 +56,7 @@ impl Shape {
             Self::Wide if is_postgres => {
                 format!("{n}, (SELECT string_agg(md5(concat({n}, 'd', i)), '') FROM generate_series(1, 250) AS i)")
             }
-            Self::Wide => format!("{n}, repeat(concat(sha1(concat('d', {n})), sha1(concat('e', {n}))), 100)"),
+            Self::Wide => format!("{n}, repeat(concat(sha2(concat('d', {n}), 256), sha2(concat('e', {n}), 256)), 64)"),
         }
     }
 
@@ -73,7 +73,7 @@ impl Shape {
 fn uuid(n: &str, is_postgres: bool) -> String {
     match is_postgres {
         true => format!("md5(concat('u', {n}))::uuid"),
-        false => format!("unhex(left(sha1(concat('u', {n})), 32))"),
+        false => format!("unhex(left(sha2(concat('u', {n}), 256), 32))"),
     }
 }
 
