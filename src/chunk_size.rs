@@ -27,10 +27,10 @@ impl ChunkSize {
         ordered.unwrap_or(self.rows).max(1)
     }
 
-    /// A chunk of this size took so long, and should have taken `target`. Grows at most by half, shrinks at once.
+    /// A chunk of this size took so long, and should have taken `target`. Grows at most threefold, shrinks at once.
     pub fn learn(&mut self, took: Duration, target: Duration) {
         let ratio = target.as_secs_f64() / took.as_secs_f64().max(0.001);
-        let next = self.rows as f64 * ratio.clamp(0.1, 1.5);
+        let next = self.rows as f64 * ratio.clamp(0.1, 3.0);
         self.rows = (next as u64).clamp(ROWS_MIN, ROWS_MAX);
     }
 }

@@ -589,7 +589,8 @@ pub(crate) fn news(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute]) -
         let value = using_of(wish, old).map(|using| using.expression.clone());
         let is_computed = value.is_some();
         let value = value.unwrap_or_else(|| format!("{alias}.{}", names::quoted(&old.name)));
-        if !new.generated {
+        // A value that stays as it is fits, and the table need not be read to know it.
+        if !new.generated && (is_computed || old.type_name != new.type_name) {
             let is_safe = !is_computed && key::keeps_order(old.stored_type(), new.stored_type());
             news.risks.extend(Risk::of(new, &value, is_safe));
         }
