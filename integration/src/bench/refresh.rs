@@ -51,7 +51,7 @@ impl Run {
             if let Ok(Some(status)) = self.0.try_wait() {
                 return Err(format!("it ended with {status}"));
             }
-            let said = ask(socket, "status").ok().and_then(|said| serde_json::from_str(&said).ok());
+            let said = ask(socket, "status --json").ok().and_then(|said| serde_json::from_str(&said).ok());
             match said {
                 Some(status) if wanted(&status) => return Ok(status),
                 _ => sleep(Duration::from_millis(20)),
