@@ -108,7 +108,9 @@ fn the_oracle_survives_a_killed_server() {
         writers.wait_for(300, Duration::from_secs(60));
         let report = writers.stop();
         assert!(report.broken_connections() >= 4, "{flavour:?}");
-        assert!(report.errors().is_empty(), "{flavour:?}: {}", report.errors()[0]);
+        // No tool takes part, so a deadlock is the writers' own affair.
+        let foreign = report.errors().iter().find(|failed| !failed.failure.is_deadlock());
+        assert!(foreign.is_none(), "{flavour:?}: {}", foreign.expect("it is some"));
         report.prove(&url).unwrap();
     }
 }

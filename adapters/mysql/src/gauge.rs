@@ -17,15 +17,18 @@ impl Gauge for MySql {
         if replicas.is_none() {
             *replicas = Some(self.watched().await?);
         }
+        let replicas = replicas.get_or_insert_default();
         let mut lags = Vec::new();
-        for replica in replicas.iter_mut().flatten() {
+        for replica in replicas.iter_mut() {
             let beat = tokio::time::timeout(PATIENCE, self.last_beat(replica)).await.ok().flatten();
             if beat.is_none() {
                 replica.session = None;
             }
+            replica.is_certain |= beat.is_some();
             let lag = beat.map(|beat| self.beats.age(beat));
             lags.push(ReplicaLag { replica: replica.access.address.clone(), lag });
         }
+        self.forget_those_that_left(replicas).await?;
         Ok(lags)
     }
 

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Replica {
     pub access: Access,
     pub session: Option<Session>,
+    /// Whether it must be one: it was named, or a beat of this run has arrived there.
+    pub is_certain: bool,
 }
 
 /// What is seen of the server's replicas.
@@ -53,7 +55,27 @@ impl MySql {
             let found: Vec<Access> = seen.reached.into_iter().filter(is_new).collect();
             watched.extend(found);
         }
-        Ok(watched.into_iter().map(|access| Replica { access, session: None }).collect())
+        let named = self.target.replicas.len() + usize::from(self.log.is_replica);
+        let replica = |(nth, access)| Replica { access, session: None, is_certain: nth < named };
+        Ok(watched.into_iter().enumerate().map(replica).collect())
+    }
+
+    /// Forgets those that only seemed to be replicas: a server goes on listing a reader that has left until it next sends
+    /// it something. Whoever was named, or was heard of once, is never forgotten.
+    pub(crate) async fn forget_those_that_left(&self, replicas: &mut Vec<Replica>) -> Result<()> {
+        if replicas.iter().all(|replica| replica.is_certain) {
+            return Ok(());
+        }
+        let seen = self.see_replicas().await?;
+        replicas.retain(|replica| {
+            let stays =
+                replica.is_certain || seen.reached.iter().any(|access| access.address == replica.access.address);
+            if !stays {
+                tracing::warn!("{} has stopped reading the log: its lag does not count", replica.access.address);
+            }
+            stays
+        });
+        Ok(())
     }
 
     /// What `plan` says of them.

@@ -1,7 +1,7 @@
 BEGIN;
 SELECT 1 + FLOOR(RAND() * 800), 1 + FLOOR(RAND() * 800) INTO @a, @b;
-SELECT u INTO @ua FROM t WHERE id = @a;
-SELECT u INTO @ub FROM t WHERE id = @b;
+SELECT u INTO @ua FROM t WHERE id = @a FOR UPDATE;
+SELECT u INTO @ub FROM t WHERE id = @b FOR UPDATE;
 UPDATE t SET u = NULL WHERE id = @a;
 UPDATE t SET u = @ua WHERE id = @b;
 UPDATE t SET u = @ub WHERE id = @a;
