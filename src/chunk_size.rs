@@ -27,10 +27,11 @@ impl ChunkSize {
         ordered.unwrap_or(self.rows).max(1)
     }
 
-    /// A chunk of this size took so long, and should have taken `target`. Grows at most threefold, shrinks at once.
+    /// Chunks of this size took so long, and should have taken `target`. Grows at most threefold, and shrinks at most to
+    /// a quarter: one stall of the server says little about the next chunk.
     pub fn learn(&mut self, took: Duration, target: Duration) {
         let ratio = target.as_secs_f64() / took.as_secs_f64().max(0.001);
-        let next = self.rows as f64 * ratio.clamp(0.1, 3.0);
+        let next = self.rows as f64 * ratio.clamp(0.25, 3.0);
         self.rows = (next as u64).clamp(ROWS_MIN, ROWS_MAX);
     }
 }
@@ -56,7 +57,9 @@ mod tests {
         let mut size = ChunkSize::default();
         size.learn(Duration::from_secs(2), TARGET);
         assert_eq!(size.rows(None), 250);
-        size.learn(Duration::from_secs(600), TARGET);
+        for _ in 0..3 {
+            size.learn(Duration::from_secs(600), TARGET);
+        }
         assert_eq!(size.rows(None), ROWS_MIN);
     }
 

@@ -134,7 +134,7 @@ pub struct RunArgs {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     chunk_rows: Option<u64>,
     /// How long the copy of a chunk should take
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "500ms")]
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "100ms")]
     chunk_time: Duration,
     /// The most chunks, or batches of changed rows, in flight at once; as many of them are used as help
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]

@@ -2,7 +2,7 @@
 
 use crate::desk::Desk;
 use crate::listen::Listener;
-use crate::pace::{Pace, Turn};
+use crate::pace::{self, Pace, Turn};
 use crate::refresh::{refuse_duplicates, wait_out};
 use altergeist_contract::{Chunk, Engine, Error, Kind, Record, Result, Shadow, Watermark};
 use futures_util::future::{join, join_all};
@@ -38,9 +38,11 @@ pub async fn copy_turn<E: Engine>(
         let chunks = listener.during(ahead.take(engine, &record.watermark, rows, workers)).await??;
         let copies = join_all(chunks.iter().map(|chunk| copy_chunk(engine, chunk)));
         let (results, ()) = listener.during(join(copies, ahead.look(engine, &chunks, rows, workers))).await?;
-        let failure = advance(record, &chunks, results, |took| pace.learn_chunk(&orders, took));
+        let mut full = Vec::new();
+        let failure = advance(record, &chunks, results, |took| full.push(took));
         let Some(error) = failure else {
-            let turn = Turn { rows: record.rows_copied - rows_before, took: begun.elapsed() };
+            let turn =
+                Turn { rows: record.rows_copied - rows_before, chunk: pace::mean(&full), took: begun.elapsed() };
             return Ok(pace.learn_turn(&orders, turn, engine.commit_latency()));
         };
         if error.kind == Kind::Transient {

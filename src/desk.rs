@@ -37,7 +37,7 @@ impl Default for Orders {
             throttle: false,
             postpone_cut_over: false,
             chunk_rows: None,
-            chunk_time: Duration::from_millis(500),
+            chunk_time: Duration::from_millis(100),
             workers: 4,
             nice: 0.0,
             max_commit_latency: None,

@@ -1,34 +1,47 @@
 //! How hard to work: how many rows a chunk has, how many chunks are in flight, and how long to rest between turns.
 //! Pure: durations in, numbers out.
 //!
-//! Two things are learnt. How many workers help: one more is tried now and then, and kept if the turns move clearly more
-//! rows. And how much the server can bear: while small commits take longer than the operator allows, the effort
-//! shrinks (shorter chunks, then fewer workers, then rests), and it grows back when they are quick again.
+//! Two things are learnt. How many workers help: now and then one more is tried, and kept if the turns move clearly more
+//! rows, or one fewer, and kept if they move hardly less. And how much the server can bear: while small commits take
+//! longer than the operator allows, the effort shrinks (shorter chunks, then fewer workers, then rests), and it grows
+//! back, more slowly, when they are quick again.
 
 use crate::chunk_size::ChunkSize;
 use crate::desk::Orders;
 use std::time::Duration;
 
+/// Where the number of workers begins: two keep even a small server's processors and its disk both busy.
+const WORKERS_FIRST: usize = 2;
 /// Turns measured before one number of workers is compared with another.
-const TRIAL_TURNS: u32 = 4;
+const TRIAL_TURNS: u32 = 5;
 /// Turns with a number of workers that proved best before another is tried again.
-const SETTLED_TURNS: u32 = 100;
+const SETTLED_TURNS: u32 = 300;
 /// How many times the rows one more worker must move to be worth it.
 const WORTH: f64 = 1.08;
 /// The least effort: the run never stands still because the server is slow.
 const EFFORT_MIN: f64 = 0.02;
-/// Below this effort nothing is left to shrink but the share of the time that is worked at all.
-const EFFORT_RESTING: f64 = 0.25;
+/// Below this effort the share of the time that is worked at all shrinks, too.
+const EFFORT_RESTING: f64 = 0.5;
+/// The effort changes no more often: commits must have had the time to show what the last change did.
+const EFFORT_PERIOD: Duration = Duration::from_millis(300);
 /// No chunk is made shorter than this to spare the server.
-const CHUNK_TIME_MIN: Duration = Duration::from_millis(30);
+const CHUNK_TIME_MIN: Duration = Duration::from_millis(10);
 
 /// What one turn did.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
     /// Rows copied or compared.
     pub rows: u64,
+    /// How long a chunk of the present size took, on average; None if none was of that size.
+    pub chunk: Option<Duration>,
     /// How long it took in all.
     pub took: Duration,
+}
+
+/// How long the chunks of a turn took, on average; None if there are none.
+pub fn mean(times: &[Duration]) -> Option<Duration> {
+    let count = u32::try_from(times.len()).ok().filter(|count| *count > 0)?;
+    Some(times.iter().sum::<Duration>() / count)
 }
 
 /// The pace of a walk over the table.
@@ -38,6 +51,8 @@ pub struct Pace {
     workers: usize,
     trial: Trial,
     effort: f64,
+    /// Since the effort last changed.
+    unchanged: Duration,
 }
 
 /// A number of workers on trial.
@@ -46,15 +61,23 @@ struct Trial {
     turns: u32,
     rows: u64,
     took: Duration,
-    /// Rows a second with one worker fewer, if that is what this trial is compared with.
-    fewer: Option<f64>,
+    /// Rows a second with the number of workers this one is compared with.
+    rival: Option<f64>,
+    /// Whether fewer are on trial, and not more.
+    is_downward: bool,
     /// Turns still to go before anything is tried.
     settled: u32,
 }
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace { size: ChunkSize::default(), workers: 1, trial: Trial::default(), effort: 1.0 }
+        Pace {
+            size: ChunkSize::default(),
+            workers: WORKERS_FIRST,
+            trial: Trial::default(),
+            effort: 1.0,
+            unchanged: Duration::ZERO,
+        }
     }
 }
 
@@ -75,29 +98,40 @@ impl Pace {
         orders.chunk_time.mul_f64(self.effort).max(CHUNK_TIME_MIN.min(orders.chunk_time))
     }
 
-    /// A chunk of the present size took so long.
-    pub fn learn_chunk(&mut self, orders: &Orders, took: Duration) {
-        self.size.learn(took, self.chunk_time(orders));
-    }
-
     /// A turn has ended; small commits take as long as `commits` now, if that is known. Gives how long to rest
     /// before the next turn.
     pub fn learn_turn(&mut self, orders: &Orders, turn: Turn, commits: Option<Duration>) -> Duration {
-        self.spare(orders, commits);
-        if self.effort == 1.0 {
+        let target = self.chunk_time(orders);
+        if let Some(took) = turn.chunk {
+            self.size.learn(took, target);
+        }
+        self.spare(orders, turn.took, commits);
+        // Chunks that are still growing say nothing about workers.
+        let is_full_size = orders.chunk_rows.is_some() || turn.took >= target / 2;
+        if self.effort == 1.0 && is_full_size {
             self.try_workers(orders, turn);
         }
         let resting = (EFFORT_RESTING / self.effort - 1.0).max(0.0);
-        turn.took.mul_f64(resting + orders.nice)
+        let rest = turn.took.mul_f64(resting + orders.nice);
+        self.unchanged += rest;
+        rest
     }
 
-    fn spare(&mut self, orders: &Orders, commits: Option<Duration>) {
-        self.effort = match (orders.max_commit_latency, commits) {
-            (Some(most), Some(now)) if now > most => (self.effort * 0.7).max(EFFORT_MIN),
-            (Some(_), Some(_)) => (self.effort * 1.15).min(1.0),
-            // What cannot be measured must not be taken for quick.
-            (Some(_), None) => self.effort,
-            (None, _) => 1.0,
+    fn spare(&mut self, orders: &Orders, took: Duration, commits: Option<Duration>) {
+        self.unchanged += took;
+        let Some(most) = orders.max_commit_latency else {
+            self.effort = 1.0;
+            return;
+        };
+        if self.unchanged < EFFORT_PERIOD {
+            return;
+        }
+        // What cannot be measured must not be taken for quick.
+        let Some(now) = commits else { return };
+        self.unchanged = Duration::ZERO;
+        self.effort = match now > most {
+            true => (self.effort * 0.7).max(EFFORT_MIN),
+            false => (self.effort * 1.1).min(1.0),
         };
     }
 
@@ -116,18 +150,22 @@ impl Pace {
         if self.trial.turns < TRIAL_TURNS {
             return;
         }
-        let speed = self.trial.rows as f64 / self.trial.took.as_secs_f64().max(0.001);
-        let helped = self.trial.fewer.is_none_or(|fewer| speed > fewer * WORTH);
-        self.trial = Trial::default();
-        if !helped {
-            self.workers = (self.workers - 1).max(1);
-            self.trial.settled = SETTLED_TURNS;
-        } else if self.workers < orders.workers {
-            self.workers += 1;
-            self.trial.fewer = Some(speed);
-        } else {
-            self.trial.settled = SETTLED_TURNS;
+        let Trial { rows, took, rival, is_downward, .. } = std::mem::take(&mut self.trial);
+        let speed = rows as f64 / took.as_secs_f64().max(0.001);
+        let is_better = rival.is_none_or(|rival| if is_downward { speed * WORTH > rival } else { speed > rival * WORTH });
+        let next = match is_downward {
+            true => self.workers - 1,
+            false => self.workers + 1,
+        };
+        if is_better && (1..=orders.workers).contains(&next) {
+            self.workers = next;
+            self.trial = Trial { rival: Some(speed), is_downward, ..Trial::default() };
+            return;
         }
+        if !is_better {
+            self.workers = if is_downward { self.workers + 1 } else { self.workers - 1 };
+        }
+        self.trial = Trial { is_downward: !is_downward, settled: SETTLED_TURNS, ..Trial::default() };
     }
 }
 
@@ -136,6 +174,7 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const TURN: Turn = Turn { rows: 1000, chunk: None, took: SECOND };
     const QUICK: Option<Duration> = Some(Duration::from_millis(2));
     const SLOW: Option<Duration> = Some(Duration::from_millis(80));
 
@@ -143,7 +182,7 @@ mod tests {
     fn walk(pace: &mut Pace, orders: &Orders, cores: usize, turns: u32) {
         for _ in 0..turns {
             let rows = 1000 * pace.workers(orders).min(cores) as u64;
-            pace.learn_turn(orders, Turn { rows, took: SECOND }, QUICK);
+            pace.learn_turn(orders, Turn { rows, ..TURN }, QUICK);
         }
     }
 
@@ -152,18 +191,37 @@ mod tests {
         for cores in 1..=4 {
             let mut pace = Pace::default();
             let orders = Orders { workers: 4, ..Orders::default() };
-            walk(&mut pace, &orders, cores, 5 * TRIAL_TURNS);
+            walk(&mut pace, &orders, cores, 2 * SETTLED_TURNS);
             assert_eq!(pace.workers(&orders), cores);
         }
     }
 
     #[test]
-    fn more_workers_are_tried_again_when_the_server_has_room_again() {
+    fn the_first_turns_find_more_workers_if_they_help() {
         let mut pace = Pace::default();
         let orders = Orders { workers: 4, ..Orders::default() };
-        walk(&mut pace, &orders, 1, 20);
-        walk(&mut pace, &orders, 3, 2 * SETTLED_TURNS);
+        walk(&mut pace, &orders, 4, 4 * TRIAL_TURNS);
+        assert_eq!(pace.workers(&orders), 4);
+    }
+
+    #[test]
+    fn another_number_of_workers_is_tried_again_when_the_server_has_changed() {
+        let mut pace = Pace::default();
+        let orders = Orders { workers: 4, ..Orders::default() };
+        walk(&mut pace, &orders, 1, 2 * SETTLED_TURNS);
+        assert_eq!(pace.workers(&orders), 1);
+        walk(&mut pace, &orders, 3, 2 * SETTLED_TURNS + 20);
         assert_eq!(pace.workers(&orders), 3);
+    }
+
+    #[test]
+    fn chunks_that_are_still_growing_say_nothing_about_workers() {
+        let mut pace = Pace::default();
+        let orders = Orders { workers: 4, ..Orders::default() };
+        for _ in 0..20 {
+            pace.learn_turn(&orders, Turn { took: orders.chunk_time / 4, ..TURN }, QUICK);
+        }
+        assert_eq!(pace.workers(&orders), WORKERS_FIRST);
     }
 
     #[test]
@@ -174,45 +232,54 @@ mod tests {
         assert_eq!(pace.workers(&fewer), 2);
         walk(&mut pace, &fewer, 4, 50);
         assert_eq!(pace.workers(&fewer), 2);
+        assert_eq!(pace.workers(&Orders { workers: 1, ..Orders::default() }), 1);
     }
 
     #[test]
     fn slow_commits_shrink_the_effort_step_by_step_and_quick_ones_let_it_grow_back() {
         let orders = Orders { workers: 4, max_commit_latency: Some(Duration::from_millis(20)), ..Orders::default() };
-        let turn = Turn { rows: 1000, took: SECOND };
         let mut pace = Pace::default();
         walk(&mut pace, &orders, 4, 50);
         assert_eq!(pace.workers(&orders), 4);
-        assert_eq!(pace.learn_turn(&orders, turn, SLOW), Duration::ZERO, "shorter chunks come before rests");
+        assert_eq!(pace.learn_turn(&orders, TURN, SLOW), Duration::ZERO, "shorter chunks come before rests");
         assert!(pace.chunk_time(&orders) < orders.chunk_time);
         let mut rest = Duration::ZERO;
         for _ in 0..30 {
-            rest = pace.learn_turn(&orders, turn, SLOW);
+            rest = pace.learn_turn(&orders, TURN, SLOW);
         }
         assert_eq!(pace.workers(&orders), 1);
         assert_eq!(pace.chunk_time(&orders), CHUNK_TIME_MIN);
         assert!(rest > 5 * SECOND && rest < 30 * SECOND, "{rest:?}");
-        for _ in 0..40 {
-            rest = pace.learn_turn(&orders, turn, QUICK);
+        for _ in 0..60 {
+            rest = pace.learn_turn(&orders, TURN, QUICK);
         }
         assert_eq!((rest, pace.workers(&orders)), (Duration::ZERO, 4));
     }
 
     #[test]
+    fn the_effort_waits_to_see_what_it_did() {
+        let orders = Orders { max_commit_latency: Some(Duration::from_millis(20)), ..Orders::default() };
+        let short = Turn { took: EFFORT_PERIOD / 10, ..TURN };
+        let mut pace = Pace::default();
+        for _ in 0..10 {
+            pace.learn_turn(&orders, short, SLOW);
+        }
+        assert_eq!(pace.chunk_time(&orders), orders.chunk_time.mul_f64(0.7));
+    }
+
+    #[test]
     fn latency_that_cannot_be_told_is_not_taken_for_quick() {
         let orders = Orders { max_commit_latency: Some(Duration::from_millis(20)), ..Orders::default() };
-        let turn = Turn { rows: 1000, took: SECOND };
         let mut pace = Pace::default();
-        pace.learn_turn(&orders, turn, SLOW);
+        pace.learn_turn(&orders, TURN, SLOW);
         let chunk_time = pace.chunk_time(&orders);
-        pace.learn_turn(&orders, turn, None);
+        pace.learn_turn(&orders, TURN, None);
         assert_eq!(pace.chunk_time(&orders), chunk_time);
     }
 
     #[test]
     fn a_nice_run_rests_in_proportion() {
         let orders = Orders { nice: 0.5, ..Orders::default() };
-        let rest = Pace::default().learn_turn(&orders, Turn { rows: 10, took: SECOND }, None);
-        assert_eq!(rest, SECOND / 2);
+        assert_eq!(Pace::default().learn_turn(&orders, TURN, None), SECOND / 2);
     }
 }

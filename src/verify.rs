@@ -4,7 +4,7 @@
 use crate::copy::Ahead;
 use crate::desk::Desk;
 use crate::listen::Listener;
-use crate::pace::{Pace, Turn};
+use crate::pace::{self, Pace, Turn};
 use crate::refresh::refresh_turn;
 use crate::{Failure, run};
 use altergeist_contract::{Chunk, Comparison, Engine, Key, Record, Result, Watermark};
@@ -39,17 +39,18 @@ pub async fn verify<E: Engine>(
         let chunks = listener.during(ahead.take(engine, &after, rows, workers)).await??;
         let comparing = join_all(chunks.iter().map(|chunk| compare_chunk(engine, chunk)));
         let (compared, ()) = listener.during(join(comparing, ahead.look(engine, &chunks, rows, workers))).await?;
-        let mut comparisons = Vec::new();
+        let (mut comparisons, mut full) = (Vec::new(), Vec::new());
         for (chunk, compared) in chunks.iter().zip(compared) {
             let (comparison, took) = compared?;
             if chunk.through != Watermark::End {
-                pace.learn_chunk(&orders, took);
+                full.push(took);
             }
             comparisons.push(comparison);
         }
         let rows = comparisons.iter().map(|found| found.rows).sum::<u64>();
         verified += rows;
-        let rest = pace.learn_turn(&orders, Turn { rows, took: turn_begun.elapsed() }, engine.commit_latency());
+        let turn = Turn { rows, chunk: pace::mean(&full), took: turn_begun.elapsed() };
+        let rest = pace.learn_turn(&orders, turn, engine.commit_latency());
         suspects.extend(comparisons.into_iter().flat_map(|found| found.differing));
         after = end_of(&chunks);
         suspects = look_again(engine, listener, desk, suspects).await?;

@@ -21,12 +21,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 /// How often the heart beats when nobody asks.
-const PERIOD: Duration = Duration::from_millis(200);
+const PERIOD: Duration = Duration::from_millis(100);
 /// A commit that takes longer is told of, again and again.
 const SLOW_COMMIT: Duration = Duration::from_secs(5);
 /// How long a lost connection is sought again.
 const RECONNECT_FOR: Duration = Duration::from_secs(20);
-/// Commits that say how quick the server is now: some seconds of beats.
+/// Commits that say how quick the server is now: a second of beats, or more where it is not quick.
 const COMMITS: usize = 12;
 /// Beats remembered for measuring replicas: some minutes.
 const REMEMBERED: usize = 4096;

@@ -35,6 +35,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 const FIRST_LOOK: Duration = Duration::from_micros(200);
 const LAST_LOOK: Duration = Duration::from_millis(5);
 
+/// What is visible is asked no more often while nobody waits for a mark: each question is a statement on the server.
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
+
 /// How often a standby is asked whether it still is one, where its log brings nothing.
 const STANDBY_LOOK: Duration = Duration::from_secs(2);
 
@@ -95,6 +98,8 @@ pub struct LogStream {
     snapshot: Snapshot,
     position: Position,
     marker: Marker,
+    /// When it was last asked what is visible.
+    looked: Instant,
     pause: Duration,
     /// Whether the source's definition was sent again and could not be looked at.
     is_unchecked: bool,
@@ -159,6 +164,7 @@ impl LogStream {
             snapshot: Snapshot::default(),
             position: from,
             marker: Marker::NONE,
+            looked: Instant::now(),
             pause: FIRST_LOOK,
             is_unchecked: false,
         }
@@ -207,10 +213,9 @@ impl LogStream {
     }
 
     async fn wait(&mut self) -> Result<()> {
-        let lost = || Error::new(Kind::Disconnected, format!("follow {}", self.display), "its reader has ended");
         let batch = loop {
             match tokio::time::timeout(STANDBY_LOOK, self.events.recv()).await {
-                Ok(batch) => break batch.ok_or_else(lost)??,
+                Ok(batch) => break batch.ok_or_else(|| self.lost())??,
                 Err(_) => self.check_standby().await?,
             }
         };
@@ -232,8 +237,26 @@ impl LogStream {
         }
     }
 
+    /// Lets changes gather, so that one question serves them all; not while a mark is among them, which somebody waits for.
+    async fn gather(&mut self) -> Result<()> {
+        let until = self.looked + LOOK_PERIOD;
+        while self.pending.len() <= DELIVERY && !self.pending.iter().any(|event| matches!(event, Event::Mark(_))) {
+            tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => break,
+                batch = self.events.recv() => self.pending.extend(batch.ok_or_else(|| self.lost())??),
+            }
+        }
+        Ok(())
+    }
+
+    fn lost(&self) -> Error {
+        Error::new(Kind::Disconnected, format!("follow {}", self.display), "its reader has ended")
+    }
+
     /// Asks the primary what is visible; if the transaction at the front still is not, waits a moment.
     async fn look(&mut self) -> Result<()> {
+        self.gather().await?;
+        self.looked = Instant::now();
         let attempted = || format!("ask which changes of {} are visible", self.display);
         let row = self.asking.gate.one(sql::SNAPSHOT, &[]).await.map_err(|error| error::of(attempted(), &error))?;
         let snapshot = Snapshot::parse(row.get(0));

@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// How often the heart beats.
-const BEAT: Duration = Duration::from_millis(250);
+const BEAT: Duration = Duration::from_millis(100);
 
 /// Every so many beats a mark nobody waits for moves the slot on where the table is quiet.
-const BEATS_PER_MARK: i64 = 4;
+const BEATS_PER_MARK: i64 = 10;
 
 /// How long one beat, or one question to a replica, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Beats remembered: an hour's worth.
-const REMEMBERED: usize = 4 * 3600;
+const REMEMBERED: usize = 10 * 3600;
 
-/// Beats that say how quick commits are now: some seconds of them.
+/// Beats that say how quick commits are now: a second of them, or more where they are not quick.
 const COMMITS: usize = 12;
 
 /// A heartbeat without a beat for this long says nothing about replicas.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::scene::Scene;
@@ -13,6 +14,10 @@ use crate::session::Failure;
 pub enum Contender {
     /// altergeist, verification included.
     Altergeist,
+    /// altergeist, told to go easier while commits are slow.
+    Sparing,
+    /// altergeist, told to rest as long as it works.
+    Nice,
     /// The server's own rewriting ALTER, which blocks every writer.
     Native,
     /// gh-ost, if it is on the PATH.
@@ -21,13 +26,19 @@ pub enum Contender {
     Spirit,
     /// pt-online-schema-change, if it is on the PATH.
     PtOsc,
+    /// pg_repack, if it is on the PATH and the server has its extension; it rebuilds the table without changing it.
+    PgRepack,
 }
 
 /// What one run took.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Run {
-    /// From its start to its end.
+    /// From its start to its end, or to when it was given up.
     pub total: Duration,
+    /// Whether it came to its end.
+    pub is_finished: bool,
+    /// When each phase began, where the contender says so.
+    pub phases: Vec<(String, Duration)>,
     /// How much of it altergeist spent on the proof; none for others.
     pub verifying: Duration,
     /// Processor time of the client.
@@ -39,38 +50,74 @@ pub struct Run {
 }
 
 impl Contender {
-    /// Those that can be run against this scene's server here.
-    pub fn present(scene: &Scene) -> Vec<Self> {
-        let peers = [(Self::GhOst, "gh-ost"), (Self::Spirit, "spirit"), (Self::PtOsc, "pt-online-schema-change")];
-        let is_mysql = scene.flavour == crate::servers::Flavour::MySql97;
-        let found = peers.into_iter().filter(|(_, program)| is_mysql && is_on_the_path(program)).map(|(peer, _)| peer);
-        [Self::Native, Self::Altergeist].into_iter().chain(found).collect()
+    /// Those that can be run against this scene's server here, the gentler ways of altergeist only beside an application.
+    pub fn present(scene: &Scene, is_loaded: bool) -> Vec<Self> {
+        let gentle = [Self::Sparing, Self::Nice].into_iter().filter(|_| is_loaded);
+        let peers = [Self::GhOst, Self::Spirit, Self::PtOsc, Self::PgRepack];
+        let found = peers.into_iter().filter(|peer| peer.is_for(scene) && is_on_the_path(peer.program()));
+        [Self::Native, Self::Altergeist].into_iter().chain(gentle).chain(found).collect()
+    }
+
+    fn is_for(self, scene: &Scene) -> bool {
+        match self {
+            Self::PgRepack => {
+                let known = "SELECT name FROM pg_available_extensions WHERE name = 'pg_repack'";
+                scene.flavour.is_postgres() && scene.server.query("postgres", known).is_ok_and(|rows| !rows.is_empty())
+            }
+            Self::GhOst | Self::Spirit | Self::PtOsc => scene.flavour == crate::servers::Flavour::MySql97,
+            Self::Native | Self::Altergeist | Self::Sparing | Self::Nice => true,
+        }
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::GhOst => "gh-ost",
+            Self::Spirit => "spirit",
+            Self::PtOsc => "pt-online-schema-change",
+            Self::PgRepack => "pg_repack",
+            Self::Native | Self::Altergeist | Self::Sparing | Self::Nice => "altergeist",
+        }
     }
 
     /// As it is called in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Altergeist => "altergeist",
+            Self::Sparing => "… sparing",
+            Self::Nice => "… nice",
             Self::Native => "native",
             Self::GhOst => "gh-ost",
             Self::Spirit => "Spirit",
             Self::PtOsc => "pt-osc",
+            Self::PgRepack => "pg_repack",
         }
     }
 
-    /// Changes the table.
+    /// Changes the table; gives up after `patience`.
     ///
     /// # Errors
     /// What it said if it failed.
-    pub fn change(self, scene: &Scene, database: &str) -> Result<Run, String> {
+    pub fn change(self, scene: &Scene, database: &str, patience: Duration) -> Result<Run, String> {
+        if self == Self::PgRepack {
+            let made = scene.server.execute(database, "CREATE EXTENSION pg_repack");
+            made.map_err(|failure| failure.to_string())?;
+        }
         let began = Instant::now();
         match self {
             Self::Native => {
                 native(scene, database).map_err(|failure| failure.to_string())?;
                 let none = Duration::ZERO;
-                Ok(Run { total: began.elapsed(), verifying: none, client_cpu: none, client_kib: 0, locked_ms: None })
+                Ok(Run {
+                    total: began.elapsed(),
+                    is_finished: true,
+                    phases: Vec::new(),
+                    verifying: none,
+                    client_cpu: none,
+                    client_kib: 0,
+                    locked_ms: None,
+                })
             }
-            _ => watched(self.command(scene, database), began),
+            _ => watched(self.command(scene, database), began, patience),
         }
     }
 
@@ -79,7 +126,7 @@ impl Contender {
         let modify = "MODIFY COLUMN k bigint NOT NULL";
         let words: Vec<String> = match self {
             Self::Native => unreachable!("the server itself is no program of ours"),
-            Self::Altergeist => {
+            Self::Altergeist | Self::Sparing | Self::Nice => {
                 let clauses = if scene.flavour.is_postgres() { "ALTER COLUMN k TYPE bigint" } else { modify };
                 let url = scene.server.url(database);
                 [
@@ -95,8 +142,10 @@ impl Contender {
                     "--progress",
                     "json",
                 ]
+                .into_iter()
+                .chain(self.gently().iter().copied())
                 .map(str::to_owned)
-                .into()
+                .collect()
             }
             Self::GhOst => [
                 "--user=root",
@@ -137,16 +186,31 @@ impl Contender {
                 format!("--alter={modify}"),
                 format!("h={host},P={port},u=root,D={database},t=bench"),
             ],
+            Self::PgRepack => vec![
+                "--no-order".into(),
+                "--no-kill-backend".into(),
+                "--table=bench".into(),
+                format!("--host={host}"),
+                format!("--port={port}"),
+                "--username=postgres".into(),
+                format!("--dbname={database}"),
+            ],
         };
-        let program = match self {
-            Self::Altergeist | Self::Native => own_binary(),
-            Self::GhOst => "gh-ost".into(),
-            Self::Spirit => "spirit".into(),
-            Self::PtOsc => "pt-online-schema-change".into(),
+        let program = match self.program() {
+            "altergeist" => own_binary(),
+            peer => peer.into(),
         };
         let mut command = Command::new(program);
         command.args(words);
         command
+    }
+
+    fn gently(self) -> &'static [&'static str] {
+        match self {
+            Self::Sparing => &["--max-commit-latency", "5ms"],
+            Self::Nice => &["--nice", "1"],
+            _ => &[],
+        }
     }
 }
 
@@ -169,36 +233,46 @@ fn native(scene: &Scene, database: &str) -> Result<(), Failure> {
     scene.server.execute(database, &format!("ALTER TABLE bench {clauses}")).map(drop)
 }
 
-/// Runs a program to its end, reading what it says (a status a line, in JSON, if it is altergeist) and what it uses.
-fn watched(mut command: Command, began: Instant) -> Result<Run, String> {
+/// Runs a program to its end, or until patience is at its end, reading what it says (a status a line, in JSON, if it is altergeist) and what it uses.
+fn watched(mut command: Command, began: Instant, patience: Duration) -> Result<Run, String> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("it could not be started: {error}"))?;
     let pid = child.id();
     let complaints = child.stderr.take().expect("it was piped");
     let complaints = std::thread::spawn(move || std::io::read_to_string(complaints).unwrap_or_default());
-    let (mut verifying, mut entered, mut locked_ms) = (Duration::ZERO, None, None);
+    let (ended, end) = mpsc::channel::<()>();
+    let guard = std::thread::spawn(move || {
+        let is_late = end.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout);
+        if is_late {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+        is_late
+    });
+    let mut phases: Vec<(String, Duration)> = Vec::new();
+    let mut locked_ms = None;
     let mut used = (Duration::ZERO, 0);
     for line in BufReader::new(child.stdout.take().expect("it was piped")).lines().map_while(Result::ok) {
         used = usage(pid).unwrap_or(used);
         let Ok(status) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
-        let is_verifying = status["phase"] == "verifying";
-        match entered {
-            None if is_verifying => entered = Some(Instant::now()),
-            Some(since) if !is_verifying => {
-                verifying += Instant::now() - since;
-                entered = None;
-            }
-            _ => {}
+        if let Some(phase) = status["phase"].as_str().filter(|phase| phases.last().is_none_or(|last| last.0 != *phase)) {
+            phases.push((phase.to_owned(), began.elapsed()));
         }
         locked_ms = status["lock_held_ms"].as_f64().or(locked_ms);
     }
     let status = child.wait().map_err(|error| error.to_string())?;
     let total = began.elapsed();
+    drop(ended);
+    let is_finished = !guard.join().expect("the guard does not panic");
     let said = complaints.join().unwrap_or_default();
-    match status.success() {
-        true => Ok(Run { total, verifying, client_cpu: used.0, client_kib: used.1, locked_ms }),
-        false => Err(format!("it ended with {status}: {}", said.lines().last().unwrap_or_default())),
+    if is_finished && !status.success() {
+        return Err(format!("it ended with {status}: {}", said.lines().last().unwrap_or_default()));
     }
+    let verifying = phases
+        .windows(2)
+        .filter(|pair| pair[0].0 == "verifying")
+        .map(|pair| pair[1].1.saturating_sub(pair[0].1))
+        .sum();
+    Ok(Run { total, is_finished, phases, verifying, client_cpu: used.0, client_kib: used.1, locked_ms })
 }
 
 /// Processor time and the largest memory (KiB) of a process that runs.

@@ -114,6 +114,17 @@ impl Writer {
     }
 }
 
+/// A short while of the load.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick {
+    /// When it began, on the load's clock.
+    pub at: Duration,
+    /// Completed writes a second.
+    pub rate: f64,
+    /// The 99th percentile of their latencies.
+    pub p99: Duration,
+}
+
 /// What was written, in the order of completion.
 pub struct Written(Vec<Write>);
 
@@ -138,8 +149,17 @@ impl Written {
         self.between(from, to).count() as f64 / (to.saturating_sub(from)).as_secs_f64().max(0.001)
     }
 
+    /// The whole of it, in pieces of this length.
+    pub fn course(&self, piece: Duration) -> Vec<Tick> {
+        let end = self.0.last().map_or(Duration::ZERO, |write| write.at);
+        let begins = (0..).map(|number| piece * number).take_while(|at| *at < end);
+        let tick = |at| Tick { at, rate: self.rate(at, at + piece), p99: self.percentile(99.0, at, at + piece) };
+        begins.map(tick).collect()
+    }
+
     fn between(&self, from: Duration, to: Duration) -> impl Iterator<Item = &Write> {
-        self.0.iter().filter(move |write| (from..to).contains(&write.at))
+        let first = self.0.partition_point(|write| write.at < from);
+        self.0[first..].iter().take_while(move |write| write.at < to)
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod contender;
 pub mod load;
+pub mod plot;
 pub mod refresh;
 pub mod scene;
 pub mod shape;

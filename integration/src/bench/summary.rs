@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::contender::{Contender, Run};
+use super::load::Tick;
 
 /// One run of one contender, and what the application went through, if there was one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sample {
     /// Who.
     pub contender: Contender,
@@ -19,18 +20,24 @@ pub struct Sample {
 }
 
 /// What the application felt of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Felt {
     /// The 99th percentile of the latencies before the run.
     pub before: Duration,
     /// The same while it ran.
     pub during: Duration,
+    /// The same in each of its phases, where the contender says which they are.
+    pub phases: Vec<(String, Duration)>,
     /// The longest time without a completed write in the last seconds of the run and shortly after.
     pub gap: Duration,
     /// Completed writes a second while it ran.
     pub rate: f64,
     /// The same before the run.
     pub rate_before: f64,
+    /// When the run began, on the load's clock.
+    pub began: Duration,
+    /// The course of it, from before the run to after it.
+    pub course: Vec<Tick>,
 }
 
 /// Least, median and greatest.
@@ -70,7 +77,8 @@ pub fn table(samples: &[Sample]) -> String {
         let Some(total) = of(|run| run.total.as_secs_f64()) else { continue };
         let cpu = of(|run| run.client_cpu.as_secs_f64()).map_or(0.0, |spread| spread.median);
         let mib = of(|run| run.client_kib as f64 / 1024.0).map_or(0.0, |spread| spread.median);
-        let spread = format!("{:.1} ({:.1}-{:.1})", total.median, total.min, total.max);
+        let mark = if runs(samples, contender).all(|sample| sample.run.is_finished) { "" } else { "not within " };
+        let spread = format!("{mark}{:.1} ({:.1}-{:.1})", total.median, total.min, total.max);
         let verified = ratio(samples, contender, |run| run.total.as_secs_f64());
         let bare = ratio(samples, contender, |run| (run.total - run.verifying).as_secs_f64());
         let _ = writeln!(
@@ -91,8 +99,8 @@ fn ratio(samples: &[Sample], against: Contender, measure: fn(&Run) -> f64) -> St
 }
 
 fn felt(samples: &[Sample], contender: Contender) -> String {
-    let felt: Vec<Felt> = runs(samples, contender).filter_map(|sample| sample.load).collect();
-    let median = |measure: fn(&Felt) -> f64| Spread::of(felt.iter().map(measure)).map_or(0.0, |spread| spread.median);
+    let felt: Vec<&Felt> = runs(samples, contender).filter_map(|sample| sample.load.as_ref()).collect();
+    let median = |measure: fn(&Felt) -> f64| Spread::of(felt.iter().map(|felt| measure(felt))).map_or(0.0, |spread| spread.median);
     match felt.is_empty() {
         true => String::new(),
         false => format!(
@@ -104,6 +112,25 @@ fn felt(samples: &[Sample], contender: Contender) -> String {
             median(|felt| felt.rate)
         ),
     }
+}
+
+/// A line for each contender that says its phases: the application's p99 in each of them.
+pub fn phases(samples: &[Sample]) -> String {
+    let mut text = String::new();
+    for contender in contenders(samples) {
+        let felt: Vec<&Felt> = runs(samples, contender).filter_map(|sample| sample.load.as_ref()).collect();
+        let Some(names) = felt.first().map(|felt| felt.phases.iter().map(|(name, _)| name)) else { continue };
+        let p99 = names.filter_map(|name| {
+            let same = felt.iter().flat_map(|felt| &felt.phases).filter(|(other, _)| other == name);
+            let spread = Spread::of(same.map(|(_, p99)| p99.as_secs_f64() * 1e3))?;
+            Some(format!("{name} {:.0}", spread.median))
+        });
+        let p99: Vec<String> = p99.collect();
+        if !p99.is_empty() {
+            let _ = writeln!(text, "  {:<12} p99 ms: {}", contender.name(), p99.join(", "));
+        }
+    }
+    text
 }
 
 fn runs(samples: &[Sample], contender: Contender) -> impl Iterator<Item = &Sample> {
@@ -125,18 +152,23 @@ pub fn json(server: &str, scenario: &str, shape: &str, rows: u64, samples: &[Sam
     let runs: Vec<Value> = samples
         .iter()
         .map(|sample| {
+            let load = sample.load.as_ref();
             json!({
                 "contender": sample.contender.name(),
                 "total_seconds": sample.run.total.as_secs_f64(),
+                "finished": sample.run.is_finished,
                 "verifying_seconds": sample.run.verifying.as_secs_f64(),
                 "client_cpu_seconds": sample.run.client_cpu.as_secs_f64(),
                 "client_peak_kib": sample.run.client_kib,
                 "locked_ms": sample.run.locked_ms,
-                "p99_before_ms": sample.load.map(|felt| felt.before.as_secs_f64() * 1e3),
-                "p99_during_ms": sample.load.map(|felt| felt.during.as_secs_f64() * 1e3),
-                "gap_ms": sample.load.map(|felt| felt.gap.as_secs_f64() * 1e3),
-                "writes_per_second_before": sample.load.map(|felt| felt.rate_before),
-                "writes_per_second": sample.load.map(|felt| felt.rate),
+                "p99_before_ms": load.map(|felt| felt.before.as_secs_f64() * 1e3),
+                "p99_during_ms": load.map(|felt| felt.during.as_secs_f64() * 1e3),
+                "gap_ms": load.map(|felt| felt.gap.as_secs_f64() * 1e3),
+                "writes_per_second_before": load.map(|felt| felt.rate_before),
+                "writes_per_second": load.map(|felt| felt.rate),
+                "p99_by_phase_ms": load.map(|felt| {
+                    felt.phases.iter().map(|(name, p99)| json!([name, p99.as_secs_f64() * 1e3])).collect::<Vec<_>>()
+                }),
             })
         })
         .collect();

@@ -1,24 +1,32 @@
 //! `make bench`: the same change by altergeist, by the server and by the peers that are installed, in turn.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use altergeist_integration::bench::contender::Contender;
-use altergeist_integration::bench::load::Load;
+use altergeist_integration::bench::contender::{Contender, Run};
+use altergeist_integration::bench::load::{Load, Written};
+use altergeist_integration::bench::plot;
 use altergeist_integration::bench::refresh;
 use altergeist_integration::bench::scene::Scene;
 use altergeist_integration::bench::shape::Shape;
 use altergeist_integration::bench::summary::{self, Felt, Sample};
 use altergeist_integration::servers::Flavour;
 
-const USAGE: &str = "usage: bench [--rows N] [--rounds N] [--writes N] [--json FILE] [--shape plain|uuid|composite|wide] \
-                     [--only idle|load|saturation|refresh] [mysql|mariadb|postgres15|postgres18]...";
+const USAGE: &str = "usage: bench [--rows N] [--rounds N] [--writes N] [--json FILE] [--plots FOLDER] [--shape plain|uuid|composite|wide] \
+                     [--but CONTENDER]... [--only idle|load|saturation|refresh] [mysql|mariadb|postgres15|postgres18]...";
 
 const DATABASE: &str = "bench";
 
 /// How long the application writes on its own before a run, and after it.
 const BEFORE: Duration = Duration::from_secs(6);
 const AFTER: Duration = Duration::from_secs(2);
+
+/// A contender that needs longer than this for a million rows is given up.
+const PATIENCE_PER_MILLION: Duration = Duration::from_secs(120);
+
+/// The pieces of which a plot is made.
+const TICK: Duration = Duration::from_millis(500);
 
 /// What goes on while the table is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +61,9 @@ struct Options {
     rounds: u32,
     writes: u32,
     json: Option<String>,
+    plots: Option<PathBuf>,
+    /// Contenders left out, by name.
+    but: Vec<String>,
     flavours: Vec<Flavour>,
 }
 
@@ -81,6 +92,8 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
         rounds: 3,
         writes: 500,
         json: None,
+        plots: None,
+        but: Vec::new(),
         flavours: Vec::new(),
     };
     while let Some(word) = words.next() {
@@ -98,6 +111,8 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
                 let name = value()?;
                 options.scenarios.retain(|scenario| scenario.name() == name);
             }
+            "--plots" => options.plots = Some(value()?.into()),
+            "--but" => options.but.push(value()?),
             "--json" => options.json = Some(value()?),
             name => options.flavours.push(Flavour::named(name).ok_or(format!("there is no server {name}"))?),
         }
@@ -130,7 +145,11 @@ fn measure(options: &Options) -> Result<(), String> {
 
 fn contest(scene: &Scene, options: &Options, scenario: Scenario) -> Result<serde_json::Value, String> {
     let samples = rounds(scene, options, scenario)?;
-    println!("{}", summary::table(&samples));
+    println!("{}{}", summary::table(&samples), summary::phases(&samples));
+    if let Some(folder) = &options.plots {
+        let title = format!("{}, {}", scene.flavour.version(), scenario.name());
+        plot::draw(folder, &title, &samples).map_err(|error| format!("no plot could be drawn: {error}"))?;
+    }
     Ok(summary::json(&scene.flavour.version(), scenario.name(), options.shape.name(), scene.rows, &samples))
 }
 
@@ -159,7 +178,11 @@ fn refreshed(scene: &Scene, options: &Options) -> Result<serde_json::Value, Stri
 fn rounds(scene: &Scene, options: &Options, scenario: Scenario) -> Result<Vec<Sample>, String> {
     let mut samples = Vec::new();
     for round in 1..=options.rounds {
-        for contender in Contender::present(scene) {
+        let is_loaded = matches!(scenario, Scenario::Load | Scenario::Saturation);
+        for contender in Contender::present(scene, is_loaded) {
+            if options.but.iter().any(|name| name == contender.name()) {
+                continue;
+            }
             match once(scene, contender, options, scenario) {
                 Ok(sample) => samples.push(sample),
                 Err(why) => eprintln!("  round {round}, {}: {why}", contender.name()),
@@ -178,28 +201,44 @@ fn once(scene: &Scene, contender: Contender, options: &Options, scenario: Scenar
         Scenario::Load => under_load(scene, contender, Some(options.writes)),
         Scenario::Saturation => under_load(scene, contender, None),
         Scenario::Idle | Scenario::Refresh => {
-            contender.change(scene, DATABASE).map(|run| Sample { contender, run, load: None })
+            contender.change(scene, DATABASE, patience(scene)).map(|run| Sample { contender, run, load: None })
         }
     };
     scene.drop(DATABASE).map_err(|failure| failure.to_string())?;
     sample
 }
 
+fn patience(scene: &Scene) -> Duration {
+    PATIENCE_PER_MILLION.mul_f64(scene.rows as f64 / 1e6).max(PATIENCE_PER_MILLION)
+}
+
 fn under_load(scene: &Scene, contender: Contender, writes: Option<u32>) -> Result<Sample, String> {
     let load = Load::start(scene, DATABASE, writes);
     std::thread::sleep(BEFORE);
     let began = load.clock();
-    let run = contender.change(scene, DATABASE);
+    let run = contender.change(scene, DATABASE, patience(scene));
     let ended = load.clock();
     std::thread::sleep(AFTER);
-    let written = load.stop()?;
+    let (written, run) = (load.stop()?, run?);
     let around = ended.saturating_sub(BEFORE).max(began);
     let felt = Felt {
         before: written.percentile(99.0, Duration::from_secs(1), began),
         during: written.percentile(99.0, began, ended),
+        phases: by_phase(&written, &run, began, ended),
         gap: written.gap(around, ended + AFTER / 2),
         rate: written.rate(began, ended),
         rate_before: written.rate(Duration::from_secs(1), began),
+        began,
+        course: written.course(TICK),
     };
-    Ok(Sample { contender, run: run?, load: Some(felt) })
+    Ok(Sample { contender, run, load: Some(felt) })
+}
+
+/// The p99 of the writes in each phase of a run that began and ended at these times of the load's clock.
+fn by_phase(written: &Written, run: &Run, began: Duration, ended: Duration) -> Vec<(String, Duration)> {
+    let begins = run.phases.iter().map(|(_, at)| began + *at);
+    let ends = begins.clone().skip(1).chain([ended]);
+    let spans = begins.zip(ends).zip(&run.phases);
+    let p99 = spans.map(|((from, to), (name, _))| (name.clone(), written.percentile(99.0, from, to)));
+    p99.filter(|(_, p99)| !p99.is_zero()).collect()
 }
