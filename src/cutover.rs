@@ -66,14 +66,18 @@ async fn try_once<E: Engine>(
         Err(error) => return not_yet(error),
     };
     let locked = Instant::now();
-    let (pending, drained) = drain(&mut lock, listener, locked + within).await;
+    let (pending, drained) = drain(&mut lock, listener, desk, locked + within).await;
     if let Err(error) = drained {
         listener.keys.give_back(pending);
         lock.release().await?;
         return not_yet(error);
     }
+    let swapping = Instant::now();
     let swap = lock.swap().await;
-    desk.tell(|status| status.lock_held_ms = Some(locked.elapsed().as_secs_f64() * 1000.0));
+    desk.tell(|status| {
+        status.lock_swap_ms = Some(millis(swapping));
+        status.lock_held_ms = Some(millis(locked));
+    });
     let not_swapped = match swap {
         Swap::Done => return Ok(Attempt::Swapped),
         Swap::Refused(error) => error,
@@ -105,14 +109,23 @@ fn not_yet(error: Error) -> Result<Attempt, Failure> {
 async fn drain<L: TableLock, S: altergeist_contract::ChangeStream>(
     lock: &mut L,
     listener: &mut Listener<S>,
+    desk: &Desk,
     deadline: Instant,
 ) -> (Pending, Result<()>) {
+    let begun = Instant::now();
     if let Err(error) = hear_the_last(lock, listener, deadline).await {
         return (Pending::default(), Err(error));
     }
+    desk.tell(|status| status.lock_drain_ms = Some(millis(begun)));
     let (pending, _) = listener.take();
+    let begun = Instant::now();
     let refreshed = refresh_under(lock, &pending).await;
+    desk.tell(|status| status.lock_refresh_ms = Some(millis(begun)));
     (pending, refreshed)
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
 }
 
 async fn refresh_under<L: TableLock>(lock: &mut L, pending: &Pending) -> Result<()> {

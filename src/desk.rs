@@ -112,6 +112,12 @@ pub struct Status {
     pub lock_attempts: u32,
     /// How long the table was locked for the swap.
     pub lock_held_ms: Option<f64>,
+    /// What of that went into hearing the last of the log,
+    pub lock_drain_ms: Option<f64>,
+    /// into bringing it into the shadow,
+    pub lock_refresh_ms: Option<f64>,
+    /// and into the swap itself.
+    pub lock_swap_ms: Option<f64>,
     /// Rows compared by the verification.
     pub rows_verified: u64,
     /// The last error the run went on from, or ended with.

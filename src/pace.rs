@@ -4,7 +4,8 @@
 //! Two things are learnt. How many workers help: now and then one more is tried, and kept if the turns move clearly more
 //! rows, or one fewer, and kept if they move hardly less. And how much the server can bear: while small commits take
 //! longer than the operator allows, the effort shrinks (shorter chunks, then fewer workers, then rests), and it grows
-//! back, more slowly, when they are quick again.
+//! back, more slowly, when they are quick again. Commits that stay slow whatever we leave undone are not slow because of
+//! us: what they take at the best of times, and half as long again, is always allowed.
 
 use crate::chunk_size::ChunkSize;
 use crate::desk::Orders;
@@ -24,6 +25,10 @@ const EFFORT_MIN: f64 = 0.02;
 const EFFORT_RESTING: f64 = 0.5;
 /// The effort changes no more often: commits must have had the time to show what the last change did.
 const EFFORT_PERIOD: Duration = Duration::from_millis(300);
+/// How much slower than at the best of times commits may always be.
+const BEARABLE: f64 = 1.5;
+/// By how much the best of times is forgotten each time the effort may change: a server may become slower by itself.
+const FORGOTTEN: f64 = 1.02;
 /// No chunk is made shorter than this to spare the server.
 const CHUNK_TIME_MIN: Duration = Duration::from_millis(10);
 
@@ -53,6 +58,8 @@ pub struct Pace {
     effort: f64,
     /// Since the effort last changed.
     unchanged: Duration,
+    /// What small commits took at the best of times.
+    best: Option<Duration>,
 }
 
 /// A number of workers on trial.
@@ -77,6 +84,7 @@ impl Default for Pace {
             trial: Trial::default(),
             effort: 1.0,
             unchanged: Duration::ZERO,
+            best: None,
         }
     }
 }
@@ -129,7 +137,9 @@ impl Pace {
         // What cannot be measured must not be taken for quick.
         let Some(now) = commits else { return };
         self.unchanged = Duration::ZERO;
-        self.effort = match now > most {
+        let best = self.best.map_or(now, |best| best.mul_f64(FORGOTTEN).min(now));
+        self.best = Some(best);
+        self.effort = match now > most.max(best.mul_f64(BEARABLE)) {
             true => (self.effort * 0.7).max(EFFORT_MIN),
             false => (self.effort * 1.1).min(1.0),
         };
@@ -261,6 +271,7 @@ mod tests {
         let orders = Orders { max_commit_latency: Some(Duration::from_millis(20)), ..Orders::default() };
         let short = Turn { took: EFFORT_PERIOD / 10, ..TURN };
         let mut pace = Pace::default();
+        pace.learn_turn(&orders, TURN, QUICK);
         for _ in 0..10 {
             pace.learn_turn(&orders, short, SLOW);
         }
@@ -271,10 +282,27 @@ mod tests {
     fn latency_that_cannot_be_told_is_not_taken_for_quick() {
         let orders = Orders { max_commit_latency: Some(Duration::from_millis(20)), ..Orders::default() };
         let mut pace = Pace::default();
+        pace.learn_turn(&orders, TURN, QUICK);
         pace.learn_turn(&orders, TURN, SLOW);
         let chunk_time = pace.chunk_time(&orders);
+        assert!(chunk_time < orders.chunk_time);
         pace.learn_turn(&orders, TURN, None);
         assert_eq!(pace.chunk_time(&orders), chunk_time);
+    }
+
+    #[test]
+    fn commits_that_are_slow_by_themselves_do_not_hold_up_the_run() {
+        let orders = Orders { max_commit_latency: Some(Duration::from_millis(20)), ..Orders::default() };
+        let mut pace = Pace::default();
+        pace.learn_turn(&orders, TURN, QUICK);
+        for _ in 0..20 {
+            pace.learn_turn(&orders, TURN, SLOW);
+        }
+        assert_eq!(pace.chunk_time(&orders), CHUNK_TIME_MIN, "that may be because of us");
+        for _ in 0..300 {
+            pace.learn_turn(&orders, TURN, SLOW);
+        }
+        assert_eq!(pace.chunk_time(&orders), orders.chunk_time, "and it is not");
     }
 
     #[test]

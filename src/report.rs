@@ -51,12 +51,15 @@ pub fn outcome(outcome: Outcome, status: &Status) -> String {
         Outcome::AlreadyDone => format!("{table}: already done, nothing to do"),
         Outcome::Altered => format!("{table}: done by the server itself; nothing was copied"),
         Outcome::Swapped => format!(
-            "{table}: done. {} rows copied, {} proven equal, {} changed keys refreshed; the table was locked for {:.0} ms. \
-             The old table is kept: `altergeist cleanup --drop-old` drops it",
+            "{table}: done. {} rows copied, {} proven equal, {} changed keys refreshed; the table was locked for {:.0} ms \
+             ({:.0} to hear the last of the log, {:.0} to refresh, {:.0} to swap). The old table is kept: `altergeist cleanup --drop-old` drops it",
             grouped(status.rows_copied),
             grouped(status.rows_verified),
             grouped(status.keys_refreshed),
             status.lock_held_ms.unwrap_or_default(),
+            status.lock_drain_ms.unwrap_or_default(),
+            status.lock_refresh_ms.unwrap_or_default(),
+            status.lock_swap_ms.unwrap_or_default(),
         ),
     }
 }

@@ -81,22 +81,17 @@ impl Cutover for Postgres {
         let pool = Pool::new(self.server.clone(), self.run.clone(), sql::cutover_settings(within), 1);
         let lease = pool.take().await?;
         *locked(&self.cutover_pid) = Some(lease.pid);
+        let swapper = Swapper {
+            names: self.names.clone(),
+            facts: prepared.facts.clone(),
+            neighbours: prepared.neighbours.clone(),
+            views: prepared.views.clone(),
+            foreign_keys: self.target.foreign_keys,
+        };
         prepare_statements(&lease, self, &shadow).await?;
+        swapper.rehearse(&lease, &shadow).await?;
         take_lock(&lease, self, &prepared, within).await?;
-        let Prepared { facts, neighbours, views, .. } = prepared;
-        Ok(CutoverLock {
-            lease,
-            marks: self.marks.clone(),
-            table: self.names.display.clone(),
-            shadow,
-            swapper: Swapper {
-                names: self.names.clone(),
-                facts,
-                neighbours,
-                views,
-                foreign_keys: self.target.foreign_keys,
-            },
-        })
+        Ok(CutoverLock { lease, marks: self.marks.clone(), table: self.names.display.clone(), shadow, swapper })
     }
 
     async fn ownership(&self) -> Result<Ownership> {
@@ -142,16 +137,12 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
     Ok(Prepared { facts, neighbours, views, parents, are_views_ready, may_hurry: row.get(0), budget })
 }
 
-/// What is prepared now costs no time under the lock.
+/// What of the last refresh is prepared now costs no time under the lock.
 async fn prepare_statements(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
     let failed =
         |error: tokio_postgres::Error| error::of(format!("prepare the cut-over of {}", engine.names.display), &error);
     session.prepare(&sql::delete_keys(&shadow.layout, 1)).await.map_err(failed)?;
-    session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End, 1)).await.map_err(failed)?;
-    session.prepare(sql::DESCRIBE).await.map_err(failed)?;
-    session.prepare(sql::NEIGHBOURS).await.map_err(failed)?;
-    session.prepare(sql::CARRIED).await.map_err(failed)?;
-    session.prepare(sql::OBSTACLES).await.map_err(failed)
+    session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End, 1)).await.map_err(failed)
 }
 
 /// The strongest lock at once, everywhere: a weaker one that is raised later kills others by deadlock.
@@ -257,15 +248,35 @@ impl TableLock for CutoverLock {
     }
 }
 
+// Bodies of functions are checked where they are written, by the search path of that time.
+const SWAP_SETTINGS: &str =
+    "SET LOCAL search_path = ''; SET LOCAL extra_float_digits = 1; SET LOCAL check_function_bodies = off";
+
 impl Swapper {
+    /// Reads all that the swap will read, before the lock: its statements are prepared then, and the session knows the
+    /// catalogue. What the swap would refuse is refused here, and nobody waits for it.
+    async fn rehearse(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let attempted = || format!("prepare the cut-over of {}", self.names.display);
+        let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
+        session.run(&format!("BEGIN READ ONLY; {SWAP_SETTINGS}")).await.map_err(failed)?;
+        self.check_source(session, shadow).await?;
+        definition::describe(session, shadow.oid).await?;
+        carried::read(session, &self.names, self.facts.source, &self.views).await?;
+        materialized::definitions(session, &self.views).await?;
+        definition::attributes(session, shadow.oid).await?;
+        for table in [self.facts.source, shadow.oid] {
+            sequences(session, table).await?;
+            statistics(session, table).await?;
+        }
+        session.prepare(sql::SAVE_FACTS).await.map_err(failed)?;
+        session.run("ROLLBACK").await.map_err(failed)
+    }
+
     /// Everything up to the commit. Whatever was changed by others since the run began ends it here.
     async fn swap(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("swap {} with its shadow", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-        // Bodies of functions are checked where they are written, by the search path of that time.
-        let settings =
-            "SET LOCAL search_path = ''; SET LOCAL extra_float_digits = 1; SET LOCAL check_function_bodies = off";
-        session.run(settings).await.map_err(failed)?;
+        session.run(SWAP_SETTINGS).await.map_err(failed)?;
         self.check_source(session, shadow).await?;
         let mut script = shadow.late.clone();
         script.push(sql::drop_publication(&self.names.publication));
