@@ -1,6 +1,7 @@
 //! The engine: one process's work on one table of one server.
 
 use crate::beats::{Beats, prepared};
+use crate::cascades::Cascades;
 use crate::changes::{self, MySqlStream};
 use crate::clauses::{self, Asked, Clauses};
 use crate::connect::Access;
@@ -38,7 +39,9 @@ pub struct MySql {
     pub(crate) names: Names,
     pub(crate) crew: Arc<Crew>,
     pub(crate) beats: Arc<Beats>,
-    pub(crate) shape: Mutex<Option<Arc<Shape>>>,
+    pub(crate) shape: Arc<Mutex<Option<Arc<Shape>>>>,
+    /// Foreign keys' actions that the log does not tell.
+    pub(crate) cascades: Cascades,
     /// What the last plan that needs no copy makes of the table.
     pub(crate) expected: Mutex<Option<Altering>>,
     pub(crate) has_journal: AtomicBool,
@@ -78,17 +81,19 @@ impl Engine for MySql {
         let log = LogServer::find(&target, &access, &server).await?;
         let crew = Crew::new(access, server.version, timeout, source.clone(), names.lock.clone(), target.workers);
         let crew = Arc::new(crew);
+        let cascades = Cascades::new(crew.clone());
         Ok(MySql {
             target,
             asked,
             title: source.plain(),
             beats: Arc::new(Beats::new(crew.clone(), source.clone(), &names)),
+            cascades: cascades.clone(),
             crew,
             server,
             log,
             source,
             names,
-            shape: Mutex::default(),
+            shape: cascades.shape,
             expected: Mutex::default(),
             has_journal: AtomicBool::default(),
             is_native_refused: AtomicBool::default(),
@@ -162,11 +167,12 @@ impl Engine for MySql {
         self.beats.begin().await?;
         let key = self.key().await?;
         let names = (self.source.clone(), self.names.shadow.clone(), self.names.beat.clone());
-        let follower = Follower::new(names, key, bookmark.clone());
+        let follower = Follower::new(names, key, self.parents_to_follow().await?, bookmark.clone());
         let session = Session::bare(&self.log.access).await?;
         self.undecided.store(0, Ordering::SeqCst);
         let reader_id = sql::reader_id(&self.source);
-        changes::follow(session, reader_id, follower, &bookmark, self.beats.clone(), self.undecided.clone()).await
+        let (beats, cascades, undecided) = (self.beats.clone(), self.cascades.clone(), self.undecided.clone());
+        changes::follow(session, reader_id, follower, &bookmark, beats, cascades, undecided).await
     }
 
     async fn mark(&self) -> Result<Marker> {

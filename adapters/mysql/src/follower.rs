@@ -1,6 +1,7 @@
 //! Follows the log event by event: finds the keys of the source's rows, keeps to the grammar of transactions, and gives
 //! batches that end with a heartbeat of ours. No waiting and no server here; an event that does not fit ends the run.
 
+use crate::cascades::Parent;
 use crate::image::{Cell, Deed, Fields, Form, Rows, TableMap};
 use crate::key::{KeyIndex, hex};
 use crate::names::TableName;
@@ -52,6 +53,8 @@ pub(crate) struct Follower {
     shadow: TableName,
     beat_table: TableName,
     key: KeyIndex,
+    /// Whose rows tell what foreign keys did to the source's.
+    parents: Vec<Parent>,
     server: String,
     /// How far the log was read.
     place: Place,
@@ -78,6 +81,7 @@ pub(crate) struct Follower {
 /// Why a table's rows matter.
 enum Interest {
     Source(Vec<Form>),
+    Parent(TableName, Vec<Form>),
     Beats(Vec<Form>),
     None,
 }
@@ -109,7 +113,12 @@ const ARTIFICIAL: u16 = 0x20;
 const IGNORABLE: u16 = 0x80;
 
 impl Follower {
-    pub(crate) fn new(names: (TableName, TableName, TableName), key: KeyIndex, bookmark: Bookmark) -> Follower {
+    pub(crate) fn new(
+        names: (TableName, TableName, TableName),
+        key: KeyIndex,
+        parents: Vec<Parent>,
+        bookmark: Bookmark,
+    ) -> Follower {
         let (source, shadow, beat_table) = names;
         let (place, skips_to) = bookmark.place.readable();
         Follower {
@@ -117,6 +126,7 @@ impl Follower {
             shadow,
             beat_table,
             key,
+            parents,
             server: bookmark.server.clone(),
             place,
             started: 0,
@@ -221,7 +231,8 @@ impl Follower {
     fn query(&mut self, event: &LogEvent, body: &[u8]) -> Result<Option<Batch>> {
         self.note_offset(event);
         let (schema, statement) = query_parts(body).ok_or_else(|| self.unreadable("a statement"))?;
-        let concern = Concern { source: &self.source, shadow: &self.shadow };
+        let parents: Vec<&TableName> = self.parents.iter().map(|parent| &parent.table).collect();
+        let concern = Concern { source: &self.source, shadow: &self.shadow, parents: &parents };
         match meaning(statement, schema, &concern) {
             Meaning::InTheWay(reason) => Err(self.fatal(reason)),
             Meaning::XaEnd(xid) => {
@@ -365,6 +376,9 @@ impl Follower {
             Interest::Source(map.forms().ok_or_else(|| self.unreadable("the announcement of the table"))?)
         } else if is(&self.beat_table) {
             Interest::Beats(map.forms().ok_or_else(|| self.unreadable("the announcement of the heartbeats"))?)
+        } else if let Some(parent) = self.parents.iter().find(|parent| is(&parent.table)) {
+            let forms = map.forms().ok_or_else(|| self.unreadable("the announcement of a parent"))?;
+            Interest::Parent(parent.table.clone(), forms)
         } else {
             Interest::None
         };
@@ -389,6 +403,14 @@ impl Follower {
             Some(Interest::Source(forms)) => {
                 let keys = source_keys(&self.key, forms, &rows).ok_or_else(|| self.unreadable("a row of the table"))?;
                 self.xa_keys.as_mut().unwrap_or(&mut self.keys).extend(keys);
+            }
+            Some(Interest::Parent(table, forms)) => {
+                let mut told = Vec::new();
+                for parent in self.parents.iter().filter(|parent| parent.table == *table) {
+                    let reason = "a row that a foreign key refers to";
+                    told.extend(parent.told(&self.key, forms, &rows).ok_or_else(|| self.unreadable(reason))?);
+                }
+                self.xa_keys.as_mut().unwrap_or(&mut self.keys).extend(told);
             }
             Some(Interest::Beats(forms)) => {
                 let beat = own_beat(&self.source.name, forms, &rows).ok_or_else(|| self.unreadable("a heartbeat"))?;

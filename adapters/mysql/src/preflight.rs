@@ -306,7 +306,8 @@ impl MySql {
         match shape::find(names, &source, &clone, clauses, self.server.zone(), self.server.version.flavour) {
             Ok(shape) => {
                 trial.refusals.extend(self.refuse_rows(session, &shape).await?);
-                trial.deferred = self.foresee_deferred(session, &self.names.clone, &shape.key.shadow_index).await?;
+                let kept = self.indexes_of_use(session, &self.names.clone, &shape).await?;
+                trial.deferred = self.foresee_deferred(session, &self.names.clone, &kept).await?;
                 trial.refusals.extend(self.refuse_foreign_keys(session, &shape, &clone).await?);
                 trial.refusals.extend(self.refuse_lookup(session, &shape).await?);
                 trial.notes = self.foreign_key_notes(session, &shape).await?;

@@ -28,6 +28,8 @@ pub(crate) enum Meaning {
 pub(crate) struct Concern<'a> {
     pub source: &'a TableName,
     pub shadow: &'a TableName,
+    /// Tables whose rows tell what foreign keys do.
+    pub parents: &'a [&'a TableName],
 }
 
 /// Statements that change no rows and no table's form.
@@ -139,6 +141,10 @@ fn ddl(tokens: &[Token], verb: &str, schema: &str, concern: &Concern) -> Meaning
         };
         return Meaning::InTheWay(format!("{} was {what}", concern.source.plain()));
     }
+    if let Some(parent) = concern.parents.iter().find(|parent| has(parent)) {
+        let reason = format!("{}, which its foreign keys refer to, was changed ({verb} …)", parent.plain());
+        return Meaning::InTheWay(reason);
+    }
     // Without the shadow every later statement of ours fails by itself.
     if has(concern.shadow) && verb != "DROP" {
         return Meaning::InTheWay(format!("{} was changed by somebody else ({verb} …)", concern.shadow.plain()));
@@ -213,7 +219,7 @@ mod tests {
     fn means(statement: &str) -> Meaning {
         let source = TableName::new("shop", "orders");
         let shadow = TableName::new("shop", "_orders_ag_shadow");
-        meaning(statement.as_bytes(), b"shop", &Concern { source: &source, shadow: &shadow })
+        meaning(statement.as_bytes(), b"shop", &Concern { source: &source, shadow: &shadow, parents: &[] })
     }
 
     fn is_in_the_way(statement: &str) -> bool {
