@@ -8,7 +8,7 @@ use crate::names::TableName;
 use crate::place::{Bookmark, Place};
 use crate::statement::{Concern, Meaning, meaning, spell_xid};
 use altergeist_contract::{Error, Key, Marker, Position, Result};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 
 /// Keys that are handed on without waiting for a heartbeat to come by: a transaction may be larger than memory.
@@ -76,6 +76,8 @@ pub(crate) struct Follower {
     /// The keys of the XA transaction being read.
     xa_keys: Option<Vec<Key>>,
     undecided: BTreeMap<String, Vec<Key>>,
+    /// Prepared before the log was opened, and ended before anything was read: their ends tell nothing.
+    settled: HashSet<String>,
 }
 
 /// Why a table's rows matter.
@@ -142,7 +144,13 @@ impl Follower {
             ended: Vec::new(),
             xa_keys: None,
             undecided: BTreeMap::new(),
+            settled: HashSet::new(),
         }
+    }
+
+    /// Lets these transactions end, whose beginning is not in what is read of the log.
+    pub(crate) fn forgive(&mut self, settled: HashSet<String>) {
+        self.settled = settled;
     }
 
     /// Prepared transactions that have neither been committed nor rolled back and changed the source's rows.
@@ -351,6 +359,9 @@ impl Follower {
 
     /// Rolled back counts as changed too: refreshing a row that did not change does no harm.
     fn decide(&mut self, xid: String) -> Result<()> {
+        if !self.undecided.contains_key(&xid) && self.settled.remove(&xid) {
+            return Ok(());
+        }
         let keys = self.undecided.remove(&xid).ok_or_else(|| {
             self.fatal(format!(
                 "a transaction ended that was prepared before the log was opened: what it changed is not known; {BEGIN_ANEW}"

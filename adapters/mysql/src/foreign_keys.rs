@@ -30,7 +30,6 @@ use crate::session::{Session, text};
 use crate::shape::Shape;
 use crate::sql;
 use crate::table::{Index, Table, is_same};
-use crate::token::{Token, tokens};
 use crate::version::{Flavour, Version};
 use altergeist_contract::{Error, ForeignKeys, Kind, Refusal, Result};
 use serde::{Deserialize, Serialize};
@@ -323,23 +322,34 @@ impl MySql {
 
     /// The foreign keys that will be carried, with the columns' names after the change.
     fn carried(&self, keys: &[ForeignKey], shape: &Shape) -> Vec<Carried> {
-        let after = |columns: &[String]| columns.iter().map(|column| shape.name_after(column)).collect();
         let hash = hash(&self.title);
-        let is_kept = |key: &&ForeignKey| self.target.foreign_keys == ForeignKeys::Carry || key.child != self.source;
-        let renamed = |key: &ForeignKey| ForeignKey {
-            columns: if key.child == self.source { after(&key.columns) } else { key.columns.clone() },
-            parent_columns: if key.parent == self.source {
-                after(&key.parent_columns)
-            } else {
-                key.parent_columns.clone()
-            },
-            ..key.clone()
-        };
+        let is_left = |key: &ForeignKey| self.target.foreign_keys != ForeignKeys::Carry || self.drops(key);
         keys.iter()
-            .filter(is_kept)
+            .filter(|key| key.child != self.source || !is_left(key))
             .zip(1..)
-            .map(|(key, number)| Carried { temporary: format!("_ag_{hash:016x}_{number}"), key: renamed(key) })
+            .map(|(key, number)| Carried {
+                temporary: format!("_ag_{hash:016x}_{number}"),
+                key: self.renamed(key, shape),
+            })
             .collect()
+    }
+
+    /// Whether the clauses drop a key.
+    fn drops(&self, key: &ForeignKey) -> bool {
+        key.child == self.source && self.dropped_keys.contains(&key.name)
+    }
+
+    /// A key with the columns' names after the change.
+    fn renamed(&self, key: &ForeignKey, shape: &Shape) -> ForeignKey {
+        let after = |table: &TableName, columns: &[String]| match *table == self.source {
+            true => columns.iter().map(|column| shape.name_after(column)).collect(),
+            false => columns.to_vec(),
+        };
+        ForeignKey {
+            columns: after(&key.child, &key.columns),
+            parent_columns: after(&key.parent, &key.parent_columns),
+            ..key.clone()
+        }
     }
 
     fn bonds_of(&self, carried: Vec<Carried>) -> Bonds {
@@ -417,8 +427,9 @@ impl MySql {
         if self.server.version.flavour == Flavour::MySql {
             return Ok(());
         }
-        let mut early: Vec<ForeignKey> = self.carried(&keys, &shape).into_iter().map(|carried| carried.key).collect();
-        early.retain(|key| key.child == self.source && key.writes());
+        // Those that the clauses drop too: until the swap they act.
+        let is_early = |key: &&ForeignKey| key.child == self.source && key.writes();
+        let early: Vec<ForeignKey> = keys.iter().filter(is_early).map(|key| self.renamed(key, &shape)).collect();
         if early.is_empty() {
             return Ok(());
         }
@@ -484,19 +495,6 @@ impl MySql {
         Ok(refusals)
     }
 
-    /// Keys that the clauses drop: the shadow never has them, so the clauses cannot be tried.
-    pub(crate) async fn refuse_dropped_keys(&self, session: &mut Session) -> Result<Vec<Refusal>> {
-        let dropped = dropped_keys(&self.target.alter, self.server.has_ansi_quotes);
-        if dropped.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keys = self.source_keys(session).await?;
-        let is_dropped =
-            |key: &&ForeignKey| key.child == self.source && dropped.iter().any(|name| is_same(name, &key.name));
-        let remedy = "drop it by itself, which is done at once, or after the change";
-        Ok(keys.iter().filter(is_dropped).map(|key| refusal(key.describe(), "the clauses drop it", remedy)).collect())
-    }
-
     /// Why a key of the table cannot be followed whose actions the log does not tell.
     async fn in_the_way_unlogged(
         &self,
@@ -507,7 +505,10 @@ impl MySql {
         let remedy = "drop it, or make it refuse (NO ACTION), for the time of the change";
         let because = |why: &str| {
             let actions = format!("it is ON DELETE {} ON UPDATE {}", key.on_delete, key.on_update);
-            Ok(Some((format!("{actions}, this server does not log what that does to the table's rows, and {why}"), remedy)))
+            Ok(Some((
+                format!("{actions}, this server does not log what that does to the table's rows, and {why}"),
+                remedy,
+            )))
         };
         if key.parent == self.source {
             return because("it refers to the table itself");
@@ -594,14 +595,13 @@ impl MySql {
         Ok(names)
     }
 
-    fn in_the_way(
-        &self,
-        key: &ForeignKey,
-        shape: &Shape,
-        altered: &Table,
-    ) -> Option<(String, &'static str)> {
+    fn in_the_way(&self, key: &ForeignKey, shape: &Shape, altered: &Table) -> Option<(String, &'static str)> {
         const AFTERWARDS: &str = "drop it before the change and add it again after it";
         let is_own = key.child == self.source;
+        let is_early = is_own && key.writes() && self.server.version.flavour == Flavour::MariaDb;
+        if self.drops(key) && !is_early {
+            return None;
+        }
         match self.target.foreign_keys {
             ForeignKeys::Refuse => {
                 return Some(("foreign keys are to be refused".into(), "leave out --foreign-keys refuse"));
@@ -685,22 +685,6 @@ impl MySql {
     }
 }
 
-/// The names of what the clauses drop as a foreign key or as a constraint.
-fn dropped_keys(clauses: &str, ansi_quotes: bool) -> Vec<String> {
-    let tokens = tokens(clauses, ansi_quotes).unwrap_or_default();
-    let dropped = |from: usize| {
-        let rest = &tokens[from..];
-        let after = match rest {
-            [drop, foreign, key, ..] if drop.is("DROP") && foreign.is("FOREIGN") && key.is("KEY") => 3,
-            [drop, constraint, ..] if drop.is("DROP") && constraint.is("CONSTRAINT") => 2,
-            _ => return None,
-        };
-        let condition = if rest.get(after)?.is("IF") { 2 } else { 0 };
-        rest.get(after + condition).and_then(Token::name).map(str::to_owned)
-    };
-    (0..tokens.len()).filter_map(dropped).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -745,13 +729,6 @@ mod tests {
         let table = Table { columns: Vec::new(), indexes };
         assert_eq!(own_indexes(&table, [key()].iter()).into_iter().collect::<Vec<_>>(), ["made"]);
         assert!(has_index(&table, &["a".into()]) && !has_index(&table, &["c".into()]));
-    }
-
-    #[test]
-    fn what_the_clauses_drop_is_read() {
-        let clauses =
-            "ADD a INT COMMENT 'DROP FOREIGN KEY no', drop foreign key `b c`, DROP CONSTRAINT IF EXISTS d, DROP KEY e";
-        assert_eq!(dropped_keys(clauses, false), ["b c", "d"]);
     }
 
     #[test]

@@ -71,7 +71,11 @@ impl MySql {
         Ok(texts)
     }
 
-    async fn try_to_defer(&self, session: &mut Session, keep: &[String]) -> std::result::Result<Option<Deferred>, Failure> {
+    async fn try_to_defer(
+        &self,
+        session: &mut Session,
+        keep: &[String],
+    ) -> std::result::Result<Option<Deferred>, Failure> {
         let shadow = &self.names.shadow;
         let whole = fingerprint(session, shadow).await?;
         let mut definitions = Vec::new();

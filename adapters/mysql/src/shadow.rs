@@ -57,7 +57,9 @@ impl Shadow for MySql {
             self.add_lookup().await?;
         }
         self.found_keys().await?;
-        facts.deferred = self.defer_indexes(&self.indexes_of_use(&mut reader, &self.names.shadow, &*self.shape().await?).await?).await?;
+        facts.deferred = self
+            .defer_indexes(&self.indexes_of_use(&mut reader, &self.names.shadow, &*self.shape().await?).await?)
+            .await?;
         facts.shadow = Some(self.made(&mut reader, &self.names.shadow).await?);
         self.save_facts(&facts).await?;
         self.shape().await?;

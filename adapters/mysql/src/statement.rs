@@ -124,6 +124,14 @@ pub(crate) fn spell_xid(format: u32, gtrid: &str, bqual: &str) -> String {
     format!("{format}-{gtrid}-{bqual}")
 }
 
+/// The same as XA statements are told it.
+pub(crate) fn quoted_xid(spelled: &str) -> String {
+    let mut parts = spelled.split('-');
+    let mut part = || parts.next().unwrap_or_default();
+    let (format, gtrid, bqual) = (part(), part(), part());
+    format!("X'{gtrid}', X'{bqual}', {format}")
+}
+
 fn ddl(tokens: &[Token], verb: &str, schema: &str, concern: &Concern) -> Meaning {
     let opens = verb == "CREATE"
         && tokens.len() > 2
