@@ -31,6 +31,8 @@ pub enum Failure {
     },
     /// The lock of the cut-over could not be had, or held long enough; what was in the way.
     NoLock(String),
+    /// Transactions that were under way when the log was to be opened did not end; which they are.
+    LogHeldUp(String),
     /// The table changes faster than it can be followed.
     TooFast {
         /// How long it was tried to catch up.
@@ -56,7 +58,7 @@ impl Failure {
             Failure::Unequal { .. } => 4,
             Failure::Stopped | Failure::LogFull { .. } => 5,
             Failure::Held { .. } => 6,
-            Failure::NoLock(_) | Failure::TooFast { .. } => 7,
+            Failure::NoLock(_) | Failure::LogHeldUp(_) | Failure::TooFast { .. } => 7,
             Failure::SwapUnknown(_) => 8,
         }
     }
@@ -99,6 +101,9 @@ impl fmt::Display for Failure {
             }
             Failure::NoLock(reason) => {
                 write!(f, "the table could not be locked for the swap: {reason}; the same command goes on from here")
+            }
+            Failure::LogHeldUp(reason) => {
+                write!(f, "{reason}; nothing was copied yet, and the same command begins anew")
             }
             Failure::TooFast { seconds, changed, refreshed } => write!(
                 f,

@@ -176,7 +176,10 @@ async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(Recor
         record.stage = Stage::Preparing;
     }
     checkpoint::save(engine, &mut record).await?;
-    let position = engine.open_log().await?;
+    let position = engine.open_log().await.map_err(|error| match error.kind {
+        Kind::Busy => Failure::LogHeldUp(error.to_string()),
+        _ => error.into(),
+    })?;
     engine.create().await?;
     let listener = Listener::new(engine.follow(&position).await?, position.clone());
     record.stage = Stage::Copying;

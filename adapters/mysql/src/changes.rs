@@ -1,6 +1,7 @@
 //! The change stream: a task reads the log and makes batches; here they wait until they are visible (law 1).
 
 use crate::beats::Beats;
+use crate::cascades::Cascades;
 use crate::error::{Failure, READING_LOG_FAILED};
 use crate::follower::{BEGIN_ANEW, Batch, Follower, GTID, LogEvent, TAGGED_GTID};
 use crate::place::{Bookmark, Place, spell_domains};
@@ -28,6 +29,7 @@ pub struct MySqlStream {
     /// The batch that is not yet visible.
     waiting: Option<Batch>,
     beats: Arc<Beats>,
+    cascades: Cascades,
     reader: JoinHandle<()>,
 }
 
@@ -44,6 +46,7 @@ impl ChangeStream for MySqlStream {
         if !batch.ended.is_empty() {
             self.beats.visible(&batch.ended).await?;
         }
+        self.cascades.resolve(&mut batch.keys).await?;
         let batch = self.waiting.take().expect("just looked at");
         Ok(Changes { emptied: false, keys: batch.keys, position: batch.position, marker: batch.marker })
     }
@@ -67,6 +70,7 @@ pub(crate) async fn follow(
     follower: Follower,
     bookmark: &Bookmark,
     beats: Arc<Beats>,
+    cascades: Cascades,
     undecided: Arc<AtomicUsize>,
 ) -> Result<MySqlStream> {
     let log = open(session, reader_id, bookmark).await?;
@@ -76,7 +80,7 @@ pub(crate) async fn follow(
             let _ = sender.send(Err(error)).await;
         }
     });
-    Ok(MySqlStream { batches, waiting: None, beats, reader })
+    Ok(MySqlStream { batches, waiting: None, beats, cascades, reader })
 }
 
 const ATTEMPTED: &str = "read the log";

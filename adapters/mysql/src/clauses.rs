@@ -257,29 +257,54 @@ pub(crate) fn asked(text: &str, ansi_quotes: bool, schema: &str, table: &str) ->
     Ok(without_means(&clauses, ansi_quotes))
 }
 
-/// Takes ALGORITHM and LOCK out, with a comma each.
+/// Takes ALGORITHM and LOCK out.
 fn without_means(text: &str, ansi_quotes: bool) -> Asked {
-    let Ok(tokens) = spanned(text, ansi_quotes) else {
-        return Asked { clauses: text.to_owned(), means: Vec::new() };
-    };
-    let chars: Vec<char> = text.chars().collect();
-    let plain: Vec<Token> = tokens.iter().map(|(token, _)| token.clone()).collect();
-    let (mut clauses, mut means) = (String::new(), Vec::new());
-    let (mut taken, mut place, mut is_first_kept) = (0, 0, true);
-    for clause in split(&plain) {
-        let (first, behind) = (place, place + clause.len());
-        place = behind + 1;
+    let mut means = Vec::new();
+    let clauses = without_clauses(text, ansi_quotes, |clause| {
         let word = clause.first().map(Token::keyword).unwrap_or_default();
         let value = match clause {
             [_, sign, value] if sign.is_sign('=') => Some(value),
             [_, value] => Some(value),
             _ => None,
         };
-        let Some(value) = value.filter(|_| matches!(&*word, "ALGORITHM" | "LOCK")) else {
+        let value = value.filter(|_| matches!(&*word, "ALGORITHM" | "LOCK"));
+        means.extend(value.map(|value| format!("{word}={}", value.keyword())));
+        value.is_some()
+    });
+    Asked { clauses, means }
+}
+
+/// Takes clauses out that drop foreign keys, of those there are; gives the rest, and the keys' names.
+pub(crate) fn without_dropped_keys(text: &str, ansi_quotes: bool, there: &[String]) -> (String, Vec<String>) {
+    let mut dropped = Vec::new();
+    let rest = without_clauses(text, ansi_quotes, |clause| {
+        let rest = match clause {
+            [drop, foreign, key, rest @ ..] if drop.is("DROP") && foreign.is("FOREIGN") && key.is("KEY") => rest,
+            [drop, constraint, rest @ ..] if drop.is("DROP") && constraint.is("CONSTRAINT") => rest,
+            _ => return false,
+        };
+        let name = without_condition(rest, false).0.first().and_then(Token::name);
+        let found = there.iter().find(|there| name.is_some_and(|name| is_same(name, there)));
+        dropped.extend(found.cloned());
+        found.is_some()
+    });
+    (rest, dropped)
+}
+
+/// Takes clauses out, with a comma each.
+fn without_clauses(text: &str, ansi_quotes: bool, mut is_out: impl FnMut(&[Token]) -> bool) -> String {
+    let Ok(tokens) = spanned(text, ansi_quotes) else { return text.to_owned() };
+    let chars: Vec<char> = text.chars().collect();
+    let plain: Vec<Token> = tokens.iter().map(|(token, _)| token.clone()).collect();
+    let mut clauses = String::new();
+    let (mut taken, mut place, mut is_first_kept) = (0, 0, true);
+    for clause in split(&plain) {
+        let (first, behind) = (place, place + clause.len());
+        place = behind + 1;
+        if !is_out(clause) {
             is_first_kept = false;
             continue;
-        };
-        means.push(format!("{word}={}", value.keyword()));
+        }
         // With the comma before it, or, if nothing before it is kept, the one behind it.
         let begin = if is_first_kept { tokens[first].1.start } else { tokens[first - 1].1.start };
         let end = match tokens.get(behind).filter(|_| is_first_kept) {
@@ -290,7 +315,7 @@ fn without_means(text: &str, ansi_quotes: bool) -> Asked {
         taken = end;
     }
     clauses.extend(&chars[taken..]);
-    Asked { clauses, means }
+    clauses
 }
 
 fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<String> {
@@ -450,6 +475,23 @@ mod tests {
         ] {
             let asked = asked(text, false, "s", "t").unwrap();
             assert_eq!((asked.clauses.trim(), &*asked.means.join(" ")), (clauses, means), "{text}");
+        }
+    }
+
+    #[test]
+    fn foreign_keys_that_are_dropped_are_taken_out_of_the_clauses() {
+        let there = ["b c".to_owned(), "d".to_owned()];
+        for (text, rest, dropped) in [
+            (
+                "ADD a INT COMMENT 'DROP FOREIGN KEY d', drop foreign key `b c`, DROP KEY d",
+                "ADD a INT COMMENT 'DROP FOREIGN KEY d', DROP KEY d",
+                "b c",
+            ),
+            ("DROP CONSTRAINT IF EXISTS D, DROP CONSTRAINT e", "DROP CONSTRAINT e", "d"),
+            ("DROP FOREIGN KEY d", "", "d"),
+        ] {
+            let (found, names) = without_dropped_keys(text, false, &there);
+            assert_eq!((found.trim(), &*names.join(" ")), (rest, dropped), "{text}");
         }
     }
 

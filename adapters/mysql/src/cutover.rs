@@ -21,6 +21,7 @@
 //! first makes sure that there are none, and a renamer that waits for one that began since is ended in time.
 
 use crate::beats::Beats;
+use crate::cascades::Locking;
 use crate::crew::{Crew, Lease, Slot};
 use crate::engine::MySql;
 use crate::error::{Failure, LOCK_WAIT_TIMEOUT, NO_SUCH_TABLE};
@@ -62,6 +63,7 @@ pub struct MySqlLock {
     triggers: Triggers,
     /// How long anything may be waited for.
     within: Duration,
+    _locking: Locking,
 }
 
 impl Cutover for MySql {
@@ -77,6 +79,7 @@ impl Cutover for MySql {
         let mut bound = vec![self.source.clone()];
         bound.extend(bonds.as_ref().map(Bonds::children).unwrap_or_default());
         let triggers = self.prepare_triggers().await?;
+        let locking = self.cascades.begin_lock().await;
         let mut holder = self.crew.lease(Slot::Lock).await?;
         let locks = match self.server.version.flavour {
             Flavour::MySql => vec![sql::lock_both(&self.source, &self.names.shadow) + &further],
@@ -121,6 +124,7 @@ impl Cutover for MySql {
             bonds,
             triggers,
             within,
+            _locking: locking,
         })
     }
 

@@ -1,11 +1,13 @@
 //! The engine: one process's work on one table of one server.
 
 use crate::beats::{Beats, prepared};
+use crate::cascades::Cascades;
 use crate::changes::{self, MySqlStream};
 use crate::clauses::{self, Asked, Clauses};
 use crate::connect::Access;
 use crate::crew::Crew;
 use crate::follower::{BEGIN_ANEW, Follower};
+use crate::foreign_keys::foreign_keys;
 use crate::journal::Altering;
 use crate::log_server::LogServer;
 use crate::names::{Names, TableName};
@@ -15,20 +17,29 @@ use crate::replicas::Replica;
 use crate::session::{Session, text};
 use crate::shape::{self, Shape, Zone};
 use crate::sql;
+use crate::statement;
 use crate::table::Table;
 use crate::token::{Token, tokens};
 use crate::version::{Flavour, Version};
 use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex as AsyncMutex;
 
+/// How long transactions that are prepared when the log is opened are waited for.
+const PREPARED_END: Duration = Duration::from_secs(30);
+/// How many positions are tried for one before which nothing is prepared.
+const PLACES_TRIED: u32 = 3;
+
 /// MySQL or MariaDB: the server tells which.
 pub struct MySql {
     pub(crate) target: Target,
-    /// What the target's clauses were before the means were taken out of them.
+    /// What the target's clauses were before the means, and the foreign keys they drop, were taken out of them.
     pub(crate) asked: Asked,
+    /// Foreign keys of the source that the clauses drop.
+    pub(crate) dropped_keys: Vec<String>,
     pub(crate) server: Server,
     /// Where the log is read.
     pub(crate) log: LogServer,
@@ -38,7 +49,9 @@ pub struct MySql {
     pub(crate) names: Names,
     pub(crate) crew: Arc<Crew>,
     pub(crate) beats: Arc<Beats>,
-    pub(crate) shape: Mutex<Option<Arc<Shape>>>,
+    pub(crate) shape: Arc<Mutex<Option<Arc<Shape>>>>,
+    /// Foreign keys' actions that the log does not tell.
+    pub(crate) cascades: Cascades,
     /// What the last plan that needs no copy makes of the table.
     pub(crate) expected: Mutex<Option<Altering>>,
     pub(crate) has_journal: AtomicBool,
@@ -46,6 +59,8 @@ pub struct MySql {
     pub(crate) is_native_refused: AtomicBool,
     /// Prepared transactions on the source that the stream has seen and that have not ended.
     pub(crate) undecided: Arc<AtomicUsize>,
+    /// Transactions that were prepared when the log was opened, and have ended since.
+    pub(crate) settled: Mutex<HashSet<String>>,
     /// The replicas that count, once they were looked for.
     pub(crate) replicas: AsyncMutex<Option<Vec<Replica>>>,
 }
@@ -73,26 +88,35 @@ impl Engine for MySql {
         let names = Names::of(&source);
         let mut target = target.clone();
         let asked = clauses::asked(&target.alter, server.has_ansi_quotes, &source.schema, &source.name)?;
-        target.alter = asked.clauses.clone();
+        let keys = foreign_keys(&mut session, &source)
+            .await
+            .map_err(|failure| failure.of_catalogue(format!("look for foreign keys of {}", source.plain())))?;
+        let own: Vec<String> = keys.into_iter().filter(|key| key.child == source).map(|key| key.name).collect();
+        let (kept, dropped_keys) = clauses::without_dropped_keys(&asked.clauses, server.has_ansi_quotes, &own);
+        target.alter = kept;
         let timeout = target.lock_timeout.max(Duration::from_millis(1));
         let log = LogServer::find(&target, &access, &server).await?;
         let crew = Crew::new(access, server.version, timeout, source.clone(), names.lock.clone(), target.workers);
         let crew = Arc::new(crew);
+        let cascades = Cascades::new(crew.clone());
         Ok(MySql {
             target,
             asked,
+            dropped_keys,
             title: source.plain(),
             beats: Arc::new(Beats::new(crew.clone(), source.clone(), &names)),
+            cascades: cascades.clone(),
             crew,
             server,
             log,
             source,
             names,
-            shape: Mutex::default(),
+            shape: cascades.shape,
             expected: Mutex::default(),
             has_journal: AtomicBool::default(),
             is_native_refused: AtomicBool::default(),
             undecided: Arc::default(),
+            settled: Mutex::default(),
             replicas: AsyncMutex::default(),
         })
     }
@@ -120,7 +144,8 @@ impl Engine for MySql {
     /// - One that is logged before the position may not be visible yet. A heartbeat sent after the position was read lies
     ///   behind it; once that is proven, everything before it is visible ([`Beats`]).
     /// - One that is only prepared has its rows in the log already, perhaps before the position, and becomes visible when
-    ///   it ends. Those are waited for. One that was being prepared at that very moment, and is not listed yet, is met
+    ///   it ends. Those are waited for, and a later position is taken; where there always are some, the stream may
+    ///   meet the ends of those that were waited for. One that was being prepared at that very moment, and is not listed yet, is met
     ///   by the stream when it ends: an end whose beginning was not seen stops the run.
     ///
     /// The same holds where the log is a replica's: what is in it was in this server's log before.
@@ -129,27 +154,21 @@ impl Engine for MySql {
         self.beats.begin().await?;
         let attempted = || self.doing("open the log for");
         self.check_stream_from().await?;
-        let place = self.place_now().await?;
         let mut session = self.crew.reader().await?;
-        let until = Instant::now() + self.crew.lock_timeout;
-        let beat = self.beats.mark();
-        let proof = self.beats.proven(beat);
-        tokio::time::timeout_at(until.into(), proof)
-            .await
-            .map_err(|_| Error::new(Kind::Busy, attempted(), "the server holds up commits"))??;
-        let before = prepared(&mut session).await?;
-        loop {
-            let left: Vec<String> = prepared(&mut session).await?.intersection(&before).cloned().collect();
-            if left.is_empty() {
-                break;
+        let until = Instant::now() + PREPARED_END;
+        let mut places = 1;
+        let (place, beat) = loop {
+            let (place, beat) = (self.place_now().await?, self.beats.mark());
+            let proof = tokio::time::timeout(self.crew.lock_timeout, self.beats.proven(beat));
+            proof.await.map_err(|_| Error::new(Kind::Busy, attempted(), "the server holds up commits"))??;
+            let before = prepared(&mut session).await?;
+            self.wait_for_prepared(&mut session, &before, until).await?;
+            if before.is_empty() || places == PLACES_TRIED {
+                *self.settled.lock().expect("not poisoned") = before;
+                break (place, beat);
             }
-            if Instant::now() > until {
-                let reason =
-                    format!("prepared transactions (XA) do not end: {} (format-gtrid-bqual, in hex)", left.join(", "));
-                return Err(Error::new(Kind::Busy, attempted(), reason));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            places += 1;
+        };
         self.wait_for_arrival(beat).await?;
         Ok(Bookmark { server: self.log.server.identity.clone(), place, beat: Some(beat.0) }.to_position())
     }
@@ -162,11 +181,13 @@ impl Engine for MySql {
         self.beats.begin().await?;
         let key = self.key().await?;
         let names = (self.source.clone(), self.names.shadow.clone(), self.names.beat.clone());
-        let follower = Follower::new(names, key, bookmark.clone());
+        let mut follower = Follower::new(names, key, self.parents_to_follow().await?, bookmark.clone());
+        follower.forgive(self.settled.lock().expect("not poisoned").clone());
         let session = Session::bare(&self.log.access).await?;
         self.undecided.store(0, Ordering::SeqCst);
         let reader_id = sql::reader_id(&self.source);
-        changes::follow(session, reader_id, follower, &bookmark, self.beats.clone(), self.undecided.clone()).await
+        let (beats, cascades, undecided) = (self.beats.clone(), self.cascades.clone(), self.undecided.clone());
+        changes::follow(session, reader_id, follower, &bookmark, beats, cascades, undecided).await
     }
 
     async fn mark(&self) -> Result<Marker> {
@@ -239,6 +260,27 @@ impl MySql {
         })?;
         let (index, columns) = candidates.into_iter().next().expect("there is one, or there was a reason");
         Ok(crate::key::KeyIndex { index: index.name, shadow_index: String::new(), columns })
+    }
+
+    /// Waits until none of these is prepared any more.
+    async fn wait_for_prepared(&self, session: &mut Session, before: &HashSet<String>, until: Instant) -> Result<()> {
+        loop {
+            let left: Vec<String> = prepared(session).await?.intersection(before).cloned().collect();
+            if left.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                let left: Vec<String> = left.iter().map(|xid| statement::quoted_xid(xid)).collect();
+                let reason = format!(
+                    "transactions prepared by XA have not ended within {} s, and what they changed cannot be known before: {}; \
+                     end each by XA COMMIT or XA ROLLBACK",
+                    PREPARED_END.as_secs(),
+                    left.join("; ")
+                );
+                return Err(Error::new(Kind::Busy, self.doing("open the log for"), reason));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn place_now(&self) -> Result<Place> {

@@ -1,13 +1,14 @@
 //! Follows the log event by event: finds the keys of the source's rows, keeps to the grammar of transactions, and gives
 //! batches that end with a heartbeat of ours. No waiting and no server here; an event that does not fit ends the run.
 
+use crate::cascades::Parent;
 use crate::image::{Cell, Deed, Fields, Form, Rows, TableMap};
 use crate::key::{KeyIndex, hex};
 use crate::names::TableName;
 use crate::place::{Bookmark, Place};
 use crate::statement::{Concern, Meaning, meaning, spell_xid};
 use altergeist_contract::{Error, Key, Marker, Position, Result};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 
 /// Keys that are handed on without waiting for a heartbeat to come by: a transaction may be larger than memory.
@@ -52,6 +53,8 @@ pub(crate) struct Follower {
     shadow: TableName,
     beat_table: TableName,
     key: KeyIndex,
+    /// Whose rows tell what foreign keys did to the source's.
+    parents: Vec<Parent>,
     server: String,
     /// How far the log was read.
     place: Place,
@@ -73,11 +76,14 @@ pub(crate) struct Follower {
     /// The keys of the XA transaction being read.
     xa_keys: Option<Vec<Key>>,
     undecided: BTreeMap<String, Vec<Key>>,
+    /// Prepared before the log was opened, and ended before anything was read: their ends tell nothing.
+    settled: HashSet<String>,
 }
 
 /// Why a table's rows matter.
 enum Interest {
     Source(Vec<Form>),
+    Parent(TableName, Vec<Form>),
     Beats(Vec<Form>),
     None,
 }
@@ -109,7 +115,12 @@ const ARTIFICIAL: u16 = 0x20;
 const IGNORABLE: u16 = 0x80;
 
 impl Follower {
-    pub(crate) fn new(names: (TableName, TableName, TableName), key: KeyIndex, bookmark: Bookmark) -> Follower {
+    pub(crate) fn new(
+        names: (TableName, TableName, TableName),
+        key: KeyIndex,
+        parents: Vec<Parent>,
+        bookmark: Bookmark,
+    ) -> Follower {
         let (source, shadow, beat_table) = names;
         let (place, skips_to) = bookmark.place.readable();
         Follower {
@@ -117,6 +128,7 @@ impl Follower {
             shadow,
             beat_table,
             key,
+            parents,
             server: bookmark.server.clone(),
             place,
             started: 0,
@@ -132,7 +144,13 @@ impl Follower {
             ended: Vec::new(),
             xa_keys: None,
             undecided: BTreeMap::new(),
+            settled: HashSet::new(),
         }
+    }
+
+    /// Lets these transactions end, whose beginning is not in what is read of the log.
+    pub(crate) fn forgive(&mut self, settled: HashSet<String>) {
+        self.settled = settled;
     }
 
     /// Prepared transactions that have neither been committed nor rolled back and changed the source's rows.
@@ -221,7 +239,8 @@ impl Follower {
     fn query(&mut self, event: &LogEvent, body: &[u8]) -> Result<Option<Batch>> {
         self.note_offset(event);
         let (schema, statement) = query_parts(body).ok_or_else(|| self.unreadable("a statement"))?;
-        let concern = Concern { source: &self.source, shadow: &self.shadow };
+        let parents: Vec<&TableName> = self.parents.iter().map(|parent| &parent.table).collect();
+        let concern = Concern { source: &self.source, shadow: &self.shadow, parents: &parents };
         match meaning(statement, schema, &concern) {
             Meaning::InTheWay(reason) => Err(self.fatal(reason)),
             Meaning::XaEnd(xid) => {
@@ -340,6 +359,9 @@ impl Follower {
 
     /// Rolled back counts as changed too: refreshing a row that did not change does no harm.
     fn decide(&mut self, xid: String) -> Result<()> {
+        if !self.undecided.contains_key(&xid) && self.settled.remove(&xid) {
+            return Ok(());
+        }
         let keys = self.undecided.remove(&xid).ok_or_else(|| {
             self.fatal(format!(
                 "a transaction ended that was prepared before the log was opened: what it changed is not known; {BEGIN_ANEW}"
@@ -365,6 +387,9 @@ impl Follower {
             Interest::Source(map.forms().ok_or_else(|| self.unreadable("the announcement of the table"))?)
         } else if is(&self.beat_table) {
             Interest::Beats(map.forms().ok_or_else(|| self.unreadable("the announcement of the heartbeats"))?)
+        } else if let Some(parent) = self.parents.iter().find(|parent| is(&parent.table)) {
+            let forms = map.forms().ok_or_else(|| self.unreadable("the announcement of a parent"))?;
+            Interest::Parent(parent.table.clone(), forms)
         } else {
             Interest::None
         };
@@ -389,6 +414,14 @@ impl Follower {
             Some(Interest::Source(forms)) => {
                 let keys = source_keys(&self.key, forms, &rows).ok_or_else(|| self.unreadable("a row of the table"))?;
                 self.xa_keys.as_mut().unwrap_or(&mut self.keys).extend(keys);
+            }
+            Some(Interest::Parent(table, forms)) => {
+                let mut told = Vec::new();
+                for parent in self.parents.iter().filter(|parent| parent.table == *table) {
+                    let reason = "a row that a foreign key refers to";
+                    told.extend(parent.told(&self.key, forms, &rows).ok_or_else(|| self.unreadable(reason))?);
+                }
+                self.xa_keys.as_mut().unwrap_or(&mut self.keys).extend(told);
             }
             Some(Interest::Beats(forms)) => {
                 let beat = own_beat(&self.source.name, forms, &rows).ok_or_else(|| self.unreadable("a heartbeat"))?;

@@ -10,8 +10,8 @@
 //! statements, so the same command finds out how far it came and goes on ([`Bonds::settle`], [`Bonds::withdraw`]).
 //!
 //! A key whose actions write (CASCADE, SET NULL) changes rows inside InnoDB without a word in the log, on every MariaDB and on
-//! MySQL before 9.6; MySQL 9.6 logs such rows as any others. No reader of the log can follow what is not in it, so on
-//! MariaDB such a key stands on the shadow from its creation, *early*, and the server itself changes both tables' rows in the
+//! MySQL before 9.6; MySQL 9.6 logs such rows as any others. On MySQL the parents' own changes tell which rows that
+//! were ([`crate::cascades`]). MariaDB has the means to let the server do it: there such a key stands on the shadow from its creation, *early*, and the server itself changes both tables' rows in the
 //! same transaction. Three things make that right:
 //!
 //! - A row is put into the shadow with `foreign_key_checks=1`: its parent is there, and stays locked until the row is. So a
@@ -21,6 +21,7 @@
 //!   early one follows it. When a parent's change has passed the source's own key, no row of the source refers to it, so any
 //!   row of the shadow that does is stale, and its refresh is still to come.
 
+use crate::cascades::Parent;
 use crate::crew::Slot;
 use crate::engine::MySql;
 use crate::error::Failure;
@@ -28,8 +29,7 @@ use crate::names::{TableName, hash};
 use crate::session::{Session, text};
 use crate::shape::Shape;
 use crate::sql;
-use crate::table::{Table, is_same};
-use crate::token::{Token, tokens};
+use crate::table::{Index, Table, is_same};
 use crate::version::{Flavour, Version};
 use altergeist_contract::{Error, ForeignKeys, Kind, Refusal, Result};
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,13 @@ impl ForeignKey {
     /// Whether it changes rows of its child by itself.
     fn writes(&self) -> bool {
         writes(&self.on_delete) || writes(&self.on_update)
+    }
+
+    /// Whether it changes what `key` refers to, or takes rows of its parent away.
+    fn changes_parents_of(&self, key: &ForeignKey) -> bool {
+        let has_columns =
+            || self.columns.iter().any(|column| key.parent_columns.iter().any(|other| is_same(column, other)));
+        self.child == key.parent && self.writes() && (self.on_delete == "CASCADE" || has_columns())
     }
 
     /// The same key, refusing nothing.
@@ -166,7 +173,12 @@ fn keep_indexes<'a>(table: &Table, keys: impl Iterator<Item = &'a ForeignKey>) -
 
 /// Whether the table has an index that begins with these columns, whole.
 fn has_index(table: &Table, columns: &[String]) -> bool {
-    table.indexes.iter().any(|index| {
+    index_over(table, columns).is_some()
+}
+
+/// The first index of the table that begins with these columns, whole.
+fn index_over<'t>(table: &'t Table, columns: &[String]) -> Option<&'t Index> {
+    table.indexes.iter().find(|index| {
         index.parts.len() >= columns.len()
             && index
                 .parts
@@ -310,23 +322,34 @@ impl MySql {
 
     /// The foreign keys that will be carried, with the columns' names after the change.
     fn carried(&self, keys: &[ForeignKey], shape: &Shape) -> Vec<Carried> {
-        let after = |columns: &[String]| columns.iter().map(|column| name_after(shape, column)).collect();
         let hash = hash(&self.title);
-        let is_kept = |key: &&ForeignKey| self.target.foreign_keys == ForeignKeys::Carry || key.child != self.source;
-        let renamed = |key: &ForeignKey| ForeignKey {
-            columns: if key.child == self.source { after(&key.columns) } else { key.columns.clone() },
-            parent_columns: if key.parent == self.source {
-                after(&key.parent_columns)
-            } else {
-                key.parent_columns.clone()
-            },
-            ..key.clone()
-        };
+        let is_left = |key: &ForeignKey| self.target.foreign_keys != ForeignKeys::Carry || self.drops(key);
         keys.iter()
-            .filter(is_kept)
+            .filter(|key| key.child != self.source || !is_left(key))
             .zip(1..)
-            .map(|(key, number)| Carried { temporary: format!("_ag_{hash:016x}_{number}"), key: renamed(key) })
+            .map(|(key, number)| Carried {
+                temporary: format!("_ag_{hash:016x}_{number}"),
+                key: self.renamed(key, shape),
+            })
             .collect()
+    }
+
+    /// Whether the clauses drop a key.
+    fn drops(&self, key: &ForeignKey) -> bool {
+        key.child == self.source && self.dropped_keys.contains(&key.name)
+    }
+
+    /// A key with the columns' names after the change.
+    fn renamed(&self, key: &ForeignKey, shape: &Shape) -> ForeignKey {
+        let after = |table: &TableName, columns: &[String]| match *table == self.source {
+            true => columns.iter().map(|column| shape.name_after(column)).collect(),
+            false => columns.to_vec(),
+        };
+        ForeignKey {
+            columns: after(&key.child, &key.columns),
+            parent_columns: after(&key.parent, &key.parent_columns),
+            ..key.clone()
+        }
     }
 
     fn bonds_of(&self, carried: Vec<Carried>) -> Bonds {
@@ -401,11 +424,12 @@ impl MySql {
         let shape = self.shape().await?;
         let mut session = self.crew.reader().await?;
         let keys = self.source_keys(&mut session).await?;
-        if self.logs_actions(&mut session).await {
+        if self.server.version.flavour == Flavour::MySql {
             return Ok(());
         }
-        let mut early: Vec<ForeignKey> = self.carried(&keys, &shape).into_iter().map(|carried| carried.key).collect();
-        early.retain(|key| key.child == self.source && key.writes());
+        // Those that the clauses drop too: until the swap they act.
+        let is_early = |key: &&ForeignKey| key.child == self.source && key.writes();
+        let early: Vec<ForeignKey> = keys.iter().filter(is_early).map(|key| self.renamed(key, &shape)).collect();
         if early.is_empty() {
             return Ok(());
         }
@@ -445,15 +469,17 @@ impl MySql {
     ) -> Result<Vec<Refusal>> {
         let keys = self.source_keys(session).await?;
         let logs_actions = self.logs_actions(session).await;
-        let mut refusals: Vec<Refusal> = keys
-            .iter()
-            .filter_map(|key| {
-                let (reason, remedy) = self.in_the_way(key, shape, altered, logs_actions)?;
-                Some(refusal(key.describe(), reason, remedy))
-            })
-            .collect();
+        let mut refusals = Vec::new();
+        for key in &keys {
+            let found = match key.child == self.source && key.writes() && !logs_actions {
+                true => self.in_the_way_unlogged(session, key, shape).await?,
+                false => None,
+            };
+            let found = found.or_else(|| self.in_the_way(key, shape, altered));
+            refusals.extend(found.map(|(reason, remedy)| refusal(key.describe(), reason, remedy)));
+        }
         refusals.extend(self.refuse_hidden_keys(session, &keys).await);
-        if !logs_actions {
+        if self.server.version.flavour == Flavour::MariaDb {
             for key in keys.iter().filter(|key| key.child == self.source && key.writes()) {
                 let query = sql::has_orphans(&self.source, &key.child, &key.columns, &key.parent, &key.parent_columns);
                 let found = session
@@ -469,37 +495,112 @@ impl MySql {
         Ok(refusals)
     }
 
-    /// Keys that the clauses drop: the shadow never has them, so the clauses cannot be tried.
-    pub(crate) async fn refuse_dropped_keys(&self, session: &mut Session) -> Result<Vec<Refusal>> {
-        let dropped = dropped_keys(&self.target.alter, self.server.has_ansi_quotes);
-        if dropped.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keys = self.source_keys(session).await?;
-        let is_dropped =
-            |key: &&ForeignKey| key.child == self.source && dropped.iter().any(|name| is_same(name, &key.name));
-        let remedy = "drop it by itself, which is done at once, or after the change";
-        Ok(keys.iter().filter(is_dropped).map(|key| refusal(key.describe(), "the clauses drop it", remedy)).collect())
-    }
-
-    fn in_the_way(
+    /// Why a key of the table cannot be followed whose actions the log does not tell.
+    async fn in_the_way_unlogged(
         &self,
+        session: &mut Session,
         key: &ForeignKey,
         shape: &Shape,
-        altered: &Table,
-        logs_actions: bool,
-    ) -> Option<(String, &'static str)> {
+    ) -> Result<Option<(String, &'static str)>> {
+        let remedy = "drop it, or make it refuse (NO ACTION), for the time of the change";
+        let because = |why: &str| {
+            let actions = format!("it is ON DELETE {} ON UPDATE {}", key.on_delete, key.on_update);
+            Ok(Some((
+                format!("{actions}, this server does not log what that does to the table's rows, and {why}"),
+                remedy,
+            )))
+        };
+        if key.parent == self.source {
+            return because("it refers to the table itself");
+        }
+        if self.server.version.flavour == Flavour::MariaDb {
+            return match self.target.foreign_keys {
+                ForeignKeys::Carry => Ok(None),
+                _ => because("without it the new table could not be kept current"),
+            };
+        }
+        let is_alike = |column: &String| {
+            let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
+            pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow))
+        };
+        if !key.columns.iter().all(is_alike) {
+            return because("one of its columns would not be the same afterwards");
+        }
+        let parent = &key.parent.plain();
+        let Some(table) = self.parent_of(session, key).await? else {
+            return because(&format!("{parent} may not be seen"));
+        };
+        if Parent::of(key, &table).is_none() {
+            return because(&format!("values of {parent} cannot be told from the log"));
+        }
+        let above = foreign_keys(session, &key.parent)
+            .await
+            .map_err(|failure| failure.of_catalogue(format!("look for foreign keys of {parent}")))?;
+        if let Some(above) = above.iter().find(|above| above.changes_parents_of(key)) {
+            return because(&format!("{} changes rows of {parent} in the same way", above.describe()));
+        }
+        let image =
+            session.text(sql::ROW_IMAGE).await.map_err(|failure| failure.of_catalogue("look at binlog_row_image"))?;
+        let is_primary = table.indexes.iter().any(|index| {
+            let refers_to = |column: &String| index.parts.iter().any(|part| is_same(&part.column, column));
+            index.name == "PRIMARY" && key.parent_columns.iter().all(refers_to)
+        });
+        if image == "MINIMAL" && !is_primary {
+            return because(&format!(
+                "binlog_row_image is MINIMAL, so the log does not hold what rows of {parent} it was"
+            ));
+        }
+        Ok(None)
+    }
+
+    async fn parent_of(&self, session: &mut Session, key: &ForeignKey) -> Result<Option<Table>> {
+        Table::read(session, self.server.version, &key.parent)
+            .await
+            .map_err(|failure| failure.of_catalogue(format!("look at {}", key.parent.plain())))
+    }
+
+    /// The parents of the table whose changes tell what is not in the log.
+    pub(crate) async fn parents_to_follow(&self) -> Result<Vec<Parent>> {
+        let mut session = self.crew.reader().await?;
+        let mut parents = Vec::new();
+        if self.server.version.flavour == Flavour::MariaDb || self.logs_actions(&mut session).await {
+            return Ok(parents);
+        }
+        for key in self.source_keys(&mut session).await? {
+            if key.child != self.source || !key.writes() {
+                continue;
+            }
+            let table = self.parent_of(&mut session, &key).await?;
+            let parent = table.and_then(|table| Parent::of(&key, &table));
+            parents.push(parent.ok_or_else(|| {
+                Error::refused(self.doing("follow"), format!("rows of {} cannot be followed", key.parent.plain()))
+            })?);
+        }
+        Ok(parents)
+    }
+
+    /// The indexes of a shadow that its rows are found by: by their keys, and by the parents they refer to.
+    pub(crate) async fn indexes_of_use(
+        &self,
+        session: &mut Session,
+        altered: &TableName,
+        shape: &Shape,
+    ) -> Result<Vec<String>> {
+        let mut names = vec![shape.key.shadow_index.clone()];
+        let table = self.look(session, altered).await?;
+        for parent in self.parents_to_follow().await? {
+            let columns: Vec<String> = parent.child_columns().map(|column| shape.name_after(column)).collect();
+            names.extend(index_over(&table, &columns).map(|index| index.name.clone()));
+        }
+        Ok(names)
+    }
+
+    fn in_the_way(&self, key: &ForeignKey, shape: &Shape, altered: &Table) -> Option<(String, &'static str)> {
         const AFTERWARDS: &str = "drop it before the change and add it again after it";
         let is_own = key.child == self.source;
-        let can_stand_early = self.server.version.flavour == Flavour::MariaDb
-            && self.target.foreign_keys == ForeignKeys::Carry
-            && key.parent != self.source;
-        if is_own && key.writes() && !logs_actions && !can_stand_early {
-            let reason = format!(
-                "it is ON DELETE {} ON UPDATE {}, and this server does not log what that does to the table's rows",
-                key.on_delete, key.on_update
-            );
-            return Some((reason, "drop it, or make it refuse (NO ACTION), for the time of the change"));
+        let is_early = is_own && key.writes() && self.server.version.flavour == Flavour::MariaDb;
+        if self.drops(key) && !is_early {
+            return None;
         }
         match self.target.foreign_keys {
             ForeignKeys::Refuse => {
@@ -528,7 +629,7 @@ impl MySql {
                     return Some((format!("column {column} would not be the same afterwards"), AFTERWARDS));
                 }
             }
-            let after: Vec<String> = columns.iter().map(|column| name_after(shape, column)).collect();
+            let after: Vec<String> = columns.iter().map(|column| shape.name_after(column)).collect();
             if !has_index(altered, &after) {
                 return Some((format!("no index would begin with {}", after.join(", ")), AFTERWARDS));
             }
@@ -584,31 +685,10 @@ impl MySql {
     }
 }
 
-/// The names of what the clauses drop as a foreign key or as a constraint.
-fn dropped_keys(clauses: &str, ansi_quotes: bool) -> Vec<String> {
-    let tokens = tokens(clauses, ansi_quotes).unwrap_or_default();
-    let dropped = |from: usize| {
-        let rest = &tokens[from..];
-        let after = match rest {
-            [drop, foreign, key, ..] if drop.is("DROP") && foreign.is("FOREIGN") && key.is("KEY") => 3,
-            [drop, constraint, ..] if drop.is("DROP") && constraint.is("CONSTRAINT") => 2,
-            _ => return None,
-        };
-        let condition = if rest.get(after)?.is("IF") { 2 } else { 0 };
-        rest.get(after + condition).and_then(Token::name).map(str::to_owned)
-    };
-    (0..tokens.len()).filter_map(dropped).collect()
-}
-
-fn name_after(shape: &Shape, column: &str) -> String {
-    let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
-    pair.map_or_else(|| column.to_owned(), |pair| pair.shadow.name.clone())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Index, Part};
+    use crate::table::Part;
 
     fn key() -> ForeignKey {
         ForeignKey {
@@ -649,13 +729,6 @@ mod tests {
         let table = Table { columns: Vec::new(), indexes };
         assert_eq!(own_indexes(&table, [key()].iter()).into_iter().collect::<Vec<_>>(), ["made"]);
         assert!(has_index(&table, &["a".into()]) && !has_index(&table, &["c".into()]));
-    }
-
-    #[test]
-    fn what_the_clauses_drop_is_read() {
-        let clauses =
-            "ADD a INT COMMENT 'DROP FOREIGN KEY no', drop foreign key `b c`, DROP CONSTRAINT IF EXISTS d, DROP KEY e";
-        assert_eq!(dropped_keys(clauses, false), ["b c", "d"]);
     }
 
     #[test]

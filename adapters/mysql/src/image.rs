@@ -163,7 +163,7 @@ pub(crate) enum Deed {
 pub(crate) struct Rows<'a> {
     pub table: u64,
     columns: usize,
-    deed: Deed,
+    pub deed: Deed,
     before: &'a [u8],
     after: &'a [u8],
     data: &'a [u8],

@@ -34,8 +34,8 @@ pub(crate) struct Definition {
 }
 
 impl MySql {
-    /// Drops from the empty shadow what can be built later; says what. `keep` is the index that rows are looked up by.
-    pub(crate) async fn defer_indexes(&self, keep: &str) -> Result<Option<Deferred>> {
+    /// Drops from the empty shadow what can be built later; says what. `keep` are the indexes that rows are looked up by.
+    pub(crate) async fn defer_indexes(&self, keep: &[String]) -> Result<Option<Deferred>> {
         if self.target.keep_indexes {
             return Ok(None);
         }
@@ -57,7 +57,7 @@ impl MySql {
         &self,
         session: &mut Session,
         clone: &TableName,
-        keep: &str,
+        keep: &[String],
     ) -> Result<Vec<String>> {
         if self.target.keep_indexes {
             return Ok(Vec::new());
@@ -65,18 +65,22 @@ impl MySql {
         let definition = definition_of(session, clone)
             .await
             .map_err(|failure| failure.of_catalogue(self.doing("look at the altered clone of")))?;
-        let found = secondary(&definition).into_iter().rev().take_while(|definition| definition.name != keep);
+        let found = secondary(&definition).into_iter().rev().take_while(|definition| !keep.contains(&definition.name));
         let mut texts: Vec<String> = found.map(|definition| definition.text).collect();
         texts.reverse();
         Ok(texts)
     }
 
-    async fn try_to_defer(&self, session: &mut Session, keep: &str) -> std::result::Result<Option<Deferred>, Failure> {
+    async fn try_to_defer(
+        &self,
+        session: &mut Session,
+        keep: &[String],
+    ) -> std::result::Result<Option<Deferred>, Failure> {
         let shadow = &self.names.shadow;
         let whole = fingerprint(session, shadow).await?;
         let mut definitions = Vec::new();
         for definition in secondary(&definition_of(session, shadow).await?).into_iter().rev() {
-            if definition.name == keep || !self.comes_and_goes(session, &definition).await? {
+            if keep.contains(&definition.name) || !self.comes_and_goes(session, &definition).await? {
                 break;
             }
             definitions.push(definition);

@@ -42,6 +42,9 @@ pub(crate) struct Altering {
     /// The outlines of the table before and after it.
     pub before: Vec<String>,
     pub after: Vec<String>,
+    /// Whether it drops foreign keys, which outlines do not tell of.
+    #[serde(default)]
+    pub drops_keys: bool,
 }
 
 /// How to know a table again.
@@ -70,7 +73,8 @@ impl Journal for MySql {
                 .await
                 .map_err(|failure| failure.of_catalogue(self.doing("look at")))?;
             let now = outline(&definition, &self.source.name, &[]);
-            if now == altering.after && now != altering.before {
+            let is_changed = now != altering.before || altering.drops_keys;
+            if now == altering.after && is_changed && self.dropped_keys.is_empty() {
                 record.stage = Stage::Done;
             }
             return Ok(Some(record));
@@ -79,7 +83,7 @@ impl Journal for MySql {
         let now = fingerprint(&mut session, &self.source)
             .await
             .map_err(|failure| failure.of_catalogue(self.doing("look at")))?;
-        Ok((now == done).then_some(record))
+        Ok((now == done && self.dropped_keys.is_empty()).then_some(record))
     }
 
     async fn save(&self, record: &Record) -> Result<()> {

@@ -3,6 +3,7 @@
 
 mod altered;
 mod beats;
+mod cascades;
 mod changes;
 mod checks;
 mod clauses;

@@ -5,7 +5,7 @@ use crate::clauses::{Clauses, is_single_statement};
 use crate::crew::Slot;
 use crate::engine::MySql;
 use crate::error::NO_SUCH_THREAD;
-use crate::foreign_keys::foreign_keys;
+use crate::foreign_keys::{ForeignKey, foreign_keys};
 use crate::journal::Altering;
 use crate::key::LOOKUP;
 use crate::names::TableName;
@@ -253,12 +253,19 @@ impl MySql {
         }
         let mut is_altered = false;
         let is_refused = self.is_native_refused.load(Ordering::Relaxed);
-        if self.target.strategy != Strategy::Copy && !alter.is_empty() && !is_refused {
-            let tried = self.try_natively(session, names).await?;
-            if let Some(means) = tried.means {
+        let drops_keys = !self.dropped_keys.is_empty();
+        if self.target.strategy != Strategy::Copy && (!alter.is_empty() || drops_keys) && !is_refused {
+            let tried = match alter.is_empty() {
+                // The clone has no foreign keys, and without one the table is the same.
+                true => Tried { means: Some(IN_PLACE), is_altered: false },
+                false => self.try_natively(session, names).await?,
+            };
+            let adds_keys = tried.is_altered && !self.added_keys(session).await?.is_empty();
+            if let Some(means) = tried.means.filter(|_| !adds_keys) {
                 let after = self.outlines(session, names).await?.copy;
-                *self.expected.lock().expect("not poisoned") = Some(Altering { before: outlines.source, after });
-                trial.native = Some(sql::alter_by(means, &self.source, alter));
+                *self.expected.lock().expect("not poisoned") =
+                    Some(Altering { before: outlines.source, after, drops_keys });
+                trial.native = Some(sql::alter_by(means, &self.source, self.asked.clauses.trim()));
                 return Ok(trial);
             }
             is_altered = tried.is_altered;
@@ -275,11 +282,6 @@ impl MySql {
                 "the server cannot carry them out without copying or scanning the table",
                 remedy,
             ));
-            return Ok(trial);
-        }
-        let dropped = self.refuse_dropped_keys(session).await?;
-        if !dropped.is_empty() {
-            trial.refusals = dropped;
             return Ok(trial);
         }
         if !alter.is_empty() && !is_altered {
@@ -306,7 +308,8 @@ impl MySql {
         match shape::find(names, &source, &clone, clauses, self.server.zone(), self.server.version.flavour) {
             Ok(shape) => {
                 trial.refusals.extend(self.refuse_rows(session, &shape).await?);
-                trial.deferred = self.foresee_deferred(session, &self.names.clone, &shape.key.shadow_index).await?;
+                let kept = self.indexes_of_use(session, &self.names.clone, &shape).await?;
+                trial.deferred = self.foresee_deferred(session, &self.names.clone, &kept).await?;
                 trial.refusals.extend(self.refuse_foreign_keys(session, &shape, &clone).await?);
                 trial.refusals.extend(self.refuse_lookup(session, &shape).await?);
                 trial.notes = self.foreign_key_notes(session, &shape).await?;
@@ -331,7 +334,9 @@ impl MySql {
     async fn try_natively(&self, session: &mut Session, names: &[Renamed]) -> Result<Tried> {
         let attempted = || self.doing("try the clauses on an empty clone of");
         let clone = &self.names.clone;
-        if self.has_row_versions_left(session).await && self.alter_copy(session, clone, names, INSTANT).await.is_ok() {
+        // No server drops a foreign key by ALGORITHM=INSTANT.
+        let may_be_instant = self.dropped_keys.is_empty() && self.has_row_versions_left(session).await;
+        if may_be_instant && self.alter_copy(session, clone, names, INSTANT).await.is_ok() {
             return Ok(Tried { means: Some(INSTANT), is_altered: true });
         }
         // Clauses on partitions stand alone, and MariaDB takes no means with them.
@@ -488,14 +493,19 @@ impl MySql {
         if engine != "InnoDB" {
             refusals.push(refusal("the clauses", format!("they would make the engine {engine}"), "stay with InnoDB"));
         }
-        let keys =
-            foreign_keys(session, &self.names.clone).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        for key in keys {
+        for key in self.added_keys(session).await? {
             let object = format!("foreign key {}", key.name);
             let reason = "the clauses add it, and rows there may be that it does not allow";
             refusals.push(refusal(object, reason, "leave it out, and add it after the change"));
         }
         Ok(refusals)
+    }
+
+    /// The foreign keys that the clauses have added to the clone, unchecked.
+    async fn added_keys(&self, session: &mut Session) -> Result<Vec<ForeignKey>> {
+        let attempted = || self.doing("look for foreign keys of the altered clone of");
+        let keys = foreign_keys(session, &self.names.clone).await;
+        keys.map_err(|failure| failure.of_catalogue(attempted()))
     }
 
     /// What stands in the way of a copy, but not of a native change.
@@ -615,7 +625,7 @@ impl MySql {
         let mut notes = Vec::new();
         let mut plan = Plan {
             table: self.title.clone(),
-            alter: self.target.alter.clone(),
+            alter: self.asked.clauses.clone(),
             verdict: Verdict::Copy,
             key: trial.shape.as_ref().map(|shape| shape.key.describe()).unwrap_or_default(),
             rows_estimated: facts.rows,

@@ -1,5 +1,6 @@
 //! The statements that make the shadow, fill it, keep it current, and compare it.
 
+use crate::cascades::rows_of;
 use crate::convert;
 use crate::crew::{Lease, Slot};
 use crate::engine::MySql;
@@ -56,7 +57,9 @@ impl Shadow for MySql {
             self.add_lookup().await?;
         }
         self.found_keys().await?;
-        facts.deferred = self.defer_indexes(&self.shape().await?.key.shadow_index).await?;
+        facts.deferred = self
+            .defer_indexes(&self.indexes_of_use(&mut reader, &self.names.shadow, &*self.shape().await?).await?)
+            .await?;
         facts.shadow = Some(self.made(&mut reader, &self.names.shadow).await?);
         self.save_facts(&facts).await?;
         self.shape().await?;
@@ -81,6 +84,7 @@ impl Shadow for MySql {
         let shape = self.shape().await?;
         let attempted = || self.doing("copy a chunk of");
         let statement = sql::copy(&shape, chunk)?;
+        let _moves = self.cascades.moves.read().await;
         let mut lease = self.crew.worker().await?;
         let outcome = self.patiently(async || insert(lease.session(), &statement, &attempted()).await).await;
         lease.keep();
@@ -89,6 +93,7 @@ impl Shadow for MySql {
 
     async fn refresh(&self, keys: &[Key], through: &Watermark) -> Result<()> {
         let shape = self.shape().await?;
+        let _moves = self.cascades.moves.read().await;
         let mut lease = self.crew.worker().await?;
         let attempted = self.doing("refresh rows of");
         let refreshed = async || in_transaction(&mut lease, &shape, keys, through, &attempted).await;
@@ -322,6 +327,7 @@ pub(crate) async fn refresh_within(
     through: &Watermark,
     attempted: &str,
 ) -> Result<()> {
+    let keys = &*rows_of(session, shape, keys).await.map_err(|failure| failure.of_rows(attempted))?;
     for part in parts(keys) {
         session.execute(&sql::delete_keys(shape, part)?).await.map_err(|failure| failure.of_rows(attempted))?;
     }

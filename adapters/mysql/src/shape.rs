@@ -55,6 +55,12 @@ pub(crate) struct Given {
 }
 
 impl Shape {
+    /// What a column of the source is called in the shadow; a name that is none of its columns stays.
+    pub(crate) fn name_after(&self, column: &str) -> String {
+        let pair = self.columns.iter().find(|pair| is_same(&pair.source.name, column));
+        pair.map_or_else(|| column.to_owned(), |pair| pair.shadow.name.clone())
+    }
+
     /// Whether a row `s` of the source and a row `d` of the shadow hold the same.
     pub(crate) fn equality(&self) -> Result<String> {
         let terms: Option<Vec<String>> = self.columns.iter().map(|pair| convert::equal(pair, "s.", "d.")).collect();

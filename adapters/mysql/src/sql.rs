@@ -264,6 +264,9 @@ pub(crate) fn has_orphans(
     )
 }
 
+/// What of a row that changes is in the log.
+pub(crate) const ROW_IMAGE: &str = "SELECT @@global.binlog_row_image";
+
 /// Whether the storage engine carries out foreign keys' actions by itself, unlogged; MySQL 9.6 and later.
 pub(crate) const NATIVE_FOREIGN_KEYS: &str = "SELECT @@global.innodb_native_foreign_keys";
 
@@ -868,6 +871,32 @@ pub(crate) fn surplus(shape: &Shape, compared: &Compared, limit: u64) -> Result<
         quote(&shape.key.index),
         matched(shape)
     ))
+}
+
+/// Keys of rows that hold one of these values in some columns, which are given with the names they have in the source.
+pub(crate) fn rows_that_hold(shape: &Shape, in_shadow: bool, columns: &[String], values: &[Vec<String>]) -> String {
+    let keys = columns_of(&shape.key, in_shadow, "");
+    let asked = shape.key.columns.iter().zip(&keys).map(|(column, name)| match in_shadow {
+        true => column.spelling.asked_of_shadow(name),
+        false => column.spelling.asked(name),
+    });
+    let asked: Vec<String> = asked.collect();
+    let names: Vec<String> = columns
+        .iter()
+        .map(|column| quote(&if in_shadow { shape.name_after(column) } else { column.clone() }))
+        .collect();
+    let condition = match &names[..] {
+        [name] => format!("{name} IN ({})", values.iter().flatten().cloned().collect::<Vec<_>>().join(", ")),
+        names => {
+            let one = |value: &Vec<String>| {
+                let terms = names.iter().zip(value).map(|(name, literal)| format!("{name} = {literal}"));
+                format!("({})", terms.collect::<Vec<_>>().join(" AND "))
+            };
+            values.iter().map(one).collect::<Vec<_>>().join(" OR ")
+        }
+    };
+    let of = table(if in_shadow { &shape.shadow } else { &shape.source });
+    format!("{}SELECT {} FROM {of} WHERE {condition}", sign(&shape.source), asked.join(", "))
 }
 
 /// How many values the source holds more than once over these expressions, none of them NULL.

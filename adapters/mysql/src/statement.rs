@@ -28,6 +28,8 @@ pub(crate) enum Meaning {
 pub(crate) struct Concern<'a> {
     pub source: &'a TableName,
     pub shadow: &'a TableName,
+    /// Tables whose rows tell what foreign keys do.
+    pub parents: &'a [&'a TableName],
 }
 
 /// Statements that change no rows and no table's form.
@@ -122,6 +124,14 @@ pub(crate) fn spell_xid(format: u32, gtrid: &str, bqual: &str) -> String {
     format!("{format}-{gtrid}-{bqual}")
 }
 
+/// The same as XA statements are told it.
+pub(crate) fn quoted_xid(spelled: &str) -> String {
+    let mut parts = spelled.split('-');
+    let mut part = || parts.next().unwrap_or_default();
+    let (format, gtrid, bqual) = (part(), part(), part());
+    format!("X'{gtrid}', X'{bqual}', {format}")
+}
+
 fn ddl(tokens: &[Token], verb: &str, schema: &str, concern: &Concern) -> Meaning {
     let opens = verb == "CREATE"
         && tokens.len() > 2
@@ -138,6 +148,10 @@ fn ddl(tokens: &[Token], verb: &str, schema: &str, concern: &Concern) -> Meaning
             format!("changed by somebody else ({verb} …)")
         };
         return Meaning::InTheWay(format!("{} was {what}", concern.source.plain()));
+    }
+    if let Some(parent) = concern.parents.iter().find(|parent| has(parent)) {
+        let reason = format!("{}, which its foreign keys refer to, was changed ({verb} …)", parent.plain());
+        return Meaning::InTheWay(reason);
     }
     // Without the shadow every later statement of ours fails by itself.
     if has(concern.shadow) && verb != "DROP" {
@@ -213,7 +227,7 @@ mod tests {
     fn means(statement: &str) -> Meaning {
         let source = TableName::new("shop", "orders");
         let shadow = TableName::new("shop", "_orders_ag_shadow");
-        meaning(statement.as_bytes(), b"shop", &Concern { source: &source, shadow: &shadow })
+        meaning(statement.as_bytes(), b"shop", &Concern { source: &source, shadow: &shadow, parents: &[] })
     }
 
     fn is_in_the_way(statement: &str) -> bool {

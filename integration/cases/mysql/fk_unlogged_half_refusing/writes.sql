@@ -1,0 +1,17 @@
+SET @p = 1000 + FLOOR(RAND() * 1000000);
+INSERT INTO p VALUES (@p);
+INSERT INTO t (p, q) VALUES (NULL, @p), (@p, NULL);
+UPDATE t SET q = 7 WHERE q = @p;
+DELETE FROM p WHERE id = @p;
+
+SET @p = 1000 + FLOOR(RAND() * 1000000);
+INSERT INTO p VALUES (@p);
+INSERT INTO t (p) VALUES (@p);
+UPDATE t SET p = NULL WHERE p = @p;
+UPDATE p SET id = -id WHERE id = @p;
+
+DELETE FROM p WHERE id = 121 + FLOOR(RAND() * 150);
+
+UPDATE p SET id = id + 2000000 WHERE id = 271 + FLOOR(RAND() * 30);
+
+UPDATE t SET v = v + 1 WHERE id = 1 + FLOOR(RAND() * 900);

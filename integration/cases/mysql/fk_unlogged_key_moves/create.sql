@@ -1,0 +1,18 @@
+CREATE TABLE p (a INT NOT NULL, code VARCHAR(20) COLLATE utf8mb4_general_ci NOT NULL, x INT NULL, PRIMARY KEY (a, code));
+
+INSERT INTO p
+WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300) SELECT n % 7, CONCAT('Code ', n), n FROM n;
+
+CREATE TABLE t (
+  a INT NOT NULL,
+  code VARCHAR(20) COLLATE utf8mb4_general_ci NOT NULL,
+  n INT NOT NULL,
+  v INT NOT NULL DEFAULT 0,
+  PRIMARY KEY (code, n, a),
+  KEY by_v (v),
+  CONSTRAINT goes_and_moves FOREIGN KEY (a, code) REFERENCES p (a, code) ON DELETE CASCADE ON UPDATE CASCADE
+) ENGINE=InnoDB;
+
+INSERT INTO t (a, code, n, v)
+WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 900)
+SELECT (1 + n % 280) % 7, CONCAT('CODE ', 1 + n % 280), n, n FROM n;
