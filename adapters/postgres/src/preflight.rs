@@ -301,6 +301,12 @@ async fn try_clauses(
     if altered.touches_columns {
         view.bound = bound_columns(session, source, &altered).await?;
     }
+    if altered.refusals.is_empty()
+        && engine.target.create.is_none()
+        && engine.target.foreign_keys != ForeignKeys::Discard
+    {
+        view.bound.extend(lost_keys(session, engine, source, &schema, &altered).await?);
+    }
     if !view.is_native
         && let Some(layout) = &altered.layout
     {
@@ -358,6 +364,45 @@ async fn keys_and_partitions(
     };
     let is_carried = |carried: &Carried| carried.is_key && !altered.arrival.dropped_keys.contains(&carried.object);
     Ok(hanging.into_iter().filter(is_carried).map(refusal).collect())
+}
+
+/// Foreign keys that the altered table could not have, or others to it: types that do not go together, a key that is gone.
+async fn lost_keys(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+    schema: &str,
+    altered: &Altered,
+) -> Result<Vec<Refusal>> {
+    let failed = |error: tokio_postgres::Error| error::of("try the foreign keys on the clone", &error);
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&source, &schema, &engine.names.table];
+    let mut refusals = Vec::new();
+    // An index of ours, by which rows are found until the swap, must not pass for the key that is referred to.
+    let bare = altered.layout.as_ref().and_then(alteration::drop_helpers).map(|drop| drop + "; ").unwrap_or_default();
+    for row in session.query(sql::KEYS_THAT_STAY, &parameters).await.map_err(failed)? {
+        let (object, is_own, columns, trial): (String, bool, Vec<String>, String) =
+            (row.get(0), row.get(1), row.get(2), row.get(3));
+        // The server itself drops a foreign key with its column.
+        let stays = |column: &String| {
+            altered.layout.iter().any(|layout| layout.columns.iter().any(|known| known.source == *column))
+        };
+        if altered.arrival.dropped_keys.contains(&object) || (is_own && !columns.iter().all(stays)) {
+            continue;
+        }
+        session.run("SAVEPOINT key").await.map_err(failed)?;
+        let outcome = session.run(&(bare.clone() + &trial)).await;
+        session.run("ROLLBACK TO SAVEPOINT key").await.map_err(failed)?;
+        if let Err(error) = outcome {
+            let words = error::of_clauses("try it", &error).reason;
+            let remedy = if is_own {
+                "drop it in the same change"
+            } else {
+                "drop it first, and make it again for what there is then"
+            };
+            refusals.push(refuse(object, format!("the altered table could not have it: {words}"), remedy));
+        }
+    }
+    Ok(refusals)
 }
 
 /// Whether all that is not for the catalogue alone can be done step by step.

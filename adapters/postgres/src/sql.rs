@@ -293,6 +293,9 @@ pub(crate) const HAS_RULE: &str = "SELECT EXISTS (SELECT FROM pg_rewrite WHERE e
 /// Whether a name, as it was given, is that of a table.
 pub(crate) const IS_TABLE: &str = "SELECT coalesce(to_regclass($1) = $2::oid, false)";
 
+/// How the foreign keys of a table and to it are tried on its clone.
+pub(crate) const KEYS_THAT_STAY: &str = include_str!("sql/keys_that_stay.sql");
+
 /// The foreign key a table got last: name, parent, its columns and the parent's, and whether the parent is the table itself.
 /// Under an empty search path.
 pub(crate) const NEWEST_FOREIGN_KEY: &str = "
