@@ -41,8 +41,7 @@ pub async fn copy_turn<E: Engine>(
         let mut full = Vec::new();
         let failure = advance(record, &chunks, results, |took| full.push(took));
         let Some(error) = failure else {
-            let turn =
-                Turn { rows: record.rows_copied - rows_before, chunk: pace::mean(&full), took: begun.elapsed() };
+            let turn = Turn { rows: record.rows_copied - rows_before, chunk: pace::mean(&full), took: begun.elapsed() };
             return Ok(pace.learn_turn(&orders, turn, engine.commit_latency()));
         };
         if error.kind == Kind::Transient {

@@ -162,7 +162,8 @@ impl Pace {
         }
         let Trial { rows, took, rival, is_downward, .. } = std::mem::take(&mut self.trial);
         let speed = rows as f64 / took.as_secs_f64().max(0.001);
-        let is_better = rival.is_none_or(|rival| if is_downward { speed * WORTH > rival } else { speed > rival * WORTH });
+        let is_better =
+            rival.is_none_or(|rival| if is_downward { speed * WORTH > rival } else { speed > rival * WORTH });
         let next = match is_downward {
             true => self.workers - 1,
             false => self.workers + 1,

@@ -41,6 +41,8 @@ on_both!(
     a_log_that_is_only_looked_at_loses_nothing,
     a_server_that_will_not_stream_is_looked_at,
     a_standby_that_lags_holds_up_copy_and_swap_though_nobody_named_it,
+    limits_on_time_that_a_role_has_end_nothing_of_ours,
+    a_crash_that_empties_an_unlogged_shadow_loses_nothing,
 );
 
 fn with_orders(flavour: Flavour, settings: &[(&str, &str)]) -> Option<(Server, Table)> {
@@ -292,6 +294,66 @@ fn a_standby_that_lags_holds_up_copy_and_swap_though_nobody_named_it(flavour: Fl
     running.wait().must_be(0);
 }
 
+/// Whatever a role may spend on a statement, a transaction or an idle moment: plan, copy, log and verification take longer.
+fn limits_on_time_that_a_role_has_end_nothing_of_ours(flavour: Flavour) {
+    let Some((server, table)) = with_orders(flavour, &[]) else { return };
+    let limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"];
+    let since_17: &[&str] = if flavour == Postgres18 { &["transaction_timeout"] } else { &[] };
+    execute(&server, "CREATE ROLE hasty SUPERUSER LOGIN");
+    for limit in limits.iter().chain(since_17) {
+        execute(&server, &format!("ALTER ROLE hasty SET {limit} = '300ms'"));
+    }
+    execute(
+        &server,
+        "CREATE FUNCTION slow(k int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+         'BEGIN IF k % 3 = 0 THEN PERFORM pg_sleep(0.001); END IF; RETURN k; END'",
+    );
+    let url = server.url(DATABASE);
+    let writers = Writers::start(&url, &table, 50, 2, 7, &Mix::everything());
+    let hasty = url.replacen("//postgres@", "//hasty@", 1);
+    assert_ne!(hasty, url, "the role stands before the host");
+    let slowly = "ALTER COLUMN k TYPE bigint USING slow(k), ADD COLUMN note text NOT NULL DEFAULT 'new'";
+    let mut running = start(&hasty, "orders", slowly, &["--workers", "1", "--postpone-cut-over"]);
+    running.wait_until(|status| status["phase"] == "postponed");
+    // Nobody has anything to do now, for longer than that.
+    thread::sleep(Duration::from_secs(1));
+    let ended = value(&server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'hasty'");
+    assert_ne!(ended, "0");
+    running.ask("cut-over");
+    running.wait().must_be(0);
+    let report = writers.stop();
+    assert!(report.errors().is_empty(), "{}", report.errors()[0]);
+    report.prove(&url).unwrap();
+    for ended in ["due to statement timeout", "due to lock timeout", "timeout\n"] {
+        assert!(!server.log_text().contains(ended), "{}", server.log_tail());
+    }
+}
+
+/// The server comes up with every unlogged table empty; whoever goes on from the watermark then has lost what lies before it.
+fn a_crash_that_empties_an_unlogged_shadow_loses_nothing(flavour: Flavour) {
+    let Some((mut server, table)) = with_orders(flavour, &[]) else { return };
+    let url = server.url(DATABASE);
+    let alter = "SET UNLOGGED, ALTER COLUMN k TYPE bigint, ADD COLUMN note text NOT NULL DEFAULT 'new'";
+    let mut running = start(&url, "orders", alter, &SLOWLY);
+    running.wait_until(|status| status["rows_copied"].as_u64() > Some(300));
+    running.ask("throttle");
+    running.kill();
+    server.kill();
+    server.restart();
+    let mut running = start(&url, "orders", alter, &["--postpone-cut-over"]);
+    running.wait_until(|status| status["phase"] == "postponed");
+    // Once more when all is proven, with the tool alive.
+    server.kill();
+    server.restart();
+    let writers = Writers::start(&url, &table, 50, 2, 7, &Mix::everything());
+    running.ask("cut-over");
+    running.wait().must_be(0).must_say(&["unlogged"]);
+    let report = writers.stop();
+    assert!(report.errors().is_empty(), "{}", report.errors()[0]);
+    report.prove(&url).unwrap();
+    assert_eq!(value(&server, "SELECT relpersistence::text FROM pg_class WHERE oid = 'orders'::regclass"), "u");
+}
+
 #[test]
 fn a_slot_survives_a_failover() {
     let settings = [("hot_standby_feedback", "on"), ("sync_replication_slots", "on")];
@@ -312,6 +374,26 @@ fn a_standby_can_be_read_from_and_nothing_is_lost() {
         assert_eq!(value(&standby, "SELECT count(*) FROM pg_replication_slots WHERE active"), "1");
     });
     assert_eq!(value(&standby, "SELECT count(*) FROM pg_replication_slots"), "0", "{there:?}");
+}
+
+#[test]
+fn a_slot_on_a_standby_waits_for_who_writes_on_the_primary() {
+    let Some((primary, _)) = with_orders(Postgres18, &[("hot_standby_feedback", "on")]) else { return };
+    let standby = primary.start_replica();
+    block_on(async {
+        let mut writer = Session::connect(&primary.url(DATABASE)).await.unwrap();
+        writer.rows("BEGIN; CREATE TABLE slow (a int)").await.unwrap();
+        let flags = ["--lock-timeout", "50ms", "--stream-from", &standby.url(DATABASE)];
+        let mut running = start(&primary.url(DATABASE), "orders", widening(Postgres18), &flags);
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%create_logical_replication_slot%' \
+                     AND state = 'active' AND now() - query_start > '2s'";
+        while value(&standby, waits) != "1" {
+            assert!(running.is_running(), "it has ended: {}", running.output());
+            thread::sleep(Duration::from_millis(50));
+        }
+        writer.rows("COMMIT").await.unwrap();
+        running.wait().must_be(0);
+    });
 }
 
 #[test]

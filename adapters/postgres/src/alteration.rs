@@ -1,7 +1,7 @@
 //! Applies the user's clauses to an empty clone of the source and reads what came of it: which column became which, how
 //! values get there, what can wait until the rows are copied, and what cannot be done at all.
 
-use crate::clauses::{Clauses, ForeignKey, Late, Using};
+use crate::clauses::{Clauses, ForeignKey, KeyClause, KeyDeed, Late, Using};
 use crate::definition::{self, Attribute, Line};
 use crate::demands::{Orphans, Risk};
 use crate::error;
@@ -91,6 +91,10 @@ pub(crate) struct Arrival {
     pub(crate) parents: Vec<String>,
     /// Statements that prove the foreign keys for all rows, after the swap.
     pub(crate) validations: Vec<String>,
+    /// Foreign keys of the old table that the new one has not.
+    pub(crate) dropped_keys: Vec<String>,
+    /// What proves a carried foreign key, and what does so when the clauses have changed it, if it can be.
+    pub(crate) other_proofs: Vec<(String, Option<String>)>,
     /// The names of the foreign keys, quoted.
     #[serde(skip)]
     pub(crate) key_names: Vec<String>,
@@ -124,15 +128,16 @@ pub(crate) async fn alter_clone(session: &Session, wish: &Wish<'_>, schema: &str
     let source_lines = definition::describe(session, wish.source).await?;
     let unlike = definition::differences(&source_lines, &definition::describe(session, clone).await?);
     let before = definition::attributes(session, clone).await?;
+    let Keys { arrival, orphans, refusals: key_refusals } = try_keys(session, wish, schema).await?;
     let (is_catalogue_only, outcome) = apply(session, wish, clone, schema).await?;
     let mut altered = Altered {
         clone,
         source_lines,
         lines: Vec::new(),
-        arrival: Arrival::default(),
+        arrival,
         layout: None,
         news: News::default(),
-        refusals: unlike.into_iter().map(not_carried).collect(),
+        refusals: unlike.into_iter().map(not_carried).chain(key_refusals).collect(),
         is_catalogue_only,
         touches_columns: false,
         touched: Vec::new(),
@@ -143,6 +148,7 @@ pub(crate) async fn alter_clone(session: &Session, wish: &Wish<'_>, schema: &str
         Ok(()) => {
             try_late(session, wish, schema, &mut altered).await?;
             read_outcome(session, wish, &before, schema, &mut altered).await?;
+            altered.arrival.orphans.extend(orphans);
         }
     }
     Ok(altered)
@@ -187,6 +193,70 @@ async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> 
     }
     let after = storage(session, clone).await.map_err(failed)?;
     Ok((after.is_subset(&before) && !notices.iter().any(is_heavy), Ok(())))
+}
+
+/// What becomes of the foreign keys the table has.
+#[derive(Default)]
+struct Keys {
+    arrival: Arrival,
+    /// Those that are to be proven, by the columns' old names.
+    orphans: Vec<Orphans>,
+    refusals: Vec<Refusal>,
+}
+
+/// Reads what becomes of the foreign keys the table has. They stand on no clone, so each is made on it for the trial; the clauses
+/// are tried before all others, when the columns still have their names.
+async fn try_keys(session: &Session, wish: &Wish<'_>, schema: &str) -> Result<Keys> {
+    let Keys { mut arrival, mut orphans, mut refusals } = Keys::default();
+    for key in &wish.clauses.keys {
+        let failed = |error: tokio_postgres::Error| error::of_clauses(format!("try the clause {}", key.clause), &error);
+        let row = session.one(sql::FOREIGN_KEY, &[&wish.source, &key.name]).await.map_err(failed)?;
+        let (object, proof, definition, is_validated): (String, String, String, bool) =
+            (row.get(0), row.get(1), row.get(2), row.get(3));
+        match &key.deed {
+            KeyDeed::Drop => arrival.dropped_keys.push(object),
+            KeyDeed::Validate if is_validated => {}
+            KeyDeed::Validate => {
+                arrival.validations.push(proof);
+                orphans.push(Orphans::of_row(&row, 4));
+            }
+            KeyDeed::Rename(new) => {
+                refusals.extend(try_key(session, wish, schema, key, &definition).await?);
+                let renamed = format!("ALTER TABLE {} VALIDATE CONSTRAINT {new}", wish.names.source());
+                arrival.other_proofs.push((proof, Some(renamed)));
+                arrival.clauses.push(format!("ALTER TABLE {} {}", wish.names.source(), key.clause));
+            }
+            KeyDeed::Alter { is_enforced } => {
+                refusals.extend(try_key(session, wish, schema, key, &definition).await?);
+                if !is_enforced {
+                    arrival.other_proofs.push((proof, None));
+                }
+                arrival.clauses.push(format!("ALTER TABLE {} {}", wish.names.source(), key.clause));
+            }
+        }
+    }
+    Ok(Keys { arrival, orphans, refusals })
+}
+
+async fn try_key(
+    session: &Session,
+    wish: &Wish<'_>,
+    schema: &str,
+    key: &KeyClause,
+    definition: &str,
+) -> Result<Option<Refusal>> {
+    let clone = names::qualified(schema, &wish.names.table);
+    let name = names::quoted(&key.name);
+    let script = format!("ALTER TABLE {clone} ADD CONSTRAINT {name} {definition}; ALTER TABLE {clone} {}", key.clause);
+    session.run("SAVEPOINT key").await.map_err(|error| error::of("try a clause", &error))?;
+    let outcome = session.run(&script).await;
+    session.run("ROLLBACK TO SAVEPOINT key").await.map_err(|error| error::of("try a clause", &error))?;
+    let Err(error) = outcome else { return Ok(None) };
+    let attempted = format!("try the clause {}", key.clause);
+    if error::is_passing(&error) {
+        return Err(error::of_lock(attempted, &error));
+    }
+    Ok(Some(not_accepted(wish, error::of_clauses(attempted, &error).reason)))
 }
 
 /// Tries what the swap does at its end, and takes it back: locks of other tables are held for an instant only.
@@ -275,8 +345,7 @@ async fn add_foreign_key(
     let parent = if is_to_itself { &own } else { &key.parent };
     session.run(&format!("ALTER TABLE {own} {}", key.add(&key.name, parent))).await?;
     session.run("SET LOCAL search_path = ''").await?;
-    let row = session.one(sql::NEWEST_FOREIGN_KEY, &[&clone]).await?;
-    Ok(Orphans { name: row.get(0), parent: row.get(1), columns: row.get(2), parent_columns: row.get(3), is_to_itself })
+    Ok(Orphans::of_row(&session.one(sql::NEWEST_FOREIGN_KEY, &[&clone]).await?, 0))
 }
 
 /// Gives renamed columns their old names back: what speaks of them is carried by these, and in the swap the server itself
@@ -302,6 +371,12 @@ async fn hold_names_back(
     let renamed: Vec<_> = renamed.into_iter().filter(|(_, held, new)| held != new).collect();
     if renamed.is_empty() {
         return Ok(());
+    }
+    let orphans = &mut altered.arrival.orphans;
+    for column in orphans.iter_mut().flat_map(Orphans::own_columns) {
+        if let Some((_, held, _)) = renamed.iter().find(|(.., new)| new == column) {
+            column.clone_from(held);
+        }
     }
     let between = |number: i16| format!("altergeist_between_{number}");
     let rename = |table: &str, from: &str, to: &str| {

@@ -61,10 +61,17 @@ pub(crate) async fn read(session: &Session, names: &Names, table: u32, views: &[
     Ok(all)
 }
 
-/// What the new table shall have of what the old one has.
-pub(crate) fn wanted(all: &[Carried], survivors: &[(String, String)], keys: ForeignKeys) -> Vec<Carried> {
-    let is_wanted =
-        |carried: &&Carried| carried.survives(survivors) && !(carried.is_key && keys == ForeignKeys::Discard);
+/// What the new table shall have of what the old one has; `dropped` are the foreign keys that the clauses take away.
+pub(crate) fn wanted(
+    all: &[Carried],
+    survivors: &[(String, String)],
+    dropped: &[String],
+    keys: ForeignKeys,
+) -> Vec<Carried> {
+    let is_wanted = |carried: &&Carried| {
+        let is_dropped = carried.is_key && (keys == ForeignKeys::Discard || dropped.contains(&carried.object));
+        carried.survives(survivors) && !is_dropped
+    };
     all.iter().filter(is_wanted).cloned().collect()
 }
 
@@ -176,9 +183,11 @@ mod tests {
             is_key: true,
         };
         let survivors = pairs(&[("a", "a")]);
-        assert!(wanted(std::slice::from_ref(&key), &survivors, ForeignKeys::Carry).is_empty());
+        assert!(wanted(std::slice::from_ref(&key), &survivors, &[], ForeignKeys::Carry).is_empty());
         let kept = Carried { columns: strings(&["a"]), ..key };
-        assert_eq!(wanted(std::slice::from_ref(&kept), &survivors, ForeignKeys::Carry).len(), 1);
-        assert!(wanted(&[kept], &survivors, ForeignKeys::Discard).is_empty());
+        assert_eq!(wanted(std::slice::from_ref(&kept), &survivors, &[], ForeignKeys::Carry).len(), 1);
+        let dropped = strings(&["foreign key k on t"]);
+        assert!(wanted(std::slice::from_ref(&kept), &survivors, &dropped, ForeignKeys::Carry).is_empty());
+        assert!(wanted(&[kept], &survivors, &[], ForeignKeys::Discard).is_empty());
     }
 }

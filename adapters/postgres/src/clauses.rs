@@ -67,6 +67,28 @@ impl ForeignKey {
     }
 }
 
+/// A clause about a foreign key the table has already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyClause {
+    /// The foreign key's name.
+    pub(crate) name: String,
+    pub(crate) clause: String,
+    pub(crate) deed: KeyDeed,
+}
+
+/// What is to become of a foreign key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeyDeed {
+    Drop,
+    /// It gets another name, quoted as given.
+    Rename(String),
+    /// It becomes deferrable or not, or is enforced no longer.
+    Alter {
+        is_enforced: bool,
+    },
+    Validate,
+}
+
 /// What the clauses say.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Clauses {
@@ -84,6 +106,8 @@ pub(crate) struct Clauses {
     pub(crate) late: Vec<Late>,
     /// Foreign keys that are added.
     pub(crate) foreign_keys: Vec<ForeignKey>,
+    /// What becomes of those that are there.
+    pub(crate) keys: Vec<KeyClause>,
     /// The computed columns.
     pub(crate) using: Vec<Using>,
     /// Clauses that cannot be done, and why.
@@ -108,8 +132,8 @@ pub(crate) struct Late {
 type Stretch = (usize, usize);
 
 /// Reads clauses, or says why they cannot be read. Each statement may be the clauses alone or a whole `ALTER TABLE` of the
-/// table; several are separated by semicolons.
-pub(crate) fn read(text: &str, names: &Names) -> Result<Clauses, String> {
+/// table; several are separated by semicolons. `keys` are the names of the foreign keys the table has: no clone has them.
+pub(crate) fn read(text: &str, names: &Names, keys: &[String]) -> Result<Clauses, String> {
     let mut clauses = Clauses::default();
     let mut changed_types = Vec::new();
     let mut renames = false;
@@ -123,7 +147,10 @@ pub(crate) fn read(text: &str, names: &Names) -> Result<Clauses, String> {
         for clause in &parts {
             renames |= clause.is(&["rename"]);
             changed_types.extend(clause.changed_type());
-            read_clause(clause, &mut clauses, &mut for_copy, &mut light)?;
+            match key_clause(clause, keys)? {
+                Some(key) => clauses.keys.push(key),
+                None => read_clause(clause, &mut clauses, &mut for_copy, &mut light)?,
+            }
         }
         let given: Vec<&str> = parts.iter().map(Clause::whole).collect();
         clauses.native.push(given.join(", "));
@@ -164,6 +191,37 @@ pub(crate) fn making(text: &str) -> Result<Vec<String>, String> {
 
 fn joined(clauses: Vec<String>) -> Option<String> {
     (!clauses.is_empty()).then(|| clauses.join(", "))
+}
+
+/// A clause about one of the foreign keys the table has.
+fn key_clause(clause: &Clause<'_>, keys: &[String]) -> Result<Option<KeyClause>, String> {
+    let words = clause.words();
+    if words.get(1) != Some(&"constraint") {
+        return Ok(None);
+    }
+    let at = if words.get(2..4) == Some(&["if", "exists"]) { 4 } else { 2 };
+    let Some(name) = clause.tokens.get(at).and_then(Token::name).filter(|name| keys.iter().any(|key| key == name))
+    else {
+        return Ok(None);
+    };
+    let deed = match words[0] {
+        "drop" => KeyDeed::Drop,
+        "validate" => KeyDeed::Validate,
+        "rename" => {
+            let new =
+                clause.tokens.get(4).filter(|token| token.name().is_some()).ok_or("RENAME CONSTRAINT without TO")?;
+            KeyDeed::Rename(clause.text[new.start..new.end].to_owned())
+        }
+        "alter" if words.ends_with(&["not", "enforced"]) => KeyDeed::Alter { is_enforced: false },
+        "alter" if words.ends_with(&["enforced"]) => {
+            return Err(format!(
+                "all rows would be read under the lock to have {name} ENFORCED; write DROP CONSTRAINT and ADD CONSTRAINT instead"
+            ));
+        }
+        "alter" => KeyDeed::Alter { is_enforced: true },
+        _ => return Ok(None),
+    };
+    Ok(Some(KeyClause { name: name.to_owned(), clause: clause.whole().to_owned(), deed }))
 }
 
 /// Sorts one clause by when and how it can be done.
@@ -296,14 +354,6 @@ fn refusal(clause: &Clause<'_>) -> Option<&'static str> {
 
 /// Why a clause can be done by the server only, never by a copy.
 fn native_only(clause: &Clause<'_>) -> Option<&'static str> {
-    if clause.is(&["set", "unlogged"]) {
-        return Some(
-            "a copy that is not logged would be empty after a crash of the server, and the change could not be resumed",
-        );
-    }
-    if clause.is(&["set", "logged"]) {
-        return Some("a table that is not logged cannot be followed");
-    }
     let cascades = clause.is(&["drop"]) && clause.tokens.last().and_then(Token::word) == Some("cascade");
     cascades
         .then_some("CASCADE would take objects away that a copy cannot find; drop them first, and leave CASCADE out")
@@ -734,7 +784,7 @@ mod tests {
     use super::*;
 
     fn clauses(text: &str) -> Clauses {
-        read(text, &Names::new("db", "s", "t")).unwrap()
+        read(text, &Names::new("db", "s", "t"), &["k".to_owned(), "K".to_owned()]).unwrap()
     }
 
     fn expressions(text: &str) -> Vec<(String, String)> {
@@ -818,6 +868,26 @@ mod tests {
     }
 
     #[test]
+    fn what_becomes_of_a_foreign_key_is_not_tried_on_a_clone_that_has_none() {
+        for (clause, deed) in [
+            ("DROP CONSTRAINT k", KeyDeed::Drop),
+            ("drop constraint if exists \"K\" restrict", KeyDeed::Drop),
+            ("VALIDATE CONSTRAINT k", KeyDeed::Validate),
+            ("RENAME CONSTRAINT k TO \"L\"", KeyDeed::Rename("\"L\"".to_owned())),
+            ("ALTER CONSTRAINT k DEFERRABLE INITIALLY DEFERRED", KeyDeed::Alter { is_enforced: true }),
+            ("ALTER CONSTRAINT k NOT ENFORCED", KeyDeed::Alter { is_enforced: false }),
+        ] {
+            let read = clauses(clause);
+            assert_eq!(read.keys.iter().map(|key| &key.deed).collect::<Vec<_>>(), [&deed], "{clause}");
+            assert!(read.statements.is_empty() && read.light.is_empty() && read.native == [clause], "{clause}");
+        }
+        for clause in ["DROP CONSTRAINT other", "DROP CONSTRAINT \"other\"", "RENAME CONSTRAINT other TO k"] {
+            let read = clauses(clause);
+            assert_eq!((read.keys.len(), read.statements.len()), (0, 1), "{clause}");
+        }
+    }
+
+    #[test]
     fn what_only_asks_something_of_the_rows_is_a_step_of_its_own() {
         for (clause, light) in [
             ("ALTER a SET NOT NULL", vec![]),
@@ -847,7 +917,7 @@ mod tests {
         assert_eq!(clauses("RENAME a TO b; ALTER TABLE t RENAME b TO a").native.len(), 2);
         let names = Names::new("db", "s", "t");
         for text in ["ALTER TABLE u ADD a int", "ALTER TABLE x.t ADD a int", "ADD a int; DROP TABLE t"] {
-            assert!(read(text, &names).is_err(), "{text}");
+            assert!(read(text, &names, &[]).is_err(), "{text}");
         }
     }
 
@@ -861,7 +931,7 @@ mod tests {
             "ALTER a TYPE int USING 1; ALTER a TYPE text USING 2",
             "RENAME a TO b; ALTER b TYPE text USING a",
         ] {
-            assert!(read(text, &Names::new("db", "s", "t")).is_err(), "{text}");
+            assert!(read(text, &Names::new("db", "s", "t"), &[]).is_err(), "{text}");
         }
     }
 

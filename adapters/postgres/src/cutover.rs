@@ -18,6 +18,7 @@ use crate::preflight::{self, SchemaState};
 use crate::session::{Lease, Pool, Session, locked};
 use crate::shadow;
 use crate::sql;
+use crate::version::Version;
 use altergeist_contract::{
     Cutover, Error, ForeignKeys, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark,
 };
@@ -50,6 +51,7 @@ struct Swapper {
     neighbours: Vec<Neighbour>,
     views: Vec<Materialized>,
     foreign_keys: ForeignKeys,
+    version: Version,
 }
 
 /// What was found out before the lock is asked for.
@@ -87,10 +89,16 @@ impl Cutover for Postgres {
             neighbours: prepared.neighbours.clone(),
             views: prepared.views.clone(),
             foreign_keys: self.target.foreign_keys,
+            version: self.version,
         };
         prepare_statements(&lease, self, &shadow).await?;
         swapper.rehearse(&lease, &shadow).await?;
         take_lock(&lease, self, &prepared, within).await?;
+        if !journal::is_whole(&lease, &shadow).await? {
+            let attempted = format!("lock {} for the cut-over", self.names.display);
+            let reason = "the server has crashed and emptied the unlogged shadow";
+            return Err(Error::new(Kind::Disconnected, attempted, reason));
+        }
         Ok(CutoverLock { lease, marks: self.marks.clone(), table: self.names.display.clone(), shadow, swapper })
     }
 
@@ -285,7 +293,7 @@ impl Swapper {
         self.make_room(session).await?;
         let hanging = carried::read(session, &self.names, self.facts.source, &self.views).await?;
         let materialized = materialized::definitions(session, &self.views).await?;
-        let wanted = carried::wanted(&hanging, &shadow.survivors, self.foreign_keys);
+        let wanted = carried::wanted(&hanging, &shadow.survivors, &shadow.arrival.dropped_keys, self.foreign_keys);
         let columns = definition::attributes(session, shadow.oid).await?;
         let columns: Vec<String> = columns.into_iter().map(|column| column.name).collect();
         let (old_names, new_names) = carried::renames(&self.names.source(), &shadow.survivors, &columns);
@@ -307,7 +315,10 @@ impl Swapper {
         session.run(&script.join(";\n")).await.map_err(failed)?;
         self.arrive(session, shadow).await?;
         let lines = definition::describe(session, shadow.oid).await?;
-        let finish = wanted.into_iter().filter_map(|carried| carried.finish);
+        let finish = wanted.into_iter().filter_map(|carried| carried.finish).filter_map(|proof| {
+            let other = shadow.arrival.other_proofs.iter().find(|(known, _)| *known == proof);
+            other.map_or(Some(proof), |(_, other)| other.clone())
+        });
         let finish = finish.chain(self.views.iter().filter_map(Materialized::refresh)).collect();
         let facts = Facts {
             done: Some(definition::structure(&lines)),
@@ -362,7 +373,8 @@ impl Swapper {
             let attempted = format!("swap {} with its shadow", self.names.display);
             return Err(Error::new(Kind::Busy, attempted, "what is connected with it has just changed"));
         }
-        let new = obstacles::find(session, &self.names, self.facts.source, &views, self.foreign_keys).await?;
+        let mut new = obstacles::find(session, &self.names, self.facts.source, &views, self.foreign_keys).await?;
+        new.retain(|obstacle| !shadow.arrival.dropped_keys.contains(&obstacle.object));
         if !new.is_empty() {
             let names: Vec<String> = new.into_iter().map(|obstacle| obstacle.object).collect();
             return Err(refused(format!("something came to depend on it meanwhile: {}", names.join(", "))));
@@ -431,6 +443,9 @@ impl Swapper {
                     self.names.source(),
                     quoted(&heir.name)
                 ));
+                if shadow.is_unlogged && self.version.has_unlogged_sequences() {
+                    after.push(format!("ALTER SEQUENCE {sequence} SET UNLOGGED"));
+                }
             }
         }
         Ok((before, after))

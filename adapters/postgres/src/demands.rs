@@ -58,6 +58,25 @@ pub(crate) struct Orphans {
     pub(crate) is_to_itself: bool,
 }
 
+impl Orphans {
+    /// Reads one from the columns of a row that begin at a place.
+    pub(crate) fn of_row(row: &Row, at: usize) -> Orphans {
+        Orphans {
+            name: row.get(at),
+            parent: row.get(at + 1),
+            columns: row.get(at + 2),
+            parent_columns: row.get(at + 3),
+            is_to_itself: row.get(at + 4),
+        }
+    }
+
+    /// The columns that are the table's own.
+    pub(crate) fn own_columns(&mut self) -> impl Iterator<Item = &mut String> {
+        let parents = self.is_to_itself.then_some(&mut self.parent_columns);
+        self.columns.iter_mut().chain(parents.into_iter().flatten())
+    }
+}
+
 /// A constraint of the altered table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Constraint {
@@ -101,10 +120,12 @@ pub(crate) async fn constraints(session: &Session, table: u32) -> Result<Vec<Con
     Ok(rows.iter().map(Constraint::of_row).collect())
 }
 
-/// A question about the rows, and what an answer of yes means.
+/// A question about the rows: how many are not as they must be.
 pub(crate) struct Question {
     statement: String,
-    refusal: Refusal,
+    object: String,
+    /// What is wrong with that many rows.
+    complaint: String,
 }
 
 /// The questions about checks the source does not already hold to, and about foreign keys that are added.
@@ -132,8 +153,9 @@ fn violated(check: &Constraint, layout: &Layout, news: &News) -> Option<Question
     let rows = known_rows(&check.columns, layout, news)?;
     let expression = check.expression.as_ref()?;
     Some(Question {
-        statement: format!("SELECT EXISTS (SELECT FROM {rows} WHERE ({expression}) IS FALSE)"),
-        refusal: refuse(format!("constraint {}", check.name), "rows violate it", "correct these rows first"),
+        statement: format!("SELECT count(*) FROM {rows} WHERE ({expression}) IS FALSE"),
+        object: format!("constraint {}", check.name),
+        complaint: "violate it".to_owned(),
     })
 }
 
@@ -152,16 +174,13 @@ fn orphaned(key: &Orphans, layout: &Layout, news: &News) -> Option<Question> {
     let parent = if key.is_to_itself { &layout.source } else { &key.parent };
     Some(Question {
         statement: format!(
-            "SELECT EXISTS (SELECT FROM {rows} WHERE {} AND NOT EXISTS (
-                SELECT FROM {parent} AS altergeist_parent WHERE {}))",
+            "SELECT count(*) FROM {rows} WHERE {} AND NOT EXISTS (
+                SELECT FROM {parent} AS altergeist_parent WHERE {})",
             present.join(" AND "),
             found.join(" AND ")
         ),
-        refusal: refuse(
-            format!("foreign key {}", key.name),
-            format!("rows have no parent in {parent}"),
-            "correct these rows first",
-        ),
+        object: format!("foreign key {}", key.name),
+        complaint: format!("have no parent in {parent}"),
     })
 }
 
@@ -178,8 +197,11 @@ pub(crate) async fn refusals(session: &Session, table: &str, questions: &[Questi
     for question in questions {
         let answer = session.one(&question.statement, &[]).await;
         let answer = answer.map_err(|error| error::of(format!("look at the rows of {table}"), &error))?;
-        if answer.get(0) {
-            refusals.push(question.refusal.clone());
+        let rows: i64 = answer.get(0);
+        if rows > 0 {
+            let many = if rows == 1 { "row" } else { "rows" };
+            let reason = format!("{rows} {many} {}", question.complaint);
+            refusals.push(refuse(question.object.clone(), reason, "correct these rows first"));
         }
     }
     Ok(refusals)

@@ -55,6 +55,9 @@ pub(crate) struct ShadowFacts {
     pub(crate) oid: u32,
     /// Its definition when everything is in place.
     pub(crate) lines: Vec<Line>,
+    /// Whether it is kept out of the log, and a crash of the server empties it.
+    #[serde(default)]
+    pub(crate) is_unlogged: bool,
     /// How rows move.
     pub(crate) layout: Layout,
     /// Indexes that are built when the rows are there.
@@ -100,6 +103,18 @@ async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
     {
         return Ok(Some(Record { stage: Stage::Done, ..record }));
     }
+    let shadow = facts.as_ref().and_then(|facts| facts.shadow.as_ref());
+    if let Some(shadow) = shadow
+        && matches!(record.stage, Stage::Copying | Stage::CuttingOver)
+        && table_id(session, &engine.names.shadow_schema, &engine.names.table).await? == Some(shadow.oid)
+        && !is_whole(session, shadow).await?
+    {
+        tracing::warn!(
+            "{}: a crash of the server has emptied the unlogged shadow; the copy begins anew",
+            engine.names.display
+        );
+        return Ok(Some(Record { stage: Stage::Preparing, ..record }));
+    }
     let done = facts.and_then(|facts| facts.done);
     let done = match (record.stage, done) {
         (Stage::Done | Stage::Altering, Some(done)) => done,
@@ -109,6 +124,16 @@ async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
     let Some(table) = table_id(session, &engine.names.schema, &engine.names.table).await? else { return Ok(None) };
     let structure = definition::structure(&definition::describe(session, table).await?);
     Ok((structure == done).then_some(Record { stage: Stage::Done, ..record }))
+}
+
+/// Whether the shadow holds what was put into it: the server empties an unlogged one when it comes up after a crash. True
+/// once in a transaction, it stays so until that ends.
+pub(crate) async fn is_whole(session: &Session, shadow: &ShadowFacts) -> Result<bool> {
+    if !shadow.is_unlogged {
+        return Ok(true);
+    }
+    let row = session.one(sql::IS_WHOLE, &[&shadow.oid]).await;
+    Ok(row.map_err(|error| error::of("ask whether the shadow is whole", &error))?.get(0))
 }
 
 async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<()> {

@@ -139,7 +139,10 @@ pub(crate) async fn make_twins(
         );
         if strays || !unlike.is_empty() {
             let object = format!("materialized view {}", view.display());
-            let reason = format!("it could not be made again exactly as it is {}", unlike.join(", "));
+            let reason = match strays {
+                true => "its query names a table in full, for a WITH of its own has the table's name".to_owned(),
+                false => format!("it could not be made again exactly as it is: {}", unlike.join(", ")),
+            };
             refusals.push(refuse(object, reason, "drop it for the time of the change"));
         }
     }

@@ -13,7 +13,11 @@ use altergeist_contract::{ForeignKeys, Refusal, Result};
 const REASONS: &[(&str, &str, &str)] = &[
     ("partitioned", "partitioned tables are not copied yet", "change it natively"),
     ("kind", "it is not an ordinary table", "change it natively"),
-    ("persistence", "only a table that is logged for good can be followed by the log", "change it natively"),
+    (
+        "persistence",
+        "its changes are not in the server's log, so a copy of it could not follow them",
+        "ALTER TABLE … SET LOGGED first, which the server does under its lock; or give it the whole change yourself",
+    ),
     ("typed", "tables of a named type are not copied yet", "change it natively"),
     (
         "forced-row-security",
@@ -36,7 +40,6 @@ const REASONS: &[(&str, &str, &str)] = &[
         "ALTER TABLE … ENABLE TRIGGER ALL for the time of the change",
     ),
     ("owner", "the swap must change it, and this role does not own it", "run as a role that is a member of its owner"),
-    ("trigger-elsewhere", "it names the table it is not on", "drop it for the time of the change"),
     (
         "default-partition",
         "the server reads it under its lock when a partition is attached beside it, and it is big",
@@ -101,9 +104,17 @@ fn refusal(object: String, why: &str) -> Refusal {
     refuse(object, *reason, remedy)
 }
 
+/// What may not have to do with a table that is logged no longer.
+pub(crate) async fn of_unlogged(session: &Session, names: &Names, table: u32) -> Result<Vec<Refusal>> {
+    let rows = session.query(sql::BOUND_TO_LOGGED, &[&table, &names.publication]).await;
+    let rows = rows.map_err(|error| error::of(format!("look for what must have {} logged", names.display), &error))?;
+    let reason = "the server does not let it have to do with a table that is not logged";
+    Ok(rows.iter().map(|row| refuse(row.get(0), reason, "drop it first")).collect())
+}
+
 /// Whether the table is of a kind no clone can be built of.
 pub(crate) fn prevents_clone(obstacles: &[Refusal]) -> bool {
-    let prevents = |why: &str| matches!(why, "partitioned" | "kind" | "typed" | "inheritance" | "persistence");
+    let prevents = |why: &str| matches!(why, "partitioned" | "kind" | "typed" | "inheritance");
     let reasons: Vec<&str> = REASONS.iter().filter(|(why, _, _)| prevents(why)).map(|(_, reason, _)| *reason).collect();
     obstacles.iter().any(|obstacle| reasons.contains(&obstacle.reason.as_str()))
 }

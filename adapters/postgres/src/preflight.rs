@@ -3,7 +3,7 @@
 
 use crate::alteration::{self, Altered, NOT_ACCEPTED, Wish, refuse};
 use crate::carried::{self, Carried};
-use crate::clauses::{self, Clauses};
+use crate::clauses::{self, Clauses, KeyClause, KeyDeed};
 use crate::definition;
 use crate::demands;
 use crate::duplicates;
@@ -137,11 +137,18 @@ pub(crate) async fn key(session: &Session, table: u32) -> Result<(std::result::R
 }
 
 /// The clauses, as far as they are read here.
-pub(crate) fn clauses(engine: &Postgres) -> std::result::Result<Clauses, Refusal> {
-    clauses::read(&engine.target.alter, &engine.names).map_err(|why| {
+pub(crate) async fn clauses(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+) -> Result<std::result::Result<Clauses, Refusal>> {
+    let keys = session.query(sql::FOREIGN_KEYS, &[&source]).await;
+    let keys = keys.map_err(|error| error::of("read the table's foreign keys", &error))?;
+    let keys: Vec<String> = keys.iter().map(|row| row.get(0)).collect();
+    Ok(clauses::read(&engine.target.alter, &engine.names, &keys).map_err(|why| {
         let object = format!("the clauses for {}", engine.names.display);
         refuse(object, format!("they cannot be read: {why}"), "write them more plainly, as one statement")
-    })
+    }))
 }
 
 /// Who made a schema whose name we need.
@@ -198,7 +205,7 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         Ok(key) => view.key = Some(key),
         Err(why) => view.obstacles.push(obstacles::no_key(engine, &why)),
     }
-    let clauses = match clauses(engine) {
+    let clauses = match clauses(session, engine, source).await? {
         Ok(clauses) => clauses,
         Err(refusal) => {
             view.refusals.push(refusal);
@@ -215,6 +222,13 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     };
     view.refusals.extend(clauses.refused.iter().map(alone));
     view.native_only.extend(clauses.native_only.iter().map(alone));
+    let changes_key = |key: &&KeyClause| matches!(key.deed, KeyDeed::Rename(_) | KeyDeed::Alter { .. });
+    if engine.target.foreign_keys == ForeignKeys::Discard {
+        let left_out = "the foreign key is to be left out (--foreign-keys discard)";
+        let changed: Vec<_> =
+            clauses.keys.iter().filter(changes_key).map(|key| (key.clause.clone(), left_out)).collect();
+        view.native_only.extend(changed.iter().map(alone));
+    }
     if let Some(recipe) = recipe::unfinished(session, engine).await? {
         if recipe.alter != engine.target.alter {
             view.refusals.push(refuse(
@@ -267,14 +281,31 @@ async fn try_clauses(
         view.altered = Some(altered);
         return session.run("ROLLBACK").await.map_err(failed);
     }
+    let dropped = &altered.arrival.dropped_keys;
+    view.obstacles.retain(|obstacle| !dropped.contains(&obstacle.object));
+    view.hanging.retain(|object| !dropped.contains(object));
     view.obstacles.extend(keys_and_partitions(session, engine, source, &altered).await?);
     let wanted = demands::constraints(session, altered.clone).await?;
     view.is_native = altered.is_catalogue_only
         && altered.arrival.validations.is_empty()
         && clauses.validated.is_empty()
         && !engine.asks_for_a_copy();
+    let is_unlogged: bool = session.one(sql::IS_UNLOGGED, &[&altered.clone]).await.map_err(failed)?.get(0);
+    if is_unlogged && !view.is_native {
+        view.obstacles.extend(obstacles::of_unlogged(session, &engine.names, source).await?);
+        view.notes_on_copy.push(
+            "the shadow is not logged either: a crash of the server during the run empties it, and the copy begins anew"
+                .to_owned(),
+        );
+    }
     if altered.touches_columns {
         view.bound = bound_columns(session, source, &altered).await?;
+    }
+    if altered.refusals.is_empty()
+        && engine.target.create.is_none()
+        && engine.target.foreign_keys != ForeignKeys::Discard
+    {
+        view.bound.extend(lost_keys(session, engine, source, &schema, &altered).await?);
     }
     if !view.is_native
         && let Some(layout) = &altered.layout
@@ -331,7 +362,47 @@ async fn keys_and_partitions(
             "have it left out (--foreign-keys discard), and make it again afterwards",
         )
     };
-    Ok(hanging.into_iter().filter(|carried| carried.is_key).map(refusal).collect())
+    let is_carried = |carried: &Carried| carried.is_key && !altered.arrival.dropped_keys.contains(&carried.object);
+    Ok(hanging.into_iter().filter(is_carried).map(refusal).collect())
+}
+
+/// Foreign keys that the altered table could not have, or others to it: types that do not go together, a key that is gone.
+async fn lost_keys(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+    schema: &str,
+    altered: &Altered,
+) -> Result<Vec<Refusal>> {
+    let failed = |error: tokio_postgres::Error| error::of("try the foreign keys on the clone", &error);
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&source, &schema, &engine.names.table];
+    let mut refusals = Vec::new();
+    // An index of ours, by which rows are found until the swap, must not pass for the key that is referred to.
+    let bare = altered.layout.as_ref().and_then(alteration::drop_helpers).map(|drop| drop + "; ").unwrap_or_default();
+    for row in session.query(sql::KEYS_THAT_STAY, &parameters).await.map_err(failed)? {
+        let (object, is_own, columns, trial): (String, bool, Vec<String>, String) =
+            (row.get(0), row.get(1), row.get(2), row.get(3));
+        // The server itself drops a foreign key with its column.
+        let stays = |column: &String| {
+            altered.layout.iter().any(|layout| layout.columns.iter().any(|known| known.source == *column))
+        };
+        if altered.arrival.dropped_keys.contains(&object) || (is_own && !columns.iter().all(stays)) {
+            continue;
+        }
+        session.run("SAVEPOINT key").await.map_err(failed)?;
+        let outcome = session.run(&(bare.clone() + &trial)).await;
+        session.run("ROLLBACK TO SAVEPOINT key").await.map_err(failed)?;
+        if let Err(error) = outcome {
+            let words = error::of_clauses("try it", &error).reason;
+            let remedy = if is_own {
+                "drop it in the same change"
+            } else {
+                "drop it first, and make it again for what there is then"
+            };
+            refusals.push(refuse(object, format!("the altered table could not have it: {words}"), remedy));
+        }
+    }
+    Ok(refusals)
 }
 
 /// Whether all that is not for the catalogue alone can be done step by step.
@@ -343,6 +414,9 @@ async fn in_steps(
     wanted: &[demands::Constraint],
     (source, schema): (u32, &str),
 ) -> Result<Option<Recipe>> {
+    if clauses.keys.iter().any(|key| key.deed != KeyDeed::Validate) {
+        return Ok(None);
+    }
     let has_foreign_keys = !altered.arrival.validations.is_empty();
     if !clauses.has_steps && !has_foreign_keys && clauses.validated.is_empty() {
         return Ok(None);
@@ -569,7 +643,9 @@ fn repack(engine: &Postgres) -> Option<String> {
 /// The clauses as statements on the table.
 fn statements(engine: &Postgres) -> Vec<String> {
     let table = engine.names.source();
-    let given = clauses(engine).map(|clauses| clauses.native).unwrap_or_default();
+    // What is given to the server is what was given to us, whatever foreign keys there are.
+    let given =
+        clauses::read(&engine.target.alter, &engine.names, &[]).map(|clauses| clauses.native).unwrap_or_default();
     given.iter().map(|clauses| format!("ALTER TABLE {table} {clauses}")).collect()
 }
 

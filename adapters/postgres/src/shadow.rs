@@ -144,7 +144,8 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
     let known = journal::entry(session, engine).await?.facts;
     let source = preflight::source(session, engine).await?;
     make_room(session, engine, known.as_ref(), source).await?;
-    let clauses = preflight::clauses(engine).map_err(|refusal| refused(attempted(), &[refusal]))?;
+    let clauses =
+        preflight::clauses(session, engine, source).await?.map_err(|refusal| refused(attempted(), &[refusal]))?;
     let (key, _) = preflight::key(session, source).await?;
     let key = key.map_err(|why| Error::refused(attempted(), why))?;
     let wishes = preflight::copy_wishes(session, engine, source).await?;
@@ -157,6 +158,10 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
     check_source(attempted(), known.as_ref(), source, &altered)?;
     let mut shadow = strip(session, source, altered.clone, &altered).await?;
     shadow.survivors = survivors(session, engine, source, &shadow).await?;
+    if shadow.is_unlogged {
+        session.run(sql::NOTE_WHOLE).await.map_err(failed)?;
+        session.execute(sql::ADD_WHOLE, &[&shadow.oid]).await.map_err(failed)?;
+    }
     let facts = Facts {
         system: log_server::system(session).await?,
         log_place: engine.log_place(),
@@ -234,6 +239,7 @@ async fn strip(session: &Session, source: u32, oid: u32, altered: &Altered) -> R
     Ok(ShadowFacts {
         oid,
         lines: altered.lines.clone(),
+        is_unlogged: session.one(sql::IS_UNLOGGED, &[&oid]).await.map_err(failed)?.get(0),
         layout,
         deferred,
         late,

@@ -255,7 +255,7 @@ pub(crate) const STORAGE: &str = "
 /// the source ($4) is a partition.
 pub(crate) const STILL_PLAIN: &str = "
     SELECT n.nspname = $2 AND c.relname = $3,
-           c.relpersistence = 'p' AND c.relkind = 'r' AND c.reloftype = 0
+           c.relpersistence IN ('p', 'u') AND c.relkind = 'r' AND c.reloftype = 0
              AND NOT EXISTS (SELECT FROM pg_inherits WHERE $1 IN (inhrelid, inhparent)),
            NOT (SELECT s.relispartition FROM pg_class s WHERE s.oid = $4) OR NOT EXISTS (
                SELECT FROM (SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attgenerated
@@ -263,6 +263,26 @@ pub(crate) const STILL_PLAIN: &str = "
                             WHERE a.attrelid IN ($1, $4) AND a.attnum > 0 AND NOT a.attisdropped) AS a
                GROUP BY a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attgenerated HAVING count(*) = 1)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1";
+
+/// Whether a table is kept out of the log.
+pub(crate) const IS_UNLOGGED: &str = "SELECT c.relpersistence = 'u' FROM pg_class c WHERE c.oid = $1";
+
+/// What only goes with table $1 as long as it is logged; $2 is our own publication.
+pub(crate) const BOUND_TO_LOGGED: &str = "
+    SELECT 'foreign key ' || quote_ident(k.conname) || ' on ' || k.conrelid::regclass
+    FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+    WHERE k.confrelid = $1 AND k.conrelid <> $1 AND k.contype = 'f' AND k.conparentid = 0 AND c.relpersistence = 'p'
+    UNION ALL
+    SELECT 'publication ' || quote_ident(p.pubname)
+    FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = $1 AND p.pubname <> $2
+    ORDER BY 1";
+
+/// Says of an unlogged shadow that it is whole, in a table that a crash of the server empties with it.
+pub(crate) const NOTE_WHOLE: &str = "CREATE UNLOGGED TABLE IF NOT EXISTS altergeist.whole (shadow oid PRIMARY KEY)";
+/// The row that says so.
+pub(crate) const ADD_WHOLE: &str = "INSERT INTO altergeist.whole VALUES ($1) ON CONFLICT DO NOTHING";
+/// Whether no crash has emptied an unlogged shadow.
+pub(crate) const IS_WHOLE: &str = "SELECT EXISTS (SELECT FROM altergeist.whole WHERE shadow = $1)";
 
 /// Whether a table has a trigger of this name.
 pub(crate) const HAS_TRIGGER: &str = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $1 AND tgname = $2)";
@@ -273,14 +293,37 @@ pub(crate) const HAS_RULE: &str = "SELECT EXISTS (SELECT FROM pg_rewrite WHERE e
 /// Whether a name, as it was given, is that of a table.
 pub(crate) const IS_TABLE: &str = "SELECT coalesce(to_regclass($1) = $2::oid, false)";
 
-/// The foreign key a table got last: name, parent, its columns and the parent's. Under an empty search path.
+/// How the foreign keys of a table and to it are tried on its clone.
+pub(crate) const KEYS_THAT_STAY: &str = include_str!("sql/keys_that_stay.sql");
+
+/// The foreign key a table got last: name, parent, its columns and the parent's, and whether the parent is the table itself.
+/// Under an empty search path.
 pub(crate) const NEWEST_FOREIGN_KEY: &str = "
     SELECT k.conname::text, k.confrelid::regclass::text,
            ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u(number, place)
                  JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number ORDER BY u.place),
            ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u(number, place)
-                 JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number ORDER BY u.place)
+                 JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number ORDER BY u.place),
+           k.confrelid = k.conrelid
     FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype = 'f' ORDER BY k.oid DESC LIMIT 1";
+
+/// The names of a table's own foreign keys; not those it has of a partitioned table it belongs to.
+pub(crate) const FOREIGN_KEYS: &str = "
+    SELECT k.conname::text FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype = 'f' AND k.conparentid = 0";
+
+/// A foreign key of a table: what it and what proves it is called among the carried, what makes it, whether it was proven,
+/// and then the same as of the newest.
+pub(crate) const FOREIGN_KEY: &str = "
+    SELECT 'foreign key ' || quote_ident(k.conname) || ' on ' || k.conrelid::regclass,
+           format('ALTER TABLE %s VALIDATE CONSTRAINT %I', k.conrelid::regclass, k.conname),
+           regexp_replace(pg_get_constraintdef(k.oid), '( NOT VALID)?( NOT ENFORCED)?$', '') || ' NOT VALID', k.convalidated,
+           k.conname::text, k.confrelid::regclass::text,
+           ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u(number, place)
+                 JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number ORDER BY u.place),
+           ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u(number, place)
+                 JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number ORDER BY u.place),
+           k.confrelid = k.conrelid
+    FROM pg_constraint k WHERE k.conrelid = $1 AND k.conname = $2 AND k.contype = 'f'";
 
 /// The constraints of a table that look at rows: name, kind, definition, its index's, whether it may be checked late, the
 /// first column, the index's tablespace, its expression, whether it holds for every row, and its columns.

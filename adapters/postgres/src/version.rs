@@ -24,6 +24,11 @@ impl Version {
         self.0 >= 150_000
     }
 
+    /// Whether a sequence may be kept out of the log, as those of a table that is not logged are.
+    pub(crate) fn has_unlogged_sequences(self) -> bool {
+        self.0 >= 150_000
+    }
+
     /// Whether a standby decodes its log.
     pub(crate) fn decodes_on_standby(self) -> bool {
         self.0 >= 160_000

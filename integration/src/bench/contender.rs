@@ -254,7 +254,8 @@ fn watched(mut command: Command, began: Instant, patience: Duration) -> Result<R
     for line in BufReader::new(child.stdout.take().expect("it was piped")).lines().map_while(Result::ok) {
         used = usage(pid).unwrap_or(used);
         let Ok(status) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
-        if let Some(phase) = status["phase"].as_str().filter(|phase| phases.last().is_none_or(|last| last.0 != *phase)) {
+        if let Some(phase) = status["phase"].as_str().filter(|phase| phases.last().is_none_or(|last| last.0 != *phase))
+        {
             phases.push((phase.to_owned(), began.elapsed()));
         }
         locked_ms = status["lock_held_ms"].as_f64().or(locked_ms);
@@ -267,11 +268,8 @@ fn watched(mut command: Command, began: Instant, patience: Duration) -> Result<R
     if is_finished && !status.success() {
         return Err(format!("it ended with {status}: {}", said.lines().last().unwrap_or_default()));
     }
-    let verifying = phases
-        .windows(2)
-        .filter(|pair| pair[0].0 == "verifying")
-        .map(|pair| pair[1].1.saturating_sub(pair[0].1))
-        .sum();
+    let verifying =
+        phases.windows(2).filter(|pair| pair[0].0 == "verifying").map(|pair| pair[1].1.saturating_sub(pair[0].1)).sum();
     Ok(Run { total, is_finished, phases, verifying, client_cpu: used.0, client_kib: used.1, locked_ms })
 }
 

@@ -100,7 +100,9 @@ fn ratio(samples: &[Sample], against: Contender, measure: fn(&Run) -> f64) -> St
 
 fn felt(samples: &[Sample], contender: Contender) -> String {
     let felt: Vec<&Felt> = runs(samples, contender).filter_map(|sample| sample.load.as_ref()).collect();
-    let median = |measure: fn(&Felt) -> f64| Spread::of(felt.iter().map(|felt| measure(felt))).map_or(0.0, |spread| spread.median);
+    let median = |measure: fn(&Felt) -> f64| {
+        Spread::of(felt.iter().map(|felt| measure(felt))).map_or(0.0, |spread| spread.median)
+    };
     match felt.is_empty() {
         true => String::new(),
         false => format!(

@@ -92,21 +92,24 @@ FROM (
            NULL AS finish, NULL::text[] AS columns, false AS is_key
     FROM t JOIN pg_rewrite r ON r.ev_class = t.oid AND r.rulename <> '_RETURN'
     UNION ALL
-    SELECT 20, g.tgname::text, 'trigger ' || quote_ident(g.tgname), NULL,
+    -- Its own, and those of other tables that name it as the one they are FROM.
+    SELECT CASE WHEN g.tgrelid = $1 THEN 20 ELSE 21 END, g.on_table || ' ' || g.tgname,
+           'trigger ' || quote_ident(g.tgname) || CASE WHEN g.tgrelid <> $1 THEN ' on ' || g.on_table ELSE '' END,
+           CASE WHEN g.tgrelid <> $1 THEN format('DROP TRIGGER %I ON %s', g.tgname, g.on_table) END,
            concat_ws(E';\n', pg_get_triggerdef(g.oid),
-                     CASE g.tgenabled WHEN 'D' THEN format('ALTER TABLE %s DISABLE TRIGGER %I', t.name, g.tgname)
-                                      WHEN 'A' THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.name, g.tgname)
-                                      WHEN 'R' THEN format('ALTER TABLE %s ENABLE REPLICA TRIGGER %I', t.name, g.tgname)
+                     CASE g.tgenabled WHEN 'D' THEN format('ALTER TABLE %s DISABLE TRIGGER %I', g.on_table, g.tgname)
+                                      WHEN 'A' THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', g.on_table, g.tgname)
+                                      WHEN 'R' THEN format('ALTER TABLE %s ENABLE REPLICA TRIGGER %I', g.on_table, g.tgname)
                      END,
-                     (SELECT format('COMMENT ON TRIGGER %I ON %s IS %L', g.tgname, t.name, d)
+                     (SELECT format('COMMENT ON TRIGGER %I ON %s IS %L', g.tgname, g.on_table, d)
                       FROM obj_description(g.oid, 'pg_trigger') AS d WHERE d IS NOT NULL),
-                     (SELECT string_agg(format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION %I', g.tgname, t.name, e.extname),
+                     (SELECT string_agg(format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION %I', g.tgname, g.on_table, e.extname),
                                         E';\n' ORDER BY e.extname)
                       FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
                       WHERE d.classid = 'pg_trigger'::regclass AND d.objid = g.oid AND d.deptype = 'x'
                         AND d.refclassid = 'pg_extension'::regclass)),
            NULL, NULL, false
-    FROM t JOIN pg_trigger g ON g.tgrelid = t.oid
+    FROM (SELECT g.*, g.tgrelid::regclass::text AS on_table FROM pg_trigger g WHERE $1 IN (g.tgrelid, g.tgconstrrelid)) AS g
     WHERE NOT g.tgisinternal AND g.tgparentid = 0
     UNION ALL
     SELECT 30, p.polname::text, 'policy ' || quote_ident(p.polname), NULL,

@@ -1,7 +1,8 @@
 -- The statement that makes a bare table of the columns of table $1 in schema $2. Before names were given to NOT NULL
 -- constraints ($3 is false) NOT NULL belongs to the column.
 SELECT format(
-    'CREATE TABLE %I.%I (%s) USING %I%s%s',
+    'CREATE %sTABLE %I.%I (%s) USING %I%s%s',
+    CASE WHEN c.relpersistence = 'u' THEN 'UNLOGGED ' END,
     $2::text,
     c.relname,
     (SELECT string_agg(

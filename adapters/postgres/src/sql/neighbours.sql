@@ -32,6 +32,8 @@ WITH ancestors AS (
                                               WHERE h.inhrelid = $1)
     UNION
     SELECT k.confrelid FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = $1
+    UNION
+    SELECT g.tgrelid FROM pg_trigger g WHERE g.tgconstrrelid = $1 AND NOT g.tgisinternal AND g.tgparentid = 0
 )
 SELECT c.oid, c.oid::regclass::text, c.relkind IN ('v', 'm'), pg_get_userbyid(c.relowner)::text,
        has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE'), a.oid IS NOT NULL

@@ -46,6 +46,9 @@ WITH row_types AS (
     UNION ALL
     SELECT 'table ' || v.oid::regclass, v.relowner FROM keys k JOIN pg_class v ON v.oid = k.conrelid
     UNION ALL
+    SELECT 'table ' || v.oid::regclass, v.relowner FROM pg_trigger g JOIN pg_class v ON v.oid = g.tgrelid
+    WHERE g.tgconstrrelid = $1 AND NOT g.tgisinternal AND g.tgparentid = 0
+    UNION ALL
     SELECT 'table ' || v.oid::regclass, v.relowner FROM parent p JOIN pg_class v ON v.oid = p.oid
     UNION ALL
     SELECT 'function ' || p.oid::regprocedure, p.proowner
@@ -79,9 +82,6 @@ FROM keys k JOIN pg_trigger g ON g.tgconstraint = k.oid WHERE g.tgenabled <> 'O'
 UNION ALL
 SELECT DISTINCT c.object || ', which belongs to ' || quote_ident(pg_get_userbyid(c.owner)), 'owner'
 FROM changed c WHERE NOT pg_has_role(c.owner, 'USAGE')
-UNION ALL
-SELECT 'trigger ' || quote_ident(g.tgname) || ' on ' || g.tgrelid::regclass, 'trigger-elsewhere'
-FROM pg_trigger g WHERE g.tgconstrrelid = $1 AND g.tgrelid <> $1 AND NOT g.tgisinternal
 UNION ALL
 SELECT CASE WHEN h.inhrelid = $1 THEN 'parent ' || h.inhparent::regclass ELSE 'child ' || h.inhrelid::regclass END,
        'inheritance'

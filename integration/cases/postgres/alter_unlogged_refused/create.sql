@@ -1,0 +1,4 @@
+CREATE TABLE t (id int PRIMARY KEY, a int);
+INSERT INTO t SELECT g, g FROM generate_series(1, 300) AS g;
+CREATE TABLE child (t int CONSTRAINT "to T" REFERENCES t);
+CREATE PUBLICATION p FOR TABLE t;
