@@ -1,7 +1,7 @@
 # What one does with this project. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test servers simulate soak bench clean
+.PHONY: help demo test cases servers simulate soak bench clean
 
 ENGINE ?= postgres
 SEEDS ?= 100000
@@ -35,7 +35,11 @@ test: ## everything: format, lints, unit, simulation, conformance, and integrati
 	$(step) 'Building'
 	$(CARGO) test --workspace --no-run
 	$(step) 'Tests'
-	ALTERGEIST_REQUIRE_SERVERS=1 $(CARGO) test --workspace --no-fail-fast
+	ALTERGEIST_REQUIRE_SERVERS=1 RUST_TEST_THREADS=3 $(CARGO) test --workspace --no-fail-fast
+
+cases: ## every case, killed and live, on every server it is for; half an hour
+	integration/install-servers all
+	ALTERGEIST_REQUIRE_SERVERS=1 ALTERGEIST_LIVE_EVERYWHERE=1 $(CARGO) test --workspace --test cases
 
 servers: ## fetch the throwaway servers into the cache folder
 	integration/install-servers all

@@ -256,9 +256,10 @@ impl TableLock for CutoverLock {
     }
 }
 
-// Bodies of functions are checked where they are written, by the search path of that time.
-const SWAP_SETTINGS: &str =
-    "SET LOCAL search_path = ''; SET LOCAL extra_float_digits = 1; SET LOCAL check_function_bodies = off";
+/// Bodies of functions are checked where they are written, by the search path of that time. What reads the catalogue is
+/// planned once, in the rehearsal: to plan it again under the lock would take longer than all the rest.
+const SWAP_SETTINGS: &str = "SET LOCAL search_path = ''; SET LOCAL extra_float_digits = 1; \
+                             SET LOCAL check_function_bodies = off; SET LOCAL plan_cache_mode = force_generic_plan";
 
 impl Swapper {
     /// Reads all that the swap will read, before the lock: its statements are prepared then, and the session knows the
