@@ -1,5 +1,6 @@
 //! The copy turn: fills the shadow by some chunks side by side, and moves the watermark when all have ended.
 
+use crate::Failure;
 use crate::desk::Desk;
 use crate::listen::Listener;
 use crate::pace::{self, Pace, Turn};
@@ -28,7 +29,7 @@ pub async fn copy_turn<E: Engine>(
     pace: &mut Pace,
     ahead: &mut Ahead,
     record: &mut Record,
-) -> Result<Duration> {
+) -> Result<Duration, Failure> {
     let orders = desk.orders();
     let (rows, workers) = (pace.rows(&orders), pace.workers(&orders));
     let mut last = String::new();
@@ -49,7 +50,7 @@ pub async fn copy_turn<E: Engine>(
         }
         last.clone_from(&error.reason);
         listener.during(engine.clear_beyond(&record.watermark)).await??;
-        wait_out(engine, listener, &record.watermark, error).await?;
+        wait_out(engine, listener, desk, &record.watermark, error).await?;
         if failures % (FAILURES_MAX / 5) == 0 {
             refuse_duplicates(engine).await?;
         }
@@ -57,7 +58,8 @@ pub async fn copy_turn<E: Engine>(
     Err(Error::fatal(
         format!("copy the next chunk of {}", engine.table()),
         format!("it failed {FAILURES_MAX} times in a row for reasons that should have passed, at last: {last}"),
-    ))
+    )
+    .into())
 }
 
 /// The ranges of the next turn, found while the present one works. A range is nothing but two bounds, so finding it early

@@ -96,6 +96,8 @@ pub struct Status {
     pub keys_refreshed: u64,
     /// How far the log was read.
     pub stream_position: String,
+    /// How far behind the writers the log is read; None if that was not needed yet.
+    pub log_behind_seconds: Option<f64>,
     /// The greatest lag of a replica.
     pub replica_lag_seconds: Option<f64>,
     /// What the server keeps of its log for this run, in bytes; None if it keeps nothing for single readers.

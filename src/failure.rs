@@ -42,6 +42,11 @@ pub enum Failure {
         /// Keys refreshed meanwhile.
         refreshed: u64,
     },
+    /// The log is written faster than it can be read.
+    Behind {
+        /// How far behind the writers it is read.
+        seconds: u64,
+    },
     /// The swap was sent, no answer came, and what is found proves nothing; a person must look.
     SwapUnknown(String),
     /// The engine failed.
@@ -58,7 +63,7 @@ impl Failure {
             Failure::Unequal { .. } => 4,
             Failure::Stopped | Failure::LogFull { .. } => 5,
             Failure::Held { .. } => 6,
-            Failure::NoLock(_) | Failure::LogHeldUp(_) | Failure::TooFast { .. } => 7,
+            Failure::NoLock(_) | Failure::LogHeldUp(_) | Failure::TooFast { .. } | Failure::Behind { .. } => 7,
             Failure::SwapUnknown(_) => 8,
         }
     }
@@ -109,6 +114,11 @@ impl fmt::Display for Failure {
                 f,
                 "the table changes faster than it can be followed: in {seconds} s its log told of {changed} changed keys and \
                  {refreshed} could be refreshed; in a quieter hour, or with more --workers, the same command goes on from here"
+            ),
+            Failure::Behind { seconds } => write!(
+                f,
+                "the log is written faster than it can be read: it is {seconds} s behind the writers, and falls further \
+                 behind; in a quieter hour the same command goes on from here"
             ),
             Failure::SwapUnknown(found) => write!(
                 f,

@@ -3,6 +3,7 @@
 // The core runs as one task and never spawns, so no future here needs to be `Send`.
 #![allow(async_fn_in_trait)]
 
+pub mod behind;
 pub mod checkpoint;
 pub mod chunk_size;
 pub mod copy;

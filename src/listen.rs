@@ -1,6 +1,7 @@
 //! Reading the log while something else is done. The only concurrency of the core: one task, which reads what the
 //! stream delivers whenever it would otherwise wait.
 
+use crate::behind::Behind;
 use crate::keyset::{KeySet, Pending};
 use altergeist_contract::{ChangeStream, Changes, Marker, Position, Result};
 use std::pin::pin;
@@ -19,6 +20,8 @@ pub struct Listener<S> {
     refreshed: Position,
     marker: Marker,
     heard: u64,
+    /// How long marks were on their way.
+    pub behind: Behind,
 }
 
 impl<S: ChangeStream> Listener<S> {
@@ -31,6 +34,7 @@ impl<S: ChangeStream> Listener<S> {
             refreshed: from,
             marker: Marker::NONE,
             heard: 0,
+            behind: Behind::default(),
         }
     }
 
@@ -55,6 +59,7 @@ impl<S: ChangeStream> Listener<S> {
     }
 
     /// Listens until a mark of ours has passed, or too much is pending to go on; says whether the mark has passed.
+    /// Cancel-safe.
     pub async fn until(&mut self, marker: Marker) -> Result<bool> {
         while self.marker < marker && !self.is_full() {
             let changes = self.stream.next().await?;

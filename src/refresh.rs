@@ -1,9 +1,9 @@
 //! The refresh turn: makes the shadow's rows of changed keys what the source holds of them.
 
-use crate::Failure;
 use crate::desk::Desk;
 use crate::listen::Listener;
 use crate::run::look_at_log;
+use crate::{Failure, behind};
 use altergeist_contract::{ChangeStream, Engine, Error, Key, Result, Watermark};
 use futures_util::{StreamExt, stream};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub async fn refresh_turn<E: Engine>(
     listener: &mut Listener<E::Stream>,
     desk: &Desk,
     watermark: &Watermark,
-) -> Result<()> {
+) -> Result<(), Failure> {
     if listener.keys.is_empty() {
         let (_, position) = listener.take();
         listener.settle(position);
@@ -38,7 +38,7 @@ pub async fn refresh_turn<E: Engine>(
         let cleared = listener.during(engine.clear()).await?;
         if let Err(error) = cleared {
             listener.keys.give_back(pending);
-            return Err(error);
+            return Err(error.into());
         }
     }
     let refreshed = pending.keys.len();
@@ -48,7 +48,7 @@ pub async fn refresh_turn<E: Engine>(
         None => listener.settle(position),
         Some((keys, error)) => {
             listener.keys.put_back(keys);
-            wait_out(engine, listener, watermark, error).await?;
+            wait_out(engine, listener, desk, watermark, error).await?;
         }
     }
     tell(desk, listener, refreshed);
@@ -97,29 +97,30 @@ async fn refresh_batches<E: Engine>(
 ///
 /// # Errors
 /// The error it was called with, unless it is one that passes; `Fatal` naming the index if the rows really cannot
-/// stand together, or if they did not part within the attempts.
+/// stand together, or if they did not part within the attempts; [`Failure::Behind`].
 pub async fn wait_out<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
+    desk: &Desk,
     watermark: &Watermark,
     mut error: Error,
-) -> Result<()> {
+) -> Result<(), Failure> {
     for attempt in 1..=ATTEMPTS_MAX {
         if !error.kind.is_passing() {
-            return Err(error);
+            return Err(error.into());
         }
         if attempt % (ATTEMPTS_MAX / 4) == 0 {
             refuse_duplicates(engine).await?;
         }
-        let mark = engine.mark().await?;
-        listener.until(mark).await?;
+        let mark = behind::put(engine).await?;
+        behind::reach(engine, listener, desk, mark).await?;
         match refresh_together(engine, listener, watermark).await? {
             None => return Ok(()),
             Some(still) => error = still,
         }
         listener.pause(PAUSE).await?;
     }
-    Err(error)
+    Err(error.into())
 }
 
 /// Deletes the shadow's rows of everything pending, and then inserts them, so that only rows that changed since the
@@ -180,7 +181,7 @@ pub async fn refuse_duplicates<E: Engine>(engine: &E) -> Result<()> {
 ///
 /// # Errors
 /// [`Failure::TooFast`], with the numbers, if that was not reached within the rounds: a table can change faster than it
-/// can be followed, and then no patience helps.
+/// can be followed, and then no patience helps; [`Failure::Behind`] if its log cannot even be read as fast.
 pub async fn catch_up<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
@@ -192,8 +193,8 @@ pub async fn catch_up<E: Engine>(
     for _ in 0..ROUNDS_MAX {
         engine.still_held().await?;
         look_at_log(engine, desk).await?;
-        let mark = engine.mark().await?;
-        let has_passed = listener.until(mark).await?;
+        let mark = behind::put(engine).await?;
+        let has_passed = behind::reach(engine, listener, desk, mark).await?;
         let pending = listener.keys.len();
         refresh_turn(engine, listener, desk, watermark).await?;
         if has_passed && pending <= NEARLY_KEYS {

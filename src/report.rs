@@ -5,6 +5,9 @@ use altergeist::{Outcome, Phase, Status};
 use serde::Serialize;
 use std::fmt::Write;
 
+/// A log that is read this far behind the writers explains why nothing seems to go on.
+const WORTH_SAYING_SECONDS: f64 = 3.0;
+
 /// Anything, as one line of JSON.
 pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("our own types can be written as JSON")
@@ -71,6 +74,9 @@ pub fn status(status: &Status) -> String {
     let _ = writeln!(text, "change     {}", status.alter);
     let _ = writeln!(text, "position   {}", status.stream_position);
     let _ = writeln!(text, "chunk      {} rows, {} at once", status.chunk_rows, status.workers);
+    if let Some(behind) = status.log_behind_seconds {
+        let _ = writeln!(text, "log        read {behind:.1} s behind the writers");
+    }
     if let Some(lag) = status.replica_lag_seconds {
         let _ = writeln!(text, "lag        {lag:.1} s");
     }
@@ -108,6 +114,9 @@ pub fn line(status: &Status) -> String {
     }
     if status.pending_keys > 0 {
         let _ = write!(text, ", {} pending keys", grouped(status.pending_keys));
+    }
+    if let Some(behind) = status.log_behind_seconds.filter(|behind| *behind >= WORTH_SAYING_SECONDS) {
+        let _ = write!(text, ", the log is read {behind:.0} s behind");
     }
     if let Some(reason) = &status.throttle_reason {
         let _ = write!(text, ", waiting: {reason}");

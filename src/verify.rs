@@ -6,7 +6,7 @@ use crate::desk::Desk;
 use crate::listen::Listener;
 use crate::pace::{self, Pace, Turn};
 use crate::refresh::refresh_turn;
-use crate::{Failure, run};
+use crate::{Failure, behind, run};
 use altergeist_contract::{Chunk, Comparison, Engine, Key, Record, Result, Watermark};
 use futures_util::future::{join, join_all};
 use std::time::Duration;
@@ -18,7 +18,7 @@ const LOOKS_MAX: u32 = 20;
 /// Compares the whole key space, chunk by chunk, while the table is written to.
 ///
 /// # Errors
-/// [`Failure::Unequal`] if one difference is not explained.
+/// [`Failure::Unequal`] if one difference is not explained; [`Failure::Behind`].
 pub async fn verify<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
@@ -110,9 +110,9 @@ async fn explain<E: Engine>(
     if unexplained.is_empty() {
         return Ok(());
     }
-    let mark = engine.mark().await?;
+    let mark = behind::put(engine).await?;
     loop {
-        let has_passed = listener.until(mark).await?;
+        let has_passed = behind::reach(engine, listener, desk, mark).await?;
         unexplained.retain(|key| !listener.keys.explains(key));
         match unexplained.len() {
             0 => return Ok(()),

@@ -66,7 +66,8 @@ async fn live_until_done(server: &Server, rng: &mut SmallRng) -> Result<Outcome,
             dies_after = None;
         }
         match one_process(server, rng, dies_after).await {
-            None | Some(Err(Failure::Stopped | Failure::NoLock(_) | Failure::TooFast { .. })) => {}
+            None
+            | Some(Err(Failure::Stopped | Failure::NoLock(_) | Failure::TooFast { .. } | Failure::Behind { .. })) => {}
             Some(Ok(outcome)) => return Ok(outcome),
             Some(Err(failure)) => return Err(format!("life {life}: {failure}")),
         }
