@@ -25,6 +25,9 @@ const GOODBYE: Duration = Duration::from_secs(15);
 /// How long transactions that write may go on before the log can begin: nobody waits for us meanwhile.
 const WRITERS_LEAVE: Duration = Duration::from_secs(60);
 
+/// How many slots are made before it is given up to find one that can be read.
+const SLOTS_MAX: u32 = 20;
+
 /// Between two looks at something that will be over soon.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -59,8 +62,7 @@ async fn open_anew(session: &Session, engine: &Postgres) -> Result<Position> {
     let (key, identity) = preflight::key(session, source).await?;
     let key = key.map_err(|why| Error::refused(format!("follow {}", engine.names.display), why))?;
     publish(session, engine, &key, &identity).await?;
-    let start = make_slot(session, engine).await?;
-    wait_for_visibility(session, engine).await?;
+    let start = make_readable_slot(session, engine).await?;
     let facts = Facts {
         system: log_server::system(session).await?,
         log_place: engine.log_place(),
@@ -84,6 +86,46 @@ async fn publish(session: &Session, engine: &Postgres, key: &Candidate, identity
     let statement = sql::create_publication(&engine.names.publication, &engine.names.source(), columns.as_deref());
     let made = session.run(&statement).await;
     made.map_err(|error| error::of_lock(format!("publish {}", engine.names.display), &error))
+}
+
+/// A slot whose log was read once from its beginning, to see that the server can. While slots are made in two databases
+/// at once, one may begin with what the server noted for the other, and if a table was emptied or rewritten by then, its
+/// rows cannot be told whose they are, now or ever (seen on 18.6; decision 18). Whatever was under way when the slot
+/// was made has ended when it is read.
+async fn make_readable_slot(session: &Session, engine: &Postgres) -> Result<Lsn> {
+    let mut last = String::new();
+    for _ in 0..SLOTS_MAX {
+        let start = make_slot(session, engine).await?;
+        wait_for_visibility(session, engine).await?;
+        let log = engine.log_session(session).await?;
+        if let LogSession::Standby(log) = &log {
+            log_server::wait_for_replay(session, log, engine).await?;
+        }
+        let Some(reason) = why_unreadable(&log, engine).await? else { return Ok(start) };
+        tracing::warn!(reason, slot = engine.names.slot, "the server made a slot that it cannot read; another is made");
+        last = reason;
+        drop_slot(&log, &engine.names.slot).await?;
+    }
+    let reason = format!(
+        "the server made {SLOTS_MAX} slots, one after the other, that it cannot read itself: {last}; try again while \
+         nobody else makes any"
+    );
+    Err(Error::fatal(format!("open the log for {}", engine.names.display), reason))
+}
+
+/// What the server says when it reads the slot up to now, if it cannot. A log too long to be read within the time is not
+/// read here: the run would end with the same words, and lose nothing.
+async fn why_unreadable(log: &Session, engine: &Postgres) -> Result<Option<String>> {
+    let failed = |error: tokio_postgres::Error| error::of(format!("read the slot {}", engine.names.slot), &error);
+    let patience = format!("SET statement_timeout = {}", WRITERS_LEAVE.as_millis());
+    log.run(&patience).await.map_err(failed)?;
+    let read = log.query(sql::READ_SLOT, &[&engine.names.slot, &engine.names.publication]).await;
+    log.run("SET statement_timeout = 0").await.map_err(failed)?;
+    match read {
+        Err(error) if error::is_code(&error, "XX000") => Ok(Some(failed(error).reason)),
+        Err(error) if !error::is_timeout(&error) => Err(failed(error)),
+        _ => Ok(None),
+    }
 }
 
 async fn make_slot(session: &Session, engine: &Postgres) -> Result<Lsn> {

@@ -607,6 +607,10 @@ pub(crate) const PEEK: &str = "
     SELECT data FROM pg_logical_slot_peek_binary_changes($1, NULL, $2,
         'proto_version', '1', 'publication_names', $3, 'binary', 'true', 'messages', 'true')";
 
+/// Reads everything a slot has by now, and takes nothing.
+pub(crate) const READ_SLOT: &str = "
+    SELECT count(*) FROM pg_logical_slot_peek_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', $2)";
+
 /// Moves a slot on to a position that is saved.
 pub(crate) const MOVE_SLOT: &str = "SELECT pg_replication_slot_advance($1, $2::text::pg_lsn)";
 
