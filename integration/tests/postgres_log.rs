@@ -1,7 +1,6 @@
 //! The log of PostgreSQL: a slot that never fills the disk and is never left behind, a standby that it is read from, and
 //! plain SQL where it cannot be streamed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,7 +43,6 @@ on_both!(
     a_standby_that_lags_holds_up_copy_and_swap_though_nobody_named_it,
     limits_on_time_that_a_role_has_end_nothing_of_ours,
     a_crash_that_empties_an_unlogged_shadow_loses_nothing,
-    a_slot_that_the_server_itself_cannot_read_is_made_anew,
 );
 
 fn with_orders(flavour: Flavour, settings: &[(&str, &str)]) -> Option<(Server, Table)> {
@@ -354,47 +352,6 @@ fn a_crash_that_empties_an_unlogged_shadow_loses_nothing(flavour: Flavour) {
     assert!(report.errors().is_empty(), "{}", report.errors()[0]);
     report.prove(&url).unwrap();
     assert_eq!(value(&server, "SELECT relpersistence::text FROM pg_class WHERE oid = 'orders'::regclass"), "u");
-}
-
-/// About one slot in seven is of no use when another is made at the same time in another database, and tables are emptied.
-fn a_slot_that_the_server_itself_cannot_read_is_made_anew(flavour: Flavour) {
-    let Some((server, _)) = with_orders(flavour, &[]) else { return };
-    execute(&server, "CREATE DATABASE other");
-    let emptying = "BEGIN; TRUNCATE busy; INSERT INTO busy SELECT generate_series(1, 200); SELECT pg_sleep(0.02); COMMIT; \
-                    SELECT pg_sleep(0.01)";
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let go_on = |database: &str, first: &str, statements: &[&str]| {
-            block_on(async {
-                let mut session = Session::connect(&server.url(database)).await.unwrap();
-                session.execute(first).await.unwrap();
-                while !is_over.load(Ordering::SeqCst) {
-                    for statement in statements {
-                        session.execute(statement).await.unwrap();
-                    }
-                }
-            });
-        };
-        let made = "SELECT pg_create_logical_replication_slot('others', 'pgoutput')";
-        let dropped = "SELECT pg_drop_replication_slot('others')";
-        scope.spawn(move || go_on(DATABASE, "CREATE TABLE busy (a int)", &[emptying]));
-        scope.spawn(move || go_on("other", "CREATE TABLE busy (a int)", &[emptying]));
-        scope.spawn(move || go_on("other", "SELECT 1", &[made, dropped]));
-        for _ in 0..12 {
-            let mut running = start(&server.url(DATABASE), "orders", widening(flavour), &["--postpone-cut-over"]);
-            let ready = running.wait_until_or_end(|status| status["phase"] == "postponed");
-            if ready.is_ok() {
-                running.kill();
-            }
-            let cleaned = cleanup(&server, &[]);
-            if ready.is_err() || cleaned.code != Some(0) {
-                is_over.store(true, Ordering::SeqCst);
-            }
-            ready.unwrap_or_else(|ended| panic!("{}", ended.output));
-            cleaned.must_be(0);
-        }
-        is_over.store(true, Ordering::SeqCst);
-    });
 }
 
 #[test]
