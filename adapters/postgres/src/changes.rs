@@ -100,6 +100,8 @@ pub struct LogStream {
     marker: Marker,
     /// When it was last asked what is visible.
     looked: Instant,
+    /// When the log, or else the standby itself, last showed that it is followed still.
+    assured: Instant,
     pause: Duration,
     /// Whether the source's definition was sent again and could not be looked at.
     is_unchecked: bool,
@@ -165,6 +167,7 @@ impl LogStream {
             position: from,
             marker: Marker::NONE,
             looked: Instant::now(),
+            assured: Instant::now(),
             pause: FIRST_LOOK,
             is_unchecked: false,
         }
@@ -214,11 +217,15 @@ impl LogStream {
 
     async fn wait(&mut self) -> Result<()> {
         let batch = loop {
-            match tokio::time::timeout(STANDBY_LOOK, self.events.recv()).await {
+            // Whoever waits may give up and come back sooner than it is time to look.
+            let look = self.assured + STANDBY_LOOK;
+            match tokio::time::timeout_at(look.into(), self.events.recv()).await {
                 Ok(batch) => break batch.ok_or_else(|| self.lost())??,
                 Err(_) => self.check_standby().await?,
             }
+            self.assured = Instant::now();
         };
+        self.assured = Instant::now();
         if self.is_unchecked {
             self.pending.push_back(Event::Described);
         }
