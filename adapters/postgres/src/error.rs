@@ -80,7 +80,7 @@ pub(crate) fn of_lock(attempted: impl Into<String>, error: &tokio_postgres::Erro
 /// An error of the user's clauses on an empty table: no row was there, so the server's own words hold none.
 pub(crate) fn of_clauses(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
     match error.as_db_error() {
-        Some(server) if !is_passing(error) => Error::refused(attempted, words(server)),
+        Some(server) if !is_passing(error) && !is_code(error, "53100") => Error::refused(attempted, words(server)),
         _ => of_lock(attempted, error),
     }
 }
