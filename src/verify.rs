@@ -98,8 +98,8 @@ async fn look_again<E: Engine>(
 }
 
 /// Whatever a comparison saw is in the log before a mark put there afterwards; so by the time the mark has passed, each
-/// differing key must have been pending. If more is pending than fits into memory on the way, it is refreshed: what was
-/// explained by then stays explained.
+/// differing key must have been pending, or what caused it where the server does not log that. If more is pending than fits
+/// into memory on the way, it is refreshed: what was explained by then stays explained.
 async fn explain<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
@@ -114,6 +114,14 @@ async fn explain<E: Engine>(
     loop {
         let has_passed = behind::reach(engine, listener, desk, mark).await?;
         unexplained.retain(|key| !listener.keys.explains(key));
+        let mut left = Vec::new();
+        for key in unexplained {
+            let causes = listener.during(engine.causes(key)).await??;
+            if !causes.iter().any(|cause| listener.keys.explains(cause)) {
+                left.push(key);
+            }
+        }
+        unexplained = left;
         match unexplained.len() {
             0 => return Ok(()),
             rows if has_passed => return Err(Failure::Unequal { rows }),

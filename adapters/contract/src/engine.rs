@@ -189,6 +189,12 @@ pub trait Shadow {
     /// Compares the rows of these keys, in one snapshot; gives the keys that differ.
     async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>>;
 
+    /// The keys of other rows whose being changed would explain that this row of the shadow differs: for a server that
+    /// changes rows because of others and does not log it. Asked only when the log does not tell of the row itself.
+    async fn causes(&self, _key: &Key) -> Result<Vec<Key>> {
+        Ok(Vec::new())
+    }
+
     /// The shadow's unique indexes over which the source, as it is now, holds duplicates.
     async fn duplicates(&self) -> Result<Vec<Duplicates>>;
 }

@@ -12,6 +12,15 @@
 //!   handed on, and its refresh looks for the rows.
 //! - Where the key of the rows is part of what changes, rows of the source are looked for too: they have a new key.
 //! - What is changed by actions is not told by its own log: a parent that is itself such a child is refused.
+//!
+//! Where the table is its own parent, that last point is the whole matter: a row that an action takes away takes its own
+//! children along, and the log tells of the first of them all only. So whenever a row is refreshed, the shadow's rows that
+//! refer to it are looked at too, and those that the source does not have so any more, its *stale children*, are
+//! refreshed in turn ([`stale_children`]), while nobody else moves rows. Why none is forgotten: the row that the log tells of is
+//! refreshed. A child of a row that was taken away is found when that row is refreshed; the row is, if it is in the
+//! shadow, as a stale child itself, or if its key is pending. If it is neither, it was not copied yet, and never
+//! will be; rows that refer to such a one are looked for when all is copied ([`Shape::own_keys`], `clear_stale`). And if it
+//! has come back since, the log told of that, and it is refreshed.
 
 use crate::crew::Crew;
 use crate::error::Failure;
@@ -21,14 +30,14 @@ use crate::key::{KeyIndex, Spelling};
 use crate::names::TableName;
 use crate::session::Session;
 use crate::shape::Shape;
-use crate::sql;
+use crate::sql::{self, Compared};
 use crate::table::{Table, is_same};
 use altergeist_contract::{Key, Result};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Values looked for by one statement.
 const MOST_VALUES: usize = 500;
@@ -56,8 +65,8 @@ impl Parent {
     }
 
     /// The columns of the source that refer to it.
-    pub(crate) fn child_columns(&self) -> impl Iterator<Item = &str> {
-        self.child_columns.iter().map(String::as_str)
+    pub(crate) fn child_columns(&self) -> &[String] {
+        &self.child_columns
     }
 
     /// The values that went or came, each as a key beside those of `key`; None if the event does not tell them.
@@ -97,6 +106,61 @@ impl Parent {
 
 fn is_value(key: &KeyIndex, one: &Key) -> bool {
     one.columns().len() > key.columns.len()
+}
+
+/// A foreign key of the source to itself whose actions the log does not tell.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnKey {
+    /// The columns that refer to those of the rows' key, in its order, with the names they have in the source.
+    pub columns: Vec<String>,
+}
+
+impl OwnKey {
+    /// None if it does not refer to the very columns that the rows' key has, or if a session's time zone could change their values.
+    pub(crate) fn of(key: &ForeignKey, rows: &KeyIndex) -> Option<OwnKey> {
+        if rows.has_moments() {
+            return None;
+        }
+        let referring = |name: &String| key.parent_columns.iter().position(|column| is_same(column, name));
+        let columns = rows.columns.iter().map(|column| Some(key.columns[referring(&column.name)?].clone()));
+        let columns: Vec<String> = columns.collect::<Option<_>>()?;
+        (columns.len() == key.columns.len()).then_some(OwnKey { columns })
+    }
+}
+
+/// The keys of rows of the shadow that refer to one of these rows, and do so no more in the source.
+pub(crate) async fn stale_children(
+    session: &mut Session,
+    shape: &Shape,
+    of: &Compared<'_>,
+) -> std::result::Result<Vec<Key>, Failure> {
+    let mut found = HashSet::new();
+    for own in &shape.own_keys {
+        let statement = sql::stale_children(shape, own, of).map_err(|error| Failure::Lost(error.to_string()))?;
+        for row in session.rows(&statement).await? {
+            found.insert(shape.key.of_query(&row).ok_or_else(|| Failure::Lost("a key cannot be read".into()))?);
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// The keys of all rows above this one in the shadow, whether or not it has them.
+async fn ancestors(session: &mut Session, shape: &Shape, of: &Key) -> std::result::Result<Vec<Key>, Failure> {
+    let mut known = HashSet::from([of.clone()]);
+    let mut last = vec![of.clone()];
+    while !last.is_empty() {
+        let mut above = Vec::new();
+        for own in &shape.own_keys {
+            let statement = sql::parents(shape, own, &last).map_err(|error| Failure::Lost(error.to_string()))?;
+            for row in session.rows(&statement).await? {
+                above.push(shape.key.of_query(&row).ok_or_else(|| Failure::Lost("a key cannot be read".into()))?);
+            }
+        }
+        above.retain(|key| known.insert(key.clone()));
+        last = above;
+    }
+    known.remove(of);
+    Ok(known.into_iter().collect())
 }
 
 /// The columns of the source that hold a parent's value, and literals of it.
@@ -142,7 +206,7 @@ pub(crate) async fn rows_of<'a>(
 pub(crate) struct Cascades {
     pub crew: Arc<Crew>,
     pub shape: Arc<Mutex<Option<Arc<Shape>>>>,
-    /// Held shared by whatever moves rows into the shadow.
+    /// Held shared by whatever moves rows into the shadow; alone, while rows are looked for that actions changed.
     pub moves: Arc<RwLock<()>>,
     /// Whether the tables are locked, or about to be.
     pub is_locked: Arc<AtomicBool>,
@@ -153,12 +217,30 @@ impl Cascades {
         Cascades { crew, shape: Arc::default(), moves: Arc::default(), is_locked: Arc::default() }
     }
 
+    /// While what is given is held, rows may be refreshed: alone, where their children have to be looked for.
+    pub(crate) async fn moving(&self, shape: &Shape) -> Moving<'_> {
+        match shape.own_keys.is_empty() {
+            true => Moving::Beside(self.moves.read().await),
+            false => Moving::Alone(self.moves.write().await),
+        }
+    }
+
     /// From now on, until what is given is dropped, nobody but the lock's holder looks into the shadow.
     pub(crate) async fn begin_lock(&self) -> Locking {
         self.is_locked.store(true, Ordering::SeqCst);
         let locking = Locking(self.is_locked.clone());
         drop(self.moves.read().await);
         locking
+    }
+
+    /// The keys of rows whose change would explain that the shadow has another row for this key.
+    pub(crate) async fn causes(&self, shape: &Shape, key: &Key) -> Result<Vec<Key>> {
+        if shape.own_keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let attempted = || format!("look for the parents of a row in the shadow of {}", shape.source.plain());
+        let mut session = self.crew.reader().await?;
+        ancestors(&mut session, shape, key).await.map_err(|failure| failure.of_rows(attempted()))
     }
 
     /// Puts the keys of rows in place of parents' values, but for while the tables are locked.
@@ -183,6 +265,12 @@ impl Cascades {
         *keys = found.into_owned();
         Ok(())
     }
+}
+
+/// The time in which rows are moved into the shadow.
+pub(crate) enum Moving<'a> {
+    Beside(#[expect(dead_code, reason = "held")] RwLockReadGuard<'a, ()>),
+    Alone(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'a, ()>),
 }
 
 /// The time in which the tables are locked.

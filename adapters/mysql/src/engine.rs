@@ -229,7 +229,9 @@ impl MySql {
             return Ok(shape.clone());
         }
         let mut session = self.crew.reader().await?;
-        let shape = Arc::new(self.find_shape(&mut session).await?);
+        let mut shape = self.find_shape(&mut session).await?;
+        shape.own_keys = self.own_keys(&mut session, &shape).await?;
+        let shape = Arc::new(shape);
         self.crew.in_utc.store(shape.in_utc, Ordering::SeqCst);
         self.crew.checks_parents.store(self.has_early_keys(&mut session).await?, Ordering::SeqCst);
         *self.shape.lock().expect("not poisoned") = Some(shape.clone());

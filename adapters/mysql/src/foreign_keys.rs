@@ -11,8 +11,9 @@
 //!
 //! A key whose actions write (CASCADE, SET NULL) changes rows inside InnoDB without a word in the log, on every MariaDB and on
 //! MySQL before 9.6; MySQL 9.6 logs such rows as any others. On MySQL the parents' own changes tell which rows that
-//! were ([`crate::cascades`]). MariaDB has the means to let the server do it: there such a key stands on the shadow from its creation, *early*, and the server itself changes both tables' rows in the
-//! same transaction. Three things make that right:
+//! were ([`crate::cascades`]), and so they do on MariaDB if such a key refers to the table itself. Otherwise MariaDB has the
+//! means to let the server do it: there such a key stands on the shadow from its creation, *early*, and the server itself
+//! changes both tables' rows in the same transaction. Three things make that right:
 //!
 //! - A row is put into the shadow with `foreign_key_checks=1`: its parent is there, and stays locked until the row is. So a
 //!   parent's change comes before, and the row is read again, or after, and finds the row.
@@ -21,7 +22,7 @@
 //!   early one follows it. When a parent's change has passed the source's own key, no row of the source refers to it, so any
 //!   row of the shadow that does is stale, and its refresh is still to come.
 
-use crate::cascades::Parent;
+use crate::cascades::{OwnKey, Parent};
 use crate::crew::Slot;
 use crate::engine::MySql;
 use crate::error::Failure;
@@ -115,6 +116,24 @@ impl ForeignKey {
             action("UPDATE", &self.on_update)
         )
     }
+}
+
+/// How the shadow comes to know what the actions of foreign keys do to the source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ToldBy {
+    /// The log has it like any other change.
+    Log,
+    /// The same keys stand on the shadow from its beginning.
+    EarlyKeys,
+    /// What sets them off is followed, see [`crate::cascades`].
+    Parents,
+}
+
+/// Why a key stands in the way whose actions are not in the log, and what to do.
+fn unlogged(key: &ForeignKey, why: &str) -> (String, &'static str) {
+    let actions = format!("it is ON DELETE {} ON UPDATE {}", key.on_delete, key.on_update);
+    let reason = format!("{actions}, this server does not log what that does to the table's rows, and {why}");
+    (reason, "drop it, or make it refuse (NO ACTION), for the time of the change")
 }
 
 fn writes(action: &str) -> bool {
@@ -424,7 +443,7 @@ impl MySql {
         let shape = self.shape().await?;
         let mut session = self.crew.reader().await?;
         let keys = self.source_keys(&mut session).await?;
-        if self.server.version.flavour == Flavour::MySql {
+        if self.told_by(&mut session, &keys).await != ToldBy::EarlyKeys {
             return Ok(());
         }
         // Those that the clauses drop too: until the swap they act.
@@ -454,10 +473,37 @@ impl MySql {
         Ok(keys.iter().any(|key| key.name.starts_with(&self.early_prefix())))
     }
 
-    /// Whether rows that a foreign key's action changes are in the log.
-    async fn logs_actions(&self, session: &mut Session) -> bool {
-        self.server.version.is_mysql_since((9, 6, 0))
-            && session.text(sql::NATIVE_FOREIGN_KEYS).await.is_ok_and(|value| matches!(&*value, "0" | "OFF"))
+    /// How the shadow comes to know what the actions of the table's own keys do; the keys are those from it and to it.
+    async fn told_by(&self, session: &mut Session, keys: &[ForeignKey]) -> ToldBy {
+        let has_to_itself = || keys.iter().any(|key| key.is_between(&self.source, &self.source) && key.writes());
+        match self.server.version.flavour {
+            Flavour::MySql
+                if self.server.version.is_mysql_since((9, 6, 0))
+                    && session
+                        .text(sql::NATIVE_FOREIGN_KEYS)
+                        .await
+                        .is_ok_and(|value| matches!(&*value, "0" | "OFF")) =>
+            {
+                ToldBy::Log
+            }
+            // An early key's action would be another that the log does not tell, and the rows below such a row would stay.
+            Flavour::MariaDb if !has_to_itself() => ToldBy::EarlyKeys,
+            Flavour::MySql | Flavour::MariaDb => ToldBy::Parents,
+        }
+    }
+
+    /// The keys of the table to itself whose actions are not in the log.
+    pub(crate) async fn own_keys(&self, session: &mut Session, shape: &Shape) -> Result<Vec<OwnKey>> {
+        let keys = self.source_keys(session).await?;
+        if self.told_by(session, &keys).await != ToldBy::Parents {
+            return Ok(Vec::new());
+        }
+        let acting = keys.iter().filter(|key| key.is_between(&self.source, &self.source) && key.writes());
+        let own = |key: &ForeignKey| {
+            OwnKey::of(key, &shape.key)
+                .ok_or_else(|| Error::refused(self.doing("follow"), format!("{} cannot be followed", key.describe())))
+        };
+        acting.map(own).collect()
     }
 
     /// The foreign keys that the swap could not carry, or must not, by name.
@@ -468,18 +514,22 @@ impl MySql {
         altered: &Table,
     ) -> Result<Vec<Refusal>> {
         let keys = self.source_keys(session).await?;
-        let logs_actions = self.logs_actions(session).await;
+        let told_by = self.told_by(session, &keys).await;
         let mut refusals = Vec::new();
         for key in &keys {
-            let found = match key.child == self.source && key.writes() && !logs_actions {
-                true => self.in_the_way_unlogged(session, key, shape).await?,
-                false => None,
+            let found = match told_by {
+                _ if key.child != self.source || !key.writes() => None,
+                ToldBy::Log => None,
+                ToldBy::EarlyKeys if self.target.foreign_keys == ForeignKeys::Carry => None,
+                ToldBy::EarlyKeys => Some(unlogged(key, "without it the new table could not be kept current")),
+                ToldBy::Parents => self.in_the_way_unlogged(session, key, shape).await?,
             };
-            let found = found.or_else(|| self.in_the_way(key, shape, altered));
+            let is_early = told_by == ToldBy::EarlyKeys && key.child == self.source && key.writes();
+            let found = found.or_else(|| self.in_the_way(key, shape, altered, is_early));
             refusals.extend(found.map(|(reason, remedy)| refusal(key.describe(), reason, remedy)));
         }
         refusals.extend(self.refuse_hidden_keys(session, &keys).await);
-        if self.server.version.flavour == Flavour::MariaDb {
+        if told_by == ToldBy::EarlyKeys {
             for key in keys.iter().filter(|key| key.child == self.source && key.writes()) {
                 let query = sql::has_orphans(&self.source, &key.child, &key.columns, &key.parent, &key.parent_columns);
                 let found = session
@@ -502,29 +552,22 @@ impl MySql {
         key: &ForeignKey,
         shape: &Shape,
     ) -> Result<Option<(String, &'static str)>> {
-        let remedy = "drop it, or make it refuse (NO ACTION), for the time of the change";
-        let because = |why: &str| {
-            let actions = format!("it is ON DELETE {} ON UPDATE {}", key.on_delete, key.on_update);
-            Ok(Some((
-                format!("{actions}, this server does not log what that does to the table's rows, and {why}"),
-                remedy,
-            )))
-        };
-        if key.parent == self.source {
-            return because("it refers to the table itself");
-        }
-        if self.server.version.flavour == Flavour::MariaDb {
-            return match self.target.foreign_keys {
-                ForeignKeys::Carry => Ok(None),
-                _ => because("without it the new table could not be kept current"),
-            };
-        }
+        let because = |why: &str| Ok(Some(unlogged(key, why)));
         let is_alike = |column: &String| {
             let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
             pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow))
         };
         if !key.columns.iter().all(is_alike) {
             return because("one of its columns would not be the same afterwards");
+        }
+        if key.parent == self.source {
+            return match OwnKey::of(key, &shape.key) {
+                Some(_) => Ok(None),
+                None => because(&format!(
+                    "it does not refer to the columns of {}, by which rows are followed",
+                    shape.key.index
+                )),
+            };
         }
         let parent = &key.parent.plain();
         let Some(table) = self.parent_of(session, key).await? else {
@@ -563,13 +606,12 @@ impl MySql {
     pub(crate) async fn parents_to_follow(&self) -> Result<Vec<Parent>> {
         let mut session = self.crew.reader().await?;
         let mut parents = Vec::new();
-        if self.server.version.flavour == Flavour::MariaDb || self.logs_actions(&mut session).await {
+        let keys = self.source_keys(&mut session).await?;
+        if self.told_by(&mut session, &keys).await != ToldBy::Parents {
             return Ok(parents);
         }
-        for key in self.source_keys(&mut session).await? {
-            if key.child != self.source || !key.writes() {
-                continue;
-            }
+        for key in keys.into_iter().filter(|key| key.child == self.source && key.parent != self.source && key.writes())
+        {
             let table = self.parent_of(&mut session, &key).await?;
             let parent = table.and_then(|table| Parent::of(&key, &table));
             parents.push(parent.ok_or_else(|| {
@@ -588,17 +630,24 @@ impl MySql {
     ) -> Result<Vec<String>> {
         let mut names = vec![shape.key.shadow_index.clone()];
         let table = self.look(session, altered).await?;
-        for parent in self.parents_to_follow().await? {
-            let columns: Vec<String> = parent.child_columns().map(|column| shape.name_after(column)).collect();
+        let parents = self.parents_to_follow().await?;
+        let of_parents = parents.iter().map(Parent::child_columns);
+        for columns in of_parents.chain(shape.own_keys.iter().map(|own| &own.columns[..])) {
+            let columns: Vec<String> = columns.iter().map(|column| shape.name_after(column)).collect();
             names.extend(index_over(&table, &columns).map(|index| index.name.clone()));
         }
         Ok(names)
     }
 
-    fn in_the_way(&self, key: &ForeignKey, shape: &Shape, altered: &Table) -> Option<(String, &'static str)> {
+    fn in_the_way(
+        &self,
+        key: &ForeignKey,
+        shape: &Shape,
+        altered: &Table,
+        is_early: bool,
+    ) -> Option<(String, &'static str)> {
         const AFTERWARDS: &str = "drop it before the change and add it again after it";
         let is_own = key.child == self.source;
-        let is_early = is_own && key.writes() && self.server.version.flavour == Flavour::MariaDb;
         if self.drops(key) && !is_early {
             return None;
         }

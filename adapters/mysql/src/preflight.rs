@@ -496,7 +496,9 @@ impl MySql {
         for key in self.added_keys(session).await? {
             let object = format!("foreign key {}", key.name);
             let reason = "the clauses add it, and rows there may be that it does not allow";
-            refusals.push(refusal(object, reason, "leave it out, and add it after the change"));
+            let remedy = "leave it out, and add it after the change: with foreign_key_checks = 0 in that session it takes an instant \
+                          and binds whatever is written from then on; then look for rows that it does not allow";
+            refusals.push(refusal(object, reason, remedy));
         }
         Ok(refusals)
     }

@@ -1,6 +1,6 @@
 //! The statements that make the shadow, fill it, keep it current, and compare it.
 
-use crate::cascades::rows_of;
+use crate::cascades::{rows_of, stale_children};
 use crate::convert;
 use crate::crew::{Lease, Slot};
 use crate::engine::MySql;
@@ -13,6 +13,7 @@ use crate::shape::Shape;
 use crate::sql::{self, Compared};
 use crate::table::{Index, Table, is_same};
 use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Kind, Result, Shadow, Watermark};
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const MOST_DELETED: u64 = 10_000;
 const ATTEMPTS_AT_LOCKED_ROWS: u32 = 40;
 /// A unique index that lacks a column of the partitioning.
 const NOT_OVER_PARTITIONS: u16 = 1503;
+/// Rows of which one statement looks for the parents.
+const ROWS_LOOKED_AT: u64 = 10_000;
 /// Rows that may differ before comparing gives up.
 const MOST_DIFFERENCES: u64 = 5_000;
 
@@ -93,7 +96,7 @@ impl Shadow for MySql {
 
     async fn refresh(&self, keys: &[Key], through: &Watermark) -> Result<()> {
         let shape = self.shape().await?;
-        let _moves = self.cascades.moves.read().await;
+        let _moves = self.cascades.moving(&shape).await;
         let mut lease = self.crew.worker().await?;
         let attempted = self.doing("refresh rows of");
         let refreshed = async || in_transaction(&mut lease, &shape, keys, through, &attempted).await;
@@ -132,6 +135,7 @@ impl Shadow for MySql {
     }
 
     async fn complete(&self) -> Result<()> {
+        self.clear_stale().await?;
         self.build_indexes().await
     }
 
@@ -172,6 +176,11 @@ impl Shadow for MySql {
         differing(&shape, &outcome.map_err(|failure| failure.of_rows(&attempted))?, &attempted)
     }
 
+    async fn causes(&self, key: &Key) -> Result<Vec<Key>> {
+        let shape = self.shape().await?;
+        self.cascades.causes(&shape, key).await
+    }
+
     async fn duplicates(&self) -> Result<Vec<Duplicates>> {
         let shape = self.shape().await?;
         let mut reader = self.crew.reader().await?;
@@ -180,6 +189,27 @@ impl Shadow for MySql {
 }
 
 impl MySql {
+    /// When all is copied: refreshes rows that refer to a row that was taken away, unknown to the log, before it was copied.
+    async fn clear_stale(&self) -> Result<()> {
+        let shape = self.shape().await?;
+        if shape.own_keys.is_empty() {
+            return Ok(());
+        }
+        let mut through = Watermark::Start;
+        while through != Watermark::End {
+            let chunk = self.next_chunk(&through, ROWS_LOOKED_AT).await?;
+            let mut lease = self.crew.worker().await?;
+            let stale = stale_children(lease.session(), &shape, &Compared::Range(&chunk)).await;
+            lease.keep();
+            let attempted = || self.doing("look for rows whose parents are gone in the shadow of");
+            for part in parts(&stale.map_err(|failure| failure.of_rows(attempted()))?) {
+                self.refresh(part, &Watermark::End).await?;
+            }
+            through = chunk.through;
+        }
+        Ok(())
+    }
+
     /// Where the workers do not wait for rows' locks, a row that is locked is tried for again, within bounds.
     async fn patiently<T>(&self, mut work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
         for attempt in 1..=ATTEMPTS_AT_LOCKED_ROWS {
@@ -320,6 +350,9 @@ async fn in_transaction(
 
 /// Deletes the keys' rows from the shadow, then inserts what the source holds of them: all deletes first, so that values
 /// that moved between rows find their places free. The caller's transaction.
+///
+/// Stale children of these rows are refreshed with them. They are looked for before, so that what they hold is out of the way,
+/// and after, because rows of the source may have gone meanwhile.
 pub(crate) async fn refresh_within(
     session: &mut Session,
     shape: &Shape,
@@ -327,16 +360,35 @@ pub(crate) async fn refresh_within(
     through: &Watermark,
     attempted: &str,
 ) -> Result<()> {
-    let keys = &*rows_of(session, shape, keys).await.map_err(|failure| failure.of_rows(attempted))?;
-    for part in parts(keys) {
-        session.execute(&sql::delete_keys(shape, part)?).await.map_err(|failure| failure.of_rows(attempted))?;
+    let mut keys = rows_of(session, shape, keys).await.map_err(|failure| failure.of_rows(attempted))?;
+    let mut fresh = stale_of(session, shape, &keys, attempted).await?;
+    let mut known: HashSet<Key> = if fresh.is_empty() { HashSet::new() } else { keys.iter().cloned().collect() };
+    while !fresh.is_empty() {
+        fresh.retain(|key| known.insert(key.clone()));
+        keys.to_mut().extend_from_slice(&fresh);
+        fresh = stale_of(session, shape, &fresh, attempted).await?;
     }
-    if *through != Watermark::Start {
-        for part in parts(keys) {
-            insert(session, &sql::insert_keys(shape, part, through)?, attempted).await?;
+    while !keys.is_empty() {
+        for part in parts(&keys) {
+            session.execute(&sql::delete_keys(shape, part)?).await.map_err(|failure| failure.of_rows(attempted))?;
         }
+        if *through != Watermark::Start {
+            for part in parts(&keys) {
+                insert(session, &sql::insert_keys(shape, part, through)?, attempted).await?;
+            }
+        }
+        keys = stale_of(session, shape, &keys, attempted).await?.into();
     }
     Ok(())
+}
+
+async fn stale_of(session: &mut Session, shape: &Shape, keys: &[Key], attempted: &str) -> Result<Vec<Key>> {
+    let mut stale = Vec::new();
+    for part in parts(keys).into_iter().filter(|_| !shape.own_keys.is_empty()) {
+        let found = stale_children(session, shape, &Compared::Keys(part)).await;
+        stale.extend(found.map_err(|failure| failure.of_rows(attempted))?);
+    }
+    Ok(stale)
 }
 
 /// Keys, in parts that fit into a statement.

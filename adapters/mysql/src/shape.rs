@@ -1,5 +1,6 @@
 //! How the shadow's columns stem from the source's: the map every statement that moves rows is made from.
 
+use crate::cascades::OwnKey;
 use crate::clauses::Clauses;
 use crate::convert;
 use crate::key::{self, KeyColumn, KeyIndex};
@@ -36,6 +37,8 @@ pub(crate) struct Shape {
     pub in_utc: bool,
     /// Whether the clauses say which AUTO_INCREMENT comes next, so that the source's is not carried.
     pub sets_row_number: bool,
+    /// Foreign keys of the table to itself whose actions are not in the log.
+    pub own_keys: Vec<OwnKey>,
 }
 
 /// A column of the shadow, and the column of the source its values come from.
@@ -110,6 +113,7 @@ pub(crate) fn find(
                 given,
                 in_utc,
                 sets_row_number: clauses.sets_row_number(),
+                own_keys: Vec::new(),
             });
         }
         Ok(_) => {}

@@ -1,5 +1,6 @@
 //! All SQL, whole and readable as SQL. [`quote`] is the one function that quotes identifiers.
 
+use crate::cascades::OwnKey;
 use crate::convert;
 use crate::key::{KeyColumn, KeyIndex, LOOKUP};
 use crate::mapping::Mapping;
@@ -669,22 +670,21 @@ fn range(key: &KeyIndex, columns: &[String], chunk: &Chunk) -> Result<String> {
     Ok(if bounds.is_empty() { "TRUE".to_owned() } else { bounds.join(" AND ") })
 }
 
-/// One of these keys. The same form for composite keys as for ranges, because MariaDB looks up no row constructors.
+/// Whether a row has one of these keys. The same form for composite keys as for ranges, because MariaDB looks up no row constructors.
 fn among(key: &KeyIndex, columns: &[String], keys: &[Key]) -> Result<String> {
-    let literals: Vec<Vec<String>> = keys.iter().map(|one| key.literals(one)).collect::<Result<_>>()?;
+    Ok(one_of(columns, &keys.iter().map(|one| key.literals(one)).collect::<Result<Vec<_>>>()?))
+}
+
+/// Whether columns hold one of these lists of values, given as literals.
+fn one_of(columns: &[String], values: &[Vec<String>]) -> String {
     if let [column] = columns {
-        let list: Vec<&str> = literals.iter().map(|literals| &*literals[0]).collect();
-        return Ok(format!("{column} IN ({})", list.join(", ")));
+        return format!("{column} IN ({})", values.iter().flatten().cloned().collect::<Vec<_>>().join(", "));
     }
-    let alternatives: Vec<String> = literals
-        .iter()
-        .map(|literals| {
-            let terms: Vec<String> =
-                columns.iter().zip(literals).map(|(column, literal)| format!("{column} = {literal}")).collect();
-            format!("({})", terms.join(" AND "))
-        })
-        .collect();
-    Ok(format!("({})", alternatives.join(" OR ")))
+    let one = |value: &Vec<String>| {
+        let terms = columns.iter().zip(value).map(|(column, literal)| format!("{column} = {literal}"));
+        format!("({})", terms.collect::<Vec<_>>().join(" AND "))
+    };
+    format!("({})", values.iter().map(one).collect::<Vec<_>>().join(" OR "))
 }
 
 /// One of these keys, in the shadow. Where its values are mapped, the index finds them by its own terms, and
@@ -715,6 +715,13 @@ fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<String> {
 /// The key columns in the forms that [`Spelling::of_query`](crate::key::Spelling::of_query) reads.
 fn spelled(key: &KeyIndex, columns: &[String]) -> String {
     let spelled = key.columns.iter().zip(columns).map(|(column, name)| column.spelling.asked(name));
+    spelled.collect::<Vec<_>>().join(", ")
+}
+
+/// The same of the shadow's columns.
+fn spelled_of_shadow(key: &KeyIndex, of: &str) -> String {
+    let columns = columns_of(key, true, of);
+    let spelled = key.columns.iter().zip(&columns).map(|(column, name)| column.spelling.asked_of_shadow(name));
     spelled.collect::<Vec<_>>().join(", ")
 }
 
@@ -815,12 +822,13 @@ fn condition_on_shadow(key: &KeyIndex, of: &str, compared: &Compared) -> Result<
     }
 }
 
-fn matched(shape: &Shape) -> String {
-    let source = columns_of(&shape.key, false, "s.");
-    let shadow = columns_of(&shape.key, true, "d.");
-    let term = |((column, s), d): ((&KeyColumn, &String), &String)| match &column.mapping {
-        Mapping::Same => format!("{d} = {s}"),
-        mapping => format!("d.{} = {} AND {d} = {s}", quote(&column.shadow_name), mapping.to_shadow(s)),
+/// Whether a row of the source and one of the shadow have one key, the tables' names being given.
+fn matched(shape: &Shape, (s, d): (&str, &str)) -> String {
+    let source = columns_of(&shape.key, false, &format!("{s}."));
+    let shadow = columns_of(&shape.key, true, &format!("{d}."));
+    let term = |((column, s), back): ((&KeyColumn, &String), &String)| match &column.mapping {
+        Mapping::Same => format!("{back} = {s}"),
+        mapping => format!("{d}.{} = {} AND {back} = {s}", quote(&column.shadow_name), mapping.to_shadow(s)),
     };
     shape.key.columns.iter().zip(&source).zip(&shadow).map(term).collect::<Vec<_>>().join(" AND ")
 }
@@ -848,7 +856,7 @@ pub(crate) fn missing_or_different(shape: &Shape, compared: &Compared, limit: u6
         quote(&shape.key.index),
         table(&shape.shadow),
         quote(&shape.key.shadow_index),
-        matched(shape),
+        matched(shape, ("s", "d")),
         condition(&shape.key, &columns, compared)?,
         shape.equality()?
     ))
@@ -856,47 +864,74 @@ pub(crate) fn missing_or_different(shape: &Shape, compared: &Compared, limit: u6
 
 /// Keys of the shadow's rows that the source lacks.
 pub(crate) fn surplus(shape: &Shape, compared: &Compared, limit: u64) -> Result<String> {
-    let columns = columns_of(&shape.key, true, "d.");
-    let spelled = shape.key.columns.iter().zip(&columns).map(|(column, name)| column.spelling.asked_of_shadow(name));
-    let spelled: Vec<String> = spelled.collect();
     Ok(format!(
         "{}SELECT {} FROM {} d FORCE INDEX ({}) WHERE {} \
          AND NOT EXISTS (SELECT 1 FROM {} s FORCE INDEX ({}) WHERE {}) LIMIT {limit}",
         sign(&shape.source),
-        spelled.join(", "),
+        spelled_of_shadow(&shape.key, "d."),
         table(&shape.shadow),
         quote(&shape.key.shadow_index),
         condition_on_shadow(&shape.key, "d.", compared)?,
         table(&shape.source),
         quote(&shape.key.index),
-        matched(shape)
+        matched(shape, ("s", "d"))
     ))
 }
 
 /// Keys of rows that hold one of these values in some columns, which are given with the names they have in the source.
 pub(crate) fn rows_that_hold(shape: &Shape, in_shadow: bool, columns: &[String], values: &[Vec<String>]) -> String {
-    let keys = columns_of(&shape.key, in_shadow, "");
-    let asked = shape.key.columns.iter().zip(&keys).map(|(column, name)| match in_shadow {
-        true => column.spelling.asked_of_shadow(name),
-        false => column.spelling.asked(name),
-    });
-    let asked: Vec<String> = asked.collect();
+    let asked = match in_shadow {
+        true => spelled_of_shadow(&shape.key, ""),
+        false => spelled(&shape.key, &columns_of(&shape.key, false, "")),
+    };
     let names: Vec<String> = columns
         .iter()
         .map(|column| quote(&if in_shadow { shape.name_after(column) } else { column.clone() }))
         .collect();
-    let condition = match &names[..] {
-        [name] => format!("{name} IN ({})", values.iter().flatten().cloned().collect::<Vec<_>>().join(", ")),
-        names => {
-            let one = |value: &Vec<String>| {
-                let terms = names.iter().zip(value).map(|(name, literal)| format!("{name} = {literal}"));
-                format!("({})", terms.collect::<Vec<_>>().join(" AND "))
-            };
-            values.iter().map(one).collect::<Vec<_>>().join(" OR ")
+    let condition = one_of(&names, values);
+    let of = table(if in_shadow { &shape.shadow } else { &shape.source });
+    format!("{}SELECT {asked} FROM {of} WHERE {condition}", sign(&shape.source))
+}
+
+/// Keys of the shadow's rows that refer by this foreign key to one of these rows, or to any from this range of rows, while
+/// the source has no such row that refers to the same. Each table is named once, as who has locked them must.
+pub(crate) fn stale_children(shape: &Shape, own: &OwnKey, of: &Compared) -> Result<String> {
+    let (source, shadow) = (table(&shape.source), table(&shape.shadow));
+    let columns: Vec<String> =
+        own.columns.iter().map(|column| format!("{shadow}.{}", quote(&shape.name_after(column)))).collect();
+    let condition = match of {
+        Compared::Keys(keys) => among(&shape.key, &columns, keys)?,
+        Compared::Range(_) => {
+            let present = columns.iter().map(|column| format!("{column} IS NOT NULL"));
+            let present = present.collect::<Vec<_>>().join(" AND ");
+            format!("{} AND {present}", condition_on_shadow(&shape.key, &format!("{shadow}."), of)?)
         }
     };
-    let of = table(if in_shadow { &shape.shadow } else { &shape.source });
-    format!("{}SELECT {} FROM {of} WHERE {condition}", sign(&shape.source), asked.join(", "))
+    let same = own.columns.iter().zip(&columns).map(|(column, held)| format!("{source}.{} = {held}", quote(column)));
+    Ok(format!(
+        "{}SELECT {} FROM {shadow} WHERE {condition} \
+         AND NOT EXISTS (SELECT 1 FROM {source} FORCE INDEX ({}) WHERE {} AND {})",
+        sign(&shape.source),
+        spelled_of_shadow(&shape.key, &format!("{shadow}.")),
+        quote(&shape.key.index),
+        matched(shape, (&source, &shadow)),
+        same.collect::<Vec<_>>().join(" AND ")
+    ))
+}
+
+/// Keys of the rows that these rows of the shadow refer to by this foreign key.
+pub(crate) fn parents(shape: &Shape, own: &OwnKey, of: &[Key]) -> Result<String> {
+    let names: Vec<String> = own.columns.iter().map(|column| quote(&shape.name_after(column))).collect();
+    let asked = shape.key.columns.iter().zip(&names).map(|(column, name)| column.spelling.asked_of_shadow(name));
+    let present: Vec<String> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
+    Ok(format!(
+        "{}SELECT {} FROM {} WHERE {} AND {}",
+        sign(&shape.source),
+        asked.collect::<Vec<_>>().join(", "),
+        table(&shape.shadow),
+        among_shadows(&shape.key, "", of)?,
+        present.join(" AND ")
+    ))
 }
 
 /// How many values the source holds more than once over these expressions, none of them NULL.
