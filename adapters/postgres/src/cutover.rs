@@ -431,10 +431,14 @@ impl Swapper {
         let of_source = sequences(session, self.facts.source).await?;
         let of_shadow = sequences(session, shadow.oid).await?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
-        for (column, sequence, is_identity) in of_source {
-            let Some(heir) = shadow.layout.columns.iter().find(|heir| heir.source == column) else { continue };
+        let has_identity = |column: &str| of_source.iter().any(|(name, _, is_identity)| name == column && *is_identity);
+        for (column, sequence, is_identity) in &of_source {
+            let Some(heir) = shadow.layout.columns.iter().find(|heir| heir.source == *column) else { continue };
+            // Where a serial became an identity its sequence stays with the column, and gives no numbers any more.
+            let is_left_over = !is_identity && has_identity(column);
             // One of the shadow's own goes on from where the old one has come to.
-            if let Some((_, own, _)) = of_shadow.iter().find(|(name, ..)| *name == heir.name) {
+            let own = of_shadow.iter().find(|(name, ..)| *name == heir.name && !is_left_over);
+            if let Some((_, own, _)) = own {
                 before
                     .push(format!("SELECT setval({}::regclass, last_value, is_called) FROM {sequence}", literal(own)));
             } else if !is_identity {
