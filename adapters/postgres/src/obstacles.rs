@@ -52,6 +52,11 @@ const REASONS: &[(&str, &str, &str)] = &[
         "drop it for the time of the change",
     ),
     (
+        "partition-self-key",
+        "before version 18 the foreign key of a partitioned table to itself cannot be made again without reading all its rows",
+        "drop it for the time of the change",
+    ),
+    (
         "row-function",
         "the function takes or gives rows of the table, so it must be made anew, and cannot be while something uses it",
         "drop what uses it for the time of the change",

@@ -198,10 +198,10 @@ FROM (
     FROM leaf_keys l JOIN keys k ON k.oid = l.top
     UNION ALL
     -- What the parent gave the old partition goes with it, but for the foreign keys, which would stay. The constraint that
-    -- says the same as the bound spares the server the reading of all rows.
+    -- says the same as the bound spares the server the reading of all rows. A foreign key of the parent to itself is gone by then.
     SELECT 55, '', 'partition of ' || h.inhparent::regclass,
            concat_ws(E';\n', format('ALTER TABLE %s DETACH PARTITION %s', h.inhparent::regclass, t.name),
-                     (SELECT string_agg(format('ALTER TABLE %s DROP CONSTRAINT %I', t.name, k.conname), E';\n' ORDER BY k.conname)
+                     (SELECT string_agg(format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I', t.name, k.conname), E';\n' ORDER BY k.conname)
                       FROM pg_constraint k JOIN pg_constraint p ON p.oid = k.conparentid
                       WHERE k.conrelid = $1 AND k.contype = 'f' AND p.conrelid <> $1)),
            concat_ws(E';\n', format('ALTER TABLE %s ATTACH PARTITION %s %s', h.inhparent::regclass, t.name, t.bound),

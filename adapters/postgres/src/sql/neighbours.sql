@@ -27,6 +27,11 @@ WITH ancestors AS (
     UNION
     SELECT a.oid FROM ancestors a
     UNION
+    -- A foreign key to itself is one of all its partitions.
+    SELECT p.relid FROM pg_constraint k, pg_partition_tree(k.conrelid) AS p
+    WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid IN (SELECT a.oid FROM ancestors a)
+      AND k.confrelid IN (SELECT a.oid FROM ancestors a)
+    UNION
     SELECT p.partdefid FROM pg_partitioned_table p
     WHERE p.partdefid <> 0 AND p.partrelid = (SELECT h.inhparent FROM pg_inherits h JOIN ancestors a ON a.oid = h.inhparent
                                               WHERE h.inhrelid = $1)

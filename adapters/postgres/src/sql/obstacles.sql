@@ -101,6 +101,11 @@ SELECT DISTINCT 'foreign key ' || quote_ident(k.conname) || ' of ' || o.conrelid
 FROM pg_constraint k JOIN pg_constraint o ON o.oid = k.conparentid JOIN pg_class c ON c.oid = k.conrelid
 WHERE k.conrelid = $1 AND k.contype = 'f' AND o.conrelid <> $1 AND c.reltuples > 200000
 UNION ALL
+SELECT 'foreign key ' || quote_ident(k.conname) || ' on ' || k.conrelid::regclass, 'partition-self-key'
+FROM pg_constraint k
+WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid IN (SELECT a.oid FROM ancestors a)
+  AND k.confrelid IN (SELECT a.oid FROM ancestors a) AND current_setting('server_version_num')::int < 180000
+UNION ALL
 SELECT 'function ' || f.spelled, 'dependent' FROM row_functions f WHERE f.prokind NOT IN ('f', 'p')
 UNION ALL
 SELECT 'function ' || f.spelled || ', on which depends ' || pg_describe_object(d.classid, d.objid, d.objsubid), 'row-function'
