@@ -433,11 +433,7 @@ async fn read_outcome(
     };
     altered.touched = before.iter().filter(|old| !is_same(old)).map(|old| old.name.clone()).collect();
     altered.touches_columns = !altered.touched.is_empty();
-    for (old, new) in survivors(before, &after) {
-        if !keeps_values(session, wish, old, new).await? {
-            altered.revalued.push(old.name.clone());
-        }
-    }
+    altered.revalued = revalued(session, wish, before, &after).await?;
     altered.demanded = after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
     match wish.key.map(|key| layout(wish, key, before, &after, schema)).transpose() {
         Err(refusal) => altered.refusals.push(refusal),
@@ -550,6 +546,22 @@ fn survivors<'a>(
     after.iter().filter_map(|new| Some((before.iter().find(|old| old.number == new.number)?, new)))
 }
 
+/// The columns, by their names in the source, whose values may become others.
+pub(crate) async fn revalued(
+    session: &Session,
+    wish: &Wish<'_>,
+    before: &[Attribute],
+    after: &[Attribute],
+) -> Result<Vec<String>> {
+    let mut revalued = Vec::new();
+    for (old, new) in survivors(before, after) {
+        if !keeps_values(session, wish, old, new).await? {
+            revalued.push(old.name.clone());
+        }
+    }
+    Ok(revalued)
+}
+
 /// Whether every value stays equal to what it was, to those a foreign key compares it with.
 async fn keeps_values(session: &Session, wish: &Wish<'_>, old: &Attribute, new: &Attribute) -> Result<bool> {
     if new.generated {
@@ -592,6 +604,11 @@ fn helper_column(number: usize) -> String {
     format!("{HELPER}_{}", number + 1)
 }
 
+/// Whether a column of the shadow is one of ours.
+pub(crate) fn is_helper(name: &str) -> bool {
+    name.starts_with(HELPER)
+}
+
 /// A column of ours, until the swap, for a column of the key that the altered table does not have as it was.
 fn held(key: &KeyColumn, number: usize, alias: &str) -> Column {
     Column {
@@ -617,7 +634,7 @@ fn followed(wish: &Wish<'_>, key: &KeyColumn, before: &[Attribute], after: &[Att
 /// that, it gets ours until the swap.
 pub(crate) async fn find_by_key(session: &Session, mut layout: Layout, clone: u32) -> Result<Layout> {
     let failed = |error: tokio_postgres::Error| error::of_clauses("give the shadow a key to find rows by", &error);
-    for key in layout.keys.iter().filter(|key| key.shadow.starts_with(HELPER)) {
+    for key in layout.keys.iter().filter(|key| is_helper(&key.shadow)) {
         let collation = if key.collation.is_empty() { String::new() } else { format!(" COLLATE {}", key.collation) };
         let (shadow, name) = (&layout.shadow, names::quoted(&key.shadow));
         let add = format!("ALTER TABLE {shadow} ADD COLUMN {name} {}{collation} NOT NULL", key.type_name);
@@ -637,7 +654,7 @@ pub(crate) async fn find_by_key(session: &Session, mut layout: Layout, clone: u3
 
 /// The statement that takes our own columns and index away from the shadow again; None if it has none.
 pub(crate) fn drop_helpers(layout: &Layout) -> Option<String> {
-    let helpers = layout.keys.iter().filter(|key| key.shadow.starts_with(HELPER));
+    let helpers = layout.keys.iter().filter(|key| is_helper(&key.shadow));
     let columns: Vec<String> = helpers.map(|key| format!("DROP COLUMN {}", names::quoted(&key.shadow))).collect();
     if !columns.is_empty() {
         return Some(format!("ALTER TABLE {} {}", layout.shadow, columns.join(", ")));

@@ -142,6 +142,7 @@ async fn read_outcome(
     };
     altered.touched = before.iter().filter(|old| !same(old)).map(|old| old.name.clone()).collect();
     altered.touches_columns = !altered.touched.is_empty();
+    altered.revalued = alteration::revalued(session, wish, &before, &after).await?;
     altered.demanded = after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
     altered.refusals.extend(alteration::name_clashes(session, wish, altered.clone).await?);
     let Some(key) = wish.key else { return Ok(()) };

@@ -301,10 +301,7 @@ async fn try_clauses(
     if altered.touches_columns {
         view.bound = bound_columns(session, source, &altered).await?;
     }
-    if altered.refusals.is_empty()
-        && engine.target.create.is_none()
-        && engine.target.foreign_keys != ForeignKeys::Discard
-    {
+    if altered.refusals.is_empty() && engine.target.foreign_keys != ForeignKeys::Discard {
         view.bound.extend(lost_keys(session, engine, source, &schema, &altered).await?);
     }
     if !view.is_native
@@ -377,47 +374,49 @@ async fn lost_keys(
     let failed = |error: tokio_postgres::Error| error::of("try the foreign keys on the clone", &error);
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&source, &schema, &engine.names.table];
     let mut refusals = Vec::new();
+    // Without a key the caller has already refused, and for a partitioned table it refuses every foreign key.
+    let Some(layout) = altered.layout.as_ref().filter(|layout| !layout.is_partitioned) else { return Ok(refusals) };
     // An index of ours, by which rows are found until the swap, must not pass for the key that is referred to.
-    let bare = altered.layout.as_ref().and_then(alteration::drop_helpers).map(|drop| drop + "; ").unwrap_or_default();
+    let mut bare: Vec<String> = alteration::drop_helpers(layout).into_iter().collect();
+    let is_made = engine.target.create.is_some();
+    // Foreign keys speak of columns by their old names.
+    let columns = definition::attributes(session, altered.clone).await?.into_iter().map(|column| column.name);
+    let columns: Vec<String> = columns.filter(|name| !alteration::is_helper(name)).collect();
+    let kept = layout.columns.iter().filter(|column| !alteration::is_helper(&column.name));
+    let kept: Vec<(String, String)> = kept.map(|column| (column.source.clone(), column.name.clone())).collect();
+    bare.extend(carried::renames(&layout.shadow, &kept, &columns).0);
+    let bare: String = bare.iter().map(|statement| format!("{statement}; ")).collect();
     for row in session.query(sql::KEYS_THAT_STAY, &parameters).await.map_err(failed)? {
         let (object, is_own, columns, trial): (String, bool, Vec<String>, String) =
             (row.get(0), row.get(1), row.get(2), row.get(3));
         // The server itself drops a foreign key with its column.
-        let stays = |column: &String| {
-            altered.layout.iter().any(|layout| layout.columns.iter().any(|known| known.source == *column))
-        };
+        let stays = |column: &String| layout.columns.iter().any(|known| known.source == *column);
         if altered.arrival.dropped_keys.contains(&object) || (is_own && !columns.iter().all(stays)) {
+            continue;
+        }
+        session.run("SAVEPOINT key").await.map_err(failed)?;
+        let outcome = session.run(&format!("{bare}{trial}")).await;
+        session.run("ROLLBACK TO SAVEPOINT key").await.map_err(failed)?;
+        if let Err(error) = outcome {
+            let words = error::of_clauses("try it", &error).reason;
+            let remedy = match () {
+                () if is_own && !is_made => "drop it in the same change",
+                () => "drop it first, and make it again for what there is then",
+            };
+            refusals.push(refuse(object, format!("the altered table could not have it: {words}"), remedy));
             continue;
         }
         let compared: Vec<String> = row.get(4);
         // The swap makes it again without looking at the rows, which may not match any more.
         let is_revalued = |column: &&String| !altered.is_catalogue_only && altered.revalued.contains(column);
         if let Some(column) = compared.iter().find(is_revalued) {
-            refusals.push(revalued(object, column, is_own));
-            continue;
-        }
-        session.run("SAVEPOINT key").await.map_err(failed)?;
-        let outcome = session.run(&(bare.clone() + &trial)).await;
-        session.run("ROLLBACK TO SAVEPOINT key").await.map_err(failed)?;
-        if let Err(error) = outcome {
-            let words = error::of_clauses("try it", &error).reason;
-            let remedy = if is_own {
-                "drop it in the same change"
-            } else {
-                "drop it first, and make it again for what there is then"
-            };
-            refusals.push(refuse(object, format!("the altered table could not have it: {words}"), remedy));
+            let reason = format!("column {column} of the table may get other values, and rows need not match then");
+            let drop = if is_own && !is_made { "drop it in the same change" } else { "drop it first" };
+            let leave = if is_made { "" } else { "; or leave USING out, if all it does is what the new type does" };
+            refusals.push(refuse(object, reason, &format!("{drop} and make it again afterwards{leave}")));
         }
     }
     Ok(refusals)
-}
-
-fn revalued(object: String, column: &str, is_own: bool) -> Refusal {
-    let reason = format!("column {column} of the table may get other values, and rows need not match then");
-    let drop = if is_own { "drop it in the same change" } else { "drop it first" };
-    let remedy =
-        format!("{drop} and make it again afterwards; or leave USING out, if all it does is what the new type does");
-    refuse(object, reason, &remedy)
 }
 
 /// Whether all that is not for the catalogue alone can be done step by step.
