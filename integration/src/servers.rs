@@ -220,6 +220,20 @@ impl Server {
         }
     }
 
+    /// Lets no file grow beyond so many bytes that a session begun from now on writes to, as if the disk were full; None lets them
+    /// grow again. A bound that is no multiple of a page gives what a full disk gives: a write that ends in the middle.
+    ///
+    /// # Panics
+    /// When the server does not run, or the kernel refuses.
+    pub fn bound_files(&self, bytes: Option<u64>) {
+        let child = self.child.as_ref().expect("the server runs");
+        let bound = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        // Only the same user may, and only the soft limit is moved.
+        let mut command = dying_with_us(self.flavour.is_postgres() && is_root());
+        command.arg("prlimit").arg(format!("--pid={}", child.id())).arg(format!("--fsize={bound}:"));
+        must_run(&mut command);
+    }
+
     /// An orderly shutdown that does not wait for clients.
     ///
     /// # Panics

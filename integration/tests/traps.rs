@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use altergeist_integration::every_server;
 use altergeist_integration::faults::{Fault, FaultProxy};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
-use altergeist_integration::tool::{Running, binary, command, inventory, old_name, run, start, widening};
+use altergeist_integration::tool::{Running, binary, command, inventory, left_behind, old_name, run, start, widening};
 use altergeist_integration::workload::{Mix, Table, Writers, differences};
 
 every_server!(
@@ -364,6 +364,80 @@ fn passwords_are_never_shown(flavour: Flavour) {
     assert!(!said.contains(PASSWORD), "it says the password: {said}");
     assert!(looked_at > 0, "no session of ours was ever looked at");
     assert_eq!(seen.iter().find(|text| text.contains(PASSWORD)), None, "ps or the server shows the password");
+}
+
+/// A disk that is full for all that is bigger than a segment of the server's log.
+const FULL: u64 = (20 << 20) + 4096;
+
+mod postgres_a_full_disk_ends_the_run_with_a_word_and_the_same_command_goes_on_when_there_is_room {
+    use super::*;
+
+    const SLOTS: &str = "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'altergeist%'";
+
+    fn number(server: &Server, query: &str) -> String {
+        server.query(DATABASE, query).unwrap()[0][0].clone().unwrap_or_default()
+    }
+
+    fn runs_into_it(flavour: Flavour, table: &str, make: &str) {
+        // A page at a time: at the bound, more at once would be told of a file too large.
+        let settings = [("max_parallel_maintenance_workers", "0")];
+        let run = |url: &str, table: &str, alter: &str| run(url, table, alter, &["--workers", "1"]);
+        let Some(server) = Server::start(flavour, &settings) else {
+            return;
+        };
+        server.execute(DATABASE, make).unwrap();
+        let (url, alter, there) = (server.url(DATABASE), widening(flavour), inventory(&server));
+        let clean_up = |more: &str| command(&["cleanup", "--url", &url, "--table", table, more]);
+        let fingerprint = format!("SELECT count(*) || ' ' || sum(hashtext(t::text)) FROM {table} t");
+        let before = number(&server, &fingerprint);
+
+        server.bound_files(Some(FULL));
+        for _ in 0..2 {
+            let ended = run(&url, table, alter).must_be(1);
+            ended.must_say(&[
+                "disk",
+                "make room",
+                "the same command goes on",
+                "altergeist cleanup",
+                "replication slot",
+            ]);
+            assert_eq!(number(&server, &fingerprint), before);
+            assert_eq!(number(&server, SLOTS), "1");
+        }
+        command(&["status", "--url", &url, "--table", table]).must_be(0).must_say(&["replication slot"]);
+        clean_up("--list").must_be(0).must_say(&["slot", &format!("ag_shadow_public.{table}")]);
+
+        // What cleaning up needs of the disk, a full one has.
+        clean_up("--drop-old").must_be(0);
+        assert_eq!(left_behind(&there, &inventory(&server)), Vec::<String>::new());
+
+        run(&url, table, alter).must_be(1);
+        server.bound_files(None);
+        server.execute(DATABASE, &format!("UPDATE {table} SET k = 7 WHERE id % 100 = 3")).unwrap();
+        let changed = number(&server, &fingerprint.replace("t::text", "(t.id, t.k, t.pad)::text"));
+        run(&url, table, alter).must_be(0);
+        assert_eq!(number(&server, &fingerprint.replace("t::text", "(t.id, t.k, t.pad)::text")), changed);
+        assert_eq!(number(&server, SLOTS), "0");
+    }
+
+    #[test]
+    fn while_rows_are_copied() {
+        let make = "CREATE TABLE t (id int PRIMARY KEY, k int, pad text);
+                    INSERT INTO t SELECT n, n, repeat('x', 780) FROM generate_series(1, 30000) n";
+        // Later ones make a table longer by many pages at once.
+        runs_into_it(Flavour::Postgres15, "t", make);
+    }
+
+    #[test]
+    fn while_an_index_is_built() {
+        let make = "CREATE TABLE u (id int PRIMARY KEY, k int, pad text);
+                    INSERT INTO u SELECT n, n, (SELECT string_agg(md5(format('%s %s', n, i)), '') FROM generate_series(1, 16) i)
+                    FROM generate_series(1, 20000) n;
+                    CREATE INDEX u_pad ON u (pad, (pad || 'a'), (pad || 'b'))";
+        for flavour in [Flavour::Postgres15, Flavour::Postgres18] {
+            runs_into_it(flavour, "u", make);
+        }
+    }
 }
 
 mod somebody_else_changes_the_table {

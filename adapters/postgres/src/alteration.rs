@@ -72,6 +72,8 @@ pub(crate) struct Altered {
     pub(crate) touches_columns: bool,
     /// These columns, by their names in the source.
     pub(crate) touched: Vec<String>,
+    /// Those of them, or computed anew, whose values may become others, so that foreign keys need not hold any more.
+    pub(crate) revalued: Vec<String>,
     /// Columns that may not be NULL afterwards.
     pub(crate) demanded: Vec<String>,
 }
@@ -141,6 +143,7 @@ pub(crate) async fn alter_clone(session: &Session, wish: &Wish<'_>, schema: &str
         is_catalogue_only,
         touches_columns: false,
         touched: Vec::new(),
+        revalued: Vec::new(),
         demanded: Vec::new(),
     };
     match outcome {
@@ -430,6 +433,11 @@ async fn read_outcome(
     };
     altered.touched = before.iter().filter(|old| !is_same(old)).map(|old| old.name.clone()).collect();
     altered.touches_columns = !altered.touched.is_empty();
+    for (old, new) in survivors(before, &after) {
+        if !keeps_values(session, wish, old, new).await? {
+            altered.revalued.push(old.name.clone());
+        }
+    }
     altered.demanded = after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
     match wish.key.map(|key| layout(wish, key, before, &after, schema)).transpose() {
         Err(refusal) => altered.refusals.push(refusal),
@@ -540,6 +548,39 @@ fn survivors<'a>(
     after: &'a [Attribute],
 ) -> impl Iterator<Item = (&'a Attribute, &'a Attribute)> {
     after.iter().filter_map(|new| Some((before.iter().find(|old| old.number == new.number)?, new)))
+}
+
+/// Whether every value stays equal to what it was, to those a foreign key compares it with.
+async fn keeps_values(session: &Session, wish: &Wish<'_>, old: &Attribute, new: &Attribute) -> Result<bool> {
+    if new.generated {
+        return Ok(old.default == new.default);
+    }
+    let (from, to) = (old.stored_type(), new.stored_type());
+    let Some(using) = using_of(wish, old) else {
+        return Ok(old.stored_shape() == new.stored_shape() || key::keeps_values(from, to));
+    };
+    if !key::keeps_values(from, to) {
+        return Ok(false);
+    }
+    let column = format!("{}.{}", names::quoted(&wish.names.table), names::quoted(&old.name));
+    let computed = reading(session, wish, &using.expression).await?;
+    if computed == reading(session, wish, &column).await? {
+        return Ok(true);
+    }
+    // Unlike the server's own, a cast that is written out cuts off what is too long.
+    let cast = format!("CAST({column} AS {})", new.type_name);
+    Ok(!key::may_cut(from, to) && computed == reading(session, wish, &cast).await?)
+}
+
+/// What the server reads an expression over the source's columns as, in its own words.
+async fn reading(session: &Session, wish: &Wish<'_>, expression: &str) -> Result<Vec<String>> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses("read what is behind USING", &error);
+    let (source, alias) = (wish.names.source(), names::quoted(&wish.names.table));
+    session.run(&sql::use_search_path(wish.search_path)).await.map_err(failed)?;
+    let plan = session.query(&sql::explain_value(&source, &alias, expression), &[]).await.map_err(failed)?;
+    session.run("SET LOCAL search_path = ''").await.map_err(failed)?;
+    let lines = plan.iter().map(|row| row.get::<_, String>(0));
+    Ok(lines.filter(|line| line.trim_start().starts_with("Output:")).collect())
 }
 
 fn using_of<'a>(wish: &Wish<'a>, column: &Attribute) -> Option<&'a Using> {

@@ -18,6 +18,8 @@ enum Meaning {
     Value(&'static str),
     /// The session is gone, or the server is going.
     Gone(&'static str),
+    /// There is no room on the server's disk.
+    Full,
     /// The message names objects of the catalogue, never a value.
     Plain,
     /// Unknown, or known to carry values.
@@ -38,7 +40,8 @@ fn meaning(code: &str) -> Meaning {
         "22P02" | "22007" => Meaning::Value("a value cannot be read as its new type"),
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Meaning::Gone("the server ended the session"),
         "53300" => Meaning::Gone("the server has no free connection"),
-        "55006" | "55000" | "53100" | "53200" | "53400" | "58P01" => Meaning::Plain,
+        "53100" => Meaning::Full,
+        "55006" | "55000" | "53200" | "53400" | "58P01" => Meaning::Plain,
         _ => match code.get(..2) {
             Some("08") => Meaning::Gone("the connection broke"),
             Some("22") => Meaning::Value("a value cannot be converted"),
@@ -57,6 +60,7 @@ pub(crate) fn of(attempted: impl Into<String>, error: &tokio_postgres::Error) ->
         Meaning::InTheWay => in_the_way(attempted, server),
         Meaning::Value(why) => Error::fatal(attempted, format!("{why}{}", place(server))),
         Meaning::Gone(why) => Error::new(Kind::Disconnected, attempted, why),
+        Meaning::Full => Error::fatal(attempted, full(server)),
         Meaning::Plain => Error::fatal(attempted, words(server)),
         Meaning::Cancelled | Meaning::Unspeakable => Error::fatal(attempted, code_only(server)),
     }
@@ -76,7 +80,7 @@ pub(crate) fn of_lock(attempted: impl Into<String>, error: &tokio_postgres::Erro
 /// An error of the user's clauses on an empty table: no row was there, so the server's own words hold none.
 pub(crate) fn of_clauses(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
     match error.as_db_error() {
-        Some(server) if !is_passing(error) => Error::refused(attempted, words(server)),
+        Some(server) if !is_passing(error) && !is_code(error, "53100") => Error::refused(attempted, words(server)),
         _ => of_lock(attempted, error),
     }
 }
@@ -142,6 +146,15 @@ fn place(server: &DbError) -> String {
         (None, Some(constraint)) => format!(" (constraint {constraint})"),
         (None, None) => String::new(),
     }
+}
+
+/// Whoever reads this has no room to lose: what is left makes the server keep its log, too.
+fn full(server: &DbError) -> String {
+    format!(
+        "the server's disk is full: {}. Make room, and the same command goes on from here. Until then the shadow keeps its room, \
+         and the replication slot makes the server keep its log: `altergeist cleanup` gives both back, and the copy begins anew then",
+        server.message()
+    )
 }
 
 fn words(server: &DbError) -> String {

@@ -38,6 +38,23 @@ pub(crate) fn keeps_order(from: (u32, i32), to: (u32, i32)) -> bool {
         || (texts.contains(&old) && texts.contains(&new))
 }
 
+/// Whether a column may go from one type to another and each of its values still equals what it was equal to: a number is not
+/// rounded, an instant not cut. What does not fit is an error of the server's.
+pub(crate) fn keeps_values(from: (u32, i32), to: (u32, i32)) -> bool {
+    let texts = [Type::TEXT.oid(), Type::VARCHAR.oid(), Type::BPCHAR.oid()];
+    let integers = [Type::INT2.oid(), Type::INT4.oid(), Type::INT8.oid()];
+    let is_whole = from.0 == Type::NUMERIC.oid() && from.1 != -1 && scale(from.1) == 0;
+    keeps_order(from, to)
+        || (texts.contains(&from.0) && texts.contains(&to.0))
+        || (is_whole && integers.contains(&to.0))
+}
+
+/// Whether a cast to a text of this length may cut values off.
+pub(crate) fn may_cut(from: (u32, i32), to: (u32, i32)) -> bool {
+    let is_bounded = [Type::VARCHAR.oid(), Type::BPCHAR.oid()].contains(&to.0) && to.1 != -1;
+    is_bounded && (from.1 == -1 || to.1 < from.1)
+}
+
 /// The decimals in a numeric's modifier.
 fn scale(modifier: i32) -> i32 {
     let field = (modifier - 4) & 0x7ff;
@@ -317,6 +334,19 @@ mod tests {
         assert!(keeps_order(numeric(10, 2), numeric(12, 3)));
         assert!(!keeps_order(numeric(10, 2), numeric(10, 1)));
         assert!(!keeps_order((Type::NUMERIC.oid(), -1), numeric(10, 2)));
+    }
+
+    #[test]
+    fn what_is_rounded_or_cut_off_does_not_keep_its_value() {
+        let numeric = |precision: i32, scale: i32| (Type::NUMERIC.oid(), ((precision << 16) | scale) + 4);
+        let (text, char4, int8) = ((Type::TEXT.oid(), -1), (Type::BPCHAR.oid(), 8), (Type::INT8.oid(), -1));
+        assert!(keeps_values(numeric(10, 0), int8));
+        assert!(!keeps_values(numeric(10, 2), int8));
+        assert!(!keeps_values((Type::NUMERIC.oid(), -1), int8));
+        assert!(!keeps_values((Type::TIMESTAMP.oid(), -1), (Type::DATE.oid(), -1)));
+        assert!(keeps_values(char4, text) && !may_cut(char4, text));
+        assert!(keeps_values(text, char4) && may_cut(text, char4));
+        assert!(!may_cut(char4, (Type::VARCHAR.oid(), 8)));
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(crate) async fn make(session: &Session, wish: &Wish<'_>, making: &Making, sc
         is_catalogue_only: false,
         touches_columns: false,
         touched: Vec::new(),
+        revalued: Vec::new(),
         demanded: Vec::new(),
     };
     let refusals = carry_out(session, wish, making, schema, &mut altered.clone).await?;

@@ -402,6 +402,11 @@ pub(crate) fn any_null(table: &str, alias: &str, value: &str) -> String {
     format!("SELECT EXISTS (SELECT FROM ONLY {table} AS {alias} WHERE ({value}\n) IS NULL)")
 }
 
+/// Tells how the server reads an expression over a table's columns; no row is read for that.
+pub(crate) fn explain_value(table: &str, alias: &str, value: &str) -> String {
+    format!("EXPLAIN (VERBOSE, COSTS OFF) SELECT ({value}\n) FROM ONLY {table} AS {alias}")
+}
+
 // Rows
 
 /// Copies the rows of a range. `OVERRIDING SYSTEM VALUE` keeps the numbers of identity columns.

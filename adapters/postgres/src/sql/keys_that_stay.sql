@@ -1,5 +1,5 @@
--- The foreign keys of table $1 and to it, as they are tried on its clone $2.$3: the object, whether it is the table's own, its columns, and
--- the statements. A stand-in of the same types takes the place of the other table, which is not touched.
+-- The foreign keys of table $1 and to it, as they are tried on its clone $2.$3: the object, whether it is the table's own, its columns, the
+-- statements, and which columns of the table it compares. A stand-in of the same types takes the place of the other table, which is not touched.
 WITH keys AS (
     SELECT k.*, 'foreign key ' || quote_ident(k.conname) || ' on ' || k.conrelid::regclass AS object,
            format('%I.%I', $2::text, $3::text) AS clone, format('%I.altergeist_stand_in', $2::text) AS stand_in,
@@ -28,6 +28,9 @@ SELECT k.object, k.conrelid = $1,
                             k.stand_in, k.definitions, k.parents, k.clone, k.own, k.stand_in, k.parents)
             ELSE format('CREATE TABLE %s (%s); ALTER TABLE %s ADD FOREIGN KEY (%s) REFERENCES %s (%s)',
                         k.stand_in, k.definitions, k.stand_in, k.own, k.clone, k.parents)
-       END
+       END,
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+             WHERE a.attrelid = $1 AND ((k.conrelid = $1 AND a.attnum = ANY (k.conkey)) OR (k.confrelid = $1 AND a.attnum = ANY (k.confkey)))
+             ORDER BY a.attnum)
 FROM spelled k
 ORDER BY k.object
