@@ -14,7 +14,7 @@ use altergeist_integration::workload::{Mix, Table, Writers, differences};
 
 every_server!(
     a_transaction_of_300_000_rows_is_followed,
-    a_row_of_sixteen_megabytes_is_carried_and_followed,
+    a_row_of_64_megabytes_is_carried_and_followed,
     a_network_that_goes_black_holds_nothing_and_the_same_command_finishes_the_run,
     a_network_that_goes_black_in_the_cut_over_does_not_hold_the_table,
     sessions_killed_in_the_cut_over_lose_nothing,
@@ -66,8 +66,13 @@ fn a_transaction_of_300_000_rows_is_followed(flavour: Flavour) {
     assert_eq!(count, [[Some((301_000 - 301_000 / 3).to_string())]]);
 }
 
-fn a_row_of_sixteen_megabytes_is_carried_and_followed(flavour: Flavour) {
-    let Some(server) = Server::start(flavour, &[]) else {
+fn a_row_of_64_megabytes_is_carried_and_followed(flavour: Flavour) {
+    let settings: &[(&str, &str)] = match flavour {
+        Flavour::MySql97 => &[("max-allowed-packet", "1G"), ("innodb-redo-log-capacity", "2G")],
+        Flavour::MariaDb1011 => &[("max-allowed-packet", "1G"), ("innodb-log-file-size", "2G")],
+        Flavour::Postgres15 | Flavour::Postgres18 => &[],
+    };
+    let Some(server) = Server::start(flavour, settings) else {
         return;
     };
     let (kind, alter) = match flavour.is_postgres() {
@@ -76,18 +81,66 @@ fn a_row_of_sixteen_megabytes_is_carried_and_followed(flavour: Flavour) {
     };
     let execute = |sql: &str| server.execute(DATABASE, sql).unwrap();
     execute(&format!("CREATE TABLE t (id int PRIMARY KEY, a {kind})"));
-    execute("INSERT INTO t VALUES (1, REPEAT('x', 15000000)), (2, 'small'), (3, NULL)");
+    execute("INSERT INTO t VALUES (1, REPEAT('x', 67108864)), (2, 'small'), (3, NULL)");
     let url = server.url(DATABASE);
     let mut running = start(&url, "t", alter, &["--postpone-cut-over", "--strategy", "copy", "--chunk-rows", "1"]);
     running.wait_until(|status| status["phase"] == "postponed");
     execute("UPDATE t SET a = CONCAT(a, 'y') WHERE id = 1");
-    execute("INSERT INTO t VALUES (4, REPEAT('z', 15000001))");
+    execute("INSERT INTO t VALUES (4, REPEAT('z', 67108865))");
     execute("UPDATE t SET id = 5 WHERE id = 1");
     running.ask("cut-over");
     running.wait().must_be(0);
     assert_eq!(differences(&url, &old_name(flavour, "t"), "t", &["id", "a"]).unwrap(), 0);
-    let long = server.query(DATABASE, "SELECT id FROM t WHERE length(a) = 15000001 ORDER BY id").unwrap();
+    let long = server.query(DATABASE, "SELECT id FROM t WHERE length(a) = 67108865 ORDER BY id").unwrap();
     assert_eq!(long, [[Some("4".to_owned())], [Some("5".to_owned())]]);
+}
+
+/// A server whose tables may not grow beyond some size, with a table that does not fit a second time.
+fn a_full_disk_stops_the_run_and_the_same_command_goes_on(flavour: Flavour) {
+    let settings = [("innodb-file-per-table", "OFF"), ("innodb-data-file-path", "ibdata1:12M:autoextend:max:96M")];
+    let Some(server) = Server::start(flavour, &settings) else {
+        return;
+    };
+    let execute = |sql: &str| server.execute(DATABASE, sql);
+    let fill = |table: &str, rows: u32| {
+        execute(&format!(
+            "INSERT INTO {table} WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {rows}) \
+             SELECT n, REPEAT('x', 8000) FROM n"
+        ))
+    };
+    for (table, rows) in [("t", 1000), ("some", 500), ("much", 999)] {
+        execute(&format!("CREATE TABLE {table} (id bigint AUTO_INCREMENT PRIMARY KEY, a varchar(9000) NOT NULL)")).unwrap();
+        fill(table, rows).unwrap();
+    }
+    let mut full = None;
+    while full.is_none() {
+        full = execute("INSERT INTO much (a) SELECT a FROM much LIMIT 50").err();
+    }
+    assert!(full.unwrap().to_string().contains("full"));
+    execute("DROP TABLE some").unwrap();
+
+    let (url, alter) = (server.url(DATABASE), "MODIFY a varchar(9001) NOT NULL, ADD COLUMN b int NOT NULL DEFAULT 1");
+    let words = ["is full", "make room", "same command"];
+    run(&url, "t", alter, &["--strategy", "copy"]).must_be(1).must_say(&words);
+    execute("UPDATE t SET a = 'changed' WHERE id = 1").unwrap();
+    execute("DROP TABLE much").unwrap();
+    if flavour == Flavour::MariaDb1011 {
+        // What was dropped is given back by and by.
+        execute("SET GLOBAL innodb_max_purge_lag_wait = 0").unwrap();
+    }
+    run(&url, "t", alter, &["--strategy", "copy"]).must_be(0);
+    assert_eq!(differences(&url, &old_name(flavour, "t"), "t", &["id", "a"]).unwrap(), 0);
+    command(&["cleanup", "--url", &url, "--table", "t", "--drop-old"]).must_be(0);
+}
+
+#[test]
+fn mysql_a_full_disk_stops_the_run_and_the_same_command_goes_on() {
+    a_full_disk_stops_the_run_and_the_same_command_goes_on(Flavour::MySql97);
+}
+
+#[test]
+fn mariadb_a_full_disk_stops_the_run_and_the_same_command_goes_on() {
+    a_full_disk_stops_the_run_and_the_same_command_goes_on(Flavour::MariaDb1011);
 }
 
 fn a_network_that_goes_black_holds_nothing_and_the_same_command_finishes_the_run(flavour: Flavour) {

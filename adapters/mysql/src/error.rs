@@ -23,6 +23,9 @@ pub(crate) const INTERRUPTED: u16 = 1317;
 pub(crate) const NO_SUCH_TABLE: u16 = 1146;
 pub(crate) const NO_SUCH_THREAD: u16 = 1094;
 pub(crate) const READING_LOG_FAILED: u16 = 1236;
+const TABLE_FULL: u16 = 1114;
+const DISK_FULL: u16 = 1021;
+const TEMPORARY_FILE_FULL: u16 = 1878;
 
 impl Failure {
     pub(crate) fn from_driver(error: mysql_async::Error) -> Failure {
@@ -88,9 +91,7 @@ impl Failure {
     /// The error of a statement on the catalogue or on our own tables.
     pub(crate) fn of_catalogue(self, attempted: impl Into<String>) -> Error {
         match self {
-            Failure::Server { code, message } => {
-                Error::new(kind(code), attempted, format!("the server says: {message} (error {code})"))
-            }
+            Failure::Server { code, message } => Error::new(kind(code), attempted, said(code, &message)),
             lost => lost.of_rows(attempted),
         }
     }
@@ -127,6 +128,17 @@ fn kind(code: u16) -> Kind {
     }
 }
 
+/// The server's own words, and what to do where it has no room left.
+fn said(code: u16, message: &str) -> String {
+    let remedy = match code {
+        TABLE_FULL | DISK_FULL | TEMPORARY_FILE_FULL => {
+            "; make room on the server and give the same command again, or drop the shadow with `altergeist cleanup`"
+        }
+        _ => "",
+    };
+    format!("the server says: {message} (error {code}){remedy}")
+}
+
 fn kind_of(code: u16, message: &str) -> Kind {
     match code {
         1062 | 1586 | 1022 | 1859 => Kind::Stale { index: index_named(message) },
@@ -140,7 +152,9 @@ fn speaks_freely(code: u16) -> bool {
         code,
         1044 | 1045
             | 1049
-            | 1114
+            | TABLE_FULL
+            | DISK_FULL
+            | TEMPORARY_FILE_FULL
             | 1142
             | 1143
             | NO_SUCH_TABLE
@@ -175,7 +189,7 @@ fn reason(code: u16, message: &str) -> String {
         3819 | 4025 => "a row violates a CHECK constraint",
         1040 => "the server has too many connections",
         1053 | 1079 | 1080 => "the server is shutting down",
-        _ if speaks_freely(code) => return format!("the server says: {message} (error {code})"),
+        _ if speaks_freely(code) => return said(code, message),
         _ => return format!("the server says error {code}"),
     };
     match column_named(message).filter(|_| matches!(code, 1048 | 1264..=1265 | 1366 | 1292 | 1406)) {

@@ -1,0 +1,7 @@
+UPDATE t SET d = ELT(1 + FLOOR(RAND() * 2), '2024-02-29', '1999-12-31'), y = '1999', h = '00:00:01' WHERE id = 1 + FLOOR(RAND() * 400);
+
+UPDATE t SET m = ELT(1 + FLOOR(RAND() * 3), '2024-02-29 23:59:59', '1999-12-31 00:00:00', NULL), f = '1.5', x = '2.0' WHERE id = 1 + FLOOR(RAND() * 400);
+
+DELETE FROM t WHERE id = 1 + FLOOR(RAND() * 400);
+
+INSERT INTO t SELECT 1000 + FLOOR(RAND() * 500), '2024-02-29', NULL, '2024', '23:59:59', '2', '1.5';

@@ -1,0 +1,5 @@
+UPDATE t SET v = v + 1 WHERE id = 1 + FLOOR(RAND() * 400);
+
+DELETE FROM t WHERE id = 1 + FLOOR(RAND() * 400);
+
+INSERT INTO t (id, v) SELECT 1000 + FLOOR(RAND() * 500), 'new';
