@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use altergeist_integration::servers::{Flavour, Server, url};
+use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
 use altergeist_integration::session::{Failure, Session, block_on};
 use altergeist_integration::tool::{LIMIT, run, start};
 use altergeist_integration::trip::{Then, Trip};
@@ -30,7 +30,7 @@ CREATE TABLE gone (
   CONSTRAINT gone_with_t FOREIGN KEY (t) REFERENCES t (id) ON DELETE CASCADE
 );
 INSERT INTO gone (t) VALUES (1), (3)";
-const ALTER: &str = "ADD COLUMN w INT NOT NULL DEFAULT 7";
+const ALTER: &str = "ADD COLUMN w INT NOT NULL DEFAULT 2, ADD CONSTRAINT added FOREIGN KEY (w) REFERENCES p (id)";
 const COPY: [&str; 2] = ["--strategy", "copy"];
 /// What the cut-over's statements can be told by.
 const CUT_OVER: [&str; 4] = ["LOCK TABLES", "ALGORITHM=INPLACE", "RENAME TABLE", "(go TINYINT)"];
@@ -82,7 +82,11 @@ fn die_at(server: &Server, nth: u32, then: Then) -> Option<String> {
     for statement in TABLES.split(';') {
         server.execute(&database, statement).unwrap();
     }
-    let before = structure(server, &database);
+    let mut expected = structure(server, &database);
+    let index = expected.iter().rposition(|line| line.starts_with("t:   KEY")).unwrap() + 1;
+    expected.insert(index, "t:   KEY `added` (`w`)".into());
+    let key = expected.iter().position(|line| line.starts_with("t:   CONSTRAINT `above_it`")).unwrap() + 1;
+    expected.insert(key, "t:   CONSTRAINT `added` FOREIGN KEY (`w`) REFERENCES `p` (`id`)".into());
     let writers = Writers::start(server.url(&database));
 
     let trip = Trip::start(server.port(), &CUT_OVER, nth, then);
@@ -103,12 +107,13 @@ fn die_at(server: &Server, nth: u32, then: Then) -> Option<String> {
 
     let at = format!("{:?}, {then:?} at {nth}: {statement:?}\n{}\n{}", server.flavour(), said.output, again.output);
     assert_eq!(again.code, Some(0), "{at}");
-    assert_eq!(structure(server, &database), before, "{at}");
+    assert_eq!(structure(server, &database), expected, "{at}");
     let count = |sql: &str| server.query(&database, sql).unwrap()[0][0].clone().unwrap();
     for orphans in [
         "SELECT COUNT(*) FROM kept LEFT JOIN t ON t.id = kept.t WHERE t.id IS NULL",
         "SELECT COUNT(*) FROM gone LEFT JOIN t ON t.id = gone.t WHERE t.id IS NULL",
         "SELECT COUNT(*) FROM t LEFT JOIN p ON p.id = t.p WHERE p.id IS NULL",
+        "SELECT COUNT(*) FROM t LEFT JOIN p ON p.id = t.w WHERE p.id IS NULL",
         "SELECT COUNT(*) FROM t LEFT JOIN t u ON u.id = t.above WHERE t.above IS NOT NULL AND u.id IS NULL",
     ] {
         assert_eq!(count(orphans), "0", "{orphans}\n{at}");
@@ -117,6 +122,50 @@ fn die_at(server: &Server, nth: u32, then: Then) -> Option<String> {
     assert_eq!(count(there), written.to_string(), "rows that were said to be written, or deleted\n{at}");
     server.execute("", &format!("DROP DATABASE {database}")).unwrap();
     statement
+}
+
+/// Rows that a new key does not allow: found by the plan, when all is copied, and behind the swap.
+fn rows_that_an_added_key_does_not_allow_are_never_passed_over(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else { return };
+    let url = server.url(DATABASE);
+    let execute = |sql: &str| server.execute(DATABASE, sql).unwrap();
+    execute("CREATE TABLE p (id INT NOT NULL PRIMARY KEY)");
+    execute("INSERT INTO p VALUES (1), (2)");
+    execute("CREATE TABLE t (id INT NOT NULL PRIMARY KEY, p INT NULL)");
+    execute("INSERT INTO t VALUES (1, 1), (2, 2), (3, NULL), (4, 7)");
+    let alter = "ADD CONSTRAINT added FOREIGN KEY (p) REFERENCES p (id)";
+    run(&url, "t", alter, &COPY).must_be(3).must_say(&["foreign key added", "a parent that is not there"]);
+
+    execute("UPDATE t SET p = 1 WHERE id = 4");
+    let mut running =
+        start(&url, "t", alter, &[&COPY[..], &["--chunk-rows", "1", "--workers", "1", "--nice", "50"]].concat());
+    running.wait_until(|status| status["rows_copied"].as_u64() > Some(0));
+    execute("UPDATE t SET p = 8 WHERE id = 1");
+    running.wait().must_be(1).must_say(&["foreign key added", "there are some", "the same command"]);
+
+    execute("UPDATE t SET p = 1 WHERE id = 1");
+    let mut running = start(&url, "t", alter, &[&COPY[..], &["--postpone-cut-over"]].concat());
+    running.wait_until(|status| status["phase"] == "postponed");
+    execute("UPDATE t SET p = 9 WHERE id = 2");
+    running.ask("cut-over");
+    running.wait().must_be(1).must_say(&["foreign key added", "there are some", "the same command"]);
+    let refused = server.execute(DATABASE, "INSERT INTO t VALUES (5, 10)").unwrap_err();
+    assert_eq!(&*refused.code, "1452", "the key binds: {refused:?}");
+
+    execute("UPDATE t SET p = NULL WHERE id = 2");
+    run(&url, "t", alter, &COPY).must_be(0);
+    let made = server.query(DATABASE, "SHOW CREATE TABLE t").unwrap()[0][1].clone().unwrap();
+    assert!(made.contains("CONSTRAINT `added` FOREIGN KEY") && !made.contains("_ag_"), "{made}");
+}
+
+#[test]
+fn mysql_rows_that_an_added_key_does_not_allow_are_never_passed_over() {
+    rows_that_an_added_key_does_not_allow_are_never_passed_over(Flavour::MySql97);
+}
+
+#[test]
+fn mariadb_rows_that_an_added_key_does_not_allow_are_never_passed_over() {
+    rows_that_an_added_key_does_not_allow_are_never_passed_over(Flavour::MariaDb1011);
 }
 
 /// Every table's indexes and foreign keys, and that no other table has any.

@@ -46,7 +46,9 @@ fn an_index_of_ours_is_gone_whatever_dies_when_it_is_dropped(flavour: Flavour) {
     for then in [Then::Hold, Then::Close, Then::CloseBehind] {
         let database = format!("ours{then:?}").to_lowercase();
         server.execute("", &format!("CREATE DATABASE {database}")).unwrap();
-        server.execute(&database, "CREATE TABLE t (id INT NOT NULL, part INT NOT NULL, PRIMARY KEY (id, part))").unwrap();
+        server
+            .execute(&database, "CREATE TABLE t (id INT NOT NULL, part INT NOT NULL, PRIMARY KEY (id, part))")
+            .unwrap();
         server.execute(&database, "INSERT INTO t VALUES (1, 7), (2, 7), (3, 8)").unwrap();
         let trip = Trip::start(server.port(), &["DROP KEY `_ag_key`"], 1, then);
         let mut running = start(&url(flavour, trip.port(), &database), "t", alter, &["--strategy", "copy"]);

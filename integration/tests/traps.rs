@@ -109,7 +109,8 @@ fn a_full_disk_stops_the_run_and_the_same_command_goes_on(flavour: Flavour) {
         ))
     };
     for (table, rows) in [("t", 1000), ("some", 500), ("much", 999)] {
-        execute(&format!("CREATE TABLE {table} (id bigint AUTO_INCREMENT PRIMARY KEY, a varchar(9000) NOT NULL)")).unwrap();
+        execute(&format!("CREATE TABLE {table} (id bigint AUTO_INCREMENT PRIMARY KEY, a varchar(9000) NOT NULL)"))
+            .unwrap();
         fill(table, rows).unwrap();
     }
     let mut full = None;

@@ -54,6 +54,9 @@ pub(crate) struct ForeignKey {
 pub(crate) struct Carried {
     pub temporary: String,
     pub key: ForeignKey,
+    /// Whether the clauses add it, so that nobody has seen to it that the rows keep to it.
+    #[serde(default)]
+    pub is_new: bool,
 }
 
 /// The foreign keys of one swap, and the names it is between.
@@ -136,6 +139,8 @@ fn unlogged(key: &ForeignKey, why: &str) -> (String, &'static str) {
     (reason, "drop it, or make it refuse (NO ACTION), for the time of the change")
 }
 
+const CORRECT_ROWS: &str = "give these rows a parent, or delete them, and give the same command again";
+
 fn writes(action: &str) -> bool {
     !matches!(action, "RESTRICT" | "NO ACTION")
 }
@@ -208,9 +213,15 @@ fn index_over<'t>(table: &'t Table, columns: &[String]) -> Option<&'t Index> {
 }
 
 impl Bonds {
-    /// Further tables for LOCK TABLES; begins with a comma if there are any.
+    /// Further tables for LOCK TABLES; begins with a comma if there are any. MySQL wants the parents of new keys to be locked too.
     pub(crate) fn further_locks(&self) -> String {
-        self.children().iter().map(|child| format!(", {} WRITE", sql::table(child))).collect()
+        let mut tables = self.children();
+        for carried in self.carried.iter().filter(|carried| carried.is_new && carried.key.parent != self.source) {
+            if !tables.contains(&carried.key.parent) {
+                tables.push(carried.key.parent.clone());
+            }
+        }
+        tables.iter().map(|table| format!(", {} WRITE", sql::table(table))).collect()
     }
 
     /// Other tables with keys to this one.
@@ -323,6 +334,16 @@ impl Bonds {
     }
 }
 
+/// A key that the clauses add, as one of the source that is; None where its columns are new or will be others: then only the new
+/// table can tell whether its rows keep to it.
+fn before_change(key: &ForeignKey, shape: &Shape) -> Option<ForeignKey> {
+    let before = |column: &String| {
+        let pair = shape.columns.iter().find(|pair| is_same(&pair.shadow.name, column))?;
+        pair.source.is_alike(&pair.shadow).then(|| pair.source.name.clone())
+    };
+    Some(ForeignKey { columns: key.columns.iter().map(before).collect::<Option<_>>()?, ..key.clone() })
+}
+
 fn drop(name: &str) -> String {
     format!("DROP FOREIGN KEY {}", sql::quote(name))
 }
@@ -339,18 +360,30 @@ impl MySql {
             .map_err(|failure| failure.of_catalogue(self.doing("look for foreign keys of")))
     }
 
-    /// The foreign keys that will be carried, with the columns' names after the change.
-    fn carried(&self, keys: &[ForeignKey], shape: &Shape) -> Vec<Carried> {
+    /// The foreign keys that will be carried, with the columns' names after the change, and those that the clauses add.
+    fn carried(&self, keys: &[ForeignKey], added: &[ForeignKey], shape: &Shape) -> Vec<Carried> {
         let hash = hash(&self.title);
         let is_left = |key: &ForeignKey| self.target.foreign_keys != ForeignKeys::Carry || self.drops(key);
         keys.iter()
             .filter(|key| key.child != self.source || !is_left(key))
+            .map(|key| (self.renamed(key, shape), false))
+            .chain(self.named(added, keys).into_iter().map(|key| (key, true)))
             .zip(1..)
-            .map(|(key, number)| Carried {
-                temporary: format!("_ag_{hash:016x}_{number}"),
-                key: self.renamed(key, shape),
-            })
+            .map(|((key, is_new), number)| Carried { temporary: format!("_ag_{hash:016x}_{number}"), key, is_new })
             .collect()
+    }
+
+    /// Keys that the clauses gave to a copy of the source, as keys of the source: those that they do not name get the number after
+    /// its highest, as from the server.
+    fn named(&self, added: &[ForeignKey], keys: &[ForeignKey]) -> Vec<ForeignKey> {
+        let generated = |table: &str, name: &str| name.strip_prefix(&format!("{table}_ibfk_"))?.parse::<u64>().ok();
+        let own = keys.iter().filter(|key| key.child == self.source);
+        let highest = own.filter_map(|key| generated(&self.source.name, &key.name)).max().unwrap_or(0);
+        let name = |key: &ForeignKey| match generated(&key.child.name, &key.name) {
+            Some(number) => format!("{}_ibfk_{}", self.source.name, highest + number),
+            None => key.name.clone(),
+        };
+        added.iter().map(|key| ForeignKey { child: self.source.clone(), name: name(key), ..key.clone() }).collect()
     }
 
     /// Whether the clauses drop a key.
@@ -387,7 +420,8 @@ impl MySql {
         let mut session = self.crew.reader().await?;
         let keys = self.source_keys(&mut session).await?;
         let mut facts = self.entry(&mut session).await?.facts;
-        let noted = (!keys.is_empty()).then(|| self.carried(&keys, shape));
+        let noted = Some(self.carried(&keys, &facts.added_keys, shape))
+            .filter(|_| !keys.is_empty() || !facts.added_keys.is_empty());
         if facts.foreign_keys != noted {
             facts.foreign_keys = noted.clone();
             self.save_facts(&facts).await?;
@@ -428,9 +462,76 @@ impl MySql {
                 format!("{} was made during the cut-over; drop it, and make it anew for the new table", key.describe());
             return Err(Error::new(Kind::Fatal, attempted(), reason));
         }
+        for carried in bonds.carried.iter().filter(|carried| carried.is_new) {
+            self.check_rows(&mut session, &carried.key).await?;
+        }
         let mut facts = self.entry(&mut session).await?.facts;
         facts.foreign_keys = None;
         self.save_facts(&facts).await
+    }
+
+    /// Takes the foreign keys away again that the clauses have given to the empty shadow; gives them.
+    pub(crate) async fn take_added_keys(&self, session: &mut Session) -> std::result::Result<Vec<ForeignKey>, Failure> {
+        let added = foreign_keys(session, &self.names.shadow).await?;
+        let drops: Vec<String> = added.iter().map(|key| drop(&key.name)).collect();
+        if !drops.is_empty() {
+            session.execute(&sql::alter(&self.source, &self.names.shadow, &drops.join(", "))).await?;
+        }
+        Ok(added)
+    }
+
+    /// When all is copied: whether the rows keep to the keys that the clauses add.
+    pub(crate) async fn check_added_keys(&self) -> Result<()> {
+        let shape = self.shape().await?;
+        let mut session = self.crew.reader().await?;
+        let added = self.entry(&mut session).await?.facts.added_keys;
+        let keys = self.source_keys(&mut session).await?;
+        for key in self.named(&added, &keys) {
+            if let Some(before) = before_change(&key, &shape) {
+                self.check_rows(&mut session, &before).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An error if a row of the table does not keep to the key.
+    async fn check_rows(&self, session: &mut Session, key: &ForeignKey) -> Result<()> {
+        let attempted = || self.doing(&format!("look for rows that {} does not allow in", key.describe()));
+        match session.row(&self.orphans_of(key)).await.map_err(|failure| failure.of_rows(attempted()))? {
+            None => Ok(()),
+            Some(_) => Err(Error::new(Kind::Fatal, attempted(), format!("there are some: {CORRECT_ROWS}"))),
+        }
+    }
+
+    fn orphans_of(&self, key: &ForeignKey) -> String {
+        sql::has_orphans(&self.source, &key.child, &key.columns, &key.parent, &key.parent_columns)
+    }
+
+    /// What stands in the way of a key that the clauses have given to the clone.
+    pub(crate) async fn refuse_added_keys(&self, session: &mut Session, shape: &Shape) -> Result<Vec<Refusal>> {
+        let attempted = || self.doing("look for foreign keys of the altered clone of");
+        let added =
+            foreign_keys(session, &self.names.clone).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let keys = self.source_keys(session).await?;
+        let mut refusals = Vec::new();
+        for key in self.named(&added, &keys) {
+            let mut refuse = |reason: &str, remedy: &str| refusals.push(refusal(key.describe(), reason, remedy));
+            if self.target.foreign_keys == ForeignKeys::Refuse {
+                refuse("foreign keys are to be refused", "leave out --foreign-keys refuse");
+                continue;
+            }
+            let parent = self.parent_of(session, &key).await?;
+            if key.parent != self.source && !parent.is_some_and(|parent| has_index(&parent, &key.parent_columns)) {
+                refuse("the columns it refers to are not there, or have no index", "give them one, or leave it out");
+                continue;
+            }
+            let Some(before) = before_change(&key, shape) else { continue };
+            let found = session.row(&self.orphans_of(&before)).await.map_err(|failure| failure.of_rows(attempted()))?;
+            if found.is_some() {
+                refuse("rows of the table refer to a parent that is not there", CORRECT_ROWS);
+            }
+        }
+        Ok(refusals)
     }
 
     fn early_prefix(&self) -> String {
@@ -531,9 +632,8 @@ impl MySql {
         refusals.extend(self.refuse_hidden_keys(session, &keys).await);
         if told_by == ToldBy::EarlyKeys {
             for key in keys.iter().filter(|key| key.child == self.source && key.writes()) {
-                let query = sql::has_orphans(&self.source, &key.child, &key.columns, &key.parent, &key.parent_columns);
                 let found = session
-                    .row(&query)
+                    .row(&self.orphans_of(key))
                     .await
                     .map_err(|failure| failure.of_rows(self.doing("look for rows without a parent in")))?;
                 if found.is_some() {
@@ -699,10 +799,13 @@ impl MySql {
         })
     }
 
-    /// What people should know of foreign keys before the change.
+    /// What people should know of foreign keys before the change, of which the clone has those that it adds.
     pub(crate) async fn foreign_key_notes(&self, session: &mut Session, shape: &Shape) -> Result<Vec<String>> {
         let keys = self.source_keys(session).await?;
-        if keys.is_empty() {
+        let added = foreign_keys(session, &self.names.clone)
+            .await
+            .map_err(|failure| failure.of_catalogue(self.doing("look for foreign keys of the altered clone of")))?;
+        if keys.is_empty() && added.is_empty() {
             return Ok(Vec::new());
         }
         let mut notes = Vec::new();
@@ -720,12 +823,18 @@ impl MySql {
                 own.join(", ")
             ));
         }
-        for carried in self.carried(&keys, shape) {
-            let (key, meanwhile) = (&carried.key, &carried.temporary);
-            notes.push(format!("{} is carried in the cut-over; it stands as {meanwhile} for a moment", key.describe()));
+        for carried in self.carried(&keys, &added, shape) {
+            let (key, meanwhile) = (carried.key.describe(), &carried.temporary);
+            notes.push(match carried.is_new {
+                true => format!("{key} binds from the cut-over on; rows are looked at before it and behind it"),
+                false => format!("{key} is carried in the cut-over; it stands as {meanwhile} for a moment"),
+            });
         }
         if keys.iter().any(|key| key.child != self.source) {
             notes.push("the tables with foreign keys to it are locked too while it is swapped".into());
+        }
+        if !added.is_empty() {
+            notes.push("the tables that added foreign keys refer to are locked too while it is swapped".into());
         }
         if self.target.foreign_keys == ForeignKeys::Discard {
             notes.push("the table's own foreign keys are left out of the new table, as asked".into());

@@ -2,7 +2,7 @@
 
 use crate::engine::MySql;
 use crate::error::{Failure, NO_SUCH_TABLE};
-use crate::foreign_keys::Carried;
+use crate::foreign_keys::{Carried, ForeignKey};
 use crate::indexes::Deferred;
 use crate::session::{Session, text};
 use crate::sql;
@@ -28,6 +28,9 @@ pub(crate) struct Facts {
     pub deferred: Option<Deferred>,
     /// The foreign keys that a swap carries: from before the first of them is touched until all are in their places.
     pub foreign_keys: Option<Vec<Carried>>,
+    /// The foreign keys that the clauses gave to the shadow, which does not have them before the swap.
+    #[serde(default)]
+    pub added_keys: Vec<ForeignKey>,
     /// The source's triggers, from before the swap until they stand on the new table.
     pub triggers: Vec<Trigger>,
     /// The fingerprint of the table the change made.

@@ -311,6 +311,7 @@ impl MySql {
                 let kept = self.indexes_of_use(session, &self.names.clone, &shape).await?;
                 trial.deferred = self.foresee_deferred(session, &self.names.clone, &kept).await?;
                 trial.refusals.extend(self.refuse_foreign_keys(session, &shape, &clone).await?);
+                trial.refusals.extend(self.refuse_added_keys(session, &shape).await?);
                 trial.refusals.extend(self.refuse_lookup(session, &shape).await?);
                 trial.notes = self.foreign_key_notes(session, &shape).await?;
                 trial.notes.extend(lookup_note(&shape));
@@ -492,13 +493,6 @@ impl MySql {
         let engine = row.map(|row| text(&row[1])).unwrap_or_default();
         if engine != "InnoDB" {
             refusals.push(refusal("the clauses", format!("they would make the engine {engine}"), "stay with InnoDB"));
-        }
-        for key in self.added_keys(session).await? {
-            let object = format!("foreign key {}", key.name);
-            let reason = "the clauses add it, and rows there may be that it does not allow";
-            let remedy = "leave it out, and add it after the change: with foreign_key_checks = 0 in that session it takes an instant \
-                          and binds whatever is written from then on; then look for rows that it does not allow";
-            refusals.push(refusal(object, reason, remedy));
         }
         Ok(refusals)
     }

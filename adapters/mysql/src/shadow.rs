@@ -5,6 +5,7 @@ use crate::convert;
 use crate::crew::{Lease, Slot};
 use crate::engine::MySql;
 use crate::error::Failure;
+use crate::foreign_keys::ForeignKey;
 use crate::key::LOOKUP;
 use crate::mapping::Mapping;
 use crate::names::TableName;
@@ -53,7 +54,8 @@ impl Shadow for MySql {
         facts.done = None;
         self.save_facts(&facts).await?;
 
-        self.make_shadow().await?;
+        facts.added_keys = self.make_shadow().await?;
+        self.save_facts(&facts).await?;
         facts.has_lookup = self.shape().await?.key.needs_lookup();
         if facts.has_lookup {
             self.save_facts(&facts).await?;
@@ -136,7 +138,8 @@ impl Shadow for MySql {
 
     async fn complete(&self) -> Result<()> {
         self.clear_stale().await?;
-        self.build_indexes().await
+        self.build_indexes().await?;
+        self.check_added_keys().await
     }
 
     async fn analyze(&self) -> Result<()> {
@@ -223,7 +226,8 @@ impl MySql {
         work().await
     }
 
-    async fn make_shadow(&self) -> Result<()> {
+    /// Gives the foreign keys that the clauses add.
+    async fn make_shadow(&self) -> Result<Vec<ForeignKey>> {
         let attempted = || self.doing("make the shadow of");
         let mut lease = self.crew.lease(Slot::Control).await?;
         let session = lease.session();
@@ -236,8 +240,9 @@ impl MySql {
         if !self.target.alter.trim().is_empty() {
             self.alter_copy(session, copy, &names, "").await.map_err(|failure| failure.of_clauses(attempted()))?;
         }
+        let added = self.take_added_keys(session).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         lease.keep();
-        Ok(())
+        Ok(added)
     }
 
     /// Gives the empty shadow an index that finds rows by the key's columns. It is as unique as the key, unless partitions

@@ -10,12 +10,8 @@ CREATE TABLE t (
   y INT NULL,
   above INT NULL,
   v INT NOT NULL DEFAULT 0,
-  KEY by_v (v),
   KEY by_q (q, v),
-  FOREIGN KEY (p) REFERENCES p (id),
-  CONSTRAINT zz_to_p FOREIGN KEY (q) REFERENCES p (id) ON DELETE RESTRICT ON UPDATE NO ACTION,
-  CONSTRAINT to_xy FOREIGN KEY (x, y) REFERENCES p (x, y) ON DELETE NO ACTION ON UPDATE RESTRICT,
-  CONSTRAINT `to ``itself` FOREIGN KEY (above) REFERENCES t (id)
+  FOREIGN KEY (p) REFERENCES p (id)
 ) ENGINE=InnoDB;
 
 INSERT INTO t (p, q, x, y, v)
@@ -23,3 +19,5 @@ WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 900)
 SELECT 1 + n % 150, CASE WHEN n % 5 > 0 THEN 1 + n % 90 END, 1 + n % 120, (1 + n % 120) % 7, n FROM n;
 
 UPDATE t SET above = 1 + id % 40 WHERE id > 40;
+
+UPDATE t SET q = 5000 WHERE id = 77;

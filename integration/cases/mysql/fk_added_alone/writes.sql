@@ -1,0 +1,15 @@
+INSERT INTO t (p, q, above) SELECT 1 + FLOOR(RAND() * 150), 1 + FLOOR(RAND() * 150), 1 + FLOOR(RAND() * 40);
+
+SET @p = 1000 + FLOOR(RAND() * 1000000);
+INSERT INTO p VALUES (@p, @p, 3);
+INSERT INTO t (p, x, y) VALUES (@p, @p, 3);
+DELETE FROM t WHERE p = @p;
+DELETE FROM p WHERE id = @p;
+
+DELETE FROM p WHERE id = 1 + FLOOR(RAND() * 150);
+
+UPDATE t SET v = v + 1, q = 1 + FLOOR(RAND() * 150) WHERE id = 1 + FLOOR(RAND() * 900);
+
+DELETE FROM t WHERE id = 41 + FLOOR(RAND() * 900);
+
+UPDATE t SET q = 5000 WHERE p = 5000;
