@@ -38,6 +38,7 @@ on_both!(
     a_run_ends_before_the_server_gives_up_its_slot_and_goes_on_when_there_is_room,
     a_slot_that_is_lost_is_named_with_a_way_out,
     slots_and_publications_of_ours_alone_are_cleaned_up,
+    a_replica_identity_that_was_lent_is_given_back,
     a_log_that_is_only_looked_at_loses_nothing,
     a_server_that_will_not_stream_is_looked_at,
     a_standby_that_lags_holds_up_copy_and_swap_though_nobody_named_it,
@@ -222,6 +223,36 @@ fn slots_and_publications_of_ours_alone_are_cleaned_up(flavour: Flavour) {
     left.remove("relation public.orders");
     assert_eq!(left_behind(&left, &inventory(&server)), Vec::<String>::new());
     run(&url, "others", "", &["--strategy", "copy"]).must_be(0);
+}
+
+/// A table whose replica identity tells nothing of rows that change gets another one, and never keeps it.
+fn a_replica_identity_that_was_lent_is_given_back(flavour: Flavour) {
+    let Some((server, _)) = with_orders(flavour, &[]) else { return };
+    execute(&server, "ALTER TABLE orders REPLICA IDENTITY NOTHING");
+    let identity = || {
+        let identity = "SELECT relreplident::text FROM pg_class WHERE oid = 'orders'::regclass";
+        server.query(DATABASE, identity).unwrap()[0][0].clone().unwrap()
+    };
+    let mut running = half_way(&server, &[]);
+    assert_eq!(identity(), "i");
+    running.kill();
+    cleanup(&server, &["--list"]).must_be(0).must_say(&["replica identity of public.orders"]);
+    cleanup(&server, &[]).must_be(0);
+    assert_eq!(identity(), "n");
+    // Nothing publishes it any more.
+    execute(&server, "UPDATE orders SET k = k + 1 WHERE id = 5");
+
+    // Somebody reads, so the lock does not come, and nobody is kept waiting for long.
+    block_on(async {
+        let mut reader = Session::connect(&server.url(DATABASE)).await.unwrap();
+        reader.rows("BEGIN; SELECT count(*) FROM orders").await.unwrap();
+        again(&server, &["--lock-timeout", "20ms"]).must_be(7).must_say(&["replica identity"]);
+        assert_eq!(identity(), "n");
+        execute(&server, "UPDATE orders SET k = k + 1 WHERE id = 6");
+        reader.rows("ROLLBACK").await.unwrap();
+    });
+    again(&server, &[]).must_be(0);
+    assert_eq!(identity(), "n");
 }
 
 /// A run under load, killed half-way and given again, that must lose nothing. `while_running` looks around meanwhile.

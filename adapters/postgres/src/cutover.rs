@@ -315,6 +315,11 @@ impl Swapper {
         let script: Vec<String> = views_after.into_iter().chain(new_names).chain(after).collect();
         session.run(&script.join(";\n")).await.map_err(failed)?;
         self.arrive(session, shadow).await?;
+        if let Some(own) = &self.facts.own_identity {
+            let tables = [self.names.source(), self.names.old()];
+            let script = tables.map(|table| sql::own_identity(&table, own)).join(";\n");
+            session.run(&script).await.map_err(failed)?;
+        }
         let lines = definition::describe(session, shadow.oid).await?;
         let finish = wanted.into_iter().filter_map(|carried| carried.finish).filter_map(|proof| {
             let other = shadow.arrival.other_proofs.iter().find(|(known, _)| *known == proof);
@@ -324,6 +329,7 @@ impl Swapper {
         let facts = Facts {
             done: Some(definition::structure(&lines)),
             shadow: Some(ShadowFacts { finish, ..shadow.clone() }),
+            own_identity: None,
             ..self.facts.clone()
         };
         self.save_facts(session, &facts).await

@@ -24,6 +24,9 @@ pub(crate) struct Facts {
     pub(crate) source: u32,
     /// The source's definition when the run began.
     pub(crate) source_lines: Vec<Line>,
+    /// The source's own replica identity, as the catalogue spells it, while it has another one for the sake of the run.
+    #[serde(default)]
+    pub(crate) own_identity: Option<String>,
     /// The shadow, once it is made.
     pub(crate) shadow: Option<ShadowFacts>,
     /// The structure of the table the finished change made.
@@ -41,6 +44,7 @@ impl Facts {
             log_place: None,
             source: 0,
             source_lines: Vec::new(),
+            own_identity: None,
             shadow: None,
             done: None,
             recipe: None,

@@ -267,10 +267,22 @@ pub(crate) fn choose(candidates: &[Candidate], identity: &str) -> Result<Candida
     }
 }
 
+/// The key that could be the replica identity of a table: its primary key if that can.
+fn serving(candidates: &[Candidate]) -> Option<&Candidate> {
+    let serving = || candidates.iter().filter(|candidate| candidate.unfit.is_none() && !candidate.is_deferrable);
+    serving().find(|candidate| candidate.is_primary).or_else(|| serving().next())
+}
+
+/// The same, for a table whose own replica identity tells nothing of rows that change.
+pub(crate) fn lendable<'a>(candidates: &'a [Candidate], identity: &str) -> Option<&'a Candidate> {
+    let tells_nothing = matches!(identity, "n" | "d") && choose(candidates, identity).is_err();
+    serving(candidates).filter(|_| tells_nothing)
+}
+
 /// Why the log would not say which rows change, and the statement after which it does.
 fn no_identity(candidates: &[Candidate], identity: &str) -> String {
     let primary = candidates.iter().find(|candidate| candidate.is_primary);
-    let serving = candidates.iter().find(|candidate| candidate.unfit.is_none() && !candidate.is_deferrable);
+    let serving = serving(candidates);
     let why = match (identity, primary) {
         ("n", _) => "its replica identity is NOTHING, so the log does not say which rows change".to_owned(),
         ("f", _) => return unfit_reasons(candidates),
@@ -362,6 +374,9 @@ mod tests {
         let candidates = [candidate("pk", true, false, None), candidate("U", false, false, None)];
         assert!(choose(&candidates, "n").err().unwrap().contains("REPLICA IDENTITY DEFAULT"));
         assert!(choose(&candidates[1..], "d").err().unwrap().contains("REPLICA IDENTITY USING INDEX \"U\""));
+        assert!(lendable(&candidates, "d").is_none() && lendable(&candidates, "f").is_none());
+        assert!(lendable(&candidates, "n").is_some_and(|candidate| candidate.is_primary));
+        assert!(lendable(&candidates[1..], "d").is_some_and(|candidate| candidate.name == "U"));
         let deferrable = Candidate { is_deferrable: true, ..candidate("pk", true, false, None) };
         assert!(choose(&[deferrable.clone(), candidates[1].clone()], "d").err().unwrap().contains("INDEX \"U\""));
         assert_eq!(choose(&[deferrable], "f").unwrap().name, "pk");

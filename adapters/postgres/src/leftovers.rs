@@ -24,6 +24,8 @@ struct Found {
     slot_elsewhere: Option<String>,
     orphans: Vec<Orphan>,
     publication: bool,
+    /// Whether the source has a replica identity for the time of the run.
+    identity: bool,
     entry: bool,
     recipe: Option<Recipe>,
     stage: Option<Stage>,
@@ -54,6 +56,7 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
             .filter(|_| engine.target.stream_from.is_none()),
         orphans: log::orphans(session, engine).await?,
         publication: session.one(sql::PUBLICATION, &[&names.publication]).await.map_err(failed)?.get(0),
+        identity: facts.as_ref().is_some_and(|facts| facts.own_identity.is_some()),
         entry: record.is_some() || facts.is_some(),
         recipe: facts.as_ref().and_then(|facts| facts.recipe.clone()).filter(|recipe| !recipe.is_done()),
         stage: record.map(|record| record.stage),
@@ -86,6 +89,7 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
         add(true, format!("replication slot {} on {place}", names.slot), needed, false);
     }
     add(found.publication, format!("publication {}", names.publication), needed, false);
+    add(found.identity, format!("replica identity of {}", names.display), "lent for the time of the change", false);
     add(found.old, format!("old table {}", names.old()), "the table before the change: the way back", true);
     let kept = if found.stage == Some(Stage::Done) { "tells that the change is done" } else { needed };
     add(found.entry, format!("journal entry of {} in altergeist.journal", names.display), kept, false);

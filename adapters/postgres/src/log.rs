@@ -28,6 +28,11 @@ const WRITERS_LEAVE: Duration = Duration::from_secs(60);
 /// How many slots are made before it is given up to find one that can be read.
 const SLOTS_MAX: u32 = 20;
 
+/// How often the lock is tried for under which a replica identity is changed.
+const IDENTITY_ATTEMPTS: u32 = 7;
+/// Before the second attempt; longer before each further one.
+const IDENTITY_PAUSE: Duration = Duration::from_millis(500);
+
 /// Between two looks at something that will be over soon.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -59,6 +64,7 @@ async fn open_anew(session: &Session, engine: &Postgres) -> Result<Position> {
     drop_log(session, engine).await?;
     log_server::check(session, engine).await?;
     let source = preflight::source(session, engine).await?;
+    let own_identity = lend_identity(session, engine, source).await?;
     let (key, identity) = preflight::key(session, source).await?;
     let key = key.map_err(|why| Error::refused(format!("follow {}", engine.names.display), why))?;
     publish(session, engine, &key, &identity).await?;
@@ -68,6 +74,7 @@ async fn open_anew(session: &Session, engine: &Postgres) -> Result<Position> {
         log_place: engine.log_place(),
         source,
         source_lines: definition::describe(session, source).await?,
+        own_identity,
         shadow: None,
         done: None,
         recipe: None,
@@ -196,7 +203,52 @@ pub(crate) async fn drop_log(session: &Session, engine: &Postgres) -> Result<()>
     require_place(session, engine, &format!("drop the replication slot {}", engine.names.slot)).await?;
     drop_slot(&*engine.log_session(session).await?, &engine.names.slot).await?;
     let dropped = session.run(&sql::drop_publication(&engine.names.publication)).await;
-    dropped.map_err(|error| error::of_lock(format!("drop the publication {}", engine.names.publication), &error))
+    dropped.map_err(|error| error::of_lock(format!("drop the publication {}", engine.names.publication), &error))?;
+    // Not before: while it is published and has no identity, the server refuses the application's updates.
+    give_back_identity(session, engine).await
+}
+
+/// Where the source's replica identity tells nothing of rows that change, makes one of its keys the identity for the time of the
+/// run. Gives its own one, which is in the journal before.
+async fn lend_identity(session: &Session, engine: &Postgres, source: u32) -> Result<Option<String>> {
+    if preflight::key(session, source).await?.0.is_ok() {
+        return Ok(None);
+    }
+    let Some(lent) = preflight::lent(session, engine, source).await? else { return Ok(None) };
+    let known = journal::entry(session, engine).await?.facts.unwrap_or_else(Facts::none);
+    let own_identity = Some(lent.own);
+    journal::save_facts(session, engine, &Facts { source, own_identity: own_identity.clone(), ..known }).await?;
+    change_identity(session, engine, &lent.statement).await?;
+    Ok(own_identity)
+}
+
+/// Gives the source its own replica identity again, if it was lent another one.
+async fn give_back_identity(session: &Session, engine: &Postgres) -> Result<()> {
+    let Some(facts) = journal::entry(session, engine).await?.facts else { return Ok(()) };
+    let Some(own) = &facts.own_identity else { return Ok(()) };
+    let names = &engine.names;
+    let failed = |error: tokio_postgres::Error| error::of(format!("look at {}", names.display), &error);
+    let is_there = journal::table_id(session, &names.schema, &names.table).await? == Some(facts.source);
+    if is_there && session.one(sql::REPLICA_IDENTITY, &[&facts.source]).await.map_err(failed)?.get::<_, &str>(0) != own
+    {
+        change_identity(session, engine, &sql::own_identity(&names.source(), own)).await?;
+    }
+    journal::save_facts(session, engine, &Facts { own_identity: None, ..facts }).await
+}
+
+/// It takes the strongest lock, for an instant: waited for no longer than others may wait behind it, and tried for again.
+async fn change_identity(session: &Session, engine: &Postgres, statement: &str) -> Result<()> {
+    let attempted = || format!("change the replica identity of {}", engine.names.display);
+    let mut attempt = 1;
+    loop {
+        let changed = session.run(statement).await.map_err(|error| error::of_lock(attempted(), &error));
+        match changed {
+            Err(error) if error.kind == Kind::Busy && attempt < IDENTITY_ATTEMPTS => {}
+            other => return other,
+        }
+        tokio::time::sleep(IDENTITY_PAUSE * attempt).await;
+        attempt += 1;
+    }
 }
 
 /// A slot on a standby can only be dealt with by who is told where that is.

@@ -136,6 +136,33 @@ pub(crate) async fn key(session: &Session, table: u32) -> Result<(std::result::R
     Ok((key::choose(&candidates, &identity), identity))
 }
 
+/// A replica identity for the time of a run.
+pub(crate) struct Lent {
+    /// Which key it makes the log tell of.
+    pub(crate) key: Candidate,
+    /// The table's own identity, as the catalogue spells it.
+    pub(crate) own: String,
+    /// The statement that lends it.
+    pub(crate) statement: String,
+}
+
+/// What the table is to be lent, if its own identity says nothing of rows that change and one of its keys could be it. Not where
+/// the clauses speak of it, or the shadow is made by hand: then the user decides.
+pub(crate) async fn lent(session: &Session, engine: &Postgres, table: u32) -> Result<Option<Lent>> {
+    let failed = |error: tokio_postgres::Error| error::of("read the table's keys", &error);
+    if engine.target.alter.to_lowercase().contains("replica") || engine.target.create.is_some() {
+        return Ok(None);
+    }
+    let own: String = session.one(sql::REPLICA_IDENTITY, &[&table]).await.map_err(failed)?.get(0);
+    let rows = session.query(sql::KEYS, &[&table, &true]).await.map_err(failed)?;
+    let candidates: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();
+    Ok(key::lendable(&candidates, &own).map(|key| Lent {
+        statement: sql::use_identity(&engine.names.source(), &key.name),
+        key: key.clone(),
+        own: own.clone(),
+    }))
+}
+
 /// The clauses, as far as they are read here.
 pub(crate) async fn clauses(
     session: &Session,
@@ -203,7 +230,17 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     };
     match key(session, source).await?.0 {
         Ok(key) => view.key = Some(key),
-        Err(why) => view.obstacles.push(obstacles::no_key(engine, &why)),
+        Err(why) => match lent(session, engine, source).await? {
+            Some(lent) => {
+                view.notes_on_copy.push(format!(
+                    "its replica identity does not tell which rows change; for the time of the run it gets another one, which \
+                     locks it for an instant (ACCESS EXCLUSIVE): {}; the swap, or cleanup, gives back its own",
+                    lent.statement
+                ));
+                view.key = Some(lent.key);
+            }
+            None => view.obstacles.push(obstacles::no_key(engine, &why)),
+        },
     }
     let clauses = match clauses(session, engine, source).await? {
         Ok(clauses) => clauses,

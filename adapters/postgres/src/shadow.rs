@@ -167,6 +167,7 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
         log_place: engine.log_place(),
         source,
         source_lines: altered.source_lines,
+        own_identity: known.and_then(|known| known.own_identity),
         shadow: Some(shadow.clone()),
         done: None,
         recipe: None,

@@ -577,6 +577,17 @@ pub(crate) fn create_publication(name: &str, table: &str, columns: Option<&[Stri
     format!("CREATE PUBLICATION {} FOR TABLE ONLY {table}{}", quoted(name), columns.unwrap_or_default())
 }
 
+/// Makes a key the replica identity of a table.
+pub(crate) fn use_identity(table: &str, index: &str) -> String {
+    format!("ALTER TABLE {table} REPLICA IDENTITY USING INDEX {}", quoted(index))
+}
+
+/// Gives a table the replica identity that the catalogue spells so, which is no index.
+pub(crate) fn own_identity(table: &str, spelled: &str) -> String {
+    let identity = if spelled == "n" { "NOTHING" } else { "DEFAULT" };
+    format!("ALTER TABLE {table} REPLICA IDENTITY {identity}")
+}
+
 /// Drops the publication if it is there.
 pub(crate) fn drop_publication(name: &str) -> String {
     format!("DROP PUBLICATION IF EXISTS {}", quoted(name))
