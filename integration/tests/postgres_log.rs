@@ -233,7 +233,7 @@ fn a_replica_identity_that_was_lent_is_given_back(flavour: Flavour) {
         let identity = "SELECT relreplident::text FROM pg_class WHERE oid = 'orders'::regclass";
         server.query(DATABASE, identity).unwrap()[0][0].clone().unwrap()
     };
-    let mut running = half_way(&server, &[]);
+    let running = half_way(&server, &[]);
     assert_eq!(identity(), "i");
     running.kill();
     cleanup(&server, &["--list"]).must_be(0).must_say(&["replica identity of public.orders"]);
