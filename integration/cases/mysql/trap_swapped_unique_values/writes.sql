@@ -11,8 +11,8 @@ SELECT 1 + FLOOR(RAND() * 400), 401 + FLOOR(RAND() * 400) INTO @a, @b;
 SELECT name INTO @na FROM t WHERE id = @a;
 SELECT name INTO @nb FROM t WHERE id = @b;
 UPDATE t SET name = CONCAT('free ', @a) WHERE id = @a;
-UPDATE t SET name = @na WHERE id = @b;
-UPDATE t SET name = @nb WHERE id = @a;
+UPDATE t SET name = COALESCE(@na, name) WHERE id = @b;
+UPDATE t SET name = COALESCE(@nb, name) WHERE id = @a;
 
 SELECT 1 + FLOOR(RAND() * 800), 801 + FLOOR(RAND() * 10) INTO @a, @b;
 SELECT name INTO @na FROM t WHERE id = @a;
