@@ -84,7 +84,7 @@ pub struct Status {
     pub rows_copied: u64,
     /// Rows the table was thought to have when the run began.
     pub rows_estimated: u64,
-    /// How much of the present phase's walk over the table is done.
+    /// How much of the present phase's walk over the table is done, or of its builds.
     pub percent: f64,
     /// Rows copied, or compared, in a second, lately.
     pub rows_per_second: u64,

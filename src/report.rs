@@ -107,6 +107,14 @@ pub fn line(status: &Status) -> String {
                 let _ = write!(text, ", {} left", duration(seconds));
             }
         }
+        Phase::Indexing => {
+            if status.percent > 0.0 {
+                let _ = write!(text, " {:.1} %", status.percent);
+            }
+            if status.rows_verified > 0 {
+                let _ = write!(text, ", {} rows verified meanwhile", grouped(status.rows_verified));
+            }
+        }
         Phase::CuttingOver => {
             let _ = write!(text, ", attempt {}", status.lock_attempts);
         }

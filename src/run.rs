@@ -6,11 +6,13 @@ use crate::desk::{Desk, Phase};
 use crate::listen::Listener;
 use crate::pace::Pace;
 use crate::refresh::{catch_up, refresh_turn};
-use crate::verify::verify;
+use crate::verify::{Over, Verification};
 use crate::{Failure, checkpoint, failure, throttle};
 use altergeist_contract::{
     ChangeStream, Engine, Error, Kind, LogKept, Ownership, Record, Result, Stage, Strategy, Verdict, Watermark,
 };
+use futures_util::future::join;
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,6 +20,8 @@ use tokio::time::Instant;
 const REST_MAX: Duration = Duration::from_secs(5);
 /// How often it is asked what the server keeps of its log while indexes are built.
 const LOG_LOOK: Duration = Duration::from_secs(1);
+/// How often it is asked how far the builds have come.
+const BUILDS_LOOK: Duration = Duration::from_millis(500);
 
 /// What does not change while a run goes on.
 #[derive(Clone, Debug)]
@@ -96,8 +100,8 @@ async fn run_once<E: Engine>(engine: &E, desk: &Desk, options: &Options) -> Resu
         },
     };
     fill(engine, &mut listener, desk, &mut record).await?;
-    build_indexes(engine, &mut listener, desk, &mut record).await?;
-    prove(engine, &mut listener, desk, &mut record).await?;
+    let proof = build_indexes(engine, &mut listener, desk, &mut record).await?;
+    prove(engine, &mut listener, desk, &mut record, proof).await?;
     wait_while_postponed(engine, &mut listener, desk, &mut record).await?;
     cut_over(engine, &mut listener, desk, options, &mut record).await?;
     finish(engine, desk, record).await
@@ -236,7 +240,12 @@ async fn fill<E: Engine>(
         let rest = copy_turn(engine, listener, desk, &mut pace, &mut ahead, record).await?;
         refresh_turn(engine, listener, desk, &record.watermark).await?;
         checkpoint::save_progress(engine, listener, record).await?;
-        tell_walk(desk, begun, record.rows_copied - resumed_at, record.rows_estimated.saturating_sub(resumed_at));
+        tell_walk(
+            desk,
+            begun.elapsed(),
+            record.rows_copied - resumed_at,
+            record.rows_estimated.saturating_sub(resumed_at),
+        );
         let orders = desk.orders();
         desk.tell(|status| {
             status.rows_copied = record.rows_copied;
@@ -248,33 +257,46 @@ async fn fill<E: Engine>(
     Ok(())
 }
 
-/// Builds what was left out while copying, follows what was written meanwhile, and lets the server look at the result.
+/// Builds what was left out while copying, follows what was written meanwhile, and lets the server look at the result. While
+/// nobody writes, the proof begins beside the builds.
 async fn build_indexes<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
     desk: &Desk,
     record: &mut Record,
-) -> Result<(), Failure> {
+) -> Result<Verification, Failure> {
     desk.heed()?;
-    desk.tell(|status| status.phase = Phase::Indexing);
+    desk.tell(|status| {
+        status.phase = Phase::Indexing;
+        status.percent = 0.0;
+        status.rows_per_second = 0;
+        status.eta_seconds = None;
+    });
+    let (mut proof, over) = (Verification::new(), Over::default());
     let building = async {
-        tokio::select! {
+        let built = tokio::select! {
             built = engine.complete() => built.map(|()| true),
             full = log_is_full(engine) => full.map(|()| false),
             () = desk.stopped() => Ok(false),
-        }
+            never = tell_builds(engine, desk) => match never {},
+        };
+        over.set();
+        built
     };
-    if !listener.during(building).await?? {
+    let (built, listened) = join(building, proof.beside_builds(engine, listener, desk, &over)).await;
+    listened?;
+    if !built? {
         // The next statement under the run lock ends the one that was given up.
         checkpoint::save_progress(engine, listener, record).await?;
         look_at_log(engine, desk).await?;
         return Err(Failure::Stopped);
     }
     desk.tell(|status| status.phase = Phase::CatchingUp);
+    proof.explain(engine, listener, desk).await?;
     catch_up(engine, listener, desk, &Watermark::End).await?;
     checkpoint::save_progress(engine, listener, record).await?;
     listener.during(engine.analyze()).await??;
-    Ok(())
+    Ok(proof)
 }
 
 async fn prove<E: Engine>(
@@ -282,15 +304,11 @@ async fn prove<E: Engine>(
     listener: &mut Listener<E::Stream>,
     desk: &Desk,
     record: &mut Record,
+    proof: Verification,
 ) -> Result<(), Failure> {
     desk.heed()?;
-    desk.tell(|status| {
-        status.phase = Phase::Verifying;
-        status.percent = 0.0;
-        status.rows_per_second = 0;
-        status.eta_seconds = None;
-    });
-    verify(engine, listener, desk, record).await?;
+    desk.tell(|status| status.phase = Phase::Verifying);
+    proof.finish(engine, listener, desk, record).await?;
     checkpoint::save_progress(engine, listener, record).await?;
     Ok(())
 }
@@ -320,7 +338,7 @@ pub async fn wait_while_throttled<E: Engine>(
     desk: &Desk,
     record: &mut Record,
 ) -> Result<(), Failure> {
-    while throttled(engine, desk, |_| None).await? {
+    while is_throttled(engine, desk).await? {
         stay_current(engine, listener, desk, record).await?;
     }
     Ok(())
@@ -337,6 +355,14 @@ async fn wait_until_copying_is_welcome<E: Engine>(
         stay_current(engine, listener, desk, record).await?;
     }
     Ok(())
+}
+
+/// Whether something stands in the way now.
+///
+/// # Errors
+/// [`Failure::Stopped`] if the run shall end.
+pub async fn is_throttled<E: Engine>(engine: &E, desk: &Desk) -> Result<bool, Failure> {
+    throttled(engine, desk, |_| None).await
 }
 
 /// Looks around once, and tells watchers; says whether something stands in the way.
@@ -370,6 +396,16 @@ pub async fn look_at_log<E: Engine>(engine: &E, desk: &Desk) -> Result<Option<Lo
             Err(Failure::LogFull { bytes, outlook: engine.give_up_log().await? })
         }
         kept => Ok(kept),
+    }
+}
+
+/// Tells watchers how far the builds have come, for as long as it is let.
+async fn tell_builds<E: Engine>(engine: &E, desk: &Desk) -> Infallible {
+    loop {
+        tokio::time::sleep(BUILDS_LOOK).await;
+        if let Some(built) = engine.built().await {
+            desk.tell(|status| status.percent = built * 100.0);
+        }
     }
 }
 
@@ -423,8 +459,8 @@ async fn finish<E: Engine>(engine: &E, desk: &Desk, mut record: Record) -> Resul
 }
 
 /// Tells watchers how far a walk over the table has come, and when it should end at the pace so far.
-pub fn tell_walk(desk: &Desk, begun: Instant, rows: u64, of_rows: u64) {
-    let seconds = begun.elapsed().as_secs_f64().max(0.001);
+pub fn tell_walk(desk: &Desk, walked: Duration, rows: u64, of_rows: u64) {
+    let seconds = walked.as_secs_f64().max(0.001);
     let rows_per_second = rows as f64 / seconds;
     let done = if of_rows == 0 { 1.0 } else { (rows as f64 / of_rows as f64).min(1.0) };
     let rest = of_rows.saturating_sub(rows) as f64;

@@ -9,36 +9,124 @@ use crate::refresh::refresh_turn;
 use crate::{Failure, behind, run};
 use altergeist_contract::{Chunk, Comparison, Engine, Key, Record, Result, Watermark};
 use futures_util::future::{join, join_all};
+use std::cell::Cell;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How often a row that keeps changing is looked at again. Each time its difference was explained by the log.
 const LOOKS_MAX: u32 = 20;
 
-/// Compares the whole key space, chunk by chunk, while the table is written to.
-///
-/// # Errors
-/// [`Failure::Unequal`] if one difference is not explained; [`Failure::Behind`].
-pub async fn verify<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    desk: &Desk,
-    record: &mut Record,
-) -> Result<(), Failure> {
-    let (mut pace, mut ahead) = (Pace::default(), Ahead::default());
-    let mut after = Watermark::Start;
-    let mut suspects: Vec<Key> = Vec::new();
-    let begun = Instant::now();
-    let mut verified = 0;
-    while after != Watermark::End {
-        run::wait_while_throttled(engine, listener, desk, record).await?;
+/// A walk over the whole key space, chunk by chunk, while the table is written to.
+pub struct Verification {
+    pace: Pace,
+    ahead: Ahead,
+    after: Watermark,
+    /// Keys whose rows differ, as far as they were not looked for in the log yet.
+    found: Vec<Key>,
+    /// Keys whose rows differed when they were last compared, which the log explained then.
+    suspects: Vec<Key>,
+    /// How long it has walked.
+    walked: Duration,
+    verified: u64,
+}
+
+impl Verification {
+    /// At the first key.
+    pub fn new() -> Verification {
+        Verification {
+            pace: Pace::default(),
+            ahead: Ahead::default(),
+            after: Watermark::Start,
+            found: Vec::new(),
+            suspects: Vec::new(),
+            walked: Duration::ZERO,
+            verified: 0,
+        }
+    }
+
+    /// Walks while nothing at all is pending and nothing differs, so that nothing need be refreshed, and listens on until the
+    /// builds are over. What differs must be explained with [`Verification::explain`] before anything is refreshed: a key that
+    /// is pending explains it, one that was refreshed does not any more.
+    pub async fn beside_builds<E: Engine>(
+        &mut self,
+        engine: &E,
+        listener: &mut Listener<E::Stream>,
+        desk: &Desk,
+        over: &Over,
+    ) -> Result<(), Failure> {
+        let is_welcome = engine.compares_beside_builds();
+        while is_welcome && !over.is_set() && self.after != Watermark::End && listener.keys.is_empty() {
+            if run::is_throttled(engine, desk).await? {
+                break;
+            }
+            let rest = self.turn(engine, listener, desk).await?;
+            if !self.found.is_empty() {
+                break;
+            }
+            run::rest_for(listener, desk, rest).await?;
+        }
+        Ok(listener.during(over.wait()).await?)
+    }
+
+    /// Finds the rows that differ in the log, up to now.
+    ///
+    /// # Errors
+    /// [`Failure::Unequal`] if one of them is not there; [`Failure::Behind`].
+    pub async fn explain<E: Engine>(
+        &mut self,
+        engine: &E,
+        listener: &mut Listener<E::Stream>,
+        desk: &Desk,
+    ) -> Result<(), Failure> {
+        explain(engine, listener, desk, &self.found).await?;
+        self.suspects.append(&mut self.found);
+        Ok(())
+    }
+
+    /// Walks to the end, and looks at what differed until everything was equal once.
+    ///
+    /// # Errors
+    /// [`Failure::Unequal`] if one difference is not explained; [`Failure::Behind`].
+    pub async fn finish<E: Engine>(
+        mut self,
+        engine: &E,
+        listener: &mut Listener<E::Stream>,
+        desk: &Desk,
+        record: &mut Record,
+    ) -> Result<(), Failure> {
+        while self.after != Watermark::End {
+            run::wait_while_throttled(engine, listener, desk, record).await?;
+            let rest = self.turn(engine, listener, desk).await?;
+            run::tell_walk(desk, self.walked, self.verified, record.rows_copied.max(record.rows_estimated));
+            self.look_again(engine, listener, desk).await?;
+            run::rest_for(listener, desk, rest).await?;
+        }
+        for _ in 0..LOOKS_MAX {
+            if self.suspects.is_empty() {
+                break;
+            }
+            listener.pause(Duration::from_millis(20)).await?;
+            self.look_again(engine, listener, desk).await?;
+        }
+        Ok(())
+    }
+
+    /// Compares the next chunks side by side, and finds those of the next turn meanwhile. Gives how long to rest.
+    async fn turn<E: Engine>(
+        &mut self,
+        engine: &E,
+        listener: &mut Listener<E::Stream>,
+        desk: &Desk,
+    ) -> Result<Duration, Failure> {
         engine.still_held().await?;
         let orders = desk.orders();
-        let (rows, workers) = (pace.rows(&orders), pace.workers(&orders));
+        let (rows, workers) = (self.pace.rows(&orders), self.pace.workers(&orders));
         let turn_begun = Instant::now();
-        let chunks = listener.during(ahead.take(engine, &after, rows, workers)).await??;
+        let chunks = listener.during(self.ahead.take(engine, &self.after, rows, workers)).await??;
         let comparing = join_all(chunks.iter().map(|chunk| compare_chunk(engine, chunk)));
-        let (compared, ()) = listener.during(join(comparing, ahead.look(engine, &chunks, rows, workers))).await?;
+        let looking = self.ahead.look(engine, &chunks, rows, workers);
+        let (compared, ()) = listener.during(join(comparing, looking)).await?;
         let (mut comparisons, mut full) = (Vec::new(), Vec::new());
         for (chunk, compared) in chunks.iter().zip(compared) {
             let (comparison, took) = compared?;
@@ -48,53 +136,69 @@ pub async fn verify<E: Engine>(
             comparisons.push(comparison);
         }
         let rows = comparisons.iter().map(|found| found.rows).sum::<u64>();
-        verified += rows;
+        self.verified += rows;
         let turn = Turn { rows, chunk: pace::mean(&full), took: turn_begun.elapsed() };
-        let rest = pace.learn_turn(&orders, turn, engine.commit_latency());
-        suspects.extend(comparisons.into_iter().flat_map(|found| found.differing));
-        after = end_of(&chunks);
-        suspects = look_again(engine, listener, desk, suspects).await?;
-        run::tell_walk(desk, begun, verified, record.rows_copied.max(record.rows_estimated));
+        self.walked += turn.took;
+        let rest = self.pace.learn_turn(&orders, turn, engine.commit_latency());
+        self.found.extend(comparisons.into_iter().flat_map(|found| found.differing));
+        self.after = end_of(&chunks);
         desk.tell(|status| {
-            status.rows_verified = verified;
-            status.chunk_rows = pace.rows(&orders);
-            status.workers = pace.workers(&orders);
+            status.rows_verified = self.verified;
+            status.chunk_rows = self.pace.rows(&orders);
+            status.workers = self.pace.workers(&orders);
         });
-        run::rest_for(listener, desk, rest).await?;
+        Ok(rest)
     }
-    for _ in 0..LOOKS_MAX {
-        if suspects.is_empty() {
-            break;
+
+    /// Explains what was found, refreshes, and compares what differed once more; what differs still, or again, must be explained
+    /// in turn before the verification ends.
+    async fn look_again<E: Engine>(
+        &mut self,
+        engine: &E,
+        listener: &mut Listener<E::Stream>,
+        desk: &Desk,
+    ) -> Result<(), Failure> {
+        self.explain(engine, listener, desk).await?;
+        refresh_turn(engine, listener, desk, &Watermark::End).await?;
+        if !self.suspects.is_empty() {
+            self.found = listener.during(engine.compare_keys(&self.suspects)).await??;
+            self.suspects.clear();
+            self.explain(engine, listener, desk).await?;
         }
-        listener.pause(Duration::from_millis(20)).await?;
-        suspects = look_again(engine, listener, desk, suspects).await?;
+        Ok(())
     }
-    Ok(())
+}
+
+/// Tells one part of a run that another has ended.
+#[derive(Default)]
+pub struct Over {
+    is_set: Cell<bool>,
+    news: Notify,
+}
+
+impl Over {
+    /// It has ended.
+    pub fn set(&self) {
+        self.is_set.set(true);
+        self.news.notify_one();
+    }
+
+    /// Whether it has ended.
+    pub fn is_set(&self) -> bool {
+        self.is_set.get()
+    }
+
+    /// Waits for its end.
+    pub async fn wait(&self) {
+        while !self.is_set() {
+            self.news.notified().await;
+        }
+    }
 }
 
 async fn compare_chunk<E: Engine>(engine: &E, chunk: &Chunk) -> Result<(Comparison, Duration)> {
     let begun = Instant::now();
     Ok((engine.compare(chunk).await?, begun.elapsed()))
-}
-
-/// Finds each differing key in the log, refreshes, and compares these keys once more; gives those that differ still, or
-/// again, which must be explained in turn before the verification ends.
-async fn look_again<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    desk: &Desk,
-    suspects: Vec<Key>,
-) -> Result<Vec<Key>, Failure> {
-    if !suspects.is_empty() {
-        explain(engine, listener, desk, &suspects).await?;
-    }
-    refresh_turn(engine, listener, desk, &Watermark::End).await?;
-    if suspects.is_empty() {
-        return Ok(suspects);
-    }
-    let differing = listener.during(engine.compare_keys(&suspects)).await??;
-    explain(engine, listener, desk, &differing).await?;
-    Ok(differing)
 }
 
 /// Whatever a comparison saw is in the log before a mark put there afterwards; so by the time the mark has passed, each

@@ -41,6 +41,7 @@ async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut habits = Habits { visible_in_order: rng.random(), rows: rng.random_range(0..60), ..Habits::default() };
     habits.write_chance = rng.random_range(0.0..0.8);
+    habits.compares_beside_builds = rng.random();
     habit(&mut habits);
     let server = Server::new(seed, habits);
     let outcome = live_until_done(&server, &mut rng).await?;

@@ -177,6 +177,11 @@ pub trait Shadow {
     /// nothing if nothing is missing.
     async fn complete(&self) -> Result<()>;
 
+    /// Whether rows may be compared while [`Shadow::complete`] works.
+    fn compares_beside_builds(&self) -> bool {
+        false
+    }
+
     /// Lets the server look at the shadow, so that its plans are good from the first statement.
     async fn analyze(&self) -> Result<()>;
 
@@ -286,6 +291,12 @@ pub trait Gauge {
     /// How long a small commit takes the server now, as its slower ones do: what the application feels. Measured by the
     /// run's own heartbeats; None if there was none lately.
     fn commit_latency(&self) -> Option<Duration>;
+
+    /// How much of what [`Shadow::complete`] builds is there, from 0 to 1, by the server's own counters, while it works; None
+    /// where they cannot be read.
+    async fn built(&self) -> Option<f64> {
+        None
+    }
 
     /// What the server keeps of its log for this run alone, measured now; None where it keeps nothing for single readers.
     async fn log_kept(&self) -> Result<Option<LogKept>> {

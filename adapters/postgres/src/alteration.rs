@@ -46,6 +46,9 @@ pub(crate) struct Deferred {
     pub(crate) create: String,
     /// Where it is stored; empty for the database's own place.
     pub(crate) tablespace: String,
+    /// The statement that makes a constraint of it, if it is one's.
+    #[serde(default)]
+    pub(crate) constraint: Option<String>,
     /// Statements that give it back its comment and settings.
     pub(crate) finish: Vec<String>,
 }
@@ -662,12 +665,21 @@ pub(crate) fn drop_helpers(layout: &Layout) -> Option<String> {
     layout.helper_index.as_ref().map(|index| format!("DROP INDEX {}.{}", layout.shadow_schema, names::quoted(index)))
 }
 
-/// An index of the clone: its leading columns if it can find rows, and whether it may wait.
+/// An index of the clone: its leading columns if it can find rows, whether it may wait, and the statement that drops it if it
+/// may be left out.
 struct CloneIndex {
     leading: Option<Vec<String>>,
     is_unique: bool,
     can_wait: bool,
+    drop: Option<String>,
     deferred: Deferred,
+}
+
+impl CloneIndex {
+    /// Whether it keeps out a second row of the same key at once, and nothing else.
+    fn is_of_key(&self, layout: &Layout) -> bool {
+        self.is_unique && self.leading.as_ref().is_some_and(|columns| columns.len() == layout.keys.len())
+    }
 }
 
 async fn indexes(session: &Session, clone: u32) -> Result<Vec<CloneIndex>> {
@@ -677,7 +689,14 @@ async fn indexes(session: &Session, clone: u32) -> Result<Vec<CloneIndex>> {
         leading: row.get(1),
         is_unique: row.get(6),
         can_wait: row.get(2),
-        deferred: Deferred { name: row.get(0), create: row.get(3), tablespace: row.get(4), finish: row.get(5) },
+        drop: row.get(7),
+        deferred: Deferred {
+            name: row.get(0),
+            create: row.get(3),
+            tablespace: row.get(4),
+            constraint: row.get(8),
+            finish: row.get(5),
+        },
     };
     Ok(rows.iter().map(index).collect())
 }
@@ -699,16 +718,36 @@ fn lookup_index<'a>(indexes: &'a [CloneIndex], layout: &Layout) -> Option<&'a Cl
     serving.first().copied()
 }
 
-/// The indexes that are built when the rows are there.
-pub(crate) async fn deferred(session: &Session, layout: &Layout, clone: u32) -> Result<Vec<Deferred>> {
+/// The indexes the shadow is filled without.
+#[derive(Default)]
+pub(crate) struct LeftOut {
+    /// Those that are built when the rows are there.
+    pub(crate) deferred: Vec<Deferred>,
+    /// The one its rows are found by, if they need not be found before the first of them changes; and how it is dropped.
+    pub(crate) lookup: Option<(Deferred, String)>,
+}
+
+/// The indexes the shadow can be filled without. A chunk brings each key once, so where the key's values stay as they are
+/// the index it is found by keeps nothing out while nothing is refreshed; other unique indexes may have to.
+pub(crate) async fn left_out(session: &Session, layout: &Layout, clone: u32) -> Result<LeftOut> {
     // The index of a partitioned table is made of those of its partitions, and stays.
     if layout.is_partitioned {
-        return Ok(Vec::new());
+        return Ok(LeftOut::default());
     }
     let indexes = indexes(session, clone).await?;
-    let needed = lookup_index(&indexes, layout).map(|index| index.deferred.name.clone());
-    let waiting = indexes.iter().filter(|index| index.can_wait && Some(&index.deferred.name) != needed.as_ref());
-    Ok(waiting.map(|index| index.deferred.clone()).collect())
+    let needed = lookup_index(&indexes, layout);
+    let is_needed = |index: &CloneIndex| needed.is_some_and(|needed| needed.deferred.name == index.deferred.name);
+    let (mut deferred, mut is_alone) = (Vec::new(), layout.order.is_empty() && layout.keeps_key());
+    for index in indexes.iter().filter(|index| !is_needed(index)) {
+        if index.can_wait {
+            deferred.push(index.deferred.clone());
+        } else {
+            is_alone = false;
+        }
+    }
+    let lookup = needed.filter(|index| is_alone && (index.can_wait || index.is_of_key(layout)));
+    let lookup = lookup.and_then(|index| Some((index.deferred.clone(), index.drop.clone()?)));
+    Ok(LeftOut { deferred, lookup })
 }
 
 /// What the shadow demands beyond the source.

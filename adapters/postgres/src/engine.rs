@@ -14,6 +14,7 @@ use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, T
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
 
 /// The shortest lock wait that makes sense on a real network.
 const SHORTEST_LOCK_TIMEOUT: Duration = Duration::from_millis(10);
@@ -38,6 +39,8 @@ pub struct Postgres {
     pub(crate) marks: Arc<Marks>,
     /// What is known of the shadow.
     shadow: Mutex<Option<Arc<ShadowFacts>>>,
+    /// Set when the shadow has the index its rows are found by.
+    has_lookup: Mutex<Arc<OnceCell<()>>>,
     /// The heartbeat, once the log is read.
     pulse: Mutex<Option<Arc<Pulse>>>,
     pub(crate) replicas: Replicas,
@@ -97,7 +100,13 @@ impl Postgres {
     /// Takes note of a new shadow, or that there is none; sessions forget the statements they knew.
     pub(crate) fn set_shadow(&self, shadow: Option<ShadowFacts>) {
         *locked(&self.shadow) = shadow.map(Arc::new);
+        *locked(&self.has_lookup) = Arc::default();
         self.workers.refresh();
+    }
+
+    /// Whether this process knows that the shadow has the index its rows are found by.
+    pub(crate) fn has_lookup(&self) -> Arc<OnceCell<()>> {
+        locked(&self.has_lookup).clone()
     }
 
     pub(crate) fn shadow_of(&self, facts: Facts) -> Result<ShadowFacts> {
@@ -220,6 +229,7 @@ fn assemble(
         workers,
         marks,
         shadow: Mutex::new(None),
+        has_lookup: Mutex::default(),
         pulse: Mutex::new(None),
         cutover_pid: Arc::new(Mutex::new(None)),
         following_since: Mutex::new(None),

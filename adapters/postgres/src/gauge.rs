@@ -143,6 +143,16 @@ impl Gauge for Postgres {
         self.pulse()?.commit_latency()
     }
 
+    async fn built(&self) -> Option<f64> {
+        let shadow = self.shadow().await.ok()?;
+        let names: Vec<&str> = shadow.lookup.iter().chain(&shadow.deferred).map(|index| index.name.as_str()).collect();
+        let lease = self.control.take().await.ok()?;
+        let rows = lease.query(sql::BUILT, &[&shadow.oid, &names]).await;
+        let rows = rows.map_err(|error| error::of("ask how far the indexes are", &error));
+        let built: f64 = lease.settle(rows).await.ok()?.first()?.get(0);
+        (!names.is_empty()).then(|| built / names.len() as f64)
+    }
+
     async fn log_kept(&self) -> Result<Option<LogKept>> {
         let lease = self.control.take().await?;
         let kept = log::kept(&lease, self).await;

@@ -66,6 +66,9 @@ pub(crate) struct ShadowFacts {
     pub(crate) layout: Layout,
     /// Indexes that are built when the rows are there.
     pub(crate) deferred: Vec<Deferred>,
+    /// The index rows are found by, where the shadow was made without it: built before the first of them is looked for.
+    #[serde(default)]
+    pub(crate) lookup: Option<Deferred>,
     /// Constraints that hold for new rows only, and come in the swap.
     pub(crate) late: Vec<String>,
     /// What is done at the end of the swap, and after it.

@@ -80,6 +80,12 @@ impl Layout {
         self.order.iter().chain(rest).collect()
     }
 
+    /// Whether the shadow stores the key's values as the source does.
+    pub(crate) fn keeps_key(&self) -> bool {
+        let is_kept = |key: &KeyColumn| self.columns.iter().any(|column| column.name == key.shadow && !column.changed);
+        self.keys.iter().all(is_kept)
+    }
+
     /// The shadow, as statements on its rows name it. Rows of a partitioned table are in its partitions.
     pub(crate) fn shadow_rows(&self) -> String {
         let only = if self.is_partitioned { "" } else { "ONLY " };

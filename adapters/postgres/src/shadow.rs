@@ -1,6 +1,6 @@
 //! Makes the shadow and moves rows into it. Values never leave the server.
 
-use crate::alteration::{self, Altered, Deferred, Wish};
+use crate::alteration::{self, Altered, Deferred, LeftOut, Wish};
 use crate::definition;
 use crate::duplicates;
 use crate::engine::Postgres;
@@ -15,8 +15,13 @@ use crate::session::Session;
 use crate::spelling;
 use crate::sql;
 use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Kind, Refusal, Result, Shadow, Watermark};
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
+use std::sync::Arc;
 use tokio_postgres::types::ToSql;
+
+/// The greatest table, in bytes without its indexes and what is out of line, whose shadow is begun without the index its rows
+/// are found by: building it holds up everything else of the run, for a minute or so at this size.
+const BARE_BYTES_MAX: i64 = 16 << 30;
 
 impl Shadow for Postgres {
     async fn create(&self) -> Result<()> {
@@ -54,21 +59,20 @@ impl Shadow for Postgres {
     }
 
     async fn refresh(&self, keys: &[Key], through: &Watermark) -> Result<()> {
-        let shadow = self.shadow().await?;
+        let shadow = self.shadow_to_look_in().await?;
         let lease = self.workers.take().await?;
         let result = refresh_in_transaction(&lease, self, &shadow, keys, through).await;
         lease.settle(result).await
     }
 
     async fn clear_beyond(&self, through: &Watermark) -> Result<()> {
-        let shadow = self.shadow().await?;
-        let values = key::values(through);
-        let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         let statement = match through {
             Watermark::End => return Ok(()),
-            Watermark::Start => sql::empty(&shadow.layout),
-            Watermark::At(_) => sql::delete_beyond(&shadow.layout, through),
+            Watermark::Start => sql::empty(&self.shadow().await?.layout),
+            Watermark::At(_) => sql::delete_beyond(&self.shadow_to_look_in().await?.layout, through),
         };
+        let values = key::values(through);
+        let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         let lease = self.workers.take().await?;
         let cleared = lease.execute(&statement, &parameters).await;
         let attempted = || format!("clear the shadow of {} beyond the watermark", self.names.display);
@@ -82,8 +86,13 @@ impl Shadow for Postgres {
     async fn complete(&self) -> Result<()> {
         let shadow = self.shadow().await?;
         // As many builds run at once as there are sessions to lend.
-        try_join_all(shadow.deferred.iter().map(|index| build_index(self, index))).await?;
+        let others = try_join_all(shadow.deferred.iter().map(|index| build_index(self, index)));
+        try_join(self.shadow_to_look_in(), others).await?;
         finish_indexes(self, &shadow).await
+    }
+
+    fn compares_beside_builds(&self) -> bool {
+        true
     }
 
     async fn analyze(&self) -> Result<()> {
@@ -98,7 +107,7 @@ impl Shadow for Postgres {
     }
 
     async fn compare(&self, chunk: &Chunk) -> Result<Comparison> {
-        let shadow = self.shadow().await?;
+        let shadow = self.shadow_to_look_in().await?;
         let values = key::both_values(chunk);
         let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         let statement = sql::compare_range(&shadow.layout, &chunk.after, &chunk.through);
@@ -106,7 +115,7 @@ impl Shadow for Postgres {
     }
 
     async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>> {
-        let shadow = self.shadow().await?;
+        let shadow = self.shadow_to_look_in().await?;
         let mut differing = Vec::new();
         check_keys(&self.names.display, &shadow, keys)?;
         for set in key::sets(keys, &shadow.layout) {
@@ -156,7 +165,7 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
         return Err(refused(attempted(), &altered.refusals));
     }
     check_source(attempted(), known.as_ref(), source, &altered)?;
-    let mut shadow = strip(session, source, altered.clone, &altered).await?;
+    let mut shadow = strip(session, engine, source, &altered).await?;
     shadow.survivors = survivors(session, engine, source, &shadow).await?;
     if shadow.is_unlogged {
         session.run(sql::NOTE_WHOLE).await.map_err(failed)?;
@@ -212,13 +221,14 @@ fn check_source(attempted: String, known: Option<&Facts>, source: u32, altered: 
 
 /// Takes away what can wait, gives a partition's shadow what proves that its rows are within the bound, and says what must be
 /// known of the shadow.
-async fn strip(session: &Session, source: u32, oid: u32, altered: &Altered) -> Result<ShadowFacts> {
+async fn strip(session: &Session, engine: &Postgres, source: u32, altered: &Altered) -> Result<ShadowFacts> {
     let failed =
         |error: tokio_postgres::Error| error::of_clauses("take away what can wait until rows are copied", &error);
     let layout = altered
         .layout
         .clone()
         .ok_or_else(|| Error::fatal("make the shadow", "the clauses left no way to follow rows"))?;
+    let oid = altered.clone;
     let late_rows = session.query(sql::LATE_CONSTRAINTS, &[&oid]).await.map_err(failed)?;
     let mut late: Vec<String> = alteration::drop_helpers(&layout).into_iter().collect();
     let mut script = Vec::new();
@@ -227,9 +237,16 @@ async fn strip(session: &Session, source: u32, oid: u32, altered: &Altered) -> R
         late.push(spelling::reread(row.get(1)));
         late.extend(row.get::<_, Option<String>>(2));
     }
-    let deferred = alteration::deferred(session, &layout, oid).await?;
+    let left_out = match engine.target.keep_indexes {
+        true => LeftOut::default(),
+        false => alteration::left_out(session, &layout, oid).await?,
+    };
     let schema = layout.shadow_schema.clone();
-    script.extend(deferred.iter().map(|index| format!("DROP INDEX {schema}.{}", names::quoted(&index.name))));
+    let drop = |index: &Deferred| format!("DROP INDEX {schema}.{}", names::quoted(&index.name));
+    script.extend(left_out.deferred.iter().map(drop));
+    let size: i64 = session.one(sql::HEAP_SIZE, &[&source]).await.map_err(failed)?.get(0);
+    let lookup = left_out.lookup.filter(|_| size <= BARE_BYTES_MAX);
+    script.extend(lookup.iter().map(|(_, drop)| drop.clone()));
     let bound: Option<String> = session.one(sql::PARTITION_BOUND, &[&source]).await.map_err(failed)?.get(0);
     script.extend(
         bound.map(|bound| format!("ALTER TABLE {} ADD CONSTRAINT altergeist_bound CHECK ({bound})", layout.shadow)),
@@ -242,7 +259,8 @@ async fn strip(session: &Session, source: u32, oid: u32, altered: &Altered) -> R
         lines: altered.lines.clone(),
         is_unlogged: session.one(sql::IS_UNLOGGED, &[&oid]).await.map_err(failed)?.get(0),
         layout,
-        deferred,
+        deferred: left_out.deferred,
+        lookup: lookup.map(|(index, _)| index),
         late,
         arrival: altered.arrival.clone(),
         survivors: Vec::new(),
@@ -358,16 +376,41 @@ async fn build_if_missing(session: &Session, engine: &Postgres, index: &Deferred
     session.run(&statements).await.map_err(|error| error::of(attempted(), &error))
 }
 
-/// Comments and settings take a lock the builds would wait for each other with, so they come last.
+impl Postgres {
+    /// What is known of the shadow, which has the index its rows are found by when this returns.
+    async fn shadow_to_look_in(&self) -> Result<Arc<ShadowFacts>> {
+        let shadow = self.shadow().await?;
+        if let Some(index) = &shadow.lookup {
+            self.has_lookup().get_or_try_init(|| build_index(self, index)).await?;
+        }
+        Ok(shadow)
+    }
+}
+
+/// Constraints, comments and settings take a lock the builds would wait for each other with, so they come last.
 async fn finish_indexes(engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
-    let statements: Vec<&str> = shadow.deferred.iter().flat_map(|index| &index.finish).map(String::as_str).collect();
+    let lease = engine.workers.take().await?;
+    let result = finish(&lease, engine, shadow).await;
+    lease.settle(result).await
+}
+
+async fn finish(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| {
+        error::of(format!("finish the indexes of the shadow of {}", engine.names.display), &error)
+    };
+    let mut statements: Vec<&str> = Vec::new();
+    for index in shadow.lookup.iter().chain(&shadow.deferred) {
+        if let Some(constraint) = &index.constraint {
+            let parameters: [&(dyn ToSql + Sync); 2] = [&engine.names.shadow_schema, &index.name];
+            let is_made: bool = session.one(sql::IS_CONSTRAINT, &parameters).await.map_err(failed)?.get(0);
+            statements.extend((!is_made).then_some(constraint.as_str()));
+        }
+        statements.extend(index.finish.iter().map(String::as_str));
+    }
     if statements.is_empty() {
         return Ok(());
     }
-    let lease = engine.workers.take().await?;
-    let finished = lease.run(&statements.join(";\n")).await;
-    let attempted = || format!("finish the indexes of the shadow of {}", engine.names.display);
-    lease.settle(finished.map_err(|error| error::of(attempted(), &error))).await
+    session.run(&statements.join(";\n")).await.map_err(failed)
 }
 
 async fn compare(

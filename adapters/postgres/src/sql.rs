@@ -20,6 +20,20 @@ pub(crate) const COLUMNS: &str = include_str!("sql/columns.sql");
 pub(crate) const KEYS: &str = include_str!("sql/keys.sql");
 /// Lists the indexes that can wait until the rows are copied.
 pub(crate) const DEFERRABLE_INDEXES: &str = include_str!("sql/deferrable_indexes.sql");
+/// Whether an index, by its schema and name, is one of a constraint.
+pub(crate) const IS_CONSTRAINT: &str = "
+    SELECT EXISTS (SELECT FROM pg_constraint k JOIN pg_class x ON x.oid = k.conindid JOIN pg_namespace n ON n.oid = x.relnamespace
+                   WHERE n.nspname = $1 AND x.relname = $2 AND k.conrelid <> 0 AND k.contype IN ('p', 'u', 'x'))";
+/// How many of a table's indexes with these names are built, counting what is there of those that are being built. Reading the
+/// rows and sorting them is taken to be as long as writing the index.
+pub(crate) const BUILT: &str = "
+    SELECT (SELECT count(*) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = $1 AND x.relname = ANY ($2))
+           + coalesce((SELECT sum(CASE WHEN p.tuples_total > 0 THEN 0.5 + 0.5 * least(1.0, p.tuples_done::float8 / p.tuples_total)
+                                       WHEN p.blocks_total > 0 THEN 0.5 * least(1.0, p.blocks_done::float8 / p.blocks_total)
+                                       ELSE 0 END)
+                       FROM pg_stat_progress_create_index p WHERE p.relid = $1), 0)";
+/// The size of a table's rows in bytes, without what is out of line.
+pub(crate) const HEAP_SIZE: &str = "SELECT pg_relation_size($1::oid)";
 /// Lists the constraints that hold for new rows only.
 pub(crate) const LATE_CONSTRAINTS: &str = include_str!("sql/late_constraints.sql");
 /// Lists the objects that stand in the way of a copy.

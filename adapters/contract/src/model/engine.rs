@@ -356,8 +356,13 @@ impl Shadow for Model {
     }
 
     async fn complete(&self) -> Result<()> {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let takes = self.world(|world| world.rng.random_range(1..80));
+        tokio::time::sleep(Duration::from_millis(takes)).await;
         Ok(())
+    }
+
+    fn compares_beside_builds(&self) -> bool {
+        self.world(|world| world.habits.compares_beside_builds)
     }
 
     async fn analyze(&self) -> Result<()> {

@@ -68,6 +68,8 @@ pub struct Habits {
     pub fault_chance: f64,
     /// Whether the source enforces the unique index that the shadow has.
     pub source_is_unique: bool,
+    /// Whether rows may be compared while what was left out is built.
+    pub compares_beside_builds: bool,
     /// Laws broken on purpose.
     pub flaws: Vec<Flaw>,
 }
@@ -83,6 +85,7 @@ impl Default for Habits {
             truncate_chance: 0.001,
             fault_chance: 0.005,
             source_is_unique: true,
+            compares_beside_builds: false,
             flaws: Vec::new(),
         }
     }

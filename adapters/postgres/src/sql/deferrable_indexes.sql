@@ -1,6 +1,7 @@
--- The indexes of table $1 that nothing depends on while rows are copied: the name, the columns it begins with if it could
--- serve to find rows by key, the statement that makes it, its tablespace, the statements that finish it, and whether
--- it keeps out a second row at once.
+-- The indexes of table $1, and which of them nothing depends on while rows are copied: the name, the columns it begins with if
+-- it could serve to find rows by key, whether it may wait, the statement that makes it, its tablespace, the statements that
+-- finish it, whether it keeps out a second row at once, and the statement that drops it if it may be left out for a while
+-- even so, and the one that makes its constraint of it.
 SELECT x.relname::text,
        CASE WHEN am.amname = 'btree' AND i.indpred IS NULL AND i.indexprs IS NULL THEN
            (SELECT array_agg(a.attname::text ORDER BY n) FROM generate_series(0, i.indnkeyatts - 1) AS n
@@ -9,7 +10,10 @@ SELECT x.relname::text,
        NOT i.indisunique AND k.oid IS NULL AND NOT i.indisreplident,
        pg_get_indexdef(i.indexrelid),
        coalesce(s.spcname::text, ''),
-       ARRAY(SELECT format('ALTER INDEX %I.%I ALTER COLUMN %s SET STATISTICS %s', m.nspname, x.relname, a.attnum, a.attstattarget)
+       ARRAY(SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', k.conname, $1::oid::regclass, d)
+             FROM obj_description(k.oid, 'pg_constraint') AS d WHERE d IS NOT NULL
+             UNION ALL
+             SELECT format('ALTER INDEX %I.%I ALTER COLUMN %s SET STATISTICS %s', m.nspname, x.relname, a.attnum, a.attstattarget)
              FROM pg_attribute a WHERE a.attrelid = x.oid AND a.attstattarget >= 0
              UNION ALL
              SELECT format('ALTER TABLE %s CLUSTER ON %I', $1::oid::regclass, x.relname) WHERE i.indisclustered
@@ -21,7 +25,18 @@ SELECT x.relname::text,
              UNION ALL
              SELECT format('COMMENT ON INDEX %I.%I IS %L', m.nspname, x.relname, d)
              FROM obj_description(x.oid, 'pg_class') AS d WHERE d IS NOT NULL),
-       i.indisunique AND i.indimmediate
+       i.indisunique AND i.indimmediate,
+       CASE WHEN i.indisreplident OR EXISTS (
+                     SELECT FROM pg_depend d
+                     WHERE d.deptype = 'n' AND ((d.refclassid = 'pg_constraint'::regclass AND d.refobjid = k.oid)
+                                                OR (d.refclassid = 'pg_class'::regclass AND d.refobjid = x.oid))) THEN NULL
+            WHEN k.oid IS NULL THEN format('DROP INDEX %I.%I', m.nspname, x.relname)
+            WHEN k.contype IN ('p', 'u') THEN format('ALTER TABLE %s DROP CONSTRAINT %I', $1::oid::regclass, k.conname)
+       END,
+       CASE k.contype
+            WHEN 'p' THEN format('ALTER TABLE %s ADD CONSTRAINT %I PRIMARY KEY USING INDEX %I', $1::oid::regclass, k.conname, x.relname)
+            WHEN 'u' THEN format('ALTER TABLE %s ADD CONSTRAINT %I UNIQUE USING INDEX %I', $1::oid::regclass, k.conname, x.relname)
+       END
 FROM pg_index i
 JOIN pg_class x ON x.oid = i.indexrelid
 JOIN pg_namespace m ON m.oid = x.relnamespace
