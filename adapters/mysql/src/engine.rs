@@ -23,7 +23,7 @@ use crate::token::{Token, tokens};
 use crate::version::{Flavour, Version};
 use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex as AsyncMutex;
@@ -63,6 +63,8 @@ pub struct MySql {
     pub(crate) settled: Mutex<HashSet<String>>,
     /// The replicas that count, once they were looked for.
     pub(crate) replicas: AsyncMutex<Option<Vec<Replica>>>,
+    /// The connection that builds indexes, by the server's number; 0 while none does.
+    pub(crate) builder: AtomicU64,
 }
 
 /// What is known of the server.
@@ -118,6 +120,7 @@ impl Engine for MySql {
             undecided: Arc::default(),
             settled: Mutex::default(),
             replicas: AsyncMutex::default(),
+            builder: AtomicU64::default(),
         })
     }
 

@@ -20,6 +20,8 @@ pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// A row whose parent is missing.
 pub(crate) const NO_PARENT: u16 = 1452;
 pub(crate) const INTERRUPTED: u16 = 1317;
+/// The table has changed since the snapshot that it is looked at by.
+pub(crate) const TABLE_CHANGED: u16 = 1412;
 pub(crate) const NO_SUCH_TABLE: u16 = 1146;
 pub(crate) const NO_SUCH_THREAD: u16 = 1094;
 pub(crate) const READING_LOG_FAILED: u16 = 1236;
@@ -102,7 +104,9 @@ fn kind(code: u16) -> Kind {
     match code {
         // A parent that was deleted, and its child with it: the next read does not find the child any more.
         // Deadlock, lock wait, a snapshot that is too old, a table definition that just changed, a statement killed.
-        1213 | LOCK_WAIT_TIMEOUT | NO_PARENT | 1020 | 1412 | 3572 | INTERRUPTED | 1969 | 3024 => Kind::Transient,
+        1213 | LOCK_WAIT_TIMEOUT | NO_PARENT | 1020 | TABLE_CHANGED | 3572 | INTERRUPTED | 1969 | 3024 => {
+            Kind::Transient
+        }
         // Shutdown, killed, timed out, too many connections, aborted.
         1040
         | 1053

@@ -5,7 +5,9 @@ use crate::engine::MySql;
 use crate::replicas::Replica;
 use crate::session::{Session, number};
 use crate::sql;
+use crate::version::Flavour;
 use altergeist_contract::{Gauge, ReplicaLag, Result};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A replica that does not answer in time counts as too far behind.
@@ -34,6 +36,17 @@ impl Gauge for MySql {
 
     fn commit_latency(&self) -> Option<Duration> {
         self.beats.commit_latency()
+    }
+
+    async fn built(&self) -> Option<f64> {
+        let builder = self.builder.load(Ordering::Relaxed);
+        if builder == 0 || self.server.version.flavour == Flavour::MariaDb {
+            return None;
+        }
+        let mut session = self.crew.reader().await.ok()?;
+        let work = session.row(&sql::work_of(builder)).await.ok()??;
+        let (done, of) = (number(&work[0])?, number(&work[1])?);
+        Some((done as f64 / of.max(1) as f64).min(1.0))
     }
 }
 

@@ -16,6 +16,11 @@ use crate::sql;
 use crate::table::{definition_of, fingerprint};
 use altergeist_contract::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long a build may wait for those that compare rows meanwhile.
+const BUILD_WAIT: Duration = Duration::from_secs(600);
 
 /// What is left out of the shadow.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -135,7 +140,9 @@ impl MySql {
         let mut facts: Facts = self.entry(&mut reader).await?.facts;
         let Some(deferred) = facts.deferred.take() else { return Ok(()) };
         let mut lease = self.crew.lease(Slot::Control).await?;
+        self.builder.store(lease.id(), Ordering::Relaxed);
         let built = self.add_what_is_missing(lease.session(), &deferred).await;
+        self.builder.store(0, Ordering::Relaxed);
         let now = built.map_err(|failure| failure.of_rows(attempted()))?;
         lease.keep();
         if now != deferred.fingerprint {
@@ -162,7 +169,11 @@ impl MySql {
             for setting in sql::sort_settings(self.server.version) {
                 session.execute(setting).await?;
             }
-            session.execute(&sql::add_indexes(&self.source, shadow, &missing)).await?;
+            // At its end it waits for comparisons, and would undo all its work rather than wait for long.
+            session.execute(&sql::lock_waits(BUILD_WAIT)).await?;
+            let added = session.execute(&sql::add_indexes(&self.source, shadow, &missing)).await;
+            session.execute(&sql::lock_waits(self.target.lock_timeout)).await?;
+            added?;
         }
         fingerprint(session, shadow).await
     }

@@ -4,7 +4,7 @@ use crate::cascades::{rows_of, stale_children};
 use crate::convert;
 use crate::crew::{Lease, Slot};
 use crate::engine::MySql;
-use crate::error::Failure;
+use crate::error::{Failure, TABLE_CHANGED};
 use crate::foreign_keys::ForeignKey;
 use crate::key::LOOKUP;
 use crate::mapping::Mapping;
@@ -142,6 +142,11 @@ impl Shadow for MySql {
         self.check_added_keys().await
     }
 
+    /// Not while rows are looked for that the log does not tell of: they are refreshed before anything is compared.
+    fn compares_beside_builds(&self) -> bool {
+        self.shape.lock().expect("nobody panics with it").as_ref().is_some_and(|shape| shape.own_keys.is_empty())
+    }
+
     async fn analyze(&self) -> Result<()> {
         let mut lease = self.crew.worker().await?;
         let outcome = lease.session().rows(&sql::analyze(&self.source, &self.names.shadow)).await;
@@ -158,7 +163,11 @@ impl Shadow for MySql {
             sql::surplus(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
         ];
         let mut lease = self.crew.worker().await?;
-        let outcome = in_snapshot(lease.session(), &statements).await;
+        let mut outcome = in_snapshot(lease.session(), &statements).await;
+        // A build has ended between the snapshot and the first look at the shadow; there is none after it.
+        if matches!(outcome, Err(Failure::Server { code: TABLE_CHANGED, .. })) {
+            outcome = in_snapshot(lease.session(), &statements).await;
+        }
         lease.keep();
         let answers = outcome.map_err(|failure| failure.of_rows(&attempted))?;
         let rows = answers[0].first().and_then(|row| number(&row[0])).unwrap_or_default();

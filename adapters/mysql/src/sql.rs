@@ -528,6 +528,16 @@ pub(crate) fn first_beat(beat: &TableName, source: &str, number: u64) -> String 
     format!("INSERT INTO {} (source, beat) VALUES ({}, {number})", table(beat), string(source))
 }
 
+/// How much of an ALTER is done, in units of the server's own, and of how many as far as it knows by now: MySQL, if it was told to
+/// keep account of stages. MariaDB has such counters too and leaves them at zero.
+pub(crate) fn work_of(connection: u64) -> String {
+    format!(
+        "SELECT s.WORK_COMPLETED, s.WORK_ESTIMATED FROM performance_schema.events_stages_current s \
+         JOIN performance_schema.threads t ON t.THREAD_ID = s.THREAD_ID \
+         WHERE t.PROCESSLIST_ID = {connection} AND s.WORK_ESTIMATED > 0"
+    )
+}
+
 pub(crate) fn last_beat(beat: &TableName, source: &str) -> String {
     format!("SELECT beat FROM {} WHERE source = {}", table(beat), string(source))
 }
