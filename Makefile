@@ -39,7 +39,7 @@ test: ## everything: format, lints, unit, simulation, conformance, and integrati
 
 cases: ## every case, killed and live, on every server it is for; half an hour
 	integration/install-servers all
-	ALTERGEIST_REQUIRE_SERVERS=1 ALTERGEIST_LIVE_EVERYWHERE=1 $(CARGO) test --workspace --test cases
+	ALTERGEIST_REQUIRE_SERVERS=1 ALTERGEIST_EVERYWHERE=1 $(CARGO) test --workspace --test cases
 
 servers: ## fetch the throwaway servers into the cache folder
 	integration/install-servers all

@@ -12,8 +12,8 @@ use libtest_mimic::{Arguments, Trial};
 /// Cases wait for servers most of the time.
 const AT_ONCE: usize = 4;
 
-/// Set, every case is told live on every server it is for, and not only on one of each pair.
-const EVERYWHERE: &str = "ALTERGEIST_LIVE_EVERYWHERE";
+/// Set, every case is told in every way on every server it is for, and not killed on the one and live on the other.
+const EVERYWHERE: &str = "ALTERGEIST_EVERYWHERE";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -28,11 +28,15 @@ fn trials(fleet: &Arc<Fleet>) -> Vec<Trial> {
     let is_everywhere = std::env::var_os(EVERYWHERE).is_some();
     let mut trials = Vec::new();
     for (nth, case) in Case::all().into_iter().enumerate() {
-        // Killed, a case is told on all its servers; live, on this one of them.
-        let stage = case.flavours[nth % case.flavours.len()];
-        for flavour in case.flavours.clone() {
+        let servers = case.flavours.len();
+        for (at, flavour) in case.flavours.iter().copied().enumerate() {
             for &mode in Mode::of(&case) {
-                if mode == Mode::Live && flavour != stage && !is_everywhere {
+                let is_elsewhere = match mode {
+                    Mode::Killed => at != nth % servers,
+                    Mode::Live => at != (nth + 1) % servers,
+                    Mode::Refused => false,
+                };
+                if is_elsewhere && !is_everywhere {
                     continue;
                 }
                 let (case, fleet) = (case.clone(), fleet.clone());
