@@ -1,9 +1,20 @@
 //! Gives the server its own words back so that it reads what it meant. Of `kind IN ('a', 'b')` over a varchar column it says
 //! `(kind)::text = ANY ((ARRAY['a'::character varying, …])::text[])`, and reads that as something that is spelled otherwise:
 //! the cast goes to every element. Without the cast it adds the same one it had left unsaid.
+//! Of `SELECT NULL` in a later arm of a UNION it says `NULL::integer`, and reads that as a column that is called `int4`: it is
+//! told the name that it had left out, which is always `?column?`.
 
 /// A statement, or several, in the spelling that is read as it was meant.
 pub(crate) fn reread(text: &str) -> String {
+    // What stands between dollars is the user's own text.
+    if text.contains("$function") || text.contains("$procedure") {
+        return text.to_owned();
+    }
+    with_names(&without_casts(text))
+}
+
+/// Lists without the cast that the server finds again by itself.
+fn without_casts(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((at, found)) = ["ANY (", "ALL ("]
@@ -53,6 +64,75 @@ fn after_cast(text: &str) -> Option<&str> {
     is_type.then(|| &rest[end + 2..])
 }
 
+/// Select lists in which nothing that ends in a cast or a collation is without its name. The server writes one entry a line.
+fn with_names(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut quote, mut is_in_list) = (None, false);
+    for line in text.split_inclusive('\n') {
+        let select = (quote.is_none()).then(|| last_select(line)).flatten();
+        let start = select.or_else(|| is_in_list.then(|| line.len() - line.trim_start().len()));
+        let end = start.filter(|_| quote.is_none()).and_then(|start| end_of_nameless(line, start));
+        match end {
+            Some(end) => out.extend([&line[..end], " AS \"?column?\"", &line[end..]]),
+            None => out.push_str(line),
+        }
+        quote = unquoted(line, quote).last().map_or(quote, |(_, _, after)| after);
+        is_in_list = quote.is_none() && line.trim_end().ends_with(',');
+    }
+    out
+}
+
+/// Where the entry of the line's last select list begins.
+fn last_select(line: &str) -> Option<usize> {
+    let is_plain = |at: usize| unquoted(line, None).any(|(place, quote, _)| place == at && quote.is_none());
+    let (at, word) = line.rmatch_indices("SELECT ").find(|(at, _)| is_plain(*at))?;
+    let start = at + word.len();
+    Some(start + if line[start..].starts_with("DISTINCT ") { "DISTINCT ".len() } else { 0 })
+}
+
+/// Where the entry that begins at `start` ends, if it has no name and the server would make one up from a cast or from what
+/// is collated. Columns, functions and CASE have a name to begin with, which the server says.
+fn end_of_nameless(line: &str, start: usize) -> Option<usize> {
+    let entry = &line[start..];
+    let is_nameless = entry.starts_with(['\'', '(']) || entry.starts_with(|letter: char| letter.is_ascii_digit());
+    if !is_nameless && !["NULL::", "E'", "B'", "X'"].iter().any(|word| entry.starts_with(word)) {
+        return None;
+    }
+    let (mut depth, mut cast, mut end) = (0, None, entry.trim_end().len());
+    for (at, ..) in unquoted(entry, None).filter(|(_, quote, _)| quote.is_none()) {
+        match &entry[at..] {
+            rest if rest.starts_with(['(', '[']) => depth += 1,
+            rest if depth == 0 && rest.starts_with([',', ')', ';']) => {
+                end = end.min(at);
+                break;
+            }
+            rest if rest.starts_with([')', ']']) => depth -= 1,
+            rest if depth == 0 && rest.starts_with("::") => cast = Some(at + 2),
+            _ => {}
+        }
+    }
+    let is_type = |text: &str| text.chars().all(|letter| letter.is_alphanumeric() || " _.\"()[],".contains(letter));
+    let ends_in_cast =
+        cast.filter(|at| *at <= end).is_some_and(|at| is_type(&entry[at..end]) && !entry[at..end].contains(" AS "));
+    let ends_in_collation =
+        entry[..end].starts_with('(') && entry[..end].ends_with(')') && entry[..end].contains(" COLLATE ");
+    (depth == 0 && (ends_in_cast || ends_in_collation)).then_some(start + end)
+}
+
+/// Each letter's place, the quote it stands in, and the quote that is open behind it; a quote's own marks stand in it.
+fn unquoted(text: &str, open: Option<char>) -> impl Iterator<Item = (usize, Option<char>, Option<char>)> {
+    text.char_indices().scan(open, |open, (at, letter)| {
+        let before = *open;
+        match (before, letter) {
+            (None, '\'' | '"') => *open = Some(letter),
+            (Some(quote), letter) if letter == quote => *open = None,
+            _ => {}
+        }
+        let within = before.or(*open);
+        Some((at, within, *open))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +144,30 @@ mod tests {
         assert_eq!(reread(said), meant);
         assert_eq!(reread(meant), meant);
         assert_eq!(reread("x <> ALL ((ARRAY['a'::bpchar])::text[]) AND y"), "x <> ALL (ARRAY['a'::bpchar]) AND y");
+    }
+
+    #[test]
+    fn what_the_server_leaves_without_a_name_is_told_it() {
+        let said = "CREATE OR REPLACE VIEW v AS\n SELECT a,\n    b\n   FROM ( SELECT 'x,'::text AS a,\n            t.b\n           FROM t\n        UNION ALL\n         SELECT 'it''s'::text,\n            (t.b + 1)::numeric(10,2),\n            NULL::integer\n           FROM t) q\n  WHERE (a IN ( SELECT DISTINCT '-1'::character varying[]));";
+        let meant = "CREATE OR REPLACE VIEW v AS\n SELECT a,\n    b\n   FROM ( SELECT 'x,'::text AS a,\n            t.b\n           FROM t\n        UNION ALL\n         SELECT 'it''s'::text AS \"?column?\",\n            (t.b + 1)::numeric(10,2) AS \"?column?\",\n            NULL::integer AS \"?column?\"\n           FROM t) q\n  WHERE (a IN ( SELECT DISTINCT '-1'::character varying[] AS \"?column?\"));";
+        assert_eq!(reread(said), meant);
+        assert_eq!(reread(meant), meant);
+        assert_eq!(
+            reread("SELECT ('x'::text COLLATE \"C\"),\n 1"),
+            "SELECT ('x'::text COLLATE \"C\") AS \"?column?\",\n 1"
+        );
+    }
+
+    #[test]
+    fn what_is_quoted_over_lines_is_no_list() {
+        for text in [
+            "SELECT 'a,\n NULL::integer,\n'::text AS a,\n b",
+            "SELECT \"it's\",\n CASE\n  WHEN a THEN 'x'::text\n  ELSE 'y'::text\n END AS c",
+            "AS $function$ SELECT NULL::integer, ALL ((ARRAY['a'::bpchar])::text[]) $function$",
+            "WHERE (a = 'x'::text)\n  AND 'SELECT '::text = b",
+        ] {
+            assert_eq!(reread(text), text);
+        }
     }
 
     #[test]
