@@ -272,7 +272,7 @@ async fn build_indexes<E: Engine>(
         status.rows_per_second = 0;
         status.eta_seconds = None;
     });
-    let (mut proof, over) = (Verification::new(), Over::default());
+    let (mut proof, over) = (Verification::begin(), Over::default());
     let building = async {
         let built = tokio::select! {
             built = engine.complete() => built.map(|()| true),

@@ -33,7 +33,7 @@ pub struct Verification {
 
 impl Verification {
     /// At the first key.
-    pub fn new() -> Verification {
+    pub fn begin() -> Verification {
         Verification {
             pace: Pace::default(),
             ahead: Ahead::default(),
