@@ -22,6 +22,7 @@ use crate::obstacles;
 use crate::order;
 use crate::recipe::{self, Ingredients, Recipe};
 use crate::session::{Session, locked};
+use crate::spelling;
 use crate::sql;
 use altergeist_contract::{
     Duplicates, Error, ForeignKeys, Leftover, Plan, Preflight, Refusal, Result, Step, Strategy, Verdict,
@@ -341,6 +342,9 @@ async fn try_clauses(
     if altered.refusals.is_empty() && engine.target.foreign_keys != ForeignKeys::Discard {
         view.bound.extend(lost_keys(session, engine, source, &schema, &altered).await?);
     }
+    if !view.is_native || engine.target.strategy == Strategy::Copy {
+        view.obstacles.extend(misread_views(session, source, &schema).await?);
+    }
     if !view.is_native
         && let Some(layout) = &altered.layout
     {
@@ -452,6 +456,29 @@ async fn lost_keys(
             let leave = if is_made { "" } else { "; or leave USING out, if all it does is what the new type does" };
             refusals.push(refuse(object, reason, &format!("{drop} and make it again afterwards{leave}")));
         }
+    }
+    Ok(refusals)
+}
+
+/// Views of the table that would come out of the swap as other ones: what the server says of a view, even respelled, is not always
+/// what it reads as that view.
+async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<Vec<Refusal>> {
+    let failed = |error: tokio_postgres::Error| error::of("try the table's views", &error);
+    let trial = format!("{}.ag_view", names::quoted(schema));
+    let mut refusals = Vec::new();
+    for row in session.query(sql::VIEWS_ON, &[&source]).await.map_err(failed)? {
+        let (object, query): (String, String) = (row.get(0), row.get(1));
+        session.run("SAVEPOINT view").await.map_err(failed)?;
+        let reason = match session.run(&format!("CREATE VIEW {trial} AS {}", spelling::reread(&query))).await {
+            Ok(()) => {
+                let made: String = session.one(sql::QUERY_OF, &[&trial]).await.map_err(failed)?.get(0);
+                (made != query).then(|| "the server reads what it says of its query as another query".to_owned())
+            }
+            Err(error) if error::is_passing(&error) => return Err(failed(error)),
+            Err(error) => Some(format!("it could not be made again: {}", error::of_clauses("try it", &error).reason)),
+        };
+        session.run("ROLLBACK TO SAVEPOINT view").await.map_err(failed)?;
+        refusals.extend(reason.map(|why| refuse(object, why, "drop it first, and make it again afterwards")));
     }
     Ok(refusals)
 }

@@ -54,6 +54,16 @@ pub(crate) const NEIGHBOURS: &str = include_str!("sql/neighbours.sql");
 pub(crate) const MATERIALIZED: &str = include_str!("sql/materialized.sql");
 /// The query of a view.
 pub(crate) const VIEW_QUERY: &str = "SELECT pg_get_viewdef($1::oid)";
+/// The views that read a table: their names, for people, and their queries.
+pub(crate) const VIEWS_ON: &str = "
+    SELECT 'view ' || v.oid::regclass, pg_get_viewdef(v.oid)
+    FROM pg_class v
+    WHERE v.relkind = 'v' AND EXISTS (
+        SELECT FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+        WHERE r.ev_class = v.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'n')
+    ORDER BY 1";
+/// The query of a view, by its name.
+pub(crate) const QUERY_OF: &str = "SELECT pg_get_viewdef($1::text::regclass)";
 /// Whether a view reads any of these relations.
 pub(crate) const READS_ANY: &str = "
     SELECT EXISTS (SELECT FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
