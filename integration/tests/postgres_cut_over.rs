@@ -162,8 +162,11 @@ fn a_new_table_is_as_well_known_to_the_planner_as_the_old_one(flavour: Flavour) 
         "CREATE TABLE t (id int PRIMARY KEY, k int); INSERT INTO t SELECT i, i % 7 FROM generate_series(1, 5000) i",
     );
     run(&server.url(DATABASE), "t", "", &["--strategy", "copy"]).must_be(0);
-    let known = "SELECT concat_ws(' ', reltuples, relallvisible = relpages, (SELECT count(*) FROM pg_stats WHERE tablename = 't'
-                 AND schemaname = 'public')) FROM pg_class WHERE oid = 't'::regclass";
+    // Where several sessions fill a table at once, PostgreSQL 15 gives it pages in advance, which stay as they are until they are needed.
+    let known =
+        "SELECT concat_ws(' ', reltuples, relallvisible >= (SELECT count(DISTINCT (ctid::text::point)[0]) FROM t),
+                        (SELECT count(*) FROM pg_stats WHERE tablename = 't' AND schemaname = 'public'))
+                 FROM pg_class WHERE oid = 't'::regclass";
     assert_eq!(value(&server, known), "5000 t 2");
 }
 
