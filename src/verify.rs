@@ -95,10 +95,12 @@ impl Verification {
         desk: &Desk,
         record: &mut Record,
     ) -> Result<(), Failure> {
+        let of_rows = record.rows_copied.max(record.rows_estimated);
+        run::tell_walk(desk, self.walked, self.verified, of_rows);
         while self.after != Watermark::End {
             run::wait_while_throttled(engine, listener, desk, record).await?;
             let rest = self.turn(engine, listener, desk).await?;
-            run::tell_walk(desk, self.walked, self.verified, record.rows_copied.max(record.rows_estimated));
+            run::tell_walk(desk, self.walked, self.verified, of_rows);
             self.look_again(engine, listener, desk).await?;
             run::rest_for(listener, desk, rest).await?;
         }
