@@ -310,7 +310,11 @@ fn a_standby_that_lags_holds_up_copy_and_swap_though_nobody_named_it(flavour: Fl
     let flags = ["--max-lag", "1s", "--chunk-rows", "50", "--workers", "1", "--postpone-cut-over"];
     let mut running = start(&url, "orders", widening(flavour), &flags);
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(200));
+    // Told to rest until the standby lags, the copy cannot be through before.
+    running.ask("throttle");
     standby.pause_replay();
+    running.wait_until(|status| status["replica_lag_seconds"].as_f64() > Some(1.0));
+    running.ask("no-throttle");
     let held_up = running.wait_until(|status| reason(status).contains("behind"));
     assert!(held_up["rows_copied"].as_u64() < Some(20_000), "{held_up}");
     standby.resume_replay();
