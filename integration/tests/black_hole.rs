@@ -19,7 +19,7 @@ fn a_run_goes_on_after_a_long_silence_in_the_copy(flavour: Flavour) {
     let table = Table::load(&server.url(DATABASE), "orders", 5_000).unwrap();
     let writers = Writers::start(&server.url(DATABASE), &table, 40, 2, 1, &Mix::everything());
     let through_proxy = url(flavour, proxy.port(), DATABASE);
-    let flags = ["--chunk-rows", "50", "--workers", "1"];
+    let flags = ["--chunk-rows", "50", "--workers", "1", "--nice", "3"];
     let mut running = start(&through_proxy, "orders", widening(flavour), &flags);
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(500));
     proxy.set(Fault::Stall);

@@ -105,7 +105,7 @@ fn a_quiet_table_is_copied_bare_whoever_is_killed_meanwhile(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     load_keyed(&server, 20_000);
     let (url, before) = (server.url(DATABASE), server.dump(DATABASE, &["ag_*", "altergeist"]));
-    let slowly = ["--strategy", "copy", "--chunk-rows", "100", "--workers", "3"];
+    let slowly = ["--strategy", "copy", "--chunk-rows", "100", "--workers", "3", "--nice", "3"];
 
     let mut running = start(&url, "t", "", &slowly);
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(2_000));
@@ -131,7 +131,7 @@ fn a_quiet_table_is_copied_bare_whoever_is_killed_meanwhile(flavour: Flavour) {
 fn the_first_change_gives_a_bare_shadow_the_index_it_is_found_by(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     load_keyed(&server, 20_000);
-    let slowly = ["--strategy", "copy", "--chunk-rows", "100", "--workers", "1"];
+    let slowly = ["--strategy", "copy", "--chunk-rows", "100", "--workers", "1", "--nice", "3"];
     let mut running = start(&server.url(DATABASE), "t", "", &slowly);
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(0));
     running.ask("throttle");

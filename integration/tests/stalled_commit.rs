@@ -55,7 +55,7 @@ fn postgres18_rows_whose_commit_stalls_are_neither_lost_nor_stale_when_a_standby
 
 fn stalls_during_the_copy(server: &Server, more: &[&str]) {
     let url = server.url(DATABASE);
-    let flags = [&["--chunk-rows", "50", "--workers", "1"], more].concat();
+    let flags = [&["--chunk-rows", "50", "--workers", "1", "--nice", "3"], more].concat();
     let mut running = start(&url, "orders", widening(server.flavour()), &flags);
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(500));
     running.ask("throttle");
@@ -80,7 +80,7 @@ fn rows_whose_commit_stalls_when_the_run_begins_are_neither_lost_nor_stale(flavo
     };
     let url = server.url(DATABASE);
     let stalled = stall(&server);
-    let running = start(&url, "orders", widening(flavour), &["--chunk-rows", "50", "--workers", "1"]);
+    let running = start(&url, "orders", widening(flavour), &["--chunk-rows", "50", "--workers", "1", "--nice", "3"]);
     thread::sleep(Duration::from_secs(3));
     assert!(stalled.iter().all(|commit| !commit.is_finished()), "the commits did not stall");
     release(&server);

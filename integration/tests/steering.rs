@@ -15,7 +15,7 @@ every_server!(
 );
 
 /// So slow that it can be steered while it copies.
-const SLOWLY: [&str; 4] = ["--chunk-rows", "20", "--workers", "1"];
+const SLOWLY: [&str; 6] = ["--chunk-rows", "20", "--workers", "1", "--nice", "3"];
 
 fn a_postponed_run_waits_for_the_order_to_cut_over(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else {
