@@ -378,7 +378,7 @@ async fn throttled<E: Engine>(
     let is_throttled = reason.is_some();
     desk.tell(|status| {
         status.replica_lag_seconds = throttle::greatest(&lags).map(|lag| lag.as_secs_f64());
-        status.commit_latency_ms = engine.commit_latency().map(|latency| latency.as_secs_f64() * 1000.0);
+        status.commit_latency_ms = engine.commit_latency().map(|latency| latency.usual.as_secs_f64() * 1000.0);
         status.throttle_reason = reason;
     });
     Ok(is_throttled)

@@ -6,6 +6,11 @@
 use crate::{Chunk, Key, Marker, Plan, Position, Record, Result, Target, Watermark};
 use std::time::Duration;
 
+/// Commits that say how long they usually take: a second of heartbeats, or more where they are slow.
+const COMMITS: usize = 12;
+/// Commits the slowest of which counts.
+const COMMITS_WORST: usize = 3;
+
 /// All the roles together. One value is one process's work on one table.
 pub trait Engine: Preflight + Journal + Shadow + Cutover + Gauge + Sized {
     /// The log, as read by this engine.
@@ -288,9 +293,9 @@ pub trait Gauge {
     /// How far each given replica is behind, measured by this run's own heartbeats.
     async fn replica_lags(&self) -> Result<Vec<ReplicaLag>>;
 
-    /// How long a small commit takes the server now, as its slower ones do: what the application feels. Measured by the
-    /// run's own heartbeats; None if there was none lately.
-    fn commit_latency(&self) -> Option<Duration>;
+    /// How long small commits take the server now: what the application feels. Measured by the run's own heartbeats; None if
+    /// there was none lately.
+    fn commit_latency(&self) -> Option<CommitLatency>;
 
     /// How much of what [`Shadow::complete`] builds is there, from 0 to 1, by the server's own counters, while it works; None
     /// where they cannot be read.
@@ -317,6 +322,27 @@ pub struct LogKept {
     pub bytes: u64,
     /// Where the run must end; None if nobody has set a bound.
     pub limit_bytes: Option<u64>,
+}
+
+/// How long small commits take, as heartbeats tell that are sent ten times a second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommitLatency {
+    /// As the slowest quarter of the last second does.
+    pub usual: Duration,
+    /// The slowest of the last ones, some three tenths of a second.
+    pub worst: Duration,
+}
+
+impl CommitLatency {
+    /// From how long the last commits took, the latest first, and how long one that is due has been waited for; None if
+    /// there is neither.
+    pub fn of(latest: impl Iterator<Item = Duration>, waited: Option<Duration>) -> Option<CommitLatency> {
+        let mut took: Vec<Duration> = latest.take(COMMITS).collect();
+        let worst = took.iter().take(COMMITS_WORST).copied().max();
+        took.sort_unstable();
+        let usual = took.get(took.len() * 3 / 4).copied();
+        Some(CommitLatency { usual: usual.max(waited)?, worst: worst.max(waited)? })
+    }
 }
 
 /// One replica's lag.

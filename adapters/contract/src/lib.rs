@@ -17,8 +17,8 @@ pub mod record;
 
 pub use change::{ForeignKeys, Strategy, Target};
 pub use engine::{
-    ChangeStream, Changes, Comparison, Cutover, Duplicates, Engine, Gauge, Hold, Journal, Leftover, LogKept, Ownership,
-    Preflight, ReplicaLag, Shadow, Swap, TableLock,
+    ChangeStream, Changes, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, Hold, Journal, Leftover,
+    LogKept, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock,
 };
 pub use error::{Error, Kind, Result};
 pub use key::{Chunk, Key, Watermark};

@@ -13,7 +13,7 @@ use crate::names::{Names, TableName};
 use crate::session::{Cells, Session, number, text};
 use crate::sql;
 use crate::statement::spell_xid;
-use altergeist_contract::{Error, Kind, Marker, Result};
+use altergeist_contract::{CommitLatency, Error, Kind, Marker, Result};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,8 +26,8 @@ const PERIOD: Duration = Duration::from_millis(100);
 const SLOW_COMMIT: Duration = Duration::from_secs(5);
 /// How long a lost connection is sought again.
 const RECONNECT_FOR: Duration = Duration::from_secs(20);
-/// Commits that say how quick the server is now: a second of beats, or more where it is not quick.
-const COMMITS: usize = 12;
+/// Commits remembered: they say how quick the server is now.
+const COMMITS: usize = 16;
 /// Beats remembered for measuring replicas: some minutes.
 const REMEMBERED: usize = 4096;
 
@@ -136,13 +136,11 @@ impl Beats {
         }
     }
 
-    /// How long a commit takes now: as long as the slowest quarter of the last ones, or as the one under way already does.
-    pub(crate) fn commit_latency(&self) -> Option<Duration> {
+    /// How long commits take now; the one under way counts as it stands.
+    pub(crate) fn commit_latency(&self) -> Option<CommitLatency> {
         let state = self.shared.state.lock().expect("not poisoned");
-        let mut commits: Vec<Duration> = state.commits.iter().copied().collect();
-        commits.sort_unstable();
-        let usual = commits.get(commits.len() * 3 / 4).copied();
-        usual.max(state.under_way.map(|sent| sent.elapsed()))
+        let waited = state.under_way.map(|sent| sent.elapsed());
+        CommitLatency::of(state.commits.iter().rev().copied(), waited)
     }
 
     /// How long ago the first beat was sent that is later than this one; zero if there is none.

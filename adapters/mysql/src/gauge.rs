@@ -6,7 +6,7 @@ use crate::replicas::Replica;
 use crate::session::{Session, number};
 use crate::sql;
 use crate::version::Flavour;
-use altergeist_contract::{Gauge, ReplicaLag, Result};
+use altergeist_contract::{CommitLatency, Gauge, ReplicaLag, Result};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl Gauge for MySql {
         Ok(lags)
     }
 
-    fn commit_latency(&self) -> Option<Duration> {
+    fn commit_latency(&self) -> Option<CommitLatency> {
         self.beats.commit_latency()
     }
 

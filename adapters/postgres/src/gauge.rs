@@ -6,7 +6,7 @@ use crate::log;
 use crate::names::Names;
 use crate::session::{Session, locked};
 use crate::{error, sql};
-use altergeist_contract::{Gauge, LogKept, ReplicaLag, Result};
+use altergeist_contract::{CommitLatency, Gauge, LogKept, ReplicaLag, Result};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,9 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Beats remembered: an hour's worth.
 const REMEMBERED: usize = 10 * 3600;
-
-/// Beats that say how quick commits are now: a second of them, or more where they are not quick.
-const COMMITS: usize = 12;
 
 /// A heartbeat without a beat for this long says nothing about replicas.
 const STALE: Duration = Duration::from_secs(3);
@@ -61,13 +58,11 @@ impl Pulse {
         Some(unseen.map_or(Duration::ZERO, |beat| beat.written.elapsed()))
     }
 
-    /// How long a commit takes now: as long as the slowest quarter of the last ones; what is overdue counts.
-    fn commit_latency(&self) -> Option<Duration> {
+    /// How long commits take now; what is overdue counts as it stands.
+    fn commit_latency(&self) -> Option<CommitLatency> {
         let beats = locked(&self.beats);
         let overdue = beats.back()?.written.elapsed().saturating_sub(2 * BEAT);
-        let mut took: Vec<Duration> = beats.iter().rev().take(COMMITS).map(|beat| beat.took).collect();
-        took.sort_unstable();
-        Some(took[took.len() * 3 / 4].max(overdue))
+        CommitLatency::of(beats.iter().rev().map(|beat| beat.took), Some(overdue))
     }
 }
 
@@ -139,7 +134,7 @@ impl Gauge for Postgres {
         Ok(given.into_iter().chain(standbys(self).await?).collect())
     }
 
-    fn commit_latency(&self) -> Option<Duration> {
+    fn commit_latency(&self) -> Option<CommitLatency> {
         self.pulse()?.commit_latency()
     }
 

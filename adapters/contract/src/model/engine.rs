@@ -2,9 +2,9 @@
 
 use super::{Effect, Entry, Flaw, Rows, Server, World, id, is_covered, is_within, key};
 use crate::{
-    ChangeStream, Changes, Chunk, Comparison, Cutover, Duplicates, Engine, Error, Gauge, Hold, Journal, Key, Kind,
-    Leftover, Marker, Ownership, Plan, Position, Preflight, Record, ReplicaLag, Result, Shadow, Swap, TableLock,
-    Target, Verdict, Watermark,
+    ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Error, Gauge, Hold, Journal,
+    Key, Kind, Leftover, Marker, Ownership, Plan, Position, Preflight, Record, ReplicaLag, Result, Shadow, Swap,
+    TableLock, Target, Verdict, Watermark,
 };
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -504,7 +504,7 @@ impl Gauge for Model {
         Ok(Vec::new())
     }
 
-    fn commit_latency(&self) -> Option<std::time::Duration> {
+    fn commit_latency(&self) -> Option<CommitLatency> {
         None
     }
 }
