@@ -272,10 +272,12 @@ async fn build_indexes<E: Engine>(
         status.rows_per_second = 0;
         status.eta_seconds = None;
     });
+    // Builds cannot be slowed down once they run.
+    let gently = desk.orders().max_commit_latency.is_some() || desk.orders().nice > 0.0;
     let (mut proof, over) = (Verification::begin(), Over::default());
     let building = async {
         let built = tokio::select! {
-            built = engine.complete() => built.map(|()| true),
+            built = engine.complete(gently) => built.map(|()| true),
             full = log_is_full(engine) => full.map(|()| false),
             () = desk.stopped() => Ok(false),
             never = tell_builds(engine, desk) => match never {},
@@ -283,7 +285,7 @@ async fn build_indexes<E: Engine>(
         over.set();
         built
     };
-    let (built, listened) = join(building, proof.beside_builds(engine, listener, desk, &over)).await;
+    let (built, listened) = join(building, proof.beside_builds(engine, listener, desk, &over, gently)).await;
     listened?;
     if !built? {
         // The next statement under the run lock ends the one that was given up.

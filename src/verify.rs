@@ -47,15 +47,16 @@ impl Verification {
 
     /// Walks while nothing at all is pending and nothing differs, so that nothing need be refreshed, and listens on until the
     /// builds are over. What differs must be explained with [`Verification::explain`] before anything is refreshed: a key that
-    /// is pending explains it, one that was refreshed does not any more.
+    /// is pending explains it, one that was refreshed does not any more. Gently: it only listens.
     pub async fn beside_builds<E: Engine>(
         &mut self,
         engine: &E,
         listener: &mut Listener<E::Stream>,
         desk: &Desk,
         over: &Over,
+        gently: bool,
     ) -> Result<(), Failure> {
-        let is_welcome = engine.compares_beside_builds();
+        let is_welcome = !gently && engine.compares_beside_builds();
         while is_welcome && !over.is_set() && self.after != Watermark::End && listener.keys.is_empty() {
             if run::is_throttled(engine, desk).await? {
                 break;

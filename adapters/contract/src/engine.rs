@@ -179,8 +179,8 @@ pub trait Shadow {
     async fn clear(&self) -> Result<()>;
 
     /// Builds what was left out while copying (secondary indexes). May be called again after a crash; does
-    /// nothing if nothing is missing.
-    async fn complete(&self) -> Result<()>;
+    /// nothing if nothing is missing. Gently: with one processor, as far as that can be had.
+    async fn complete(&self, gently: bool) -> Result<()>;
 
     /// Whether rows may be compared while [`Shadow::complete`] works.
     fn compares_beside_builds(&self) -> bool {

@@ -134,14 +134,14 @@ impl MySql {
     }
 
     /// Builds what was left out; nothing if nothing is missing.
-    pub(crate) async fn build_indexes(&self) -> Result<()> {
+    pub(crate) async fn build_indexes(&self, gently: bool) -> Result<()> {
         let attempted = || self.doing("build the indexes of the shadow of");
         let mut reader = self.crew.reader().await?;
         let mut facts: Facts = self.entry(&mut reader).await?.facts;
         let Some(deferred) = facts.deferred.take() else { return Ok(()) };
         let mut lease = self.crew.lease(Slot::Control).await?;
         self.builder.store(lease.id(), Ordering::Relaxed);
-        let built = self.add_what_is_missing(lease.session(), &deferred).await;
+        let built = self.add_what_is_missing(lease.session(), &deferred, gently).await;
         self.builder.store(0, Ordering::Relaxed);
         let now = built.map_err(|failure| failure.of_rows(attempted()))?;
         lease.keep();
@@ -160,13 +160,14 @@ impl MySql {
         &self,
         session: &mut Session,
         deferred: &Deferred,
+        gently: bool,
     ) -> std::result::Result<String, Failure> {
         let shadow = &self.names.shadow;
         let present = secondary(&definition_of(session, shadow).await?);
         let is_missing = |text: &&String| present.iter().all(|definition| definition.text != **text);
         let missing: Vec<String> = deferred.definitions.iter().filter(is_missing).cloned().collect();
         if !missing.is_empty() {
-            for setting in sql::sort_settings(self.server.version) {
+            for setting in sql::build_settings(self.server.version, gently) {
                 session.execute(setting).await?;
             }
             // At its end it waits for comparisons, and would undo all its work rather than wait for long.

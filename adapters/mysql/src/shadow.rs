@@ -136,9 +136,9 @@ impl Shadow for MySql {
         self.save_facts(&facts).await
     }
 
-    async fn complete(&self) -> Result<()> {
+    async fn complete(&self, gently: bool) -> Result<()> {
         self.clear_stale().await?;
-        self.build_indexes().await?;
+        self.build_indexes(gently).await?;
         self.check_added_keys().await
     }
 

@@ -596,13 +596,17 @@ pub(crate) fn add_index_anyhow(source: &TableName, altered: &TableName, definiti
     format!("{}ALTER TABLE {} ADD {definition}", sign(source), table(altered))
 }
 
-/// Room for sorting while indexes are built: an eighth of the buffer pool, up to 256 MiB. MariaDB has none for a session.
-pub(crate) fn sort_settings(version: Version) -> &'static [&'static str] {
+/// Room for sorting while indexes are built: an eighth of the buffer pool, up to 256 MiB; and one thread if it shall be gently.
+/// MariaDB has none of that for a session, and builds with one thread anyway.
+pub(crate) fn build_settings(version: Version, gently: bool) -> Vec<&'static str> {
+    let mut settings = Vec::new();
     if version.is_mysql_since((8, 0, 27)) {
-        &["SET SESSION innodb_ddl_buffer_size = LEAST(268435456, @@innodb_buffer_pool_size DIV 8)"]
-    } else {
-        &[]
+        settings.push("SET SESSION innodb_ddl_buffer_size = LEAST(268435456, @@innodb_buffer_pool_size DIV 8)");
+        if gently {
+            settings.push("SET SESSION innodb_ddl_threads = 1, innodb_parallel_read_threads = 1");
+        }
     }
+    settings
 }
 
 pub(crate) fn drop_table(source: &TableName, dropped: &TableName) -> String {

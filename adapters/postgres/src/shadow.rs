@@ -83,11 +83,18 @@ impl Shadow for Postgres {
         self.clear_beyond(&Watermark::Start).await
     }
 
-    async fn complete(&self) -> Result<()> {
+    async fn complete(&self, gently: bool) -> Result<()> {
         let shadow = self.shadow().await?;
-        // As many builds run at once as there are sessions to lend.
-        let others = try_join_all(shadow.deferred.iter().map(|index| build_index(self, index)));
-        try_join(self.shadow_to_look_in(), others).await?;
+        if gently {
+            self.shadow_to_look_in().await?;
+            for index in &shadow.deferred {
+                build_index(self, index, true).await?;
+            }
+        } else {
+            // As many builds run at once as there are sessions to lend.
+            let others = try_join_all(shadow.deferred.iter().map(|index| build_index(self, index, false)));
+            try_join(self.shadow_to_look_in(), others).await?;
+        }
         finish_indexes(self, &shadow).await
     }
 
@@ -357,20 +364,21 @@ fn check_keys(table: &str, shadow: &ShadowFacts, keys: &[Key]) -> Result<()> {
     Err(Error::fatal(format!("refresh rows of {table}"), "a key has another number of columns than the table's"))
 }
 
-async fn build_index(engine: &Postgres, index: &Deferred) -> Result<()> {
+async fn build_index(engine: &Postgres, index: &Deferred, gently: bool) -> Result<()> {
     let lease = engine.workers.take().await?;
-    let result = build_if_missing(&lease, engine, index).await;
+    let result = build_if_missing(&lease, engine, index, gently).await;
     lease.settle(result).await
 }
 
-async fn build_if_missing(session: &Session, engine: &Postgres, index: &Deferred) -> Result<()> {
+async fn build_if_missing(session: &Session, engine: &Postgres, index: &Deferred, gently: bool) -> Result<()> {
     let attempted = || format!("build the index {} of the shadow of {}", index.name, engine.names.display);
     if journal::table_id(session, &engine.names.shadow_schema, &index.name).await?.is_some() {
         return Ok(());
     }
     let statements = format!(
-        "BEGIN; SET LOCAL default_tablespace = {}; {}; COMMIT",
+        "BEGIN; SET LOCAL default_tablespace = {};{} {}; COMMIT",
         names::literal(&index.tablespace),
+        if gently { " SET LOCAL max_parallel_maintenance_workers = 0;" } else { "" },
         spelling::reread(&index.create)
     );
     session.run(&statements).await.map_err(|error| error::of(attempted(), &error))
@@ -381,7 +389,7 @@ impl Postgres {
     async fn shadow_to_look_in(&self) -> Result<Arc<ShadowFacts>> {
         let shadow = self.shadow().await?;
         if let Some(index) = &shadow.lookup {
-            self.has_lookup().get_or_try_init(|| build_index(self, index)).await?;
+            self.has_lookup().get_or_try_init(|| build_index(self, index, false)).await?;
         }
         Ok(shadow)
     }

@@ -355,7 +355,7 @@ impl Shadow for Model {
         .await
     }
 
-    async fn complete(&self) -> Result<()> {
+    async fn complete(&self, _gently: bool) -> Result<()> {
         let takes = self.world(|world| world.rng.random_range(1..80));
         tokio::time::sleep(Duration::from_millis(takes)).await;
         Ok(())
