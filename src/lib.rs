@@ -9,6 +9,7 @@ pub mod chunk_size;
 pub mod copy;
 pub mod cutover;
 pub mod desk;
+pub mod effort;
 pub mod failure;
 pub mod keyset;
 pub mod listen;

@@ -1,0 +1,190 @@
+//! How much of what it could do a run gives, so that commits stay as quick as the operator wants: from nothing to one. Pure:
+//! durations in, a number out.
+//!
+//! Each small commit that takes longer than is allowed shrinks the effort, and it grows back far more slowly, so that about one
+//! commit in a hundred is slow. Commits that stay slow whatever we leave undone are not slow because of us: what they usually
+//! take at the best of times, and half as long again, is always allowed, and as many of them may be slow as are with hardly any
+//! effort.
+
+use altergeist_contract::CommitLatency;
+use std::time::Duration;
+
+/// Where the effort begins if commits shall stay quick.
+const FIRST: f64 = 0.3;
+/// The least effort: the run never stands still because the server is slow.
+const MIN: f64 = 0.02;
+/// The least effort while only single commits are slow: most servers have such hiccups by themselves.
+const MIN_WITH_HICCUPS: f64 = 0.1;
+/// Up to this effort, what is slow is slow by itself.
+const HARDLY_ANY: f64 = 2.0 * MIN_WITH_HICCUPS;
+/// By how much the effort shrinks when a commit was slow.
+const SHRINKS: f64 = 0.7;
+/// By how much it grows while none was slow yet.
+const GROWS: f64 = 1.1;
+/// The part of the periods that may have a slow commit: as three commits are measured in each, one commit in a hundred.
+const TOLERATED: f64 = 0.035;
+/// No more than this part of them is taken for unavoidable.
+const UNAVOIDABLE_MAX: f64 = 0.9;
+/// The weight of one period in what is unavoidable: some seconds with hardly any effort tell.
+const LEARNS: f64 = 0.05;
+/// What is left of it after each other period: it is forgotten in a quarter of an hour.
+const KEEPS: f64 = 0.9997;
+/// The effort changes no more often: commits must have had the time to show what the last change did.
+const PERIOD: Duration = Duration::from_millis(300);
+/// How much slower than at the best of times commits may always be.
+const BEARABLE: f64 = 1.5;
+/// By how much the best of times is forgotten each time the effort may change: a server may become slower by itself.
+const FORGOTTEN: f64 = 1.02;
+
+/// What the run gives.
+#[derive(Debug)]
+pub struct Effort {
+    share: f64,
+    /// Since it last changed.
+    unchanged: Duration,
+    /// What small commits usually took at the best of times.
+    best: Option<Duration>,
+    /// Whether a commit was slow since the run began to spare the server.
+    is_wary: bool,
+    /// The part of the periods that have a slow commit even with hardly any effort.
+    unavoidable: f64,
+}
+
+impl Default for Effort {
+    fn default() -> Effort {
+        Effort { share: 1.0, unchanged: Duration::ZERO, best: None, is_wary: false, unavoidable: 0.0 }
+    }
+}
+
+impl Effort {
+    /// From a fiftieth to 1.
+    pub fn share(&self) -> f64 {
+        self.share
+    }
+
+    /// So much time has passed in which nothing was learnt.
+    pub fn pass(&mut self, time: Duration) {
+        self.unchanged += time;
+    }
+
+    /// After work of so long: small commits may take `most`, and take as long as `commits` now, if that is known.
+    pub fn learn(&mut self, most: Option<Duration>, took: Duration, commits: Option<CommitLatency>) {
+        self.unchanged += took;
+        let Some(most) = most else {
+            *self = Effort::default();
+            return;
+        };
+        if self.best.is_some() && self.unchanged < PERIOD {
+            return;
+        }
+        // What cannot be measured must not be taken for quick.
+        let Some(now) = commits else { return };
+        self.unchanged = Duration::ZERO;
+        let best = self.best.map_or(now.usual, |best| best.mul_f64(FORGOTTEN).min(now.usual));
+        if self.best.replace(best).is_none() {
+            self.share = FIRST;
+        }
+        let limit = most.max(best.mul_f64(BEARABLE));
+        let is_slow = now.worst > limit;
+        self.unavoidable = match self.share <= HARDLY_ANY {
+            true => self.unavoidable + LEARNS * (f64::from(u8::from(is_slow)) - self.unavoidable),
+            false => self.unavoidable * KEEPS,
+        };
+        if is_slow {
+            let least = if now.usual > limit { MIN } else { MIN_WITH_HICCUPS };
+            self.share = (self.share * SHRINKS).max(least.min(self.share));
+            self.is_wary = true;
+        } else {
+            let grows = if self.is_wary { self.grows_warily() } else { GROWS };
+            self.share = (self.share * grows).min(1.0);
+        }
+    }
+
+    /// By how much the effort grows in a period without a slow commit, so that it neither grows nor shrinks in the long run
+    /// while as many periods have one as may.
+    fn grows_warily(&self) -> f64 {
+        let slow = (self.unavoidable + TOLERATED).min(UNAVOIDABLE_MAX);
+        SHRINKS.powf(-slow / (1.0 - slow))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::rngs::SmallRng;
+    use rand::{Rng, SeedableRng};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MOST: Option<Duration> = Some(Duration::from_millis(20));
+    const QUICK: Option<CommitLatency> = commits(2, 2);
+    const SLOW: Option<CommitLatency> = commits(80, 80);
+    /// Most are quick, and one was not.
+    const HICCUP: Option<CommitLatency> = commits(2, 80);
+
+    const fn commits(usual: u64, worst: u64) -> Option<CommitLatency> {
+        Some(CommitLatency { usual: Duration::from_millis(usual), worst: Duration::from_millis(worst) })
+    }
+
+    #[test]
+    fn one_slow_commit_in_a_hundred_is_what_the_effort_settles_at() {
+        // A server on which commits are slow in proportion to the effort, each turn showing the worst of three.
+        let mut effort = Effort::default();
+        let (mut due, mut slow) = (0.0, 0);
+        for turn in 0..5_000 {
+            due += 3.0 * 0.05 * effort.share;
+            let hiccups = due >= 1.0;
+            due -= f64::from(hiccups);
+            slow += usize::from(hiccups && turn >= 1_000);
+            effort.learn(MOST, SECOND, if hiccups { HICCUP } else { QUICK });
+        }
+        let part = slow as f64 / (3.0 * 4_000.0);
+        assert!((0.005..0.02).contains(&part), "{part}");
+    }
+
+    #[test]
+    fn hiccups_that_a_server_has_by_itself_do_not_hold_up_the_run() {
+        // One period in five has one, whatever the effort.
+        let mut rng = SmallRng::seed_from_u64(1);
+        let mut effort = Effort::default();
+        let (mut periods, mut sum) = (0, 0.0);
+        for turn in 0..2_000 {
+            effort.learn(MOST, SECOND, if rng.random_bool(0.2) { HICCUP } else { QUICK });
+            if turn >= 500 {
+                (periods, sum) = (periods + 1, sum + effort.share);
+            }
+        }
+        let mean = sum / f64::from(periods);
+        assert!(mean > 0.4, "{mean}");
+    }
+
+    #[test]
+    fn single_slow_commits_leave_the_run_a_tenth_of_its_effort() {
+        let mut effort = Effort::default();
+        for _ in 0..100 {
+            effort.learn(MOST, SECOND, HICCUP);
+        }
+        assert_eq!(effort.share, MIN_WITH_HICCUPS);
+    }
+
+    #[test]
+    fn the_effort_waits_to_see_what_it_did() {
+        let mut effort = Effort::default();
+        for _ in 0..50 {
+            effort.learn(MOST, SECOND, QUICK);
+        }
+        for _ in 0..10 {
+            effort.learn(MOST, PERIOD / 10, SLOW);
+        }
+        assert_eq!(effort.share, SHRINKS);
+    }
+
+    #[test]
+    fn latency_that_cannot_be_told_is_not_taken_for_quick() {
+        let mut effort = Effort::default();
+        effort.learn(MOST, SECOND, QUICK);
+        effort.learn(MOST, SECOND, SLOW);
+        let share = effort.share;
+        effort.learn(MOST, SECOND, None);
+        assert_eq!(effort.share, share);
+    }
+}
