@@ -57,6 +57,7 @@ pub async fn reach<E: Engine>(
     desk: &Desk,
     mark: Mark,
 ) -> Result<bool, Failure> {
+    listener.listen(engine).await?;
     let has_passed = loop {
         match timeout(LOOK, listener.until(mark.marker)).await {
             Ok(has_passed) => break has_passed?,

@@ -15,6 +15,7 @@ pub fn begin(options: &Options, rows_estimated: u64) -> Record {
         watermark: Watermark::Start,
         position: None,
         rows_copied: 0,
+        passed_log: false,
         rows_estimated,
         started_at_seconds: now,
         updated_at_seconds: now,

@@ -1,6 +1,6 @@
 //! How a run can end without having done its work.
 
-use altergeist_contract::{Engine, Error, Hold, Plan};
+use altergeist_contract::{Engine, Error, Hold, Kind, Plan};
 use std::fmt;
 
 /// Why a run ended. Whatever it was, the same command may be given again.
@@ -54,10 +54,19 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether the rows of source or shadow may be the reason, rather than the server, the network or somebody's order.
+    pub fn speaks_of_rows(&self) -> bool {
+        match self {
+            Failure::Unequal { .. } => true,
+            Failure::Error(error) => matches!(error.kind, Kind::Fatal | Kind::Refused | Kind::Stale { .. }),
+            _ => false,
+        }
+    }
+
     /// The exit code scripts depend on.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::Error(error) if error.kind == altergeist_contract::Kind::Refused => 3,
+            Failure::Error(error) if error.kind == Kind::Refused => 3,
             Failure::Error(_) => 1,
             Failure::Refused(_) => 3,
             Failure::Unequal { .. } => 4,

@@ -14,6 +14,7 @@ pub mod failure;
 pub mod keyset;
 pub mod listen;
 pub mod pace;
+pub mod quiet;
 pub mod refresh;
 pub mod run;
 pub mod throttle;

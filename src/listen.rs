@@ -3,7 +3,7 @@
 
 use crate::behind::Behind;
 use crate::keyset::{KeySet, Pending};
-use altergeist_contract::{ChangeStream, Changes, Marker, Position, Result};
+use altergeist_contract::{ChangeStream, Changes, Engine, Marker, Position, Result};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ const PENDING_BYTES_MAX: usize = 24 << 20;
 
 /// The stream, and what it has delivered.
 pub struct Listener<S> {
-    stream: S,
+    /// None until it listens.
+    stream: Option<S>,
     /// Keys delivered and not refreshed.
     pub keys: KeySet,
     delivered: Position,
@@ -25,10 +26,10 @@ pub struct Listener<S> {
 }
 
 impl<S: ChangeStream> Listener<S> {
-    /// Listens to a stream that begins at `from`, before which everything is refreshed.
-    pub fn new(stream: S, from: Position) -> Listener<S> {
+    /// Will listen from a position on, before which everything is refreshed.
+    pub fn new(from: Position) -> Listener<S> {
         Listener {
-            stream,
+            stream: None,
             keys: KeySet::default(),
             delivered: from.clone(),
             refreshed: from,
@@ -38,15 +39,37 @@ impl<S: ChangeStream> Listener<S> {
         }
     }
 
+    /// Listens from now on, if it does not yet.
+    pub async fn listen<E: Engine<Stream = S>>(&mut self, engine: &E) -> Result<()> {
+        if self.stream.is_none() {
+            self.stream = Some(engine.follow(&self.delivered).await?);
+        }
+        Ok(())
+    }
+
+    /// Whether it listens.
+    pub fn is_listening(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Will listen from another position on; it does not listen yet.
+    pub fn begin_at(&mut self, from: Position) {
+        assert!(!self.is_listening(), "what was heard cannot be passed over");
+        self.delivered = from.clone();
+        self.refreshed = from;
+    }
+
     /// Does some work, and listens meanwhile. The work is never dropped half done: if the stream fails, that is
     /// reported once the work has ended.
     pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
         let mut work = pin!(work);
         loop {
+            let is_full = self.is_full();
+            let Some(stream) = &mut self.stream else { return Ok(work.await) };
             let delivery = tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
-                delivery = self.stream.next(), if !self.is_full() => delivery,
+                delivery = stream.next(), if !is_full => delivery,
             };
             match delivery {
                 Ok(changes) => self.absorb(changes),
@@ -62,7 +85,8 @@ impl<S: ChangeStream> Listener<S> {
     /// Cancel-safe.
     pub async fn until(&mut self, marker: Marker) -> Result<bool> {
         while self.marker < marker && !self.is_full() {
-            let changes = self.stream.next().await?;
+            let Some(stream) = &mut self.stream else { break };
+            let changes = stream.next().await?;
             self.absorb(changes);
         }
         Ok(self.marker >= marker)
@@ -100,7 +124,10 @@ impl<S: ChangeStream> Listener<S> {
 
     /// Lets the server forget what lies before a position that is saved.
     pub async fn forget(&mut self, saved: &Position) -> Result<()> {
-        self.stream.forget(saved).await
+        match &mut self.stream {
+            Some(stream) => stream.forget(saved).await,
+            None => Ok(()),
+        }
     }
 
     fn absorb(&mut self, changes: Changes) {

@@ -5,6 +5,7 @@ use crate::cutover::{cut_over, who_owns_the_name};
 use crate::desk::{Desk, Phase};
 use crate::listen::Listener;
 use crate::pace::Pace;
+use crate::quiet::Quiet;
 use crate::refresh::{catch_up, refresh_turn};
 use crate::verify::{Over, Verification};
 use crate::{Failure, checkpoint, failure, throttle};
@@ -63,13 +64,20 @@ pub async fn run<E: Engine>(
 ) -> Result<Outcome, Failure> {
     let mut failures = 0;
     let mut progress = 0;
+    let mut may_be_quiet = true;
     loop {
         let ended = match connect().await {
-            Ok(engine) => run_once(&engine, desk, options).await,
+            Ok(engine) => run_once(&engine, desk, options, may_be_quiet).await,
             Err(error) => Err(error.into()),
         };
-        let Err(Failure::Error(error)) = ended else {
-            return ended;
+        let error = match ended {
+            Ok(Some(outcome)) => return Ok(outcome),
+            Ok(None) => {
+                may_be_quiet = false;
+                continue;
+            }
+            Err(Failure::Error(error)) => error,
+            Err(failure) => return Err(failure),
         };
         let reached = desk.status().rows_copied + desk.status().rows_verified;
         failures = if reached > progress { 1 } else { failures + 1 };
@@ -83,28 +91,44 @@ pub async fn run<E: Engine>(
     }
 }
 
-async fn run_once<E: Engine>(engine: &E, desk: &Desk, options: &Options) -> Result<Outcome, Failure> {
+/// None if it must begin anew, with the log read from the first row on.
+async fn run_once<E: Engine>(
+    engine: &E,
+    desk: &Desk,
+    options: &Options,
+    may_be_quiet: bool,
+) -> Result<Option<Outcome>, Failure> {
     desk.tell(|status| {
         status.phase = Phase::Planning;
         status.table = engine.table().to_owned();
         status.alter = options.alter.clone();
     });
     failure::hold(engine).await?;
-    let (mut record, mut listener) = match taken_up(engine, options).await? {
-        TakenUp::AlreadyDone => return Ok(Outcome::AlreadyDone),
-        TakenUp::SwappedBefore(record) => return finish(engine, desk, record).await,
-        TakenUp::Resumed(record, listener) => (record, listener),
-        TakenUp::Nothing => match begin(engine, options).await? {
-            None => return Ok(Outcome::Altered),
-            Some((record, listener)) => (record, listener),
-        },
+    let (mut record, mut listener, quiet) = match taken_up(engine, options).await? {
+        TakenUp::AlreadyDone => return Ok(Some(Outcome::AlreadyDone)),
+        TakenUp::SwappedBefore(record) => return finish(engine, desk, record).await.map(Some),
+        TakenUp::Resumed(record, listener) => (record, listener, Quiet::never()),
+        TakenUp::Nothing => {
+            let quiet = if may_be_quiet { Quiet::watch(engine).await? } else { Quiet::never() };
+            match begin(engine, options).await? {
+                None => return Ok(Some(Outcome::Altered)),
+                Some((record, listener)) => (record, listener, quiet),
+            }
+        }
     };
-    fill(engine, &mut listener, desk, &mut record).await?;
-    let proof = build_indexes(engine, &mut listener, desk, &mut record).await?;
-    prove(engine, &mut listener, desk, &mut record, proof).await?;
+    fill(engine, &mut listener, desk, &mut record, quiet).await?;
+    match build_and_prove(engine, &mut listener, desk, &mut record).await {
+        Err(failure) if record.passed_log && failure.speaks_of_rows() => {
+            tracing::warn!(reason = %failure, "the table was written to, unseen, while it was copied; it is copied again");
+            record.stage = Stage::Preparing;
+            checkpoint::save(engine, &mut record).await?;
+            return Ok(None);
+        }
+        proven => proven?,
+    }
     wait_while_postponed(engine, &mut listener, desk, &mut record).await?;
     cut_over(engine, &mut listener, desk, options, &mut record).await?;
-    finish(engine, desk, record).await
+    finish(engine, desk, record).await.map(Some)
 }
 
 /// What an earlier run has left to go on from.
@@ -137,8 +161,9 @@ async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenUp<E:
         }
         Stage::Copying => {}
     }
-    let position = record.position.clone().expect("a run that copies has saved a position");
-    let listener = Listener::new(engine.follow(&position).await?, position);
+    let mut listener = Listener::new(record.position.clone().expect("a run that copies has saved a position"));
+    listener.listen(engine).await?;
+    engine.clear_beyond(&record.watermark).await?;
     record.holder = options.holder.clone();
     Ok(TakenUp::Resumed(record, listener))
 }
@@ -185,11 +210,10 @@ async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(Recor
         _ => error.into(),
     })?;
     engine.create().await?;
-    let listener = Listener::new(engine.follow(&position).await?, position.clone());
     record.stage = Stage::Copying;
-    record.position = Some(position);
+    record.position = Some(position.clone());
     checkpoint::save(engine, &mut record).await?;
-    Ok(Some((record, listener)))
+    Ok(Some((record, Listener::new(position))))
 }
 
 /// Why the server would not do it in one statement; nothing was changed then.
@@ -217,17 +241,15 @@ async fn alter_by_itself<E: Engine>(engine: &E, options: &Options, verdict: &Ver
     Err(Failure::NoLock(reason))
 }
 
-/// Copies and refreshes, turn by turn, until the shadow holds the whole key space.
+/// Copies and refreshes, turn by turn, until the shadow holds the whole key space. Of a table that is quiet the log is not read
+/// before.
 async fn fill<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
     desk: &Desk,
     record: &mut Record,
+    quiet: Quiet,
 ) -> Result<(), Failure> {
-    if record.watermark == Watermark::End {
-        return Ok(());
-    }
-    engine.clear_beyond(&record.watermark).await?;
     let (mut pace, mut ahead) = (Pace::default(), Ahead::default());
     let (begun, resumed_at) = (Instant::now(), record.rows_copied);
     desk.tell(|status| {
@@ -237,6 +259,9 @@ async fn fill<E: Engine>(
     });
     while record.watermark != Watermark::End {
         wait_until_copying_is_welcome(engine, listener, desk, record).await?;
+        if !listener.is_listening() && !quiet.holds(engine).await? {
+            listener.listen(engine).await?;
+        }
         let rest = copy_turn(engine, listener, desk, &mut pace, &mut ahead, record).await?;
         refresh_turn(engine, listener, desk, &record.watermark).await?;
         checkpoint::save_progress(engine, listener, record).await?;
@@ -254,7 +279,18 @@ async fn fill<E: Engine>(
         });
         rest_for(listener, desk, rest).await?;
     }
-    Ok(())
+    quiet.pass_log(engine, listener, record).await?;
+    Ok(listener.listen(engine).await?)
+}
+
+async fn build_and_prove<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    let proof = build_indexes(engine, listener, desk, record).await?;
+    prove(engine, listener, desk, record, proof).await
 }
 
 /// Builds what was left out while copying, follows what was written meanwhile, and lets the server look at the result. While
@@ -354,6 +390,7 @@ async fn wait_until_copying_is_welcome<E: Engine>(
     record: &mut Record,
 ) -> Result<(), Failure> {
     while throttled(engine, desk, throttle::log_reason).await? {
+        listener.listen(engine).await?;
         stay_current(engine, listener, desk, record).await?;
     }
     Ok(())

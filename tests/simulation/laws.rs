@@ -52,6 +52,19 @@ fn law_8_a_comparison_that_sees_nothing_lets_a_lost_row_through() {
     assert!(failing.iter().any(|(_, seen)| is_swapped_unequal(seen)), "no lost row got through");
 }
 
+/// Where the log was passed over, too.
+#[test]
+fn law_8_a_comparison_that_sees_nothing_lets_through_what_was_written_while_nobody_listened() {
+    let blind: Habit = |habits| {
+        habits.flaws = vec![Flaw::ComparesNothing];
+        habits.counts_writes = Some(false);
+        habits.truncate_chance = 0.0;
+    };
+    let failing = failing(0..SEEDS, blind);
+    let is_swapped_unequal = |seen: &str| seen.contains("not equal when it was swapped in");
+    assert!(failing.iter().any(|(_, seen)| is_swapped_unequal(seen)), "no lost row got through");
+}
+
 /// A source whose rows cannot all stand in the shadow's unique index.
 fn with_duplicates(habits: &mut Habits) {
     habits.source_is_unique = false;

@@ -42,6 +42,10 @@ async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
     let mut habits = Habits { visible_in_order: rng.random(), rows: rng.random_range(0..60), ..Habits::default() };
     habits.write_chance = rng.random_range(0.0..0.8);
     habits.compares_beside_builds = rng.random();
+    habits.counts_writes = [None, Some(true), Some(false)][rng.random_range(0..3)];
+    if habits.counts_writes.is_some() && rng.random() {
+        habits.write_chance /= 40.0;
+    }
     habit(&mut habits);
     let server = Server::new(seed, habits);
     let outcome = live_until_done(&server, &mut rng).await?;

@@ -115,6 +115,7 @@ fn record(stage: Stage, position: Option<Position>) -> Record {
         watermark: Watermark::Start,
         position,
         rows_copied: 7,
+        passed_log: true,
         rows_estimated: 25,
         started_at_seconds: 1,
         updated_at_seconds: 2,

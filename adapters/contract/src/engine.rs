@@ -49,6 +49,18 @@ pub trait Engine: Preflight + Journal + Shadow + Cutover + Gauge + Sized {
     /// `Fatal` if the server no longer has it, or is not the server that gave it.
     async fn follow(&self, from: &Position) -> Result<Self::Stream>;
 
+    /// A position as [`Engine::open_log`] gives it, in the log that is open: every transaction whose changes lie before it is
+    /// visible to any read begun after this returns. None if that cannot be had within a moment.
+    async fn log_now(&self) -> Result<Option<Position>> {
+        Ok(None)
+    }
+
+    /// Lets the server pass over what lies before a position of [`Engine::log_now`], which is saved, without reading it. Nobody
+    /// follows the log now.
+    async fn pass_log(&self, _before: &Position) -> Result<()> {
+        Ok(())
+    }
+
     /// Puts a mark into the log. What any read begun before this call could see lies before the mark, and the
     /// stream passes the mark soon, without waiting for anybody's traffic.
     async fn mark(&self) -> Result<Marker>;
@@ -303,6 +315,11 @@ pub trait Gauge {
         None
     }
 
+    /// How often rows of the source were written, as the server counts it: a hint. None where it does not count.
+    async fn writes(&self) -> Result<Option<Writes>> {
+        Ok(None)
+    }
+
     /// What the server keeps of its log for this run alone, measured now; None where it keeps nothing for single readers.
     async fn log_kept(&self) -> Result<Option<LogKept>> {
         Ok(None)
@@ -313,6 +330,15 @@ pub trait Gauge {
     async fn give_up_log(&self) -> Result<String> {
         Ok("the same command goes on from here".to_owned())
     }
+}
+
+/// How often rows of the source were written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Writes {
+    /// A number that changes with every row written.
+    pub count: u64,
+    /// How late a write is counted, as a rule.
+    pub late: Duration,
 }
 
 /// What the server keeps of its log for one run.

@@ -18,7 +18,7 @@ pub mod record;
 pub use change::{ForeignKeys, Strategy, Target};
 pub use engine::{
     ChangeStream, Changes, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, Hold, Journal, Leftover,
-    LogKept, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock,
+    LogKept, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock, Writes,
 };
 pub use error::{Error, Kind, Result};
 pub use key::{Chunk, Key, Watermark};

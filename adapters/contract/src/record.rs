@@ -34,6 +34,9 @@ pub struct Record {
     pub position: Option<Position>,
     /// Rows copied into the shadow.
     pub rows_copied: u64,
+    /// Rows were copied before `position`, and the log of that time was passed over unread: whatever differs is not explained.
+    #[serde(default)]
+    pub passed_log: bool,
     /// Rows the table was thought to have when the run began.
     pub rows_estimated: u64,
     /// When the run began, seconds since 1970.

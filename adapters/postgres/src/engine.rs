@@ -193,6 +193,18 @@ impl Engine for Postgres {
         log::follow(self, from).await
     }
 
+    async fn log_now(&self) -> Result<Option<Position>> {
+        let lease = self.control.take().await?;
+        let now = log::now(&lease, self).await;
+        lease.settle(now).await
+    }
+
+    async fn pass_log(&self, before: &Position) -> Result<()> {
+        let lease = self.control.take().await?;
+        let passed = log::pass(&lease, self, before).await;
+        lease.settle(passed).await
+    }
+
     async fn mark(&self) -> Result<Marker> {
         self.marks.put().await
     }

@@ -4,9 +4,10 @@ use crate::connect::Server;
 use crate::engine::Postgres;
 use crate::log;
 use crate::names::Names;
+use crate::preflight;
 use crate::session::{Session, locked};
 use crate::{error, sql};
-use altergeist_contract::{CommitLatency, Gauge, LogKept, ReplicaLag, Result};
+use altergeist_contract::{CommitLatency, Gauge, LogKept, ReplicaLag, Result, Writes};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Beats remembered: an hour's worth.
 const REMEMBERED: usize = 10 * 3600;
+
+/// A session at work tells once a second what it has written.
+const COUNTED_LATE: Duration = Duration::from_millis(1500);
 
 /// A heartbeat without a beat for this long says nothing about replicas.
 const STALE: Duration = Duration::from_secs(3);
@@ -148,6 +152,12 @@ impl Gauge for Postgres {
         (!names.is_empty()).then(|| built / names.len() as f64)
     }
 
+    async fn writes(&self) -> Result<Option<Writes>> {
+        let lease = self.control.take().await?;
+        let counted = count_writes(&lease, self).await;
+        lease.settle(counted).await
+    }
+
     async fn log_kept(&self) -> Result<Option<LogKept>> {
         let lease = self.control.take().await?;
         let kept = log::kept(&lease, self).await;
@@ -159,6 +169,15 @@ impl Gauge for Postgres {
         let outlook = log::give_up(&lease, self).await;
         lease.settle(outlook).await
     }
+}
+
+async fn count_writes(session: &Session, engine: &Postgres) -> Result<Option<Writes>> {
+    let source = preflight::source(session, engine).await?;
+    let row = session.one(sql::WRITES, &[&source]).await;
+    let row =
+        row.map_err(|error| error::of(format!("ask how often {} is written to", engine.names.display), &error))?;
+    let count = row.get::<_, Option<i64>>(0).and_then(|count| u64::try_from(count).ok());
+    Ok(count.map(|count| Writes { count, late: COUNTED_LATE }))
 }
 
 async fn lag_of(engine: &Postgres, replica: &Replica) -> Result<ReplicaLag> {

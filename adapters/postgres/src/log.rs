@@ -25,6 +25,9 @@ const GOODBYE: Duration = Duration::from_secs(15);
 /// How long transactions that write may go on before the log can begin: nobody waits for us meanwhile.
 const WRITERS_LEAVE: Duration = Duration::from_secs(60);
 
+/// The same where the log need not begin at once.
+const WRITERS_LEAVE_SOON: Duration = Duration::from_secs(1);
+
 /// How many slots are made before it is given up to find one that can be read.
 const SLOTS_MAX: u32 = 20;
 
@@ -55,6 +58,8 @@ pub(crate) async fn open(engine: &Postgres) -> Result<Position> {
         }
     }
     let position = lease.settle(result).await?;
+    // What a new slot keeps is not left over from a time when nobody moved it on.
+    *locked(&engine.following_since) = Instant::now().checked_sub(GRACE);
     engine.start_pulse();
     Ok(position)
 }
@@ -103,7 +108,9 @@ async fn make_readable_slot(session: &Session, engine: &Postgres) -> Result<Lsn>
     let mut last = String::new();
     for _ in 0..SLOTS_MAX {
         let start = make_slot(session, engine).await?;
-        wait_for_visibility(session, engine).await?;
+        if !is_visible_within(session, engine, WRITERS_LEAVE).await? {
+            return Err(busy(session, format!("open the log for {}", engine.names.display)).await);
+        }
         let log = engine.log_session(session).await?;
         if let LogSession::Standby(log) = &log {
             log_server::wait_for_replay(session, log, engine).await?;
@@ -166,25 +173,45 @@ async fn make_slot_here(session: &Session, engine: &Postgres, attempted: String)
 }
 
 /// The slot begins where every transaction that ran when it was asked for has ended. One that began later may have
-/// committed before the slot's own start and still not be visible; so all that have begun by now are waited for.
-async fn wait_for_visibility(session: &Session, engine: &Postgres) -> Result<()> {
+/// committed before the slot's own start and still not be visible; so all that have begun by now are waited for. Says whether
+/// they have ended.
+async fn is_visible_within(session: &Session, engine: &Postgres, patience: Duration) -> Result<bool> {
     let attempted = || format!("open the log for {}", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let disorder = || Error::fatal(attempted(), "the server's transaction numbers cannot be read");
     let row = session.one(sql::NEXT_TRANSACTION, &[]).await.map_err(failed)?;
     let bound: u64 = row.get::<_, &str>(0).parse().map_err(|_| disorder())?;
-    let deadline = Instant::now() + WRITERS_LEAVE;
+    let deadline = Instant::now() + patience;
     loop {
         let row = session.one(sql::SNAPSHOT, &[]).await.map_err(failed)?;
         let snapshot = Snapshot::parse(row.get(0)).ok_or_else(disorder)?;
         if snapshot.all_before >= bound {
-            return Ok(());
+            return Ok(true);
         }
         if Instant::now() > deadline {
-            return Err(busy(session, attempted()).await);
+            return Ok(false);
         }
         tokio::time::sleep(GLANCE).await;
     }
+}
+
+/// A place in the log before which everything is visible, if nobody goes on writing for long. Not where a standby decodes it: that
+/// may be anywhere behind.
+pub(crate) async fn now(session: &Session, engine: &Postgres) -> Result<Option<Position>> {
+    if engine.standby.is_some() {
+        return Ok(None);
+    }
+    let end = session.one(sql::LOG_END, &[]).await;
+    let end = end.map_err(|error| error::of("ask where the log ends", &error))?;
+    let is_visible = is_visible_within(session, engine, WRITERS_LEAVE_SOON).await?;
+    Ok(is_visible.then(|| Position(end.get(0))))
+}
+
+/// Moves the slot on without decoding what it passes over.
+pub(crate) async fn pass(session: &Session, engine: &Postgres, before: &Position) -> Result<()> {
+    let slot = &engine.names.slot;
+    let moved = session.query(sql::MOVE_SLOT, &[slot, &before.0]).await;
+    moved.map(drop).map_err(|error| error::of(format!("move the replication slot {slot} on"), &error))
 }
 
 async fn busy(session: &Session, attempted: String) -> Error {

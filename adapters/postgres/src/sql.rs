@@ -703,6 +703,14 @@ pub(crate) const SNAPSHOT: &str = "SELECT pg_current_snapshot()::text";
 /// A transaction number greater than any given out before, of a transaction that has ended when this returns.
 pub(crate) const NEXT_TRANSACTION: &str = "SELECT pg_current_xact_id()::text";
 
+/// Where the next record of the log will be.
+pub(crate) const LOG_END: &str = "SELECT pg_current_wal_insert_lsn()::text";
+
+/// Rows of a table inserted, changed and deleted, as the server counts them: a session tells within a second of its commit while it
+/// works on, within ten if it rests.
+pub(crate) const WRITES: &str = "
+    SELECT pg_stat_get_tuples_inserted($1) + pg_stat_get_tuples_updated($1) + pg_stat_get_tuples_deleted($1)";
+
 /// Who is writing, anywhere on the server, prepared transactions included.
 pub(crate) const WRITERS: &str = "
     SELECT format('server process %s (%s, %s, %s, since %s)', pid, usename,

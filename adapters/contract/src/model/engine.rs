@@ -4,7 +4,7 @@ use super::{Effect, Entry, Flaw, Rows, Server, World, id, is_covered, is_within,
 use crate::{
     ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Error, Gauge, Hold, Journal,
     Key, Kind, Leftover, Marker, Ownership, Plan, Position, Preflight, Record, ReplicaLag, Result, Shadow, Swap,
-    TableLock, Target, Verdict, Watermark,
+    TableLock, Target, Verdict, Watermark, Writes,
 };
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -130,13 +130,26 @@ impl Engine for Model {
     async fn open_log(&self) -> Result<Position> {
         pause(&self.server).await;
         let position = self.world(|world| world.log.len());
-        while self.world(|world| {
-            !world.has(Flaw::StartsBehindRunning) && world.hidden.first().is_some_and(|entry| *entry < position)
-        }) {
+        while self.world(|world| world.hides_before(position)) {
             tokio::time::sleep(Duration::from_millis(1)).await;
             self.world(World::step);
         }
         Ok(Position(position.to_string()))
+    }
+
+    async fn log_now(&self) -> Result<Option<Position>> {
+        let position = self.world(|world| world.log.len());
+        pause(&self.server).await;
+        Ok((!self.world(|world| world.hides_before(position))).then(|| Position(position.to_string())))
+    }
+
+    async fn pass_log(&self, before: &Position) -> Result<()> {
+        let before = before.clone();
+        self.statement("pass over the log", move |world| {
+            world.forget(&before);
+            Ok(())
+        })
+        .await
     }
 
     async fn follow(&self, from: &Position) -> Result<ModelStream> {
@@ -157,6 +170,20 @@ impl Engine for Model {
 }
 
 impl World {
+    /// Whether a commit before this position in the log is not visible yet.
+    fn hides_before(&self, position: usize) -> bool {
+        !self.has(Flaw::StartsBehindRunning) && self.hidden.first().is_some_and(|entry| *entry < position)
+    }
+
+    fn forget(&mut self, before: &Position) {
+        let before: usize = before.0.parse().expect("a position of this model");
+        let saved = self.record.as_ref().and_then(|record| record.position.as_ref()?.0.parse().ok());
+        if saved.is_none_or(|saved: usize| before > saved) {
+            self.violations.push("the log was forgotten beyond the saved position".into());
+        }
+        self.forgotten = self.forgotten.max(before);
+    }
+
     fn mark(&mut self, process: u64) -> Marker {
         self.marks += 1;
         self.log.push(Entry { mark: Some((process, self.marks)), visible: true, ..Entry::default() });
@@ -246,13 +273,7 @@ impl ChangeStream for ModelStream {
     }
 
     async fn forget(&mut self, before: &Position) -> Result<()> {
-        let before: usize = before.0.parse().expect("a position of this model");
-        let mut world = self.server.0.borrow_mut();
-        let saved = world.record.as_ref().and_then(|record| record.position.as_ref()?.0.parse().ok());
-        if saved.is_none_or(|saved: usize| before > saved) {
-            world.violations.push("the log was forgotten beyond the saved position".into());
-        }
-        world.forgotten = world.forgotten.max(before);
+        self.server.0.borrow_mut().forget(before);
         Ok(())
     }
 }
@@ -500,6 +521,15 @@ impl Cutover for Model {
 }
 
 impl Gauge for Model {
+    async fn writes(&self) -> Result<Option<Writes>> {
+        pause(&self.server).await;
+        Ok(self.world(|world| {
+            let tells = world.habits.counts_writes?;
+            let written = world.log.iter().filter(|entry| entry.mark.is_none()).count() as u64;
+            Some(Writes { count: if tells { written } else { 0 }, late: Duration::ZERO })
+        }))
+    }
+
     async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
         Ok(Vec::new())
     }

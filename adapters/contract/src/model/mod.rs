@@ -70,6 +70,8 @@ pub struct Habits {
     pub source_is_unique: bool,
     /// Whether rows may be compared while what was left out is built.
     pub compares_beside_builds: bool,
+    /// Whether the server counts what is written, and if so, whether it ever tells.
+    pub counts_writes: Option<bool>,
     /// Laws broken on purpose.
     pub flaws: Vec<Flaw>,
 }
@@ -86,6 +88,7 @@ impl Default for Habits {
             fault_chance: 0.005,
             source_is_unique: true,
             compares_beside_builds: false,
+            counts_writes: None,
             flaws: Vec::new(),
         }
     }

@@ -1,0 +1,54 @@
+//! A table that nobody writes to is copied without reading the log meanwhile: the server would decode every copied row, only to
+//! find that nobody asked for it. The log is kept from before the first chunk. If rows of the source are written after all, it is
+//! read from there, and nothing was risked. If the server counts none until the copy is done, the log is passed over; then nothing
+//! in it can explain a difference, and the first one that the verification finds throws the shadow away.
+
+use crate::checkpoint;
+use crate::listen::Listener;
+use altergeist_contract::{Engine, Record, Result, Writes};
+use tokio::time::Instant;
+
+/// Watches whether the source is written to.
+pub struct Quiet {
+    since: Instant,
+    writes: Option<Writes>,
+}
+
+impl Quiet {
+    /// From now on.
+    pub async fn watch<E: Engine>(engine: &E) -> Result<Quiet> {
+        Ok(Quiet { since: Instant::now(), writes: engine.writes().await? })
+    }
+
+    /// A table that counts as written to.
+    pub fn never() -> Quiet {
+        Quiet { since: Instant::now(), writes: None }
+    }
+
+    /// Whether the server has counted no write.
+    pub async fn holds<E: Engine>(&self, engine: &E) -> Result<bool> {
+        Ok(self.writes.is_some() && engine.writes().await? == self.writes)
+    }
+
+    /// Passes over what nobody has listened to so far, if the table was watched long enough and is quiet still. Everything copied
+    /// is in the shadow, and none of it was changed since, as far as anybody knows.
+    pub async fn pass_log<E: Engine>(
+        &self,
+        engine: &E,
+        listener: &mut Listener<E::Stream>,
+        record: &mut Record,
+    ) -> Result<()> {
+        // Watched for less, it may have been written to all the time.
+        let is_watched = self.writes.is_some_and(|writes| self.since.elapsed() >= writes.late);
+        if listener.is_listening() || !is_watched || !self.holds(engine).await? {
+            return Ok(());
+        }
+        let Some(position) = engine.log_now().await? else { return Ok(()) };
+        record.position = Some(position.clone());
+        record.passed_log = true;
+        checkpoint::save(engine, record).await?;
+        engine.pass_log(&position).await?;
+        listener.begin_at(position);
+        Ok(())
+    }
+}
