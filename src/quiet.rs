@@ -47,7 +47,6 @@ impl Quiet {
         record.position = Some(position.clone());
         record.passed_log = true;
         checkpoint::save(engine, record).await?;
-        engine.pass_log(&position).await?;
         listener.begin_at(position);
         Ok(())
     }

@@ -279,8 +279,7 @@ async fn fill<E: Engine>(
         });
         rest_for(listener, desk, rest).await?;
     }
-    quiet.pass_log(engine, listener, record).await?;
-    Ok(listener.listen(engine).await?)
+    Ok(quiet.pass_log(engine, listener, record).await?)
 }
 
 async fn build_and_prove<E: Engine>(
@@ -321,7 +320,14 @@ async fn build_indexes<E: Engine>(
         over.set();
         built
     };
-    let (built, listened) = join(building, proof.beside_builds(engine, listener, desk, &over, gently)).await;
+    let following = async {
+        if record.passed_log && !listener.is_listening() {
+            engine.pass_log(listener.delivered()).await?;
+        }
+        listener.listen(engine).await?;
+        proof.beside_builds(engine, listener, desk, &over, gently).await
+    };
+    let (built, listened) = join(building, following).await;
     listened?;
     if !built? {
         // The next statement under the run lock ends the one that was given up.

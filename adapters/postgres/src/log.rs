@@ -195,11 +195,18 @@ async fn is_visible_within(session: &Session, engine: &Postgres, patience: Durat
     }
 }
 
-/// A place in the log before which everything is visible, if nobody goes on writing for long. Not where a standby decodes it: that
-/// may be anywhere behind.
+/// A place in the log before which everything is visible, and not far behind another that it can be decoded from; none if somebody
+/// goes on writing for long, or no slot is left to make the server note such a place. Not where a standby decodes it: that may be
+/// anywhere behind.
 pub(crate) async fn now(session: &Session, engine: &Postgres) -> Result<Option<Position>> {
     if engine.standby.is_some() {
         return Ok(None);
+    }
+    let noted = session.query(sql::NOTE_RUNNING, &[&engine.names.slot]).await;
+    match noted.map_err(|error| error::of("note which transactions are running", &error)) {
+        Err(error) if error.kind == Kind::Disconnected => return Err(error),
+        Err(_) => return Ok(None),
+        Ok(_) => {}
     }
     let end = session.one(sql::LOG_END, &[]).await;
     let end = end.map_err(|error| error::of("ask where the log ends", &error))?;
@@ -210,8 +217,9 @@ pub(crate) async fn now(session: &Session, engine: &Postgres) -> Result<Option<P
 /// Moves the slot on without decoding what it passes over.
 pub(crate) async fn pass(session: &Session, engine: &Postgres, before: &Position) -> Result<()> {
     let slot = &engine.names.slot;
-    let moved = session.query(sql::MOVE_SLOT, &[slot, &before.0]).await;
-    moved.map(drop).map_err(|error| error::of(format!("move the replication slot {slot} on"), &error))
+    let failed = |error: tokio_postgres::Error| error::of(format!("move the replication slot {slot} on"), &error);
+    session.run("SET statement_timeout = 0").await.map_err(failed)?;
+    session.query(sql::MOVE_SLOT, &[slot, &before.0]).await.map(drop).map_err(failed)
 }
 
 async fn busy(session: &Session, attempted: String) -> Error {

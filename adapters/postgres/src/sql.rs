@@ -703,6 +703,12 @@ pub(crate) const SNAPSHOT: &str = "SELECT pg_current_snapshot()::text";
 /// A transaction number greater than any given out before, of a transaction that has ended when this returns.
 pub(crate) const NEXT_TRANSACTION: &str = "SELECT pg_current_xact_id()::text";
 
+/// Makes the server note which transactions are running, so that the log can be read from there on: making a slot does, and has no
+/// other use here.
+pub(crate) const NOTE_RUNNING: &str = "
+    SELECT pg_drop_replication_slot(slot_name)
+    FROM pg_create_logical_replication_slot($1 || '_now', 'pgoutput', true)";
+
 /// Where the next record of the log will be.
 pub(crate) const LOG_END: &str = "SELECT pg_current_wal_insert_lsn()::text";
 
