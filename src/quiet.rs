@@ -8,6 +8,9 @@ use crate::listen::Listener;
 use altergeist_contract::{Engine, Record, Result, Writes};
 use tokio::time::Instant;
 
+/// No more of the log, in bytes, is left unread: the server keeps it, and it would have to be read after all.
+const UNREAD_MAX: u64 = 4 << 30;
+
 /// Watches whether the source is written to.
 pub struct Quiet {
     since: Instant,
@@ -25,9 +28,10 @@ impl Quiet {
         Quiet { since: Instant::now(), writes: None }
     }
 
-    /// Whether the server has counted no write.
-    pub async fn holds<E: Engine>(&self, engine: &E) -> Result<bool> {
-        Ok(self.writes.is_some() && engine.writes().await? == self.writes)
+    /// Whether the log may stay unread, of which the server keeps so many bytes: it has counted no write.
+    pub async fn holds<E: Engine>(&self, engine: &E, kept: Option<u64>) -> Result<bool> {
+        let is_little = kept.is_none_or(|bytes| bytes <= UNREAD_MAX);
+        Ok(is_little && self.writes.is_some() && engine.writes().await? == self.writes)
     }
 
     /// Passes over what nobody has listened to so far, if the table was watched long enough and is quiet still. Everything copied
@@ -40,7 +44,7 @@ impl Quiet {
     ) -> Result<()> {
         // Watched for less, it may have been written to all the time.
         let is_watched = self.writes.is_some_and(|writes| self.since.elapsed() >= writes.late);
-        if listener.is_listening() || !is_watched || !self.holds(engine).await? {
+        if listener.is_listening() || !is_watched || !self.holds(engine, None).await? {
             return Ok(());
         }
         let Some(position) = engine.log_now().await? else { return Ok(()) };

@@ -259,7 +259,7 @@ async fn fill<E: Engine>(
     });
     while record.watermark != Watermark::End {
         wait_until_copying_is_welcome(engine, listener, desk, record).await?;
-        if !listener.is_listening() && !quiet.holds(engine).await? {
+        if !listener.is_listening() && !quiet.holds(engine, desk.status().log_kept_bytes).await? {
             listener.listen(engine).await?;
         }
         let rest = copy_turn(engine, listener, desk, &mut pace, &mut ahead, record).await?;
