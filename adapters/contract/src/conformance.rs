@@ -68,6 +68,7 @@ pub async fn conforms(laboratory: &impl Laboratory) {
         a_changed_key_is_two_keys_and_an_unchanged_one_is_one,
         a_key_is_spelled_alike_in_the_log_and_in_a_comparison,
         the_log_can_be_read_again_from_any_delivered_position,
+        the_log_begins_with_what_is_committed_after_a_position_of_now,
         a_comparison_sees_rows_lost_invented_and_changed,
         duplicates_are_found_only_where_they_are,
         one_process_holds_the_table,
@@ -87,6 +88,13 @@ struct Run<E: Engine> {
 }
 
 async fn begun<L: Laboratory>(laboratory: &L) -> Run<L::Engine> {
+    let (engine, position) = made(laboratory).await;
+    let stream = engine.follow(&position).await.expect("the log can be followed");
+    Run { engine, stream, position }
+}
+
+/// The same before the log is followed.
+async fn made<L: Laboratory>(laboratory: &L) -> (L::Engine, Position) {
     let engine = laboratory.engine().await;
     assert_eq!(engine.hold().await.expect("the run lock is free"), Hold::Taken);
     let plan = engine.plan().await.expect("the change can be planned");
@@ -94,9 +102,8 @@ async fn begun<L: Laboratory>(laboratory: &L) -> Run<L::Engine> {
     engine.save(&record(Stage::Preparing, None)).await.expect("the record can be saved");
     let position = engine.open_log().await.expect("the log can be opened");
     engine.create().await.expect("the shadow can be made");
-    let stream = engine.follow(&position).await.expect("the log can be followed");
     engine.save(&record(Stage::Copying, Some(position.clone()))).await.expect("the record can be saved");
-    Run { engine, stream, position }
+    (engine, position)
 }
 
 /// A run that has copied the whole table.
@@ -282,6 +289,18 @@ async fn the_log_can_be_read_again_from_any_delivered_position<L: Laboratory>(la
     drop(again);
     let mut again = run.engine.follow(&run.position).await.expect("the log can be followed from the start");
     assert_eq!(delivered(&run.engine, &mut again).await.0, first.union(&second).cloned().collect());
+}
+
+async fn the_log_begins_with_what_is_committed_after_a_position_of_now<L: Laboratory>(laboratory: &L) {
+    let (engine, _) = made(laboratory).await;
+    laboratory.write(&[Write::Put((1, 1, 10))]).await;
+    let Some(now) = engine.log_now().await.expect("the log can be asked for its end") else { return };
+    laboratory.write(&[Write::Put((2, 2, 20))]).await;
+    engine.save(&record(Stage::Copying, Some(now.clone()))).await.expect("the record can be saved");
+    engine.pass_log(&now).await.expect("the log can be passed over");
+    laboratory.write(&[Write::Put((3, 3, 30))]).await;
+    let mut stream = engine.follow(&now).await.expect("the log can be followed from there");
+    assert_eq!(delivered(&engine, &mut stream).await.0.len(), 2);
 }
 
 async fn a_comparison_sees_rows_lost_invented_and_changed<L: Laboratory>(laboratory: &L) {

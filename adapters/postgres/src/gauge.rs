@@ -153,6 +153,10 @@ impl Gauge for Postgres {
     }
 
     async fn writes(&self) -> Result<Option<Writes>> {
+        // A standby's log cannot be passed over, so it is read from the first row on.
+        if self.standby.is_some() {
+            return Ok(None);
+        }
         let lease = self.control.take().await?;
         let counted = count_writes(&lease, self).await;
         lease.settle(counted).await
