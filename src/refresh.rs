@@ -1,6 +1,6 @@
 //! The refresh turn: makes the shadow's rows of changed keys what the source holds of them.
 
-use crate::desk::Desk;
+use crate::desk::{Desk, Orders};
 use crate::listen::Listener;
 use crate::run::look_at_log;
 use crate::{Failure, behind};
@@ -17,6 +17,30 @@ const ROUNDS_MAX: u32 = 200;
 const ATTEMPTS_MAX: u32 = 60;
 /// The pause between two such attempts: long enough for a commit, short enough that little else changes.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// Changed rows wait no longer than so many chunks should take, unless a full batch is pending before.
+const CHUNKS_BETWEEN: u32 = 3;
+
+/// When changed rows are refreshed while a walk goes on: many of them in one transaction cost less than a few in each of many.
+pub struct Cadence {
+    last: Instant,
+}
+
+impl Cadence {
+    /// From now on, when nothing is pending.
+    pub fn begin() -> Cadence {
+        Cadence { last: Instant::now() }
+    }
+
+    /// Whether so many pending rows should be refreshed now; if so, the next time is counted from here.
+    pub fn is_due(&mut self, orders: &Orders, pending: usize) -> bool {
+        let is_due = pending >= BATCH_KEYS || self.last.elapsed() >= orders.chunk_time * CHUNKS_BETWEEN;
+        if is_due {
+            self.last = Instant::now();
+        }
+        is_due
+    }
+}
 
 /// Refreshes everything that was pending when the turn began. No key is in two batches, and nothing is in flight
 /// when it ends (law 3).

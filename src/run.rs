@@ -6,7 +6,7 @@ use crate::desk::{Desk, Phase};
 use crate::listen::Listener;
 use crate::pace::Pace;
 use crate::quiet::Quiet;
-use crate::refresh::{catch_up, refresh_turn};
+use crate::refresh::{Cadence, catch_up, refresh_turn};
 use crate::verify::{Over, Verification};
 use crate::{Failure, checkpoint, failure, throttle};
 use altergeist_contract::{
@@ -250,7 +250,7 @@ async fn fill<E: Engine>(
     record: &mut Record,
     quiet: Quiet,
 ) -> Result<(), Failure> {
-    let (mut pace, mut ahead) = (Pace::default(), Ahead::default());
+    let (mut pace, mut ahead, mut cadence) = (Pace::default(), Ahead::default(), Cadence::begin());
     let (begun, resumed_at) = (Instant::now(), record.rows_copied);
     desk.tell(|status| {
         status.phase = Phase::Copying;
@@ -263,15 +263,17 @@ async fn fill<E: Engine>(
             listener.listen(engine).await?;
         }
         let rest = copy_turn(engine, listener, desk, &mut pace, &mut ahead, record).await?;
-        refresh_turn(engine, listener, desk, &record.watermark).await?;
-        checkpoint::save_progress(engine, listener, record).await?;
+        let orders = desk.orders();
+        if cadence.is_due(&orders, listener.keys.len()) || record.watermark == Watermark::End {
+            refresh_turn(engine, listener, desk, &record.watermark).await?;
+            checkpoint::save_progress(engine, listener, record).await?;
+        }
         tell_walk(
             desk,
             begun.elapsed(),
             record.rows_copied - resumed_at,
             record.rows_estimated.saturating_sub(resumed_at),
         );
-        let orders = desk.orders();
         desk.tell(|status| {
             status.rows_copied = record.rows_copied;
             status.chunk_rows = pace.rows(&orders);

@@ -5,7 +5,7 @@ use crate::copy::Ahead;
 use crate::desk::Desk;
 use crate::listen::Listener;
 use crate::pace::{self, Pace, Turn};
-use crate::refresh::refresh_turn;
+use crate::refresh::{Cadence, refresh_turn};
 use crate::{Failure, behind, run};
 use altergeist_contract::{Chunk, Comparison, Engine, Key, Record, Result, Watermark};
 use futures_util::future::{join, join_all};
@@ -98,13 +98,21 @@ impl Verification {
     ) -> Result<(), Failure> {
         let of_rows = record.rows_copied.max(record.rows_estimated);
         run::tell_walk(desk, self.walked, self.verified, of_rows);
+        let mut cadence = Cadence::begin();
         while self.after != Watermark::End {
-            run::wait_while_throttled(engine, listener, desk, record).await?;
+            if run::is_throttled(engine, desk).await? {
+                // Whoever waits stays current, and what was refreshed explains nothing any more.
+                self.look_again(engine, listener, desk).await?;
+                run::wait_while_throttled(engine, listener, desk, record).await?;
+            }
             let rest = self.turn(engine, listener, desk).await?;
             run::tell_walk(desk, self.walked, self.verified, of_rows);
-            self.look_again(engine, listener, desk).await?;
+            if cadence.is_due(&desk.orders(), listener.keys.len()) {
+                self.look_again(engine, listener, desk).await?;
+            }
             run::rest_for(listener, desk, rest).await?;
         }
+        self.look_again(engine, listener, desk).await?;
         for _ in 0..LOOKS_MAX {
             if self.suspects.is_empty() {
                 break;

@@ -86,8 +86,13 @@ async fn one_process(
     rng: &mut SmallRng,
     dies_after: Option<Duration>,
 ) -> Option<Result<Outcome, Failure>> {
-    let orders =
-        Orders { workers: rng.random_range(1..4), chunk_rows: Some(rng.random_range(1..9)), ..Orders::default() };
+    let orders = Orders {
+        workers: rng.random_range(1..4),
+        chunk_rows: Some(rng.random_range(1..9)),
+        // How often changed rows are refreshed follows from it.
+        chunk_time: Duration::from_millis(rng.random_range(0..5)),
+        ..Orders::default()
+    };
     let (_give, orders) = watch::channel(orders);
     let desk = Desk::new(orders, watch::Sender::new(Status::default()));
     let options = options();

@@ -247,6 +247,11 @@ impl KeyIndex {
         self.columns.iter().any(|column| matches!(column.spelling, Spelling::Timestamp(_)))
     }
 
+    /// Whether the shadow holds its values in another form, and so perhaps in another order.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.columns.iter().any(|column| column.mapping != Mapping::Same)
+    }
+
     /// The key of a row a query gave.
     pub(crate) fn of_query(&self, row: &[Option<Vec<u8>>]) -> Option<Key> {
         let cells = self.columns.iter().zip(row);

@@ -7,9 +7,8 @@ use crate::engine::MySql;
 use crate::error::{Failure, TABLE_CHANGED};
 use crate::foreign_keys::ForeignKey;
 use crate::key::LOOKUP;
-use crate::mapping::Mapping;
 use crate::names::TableName;
-use crate::session::{Session, execute_within, number, text};
+use crate::session::{Cells, Session, execute_within, number, text};
 use crate::shape::Shape;
 use crate::sql::{self, Compared};
 use crate::table::{Index, Table, is_same};
@@ -159,19 +158,30 @@ impl Shadow for MySql {
         let attempted = self.doing("compare a chunk of");
         let statements = [
             sql::count_rows(&shape, chunk)?,
+            sql::count_in_shadow(&shape, chunk)?,
             sql::missing_or_different(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
             sql::surplus(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
         ];
+        // Where the shadow lacks no row of the source and holds as many, it holds no other: nothing is left to ask.
+        let is_answered = |answers: &[Vec<Cells>]| match answers {
+            [in_source, in_shadow, missing] => missing.is_empty() && in_source == in_shadow,
+            _ => false,
+        };
         let mut lease = self.crew.worker().await?;
-        let mut outcome = in_snapshot(lease.session(), &statements).await;
+        let mut outcome = in_snapshot(lease.session(), &statements, is_answered).await;
         // A build has ended between the snapshot and the first look at the shadow; there is none after it.
         if matches!(outcome, Err(Failure::Server { code: TABLE_CHANGED, .. })) {
-            outcome = in_snapshot(lease.session(), &statements).await;
+            outcome = in_snapshot(lease.session(), &statements, is_answered).await;
         }
         lease.keep();
         let answers = outcome.map_err(|failure| failure.of_rows(&attempted))?;
-        let rows = answers[0].first().and_then(|row| number(&row[0])).unwrap_or_default();
-        Ok(Comparison { rows, differing: differing(&shape, &answers[1..], &attempted)? })
+        let count = |answer: &Vec<Cells>| answer.first().and_then(|row| number(&row[0]));
+        let (rows, held) = (count(&answers[0]).unwrap_or_default(), count(&answers[1]));
+        let differing = differing(&shape, &answers[2..], &attempted)?;
+        if differing.is_empty() && held.is_some_and(|held| held != rows) {
+            return Err(Error::fatal(attempted, "the shadow holds a row of the source more than once"));
+        }
+        Ok(Comparison { rows, differing })
     }
 
     async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>> {
@@ -183,7 +193,7 @@ impl Shadow for MySql {
             statements.push(sql::surplus(&shape, &Compared::Keys(part), MOST_DIFFERENCES + 1)?);
         }
         let mut lease = self.crew.worker().await?;
-        let outcome = in_snapshot(lease.session(), &statements).await;
+        let outcome = in_snapshot(lease.session(), &statements, |_| false).await;
         lease.keep();
         differing(&shape, &outcome.map_err(|failure| failure.of_rows(&attempted))?, &attempted)
     }
@@ -259,7 +269,7 @@ impl MySql {
     async fn add_lookup(&self) -> Result<()> {
         let attempted = || self.doing("give an index over the key to the shadow of");
         let shape = self.shape().await?;
-        let is_mapped = shape.key.columns.iter().any(|column| column.mapping != Mapping::Same);
+        let is_mapped = shape.key.is_mapped();
         let mut lease = self.crew.lease(Slot::Control).await?;
         let mut outcome = lease.session().execute(&sql::add_lookup(&shape, "UNIQUE KEY")).await;
         if outcome.as_ref().is_err_and(|failure| failure.code() == Some(NOT_OVER_PARTITIONS)) && !is_mapped {
@@ -314,7 +324,7 @@ impl MySql {
         Ok(found)
     }
 
-    async fn read(&self, statement: &str) -> std::result::Result<Vec<crate::session::Cells>, Failure> {
+    async fn read(&self, statement: &str) -> std::result::Result<Vec<Cells>, Failure> {
         let mut lease = self.crew.worker().await.map_err(|error| Failure::Lost(error.to_string()))?;
         let rows = lease.session().rows(statement).await;
         lease.keep();
@@ -422,16 +432,21 @@ fn parts(keys: &[Key]) -> Vec<&[Key]> {
     parts
 }
 
+/// The answers of one snapshot to these statements, one by one until nothing is left to ask.
 async fn in_snapshot(
     session: &mut Session,
     statements: &[String],
-) -> std::result::Result<Vec<Vec<crate::session::Cells>>, Failure> {
+    is_answered: impl Fn(&[Vec<Cells>]) -> bool,
+) -> std::result::Result<Vec<Vec<Cells>>, Failure> {
     for open in sql::OPEN_SNAPSHOT {
         session.execute(open).await?;
     }
     let mut answers = Vec::new();
     let mut outcome = Ok(());
     for statement in statements {
+        if is_answered(&answers) {
+            break;
+        }
         match session.rows(statement).await {
             Ok(rows) => answers.push(rows),
             Err(failure) => {
@@ -446,7 +461,7 @@ async fn in_snapshot(
     Ok(answers)
 }
 
-fn differing(shape: &Shape, answers: &[Vec<crate::session::Cells>], attempted: &str) -> Result<Vec<Key>> {
+fn differing(shape: &Shape, answers: &[Vec<Cells>], attempted: &str) -> Result<Vec<Key>> {
     if answers.iter().map(Vec::len).sum::<usize>() as u64 > MOST_DIFFERENCES {
         return Err(Error::fatal(attempted, format!("more than {MOST_DIFFERENCES} rows differ")));
     }

@@ -705,7 +705,7 @@ fn one_of(columns: &[String], values: &[Vec<String>]) -> String {
 /// the source's terms decide.
 fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<String> {
     let columns = columns_of(key, true, of);
-    if key.columns.iter().all(|column| column.mapping == Mapping::Same) {
+    if !key.is_mapped() {
         return among(key, &columns, keys);
     }
     let alternatives: Vec<String> = keys
@@ -827,10 +827,9 @@ fn condition(key: &KeyIndex, columns: &[String], compared: &Compared) -> Result<
 /// The shadow's part of what is compared. No index of the shadow knows the source's order where values are mapped, so
 /// there the whole shadow is looked through once, with the last chunk.
 fn condition_on_shadow(key: &KeyIndex, of: &str, compared: &Compared) -> Result<String> {
-    let is_mapped = key.columns.iter().any(|column| column.mapping != Mapping::Same);
     match compared {
         Compared::Keys(keys) => among_shadows(key, of, keys),
-        Compared::Range(chunk) if !is_mapped => range(key, &columns_of(key, true, of), chunk),
+        Compared::Range(chunk) if !key.is_mapped() => range(key, &columns_of(key, true, of), chunk),
         Compared::Range(chunk) if chunk.through == Watermark::End => Ok("TRUE".into()),
         Compared::Range(_) => Ok("FALSE".into()),
     }
@@ -854,6 +853,20 @@ pub(crate) fn count_rows(shape: &Shape, chunk: &Chunk) -> Result<String> {
         table(&shape.source),
         quote(&shape.key.index),
         range(&shape.key, &columns_of(&shape.key, false, ""), chunk)?
+    ))
+}
+
+/// How many rows of the shadow are compared with this range: a number only where its order is the source's.
+pub(crate) fn count_in_shadow(shape: &Shape, chunk: &Chunk) -> Result<String> {
+    if shape.key.is_mapped() {
+        return Ok("SELECT NULL".to_owned());
+    }
+    Ok(format!(
+        "{}SELECT COUNT(*) FROM {} FORCE INDEX ({}) WHERE {}",
+        sign(&shape.source),
+        table(&shape.shadow),
+        quote(&shape.key.shadow_index),
+        range(&shape.key, &columns_of(&shape.key, true, ""), chunk)?
     ))
 }
 

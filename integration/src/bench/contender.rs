@@ -30,6 +30,17 @@ pub enum Contender {
     PgRepack,
 }
 
+/// What altergeist says it is doing, for some time.
+#[derive(Clone, Debug)]
+pub struct Phase {
+    /// As it calls it.
+    pub name: String,
+    /// When it began, from the start of the run.
+    pub began: Duration,
+    /// How long it lasted.
+    pub took: Duration,
+}
+
 /// What one run took.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -37,16 +48,21 @@ pub struct Run {
     pub total: Duration,
     /// Whether it came to its end.
     pub is_finished: bool,
-    /// When each phase began, where the contender says so.
-    pub phases: Vec<(String, Duration)>,
-    /// How much of it altergeist spent on the proof; none for others.
-    pub verifying: Duration,
+    /// Its phases, where the contender says them.
+    pub phases: Vec<Phase>,
     /// Processor time of the client.
     pub client_cpu: Duration,
     /// The largest memory of the client, in KiB.
     pub client_kib: u64,
     /// How long the table was locked, where the contender says so.
     pub locked_ms: Option<f64>,
+}
+
+impl Run {
+    /// How much of it altergeist spent on the proof alone; none for others.
+    pub fn verifying(&self) -> Duration {
+        self.phases.iter().filter(|phase| phase.name == "verifying").map(|phase| phase.took).sum()
+    }
 }
 
 impl Contender {
@@ -111,7 +127,6 @@ impl Contender {
                     total: began.elapsed(),
                     is_finished: true,
                     phases: Vec::new(),
-                    verifying: none,
                     client_cpu: none,
                     client_kib: 0,
                     locked_ms: None,
@@ -176,8 +191,8 @@ impl Contender {
                 "--username=root".into(),
                 "--password=".into(),
                 format!("--database={database}"),
-                "--table=bench".into(),
-                format!("--alter={modify}"),
+                "--tls-mode=DISABLED".into(),
+                format!("--statement=ALTER TABLE bench {modify}"),
             ],
             Self::PtOsc => vec![
                 "--execute".into(),
@@ -248,29 +263,35 @@ fn watched(mut command: Command, began: Instant, patience: Duration) -> Result<R
         }
         is_late
     });
-    let mut phases: Vec<(String, Duration)> = Vec::new();
+    let mut phases: Vec<Phase> = Vec::new();
     let mut locked_ms = None;
     let mut used = (Duration::ZERO, 0);
     for line in BufReader::new(child.stdout.take().expect("it was piped")).lines().map_while(Result::ok) {
         used = usage(pid).unwrap_or(used);
         let Ok(status) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
-        if let Some(phase) = status["phase"].as_str().filter(|phase| phases.last().is_none_or(|last| last.0 != *phase))
+        if let Some(name) = status["phase"].as_str().filter(|name| phases.last().is_none_or(|last| last.name != *name))
         {
-            phases.push((phase.to_owned(), began.elapsed()));
+            end_last(&mut phases, began.elapsed());
+            phases.push(Phase { name: name.to_owned(), began: began.elapsed(), took: Duration::ZERO });
         }
         locked_ms = status["lock_held_ms"].as_f64().or(locked_ms);
     }
     let status = child.wait().map_err(|error| error.to_string())?;
     let total = began.elapsed();
+    end_last(&mut phases, total);
     drop(ended);
     let is_finished = !guard.join().expect("the guard does not panic");
     let said = complaints.join().unwrap_or_default();
     if is_finished && !status.success() {
         return Err(format!("it ended with {status}: {}", said.lines().last().unwrap_or_default()));
     }
-    let verifying =
-        phases.windows(2).filter(|pair| pair[0].0 == "verifying").map(|pair| pair[1].1.saturating_sub(pair[0].1)).sum();
-    Ok(Run { total, is_finished, phases, verifying, client_cpu: used.0, client_kib: used.1, locked_ms })
+    Ok(Run { total, is_finished, phases, client_cpu: used.0, client_kib: used.1, locked_ms })
+}
+
+fn end_last(phases: &mut [Phase], at: Duration) {
+    if let Some(last) = phases.last_mut() {
+        last.took = at.saturating_sub(last.began);
+    }
 }
 
 /// Processor time and the largest memory (KiB) of a process that runs.

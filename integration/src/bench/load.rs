@@ -14,6 +14,8 @@ use crate::session::{Failure, Session};
 
 /// How many connections write.
 pub const CONNECTIONS: u32 = 8;
+/// How many rows are hot.
+const HOT_ROWS: u64 = 10;
 
 /// A write that ended: when, and how long after it was due. Times are on the load's clock.
 #[derive(Clone, Copy, Debug)]
@@ -31,16 +33,18 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins to write to the table of `scene`: `per_second` writes over all connections, or as many as the server takes.
+    /// Begins to write to the table of `scene`: `per_second` writes over all connections, or as many as the server takes;
+    /// half of them to a few rows if some are `hot`.
     ///
     /// # Panics
     /// When the system has no thread for it.
-    pub fn start(scene: &Scene, database: &str, per_second: Option<u32>) -> Self {
+    pub fn start(scene: &Scene, database: &str, per_second: Option<u32>, hot: bool) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("threads can be had");
         let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
         let writers = (0..CONNECTIONS).map(|number| {
             let period = per_second.map(|rate| Duration::from_secs(1) * CONNECTIONS / rate);
-            let writer = Writer { number, rows: scene.rows, shape: scene.shape, period, began, stop: stop.clone() };
+            let (rows, shape, stop) = (scene.rows, scene.shape, stop.clone());
+            let writer = Writer { number, rows, hot, shape, period, began, stop };
             runtime.spawn(writer.write(scene.server.url(database)))
         });
         let writers = writers.collect();
@@ -71,6 +75,8 @@ impl Load {
 struct Writer {
     number: u32,
     rows: u64,
+    /// Whether half of the writes go to a few rows.
+    hot: bool,
     shape: Shape,
     /// Between two writes; none to write again as soon as the server has answered.
     period: Option<Duration>,
@@ -99,7 +105,8 @@ impl Writer {
 
     /// 40 % change an indexed column, 30 % another, 15 % delete, 15 % insert what may have been deleted.
     fn statement(&self, rng: &mut SmallRng, is_postgres: bool) -> String {
-        let (n, value) = (rng.random_range(1..=self.rows), rng.random_range(0..1_000_000));
+        let rows = if self.hot && rng.random() { HOT_ROWS } else { self.rows };
+        let (n, value) = (rng.random_range(1..=rows), rng.random_range(0..1_000_000));
         let row = self.shape.is_row(n, is_postgres);
         match rng.random_range(0..100) {
             0..40 => format!("UPDATE bench SET k = {value} WHERE {row}"),

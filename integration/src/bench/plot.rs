@@ -2,13 +2,13 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::time::Duration;
 
 use plotters::coord::Shift;
 use plotters::prelude::{
     BLACK, BLUE, ChartBuilder, DrawingArea, IntoDrawingArea, LineSeries, PathElement, RED, SVGBackend, Text, WHITE,
 };
 
+use super::contender::Phase;
 use super::load::Tick;
 use super::summary::{Felt, Sample};
 
@@ -32,7 +32,7 @@ pub fn draw(folder: &Path, title: &str, samples: &[Sample]) -> Result<(), Box<dy
     Ok(())
 }
 
-fn draw_one(path: &Path, title: &str, felt: &Felt, phases: &[(String, Duration)]) -> Result<(), Box<dyn Error>> {
+fn draw_one(path: &Path, title: &str, felt: &Felt, phases: &[Phase]) -> Result<(), Box<dyn Error>> {
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let (above, below) = area.split_vertically(SIZE.1 / 2);
@@ -48,10 +48,10 @@ fn draw_one(path: &Path, title: &str, felt: &Felt, phases: &[(String, Duration)]
             .build_cartesian_2d(0.0..end, 0.0..top)?;
         chart.configure_mesh().x_desc("seconds").draw()?;
         chart.draw_series(LineSeries::new(points, &color))?;
-        for (name, at) in phases {
-            let x = (felt.began + *at).as_secs_f64();
+        for phase in phases {
+            let x = (felt.began + phase.began).as_secs_f64();
             chart.draw_series([PathElement::new([(x, 0.0), (x, top)], BLACK)])?;
-            chart.draw_series([Text::new(name.clone(), (x, top), ("sans-serif", 12))])?;
+            chart.draw_series([Text::new(phase.name.clone(), (x, top), ("sans-serif", 12))])?;
         }
         Ok::<(), Box<dyn Error>>(())
     };

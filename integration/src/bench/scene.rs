@@ -6,7 +6,6 @@ use crate::session::Failure;
 
 /// Settings of a server that is tuned as a DBA would, and durable.
 const MYSQL: &[(&str, &str)] = &[
-    ("innodb-buffer-pool-size", "4G"),
     ("innodb-flush-log-at-trx-commit", "1"),
     ("sync-binlog", "1"),
     ("innodb-ddl-buffer-size", "256M"),
@@ -16,14 +15,9 @@ const MYSQL: &[(&str, &str)] = &[
 /// again and again as soon as two sessions are busy, whoever they are, which would hide what a contender does.
 const MYSQL_LOG_WRITERS: [&str; 2] =
     ["SET GLOBAL innodb_log_writer_threads = OFF", "SET GLOBAL innodb_log_writer_threads = ON"];
-const MARIADB: &[(&str, &str)] = &[
-    ("innodb-buffer-pool-size", "4G"),
-    ("innodb-flush-log-at-trx-commit", "1"),
-    ("sync-binlog", "1"),
-    ("innodb-log-file-size", "4G"),
-];
+const MARIADB: &[(&str, &str)] =
+    &[("innodb-flush-log-at-trx-commit", "1"), ("sync-binlog", "1"), ("innodb-log-file-size", "4G")];
 const POSTGRES: &[(&str, &str)] = &[
-    ("shared_buffers", "2GB"),
     ("max_wal_size", "8GB"),
     ("maintenance_work_mem", "512MB"),
     ("autovacuum", "off"),
@@ -47,14 +41,15 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Starts the server; None if it is not installed.
-    pub fn open(flavour: Flavour, shape: Shape, rows: u64) -> Option<Self> {
-        let settings = match flavour {
-            Flavour::MySql97 => MYSQL,
-            Flavour::MariaDb1011 => MARIADB,
-            Flavour::Postgres15 | Flavour::Postgres18 => POSTGRES,
+    /// Starts the server, which keeps so many MiB of its tables in memory by itself; None if it is not installed.
+    pub fn open(flavour: Flavour, shape: Shape, rows: u64, buffer: u32) -> Option<Self> {
+        let (settings, buffers) = match flavour {
+            Flavour::MySql97 => (MYSQL, "innodb-buffer-pool-size"),
+            Flavour::MariaDb1011 => (MARIADB, "innodb-buffer-pool-size"),
+            Flavour::Postgres15 | Flavour::Postgres18 => (POSTGRES, "shared_buffers"),
         };
-        let server = Server::start(flavour, settings)?;
+        let size = format!("{buffer}{}", if flavour.is_postgres() { "MB" } else { "M" });
+        let server = Server::start(flavour, &[settings, &[(buffers, &size)]].concat())?;
         if flavour == Flavour::MySql97 {
             for statement in MYSQL_LOG_WRITERS {
                 server.execute("mysql", statement).ok()?;

@@ -26,8 +26,8 @@ pub struct Felt {
     pub before: Duration,
     /// The same while it ran.
     pub during: Duration,
-    /// The same in each of its phases, where the contender says which they are.
-    pub phases: Vec<(String, Duration)>,
+    /// What it felt in each phase of the run.
+    pub phases: Vec<FeltPhase>,
     /// The longest time without a completed write in the last seconds of the run and shortly after.
     pub gap: Duration,
     /// Completed writes a second while it ran.
@@ -38,6 +38,15 @@ pub struct Felt {
     pub began: Duration,
     /// The course of it, from before the run to after it.
     pub course: Vec<Tick>,
+}
+
+/// What the application felt of one phase.
+#[derive(Clone, Copy, Debug)]
+pub struct FeltPhase {
+    /// The 99th percentile of the latencies.
+    pub p99: Duration,
+    /// Completed writes a second.
+    pub rate: f64,
 }
 
 /// Least, median and greatest.
@@ -80,7 +89,7 @@ pub fn table(samples: &[Sample]) -> String {
         let mark = if runs(samples, contender).all(|sample| sample.run.is_finished) { "" } else { "not within " };
         let spread = format!("{mark}{:.1} ({:.1}-{:.1})", total.median, total.min, total.max);
         let verified = ratio(samples, contender, |run| run.total.as_secs_f64());
-        let bare = ratio(samples, contender, |run| (run.total - run.verifying).as_secs_f64());
+        let bare = ratio(samples, contender, |run| (run.total - run.verifying()).as_secs_f64());
         let _ = writeln!(
             text,
             "  {:<12}{spread:>22}{verified:>16}{bare:>16}{cpu:>12.2}{mib:>10.0}   {}",
@@ -116,23 +125,39 @@ fn felt(samples: &[Sample], contender: Contender) -> String {
     }
 }
 
-/// A line for each contender that says its phases: the application's p99 in each of them.
+/// A line for each contender that says its phases: how long each lasts, and what the application feels meanwhile.
 pub fn phases(samples: &[Sample]) -> String {
     let mut text = String::new();
     for contender in contenders(samples) {
-        let felt: Vec<&Felt> = runs(samples, contender).filter_map(|sample| sample.load.as_ref()).collect();
-        let Some(names) = felt.first().map(|felt| felt.phases.iter().map(|(name, _)| name)) else { continue };
-        let p99 = names.filter_map(|name| {
-            let same = felt.iter().flat_map(|felt| &felt.phases).filter(|(other, _)| other == name);
-            let spread = Spread::of(same.map(|(_, p99)| p99.as_secs_f64() * 1e3))?;
-            Some(format!("{name} {:.0}", spread.median))
-        });
-        let p99: Vec<String> = p99.collect();
-        if !p99.is_empty() {
-            let _ = writeln!(text, "  {:<12} p99 ms: {}", contender.name(), p99.join(", "));
+        let mut names: Vec<&str> = Vec::new();
+        for phase in runs(samples, contender).flat_map(|sample| &sample.run.phases) {
+            if !names.contains(&phase.name.as_str()) {
+                names.push(&phase.name);
+            }
+        }
+        if !names.is_empty() {
+            let phases: Vec<String> = names.iter().map(|name| in_phase(samples, contender, name)).collect();
+            let _ = writeln!(text, "  {:<12} {}", contender.name(), phases.join("; "));
         }
     }
     text
+}
+
+fn in_phase(samples: &[Sample], contender: Contender, name: &str) -> String {
+    let took = runs(samples, contender).map(|sample| {
+        let phases = sample.run.phases.iter().filter(|phase| phase.name == name);
+        phases.map(|phase| phase.took.as_secs_f64()).sum::<f64>()
+    });
+    let felt: Vec<&FeltPhase> = runs(samples, contender)
+        .filter_map(|sample| Some((sample, sample.load.as_ref()?)))
+        .flat_map(|(sample, felt)| sample.run.phases.iter().zip(&felt.phases))
+        .filter_map(|(phase, felt)| (phase.name == name).then_some(felt))
+        .collect();
+    let p99 = Spread::of(felt.iter().map(|felt| felt.p99.as_secs_f64() * 1e3));
+    let rate = Spread::of(felt.iter().map(|felt| felt.rate));
+    let felt = p99.zip(rate).map(|(p99, rate)| format!(", p99 {:.0} ms, {:.0} writes/s", p99.median, rate.median));
+    let seconds = Spread::of(took).map_or(0.0, |took| took.median);
+    format!("{name} {seconds:.1} s{}", felt.unwrap_or_default())
 }
 
 fn runs(samples: &[Sample], contender: Contender) -> impl Iterator<Item = &Sample> {
@@ -159,7 +184,7 @@ pub fn json(server: &str, scenario: &str, shape: &str, rows: u64, samples: &[Sam
                 "contender": sample.contender.name(),
                 "total_seconds": sample.run.total.as_secs_f64(),
                 "finished": sample.run.is_finished,
-                "verifying_seconds": sample.run.verifying.as_secs_f64(),
+                "verifying_seconds": sample.run.verifying().as_secs_f64(),
                 "client_cpu_seconds": sample.run.client_cpu.as_secs_f64(),
                 "client_peak_kib": sample.run.client_kib,
                 "locked_ms": sample.run.locked_ms,
@@ -168,13 +193,24 @@ pub fn json(server: &str, scenario: &str, shape: &str, rows: u64, samples: &[Sam
                 "gap_ms": load.map(|felt| felt.gap.as_secs_f64() * 1e3),
                 "writes_per_second_before": load.map(|felt| felt.rate_before),
                 "writes_per_second": load.map(|felt| felt.rate),
-                "p99_by_phase_ms": load.map(|felt| {
-                    felt.phases.iter().map(|(name, p99)| json!([name, p99.as_secs_f64() * 1e3])).collect::<Vec<_>>()
-                }),
+                "phases": phases_json(sample),
             })
         })
         .collect();
     json!({ "server": server, "scenario": scenario, "shape": shape, "rows": rows, "runs": runs })
+}
+
+fn phases_json(sample: &Sample) -> Vec<Value> {
+    let felt = |number: usize| sample.load.as_ref().and_then(|felt| felt.phases.get(number));
+    let phases = sample.run.phases.iter().enumerate().map(|(number, phase)| {
+        json!({
+            "name": phase.name,
+            "seconds": phase.took.as_secs_f64(),
+            "p99_ms": felt(number).map(|felt| felt.p99.as_secs_f64() * 1e3),
+            "writes_per_second": felt(number).map(|felt| felt.rate),
+        })
+    });
+    phases.collect()
 }
 
 #[cfg(test)]

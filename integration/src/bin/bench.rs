@@ -10,11 +10,11 @@ use altergeist_integration::bench::plot;
 use altergeist_integration::bench::refresh;
 use altergeist_integration::bench::scene::Scene;
 use altergeist_integration::bench::shape::Shape;
-use altergeist_integration::bench::summary::{self, Felt, Sample};
+use altergeist_integration::bench::summary::{self, Felt, FeltPhase, Sample};
 use altergeist_integration::servers::Flavour;
 
 const USAGE: &str = "usage: bench [--rows N] [--rounds N] [--writes N] [--json FILE] [--plots FOLDER] [--shape plain|uuid|composite|wide] \
-                     [--but CONTENDER]... [--only idle|load|saturation|refresh] [mysql|mariadb|postgres15|postgres18]...";
+                     [--hot] [--buffer MIB] [--but CONTENDER]... [--only idle|load|saturation|refresh] [mysql|mariadb|postgres15|postgres18]...";
 
 const DATABASE: &str = "bench";
 
@@ -57,9 +57,13 @@ impl Scenario {
 struct Options {
     rows: u64,
     shape: Shape,
+    /// What the server keeps of its tables in memory, in MiB.
+    buffer: u32,
     scenarios: Vec<Scenario>,
     rounds: u32,
     writes: u32,
+    /// Whether half of the writes go to a few rows.
+    hot: bool,
     json: Option<String>,
     plots: Option<PathBuf>,
     /// Contenders left out, by name.
@@ -88,9 +92,11 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut options = Options {
         rows: 1_000_000,
         shape: Shape::Plain,
+        buffer: 4096,
         scenarios: Scenario::ALL.to_vec(),
         rounds: 3,
         writes: 500,
+        hot: false,
         json: None,
         plots: None,
         but: Vec::new(),
@@ -103,6 +109,8 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             "--rows" => options.rows = number(value()?)?.into(),
             "--rounds" => options.rounds = number(value()?)?,
             "--writes" => options.writes = number(value()?)?,
+            "--buffer" => options.buffer = number(value()?)?,
+            "--hot" => options.hot = true,
             "--shape" => {
                 let name = value()?;
                 options.shape = Shape::named(&name).ok_or(format!("there is no shape {name}"))?;
@@ -126,7 +134,8 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
 fn measure(options: &Options) -> Result<(), String> {
     let mut all = Vec::new();
     for flavour in &options.flavours {
-        let scene = Scene::open(*flavour, options.shape, options.rows).ok_or("the server is not installed")?;
+        let scene =
+            Scene::open(*flavour, options.shape, options.rows, options.buffer).ok_or("the server is not installed")?;
         for &scenario in &options.scenarios {
             let shape = options.shape.name();
             println!("\n{}, {} rows, {shape}, {}", flavour.version(), scene.rows, scenario.name());
@@ -198,8 +207,8 @@ fn rounds(scene: &Scene, options: &Options, scenario: Scenario) -> Result<Vec<Sa
 fn once(scene: &Scene, contender: Contender, options: &Options, scenario: Scenario) -> Result<Sample, String> {
     scene.make(DATABASE).map_err(|failure| format!("the table could not be made: {failure}"))?;
     let sample = match scenario {
-        Scenario::Load => under_load(scene, contender, Some(options.writes)),
-        Scenario::Saturation => under_load(scene, contender, None),
+        Scenario::Load => under_load(scene, contender, Some(options.writes), options.hot),
+        Scenario::Saturation => under_load(scene, contender, None, options.hot),
         Scenario::Idle | Scenario::Refresh => {
             contender.change(scene, DATABASE, patience(scene)).map(|run| Sample { contender, run, load: None })
         }
@@ -212,8 +221,8 @@ fn patience(scene: &Scene) -> Duration {
     PATIENCE_PER_MILLION.mul_f64(scene.rows as f64 / 1e6).max(PATIENCE_PER_MILLION)
 }
 
-fn under_load(scene: &Scene, contender: Contender, writes: Option<u32>) -> Result<Sample, String> {
-    let load = Load::start(scene, DATABASE, writes);
+fn under_load(scene: &Scene, contender: Contender, writes: Option<u32>, hot: bool) -> Result<Sample, String> {
+    let load = Load::start(scene, DATABASE, writes, hot);
     std::thread::sleep(BEFORE);
     let began = load.clock();
     let run = contender.change(scene, DATABASE, patience(scene));
@@ -224,7 +233,7 @@ fn under_load(scene: &Scene, contender: Contender, writes: Option<u32>) -> Resul
     let felt = Felt {
         before: written.percentile(99.0, Duration::from_secs(1), began),
         during: written.percentile(99.0, began, ended),
-        phases: by_phase(&written, &run, began, ended),
+        phases: by_phase(&written, &run, began),
         gap: written.gap(around, ended + AFTER / 2),
         rate: written.rate(began, ended),
         rate_before: written.rate(Duration::from_secs(1), began),
@@ -234,11 +243,10 @@ fn under_load(scene: &Scene, contender: Contender, writes: Option<u32>) -> Resul
     Ok(Sample { contender, run, load: Some(felt) })
 }
 
-/// The p99 of the writes in each phase of a run that began and ended at these times of the load's clock.
-fn by_phase(written: &Written, run: &Run, began: Duration, ended: Duration) -> Vec<(String, Duration)> {
-    let begins = run.phases.iter().map(|(_, at)| began + *at);
-    let ends = begins.clone().skip(1).chain([ended]);
-    let spans = begins.zip(ends).zip(&run.phases);
-    let p99 = spans.map(|((from, to), (name, _))| (name.clone(), written.percentile(99.0, from, to)));
-    p99.filter(|(_, p99)| !p99.is_zero()).collect()
+/// What the application felt in each phase of a run that began at this time of the load's clock.
+fn by_phase(written: &Written, run: &Run, began: Duration) -> Vec<FeltPhase> {
+    let spans = run.phases.iter().map(|phase| (began + phase.began, began + phase.began + phase.took));
+    spans
+        .map(|(from, to)| FeltPhase { p99: written.percentile(99.0, from, to), rate: written.rate(from, to) })
+        .collect()
 }
