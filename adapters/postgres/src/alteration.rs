@@ -6,7 +6,7 @@ use crate::definition::{self, Attribute, Line};
 use crate::demands::{Orphans, Risk};
 use crate::error;
 use crate::key::{self, Candidate};
-use crate::layout::{Column, KeyColumn, Layout};
+use crate::layout::{Column, KeyColumn, Layout, Sameness};
 use crate::making::{self, Making};
 use crate::names::{self, Names};
 use crate::session::{Notice, Session};
@@ -497,6 +497,7 @@ pub(crate) fn layout(
             source: old.name.clone(),
             type_name: new.type_name.clone(),
             changed: value.is_some() || old.stored_shape() != new.stored_shape(),
+            sameness: key::sameness(new.stored_type()),
             value: value.unwrap_or_else(|| format!("{alias}.{}", names::quoted(&old.name))),
         });
     }
@@ -620,6 +621,7 @@ fn held(key: &KeyColumn, number: usize, alias: &str) -> Column {
         type_name: key.type_name.clone(),
         value: format!("{alias}.{}", names::quoted(&key.source)),
         changed: false,
+        sameness: Sameness::Image,
     }
 }
 

@@ -132,7 +132,7 @@ pub(crate) fn future_rows(asked: &BTreeSet<String>, layout: &Layout, news: &News
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Column;
+    use crate::layout::{Column, Sameness};
 
     fn index(expressions: &[&str], columns: &[&str]) -> UniqueIndex {
         UniqueIndex {
@@ -146,8 +146,14 @@ mod tests {
     }
 
     fn layout(changed: bool) -> Layout {
-        let column =
-            Column { name: "a".into(), source: "a".into(), type_name: "bigint".into(), value: "t.a".into(), changed };
+        let column = Column {
+            name: "a".into(),
+            source: "a".into(),
+            type_name: "bigint".into(),
+            value: "t.a".into(),
+            changed,
+            sameness: Sameness::Equal,
+        };
         Layout {
             order: Vec::new(),
             is_partitioned: false,

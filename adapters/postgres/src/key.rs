@@ -1,7 +1,7 @@
 //! Which index rows are followed by, and how its values are spelled: always as the bytes the server itself sends for the
 //! type in its binary format. They depend on no setting, and are the same from the log, a range read and a comparison.
 
-use crate::layout::{KeyColumn, Layout};
+use crate::layout::{KeyColumn, Layout, Sameness};
 use crate::names::quoted;
 use altergeist_contract::{Chunk, Key, Watermark};
 use bytes::{BufMut, BytesMut};
@@ -47,6 +47,29 @@ pub(crate) fn keeps_values(from: (u32, i32), to: (u32, i32)) -> bool {
     keeps_order(from, to)
         || (texts.contains(&from.0) && texts.contains(&to.0))
         || (is_whole && integers.contains(&to.0))
+}
+
+/// When two values of a type, a domain's base, are the same bytes. A value of `char(n)` is always padded to its length.
+pub(crate) fn sameness((oid, modifier): (u32, i32)) -> Sameness {
+    const EQUAL: [Type; 11] = [
+        Type::BOOL,
+        Type::INT2,
+        Type::INT4,
+        Type::INT8,
+        Type::OID,
+        Type::UUID,
+        Type::DATE,
+        Type::TIME,
+        Type::TIMESTAMP,
+        Type::TIMESTAMPTZ,
+        Type::BYTEA,
+    ];
+    let is_text = [Type::TEXT.oid(), Type::VARCHAR.oid()].contains(&oid);
+    match () {
+        () if EQUAL.iter().any(|known| known.oid() == oid) => Sameness::Equal,
+        () if is_text || (oid == Type::BPCHAR.oid() && modifier != -1) => Sameness::EqualText,
+        () => Sameness::Image,
+    }
 }
 
 /// Whether a cast to a text of this length may cut values off.

@@ -67,6 +67,22 @@ pub(crate) struct Column {
     pub(crate) value: String,
     /// Whether the value may be other than what the source stores.
     pub(crate) changed: bool,
+    /// When two values are the same stored bytes.
+    #[serde(default)]
+    pub(crate) sameness: Sameness,
+}
+
+/// When two values of a type are the same stored bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Sameness {
+    /// The server must look at the bytes: its own idea of equality is another one, or not known.
+    #[default]
+    Image,
+    /// When they are equal.
+    Equal,
+    /// When they are equal in the collation of bytes.
+    EqualText,
 }
 
 fn yes() -> bool {

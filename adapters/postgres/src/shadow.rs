@@ -6,7 +6,7 @@ use crate::duplicates;
 use crate::engine::Postgres;
 use crate::error;
 use crate::journal::{self, Facts, ShadowFacts};
-use crate::key;
+use crate::key::{self, Raw};
 use crate::log_server;
 use crate::materialized;
 use crate::names;
@@ -433,9 +433,9 @@ async fn compare(
     let rows = lease.settle(rows.map_err(|error| row_error(attempted(), &error, shadow))).await?;
     let mut comparison = Comparison { rows: 0, differing: Vec::new() };
     for row in &rows {
-        match row.get::<_, Option<i64>>(0) {
-            Some(count) => comparison.rows = count.unsigned_abs(),
-            None => comparison.differing.push(key::of_row(row, 1, shadow.layout.keys.len())),
+        comparison.rows += row.get::<_, i64>(0).unsigned_abs();
+        if row.get::<_, Option<Raw<'_>>>(1).is_some() {
+            comparison.differing.push(key::of_row(row, 1, shadow.layout.keys.len()));
         }
     }
     if comparison.differing.len() > sql::DIFFERENCES {

@@ -1,7 +1,7 @@
 //! Every statement on rows, sessions, locks and the journal, whole. Statements that read or rebuild a table's
 //! definition are in `sql/`, one file each. No values: they travel as parameters.
 
-use crate::layout::Layout;
+use crate::layout::{Column, Layout, Sameness};
 use crate::names::{literal, quoted};
 use altergeist_contract::Watermark;
 use std::time::Duration;
@@ -494,41 +494,71 @@ pub(crate) fn compare_keys(layout: &Layout, places: usize) -> String {
 /// The most differing keys one comparison names.
 pub(crate) const DIFFERENCES: usize = 5000;
 
-/// Joins both tables both ways. `*<>` compares the stored bytes of every column, NULLs included, whatever its type's
-/// own idea of equality; the source's value is first made what the shadow stores. The first row counts.
+/// Joins both tables both ways, and compares the stored bytes of every column, NULLs included, whatever its type's own idea of
+/// equality: by that where it comes to the same, which is quicker, and else by `*<>`. The source's value is first made what the
+/// shadow stores. Gives the key of each row that differs, and NULL for all the others together, each with the number of the
+/// source's rows it stands for.
 fn compare(layout: &Layout, source_rows: &str, shadow_rows: &str) -> String {
-    let numbered = |columns: Vec<String>| {
-        let named = columns.iter().enumerate().map(|(number, column)| format!("{column} AS k{number}"));
+    let numbered = |letter: char, columns: Vec<String>| {
+        let named = columns.iter().enumerate().map(|(number, column)| format!("{column} AS {letter}{number}"));
         named.collect::<Vec<_>>().join(", ")
     };
-    let in_source = numbered(alias_keys(layout));
-    let in_shadow = numbered(shadow_keys(layout));
-    let converted =
-        list(layout.columns.iter().map(|column| format!("CAST(({}\n) AS {})", column.value, column.type_name)));
-    let stored = list(layout.columns.iter().map(|column| format!("t.{}", quoted(&column.name))));
+    let in_source = numbered('k', alias_keys(layout));
+    let in_shadow = numbered('k', shadow_keys(layout));
+    let converted = compared(layout, |column| format!("CAST(({}\n) AS {})", column.value, column.type_name));
+    let stored = compared(layout, |column| format!("t.{}", quoted(&column.name)));
     let same_key =
         (0..layout.keys.len()).map(|number| format!("s.k{number} = t.k{number}")).collect::<Vec<_>>().join(" AND ");
     let key = list(layout.keys.iter().enumerate().map(|(number, key)| {
         format!("CASE WHEN s.here THEN s.k{number} ELSE CAST(t.k{number} AS {}) END AS k{number}", key.type_name)
     }));
-    let numbers = list((0..layout.keys.len()).map(|number| format!("k{number}")));
-    let nothing = list(layout.keys.iter().map(|key| format!("CAST(NULL AS {})", key.type_name)));
+    let differing = list((0..layout.keys.len()).map(|number| format!("CASE WHEN differs THEN k{number} END")));
+    let places = list((0..layout.keys.len()).map(|number| (number + 2).to_string()));
+    // Without the OFFSET the server would compare the rows anew for each column of the key.
     format!(
-        "WITH pairs AS MATERIALIZED (
-            SELECT {key}, coalesce(s.here, false) AS in_source,
-                   s.here IS NULL OR t.here IS NULL OR s.image *<> t.image AS differs
-            FROM (SELECT true AS here, {in_source}, ROW({converted}) AS image
-                  FROM ONLY {source} AS {alias} WHERE {source_rows}) AS s
-            FULL JOIN (SELECT true AS here, {in_shadow}, ROW({stored}) AS image
-                       FROM {shadow} AS t WHERE {shadow_rows}) AS t
-            ON {same_key})
-        SELECT count(*) FILTER (WHERE in_source) AS rows, {nothing} FROM pairs
-        UNION ALL (SELECT NULL, {numbers} FROM pairs WHERE differs LIMIT {limit})",
+        "SELECT count(*) FILTER (WHERE in_source), {differing}
+        FROM (SELECT {key}, coalesce(s.here, false) AS in_source,
+                     s.here IS NULL OR t.here IS NULL OR {unequal} AS differs
+              FROM (SELECT true AS here, {in_source}, {converted}
+                    FROM ONLY {source} AS {alias} WHERE {source_rows}) AS s
+              FULL JOIN (SELECT true AS here, {in_shadow}, {stored}
+                         FROM {shadow} AS t WHERE {shadow_rows}) AS t
+              ON {same_key}
+              OFFSET 0) AS pairs
+        GROUP BY {places} ORDER BY 2 NULLS FIRST LIMIT {limit}",
+        unequal = unequal(layout),
         source = layout.source,
         alias = layout.alias,
         shadow = layout.shadow_rows(),
-        limit = DIFFERENCES + 1,
+        limit = DIFFERENCES + 2,
     )
+}
+
+/// The columns of one side, `c0`, `c1`…, and those that must be compared as they are stored together as `image`: a comparison of
+/// rows that are spelled out would be taken apart.
+fn compared(layout: &Layout, value: impl Fn(&Column) -> String) -> String {
+    let plain = plain(layout).map(|(number, column)| format!("{} AS c{number}", value(column)));
+    let images = layout.columns.iter().filter(|column| column.sameness == Sameness::Image).map(&value);
+    list(plain.chain([format!("ROW({}) AS image", list(images))]))
+}
+
+/// The columns that are the same bytes when they are equal.
+fn plain(layout: &Layout) -> impl Iterator<Item = (usize, &Column)> {
+    layout.columns.iter().enumerate().filter(|(_, column)| column.sameness != Sameness::Image)
+}
+
+/// Whether what [`compared`] gives of `s` and `t` differs.
+fn unequal(layout: &Layout) -> String {
+    let mut terms: Vec<String> = plain(layout)
+        .map(|(number, column)| {
+            let collation = if column.sameness == Sameness::EqualText { " COLLATE \"C\"" } else { "" };
+            format!("s.c{number}{collation} IS DISTINCT FROM t.c{number}")
+        })
+        .collect();
+    if terms.len() < layout.columns.len() {
+        terms.push("s.image *<> t.image".to_owned());
+    }
+    terms.join(" OR ")
 }
 
 fn insert_select(layout: &Layout) -> String {
