@@ -127,12 +127,14 @@ pub(crate) fn control_settings(lock_timeout: Duration) -> String {
 }
 
 /// Sessions that move rows, in the user's own settings, as a native ALTER would. What they commit is made durable by
-/// the journal's commit, which comes later in the same log. A plan must never outlive the shadow's growth.
+/// the journal's commit, which comes later in the same log. A plan must never outlive the shadow's growth, and a chunk that is
+/// compared should not go over a file.
 pub(crate) fn worker_settings() -> String {
     format!(
         "{COMMON}
         SET synchronous_commit = off;
         SET plan_cache_mode = force_custom_plan;
+        SELECT set_config('work_mem', '16MB', false) WHERE pg_size_bytes(current_setting('work_mem')) < 16 << 20;
         SET lock_timeout = '10s';"
     )
 }
@@ -547,16 +549,17 @@ fn plain(layout: &Layout) -> impl Iterator<Item = (usize, &Column)> {
     layout.columns.iter().enumerate().filter(|(_, column)| column.sameness != Sameness::Image)
 }
 
-/// Whether what [`compared`] gives of `s` and `t` differs.
+/// Whether what [`compared`] gives of `s` and `t` differs, by the server's own operators: the search path is the user's.
 fn unequal(layout: &Layout) -> String {
     let mut terms: Vec<String> = plain(layout)
         .map(|(number, column)| {
             let collation = if column.sameness == Sameness::EqualText { " COLLATE \"C\"" } else { "" };
-            format!("s.c{number}{collation} IS DISTINCT FROM t.c{number}")
+            let (s, t) = (format!("s.c{number}"), format!("t.c{number}"));
+            format!("NOT coalesce({s}{collation} OPERATOR(pg_catalog.=) {t}, {s} IS NULL AND {t} IS NULL)")
         })
         .collect();
     if terms.len() < layout.columns.len() {
-        terms.push("s.image *<> t.image".to_owned());
+        terms.push("s.image OPERATOR(pg_catalog.*<>) t.image".to_owned());
     }
     terms.join(" OR ")
 }
@@ -570,20 +573,37 @@ fn insert_select(layout: &Layout) -> String {
     )
 }
 
-/// A condition on a range of keys, its parameters numbered from `first`: those of the lower bound, then the upper's.
+/// A condition on a range of keys, its parameters numbered from `first`: those of the lower bound, then the upper's. Said so that
+/// the server can guess how few rows lie in it, or it would rather read the whole table for every chunk: of several columns it
+/// looks at the first alone. So columns in which both ends agree are equal, and the first in which they do not is bounded by itself.
 fn bounds(keys: &[String], layout: &Layout, after: &Watermark, through: &Watermark, first: usize) -> String {
-    let columns = keys.join(", ");
-    let mut conditions = Vec::new();
-    let mut next = first;
-    for (mark, comparison) in [(after, ">"), (through, "<=")] {
+    let (walk, columns) = (layout.walk(), keys.len());
+    let place = |at: usize| format!("${}::{}", first + at, walk[at % columns].type_name);
+    let agreed = agreed(after, through).min(columns - 1);
+    let mut conditions: Vec<String> =
+        (0..agreed).map(|at| format!("{0} = {1} AND {0} = {2}", keys[at], place(at), place(columns + at))).collect();
+    let mut of_bound = 0;
+    for (mark, comparison, alone) in [(after, ">", ">="), (through, "<=", "<=")] {
         if matches!(mark, Watermark::At(_)) {
-            let walk = layout.walk();
-            let values = walk.iter().enumerate().map(|(at, key)| format!("${}::{}", next + at, key.type_name));
-            conditions.push(format!("({columns}) {comparison} ({})", list(values)));
-            next += keys.len();
+            let values: Vec<String> = (agreed..columns).map(|at| place(of_bound + at)).collect();
+            conditions.push(format!("({}) {comparison} ({})", keys[agreed..].join(", "), values.join(", ")));
+            if values.len() > 1 {
+                conditions.push(format!("{} {alone} {}", keys[agreed], values[0]));
+            }
+            of_bound += columns;
         }
     }
     if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
+}
+
+/// In how many of their first columns two marks are the same.
+fn agreed(after: &Watermark, through: &Watermark) -> usize {
+    match (after, through) {
+        (Watermark::At(after), Watermark::At(through)) => {
+            after.columns().iter().zip(through.columns()).take_while(|(one, other)| **one == *other).count()
+        }
+        _ => 0,
+    }
 }
 
 /// A condition on a set of keys, given as one array for each column, or as so many rows where there are no arrays.
@@ -884,3 +904,56 @@ pub(crate) const IS_ALIVE: &str =
 /// Ends a session of ours by its process and name.
 pub(crate) const END_SESSION: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = $2";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::KeyColumn;
+    use altergeist_contract::Key;
+
+    fn bounded(after: &[&[u8]], through: &[&[u8]]) -> String {
+        let column = |name: &str| KeyColumn {
+            source: name.into(),
+            shadow: name.into(),
+            type_name: "int".into(),
+            type_oid: 23,
+            collation: String::new(),
+            has_arrays: true,
+            spelled_once: true,
+        };
+        let names = &["a", "b", "c"][..after.len()];
+        let layout = Layout {
+            source: String::new(),
+            shadow: String::new(),
+            shadow_schema: String::new(),
+            alias: String::new(),
+            key_index: String::new(),
+            keys: names.iter().map(|name| column(name)).collect(),
+            order: Vec::new(),
+            is_partitioned: false,
+            columns: Vec::new(),
+            helper_index: None,
+        };
+        let keys: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mark = |columns: &[&[u8]]| Watermark::At(Key::compose(columns.iter().copied()));
+        bounds(&keys, &layout, &mark(after), &mark(through), 1)
+    }
+
+    #[test]
+    fn a_range_says_where_its_ends_agree_and_bounds_the_first_column_in_which_they_do_not() {
+        assert_eq!(bounded(&[b"1"], &[b"2"]), "(a) > ($1::int) AND (a) <= ($2::int)");
+        assert_eq!(
+            bounded(&[b"1", b"1"], &[b"2", b"1"]),
+            "(a, b) > ($1::int, $2::int) AND a >= $1::int AND (a, b) <= ($3::int, $4::int) AND a <= $3::int"
+        );
+        assert_eq!(
+            bounded(&[b"1", b"1"], &[b"1", b"2"]),
+            "a = $1::int AND a = $3::int AND (b) > ($2::int) AND (b) <= ($4::int)"
+        );
+        assert_eq!(
+            bounded(&[b"1", b"1", b"1"], &[b"1", b"2", b"1"]),
+            "a = $1::int AND a = $4::int AND (b, c) > ($2::int, $3::int) AND b >= $2::int \
+             AND (b, c) <= ($5::int, $6::int) AND b <= $5::int"
+        );
+    }
+}
