@@ -33,8 +33,9 @@ impl Cadence {
     }
 
     /// Whether so many pending rows should be refreshed now; if so, the next time is counted from here.
-    pub fn is_due(&mut self, orders: &Orders, pending: usize) -> bool {
-        let is_due = pending >= BATCH_KEYS || self.last.elapsed() >= orders.chunk_time * CHUNKS_BETWEEN;
+    pub fn is_due<E: Engine>(&mut self, engine: &E, orders: &Orders, pending: usize) -> bool {
+        let is_late = self.last.elapsed() >= orders.chunk_time * CHUNKS_BETWEEN;
+        let is_due = is_late || pending >= BATCH_KEYS || !engine.log_tells_all();
         if is_due {
             self.last = Instant::now();
         }

@@ -264,7 +264,7 @@ async fn fill<E: Engine>(
         }
         let rest = copy_turn(engine, listener, desk, &mut pace, &mut ahead, record).await?;
         let orders = desk.orders();
-        if cadence.is_due(&orders, listener.keys.len()) || record.watermark == Watermark::End {
+        if cadence.is_due(engine, &orders, listener.keys.len()) || record.watermark == Watermark::End {
             refresh_turn(engine, listener, desk, &record.watermark).await?;
             checkpoint::save_progress(engine, listener, record).await?;
         }

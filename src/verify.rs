@@ -107,7 +107,7 @@ impl Verification {
             }
             let rest = self.turn(engine, listener, desk).await?;
             run::tell_walk(desk, self.walked, self.verified, of_rows);
-            if cadence.is_due(&desk.orders(), listener.keys.len()) {
+            if cadence.is_due(engine, &desk.orders(), listener.keys.len()) {
                 self.look_again(engine, listener, desk).await?;
             }
             run::rest_for(listener, desk, rest).await?;

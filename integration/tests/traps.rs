@@ -66,6 +66,37 @@ fn a_transaction_of_300_000_rows_is_followed(flavour: Flavour) {
     assert_eq!(count, [[Some((301_000 - 301_000 / 3).to_string())]]);
 }
 
+/// Of a key of several columns the planner of PostgreSQL looks at the first alone, and what few values that has say little about
+/// how many rows lie between two keys.
+fn no_chunk_reads_the_whole_table(flavour: Flavour) {
+    const ROWS: u64 = 30_000;
+    let Some(server) = Server::start(flavour, &[]) else {
+        return;
+    };
+    let execute = |sql: &str| server.execute(DATABASE, sql).unwrap();
+    execute("CREATE TABLE t (tenant int, id int, a int NOT NULL, note text, PRIMARY KEY (tenant, id))");
+    let tenant = "CASE WHEN n % 5 < 3 THEN 1 WHEN n % 5 = 3 THEN 2 ELSE n % 100 END";
+    execute(&format!("INSERT INTO t SELECT {tenant}, n, n, repeat('x', 100) FROM generate_series(1, {ROWS}) n"));
+    execute("VACUUM ANALYZE t");
+    run(&server.url(DATABASE), "t", "ALTER COLUMN a TYPE bigint", &["--chunk-rows", "300"]).must_be(0);
+    for table in [old_name(flavour, "t"), "t".to_owned()] {
+        let read = format!("SELECT seq_tup_read FROM pg_stat_all_tables WHERE relid = '{table}'::regclass");
+        let read = server.query(DATABASE, &read).unwrap()[0][0].clone().expect("a number");
+        let read: u64 = read.parse().expect("a number");
+        assert!(read <= 4 * ROWS, "{table}: {read} rows were read outside of any index");
+    }
+}
+
+#[test]
+fn postgresql_15_no_chunk_reads_the_whole_table() {
+    no_chunk_reads_the_whole_table(Flavour::Postgres15);
+}
+
+#[test]
+fn postgresql_18_no_chunk_reads_the_whole_table() {
+    no_chunk_reads_the_whole_table(Flavour::Postgres18);
+}
+
 fn a_row_of_64_megabytes_is_carried_and_followed(flavour: Flavour) {
     let settings: &[(&str, &str)] = match flavour {
         Flavour::MySql97 => &[("max-allowed-packet", "1G"), ("innodb-redo-log-capacity", "2G")],

@@ -199,6 +199,12 @@ pub trait Shadow {
         false
     }
 
+    /// Whether the log tells of every row that changes, by its own key. Where others' changes tell of it, its rows are looked for when
+    /// the log is read; a row that has gone on to another key by then is not found, so that a difference must be looked for at once.
+    fn log_tells_all(&self) -> bool {
+        true
+    }
+
     /// Lets the server look at the shadow, so that its plans are good from the first statement.
     async fn analyze(&self) -> Result<()>;
 

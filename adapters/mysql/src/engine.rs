@@ -231,9 +231,11 @@ impl MySql {
         if let Some(shape) = &*self.shape.lock().expect("not poisoned") {
             return Ok(shape.clone());
         }
+        let has_parents = !self.parents_to_follow().await?.is_empty();
         let mut session = self.crew.reader().await?;
         let mut shape = self.find_shape(&mut session).await?;
         shape.own_keys = self.own_keys(&mut session, &shape).await?;
+        shape.log_tells_all = shape.own_keys.is_empty() && !has_parents;
         let shape = Arc::new(shape);
         self.crew.in_utc.store(shape.in_utc, Ordering::SeqCst);
         self.crew.checks_parents.store(self.has_early_keys(&mut session).await?, Ordering::SeqCst);

@@ -143,7 +143,11 @@ impl Shadow for MySql {
 
     /// Not while rows are looked for that the log does not tell of: they are refreshed before anything is compared.
     fn compares_beside_builds(&self) -> bool {
-        self.shape.lock().expect("nobody panics with it").as_ref().is_some_and(|shape| shape.own_keys.is_empty())
+        self.log_tells_all()
+    }
+
+    fn log_tells_all(&self) -> bool {
+        self.shape.lock().expect("nobody panics with it").as_ref().is_some_and(|shape| shape.log_tells_all)
     }
 
     async fn analyze(&self) -> Result<()> {

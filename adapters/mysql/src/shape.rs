@@ -39,6 +39,8 @@ pub(crate) struct Shape {
     pub sets_row_number: bool,
     /// Foreign keys of the table to itself whose actions are not in the log.
     pub own_keys: Vec<OwnKey>,
+    /// Whether the log tells of every row that changes: no other row's change does it silently.
+    pub log_tells_all: bool,
 }
 
 /// A column of the shadow, and the column of the source its values come from.
@@ -114,6 +116,7 @@ pub(crate) fn find(
                 in_utc,
                 sets_row_number: clauses.sets_row_number(),
                 own_keys: Vec::new(),
+                log_tells_all: true,
             });
         }
         Ok(_) => {}

@@ -13,10 +13,13 @@ use altergeist_integration::bench::shape::Shape;
 use altergeist_integration::bench::summary::{self, Felt, FeltPhase, Sample};
 use altergeist_integration::servers::Flavour;
 
-const USAGE: &str = "usage: bench [--rows N] [--rounds N] [--writes N] [--json FILE] [--plots FOLDER] [--shape plain|uuid|composite|wide] \
+const USAGE: &str = "usage: bench [--short] [--rows N] [--rounds N] [--writes N] [--json FILE] [--plots FOLDER] [--shape plain|uuid|composite|wide] \
                      [--hot] [--buffer MIB] [--but CONTENDER]... [--only idle|load|saturation|refresh] [mysql|mariadb|postgres15|postgres18]...";
 
 const DATABASE: &str = "bench";
+
+/// How many rows the short form has, so that it ends within ten minutes with all the peers.
+const SHORT_ROWS: u64 = 250_000;
 
 /// How long the application writes on its own before a run, and after it.
 const BEFORE: Duration = Duration::from_secs(6);
@@ -106,6 +109,10 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
         let number = |text: String| text.parse::<u32>().map_err(|_| format!("{text} is not a number"));
         match word.as_str() {
+            "--short" => {
+                (options.rows, options.rounds) = (SHORT_ROWS, 1);
+                options.flavours.extend([Flavour::MySql97, Flavour::Postgres18]);
+            }
             "--rows" => options.rows = number(value()?)?.into(),
             "--rounds" => options.rounds = number(value()?)?,
             "--writes" => options.writes = number(value()?)?,
