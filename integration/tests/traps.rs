@@ -83,7 +83,8 @@ fn no_chunk_reads_the_whole_table(flavour: Flavour) {
         let read = format!("SELECT seq_tup_read FROM pg_stat_all_tables WHERE relid = '{table}'::regclass");
         let read = server.query(DATABASE, &read).unwrap()[0][0].clone().expect("a number");
         let read: u64 = read.parse().expect("a number");
-        assert!(read <= 4 * ROWS, "{table}: {read} rows were read outside of any index");
+        // As many as one index build reads.
+        assert!(read <= ROWS, "{table}: {read} rows were read outside of any index");
     }
 }
 
