@@ -39,6 +39,13 @@ pub struct Mark {
     put: Instant,
 }
 
+impl Mark {
+    /// What the log is asked for.
+    pub fn marker(&self) -> Marker {
+        self.marker
+    }
+}
+
 /// Puts a mark into the log, behind everything that is committed by now.
 ///
 /// # Errors
@@ -47,7 +54,24 @@ pub async fn put<E: Engine>(engine: &E) -> Result<Mark, Failure> {
     Ok(Mark { marker: engine.mark().await?, put: Instant::now() })
 }
 
-/// Listens until a mark has passed, or too much is pending to go on; says whether the mark has passed.
+/// [`reach`], for no longer than a while.
+///
+/// # Errors
+/// Likewise.
+pub async fn reach_within<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    mark: Mark,
+    time: Duration,
+) -> Result<bool, Failure> {
+    match timeout(time, reach(engine, listener, desk, mark)).await {
+        Ok(reached) => reached,
+        Err(_) => Ok(false),
+    }
+}
+
+/// Listens until a mark has passed, or too much is pending to go on; says whether the mark has passed. Cancel-safe.
 ///
 /// # Errors
 /// [`Failure::Behind`] if the log is written faster than it can be read; [`Failure::Stopped`]; [`Failure::LogFull`].

@@ -1,7 +1,7 @@
 //! The command line, as scripts depend on it.
 
 use altergeist::contract::{ForeignKeys, Strategy, Target};
-use altergeist::{Options, Orders};
+use altergeist::{Limits, Options, Orders};
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use std::time::Duration;
 ///
 /// An altered shadow of the table is filled in chunks, kept current from the server's own log, proven equal, and swapped
 /// in under a brief lock. Exit codes: 0 done, or nothing to do; 1 failed, the source is untouched; 2 usage; 3 refused by the
-/// plan; 4 verification failed; 5 stopped on request; 6 another run holds the table; 7 the lock could not be had;
+/// plan; 4 verification failed; 5 stopped on request, or by a critical load; 6 another run holds the table; 7 the lock could not be had;
 /// 8 the outcome of the swap is unknown.
 #[derive(Parser)]
 #[command(name = "altergeist", version, propagate_version = true)]
@@ -139,6 +139,9 @@ pub struct RunArgs {
     /// The most chunks, or batches of changed rows, in flight at once; as many of them are used as help
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
+    /// The most changed rows refreshed in one transaction
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    batch_keys: u16,
     /// Rest this many times as long as was worked: 0.5 leaves the server a third of the time for itself
     #[arg(long, default_value_t = 0.0, value_parser = nice)]
     nice: f64,
@@ -148,6 +151,13 @@ pub struct RunArgs {
     /// A replica further behind than this stops the copy and holds up the swap
     #[arg(long, value_parser = humantime::parse_duration, default_value = "1500ms")]
     max_lag: Duration,
+    /// Copy nothing and do not swap while the server is used more than this, as in Threads_running=25,lock_waits=5: global status
+    /// variables (MySQL, MariaDB); active_sessions, connections, lock_waiters, oldest_transaction_seconds (PostgreSQL)
+    #[arg(long, value_name = "NAME=N,...", default_value_t, hide_default_value = true)]
+    max_load: Limits,
+    /// End, to be resumed, as soon as the server is used more than this
+    #[arg(long, value_name = "NAME=N,...", default_value_t, hide_default_value = true)]
+    critical_load: Limits,
     /// Be ready, and do not swap until told so: altergeist ctl cut-over
     #[arg(long)]
     postpone_cut_over: bool,
@@ -325,9 +335,12 @@ impl RunArgs {
             chunk_rows: self.chunk_rows,
             chunk_time: self.chunk_time,
             workers: usize::from(self.workers),
+            batch_keys: usize::from(self.batch_keys),
             nice: self.nice,
             max_commit_latency: self.max_commit_latency,
             max_lag: self.max_lag,
+            max_load: self.max_load.clone(),
+            critical_load: self.critical_load.clone(),
             ..Orders::default()
         }
     }

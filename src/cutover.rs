@@ -6,7 +6,7 @@ use crate::listen::Listener;
 use crate::refresh::catch_up;
 use crate::run::wait_while_throttled;
 use crate::{Failure, Options, checkpoint};
-use altergeist_contract::{Cutover, Engine, Error, Kind, Ownership, Record, Result, Stage, Swap, TableLock, Watermark};
+use altergeist_contract::{Cutover, Engine, Error, Kind, Ownership, Record, Result, Stage, Swap, TableLock};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -41,7 +41,7 @@ pub async fn cut_over<E: Engine>(
             status.phase = Phase::CuttingOver;
             status.lock_attempts = attempt;
         });
-        catch_up(engine, listener, desk, &Watermark::End).await?;
+        catch_up(engine, listener, desk, record).await?;
         record.stage = Stage::CuttingOver;
         checkpoint::save_progress(engine, listener, record).await?;
         match try_once(engine, listener, desk, options.lock_timeout).await? {

@@ -1,7 +1,7 @@
 //! Where a run is steered and watched: orders come in, status goes out. Both are states, not messages: who looks
 //! late sees the latest, and nobody waits for anybody.
 
-use crate::Failure;
+use crate::{Failure, Limits};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,12 +22,18 @@ pub struct Orders {
     pub chunk_time: Duration,
     /// The most chunks or refreshes in flight at once.
     pub workers: usize,
+    /// The most keys refreshed in one transaction.
+    pub batch_keys: usize,
     /// Rest this many times as long as was worked, after each turn.
     pub nice: f64,
     /// Small commits that take longer than this make the run go easier on the server; None to ask for all it gives.
     pub max_commit_latency: Option<Duration>,
     /// A replica further behind than this stops the copy, and holds up the cut-over.
     pub max_lag: Duration,
+    /// A server that is used more than this stops the copy, and holds up the cut-over.
+    pub max_load: Limits,
+    /// A server that is used more than this ends the run.
+    pub critical_load: Limits,
 }
 
 impl Default for Orders {
@@ -39,9 +45,12 @@ impl Default for Orders {
             chunk_rows: None,
             chunk_time: Duration::from_millis(100),
             workers: 4,
+            batch_keys: 1000,
             nice: 0.0,
             max_commit_latency: None,
             max_lag: Duration::from_millis(1500),
+            max_load: Limits::default(),
+            critical_load: Limits::default(),
         }
     }
 }

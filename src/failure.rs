@@ -1,5 +1,6 @@
 //! How a run can end without having done its work.
 
+use crate::load::Limit;
 use altergeist_contract::{Engine, Error, Hold, Kind, Plan};
 use std::fmt;
 
@@ -22,6 +23,13 @@ pub enum Failure {
     },
     /// Somebody asked it to stop.
     Stopped,
+    /// The server is used so heavily that the run must end.
+    CriticalLoad {
+        /// What the operator will have.
+        limit: Limit,
+        /// What it is.
+        load: f64,
+    },
     /// The server keeps as much of its log for the run as it may.
     LogFull {
         /// How much that is, in bytes.
@@ -70,7 +78,7 @@ impl Failure {
             Failure::Error(_) => 1,
             Failure::Refused(_) => 3,
             Failure::Unequal { .. } => 4,
-            Failure::Stopped | Failure::LogFull { .. } => 5,
+            Failure::Stopped | Failure::CriticalLoad { .. } | Failure::LogFull { .. } => 5,
             Failure::Held { .. } => 6,
             Failure::NoLock(_) | Failure::LogHeldUp(_) | Failure::TooFast { .. } | Failure::Behind { .. } => 7,
             Failure::SwapUnknown(_) => 8,
@@ -110,6 +118,11 @@ impl fmt::Display for Failure {
                  the source is untouched, the shadow is kept for you to look at"
             ),
             Failure::Stopped => f.write_str("stopped on request; the same command goes on from here"),
+            Failure::CriticalLoad { limit, load } => write!(
+                f,
+                "stopped, for {} is {load}, and {} is critical; the same command goes on from here",
+                limit.measure, limit.most
+            ),
             Failure::LogFull { bytes, outlook } => {
                 write!(f, "stopped, for the server keeps {} MB of its log for this run: {outlook}", bytes >> 20)
             }

@@ -1,7 +1,7 @@
 //! The keys that changed and are not refreshed yet, each once. It orders nothing and knows no value.
 
-use altergeist_contract::{Changes, Key};
-use std::collections::HashSet;
+use altergeist_contract::{Changes, Key, Marker};
+use std::collections::{HashMap, HashSet};
 
 /// Changed keys, waiting for their refresh. Nothing delivered is forgotten until it was refreshed.
 #[derive(Debug, Default)]
@@ -9,6 +9,8 @@ pub struct KeySet {
     keys: HashSet<Key>,
     bytes: usize,
     emptied: bool,
+    /// Keys the log has still to tell of, each before a mark.
+    sought: HashMap<Key, Marker>,
 }
 
 /// What is to be refreshed next.
@@ -27,6 +29,10 @@ impl KeySet {
             self.emptied = true;
             self.keys.clear();
             self.bytes = 0;
+            self.sought.clear();
+        }
+        if !self.sought.is_empty() {
+            changes.keys.iter().for_each(|key| self.told(key));
         }
         self.put_back(changes.keys);
     }
@@ -59,6 +65,36 @@ impl KeySet {
     /// Whether this key is pending. When the source was emptied, every key is.
     pub fn explains(&self, key: &Key) -> bool {
         self.emptied || self.keys.contains(key)
+    }
+
+    /// The rows of these keys were seen to differ just now, before the mark was put and before anything else is refreshed: each of
+    /// them is pending, or the log must tell of it before it passes the mark.
+    pub fn seek(&mut self, keys: &[Key], before: Marker) {
+        for key in keys {
+            if !self.explains(key) {
+                self.sought.entry(key.clone()).or_insert(before);
+            }
+        }
+    }
+
+    /// Whether the log has still to tell of this key.
+    pub fn is_sought(&self, key: &Key) -> bool {
+        self.sought.contains_key(key)
+    }
+
+    /// The keys the log has still to tell of.
+    pub fn sought(&self) -> Vec<Key> {
+        self.sought.keys().cloned().collect()
+    }
+
+    /// This key need not be told of any more.
+    pub fn told(&mut self, key: &Key) {
+        self.sought.remove(key);
+    }
+
+    /// The keys the log did not tell of before it passed this mark; they are not sought any more.
+    pub fn missed(&mut self, passed: Marker) -> Vec<Key> {
+        self.sought.extract_if(|_, before| *before <= passed).map(|(key, _)| key).collect()
     }
 
     /// How many keys are pending.
@@ -104,6 +140,32 @@ mod tests {
         let pending = keys.take();
         assert!(pending.emptied);
         assert_eq!(pending.keys, [Key::compose([&b"after"[..]])]);
+    }
+
+    #[test]
+    fn a_key_that_differs_is_pending_or_told_of_before_the_mark_or_missed() {
+        let [pending, later, lost] = ["pending", "later", "lost"].map(|name| Key::compose([name.as_bytes()]));
+        let mut keys = KeySet::default();
+        keys.absorb(changes(false, &[b"pending"]));
+        keys.seek(&[pending.clone(), later.clone(), lost.clone()], Marker(7));
+        assert_eq!([&pending, &later, &lost].map(|key| keys.is_sought(key)), [false, true, true]);
+        keys.take();
+        keys.absorb(changes(false, &[b"later"]));
+        keys.take();
+        // Seen to differ once more, it is not given more time.
+        keys.seek(std::slice::from_ref(&lost), Marker(9));
+        assert_eq!(keys.missed(Marker(6)), []);
+        assert_eq!(keys.missed(Marker(7)), [lost]);
+        assert!(keys.sought().is_empty());
+    }
+
+    #[test]
+    fn a_truncate_tells_of_every_key() {
+        let mut keys = KeySet::default();
+        keys.seek(&[Key::compose([&b"a"[..]])], Marker(1));
+        keys.absorb(changes(true, &[]));
+        keys.seek(&[Key::compose([&b"b"[..]])], Marker(1));
+        assert_eq!(keys.missed(Marker(1)), []);
     }
 
     #[test]

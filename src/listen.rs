@@ -92,6 +92,11 @@ impl<S: ChangeStream> Listener<S> {
         Ok(self.marker >= marker)
     }
 
+    /// The greatest mark of ours passed so far.
+    pub fn passed(&self) -> Marker {
+        self.marker
+    }
+
     /// Lets time pass, listening.
     pub async fn pause(&mut self, time: Duration) -> Result<()> {
         self.during(tokio::time::sleep(time)).await
@@ -137,7 +142,8 @@ impl<S: ChangeStream> Listener<S> {
         self.keys.absorb(changes);
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether too much is pending to listen on.
+    pub fn is_full(&self) -> bool {
         self.keys.bytes() > PENDING_BYTES_MAX
     }
 }

@@ -3,20 +3,24 @@
 use crate::desk::{Desk, Orders};
 use crate::listen::Listener;
 use crate::run::look_at_log;
-use crate::{Failure, behind};
-use altergeist_contract::{ChangeStream, Engine, Error, Key, Result, Watermark};
+use crate::{Failure, behind, checkpoint, load};
+use altergeist_contract::{ChangeStream, Engine, Error, Key, Record, Result, Watermark};
 use futures_util::{StreamExt, stream};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Keys of one refresh.
-const BATCH_KEYS: usize = 1000;
+/// A batch is not made smaller than one of this many parts of the greatest, so that there is one for each worker: fewer keys are not
+/// worth a transaction of their own.
+const BATCH_PARTS: usize = 10;
 /// How many times it may be tried to come near enough before a table is said to change too fast.
 const ROUNDS_MAX: u32 = 200;
 /// How often a row in the way is waited out before the source is asked for duplicates.
 const ATTEMPTS_MAX: u32 = 60;
 /// The pause between two such attempts: long enough for a commit, short enough that little else changes.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// While a log that is far behind is caught up with, what was heard is refreshed and saved so often.
+const SAVED_EVERY: Duration = Duration::from_secs(2);
 
 /// Changed rows wait no longer than so many chunks should take, unless a full batch is pending before.
 const CHUNKS_BETWEEN: u32 = 3;
@@ -35,7 +39,7 @@ impl Cadence {
     /// Whether so many pending rows should be refreshed now; if so, the next time is counted from here.
     pub fn is_due<E: Engine>(&mut self, engine: &E, orders: &Orders, pending: usize) -> bool {
         let is_late = self.last.elapsed() >= orders.chunk_time * CHUNKS_BETWEEN;
-        let is_due = is_late || pending >= BATCH_KEYS || !engine.log_tells_all();
+        let is_due = is_late || pending >= orders.batch_keys || !engine.log_tells_all();
         if is_due {
             self.last = Instant::now();
         }
@@ -67,8 +71,14 @@ pub async fn refresh_turn<E: Engine>(
         }
     }
     let refreshed = pending.keys.len();
-    let workers = desk.orders().workers.max(1);
-    let failed = listener.during(refresh_batches(engine, pending.keys, watermark, workers)).await?;
+    let orders = desk.orders();
+    let (workers, most) = (orders.workers.max(1), orders.batch_keys);
+    let size = refreshed.div_ceil(workers).clamp(most.div_ceil(BATCH_PARTS), most);
+    let mut failed = listener.during(refresh_batches(engine, pending.keys, watermark, size, workers)).await?;
+    // What was in each other's way in batches side by side may go well in one.
+    if let Some((keys, _)) = failed.take_if(|(_, error)| size < most && error.kind.is_passing()) {
+        failed = listener.during(refresh_batches(engine, keys, watermark, most, 1)).await?;
+    }
     match failed {
         None => listener.settle(position),
         Some((keys, error)) => {
@@ -88,15 +98,16 @@ fn tell<S: ChangeStream>(desk: &Desk, listener: &Listener<S>, refreshed: usize) 
     });
 }
 
-/// Refreshes batches side by side; gives back the keys of those that failed and the
+/// Refreshes batches of such a size, so many of them side by side; gives back the keys of those that failed and the
 /// gravest reason. All batches have ended when it returns, whatever became of them.
 async fn refresh_batches<E: Engine>(
     engine: &E,
     keys: Vec<Key>,
     watermark: &Watermark,
+    size: usize,
     workers: usize,
 ) -> Option<(Vec<Key>, Error)> {
-    let batches: Vec<Vec<Key>> = keys.chunks(BATCH_KEYS).map(<[Key]>::to_vec).collect();
+    let batches: Vec<Vec<Key>> = keys.chunks(size).map(<[Key]>::to_vec).collect();
     let results: Vec<_> = stream::iter(batches)
         .map(|batch| async move { (engine.refresh(&batch, watermark).await, batch) })
         .buffer_unordered(workers)
@@ -139,7 +150,7 @@ pub async fn wait_out<E: Engine>(
         }
         let mark = behind::put(engine).await?;
         behind::reach(engine, listener, desk, mark).await?;
-        match refresh_together(engine, listener, watermark).await? {
+        match refresh_together(engine, listener, desk, watermark).await? {
             None => return Ok(()),
             Some(still) => error = still,
         }
@@ -154,17 +165,19 @@ pub async fn wait_out<E: Engine>(
 async fn refresh_together<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
+    desk: &Desk,
     watermark: &Watermark,
 ) -> Result<Option<Error>> {
     let (pending, position) = listener.take();
     if pending.emptied {
         engine.clear().await?;
     }
-    for batch in pending.keys.chunks(BATCH_KEYS) {
+    let size = desk.orders().batch_keys;
+    for batch in pending.keys.chunks(size) {
         listener.during(engine.refresh(batch, &Watermark::Start)).await??;
     }
     let mut failed = None;
-    let mut batches: Vec<&[Key]> = pending.keys.chunks(BATCH_KEYS).collect();
+    let mut batches: Vec<&[Key]> = pending.keys.chunks(size).collect();
     while let Some(batch) = batches.pop() {
         let Err(error) = listener.during(engine.refresh(batch, watermark)).await? else { continue };
         if !error.kind.is_passing() {
@@ -202,26 +215,33 @@ pub async fn refuse_duplicates<E: Engine>(engine: &E) -> Result<()> {
     }
 }
 
-/// Follows the log until nearly everything committed by now is in the shadow.
+/// Follows the log until nearly everything committed by now is in the shadow. What was refreshed on the way is saved, however far the
+/// log is behind: a connection that breaks again and again must not make it begin from the same place.
 ///
 /// # Errors
 /// [`Failure::TooFast`], with the numbers, if that was not reached within the rounds: a table can change faster than it
-/// can be followed, and then no patience helps; [`Failure::Behind`] if its log cannot even be read as fast.
+/// can be followed, and then no patience helps; [`Failure::Behind`] if its log cannot even be read as fast; [`Failure::CriticalLoad`].
 pub async fn catch_up<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
     desk: &Desk,
-    watermark: &Watermark,
+    record: &mut Record,
 ) -> Result<(), Failure> {
-    const NEARLY_KEYS: usize = BATCH_KEYS;
+    const NEARLY_KEYS: usize = 1000;
     let (begun, heard, refreshed) = (Instant::now(), listener.heard(), desk.status().keys_refreshed);
     for _ in 0..ROUNDS_MAX {
         engine.still_held().await?;
         look_at_log(engine, desk).await?;
+        load::look(engine, &desk.orders()).await?;
         let mark = behind::put(engine).await?;
-        let has_passed = behind::reach(engine, listener, desk, mark).await?;
+        while !behind::reach_within(engine, listener, desk, mark, SAVED_EVERY).await? && !listener.is_full() {
+            refresh_turn(engine, listener, desk, &record.watermark).await?;
+            checkpoint::save_progress(engine, listener, record).await?;
+        }
+        let has_passed = listener.passed() >= mark.marker();
         let pending = listener.keys.len();
-        refresh_turn(engine, listener, desk, watermark).await?;
+        refresh_turn(engine, listener, desk, &record.watermark).await?;
+        checkpoint::save_progress(engine, listener, record).await?;
         if has_passed && pending <= NEARLY_KEYS {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use crate::pace::Pace;
 use crate::quiet::Quiet;
 use crate::refresh::{Cadence, catch_up, refresh_turn};
 use crate::verify::{Over, Verification};
-use crate::{Failure, checkpoint, failure, throttle};
+use crate::{Failure, checkpoint, failure, load, throttle};
 use altergeist_contract::{
     ChangeStream, Engine, Error, Kind, LogKept, Ownership, Record, Result, Stage, Strategy, Verdict, Watermark,
 };
@@ -65,11 +65,17 @@ pub async fn run<E: Engine>(
     let mut failures = 0;
     let mut progress = 0;
     let mut may_be_quiet = true;
+    let mut is_checked = false;
     loop {
-        let ended = match connect().await {
-            Ok(engine) => run_once(&engine, desk, options, may_be_quiet).await,
-            Err(error) => Err(error.into()),
+        let ended = async {
+            let engine = connect().await?;
+            if !is_checked {
+                load::check(&engine, &desk.orders()).await?;
+                is_checked = true;
+            }
+            run_once(&engine, desk, options, may_be_quiet).await
         };
+        let ended = ended.await;
         let error = match ended {
             Ok(Some(outcome)) => return Ok(outcome),
             Ok(None) => {
@@ -314,9 +320,10 @@ async fn build_indexes<E: Engine>(
     let (mut proof, over) = (Verification::begin(), Over::default());
     let building = async {
         let built = tokio::select! {
-            built = engine.complete(gently) => built.map(|()| true),
-            full = log_is_full(engine) => full.map(|()| false),
-            () = desk.stopped() => Ok(false),
+            built = engine.complete(gently) => built.map(Ok),
+            full = log_is_full(engine) => full.map(|()| Err(Failure::Stopped)),
+            () = desk.stopped() => Ok(Err(Failure::Stopped)),
+            why = load::critical(engine, desk) => Ok(Err(why)),
             never = tell_builds(engine, desk) => match never {},
         };
         over.set();
@@ -331,16 +338,14 @@ async fn build_indexes<E: Engine>(
     };
     let (built, listened) = join(building, following).await;
     listened?;
-    if !built? {
+    if let Err(why) = built? {
         // The next statement under the run lock ends the one that was given up.
         checkpoint::save_progress(engine, listener, record).await?;
         look_at_log(engine, desk).await?;
-        return Err(Failure::Stopped);
+        return Err(why);
     }
     desk.tell(|status| status.phase = Phase::CatchingUp);
-    proof.explain(engine, listener, desk).await?;
-    catch_up(engine, listener, desk, &Watermark::End).await?;
-    checkpoint::save_progress(engine, listener, record).await?;
+    catch_up(engine, listener, desk, record).await?;
     listener.during(engine.analyze()).await??;
     Ok(proof)
 }
@@ -407,7 +412,7 @@ async fn wait_until_copying_is_welcome<E: Engine>(
 /// Whether something stands in the way now.
 ///
 /// # Errors
-/// [`Failure::Stopped`] if the run shall end.
+/// [`Failure::Stopped`] and [`Failure::CriticalLoad`] if the run shall end.
 pub async fn is_throttled<E: Engine>(engine: &E, desk: &Desk) -> Result<bool, Failure> {
     throttled(engine, desk, |_| None).await
 }
@@ -420,8 +425,9 @@ async fn throttled<E: Engine>(
 ) -> Result<bool, Failure> {
     desk.heed()?;
     let kept = look_at_log(engine, desk).await?;
+    let load = load::look(engine, &desk.orders()).await?;
     let lags = engine.replica_lags().await?;
-    let reason = throttle::reason(&desk.orders(), &lags).or_else(|| of_log(kept));
+    let reason = throttle::reason(&desk.orders(), &lags).or(load).or_else(|| of_log(kept));
     let is_throttled = reason.is_some();
     desk.tell(|status| {
         status.replica_lag_seconds = throttle::greatest(&lags).map(|lag| lag.as_secs_f64());

@@ -2,7 +2,7 @@
 
 use crate::report;
 use altergeist::contract::{Error, Result, Target};
-use altergeist::{Orders, Status};
+use altergeist::{Limits, Orders, Status};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -25,9 +25,12 @@ panic             end as soon as nothing is in flight; the run can be resumed
 chunk-rows=N      rows of a chunk; 0 sizes chunks by time (chunk-size is the same)
 chunk-time=MS     how long a chunk's copy should take
 workers=N         the most chunks, or batches of changed rows, in flight at once
+batch-keys=N      the most changed rows refreshed in one transaction (dml-batch-size is the same)
 nice=RATIO        rest this many times as long as was worked
 max-lag-millis=N  a replica further behind stops the copy
 max-commit-millis=N  go easier while small commits take longer; 0 does not look
+max-load=NAME=N,...  copy nothing while the server is used more; empty does not look
+critical-load=NAME=N,...  end when the server is used more; empty does not look
 help              this
 NAME=? shows a value
 ";
@@ -125,6 +128,9 @@ fn answer(line: &str, orders: &watch::Sender<Orders>, status: &Status) -> String
 
 /// `name=value`, or `name=?` to read.
 fn set(name: &str, value: &str, orders: &watch::Sender<Orders>) -> String {
+    if let Some(limits) = LIMITS.iter().find(|limits| limits.name == name) {
+        return set_limits(limits, value, orders);
+    }
     let Some(setting) = SETTINGS.iter().find(|setting| setting.names.contains(&name)) else {
         return format!("error: unknown setting {name:?}; help lists them\n");
     };
@@ -143,6 +149,31 @@ fn set(name: &str, value: &str, orders: &watch::Sender<Orders>) -> String {
     orders.send_modify(|orders| (setting.write)(orders, number));
     format!("{name}={number}\n")
 }
+
+fn set_limits(limits: &LimitsSetting, value: &str, orders: &watch::Sender<Orders>) -> String {
+    if value == "?" {
+        return format!("{}\n", (limits.of)(&mut orders.borrow().clone()));
+    }
+    match value.parse::<Limits>() {
+        Err(reason) => format!("error: {}: {reason}\n", limits.name),
+        Ok(given) => {
+            let answer = format!("{}={given}\n", limits.name);
+            orders.send_modify(|orders| *(limits.of)(orders) = given);
+            answer
+        }
+    }
+}
+
+/// Limits of the server's load that can be read and changed while a run goes on.
+struct LimitsSetting {
+    name: &'static str,
+    of: fn(&mut Orders) -> &mut Limits,
+}
+
+const LIMITS: &[LimitsSetting] = &[
+    LimitsSetting { name: "max-load", of: |orders| &mut orders.max_load },
+    LimitsSetting { name: "critical-load", of: |orders| &mut orders.critical_load },
+];
 
 /// A number that can be read and changed while a run goes on.
 struct Setting {
@@ -174,6 +205,13 @@ const SETTINGS: &[Setting] = &[
         is_whole: true,
         read: |orders| orders.workers as f64,
         write: |orders, workers| orders.workers = workers as usize,
+    },
+    Setting {
+        names: &["batch-keys", "dml-batch-size"],
+        from_to: 1.0..=10_000.0,
+        is_whole: true,
+        read: |orders| orders.batch_keys as f64,
+        write: |orders, keys| orders.batch_keys = keys as usize,
     },
     Setting {
         names: &["nice", "nice-ratio"],
@@ -297,6 +335,14 @@ mod tests {
         assert_eq!(orders.borrow().chunk_rows, Some(10));
         say("chunk-rows=0", &orders);
         assert_eq!(orders.borrow().chunk_rows, None);
+        assert_eq!(
+            say("max-load=Threads_running=25, lock_waits=3", &orders),
+            "max-load=Threads_running=25,lock_waits=3\n"
+        );
+        assert_eq!(say("max-load=?", &orders), "Threads_running=25,lock_waits=3\n");
+        assert!(say("max-load=many", &orders).starts_with("error:"));
+        assert_eq!(say("max-load=", &orders), "max-load=\n");
+        assert_eq!(say("critical-load=?", &orders), "\n");
     }
 
     #[test]

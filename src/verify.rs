@@ -1,6 +1,7 @@
 //! The proof: every difference between source and shadow is explained by the log (law 8). It never repairs; what it
 //! looks at again was refreshed because the log said so.
 
+use crate::behind::Mark;
 use crate::copy::Ahead;
 use crate::desk::Desk;
 use crate::listen::Listener;
@@ -16,16 +17,19 @@ use tokio::time::Instant;
 
 /// How often a row that keeps changing is looked at again. Each time its difference was explained by the log.
 const LOOKS_MAX: u32 = 20;
+/// The pause before that.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A walk over the whole key space, chunk by chunk, while the table is written to.
 pub struct Verification {
     pace: Pace,
     ahead: Ahead,
     after: Watermark,
-    /// Keys whose rows differ, as far as they were not looked for in the log yet.
-    found: Vec<Key>,
-    /// Keys whose rows differed when they were last compared, which the log explained then.
+    /// Keys whose rows differed when they were last compared: they are compared again once the log has told of them and they are
+    /// refreshed.
     suspects: Vec<Key>,
+    /// Put after the last difference was seen: what it is about lies before it in the log.
+    mark: Option<Mark>,
     /// How long it has walked.
     walked: Duration,
     verified: u64,
@@ -38,16 +42,15 @@ impl Verification {
             pace: Pace::default(),
             ahead: Ahead::default(),
             after: Watermark::Start,
-            found: Vec::new(),
             suspects: Vec::new(),
+            mark: None,
             walked: Duration::ZERO,
             verified: 0,
         }
     }
 
     /// Walks while nothing at all is pending and nothing differs, so that nothing need be refreshed, and listens on until the
-    /// builds are over. What differs must be explained with [`Verification::explain`] before anything is refreshed: a key that
-    /// is pending explains it, one that was refreshed does not any more. Gently: it only listens.
+    /// builds are over. Gently: it only listens.
     pub async fn beside_builds<E: Engine>(
         &mut self,
         engine: &E,
@@ -62,27 +65,12 @@ impl Verification {
                 break;
             }
             let rest = self.turn(engine, listener, desk).await?;
-            if !self.found.is_empty() {
+            if !self.suspects.is_empty() {
                 break;
             }
             run::rest_for(listener, desk, rest).await?;
         }
         Ok(listener.during(over.wait()).await?)
-    }
-
-    /// Finds the rows that differ in the log, up to now.
-    ///
-    /// # Errors
-    /// [`Failure::Unequal`] if one of them is not there; [`Failure::Behind`].
-    pub async fn explain<E: Engine>(
-        &mut self,
-        engine: &E,
-        listener: &mut Listener<E::Stream>,
-        desk: &Desk,
-    ) -> Result<(), Failure> {
-        explain(engine, listener, desk, &self.found).await?;
-        self.suspects.append(&mut self.found);
-        Ok(())
     }
 
     /// Walks to the end, and looks at what differed until everything was equal once.
@@ -100,11 +88,7 @@ impl Verification {
         run::tell_walk(desk, self.walked, self.verified, of_rows);
         let mut cadence = Cadence::begin();
         while self.after != Watermark::End {
-            if run::is_throttled(engine, desk).await? {
-                // Whoever waits stays current, and what was refreshed explains nothing any more.
-                self.look_again(engine, listener, desk).await?;
-                run::wait_while_throttled(engine, listener, desk, record).await?;
-            }
+            run::wait_while_throttled(engine, listener, desk, record).await?;
             let rest = self.turn(engine, listener, desk).await?;
             run::tell_walk(desk, self.walked, self.verified, of_rows);
             if cadence.is_due(engine, &desk.orders(), listener.keys.len()) {
@@ -112,13 +96,13 @@ impl Verification {
             }
             run::rest_for(listener, desk, rest).await?;
         }
-        self.look_again(engine, listener, desk).await?;
         for _ in 0..LOOKS_MAX {
+            self.look_again(engine, listener, desk).await?;
+            self.hear_out(engine, listener, desk).await?;
             if self.suspects.is_empty() {
                 break;
             }
-            listener.pause(Duration::from_millis(20)).await?;
-            self.look_again(engine, listener, desk).await?;
+            listener.pause(PAUSE).await?;
         }
         Ok(())
     }
@@ -151,33 +135,111 @@ impl Verification {
         let turn = Turn { rows, chunk: pace::mean(&full), took: turn_begun.elapsed() };
         self.walked += turn.took;
         let rest = self.pace.learn_turn(&orders, turn, engine.commit_latency());
-        self.found.extend(comparisons.into_iter().flat_map(|found| found.differing));
         self.after = end_of(&chunks);
         desk.tell(|status| {
             status.rows_verified = self.verified;
             status.chunk_rows = self.pace.rows(&orders);
             status.workers = self.pace.workers(&orders);
         });
+        let differing = comparisons.into_iter().flat_map(|found| found.differing).collect();
+        self.seek(engine, listener, desk, differing).await?;
         Ok(rest)
     }
 
-    /// Explains what was found, refreshes, and compares what differed once more; what differs still, or again, must be explained
-    /// in turn before the verification ends.
+    /// Refreshes, and compares once more what the log has told of; what differs still, or again, it must tell of in turn.
     async fn look_again<E: Engine>(
         &mut self,
         engine: &E,
         listener: &mut Listener<E::Stream>,
         desk: &Desk,
     ) -> Result<(), Failure> {
-        self.explain(engine, listener, desk).await?;
+        self.account(engine, listener).await?;
         refresh_turn(engine, listener, desk, &Watermark::End).await?;
-        if !self.suspects.is_empty() {
-            self.found = listener.during(engine.compare_keys(&self.suspects)).await??;
-            self.suspects.clear();
-            self.explain(engine, listener, desk).await?;
+        let told: Vec<Key> = self.suspects.extract_if(.., |key| !listener.keys.is_sought(key)).collect();
+        if told.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let differing = listener.during(engine.compare_keys(&told)).await??;
+        self.seek(engine, listener, desk, differing).await
     }
+
+    /// These rows were seen to differ just now. Whatever the comparison saw is in the log before a mark put there afterwards: each of
+    /// the keys is pending, or the log tells of it before it passes the mark. Nobody waits for that, unless the log does not tell of
+    /// every row: what is refreshed meanwhile would explain nothing any more.
+    async fn seek<E: Engine>(
+        &mut self,
+        engine: &E,
+        listener: &mut Listener<E::Stream>,
+        desk: &Desk,
+        differing: Vec<Key>,
+    ) -> Result<(), Failure> {
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let mark = behind::put(engine).await?;
+        listener.keys.seek(&differing, mark.marker());
+        self.mark = Some(mark);
+        self.suspects.extend(differing);
+        match engine.log_tells_all() {
+            true => Ok(()),
+            false => self.hear_out(engine, listener, desk).await,
+        }
+    }
+
+    /// Listens until the log must have told of everything that differed. If more is pending than fits into memory on the way, it is
+    /// refreshed: what was told by then stays told.
+    ///
+    /// # Errors
+    /// [`Failure::Unequal`] if it did not; [`Failure::Behind`].
+    async fn hear_out<E: Engine>(
+        &mut self,
+        engine: &E,
+        listener: &mut Listener<E::Stream>,
+        desk: &Desk,
+    ) -> Result<(), Failure> {
+        let Some(mark) = self.mark.take() else { return Ok(()) };
+        while !behind::reach(engine, listener, desk, mark).await? {
+            let sought = listener.keys.sought();
+            let unexplained = without_causes(engine, listener, sought.clone()).await?;
+            sought.iter().filter(|key| !unexplained.contains(key)).for_each(|key| listener.keys.told(key));
+            refresh_turn(engine, listener, desk, &Watermark::End).await?;
+        }
+        self.account(engine, listener).await
+    }
+
+    /// Asks after the rows that differed and that the log has not told of, though it should have by now.
+    ///
+    /// # Errors
+    /// [`Failure::Unequal`] if nothing explains one of them.
+    async fn account<E: Engine>(&self, engine: &E, listener: &mut Listener<E::Stream>) -> Result<(), Failure> {
+        let missed = listener.keys.missed(listener.passed());
+        let mut unexplained = without_causes(engine, listener, missed).await?;
+        if !unexplained.is_empty() && !engine.log_tells_all() {
+            // A row that has gone on to another key is not found any more, and that is delivered instead. Nothing was refreshed that
+            // could have made these equal.
+            unexplained = listener.during(engine.compare_keys(&unexplained)).await??;
+        }
+        match unexplained.len() {
+            0 => Ok(()),
+            rows => Err(Failure::Unequal { rows }),
+        }
+    }
+}
+
+/// Those of the keys of which no cause is pending either.
+async fn without_causes<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    keys: Vec<Key>,
+) -> Result<Vec<Key>, Failure> {
+    let mut left = Vec::new();
+    for key in keys {
+        let causes = listener.during(engine.causes(&key)).await??;
+        if !causes.iter().any(|cause| listener.keys.explains(cause)) {
+            left.push(key);
+        }
+    }
+    Ok(left)
 }
 
 /// Tells one part of a run that another has ended.
@@ -210,39 +272,6 @@ impl Over {
 async fn compare_chunk<E: Engine>(engine: &E, chunk: &Chunk) -> Result<(Comparison, Duration)> {
     let begun = Instant::now();
     Ok((engine.compare(chunk).await?, begun.elapsed()))
-}
-
-/// Whatever a comparison saw is in the log before a mark put there afterwards; so by the time the mark has passed, each
-/// differing key must have been pending, or what caused it where the server does not log that. If more is pending than fits
-/// into memory on the way, it is refreshed: what was explained by then stays explained.
-async fn explain<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    desk: &Desk,
-    differing: &[Key],
-) -> Result<(), Failure> {
-    let mut unexplained: Vec<&Key> = differing.iter().collect();
-    if unexplained.is_empty() {
-        return Ok(());
-    }
-    let mark = behind::put(engine).await?;
-    loop {
-        let has_passed = behind::reach(engine, listener, desk, mark).await?;
-        unexplained.retain(|key| !listener.keys.explains(key));
-        let mut left = Vec::new();
-        for key in unexplained {
-            let causes = listener.during(engine.causes(key)).await??;
-            if !causes.iter().any(|cause| listener.keys.explains(cause)) {
-                left.push(key);
-            }
-        }
-        unexplained = left;
-        match unexplained.len() {
-            0 => return Ok(()),
-            rows if has_passed => return Err(Failure::Unequal { rows }),
-            _ => refresh_turn(engine, listener, desk, &Watermark::End).await?,
-        }
-    }
 }
 
 fn end_of(chunks: &[Chunk]) -> Watermark {

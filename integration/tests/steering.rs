@@ -11,6 +11,9 @@ use altergeist_integration::workload::{Mix, Table, Writers};
 every_server!(
     a_postponed_run_waits_for_the_order_to_cut_over,
     a_throttled_run_copies_nothing_until_it_is_told_to_go_on,
+    a_run_waits_while_the_server_is_used_more_than_it_may_be,
+    a_run_ends_when_the_load_is_critical_and_the_same_command_goes_on,
+    a_load_that_nobody_knows_is_refused_before_anything_is_done,
     a_panicking_run_stops_and_the_same_command_goes_on,
 );
 
@@ -72,6 +75,68 @@ fn a_throttled_run_copies_nothing_until_it_is_told_to_go_on(flavour: Flavour) {
     assert!(running.ask("chunk-size=?").contains("1000"));
     running.ask("no-throttle");
     running.wait().must_be(0);
+}
+
+/// A measure that counts connections, this one among them.
+fn connections(flavour: Flavour) -> &'static str {
+    if flavour.is_postgres() { "connections" } else { "Threads_connected" }
+}
+
+fn a_run_waits_while_the_server_is_used_more_than_it_may_be(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else {
+        return;
+    };
+    let url = server.url(DATABASE);
+    let table = Table::load(&url, "orders", 5_000).unwrap();
+    let writers = Writers::start(&url, &table, 100, 2, 1, &Mix::everything());
+    let measure = connections(flavour);
+    let mut running = start(&url, "orders", widening(flavour), &["--max-load", &format!("{measure}=1")]);
+
+    let status = running.wait_until(|status| status["throttle_reason"].is_string());
+    let reason = status["throttle_reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with(&format!("{measure} is ")) && reason.ends_with(", and may be 1"), "{reason}");
+    writers.wait_for(200, Duration::from_secs(30));
+    let status = running.status();
+    assert_eq!((status["phase"].as_str(), status["rows_copied"].as_u64()), (Some("copying"), Some(0)), "{status}");
+
+    assert!(running.ask("max-load=nobody_knows=3").contains("nobody_knows"));
+    running.wait_until(|status| status["throttle_reason"].as_str().is_some_and(|it| it.contains("nobody_knows")));
+    assert_eq!(running.ask(&format!("max-load={measure}=1000")).trim(), format!("max-load={measure}=1000"));
+    running.wait().must_be(0);
+    writers.stop().prove(&url).unwrap();
+}
+
+fn a_run_ends_when_the_load_is_critical_and_the_same_command_goes_on(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else {
+        return;
+    };
+    let url = server.url(DATABASE);
+    Table::load(&url, "orders", 10_000).unwrap();
+    let (was, there) = (structure(&server, "orders"), inventory(&server));
+    let measure = connections(flavour);
+    let mut running = start(&url, "orders", widening(flavour), &SLOWLY);
+    running.wait_until(|status| status["rows_copied"].as_u64() > Some(100));
+    running.ask(&format!("critical-load={measure}=1"));
+    let ended = running.wait().must_be(5);
+    assert!(ended.output.contains(measure) && ended.output.contains("critical"), "{}", ended.output);
+    assert_eq!(structure(&server, "orders"), was);
+
+    run(&url, "orders", widening(flavour), &["--critical-load", &format!("{measure}=1000")]).must_be(0);
+    assert_ne!(structure(&server, "orders"), was);
+    assert_eq!(left_behind(&there, &inventory(&server)), old_table(flavour, "orders"));
+}
+
+fn a_load_that_nobody_knows_is_refused_before_anything_is_done(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else {
+        return;
+    };
+    let url = server.url(DATABASE);
+    Table::load(&url, "orders", 10).unwrap();
+    let there = inventory(&server);
+    let ended = run(&url, "orders", widening(flavour), &["--max-load", "nobody_knows=3"]).must_be(3);
+    assert!(ended.output.contains("nobody_knows"), "{}", ended.output);
+    run(&url, "orders", widening(flavour), &["--max-load", "nobody_knows"]).must_be(2);
+    assert_eq!(left_behind(&there, &inventory(&server)), Vec::<String>::new());
 }
 
 fn a_panicking_run_stops_and_the_same_command_goes_on(flavour: Flavour) {

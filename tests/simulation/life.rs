@@ -2,6 +2,7 @@
 
 use altergeist::contract::Strategy;
 use altergeist::contract::model::{Habits, Server};
+use altergeist::load::{Limit, Limits};
 use altergeist::{Desk, Failure, Options, Orders, Outcome, Status, run};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -46,9 +47,15 @@ async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
     if habits.counts_writes.is_some() && rng.random() {
         habits.write_chance /= 40.0;
     }
+    // Smaller batches are more statements, each of which may fail or be in another's way.
+    let batch_keys = [10, 40, 1000][rng.random_range(0..3)];
+    if batch_keys < 1000 {
+        habits.fault_chance /= 5.0;
+        habits.write_chance /= 4.0;
+    }
     habit(&mut habits);
     let server = Server::new(seed, habits);
-    let outcome = live_until_done(&server, &mut rng).await?;
+    let outcome = live_until_done(&server, &mut rng, batch_keys).await?;
     let wrong = server.verdict();
     if !server.is_swapped() || outcome == Outcome::Altered {
         return Err(format!("{outcome:?}, and the tables are not swapped"));
@@ -56,23 +63,29 @@ async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
     if !wrong.is_empty() {
         return Err(wrong.join("; "));
     }
-    match one_process(&server, &mut rng, None).await {
+    match one_process(&server, &mut rng, batch_keys, None).await {
         Some(Ok(Outcome::AlreadyDone)) => Ok(()),
         other => Err(format!("a second run should have found it done: {other:?}")),
     }
 }
 
 /// One process after the other, until one comes to the end.
-async fn live_until_done(server: &Server, rng: &mut SmallRng) -> Result<Outcome, String> {
+async fn live_until_done(server: &Server, rng: &mut SmallRng, batch_keys: usize) -> Result<Outcome, String> {
     for life in 0..LIVES_MAX {
         let mut dies_after = rng.random_bool(0.8).then(|| Duration::from_millis(rng.random_range(1..600)));
         if life > RESTLESS_LIVES {
             server.calm_down();
             dies_after = None;
         }
-        match one_process(server, rng, dies_after).await {
+        match one_process(server, rng, batch_keys, dies_after).await {
             None
-            | Some(Err(Failure::Stopped | Failure::NoLock(_) | Failure::TooFast { .. } | Failure::Behind { .. })) => {}
+            | Some(Err(
+                Failure::Stopped
+                | Failure::CriticalLoad { .. }
+                | Failure::NoLock(_)
+                | Failure::TooFast { .. }
+                | Failure::Behind { .. },
+            )) => {}
             Some(Ok(outcome)) => return Ok(outcome),
             Some(Err(failure)) => return Err(format!("life {life}: {failure}")),
         }
@@ -84,13 +97,17 @@ async fn live_until_done(server: &Server, rng: &mut SmallRng) -> Result<Outcome,
 async fn one_process(
     server: &Server,
     rng: &mut SmallRng,
+    batch_keys: usize,
     dies_after: Option<Duration>,
 ) -> Option<Result<Outcome, Failure>> {
     let orders = Orders {
         workers: rng.random_range(1..4),
+        batch_keys,
         chunk_rows: Some(rng.random_range(1..9)),
         // How often changed rows are refreshed follows from it.
         chunk_time: Duration::from_millis(rng.random_range(0..5)),
+        max_load: limits(rng.random_bool(0.2), 0.9),
+        critical_load: limits(rng.random_bool(0.2), 0.98),
         ..Orders::default()
     };
     let (_give, orders) = watch::channel(orders);
@@ -101,6 +118,11 @@ async fn one_process(
         Some(time) => timeout(time, process).await.ok(),
         None => Some(process.await),
     }
+}
+
+/// What the model's only measure may be, if it is looked at.
+fn limits(are_set: bool, most: f64) -> Limits {
+    Limits(are_set.then(|| Limit { measure: "load".into(), most }).into_iter().collect())
 }
 
 fn options() -> Options {

@@ -315,6 +315,12 @@ pub trait Gauge {
     /// there was none lately.
     fn commit_latency(&self) -> Option<CommitLatency>;
 
+    /// How heavily the server is used now, by measures of its own, in the order they are asked for.
+    ///
+    /// # Errors
+    /// `Refused` for a measure the server does not have, or does not tell this user of, naming it.
+    async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>>;
+
     /// How much of what [`Shadow::complete`] builds is there, from 0 to 1, by the server's own counters, while it works; None
     /// where they cannot be read.
     async fn built(&self) -> Option<f64> {

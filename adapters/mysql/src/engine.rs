@@ -63,6 +63,8 @@ pub struct MySql {
     pub(crate) settled: Mutex<HashSet<String>>,
     /// The replicas that count, once they were looked for.
     pub(crate) replicas: AsyncMutex<Option<Vec<Replica>>>,
+    /// Asks how heavily the server is used, once it was asked to.
+    pub(crate) watch: AsyncMutex<Option<Session>>,
     /// The connection that builds indexes, by the server's number; 0 while none does.
     pub(crate) builder: AtomicU64,
 }
@@ -120,6 +122,7 @@ impl Engine for MySql {
             undecided: Arc::default(),
             settled: Mutex::default(),
             replicas: AsyncMutex::default(),
+            watch: AsyncMutex::default(),
             builder: AtomicU64::default(),
         })
     }

@@ -3,12 +3,15 @@
 
 use crate::engine::MySql;
 use crate::replicas::Replica;
-use crate::session::{Session, number};
+use crate::session::{Session, number, text};
 use crate::sql;
 use crate::version::Flavour;
-use altergeist_contract::{CommitLatency, Gauge, ReplicaLag, Result};
+use altergeist_contract::{CommitLatency, Error, Gauge, ReplicaLag, Result};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+/// How many row versions readers hold up: a status variable of MariaDB's, which MySQL tells elsewhere.
+const HISTORY: &str = "Innodb_history_list_length";
 
 /// A replica that does not answer in time counts as too far behind.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -36,6 +39,26 @@ impl Gauge for MySql {
 
     fn commit_latency(&self) -> Option<CommitLatency> {
         self.beats.commit_latency()
+    }
+
+    async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>> {
+        let of_server = |measure: &str| format!("look at the load {measure} of {}", self.crew.access.address);
+        let mut watch = self.watch.lock().await;
+        if !watch.as_ref().is_some_and(Session::is_fresh) {
+            *watch = Some(Session::bare(&self.crew.access).await?);
+        }
+        let session = watch.as_mut().expect("it was just opened");
+        let mut loads = Vec::new();
+        for measure in measures {
+            let is_history = measure.eq_ignore_ascii_case(HISTORY) && self.server.version.flavour == Flavour::MySql;
+            let statement = if is_history { sql::HISTORY.to_owned() } else { sql::status_variable(measure) };
+            let row = session.row(&statement).await.map_err(|failure| failure.of_catalogue(of_server(measure)))?;
+            let load = row.as_ref().and_then(|row| row.last()).and_then(|cell| text(cell).parse().ok());
+            loads.push(load.ok_or_else(|| {
+                Error::refused(of_server(measure), "SHOW GLOBAL STATUS knows no number of this name".to_owned())
+            })?);
+        }
+        Ok(loads)
     }
 
     async fn built(&self) -> Option<f64> {

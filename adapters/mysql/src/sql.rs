@@ -538,6 +538,15 @@ pub(crate) fn work_of(connection: u64) -> String {
     )
 }
 
+/// A global status variable, by its name: its value is the last cell.
+pub(crate) fn status_variable(name: &str) -> String {
+    format!("SHOW GLOBAL STATUS WHERE Variable_name = {}", string(name))
+}
+
+/// How many row versions MySQL keeps for readers.
+pub(crate) const HISTORY: &str =
+    "SELECT `COUNT` FROM information_schema.INNODB_METRICS WHERE NAME = 'trx_rseg_history_len'";
+
 pub(crate) fn last_beat(beat: &TableName, source: &str) -> String {
     format!("SELECT beat FROM {} WHERE source = {}", table(beat), string(source))
 }

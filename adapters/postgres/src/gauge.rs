@@ -7,7 +7,7 @@ use crate::names::Names;
 use crate::preflight;
 use crate::session::{Session, locked};
 use crate::{error, sql};
-use altergeist_contract::{CommitLatency, Gauge, LogKept, ReplicaLag, Result, Writes};
+use altergeist_contract::{CommitLatency, Error, Gauge, LogKept, ReplicaLag, Result, Writes};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -142,6 +142,13 @@ impl Gauge for Postgres {
         self.pulse()?.commit_latency()
     }
 
+    async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>> {
+        let lease = self.control.take().await?;
+        let row = lease.one(sql::LOADS, &[&self.names.application]).await;
+        let row = lease.settle(row.map_err(|error| error::of("ask how heavily the server is used", &error))).await?;
+        measures.iter().map(|measure| load(&row, measure)).collect()
+    }
+
     async fn built(&self) -> Option<f64> {
         let shadow = self.shadow().await.ok()?;
         let names: Vec<&str> = shadow.lookup.iter().chain(&shadow.deferred).map(|index| index.name.as_str()).collect();
@@ -182,6 +189,19 @@ async fn count_writes(session: &Session, engine: &Postgres) -> Result<Option<Wri
         row.map_err(|error| error::of(format!("ask how often {} is written to", engine.names.display), &error))?;
     let count = row.get::<_, Option<i64>>(0).and_then(|count| u64::try_from(count).ok());
     Ok(count.map(|count| Writes { count, late: COUNTED_LATE }))
+}
+
+/// What [`sql::LOADS`] tells, in its order.
+const LOADS: [&str; 4] = ["active_sessions", "connections", "lock_waiters", "oldest_transaction_seconds"];
+
+fn load(row: &tokio_postgres::Row, measure: &str) -> Result<f64> {
+    let refused = |reason: String| Error::refused(format!("look at the load {measure}"), reason);
+    let Some(nth) = LOADS.iter().position(|name| *name == measure) else {
+        return Err(refused(format!("there is none of this name; there are {}", LOADS.join(", "))));
+    };
+    row.get::<_, Option<f64>>(nth).ok_or_else(|| {
+        refused("the server tells it only to members of pg_read_all_stats or pg_monitor: grant one of them".into())
+    })
 }
 
 async fn lag_of(engine: &Postgres, replica: &Replica) -> Result<ReplicaLag> {

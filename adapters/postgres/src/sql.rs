@@ -127,14 +127,15 @@ pub(crate) fn control_settings(lock_timeout: Duration) -> String {
 }
 
 /// Sessions that move rows, in the user's own settings, as a native ALTER would. What they commit is made durable by
-/// the journal's commit, which comes later in the same log. A plan must never outlive the shadow's growth, and a chunk that is
-/// compared should not go over a file.
+/// the journal's commit, which comes later in the same log. A plan must never outlive the shadow's growth, a chunk that is
+/// compared should not go over a file, and no more processors are used than there are workers.
 pub(crate) fn worker_settings() -> String {
     format!(
         "{COMMON}
         SET synchronous_commit = off;
         SET plan_cache_mode = force_custom_plan;
         SELECT set_config('work_mem', '16MB', false) WHERE pg_size_bytes(current_setting('work_mem')) < 16 << 20;
+        SET max_parallel_workers_per_gather = 0;
         SET lock_timeout = '10s';"
     )
 }
@@ -896,6 +897,19 @@ pub(crate) const STANDBYS: &str = "
     FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid
     WHERE s.slot_type IS DISTINCT FROM 'logical' AND r.state IN ('streaming', 'catchup') AND r.replay_lsn IS NOT NULL
     ORDER BY 1";
+
+/// How heavily the server is used: sessions at work, connections, sessions that wait for a lock, and how long the oldest transaction
+/// has been open; ours (`$1` is their name) are not counted. Null for what it tells only those of their own role.
+pub(crate) const LOADS: &str = "
+    WITH others AS (
+        SELECT state, xact_start FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND application_name IS DISTINCT FROM $1)
+    SELECT CASE WHEN told THEN (SELECT count(*) FROM others WHERE state = 'active') END::float8,
+        (SELECT sum(numbackends) FROM pg_stat_database)::float8,
+        (SELECT count(DISTINCT l.pid) FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+            WHERE NOT l.granted AND a.application_name IS DISTINCT FROM $1)::float8,
+        CASE WHEN told THEN (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0) FROM others) END::float8
+    FROM (SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS told) role";
 
 /// Whether a session still exists.
 pub(crate) const IS_ALIVE: &str =

@@ -537,6 +537,12 @@ impl Gauge for Model {
     fn commit_latency(&self) -> Option<CommitLatency> {
         None
     }
+
+    /// Whatever is asked for, it is anything from nothing to one.
+    async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>> {
+        pause(&self.server).await;
+        Ok(measures.iter().map(|_| self.world(|world| world.rng.random())).collect())
+    }
 }
 
 /// The model's tables, locked.
