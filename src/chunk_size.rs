@@ -27,11 +27,12 @@ impl ChunkSize {
         ordered.unwrap_or(self.rows).max(1)
     }
 
-    /// Chunks of this size took so long, and should have taken `target`. Grows at most threefold, and shrinks at most to
-    /// a quarter: one stall of the server says little about the next chunk.
-    pub fn learn(&mut self, took: Duration, target: Duration) {
+    /// A chunk of so many rows took so long, and should have taken `target`. The next one has at most three times its rows, and at
+    /// least a quarter of them: one stall of the server says little about it. What counts is the size that was measured, not the
+    /// present one, for chunks are found a turn ahead: what was learnt from one must not be learnt again from the next.
+    pub fn learn(&mut self, rows: u64, took: Duration, target: Duration) {
         let ratio = target.as_secs_f64() / took.as_secs_f64().max(0.001);
-        let next = self.rows as f64 * ratio.clamp(0.25, 3.0);
+        let next = rows as f64 * ratio.clamp(0.25, 3.0);
         self.rows = (next as u64).clamp(ROWS_MIN, ROWS_MAX);
     }
 }
@@ -46,19 +47,31 @@ mod tests {
     fn chunks_grow_until_they_take_as_long_as_they_should() {
         let mut size = ChunkSize::default();
         for _ in 0..50 {
-            let took = Duration::from_micros(size.rows(None) * 50);
-            size.learn(took, TARGET);
+            let rows = size.rows(None);
+            size.learn(rows, Duration::from_micros(rows * 50), TARGET);
         }
         assert_eq!(size.rows(None), 10_000);
     }
 
     #[test]
+    fn chunks_found_a_turn_ahead_grow_no_further_than_they_should() {
+        let mut size = ChunkSize::default();
+        let mut ahead = size.rows(None);
+        for _ in 0..50 {
+            let rows = std::mem::replace(&mut ahead, size.rows(None));
+            size.learn(rows, Duration::from_micros(rows * 50), TARGET);
+            assert!(ahead <= 10_000, "{ahead}");
+        }
+        assert_eq!(ahead, 10_000);
+    }
+
+    #[test]
     fn a_slow_chunk_shrinks_the_next_one_at_once_but_not_to_nothing() {
         let mut size = ChunkSize::default();
-        size.learn(Duration::from_secs(2), TARGET);
+        size.learn(size.rows(None), Duration::from_secs(2), TARGET);
         assert_eq!(size.rows(None), 250);
         for _ in 0..3 {
-            size.learn(Duration::from_secs(600), TARGET);
+            size.learn(size.rows(None), Duration::from_secs(600), TARGET);
         }
         assert_eq!(size.rows(None), ROWS_MIN);
     }

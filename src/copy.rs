@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::desk::Desk;
 use crate::listen::Listener;
-use crate::pace::{self, Pace, Turn};
+use crate::pace::{self, Full, Pace, Turn};
 use crate::refresh::{refuse_duplicates, wait_out};
 use altergeist_contract::{Chunk, Engine, Error, Kind, Record, Result, Shadow, Watermark};
 use futures_util::future::{join, join_all};
@@ -12,12 +12,6 @@ use tokio::time::Instant;
 
 /// How often in a row a turn may fail for a passing reason before it is taken for more than that.
 const FAILURES_MAX: u32 = 30;
-
-/// What a copied chunk cost.
-struct Copied {
-    rows: u64,
-    took: Duration,
-}
 
 /// Copies the next chunks, and finds those of the next turn meanwhile. The watermark moves to the end of the last chunk
 /// before which none failed; what lies beyond it is cleared again, so that the next turn meets no row of its own. Gives
@@ -40,7 +34,7 @@ pub async fn copy_turn<E: Engine>(
         let copies = join_all(chunks.iter().map(|chunk| copy_chunk(engine, chunk)));
         let (results, ()) = listener.during(join(copies, ahead.look(engine, &chunks, rows, workers))).await?;
         let mut full = Vec::new();
-        let failure = advance(record, &chunks, results, |took| full.push(took));
+        let failure = advance(record, &chunks, results, |chunk| full.push(chunk));
         let Some(error) = failure else {
             let turn = Turn { rows: record.rows_copied - rows_before, chunk: pace::mean(&full), took: begun.elapsed() };
             return Ok(pace.learn_turn(&orders, turn, engine.commit_latency()));
@@ -105,18 +99,18 @@ async fn next_chunks<E: Shadow>(engine: &E, after: &Watermark, rows: u64, count:
     Ok(chunks)
 }
 
-async fn copy_chunk<E: Engine>(engine: &E, chunk: &Chunk) -> Result<Copied> {
+async fn copy_chunk<E: Engine>(engine: &E, chunk: &Chunk) -> Result<Full> {
     let begun = Instant::now();
     let rows = engine.copy(chunk).await?;
-    Ok(Copied { rows, took: begun.elapsed() })
+    Ok(Full { rows, took: begun.elapsed() })
 }
 
 /// Moves the watermark over the chunks that arrived, in order, up to the first that did not; gives the gravest failure.
 fn advance(
     record: &mut Record,
     chunks: &[Chunk],
-    results: Vec<Result<Copied>>,
-    mut learn: impl FnMut(Duration),
+    results: Vec<Result<Full>>,
+    mut learn: impl FnMut(Full),
 ) -> Option<Error> {
     let mut failure: Option<Error> = None;
     for (chunk, result) in chunks.iter().zip(results) {
@@ -131,7 +125,7 @@ fn advance(
                 record.rows_copied += copied.rows;
                 record.watermark = chunk.through.clone();
                 if copied.rows > 0 && chunk.through != Watermark::End {
-                    learn(copied.took);
+                    learn(copied);
                 }
             }
             Ok(_) => {}

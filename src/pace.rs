@@ -29,16 +29,26 @@ const CHUNK_TIME_MIN: Duration = Duration::from_millis(10);
 pub struct Turn {
     /// Rows copied or compared.
     pub rows: u64,
-    /// How long a chunk of the present size took, on average; None if none was of that size.
-    pub chunk: Option<Duration>,
+    /// What a full chunk had and took, on average; None if there was none.
+    pub chunk: Option<Full>,
     /// How long it took in all.
     pub took: Duration,
 }
 
-/// How long the chunks of a turn took, on average; None if there are none.
-pub fn mean(times: &[Duration]) -> Option<Duration> {
-    let count = u32::try_from(times.len()).ok().filter(|count| *count > 0)?;
-    Some(times.iter().sum::<Duration>() / count)
+/// A chunk that was bounded by the number of its rows and not by the table's end.
+#[derive(Clone, Copy, Debug)]
+pub struct Full {
+    /// Its rows.
+    pub rows: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The average of a turn's chunks; None if there are none.
+pub fn mean(chunks: &[Full]) -> Option<Full> {
+    let count = u32::try_from(chunks.len()).ok().filter(|count| *count > 0)?;
+    let rows = chunks.iter().map(|chunk| chunk.rows).sum::<u64>() / u64::from(count);
+    Some(Full { rows, took: chunks.iter().map(|chunk| chunk.took).sum::<Duration>() / count })
 }
 
 /// The pace of a walk over the table.
@@ -91,8 +101,8 @@ impl Pace {
     /// before the next turn.
     pub fn learn_turn(&mut self, orders: &Orders, turn: Turn, commits: Option<CommitLatency>) -> Duration {
         let target = self.chunk_time(orders);
-        if let Some(took) = turn.chunk {
-            self.size.learn(took, target);
+        if let Some(Full { rows, took }) = turn.chunk {
+            self.size.learn(rows, took, target);
         }
         self.effort.learn(orders.max_commit_latency, turn.took, commits);
         // Chunks that are still growing say nothing about workers.

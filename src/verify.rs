@@ -5,7 +5,7 @@ use crate::behind::Mark;
 use crate::copy::Ahead;
 use crate::desk::Desk;
 use crate::listen::Listener;
-use crate::pace::{self, Pace, Turn};
+use crate::pace::{self, Full, Pace, Turn};
 use crate::refresh::{Cadence, refresh_turn};
 use crate::{Failure, behind, run};
 use altergeist_contract::{Chunk, Comparison, Engine, Key, Record, Result, Watermark};
@@ -125,8 +125,8 @@ impl Verification {
         let (mut comparisons, mut full) = (Vec::new(), Vec::new());
         for (chunk, compared) in chunks.iter().zip(compared) {
             let (comparison, took) = compared?;
-            if chunk.through != Watermark::End {
-                full.push(took);
+            if comparison.rows > 0 && chunk.through != Watermark::End {
+                full.push(Full { rows: comparison.rows, took });
             }
             comparisons.push(comparison);
         }
