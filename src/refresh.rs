@@ -215,8 +215,8 @@ pub async fn refuse_duplicates<E: Engine>(engine: &E) -> Result<()> {
     }
 }
 
-/// Follows the log until nearly everything committed by now is in the shadow. What was refreshed on the way is saved, however far the
-/// log is behind: a connection that breaks again and again must not make it begin from the same place.
+/// Follows the log until nearly everything committed by now is in the shadow. What was refreshed is saved on the way, but for the last
+/// of it: a connection that breaks again and again must not make it begin from the same place when the log is far behind.
 ///
 /// # Errors
 /// [`Failure::TooFast`], with the numbers, if that was not reached within the rounds: a table can change faster than it
@@ -237,14 +237,15 @@ pub async fn catch_up<E: Engine>(
         while !behind::reach_within(engine, listener, desk, mark, SAVED_EVERY).await? && !listener.is_full() {
             refresh_turn(engine, listener, desk, &record.watermark).await?;
             checkpoint::save_progress(engine, listener, record).await?;
+            load::look(engine, &desk.orders()).await?;
         }
         let has_passed = listener.passed() >= mark.marker();
         let pending = listener.keys.len();
         refresh_turn(engine, listener, desk, &record.watermark).await?;
-        checkpoint::save_progress(engine, listener, record).await?;
         if has_passed && pending <= NEARLY_KEYS {
             return Ok(());
         }
+        checkpoint::save_progress(engine, listener, record).await?;
         desk.heed()?;
     }
     Err(Failure::TooFast {

@@ -346,6 +346,7 @@ async fn build_indexes<E: Engine>(
     }
     desk.tell(|status| status.phase = Phase::CatchingUp);
     catch_up(engine, listener, desk, record).await?;
+    checkpoint::save_progress(engine, listener, record).await?;
     listener.during(engine.analyze()).await??;
     Ok(proof)
 }
