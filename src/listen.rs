@@ -2,6 +2,7 @@
 //! stream delivers whenever it would otherwise wait.
 
 use crate::behind::Behind;
+use crate::chunk_size::ChunkSize;
 use crate::keyset::{KeySet, Pending};
 use altergeist_contract::{ChangeStream, Changes, Engine, Marker, Position, Result};
 use std::pin::pin;
@@ -23,6 +24,8 @@ pub struct Listener<S> {
     heard: u64,
     /// How long marks were on their way.
     pub behind: Behind,
+    /// How many keys are refreshed in one transaction, by the time that takes.
+    pub batch: ChunkSize,
 }
 
 impl<S: ChangeStream> Listener<S> {
@@ -36,6 +39,7 @@ impl<S: ChangeStream> Listener<S> {
             marker: Marker::NONE,
             heard: 0,
             behind: Behind::default(),
+            batch: ChunkSize::default(),
         }
     }
 

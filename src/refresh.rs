@@ -2,6 +2,7 @@
 
 use crate::desk::{Desk, Orders};
 use crate::listen::Listener;
+use crate::pace::{self, Full};
 use crate::run::look_at_log;
 use crate::{Failure, behind, checkpoint, load};
 use altergeist_contract::{ChangeStream, Engine, Error, Key, Record, Result, Watermark};
@@ -72,12 +73,18 @@ pub async fn refresh_turn<E: Engine>(
     }
     let refreshed = pending.keys.len();
     let orders = desk.orders();
-    let (workers, most) = (orders.workers.max(1), orders.batch_keys);
+    let workers = orders.workers.max(1);
+    let most = orders.batch_keys.min(listener.batch.rows(None) as usize);
     let size = refreshed.div_ceil(workers).clamp(most.div_ceil(BATCH_PARTS), most);
-    let mut failed = listener.during(refresh_batches(engine, pending.keys, watermark, size, workers)).await?;
+    let refreshing = refresh_batches(engine, pending.keys, watermark, size, workers);
+    let (full, mut failed) = listener.during(refreshing).await?;
+    // What is quick because it is small says nothing about the greatest.
+    if let Some(Full { rows, took }) = full.filter(|full| size == most || full.took > orders.chunk_time) {
+        listener.batch.learn(rows, took, orders.chunk_time);
+    }
     // What was in each other's way in batches side by side may go well in one.
     if let Some((keys, _)) = failed.take_if(|(_, error)| size < most && error.kind.is_passing()) {
-        failed = listener.during(refresh_batches(engine, keys, watermark, most, 1)).await?;
+        (_, failed) = listener.during(refresh_batches(engine, keys, watermark, most, 1)).await?;
     }
     match failed {
         None => listener.settle(position),
@@ -98,34 +105,42 @@ fn tell<S: ChangeStream>(desk: &Desk, listener: &Listener<S>, refreshed: usize) 
     });
 }
 
-/// Refreshes batches of such a size, so many of them side by side; gives back the keys of those that failed and the
-/// gravest reason. All batches have ended when it returns, whatever became of them.
+/// Refreshes batches of such a size, so many of them side by side. Gives what one of that size took, on average, and the keys of those
+/// that failed with the gravest reason. All batches have ended when it returns, whatever became of them.
 async fn refresh_batches<E: Engine>(
     engine: &E,
     keys: Vec<Key>,
     watermark: &Watermark,
     size: usize,
     workers: usize,
-) -> Option<(Vec<Key>, Error)> {
+) -> (Option<Full>, Option<(Vec<Key>, Error)>) {
     let batches: Vec<Vec<Key>> = keys.chunks(size).map(<[Key]>::to_vec).collect();
     let results: Vec<_> = stream::iter(batches)
-        .map(|batch| async move { (engine.refresh(&batch, watermark).await, batch) })
+        .map(|batch| async move {
+            let begun = Instant::now();
+            (engine.refresh(&batch, watermark).await, batch, begun.elapsed())
+        })
         .buffer_unordered(workers)
         .collect()
         .await;
     let mut failed: Option<(Vec<Key>, Error)> = None;
-    for (result, mut batch) in results {
-        if let Err(error) = result {
-            failed = Some(match failed {
-                None => (batch, error),
-                Some((keys, earlier)) => {
-                    batch.extend(keys);
-                    (batch, earlier.graver(error))
-                }
-            });
+    let mut full = Vec::new();
+    for (result, mut batch, took) in results {
+        match result {
+            Ok(()) if batch.len() == size => full.push(Full { rows: size as u64, took }),
+            Ok(()) => {}
+            Err(error) => {
+                failed = Some(match failed {
+                    None => (batch, error),
+                    Some((keys, earlier)) => {
+                        batch.extend(keys);
+                        (batch, earlier.graver(error))
+                    }
+                });
+            }
         }
     }
-    failed
+    (pace::mean(&full), failed)
 }
 
 /// A row in the way is stale (law 4): its own change is in the log already. Reads the log up to now, and refreshes
