@@ -13,6 +13,8 @@ use tokio::time::Instant;
 /// A batch is not made smaller than one of this many parts of the greatest, so that there is one for each worker: fewer keys are not
 /// worth a transaction of their own.
 const BATCH_PARTS: usize = 10;
+/// A batch may take as long as so many chunks should: it writes less in that time than they do, so that its commit is shorter.
+const BATCH_CHUNKS: u32 = 3;
 /// How many times it may be tried to come near enough before a table is said to change too fast.
 const ROUNDS_MAX: u32 = 200;
 /// How often a row in the way is waited out before the source is asked for duplicates.
@@ -79,8 +81,9 @@ pub async fn refresh_turn<E: Engine>(
     let refreshing = refresh_batches(engine, pending.keys, watermark, size, workers);
     let (full, mut failed) = listener.during(refreshing).await?;
     // What is quick because it is small says nothing about the greatest.
-    if let Some(Full { rows, took }) = full.filter(|full| size == most || full.took > orders.chunk_time) {
-        listener.batch.learn(rows, took, orders.chunk_time);
+    let target = orders.chunk_time * BATCH_CHUNKS;
+    if let Some(Full { rows, took }) = full.filter(|full| size == most || full.took > target) {
+        listener.batch.learn(rows, took, target);
     }
     // What was in each other's way in batches side by side may go well in one.
     if let Some((keys, _)) = failed.take_if(|(_, error)| size < most && error.kind.is_passing()) {

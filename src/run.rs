@@ -113,7 +113,7 @@ async fn run_once<E: Engine>(
     let (mut record, mut listener, quiet) = match taken_up(engine, options).await? {
         TakenUp::AlreadyDone => return Ok(Some(Outcome::AlreadyDone)),
         TakenUp::SwappedBefore(record) => return finish(engine, desk, record).await.map(Some),
-        TakenUp::Resumed(record, listener) => (record, listener, Quiet::never()),
+        TakenUp::Resumed(record, listener) => (record, *listener, Quiet::never()),
         TakenUp::Nothing => {
             let quiet = if may_be_quiet { Quiet::watch(engine).await? } else { Quiet::never() };
             match begin(engine, options).await? {
@@ -142,7 +142,7 @@ enum TakenUp<S> {
     Nothing,
     AlreadyDone,
     SwappedBefore(Record),
-    Resumed(Record, Listener<S>),
+    Resumed(Record, Box<Listener<S>>),
 }
 
 async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenUp<E::Stream>, Failure> {
@@ -171,7 +171,7 @@ async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenUp<E:
     listener.listen(engine).await?;
     engine.clear_beyond(&record.watermark).await?;
     record.holder = options.holder.clone();
-    Ok(TakenUp::Resumed(record, listener))
+    Ok(TakenUp::Resumed(record, Box::new(listener)))
 }
 
 fn another_change_is_under_way(table: &str, record: &Record) -> Error {
