@@ -14,13 +14,16 @@ use altergeist_contract::{
 };
 use futures_util::future::join;
 use std::convert::Infallible;
+use std::future::pending;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// No rest between two turns is longer, so that changed rows do not pile up.
 const REST_MAX: Duration = Duration::from_secs(5);
 /// How often it is asked what the server keeps of its log while indexes are built.
 const LOG_LOOK: Duration = Duration::from_secs(1);
+/// How often changed rows are refreshed while nothing else is to be done.
+const CURRENT: Duration = Duration::from_millis(500);
 /// How often it is asked how far the builds have come.
 const BUILDS_LOOK: Duration = Duration::from_millis(500);
 
@@ -315,8 +318,7 @@ async fn build_indexes<E: Engine>(
         status.rows_per_second = 0;
         status.eta_seconds = None;
     });
-    // Builds cannot be slowed down once they run.
-    let gently = desk.orders().max_commit_latency.is_some() || desk.orders().nice > 0.0;
+    let gently = is_gentle(desk);
     let (mut proof, over) = (Verification::begin(), Over::default());
     let building = async {
         let built = tokio::select! {
@@ -347,7 +349,6 @@ async fn build_indexes<E: Engine>(
     desk.tell(|status| status.phase = Phase::CatchingUp);
     catch_up(engine, listener, desk, record).await?;
     checkpoint::save_progress(engine, listener, record).await?;
-    listener.during(engine.analyze()).await??;
     Ok(proof)
 }
 
@@ -360,9 +361,49 @@ async fn prove<E: Engine>(
 ) -> Result<(), Failure> {
     desk.heed()?;
     desk.tell(|status| status.phase = Phase::Verifying);
-    proof.finish(engine, listener, desk, record).await?;
-    checkpoint::save_progress(engine, listener, record).await?;
+    let (given_up, analyzed) = (Over::default(), Over::default());
+    let analyzing = async {
+        let ended = tokio::select! {
+            ended = engine.analyze(is_gentle(desk)) => ended,
+            () = given_up.wait() => Ok(()),
+        };
+        analyzed.set();
+        ended
+    };
+    let proving = async {
+        let proven = prove_until(engine, listener, desk, record, proof, &analyzed).await;
+        given_up.set();
+        proven
+    };
+    let (analyzed, proven) = join(analyzing, proving).await;
+    // The next statement under the run lock ends the one that was given up.
+    let saved = checkpoint::save_progress(engine, listener, record).await;
+    proven?;
+    analyzed?;
+    saved?;
     Ok(())
+}
+
+/// Proves the two tables equal, and stays current until the server has looked at the shadow, too.
+async fn prove_until<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    record: &mut Record,
+    proof: Verification,
+    analyzed: &Over,
+) -> Result<(), Failure> {
+    proof.finish(engine, listener, desk, record).await?;
+    while !analyzed.is_set() {
+        is_throttled(engine, desk).await?;
+        stay_current_until(analyzed.wait(), engine, listener, desk, record).await?;
+    }
+    Ok(())
+}
+
+/// What cannot be slowed down once it runs is begun gently if the server's other work counts for more.
+fn is_gentle(desk: &Desk) -> bool {
+    desk.orders().max_commit_latency.is_some() || desk.orders().nice > 0.0
 }
 
 /// Stays current until the order to swap comes.
@@ -491,8 +532,19 @@ async fn stay_current<E: Engine>(
     desk: &Desk,
     record: &mut Record,
 ) -> Result<(), Failure> {
+    stay_current_until(pending(), engine, listener, desk, record).await
+}
+
+/// Listens for a while, or until something has happened, and refreshes what was heard.
+async fn stay_current_until<E: Engine>(
+    news: impl Future<Output = ()>,
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    desk: &Desk,
+    record: &mut Record,
+) -> Result<(), Failure> {
     desk.heed()?;
-    listener.pause(Duration::from_millis(500)).await?;
+    listener.during(timeout(CURRENT, news)).await?.ok();
     refresh_turn(engine, listener, desk, &record.watermark).await?;
     checkpoint::save_progress(engine, listener, record).await?;
     Ok(())

@@ -374,7 +374,7 @@ async fn a_released_lock_has_changed_nothing<L: Laboratory>(laboratory: &L) {
 async fn a_swap_puts_the_shadow_in_the_source_s_place<L: Laboratory>(laboratory: &L) {
     let mut run = copied(laboratory).await;
     run.engine.complete(false).await.expect("what was left out can be built");
-    run.engine.analyze().await.expect("the shadow can be analysed");
+    run.engine.analyze(false).await.expect("the shadow can be analysed");
     laboratory.write(&[Write::Put((1, 1, 11)), Write::Remove(2), Write::Put((77, 77, 77))]).await;
     let before = laboratory.table().await;
     assert_eq!(run.engine.ownership().await.expect("it can be asked"), Ownership::Source);

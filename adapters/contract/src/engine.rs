@@ -205,8 +205,9 @@ pub trait Shadow {
         true
     }
 
-    /// Lets the server look at the shadow, so that its plans are good from the first statement.
-    async fn analyze(&self) -> Result<()>;
+    /// Lets the server look at the shadow, so that its plans are good from the first statement. Rows may be refreshed and compared
+    /// meanwhile; the lock can only be had afterwards. Gently: slowly, as far as that can be had.
+    async fn analyze(&self, gently: bool) -> Result<()>;
 
     /// Compares source and shadow over a range in one snapshot of the server, in the shadow's types.
     ///

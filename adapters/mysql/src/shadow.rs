@@ -150,7 +150,7 @@ impl Shadow for MySql {
         self.shape.lock().expect("nobody panics with it").as_ref().is_some_and(|shape| shape.log_tells_all)
     }
 
-    async fn analyze(&self) -> Result<()> {
+    async fn analyze(&self, _gently: bool) -> Result<()> {
         let mut lease = self.crew.worker().await?;
         let outcome = lease.session().rows(&sql::analyze(&self.source, &self.names.shadow)).await;
         lease.keep();

@@ -749,7 +749,8 @@ fn copy_steps(engine: &Postgres, altered: Option<&Altered>, hanging: &[String], 
             "ACCESS SHARE for each statement: what any SELECT takes",
         ),
         step("refresh rows that change meanwhile, as the log names them", "ACCESS SHARE for each statement"),
-        step("CREATE INDEX on the shadow, for the indexes left out while copying; VACUUM (ANALYZE)", "none"),
+        step("CREATE INDEX on the shadow, for the indexes left out while copying", "none"),
+        step("VACUUM (ANALYZE) of the shadow", "none"),
         step("compare both tables", "ACCESS SHARE for each statement"),
     ];
     let also = |names: &[String]| match names {

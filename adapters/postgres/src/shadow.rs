@@ -11,7 +11,7 @@ use crate::log_server;
 use crate::materialized;
 use crate::names;
 use crate::preflight;
-use crate::session::Session;
+use crate::session::{Pool, Session};
 use crate::spelling;
 use crate::sql;
 use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Kind, Refusal, Result, Shadow, Watermark};
@@ -102,14 +102,16 @@ impl Shadow for Postgres {
         true
     }
 
-    async fn analyze(&self) -> Result<()> {
+    async fn analyze(&self, gently: bool) -> Result<()> {
         let shadow = self.shadow().await?;
         let source = journal_source(self).await?;
         materialized::prepare(self, source, shadow.oid).await?;
-        let lease = self.workers.take().await?;
+        // All the workers may be comparing meanwhile.
+        let pool = Pool::new(self.server.clone(), self.run.clone(), sql::vacuum_settings(gently), 1);
+        let lease = pool.take().await?;
         let attempted = || format!("analyze the shadow of {}", self.names.display);
         // The visibility map is what index-only scans live on.
-        let analyzed = lease.run(&format!("VACUUM (ANALYZE) {}", shadow.layout.shadow)).await;
+        let analyzed = lease.run(&format!("VACUUM (ANALYZE, TRUNCATE off) {}", shadow.layout.shadow)).await;
         lease.settle(analyzed.map_err(|error| error::of(attempted(), &error))).await
     }
 

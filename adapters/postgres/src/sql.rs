@@ -140,6 +140,12 @@ pub(crate) fn worker_settings() -> String {
     )
 }
 
+/// The session that vacuums the shadow: as a worker, but gently it rests for longer than it works, as the server's own does.
+pub(crate) fn vacuum_settings(gently: bool) -> String {
+    let rest = if gently { "SET vacuum_cost_delay = '2ms'; SET vacuum_cost_limit = 1000;" } else { "" };
+    format!("{}{rest}", worker_settings())
+}
+
 /// The session that locks both tables: as a worker, but no statement may take longer than the lock may be held, and the
 /// server ends it if we leave it alone.
 pub(crate) fn cutover_settings(within: Duration) -> String {

@@ -386,8 +386,9 @@ impl Shadow for Model {
         self.world(|world| world.habits.compares_beside_builds)
     }
 
-    async fn analyze(&self) -> Result<()> {
-        pause(&self.server).await;
+    async fn analyze(&self, _gently: bool) -> Result<()> {
+        let takes = self.world(|world| world.rng.random_range(1..80));
+        tokio::time::sleep(Duration::from_millis(takes)).await;
         Ok(())
     }
 
