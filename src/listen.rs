@@ -4,6 +4,7 @@
 use crate::behind::Behind;
 use crate::chunk_size::ChunkSize;
 use crate::keyset::{KeySet, Pending};
+use crate::refresh::Sparing;
 use altergeist_contract::{ChangeStream, Changes, Engine, Marker, Position, Result};
 use std::pin::pin;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Listener<S> {
     pub behind: Behind,
     /// How many keys are refreshed in one transaction, by the time that takes.
     pub batch: ChunkSize,
+    /// Whether rows that are the same already are not refreshed.
+    pub sparing: Sparing,
 }
 
 impl<S: ChangeStream> Listener<S> {
@@ -40,6 +43,7 @@ impl<S: ChangeStream> Listener<S> {
             heard: 0,
             behind: Behind::default(),
             batch: ChunkSize::default(),
+            sparing: Sparing::default(),
         }
     }
 

@@ -15,6 +15,12 @@ use tokio::time::Instant;
 const BATCH_PARTS: usize = 10;
 /// A batch may take as long as so many chunks should: it writes less in that time than they do, so that its commit is shorter.
 const BATCH_CHUNKS: u32 = 3;
+/// The most keys of a batch that are compared before they are refreshed.
+const COMPARED_MAX: usize = 1000;
+/// Of so many keys one must be spared, or else comparing them all costs more than it saves.
+const PAYS_FROM: usize = 4;
+/// After so many turns it is tried again.
+const TRIED_AGAIN_AFTER: u32 = 16;
 /// How many times it may be tried to come near enough before a table is said to change too fast.
 const ROUNDS_MAX: u32 = 200;
 /// How often a row in the way is waited out before the source is asked for duplicates.
@@ -50,6 +56,27 @@ impl Cadence {
     }
 }
 
+/// Whether rows are compared before they are refreshed, so that those that are the same already are not written again: a change
+/// may have been of columns the shadow has not, or have changed nothing, or have been copied since.
+#[derive(Debug, Default)]
+pub struct Sparing {
+    turns_to_wait: u32,
+}
+
+impl Sparing {
+    /// Whether the rows of this turn are.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.turns_to_wait == 0;
+        self.turns_to_wait = self.turns_to_wait.saturating_sub(1);
+        is_due
+    }
+
+    /// So many of the compared keys were spared.
+    fn learn(&mut self, spared: usize, of_keys: usize) {
+        self.turns_to_wait = if spared * PAYS_FROM >= of_keys { 0 } else { TRIED_AGAIN_AFTER };
+    }
+}
+
 /// Refreshes everything that was pending when the turn began. No key is in two batches, and nothing is in flight
 /// when it ends (law 3).
 pub async fn refresh_turn<E: Engine>(
@@ -78,16 +105,20 @@ pub async fn refresh_turn<E: Engine>(
     let workers = orders.workers.max(1);
     let most = orders.batch_keys.min(listener.batch.rows(None) as usize);
     let size = refreshed.div_ceil(workers).clamp(most.div_ceil(BATCH_PARTS), most);
-    let refreshing = refresh_batches(engine, pending.keys, watermark, size, workers);
-    let (full, mut failed) = listener.during(refreshing).await?;
-    // What is quick because it is small says nothing about the greatest.
+    let compares = size <= COMPARED_MAX && engine.log_tells_all() && listener.sparing.is_due();
+    let refreshing = refresh_batches(engine, pending.keys, watermark, size, workers, compares);
+    let Refreshed { full, spared, mut failed } = listener.during(refreshing).await?;
+    if compares {
+        listener.sparing.learn(spared, refreshed);
+    }
+    // What is quick because it is small says nothing about the greatest, nor what need not be written.
     let target = orders.chunk_time * BATCH_CHUNKS;
-    if let Some(Full { rows, took }) = full.filter(|full| size == most || full.took > target) {
+    if let Some(Full { rows, took }) = full.filter(|full| !compares && (size == most || full.took > target)) {
         listener.batch.learn(rows, took, target);
     }
     // What was in each other's way in batches side by side may go well in one.
     if let Some((keys, _)) = failed.take_if(|(_, error)| size < most && error.kind.is_passing()) {
-        (_, failed) = listener.during(refresh_batches(engine, keys, watermark, most, 1)).await?;
+        failed = listener.during(refresh_batches(engine, keys, watermark, most, 1, false)).await?.failed;
     }
     match failed {
         None => listener.settle(position),
@@ -108,30 +139,43 @@ fn tell<S: ChangeStream>(desk: &Desk, listener: &Listener<S>, refreshed: usize) 
     });
 }
 
-/// Refreshes batches of such a size, so many of them side by side. Gives what one of that size took, on average, and the keys of those
-/// that failed with the gravest reason. All batches have ended when it returns, whatever became of them.
+/// What became of batches.
+struct Refreshed {
+    /// What one of the size asked for took, on average.
+    full: Option<Full>,
+    /// How many keys' rows were the same already.
+    spared: usize,
+    /// The keys of those that failed, with the gravest reason.
+    failed: Option<(Vec<Key>, Error)>,
+}
+
+/// Refreshes batches of such a size, so many of them side by side. All have ended when it returns, whatever became of them.
 async fn refresh_batches<E: Engine>(
     engine: &E,
     keys: Vec<Key>,
     watermark: &Watermark,
     size: usize,
     workers: usize,
-) -> (Option<Full>, Option<(Vec<Key>, Error)>) {
+    compares: bool,
+) -> Refreshed {
     let batches: Vec<Vec<Key>> = keys.chunks(size).map(<[Key]>::to_vec).collect();
     let results: Vec<_> = stream::iter(batches)
         .map(|batch| async move {
             let begun = Instant::now();
-            (engine.refresh(&batch, watermark).await, batch, begun.elapsed())
+            (refresh_batch(engine, &batch, watermark, compares).await, batch, begun.elapsed())
         })
         .buffer_unordered(workers)
         .collect()
         .await;
     let mut failed: Option<(Vec<Key>, Error)> = None;
     let mut full = Vec::new();
+    let mut spared = 0;
     for (result, mut batch, took) in results {
         match result {
-            Ok(()) if batch.len() == size => full.push(Full { rows: size as u64, took }),
-            Ok(()) => {}
+            Ok(same) => {
+                spared += same;
+                full.extend((batch.len() == size).then_some(Full { rows: size as u64, took }));
+            }
             Err(error) => {
                 failed = Some(match failed {
                     None => (batch, error),
@@ -143,7 +187,20 @@ async fn refresh_batches<E: Engine>(
             }
         }
     }
-    (pace::mean(&full), failed)
+    Refreshed { full: pace::mean(&full), spared, failed }
+}
+
+/// Refreshes a batch, or what of it differs. Gives how many keys need not be refreshed: their rows were seen to be the same after
+/// their changes were delivered, and whatever changes them later is delivered later.
+async fn refresh_batch<E: Engine>(engine: &E, batch: &[Key], watermark: &Watermark, compares: bool) -> Result<usize> {
+    if !compares {
+        return engine.refresh(batch, watermark).await.map(|()| 0);
+    }
+    let differing = engine.compare_keys(batch).await?;
+    if !differing.is_empty() {
+        engine.refresh(&differing, watermark).await?;
+    }
+    Ok(batch.len().saturating_sub(differing.len()))
 }
 
 /// A row in the way is stale (law 4): its own change is in the log already. Reads the log up to now, and refreshes
@@ -271,4 +328,23 @@ pub async fn catch_up<E: Engine>(
         changed: listener.heard() - heard,
         refreshed: desk.status().keys_refreshed - refreshed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_compared_while_that_spares_enough_and_else_now_and_then() {
+        let mut sparing = Sparing::default();
+        let mut compared = |spared| {
+            let is_due = sparing.is_due();
+            if is_due {
+                sparing.learn(spared, 100);
+            }
+            is_due
+        };
+        assert!((0..5).all(|_| compared(30)));
+        assert_eq!((0..34).filter(|_| compared(10)).count(), 2);
+    }
 }
