@@ -7,6 +7,7 @@ use crate::run::look_at_log;
 use crate::{Failure, behind, checkpoint, load};
 use altergeist_contract::{ChangeStream, Engine, Error, Key, Record, Result, Watermark};
 use futures_util::{StreamExt, stream};
+use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ const BATCH_CHUNKS: u32 = 3;
 const COMPARED_MAX: usize = 1000;
 /// Of so many keys one must be spared, or else comparing them all costs more than it saves.
 const PAYS_FROM: usize = 4;
-/// After so many turns it is tried again.
+/// After so many batches it is tried again.
 const TRIED_AGAIN_AFTER: u32 = 16;
 /// How many times it may be tried to come near enough before a table is said to change too fast.
 const ROUNDS_MAX: u32 = 200;
@@ -60,20 +61,20 @@ impl Cadence {
 /// may have been of columns the shadow has not, or have changed nothing, or have been copied since.
 #[derive(Debug, Default)]
 pub struct Sparing {
-    turns_to_wait: u32,
+    batches_to_wait: Cell<u32>,
 }
 
 impl Sparing {
-    /// Whether the rows of this turn are.
-    fn is_due(&mut self) -> bool {
-        let is_due = self.turns_to_wait == 0;
-        self.turns_to_wait = self.turns_to_wait.saturating_sub(1);
-        is_due
+    /// Whether the rows of the next batch are.
+    fn is_due(&self) -> bool {
+        let to_wait = self.batches_to_wait.get();
+        self.batches_to_wait.set(to_wait.saturating_sub(1));
+        to_wait == 0
     }
 
     /// So many of the compared keys were spared.
-    fn learn(&mut self, spared: usize, of_keys: usize) {
-        self.turns_to_wait = if spared * PAYS_FROM >= of_keys { 0 } else { TRIED_AGAIN_AFTER };
+    fn learn(&self, spared: usize, of_keys: usize) {
+        self.batches_to_wait.set(if spared * PAYS_FROM >= of_keys { 0 } else { TRIED_AGAIN_AFTER });
     }
 }
 
@@ -105,21 +106,19 @@ pub async fn refresh_turn<E: Engine>(
     let workers = orders.workers.max(1);
     let most = orders.batch_keys.min(listener.batch.rows(None) as usize);
     let size = refreshed.div_ceil(workers).clamp(most.div_ceil(BATCH_PARTS), most);
-    let compares = size <= COMPARED_MAX && engine.log_tells_all() && listener.sparing.is_due();
-    let refreshing = refresh_batches(engine, pending.keys, watermark, size, workers, compares);
-    let Refreshed { full, spared, mut failed } = listener.during(refreshing).await?;
-    if compares {
-        listener.sparing.learn(spared, refreshed);
-    }
-    // What is quick because it is small says nothing about the greatest, nor what need not be written.
+    let sparing = std::mem::take(&mut listener.sparing);
+    let refreshing = refresh_batches(engine, pending.keys, watermark, size, workers, &sparing);
+    let (full, mut failed) = listener.during(refreshing).await?;
+    // What is quick because it is small says nothing about the greatest.
     let target = orders.chunk_time * BATCH_CHUNKS;
-    if let Some(Full { rows, took }) = full.filter(|full| !compares && (size == most || full.took > target)) {
+    if let Some(Full { rows, took }) = full.filter(|full| size == most || full.took > target) {
         listener.batch.learn(rows, took, target);
     }
     // What was in each other's way in batches side by side may go well in one.
     if let Some((keys, _)) = failed.take_if(|(_, error)| size < most && error.kind.is_passing()) {
-        failed = listener.during(refresh_batches(engine, keys, watermark, most, 1, false)).await?.failed;
+        (_, failed) = listener.during(refresh_batches(engine, keys, watermark, most, 1, &sparing)).await?;
     }
+    listener.sparing = sparing;
     match failed {
         None => listener.settle(position),
         Some((keys, error)) => {
@@ -139,43 +138,36 @@ fn tell<S: ChangeStream>(desk: &Desk, listener: &Listener<S>, refreshed: usize) 
     });
 }
 
-/// What became of batches.
-struct Refreshed {
-    /// What one of the size asked for took, on average.
-    full: Option<Full>,
-    /// How many keys' rows were the same already.
-    spared: usize,
-    /// The keys of those that failed, with the gravest reason.
-    failed: Option<(Vec<Key>, Error)>,
-}
-
-/// Refreshes batches of such a size, so many of them side by side. All have ended when it returns, whatever became of them.
+/// Refreshes batches of such a size, so many of them side by side. Gives what one of that size took, on average, if it was not compared,
+/// and the keys of those that failed with the gravest reason. All batches have ended when it returns, whatever became of them.
 async fn refresh_batches<E: Engine>(
     engine: &E,
     keys: Vec<Key>,
     watermark: &Watermark,
     size: usize,
     workers: usize,
-    compares: bool,
-) -> Refreshed {
+    sparing: &Sparing,
+) -> (Option<Full>, Option<(Vec<Key>, Error)>) {
     let batches: Vec<Vec<Key>> = keys.chunks(size).map(<[Key]>::to_vec).collect();
     let results: Vec<_> = stream::iter(batches)
         .map(|batch| async move {
             let begun = Instant::now();
-            (refresh_batch(engine, &batch, watermark, compares).await, batch, begun.elapsed())
+            let compares = batch.len() <= COMPARED_MAX && engine.log_tells_all() && sparing.is_due();
+            let result = match compares {
+                true => refresh_differing(engine, &batch, watermark, sparing).await,
+                false => engine.refresh(&batch, watermark).await,
+            };
+            let is_full = batch.len() == size && !compares;
+            (result, is_full.then_some(Full { rows: size as u64, took: begun.elapsed() }), batch)
         })
         .buffer_unordered(workers)
         .collect()
         .await;
     let mut failed: Option<(Vec<Key>, Error)> = None;
     let mut full = Vec::new();
-    let mut spared = 0;
-    for (result, mut batch, took) in results {
+    for (result, measured, mut batch) in results {
         match result {
-            Ok(same) => {
-                spared += same;
-                full.extend((batch.len() == size).then_some(Full { rows: size as u64, took }));
-            }
+            Ok(()) => full.extend(measured),
             Err(error) => {
                 failed = Some(match failed {
                     None => (batch, error),
@@ -187,20 +179,23 @@ async fn refresh_batches<E: Engine>(
             }
         }
     }
-    Refreshed { full: pace::mean(&full), spared, failed }
+    (pace::mean(&full), failed)
 }
 
-/// Refreshes a batch, or what of it differs. Gives how many keys need not be refreshed: their rows were seen to be the same after
-/// their changes were delivered, and whatever changes them later is delivered later.
-async fn refresh_batch<E: Engine>(engine: &E, batch: &[Key], watermark: &Watermark, compares: bool) -> Result<usize> {
-    if !compares {
-        return engine.refresh(batch, watermark).await.map(|()| 0);
-    }
+/// Refreshes what of a batch differs. The other rows were seen to be the same after their changes were delivered, and whatever changes
+/// them later is delivered later.
+async fn refresh_differing<E: Engine>(
+    engine: &E,
+    batch: &[Key],
+    watermark: &Watermark,
+    sparing: &Sparing,
+) -> Result<()> {
     let differing = engine.compare_keys(batch).await?;
-    if !differing.is_empty() {
-        engine.refresh(&differing, watermark).await?;
+    sparing.learn(batch.len().saturating_sub(differing.len()), batch.len());
+    match differing.is_empty() {
+        true => Ok(()),
+        false => engine.refresh(&differing, watermark).await,
     }
-    Ok(batch.len().saturating_sub(differing.len()))
 }
 
 /// A row in the way is stale (law 4): its own change is in the log already. Reads the log up to now, and refreshes
@@ -336,8 +331,8 @@ mod tests {
 
     #[test]
     fn rows_are_compared_while_that_spares_enough_and_else_now_and_then() {
-        let mut sparing = Sparing::default();
-        let mut compared = |spared| {
+        let sparing = Sparing::default();
+        let compared = |spared| {
             let is_due = sparing.is_due();
             if is_due {
                 sparing.learn(spared, 100);
