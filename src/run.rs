@@ -303,8 +303,8 @@ async fn build_and_prove<E: Engine>(
     prove(engine, listener, desk, record, proof).await
 }
 
-/// Builds what was left out while copying, follows what was written meanwhile, and lets the server look at the result. While
-/// nobody writes, the proof begins beside the builds.
+/// Builds what was left out while copying, and follows what was written meanwhile. While nobody writes, the proof begins beside the
+/// builds.
 async fn build_indexes<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
@@ -352,6 +352,8 @@ async fn build_indexes<E: Engine>(
     Ok(proof)
 }
 
+/// Proves the two tables equal, and lets the server look at the new one meanwhile, so that its plans are good from the first
+/// statement.
 async fn prove<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
@@ -384,7 +386,7 @@ async fn prove<E: Engine>(
     Ok(())
 }
 
-/// Proves the two tables equal, and stays current until the server has looked at the shadow, too.
+/// Proves, and then stays current until the server has looked at the shadow, too.
 async fn prove_until<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
