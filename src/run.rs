@@ -362,7 +362,10 @@ async fn prove<E: Engine>(
     proof: Verification,
 ) -> Result<(), Failure> {
     desk.heed()?;
-    desk.tell(|status| status.phase = Phase::Verifying);
+    desk.tell(|status| {
+        status.phase = Phase::Verifying;
+        status.percent = 0.0;
+    });
     let (given_up, analyzed) = (Over::default(), Over::default());
     let analyzing = async {
         let ended = tokio::select! {
@@ -398,7 +401,11 @@ async fn prove_until<E: Engine>(
     proof.finish(engine, listener, desk, record).await?;
     while !analyzed.is_set() {
         is_throttled(engine, desk).await?;
+        desk.tell(|status| {
+            status.throttle_reason = Some("all rows are proven equal; the server still looks at the new table".into())
+        });
         stay_current_until(analyzed.wait(), engine, listener, desk, record).await?;
+        desk.tell(|status| status.throttle_reason = None);
     }
     Ok(())
 }
