@@ -1,5 +1,6 @@
 //! What a refresh writes, and what it need not write.
 
+use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::tool::start;
 
@@ -47,34 +48,4 @@ fn changes_the_shadow_does_not_show_are_not_written_to_it(flavour: Flavour) {
     assert_eq!(sum.trim().parse::<u64>().unwrap(), expected);
 }
 
-macro_rules! on_all {
-    ($($name:ident)*) => {
-        $(mod $name {
-            use super::Flavour;
-
-            #[test]
-            fn mysql() {
-                super::$name(Flavour::MySql97);
-            }
-
-            #[test]
-            fn mariadb() {
-                super::$name(Flavour::MariaDb1011);
-            }
-
-            #[test]
-            fn postgres15() {
-                super::$name(Flavour::Postgres15);
-            }
-
-            #[test]
-            fn postgres18() {
-                super::$name(Flavour::Postgres18);
-            }
-        })*
-    };
-}
-
-on_all! {
-    changes_the_shadow_does_not_show_are_not_written_to_it
-}
+every_server!(changes_the_shadow_does_not_show_are_not_written_to_it);
