@@ -5,7 +5,8 @@
 //! SQL but what starting, replicating and steering a server takes.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -99,6 +100,7 @@ fn cache_folder() -> PathBuf {
 pub struct Server {
     flavour: Flavour,
     port: u16,
+    claim: Option<UdpSocket>,
     folder: PathBuf,
     settings: Vec<(String, String)>,
     child: Option<Child>,
@@ -316,6 +318,7 @@ impl Server {
         Self {
             flavour,
             port: 0,
+            claim: None,
             folder,
             settings: settings.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
             child: None,
@@ -338,7 +341,8 @@ impl Server {
 
     fn run_on_a_free_port(&mut self) {
         for _ in 0..5 {
-            self.port = free_port();
+            let (port, claim) = claim_a_free_port();
+            (self.port, self.claim) = (port, Some(claim));
             match self.run() {
                 Ok(()) => return,
                 Err(why) if why.contains("exited") && self.log_tail().contains("in use") => {}
@@ -584,9 +588,23 @@ fn must_run(command: &mut Command) {
     assert!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+/// A port that is this process's as long as the claim is kept, and through a server's restarts: no server of a test beside it is
+/// started there, which would be taken for this one, and no outgoing connection is given it (the kernel takes those from 32768 up).
+/// Servers use TCP alone, so the same number's UDP port can be the claim; it is gone with the process, however that dies.
+fn claim_a_free_port() -> (u16, UdpSocket) {
+    const PORTS: Range<u16> = 12_000..32_000;
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    for _ in 0..count {
+        // Processes begin far from one another, so that a port is not given again at once.
+        let turn = std::process::id().wrapping_mul(97).wrapping_add(TURN.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORTS.start + u16::try_from(turn).expect("it is less than the number of ports");
+        let address = ("127.0.0.1", port);
+        if let (Ok(claim), Ok(_)) = (UdpSocket::bind(address), TcpListener::bind(address)) {
+            return (port, claim);
+        }
+    }
+    panic!("no port in {PORTS:?} is free");
 }
 
 fn is_root() -> bool {

@@ -1,5 +1,6 @@
 //! The servers, the writers and the oracle themselves: a test that trusts them must be able to.
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use altergeist_integration::faults::{Fault, FaultProxy};
@@ -17,6 +18,8 @@ fn a_killed_server_comes_back_with_its_rows() {
         server.execute(DATABASE, "INSERT INTO t VALUES (1), (2)").unwrap();
         server.kill();
         assert!(server.query(DATABASE, "SELECT 1").is_err(), "{flavour:?} lives on");
+        let taken = UdpSocket::bind(("127.0.0.1", server.port()));
+        assert!(taken.is_err(), "another process could claim the port of the killed {flavour:?}");
         server.restart();
         let rows = server.query(DATABASE, "SELECT count(*) FROM t").unwrap();
         assert_eq!(rows, [[Some("2".to_owned())]], "{flavour:?}");
