@@ -18,6 +18,7 @@ every_server!(
     a_run_killed_at_any_moment_is_finished_by_the_same_command,
     a_run_whose_server_is_killed_is_finished_by_the_same_command,
     a_run_whose_network_is_cut_again_and_again_is_finished,
+    a_run_whose_statements_somebody_cancels_again_and_again_is_finished,
 );
 
 fn a_run_killed_at_any_moment_is_finished_by_the_same_command(flavour: Flavour) {
@@ -138,4 +139,42 @@ fn a_million_rows_killed_and_resumed_over_and_over() {
             println!("{}: run {seed} of {runs}, {kills} kills: equal after {:?}", flavour.name(), begun.elapsed());
         }
     }
+}
+
+/// By hand, or by a limit on the time of statements: only the statement ends, and its session lives.
+fn a_run_whose_statements_somebody_cancels_again_and_again_is_finished(flavour: Flavour) {
+    // Fewer than may fail in a row.
+    const CANCELS: usize = 10;
+    let Some(server) = Server::start(flavour, &[]) else { return };
+    let url = server.url(DATABASE);
+    let table = Table::load(&url, "orders", 20_000).unwrap();
+    let writers = Writers::start(&url, &table, 150, 3, 1, &Mix::everything());
+    let more = [&SLOWLY[..], &["--nice", "2"]].concat();
+    let mut running = start(&url, "orders", widening(flavour), &more);
+    // Before that nothing is to be gone on with, and what was cancelled ends the run.
+    running.wait_until(|status| status["phase"] == "copying");
+    let mut cancelled = 0;
+    while running.is_running() && cancelled < CANCELS {
+        let just_now = cancel_what_runs(&server);
+        cancelled += just_now;
+        thread::sleep(Duration::from_millis(if just_now > 0 { 300 } else { 5 }));
+    }
+    let ended = running.wait().must_be(0);
+    assert!(cancelled >= 3, "{cancelled} statements were cancelled in:\n{}", ended.output);
+    writers.stop().prove(&url).unwrap();
+}
+
+/// Cancels every statement of ours that the server is at; says how many.
+fn cancel_what_runs(server: &Server) -> usize {
+    let (find, cancel) = match server.flavour().is_postgres() {
+        true => (
+            "SELECT pid::text FROM pg_stat_activity
+             WHERE application_name LIKE 'altergeist%' AND backend_type = 'client backend' AND state = 'active'",
+            "SELECT pg_cancel_backend",
+        ),
+        false => ("SELECT id FROM information_schema.processlist WHERE info LIKE '/* altergeist%'", "KILL QUERY"),
+    };
+    let found = server.query(DATABASE, find).unwrap();
+    let ids = found.iter().map(|row| row[0].as_deref().unwrap());
+    ids.filter(|id| server.execute(DATABASE, &format!("{cancel} ({id})")).is_ok()).count()
 }

@@ -159,15 +159,16 @@ fn a_new_table_is_as_well_known_to_the_planner_as_the_old_one(flavour: Flavour) 
     let Some(server) = Server::start(flavour, &[("autovacuum", "off")]) else { return };
     execute(
         &server,
-        "CREATE TABLE t (id int PRIMARY KEY, k int); INSERT INTO t SELECT i, i % 7 FROM generate_series(1, 5000) i",
+        "CREATE TABLE t (id int PRIMARY KEY, k int); INSERT INTO t SELECT i, i % 7 FROM generate_series(1, 50000) i",
     );
     run(&server.url(DATABASE), "t", "", &["--strategy", "copy"]).must_be(0);
-    // Where several sessions fill a table at once, PostgreSQL 15 gives it pages in advance, which stay as they are until they are needed.
+    // VACUUM leaves out a page that the proof beside it reads just then. Where several sessions fill a table at once, PostgreSQL 15
+    // gives it pages in advance, which stay as they are until they are needed.
     let known =
-        "SELECT concat_ws(' ', reltuples, relallvisible >= (SELECT count(DISTINCT (ctid::text::point)[0]) FROM t),
+        "SELECT concat_ws(' ', reltuples, relallvisible >= 0.9 * (SELECT count(DISTINCT (ctid::text::point)[0]) FROM t),
                         (SELECT count(*) FROM pg_stats WHERE tablename = 't' AND schemaname = 'public'))
                  FROM pg_class WHERE oid = 't'::regclass";
-    assert_eq!(value(&server, known), "5000 t 2");
+    assert_eq!(value(&server, known), "50000 t 2");
 }
 
 fn event_triggers_are_named_and_see_what_is_done(flavour: Flavour) {

@@ -62,7 +62,10 @@ pub(crate) fn of(attempted: impl Into<String>, error: &tokio_postgres::Error) ->
         Meaning::Gone(why) => Error::new(Kind::Disconnected, attempted, why),
         Meaning::Full => Error::fatal(attempted, full(server)),
         Meaning::Plain => Error::fatal(attempted, words(server)),
-        Meaning::Cancelled | Meaning::Unspeakable => Error::fatal(attempted, code_only(server)),
+        Meaning::Cancelled => {
+            Error::new(Kind::Transient, attempted, "it took longer than it may, or somebody cancelled it")
+        }
+        Meaning::Unspeakable => Error::fatal(attempted, code_only(server)),
     }
 }
 

@@ -146,20 +146,18 @@ pub(crate) fn vacuum_settings(gently: bool) -> String {
     format!("{}{rest}", worker_settings())
 }
 
-/// The session that locks both tables: as a worker, but no statement may take longer than the lock may be held, and the
-/// server ends it if we leave it alone.
+/// The session that locks both tables: as a worker, but the server ends it if we leave it alone. Reading a big catalogue for the
+/// first time may take longer than the lock may be held, which [`under_lock`] bounds.
 pub(crate) fn cutover_settings(within: Duration) -> String {
-    let statement = within + Duration::from_millis(250);
     let idle = within + Duration::from_secs(10);
     format!(
         "{COMMON}
         SET synchronous_commit = local;
         SET plan_cache_mode = force_custom_plan;
         SET lock_timeout = {};
-        SET statement_timeout = {};
+        SET statement_timeout = '60s';
         SET idle_in_transaction_session_timeout = {};",
         within.as_millis().max(1),
-        statement.as_millis(),
         idle.as_millis()
     )
 }
