@@ -186,10 +186,14 @@ impl Spelling {
             Spelling::Date => plain_literal("DATE", value),
             Spelling::DateTime(_) => plain_literal("TIMESTAMP", value),
             Spelling::Time(_) => plain_literal("TIME", value),
-            Spelling::Timestamp(_) => {
+            // MariaDB since 11.7 makes FROM_UNIXTIME a TIMESTAMP, and of several of those IN finds the first alone (11.8.9).
+            Spelling::Timestamp(digits) => {
                 let number = number_literal(value)?;
                 let is_zero = number.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-                Some(if is_zero { "TIMESTAMP'0000-00-00 00:00:00'".into() } else { format!("FROM_UNIXTIME({number})") })
+                Some(match is_zero {
+                    true => "TIMESTAMP'0000-00-00 00:00:00'".into(),
+                    false => format!("CAST(FROM_UNIXTIME({number}) AS DATETIME({digits}))"),
+                })
             }
         }
     }
@@ -540,7 +544,7 @@ mod tests {
     fn a_moment_is_a_number_that_no_time_zone_changes() {
         let moment = Spelling::Timestamp(3);
         assert_eq!(moment.of_query(b"1700000000.123000"), moment.of_log(&[0x65, 0x53, 0xf1, 0, 0x04, 0xd2]).unwrap());
-        assert_eq!(moment.literal(b"1700000000.123").unwrap(), "FROM_UNIXTIME(1700000000.123)");
+        assert_eq!(moment.literal(b"1700000000.123").unwrap(), "CAST(FROM_UNIXTIME(1700000000.123) AS DATETIME(3))");
         assert_eq!(moment.literal(b"0.000").unwrap(), "TIMESTAMP'0000-00-00 00:00:00'");
         assert_eq!(Spelling::Timestamp(0).of_query(b"0"), b"0");
     }

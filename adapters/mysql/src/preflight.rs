@@ -15,7 +15,7 @@ use crate::sql;
 use crate::table::{definition_of, outline};
 use crate::version::Flavour;
 use altergeist_contract::{
-    Error, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
+    Error, Key, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
 };
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -412,7 +412,44 @@ impl MySql {
             }
         }
         refusals.extend(self.refuse_zero_dates(session, shape).await?);
+        refusals.extend(self.refuse_lost_keys(session, shape).await?);
         Ok(refusals)
+    }
+
+    /// Whether the server finds rows again by their own keys, many at once. MariaDB 11.8 has been seen to find the first of several
+    /// moments alone: changed rows would be followed in vain then, and where they are looked at again, they would not be seen.
+    async fn refuse_lost_keys(&self, session: &mut Session, shape: &Shape) -> Result<Option<Refusal>> {
+        let attempted = self.doing("look for rows by their keys in");
+        let zone = shape.in_utc.then_some((sql::IN_UTC, sql::IN_SERVERS_ZONE));
+        for open in sql::OPEN_SNAPSHOT.into_iter().chain(zone.map(|(utc, _)| utc)) {
+            session.execute(open).await.map_err(|failure| failure.of_rows(&attempted))?;
+        }
+        let looking = async {
+            let keys = self.keys(session, shape, &sql::first_keys(shape), &attempted).await?;
+            if keys.is_empty() {
+                return Ok(None);
+            }
+            let found = self.keys(session, shape, &sql::keys_among(shape, &keys)?, &attempted).await?;
+            let lost = keys.iter().filter(|key| !found.contains(key)).count();
+            Ok((lost > 0).then(|| {
+                refusal(
+                    format!("key {}", shape.key.describe()),
+                    format!("the server does not find {lost} of {} rows by their own keys", keys.len()),
+                    "it is this server's fault or ours, and should be reported with its version; another unique index of NOT NULL columns may serve",
+                )
+            }))
+        };
+        let looked = looking.await;
+        for close in ["COMMIT"].into_iter().chain(zone.map(|(_, servers)| servers)) {
+            session.execute(close).await.map_err(|failure| failure.of_rows(&attempted))?;
+        }
+        looked
+    }
+
+    async fn keys(&self, session: &mut Session, shape: &Shape, query: &str, attempted: &str) -> Result<Vec<Key>> {
+        let rows = session.rows(query).await.map_err(|failure| failure.of_rows(attempted))?;
+        let key = |row: &crate::session::Cells| shape.key.of_query(row);
+        rows.iter().map(key).collect::<Option<_>>().ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))
     }
 
     /// Zero dates in columns that are converted, where the server's own rules refuse them.

@@ -73,6 +73,7 @@ pub(crate) const ZONE_DISTANCES: &str = "WITH RECURSIVE moments (n) AS (SELECT 8
 
 /// For keys that are moments, in a zone where hours come twice.
 pub(crate) const IN_UTC: &str = "SET SESSION time_zone = '+00:00'";
+pub(crate) const IN_SERVERS_ZONE: &str = "SET SESSION time_zone = DEFAULT";
 
 /// For the user's own clauses: the server's rules for zero dates.
 pub(crate) const STRICT_DATES: &str = "SET SESSION sql_mode = CONCAT(@@session.sql_mode, \
@@ -763,6 +764,27 @@ pub(crate) fn range_end(shape: &Shape, mark: &Watermark, rows: u64) -> Result<St
         order_of(&shape.key, &columns),
         rows.max(1) - 1
     ))
+}
+
+/// Some of the source's keys.
+pub(crate) fn first_keys(shape: &Shape) -> String {
+    const SAMPLE: u64 = 100;
+    format!("{} ORDER BY {} LIMIT {SAMPLE}", keys_of(shape), order_of(&shape.key, &columns_of(&shape.key, false, "")))
+}
+
+/// Those of these keys that the source holds.
+pub(crate) fn keys_among(shape: &Shape, keys: &[Key]) -> Result<String> {
+    Ok(format!("{} WHERE {}", keys_of(shape), among(&shape.key, &columns_of(&shape.key, false, ""), keys)?))
+}
+
+fn keys_of(shape: &Shape) -> String {
+    format!(
+        "{}SELECT {} FROM {} FORCE INDEX ({})",
+        sign(&shape.source),
+        spelled(&shape.key, &columns_of(&shape.key, false, "")),
+        table(&shape.source),
+        quote(&shape.key.index)
+    )
 }
 
 fn insert_select(shape: &Shape, condition: &str) -> String {
