@@ -1,7 +1,7 @@
 # What one does with this project. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cases servers simulate soak bench clean
+.PHONY: help demo test cases versions servers simulate soak bench clean
 
 ENGINE ?= postgres
 SEEDS ?= 100000
@@ -40,6 +40,12 @@ test: ## everything: format, lints, unit, simulation, conformance, and integrati
 cases: ## every case, killed and live, on every server it is for; half an hour
 	integration/install-servers all
 	ALTERGEIST_REQUIRE_SERVERS=1 ALTERGEIST_EVERYWHERE=1 $(CARGO) test --workspace --test cases
+
+versions: ## the tests once more on PostgreSQL 17 and MariaDB 11.8, in the places of 15 and 10.11; half an hour
+	integration/install-servers all
+	integration/install-servers postgres17 mariadb118
+	ALTERGEIST_POSTGRES15=postgres17 ALTERGEIST_MARIADB=mariadb118 ALTERGEIST_REQUIRE_SERVERS=1 RUST_TEST_THREADS=3 \
+		$(CARGO) test --workspace --no-fail-fast -- --skip mysql --skip postgres18 --skip postgresql_18
 
 servers: ## fetch the throwaway servers into the cache folder
 	integration/install-servers all

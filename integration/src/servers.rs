@@ -73,8 +73,20 @@ impl Flavour {
         fs::read_to_string(self.home().join("version")).unwrap_or_default().trim().to_owned()
     }
 
+    /// Another version may stand in its place: `ALTERGEIST_MARIADB=mariadb118`.
     fn home(self) -> PathBuf {
-        cache_folder().join(self.name())
+        let instead = env::var(format!("ALTERGEIST_{}", self.name().to_uppercase()));
+        cache_folder().join(instead.unwrap_or_else(|_| self.name().to_owned()))
+    }
+
+    /// The number of its version, as far as the first dot.
+    ///
+    /// # Panics
+    /// When it is not installed.
+    pub fn major(self) -> u32 {
+        let version = self.version();
+        let mut words = version.split(|character: char| !character.is_ascii_digit());
+        words.find_map(|word| word.parse().ok()).expect("a version has a number")
     }
 
     /// One of the programs that came with it.

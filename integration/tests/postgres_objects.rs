@@ -58,6 +58,7 @@ on_both!(
     who_stands_in_the_way_is_named_and_ended_only_if_that_was_asked_for,
     a_swap_whose_answer_was_lost_is_found_done,
     materialized_views_that_read_one_another_by_many_ways_are_each_found_once,
+    a_key_whose_collation_has_changed_is_refused_until_it_is_built_anew,
     what_a_killed_tool_was_doing_does_not_go_on,
     a_big_default_partition_is_read_by_nobody_under_the_lock,
     rows_that_break_a_foreign_key_are_carried_and_spoken_of,
@@ -418,4 +419,32 @@ fn a_swap_whose_answer_was_lost_is_found_done(flavour: Flavour) {
                       (SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'counters')";
     let found = server.query(DATABASE, sql).unwrap();
     assert_eq!(found, [[Some("t".to_owned()), Some("6".to_owned())]]);
+}
+
+/// As after an upgrade of the system's library: an index that was sorted by the old rules passes over rows.
+fn a_key_whose_collation_has_changed_is_refused_until_it_is_built_anew(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else { return };
+    // What each of them can be built without: the one comes without ICU, the other has no collations of its own yet.
+    let (provider, collation) = if flavour.major() < 17 {
+        ("icu ICU_LOCALE 'en'", "en-x-icu")
+    } else {
+        ("builtin BUILTIN_LOCALE 'C.UTF-8'", "pg_c_utf8")
+    };
+    let database = format!("CREATE DATABASE sorted TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER {provider}");
+    server.execute(DATABASE, &database).unwrap();
+    let execute = |sql: &str| server.execute("sorted", sql).unwrap();
+    execute(&format!("CREATE TABLE named (k text COLLATE \"{collation}\" PRIMARY KEY, v int)"));
+    execute("CREATE TABLE plain (k text PRIMARY KEY, v int)");
+    execute("CREATE TABLE numbered (k int PRIMARY KEY, v text)");
+    execute(&format!("UPDATE pg_collation SET collversion = '0' WHERE collname = '{collation}'"));
+    execute("UPDATE pg_database SET datcollversion = '0' WHERE datname = 'sorted'");
+    let url = server.url("sorted");
+    let change = |table: &str| run(&url, table, "", &["--strategy", "copy"]);
+    change("named").must_be(3).must_say(&["column k", "REINDEX", "ALTER COLLATION", "REFRESH VERSION"]);
+    change("plain").must_be(3).must_say(&["column k", "REINDEX", "ALTER DATABASE sorted REFRESH COLLATION VERSION"]);
+    change("numbered").must_be(0);
+    execute(&format!("ALTER COLLATION \"{collation}\" REFRESH VERSION"));
+    execute("ALTER DATABASE sorted REFRESH COLLATION VERSION");
+    change("named").must_be(0);
+    change("plain").must_be(0);
 }

@@ -117,6 +117,27 @@ pub(crate) async fn of_unlogged(session: &Session, names: &Names, table: u32) ->
     Ok(rows.iter().map(|row| refuse(row.get(0), reason, "drop it first")).collect())
 }
 
+/// Columns that rows are walked along or followed by, and whose indexes may not find them any more: the copy would pass over such rows,
+/// and the proof, which walks the same index, with it.
+pub(crate) async fn of_collations(
+    session: &Session,
+    engine: &Postgres,
+    table: u32,
+    columns: &[&str],
+) -> Result<Vec<Refusal>> {
+    let rows = session.query(&sql::changed_collations(engine.version), &[&table, &columns]).await;
+    let rows = rows.map_err(|error| error::of(format!("read the collations of {}", engine.names.display), &error))?;
+    let refusal = |row: &tokio_postgres::Row| {
+        let (column, refresh): (String, String) = (row.get(0), row.get(1));
+        refuse(
+            format!("column {column}"),
+            "its collation sorts otherwise now than when it was made, and an index built before may not find all rows",
+            &format!("REINDEX TABLE {}, and then {refresh}", engine.names.source()),
+        )
+    };
+    Ok(rows.iter().map(refusal).collect())
+}
+
 /// Whether the table is of a kind no clone can be built of.
 pub(crate) fn prevents_clone(obstacles: &[Refusal]) -> bool {
     let prevents = |why: &str| matches!(why, "partitioned" | "kind" | "typed" | "inheritance");

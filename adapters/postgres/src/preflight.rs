@@ -351,6 +351,8 @@ async fn try_clauses(
         view.duplicates = duplicates::queries(session, source, altered.clone, layout, &altered.news).await?;
         let known = demands::constraints(session, source).await?;
         view.questions = demands::questions(&known, &wanted, &altered.arrival.orphans, layout, &altered.news);
+        let walked = view.key.iter().flat_map(|key| &key.columns).chain(&order).map(|column| &*column.source);
+        view.obstacles.extend(obstacles::of_collations(session, engine, source, &walked.collect::<Vec<_>>()).await?);
     }
     if !view.is_native && altered.refusals.is_empty() && view.bound.is_empty() {
         let twins = materialized::make_twins(session, &engine.names, source, &schema, &view.materialized).await?;

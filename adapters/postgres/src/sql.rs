@@ -3,6 +3,7 @@
 
 use crate::layout::{Column, Layout, Sameness};
 use crate::names::{literal, quoted};
+use crate::version::Version;
 use altergeist_contract::Watermark;
 use std::time::Duration;
 
@@ -297,6 +298,28 @@ pub(crate) const STILL_PLAIN: &str = "
 
 /// Whether a table is kept out of the log.
 pub(crate) const IS_UNLOGGED: &str = "SELECT c.relpersistence = 'u' FROM pg_class c WHERE c.oid = $1";
+
+/// Which of columns $2 of table $1 have a collation that sorts otherwise now than when it was made, as far as the catalogue tells: the
+/// column, and the statement that says its indexes are built anew.
+pub(crate) fn changed_collations(version: Version) -> String {
+    let of_database = match version.records_collation_of_database() {
+        true => {
+            "(SELECT d.datcollversion <> pg_database_collation_actual_version(d.oid)
+              FROM pg_database d WHERE d.datname = current_database())"
+        }
+        false => "false",
+    };
+    format!(
+        "SELECT a.attname::text,
+                CASE WHEN l.collprovider = 'd' THEN format('ALTER DATABASE %I REFRESH COLLATION VERSION', current_database())
+                     ELSE format('ALTER COLLATION %s REFRESH VERSION', l.oid::regcollation) END
+         FROM pg_attribute a JOIN pg_collation l ON l.oid = a.attcollation
+         WHERE a.attrelid = $1 AND a.attname::text = ANY($2)
+           AND CASE WHEN l.collprovider = 'd' THEN {of_database}
+                    ELSE l.collversion <> pg_collation_actual_version(l.oid) END
+         ORDER BY 1"
+    )
+}
 
 /// What only goes with table $1 as long as it is logged; $2 is our own publication.
 pub(crate) const BOUND_TO_LOGGED: &str = "

@@ -29,6 +29,11 @@ impl Version {
         self.0 >= 150_000
     }
 
+    /// Whether the catalogue knows by which rules a database's own collation sorted when it was made.
+    pub(crate) fn records_collation_of_database(self) -> bool {
+        self.0 >= 150_000
+    }
+
     /// Whether a standby decodes its log.
     pub(crate) fn decodes_on_standby(self) -> bool {
         self.0 >= 160_000

@@ -26,9 +26,11 @@ FROM t JOIN pg_attribute a ON a.attrelid = t.oid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attnum > 0 AND NOT a.attisdropped
 UNION ALL
+-- Of a column's options, those that begin with pg_ are the server's own notes (17.12 notes where in the log it was last changed).
 SELECT 'settings of column ' || quote_ident(a.attname),
        concat_ws(' ', 'storage', a.attstorage, 'compression', a.attcompression, 'statistics',
-                 coalesce(a.attstattarget::int, -1), 'options', a.attoptions, 'comment', col_description($1, a.attnum),
+                 coalesce(a.attstattarget::int, -1), 'options',
+                 (SELECT array_agg(o) FROM unnest(a.attoptions) o WHERE NOT starts_with(o, 'pg_')), 'comment', col_description($1, a.attnum),
                  'privileges', (SELECT string_agg(concat_ws(' ', pg_get_userbyid(x.grantee), x.grantee = 0,
                                                             x.privilege_type, x.is_grantable,
                                                             pg_get_userbyid(x.grantor)), ', ' ORDER BY x.n)

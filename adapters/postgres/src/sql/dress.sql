@@ -52,8 +52,8 @@ FROM (
     SELECT 3, c.attnum, format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', $2, c.attname, c.attstattarget)
     FROM columns c WHERE c.attstattarget >= 0
     UNION ALL
-    SELECT 4, c.attnum, format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', $2, c.attname, array_to_string(c.attoptions, ', '))
-    FROM columns c WHERE c.attoptions IS NOT NULL
+    SELECT 4, c.attnum, format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', $2, c.attname, string_agg(o, ', '))
+    FROM columns c, unnest(c.attoptions) o WHERE NOT starts_with(o, 'pg_') GROUP BY c.attnum, c.attname
     UNION ALL
     SELECT 5, i.indexrelid::int8,
            format('SET LOCAL default_tablespace = %L; %s%s%s', i.tablespace, i.head, $2,
