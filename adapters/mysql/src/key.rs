@@ -186,7 +186,7 @@ impl Spelling {
             Spelling::Date => plain_literal("DATE", value),
             Spelling::DateTime(_) => plain_literal("TIMESTAMP", value),
             Spelling::Time(_) => plain_literal("TIME", value),
-            // MariaDB since 11.7 makes FROM_UNIXTIME a TIMESTAMP, and of several of those IN finds the first alone (11.8.9).
+            // In MariaDB 11.8 FROM_UNIXTIME is a TIMESTAMP, and of several of those IN finds the first alone.
             Spelling::Timestamp(digits) => {
                 let number = number_literal(value)?;
                 let is_zero = number.bytes().all(|byte| matches!(byte, b'0' | b'.'));
