@@ -362,10 +362,8 @@ async fn prove<E: Engine>(
     proof: Verification,
 ) -> Result<(), Failure> {
     desk.heed()?;
-    desk.tell(|status| {
-        status.phase = Phase::Verifying;
-        status.percent = 0.0;
-    });
+    proof.tell(desk, record);
+    desk.tell(|status| status.phase = Phase::Verifying);
     let (given_up, analyzed) = (Over::default(), Over::default());
     let analyzing = async {
         let ended = tokio::select! {

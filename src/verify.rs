@@ -73,6 +73,11 @@ impl Verification {
         Ok(listener.during(over.wait()).await?)
     }
 
+    /// Tells watchers how far it has come.
+    pub fn tell(&self, desk: &Desk, record: &Record) {
+        run::tell_walk(desk, self.walked, self.verified, record.rows_copied.max(record.rows_estimated));
+    }
+
     /// Walks to the end, and looks at what differed until everything was equal once.
     ///
     /// # Errors
@@ -84,13 +89,11 @@ impl Verification {
         desk: &Desk,
         record: &mut Record,
     ) -> Result<(), Failure> {
-        let of_rows = record.rows_copied.max(record.rows_estimated);
-        run::tell_walk(desk, self.walked, self.verified, of_rows);
         let mut cadence = Cadence::begin();
         while self.after != Watermark::End {
             run::wait_while_throttled(engine, listener, desk, record).await?;
             let rest = self.turn(engine, listener, desk).await?;
-            run::tell_walk(desk, self.walked, self.verified, of_rows);
+            self.tell(desk, record);
             if cadence.is_due(engine, &desk.orders(), listener.keys.len()) {
                 self.look_again(engine, listener, desk).await?;
             }
