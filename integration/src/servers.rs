@@ -79,14 +79,11 @@ impl Flavour {
         cache_folder().join(instead.unwrap_or_else(|_| self.name().to_owned()))
     }
 
-    /// The number of its version, as far as the first dot.
-    ///
-    /// # Panics
-    /// When it is not installed.
+    /// The number of its version, as far as the first dot; 0 if it is not installed.
     pub fn major(self) -> u32 {
         let version = self.version();
         let mut words = version.split(|character: char| !character.is_ascii_digit());
-        words.find_map(|word| word.parse().ok()).expect("a version has a number")
+        words.find_map(|word| word.parse().ok()).unwrap_or(0)
     }
 
     /// One of the programs that came with it.

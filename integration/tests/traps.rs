@@ -457,8 +457,10 @@ mod postgres_a_full_disk_ends_the_run_with_a_word_and_the_same_command_goes_on_w
     fn while_rows_are_copied() {
         let make = "CREATE TABLE t (id int PRIMARY KEY, k int, pad text);
                     INSERT INTO t SELECT n, n, repeat('x', 780) FROM generate_series(1, 30000) n";
-        // Later ones make a table longer by many pages at once.
-        runs_into_it(Flavour::Postgres15, "t", make);
+        // Later ones make a table longer by many pages at once, which the bound does not tell of as a full disk.
+        if Flavour::Postgres15.major() < 16 {
+            runs_into_it(Flavour::Postgres15, "t", make);
+        }
     }
 
     #[test]
