@@ -57,7 +57,7 @@ soak: ## hours: a million rows, killed and resumed, RUNS=10 times on every serve
 	integration/install-servers all
 	$(CARGO) build --release -p altergeist --bin altergeist
 	ALTERGEIST_REQUIRE_SERVERS=1 ALTERGEIST_SOAK_RUNS=$(RUNS) \
-		$(CARGO) test --release -p altergeist-integration --test killed -- --ignored --nocapture --test-threads 1
+		$(CARGO) test --release -p altergeist-integration --test suite -- killed:: --ignored --nocapture --test-threads 1
 
 bench: ## altergeist against the server's own ALTER and the peers on the PATH; BENCH='--rounds 5 mysql'
 	integration/install-servers all

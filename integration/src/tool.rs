@@ -356,3 +356,23 @@ macro_rules! every_server {
         })*
     };
 }
+
+/// One test for each PostgreSQL: `every_postgres!(a_sentence)` for `fn a_sentence(Flavour)`.
+#[macro_export]
+macro_rules! every_postgres {
+    ($($sentence:ident),* $(,)?) => {
+        $(mod $sentence {
+            use $crate::servers::Flavour;
+
+            #[test]
+            fn postgres15() {
+                super::$sentence(Flavour::Postgres15);
+            }
+
+            #[test]
+            fn postgres18() {
+                super::$sentence(Flavour::Postgres18);
+            }
+        })*
+    };
+}

@@ -1,5 +1,6 @@
 //! A table that nobody writes to is copied without reading the log. What is written unseen all the same is found by the proof.
 
+use altergeist_integration::every_postgres;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::tool::{Ended, start};
 
@@ -55,27 +56,9 @@ fn a_table_emptied_uncounted_is_copied_again(flavour: Flavour) {
     assert!(!passed, "{}", ended.output);
 }
 
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        $(mod $name {
-            use super::Flavour;
-
-            #[test]
-            fn postgres15() {
-                super::$name(Flavour::Postgres15);
-            }
-
-            #[test]
-            fn postgres18() {
-                super::$name(Flavour::Postgres18);
-            }
-        })*
-    };
-}
-
-on_both! {
-    a_quiet_table_is_copied_without_reading_the_log
-    the_log_is_read_from_its_beginning_when_the_first_write_is_counted
-    what_is_written_uncounted_has_the_table_copied_again
-    a_table_emptied_uncounted_is_copied_again
-}
+every_postgres!(
+    a_quiet_table_is_copied_without_reading_the_log,
+    the_log_is_read_from_its_beginning_when_the_first_write_is_counted,
+    what_is_written_uncounted_has_the_table_copied_again,
+    a_table_emptied_uncounted_is_copied_again,
+);

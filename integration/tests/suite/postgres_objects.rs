@@ -1,6 +1,7 @@
 //! Nothing that hangs on a PostgreSQL table is lost: every table of a schema that has everything is rebuilt while the
 //! application writes, and `pg_dump` says the same as before, byte by byte.
 
+use altergeist_integration::every_postgres;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,9 +12,9 @@ use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
 use altergeist_integration::session::{Session, block_on};
 use altergeist_integration::tool::{LIMIT, run, start};
 
-const EVERYWHERE: &str = include_str!("../schemas/postgres.sql");
-const SINCE_15: &str = include_str!("../schemas/postgres15.sql");
-const SINCE_18: &str = include_str!("../schemas/postgres18.sql");
+const EVERYWHERE: &str = include_str!("../../schemas/postgres.sql");
+const SINCE_15: &str = include_str!("../../schemas/postgres15.sql");
+const SINCE_18: &str = include_str!("../../schemas/postgres18.sql");
 
 /// What the application does all the time, in turn.
 const WRITES: &[&str] = &[
@@ -34,25 +35,7 @@ const WRITES: &[&str] = &[
 /// The codes an application must expect of itself: duplicates, foreign keys, serialization, a changed result type.
 const OWN_AFFAIRS: &[&str] = &["23505", "23503", "23P01", "40001", "0A000"];
 
-macro_rules! on_both {
-    ($($sentence:ident),* $(,)?) => {
-        $(mod $sentence {
-            use altergeist_integration::servers::Flavour;
-
-            #[test]
-            fn postgres15() {
-                super::$sentence(Flavour::Postgres15);
-            }
-
-            #[test]
-            fn postgres18() {
-                super::$sentence(Flavour::Postgres18);
-            }
-        })*
-    };
-}
-
-on_both!(
+every_postgres!(
     every_table_of_a_schema_that_has_everything_is_the_same_afterwards,
     no_write_gets_past_the_swap_by_a_view_or_a_prepared_statement,
     who_stands_in_the_way_is_named_and_ended_only_if_that_was_asked_for,

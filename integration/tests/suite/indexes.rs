@@ -1,5 +1,6 @@
 //! Secondary indexes are left out while copying and built afterwards; whoever dies meanwhile, they are there in the end.
 
+use altergeist_integration::every_postgres;
 use std::time::Duration;
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
@@ -180,25 +181,7 @@ fn indexes_that_shall_be_kept_are_there_from_the_beginning(flavour: Flavour) {
     running.wait().must_be(0);
 }
 
-macro_rules! on_both {
-    ($($sentence:ident),* $(,)?) => {
-        $(mod $sentence {
-            use altergeist_integration::servers::Flavour;
-
-            #[test]
-            fn postgres15() {
-                super::$sentence(Flavour::Postgres15);
-            }
-
-            #[test]
-            fn postgres18() {
-                super::$sentence(Flavour::Postgres18);
-            }
-        })*
-    };
-}
-
-on_both!(
+every_postgres!(
     a_quiet_table_is_copied_bare_whoever_is_killed_meanwhile,
     the_first_change_gives_a_bare_shadow_the_index_it_is_found_by,
     a_run_that_dies_when_it_gives_the_key_its_index_goes_on,

@@ -1,5 +1,4 @@
 //! The laws on every real server: the same suite that the model passes.
-#![allow(async_fn_in_trait)]
 
 use std::any::Any;
 use std::cell::Cell;

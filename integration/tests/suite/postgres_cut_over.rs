@@ -1,5 +1,6 @@
 //! What PostgreSQL's locks, foreign keys and triggers could do to an application while its table is copied and swapped.
 
+use altergeist_integration::every_postgres;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -8,25 +9,7 @@ use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
 use altergeist_integration::tool::{command, run, start};
 
-macro_rules! on_both {
-    ($($sentence:ident),* $(,)?) => {
-        $(mod $sentence {
-            use altergeist_integration::servers::Flavour;
-
-            #[test]
-            fn postgres15() {
-                super::$sentence(Flavour::Postgres15);
-            }
-
-            #[test]
-            fn postgres18() {
-                super::$sentence(Flavour::Postgres18);
-            }
-        })*
-    };
-}
-
-on_both!(
+every_postgres!(
     behind_an_old_transaction_nobody_is_made_to_queue,
     what_is_deleted_children_first_is_not_refused_for_the_shadow_s_sake,
     a_trigger_fires_once_for_every_write,

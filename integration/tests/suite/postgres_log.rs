@@ -1,6 +1,7 @@
 //! The log of PostgreSQL: a slot that never fills the disk and is never left behind, a standby that it is read from, and
 //! plain SQL where it cannot be streamed.
 
+use altergeist_integration::every_postgres;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,25 +15,7 @@ use Flavour::{Postgres15, Postgres18};
 /// Copies slowly, and does not swap until it is told to.
 const SLOWLY: [&str; 5] = ["--chunk-rows", "100", "--workers", "1", "--postpone-cut-over"];
 
-macro_rules! on_both {
-    ($($sentence:ident),* $(,)?) => {
-        $(mod $sentence {
-            use altergeist_integration::servers::Flavour;
-
-            #[test]
-            fn postgres15() {
-                super::$sentence(Flavour::Postgres15);
-            }
-
-            #[test]
-            fn postgres18() {
-                super::$sentence(Flavour::Postgres18);
-            }
-        })*
-    };
-}
-
-on_both!(
+every_postgres!(
     who_writes_for_longer_than_a_lock_may_take_is_waited_for,
     a_slot_that_keeps_too_much_holds_up_the_copy_and_is_dropped_at_the_bound,
     a_run_ends_before_the_server_gives_up_its_slot_and_goes_on_when_there_is_room,

@@ -1,0 +1,31 @@
+//! Every test that needs real servers, but for the case folders: one program, so that it is linked once and its tests run side
+//! by side. A file is a theme: `cargo test -p altergeist-integration --test suite -- traps::`.
+
+mod black_hole;
+mod comparison;
+mod conformance;
+mod connecting;
+mod cut_over;
+mod foreign_keys;
+mod indexes;
+mod killed;
+mod late_acknowledgement;
+mod log;
+mod log_ends;
+mod migration;
+mod native;
+mod postgres_cut_over;
+mod postgres_log;
+mod postgres_objects;
+mod postgres_privileges;
+mod prepared;
+mod privileges;
+mod quiet;
+mod refresh;
+mod refusals;
+mod replica_lag;
+mod servers;
+mod stalled_commit;
+mod steering;
+mod traps;
+mod triggers;
