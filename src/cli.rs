@@ -12,7 +12,7 @@ use std::time::Duration;
 /// An altered shadow of the table is filled in chunks, kept current from the server's own log, proven equal, and swapped
 /// in under a brief lock. Exit codes: 0 done, or nothing to do; 1 failed, the source is untouched; 2 usage; 3 refused by the
 /// plan; 4 verification failed; 5 stopped on request, or by a critical load; 6 another run holds the table; 7 the lock could not be had;
-/// 8 the outcome of the swap is unknown.
+/// 8 the outcome of the swap is unknown; 9 swapped, but not finished: run the same command again.
 #[derive(Parser)]
 #[command(name = "altergeist", version, propagate_version = true)]
 pub struct Cli {

@@ -57,6 +57,8 @@ pub enum Failure {
     },
     /// The swap was sent, no answer came, and what is found proves nothing; a person must look.
     SwapUnknown(String),
+    /// The tables are swapped, but a step after the swap failed.
+    Unfinished(Error),
     /// The engine failed.
     Error(Error),
 }
@@ -82,6 +84,7 @@ impl Failure {
             Failure::Held { .. } => 6,
             Failure::NoLock(_) | Failure::LogHeldUp(_) | Failure::TooFast { .. } | Failure::Behind { .. } => 7,
             Failure::SwapUnknown(_) => 8,
+            Failure::Unfinished(_) => 9,
         }
     }
 }
@@ -146,6 +149,10 @@ impl fmt::Display for Failure {
                 f,
                 "the swap was sent and no answer came, and it cannot be told whether it happened: {found}; \
                  look before anything else is done to this table"
+            ),
+            Failure::Unfinished(error) => write!(
+                f,
+                "the tables are swapped, but the run is not finished: {error}. Run the same command again; it does what is left"
             ),
             Failure::Error(error) => error.fmt(f),
         }

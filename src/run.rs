@@ -69,6 +69,7 @@ pub async fn run<E: Engine>(
     let mut progress = 0;
     let mut may_be_quiet = true;
     let mut is_checked = false;
+    let mut is_swapped = false;
     loop {
         let ended = async {
             let engine = connect().await?;
@@ -85,6 +86,10 @@ pub async fn run<E: Engine>(
                 may_be_quiet = false;
                 continue;
             }
+            Err(Failure::Unfinished(error)) => {
+                is_swapped = true;
+                error
+            }
             Err(Failure::Error(error)) => error,
             Err(failure) => return Err(failure),
         };
@@ -92,10 +97,13 @@ pub async fn run<E: Engine>(
         failures = if reached > progress { 1 } else { failures + 1 };
         progress = reached;
         if !matches!(error.kind, Kind::Disconnected | Kind::Transient) || failures > options.reconnects {
-            return Err(error.into());
+            // From the swap on, no end may claim that the source is untouched.
+            return Err(if is_swapped { Failure::Unfinished(error) } else { error.into() });
         }
         desk.tell(|status| status.last_error = Some(error.to_string()));
-        desk.heed()?;
+        if let Err(stopped) = desk.heed() {
+            return Err(if is_swapped { Failure::Unfinished(error) } else { stopped });
+        }
         tokio::time::sleep(Duration::from_millis(200 * u64::from(failures)).min(Duration::from_secs(10))).await;
     }
 }
@@ -557,11 +565,14 @@ async fn stay_current_until<E: Engine>(
     Ok(())
 }
 
-/// The swap has happened: takes away what is not needed any more, and says so.
+/// Takes away what is not needed after the swap, and says that the run is done.
+///
+/// # Errors
+/// [`Failure::Unfinished`], whatever failed: the tables are swapped.
 async fn finish<E: Engine>(engine: &E, desk: &Desk, mut record: Record) -> Result<Outcome, Failure> {
-    engine.finish().await?;
+    engine.finish().await.map_err(Failure::Unfinished)?;
     record.stage = Stage::Done;
-    checkpoint::save(engine, &mut record).await?;
+    checkpoint::save(engine, &mut record).await.map_err(Failure::Unfinished)?;
     desk.tell(|status| {
         status.phase = Phase::Done;
         status.percent = 100.0;

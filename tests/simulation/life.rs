@@ -77,8 +77,13 @@ async fn live_until_done(server: &Server, rng: &mut SmallRng, batch_keys: usize)
             server.calm_down();
             dies_after = None;
         }
-        match one_process(server, rng, batch_keys, dies_after).await {
+        let ended = one_process(server, rng, batch_keys, dies_after).await;
+        if let Some(Err(failure)) = &ended {
+            says_the_truth_about_the_source(server, failure)?;
+        }
+        match ended {
             None
+            | Some(Err(Failure::Unfinished(_)))
             | Some(Err(
                 Failure::Stopped
                 | Failure::CriticalLoad { .. }
@@ -91,6 +96,15 @@ async fn live_until_done(server: &Server, rng: &mut SmallRng, batch_keys: usize)
         }
     }
     Err("the run never came to its end".into())
+}
+
+/// Exit code 9 says that the tables are swapped. Every other one says that the source is untouched.
+fn says_the_truth_about_the_source(server: &Server, failure: &Failure) -> Result<(), String> {
+    match (server.is_swapped(), failure.exit_code()) {
+        (true, 9) => Ok(()),
+        (false, code) if code != 9 => Ok(()),
+        (is_swapped, code) => Err(format!("exit code {code}, and swapped is {is_swapped}: {failure}")),
+    }
 }
 
 /// One process; None if it died.

@@ -517,7 +517,11 @@ impl Cutover for Model {
     }
 
     async fn finish(&self) -> Result<()> {
-        self.statement("finish", |_| Ok(())).await
+        self.statement("finish", |world| match world.chance(world.habits.unfinished_chance) {
+            true => Err(Error::fatal("finish", "an object that depends on the table is in the way")),
+            false => Ok(()),
+        })
+        .await
     }
 }
 

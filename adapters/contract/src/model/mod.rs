@@ -66,6 +66,8 @@ pub struct Habits {
     pub truncate_chance: f64,
     /// The chance that a statement fails for no fault of its own.
     pub fault_chance: f64,
+    /// How often what is left to do after the swap fails for a reason that does not pass by itself.
+    pub unfinished_chance: f64,
     /// Whether the source enforces the unique index that the shadow has.
     pub source_is_unique: bool,
     /// Whether rows may be compared while what was left out is built.
@@ -86,6 +88,7 @@ impl Default for Habits {
             visible_at_once_chance: 0.7,
             truncate_chance: 0.001,
             fault_chance: 0.005,
+            unfinished_chance: 0.3,
             source_is_unique: true,
             compares_beside_builds: false,
             counts_writes: None,
