@@ -21,6 +21,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 enum Attempt {
     Swapped,
     NotYet(Error),
+    /// A swap was sent, and what became of it is not known.
+    Unknown(Failure),
 }
 
 /// Swaps the tables. Until then nothing is changed for anybody; afterwards the shadow bears the name.
@@ -44,10 +46,17 @@ pub async fn cut_over<E: Engine>(
         catch_up(engine, listener, desk, record).await?;
         record.stage = Stage::CuttingOver;
         checkpoint::save_progress(engine, listener, record).await?;
-        match try_once(engine, listener, desk, options.lock_timeout).await? {
-            Attempt::Swapped => return Ok(()),
-            Attempt::NotYet(error) => reason = error.reason.clone(),
-        }
+        let attempted = match try_once(engine, listener, desk, options.lock_timeout).await {
+            Ok(Attempt::Swapped) => return Ok(()),
+            Ok(Attempt::Unknown(failure)) => return Err(failure),
+            Ok(Attempt::NotYet(error)) => Ok(error.reason),
+            Err(failure) => Err(failure),
+        };
+        // No swap is under way. The record says so, so that nobody has to ask a table that may be gone by then.
+        record.stage = Stage::Copying;
+        let saved = checkpoint::save(engine, record).await;
+        reason = attempted?;
+        saved?;
         desk.tell(|status| status.last_error = Some(reason.clone()));
         listener.pause((PAUSE_FIRST * attempt).min(PAUSE_MAX)).await?;
     }
@@ -67,7 +76,11 @@ async fn try_once<E: Engine>(
     };
     let locked = Instant::now();
     let (pending, drained) = drain(&mut lock, listener, desk, locked + within).await;
-    if let Err(error) = drained {
+    let proven = match drained {
+        Ok(()) => lock.check_stream().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = proven {
         listener.keys.give_back(pending);
         lock.release().await?;
         return not_yet(error);
@@ -81,9 +94,10 @@ async fn try_once<E: Engine>(
     let not_swapped = match swap {
         Swap::Done => return Ok(Attempt::Swapped),
         Swap::Refused(error) => error,
-        Swap::Unknown(error) => match who_owns_the_name(engine).await? {
-            Ownership::Shadow => return Ok(Attempt::Swapped),
-            _ => Error::new(Kind::Busy, error.attempted, error.reason),
+        Swap::Unknown(error) => match who_owns_the_name(engine).await {
+            Ok(Ownership::Shadow) => return Ok(Attempt::Swapped),
+            Ok(_) => Error::new(Kind::Busy, error.attempted, error.reason),
+            Err(failure) => return Ok(Attempt::Unknown(failure)),
         },
     };
     listener.keys.give_back(pending);

@@ -26,6 +26,10 @@ const LOG_LOOK: Duration = Duration::from_secs(1);
 const CURRENT: Duration = Duration::from_millis(500);
 /// How often it is asked how far the builds have come.
 const BUILDS_LOOK: Duration = Duration::from_millis(500);
+/// How often it is asked, while indexes are built, whether the log still tells of every changed row.
+const STREAM_LOOK: Duration = Duration::from_secs(1);
+/// How often a run begins anew by itself, because the log did not tell of every changed row.
+const ANEW_MAX: u32 = 3;
 
 /// What does not change while a run goes on.
 #[derive(Clone, Debug)]
@@ -70,6 +74,7 @@ pub async fn run<E: Engine>(
     let mut may_be_quiet = true;
     let mut is_checked = false;
     let mut is_swapped = false;
+    let mut anew = 0;
     loop {
         let ended = async {
             let engine = connect().await?;
@@ -81,8 +86,14 @@ pub async fn run<E: Engine>(
         };
         let ended = ended.await;
         let error = match ended {
-            Ok(Some(outcome)) => return Ok(outcome),
-            Ok(None) => {
+            Ok(Ended::Well(outcome)) => return Ok(outcome),
+            Ok(Ended::Anew(why)) => {
+                anew += 1;
+                if anew > ANEW_MAX {
+                    return Err(why);
+                }
+                tracing::warn!(reason = %why, "what was copied proves nothing any more; the table is copied again");
+                desk.tell(|status| status.last_error = Some(why.to_string()));
                 may_be_quiet = false;
                 continue;
             }
@@ -108,13 +119,14 @@ pub async fn run<E: Engine>(
     }
 }
 
-/// None if it must begin anew, with the log read from the first row on.
-async fn run_once<E: Engine>(
-    engine: &E,
-    desk: &Desk,
-    options: &Options,
-    may_be_quiet: bool,
-) -> Result<Option<Outcome>, Failure> {
+/// How a run's process ended.
+enum Ended {
+    Well(Outcome),
+    /// It must begin anew, with the log read from the first row on. The record says so.
+    Anew(Failure),
+}
+
+async fn run_once<E: Engine>(engine: &E, desk: &Desk, options: &Options, may_be_quiet: bool) -> Result<Ended, Failure> {
     desk.tell(|status| {
         status.phase = Phase::Planning;
         status.table = engine.table().to_owned();
@@ -122,30 +134,58 @@ async fn run_once<E: Engine>(
     });
     failure::hold(engine).await?;
     let (mut record, mut listener, quiet) = match taken_up(engine, options).await? {
-        TakenUp::AlreadyDone => return Ok(Some(Outcome::AlreadyDone)),
-        TakenUp::SwappedBefore(record) => return finish(engine, desk, record).await.map(Some),
+        TakenUp::AlreadyDone => return Ok(Ended::Well(Outcome::AlreadyDone)),
+        TakenUp::SwappedBefore(record) => return finish(engine, desk, record).await.map(Ended::Well),
+        TakenUp::Missed(record, error) => return anew(engine, record, error.into()).await,
         TakenUp::Resumed(record, listener) => (record, *listener, Quiet::never()),
         TakenUp::Nothing => {
             let quiet = if may_be_quiet { Quiet::watch(engine).await? } else { Quiet::never() };
             match begin(engine, options).await? {
-                None => return Ok(Some(Outcome::Altered)),
+                None => return Ok(Ended::Well(Outcome::Altered)),
                 Some((record, listener)) => (record, listener, quiet),
             }
         }
     };
-    fill(engine, &mut listener, desk, &mut record, quiet).await?;
-    match build_and_prove(engine, &mut listener, desk, &mut record).await {
-        Err(failure) if record.passed_log && failure.speaks_of_rows() => {
-            tracing::warn!(reason = %failure, "the table was written to, unseen, while it was copied; it is copied again");
-            record.stage = Stage::Preparing;
-            checkpoint::save(engine, &mut record).await?;
-            return Ok(None);
+    let changed = async {
+        fill(engine, &mut listener, desk, &mut record, quiet).await?;
+        build_and_prove(engine, &mut listener, desk, &mut record).await?;
+        wait_while_postponed(engine, &mut listener, desk, &mut record).await?;
+        cut_over(engine, &mut listener, desk, options, &mut record).await
+    };
+    match explained(engine, changed.await).await {
+        Ok(()) => finish(engine, desk, record).await.map(Ended::Well),
+        Err(failure) if is_missed(&failure) => anew(engine, record, failure).await,
+        // The table was written to, unseen, while it was copied.
+        Err(failure) if record.passed_log && record.stage == Stage::Copying && failure.speaks_of_rows() => {
+            anew(engine, record, failure).await
         }
-        proven => proven?,
+        Err(failure) => Err(failure),
     }
-    wait_while_postponed(engine, &mut listener, desk, &mut record).await?;
-    cut_over(engine, &mut listener, desk, options, &mut record).await?;
-    finish(engine, desk, record).await.map(Some)
+}
+
+/// What was copied is thrown away when the run is taken up again.
+async fn anew<E: Engine>(engine: &E, mut record: Record, why: Failure) -> Result<Ended, Failure> {
+    record.stage = Stage::Preparing;
+    checkpoint::save(engine, &mut record).await?;
+    Ok(Ended::Anew(why))
+}
+
+fn is_missed(failure: &Failure) -> bool {
+    matches!(failure, Failure::Error(error) if error.kind == Kind::Missed)
+}
+
+/// Rows that differ, and a log that cannot be read, have a reason where the log was kept from telling of rows, or the
+/// source is not what it was.
+async fn explained<E: Engine, T>(engine: &E, ended: Result<T, Failure>) -> Result<T, Failure> {
+    let Err(failure) = ended else { return ended };
+    if !failure.speaks_of_rows() {
+        return Err(failure);
+    }
+    match engine.check_stream().await {
+        Err(error) if matches!(failure, Failure::Unequal { .. }) => Err(error.into()),
+        Err(error) if matches!(error.kind, Kind::Missed | Kind::Fatal) => Err(error.into()),
+        _ => Err(failure),
+    }
 }
 
 /// What an earlier run has left to go on from.
@@ -154,6 +194,8 @@ enum TakenUp<S> {
     AlreadyDone,
     SwappedBefore(Record),
     Resumed(Record, Box<Listener<S>>),
+    /// The log did not tell of every row that changed since.
+    Missed(Record, Error),
 }
 
 async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenUp<E::Stream>, Failure> {
@@ -179,7 +221,10 @@ async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenUp<E:
         Stage::Copying => {}
     }
     let mut listener = Listener::new(record.position.clone().expect("a run that copies has saved a position"));
-    listener.listen(engine).await?;
+    match listener.listen(engine).await {
+        Err(error) if error.kind == Kind::Missed => return Ok(TakenUp::Missed(record, error)),
+        listening => listening?,
+    }
     engine.clear_beyond(&record.watermark).await?;
     record.holder = options.holder.clone();
     Ok(TakenUp::Resumed(record, Box::new(listener)))
@@ -332,6 +377,7 @@ async fn build_indexes<E: Engine>(
         let built = tokio::select! {
             built = engine.complete(gently) => built.map(Ok),
             full = log_is_full(engine) => full.map(|()| Err(Failure::Stopped)),
+            missed = stream_is_broken(engine) => Ok(Err(missed.into())),
             () = desk.stopped() => Ok(Err(Failure::Stopped)),
             why = load::critical(engine, desk) => Ok(Err(why)),
             never = tell_builds(engine, desk) => match never {},
@@ -481,6 +527,7 @@ async fn throttled<E: Engine>(
     of_log: impl Fn(Option<LogKept>) -> Option<String>,
 ) -> Result<bool, Failure> {
     desk.heed()?;
+    engine.check_stream().await?;
     let kept = look_at_log(engine, desk).await?;
     let load = load::look(engine, &desk.orders()).await?;
     let lags = engine.replica_lags().await?;
@@ -525,6 +572,16 @@ async fn log_is_full<E: Engine>(engine: &E) -> Result<()> {
         tokio::time::sleep(LOG_LOOK).await;
     }
     Ok(())
+}
+
+/// Waits until the log does not tell of every changed row any more; says why.
+async fn stream_is_broken<E: Engine>(engine: &E) -> Error {
+    loop {
+        tokio::time::sleep(STREAM_LOOK).await;
+        if let Err(error) = engine.check_stream().await {
+            return error;
+        }
+    }
 }
 
 /// Rests between two turns, listening, unless the run shall end.

@@ -1,7 +1,7 @@
 //! One seed's life: a change of one table, from the first start through crashes to its end, and a look at what is left.
 
-use altergeist::contract::Strategy;
 use altergeist::contract::model::{Habits, Server};
+use altergeist::contract::{Kind, Strategy};
 use altergeist::load::{Limit, Limits};
 use altergeist::{Desk, Failure, Options, Orders, Outcome, Status, run};
 use rand::rngs::SmallRng;
@@ -91,6 +91,8 @@ async fn live_until_done(server: &Server, rng: &mut SmallRng, batch_keys: usize)
                 | Failure::TooFast { .. }
                 | Failure::Behind { .. },
             )) => {}
+            // It has begun anew as often as it may; the next process does it again.
+            Some(Err(Failure::Error(error))) if error.kind == Kind::Missed => {}
             Some(Ok(outcome)) => return Ok(outcome),
             Some(Err(failure)) => return Err(format!("life {life}: {failure}")),
         }

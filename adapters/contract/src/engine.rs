@@ -61,6 +61,17 @@ pub trait Engine: Preflight + Journal + Shadow + Cutover + Gauge + Sized {
         Ok(())
     }
 
+    /// Proves that the log has told of every row of the source that changed since [`Engine::open_log`]: marks that
+    /// arrive prove nothing about rows. Asked at every turn, so an answer may be a second old. Nothing to prove
+    /// before the log is open.
+    ///
+    /// # Errors
+    /// `Missed` if it has not, or need not have, even if what it depends on was put back since; `Fatal` if the
+    /// source is gone, renamed or was changed in a way the shadow cannot follow, with the way out.
+    async fn check_stream(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Puts a mark into the log. What any read begun before this call could see lies before the mark, and the
     /// stream passes the mark soon, without waiting for anybody's traffic.
     async fn mark(&self) -> Result<Marker>;
@@ -277,6 +288,13 @@ pub trait TableLock {
 
     /// [`Shadow::clear`] on the connection that holds the lock; it counts like [`TableLock::refresh`].
     async fn clear(&mut self) -> Result<()>;
+
+    /// [`Engine::check_stream`] under the lock, never from memory: about everything written before the lock. Asked
+    /// after the last mark has passed, right before the swap. Waits for a change of what the log depends on that
+    /// is committed and not visible yet, no longer than the lock timeout.
+    async fn check_stream(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Swaps the two tables atomically, and lets go of the lock.
     async fn swap(self) -> Swap;

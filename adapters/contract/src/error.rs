@@ -20,6 +20,9 @@ pub enum Kind {
     Busy,
     /// The connection is gone, or what it held. Whether the statement took effect is not known.
     Disconnected,
+    /// The log has left out changes of the source's rows, or may have: its publication, or a filter or setting
+    /// it depends on, was changed. What was copied proves nothing any more, and the run begins anew.
+    Missed,
     /// The change cannot be done as asked; the server and its tables are as they were.
     Refused,
     /// Anything else: the run stops, the source is untouched.
@@ -31,7 +34,7 @@ impl Kind {
     pub fn is_passing(&self) -> bool {
         match self {
             Kind::Transient | Kind::Stale { .. } => true,
-            Kind::Busy | Kind::Disconnected | Kind::Refused | Kind::Fatal => false,
+            Kind::Busy | Kind::Disconnected | Kind::Missed | Kind::Refused | Kind::Fatal => false,
         }
     }
 }

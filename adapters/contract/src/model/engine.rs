@@ -129,7 +129,11 @@ impl Engine for Model {
 
     async fn open_log(&self) -> Result<Position> {
         pause(&self.server).await;
-        let position = self.world(|world| world.log.len());
+        let position = self.world(|world| {
+            world.muted = false;
+            world.mutings_at_open = Some(world.mutings);
+            world.log.len()
+        });
         while self.world(|world| world.hides_before(position)) {
             tokio::time::sleep(Duration::from_millis(1)).await;
             self.world(World::step);
@@ -163,6 +167,10 @@ impl Engine for Model {
         }
     }
 
+    async fn check_stream(&self) -> Result<()> {
+        self.statement("check the stream", |world| world.check_stream()).await
+    }
+
     async fn mark(&self) -> Result<Marker> {
         let process = self.process;
         self.statement("put a mark into the log", move |world| Ok(world.mark(process))).await
@@ -173,6 +181,14 @@ impl World {
     /// Whether a commit before this position in the log is not visible yet.
     fn hides_before(&self, position: usize) -> bool {
         !self.has(Flaw::StartsBehindRunning) && self.hidden.first().is_some_and(|entry| *entry < position)
+    }
+
+    /// Whether rows were in the log ever since it was opened.
+    fn check_stream(&self) -> Result<()> {
+        if self.has(Flaw::TrustsTheStream) || self.mutings_at_open == Some(self.mutings) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Missed, "check the stream", "rows were kept out of the log"))
     }
 
     fn forget(&mut self, before: &Position) {
@@ -289,8 +305,8 @@ fn deliver(world: &mut World, cursor: &mut usize, most: usize, mine: (u64, &mut 
         if !(entry.visible || world.has(Flaw::DeliversBeforeVisible)) || entry.emptied && *cursor > first {
             break;
         }
-        emptied |= entry.emptied;
-        let is_lost = world.has(Flaw::LosesEvents) && (*cursor).is_multiple_of(16);
+        emptied |= entry.emptied && !entry.unheard;
+        let is_lost = entry.unheard || world.has(Flaw::LosesEvents) && (*cursor).is_multiple_of(16);
         if !is_lost {
             keys.extend(entry.effects.iter().filter_map(|effect| spell(world, effect, &entry.effects)));
         }
@@ -585,6 +601,10 @@ impl TableLock for ModelLock {
             Ok(())
         })
         .await
+    }
+
+    async fn check_stream(&mut self) -> Result<()> {
+        statement(&self.server, "check the stream under the lock", |world| world.check_stream()).await
     }
 
     async fn swap(mut self) -> Swap {

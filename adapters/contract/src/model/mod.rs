@@ -41,6 +41,8 @@ pub enum Flaw {
     SavesAhead,
     /// Law 7: a swap whose answer was lost is taken for one that did not happen.
     LostAnswerMeansNo,
+    /// Law 9: nobody asks whether the log still tells of every row.
+    TrustsTheStream,
     /// Law 8: an event is passed over, as by a decoder that does not know it.
     LosesEvents,
     /// Law 8: the comparison sees no difference.
@@ -68,6 +70,8 @@ pub struct Habits {
     pub fault_chance: f64,
     /// How often what is left to do after the swap fails for a reason that does not pass by itself.
     pub unfinished_chance: f64,
+    /// The chance that a step of the world keeps rows, but not marks, out of the log, or lets them in again.
+    pub mute_chance: f64,
     /// Whether the source enforces the unique index that the shadow has.
     pub source_is_unique: bool,
     /// Whether rows may be compared while what was left out is built.
@@ -89,6 +93,7 @@ impl Default for Habits {
             truncate_chance: 0.001,
             fault_chance: 0.005,
             unfinished_chance: 0.3,
+            mute_chance: 0.0002,
             source_is_unique: true,
             compares_beside_builds: false,
             counts_writes: None,
@@ -123,6 +128,8 @@ struct Entry {
     emptied: bool,
     mark: Option<(u64, u64)>,
     visible: bool,
+    /// Readers of the log are not told of it.
+    unheard: bool,
 }
 
 /// A statement that runs on although its client is gone.
@@ -149,6 +156,12 @@ pub struct World {
     marks: u64,
     locks: u64,
     locked_by: Option<u64>,
+    /// Whether rows are kept out of the log now.
+    muted: bool,
+    /// How often that began or ended.
+    mutings: u64,
+    /// The same when the log was opened.
+    mutings_at_open: Option<u64>,
     calm: bool,
     violations: Vec<String>,
 }
@@ -178,6 +191,9 @@ impl Server {
             marks: 0,
             locks: 0,
             locked_by: None,
+            muted: false,
+            mutings: 0,
+            mutings_at_open: None,
             calm: false,
             violations: Vec::new(),
         };
@@ -260,6 +276,11 @@ impl World {
         let write_chance = self.habits.write_chance;
         if self.locked_by.is_none() && self.chance(write_chance) {
             self.write();
+        }
+        let mute_chance = self.habits.mute_chance;
+        if mute_chance > 0.0 && self.chance(mute_chance) {
+            self.muted = !self.muted;
+            self.mutings += 1;
         }
         if self.rng.random_bool(0.3) {
             self.show_one();

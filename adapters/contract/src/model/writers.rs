@@ -73,7 +73,7 @@ impl World {
 
     fn truncate(&mut self) {
         if self.hidden.is_empty() {
-            self.log.push(Entry { emptied: true, visible: true, ..Entry::default() });
+            self.log.push(Entry { emptied: true, visible: true, unheard: self.muted, ..Entry::default() });
             self.table.clear();
             self.truth.clear();
         }
@@ -84,7 +84,7 @@ impl World {
         for effect in &effects {
             apply(&mut self.truth, effect);
         }
-        self.log.push(Entry { effects, ..Entry::default() });
+        self.log.push(Entry { effects, unheard: self.muted, ..Entry::default() });
         self.hidden.push(self.log.len() - 1);
         let at_once = self.habits.visible_at_once_chance;
         let is_blocked = self.habits.visible_in_order && self.hidden.len() > 1;
