@@ -152,14 +152,19 @@ async fn run_once<E: Engine>(engine: &E, desk: &Desk, options: &Options, may_be_
         wait_while_postponed(engine, &mut listener, desk, &mut record).await?;
         cut_over(engine, &mut listener, desk, options, &mut record).await
     };
-    match explained(engine, changed.await).await {
-        Ok(()) => finish(engine, desk, record).await.map(Ended::Well),
-        Err(failure) if is_missed(&failure) => anew(engine, record, failure).await,
+    let Err(failure) = changed.await else { return finish(engine, desk, record).await.map(Ended::Well) };
+    if let Failure::Error(Error { kind: Kind::Missed, .. }) = failure {
+        return anew(engine, record, failure).await;
+    }
+    if !failure.speaks_of_rows() {
+        return Err(failure);
+    }
+    match why(engine, &failure).await {
+        Some(error) if error.kind == Kind::Missed => anew(engine, record, error.into()).await,
+        Some(error) => Err(error.into()),
         // The table was written to, unseen, while it was copied.
-        Err(failure) if record.passed_log && record.stage == Stage::Copying && failure.speaks_of_rows() => {
-            anew(engine, record, failure).await
-        }
-        Err(failure) => Err(failure),
+        None if record.passed_log && record.stage == Stage::Copying => anew(engine, record, failure).await,
+        None => Err(failure),
     }
 }
 
@@ -170,22 +175,14 @@ async fn anew<E: Engine>(engine: &E, mut record: Record, why: Failure) -> Result
     Ok(Ended::Anew(why))
 }
 
-fn is_missed(failure: &Failure) -> bool {
-    matches!(failure, Failure::Error(error) if error.kind == Kind::Missed)
-}
-
 /// Rows that differ, and a log that cannot be read, have a reason where the log was kept from telling of rows, or the
 /// source is not what it was.
-async fn explained<E: Engine, T>(engine: &E, ended: Result<T, Failure>) -> Result<T, Failure> {
-    let Err(failure) = ended else { return ended };
-    if !failure.speaks_of_rows() {
-        return Err(failure);
-    }
-    match engine.check_stream().await {
-        Err(error) if matches!(failure, Failure::Unequal { .. }) => Err(error.into()),
-        Err(error) if matches!(error.kind, Kind::Missed | Kind::Fatal) => Err(error.into()),
-        _ => Err(failure),
-    }
+async fn why<E: Engine>(engine: &E, failure: &Failure) -> Option<Error> {
+    // An older answer would not speak of what has just happened.
+    tokio::time::sleep(STREAM_LOOK).await;
+    let error = engine.check_stream().await.err()?;
+    let is_reason = matches!(error.kind, Kind::Missed | Kind::Fatal) || matches!(failure, Failure::Unequal { .. });
+    is_reason.then_some(error)
 }
 
 /// What an earlier run has left to go on from.

@@ -60,6 +60,8 @@ pub(crate) struct Asking {
 /// The table that is followed, as it was when the run began.
 pub(crate) struct Source {
     pub(crate) oid: u32,
+    /// The letter of its replica identity.
+    pub(crate) identity: u8,
     pub(crate) lines: Vec<Line>,
     pub(crate) schema: String,
     pub(crate) table: String,
@@ -384,6 +386,7 @@ async fn poll_on(
                 return Ok(());
             }
         }
+        poller.check_place().await?;
         let has_news = poller.looked(&look);
         if !batch.is_empty() && events.send(Ok(batch)).await.is_err() {
             return Ok(());
@@ -416,6 +419,20 @@ async fn confirm(wire: &mut Replication, saved: &mut watch::Receiver<Lsn>) -> Re
     wire.confirm(saved).await
 }
 
+/// Why a message cannot be made an event.
+#[derive(Debug)]
+enum Why {
+    /// Rows changed without their keys being told.
+    Missed,
+    Wrong(String),
+}
+
+impl From<String> for Why {
+    fn from(why: String) -> Why {
+        Why::Wrong(why)
+    }
+}
+
 /// Turns messages into events. Knows where the key stands among the published columns.
 struct Decoder {
     source: Source,
@@ -424,11 +441,23 @@ struct Decoder {
 
 impl Decoder {
     fn take(&mut self, bytes: &[u8], batch: &mut Vec<Event>) -> Result<()> {
-        self.decode(bytes, batch).map_err(|why| Error::fatal(format!("follow {}", self.source.display), why))
+        self.decode(bytes, batch).map_err(|why| {
+            let attempted = format!("follow {}", self.source.display);
+            match why {
+                Why::Missed => {
+                    Error::new(Kind::Missed, attempted, "rows changed while it had another replica identity")
+                }
+                Why::Wrong(why) => Error::fatal(attempted, why),
+            }
+        })
     }
 
-    fn decode(&mut self, bytes: &[u8], batch: &mut Vec<Event>) -> std::result::Result<(), String> {
+    fn decode(&mut self, bytes: &[u8], batch: &mut Vec<Event>) -> std::result::Result<(), Why> {
         match pgoutput::decode(bytes)? {
+            // The old key of a row that changes is told by the identity alone.
+            Message::Relation(relation) if relation.oid == self.source.oid && !self.has_its_identity(&relation) => {
+                return Err(Why::Missed);
+            }
             Message::Begin { xid } => batch.push(Event::Begin(xid)),
             Message::Commit { end } => batch.push(Event::Commit(end)),
             Message::Relation(relation) if relation.oid == self.source.oid => {
@@ -452,6 +481,15 @@ impl Decoder {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether the table is described with the replica identity it had when the run began.
+    fn has_its_identity(&self, relation: &Relation<'_>) -> bool {
+        let is_key = || {
+            let (found, key) = (&relation.identity_columns, &self.source.key);
+            found.len() == key.len() && key.iter().all(|column| found.contains(&column.as_str()))
+        };
+        relation.identity == self.source.identity && (relation.identity == b'f' || is_key())
     }
 
     /// Where the key's columns stand.
@@ -489,6 +527,7 @@ mod tests {
     fn decoder() -> Decoder {
         let source = Source {
             oid: 9,
+            identity: b'd',
             lines: Vec::new(),
             schema: "s".into(),
             table: "t".into(),
@@ -543,6 +582,17 @@ mod tests {
         assert!(decoder.take(&[&b"I\0\0\0\x09N\0\x02"[..], &value(1), b"n"].concat(), &mut events).is_err());
         assert!(decoder.take(&relation("other", &["a", "b"]), &mut events).is_err());
         assert!(decoder.take(&relation("t", &["a"]), &mut events).is_err());
+    }
+
+    #[test]
+    fn a_row_that_changed_under_another_identity_may_have_been_missed() {
+        let mut told = relation("t", &["a", "b"]);
+        let letter = told.windows(3).position(|bytes| bytes == b"\0d\0").unwrap() + 1;
+        told[letter] = b'i';
+        let missed = decoder().take(&told, &mut Vec::new()).unwrap_err();
+        assert_eq!(missed.kind, Kind::Missed);
+        let wider = decoder().take(&relation("t", &["a", "b", "c"]), &mut Vec::new()).unwrap_err();
+        assert_eq!(wider.kind, Kind::Missed);
     }
 
     #[test]

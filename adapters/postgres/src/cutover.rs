@@ -19,6 +19,7 @@ use crate::session::{Lease, Pool, Session, locked};
 use crate::shadow;
 use crate::sql;
 use crate::version::Version;
+use crate::witness;
 use altergeist_contract::{
     Cutover, Error, ForeignKeys, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark,
 };
@@ -231,6 +232,13 @@ impl TableLock for CutoverLock {
     async fn clear(&mut self) -> Result<()> {
         let cleared = self.lease.execute(&sql::empty(&self.shadow.layout), &[]).await;
         cleared.map(drop).map_err(|error| error::of(format!("clear the shadow of {}", self.table), &error))
+    }
+
+    async fn check_stream(&mut self) -> Result<()> {
+        let Swapper { names, facts, .. } = &self.swapper;
+        witness::hold_still(&self.lease, names).await?;
+        // This session sees its own new version of the publication; any other sees the one it was made of.
+        witness::judge(&*self.marks.session().await?, names, facts).await
     }
 
     async fn swap(self) -> Swap {
@@ -503,20 +511,9 @@ async fn outlive(session: &Session, engine: &Postgres, pid: i32) -> Result<()> {
 }
 
 async fn who_answers(session: &Session, engine: &Postgres) -> Result<Ownership> {
+    // The swap's own transaction notes what came of it. That stays true, whatever becomes of the tables later.
     let facts = journal::facts(session, engine).await?;
-    let found = journal::table_id(session, &engine.names.schema, &engine.names.table).await?;
-    let shadow = facts.shadow.map(|shadow| shadow.oid);
-    Ok(match found {
-        Some(table) if table == facts.source => Ownership::Source,
-        Some(table) if Some(table) == shadow => Ownership::Shadow,
-        Some(table) => Ownership::Unclear(format!(
-            "{} is table number {table}; the source was {}, the shadow {}",
-            engine.names.display,
-            facts.source,
-            shadow.map_or_else(|| "never made".to_owned(), |oid| oid.to_string())
-        )),
-        None => Ownership::Unclear(format!("no table answers to {}", engine.names.display)),
-    })
+    Ok(if facts.done.is_some() { Ownership::Shadow } else { Ownership::Source })
 }
 
 async fn finish(session: &Session, engine: &Postgres) -> Result<()> {

@@ -2,14 +2,14 @@
 
 use crate::changes::LogStream;
 use crate::connect::Server;
-use crate::gauge::{Pulse, Replicas};
+use crate::gauge::{Guarded, Pulse, Replicas};
 use crate::journal::{self, Facts, ShadowFacts};
 use crate::log;
 use crate::log_server;
 use crate::names::Names;
 use crate::session::{Pool, RunLock, Session, locked};
 use crate::version::Version;
-use crate::{error, sql};
+use crate::{error, sql, witness};
 use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -48,6 +48,8 @@ pub struct Postgres {
     pub(crate) cutover_pid: Arc<Mutex<Option<i32>>>,
     /// When this process began to read the log.
     pub(crate) following_since: Mutex<Option<Instant>>,
+    /// When the change stream was last seen to be whole.
+    pub(crate) stream_was_good: Mutex<Option<Instant>>,
     /// The steps the last plan found.
     pub(crate) recipe: Mutex<Option<crate::recipe::Recipe>>,
 }
@@ -73,7 +75,8 @@ impl Marks {
         Ok(Marker(number))
     }
 
-    async fn session(&self) -> Result<Arc<Session>> {
+    /// The session of the marks.
+    pub(crate) async fn session(&self) -> Result<Arc<Session>> {
         let mut slot = self.session.lock().await;
         if let Some(session) = slot.as_ref().filter(|session| !session.is_closed()) {
             return Ok(session.clone());
@@ -115,11 +118,13 @@ impl Postgres {
     }
 
     /// Begins the heartbeat, if it does not beat yet.
-    pub(crate) fn start_pulse(&self) {
+    pub(crate) fn start_pulse(&self, facts: &Facts) {
         let mut pulse = locked(&self.pulse);
         if pulse.is_none() {
-            *pulse =
-                Some(Arc::new(Pulse::start(self.server.clone(), self.names.clone(), self.marks.incarnation.clone())));
+            let identity = facts.witness.as_ref().and_then(|witness| witness.identity.clone());
+            let guarded = Guarded { source: facts.source, identity: identity.unwrap_or_default() };
+            let incarnation = self.marks.incarnation.clone();
+            *pulse = Some(Arc::new(Pulse::start(self.server.clone(), self.names.clone(), incarnation, guarded)));
         }
     }
 
@@ -205,6 +210,10 @@ impl Engine for Postgres {
         log::pass(&session, self, before).await
     }
 
+    async fn check_stream(&self) -> Result<()> {
+        witness::check(self).await
+    }
+
     async fn mark(&self) -> Result<Marker> {
         self.marks.put().await
     }
@@ -245,6 +254,7 @@ fn assemble(
         pulse: Mutex::new(None),
         cutover_pid: Arc::new(Mutex::new(None)),
         following_since: Mutex::new(None),
+        stream_was_good: Mutex::new(None),
         recipe: Mutex::new(None),
     }
 }
@@ -258,11 +268,15 @@ async fn find_table(session: &Session, given: &str) -> Result<(String, String)> 
         let Some(row) = rows.ok().and_then(|rows| rows.into_iter().next()) else { continue };
         return match row.get::<_, &str>(3) {
             "r" | "p" => Ok((row.get(1), row.get(2))),
-            _ => Err(Error::refused(attempted(), "it is not a table")),
+            // What has taken the name of a table that is gone must not keep its change from being cleaned up.
+            _ => match gone_table(session, given).await {
+                Some((schema, table, stage)) if stage != "done" => Ok((schema, table)),
+                _ => Err(Error::refused(attempted(), "it is not a table")),
+            },
         };
     }
-    if let Some(gone) = gone_table(session, given).await {
-        return Ok(gone);
+    if let Some((schema, table, _)) = gone_table(session, given).await {
+        return Ok((schema, table));
     }
     if session.is_closed() {
         return Err(Error::new(Kind::Disconnected, attempted(), "the connection broke"));
@@ -271,9 +285,10 @@ async fn find_table(session: &Session, given: &str) -> Result<(String, String)> 
 }
 
 /// A table that is not there any more, while the journal still knows it: what is left of its change can be taken away.
-async fn gone_table(session: &Session, given: &str) -> Option<(String, String)> {
+/// Schema, name and stage.
+async fn gone_table(session: &Session, given: &str) -> Option<(String, String, String)> {
     let rows = session.query(sql::FIND_IN_JOURNAL, &[&given]).await.ok()?;
-    rows.first().map(|row| (row.get(0), row.get(1)))
+    rows.first().map(|row| (row.get(0), row.get(1), row.get(2)))
 }
 
 /// A name no other process has: the standard library seeds its hashers from the system's randomness.

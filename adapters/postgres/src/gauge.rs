@@ -37,6 +37,14 @@ pub(crate) struct Pulse {
     task: JoinHandle<()>,
 }
 
+/// The table whose replica identity is watched.
+#[derive(Clone)]
+pub(crate) struct Guarded {
+    pub(crate) source: u32,
+    /// Its replica identity when the log was opened.
+    pub(crate) identity: String,
+}
+
 /// A beat whose commit has returned.
 struct Beat {
     number: i64,
@@ -46,9 +54,9 @@ struct Beat {
 
 impl Pulse {
     /// Begins to beat.
-    pub(crate) fn start(server: Arc<Server>, names: Names, incarnation: String) -> Pulse {
+    pub(crate) fn start(server: Arc<Server>, names: Names, incarnation: String, guarded: Guarded) -> Pulse {
         let beats = Arc::new(Mutex::new(VecDeque::new()));
-        let task = tokio::spawn(beat(server, names, incarnation, beats.clone()));
+        let task = tokio::spawn(beat(server, names, incarnation, guarded, beats.clone()));
         Pulse { beats, task }
     }
 
@@ -77,7 +85,13 @@ impl Drop for Pulse {
 }
 
 /// Beats for ever; a lost connection is opened again. Nobody is told of a failure: an old beat says it all.
-async fn beat(server: Arc<Server>, names: Names, incarnation: String, beats: Arc<Mutex<VecDeque<Beat>>>) {
+async fn beat(
+    server: Arc<Server>,
+    names: Names,
+    incarnation: String,
+    guarded: Guarded,
+    beats: Arc<Mutex<VecDeque<Beat>>>,
+) {
     let mut session: Option<Session> = None;
     let mut ticks = tokio::time::interval(BEAT);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -92,7 +106,24 @@ async fn beat(server: Arc<Server>, names: Names, incarnation: String, beats: Arc
         if matches!(tokio::time::timeout(PATIENCE, writing).await, Ok(Ok(()))) {
             remember(&beats, Beat { number, written, took: written.elapsed() });
         }
+        if number % BEATS_PER_MARK == 0 {
+            // Tried again a second later; the run itself says what it means.
+            let _ = tokio::time::timeout(PATIENCE, guard(open, &names, &guarded)).await;
+        }
     }
+}
+
+/// A publication that does not cover the table's replica identity makes the server refuse the application's updates and
+/// deletes. So it goes as soon as the identity is another one; the run finds it gone, and begins anew.
+async fn guard(session: &Session, names: &Names, guarded: &Guarded) -> std::result::Result<(), tokio_postgres::Error> {
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&guarded.source, &guarded.identity, &names.old_schema];
+    let rows = session.query(sql::IDENTITY_CHANGED, &parameters).await?;
+    if rows.first().is_some_and(|row| row.get(0)) {
+        tracing::warn!("{}: its replica identity was changed; the publication of this run is dropped", names.display);
+        session.run(&sql::drop_publication(&names.publication)).await?;
+    }
+    Ok(())
 }
 
 async fn write(

@@ -9,6 +9,7 @@ use crate::names::{self, JOURNAL_SCHEMA, MARKER};
 use crate::recipe::Recipe;
 use crate::session::Session;
 use crate::sql;
+use crate::witness::Witness;
 use altergeist_contract::{Error, Journal, Record, Result, Stage};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,9 @@ pub(crate) struct Facts {
     pub(crate) source: u32,
     /// The source's definition when the run began.
     pub(crate) source_lines: Vec<Line>,
+    /// What the change stream depends on.
+    #[serde(default)]
+    pub(crate) witness: Option<Witness>,
     /// The source's own replica identity, as the catalogue spells it, while it has another one for the sake of the run.
     #[serde(default)]
     pub(crate) own_identity: Option<String>,
@@ -44,6 +48,7 @@ impl Facts {
             log_place: None,
             source: 0,
             source_lines: Vec::new(),
+            witness: None,
             own_identity: None,
             shadow: None,
             done: None,

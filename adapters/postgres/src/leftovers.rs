@@ -6,7 +6,7 @@ use crate::error;
 use crate::journal::{self, Entry};
 use crate::log::{self, Orphan};
 use crate::materialized::{self, Materialized};
-use crate::names::quoted;
+use crate::names::{qualified, quoted};
 use crate::preflight::{self, SchemaState};
 use crate::recipe::{self, Recipe};
 use crate::session::Session;
@@ -15,7 +15,7 @@ use altergeist_contract::{Leftover, Result, Stage};
 
 /// What was found.
 struct Found {
-    shadow: Option<u32>,
+    shadow: Option<(u32, String)>,
     /// The materialized views that wait for the swap.
     twins: Vec<String>,
     old: bool,
@@ -36,13 +36,19 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
         |error: tokio_postgres::Error| error::of(format!("look for leftovers of {}", engine.names.display), &error);
     let names = &engine.names;
     let Entry { record, facts } = journal::entry(session, engine).await?;
-    let shadow = journal::table_id(session, &names.shadow_schema, &names.table).await?;
     let old = journal::table_id(session, &names.old_schema, &names.table).await?;
     let known_shadow = facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
     let known_source = facts.as_ref().map(|facts| facts.source);
-    let shadow = shadow.filter(|shadow| Some(*shadow) == known_shadow);
-    let twins = match shadow {
-        Some(shadow) => materialized::list(session, shadow).await?,
+    let shadow = match known_shadow {
+        None => None,
+        // Somebody may have renamed it.
+        Some(known) => {
+            let rows = session.query(sql::NAME_IN, &[&known, &names.shadow_schema]).await.map_err(failed)?;
+            rows.first().map(|row| (known, qualified(&names.shadow_schema, row.get(0))))
+        }
+    };
+    let twins = match &shadow {
+        Some((shadow, _)) => materialized::list(session, *shadow).await?,
         None => Vec::new(),
     };
     Ok(Found {
@@ -80,7 +86,9 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
     };
     let begun = "left by a change in steps that is not finished; the same command goes on with it";
     add(found.recipe.is_some(), format!("constraints and indexes begun on {}", names.display), begun, false);
-    add(found.shadow.is_some(), format!("shadow table {}", names.shadow()), needed, false);
+    if let Some((_, shadow)) = &found.shadow {
+        add(true, format!("shadow table {shadow}"), needed, false);
+    }
     for twin in &found.twins {
         add(true, format!("materialized view {twin}"), needed, false);
     }
@@ -112,13 +120,13 @@ pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -
     if let Some(recipe) = &found.recipe {
         recipe::undo(session, engine, recipe).await?;
     }
-    if let Some(shadow) = found.shadow {
-        let twins = materialized::list(session, shadow).await?;
-        materialized::drop_twins(session, shadow).await?;
+    if let Some((shadow, name)) = &found.shadow {
+        let twins = materialized::list(session, *shadow).await?;
+        materialized::drop_twins(session, *shadow).await?;
         for twin in &twins {
             drop_schema_if_empty(session, twin.schema()).await?;
         }
-        drop_table(session, &names.shadow()).await?;
+        drop_table(session, name).await?;
     }
     drop_schema_if_empty(session, &names.shadow_schema).await?;
     if found.old && !old_too {

@@ -39,6 +39,7 @@ mod spelling;
 mod sql;
 mod version;
 mod visibility;
+mod witness;
 
 pub use changes::LogStream;
 pub use cutover::CutoverLock;

@@ -8,7 +8,7 @@ use crate::error;
 use crate::journal::{self, Facts};
 use crate::key::Candidate;
 use crate::log_server::{self, LogSession};
-use crate::names::Names;
+use crate::names::{self, Names};
 use crate::pgoutput::Lsn;
 use crate::polling::Poller;
 use crate::preflight;
@@ -16,6 +16,7 @@ use crate::replication::Replication;
 use crate::session::{Session, locked};
 use crate::sql;
 use crate::visibility::Snapshot;
+use crate::witness::{self, Witness};
 use altergeist_contract::{Error, Kind, LogKept, Position, Result};
 use std::time::{Duration, Instant};
 
@@ -60,7 +61,6 @@ pub(crate) async fn open(engine: &Postgres) -> Result<Position> {
     let position = lease.settle(result).await?;
     // What a new slot keeps is not left over from a time when nobody moved it on.
     *locked(&engine.following_since) = Instant::now().checked_sub(GRACE);
-    engine.start_pulse();
     Ok(position)
 }
 
@@ -73,12 +73,14 @@ async fn open_anew(session: &Session, engine: &Postgres) -> Result<Position> {
     let (key, identity) = preflight::key(session, source).await?;
     let key = key.map_err(|why| Error::refused(format!("follow {}", engine.names.display), why))?;
     publish(session, engine, &key, &identity).await?;
+    let witness = witness::take(session, &engine.names, source).await?;
     let start = make_readable_slot(session, engine).await?;
     let facts = Facts {
         system: log_server::system(session).await?,
         log_place: engine.log_place(),
         source,
         source_lines: definition::describe(session, source).await?,
+        witness: Some(witness),
         own_identity,
         shadow: None,
         done: None,
@@ -87,6 +89,7 @@ async fn open_anew(session: &Session, engine: &Postgres) -> Result<Position> {
     let known = journal::entry(session, engine).await?.facts.filter(|known| known.source == source);
     let facts = Facts { shadow: known.and_then(|known| known.shadow), ..facts };
     journal::save_facts(session, engine, &facts).await?;
+    engine.start_pulse(&facts);
     Ok(Position(start.to_string()))
 }
 
@@ -263,10 +266,14 @@ async fn give_back_identity(session: &Session, engine: &Postgres) -> Result<()> 
     let Some(own) = &facts.own_identity else { return Ok(()) };
     let names = &engine.names;
     let failed = |error: tokio_postgres::Error| error::of(format!("look at {}", names.display), &error);
-    let is_there = journal::table_id(session, &names.schema, &names.table).await? == Some(facts.source);
-    if is_there && session.one(sql::REPLICA_IDENTITY, &[&facts.source]).await.map_err(failed)?.get::<_, &str>(0) != own
-    {
-        change_identity(session, engine, &sql::own_identity(&names.source(), own)).await?;
+    // By its number: it may have another name by now, or be gone.
+    let place = session.query(sql::PLACE, &[&facts.source]).await.map_err(failed)?;
+    let identity = session.query(sql::REPLICA_IDENTITY, &[&facts.source]).await.map_err(failed)?;
+    // What was lent is an index; anything else somebody has set since.
+    let is_lent = identity.first().is_some_and(|row| row.get::<_, &str>(0) == "i");
+    if let Some(place) = place.first().filter(|_| is_lent) {
+        let table = names::qualified(place.get(0), place.get(1));
+        change_identity(session, engine, &sql::own_identity(&table, own)).await?;
     }
     journal::save_facts(session, engine, &Facts { own_identity: None, ..facts }).await
 }
@@ -344,9 +351,10 @@ pub(crate) async fn follow(engine: &Postgres, from: &Position) -> Result<LogStre
         Some(standby) => Some(standby.open(&engine.names.application, &sql::mark_settings()).await?),
     };
     *locked(&engine.following_since) = Some(Instant::now());
-    engine.start_pulse();
+    engine.start_pulse(&facts);
     let source = Source {
         oid: facts.source,
+        identity: facts.witness.as_ref().and_then(Witness::letter).unwrap_or_default(),
         lines: facts.source_lines,
         schema: engine.names.schema.clone(),
         table: engine.names.table.clone(),
@@ -391,6 +399,7 @@ async fn prepare(session: &Session, engine: &Postgres, start: Lsn, attempted: St
     require_place(session, engine, &attempted).await?;
     log_server::check(session, engine).await?;
     let facts = journal::facts(session, engine).await?;
+    witness::judge(session, &engine.names, &facts).await?;
     let (key, _) = preflight::key(session, facts.source).await?;
     let key = key.map_err(|why| gone(&why))?;
     let log = engine.log_session(session).await?;
@@ -407,7 +416,8 @@ async fn prepare(session: &Session, engine: &Postgres, start: Lsn, attempted: St
         }
         let confirmed = row.get::<_, Option<&str>>(1).and_then(Lsn::parse);
         if confirmed.is_none_or(|confirmed| confirmed > start) {
-            return Err(gone(&format!("the server has been told to forget the log from there on; {BEGIN_ANEW}")));
+            let reason = format!("somebody moved the replication slot {slot} on, and its log was forgotten");
+            return Err(Error::new(Kind::Missed, attempted, reason));
         }
         if row.get::<_, Option<i32>>(0).is_none() {
             return Ok((facts, key));

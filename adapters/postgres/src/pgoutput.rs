@@ -52,8 +52,12 @@ pub(crate) struct Relation<'a> {
     pub(crate) oid: u32,
     pub(crate) schema: &'a str,
     pub(crate) name: &'a str,
+    /// The letter of its replica identity.
+    pub(crate) identity: u8,
     /// Name and type of each published column.
     pub(crate) columns: Vec<(&'a str, u32)>,
+    /// Those of them that belong to the replica identity.
+    pub(crate) identity_columns: Vec<&'a str>,
 }
 
 /// A row's values, in the order of the relation's columns.
@@ -115,18 +119,23 @@ fn relation<'a>(reader: &mut Reader<'a>) -> Result<Relation<'a>, String> {
     let oid = reader.int()?;
     let schema = reader.text()?;
     let name = reader.text()?;
-    reader.byte()?;
+    let identity = reader.byte()?;
     let count = reader.short()?;
     let mut columns = Vec::with_capacity(count.into());
+    let mut identity_columns = Vec::new();
     for _ in 0..count {
-        reader.byte()?;
+        let flags = reader.byte()?;
         let column = reader.text()?;
+        if flags & 1 == 1 {
+            identity_columns.push(column);
+        }
         let type_oid = reader.int()?;
         reader.int()?;
         columns.push((column, type_oid));
     }
     // The catalogue's own schema is sent as nothing.
-    Ok(Relation { oid, schema: if schema.is_empty() { "pg_catalog" } else { schema }, name, columns })
+    let schema = if schema.is_empty() { "pg_catalog" } else { schema };
+    Ok(Relation { oid, schema, name, identity, columns, identity_columns })
 }
 
 fn insert<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, String> {

@@ -6,7 +6,7 @@ use crate::error;
 use crate::pgoutput::Lsn;
 use crate::session::Session;
 use crate::sql;
-use altergeist_contract::Result;
+use altergeist_contract::{Error, Kind, Result};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use std::pin::Pin;
@@ -77,6 +77,22 @@ impl Poller {
         let attempted = format!("look at the slot {}", self.slot);
         let rows = rows.map_err(|error| error::of(attempted.clone(), &error))?;
         Ok(Look { rows: Box::pin(rows), attempted, handed_on: self.handed_on, is_old: false, seen: 0 })
+    }
+
+    /// Proves that the last look began where the one before it had ended: nobody else has moved the slot on.
+    ///
+    /// # Errors
+    /// `Missed` if somebody has.
+    pub(crate) async fn check_place(&self) -> Result<()> {
+        let attempted = || format!("look at the slot {}", self.slot);
+        let rows = self.session.query(sql::CONFIRMED, &[&self.slot]).await;
+        let rows = rows.map_err(|error| error::of(attempted(), &error))?;
+        let confirmed = rows.first().and_then(|row| row.get::<_, Option<&str>>(0).and_then(Lsn::parse));
+        if confirmed.is_some_and(|confirmed| confirmed <= self.handed_on) {
+            return Ok(());
+        }
+        let reason = "somebody moved it on, and its log was forgotten";
+        Err(Error::new(Kind::Missed, attempted(), reason))
     }
 
     /// Takes note of how far a look went to its end; says whether it had any news.

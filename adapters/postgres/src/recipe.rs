@@ -276,7 +276,11 @@ async fn give_up(session: &Session, engine: &Postgres, recipe: &Recipe, mut erro
 pub(crate) async fn undo(session: &Session, engine: &Postgres, recipe: &Recipe) -> Result<()> {
     let attempted = || format!("take back what was begun on {}", engine.names.display);
     for statement in &recipe.undo {
-        session.run(statement).await.map_err(|error| error::of_lock(attempted(), &error))?;
+        match session.run(statement).await {
+            // With the table, all of it is gone.
+            Err(error) if error::is_code(&error, "42P01") || error::is_code(&error, "3F000") => {}
+            other => other.map_err(|error| error::of_lock(attempted(), &error))?,
+        }
     }
     let facts = journal::entry(session, engine).await?.facts.unwrap_or_else(Facts::none);
     journal::save_facts(session, engine, &Facts { recipe: None, ..facts }).await

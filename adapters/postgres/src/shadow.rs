@@ -185,6 +185,7 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
         log_place: engine.log_place(),
         source,
         source_lines: altered.source_lines,
+        witness: known.as_ref().and_then(|known| known.witness.clone()),
         own_identity: known.and_then(|known| known.own_identity),
         shadow: Some(shadow.clone()),
         done: None,

@@ -690,6 +690,17 @@ pub(crate) fn own_identity(table: &str, spelled: &str) -> String {
     format!("ALTER TABLE {table} REPLICA IDENTITY {identity}")
 }
 
+/// What the change stream depends on, and where source and shadow are.
+pub(crate) const WITNESS: &str = include_str!("sql/witness.sql");
+
+/// Whether a table's replica identity was changed.
+pub(crate) const IDENTITY_CHANGED: &str = include_str!("sql/identity_changed.sql");
+
+/// Says again that a publication tells of every change.
+pub(crate) fn publish_all(name: &str) -> String {
+    format!("ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate')", quoted(name))
+}
+
 /// Drops the publication if it is there.
 pub(crate) fn drop_publication(name: &str) -> String {
     format!("DROP PUBLICATION IF EXISTS {}", quoted(name))
@@ -729,6 +740,10 @@ pub(crate) const PEEK: &str = "
 pub(crate) const READ_SLOT: &str = "
     SELECT count(*) FROM pg_logical_slot_peek_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', $2)";
 
+/// Up to where the server has been told to forget a slot's log.
+pub(crate) const CONFIRMED: &str = "
+    SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1";
+
 /// Moves a slot on to a position that is saved.
 pub(crate) const MOVE_SLOT: &str = "SELECT pg_replication_slot_advance($1, $2::text::pg_lsn)";
 
@@ -762,7 +777,7 @@ pub(crate) const KNOWN_TABLES: &str = "
 
 /// A table the journal knows by the name the user gave, though it is not there any more.
 pub(crate) const FIND_IN_JOURNAL: &str = "
-    SELECT (parse_ident(\"table\"))[1], (parse_ident(\"table\"))[2] FROM altergeist.journal
+    SELECT (parse_ident(\"table\"))[1], (parse_ident(\"table\"))[2], coalesce(stage, '') FROM altergeist.journal
     WHERE parse_ident(\"table\") = parse_ident($1)
        OR (cardinality(parse_ident($1)) = 1 AND (parse_ident(\"table\"))[2] = (parse_ident($1))[1])
     ORDER BY \"table\"";
@@ -831,6 +846,15 @@ pub(crate) const SAVE: &str = "
 pub(crate) const SAVE_FACTS: &str = "
     INSERT INTO altergeist.journal (\"table\", facts, updated_at) VALUES ($1, $2, now())
     ON CONFLICT (\"table\") DO UPDATE SET facts = excluded.facts, updated_at = excluded.updated_at";
+
+/// The name table $1 has in schema $2, if it is there.
+pub(crate) const NAME_IN: &str = "
+    SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = $1 AND n.nspname = $2";
+
+/// The schema and the name of a table.
+pub(crate) const PLACE: &str = "
+    SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1";
 
 /// Forgets a table.
 pub(crate) const FORGET: &str = "
