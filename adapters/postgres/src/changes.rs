@@ -3,6 +3,7 @@
 
 use crate::definition::{self, Line};
 use crate::error;
+use crate::followed;
 use crate::log_server;
 use crate::pgoutput::{self, Lsn, Message, Relation, Row, Value};
 use crate::polling::{PAUSE_FIRST, PAUSE_LAST, Poller};
@@ -293,10 +294,9 @@ impl LogStream {
             }
             now => now?,
         };
-        let changed = definition::differences(&self.lines, &now);
-        if !changed.is_empty() {
-            let reason = format!("its definition was changed by somebody else: {}", changed.join(", "));
-            return Err(Error::fatal(format!("follow {}", self.display), reason));
+        let lost = followed::out_of_reach(&self.lines, &now);
+        if !lost.is_empty() {
+            return Err(followed::ended(&self.display, &lost));
         }
         self.pending.pop_front();
         Ok(())

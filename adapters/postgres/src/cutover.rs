@@ -6,6 +6,7 @@ use crate::connect::CONNECT_TIMEOUT;
 use crate::definition;
 use crate::engine::{Marks, Postgres};
 use crate::error;
+use crate::followed;
 use crate::journal::{self, Facts, ShadowFacts};
 use crate::leftovers;
 use crate::log;
@@ -74,6 +75,9 @@ impl Cutover for Postgres {
     type Lock = CutoverLock;
 
     async fn lock(&self, within: Duration) -> Result<CutoverLock> {
+        let lease = self.control.take().await?;
+        let followed = followed::follow(&lease, self).await;
+        lease.settle(followed).await?;
         let shadow = self.shadow().await?;
         let lease = self.control.take().await?;
         let result = prepare(&lease, self, within).await;
@@ -377,8 +381,12 @@ impl Swapper {
         }
         let now = definition::describe(session, self.facts.source).await?;
         let changed = definition::differences(&self.facts.source_lines, &now);
-        if !changed.is_empty() {
+        if !followed::out_of_reach(&self.facts.source_lines, &now).is_empty() {
             return Err(refused(format!("it was changed by somebody else: {}", changed.join(", "))));
+        }
+        if !changed.is_empty() {
+            let attempted = format!("swap {} with its shadow", self.names.display);
+            return Err(Error::new(Kind::Busy, attempted, "what the shadow must follow has just changed"));
         }
         let views = materialized::list(session, self.facts.source).await?;
         if views != self.views

@@ -15,6 +15,7 @@ mod demands;
 mod duplicates;
 mod engine;
 mod error;
+mod followed;
 mod gauge;
 mod journal;
 mod key;

@@ -5,6 +5,7 @@ use crate::definition;
 use crate::duplicates;
 use crate::engine::Postgres;
 use crate::error;
+use crate::followed;
 use crate::journal::{self, Facts, ShadowFacts};
 use crate::key::{self, Raw};
 use crate::log_server;
@@ -222,7 +223,7 @@ async fn make_room(session: &Session, engine: &Postgres, known: Option<&Facts>, 
 /// The source must be what it was when the log was opened.
 fn check_source(attempted: String, known: Option<&Facts>, source: u32, altered: &Altered) -> Result<()> {
     let Some(known) = known.filter(|known| known.source == source) else { return Ok(()) };
-    let changed = definition::differences(&known.source_lines, &altered.source_lines);
+    let changed = followed::out_of_reach(&known.source_lines, &altered.source_lines);
     if changed.is_empty() {
         return Ok(());
     }

@@ -693,6 +693,12 @@ pub(crate) fn own_identity(table: &str, spelled: &str) -> String {
 /// What the change stream depends on, and where source and shadow are.
 pub(crate) const WITNESS: &str = include_str!("sql/witness.sql");
 
+/// What takes from a table what others may give it and take again.
+pub(crate) const UNDRESS: &str = include_str!("sql/undress.sql");
+
+/// What gives a table another's storage parameters and owner.
+pub(crate) const OPTIONS: &str = include_str!("sql/options.sql");
+
 /// Whether a table's replica identity was changed.
 pub(crate) const IDENTITY_CHANGED: &str = include_str!("sql/identity_changed.sql");
 

@@ -1,8 +1,10 @@
 //! The proof that the change stream has heard every changed row (law 9): what it depends on is noted when the log is
 //! opened, and compared at every turn, and under the lock of the cut-over. It also tells what became of the tables.
 
+use crate::definition;
 use crate::engine::Postgres;
 use crate::error;
+use crate::followed;
 use crate::journal::{self, Facts};
 use crate::names::{self, Names};
 use crate::session::{Session, locked};
@@ -74,10 +76,14 @@ pub(crate) async fn check(engine: &Postgres) -> Result<()> {
 }
 
 async fn check_now(session: &Session, engine: &Postgres) -> Result<()> {
-    match journal::entry(session, engine).await?.facts {
-        Some(facts) => judge(session, &engine.names, &facts).await,
-        None => Ok(()),
-    }
+    let Some(facts) = journal::entry(session, engine).await?.facts else { return Ok(()) };
+    judge(session, &engine.names, &facts).await?;
+    let lost = match definition::describe(session, facts.source).await {
+        // Somebody has it locked; it is looked at again soon.
+        Err(error) if error.kind == Kind::Transient => return Ok(()),
+        now => followed::out_of_reach(&facts.source_lines, &now?),
+    };
+    if lost.is_empty() { Ok(()) } else { Err(followed::cannot(engine, &lost)) }
 }
 
 /// Compares what is found now with what was noted.

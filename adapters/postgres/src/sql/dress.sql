@@ -19,7 +19,7 @@ WITH columns AS (
     LEFT JOIN constraints k ON k.conindid = i.indexrelid AND k.kind IN ('p', 'u', 'x')
     WHERE i.indrelid = $1 AND i.indisvalid
 )
-SELECT statement
+SELECT statement, step
 FROM (
     SELECT 0 AS step, k.oid::int8 AS n,
            format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2::text, k.conname, pg_get_constraintdef(k.oid)) AS statement
