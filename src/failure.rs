@@ -77,6 +77,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Error(error) if error.kind == Kind::Refused => 3,
+            Failure::Error(error) if error.kind == Kind::Usage => 2,
             Failure::Error(_) => 1,
             Failure::Refused(_) => 3,
             Failure::Unequal { .. } => 4,

@@ -475,6 +475,28 @@ pub fn servers_are_required() -> bool {
     env::var_os("CI").is_some() || env::var("ALTERGEIST_REQUIRE_SERVERS").is_ok_and(|v| v == "1")
 }
 
+/// PgBouncer with these settings, whose file goes into `folder`. `None`, and a word about it, where it isn't installed.
+///
+/// # Panics
+/// When it is missing and servers are required, or cannot be started.
+pub fn start_pooler(folder: &Path, settings: &str) -> Option<Child> {
+    let program = cache_folder().join("pgbouncer/bin/pgbouncer");
+    if !program.exists() {
+        assert!(!servers_are_required(), "pgbouncer is missing: integration/install-servers pgbouncer");
+        println!("SKIP: pgbouncer is not installed (integration/install-servers pgbouncer)");
+        return None;
+    }
+    let file = folder.join("settings");
+    fs::write(&file, settings).expect("the temporary folder is writable");
+    let mut command = dying_with_us(is_root());
+    command.arg(program).arg("-q").arg(file).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if is_root() {
+        must_run(Command::new("chown").arg("-R").arg(unprivileged_user()).arg(folder));
+    }
+    Some(spawn_for_life(command).expect("pgbouncer can be started"))
+}
+
 const POSTGRES_DEFAULTS: &[(&str, &str)] = &[
     ("listen_addresses", "127.0.0.1"),
     ("wal_level", "logical"),

@@ -23,6 +23,8 @@ pub enum Kind {
     /// The log has left out changes of the source's rows, or may have: its publication, or a filter or setting
     /// it depends on, was changed. What was copied proves nothing any more, and the run begins anew.
     Missed,
+    /// What was given cannot be read: a URL, a file that is named in it.
+    Usage,
     /// The change cannot be done as asked; the server and its tables are as they were.
     Refused,
     /// Anything else: the run stops, the source is untouched.
@@ -34,7 +36,7 @@ impl Kind {
     pub fn is_passing(&self) -> bool {
         match self {
             Kind::Transient | Kind::Stale { .. } => true,
-            Kind::Busy | Kind::Disconnected | Kind::Missed | Kind::Refused | Kind::Fatal => false,
+            Kind::Busy | Kind::Disconnected | Kind::Missed | Kind::Usage | Kind::Refused | Kind::Fatal => false,
         }
     }
 }

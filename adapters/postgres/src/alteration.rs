@@ -185,10 +185,13 @@ async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> 
         if answer.kind != altergeist_contract::Kind::Refused {
             return Err(answer);
         }
-        session.run("ROLLBACK TO SAVEPOINT clauses; SET LOCAL search_path = ''").await.map_err(failed)?;
+        session.run(&format!("ROLLBACK TO SAVEPOINT clauses; {}", sql::use_own_language())).await.map_err(failed)?;
         return Ok((false, Err(answer.reason)));
     }
-    session.run("SET LOCAL client_min_messages = warning; SET LOCAL search_path = ''").await.map_err(failed)?;
+    session
+        .run(&format!("SET LOCAL client_min_messages = warning; {}", sql::use_own_language()))
+        .await
+        .map_err(failed)?;
     for constraint in &wish.clauses.validated {
         // One that the clone has not is a foreign key, which the swap carries.
         let validate = format!("ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}");
@@ -350,7 +353,7 @@ async fn add_foreign_key(
     let own = names::qualified(schema, &wish.names.table);
     let parent = if is_to_itself { &own } else { &key.parent };
     session.run(&format!("ALTER TABLE {own} {}", key.add(&key.name, parent))).await?;
-    session.run("SET LOCAL search_path = ''").await?;
+    session.run(&sql::use_own_language()).await?;
     Ok(Orphans::of_row(&session.one(sql::NEWEST_FOREIGN_KEY, &[&clone]).await?, 0))
 }
 
@@ -594,7 +597,7 @@ async fn reading(session: &Session, wish: &Wish<'_>, expression: &str) -> Result
     let (source, alias) = (wish.names.source(), names::quoted(&wish.names.table));
     session.run(&sql::use_search_path(wish.search_path)).await.map_err(failed)?;
     let plan = session.query(&sql::explain_value(&source, &alias, expression), &[]).await.map_err(failed)?;
-    session.run("SET LOCAL search_path = ''").await.map_err(failed)?;
+    session.run(&sql::use_own_language()).await.map_err(failed)?;
     let lines = plan.iter().map(|row| row.get::<_, String>(0));
     Ok(lines.filter(|line| line.trim_start().starts_with("Output:")).collect())
 }

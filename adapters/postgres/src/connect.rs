@@ -2,6 +2,7 @@
 //! raw streams the log is read from. A password is never printed: nothing here has `Debug`.
 
 use crate::error;
+use crate::parameters::{Parameters, unreadable, variable};
 use crate::session::Session;
 use altergeist_contract::{Error, Kind, Result};
 use rustls::client::WebPkiServerVerifier;
@@ -14,7 +15,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres_rustls::MakeRustlsConnect;
-use url::Url;
 
 /// The longest we wait for a connection, greeting and password included.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +29,52 @@ pub(crate) struct Server {
     pub(crate) database: String,
     pub(crate) password: Option<String>,
     pub(crate) tls: Tls,
+    /// Every host that was named; `address` is the one that is used.
+    pub(crate) addresses: Vec<Address>,
+    /// What kind of server is asked for, where several are named.
+    pub(crate) wanted: Wanted,
+    /// What the server is told of the session's settings when it begins.
+    pub(crate) options: Option<String>,
+    /// The longest wait for a connection.
+    pub(crate) patience: Duration,
+}
+
+/// libpq's words for the kind of server that is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    Any,
+    ReadWrite,
+    ReadOnly,
+    Primary,
+    Standby,
+    PreferStandby,
+}
+
+impl Wanted {
+    fn read(word: &str) -> Result<Wanted> {
+        match word {
+            "any" => Ok(Wanted::Any),
+            "read-write" => Ok(Wanted::ReadWrite),
+            "read-only" => Ok(Wanted::ReadOnly),
+            "primary" => Ok(Wanted::Primary),
+            "standby" => Ok(Wanted::Standby),
+            "prefer-standby" => Ok(Wanted::PreferStandby),
+            _ => Err(unreadable(
+                "its target_session_attrs is not one of any, read-write, read-only, primary, standby, prefer-standby",
+            )),
+        }
+    }
+
+    /// What it is called, for people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Wanted::Any | Wanted::PreferStandby => "a server",
+            Wanted::ReadWrite => "one that takes writes",
+            Wanted::ReadOnly => "one that takes no writes",
+            Wanted::Primary => "a primary",
+            Wanted::Standby => "a standby",
+        }
+    }
 }
 
 /// How the server is reached.
@@ -62,40 +108,33 @@ pub(crate) enum TlsMode {
     VerifyFull,
 }
 
-/// What a URL says, before environment and files fill the gaps.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Parts {
-    host: Option<String>,
-    port: Option<u16>,
-    user: Option<String>,
-    database: Option<String>,
-    tls_mode: Option<String>,
-    root_certificates: Option<String>,
-}
-
 impl Server {
-    /// Reads a URL, and what it leaves open from the environment and the password file.
+    /// Reads a URL or `key=value` pairs, and what they leave open from a service, the environment and the password file.
     pub(crate) fn parse(url: &str) -> Result<Server> {
-        let (parts, password) = read_url(url)?;
-        let user = parts.user.or_else(|| variable("PGUSER")).or_else(|| variable("USER"));
-        let user = user.ok_or_else(|| unreadable("it names no user"))?;
-        let database = parts.database.or_else(|| variable("PGDATABASE")).unwrap_or_else(|| user.clone());
-        let host = parts.host.or_else(|| variable("PGHOST")).unwrap_or_else(|| "localhost".into());
-        let port = match parts.port {
-            Some(port) => port,
-            None => {
-                variable("PGPORT").map_or(Ok(5432), |port| port.parse()).map_err(|_| unreadable("PGPORT is no port"))?
+        let mut parameters = Parameters::read(url)?;
+        parameters.fill()?;
+        let get = |word: &str| parameters.get(word).map(str::to_owned);
+        let user = get("user").or_else(system_user).ok_or_else(|| unreadable("it names no user"))?;
+        let database = get("dbname").unwrap_or_else(|| user.clone());
+        let addresses = addresses(&parameters)?;
+        let address = addresses[0].clone();
+        let mode = get("sslmode").map_or_else(|| Ok(default_mode(&address)), |mode| read_mode(&mode))?;
+        let tls = Tls { mode, config: Arc::new(tls_config(mode, parameters.get("sslrootcert"))?) };
+        let password = get("password").or_else(|| {
+            password_file(parameters.get("passfile")).and_then(|file| look_up(&file, &address, &database, &user))
+        });
+        let wanted = Wanted::read(parameters.get("target_session_attrs").unwrap_or("any"))?;
+        let patience = match parameters.get("connect_timeout") {
+            None | Some("0") => CONNECT_TIMEOUT,
+            // As libpq has it, no wait is shorter than two seconds.
+            Some(seconds) => {
+                let seconds: u64 =
+                    seconds.parse().map_err(|_| unreadable("its connect_timeout is no number of seconds"))?;
+                Duration::from_secs(seconds.max(2))
             }
         };
-        let address = if host.starts_with('/') { Address::Unix(host.into(), port) } else { Address::Tcp(host, port) };
-        let mode = parts.tls_mode.or_else(|| variable("PGSSLMODE"));
-        let mode = mode.map_or_else(|| Ok(default_mode(&address)), |mode| read_mode(&mode))?;
-        let roots = parts.root_certificates.or_else(|| variable("PGSSLROOTCERT"));
-        let tls = Tls { mode, config: Arc::new(tls_config(mode, roots.as_deref())?) };
-        let password = password
-            .or_else(|| variable("PGPASSWORD"))
-            .or_else(|| password_file().and_then(|file| look_up(&file, &address, &database, &user)));
-        Ok(Server { address, user, database, password, tls })
+        let options = get("options");
+        Ok(Server { address, user, database, password, tls, addresses, wanted, options, patience })
     }
 
     /// The server, for people: host and port.
@@ -111,8 +150,8 @@ impl Server {
         let attempted = || format!("connect to {}", self.name());
         let config = self.driver_config(application);
         let opening = Session::begin(&config, self.connector(), settings);
-        match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
-            Err(_) => Err(error::silent(attempted(), CONNECT_TIMEOUT)),
+        match tokio::time::timeout(self.patience, opening).await {
+            Err(_) => Err(error::silent(attempted(), self.patience)),
             Ok(Err(error)) => Err(refused_or_lost(attempted(), &error)),
             Ok(Ok(session)) => Ok(session),
         }
@@ -129,7 +168,10 @@ impl Server {
             Address::Unix(folder, port) => config.host_path(folder).port(*port),
         };
         config.user(&self.user).dbname(&self.database).application_name(application);
-        config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(SILENCE);
+        if let Some(options) = &self.options {
+            config.options(options);
+        }
+        config.connect_timeout(self.patience).tcp_user_timeout(SILENCE);
         config.keepalives_idle(SILENCE / 3).keepalives_interval(SILENCE / 6).keepalives_retries(3);
         config.ssl_mode(match self.tls.mode {
             TlsMode::Disable => tokio_postgres::config::SslMode::Disable,
@@ -147,7 +189,7 @@ impl Server {
 fn refused_or_lost(attempted: String, error: &tokio_postgres::Error) -> Error {
     match error.as_db_error() {
         Some(server) if server.code().code().starts_with("28") || server.code().code() == "3D000" => {
-            Error::refused(attempted, server.message())
+            Error::fatal(attempted, server.message())
         }
         Some(_) => {
             let answer = error::of(attempted, error);
@@ -157,71 +199,57 @@ fn refused_or_lost(attempted: String, error: &tokio_postgres::Error) -> Error {
     }
 }
 
-fn read_url(url: &str) -> Result<(Parts, Option<String>)> {
-    let parsed = match Url::parse(url) {
-        // A user without a host is usual where the host is a folder and stands among the parameters.
-        Err(url::ParseError::EmptyHost) => Url::parse(&url.replacen("@/", "@localhost/", 1)),
-        other => other,
+/// Every host that is named, with its port. Without any: the server's socket where it usually is, or this machine.
+fn addresses(parameters: &Parameters) -> Result<Vec<Address>> {
+    let hosts = parameters.get("hostaddr").or_else(|| parameters.get("host"));
+    let ports: Vec<&str> = parameters.get("port").unwrap_or_default().split(',').collect();
+    let port = |at: usize| match ports.get(at).or(if ports.len() == 1 { ports.first() } else { None }) {
+        None | Some(&"") => Ok(5432),
+        Some(port) => port.parse::<u16>().map_err(|_| unreadable("its port is no number")),
     };
-    let parsed = parsed.map_err(|error| unreadable(&error.to_string()))?;
-    if !matches!(parsed.scheme(), "postgres" | "postgresql") {
-        return Err(unreadable("its scheme is not postgres"));
-    }
-    let mut parts = Parts {
-        host: parsed.host_str().filter(|host| !host.is_empty()).map(host_name).transpose()?,
-        port: parsed.port(),
-        user: Some(parsed.username()).filter(|user| !user.is_empty()).map(decoded).transpose()?,
-        database: Some(parsed.path().trim_start_matches('/'))
-            .filter(|name| !name.is_empty())
-            .map(decoded)
-            .transpose()?,
-        ..Parts::default()
+    let Some(hosts) = hosts else {
+        let port = port(0)?;
+        let folders = ["/var/run/postgresql", "/tmp"].map(PathBuf::from);
+        let folder = folders.into_iter().find(|folder| folder.join(format!(".s.PGSQL.{port}")).exists());
+        return Ok(vec![
+            folder.map_or_else(|| Address::Tcp("localhost".into(), port), |folder| Address::Unix(folder, port)),
+        ]);
     };
-    let mut password = parsed.password().map(decoded).transpose()?;
-    for (name, value) in parsed.query_pairs() {
-        match &*name {
-            "host" => parts.host = Some(value.into_owned()),
-            "port" => parts.port = Some(value.parse().map_err(|_| unreadable("its port is no number"))?),
-            "user" => parts.user = Some(value.into_owned()),
-            "dbname" => parts.database = Some(value.into_owned()),
-            "password" => password = Some(value.into_owned()),
-            "sslmode" => parts.tls_mode = Some(value.into_owned()),
-            "sslrootcert" => parts.root_certificates = Some(value.into_owned()),
-            _ => return Err(unreadable(&format!("its parameter {name} is not known"))),
-        }
+    let hosts: Vec<&str> = hosts.split(',').collect();
+    if ports.len() > 1 && ports.len() != hosts.len() {
+        return Err(unreadable("it names another number of ports than of hosts"));
     }
-    Ok((parts, password))
+    let address = |(at, host): (usize, &&str)| match *host {
+        "" => Ok(Address::Tcp("localhost".into(), port(at)?)),
+        folder if folder.starts_with('/') => Ok(Address::Unix(folder.into(), port(at)?)),
+        host => Ok(Address::Tcp(host.to_owned(), port(at)?)),
+    };
+    hosts.iter().enumerate().map(address).collect()
 }
 
-fn host_name(host: &str) -> Result<String> {
-    decoded(host.trim_start_matches('[').trim_end_matches(']'))
+/// Who runs this program, for the system.
+fn system_user() -> Option<String> {
+    variable("USER").or_else(|| variable("LOGNAME")).or_else(|| {
+        let own = own_number()?.to_string();
+        let users = std::fs::read_to_string("/etc/passwd").ok()?;
+        let user = |line: &str| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)? == own).then(|| name.to_owned())
+        };
+        users.lines().find_map(user)
+    })
 }
 
-/// Undoes %-escapes.
-fn decoded(text: &str) -> Result<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        if *first != b'%' {
-            bytes.push(*first);
-            rest = tail;
-            continue;
-        }
-        let code = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        let code = code.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        bytes.push(code.ok_or_else(|| unreadable("it has a broken % escape"))?);
-        rest = &tail[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8"))
+#[cfg(unix)]
+fn own_number() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").ok().map(|own| own.uid())
 }
 
-/// Says what is wrong with a URL without showing it: it may hold a password.
-fn unreadable(why: &str) -> Error {
-    Error::refused("read the server's URL", why)
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+#[cfg(not(unix))]
+fn own_number() -> Option<u32> {
+    None
 }
 
 fn default_mode(address: &Address) -> TlsMode {
@@ -244,9 +272,8 @@ fn read_mode(word: &str) -> Result<TlsMode> {
 }
 
 /// The password file's whole text, if there is one only its owner can read.
-fn password_file() -> Option<String> {
-    let path =
-        variable("PGPASSFILE").map(PathBuf::from).or_else(|| Some(PathBuf::from(variable("HOME")?).join(".pgpass")))?;
+fn password_file(named: Option<&str>) -> Option<String> {
+    let path = named.map(PathBuf::from).or_else(|| Some(PathBuf::from(variable("HOME")?).join(".pgpass")))?;
     if !is_private(&path) {
         return None;
     }
@@ -378,17 +405,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_gives_its_parts_with_escapes_undone() {
-        let (parts, password) = read_url("postgres://a%40b:p%3Aw@[::1]:5433/my%20db?sslmode=require").unwrap();
-        assert_eq!(parts.user.as_deref(), Some("a@b"));
-        assert_eq!(parts.host.as_deref(), Some("::1"));
-        assert_eq!(parts.port, Some(5433));
-        assert_eq!(parts.database.as_deref(), Some("my db"));
-        assert_eq!(parts.tls_mode.as_deref(), Some("require"));
-        assert_eq!(password.as_deref(), Some("p:w"));
-    }
-
-    #[test]
     fn a_socket_folder_is_an_address() {
         let in_query = Server::parse("postgres://u@/db?host=/run/pg&port=5433").unwrap();
         let in_host = Server::parse("postgres://u@%2Frun%2Fpg:5433/db").unwrap();
@@ -397,9 +413,12 @@ mod tests {
     }
 
     #[test]
-    fn an_error_about_a_url_does_not_show_it() {
-        let error = Server::parse("postgres://u:secret@h/db?nonsense=secret").err().unwrap();
-        assert!(!error.to_string().contains("secret"));
+    fn several_hosts_have_a_port_each_or_share_one() {
+        let both = Server::parse("host=a,b port=1,2 user=u").unwrap().addresses;
+        assert_eq!(both, [Address::Tcp("a".into(), 1), Address::Tcp("b".into(), 2)]);
+        let shared = Server::parse("host=a,/run/pg port=5433 user=u").unwrap().addresses;
+        assert_eq!(shared, [Address::Tcp("a".into(), 5433), Address::Unix("/run/pg".into(), 5433)]);
+        assert!(Server::parse("host=a,b,c port=1,2 user=u").is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::materialized::{self, Materialized};
 use crate::names::{Names, literal, qualified, quoted};
 use crate::neighbours::{self, Neighbour};
 use crate::obstacles;
+use crate::ours;
 use crate::preflight::{self, SchemaState};
 use crate::session::{Lease, Pool, Session, locked};
 use crate::shadow;
@@ -129,6 +130,7 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
     let attempted = || format!("lock {} for the cut-over", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let facts = journal::facts(session, engine).await?;
+    ours::ensure_schema(session, &engine.names.old_schema, facts.source).await?;
     let views = materialized::list(session, facts.source).await?;
     let neighbours = neighbours::list(session, &engine.names.display, facts.source, &views).await?;
     let are_views_ready = match &facts.shadow {
@@ -270,8 +272,9 @@ impl TableLock for CutoverLock {
 
 /// Bodies of functions are checked where they are written, by the search path of that time. What reads the catalogue is
 /// planned once, in the rehearsal: to plan it again under the lock would take longer than all the rest.
-const SWAP_SETTINGS: &str = "SET LOCAL search_path = ''; SET LOCAL extra_float_digits = 1; \
-                             SET LOCAL check_function_bodies = off; SET LOCAL plan_cache_mode = force_generic_plan";
+fn swap_settings() -> String {
+    format!("{} SET LOCAL plan_cache_mode = force_generic_plan", sql::use_own_language())
+}
 
 impl Swapper {
     /// Reads all that the swap will read, before the lock: its statements are prepared then, and the session knows the
@@ -279,8 +282,9 @@ impl Swapper {
     async fn rehearse(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("prepare the cut-over of {}", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
-        session.run(&format!("BEGIN READ ONLY; {SWAP_SETTINGS}")).await.map_err(failed)?;
+        session.run(&format!("BEGIN READ ONLY; {}", swap_settings())).await.map_err(failed)?;
         self.check_source(session, shadow).await?;
+        ours::require(session, &attempted()).await?;
         definition::describe(session, shadow.oid).await?;
         carried::read(session, &self.names, self.facts.source, &self.views).await?;
         materialized::definitions(session, &self.views).await?;
@@ -289,7 +293,6 @@ impl Swapper {
             sequences(session, table).await?;
             statistics(session, table).await?;
         }
-        session.prepare(sql::SAVE_FACTS).await.map_err(failed)?;
         session.run("ROLLBACK").await.map_err(failed)
     }
 
@@ -297,7 +300,7 @@ impl Swapper {
     async fn swap(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("swap {} with its shadow", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-        session.run(SWAP_SETTINGS).await.map_err(failed)?;
+        session.run(&swap_settings()).await.map_err(failed)?;
         self.check_source(session, shadow).await?;
         let mut script = shadow.late.clone();
         script.push(sql::drop_publication(&self.names.publication));
@@ -432,16 +435,19 @@ impl Swapper {
             return Ok(());
         }
         let path = sql::use_search_path(&arrival.search_path);
-        let script = format!("{path};\n{};\nSET LOCAL search_path = ''", arrival.clauses.join(";\n"));
+        let script = format!("{path};\n{};\n{}", arrival.clauses.join(";\n"), sql::use_own_language());
         session.run(&script).await.map_err(failed)
     }
 
     async fn make_room(&self, session: &Session) -> Result<()> {
+        let attempted = format!("make room for the old table of {}", self.names.display);
+        ours::keep_schemas(session, &attempted).await?;
+        ours::require_schema(session, &self.names.old_schema, &attempted).await?;
         match preflight::schema_state(session, &self.names.old_schema).await? {
             SchemaState::Missing => definition::make_schema(session, &self.names.old_schema, self.facts.source).await,
             SchemaState::Ours => definition::open_to_owner(session, &self.names.old_schema, self.facts.source).await,
             SchemaState::Foreign => Err(Error::refused(
-                format!("make room for the old table of {}", self.names.display),
+                attempted,
                 format!("the schema {} was made by somebody else", self.names.old_schema),
             )),
         }
@@ -481,8 +487,11 @@ impl Swapper {
     async fn save_facts(&self, session: &Session, facts: &Facts) -> Result<()> {
         let attempted = || format!("write the journal of {}", self.names.display);
         let text = serde_json::to_string(facts).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
-        let saved = session.execute(sql::SAVE_FACTS, &[&self.names.display, &text]).await;
-        saved.map(drop).map_err(|error| error::of(attempted(), &error))
+        let failed = |error: tokio_postgres::Error| ours::journal_error(attempted(), &error);
+        // What is looked at here was planned in the rehearsal.
+        session.run(sql::LOCK_JOURNAL).await.map_err(failed)?;
+        ours::require(session, &attempted()).await?;
+        session.run(&sql::save_facts(&self.names.display, &text)).await.map_err(failed)
     }
 }
 
@@ -520,8 +529,22 @@ async fn outlive(session: &Session, engine: &Postgres, pid: i32) -> Result<()> {
 
 async fn who_answers(session: &Session, engine: &Postgres) -> Result<Ownership> {
     // The swap's own transaction notes what came of it. That stays true, whatever becomes of the tables later.
-    let facts = journal::facts(session, engine).await?;
+    let Some(facts) = journal::entry(session, engine).await?.facts else {
+        return forgotten_owner(session, engine).await;
+    };
     Ok(if facts.done.is_some() { Ownership::Shadow } else { Ownership::Source })
+}
+
+/// Somebody has dropped the journal. A swap takes the shadow out of its schema, and leaves the old table in another.
+async fn forgotten_owner(session: &Session, engine: &Postgres) -> Result<Ownership> {
+    let names = &engine.names;
+    let shadow = journal::table_id(session, &names.shadow_schema, &names.table).await?;
+    let old = journal::table_id(session, &names.old_schema, &names.table).await?;
+    if shadow.is_some() || old.is_none() {
+        return Ok(Ownership::Source);
+    }
+    let reason = format!("the journal does not know {} any more, and {} is there", names.display, names.old());
+    Ok(Ownership::Unclear(reason))
 }
 
 async fn finish(session: &Session, engine: &Postgres) -> Result<()> {

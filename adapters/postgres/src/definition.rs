@@ -133,7 +133,7 @@ pub(crate) async fn dress(session: &Session, source: u32, clone: &str, schema: &
     let failed = |error: tokio_postgres::Error| error::of_clauses(format!("give {clone} what it shall have"), &error);
     let rows = session.query(sql::DRESS, &[&source, &clone, &schema]).await.map_err(failed)?;
     let mut script: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
-    script.push("SET LOCAL default_tablespace TO DEFAULT");
+    script.push("SET LOCAL default_tablespace = ''");
     session.run(&spelling::reread(&script.join(";\n"))).await.map_err(failed)
 }
 

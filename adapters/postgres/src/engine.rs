@@ -7,6 +7,7 @@ use crate::journal::{self, Facts, ShadowFacts};
 use crate::log;
 use crate::log_server;
 use crate::names::Names;
+use crate::ours::{self, JournalLock};
 use crate::session::{Pool, RunLock, Session, locked};
 use crate::version::Version;
 use crate::{error, sql, witness};
@@ -94,9 +95,17 @@ impl Postgres {
             return Ok(known);
         }
         let lease = self.control.take().await?;
-        let result = journal::facts(&lease, self).await.and_then(|facts| self.shadow_of(facts));
+        let result = self.take_up_shadow(&lease).await;
         let shadow = Arc::new(lease.settle(result).await?);
         *locked(&self.shadow) = Some(shadow.clone());
+        Ok(shadow)
+    }
+
+    async fn take_up_shadow(&self, session: &Session) -> Result<ShadowFacts> {
+        let shadow = journal::facts(session, self).await.and_then(|facts| self.shadow_of(facts))?;
+        let attempted = format!("go on with the shadow of {}", self.names.display);
+        ours::require_schema(session, &self.names.shadow_schema, &attempted).await?;
+        ours::require_bare(session, shadow.oid, &attempted).await?;
         Ok(shadow)
     }
 
@@ -158,7 +167,7 @@ impl Engine for Postgres {
     async fn connect(target: &Target) -> Result<Postgres> {
         let mut target = target.clone();
         target.lock_timeout = target.lock_timeout.max(SHORTEST_LOCK_TIMEOUT);
-        let server = Arc::new(Server::parse(&target.url)?);
+        let server = Arc::new(Server::reach(&target.url).await?);
         let probe = server.open("altergeist", &sql::probe_settings()).await?;
         let failed = |error: tokio_postgres::Error| error::of(format!("look around on {}", server.name()), &error);
         let about = probe.one(sql::SERVER, &[]).await.map_err(failed)?;
@@ -169,10 +178,10 @@ impl Engine for Postgres {
                 "it is a replica; give the primary's URL",
             ));
         }
-        let (schema, table) = find_table(&probe, &target.table).await?;
+        let (schema, table) = find_table(&probe, &target.table, about.get(2)).await?;
         let database: String = about.get(1);
         let names = Names::new(&database, &schema, &table);
-        let standby = log_server::standby(target.stream_from.as_ref(), &server)?;
+        let standby = log_server::standby(target.stream_from.as_ref(), &server).await?;
         Ok(assemble(target, (server, standby), (database, names), version, about.get(2)))
     }
 
@@ -260,12 +269,11 @@ fn assemble(
 }
 
 /// The table's schema and name, by the name the user gave: as SQL would read it, or else letter by letter.
-async fn find_table(session: &Session, given: &str) -> Result<(String, String)> {
+async fn find_table(session: &Session, given: &str, path: &str) -> Result<(String, String)> {
     let attempted = || format!("look up the table {given}");
     let exact = given.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join(".");
     for name in [given, &exact] {
-        let rows = session.query(sql::FIND_TABLE, &[&name]).await;
-        let Some(row) = rows.ok().and_then(|rows| rows.into_iter().next()) else { continue };
+        let Some(row) = look_up(session, name, path).await else { continue };
         return match row.get::<_, &str>(3) {
             "r" | "p" => Ok((row.get(1), row.get(2))),
             // What has taken the name of a table that is gone must not keep its change from being cleaned up.
@@ -284,11 +292,21 @@ async fn find_table(session: &Session, given: &str) -> Result<(String, String)> 
     Err(Error::refused(attempted(), "there is no such table, or this role may not see it"))
 }
 
+async fn look_up(session: &Session, name: &str, path: &str) -> Option<tokio_postgres::Row> {
+    session.query(sql::USE_PATH, &[&path]).await.ok()?;
+    let number = session.query(sql::NUMBER_OF, &[&name]).await;
+    session.run("SET search_path = ''").await.ok()?;
+    let number: Option<u32> = number.ok()?.first()?.get(0);
+    session.query(sql::FIND_TABLE, &[&number?]).await.ok()?.into_iter().next()
+}
+
 /// A table that is not there any more, while the journal still knows it: what is left of its change can be taken away.
 /// Schema, name and stage.
 async fn gone_table(session: &Session, given: &str) -> Option<(String, String, String)> {
-    let rows = session.query(sql::FIND_IN_JOURNAL, &[&given]).await.ok()?;
-    rows.first().map(|row| (row.get(0), row.get(1), row.get(2)))
+    ours::trust(session, "look into the journal").await.ok()?;
+    let rows = ours::use_journal(session, JournalLock::Read, &sql::find_in_journal(given)).await.ok()?;
+    let row = rows.iter().find(|row| row.columns().len() == 3)?;
+    Some((row.get(0)?.to_owned(), row.get(1)?.to_owned(), row.get(2)?.to_owned()))
 }
 
 /// A name no other process has: the standard library seeds its hashers from the system's randomness.

@@ -4,6 +4,7 @@ use crate::connect::Server;
 use crate::engine::Postgres;
 use crate::log;
 use crate::names::Names;
+use crate::ours;
 use crate::preflight;
 use crate::session::{Session, locked};
 use crate::{error, sql};
@@ -92,17 +93,17 @@ async fn beat(
     guarded: Guarded,
     beats: Arc<Mutex<VecDeque<Beat>>>,
 ) {
-    let mut session: Option<Session> = None;
+    let mut session: Option<(Session, u32)> = None;
     let mut ticks = tokio::time::interval(BEAT);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for number in 1.. {
         ticks.tick().await;
-        if session.as_ref().is_none_or(Session::is_closed) {
-            session = server.open(&names.application, &sql::mark_settings()).await.ok();
+        if session.as_ref().is_none_or(|(session, _)| session.is_closed()) {
+            session = open(&server, &names).await.ok().flatten();
         }
-        let Some(open) = &session else { continue };
+        let Some((open, heartbeat)) = &session else { continue };
         let written = Instant::now();
-        let writing = write(open, &names, &incarnation, number);
+        let writing = write(open, *heartbeat, &names, &incarnation, number);
         if matches!(tokio::time::timeout(PATIENCE, writing).await, Ok(Ok(()))) {
             remember(&beats, Beat { number, written, took: written.elapsed() });
         }
@@ -126,13 +127,22 @@ async fn guard(session: &Session, names: &Names, guarded: &Guarded) -> std::resu
     Ok(())
 }
 
+/// A session to beat with, and the table for it, if that is ours.
+async fn open(server: &Server, names: &Names) -> Result<Option<(Session, u32)>> {
+    let session = server.open(&names.application, &sql::mark_settings()).await?;
+    ours::require(&session, "beat").await?;
+    let table = session.one(sql::HEARTBEAT, &[]).await.map_err(|error| error::of("look for the heartbeat", &error))?;
+    Ok(table.get::<_, Option<u32>>(0).map(|table| (session, table)))
+}
+
 async fn write(
     session: &Session,
+    heartbeat: u32,
     names: &Names,
     incarnation: &str,
     number: i64,
 ) -> std::result::Result<(), tokio_postgres::Error> {
-    session.execute(sql::BEAT, &[&names.display, &incarnation, &number]).await?;
+    session.run(&sql::beat(heartbeat, &names.display, incarnation, number)).await?;
     if number % BEATS_PER_MARK == 0 {
         session.query(sql::MARK, &[&format!("{incarnation}:beat")]).await?;
     }
@@ -237,7 +247,7 @@ fn load(row: &tokio_postgres::Row, measure: &str) -> Result<f64> {
 
 async fn lag_of(engine: &Postgres, replica: &Replica) -> Result<ReplicaLag> {
     let server = Server::parse(&replica.url)?;
-    let seen = tokio::time::timeout(PATIENCE, last_beat(engine, &server, replica)).await;
+    let seen = tokio::time::timeout(PATIENCE, last_beat(engine, replica)).await;
     let seen = seen.unwrap_or_else(|_| Err(error::silent("ask a replica", PATIENCE)));
     let lag = seen.ok().flatten().and_then(|seen| engine.pulse()?.age_after(seen));
     Ok(ReplicaLag { replica: server.name(), lag })
@@ -255,9 +265,10 @@ async fn standbys(engine: &Postgres) -> Result<Vec<ReplicaLag>> {
     Ok(rows.iter().map(standby).collect())
 }
 
-async fn last_beat(engine: &Postgres, server: &Server, replica: &Replica) -> Result<Option<i64>> {
+async fn last_beat(engine: &Postgres, replica: &Replica) -> Result<Option<i64>> {
     let mut slot = replica.session.lock().await;
     if slot.as_ref().is_none_or(Session::is_closed) {
+        let server = Server::reach(&replica.url).await?;
         *slot = Some(server.open(&engine.names.application, &sql::probe_settings()).await?);
     }
     let session = slot.as_ref().expect("it was just opened");

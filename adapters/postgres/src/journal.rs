@@ -6,12 +6,17 @@ use crate::engine::Postgres;
 use crate::error;
 use crate::layout::Layout;
 use crate::names::{self, JOURNAL_SCHEMA, MARKER};
+use crate::ours::{self, JournalLock, Trust};
 use crate::recipe::Recipe;
 use crate::session::Session;
 use crate::sql;
 use crate::witness::Witness;
 use altergeist_contract::{Error, Journal, Record, Result, Stage};
 use serde::{Deserialize, Serialize};
+
+/// Why there is nothing to go on from.
+pub(crate) const FORGOTTEN: &str = "the journal does not know the run: somebody has dropped the schema altergeist, or it was never begun; \
+                         `altergeist cleanup` drops what is left of it; then begin anew";
 
 /// What this engine writes down beside the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +97,8 @@ pub(crate) struct ShadowFacts {
 pub(crate) struct Entry {
     pub(crate) record: Option<Record>,
     pub(crate) facts: Option<Facts>,
+    /// Whether nobody else can have written it: only then may statements in it be run.
+    pub(crate) is_ours: bool,
 }
 
 impl Journal for Postgres {
@@ -109,7 +116,7 @@ impl Journal for Postgres {
 }
 
 async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
-    let Entry { record: Some(record), facts } = entry(session, engine).await? else { return Ok(None) };
+    let Entry { record: Some(record), facts, is_ours } = entry(session, engine).await? else { return Ok(None) };
     let recipe = facts.as_ref().and_then(|facts| facts.recipe.as_ref());
     if record.stage == Stage::Altering && recipe.is_some_and(|recipe| recipe.is_done() && recipe.alter == record.alter)
     {
@@ -117,6 +124,7 @@ async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
     }
     let shadow = facts.as_ref().and_then(|facts| facts.shadow.as_ref());
     if let Some(shadow) = shadow
+        && is_ours
         && matches!(record.stage, Stage::Copying | Stage::CuttingOver)
         && table_id(session, &engine.names.shadow_schema, &engine.names.table).await? == Some(shadow.oid)
         && !is_whole(session, shadow).await?
@@ -156,10 +164,17 @@ async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<(
     let attempted = || format!("save the record of {}", engine.names.display);
     let text = serde_json::to_string(record).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
     let stage = serde_json::to_value(record.stage).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
-    let stage = stage.as_str().unwrap_or_default();
-    let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-        [&engine.names.display, &record.run, &record.alter, &stage, &record.holder, &record.message, &text];
-    session.execute(sql::SAVE, &columns).await.map(drop).map_err(|error| error::of(attempted(), &error))
+    let columns = [
+        &*engine.names.display,
+        &record.run,
+        &record.alter,
+        stage.as_str().unwrap_or_default(),
+        &record.holder,
+        &record.message,
+        &text,
+    ];
+    let saved = ours::use_journal(session, JournalLock::Write, &sql::save(&columns.map(names::literal))).await;
+    saved.map(drop).map_err(|error| ours::journal_error(attempted(), &error))
 }
 
 /// Notes what the finished change made of the table, by a swap or natively: the record speaks of that table only.
@@ -180,49 +195,61 @@ pub(crate) async fn entry(session: &Session, engine: &Postgres) -> Result<Entry>
     if !session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get::<_, bool>(0) {
         return Ok(Entry::default());
     }
-    let rows = session.query(sql::LOAD, &[&engine.names.display]).await.map_err(failed)?;
-    let Some(row) = rows.first() else { return Ok(Entry::default()) };
-    Ok(Entry { record: read(row.get(0), &attempted())?, facts: read(row.get(1), &attempted())? })
+    let is_ours = ours::trust(session, &attempted()).await? == Trust::Full;
+    let rows = ours::use_journal(session, JournalLock::Read, &sql::load(&engine.names.display)).await;
+    let rows = rows.map_err(|error| ours::journal_error(attempted(), &error))?;
+    let Some(row) = rows.iter().find(|row| row.columns().len() == 2) else { return Ok(Entry::default()) };
+    Ok(Entry { record: read(row.get(0), &attempted())?, facts: read(row.get(1), &attempted())?, is_ours })
 }
 
 /// What was written down for this run; there must be something.
 pub(crate) async fn facts(session: &Session, engine: &Postgres) -> Result<Facts> {
-    let facts = entry(session, engine).await?.facts;
-    facts
-        .ok_or_else(|| Error::fatal(format!("read the journal of {}", engine.names.display), "the run was never begun"))
+    let attempted = format!("read the journal of {}", engine.names.display);
+    let entry = entry(session, engine).await?;
+    if !entry.is_ours {
+        // It may be another's, or be gone.
+        ours::require(session, &attempted).await?;
+    }
+    entry.facts.ok_or_else(|| Error::fatal(attempted, FORGOTTEN))
 }
 
 /// Writes the facts down, within the session's transaction if it has one.
 pub(crate) async fn save_facts(session: &Session, engine: &Postgres, facts: &Facts) -> Result<()> {
     let attempted = || format!("write the journal of {}", engine.names.display);
     let text = serde_json::to_string(facts).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
-    let saved = session.execute(sql::SAVE_FACTS, &[&engine.names.display, &text]).await;
-    saved.map(drop).map_err(|error| error::of(attempted(), &error))
+    let statement = sql::save_facts(&engine.names.display, &text);
+    let saved = ours::use_journal(session, JournalLock::Write, &statement).await;
+    saved.map(drop).map_err(|error| ours::journal_error(attempted(), &error))
 }
 
-/// Makes the journal where it is missing.
+/// Makes the journal where it is missing, and refuses one that is somebody else's. Two runs may begin at once: one of them makes
+/// it, and the other waits.
 pub(crate) async fn ensure_tables(session: &Session) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses("make the journal", &error);
+    const ATTEMPTED: &str = "make the journal";
+    ours::require(session, ATTEMPTED).await?;
+    let failed = |error: tokio_postgres::Error| error::of_clauses(ATTEMPTED, &error);
     if session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get(0) {
         return Ok(());
     }
+    session.run("BEGIN").await.map_err(failed)?;
+    let made = make_tables(session).await;
+    session.run(if made.is_ok() { "COMMIT" } else { "ROLLBACK" }).await.map_err(failed)?;
+    made
+}
+
+async fn make_tables(session: &Session) -> Result<()> {
+    const ATTEMPTED: &str = "make the journal";
+    let failed = |error: tokio_postgres::Error| error::of_clauses(ATTEMPTED, &error);
+    ours::serialise(session).await?;
     let comments = session.query(sql::SCHEMA_COMMENT, &[&JOURNAL_SCHEMA]).await.map_err(failed)?;
     if comments.is_empty() {
-        // Two runs may begin at once: that the other was faster is no failure.
-        let made = session.run(&sql::create_schema(JOURNAL_SCHEMA, MARKER)).await;
-        if let Err(error) = made
-            && !error::is_code(&error, "42P06")
-            && !error::is_code(&error, "23505")
-        {
-            return Err(failed(error));
-        }
+        session.run(&sql::create_schema(JOURNAL_SCHEMA, MARKER)).await.map_err(failed)?;
     }
-    match session.run(sql::JOURNAL_TABLES).await {
-        Err(error) if error::is_code(&error, "23505") || error::is_code(&error, "42P07") => {
-            session.run(sql::JOURNAL_TABLES).await.map_err(failed)
-        }
-        other => other.map_err(failed),
-    }
+    session.run(sql::JOURNAL_TABLES).await.map_err(failed)?;
+    let rows = session.query(sql::STRIP_PRIVILEGES, &[]).await.map_err(failed)?;
+    let script: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    session.run(&script.join(";\n")).await.map_err(failed)?;
+    ours::require(session, ATTEMPTED).await
 }
 
 /// A table's identity by its exact name.
@@ -232,9 +259,7 @@ pub(crate) async fn table_id(session: &Session, schema: &str, table: &str) -> Re
     Ok(rows.first().map(|row| row.get(0)))
 }
 
-fn read<T: serde::de::DeserializeOwned>(text: Option<String>, attempted: &str) -> Result<Option<T>> {
+fn read<T: serde::de::DeserializeOwned>(text: Option<&str>, attempted: &str) -> Result<Option<T>> {
     let Some(text) = text else { return Ok(None) };
-    serde_json::from_str(&text)
-        .map(Some)
-        .map_err(|error| Error::fatal(attempted, format!("it cannot be read: {error}")))
+    serde_json::from_str(text).map(Some).map_err(|error| Error::fatal(attempted, format!("it cannot be read: {error}")))
 }

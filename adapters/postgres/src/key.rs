@@ -249,6 +249,7 @@ impl Candidate {
         let collations: Vec<String> = row.get(7);
         let has_arrays: Vec<bool> = row.get(8);
         let spelled_once: Vec<bool> = row.get(9);
+        let own_operators: Vec<bool> = row.get(11);
         let column = |at: usize| KeyColumn {
             source: names[at].clone(),
             shadow: names[at].clone(),
@@ -257,6 +258,7 @@ impl Candidate {
             collation: collations[at].clone(),
             has_arrays: has_arrays[at],
             spelled_once: spelled_once[at],
+            own_operators: own_operators[at],
         };
         Candidate {
             name: row.get(0),

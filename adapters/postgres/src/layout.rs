@@ -52,6 +52,9 @@ pub(crate) struct KeyColumn {
     /// Whether equal values are always the same bytes.
     #[serde(default)]
     pub(crate) spelled_once: bool,
+    /// Whether its values are compared by operators of the server's own.
+    #[serde(default)]
+    pub(crate) own_operators: bool,
 }
 
 /// One column of the shadow, and where its value comes from.
@@ -111,6 +114,13 @@ impl Layout {
     /// Whether sets of keys can travel as one array for each column.
     pub(crate) fn has_arrays(&self) -> bool {
         self.keys.iter().all(|key| key.has_arrays)
+    }
+
+    /// An operator between keys, or places in the walk. The search path is the user's there, and somebody may have put an
+    /// operator of that name into it which fits the type better: so the server's own is named in full, where it is one of its own.
+    pub(crate) fn operator(&self, name: &str) -> String {
+        let is_own = self.walk().iter().all(|column| column.own_operators);
+        if is_own { format!("OPERATOR(pg_catalog.{name})") } else { name.to_owned() }
     }
 
     /// The changed columns, for a message about a value that does not fit.

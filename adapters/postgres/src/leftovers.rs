@@ -7,11 +7,12 @@ use crate::journal::{self, Entry};
 use crate::log::{self, Orphan};
 use crate::materialized::{self, Materialized};
 use crate::names::{qualified, quoted};
+use crate::ours::{self, JournalLock};
 use crate::preflight::{self, SchemaState};
 use crate::recipe::{self, Recipe};
 use crate::session::Session;
 use crate::sql;
-use altergeist_contract::{Leftover, Result, Stage};
+use altergeist_contract::{Error, Leftover, Result, Stage};
 
 /// What was found.
 struct Found {
@@ -27,6 +28,8 @@ struct Found {
     /// Whether the source has a replica identity for the time of the run.
     identity: bool,
     entry: bool,
+    /// Whether nobody else can have written the entry.
+    is_ours: bool,
     recipe: Option<Recipe>,
     stage: Option<Stage>,
 }
@@ -35,11 +38,22 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
     let failed =
         |error: tokio_postgres::Error| error::of(format!("look for leftovers of {}", engine.names.display), &error);
     let names = &engine.names;
-    let Entry { record, facts } = journal::entry(session, engine).await?;
+    let Entry { record, facts, is_ours } = journal::entry(session, engine).await?;
     let old = journal::table_id(session, &names.old_schema, &names.table).await?;
     let known_shadow = facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
     let known_source = facts.as_ref().map(|facts| facts.source);
+    // Where somebody has dropped the journal, what lies in a schema of ours under the table's name is what is left of its change.
+    let is_forgotten = facts.is_none();
+    let is_ours_by_place = async |schema: &str| {
+        let is_marked = matches!(preflight::schema_state(session, schema).await?, SchemaState::Ours);
+        Ok::<_, Error>(is_forgotten && is_marked && ours::stranger_schema(session, schema).await?.is_none())
+    };
+    let in_old = is_ours_by_place(&names.old_schema).await?;
     let shadow = match known_shadow {
+        None if is_ours_by_place(&names.shadow_schema).await? => {
+            let found = journal::table_id(session, &names.shadow_schema, &names.table).await?;
+            found.map(|found| (found, names.shadow()))
+        }
         None => None,
         // Somebody may have renamed it.
         Some(known) => {
@@ -54,7 +68,7 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
     Ok(Found {
         shadow,
         twins: twins.iter().map(Materialized::display).collect(),
-        old: old.is_some() && old == known_source,
+        old: old.is_some() && (old == known_source || in_old),
         slot: !engine.log_session(session).await?.query(sql::SLOT, &[&names.slot]).await.map_err(failed)?.is_empty(),
         slot_elsewhere: facts
             .as_ref()
@@ -64,6 +78,7 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
         publication: session.one(sql::PUBLICATION, &[&names.publication]).await.map_err(failed)?.get(0),
         identity: facts.as_ref().is_some_and(|facts| facts.own_identity.is_some()),
         entry: record.is_some() || facts.is_some(),
+        is_ours,
         recipe: facts.as_ref().and_then(|facts| facts.recipe.clone()).filter(|recipe| !recipe.is_done()),
         stage: record.map(|record| record.stage),
     })
@@ -118,6 +133,9 @@ pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -
         orphan.drop(session).await?;
     }
     if let Some(recipe) = &found.recipe {
+        if !found.is_ours {
+            ours::require(session, &format!("take back what was begun on {}", names.display)).await?;
+        }
         recipe::undo(session, engine, recipe).await?;
     }
     if let Some((shadow, name)) = &found.shadow {
@@ -139,8 +157,8 @@ pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -
     if !found.entry {
         return Ok(());
     }
-    let forgotten = session.execute(sql::FORGET, &[&names.display]).await;
-    forgotten.map(drop).map_err(|error| error::of(format!("forget {}", names.display), &error))
+    let forgotten = ours::use_journal(session, JournalLock::Write, &sql::forget(&names.display)).await;
+    forgotten.map(drop).map_err(|error| ours::journal_error(format!("forget {}", names.display), &error))
 }
 
 async fn drop_table(session: &Session, table: &str) -> Result<()> {
@@ -154,13 +172,16 @@ pub(crate) async fn drop_schema_if_empty(session: &Session, schema: &str) -> Res
         return Ok(());
     }
     let attempted = || format!("drop the empty schema {schema}");
-    let rows = session.query(sql::SCHEMA_IS_EMPTY, &[&schema]).await.map_err(|error| error::of(attempted(), &error))?;
+    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
+    session.run("BEGIN").await.map_err(failed)?;
+    ours::serialise(session).await?;
+    let rows = session.query(sql::SCHEMA_IS_EMPTY, &[&schema]).await.map_err(failed)?;
     if !rows.first().is_some_and(|row| row.get(0)) {
-        return Ok(());
+        return session.run("ROLLBACK").await.map_err(failed);
     }
-    match session.run(&format!("DROP SCHEMA {}", quoted(schema))).await {
-        // Another run has just begun to use it, or was faster.
-        Err(error) if error::is_code(&error, "2BP01") || error::is_code(&error, "3F000") => Ok(()),
-        other => other.map_err(|error| error::of(attempted(), &error)),
+    match session.run(&format!("DROP SCHEMA {}; COMMIT", quoted(schema))).await {
+        // Somebody has just begun to use it.
+        Err(error) if error::is_code(&error, "2BP01") => session.run("ROLLBACK").await.map_err(failed),
+        other => other.map_err(failed),
     }
 }

@@ -9,6 +9,7 @@ use crate::journal::{self, Facts};
 use crate::key::Candidate;
 use crate::log_server::{self, LogSession};
 use crate::names::{self, Names};
+use crate::ours::{self, JournalLock};
 use crate::pgoutput::Lsn;
 use crate::polling::Poller;
 use crate::preflight;
@@ -503,9 +504,15 @@ pub(crate) async fn orphans(session: &Session, engine: &Postgres) -> Result<Vec<
     let found = session.query(sql::OUR_LOGS, &[]).await.map_err(failed)?;
     let mut known = vec![engine.names.slot.clone()];
     if session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get(0) {
-        let tables = session.query(sql::KNOWN_TABLES, &[]).await.map_err(failed)?;
-        let slot = |row: &tokio_postgres::Row| Names::new(&engine.database, row.get(0), row.get(1)).slot;
-        known.extend(tables.iter().map(slot));
+        let attempted = "look for slots and publications nobody needs";
+        ours::trust(session, attempted).await?;
+        let tables = ours::use_journal(session, JournalLock::Read, sql::KNOWN_TABLES).await;
+        let tables = tables.map_err(|error| ours::journal_error(attempted.to_owned(), &error))?;
+        let slot = |row: &tokio_postgres::SimpleQueryRow| {
+            let part = |at: usize| if row.columns().len() > at { row.get(at) } else { None };
+            Some(Names::new(&engine.database, part(0)?, part(1)?).slot)
+        };
+        known.extend(tables.iter().filter_map(slot));
     }
     let orphan = |row: &tokio_postgres::Row| Orphan { name: row.get(0), is_slot: row.get(1) };
     Ok(found.iter().map(orphan).filter(|orphan| !known.contains(&orphan.name)).collect())

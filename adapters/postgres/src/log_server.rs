@@ -44,9 +44,10 @@ impl std::ops::Deref for LogSession<'_> {
 }
 
 /// The server named to read the log from, unless that is the one the table is on.
-pub(crate) fn standby(url: Option<&String>, primary: &Server) -> Result<Option<Arc<Server>>> {
-    let standby = url.map(|url| Server::parse(url)).transpose()?;
-    Ok(standby.filter(|standby| standby.name() != primary.name()).map(Arc::new))
+pub(crate) async fn standby(url: Option<&String>, primary: &Server) -> Result<Option<Arc<Server>>> {
+    let Some(url) = url else { return Ok(None) };
+    let standby = Server::reach(url).await?;
+    Ok(Some(standby).filter(|standby| standby.name() != primary.name()).map(Arc::new))
 }
 
 impl Postgres {

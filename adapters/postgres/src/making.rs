@@ -72,11 +72,11 @@ async fn carry_out(
         if answer.kind != Kind::Refused {
             return Err(answer);
         }
-        session.run("ROLLBACK TO SAVEPOINT making; SET LOCAL search_path = ''").await.map_err(failed)?;
+        session.run(&format!("ROLLBACK TO SAVEPOINT making; {}", sql::use_own_language())).await.map_err(failed)?;
         let reason = format!("{}: {}", alteration::NOT_ACCEPTED, answer.reason);
         return Ok(vec![refuse(file(), reason, "correct it; names of new objects stand there without a schema")]);
     }
-    session.run("SET LOCAL search_path = ''").await.map_err(failed)?;
+    session.run(&sql::use_own_language()).await.map_err(failed)?;
     let found = session.query(sql::TABLE_ID, &[&schema, &wish.names.table]).await.map_err(failed)?;
     let Some(oid) = found.first().map(|row| row.get::<_, u32>(0)) else {
         let reason = format!("it makes no table called {}", wish.names.table);

@@ -202,7 +202,7 @@ pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) 
     );
     demand(
         may_read.get(0),
-        "this role",
+        &format!("role {}", may_read.get::<_, &str>(1)),
         "it may not read the log",
         "ALTER ROLE … REPLICATION, or what the provider offers for it",
     );

@@ -71,6 +71,7 @@ mod tests {
             collation: String::new(),
             has_arrays: true,
             spelled_once: true,
+            own_operators: false,
         };
         Candidate {
             name: name.into(),

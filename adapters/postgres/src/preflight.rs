@@ -20,6 +20,7 @@ use crate::names::{self, MARKER};
 use crate::neighbours;
 use crate::obstacles;
 use crate::order;
+use crate::ours;
 use crate::recipe::{self, Ingredients, Recipe};
 use crate::session::{Session, locked};
 use crate::spelling;
@@ -229,6 +230,7 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
             .collect(),
         materialized: views,
     };
+    view.refusals.extend(ours::refusals(session).await?);
     match key(session, source).await?.0 {
         Ok(key) => view.key = Some(key),
         Err(why) => match lent(session, engine, source).await? {
@@ -568,6 +570,9 @@ async fn notes(session: &Session, source: u32) -> Result<Vec<String>> {
 async fn taken_names(session: &Session, engine: &Postgres) -> Result<Vec<Refusal>> {
     let names = &engine.names;
     let mut refusals = Vec::new();
+    for schema in [&names.shadow_schema, &names.old_schema] {
+        refusals.extend(ours::stranger_schema(session, schema).await?);
+    }
     for schema in [&names.shadow_schema, &names.old_schema, &names::JOURNAL_SCHEMA.to_owned()] {
         if matches!(schema_state(session, schema).await?, SchemaState::Foreign) {
             refusals.push(refuse(
@@ -584,7 +589,7 @@ async fn taken_names(session: &Session, engine: &Postgres) -> Result<Vec<Refusal
         refusals.push(refuse(
             format!("table {}", names.shadow()),
             "it has the shadow's name, and the journal does not know it",
-            "drop it if nobody needs it",
+            "`altergeist cleanup` drops it if it was left by a change of this tool; else drop it if nobody needs it",
         ));
     }
     if journal::table_id(session, &names.old_schema, &names.table).await?.is_some() {
@@ -811,7 +816,7 @@ async fn alter_natively(session: &Session, engine: &Postgres) -> Result<()> {
     for statement in statements(engine) {
         session.execute(&statement, &[]).await.map_err(failed)?;
     }
-    session.run("SET LOCAL search_path = ''").await.map_err(failed)?;
+    session.run(&sql::use_own_language()).await.map_err(failed)?;
     journal::note_done(session, engine).await?;
     session.run("COMMIT").await.map_err(failed)
 }

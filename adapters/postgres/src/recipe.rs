@@ -177,7 +177,9 @@ impl Recipe {
 
 /// The recipe of the journal, if it is not done.
 pub(crate) async fn unfinished(session: &Session, engine: &Postgres) -> Result<Option<Recipe>> {
-    let facts = journal::entry(session, engine).await?.facts;
+    let entry = journal::entry(session, engine).await?;
+    // Statements somebody else may have written are not run.
+    let facts = entry.facts.filter(|_| entry.is_ours);
     Ok(facts.and_then(|facts| facts.recipe).filter(|recipe| !recipe.is_done()))
 }
 
@@ -219,7 +221,7 @@ async fn one_step(session: &Session, engine: &Postgres, recipe: &Recipe, step: &
     session.run("BEGIN").await.map_err(failed)?;
     session.run(&sql::use_search_path(&recipe.search_path)).await.map_err(failed)?;
     session.execute(&step.statement, &[]).await.map_err(failed)?;
-    session.run("SET LOCAL search_path = ''").await.map_err(failed)?;
+    session.run(&sql::use_own_language()).await.map_err(failed)?;
     note(session, engine, recipe).await?;
     session.run("COMMIT").await.map_err(failed)
 }

@@ -4,6 +4,7 @@
 use crate::connect::{Address, CONNECT_TIMEOUT, Server, Tls, TlsMode};
 use crate::error;
 use crate::pgoutput::Lsn;
+use crate::sql;
 use altergeist_contract::{Error, Kind, Result};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;
@@ -33,6 +34,8 @@ pub(crate) struct Replication {
     stream: Box<dyn Transport>,
     input: BytesMut,
     name: String,
+    /// The process number the server has given for orders to cancel.
+    announced_pid: Option<i32>,
 }
 
 /// What the server sends while it streams.
@@ -48,26 +51,85 @@ impl Replication {
     /// error: its words are given.
     pub(crate) async fn open(server: &Server, application: &str) -> Result<std::result::Result<Replication, String>> {
         let attempted = || format!("open a replication connection to {}", server.name());
-        match tokio::time::timeout(CONNECT_TIMEOUT, Replication::begin(server, application)).await {
-            Err(_) => Err(error::silent(attempted(), CONNECT_TIMEOUT)),
+        let beginning = Replication::begin(server, application, Some("database"));
+        match tokio::time::timeout(server.patience, beginning).await {
+            Err(_) => Err(error::silent(attempted(), server.patience)),
             Ok(Err(Failure::Server { code, message })) if is_no_to_streaming(&code) => Ok(Err(message)),
             Ok(result) => result.map(Ok).map_err(|failure| failure.into_error(attempted())),
         }
     }
 
-    async fn begin(server: &Server, application: &str) -> std::result::Result<Replication, Failure> {
+    /// Opens a plain connection on which nothing is set.
+    pub(crate) async fn open_plain(server: &Server) -> Result<Replication> {
+        let attempted = || format!("connect to {}", server.name());
+        match tokio::time::timeout(server.patience, Replication::begin(server, "altergeist", None)).await {
+            Err(_) => Err(error::silent(attempted(), server.patience)),
+            Ok(result) => result.map_err(|failure| failure.into_login_error(attempted())),
+        }
+    }
+
+    /// The process number that was given when the connection began.
+    pub(crate) fn announced_pid(&self) -> Option<i32> {
+        self.announced_pid
+    }
+
+    /// Asks for one value.
+    pub(crate) async fn ask(&mut self, question: &str) -> Result<String> {
+        let attempted = format!("look around on {}", self.name);
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.answer(question)).await {
+            Err(_) => Err(error::silent(attempted, CONNECT_TIMEOUT)),
+            Ok(answer) => answer.map_err(|failure| failure.into_error(attempted)),
+        }
+    }
+
+    /// The same; None if the server, or a pooler before it, will not have it.
+    pub(crate) async fn ask_if_allowed(&mut self, question: &str) -> Result<Option<String>> {
+        let attempted = format!("look around on {}", self.name);
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.answer(question)).await {
+            Err(_) => Err(error::silent(attempted, CONNECT_TIMEOUT)),
+            Ok(Err(Failure::Server { .. })) => Ok(None),
+            Ok(answer) => answer.map(Some).map_err(|failure| failure.into_error(attempted)),
+        }
+    }
+
+    /// Says goodbye, so that a pooler keeps nothing of this connection.
+    pub(crate) async fn close(mut self) {
+        let goodbye = self.send(|out| {
+            frontend::terminate(out);
+            Ok(())
+        });
+        // The connection ends in any case.
+        let _ = tokio::time::timeout(WRITE_TIMEOUT, goodbye).await;
+    }
+
+    async fn begin(
+        server: &Server,
+        application: &str,
+        replication: Option<&str>,
+    ) -> std::result::Result<Replication, Failure> {
         let stream = transport(&server.address, &server.tls).await?;
-        let mut connection = Replication { stream, input: BytesMut::new(), name: server.name() };
+        let mut connection = Replication { stream, input: BytesMut::new(), name: server.name(), announced_pid: None };
         let parameters = [
             ("user", server.user.as_str()),
             ("database", &server.database),
-            ("replication", "database"),
             ("application_name", application),
             ("client_encoding", "UTF8"),
         ];
+        let kind = replication.map(|kind| ("replication", kind));
+        let options = server.options.as_deref().map(|options| ("options", options));
+        let parameters = parameters.into_iter().chain(kind).chain(options);
         connection.send(|out| frontend::startup_message(parameters, out)).await?;
         connection.log_in(server).await?;
-        while !matches!(connection.message().await?, backend::Message::ReadyForQuery(_)) {}
+        loop {
+            match connection.message().await? {
+                backend::Message::BackendKeyData(body) => connection.announced_pid = Some(body.process_id()),
+                backend::Message::ReadyForQuery(_) => break,
+                _ => {}
+            }
+        }
+        if replication.is_some() {
+            connection.answer(sql::STREAM_SETTINGS).await?;
+        }
         Ok(connection)
     }
 
@@ -127,15 +189,23 @@ impl Replication {
     }
 
     async fn identity(&mut self) -> std::result::Result<String, Failure> {
-        self.send(|out| frontend::query("IDENTIFY_SYSTEM", out)).await?;
-        let mut identity = None;
+        match self.answer("IDENTIFY_SYSTEM").await {
+            Ok(identity) if identity.is_empty() => Err(disorder()),
+            other => other,
+        }
+    }
+
+    /// The first value of the first row, empty where there is none.
+    async fn answer(&mut self, question: &str) -> std::result::Result<String, Failure> {
+        self.send(|out| frontend::query(question, out)).await?;
+        let mut value = None;
         loop {
             match self.message().await? {
-                backend::Message::DataRow(row) => {
+                backend::Message::DataRow(row) if value.is_none() => {
                     let range = row.ranges().next()?.flatten().ok_or_else(disorder)?;
-                    identity = Some(String::from_utf8_lossy(&row.buffer()[range]).into_owned());
+                    value = Some(String::from_utf8_lossy(&row.buffer()[range]).into_owned());
                 }
-                backend::Message::ReadyForQuery(_) => return identity.ok_or_else(disorder),
+                backend::Message::ReadyForQuery(_) => return Ok(value.unwrap_or_default()),
                 _ => {}
             }
         }
@@ -311,6 +381,17 @@ impl Failure {
             }
         }
         Failure::Server { code, message }
+    }
+
+    /// The same while logging in: who is not let in has not been refused by a plan.
+    fn into_login_error(self, attempted: impl Into<String>) -> Error {
+        match self {
+            Failure::Server { code, message } if code.starts_with("28") || code == "3D000" => {
+                Error::fatal(attempted, message)
+            }
+            Failure::Refused(reason) => Error::fatal(attempted, reason),
+            other => other.into_error(attempted),
+        }
     }
 
     fn into_error(self, attempted: impl Into<String>) -> Error {

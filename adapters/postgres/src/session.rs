@@ -70,6 +70,14 @@ impl Session {
         self.client.batch_execute(statements).await
     }
 
+    /// Runs statements for the rows of all of them, as text; in one transaction, the session's if it has one.
+    pub(crate) async fn script(
+        &self,
+        statements: &str,
+    ) -> std::result::Result<Vec<tokio_postgres::SimpleQueryMessage>, tokio_postgres::Error> {
+        self.client.simple_query(statements).await
+    }
+
     /// Runs exactly one statement, whatever the text pretends to be; says how many rows it touched.
     pub(crate) async fn execute(
         &self,

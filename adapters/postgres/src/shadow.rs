@@ -11,6 +11,7 @@ use crate::key::{self, Raw};
 use crate::log_server;
 use crate::materialized;
 use crate::names;
+use crate::ours;
 use crate::preflight;
 use crate::session::{Pool, Session};
 use crate::spelling;
@@ -159,7 +160,9 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
     let attempted = || format!("make the shadow of {}", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     journal::ensure_tables(session).await?;
+    ours::ensure_schema(session, &engine.names.shadow_schema, preflight::source(session, engine).await?).await?;
     session.run("BEGIN").await.map_err(failed)?;
+    ours::keep_schemas(session, &attempted()).await?;
     let known = journal::entry(session, engine).await?.facts;
     let source = preflight::source(session, engine).await?;
     make_room(session, engine, known.as_ref(), source).await?;
@@ -202,6 +205,7 @@ async fn make_room(session: &Session, engine: &Postgres, known: Option<&Facts>, 
     let names = &engine.names;
     let attempted = || format!("make room for the shadow of {}", names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    ours::require_schema(session, &names.shadow_schema, &attempted()).await?;
     match preflight::schema_state(session, &names.shadow_schema).await? {
         preflight::SchemaState::Missing => return definition::make_schema(session, &names.shadow_schema, source).await,
         preflight::SchemaState::Foreign => {
@@ -380,10 +384,11 @@ async fn build_if_missing(session: &Session, engine: &Postgres, index: &Deferred
         return Ok(());
     }
     let statements = format!(
-        "BEGIN; SET LOCAL default_tablespace = {};{} {}; COMMIT",
+        "BEGIN; {own} SET LOCAL default_tablespace = {};{} {}; COMMIT",
         names::literal(&index.tablespace),
         if gently { " SET LOCAL max_parallel_maintenance_workers = 0;" } else { "" },
-        spelling::reread(&index.create)
+        spelling::reread(&index.create),
+        own = sql::use_own_language(),
     );
     session.run(&statements).await.map_err(|error| error::of(attempted(), &error))
 }
@@ -422,7 +427,8 @@ async fn finish(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> R
     if statements.is_empty() {
         return Ok(());
     }
-    session.run(&statements.join(";\n")).await.map_err(failed)
+    let script = format!("BEGIN; {}{};\nCOMMIT", sql::use_own_language(), statements.join(";\n"));
+    session.run(&script).await.map_err(failed)
 }
 
 async fn compare(

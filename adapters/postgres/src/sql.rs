@@ -75,8 +75,70 @@ pub(crate) const PARTITION_BOUND: &str = "SELECT pg_get_partition_constraintdef(
 pub(crate) const STATISTICS: &str = "
     SELECT s.stxname::text, n.nspname::text
     FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxrelid = $1 ORDER BY 1";
+/// Lists what in the journal's schema is not as this tool makes it.
+pub(crate) const STRANGERS: &str = include_str!("sql/strangers.sql");
 /// Makes the journal's tables.
 pub(crate) const JOURNAL_TABLES: &str = include_str!("sql/journal.sql");
+
+// Whether what bears our names is ours
+
+/// The code with which [`no_code`] fails.
+pub(crate) const NO_CODE_FAILED: &str = "22P02";
+
+/// Fails if something in the journal's schema bears code: its name is no number.
+pub(crate) fn no_code() -> String {
+    format!(
+        "SELECT CASE WHEN bears_code THEN object::int END FROM ({STRANGERS}) AS found (object, why, remedy, bears_code)"
+    )
+}
+
+/// Keeps the journal from being changed by others, as writing a row does.
+pub(crate) const LOCK_JOURNAL: &str = "LOCK TABLE ONLY altergeist.journal IN ROW EXCLUSIVE MODE";
+
+/// Why a schema for shadows or old tables is not to be used, and what mends it.
+pub(crate) const STRANGER_SCHEMA: &str = "
+    SELECT 'it belongs to role ' || quote_ident(pg_get_userbyid(n.nspowner)),
+           format('run as that role; or drop the schema if nobody needs what is in it; or, if you trust what is in it, \
+                   ALTER SCHEMA %I OWNER TO %I', n.nspname, current_user)
+    FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+    WHERE n.nspname = $1 AND r.rolname <> current_user AND NOT r.rolsuper AND NOT pg_has_role(r.oid, current_user, 'MEMBER')
+    UNION ALL
+    SELECT 'everybody may put objects into it', format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', n.nspname)
+    FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
+    WHERE n.nspname = $1 AND a.privilege_type = 'CREATE' AND a.grantee = 0";
+
+/// Triggers, rules and policies on a table: which, and what takes each away.
+pub(crate) const CODE_ON: &str = "
+    SELECT format('trigger %I', tgname), format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass)
+    FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal
+    UNION ALL
+    SELECT format('rule %I', rulename), format('DROP RULE %I ON %s', rulename, ev_class::regclass) FROM pg_rewrite WHERE ev_class = $1
+    UNION ALL
+    SELECT format('policy %I', polname), format('DROP POLICY %I ON %s', polname, polrelid::regclass) FROM pg_policy WHERE polrelid = $1
+    ORDER BY 1";
+
+/// Makes those who make or drop schemas of ours in this database wait for each other until the transaction ends. Nobody holds it
+/// for long, so it may be waited for longer than a lock on the user's tables.
+pub(crate) const SERIALISE: &str = "
+    WITH patience AS MATERIALIZED (
+        SELECT current_setting('lock_timeout') AS before, set_config('lock_timeout', '10s', true) AS now),
+    taken AS MATERIALIZED (SELECT before, pg_advisory_xact_lock(4279108216735011943) IS NULL AS done FROM patience)
+    SELECT set_config('lock_timeout', before, true), done FROM taken";
+
+/// Keeps the schemas of ours in this database from being made or dropped until the transaction ends.
+pub(crate) const KEEP_SCHEMAS: &str = "SELECT pg_advisory_xact_lock_shared(4279108216735011943)";
+
+/// Takes from everybody but its owner what default privileges have given on an object of ours: statements.
+pub(crate) const STRIP_PRIVILEGES: &str = "
+    SELECT format('REVOKE ALL ON SCHEMA %I FROM %s', n.nspname, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+    FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
+    WHERE n.nspname = 'altergeist' AND n.nspowner = to_regrole(quote_ident(current_user)) AND a.grantee <> n.nspowner AND a.privilege_type = 'CREATE'
+    UNION
+    SELECT format('REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON %s FROM %s', c.oid::regclass,
+                  CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL aclexplode(c.relacl) a
+    WHERE n.nspname = 'altergeist' AND c.relkind = 'r' AND c.relowner = to_regrole(quote_ident(current_user))
+      AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT'";
 
 // Sessions
 
@@ -85,7 +147,11 @@ pub(crate) const OWN_PID: &str = "SELECT pg_backend_pid()";
 
 /// Settings of every session of ours. A role's own limits on time would end a copy half-way. What we have left behind must
 /// not go on for long: the server looks after us while it works (where it can tell on this system), and while it waits.
+///
+/// The search path comes first: until it is empty, somebody else's function could answer to a name. In a database without an
+/// encoding text is bytes, and may be no UTF-8.
 const COMMON: &str = "
+    SET search_path = '';
     SET statement_timeout = 0;
     SET idle_session_timeout = 0;
     SET idle_in_transaction_session_timeout = '60s';
@@ -93,6 +159,7 @@ const COMMON: &str = "
     SET row_security = off;
     SET jit = off;
     SET standard_conforming_strings = on;
+    SET escape_string_warning = off;
     SET default_transaction_isolation = 'read committed';
     SET default_transaction_read_only = off;
     SET default_transaction_deferrable = off;
@@ -102,9 +169,47 @@ const COMMON: &str = "
     SET tcp_user_timeout = '30s';
     SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';
     SELECT set_config(name, '2s', false) FROM pg_settings
-    WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%';";
+    WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%';
+    SELECT set_config('client_encoding', 'SQL_ASCII', false) WHERE current_setting('server_encoding') = 'SQL_ASCII';
+    SELECT set_config(name, 'origin', false) FROM pg_settings
+    WHERE name = 'session_replication_role' AND setting <> 'origin' AND current_setting('is_superuser') = 'on';";
 
-/// A session that looks around before anything is known; its search path is the user's.
+/// How the server reads and prints definitions in sessions of ours, whatever the database, the role or the environment sets.
+/// What the user wrote is read as they have it set: see [`use_search_path`].
+const OWN_LANGUAGE: &[(&str, &str)] = &[
+    ("search_path", ""),
+    ("array_nulls", "on"),
+    ("transform_null_equals", "off"),
+    ("quote_all_identifiers", "off"),
+    ("backslash_quote", "safe_encoding"),
+    ("bytea_output", "hex"),
+    ("datestyle", "ISO"),
+    ("intervalstyle", "postgres"),
+    ("xmloption", "content"),
+    ("extra_float_digits", "1"),
+    ("check_function_bodies", "off"),
+    ("default_tablespace", ""),
+];
+
+/// Which of them the user's own clauses and expressions are read by.
+const USERS_LANGUAGE: &str = "'array_nulls', 'transform_null_equals', 'backslash_quote', 'DateStyle', 'IntervalStyle', 'xmloption', 'default_tablespace'";
+
+fn own_language(scope: &str) -> String {
+    OWN_LANGUAGE.iter().map(|(name, value)| format!("SET {scope} {name} = '{value}';\n")).collect()
+}
+
+/// The same until the transaction ends.
+pub(crate) fn use_own_language() -> String {
+    own_language("LOCAL")
+}
+
+/// Gives a session the search path of the user's own, but for one thing: the server's own names come first, so that no function
+/// or operator of somebody else answers to one of them.
+const USERS_PATH: &str = "
+    SELECT set_config('search_path', CASE WHEN reset_val ~* 'pg_catalog' THEN 'pg_catalog, ' ELSE '' END || reset_val, false)
+    FROM pg_settings WHERE name = 'search_path';";
+
+/// A session that looks around before anything is known.
 pub(crate) fn probe_settings() -> String {
     COMMON.to_owned()
 }
@@ -119,10 +224,10 @@ pub(crate) fn holder_settings(wait: Duration) -> String {
 pub(crate) fn control_settings(lock_timeout: Duration) -> String {
     format!(
         "{COMMON}
-        SET search_path = '';
-        SET extra_float_digits = 1;
+        {}
         SET synchronous_commit = local;
         SET lock_timeout = {};",
+        own_language(""),
         lock_timeout.as_millis().max(1)
     )
 }
@@ -137,7 +242,8 @@ pub(crate) fn worker_settings() -> String {
         SET plan_cache_mode = force_custom_plan;
         SELECT set_config('work_mem', '16MB', false) WHERE pg_size_bytes(current_setting('work_mem')) < 16 << 20;
         SET max_parallel_workers_per_gather = 0;
-        SET lock_timeout = '10s';"
+        SET lock_timeout = '10s';
+        {USERS_PATH}"
     )
 }
 
@@ -157,7 +263,8 @@ pub(crate) fn cutover_settings(within: Duration) -> String {
         SET plan_cache_mode = force_custom_plan;
         SET lock_timeout = {};
         SET statement_timeout = '60s';
-        SET idle_in_transaction_session_timeout = {};",
+        SET idle_in_transaction_session_timeout = {};
+        {USERS_PATH}",
         within.as_millis().max(1),
         idle.as_millis()
     )
@@ -167,17 +274,17 @@ pub(crate) fn cutover_settings(within: Duration) -> String {
 pub(crate) fn mark_settings() -> String {
     format!(
         "{COMMON}
-        SET search_path = '';
-        SET extra_float_digits = 1;
+        {}
         SET synchronous_commit = local;
         SET lock_timeout = '5s';
-        SET statement_timeout = '20s';"
+        SET statement_timeout = '20s';",
+        own_language("")
     )
 }
 
 /// The session that looks at a slot; a look at a big transaction may take its time.
 pub(crate) fn poll_settings() -> String {
-    format!("{COMMON} SET search_path = '';")
+    format!("{COMMON} {}", own_language(""))
 }
 
 /// The session that asks what is visible. It also looks at the source's definition, and must not wait while the
@@ -188,23 +295,34 @@ pub(crate) fn gate_settings() -> String {
 
 /// What connecting needs to know of the server.
 pub(crate) const SERVER: &str = "
-    SELECT current_setting('server_version_num')::int, current_database()::text, current_setting('search_path'),
-           pg_is_in_recovery()";
+    SELECT current_setting('server_version_num')::int, current_database()::text,
+           (SELECT reset_val FROM pg_settings WHERE name = 'search_path'), pg_is_in_recovery()";
 
-/// A table by the name the user gave.
+/// Gives the session a search path, as it was set: a list of names, not one name.
+pub(crate) const USE_PATH: &str = "SELECT set_config('search_path', $1, false)";
+
+/// A table's number by the name the user gave, in the search path of the session. Everything it calls is named in full.
+pub(crate) const NUMBER_OF: &str = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid";
+
+/// A table by its number.
 pub(crate) const FIND_TABLE: &str = "
     SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.oid = to_regclass($1)";
+    WHERE c.oid = $1";
 
 /// A table's identity by its exact name.
 pub(crate) const TABLE_ID: &str = "
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relname = $2";
 
-/// The settings of the user's own session, for clauses and expressions of theirs.
+/// The settings of the user's own session, for clauses and expressions of theirs: a search path, and how what is written is read.
 pub(crate) fn use_search_path(path: &str) -> String {
-    format!("SELECT set_config('search_path', {}, true)", literal(path))
+    format!(
+        "SELECT set_config(name, value, true) FROM (
+            SELECT name, reset_val FROM pg_settings WHERE name IN ({USERS_LANGUAGE})
+            UNION ALL SELECT 'search_path', {}) AS users (name, value)",
+        literal(path)
+    )
 }
 
 // Locks of the run
@@ -216,11 +334,16 @@ pub(crate) const UNLOCK: &str = "SELECT pg_advisory_unlock($1)";
 /// Waits for a share of an advisory lock.
 pub(crate) const SHARE_LOCK: &str = "SELECT pg_advisory_lock_shared($1)";
 
-/// Who holds an advisory lock, in a sentence.
+/// Who holds an advisory lock, in a sentence, and how it is ended where it is nobody's any more: a pooler may keep a session
+/// whose client has gone, and with it our lock.
 pub(crate) const WHO_HOLDS: &str = "
     SELECT format('%s@%s, server process %s, since %s', a.usename,
                   coalesce(a.client_hostname, host(a.client_addr), 'local socket'), a.pid,
                   to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'))
+           || CASE WHEN a.application_name LIKE 'altergeist%' THEN ''
+                   ELSE format('; that session is not of this tool any more (it says %L, and is %s): a pooler has kept it with the lock. \
+                                SELECT pg_terminate_backend(%s) ends it',
+                               coalesce(nullif(a.application_name, ''), 'nothing'), a.state, a.pid) END
     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -254,10 +377,19 @@ pub(crate) const ABILITIES: &str = "
            (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = $1),
            (SELECT has_schema_privilege(c.relnamespace, 'CREATE') FROM pg_class c WHERE c.oid = $1)";
 
-/// Whether this role may read the log.
+/// Whether the log may be read, and by which role it may not: the one that logs in opens the stream, and the one that is set for
+/// the session makes the slot.
 pub(crate) const MAY_READ_LOG: &str = "
-    SELECT (SELECT r.rolsuper OR r.rolreplication FROM pg_roles r WHERE r.rolname = current_user)
-        OR coalesce((SELECT pg_has_role(r.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = 'rds_replication'), false)";
+    SELECT count(*) = 0, coalesce(min(quote_ident(r.rolname)), '')
+    FROM pg_roles r
+    WHERE r.rolname IN (current_user, session_user) AND NOT r.rolsuper AND NOT r.rolreplication
+      AND NOT coalesce((SELECT pg_has_role(r.oid, g.oid, 'USAGE') FROM pg_roles g WHERE g.rolname = 'rds_replication'), false)";
+
+/// Settings of a connection that streams the log; no limit on time may end it.
+pub(crate) const STREAM_SETTINGS: &str = "
+    SET search_path = ''; SET statement_timeout = 0; SET idle_session_timeout = 0; SET lock_timeout = 0;
+    SELECT set_config('client_encoding', 'SQL_ASCII', false) WHERE current_setting('server_encoding') = 'SQL_ASCII';
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
 
 /// The standbys that must have a piece of the log before it is sent to us.
 pub(crate) const AWAITED_STANDBYS: &str = "SELECT current_setting('synchronized_standby_slots', true)";
@@ -537,8 +669,10 @@ fn compare(layout: &Layout, source_rows: &str, shadow_rows: &str) -> String {
     let in_shadow = numbered('k', shadow_keys(layout));
     let converted = compared(layout, |column| format!("CAST(({}\n) AS {})", column.value, column.type_name));
     let stored = compared(layout, |column| format!("t.{}", quoted(&column.name)));
-    let same_key =
-        (0..layout.keys.len()).map(|number| format!("s.k{number} = t.k{number}")).collect::<Vec<_>>().join(" AND ");
+    let equal = if layout.keeps_key() { layout.operator("=") } else { "=".to_owned() };
+    let same_key: Vec<String> =
+        (0..layout.keys.len()).map(|number| format!("s.k{number} {equal} t.k{number}")).collect();
+    let same_key = same_key.join(" AND ");
     let key = list(layout.keys.iter().enumerate().map(|(number, key)| {
         format!("CASE WHEN s.here THEN s.k{number} ELSE CAST(t.k{number} AS {}) END AS k{number}", key.type_name)
     }));
@@ -608,11 +742,14 @@ fn bounds(keys: &[String], layout: &Layout, after: &Watermark, through: &Waterma
     let (walk, columns) = (layout.walk(), keys.len());
     let place = |at: usize| format!("${}::{}", first + at, walk[at % columns].type_name);
     let agreed = agreed(after, through).min(columns - 1);
-    let mut conditions: Vec<String> =
-        (0..agreed).map(|at| format!("{0} = {1} AND {0} = {2}", keys[at], place(at), place(columns + at))).collect();
+    let equal = layout.operator("=");
+    let mut conditions: Vec<String> = (0..agreed)
+        .map(|at| format!("{0} {equal} {1} AND {0} {equal} {2}", keys[at], place(at), place(columns + at)))
+        .collect();
     let mut of_bound = 0;
     for (mark, comparison, alone) in [(after, ">", ">="), (through, "<=", "<=")] {
         if matches!(mark, Watermark::At(_)) {
+            let (comparison, alone) = (layout.operator(comparison), layout.operator(alone));
             let values: Vec<String> = (agreed..columns).map(|at| place(of_bound + at)).collect();
             conditions.push(format!("({}) {comparison} ({})", keys[agreed..].join(", "), values.join(", ")));
             if values.len() > 1 {
@@ -642,13 +779,21 @@ fn among(keys: &[String], layout: &Layout, places: usize) -> String {
             list(columns.map(|(at, key)| format!("${}::{}", place * layout.keys.len() + at + 1, key.type_name)))
         };
         let rows = list((0..places).map(|place| format!("({})", row(place))));
-        return format!("({}) IN (VALUES {rows})", keys.join(", "));
+        return match layout.operator("=").as_str() {
+            "=" => format!("({}) IN (VALUES {rows})", keys.join(", ")),
+            equal => format!("({}) {equal} ANY (VALUES {rows})", keys.join(", ")),
+        };
     }
     if let ([column], [key]) = (keys, &layout.keys[..]) {
-        return format!("{column} = ANY ($1::{}[])", key.type_name);
+        return format!("{column} {} ANY ($1::{}[])", layout.operator("="), key.type_name);
     }
     let arrays = list(layout.keys.iter().enumerate().map(|(at, key)| format!("${}::{}[]", at + 1, key.type_name)));
-    format!("({}) IN (SELECT * FROM unnest({arrays}))", keys.join(", "))
+    // Of several arrays it is the server's own `unnest` in any case.
+    let equal = match layout.operator("=").as_str() {
+        "=" => "IN".to_owned(),
+        equal => format!("{equal} ANY"),
+    };
+    format!("({}) {equal} (SELECT * FROM unnest({arrays}))", keys.join(", "))
 }
 
 fn alias_keys(layout: &Layout) -> Vec<String> {
@@ -779,14 +924,18 @@ pub(crate) const OUR_LOGS: &str = "
 
 /// The tables the journal knows: schema and name.
 pub(crate) const KNOWN_TABLES: &str = "
-    SELECT (parse_ident(\"table\"))[1], (parse_ident(\"table\"))[2] FROM altergeist.journal";
+    SELECT (parse_ident(\"table\"))[1], (parse_ident(\"table\"))[2] FROM ONLY altergeist.journal";
 
 /// A table the journal knows by the name the user gave, though it is not there any more.
-pub(crate) const FIND_IN_JOURNAL: &str = "
-    SELECT (parse_ident(\"table\"))[1], (parse_ident(\"table\"))[2], coalesce(stage, '') FROM altergeist.journal
-    WHERE parse_ident(\"table\") = parse_ident($1)
-       OR (cardinality(parse_ident($1)) = 1 AND (parse_ident(\"table\"))[2] = (parse_ident($1))[1])
-    ORDER BY \"table\"";
+pub(crate) fn find_in_journal(given: &str) -> String {
+    format!(
+        "SELECT (parse_ident(\"table\"))[1], (parse_ident(\"table\"))[2], coalesce(stage, '') FROM ONLY altergeist.journal
+        WHERE parse_ident(\"table\") = parse_ident({given})
+           OR (cardinality(parse_ident({given})) = 1 AND (parse_ident(\"table\"))[2] = (parse_ident({given}))[1])
+        ORDER BY \"table\"",
+        given = literal(given)
+    )
+}
 
 /// Ends whoever reads a slot.
 pub(crate) const END_READER: &str = "
@@ -838,20 +987,31 @@ pub(crate) const SYSTEM: &str = "SELECT system_identifier::text FROM pg_control_
 pub(crate) const JOURNAL_EXISTS: &str = "SELECT to_regclass('altergeist.journal') IS NOT NULL";
 
 /// A table's entry.
-pub(crate) const LOAD: &str = "SELECT record, facts FROM altergeist.journal WHERE \"table\" = $1";
+pub(crate) fn load(table: &str) -> String {
+    format!("SELECT record, facts FROM ONLY altergeist.journal WHERE \"table\" = {}", literal(table))
+}
 
-/// Writes the record and leaves the facts alone.
-pub(crate) const SAVE: &str = "
-    INSERT INTO altergeist.journal (\"table\", run, alter, stage, holder, message, record, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, now())
-    ON CONFLICT (\"table\") DO UPDATE
-    SET run = excluded.run, alter = excluded.alter, stage = excluded.stage, holder = excluded.holder,
-        message = excluded.message, record = excluded.record, updated_at = excluded.updated_at";
+/// Writes the record, whose columns are literals, and leaves the facts alone.
+pub(crate) fn save(columns: &[String; 7]) -> String {
+    format!(
+        "INSERT INTO altergeist.journal (\"table\", run, alter, stage, holder, message, record, updated_at)
+        VALUES ({}, now())
+        ON CONFLICT (\"table\") DO UPDATE
+        SET run = excluded.run, alter = excluded.alter, stage = excluded.stage, holder = excluded.holder,
+            message = excluded.message, record = excluded.record, updated_at = excluded.updated_at",
+        columns.join(", ")
+    )
+}
 
 /// Writes the facts and leaves the record alone.
-pub(crate) const SAVE_FACTS: &str = "
-    INSERT INTO altergeist.journal (\"table\", facts, updated_at) VALUES ($1, $2, now())
-    ON CONFLICT (\"table\") DO UPDATE SET facts = excluded.facts, updated_at = excluded.updated_at";
+pub(crate) fn save_facts(table: &str, facts: &str) -> String {
+    format!(
+        "INSERT INTO altergeist.journal (\"table\", facts, updated_at) VALUES ({}, {}, now())
+        ON CONFLICT (\"table\") DO UPDATE SET facts = excluded.facts, updated_at = excluded.updated_at",
+        literal(table),
+        literal(facts)
+    )
+}
 
 /// The name table $1 has in schema $2, if it is there.
 pub(crate) const NAME_IN: &str = "
@@ -863,14 +1023,32 @@ pub(crate) const PLACE: &str = "
     SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1";
 
 /// Forgets a table.
-pub(crate) const FORGET: &str = "
-    WITH beat AS (DELETE FROM altergeist.heartbeat WHERE \"table\" = $1)
-    DELETE FROM altergeist.journal WHERE \"table\" = $1";
+pub(crate) fn forget(table: &str) -> String {
+    let table = literal(table);
+    format!(
+        "LOCK TABLE ONLY altergeist.heartbeat IN ROW EXCLUSIVE MODE;
+        {};
+        DELETE FROM ONLY altergeist.heartbeat WHERE \"table\" = {table};
+        DELETE FROM ONLY altergeist.journal WHERE \"table\" = {table}",
+        no_code()
+    )
+}
 
-/// Says that this run is alive; replicas are asked what they know of it.
-pub(crate) const BEAT: &str = "
-    INSERT INTO altergeist.heartbeat (\"table\", incarnation, beat, at) VALUES ($1, $2, $3, now())
-    ON CONFLICT (\"table\") DO UPDATE SET incarnation = excluded.incarnation, beat = excluded.beat, at = excluded.at";
+/// The heartbeat's table, if it is there.
+pub(crate) const HEARTBEAT: &str = "SELECT to_regclass('altergeist.heartbeat')::oid";
+
+/// Says that this run is alive; replicas are asked what they know of it. Fails unless the table is the one that was looked at.
+pub(crate) fn beat(heartbeat: u32, table: &str, incarnation: &str, beat: i64) -> String {
+    format!(
+        "LOCK TABLE ONLY altergeist.heartbeat IN ROW EXCLUSIVE MODE;
+        SELECT (oid || ' is another table')::int FROM pg_class
+        WHERE oid = 'altergeist.heartbeat'::regclass AND oid <> {heartbeat};
+        INSERT INTO altergeist.heartbeat (\"table\", incarnation, beat, at) VALUES ({}, {}, {beat}, now())
+        ON CONFLICT (\"table\") DO UPDATE SET incarnation = excluded.incarnation, beat = excluded.beat, at = excluded.at",
+        literal(table),
+        literal(incarnation)
+    )
+}
 
 /// The last heartbeat of this run a server has.
 pub(crate) const LAST_BEAT: &str = "SELECT beat FROM altergeist.heartbeat WHERE \"table\" = $1 AND incarnation = $2";
@@ -991,6 +1169,7 @@ mod tests {
             collation: String::new(),
             has_arrays: true,
             spelled_once: true,
+            own_operators: false,
         };
         let names = &["a", "b", "c"][..after.len()];
         let layout = Layout {

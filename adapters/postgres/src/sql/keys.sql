@@ -1,7 +1,8 @@
 -- The indexes of table $1, only the unique ones if $2, the primary key first: name, whether it is the primary key, whether it is the replica
 -- identity, why it cannot serve as a key (NULL if it can), its columns, the base types of these, the types' names, their
 -- collations as SQL spells them (empty for the type's own), whether arrays of the type exist, and whether the log sends
--- only one spelling of equal values. Last, whether the index is deferrable. An expression is no column.
+-- only one spelling of equal values; whether the index is deferrable; and whether each column's operators are the server's own. An
+-- expression is no column.
 SELECT x.relname::text, i.indisprimary, i.indisreplident,
        CASE
            WHEN NOT i.indisvalid THEN 'it is not valid'
@@ -14,7 +15,8 @@ SELECT x.relname::text, i.indisprimary, i.indisreplident,
            WHEN k.unsendable THEN 'one of its columns is of a type without a binary form'
        END,
        coalesce(k.names, '{}'), coalesce(k.types, '{}'), coalesce(k.type_names, '{}'), coalesce(k.collations, '{}'),
-       coalesce(k.has_arrays, '{}'), coalesce(k.spelled_once, '{}'), NOT i.indimmediate
+       coalesce(k.has_arrays, '{}'), coalesce(k.spelled_once, '{}'), NOT i.indimmediate,
+       coalesce(k.own_operators, '{}')
 FROM pg_index i
 JOIN pg_class x ON x.oid = i.indexrelid
 JOIN pg_am am ON am.oid = x.relam
@@ -30,6 +32,7 @@ CROSS JOIN LATERAL (
                                    'varchar'::regtype, 'bytea'::regtype, 'uuid'::regtype, 'date'::regtype,
                                    'time'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
                      ORDER BY n) AS spelled_once,
+           array_agg(o.opcnamespace = 'pg_catalog'::regnamespace ORDER BY n) AS own_operators,
            bool_or(a.attgenerated <> '') AS generated,
            bool_or(NOT a.attnotnull OR EXISTS (
                SELECT FROM pg_constraint c

@@ -1,0 +1,113 @@
+//! Finds the server among the hosts that are named, and a pooler before it that gives each transaction another session. What
+//! a session is told there stays with the next application, so nothing is set before this is known, and nothing is set here.
+//!
+//! A server tells each client its own process number. A pooler does not know it then and makes one up. Only then two
+//! connections are compared: where sessions are lent for a transaction, the second is lent the first one's.
+
+use crate::connect::{Server, Wanted};
+use crate::replication::Replication;
+use altergeist_contract::{Error, Kind, Result};
+use std::time::Duration;
+
+/// How often two connections are compared: others may take the session between the two.
+const ROUNDS: usize = 8;
+
+/// How long the second connection may wait for a session. Where the pool has one only, and the first connection keeps it, it
+/// waits in vain.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const OWN_PID: &str = "SELECT pg_catalog.pg_backend_pid()";
+
+/// Whether the server takes no writes: as a standby, or by its own setting.
+const IS_READ_ONLY: &str = "SELECT pg_catalog.pg_is_in_recovery() OR pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on'";
+const IS_STANDBY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
+
+impl Server {
+    /// Reads a URL and finds the server it means, to which sessions may then be opened.
+    pub(crate) async fn reach(url: &str) -> Result<Server> {
+        let mut server = Server::parse(url)?;
+        let addresses = server.addresses.clone();
+        let mut why = None;
+        // A server that is no standby is only preferred where one is.
+        let passes = if server.wanted == Wanted::PreferStandby {
+            vec![Wanted::Standby, Wanted::Any]
+        } else {
+            vec![server.wanted]
+        };
+        for wanted in passes {
+            for address in &addresses {
+                server.address = address.clone();
+                match is_wanted(&server, wanted).await {
+                    Ok(true) => return Ok(server),
+                    Ok(false) => {
+                        let reason = format!("it is not {}, as target_session_attrs demands", wanted.words());
+                        let unwanted = Error::fatal(format!("connect to {}", server.name()), reason);
+                        why.get_or_insert(unwanted);
+                    }
+                    Err(error) if error.kind == Kind::Disconnected => why = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(why.unwrap_or_else(|| Error::fatal("connect", "no host is named")))
+    }
+}
+
+/// Whether the server is of the kind that is asked for. Refuses a pooler that lends its sessions.
+async fn is_wanted(server: &Server, wanted: Wanted) -> Result<bool> {
+    let mut first = Replication::open_plain(server).await?;
+    let asked = match wanted {
+        Wanted::Any | Wanted::PreferStandby => None,
+        Wanted::ReadWrite | Wanted::ReadOnly => Some(IS_READ_ONLY),
+        Wanted::Primary | Wanted::Standby => Some(IS_STANDBY),
+    };
+    if let Some(question) = asked {
+        let is_so = first.ask(question).await? == "t";
+        if is_so != matches!(wanted, Wanted::ReadOnly | Wanted::Standby) {
+            return Ok(false);
+        }
+    }
+    let pid = first.ask(OWN_PID).await?;
+    if first.announced_pid().is_some_and(|announced| announced.to_string() == pid) {
+        return Ok(true);
+    }
+    if lends_sessions(server, &mut first, &pid).await? {
+        return Err(Error::refused(
+            format!("work on {}", server.name()),
+            "a pooler answers there, and lends its sessions for one transaction at a time: what this tool sets for itself would be \
+             left to your applications, and its locks with it. Give the server's own address in the URL, or a pool in session mode \
+             (in PgBouncer: pool_mode = session for this database or user)",
+        ));
+    }
+    Ok(true)
+}
+
+/// Whether a session that rests between two transactions is lent to somebody else.
+async fn lends_sessions(server: &Server, first: &mut Replication, pid: &str) -> Result<bool> {
+    for _ in 0..ROUNDS {
+        let second = async {
+            let mut second = Replication::open_plain(server).await?;
+            // Where a session is lent for one statement, there are no transactions.
+            let begun = second.ask_if_allowed("BEGIN READ ONLY").await?;
+            let lent = if begun.is_some() { second.ask_if_allowed(OWN_PID).await? } else { None };
+            Ok::<_, Error>((second, begun, lent))
+        };
+        let Ok(second) = tokio::time::timeout(PATIENCE, second).await else {
+            // The pool has no second session to give; the first is either kept for us, or taken by others.
+            return Ok(first.ask(OWN_PID).await? != pid);
+        };
+        let (second, begun, lent) = second?;
+        if begun.is_none() || lent.as_deref() == Some(pid) {
+            second.close().await;
+            return Ok(true);
+        }
+        let still = tokio::time::timeout(PATIENCE, first.ask(OWN_PID)).await;
+        second.close().await;
+        match still {
+            Err(_) => return Ok(true),
+            Ok(still) if still.as_ref().is_ok_and(|still| still == pid) => {}
+            Ok(still) => return still.map(|_| true),
+        }
+    }
+    Ok(false)
+}
