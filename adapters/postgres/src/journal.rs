@@ -246,10 +246,15 @@ async fn make_tables(session: &Session) -> Result<()> {
         session.run(&sql::create_schema(JOURNAL_SCHEMA, MARKER)).await.map_err(failed)?;
     }
     session.run(sql::JOURNAL_TABLES).await.map_err(failed)?;
-    let rows = session.query(sql::STRIP_PRIVILEGES, &[]).await.map_err(failed)?;
-    let script: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    session.run(&script.join(";\n")).await.map_err(failed)?;
+    strip_privileges(session).await.map_err(failed)?;
     ours::require(session, ATTEMPTED).await
+}
+
+/// Takes back what default privileges have given to others on the journal's tables.
+pub(crate) async fn strip_privileges(session: &Session) -> std::result::Result<(), tokio_postgres::Error> {
+    let rows = session.query(sql::STRIP_PRIVILEGES, &[]).await?;
+    let script: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    session.run(&script.join(";\n")).await
 }
 
 /// A table's identity by its exact name.

@@ -182,6 +182,7 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
     shadow.survivors = survivors(session, engine, source, &shadow).await?;
     if shadow.is_unlogged {
         session.run(sql::NOTE_WHOLE).await.map_err(failed)?;
+        journal::strip_privileges(session).await.map_err(failed)?;
         session.execute(sql::ADD_WHOLE, &[&shadow.oid]).await.map_err(failed)?;
     }
     let facts = Facts {
