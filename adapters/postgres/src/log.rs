@@ -400,9 +400,6 @@ async fn prepare(session: &Session, engine: &Postgres, start: Lsn, attempted: St
     require_place(session, engine, &attempted).await?;
     log_server::check(session, engine).await?;
     let facts = journal::facts(session, engine).await?;
-    witness::judge(session, &engine.names, &facts).await?;
-    let (key, _) = preflight::key(session, facts.source).await?;
-    let key = key.map_err(|why| gone(&why))?;
     let log = engine.log_session(session).await?;
     let slot = &engine.names.slot;
     let deadline = Instant::now() + GOODBYE;
@@ -421,7 +418,7 @@ async fn prepare(session: &Session, engine: &Postgres, start: Lsn, attempted: St
             return Err(Error::new(Kind::Missed, attempted, reason));
         }
         if row.get::<_, Option<i32>>(0).is_none() {
-            return Ok((facts, key));
+            break;
         }
         if Instant::now() > deadline {
             return Err(error::silent(attempted, GOODBYE));
@@ -429,6 +426,9 @@ async fn prepare(session: &Session, engine: &Postgres, start: Lsn, attempted: St
         end_reader(&log, slot).await?;
         tokio::time::sleep(GLANCE).await;
     }
+    witness::judge(session, &engine.names, &facts).await?;
+    let (key, _) = preflight::key(session, facts.source).await?;
+    Ok((facts, key.map_err(|why| gone(&why))?))
 }
 
 /// Why a slot is of no use any more, by the server's own word for it, and what can be done.

@@ -17,6 +17,7 @@ mod native;
 mod postgres_connecting;
 mod postgres_cut_over;
 mod postgres_log;
+mod postgres_meanwhile;
 mod postgres_objects;
 mod postgres_pooler;
 mod postgres_privileges;
