@@ -538,18 +538,23 @@ impl MySql {
         format!("_ag_{:016x}_early_", hash(&self.title))
     }
 
+    /// The keys of the source that must stand on the shadow from its beginning.
+    async fn early_keys(&self, session: &mut Session) -> Result<Vec<ForeignKey>> {
+        let keys = self.source_keys(session).await?;
+        if self.told_by(session, &keys).await != ToldBy::EarlyKeys {
+            return Ok(Vec::new());
+        }
+        // Those that the clauses drop too: until the swap they act.
+        Ok(keys.into_iter().filter(|key| key.child == self.source && key.writes()).collect())
+    }
+
     /// Gives the empty, altered shadow the keys that must stand on it from the beginning; the module says why.
     pub(crate) async fn found_keys(&self) -> Result<()> {
         let attempted = || self.doing("give foreign keys to the shadow of");
         let shape = self.shape().await?;
         let mut session = self.crew.reader().await?;
-        let keys = self.source_keys(&mut session).await?;
-        if self.told_by(&mut session, &keys).await != ToldBy::EarlyKeys {
-            return Ok(());
-        }
-        // Those that the clauses drop too: until the swap they act.
-        let is_early = |key: &&ForeignKey| key.child == self.source && key.writes();
-        let early: Vec<ForeignKey> = keys.iter().filter(is_early).map(|key| self.renamed(key, &shape)).collect();
+        let early = self.early_keys(&mut session).await?;
+        let early: Vec<ForeignKey> = early.iter().map(|key| self.renamed(key, &shape)).collect();
         if early.is_empty() {
             return Ok(());
         }
@@ -721,7 +726,8 @@ impl MySql {
         Ok(parents)
     }
 
-    /// The indexes of a shadow that its rows are found by: by their keys, and by the parents they refer to.
+    /// The indexes of a shadow that must never be missing: its rows are found by them, or an early key needs them. A key
+    /// whose index is missing refuses every change of its parent's rows.
     pub(crate) async fn indexes_of_use(
         &self,
         session: &mut Session,
@@ -732,7 +738,9 @@ impl MySql {
         let table = self.look(session, altered).await?;
         let parents = self.parents_to_follow().await?;
         let of_parents = parents.iter().map(Parent::child_columns);
-        for columns in of_parents.chain(shape.own_keys.iter().map(|own| &own.columns[..])) {
+        let early = self.early_keys(session).await?;
+        let of_early = early.iter().map(|key| &key.columns[..]);
+        for columns in of_parents.chain(of_early).chain(shape.own_keys.iter().map(|own| &own.columns[..])) {
             let columns: Vec<String> = columns.iter().map(|column| shape.name_after(column)).collect();
             names.extend(index_over(&table, &columns).map(|index| index.name.clone()));
         }

@@ -46,7 +46,7 @@ impl MySql {
         }
         let attempted = || self.doing("leave indexes out of the shadow of");
         let mut lease = self.crew.lease(Slot::Control).await?;
-        let deferred = self.try_to_defer(lease.session(), keep).await;
+        let deferred = self.defer_checked(lease.session(), keep).await;
         lease.keep();
         deferred.map_err(|failure| {
             let mut error = failure.of_catalogue(attempted());
@@ -74,6 +74,18 @@ impl MySql {
         let mut texts: Vec<String> = found.map(|definition| definition.text).collect();
         texts.reverse();
         Ok(texts)
+    }
+
+    /// The server itself refuses to drop the index of a foreign key, but only while it checks foreign keys.
+    async fn defer_checked(
+        &self,
+        session: &mut Session,
+        keep: &[String],
+    ) -> std::result::Result<Option<Deferred>, Failure> {
+        session.execute(&sql::check_foreign_keys(true)).await?;
+        let deferred = self.try_to_defer(session, keep).await;
+        session.execute(&sql::check_foreign_keys(false)).await?;
+        deferred
     }
 
     async fn try_to_defer(

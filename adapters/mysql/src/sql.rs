@@ -245,6 +245,11 @@ pub(crate) fn count_keys_to(version: Version, name: &TableName) -> String {
 /// cannot bring the application into a deadlock.
 pub(crate) const CHECK_PARENTS: &str = "SET SESSION foreign_key_checks = 1, innodb_lock_wait_timeout = 0";
 
+/// Whether this session checks foreign keys, and refuses to drop the index that one of them needs.
+pub(crate) fn check_foreign_keys(checks: bool) -> String {
+    format!("SET SESSION foreign_key_checks = {}", u8::from(checks))
+}
+
 /// Whether a table holds a row that refers to no row of another.
 pub(crate) fn has_orphans(
     source: &TableName,

@@ -21,6 +21,8 @@ pub struct Case {
     pub(super) table: String,
     pub(super) flags: Vec<String>,
     pub(super) exit: i32,
+    /// What its writes get from foreign keys and checks without any change under way, by the server's codes.
+    pub(super) errors: Vec<String>,
     pub(super) says: Vec<String>,
     pub(super) queries: Vec<(String, String)>,
 }
@@ -62,6 +64,7 @@ impl Case {
             table: may("table").map_or_else(|| "t".to_owned(), |name| name.trim_end_matches('\n').to_owned()),
             flags: lines("flags").iter().flat_map(|line| words_of(line, folder)).collect(),
             exit: 0,
+            errors: Vec::new(),
             says: Vec::new(),
             queries: Vec::new(),
         };
@@ -75,6 +78,7 @@ impl Case {
                 Some(("exit", code)) => {
                     self.exit = code.trim().parse().map_err(|_| format!("{line:?}: no exit code"))?
                 }
+                Some(("error", codes)) => self.errors.extend(codes.split_whitespace().map(str::to_owned)),
                 Some(("say", words)) => self.says.push(words.trim().to_owned()),
                 Some(("query", rest)) => {
                     let (sql, result) = rest.rsplit_once("=>").ok_or(format!("{line:?}: no =>"))?;

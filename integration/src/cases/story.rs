@@ -102,7 +102,7 @@ impl Scene<'_> {
     fn killed(&self, flavour: Flavour) -> Result<(), String> {
         let before = self.inventory(&self.database)?;
         let total = rows::count(&self.server, &self.database, &self.case.table).map_err(words)?;
-        let writers = Writers::start(&self.server, &self.database, &self.case.blocks);
+        let writers = Writers::start(&self.server, &self.database, &self.case.blocks, &self.case.errors);
         writers.wait_for(10)?;
 
         let part = self.moment(flavour);
@@ -141,7 +141,7 @@ impl Scene<'_> {
     /// What the server may do itself, without a writer: the table before and after can be compared then.
     fn quiet(&self) -> Result<(), String> {
         let before = self.inventory(&self.database)?;
-        let writers = Writers::start(&self.server, &self.database, &self.case.blocks);
+        let writers = Writers::start(&self.server, &self.database, &self.case.blocks, &self.case.errors);
         writers.wait_for(20)?;
         writers.stop()?;
         rows::fill(&self.server, &self.database, &self.table, &self.reference, &self.table).map_err(words)?;
@@ -154,7 +154,7 @@ impl Scene<'_> {
 
     fn live(&self) -> Result<(), String> {
         let before = self.inventory(&self.database)?;
-        let writers = Writers::start(&self.server, &self.database, &self.case.blocks);
+        let writers = Writers::start(&self.server, &self.database, &self.case.blocks, &self.case.errors);
         writers.wait_for(10)?;
         let ended = self.start(&[]).wait();
         let writing = writers.wait_for(20);
@@ -172,7 +172,7 @@ impl Scene<'_> {
         // Nobody writes while the plan refuses, so that the rows can be compared.
         let quiet = self.case.exit == 3 || self.case.blocks.is_empty();
         let blocks = if quiet { &[] } else { self.case.blocks.as_slice() };
-        let writers = Writers::start(&self.server, &self.database, blocks);
+        let writers = Writers::start(&self.server, &self.database, blocks, &self.case.errors);
         let ended = self.start(&[]).wait();
         writers.stop()?;
         let ended = self.ended_with(ended, self.case.exit)?;
