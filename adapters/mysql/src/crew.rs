@@ -20,6 +20,8 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Se
 
 /// The most sessions that copy and refresh at once.
 const MOST_WORKERS: usize = 32;
+/// Tables that foreign keys may bind to the source where each is locked by a session of its own.
+pub(crate) const MOST_NEIGHBOURS: usize = 64;
 /// How long a session that was ended may take to roll back.
 const LONGEST_ROLLBACK: Duration = Duration::from_secs(120);
 /// How long the run lock is waited for: the server may not yet have noticed that its last holder is gone.
@@ -40,6 +42,8 @@ pub(crate) enum Slot {
     /// Stands in line behind that, to hold the new table until its triggers stand.
     Triggers,
     Worker(usize),
+    /// Locks a table at the other end of a foreign key while the tables are swapped.
+    Neighbour(usize),
 }
 
 impl Slot {
@@ -51,6 +55,7 @@ impl Slot {
             Slot::Rename => 3,
             Slot::Triggers => 4,
             Slot::Worker(number) => 5 + number,
+            Slot::Neighbour(number) => 5 + MOST_WORKERS + number,
         }
     }
 }
@@ -93,7 +98,7 @@ impl Crew {
             lock_timeout,
             lock,
             source,
-            slots: (0..Slot::Worker(MOST_WORKERS).place()).map(|_| Arc::default()).collect(),
+            slots: (0..Slot::Neighbour(MOST_NEIGHBOURS).place()).map(|_| Arc::default()).collect(),
             workers: Arc::new(Semaphore::new(workers.clamp(1, MOST_WORKERS))),
             run_lock: AsyncMutex::default(),
             run_lock_id: Mutex::default(),
@@ -159,7 +164,8 @@ impl Crew {
         if self.in_utc.load(Ordering::SeqCst) && place != Slot::Control.place() {
             session.execute(sql::IN_UTC).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
-        if self.checks_parents.load(Ordering::SeqCst) && place >= Slot::Worker(0).place() {
+        let is_worker = (Slot::Worker(0).place()..Slot::Neighbour(0).place()).contains(&place);
+        if self.checks_parents.load(Ordering::SeqCst) && is_worker {
             session.execute(sql::CHECK_PARENTS).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         let fence = self.fence(place);

@@ -17,6 +17,8 @@
 //!   table the renamer has to wait for.
 //! - From the go-ahead on, whoever dies, the renamer is next in line: a completed swap.
 //!
+//! Tables at the other ends of foreign keys are locked too; see [`crate::neighbours`].
+//!
 //! The RENAME also waits for transactions that have read the source, and holds up everybody meanwhile. So the holder
 //! first makes sure that there are none, and a renamer that waits for one that began since is ended in time.
 
@@ -25,9 +27,10 @@ use crate::cascades::Locking;
 use crate::crew::{Crew, Lease, Slot};
 use crate::engine::MySql;
 use crate::error::{Failure, LOCK_WAIT_TIMEOUT, NO_SUCH_TABLE};
-use crate::foreign_keys::Bonds;
+use crate::foreign_keys::{Altered, Bonds};
 use crate::journal::Made;
 use crate::names::{Names, TableName};
+use crate::neighbours::{Neighbours, NotLocked};
 use crate::session::{Session, execute_within, kill_query, number, text};
 use crate::shadow::refresh_within;
 use crate::shape::Shape;
@@ -57,6 +60,8 @@ pub struct MySqlLock {
     shape: Arc<Shape>,
     names: Names,
     holder: Lease,
+    /// The tables at the other ends of foreign keys (MariaDB).
+    neighbours: Neighbours,
     undecided: Arc<AtomicUsize>,
     /// The foreign keys the swap carries.
     bonds: Option<Bonds>,
@@ -80,6 +85,10 @@ impl Cutover for MySql {
         bound.extend(bonds.as_ref().map(Bonds::children).unwrap_or_default());
         let triggers = self.prepare_triggers().await?;
         let locking = self.cascades.begin_lock().await;
+        let mut neighbours = match self.server.version.flavour {
+            Flavour::MySql => Neighbours::default(),
+            Flavour::MariaDb => self.neighbours(bonds.as_ref(), within).await?,
+        };
         let mut holder = self.crew.lease(Slot::Lock).await?;
         let locks = match self.server.version.flavour {
             Flavour::MySql => vec![sql::lock_both(&self.source, &self.names.shadow) + &further],
@@ -95,23 +104,24 @@ impl Cutover for MySql {
         for statement in &prepare {
             session.execute(statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
+        self.lock_parents(&mut neighbours, until).await?;
+        let own: Vec<u64> = neighbours.ids().chain([session.id]).collect();
         let had = usize::from(self.wait_for_a_gap(session, until - within * 3 / 4).await);
         for lock in &locks[had..] {
-            let rest = || until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT);
-            let first = if self.target.kill_blockers { rest() / 2 } else { rest() };
-            let mut outcome = execute_within(session, &self.crew.access, lock, first).await;
-            let mut ended = String::new();
-            if self.target.kill_blockers && outcome.as_ref().is_err_and(Failure::is_lock_wait) {
-                ended = self.end_blockers(&bound, session.id).await?;
-                outcome = execute_within(session, &self.crew.access, lock, rest()).await;
-            }
-            let Err(failure) = outcome else { continue };
+            let Err(NotLocked { failure, ended }) = self.wait_for_lock(session, lock, &bound, &own, until).await? else {
+                continue;
+            };
             let mut error = failure.of_lock(attempted());
             drop(holder);
+            neighbours.unlock().await;
             if error.kind == Kind::Busy {
                 error.reason += &ended;
-                error.reason += &self.who_is_in_the_way().await;
+                error.reason += &self.who_is_in_the_way(&self.source).await;
             }
+            return Err(error);
+        }
+        if let Err(error) = self.lock_children(&mut neighbours, until).await {
+            drop(holder);
             return Err(error);
         }
         Ok(MySqlLock {
@@ -120,6 +130,7 @@ impl Cutover for MySql {
             shape,
             names: self.names.clone(),
             holder,
+            neighbours,
             undecided: self.undecided.clone(),
             bonds,
             triggers,
@@ -159,6 +170,26 @@ impl Cutover for MySql {
 }
 
 impl MySql {
+    /// Waits for a lock of ours on these tables. Ends whoever is in the way, where the user has asked for that.
+    pub(crate) async fn wait_for_lock(
+        &self,
+        session: &mut Session,
+        lock: &str,
+        tables: &[TableName],
+        own: &[u64],
+        until: Instant,
+    ) -> Result<std::result::Result<(), NotLocked>> {
+        let rest = || until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT);
+        let first = if self.target.kill_blockers { rest() / 2 } else { rest() };
+        let mut outcome = execute_within(session, &self.crew.access, lock, first).await;
+        let mut ended = String::new();
+        if self.target.kill_blockers && outcome.as_ref().is_err_and(Failure::is_lock_wait) {
+            ended = self.end_blockers(tables, own).await?;
+            outcome = execute_within(session, &self.crew.access, lock, rest()).await;
+        }
+        Ok(outcome.map(drop).map_err(|failure| NotLocked { failure, ended }))
+    }
+
     /// Waits until no transaction is seen that has read the table and may be about to write it. While a lock is waited for, the
     /// servers break the knot with such a one by ending *its* statement (error 1213), as they do for any ALTER; so
     /// the wait begins when there is none, or when there always is one. What cannot be seen is not waited for. Tells whether the
@@ -280,7 +311,9 @@ impl TableLock for MySqlLock {
     }
 
     async fn release(mut self) -> Result<()> {
-        self.unlock().await.map_err(|failure| failure.of_rows(format!("unlock {}", self.shape.source.plain())))
+        let unlocked = self.unlock().await;
+        self.neighbours.unlock().await;
+        unlocked.map_err(|failure| failure.of_rows(format!("unlock {}", self.shape.source.plain())))
     }
 }
 
@@ -312,6 +345,7 @@ impl MySqlLock {
             error = also_bound(error, failure);
         }
         let _ = self.unlock().await;
+        self.neighbours.unlock().await;
         Swap::Refused(error)
     }
 
@@ -322,12 +356,31 @@ impl MySqlLock {
             Flavour::MySql => bind(self.holder.session(), &self.crew, &bonds, self.within).await,
             Flavour::MariaDb => {
                 let mut control = self.crew.lease(Slot::Control).await?;
-                let outcome = bind(control.session(), &self.crew, &bonds, self.within).await;
+                let outcome = match bonds.standing(control.session()).await {
+                    Ok(statements) => self.alter_each(control.session(), statements).await,
+                    Err(failure) => Err(failure),
+                };
                 control.keep();
                 outcome
             }
         };
         outcome.map_err(|failure| self.failed(failure))
+    }
+
+    /// Alters the shadow, and children by the sessions that lock them (MariaDB).
+    async fn alter_each(
+        &mut self,
+        control: &mut Session,
+        statements: Vec<Altered>,
+    ) -> std::result::Result<(), Failure> {
+        for Altered { table, statement } in statements {
+            let session = match self.neighbours.session_of(&table) {
+                Some(session) => session,
+                None => &mut *control,
+            };
+            execute_within(session, &self.crew.access, &statement, self.within).await?;
+        }
+        Ok(())
     }
 
     /// Takes back what [`MySqlLock::bind`] did.
@@ -338,7 +391,10 @@ impl MySqlLock {
         }
         let lease = self.crew.lease(Slot::Control).await;
         let mut control = lease.map_err(|error| Failure::Lost(error.to_string()))?;
-        let outcome = bonds.withdraw(control.session()).await;
+        let outcome = match bonds.withdrawn(control.session()).await {
+            Ok(statements) => self.alter_each(control.session(), statements).await,
+            Err(failure) => Err(failure),
+        };
         control.keep();
         outcome
     }
@@ -424,6 +480,8 @@ impl MySqlLock {
             Ok(outcome) => outcome,
             Err(_) => tokio::join!(&mut sent, kill_query(&lock.crew.access, id)).0,
         };
+        // The RENAME has the tables now, or never will. Their neighbours were kept from it until here.
+        lock.neighbours.unlock().await;
         match outcome {
             Ok(_) => {
                 // What is left of this is done again by `finish`, with the guards standing.
@@ -586,7 +644,7 @@ impl MySqlLock {
 }
 
 async fn bind(session: &mut Session, crew: &Crew, bonds: &Bonds, within: Duration) -> std::result::Result<(), Failure> {
-    for statement in bonds.standing(session).await? {
+    for Altered { statement, .. } in bonds.standing(session).await? {
         execute_within(session, &crew.access, &statement, within).await?;
     }
     Ok(())

@@ -59,6 +59,13 @@ pub(crate) struct Carried {
     pub is_new: bool,
 }
 
+/// A statement that alters one of the tables that foreign keys bind together.
+#[derive(Clone, Debug)]
+pub(crate) struct Altered {
+    pub table: TableName,
+    pub statement: String,
+}
+
 /// The foreign keys of one swap, and the names it is between.
 #[derive(Clone, Debug)]
 pub(crate) struct Bonds {
@@ -224,6 +231,12 @@ impl Bonds {
         tables.iter().map(|table| format!(", {} WRITE", sql::table(table))).collect()
     }
 
+    /// Other tables that this one has keys to.
+    fn parents(&self) -> impl Iterator<Item = &TableName> {
+        let own = self.carried.iter().filter(|carried| carried.key.child == self.source);
+        own.map(|carried| &carried.key.parent).filter(|parent| **parent != self.source)
+    }
+
     /// Other tables with keys to this one.
     pub(crate) fn children(&self) -> Vec<TableName> {
         let mut children: Vec<TableName> = Vec::new();
@@ -249,7 +262,7 @@ impl Bonds {
     }
 
     /// The statements that bind the shadow as the source is bound, under temporary names.
-    pub(crate) async fn standing(&self, session: &mut Session) -> std::result::Result<Vec<String>, Failure> {
+    pub(crate) async fn standing(&self, session: &mut Session) -> std::result::Result<Vec<Altered>, Failure> {
         let mut statements = Vec::new();
         let mut tables = self.children();
         if self.of(&self.source).next().is_some() {
@@ -267,7 +280,8 @@ impl Bonds {
                 };
                 format!("ADD {}", meanwhile.definition(self.version))
             }));
-            statements.push(self.alter(&table, &clauses));
+            let statement = self.alter(&table, &clauses);
+            statements.push(Altered { table, statement });
         }
         Ok(statements)
     }
@@ -275,6 +289,15 @@ impl Bonds {
     /// Takes the temporary keys away that are still between the shadow and others. Does nothing to a table that is
     /// swapped.
     pub(crate) async fn withdraw(&self, session: &mut Session) -> std::result::Result<(), Failure> {
+        for altered in self.withdrawn(session).await? {
+            session.execute(&altered.statement).await?;
+        }
+        Ok(())
+    }
+
+    /// The statements that do so.
+    pub(crate) async fn withdrawn(&self, session: &mut Session) -> std::result::Result<Vec<Altered>, Failure> {
+        let mut statements = Vec::new();
         let names: BTreeSet<&str> = self.carried.iter().map(|carried| &*carried.temporary).collect();
         let standing: Vec<ForeignKey> =
             foreign_keys(session, &self.shadow).await?.into_iter().filter(|key| names.contains(&*key.name)).collect();
@@ -284,10 +307,11 @@ impl Bonds {
             let drops: Vec<String> =
                 standing.iter().filter(|key| key.child == child).map(|key| drop(&key.name)).collect();
             if !drops.is_empty() {
-                session.execute(&self.alter(&child, &drops)).await?;
+                let statement = self.alter(&child, &drops);
+                statements.push(Altered { table: child, statement });
             }
         }
-        Ok(())
+        Ok(statements)
     }
 
     /// After the swap: the old table has no foreign keys and none point to it, and all have their own names. May be
@@ -539,13 +563,26 @@ impl MySql {
     }
 
     /// The keys of the source that must stand on the shadow from its beginning.
-    async fn early_keys(&self, session: &mut Session) -> Result<Vec<ForeignKey>> {
+    pub(crate) async fn early_keys(&self, session: &mut Session) -> Result<Vec<ForeignKey>> {
         let keys = self.source_keys(session).await?;
         if self.told_by(session, &keys).await != ToldBy::EarlyKeys {
             return Ok(Vec::new());
         }
         // Those that the clauses drop too: until the swap they act.
         Ok(keys.into_iter().filter(|key| key.child == self.source && key.writes()).collect())
+    }
+
+    /// The parents that the cut-over locks: of keys that are carried, and of early keys.
+    pub(crate) async fn parents_to_lock(&self, bonds: Option<&Bonds>) -> Result<Vec<TableName>> {
+        let mut session = self.crew.reader().await?;
+        let early = self.early_keys(&mut session).await?;
+        let mut parents: Vec<TableName> = Vec::new();
+        for parent in bonds.iter().flat_map(|bonds| bonds.parents()).chain(early.iter().map(|key| &key.parent)) {
+            if !parents.contains(parent) {
+                parents.push(parent.clone());
+            }
+        }
+        Ok(parents)
     }
 
     /// Gives the empty, altered shadow the keys that must stand on it from the beginning; the module says why.
@@ -840,6 +877,9 @@ impl MySql {
         }
         if keys.iter().any(|key| key.child != self.source) {
             notes.push("the tables with foreign keys to it are locked too while it is swapped".into());
+        }
+        if self.server.version.flavour == Flavour::MariaDb && keys.iter().any(|key| key.parent != self.source) {
+            notes.push("the tables its foreign keys refer to are locked against writes while it is swapped".into());
         }
         if !added.is_empty() {
             notes.push("the tables that added foreign keys refer to are locked too while it is swapped".into());

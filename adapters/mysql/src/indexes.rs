@@ -5,6 +5,9 @@
 //! added again in place, and whether the table is then the same text as before. Indexes are told in the order they were
 //! made in, unique ones first; so those left out are the last of the others, up to the first that must stay: one that a foreign key or
 //! a counter rests on, that rows are looked up by, or that is over an expression the server would copy the table for.
+//!
+//! Where foreign keys stand on the shadow from its beginning, nothing is left out. Each change of a parent's row opens the
+//! shadow then, so a build that waits for one open transaction would hold up all other changes of parents.
 
 use crate::crew::Slot;
 use crate::engine::MySql;
@@ -45,6 +48,9 @@ impl MySql {
             return Ok(None);
         }
         let attempted = || self.doing("leave indexes out of the shadow of");
+        if self.has_early_keys(&mut self.crew.reader().await?).await? {
+            return Ok(None);
+        }
         let mut lease = self.crew.lease(Slot::Control).await?;
         let deferred = self.defer_checked(lease.session(), keep).await;
         lease.keep();
@@ -65,6 +71,9 @@ impl MySql {
         keep: &[String],
     ) -> Result<Vec<String>> {
         if self.target.keep_indexes {
+            return Ok(Vec::new());
+        }
+        if !self.early_keys(session).await?.is_empty() {
             return Ok(Vec::new());
         }
         let definition = definition_of(session, clone)

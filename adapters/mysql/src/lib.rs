@@ -23,6 +23,7 @@ mod key;
 mod log_server;
 mod mapping;
 mod names;
+mod neighbours;
 mod option_file;
 mod place;
 mod preflight;

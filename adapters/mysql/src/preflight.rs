@@ -65,7 +65,7 @@ impl Preflight for MySql {
             Ok(_) => Ok(()),
             Err(failure) if matches!(failure.code(), Some(1205 | 1317 | 1213)) => {
                 let mut error = failure.of_lock(attempted());
-                error.reason += &self.who_is_in_the_way().await;
+                error.reason += &self.who_is_in_the_way(&self.source).await;
                 Err(error)
             }
             Err(failure) => {
@@ -847,9 +847,9 @@ impl MySql {
     }
 
     /// Who may hold what we wait for, as far as the server tells; begins with a colon if it tells anything.
-    pub(crate) async fn who_is_in_the_way(&self) -> String {
+    pub(crate) async fn who_is_in_the_way(&self, table: &TableName) -> String {
         let Ok(mut session) = self.crew.reader().await else { return String::new() };
-        let query = sql::metadata_locks(self.server.version, &self.source);
+        let query = sql::metadata_locks(self.server.version, table);
         let mut rows = session.rows(&query).await.unwrap_or_default();
         if rows.is_empty() {
             rows = session.rows(sql::OPEN_TRANSACTIONS).await.unwrap_or_default();
@@ -860,9 +860,9 @@ impl MySql {
         }
     }
 
-    /// Ends the sessions that hold locks on these tables, except one of our own, as the user has asked for. Gives their
+    /// Ends the sessions that hold locks on these tables, except our own, as the user has asked for. Gives their
     /// names for people, and begins with a semicolon if there were any.
-    pub(crate) async fn end_blockers(&self, tables: &[TableName], own: u64) -> Result<String> {
+    pub(crate) async fn end_blockers(&self, tables: &[TableName], own: &[u64]) -> Result<String> {
         let attempted = || self.doing("end the sessions in the way of");
         let mut session = self.crew.reader().await?;
         let mut ended = Vec::new();
@@ -870,7 +870,7 @@ impl MySql {
             let query = sql::metadata_locks(self.server.version, name);
             let rows = session.rows(&query).await.map_err(|failure| failure.of_catalogue(attempted()))?;
             for row in rows {
-                let Some(id) = number(&row[0]).filter(|id| *id != own) else { continue };
+                let Some(id) = number(&row[0]).filter(|id| !own.contains(id)) else { continue };
                 let who = described(&row);
                 match session.execute(&sql::kill(id)).await {
                     Ok(_) => {

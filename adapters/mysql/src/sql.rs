@@ -1021,7 +1021,13 @@ pub(crate) fn lock_against_all(source: &TableName) -> String {
     format!("{}LOCK TABLES {} WRITE", sign(source), table(source))
 }
 
-/// The same, if it can be had without waiting (MariaDB).
+/// A table that foreign keys bind to the source: a parent is not written to, a child not touched at all.
+pub(crate) fn lock_neighbour(source: &TableName, neighbour: &TableName, is_child: bool) -> String {
+    let against = if is_child { "WRITE" } else { "READ" };
+    format!("{}LOCK TABLES {} {against}", sign(source), table(neighbour))
+}
+
+/// The source against all, if it can be had without waiting (MariaDB).
 pub(crate) fn lock_at_once(source: &TableName) -> String {
     format!("{}LOCK TABLES {} WRITE NOWAIT", sign(source), table(source))
 }
