@@ -30,7 +30,7 @@ use crate::error::{Failure, LOCK_WAIT_TIMEOUT, NO_SUCH_TABLE};
 use crate::foreign_keys::{Altered, Bonds};
 use crate::journal::Made;
 use crate::names::{Names, TableName};
-use crate::neighbours::{Neighbours, NotLocked};
+use crate::neighbours::{Hands, Neighbours, NotLocked};
 use crate::session::{Session, execute_within, kill_query, number, text};
 use crate::shadow::refresh_within;
 use crate::shape::Shape;
@@ -108,7 +108,8 @@ impl Cutover for MySql {
         let own: Vec<u64> = neighbours.ids().chain([session.id]).collect();
         let had = usize::from(self.wait_for_a_gap(session, until - within * 3 / 4).await);
         for lock in &locks[had..] {
-            let Err(NotLocked { failure, ended }) = self.wait_for_lock(session, lock, &bound, &own, until).await? else {
+            let Err(NotLocked { failure, ended }) = self.wait_for_lock(session, lock, &bound, &own, until).await?
+            else {
                 continue;
             };
             let mut error = failure.of_lock(attempted());
@@ -229,14 +230,21 @@ impl MySql {
             self.names.old.plain(),
             presence(has_old)
         );
-        if !has_source {
-            return Ok(Ownership::Unclear(found));
-        }
-        let now = self.made(&mut session, &self.source).await?;
-        let is = |made: &Option<Made>| made.as_ref().is_none_or(|made| is_same_table(made, &now));
+        let is = |made: &Option<Made>, now: &Option<Made>| match (made, now) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(made), Some(now)) => is_same_table(made, now),
+        };
+        let source = if has_source { Some(self.made(&mut session, &self.source).await?) } else { None };
+        let shadow = if has_shadow { Some(self.made(&mut session, &self.names.shadow).await?) } else { None };
+        // A swap leaves an old table, and no shadow under its own name. Without the two nothing was swapped, whatever
+        // has become of the source or the shadow since.
+        let is_kept = facts.shadow.is_some() && is(&facts.shadow, &shadow);
+        let is_source = || facts.source.is_some() && is(&facts.source, &source) && !is(&facts.shadow, &source);
         Ok(match (has_shadow, has_old) {
-            (true, false) if is(&facts.source) => Ownership::Source,
-            (false, true) if is(&facts.shadow) => Ownership::Shadow,
+            (true, false) if is_kept || is(&facts.source, &source) => Ownership::Source,
+            (false, false) if !has_source || is_source() => Ownership::Source,
+            (false, true) if is(&facts.shadow, &source) => Ownership::Shadow,
             _ => Ownership::Unclear(format!(
                 "{found}; and what answers to the name is not the table it should be, or cannot be told"
             )),
@@ -373,12 +381,9 @@ impl MySqlLock {
         control: &mut Session,
         statements: Vec<Altered>,
     ) -> std::result::Result<(), Failure> {
+        let mut hands = Hands { control, neighbours: Some(&mut self.neighbours) };
         for Altered { table, statement } in statements {
-            let session = match self.neighbours.session_of(&table) {
-                Some(session) => session,
-                None => &mut *control,
-            };
-            execute_within(session, &self.crew.access, &statement, self.within).await?;
+            hands.alter(&table, &statement).await?;
         }
         Ok(())
     }
@@ -416,7 +421,7 @@ impl MySqlLock {
                 // standing; without a connection there is no lock.
                 let session = self.holder.session();
                 if let Some(bonds) = &self.bonds {
-                    let _ = bonds.settle(session).await;
+                    let _ = bonds.settle(&mut Hands::one(session)).await;
                 }
                 if !self.triggers.list.is_empty() {
                     let _ = carry(session, None, &self.shape.source, &self.names, &self.triggers.list).await;
@@ -480,14 +485,14 @@ impl MySqlLock {
             Ok(outcome) => outcome,
             Err(_) => tokio::join!(&mut sent, kill_query(&lock.crew.access, id)).0,
         };
-        // The RENAME has the tables now, or never will. Their neighbours were kept from it until here.
-        lock.neighbours.unlock().await;
         match outcome {
             Ok(_) => {
                 // What is left of this is done again by `finish`, with the guards standing.
                 if let Some(guardian) = guardian {
                     let _ = lock.carry_behind(guardian).await;
                 }
+                let _ = lock.settle_behind().await;
+                lock.neighbours.unlock().await;
                 Swap::Done
             }
             Err(failure) => {
@@ -524,8 +529,8 @@ impl MySqlLock {
         Ok(renamer)
     }
 
-    /// Where there are triggers, also puts somebody in line behind the renamer, for the new table.
-    async fn give_go_ahead(&self, renamer: u64) -> Result<Option<Guardian>> {
+    /// Where there are triggers, also puts a session in line behind the renamer, for the new table.
+    async fn give_go_ahead(&mut self, renamer: u64) -> Result<Option<Guardian>> {
         let mut worker = self.crew.worker().await?;
         let session = worker.session();
         session.execute("SET SESSION lock_wait_timeout = 0").await.map_err(|failure| self.failed(failure))?;
@@ -540,7 +545,11 @@ impl MySqlLock {
         }
         let guardian = match self.triggers.list.is_empty() {
             true => None,
-            false => Some(self.queue_guardian(session).await?),
+            false => {
+                // To lock a table is to open its children.
+                self.neighbours.unlock_children().await;
+                Some(self.queue_guardian(session).await?)
+            }
         };
         let create = sql::create_go_ahead(&self.shape.source, &self.names.go);
         session.execute("SET SESSION lock_wait_timeout = 1").await.map_err(|failure| self.failed(failure))?;
@@ -574,7 +583,7 @@ impl MySqlLock {
                 waits = self.waits_for_a_table(watcher, id) => if waits? { return Ok(guardian) },
             }
             if begun.elapsed() > self.within {
-                return Err(self.error(Kind::Busy, "the one who shall carry the triggers did not get into line"));
+                return Err(self.error(Kind::Busy, "the session that carries the triggers did not get into line"));
             }
             tokio::select! {
                 _ = tokio::time::sleep(Duration::from_millis(1)) => {}
@@ -595,6 +604,24 @@ impl MySqlLock {
         let dropper = self.holder.session();
         carry(session, Some(dropper), &self.shape.source, &self.names, &self.triggers.list).await?;
         session.execute("UNLOCK TABLES").await.map(|_| ())
+    }
+
+    /// Gives the foreign keys their own names while their other ends are still locked, as far as that goes in time. A
+    /// writer may hold the new table already and wait for a child, so children are let go before it is altered.
+    async fn settle_behind(&mut self) -> std::result::Result<(), Failure> {
+        let Some(bonds) = &self.bonds else { return Ok(()) };
+        let lease = self.crew.lease(Slot::Control).await;
+        let mut control = lease.map_err(|error| Failure::Lost(error.to_string()))?;
+        let spent = |_| Err(Failure::Lost("the time for it was spent".into()));
+        let mut hands = Hands { control: control.session(), neighbours: Some(&mut self.neighbours) };
+        let settling = tokio::time::timeout(self.within, bonds.settle_others(&mut hands));
+        settling.await.unwrap_or_else(spent)?;
+        self.neighbours.unlock_children().await;
+        let mut hands = Hands { control: control.session(), neighbours: Some(&mut self.neighbours) };
+        let settling = tokio::time::timeout(self.within, bonds.settle_source(&mut hands));
+        settling.await.unwrap_or_else(spent)?;
+        control.keep();
+        Ok(())
     }
 
     /// Whether the renamer waits for the source itself; the module says why that is so.

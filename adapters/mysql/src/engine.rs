@@ -218,7 +218,10 @@ impl MySql {
         let found = Table::read(session, self.server.version, name)
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
-        found.ok_or_else(|| Error::fatal(attempted(), "there is no such table"))
+        found.ok_or_else(|| match *name == self.source || *name == self.names.shadow {
+            true => Error::fatal(attempted(), format!("it was dropped or renamed; {BEGIN_ANEW}")),
+            false => Error::fatal(attempted(), "there is no such table"),
+        })
     }
 
     pub(crate) async fn exists(&self, session: &mut Session, name: &TableName) -> Result<bool> {
@@ -392,6 +395,16 @@ fn table_asked(target: &Target, schema: Option<&str>) -> Result<TableName> {
 async fn find(session: &mut Session, asked: &TableName) -> Result<TableName> {
     let attempted = || format!("find table {}", asked.plain());
     let row = session.row(&sql::find_table(asked)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-    let row = row.ok_or_else(|| Error::refused(attempted(), "there is none, or it may not be seen"))?;
-    Ok(TableName::new(&text(&row[0]), &text(&row[1])))
+    match row {
+        Some(row) => Ok(TableName::new(&text(&row[0]), &text(&row[1]))),
+        // A table that is gone may have left a change behind, which must be cleaned up.
+        None if has_entry(session, asked).await => Ok(asked.clone()),
+        None => Err(Error::refused(attempted(), "there is none, or it may not be seen")),
+    }
+}
+
+/// Whether the journal of its schema knows a table.
+async fn has_entry(session: &mut Session, asked: &TableName) -> bool {
+    let entry = sql::load_entry(&Names::of(asked).journal, &asked.name);
+    session.row(&entry).await.is_ok_and(|row| row.is_some())
 }

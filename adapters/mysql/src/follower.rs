@@ -242,7 +242,8 @@ impl Follower {
         let parents: Vec<&TableName> = self.parents.iter().map(|parent| &parent.table).collect();
         let concern = Concern { source: &self.source, shadow: &self.shadow, parents: &parents };
         match meaning(statement, schema, &concern) {
-            Meaning::InTheWay(reason) => Err(self.fatal(reason)),
+            // The same command would meet it again and again.
+            Meaning::InTheWay(reason) => Err(self.fatal(format!("{reason}; {BEGIN_ANEW}"))),
             Meaning::XaEnd(xid) => {
                 self.decide(xid)?;
                 self.end(event)

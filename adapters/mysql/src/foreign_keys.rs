@@ -27,6 +27,7 @@ use crate::crew::Slot;
 use crate::engine::MySql;
 use crate::error::Failure;
 use crate::names::{TableName, hash};
+use crate::neighbours::Hands;
 use crate::session::{Session, text};
 use crate::shape::Shape;
 use crate::sql;
@@ -316,11 +317,22 @@ impl Bonds {
 
     /// After the swap: the old table has no foreign keys and none point to it, and all have their own names. May be
     /// called again, and goes on from wherever it came to.
-    pub(crate) async fn settle(&self, session: &mut Session) -> std::result::Result<(), Failure> {
-        let left = foreign_keys(session, &self.old).await?;
+    pub(crate) async fn settle(&self, hands: &mut Hands<'_>) -> std::result::Result<(), Failure> {
+        self.settle_others(hands).await?;
+        self.settle_source(hands).await
+    }
+
+    /// The new table's part of that.
+    pub(crate) async fn settle_source(&self, hands: &mut Hands<'_>) -> std::result::Result<(), Failure> {
+        self.name(hands, &self.source).await
+    }
+
+    /// The old table's and the children's part of that.
+    pub(crate) async fn settle_others(&self, hands: &mut Hands<'_>) -> std::result::Result<(), Failure> {
+        let left = foreign_keys(hands.control, &self.old).await?;
         let drops: Vec<String> = left.iter().filter(|key| key.child == self.old).map(|key| drop(&key.name)).collect();
         if !drops.is_empty() {
-            session.execute(&self.alter(&self.old, &drops)).await?;
+            hands.alter(&self.old, &self.alter(&self.old, &drops)).await?;
         }
         for child in self.children() {
             let stray: Vec<String> = left
@@ -330,16 +342,16 @@ impl Bonds {
                 .map(|key| drop(&key.name))
                 .collect();
             if !stray.is_empty() {
-                session.execute(&self.alter(&child, &stray)).await?;
+                hands.alter(&child, &self.alter(&child, &stray)).await?;
             }
-            self.name(session, &child).await?;
+            self.name(hands, &child).await?;
         }
-        self.name(session, &self.source).await
+        Ok(())
     }
 
     /// Gives a table's keys their own names in place of the temporary ones, in one statement.
-    async fn name(&self, session: &mut Session, child: &TableName) -> std::result::Result<(), Failure> {
-        let now = foreign_keys(session, child).await?;
+    async fn name(&self, hands: &mut Hands<'_>, child: &TableName) -> std::result::Result<(), Failure> {
+        let now = foreign_keys(hands.control, child).await?;
         let stands = |name: &str| now.iter().any(|key| key.child == *child && key.name == name);
         let is_early = |key: &&ForeignKey| key.child == *child && key.name.starts_with(&self.early);
         let mut clauses: Vec<String> = now.iter().filter(is_early).map(|key| drop(&key.name)).collect();
@@ -352,7 +364,7 @@ impl Bonds {
             }
         }
         if !clauses.is_empty() {
-            session.execute(&self.alter(child, &clauses)).await?;
+            hands.alter(child, &self.alter(child, &clauses)).await?;
         }
         Ok(())
     }
@@ -475,7 +487,7 @@ impl MySql {
         let Some(bonds) = self.noted_bonds().await? else { return Ok(()) };
         let attempted = || self.doing("put foreign keys in their places after the swap of");
         let mut control = self.crew.lease(Slot::Control).await?;
-        let outcome = bonds.settle(control.session()).await;
+        let outcome = bonds.settle(&mut Hands::one(control.session())).await;
         control.keep();
         outcome.map_err(|failure| failure.of_catalogue(attempted()))?;
         let mut session = self.crew.reader().await?;

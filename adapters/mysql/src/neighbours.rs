@@ -5,6 +5,9 @@
 //! waits for the DELETE. Therefore parents are locked first, then the source, then children: as actions run. Who waits
 //! for a parent holds nothing of what the cut-over alters.
 //!
+//! They stay locked until every key has its own name on the new table. Before that the new table holds some keys twice,
+//! and of two keys that follow a parent's new value each refuses what the other does (error 1452).
+//!
 //! Each table has a session of its own. The server ends the application's statement where one session of ours waits for
 //! it while it waits for the same session (error 1213); of several sessions it sees no such knot, so the wait just ends.
 
@@ -30,6 +33,30 @@ struct Neighbour {
 #[derive(Default)]
 pub(crate) struct Neighbours(Vec<Neighbour>);
 
+/// The sessions that alter tables while some of them are locked: each by whoever holds it.
+pub(crate) struct Hands<'a> {
+    /// For the catalogue, and for tables that nobody has locked.
+    pub control: &'a mut Session,
+    pub neighbours: Option<&'a mut Neighbours>,
+}
+
+impl<'a> Hands<'a> {
+    /// One session for everything.
+    pub(crate) fn one(control: &'a mut Session) -> Hands<'a> {
+        Hands { control, neighbours: None }
+    }
+
+    /// Alters a table.
+    pub(crate) async fn alter(&mut self, table: &TableName, statement: &str) -> std::result::Result<(), Failure> {
+        let locked = self.neighbours.as_mut().and_then(|neighbours| neighbours.session_of(table));
+        let session = match locked {
+            Some(session) => session,
+            None => &mut *self.control,
+        };
+        session.execute(statement).await.map(drop)
+    }
+}
+
 /// A lock that was not had, and whom the wait for it has ended.
 pub(crate) struct NotLocked {
     pub failure: Failure,
@@ -46,6 +73,13 @@ impl Neighbours {
     pub(crate) fn session_of(&mut self, table: &TableName) -> Option<&mut Session> {
         let neighbour = self.0.iter_mut().find(|neighbour| neighbour.is_child && neighbour.table == *table)?;
         Some(neighbour.lease.session())
+    }
+
+    /// Lets go of children that are no parents.
+    pub(crate) async fn unlock_children(&mut self) {
+        let (parents, children) = std::mem::take(&mut self.0).into_iter().partition(|neighbour| neighbour.is_parent);
+        self.0 = parents;
+        Neighbours(children).unlock().await;
     }
 
     /// Lets go of all. A session that does not answer is gone, and its lock with it.
@@ -82,20 +116,12 @@ impl MySql {
     }
 
     /// Locks parents against writes: the first of all locks.
-    pub(crate) async fn lock_parents(
-        &self,
-        neighbours: &mut Neighbours,
-        until: Instant,
-    ) -> std::result::Result<(), Error> {
+    pub(crate) async fn lock_parents(&self, neighbours: &mut Neighbours, until: Instant) -> Result<()> {
         self.lock_each(neighbours, true, until).await
     }
 
     /// Locks the other children: the last of all locks.
-    pub(crate) async fn lock_children(
-        &self,
-        neighbours: &mut Neighbours,
-        until: Instant,
-    ) -> std::result::Result<(), Error> {
+    pub(crate) async fn lock_children(&self, neighbours: &mut Neighbours, until: Instant) -> Result<()> {
         self.lock_each(neighbours, false, until).await
     }
 

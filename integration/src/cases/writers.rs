@@ -182,7 +182,9 @@ mod tests {
 
     #[test]
     fn an_error_that_names_our_tables_is_told_from_others() {
-        assert!(names_ours("a foreign key constraint fails (`d`.`_t_ag_shadow`, CONSTRAINT `_ag_12_early_1` FOREIGN KEY …)"));
+        assert!(names_ours(
+            "a foreign key constraint fails (`d`.`_t_ag_shadow`, CONSTRAINT `_ag_12_early_1` FOREIGN KEY …)"
+        ));
         assert!(!names_ours("a foreign key constraint fails (`d`.`t`, CONSTRAINT `t_p` FOREIGN KEY …)"));
     }
 

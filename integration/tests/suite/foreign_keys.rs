@@ -168,6 +168,70 @@ fn mariadb_rows_that_an_added_key_does_not_allow_are_never_passed_over() {
     rows_that_an_added_key_does_not_allow_are_never_passed_over(Flavour::MariaDb1011);
 }
 
+/// Parents whose rows go and change all the time, under keys that act on the table, with children beside. Without a run none of
+/// these writes is ever refused.
+#[test]
+fn mariadb_busy_parents_are_never_refused_and_never_starve_the_swap() {
+    let Some(server) = Server::start(Flavour::MariaDb1011, &[]) else { return };
+    for statement in BUSY.split(';') {
+        server.execute(DATABASE, statement).unwrap();
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<JoinHandle<()>> = [
+        "DELETE FROM p WHERE id = {}",
+        "UPDATE q SET a = a + 100000 WHERE id = {}",
+        "INSERT INTO c (t) VALUES ({} + 3000)",
+        "DELETE FROM t WHERE id = {}",
+    ]
+    .map(|statement| {
+        let (url, stop) = (server.url(DATABASE), stop.clone());
+        thread::spawn(move || block_on(write_on(url, statement, stop)))
+    })
+    .into();
+    let alter = "MODIFY v BIGINT, ADD KEY by_v (v)";
+    let more = ["--chunk-rows", "100", "--nice", "2", "--lock-attempts", "5"];
+    let ended = run(&server.url(DATABASE), "t", alter, &[&COPY[..], &more].concat()).must_be(0);
+    stop.store(true, Ordering::SeqCst);
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    let count = |sql: &str| server.query(DATABASE, sql).unwrap()[0][0].clone().unwrap();
+    let orphans = "SELECT COUNT(*) FROM t LEFT JOIN p ON p.id = t.p LEFT JOIN q ON q.a = t.qa AND q.b = t.qb \
+                   WHERE (t.p IS NOT NULL AND p.id IS NULL) OR q.id IS NULL";
+    assert_eq!(count(orphans), "0", "{}", ended.output);
+    let made = server.query(DATABASE, "SHOW CREATE TABLE t").unwrap()[0][1].clone().unwrap();
+    assert!(made.contains("CONSTRAINT `t_p`") && made.contains("CONSTRAINT `t_q`") && !made.contains("_ag_"), "{made}");
+}
+
+const BUSY: &str = "
+CREATE TABLE p (id INT NOT NULL PRIMARY KEY);
+INSERT INTO p SELECT seq FROM seq_1_to_5000;
+CREATE TABLE q (id INT NOT NULL PRIMARY KEY, a INT NOT NULL, b INT NOT NULL, UNIQUE KEY ab (a, b));
+INSERT INTO q SELECT seq, seq, 7 FROM seq_1_to_5000;
+CREATE TABLE t (
+  id INT NOT NULL PRIMARY KEY, p INT NULL, qa INT NOT NULL, qb INT NOT NULL, v INT,
+  KEY by_p (p), KEY by_q (qa, qb),
+  CONSTRAINT t_p FOREIGN KEY (p) REFERENCES p (id) ON DELETE SET NULL,
+  CONSTRAINT t_q FOREIGN KEY (qa, qb) REFERENCES q (a, b) ON UPDATE CASCADE
+);
+INSERT INTO t SELECT seq, seq, seq, 7, seq FROM seq_1_to_5000;
+CREATE TABLE c (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, t INT NOT NULL,
+  CONSTRAINT c_t FOREIGN KEY (t) REFERENCES t (id) ON DELETE CASCADE)";
+
+/// Gives a statement for one number after the other; a deadlock of rows may be the writers' own, nothing else may.
+async fn write_on(url: String, statement: &str, stop: Arc<AtomicBool>) {
+    let mut session = Session::connect(&url).await.unwrap();
+    for number in 1..2000 {
+        if stop.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Err(failure) = session.execute(&statement.replace("{}", &number.to_string())).await {
+            assert!(failure.is_deadlock(), "the application must not see this: {failure:?} for {statement}");
+        }
+        tokio::time::sleep(Duration::from_millis(4)).await;
+    }
+}
+
 /// Every table's indexes and foreign keys, and that no other table has any.
 fn structure(server: &Server, database: &str) -> Vec<String> {
     let mut lines = Vec::new();
