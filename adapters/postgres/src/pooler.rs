@@ -1,5 +1,5 @@
 //! Finds the server among the hosts that are named, and a pooler before it that gives each transaction another session. What
-//! a session is told there stays with the next application, so nothing is set before this is known, and nothing is set here.
+//! a session is told there stays with the next application, so nothing that outlives a transaction is set before this is known.
 //!
 //! A server tells each client its own process number. A pooler does not know it then and makes one up. Only then two
 //! connections are compared: where sessions are lent for a transaction, the second is lent the first one's.
@@ -16,7 +16,8 @@ const ROUNDS: usize = 8;
 /// waits in vain.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-const OWN_PID: &str = "SELECT pg_catalog.pg_backend_pid()";
+/// What is set here ends with the transaction that the statements are together.
+const OWN_PID: &str = "SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SELECT pg_catalog.pg_backend_pid()";
 
 /// Whether the server takes no writes: as a standby, or by its own setting.
 const IS_READ_ONLY: &str = "SELECT pg_catalog.pg_is_in_recovery() OR pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on'";

@@ -231,7 +231,10 @@ impl Replication {
                     return Ok(());
                 }
             } else if !self.input.is_empty() && self.whole_message().is_some() {
-                self.message().await?;
+                // One at a time: what comes next may be the answer that the crate does not know.
+                if let Some(backend::Message::ErrorResponse(body)) = backend::Message::parse(&mut self.input)? {
+                    return Err(Failure::of_server(&body));
+                }
                 continue;
             }
             self.read().await?;

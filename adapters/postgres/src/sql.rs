@@ -388,6 +388,7 @@ pub(crate) const MAY_READ_LOG: &str = "
 /// Settings of a connection that streams the log; no limit on time may end it.
 pub(crate) const STREAM_SETTINGS: &str = "
     SET search_path = ''; SET statement_timeout = 0; SET idle_session_timeout = 0; SET lock_timeout = 0;
+    SET client_min_messages = warning;
     SELECT set_config('client_encoding', 'SQL_ASCII', false) WHERE current_setting('server_encoding') = 'SQL_ASCII';
     SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
 

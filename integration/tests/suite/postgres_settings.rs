@@ -22,8 +22,8 @@ const HOSTILE: &[(&str, &str, u32)] = &[
     ("enable_seqscan", "off", 15),
     ("escape_string_warning", "on", 15),
     ("extra_float_digits", "-15", 15),
-    ("idle_in_transaction_session_timeout", "50ms", 15),
-    ("idle_session_timeout", "50ms", 15),
+    ("idle_in_transaction_session_timeout", "200ms", 15),
+    ("idle_session_timeout", "200ms", 15),
     ("intervalstyle", "sql_standard", 15),
     ("jit_above_cost", "0", 15),
     ("lc_monetary", "C", 15),
@@ -34,17 +34,17 @@ const HOSTILE: &[(&str, &str, u32)] = &[
     ("search_path", "hidden, public, pg_catalog", 15),
     ("session_replication_role", "replica", 15),
     ("standard_conforming_strings", "off", 15),
-    ("statement_timeout", "20ms", 15),
+    ("statement_timeout", "100ms", 15),
     ("synchronous_commit", "off", 15),
     ("timezone", "Asia/Kathmandu", 15),
-    ("transaction_timeout", "20ms", 17),
+    ("transaction_timeout", "100ms", 17),
     ("transform_null_equals", "on", 15),
     ("xmloption", "document", 15),
 ];
 
 const TABLES: &str = r#"
     CREATE SCHEMA hidden;
-    CREATE FUNCTION hidden.boom(anyelement, anyelement) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$planted$$; END';
+    CREATE FUNCTION hidden.boom(varchar, varchar) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$planted$$; END';
     CREATE OPERATOR hidden.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = hidden.boom);
     CREATE TABLE p (id int PRIMARY KEY);
     INSERT INTO p VALUES (1), (2);
@@ -59,7 +59,7 @@ const TABLES: &str = r#"
     CREATE VIEW w AS SELECT k, "Select" FROM t WHERE arr <> '{NULL,x}' AND d <> '2026-02-03';
     CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
     CREATE TRIGGER tr BEFORE UPDATE ON t FOR EACH ROW WHEN (NEW."Select" > 3 AND NEW.v <> 'q\') EXECUTE FUNCTION tf();
-    CREATE POLICY po ON t USING (n > 0 AND i <> '2 years -1 day');
+    CREATE POLICY po ON t USING (f > 0 AND i <> '2 years -1 day');
     COMMENT ON COLUMN t."Select" IS 'it''s a \ ';"#;
 
 const ROWS: &str = "SELECT md5(string_agg(x::text, '/' ORDER BY k COLLATE \"C\", at)) FROM public.t x";
