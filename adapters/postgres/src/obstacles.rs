@@ -171,6 +171,17 @@ pub(crate) async fn of_role(session: &Session, engine: &Postgres, table: u32) ->
         "GRANT CREATE ON DATABASE",
     );
     demand(row.get(4), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
+    let login = session.query(sql::ROLE_IN_THE_WAY, &[]).await;
+    let login = login.map_err(|error| error::of("ask which roles there are", &error))?;
+    if let Some(login) = login.first().map(|row| row.get::<_, String>(0)) {
+        refusals.push(refuse(
+            "setting role".to_owned(),
+            format!(
+                "sessions of {login} work as another role, which may not end a session of {login} that is left behind"
+            ),
+            &format!("ALTER ROLE {login} RESET role, or wherever it is set; or log in as the role itself"),
+        ));
+    }
     Ok(refusals)
 }
 

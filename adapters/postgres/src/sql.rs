@@ -377,6 +377,12 @@ pub(crate) const ABILITIES: &str = "
            (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = $1),
            (SELECT has_schema_privilege(c.relnamespace, 'CREATE') FROM pg_class c WHERE c.oid = $1)";
 
+/// The role that logs in, quoted, where the one that is set for the session may not end that one's sessions.
+pub(crate) const ROLE_IN_THE_WAY: &str = "
+    SELECT quote_ident(session_user)
+    WHERE current_user <> session_user AND NOT pg_has_role(current_user, session_user, 'USAGE')
+      AND NOT pg_has_role(current_user, 'pg_signal_backend', 'USAGE')";
+
 /// Whether the log may be read, and by which role it may not: the one that logs in opens the stream, and the one that is set for
 /// the session makes the slot.
 pub(crate) const MAY_READ_LOG: &str = "
