@@ -144,7 +144,7 @@ fn until(is_so: impl Fn() -> bool) {
 fn a_slot_that_somebody_moves_on_loses_no_row(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     let mut running = waiting(&server, &[]);
-    running.ask("stop");
+    running.ask("panic");
     running.wait().must_be(5);
     execute(&server, WRITE);
     // The session that read it may take a moment to end.
