@@ -132,17 +132,25 @@ pub(crate) async fn alter_clone(session: &Session, wish: &Wish<'_>, schema: &str
     let clone = definition::build(session, wish.names, wish.version, wish.source, schema).await?;
     let source_lines = definition::describe(session, wish.source).await?;
     let unlike = definition::differences(&source_lines, &definition::describe(session, clone).await?);
+    let mut altered = alter_built(session, wish, clone, schema).await?;
+    altered.source_lines = source_lines;
+    altered.refusals.splice(0..0, unlike.into_iter().map(not_carried));
+    Ok(altered)
+}
+
+/// Alters a clone that was built in a schema, and reads the outcome.
+pub(crate) async fn alter_built(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> Result<Altered> {
     let before = definition::attributes(session, clone).await?;
     let Keys { arrival, orphans, refusals: key_refusals } = try_keys(session, wish, schema).await?;
     let (is_catalogue_only, outcome) = apply(session, wish, clone, schema).await?;
     let mut altered = Altered {
         clone,
-        source_lines,
+        source_lines: Vec::new(),
         lines: Vec::new(),
         arrival,
         layout: None,
         news: News::default(),
-        refusals: unlike.into_iter().map(not_carried).chain(key_refusals).collect(),
+        refusals: key_refusals,
         is_catalogue_only,
         touches_columns: false,
         touched: Vec::new(),

@@ -33,6 +33,13 @@ pub(crate) async fn holders(session: &Session, relations: &[u32], patience: Dura
     Ok(rows.iter().map(Blocker::of_row).collect())
 }
 
+/// Those who have a temporary object over a table: nobody else can make it read the new one.
+pub(crate) async fn temporary(session: &Session, table: u32) -> Result<Vec<Blocker>> {
+    let rows = session.query(sql::TEMPORARY, &[&table]).await;
+    let rows = rows.map_err(|error| error::of("look for temporary views of other sessions", &error))?;
+    Ok(rows.iter().map(Blocker::of_row).collect())
+}
+
 /// Those who stand before a session in a queue.
 pub(crate) async fn before(session: &Session, pid: i32) -> Result<Vec<Blocker>> {
     let rows = session.query(sql::WHO_BLOCKS, &[&pid]).await;

@@ -23,7 +23,7 @@ pub(crate) struct Carried {
     /// What checks the rows of old once everybody has gone on.
     pub(crate) finish: Option<String>,
     /// The columns with which the server itself would have taken it away.
-    columns: Vec<String>,
+    pub(crate) columns: Vec<String>,
     /// Whether it is a foreign key, of this table or to it.
     pub(crate) is_key: bool,
 }

@@ -15,8 +15,10 @@ use crate::materialized::{self, Materialized};
 use crate::names::{Names, literal, qualified, quoted};
 use crate::neighbours::{self, Neighbour};
 use crate::obstacles;
+use crate::oids;
 use crate::ours;
 use crate::preflight::{self, SchemaState};
+use crate::rehearsal::{self, Adapted};
 use crate::session::{Lease, Pool, Session, locked};
 use crate::shadow;
 use crate::sql;
@@ -53,6 +55,8 @@ struct Swapper {
     facts: Facts,
     neighbours: Vec<Neighbour>,
     views: Vec<Materialized>,
+    adapted: Adapted,
+    identities: Vec<String>,
     foreign_keys: ForeignKeys,
     version: Version,
 }
@@ -63,6 +67,10 @@ struct Prepared {
     neighbours: Vec<Neighbour>,
     /// The materialized views that are replaced with the table.
     views: Vec<Materialized>,
+    /// How what hangs on the table is to be made.
+    adapted: Adapted,
+    /// The statements that put the new table's identity where the old one's is kept as data.
+    identities: Vec<String>,
     /// The tables new foreign keys will point to.
     parents: Vec<String>,
     are_views_ready: bool,
@@ -94,6 +102,8 @@ impl Cutover for Postgres {
             facts: prepared.facts.clone(),
             neighbours: prepared.neighbours.clone(),
             views: prepared.views.clone(),
+            adapted: prepared.adapted.clone(),
+            identities: prepared.identities.clone(),
             foreign_keys: self.target.foreign_keys,
             version: self.version,
         };
@@ -131,6 +141,13 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let facts = journal::facts(session, engine).await?;
     ours::ensure_schema(session, &engine.names.old_schema, facts.source).await?;
+    let temporary = blockers::temporary(session, facts.source).await?;
+    if !temporary.is_empty() {
+        let who = blockers::names(&temporary);
+        blockers::end(session, engine, temporary).await?;
+        // What ended sessions had is gone when they are: the next attempt sees it.
+        return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {who}")));
+    }
     let views = materialized::list(session, facts.source).await?;
     let neighbours = neighbours::list(session, &engine.names.display, facts.source, &views).await?;
     let are_views_ready = match &facts.shadow {
@@ -149,7 +166,24 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
     // Who waits for us looks for a deadlock after this long, once: by then we have everything, or have given up.
     let budget = within.min(Duration::from_millis(deadlock_ms) * 4 / 5).max(Duration::from_millis(10));
     let parents = facts.shadow.as_ref().map(|shadow| shadow.arrival.parents.clone()).unwrap_or_default();
-    Ok(Prepared { facts, neighbours, views, parents, are_views_ready, may_hurry: row.get(0), budget })
+    let adapted = rehearsal::beforehand(session, engine, facts.source, &views).await?;
+    let heir = facts.shadow.as_ref().map_or(facts.source, |shadow| shadow.oid);
+    let kept = oids::find(session, facts.source, heir).await?;
+    if let Some(refusal) = kept.refusals().into_iter().next() {
+        return Err(Error::refused(attempted(), format!("{}: {}; {}", refusal.object, refusal.reason, refusal.remedy)));
+    }
+    let identities = kept.statements();
+    Ok(Prepared {
+        facts,
+        neighbours,
+        views,
+        adapted,
+        identities,
+        parents,
+        are_views_ready,
+        may_hurry: row.get(0),
+        budget,
+    })
 }
 
 /// What of the last refresh is prepared now costs no time under the lock.
@@ -287,7 +321,7 @@ impl Swapper {
         ours::require(session, &attempted()).await?;
         definition::describe(session, shadow.oid).await?;
         carried::read(session, &self.names, self.facts.source, &self.views).await?;
-        materialized::definitions(session, &self.views).await?;
+        materialized::definitions(session, &self.views, &self.adapted).await?;
         definition::attributes(session, shadow.oid).await?;
         for table in [self.facts.source, shadow.oid] {
             sequences(session, table).await?;
@@ -308,8 +342,11 @@ impl Swapper {
         self.check_shadow(session, shadow).await?;
         self.make_room(session).await?;
         let hanging = carried::read(session, &self.names, self.facts.source, &self.views).await?;
-        let materialized = materialized::definitions(session, &self.views).await?;
-        let wanted = carried::wanted(&hanging, &shadow.survivors, &shadow.arrival.dropped_keys, self.foreign_keys);
+        let Some(made) = self.adapted.of(&hanging) else {
+            return Err(Error::new(Kind::Busy, attempted(), "what is connected with it has just changed"));
+        };
+        let materialized = materialized::definitions(session, &self.views, &self.adapted).await?;
+        let wanted = carried::wanted(&made, &shadow.survivors, &shadow.arrival.dropped_keys, self.foreign_keys);
         let columns = definition::attributes(session, shadow.oid).await?;
         let columns: Vec<String> = columns.into_iter().map(|column| column.name).collect();
         let (old_names, new_names) = carried::renames(&self.names.source(), &shadow.survivors, &columns);
@@ -318,13 +355,14 @@ impl Swapper {
         let mut script: Vec<String> = hanging.iter().filter_map(|carried| carried.before.clone()).collect();
         script.extend(before);
         script.extend(self.moves(session, shadow).await?);
+        script.extend(self.identities.iter().cloned());
         script.extend(views_before);
         script.extend(old_names);
         session.run(&script.join(";\n")).await.map_err(failed)?;
         carried::make(session, &self.names, &wanted).await?;
         carried::check(session, &self.names, shadow.oid, &wanted).await?;
         let new_views = materialized::list(session, shadow.oid).await?;
-        if materialized::definitions(session, &new_views).await? != materialized {
+        if materialized::definitions(session, &new_views, &Adapted::default()).await? != materialized {
             return Err(Error::refused(attempted(), "a materialized view is not what it was"));
         }
         let script: Vec<String> = views_after.into_iter().chain(new_names).chain(after).collect();
@@ -392,7 +430,8 @@ impl Swapper {
             return Err(Error::new(Kind::Busy, attempted, "what the shadow must follow has just changed"));
         }
         let views = materialized::list(session, self.facts.source).await?;
-        if views != self.views
+        if !blockers::temporary(session, self.facts.source).await?.is_empty()
+            || views != self.views
             || !materialized::are_ready(session, &views, shadow.oid).await?
             || neighbours::list(session, &self.names.display, self.facts.source, &views).await? != self.neighbours
         {
@@ -557,13 +596,21 @@ async fn finish(session: &Session, engine: &Postgres) -> Result<()> {
                 .map_err(|broken| error::of_lock(attempted(engine, statement), &broken))?;
         }
         for statement in &shadow.finish {
-            if check_rows_of_old(session, engine, statement).await?.is_err() {
-                // The new table has the rows of the old one, and the swap is done: nothing is mended by a failure.
-                tracing::warn!(
+            // The new table has the rows of the old one, and the swap is done: nothing is mended by a failure.
+            match check_rows_of_old(session, engine, statement).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => tracing::warn!(
                     "{}: rows break a foreign key, as they did before (they were written while it was not checked); it holds for \
                      new rows. When they are mended: {statement}",
                     engine.names.display
-                );
+                ),
+                Err(error) if error.kind == Kind::Disconnected => return Err(error),
+                Err(error) => tracing::warn!(
+                    "{}: the tables are swapped, but the server refuses one last statement ({}). When its reason is gone, \
+                     give it yourself: {statement}",
+                    engine.names.display,
+                    error.reason
+                ),
             }
         }
         materialized::leave(session, shadow.oid).await?;

@@ -124,8 +124,34 @@ pub(crate) async fn build(
     session.run(&create).await.map_err(failed)?;
     dress(session, source, &clone, schema).await?;
     let oid: u32 = session.one(sql::TABLE_ID, &[&schema, &names.table]).await.map_err(failed)?.get(0);
+    undo_event_triggers(session, source, oid, &clone).await?;
     carry_privileges(session, source, oid, &clone).await.map_err(failed)?;
     Ok(oid)
+}
+
+/// Takes away what event triggers give to every new table, such as row security, an owner, triggers, or a publication. What
+/// the source has of that is carried later.
+async fn undo_event_triggers(session: &Session, source: u32, clone_oid: u32, clone: &str) -> Result<()> {
+    let attempted = || format!("undo what event triggers did to {clone}");
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    let rows = session.query(sql::EVENT_TRIGGERS_UNDONE, &[&source, &clone_oid, &clone]).await.map_err(failed)?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let script: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    session.run(&script.join(";\n")).await.map_err(failed)?;
+    let rows = session.query(sql::EVENT_TRIGGERS_UNDONE, &[&source, &clone_oid, &clone]).await.map_err(failed)?;
+    match rows.first() {
+        None => Ok(()),
+        Some(row) => {
+            let left: String = row.get(0);
+            let reason = format!(
+                "an event trigger does it again at once, so this has no effect: {left}. Disable the event trigger for the time \
+                 of the change: ALTER EVENT TRIGGER … DISABLE"
+            );
+            Err(altergeist_contract::Error::refused(attempted(), reason))
+        }
+    }
 }
 
 /// Gives a bare table or materialized view in a schema of ours what another has.

@@ -7,6 +7,8 @@ use crate::engine::Postgres;
 use crate::error;
 use crate::names::{self, Names, quoted};
 use crate::preflight::{self, SchemaState};
+use crate::rehearsal::{self, Adapted};
+use crate::retarget::{Move, retarget};
 use crate::session::Session;
 use crate::spelling;
 use crate::sql;
@@ -29,6 +31,11 @@ impl Materialized {
     /// Its name, qualified and quoted.
     pub(crate) fn display(&self) -> String {
         names::qualified(&self.schema, &self.name)
+    }
+
+    /// Its schema and its name.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        (&self.schema, &self.name)
     }
 
     /// Its schema.
@@ -98,6 +105,7 @@ pub(crate) async fn make_twins(
     source: u32,
     schema: &str,
     views: &[Materialized],
+    adapted: &Adapted,
 ) -> Result<Vec<Refusal>> {
     let mut refusals = Vec::new();
     if views.is_empty() {
@@ -105,25 +113,17 @@ pub(crate) async fn make_twins(
     }
     let attempted = || format!("make the materialized views over {} once more", names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-    // The queries are spelled so that what is replaced goes by its bare name, and read where the bare names mean the new ones.
     let home = home(names);
     definition::make_schema(session, &home, source).await?;
-    let mut path: Vec<String> = views.iter().map(|view| quoted(&view.schema)).chain([quoted(&names.schema)]).collect();
-    path.sort();
-    path.dedup();
-    let path = path.join(", ");
-    session.run(&format!("SET LOCAL search_path = {path}")).await.map_err(failed)?;
-    let mut queries = Vec::new();
+    let own = Move { schema: quoted(&names.schema), name: quoted(&names.table), to: quoted(schema) };
+    let mut moves = vec![own];
     for view in views {
-        queries.push(session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get::<_, String>(0));
-    }
-    session.run(&move_to("TABLE", schema, &names.table, &home)).await.map_err(failed)?;
-    for (view, query) in views.iter().zip(&queries) {
         definition::open_to_owner(session, &home, view.oid).await?;
         let own = names::qualified(&home, &view.name);
+        let query: String = session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
+        let query = retarget(&adapted.query(&query), &moves);
         let create = format!(
-            "SET LOCAL search_path = {}, {path}; CREATE MATERIALIZED VIEW {own}{} AS {}\nWITH NO DATA; SET LOCAL search_path = ''",
-            quoted(&home),
+            "CREATE MATERIALIZED VIEW {own}{} AS {}\nWITH NO DATA",
             view.storage,
             spelling::reread(query.trim_end().trim_end_matches(';'))
         );
@@ -140,13 +140,13 @@ pub(crate) async fn make_twins(
         if strays || !unlike.is_empty() {
             let object = format!("materialized view {}", view.display());
             let reason = match strays {
-                true => "its query names a table in full, for a WITH of its own has the table's name".to_owned(),
+                true => "its query names the table in a way that cannot be told from other words".to_owned(),
                 false => format!("it could not be made again exactly as it is: {}", unlike.join(", ")),
             };
             refusals.push(refuse(object, reason, "drop it for the time of the change"));
         }
+        moves.push(Move { schema: quoted(&view.schema), name: quoted(&view.name), to: quoted(&home) });
     }
-    session.run(&move_to("TABLE", &home, &names.table, schema)).await.map_err(failed)?;
     Ok(refusals)
 }
 
@@ -193,9 +193,10 @@ async fn make_anew(session: &Session, engine: &Postgres, source: u32, shadow: u3
     }
     let attempted = || format!("make the materialized views over {} once more", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    let adapted = rehearsal::beforehand(session, engine, source, &views).await?;
     session.run("BEGIN").await.map_err(failed)?;
     drop_twins(session, shadow).await?;
-    let refusals = make_twins(session, &engine.names, source, &engine.names.shadow_schema, &views).await?;
+    let refusals = make_twins(session, &engine.names, source, &engine.names.shadow_schema, &views, &adapted).await?;
     if let Some(refusal) = refusals.first() {
         return Err(Error::refused(attempted(), format!("{}: {}", refusal.object, refusal.reason)));
     }
@@ -250,12 +251,17 @@ async fn owner(session: &Session, view: &Materialized) -> Result<String> {
     Ok(row.map_err(|error| error::of(format!("read the owner of {}", view.display()), &error))?.get(0))
 }
 
-/// The definitions, to be compared before and after the swap.
-pub(crate) async fn definitions(session: &Session, views: &[Materialized]) -> Result<Vec<(String, String)>> {
+/// The definitions, to be compared before and after the swap: as they are, or as they are to be made.
+pub(crate) async fn definitions(
+    session: &Session,
+    views: &[Materialized],
+    adapted: &Adapted,
+) -> Result<Vec<(String, String)>> {
     let failed = |error: tokio_postgres::Error| error::of("read materialized views", &error);
     let mut definitions = Vec::new();
     for view in views {
-        let mut text: String = session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
+        let query: String = session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
+        let mut text = adapted.query(&query);
         for line in definition::describe(session, view.oid).await? {
             text.push_str(&format!("\n{}: {}", line.object, line.definition));
         }

@@ -75,6 +75,11 @@ const REASONS: &[(&str, &str, &str)] = &[
         "run as a role that is, or grant the privileges as the owner",
     ),
     (
+        "own-oid",
+        "it holds the OID of the table itself, as a constant, which is another one after the swap",
+        "drop it for the time of the change, or write it with the name as text: to_regclass('…')",
+    ),
+    (
         "dependent",
         "it depends on the table itself, and would go with the old one",
         "drop it for the time of the change",
@@ -143,15 +148,6 @@ pub(crate) fn prevents_clone(obstacles: &[Refusal]) -> bool {
     let prevents = |why: &str| matches!(why, "partitioned" | "kind" | "typed" | "inheritance");
     let reasons: Vec<&str> = REASONS.iter().filter(|(why, _, _)| prevents(why)).map(|(_, reason, _)| *reason).collect();
     obstacles.iter().any(|obstacle| reasons.contains(&obstacle.reason.as_str()))
-}
-
-pub(crate) fn no_key(engine: &Postgres, why: &str) -> Refusal {
-    refuse(
-        format!("table {}", engine.names.display),
-        format!("there is no key to follow its rows by: {why}"),
-        "give it a primary key that is not deferrable, or make a unique index over columns that may not be NULL its replica \
-         identity: ALTER TABLE … REPLICA IDENTITY USING INDEX …",
-    )
 }
 
 /// What the role lacks, without which not even a trial is possible.

@@ -2,6 +2,7 @@
 //! could not be carried, and asks the data what the shadow would refuse.
 
 use crate::alteration::{self, Altered, NOT_ACCEPTED, Wish, refuse};
+use crate::blockers;
 use crate::carried::{self, Carried};
 use crate::clauses::{self, Clauses, KeyClause, KeyDeed};
 use crate::definition;
@@ -11,6 +12,7 @@ use crate::engine::Postgres;
 use crate::error;
 use crate::journal::{self, Entry};
 use crate::key::{self, Candidate};
+use crate::keyless;
 use crate::layout::KeyColumn;
 use crate::leftovers;
 use crate::log_server;
@@ -19,9 +21,11 @@ use crate::materialized::{self, Materialized};
 use crate::names::{self, MARKER};
 use crate::neighbours;
 use crate::obstacles;
+use crate::oids;
 use crate::order;
 use crate::ours;
 use crate::recipe::{self, Ingredients, Recipe};
+use crate::rehearsal;
 use crate::session::{Session, locked};
 use crate::spelling;
 use crate::sql;
@@ -242,9 +246,18 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
                 ));
                 view.key = Some(lent.key);
             }
-            None => view.obstacles.push(obstacles::no_key(engine, &why)),
+            None => view.obstacles.push(keyless::refusal(session, engine, source, &why).await?),
         },
     }
+    view.notes_on_copy.extend(blockers::temporary(session, source).await?.iter().map(|blocker| {
+        format!(
+            "in the way of the swap: {}; only that session can drop it. Have it do that, or end it (--kill-blockers)",
+            blocker.who
+        )
+    }));
+    let kept = oids::find(session, source, source).await?;
+    view.obstacles.extend(kept.refusals());
+    view.notes_on_copy.extend(kept.notes());
     let clauses = match clauses(session, engine, source).await? {
         Ok(clauses) => clauses,
         Err(refusal) => {
@@ -344,7 +357,7 @@ async fn try_clauses(
     if altered.refusals.is_empty() && engine.target.foreign_keys != ForeignKeys::Discard {
         view.bound.extend(lost_keys(session, engine, source, &schema, &altered).await?);
     }
-    if !view.is_native || engine.target.strategy == Strategy::Copy {
+    if engine.target.create.is_some() {
         view.obstacles.extend(misread_views(session, source, &schema).await?);
     }
     if !view.is_native
@@ -356,9 +369,18 @@ async fn try_clauses(
         let walked = view.key.iter().flat_map(|key| &key.columns).chain(&order).map(|column| &*column.source);
         view.obstacles.extend(obstacles::of_collations(session, engine, source, &walked.collect::<Vec<_>>()).await?);
     }
-    if !view.is_native && altered.refusals.is_empty() && view.bound.is_empty() {
-        let twins = materialized::make_twins(session, &engine.names, source, &schema, &view.materialized).await?;
-        altered.refusals.extend(twins);
+    let is_copied = !view.is_native || engine.target.strategy == Strategy::Copy;
+    if is_copied && altered.refusals.is_empty() && view.bound.is_empty() && view.obstacles.is_empty() {
+        let stage = format!("{schema}_stage");
+        match rehearsal::rehearse(session, engine, clauses, source, &view.materialized, &stage).await? {
+            // What is tried here matters to a copy only: the same may be done in steps.
+            Err(refusals) => view.obstacles.extend(refusals),
+            Ok(adapted) => {
+                let views = &view.materialized;
+                let twins = materialized::make_twins(session, &engine.names, source, &schema, views, &adapted).await?;
+                view.obstacles.extend(twins);
+            }
+        }
     }
     if view.is_native {
         altered

@@ -13,6 +13,22 @@ pub(crate) const DESCRIBE: &str = include_str!("sql/describe.sql");
 pub(crate) const CREATE_TABLE: &str = include_str!("sql/create_table.sql");
 /// Gives the statements that make a bare table the same as another.
 pub(crate) const DRESS: &str = include_str!("sql/dress.sql");
+/// Gives the statements that undo what event triggers did to a new table.
+pub(crate) const EVENT_TRIGGERS_UNDONE: &str = include_str!("sql/event_triggers_undone.sql");
+/// Lists the columns that may hold a table's identity.
+pub(crate) const OID_COLUMNS: &str = include_str!("sql/oid_columns.sql");
+/// Temporary objects of other sessions that read a table: in a sentence, and the session's process where the server tells it.
+pub(crate) const TEMPORARY: &str = "
+    SELECT DISTINCT format('%s %s of %s', CASE v.relkind WHEN 'v' THEN 'temporary view' ELSE 'a rule on the temporary table' END,
+                           v.oid::regclass, coalesce('server process ' || a.pid || ' (' || concat_ws(', ', a.usename, a.application_name, a.state)
+                           || ')', 'another session, which that schema belongs to')), a.pid
+    FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+    JOIN pg_class v ON v.oid = r.ev_class
+    JOIN pg_namespace n ON n.oid = v.relnamespace AND pg_is_other_temp_schema(n.oid)
+    LEFT JOIN pg_stat_activity a
+      ON current_setting('server_version_num')::int >= 160000 AND a.pid = pg_stat_get_backend_pid(substr(n.nspname, 9)::int)
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'n'
+    ORDER BY 1";
 /// Gives the statements that carry privileges from one table to another.
 pub(crate) const PRIVILEGES: &str = include_str!("sql/privileges.sql");
 /// Lists a table's columns.
@@ -63,6 +79,8 @@ pub(crate) const VIEWS_ON: &str = "
         SELECT FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
         WHERE r.ev_class = v.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'n')
     ORDER BY 1";
+/// Whether a relation, by its name, is a view.
+pub(crate) const IS_VIEW: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'v')";
 /// The query of a view, by its name.
 pub(crate) const QUERY_OF: &str = "SELECT pg_get_viewdef($1::text::regclass)";
 /// Whether a view reads any of these relations.
@@ -153,6 +171,7 @@ pub(crate) const OWN_PID: &str = "SELECT pg_backend_pid()";
 const COMMON: &str = "
     SET search_path = '';
     SET statement_timeout = 0;
+    SET quote_all_identifiers = off;
     SET idle_session_timeout = 0;
     SET idle_in_transaction_session_timeout = '60s';
     SET client_min_messages = warning;

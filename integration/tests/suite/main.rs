@@ -16,6 +16,7 @@ mod migration;
 mod native;
 mod postgres_connecting;
 mod postgres_cut_over;
+mod postgres_dependents;
 mod postgres_log;
 mod postgres_meanwhile;
 mod postgres_objects;

@@ -23,7 +23,7 @@ WITH t AS (
 ), rules AS (
     SELECT r.*, v.relkind, v.reloptions, v.oid::regclass::text AS on_table
     FROM users u JOIN pg_rewrite r ON u.classid = 'pg_rewrite'::regclass AND u.objid = r.oid
-    JOIN pg_class v ON v.oid = r.ev_class
+    JOIN pg_class v ON v.oid = r.ev_class AND NOT pg_is_other_temp_schema(v.relnamespace)
     WHERE r.ev_class <> $1
 ), policies AS (
     SELECT p.*, p.polrelid::regclass::text AS on_table,

@@ -44,5 +44,5 @@ SELECT c.oid, c.oid::regclass::text, c.relkind IN ('v', 'm'), pg_get_userbyid(c.
        has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE'), a.oid IS NOT NULL
 FROM relations r JOIN pg_class c ON c.oid = r.oid
 LEFT JOIN ancestors a ON a.oid = c.oid
-WHERE c.oid <> $1
+WHERE c.oid <> $1 AND NOT pg_is_other_temp_schema(c.relnamespace)
 ORDER BY c.relkind IN ('v', 'm') DESC, a.n DESC NULLS LAST, c.oid

@@ -39,7 +39,7 @@ WITH row_types AS (
     SELECT CASE v.relkind WHEN 'm' THEN 'materialized view ' WHEN 'v' THEN 'view ' ELSE 'table ' END || v.oid::regclass AS object,
            v.relowner AS owner
     FROM users u JOIN pg_rewrite r ON u.classid = 'pg_rewrite'::regclass AND u.objid = r.oid
-    JOIN pg_class v ON v.oid = r.ev_class
+    JOIN pg_class v ON v.oid = r.ev_class AND NOT pg_is_other_temp_schema(v.relnamespace)
     UNION ALL
     SELECT 'table ' || v.oid::regclass, v.relowner
     FROM users u JOIN pg_policy p ON u.classid = 'pg_policy'::regclass AND u.objid = p.oid JOIN pg_class v ON v.oid = p.polrelid
@@ -79,6 +79,12 @@ WHERE NOT has_table_privilege(k.confrelid, 'REFERENCES')
 UNION ALL
 SELECT DISTINCT k.object, 'key-switched-off'
 FROM keys k JOIN pg_trigger g ON g.tgconstraint = k.oid WHERE g.tgenabled <> 'O'
+UNION ALL
+SELECT pg_describe_object(d.classid, d.objid, 0) || CASE WHEN d.classid = 'pg_attrdef'::regclass THEN '' ELSE ' on the table' END, 'own-oid'
+FROM pg_depend d
+WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid = 0 AND d.deptype = 'n'
+  AND (d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT oid FROM pg_attrdef WHERE adrelid = $1)
+       OR d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT oid FROM pg_constraint WHERE conrelid = $1 AND contype = 'c'))
 UNION ALL
 SELECT DISTINCT c.object || ', which belongs to ' || quote_ident(pg_get_userbyid(c.owner)), 'owner'
 FROM changed c WHERE NOT pg_has_role(c.owner, 'USAGE')

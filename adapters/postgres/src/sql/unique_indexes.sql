@@ -13,5 +13,9 @@ SELECT x.relname::text,
                     SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
                        AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid = a.attnum)))
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid
+WHERE i.indrelid = $1 AND i.indisvalid
+  -- An exclusion constraint that only asks for equality is one, too.
+  AND (i.indisunique
+       OR i.indisexclusion AND NOT EXISTS (SELECT FROM pg_constraint k, unnest(k.conexclop) AS o JOIN pg_operator p ON p.oid = o
+                                           WHERE k.conindid = i.indexrelid AND k.contype = 'x' AND p.oprname <> '='))
 ORDER BY x.relname

@@ -1,0 +1,57 @@
+-- The columns of ordinary tables that may hold the identity of table $1 or of its row type: the table, the column, the condition that
+-- a row holds it, the assignment that replaces it by that of table $2 (its row type's), the bytes of the table, and what keeps a
+-- row from being changed, if anything does. At most 1,000. Run under an empty search path.
+WITH RECURSIVE kinds AS (
+    SELECT t.oid, t.typname::text AS base, false AS is_array
+    FROM pg_type t WHERE t.oid IN ('regclass'::regtype, 'oid'::regtype, 'regtype'::regtype)
+    UNION ALL
+    SELECT t.oid, k.base, k.is_array OR t.typelem = k.oid
+    FROM kinds k JOIN pg_type t ON (t.typtype = 'd' AND t.typbasetype = k.oid) OR (t.typelem = k.oid AND t.typcategory = 'A' AND NOT k.is_array)
+), identities AS (
+    SELECT 'regclass' AS base, $1::oid AS old, $2::oid AS new
+    UNION ALL
+    SELECT 'oid', $1, $2
+    UNION ALL
+    SELECT 'regtype', o.reltype, (SELECT n.reltype FROM pg_class n WHERE n.oid = $2) FROM pg_class o WHERE o.oid = $1
+), columns AS (
+    SELECT c.oid AS relation, c.oid::regclass::text AS spelled, quote_ident(a.attname) AS name, a.attnum, a.attgenerated, k.base, k.is_array,
+           format_type(a.atttypid, a.atttypmod) AS type_name, i.old, i.new, c.relhassubclass,
+           pg_relation_size(c.oid) AS bytes, c.relowner, c.relreplident, c.relrowsecurity
+    FROM pg_attribute a
+    JOIN kinds k ON k.oid = a.atttypid
+    JOIN identities i ON i.base = k.base
+    JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r' AND c.relpersistence <> 't'
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE a.attnum > 0 AND NOT a.attisdropped
+      AND n.nspname !~ '^(pg_|ag_shadow_|ag_old_|ag_plan_)' AND n.nspname NOT IN ('information_schema', 'altergeist')
+)
+SELECT k.spelled, k.name,
+       CASE WHEN k.is_array THEN format('%s::%s = ANY (%s)', k.old, k.base, k.name) ELSE format('%s = %s::%s', k.name, k.old, k.base) END,
+       CASE WHEN k.is_array
+            THEN format('%1$s = array_replace(%1$s, %2$s::%4$s, %3$s::%4$s)', k.name, k.old, k.new, k.base)
+            ELSE format('%s = %s::%s', k.name, k.new, k.base) END,
+       k.bytes,
+       CASE WHEN k.attgenerated <> '' THEN 'the column is generated'
+            WHEN k.relrowsecurity AND NOT pg_has_role(k.relowner, 'USAGE') THEN 'row security is enabled on that table'
+            WHEN EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = k.relation AND d.deptype = 'e')
+            THEN 'that table belongs to an extension'
+            WHEN NOT has_table_privilege(k.relation, 'SELECT, UPDATE')
+                 AND NOT has_column_privilege(k.relation, k.attnum, 'UPDATE') THEN 'this role may not UPDATE that table'
+            WHEN EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = k.relation AND NOT g.tgisinternal AND g.tgenabled <> 'D'
+                                                    AND g.tgtype & 16 <> 0 AND k.relation <> $1)
+            THEN 'a trigger would fire on an UPDATE of that table'
+            WHEN EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = k.relation AND r.ev_type = '2') THEN 'that table has a rule ON UPDATE'
+            WHEN EXISTS (SELECT FROM pg_constraint o WHERE o.contype = 'f' AND (o.conrelid = k.relation AND k.attnum = ANY (o.conkey)
+                                                              OR o.confrelid = k.relation AND k.attnum = ANY (o.confkey)))
+            THEN 'the column is part of a foreign key'
+            WHEN EXISTS (SELECT FROM pg_constraint o
+                         WHERE o.conrelid = k.relation AND o.contype = 'c' AND k.attnum = ANY (o.conkey))
+            THEN 'a CHECK speaks of the column'
+            WHEN (k.relreplident = 'n' OR k.relreplident = 'd' AND NOT EXISTS (
+                      SELECT FROM pg_index i WHERE i.indrelid = k.relation AND i.indisprimary))
+                 AND EXISTS (SELECT FROM pg_publication_rel r WHERE r.prrelid = k.relation)
+            THEN 'that table is published and has no replica identity'
+       END
+FROM columns k
+ORDER BY k.spelled, k.name
+LIMIT 1000
