@@ -196,7 +196,7 @@ impl Errand for Cleaning {
         }
         hold(&engine).await?;
         if let Some(record) = engine.load().await? {
-            refuse_in_mid_swap(&engine, &record).await?;
+            settle_swap(&engine, record).await?;
         }
         let found = engine.leftovers().await?;
         engine.cleanup(self.drop_old).await?;
@@ -204,8 +204,9 @@ impl Errand for Cleaning {
     }
 }
 
-/// Nothing may be dropped while it is not known which table answers to the name.
-async fn refuse_in_mid_swap<E: Engine>(engine: &E, record: &Record) -> Result<(), Failure> {
+/// Nothing may be dropped while it is not known which table answers to the name. What a finished swap has left to do is tried
+/// once more, and given up if it fails: nothing that fails after the swap may keep the rest from being taken away.
+async fn settle_swap<E: Engine>(engine: &E, record: Record) -> Result<(), Failure> {
     use altergeist::contract::{Ownership, Stage};
     if record.stage != Stage::CuttingOver {
         return Ok(());
@@ -213,11 +214,17 @@ async fn refuse_in_mid_swap<E: Engine>(engine: &E, record: &Record) -> Result<()
     match engine.ownership().await? {
         Ownership::Source => Ok(()),
         Ownership::Unclear(found) => Err(Failure::SwapUnknown(found)),
-        Ownership::Shadow => Err(Error::new(
-            Kind::Refused,
-            format!("clean up after {}", engine.table()),
-            "the tables are swapped, but the run died before it could say so: give its command again first",
-        )
-        .into()),
+        Ownership::Shadow => {
+            match engine.finish().await {
+                Err(error) if error.kind == Kind::Disconnected => return Err(error.into()),
+                Err(error) => eprintln!(
+                    "altergeist: {} is swapped, and this was left to do and is given up: {error}",
+                    engine.table()
+                ),
+                Ok(()) => {}
+            }
+            engine.save(&Record { stage: Stage::Done, ..record }).await?;
+            Ok(())
+        }
     }
 }

@@ -306,6 +306,12 @@ impl<'a> Stage<'a> {
             }
             self.others.push(stand_in);
         }
+        // A policy of another table is only altered by the swap, so its stand-in must be there first.
+        if let Some(policy) = scene.object.strip_prefix("policy ").filter(|_| host(&scene.object).is_some())
+            && let Err(why) = self.try_run(&self.staged(scene, &format!("CREATE POLICY {policy}"))).await?
+        {
+            return Ok(Err(why));
+        }
         self.try_run(&self.staged(scene, &scene.after)).await
     }
 
