@@ -3,7 +3,7 @@
 use crate::cli::{CleanupArgs, CtlArgs, PlanArgs, RunArgs, StatusArgs};
 use crate::engines::{Errand, with_engine};
 use crate::{progress, report, socket};
-use altergeist::contract::{Engine, Error, Kind, Leftover, Plan, Record, Result, Target};
+use altergeist::contract::{Engine, Kind, Leftover, Plan, Record, Result, Target};
 use altergeist::failure::hold;
 use altergeist::{Desk, Failure, Options, Orders, Outcome, Phase, Status};
 use std::sync::Arc;
