@@ -171,7 +171,6 @@ pub(crate) const OWN_PID: &str = "SELECT pg_backend_pid()";
 const COMMON: &str = "
     SET search_path = '';
     SET statement_timeout = 0;
-    SET quote_all_identifiers = off;
     SET idle_session_timeout = 0;
     SET idle_in_transaction_session_timeout = '60s';
     SET client_min_messages = warning;
