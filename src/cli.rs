@@ -71,6 +71,9 @@ pub struct ChangeArgs {
     /// Carry zero dates, and dates with a zero in them, as they are (MySQL, MariaDB)
     #[arg(long)]
     allow_zero_dates: bool,
+    /// Let values lose digits or the time of day where the server's own ALTER lets them (MySQL, MariaDB)
+    #[arg(long)]
+    allow_rounding: bool,
     /// A replica to read the log from, as a URL; every write still goes to --url
     #[arg(long)]
     stream_from: Option<String>,
@@ -293,6 +296,7 @@ impl ChangeArgs {
                 ForeignKeysArg::Refuse => ForeignKeys::Refuse,
             },
             allow_zero_dates: self.allow_zero_dates,
+            allow_rounding: self.allow_rounding,
             stream_from: self.stream_from.clone(),
             poll_log: self.capture == CaptureArg::Poll,
             replicas: self.replica.clone(),

@@ -42,7 +42,12 @@ pub async fn copy_turn<E: Engine>(
         if error.kind == Kind::Transient {
             desk.tell(|status| status.last_error = Some(error.to_string()));
         }
-        last.clone_from(&error.reason);
+        last = match &error.kind {
+            Kind::Stale { index } => format!(
+                "unique index {index} refuses rows again and again; look for rows that it would hold as equal, or leave it out"
+            ),
+            _ => error.reason.clone(),
+        };
         listener.during(engine.clear_beyond(&record.watermark)).await??;
         wait_out(engine, listener, desk, &record.watermark, error).await?;
         if failures % (FAILURES_MAX / 5) == 0 {
@@ -51,7 +56,7 @@ pub async fn copy_turn<E: Engine>(
     }
     Err(Error::fatal(
         format!("copy the next chunk of {}", engine.table()),
-        format!("it failed {FAILURES_MAX} times in a row for reasons that should have passed, at last: {last}"),
+        format!("it failed {FAILURES_MAX} times in a row, at last: {last}"),
     )
     .into())
 }

@@ -38,6 +38,8 @@ pub struct Target {
     pub foreign_keys: ForeignKeys,
     /// Whether zero dates, and dates with a zero in them, are carried as they are.
     pub allow_zero_dates: bool,
+    /// Whether values are rounded where the server's own ALTER would round them without an error.
+    pub allow_rounding: bool,
     /// Whether sessions in the way of the cut-over's lock are ended.
     pub kill_blockers: bool,
     /// Another server, as a URL, that the log is read from: a replica of this one.

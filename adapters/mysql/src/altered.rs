@@ -5,6 +5,7 @@ use crate::engine::MySql;
 use crate::error::Failure;
 use crate::names::TableName;
 use crate::session::{Session, text};
+use crate::settings;
 use crate::sql;
 use crate::table::definition_of;
 use crate::version::Flavour;
@@ -60,16 +61,13 @@ impl MySql {
         }
     }
 
-    /// Runs a statement of the user's clauses: under the server's own rules for dates unless zero dates are allowed, and in its
-    /// own time zone.
+    /// Runs a statement of the user's clauses: in the server's own modes, without its rules for zero dates where they are
+    /// allowed, and in its own time zone.
     pub(crate) async fn as_clauses(&self, session: &mut Session, statement: &str) -> std::result::Result<(), Failure> {
-        let strict = !self.target.allow_zero_dates;
-        if strict {
-            session.execute(sql::STRICT_DATES).await?;
-        }
+        session.execute(&settings::modes_of_clauses(&self.server.modes, self.target.allow_zero_dates)).await?;
         let outcome = session.execute(statement).await;
-        if strict && session.is_alive() {
-            session.execute(sql::ANY_DATES).await?;
+        if session.is_alive() {
+            session.execute(&settings::our_modes(&self.server.modes)).await?;
         }
         outcome.map(|_| ())
     }

@@ -1,6 +1,7 @@
 //! Reads the clauses of an ALTER TABLE for what the server cannot tell afterwards: which column became which. Everything
 //! else is the server's business. What cannot be read is refused, naming the clause. Pure.
 
+use crate::pasted;
 use crate::table::is_same;
 use crate::token::{Token, spanned, tokens};
 use altergeist_contract::{Error, Result};
@@ -326,6 +327,9 @@ fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<Stri
     }
     let mut rest = &tokens[..end];
     let chars: Vec<char> = text.chars().collect();
+    if let Some(clause) = pasted::as_clause(&chars, rest, schema, table) {
+        return clause;
+    }
     if let [(first, _), tail @ ..] = rest
         && first.is("ALTER")
     {
@@ -347,9 +351,9 @@ fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<Stri
     Ok(chars[begin.min(close)..close].iter().collect())
 }
 
-type Spanned = (Token, std::ops::Range<usize>);
+pub(crate) type Spanned = (Token, std::ops::Range<usize>);
 
-fn named<'a>(tokens: &'a [Spanned], schema: &str, table: &str) -> Result<&'a [Spanned]> {
+pub(crate) fn named<'a>(tokens: &'a [Spanned], schema: &str, table: &str) -> Result<&'a [Spanned]> {
     let is = |token: &Token, name: &str| token.name() == Some(name);
     let tokens = match tokens {
         [(first, _), (second, _), rest @ ..] if first.is("IF") && second.is("EXISTS") => rest,

@@ -2,8 +2,9 @@
 //! needs little of it: there the server converts by itself, and only where it does so otherwise than its ALTER is it told how. What is not listed here is refused by `plan`. Pure.
 
 use crate::shape::Pair;
-use crate::sql::quote;
+use crate::sql::{quote, string};
 use crate::table::Column;
+use crate::version::Flavour;
 
 /// Kinds of types that convert alike.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +23,10 @@ enum Family {
     Time,
     Json,
     Vector,
+    Spatial,
+    Uuid,
+    Inet6,
+    Inet4,
     Other,
 }
 
@@ -41,19 +46,26 @@ fn family(column: &Column) -> Family {
         "time" => Family::Time,
         "json" => Family::Json,
         "vector" => Family::Vector,
+        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
+        | "geomcollection" | "geometrycollection" => Family::Spatial,
+        "uuid" => Family::Uuid,
+        "inet6" => Family::Inet6,
+        "inet4" => Family::Inet4,
         _ => Family::Other,
     }
 }
 
-/// Whether MySQL's ALTER goes by a value's text where INSERT … SELECT would take it for a member's number, or for no JSON.
-/// (Tried on 9.7. MariaDB's ALTER does as its INSERT does.)
-pub(crate) fn goes_by_text(source: &Column, shadow: &Column) -> bool {
+/// Whether the server's ALTER goes by a value's text where INSERT … SELECT does not: it takes a number for a member's place
+/// or for no JSON (MySQL), a FLOAT for the DOUBLE next to it, and the year 0000 for 0. (Tried on MySQL 9.7, MariaDB 10.11.)
+pub(crate) fn goes_by_text(source: &Column, shadow: &Column, flavour: Flavour) -> bool {
     use Family::*;
-    matches!(
-        (family(source), family(shadow)),
+    match (family(source), family(shadow)) {
+        (Float | Year, Text | Bytes) => true,
         (Integer | Decimal | Float | Double | Year | Date | DateTime | Time, Choice)
-            | (Integer | Decimal | Float | Double | Choice, Json)
-    )
+        | (Integer | Decimal | Float | Double | Choice, Json)
+        | (Json, Integer) => flavour == Flavour::MySql,
+        _ => false,
+    }
 }
 
 /// What is copied of a row: the value as it is, for the server to convert, or its text.
@@ -78,16 +90,19 @@ pub(crate) fn equal(pair: &Pair, source: &str, shadow: &str) -> Option<String> {
     if let Some(numbers) = renumbered(pair, &from) {
         return Some(format!("{numbers} <=> {into} + 0"));
     }
+    if let Some(members) = member_numbers(pair, &from) {
+        return Some(format!("{members} <=> {into} + 0"));
+    }
     let value = converted(pair, &from)?;
     Some(match to {
-        Family::Text | Family::Vector => format!("{} <=> {}", as_bytes(&value), as_bytes(&into)),
+        Family::Text | Family::Vector | Family::Spatial => format!("{} <=> {}", as_bytes(&value), as_bytes(&into)),
         Family::Choice if family(&pair.source) == Family::Integer && !pair.by_text => format!("{value} <=> {into} + 0"),
         Family::Json => format!(
             "{} <=> {}",
             as_bytes(&format!("CAST({value} AS CHAR)")),
             as_bytes(&format!("CAST({into} AS CHAR)"))
         ),
-        Family::Bit => format!("{value} <=> {into} + 0"),
+        Family::Bit | Family::Year => format!("{value} <=> {into} + 0"),
         _ => format!("{value} <=> {into}"),
     })
 }
@@ -95,7 +110,15 @@ pub(crate) fn equal(pair: &Pair, source: &str, shadow: &str) -> Option<String> {
 /// Collations call different texts equal, and some ignore spaces at the end, so texts are compared as bytes.
 fn equal_alike(family: Family, from: &str, into: &str) -> String {
     match family {
-        Family::Text | Family::Vector | Family::Other => format!("{} <=> {}", as_bytes(from), as_bytes(into)),
+        Family::Text
+        | Family::Vector
+        | Family::Spatial
+        | Family::Uuid
+        | Family::Inet6
+        | Family::Inet4
+        | Family::Other => {
+            format!("{} <=> {}", as_bytes(from), as_bytes(into))
+        }
         Family::Json => {
             format!("{} <=> {}", as_bytes(&format!("CAST({from} AS CHAR)")), as_bytes(&format!("CAST({into} AS CHAR)")))
         }
@@ -125,6 +148,29 @@ fn renumbered(pair: &Pair, from: &str) -> Option<String> {
     Some(format!("IF({from} IS NULL, NULL, {})", bits.join(" | ")))
 }
 
+/// The number that a text gets in an ENUM, or the bits in a SET: its member's or members', and if it names none, what it says
+/// as a number. None if the value is no text.
+fn member_numbers(pair: &Pair, from: &str) -> Option<String> {
+    let is_text = pair.by_text || matches!(family(&pair.source), Family::Text | Family::Choice);
+    if family(&pair.shadow) != Family::Choice || !is_text {
+        return None;
+    }
+    let Column { charset, collation, .. } = &pair.shadow;
+    let said = |text: &str| format!("CONVERT({text} USING {charset}) COLLATE {collation}");
+    let text = format!("CAST({from} AS CHAR)");
+    let value = format!("TRIM(TRAILING ' ' FROM {})", said(&text));
+    let members = pair.shadow.members();
+    let members = members.iter().map(|member| said(&string(member)));
+    let named = if pair.shadow.data_type == "enum" {
+        format!("FIELD({value}, {})", members.collect::<Vec<_>>().join(", "))
+    } else {
+        let bit =
+            |(place, member): (usize, String)| format!("IF(FIND_IN_SET({member}, {value}) > 0, {}, 0)", 1_u64 << place);
+        format!("({})", members.enumerate().map(bit).collect::<Vec<_>>().join(" | "))
+    };
+    Some(format!("IF({from} IS NULL, NULL, COALESCE(NULLIF({named}, 0), IF({text} REGEXP '^[0-9]+$', {text} + 0, 0)))"))
+}
+
 fn as_bytes(value: &str) -> String {
     format!("CAST({value} AS BINARY)")
 }
@@ -134,6 +180,9 @@ pub(crate) fn grouped(pair: &Pair, source: &str) -> Option<String> {
     let from = format!("{source}{}", quote(&pair.source.name));
     if pair.source.is_alike(&pair.shadow) {
         return Some(from);
+    }
+    if let Some(members) = member_numbers(pair, &from) {
+        return Some(members);
     }
     let value = converted(pair, &from)?;
     let collated = matches!(family(&pair.shadow), Family::Text | Family::Choice) && !pair.shadow.collation.is_empty();
@@ -159,19 +208,36 @@ fn converted(pair: &Pair, from: &str) -> Option<String> {
         (Integer | Decimal | Float | Double | Text, Double) => format!("{from} + 0e0"),
         (Integer | Decimal | Double | Text, Float) => format!("CAST({from} AS FLOAT)"),
         (Text | Bytes, Text) => text(format!("CONVERT({from} USING {})", shadow.charset), shadow),
-        (Integer | Decimal | Float | Double | Year | Date | DateTime | Time | Json | Choice, Text) => {
-            text(format!("CONVERT(CAST({from} AS CHAR) USING {})", shadow.charset), shadow)
-        }
+        (Bit, Text) => text(format!("CONVERT(CAST({from} + 0 AS CHAR) USING {})", shadow.charset), shadow),
+        (Bit, Bytes) => bytes(&format!("CAST({from} + 0 AS CHAR)"), shadow),
+        (Integer, Bit) => format!("CAST({from} AS UNSIGNED)"),
+        // A year of two digits, or of one, is of this century or the last.
+        (Integer, Year) => format!("IF({from} = 0, 0, {})", year(from)),
+        (Text, Year) => format!("IF({from} = 0 AND CHAR_LENGTH(TRIM({from})) >= 4, 0, {})", year(from)),
+        (Date, Integer) => format!("{from} + 0"),
+        (DateTime, Integer) => format!("CAST({from} AS DATETIME) + 0"),
+        (Time, Integer) => format!("CAST({from} AS TIME) + 0"),
+        (Integer, Date) => format!("CAST({from} AS DATE)"),
+        (Integer, DateTime) => format!("CAST({from} AS DATETIME({fraction}))"),
+        (Integer, Time) => format!("CAST({from} AS TIME({fraction}))"),
+        (Json, Integer) if pair.by_text => format!("ROUND(CAST(CAST({from} AS CHAR) AS DECIMAL(65, 30)))"),
+        (Json, Bytes) => bytes(&format!("CAST({from} AS CHAR)"), shadow),
+        (Spatial, Spatial) => from.to_owned(),
+        (Text | Bytes, Uuid) => format!("CAST({from} AS UUID)"),
+        (Text | Bytes, Inet6) => format!("CAST({from} AS INET6)"),
+        (Text | Bytes, Inet4) => format!("CAST({from} AS INET4)"),
+        (
+            Integer | Decimal | Float | Double | Year | Date | DateTime | Time | Json | Choice | Uuid | Inet6 | Inet4,
+            Text,
+        ) => text(format!("CONVERT(CAST({from} AS CHAR) USING {})", shadow.charset), shadow),
         (Vector | Bytes, Vector) => from.to_owned(),
         (Text | Bytes | Vector, Bytes) => bytes(from, shadow),
-        (Integer | Decimal | Year | Date | DateTime | Time, Bytes) => bytes(&format!("CAST({from} AS CHAR)"), shadow),
+        (Uuid | Inet6 | Inet4, Bytes) => bytes(from, shadow),
+        (Integer | Decimal | Float | Double | Year | Date | DateTime | Time, Bytes) => {
+            bytes(&format!("CAST({from} AS CHAR)"), shadow)
+        }
         (Integer | Decimal | Float | Double | Choice, Json) if pair.by_text => {
             format!("CAST(CAST({from} AS CHAR) AS JSON)")
-        }
-        (Text | Choice | Integer | Decimal | Float | Double | Year | Date | DateTime | Time, Choice)
-            if pair.by_text || matches!(source, Text | Choice) =>
-        {
-            format!("CONVERT(CAST({from} AS CHAR) USING {}) COLLATE {}", shadow.charset, shadow.collation)
         }
         (Integer, Choice) => from.to_owned(),
         (DateTime | Text, Date) => format!("CAST({from} AS DATE)"),
@@ -181,6 +247,10 @@ fn converted(pair: &Pair, from: &str) -> Option<String> {
         _ => return None,
     };
     Some(expression)
+}
+
+fn year(from: &str) -> String {
+    format!("{from} + IF({from} < 70, 2000, IF({from} < 100, 1900, 0))")
 }
 
 /// CHAR columns lose the spaces at their ends.
@@ -213,7 +283,7 @@ mod tests {
     }
 
     fn pair(source: Column, shadow: Column) -> Pair {
-        Pair { by_text: goes_by_text(&source, &shadow), source, shadow }
+        Pair { by_text: goes_by_text(&source, &shadow, Flavour::MySql), source, shadow }
     }
 
     #[test]
@@ -222,7 +292,9 @@ mod tests {
         assert_eq!(copied(&pair), "CAST(`c` AS CHAR)");
         assert_eq!(
             equal(&pair, "s.", "d.").unwrap(),
-            "CONVERT(CAST(s.`c` AS CHAR) USING ascii) COLLATE ascii_bin <=> d.`c`"
+            "IF(s.`c` IS NULL, NULL, COALESCE(NULLIF(FIELD(TRIM(TRAILING ' ' FROM CONVERT(CAST(s.`c` AS CHAR) USING ascii) COLLATE ascii_bin), \
+             CONVERT('2' USING ascii) COLLATE ascii_bin, CONVERT('1' USING ascii) COLLATE ascii_bin), 0), \
+             IF(CAST(s.`c` AS CHAR) REGEXP '^[0-9]+$', CAST(s.`c` AS CHAR) + 0, 0))) <=> d.`c` + 0"
         );
         assert_eq!(equal(&Pair { by_text: false, ..pair }, "s.", "d.").unwrap(), "s.`c` <=> d.`c` + 0");
     }

@@ -76,6 +76,8 @@ pub(crate) struct Server {
     /// What it calls itself, for positions.
     pub identity: String,
     pub has_gtids: bool,
+    /// Its own sql_mode.
+    pub modes: String,
     pub has_ansi_quotes: bool,
     /// Whether its time zone has the same distance from UTC all the year, so that no hour comes twice.
     pub is_zone_fixed: bool,
@@ -88,6 +90,8 @@ impl Engine for MySql {
         let access = Access::read(&target.url)?;
         let mut session = Session::bare(&access).await?;
         let server = Server::ask(&mut session).await?;
+        let timeout = target.lock_timeout.max(Duration::from_millis(1));
+        session.set_up(&access, server.version, timeout).await?;
         let source = find(&mut session, &table_asked(target, access.schema.as_deref())?).await?;
         let names = Names::of(&source);
         let mut target = target.clone();
@@ -98,7 +102,6 @@ impl Engine for MySql {
         let own: Vec<String> = keys.into_iter().filter(|key| key.child == source).map(|key| key.name).collect();
         let (kept, dropped_keys) = clauses::without_dropped_keys(&asked.clauses, server.has_ansi_quotes, &own);
         target.alter = kept;
-        let timeout = target.lock_timeout.max(Duration::from_millis(1));
         let log = LogServer::find(&target, &access, &server).await?;
         let crew = Crew::new(access, server.version, timeout, source.clone(), names.lock.clone(), target.workers);
         let crew = Arc::new(crew);
@@ -240,6 +243,7 @@ impl MySql {
         let has_parents = !self.parents_to_follow().await?.is_empty();
         let mut session = self.crew.reader().await?;
         let mut shape = self.find_shape(&mut session).await?;
+        shape.rounds = self.target.allow_rounding;
         shape.own_keys = self.own_keys(&mut session, &shape).await?;
         shape.log_tells_all = shape.own_keys.is_empty() && !has_parents;
         let shape = Arc::new(shape);
@@ -371,6 +375,7 @@ impl Server {
             identity: cell(0),
             has_gtids: cell(1) == "ON",
             has_ansi_quotes: modes.split(',').any(|mode| mode == "ANSI_QUOTES"),
+            modes,
             is_zone_fixed: distances == "1",
         })
     }

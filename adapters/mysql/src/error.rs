@@ -22,6 +22,9 @@ pub(crate) const NO_PARENT: u16 = 1452;
 pub(crate) const INTERRUPTED: u16 = 1317;
 /// The table has changed since the snapshot that it is looked at by.
 pub(crate) const TABLE_CHANGED: u16 = 1412;
+/// A number or a moment that lost digits, as a note.
+pub(crate) const TRUNCATED: u16 = 1265;
+pub(crate) const TRUNCATED_VALUE: u16 = 1292;
 pub(crate) const NO_SUCH_TABLE: u16 = 1146;
 pub(crate) const NO_SUCH_THREAD: u16 = 1094;
 pub(crate) const READING_LOG_FAILED: u16 = 1236;

@@ -185,7 +185,7 @@ impl MySql {
     ) -> std::result::Result<String, Failure> {
         let shadow = &self.names.shadow;
         let present = secondary(&definition_of(session, shadow).await?);
-        let is_missing = |text: &&String| present.iter().all(|definition| definition.text != **text);
+        let is_missing = |text: &&String| named(text).is_none_or(|name| present.iter().all(|one| one.name != name));
         let missing: Vec<String> = deferred.definitions.iter().filter(is_missing).cloned().collect();
         if !missing.is_empty() {
             for setting in sql::build_settings(self.server.version, gently) {
@@ -207,10 +207,14 @@ pub(crate) fn secondary(definition: &str) -> Vec<Definition> {
     let of_line = |line: &str| {
         let text = line.strip_prefix("  ")?;
         let text = text.strip_suffix(',').unwrap_or(text);
-        let rest = text.strip_prefix("SPATIAL ").unwrap_or(text).strip_prefix("KEY ")?;
-        Some(Definition { name: quoted(rest)?, text: text.to_owned() })
+        Some(Definition { name: named(text)?, text: text.to_owned() })
     };
     definition.lines().filter_map(of_line).collect()
+}
+
+/// The name in an index's definition, if it is one of those.
+fn named(text: &str) -> Option<String> {
+    quoted(text.strip_prefix("SPATIAL ").unwrap_or(text).strip_prefix("KEY ")?)
 }
 
 /// The quoted name at the beginning of a text.

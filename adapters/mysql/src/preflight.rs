@@ -10,9 +10,10 @@ use crate::journal::Altering;
 use crate::key::LOOKUP;
 use crate::names::TableName;
 use crate::session::{Session, execute_within, number, text};
+use crate::settings;
 use crate::shape::{self, Shape};
 use crate::sql;
-use crate::table::{definition_of, outline};
+use crate::table::{Table, definition_of, outline};
 use crate::version::Flavour;
 use altergeist_contract::{
     Error, Key, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
@@ -54,11 +55,12 @@ impl Preflight for MySql {
         let within = self.crew.lock_timeout;
         let mut lease = self.crew.lease(Slot::Control).await?;
         let signed = format!("{}{statement}", sql::sign(&self.source));
-        let rules = if self.target.allow_zero_dates { sql::ANY_DATES } else { sql::STRICT_DATES };
-        lease.session().execute(rules).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let modes = settings::modes_of_clauses(&self.server.modes, self.target.allow_zero_dates);
+        lease.session().execute(&modes).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         let outcome = execute_within(lease.session(), &self.crew.access, &signed, within).await;
         if lease.session().is_alive() {
-            lease.session().execute(sql::ANY_DATES).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            let modes = settings::our_modes(&self.server.modes);
+            lease.session().execute(&modes).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         lease.keep();
         match outcome {
@@ -131,6 +133,9 @@ struct Trial {
     refusals: Vec<Refusal>,
     notes: Vec<String>,
 }
+
+/// Indexes that a table can have.
+const INDEXES_MAX: usize = 64;
 
 /// Means to be told before the clauses.
 const INSTANT: &str = "ALGORITHM=INSTANT, ";
@@ -308,13 +313,16 @@ impl MySql {
         match shape::find(names, &source, &clone, clauses, self.server.zone(), self.server.version.flavour) {
             Ok(shape) => {
                 trial.refusals.extend(self.refuse_rows(session, &shape).await?);
+                let (lossy, rounded) = self.look_for_losses(session, &shape).await?;
+                trial.refusals.extend(lossy);
                 let kept = self.indexes_of_use(session, &self.names.clone, &shape).await?;
                 trial.deferred = self.foresee_deferred(session, &self.names.clone, &kept).await?;
                 trial.refusals.extend(self.refuse_foreign_keys(session, &shape, &clone).await?);
                 trial.refusals.extend(self.refuse_added_keys(session, &shape).await?);
-                trial.refusals.extend(self.refuse_lookup(session, &shape).await?);
+                trial.refusals.extend(self.refuse_lookup(session, &shape, &clone).await?);
                 trial.notes = self.foreign_key_notes(session, &shape).await?;
                 trial.notes.extend(lookup_note(&shape));
+                trial.notes.extend(rounded);
                 trial.shape = Some(shape);
             }
             Err(mut refusals) => trial.refusals.append(&mut refusals),
@@ -323,7 +331,17 @@ impl MySql {
     }
 
     /// The server might rest a foreign key on an index of ours, which is to go.
-    async fn refuse_lookup(&self, session: &mut Session, shape: &Shape) -> Result<Option<Refusal>> {
+    async fn refuse_lookup(&self, session: &mut Session, shape: &Shape, clone: &Table) -> Result<Option<Refusal>> {
+        if shape.key.needs_lookup() && clone.indexes.len() >= INDEXES_MAX {
+            return Ok(Some(refusal(
+                format!("index {}", shape.key.index),
+                format!(
+                    "the altered table has {} indexes, and one more is needed that finds rows by the former key",
+                    clone.indexes.len()
+                ),
+                format!("keep an index over {}, or drop another index first", shape.key.describe()),
+            )));
+        }
         let may_be = shape.key.needs_lookup() && !self.source_keys(session).await?.is_empty();
         let object = format!("index {}", shape.key.index);
         let reason = "the altered table has no index that finds rows by the key's columns, and it has foreign keys";

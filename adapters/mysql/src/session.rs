@@ -4,6 +4,7 @@
 use crate::connect::Access;
 use crate::error::Failure;
 use crate::reach::{FRESH, Reach};
+use crate::settings;
 use crate::sql;
 use crate::version::Version;
 use altergeist_contract::{Kind, Result};
@@ -40,12 +41,18 @@ impl Session {
     /// A connection in the state every statement of ours relies on.
     pub(crate) async fn open(access: &Access, version: Version, lock_timeout: Duration) -> Result<Session> {
         let mut session = Session::bare(access).await?;
-        let attempted = || format!("set up a session on {}", access.address);
-        let modes = session.text(sql::GLOBAL_MODES).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        for statement in sql::session(version, &modes, lock_timeout) {
-            session.execute(&statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        }
+        session.set_up(access, version, lock_timeout).await?;
         Ok(session)
+    }
+
+    /// Brings a connection that is only connected into that state.
+    pub(crate) async fn set_up(&mut self, access: &Access, version: Version, lock_timeout: Duration) -> Result<()> {
+        let attempted = || format!("set up a session on {}", access.address);
+        let modes = self.text(sql::GLOBAL_MODES).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        for statement in settings::session(version, &modes, lock_timeout) {
+            self.execute(&statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
+        Ok(())
     }
 
     /// Whether it can take another statement.

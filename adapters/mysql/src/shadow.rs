@@ -4,14 +4,15 @@ use crate::cascades::{rows_of, stale_children};
 use crate::convert;
 use crate::crew::{Lease, Slot};
 use crate::engine::MySql;
-use crate::error::{Failure, TABLE_CHANGED};
+use crate::error::{Failure, TABLE_CHANGED, TRUNCATED, TRUNCATED_VALUE};
 use crate::foreign_keys::ForeignKey;
 use crate::key::LOOKUP;
 use crate::names::TableName;
 use crate::session::{Cells, Session, execute_within, number, text};
 use crate::shape::Shape;
 use crate::sql::{self, Compared};
-use crate::table::{Index, Table, is_same};
+use crate::table::{Index, Part, Table, definition_of, is_same};
+use crate::uniqueness::{self, Defined};
 use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Kind, Result, Shadow, Watermark};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -90,7 +91,7 @@ impl Shadow for MySql {
         let statement = sql::copy(&shape, chunk)?;
         let _moves = self.cascades.moves.read().await;
         let mut lease = self.crew.worker().await?;
-        let outcome = self.patiently(async || insert(lease.session(), &statement, &attempted()).await).await;
+        let outcome = self.patiently(async || insert(lease.session(), &shape, &statement, &attempted()).await).await;
         lease.keep();
         outcome
     }
@@ -312,14 +313,32 @@ impl MySql {
         shape: &Shape,
         altered: &TableName,
     ) -> Result<Vec<Duplicates>> {
-        let source = self.look(session, &self.source).await?;
+        let attempted = || self.doing("look for unique indexes of");
+        let [source, altered] = [&self.source, altered];
+        let source_definition =
+            definition_of(session, source).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let definition = definition_of(session, altered).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let source = self.look(session, source).await?;
         let altered = self.look(session, altered).await?;
+        let flavour = self.server.version.flavour;
         let mut found = Vec::new();
-        for index in altered.indexes.iter().filter(|index| index.unique) {
-            let Some(expressions) = newly_unique(shape, &source, index) else { continue };
+        for index in altered.indexes.iter().filter(|index| index.unique && index.name != LOOKUP) {
             let attempted = || self.doing(&format!("look for duplicates over {} in", index.name));
-            let statement = sql::duplicates(&self.source, &expressions);
-            let values = session.text(&statement).await.map_err(|failure| failure.of_rows(attempted()))?;
+            let has_pair = |part: &Part| shape.columns.iter().any(|pair| is_same(&pair.shadow.name, &part.column));
+            let values = if index.parts.iter().all(has_pair) {
+                let Some(expressions) = newly_unique(shape, &source, index) else { continue };
+                let statement = sql::duplicates(&self.source, &expressions);
+                session.text(&statement).await.map_err(|failure| failure.of_rows(attempted()))?
+            } else {
+                let before = Defined { table: &source, definition: &source_definition };
+                let after = Defined { table: &altered, definition: &definition };
+                let Some(statement) = uniqueness::duplicates(shape, flavour, &before, &after, index) else { continue };
+                match session.text(&statement).await {
+                    // What the server cannot compute beforehand is found when rows are copied.
+                    Err(failure) if !failure.ends_session() => continue,
+                    counted => counted.map_err(|failure| failure.of_rows(attempted()))?,
+                }
+            };
             let values = values.parse().map_err(|_| Error::fatal(attempted(), "the server does not count them"))?;
             if values > 0 {
                 found.push(Duplicates { index: index.name.clone(), values });
@@ -337,8 +356,8 @@ impl MySql {
 }
 
 /// Runs an INSERT … SELECT. What the server only warns of in strict modes, such as a number that loses its last
-/// digits, is a lost value all the same.
-async fn insert(session: &mut Session, statement: &str, attempted: &str) -> Result<u64> {
+/// digits, is a lost value all the same, unless that is allowed.
+async fn insert(session: &mut Session, shape: &Shape, statement: &str, attempted: &str) -> Result<u64> {
     let done = session.execute(statement).await.map_err(|failure| failure.of_rows(attempted))?;
     if done.warnings == 0 {
         return Ok(done.rows);
@@ -346,7 +365,8 @@ async fn insert(session: &mut Session, statement: &str, attempted: &str) -> Resu
     let warnings = session.rows("SHOW WARNINGS").await.map_err(|failure| failure.of_rows(attempted))?;
     for row in &warnings {
         let code = number(&row[1]).unwrap_or_default() as u16;
-        if !is_harmless(code) {
+        let is_rounded = shape.rounds && text(&row[0]) == "Note" && matches!(code, TRUNCATED | TRUNCATED_VALUE);
+        if !is_harmless(code) && !is_rounded {
             let said = Failure::Server { code, message: text(&row[2]) }.of_rows(attempted);
             return Err(Error::fatal(attempted, format!("the server warns: {}", said.reason)));
         }
@@ -402,7 +422,7 @@ pub(crate) async fn refresh_within(
         }
         if *through != Watermark::Start {
             for part in parts(&keys) {
-                insert(session, &sql::insert_keys(shape, part, through)?, attempted).await?;
+                insert(session, shape, &sql::insert_keys(shape, part, through)?, attempted).await?;
             }
         }
         keys = stale_of(session, shape, &keys, attempted).await?.into();

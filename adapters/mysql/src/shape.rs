@@ -41,6 +41,8 @@ pub(crate) struct Shape {
     pub own_keys: Vec<OwnKey>,
     /// Whether the log tells of every row that changes: no other row's change does it silently.
     pub log_tells_all: bool,
+    /// Whether values may be rounded where the server's own ALTER would round them, with a note.
+    pub rounds: bool,
 }
 
 /// A column of the shadow, and the column of the source its values come from.
@@ -117,6 +119,7 @@ pub(crate) fn find(
                 sets_row_number: clauses.sets_row_number(),
                 own_keys: Vec::new(),
                 log_tells_all: true,
+                rounds: false,
             });
         }
         Ok(_) => {}
@@ -141,7 +144,7 @@ fn pairs(
                 "the altered table has no column it could have become",
             ));
         };
-        let by_text = flavour == Flavour::MySql && convert::goes_by_text(column, after);
+        let by_text = convert::goes_by_text(column, after, flavour);
         pairs.push(Pair { source: column.clone(), shadow: after.clone(), by_text });
     }
     for column in &shadow.columns {

@@ -40,32 +40,7 @@ pub(crate) fn is_signed(statement: &str, source: &TableName) -> bool {
 
 // --- Sessions ---------------------------------------------------------------------------------
 
-pub(crate) const GLOBAL_MODES: &str = "SELECT @@global.sql_mode";
-
-/// The statements that bring a session into the state all others rely on. READ COMMITTED lets INSERT … SELECT read
-/// without locks; strict modes make every value that does not fit an error; the server's own time zone is the
-/// one a native ALTER would use.
-pub(crate) fn session(version: Version, global_modes: &str, lock_timeout: Duration) -> Vec<String> {
-    let seconds = whole_seconds(lock_timeout);
-    let mut statements = vec![
-        "SET NAMES utf8mb4".to_owned(),
-        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
-        format!("SET SESSION sql_mode = '{}'", modes(global_modes)),
-        "SET SESSION time_zone = @@global.time_zone, foreign_key_checks = 0, unique_checks = 1, autocommit = 1, sql_notes = 1".to_owned(),
-        format!("SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"),
-        // What tells our writes from others' where a table is guarded.
-        "SET @altergeist = 1".to_owned(),
-        "SET SESSION wait_timeout = 604800, net_read_timeout = 600, net_write_timeout = 600".to_owned(),
-    ];
-    match version.flavour {
-        Flavour::MySql => statements.push(
-            "SET SESSION max_execution_time = 0, information_schema_stats_expiry = 0, range_optimizer_max_mem_size = 0"
-                .to_owned(),
-        ),
-        Flavour::MariaDb => statements.push("SET SESSION max_statement_time = 0".to_owned()),
-    }
-    statements
-}
+pub(crate) const GLOBAL_MODES: &str = "SELECT @@global.sql_mode LIMIT 1";
 
 /// Whether the session's time zone is equally far from UTC at the middle and the end of every month a TIMESTAMP can hold.
 pub(crate) const ZONE_DISTANCES: &str = "WITH RECURSIVE moments (n) AS (SELECT 86400 UNION ALL SELECT n + 2592000 FROM moments WHERE n < 2140000000) \
@@ -74,15 +49,6 @@ pub(crate) const ZONE_DISTANCES: &str = "WITH RECURSIVE moments (n) AS (SELECT 8
 /// For keys that are moments, in a zone where hours come twice.
 pub(crate) const IN_UTC: &str = "SET SESSION time_zone = '+00:00'";
 pub(crate) const IN_SERVERS_ZONE: &str = "SET SESSION time_zone = DEFAULT";
-
-/// For the user's own clauses: the server's rules for zero dates.
-pub(crate) const STRICT_DATES: &str = "SET SESSION sql_mode = CONCAT(@@session.sql_mode, \
-     IF(FIND_IN_SET('NO_ZERO_DATE', @@global.sql_mode) > 0, ',NO_ZERO_DATE', ''), \
-     IF(FIND_IN_SET('NO_ZERO_IN_DATE', @@global.sql_mode) > 0, ',NO_ZERO_IN_DATE', ''))";
-
-/// For everything else.
-pub(crate) const ANY_DATES: &str = "SET SESSION sql_mode = TRIM(BOTH ',' FROM REPLACE(REPLACE(CONCAT(',', @@session.sql_mode, ','), \
-     ',NO_ZERO_DATE,', ','), ',NO_ZERO_IN_DATE,', ','))";
 
 /// Whether the server's own rules refuse zero dates.
 pub(crate) const REFUSES_ZERO_DATES: &str = "SELECT FIND_IN_SET('NO_ZERO_DATE', @@global.sql_mode) > 0 \
@@ -99,15 +65,6 @@ pub(crate) fn check_names(schema: &str) -> String {
         "SELECT CONSTRAINT_NAME FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = {}",
         string(schema)
     )
-}
-
-/// The server's modes, made strict. CHAR columns must come without their padding, as keys are spelled. Zero dates of columns
-/// that stay as they are go through: whether the changed ones may have them, `plan` asks.
-fn modes(global: &str) -> String {
-    let lifted = ["PAD_CHAR_TO_FULL_LENGTH", "NO_ZERO_DATE", "NO_ZERO_IN_DATE", "TRADITIONAL"];
-    let kept = global.split(',').filter(|mode| !mode.is_empty() && !lifted.contains(mode));
-    let ours = ["STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO"];
-    kept.filter(|mode| !ours.contains(mode)).chain(ours).collect::<Vec<_>>().join(",")
 }
 
 /// The servers count lock waits in whole seconds, and take none for no wait at all.
@@ -161,12 +118,12 @@ pub(crate) fn lock_holders(names: &[String]) -> String {
 
 // --- The server and the catalogue -------------------------------------------------------------
 
-pub(crate) const VERSION: &str = "SELECT @@version";
+pub(crate) const VERSION: &str = "SELECT @@version LIMIT 1";
 
 pub(crate) fn settings(version: Version) -> &'static str {
     match version.flavour {
-        Flavour::MySql => "SELECT @@server_uuid, @@global.gtid_mode, @@global.sql_mode",
-        Flavour::MariaDb => "SELECT @@server_id, 'MARIADB', @@global.sql_mode",
+        Flavour::MySql => "SELECT @@server_uuid, @@global.gtid_mode, @@global.sql_mode LIMIT 1",
+        Flavour::MariaDb => "SELECT @@server_id, 'MARIADB', @@global.sql_mode LIMIT 1",
     }
 }
 
@@ -211,6 +168,10 @@ pub(crate) fn index_parts(version: Version, name: &TableName) -> String {
         string(&name.name)
     )
 }
+
+/// Bytes of literals in other character sets are shown only so; see `literals`.
+pub(crate) const RESULTS_AS_THEY_ARE: &str = "SET SESSION character_set_results = NULL";
+pub(crate) const RESULTS_IN_UTF8: &str = "SET SESSION character_set_results = utf8mb4";
 
 pub(crate) fn show_create(name: &TableName) -> String {
     format!("SHOW CREATE TABLE {}", table(name))
@@ -642,6 +603,11 @@ pub(crate) fn has_rows(name: &TableName) -> String {
 
 pub(crate) fn has_nulls(source: &TableName, column: &str) -> String {
     format!("{}SELECT 1 FROM {} WHERE {} IS NULL LIMIT 1", sign(source), table(source), quote(column))
+}
+
+/// How many of the source's rows meet a condition.
+pub(crate) fn count_where(source: &TableName, condition: &str) -> String {
+    format!("{}SELECT COUNT(*) FROM {} WHERE {condition}", sign(source), table(source))
 }
 
 // --- Ranges and sets of keys ------------------------------------------------------------------
@@ -1167,14 +1133,6 @@ mod tests {
             among_shadows(&mapped, "d.", &[mark]).unwrap(),
             "((d.`a` = CONVERT(CAST(1 AS CHAR) USING latin1) COLLATE latin1_bin AND CAST(d.`a` AS UNSIGNED) = 1 \
              AND d.`b` = CONVERT(CAST(2 AS CHAR) USING latin1) COLLATE latin1_bin AND CAST(d.`b` AS UNSIGNED) = 2))"
-        );
-    }
-
-    #[test]
-    fn modes_are_the_servers_own_made_strict() {
-        assert_eq!(
-            modes("ANSI_QUOTES,PAD_CHAR_TO_FULL_LENGTH,NO_ZERO_DATE"),
-            "ANSI_QUOTES,STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO"
         );
     }
 

@@ -2,6 +2,7 @@
 
 use crate::checks::Renamed;
 use crate::error::Failure;
+use crate::literals;
 use crate::names::{TableName, hash};
 use crate::session::{Session, number, text};
 use crate::sql;
@@ -159,10 +160,15 @@ fn indexes(parts: &[Vec<Option<Vec<u8>>>]) -> Vec<Index> {
     indexes
 }
 
-/// The table in the server's own words.
+/// The table in the server's own words, with every byte of its literals.
 pub(crate) async fn definition_of(session: &mut Session, name: &TableName) -> Result<String, Failure> {
-    let row = session.row(&sql::show_create(name)).await?.unwrap_or_default();
-    Ok(row.get(1).map(text).unwrap_or_default())
+    session.execute(sql::RESULTS_AS_THEY_ARE).await?;
+    let found = session.row(&sql::show_create(name)).await;
+    if session.is_alive() {
+        session.execute(sql::RESULTS_IN_UTF8).await?;
+    }
+    let row = found?.unwrap_or_default();
+    Ok(literals::faithful(row.get(1).and_then(Option::as_deref).unwrap_or_default()))
 }
 
 /// What the table is made of, in the server's own words, without its name and what changes by itself. Two tables with the
@@ -189,6 +195,7 @@ pub(crate) fn outline(definition: &str, table: &str, renamed: &[Renamed]) -> Vec
 fn parts(definition: &str, table: &str) -> Vec<String> {
     let body = definition.split_once('(').map_or("", |(_, body)| body);
     let body = without_made_names(&without_foreign_keys(&without_counter(body)), table);
+    let body = literals::without_charsets(&body);
     in_order(body.lines().map(|line| line.strip_suffix(',').unwrap_or(line).to_owned()).collect())
 }
 
