@@ -40,6 +40,7 @@ mod shadow;
 mod shape;
 mod sql;
 mod statement;
+mod statistics;
 mod table;
 mod temporal;
 mod token;

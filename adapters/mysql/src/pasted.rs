@@ -15,6 +15,9 @@ pub(crate) fn as_clause(text: &[char], tokens: &[Spanned], schema: &str, table: 
         return None;
     }
     let on = (index + 1..tokens.len()).find(|place| tokens[*place].0.is("ON"))?;
+    if tokens[index..on].iter().any(|(token, _)| token.is_sign(',')) {
+        return None;
+    }
     let rest = match named(&tokens[on + 1..], schema, table) {
         Ok(rest) => without_means(rest),
         Err(error) => return Some(Err(error)),
@@ -69,6 +72,7 @@ mod tests {
     fn clauses_and_other_tables_are_told_from_them() {
         assert_eq!(read("DROP INDEX a, ADD INDEX b (c)"), None);
         assert_eq!(read("ADD INDEX b (c)"), None);
+        assert_eq!(read("DROP INDEX a, ADD FOREIGN KEY (b) REFERENCES p (c) ON DELETE CASCADE"), None);
         assert!(read("CREATE INDEX a ON other (b)").is_some_and(|clause| clause.is_err()));
     }
 }

@@ -152,10 +152,14 @@ impl Shadow for MySql {
     }
 
     async fn analyze(&self, _gently: bool) -> Result<()> {
+        let shape = self.shape().await?;
         let mut lease = self.crew.worker().await?;
-        let outcome = lease.session().rows(&sql::analyze(&self.source, &self.names.shadow)).await;
+        let mut outcome = lease.session().rows(&sql::analyze(&self.source, &self.names.shadow)).await.map(|_| ());
+        if outcome.is_ok() {
+            outcome = self.carry_statistics(lease.session(), &shape).await;
+        }
         lease.keep();
-        outcome.map(|_| ()).map_err(|failure| failure.of_rows(self.doing("analyze the shadow of")))
+        outcome.map_err(|failure| failure.of_rows(self.doing("analyze the shadow of")))
     }
 
     async fn compare(&self, chunk: &Chunk) -> Result<Comparison> {

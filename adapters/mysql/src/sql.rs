@@ -597,6 +597,25 @@ pub(crate) fn analyze(source: &TableName, analyzed: &TableName) -> String {
     format!("{}ANALYZE TABLE {}", sign(source), table(analyzed))
 }
 
+/// MySQL's histograms of a table: the column, how many buckets were asked for, and whether ANALYZE TABLE renews it.
+pub(crate) fn histograms(name: &TableName) -> String {
+    format!(
+        "SELECT COLUMN_NAME, HISTOGRAM->>'$.\"number-of-buckets-specified\"', HISTOGRAM->>'$.\"auto-update\"' \
+         FROM information_schema.COLUMN_STATISTICS WHERE SCHEMA_NAME = {} AND TABLE_NAME = {} ORDER BY COLUMN_NAME",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+/// What MariaDB keeps persistent statistics of: columns, or indexes.
+pub(crate) fn persistent_statistics(name: &TableName, of: &str) -> String {
+    format!(
+        "SELECT DISTINCT {of}_name FROM mysql.{of}_stats WHERE db_name = {} AND table_name = {} ORDER BY 1",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
 pub(crate) fn has_rows(name: &TableName) -> String {
     format!("SELECT 1 FROM {} LIMIT 1", table(name))
 }

@@ -35,6 +35,7 @@ mod replica_lag;
 mod servers;
 mod settings;
 mod stalled_commit;
+mod statistics;
 mod steering;
 mod traps;
 mod triggers;
