@@ -232,7 +232,7 @@ fn converted(pair: &Pair, from: &str) -> Option<String> {
         ) => text(format!("CONVERT(CAST({from} AS CHAR) USING {})", shadow.charset), shadow),
         (Vector | Bytes, Vector) => from.to_owned(),
         (Text | Bytes | Vector, Bytes) => bytes(from, shadow),
-        (Uuid | Inet6 | Inet4, Bytes) => bytes(from, shadow),
+        (Uuid | Inet6 | Inet4, Bytes) if shadow.data_type == "binary" => bytes(from, shadow),
         (Integer | Decimal | Float | Double | Year | Date | DateTime | Time, Bytes) => {
             bytes(&format!("CAST({from} AS CHAR)"), shadow)
         }
