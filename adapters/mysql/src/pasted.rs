@@ -7,7 +7,7 @@ use altergeist_contract::Result;
 /// The clause that does the same; None if the text is neither of these statements.
 pub(crate) fn as_clause(text: &[char], tokens: &[Spanned], schema: &str, table: &str) -> Option<Result<String>> {
     let keyword = |place: usize| tokens.get(place).map(|(token, _)| token.keyword()).unwrap_or_default();
-    let is_made = matches!(&*keyword(0), "CREATE") && !(keyword(1) == "OR");
+    let is_made = keyword(0) == "CREATE";
     let index = (1..3).find(|place| keyword(*place) == "INDEX")?;
     if !is_made && keyword(0) != "DROP"
         || index == 2 && !matches!(&*keyword(1), "UNIQUE" | "FULLTEXT" | "SPATIAL" | "VECTOR")
