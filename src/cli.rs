@@ -63,7 +63,7 @@ pub struct ChangeArgs {
     #[arg(long, value_parser = rename)]
     rename: Vec<(String, String)>,
     /// How long the lock of the cut-over may be waited for, and be held
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "1s")]
+    #[arg(long, value_parser = some_time, default_value = "1s")]
     lock_timeout: Duration,
     /// Foreign keys, from the table and to it: have them as before, leave them out, or refuse a table that has any
     #[arg(long, value_enum, default_value_t = ForeignKeysArg::Carry)]
@@ -74,6 +74,9 @@ pub struct ChangeArgs {
     /// Let values lose digits or the time of day where the server's own ALTER lets them (MySQL, MariaDB)
     #[arg(long)]
     allow_rounding: bool,
+    /// Change a server that is a replica itself; the change is made there alone (MySQL, MariaDB)
+    #[arg(long)]
+    allow_replica: bool,
     /// A replica to read the log from, as a URL; every write still goes to --url
     #[arg(long)]
     stream_from: Option<String>,
@@ -297,6 +300,7 @@ impl ChangeArgs {
             },
             allow_zero_dates: self.allow_zero_dates,
             allow_rounding: self.allow_rounding,
+            allow_replica: self.allow_replica,
             stream_from: self.stream_from.clone(),
             poll_log: self.capture == CaptureArg::Poll,
             replicas: self.replica.clone(),
@@ -375,6 +379,14 @@ fn nice(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A duration that is not zero.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("with no time at all nothing is ever locked: give some, as in 1s".into()),
+        duration => duration.map_err(|error| error.to_string()),
+    }
+}
+
 fn definition(path: &str) -> Result<Definition, String> {
     std::fs::read_to_string(path).map(Definition).map_err(|error| error.to_string())
 }
@@ -408,6 +420,12 @@ mod tests {
         assert_eq!(rename("a=b"), Ok(("a".into(), "b".into())));
         assert!(rename("a").is_err());
         assert!(rename("a=").is_err());
+    }
+
+    #[test]
+    fn a_lock_takes_some_time() {
+        assert_eq!(some_time("200ms"), Ok(Duration::from_millis(200)));
+        assert!(some_time("0s").is_err() && some_time("soon").is_err());
     }
 
     #[test]

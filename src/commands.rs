@@ -73,7 +73,10 @@ pub async fn status(args: &StatusArgs) -> u8 {
             0
         }
         Ok(found) => {
-            print!("{}", report::journal(&found.table, found.record.as_ref(), &found.leftovers));
+            print!(
+                "{}",
+                report::journal(&found.table, found.record.as_ref(), found.holder.as_deref(), &found.leftovers)
+            );
             0
         }
     }
@@ -167,6 +170,8 @@ struct Looking;
 
 struct Found {
     table: String,
+    /// Who holds the run lock.
+    holder: Option<String>,
     record: Option<Record>,
     leftovers: Vec<Leftover>,
 }
@@ -177,7 +182,7 @@ impl Errand for Looking {
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
         let engine = E::connect(target).await?;
         let (record, leftovers) = (engine.load().await?, engine.leftovers().await?);
-        Ok(Found { table: engine.table().to_owned(), record, leftovers })
+        Ok(Found { holder: engine.holder().await?, table: engine.table().to_owned(), record, leftovers })
     }
 }
 

@@ -133,16 +133,17 @@ pub fn line(status: &Status) -> String {
 }
 
 /// What the journal says of a change that no process answers for.
-pub fn journal(table: &str, record: Option<&Record>, leftovers: &[Leftover]) -> String {
+pub fn journal(table: &str, record: Option<&Record>, holder: Option<&str>, leftovers: &[Leftover]) -> String {
     let mut text = match record {
         None => format!("{table}: no change is under way or known\n"),
         Some(record) => format!(
-            "{table}: {}, {} of about {} rows copied\nchange     {}\nheld by    {}\nposition   {}\n",
+            "{table}: {}, {} of about {} rows copied\nchange     {}\nbegun by   {}\n{}position   {}\n",
             stage(record.stage),
             grouped(record.rows_copied),
             grouped(record.rows_estimated),
             record.alter,
             record.holder,
+            life(record, holder),
             record.position.as_ref().map_or("none yet", |position| &position.0),
         ),
     };
@@ -150,6 +151,15 @@ pub fn journal(table: &str, record: Option<&Record>, leftovers: &[Leftover]) -> 
         let _ = writeln!(text, "left       {}: {}", leftover.object, leftover.reason);
     }
     text
+}
+
+/// Whether anybody still works on it.
+fn life(record: &Record, holder: Option<&str>) -> String {
+    match (record.stage, holder) {
+        (_, Some(who)) => format!("held by    {who}\n"),
+        (Stage::Done, None) => String::new(),
+        (_, None) => "held by    nobody: no process works on it. The same command goes on with it; `altergeist cleanup` drops it\n".into(),
+    }
 }
 
 /// The same, under the names a running change has.
@@ -278,6 +288,28 @@ mod tests {
         for phase in [Phase::CatchingUp, Phase::CuttingOver, Phase::Copying, Phase::Done] {
             assert_eq!(json(&phase), format!("\"{}\"", Name(phase)));
         }
+    }
+
+    #[test]
+    fn a_dead_run_is_said_to_be_dead() {
+        let record = |stage| Record {
+            run: "r".into(),
+            alter: "ADD a int".into(),
+            stage,
+            watermark: altergeist::contract::Watermark::Start,
+            position: None,
+            rows_copied: 0,
+            passed_log: false,
+            rows_estimated: 0,
+            started_at_seconds: 0,
+            updated_at_seconds: 0,
+            holder: "me@here".into(),
+            message: String::new(),
+        };
+        let said = |stage, holder| journal("t", Some(&record(stage)), holder, &[]);
+        assert!(said(Stage::Copying, None).contains("no process works on it"));
+        assert!(said(Stage::Copying, Some("me@here")).contains("held by    me@here"));
+        assert!(!said(Stage::Done, None).contains("held by"));
     }
 
     #[test]

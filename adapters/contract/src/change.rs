@@ -42,6 +42,8 @@ pub struct Target {
     pub allow_rounding: bool,
     /// Whether sessions in the way of the cut-over's lock are ended.
     pub kill_blockers: bool,
+    /// Whether a server that takes its rows from another one may be changed.
+    pub allow_replica: bool,
     /// Another server, as a URL, that the log is read from: a replica of this one.
     pub stream_from: Option<String>,
     /// Whether the log is only looked at now and then instead of being streamed.

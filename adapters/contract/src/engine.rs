@@ -29,6 +29,10 @@ pub trait Engine: Preflight + Journal + Shadow + Cutover + Gauge + Sized {
     /// killed process left behind is ended and waited for.
     async fn hold(&self) -> Result<Hold>;
 
+    /// Who holds the run lock, for people; None if nobody does, so that a run which is not done is dead. Takes nothing and
+    /// ends nothing.
+    async fn holder(&self) -> Result<Option<String>>;
+
     /// Proves that the run lock is still ours. Asked before every turn.
     ///
     /// # Errors

@@ -2,10 +2,12 @@
 
 use crate::beats::Beats;
 use crate::cascades::Cascades;
+use crate::elsewhere::Elsewhere;
 use crate::error::{Failure, READING_LOG_FAILED};
 use crate::follower::{BEGIN_ANEW, Batch, Follower, GTID, LogEvent, TAGGED_GTID};
 use crate::place::{Bookmark, Place, spell_domains};
 use crate::session::Session;
+use crate::witness::Witness;
 use altergeist_contract::{ChangeStream, Changes, Error, Kind, Position, Result};
 use futures_util::StreamExt;
 use mysql_async::binlog::events::{Event, EventData};
@@ -28,9 +30,16 @@ pub struct MySqlStream {
     batches: mpsc::Receiver<Result<Batch>>,
     /// The batch that is not yet visible.
     waiting: Option<Batch>,
-    beats: Arc<Beats>,
-    cascades: Cascades,
+    beside: Beside,
     reader: JoinHandle<()>,
+}
+
+/// Whom the stream asks before it hands on what the log tells.
+pub(crate) struct Beside {
+    pub beats: Arc<Beats>,
+    pub cascades: Cascades,
+    pub elsewhere: Elsewhere,
+    pub witness: Arc<Witness>,
 }
 
 impl ChangeStream for MySqlStream {
@@ -41,13 +50,16 @@ impl ChangeStream for MySqlStream {
         }
         let batch = self.waiting.as_mut().expect("just filled");
         // A transaction whose end has not come by is in the log as a whole, so any beat sent now lies behind it.
-        let proof = *batch.proof.get_or_insert_with(|| self.beats.mark());
-        self.beats.proven(proof).await?;
+        let proof = *batch.proof.get_or_insert_with(|| self.beside.beats.mark());
+        self.beside.beats.proven(proof).await?;
         if !batch.ended.is_empty() {
-            self.beats.visible(&batch.ended).await?;
+            self.beside.beats.visible(&batch.ended).await?;
         }
-        self.cascades.resolve(&mut batch.keys).await?;
+        self.beside.elsewhere.must_not_reach(&batch.written).await?;
+        let has_changes = !batch.keys.is_empty();
+        self.beside.cascades.resolve(&mut batch.keys).await?;
         let batch = self.waiting.take().expect("just looked at");
+        self.beside.witness.hear(has_changes, batch.marker);
         Ok(Changes { emptied: false, keys: batch.keys, position: batch.position, marker: batch.marker })
     }
 
@@ -69,9 +81,8 @@ pub(crate) async fn follow(
     reader_id: u32,
     follower: Follower,
     bookmark: &Bookmark,
-    beats: Arc<Beats>,
-    cascades: Cascades,
     undecided: Arc<AtomicUsize>,
+    beside: Beside,
 ) -> Result<MySqlStream> {
     let log = open(session, reader_id, bookmark).await?;
     let (sender, batches) = mpsc::channel(READ_AHEAD);
@@ -80,7 +91,7 @@ pub(crate) async fn follow(
             let _ = sender.send(Err(error)).await;
         }
     });
-    Ok(MySqlStream { batches, waiting: None, beats, cascades, reader })
+    Ok(MySqlStream { batches, waiting: None, beside, reader })
 }
 
 const ATTEMPTED: &str = "read the log";

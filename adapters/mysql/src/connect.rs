@@ -41,18 +41,21 @@ enum Tls {
 
 impl Access {
     /// Reads `mysql://user:password@host:port/schema?parameters`; what it leaves out comes from the environment
-    /// and from `~/.my.cnf`.
+    /// and from the option files. As in the servers' own clients, TLS is preferred but for sockets.
     pub(crate) fn read(text: &str) -> Result<Access> {
-        let url = Url::parse(text).map_err(|_| refused("it is not a URL"))?;
+        // The parser takes no user, or port, without a host.
+        let (text, has_host) = with_host(text);
+        let url = Url::parse(&text).map_err(|_| refused("it is not a URL"))?;
         if !matches!(url.scheme(), "mysql" | "mariadb") {
             return Err(refused(format!("its scheme '{}' is neither mysql nor mariadb", url.scheme())));
         }
         let file = Client::of_home();
         let parameters = Parameters::read(&url)?;
-        let socket =
-            parameters.socket.clone().or_else(|| url.host_str().is_none().then(|| file.socket.clone()).flatten());
-        let host = url
-            .host_str()
+        let given = url.host_str().filter(|_| has_host);
+        // As for the servers' own clients, a socket of a file is for this machine only.
+        let is_here = given.is_none() && file.host.as_deref().is_none_or(|host| host == "localhost");
+        let socket = parameters.socket.clone().or_else(|| file.socket.clone().filter(|_| is_here));
+        let host = given
             .map(|host| host.trim_matches(['[', ']']).to_owned())
             .or(file.host)
             .unwrap_or_else(|| "127.0.0.1".into());
@@ -66,7 +69,10 @@ impl Access {
         let password = in_url.or_else(|| std::env::var("MYSQL_PWD").ok()).or(file.password);
 
         let address = socket.clone().unwrap_or_else(|| format!("{host}:{port}"));
-        let tls = parameters.tls.unwrap_or(if socket.is_some() || is_loopback(&host) { Tls::Off } else { Tls::Prefer });
+        let of_file = file.ssl_mode.as_deref().map(tls_named).transpose()?;
+        let ca = parameters.ca.or(file.ssl_ca);
+        let unsaid = if socket.is_some() { Tls::Off } else { Tls::Prefer };
+        let tls = parameters.tls.or(of_file).unwrap_or(unsaid);
         // A socket is used only if one was asked for: the driver's own preference for it would change the account.
         let opts = OptsBuilder::default()
             .prefer_socket(false)
@@ -78,7 +84,7 @@ impl Access {
             .stmt_cache_size(0)
             .max_allowed_packet(Some(LARGEST_PACKET))
             .tcp_keepalive(Some(Duration::from_secs(30)))
-            .ssl_opts(ssl_opts(tls, parameters.ca));
+            .ssl_opts(ssl_opts(tls, ca));
         Ok(Access { opts, tls, schema, address, reach: Reach::new() })
     }
 
@@ -92,11 +98,10 @@ impl Access {
     pub(crate) async fn open(&self) -> Result<Conn> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         match self.open_with(self.opts.clone()).await {
-            Err(mysql_async::Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer))
-                if self.tls == Tls::Prefer =>
-            {
-                self.open_with(self.opts.clone().ssl_opts(None)).await
-            }
+            Err(
+                mysql_async::Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer)
+                | mysql_async::Error::Io(mysql_async::IoError::Tls(_)),
+            ) if self.tls == Tls::Prefer => self.open_with(self.opts.clone().ssl_opts(None)).await,
             outcome => outcome,
         }
         .map_err(|error| self.explain(error))
@@ -116,7 +121,11 @@ impl Access {
                 Error::refused(attempted, "the server offers no TLS, and the URL asks for it")
             }
             mysql_async::Error::Io(error) => Error::new(Kind::Disconnected, attempted, error.to_string()),
-            other => Failure::from_driver(other).of_catalogue(attempted),
+            // Whoever is not let in has got no plan that could refuse anything.
+            other => {
+                let error = Failure::from_driver(other).of_catalogue(attempted);
+                if error.kind == Kind::Refused { Error { kind: Kind::Fatal, ..error } } else { error }
+            }
         }
     }
 }
@@ -172,8 +181,17 @@ fn ssl_opts(tls: Tls, ca: Option<PathBuf>) -> Option<SslOpts> {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+/// The URL with a host in it, and whether it had one: `mysql://user@/schema?socket=…` has none.
+fn with_host(text: &str) -> (String, bool) {
+    let Some((scheme, rest)) = text.split_once("://") else { return (text.to_owned(), true) };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at(end);
+    let (user, place) = authority.rsplit_once('@').map_or(("", authority), |(user, place)| (user, place));
+    if !place.is_empty() && !place.starts_with(':') || authority.is_empty() {
+        return (text.to_owned(), !authority.is_empty());
+    }
+    let at = if authority.contains('@') { "@" } else { "" };
+    (format!("{scheme}://{user}{at}unsaid{place}{behind}"), false)
 }
 
 fn decoded(text: &str) -> Result<String> {
@@ -194,7 +212,7 @@ fn decoded(text: &str) -> Result<String> {
 }
 
 fn refused(reason: impl Into<String>) -> Error {
-    Error::refused("read the server's URL", reason)
+    Error::new(Kind::Usage, "read the server's URL", reason)
 }
 
 #[cfg(test)]
@@ -217,9 +235,22 @@ mod tests {
     }
 
     #[test]
-    fn the_wire_is_bare_only_on_the_same_machine() {
-        assert_eq!(read("mysql://me@127.0.0.1/x").tls, Tls::Off);
-        assert_eq!(read("mysql://me@[::1]/x").tls, Tls::Off);
+    fn a_url_needs_no_host() {
+        for (url, schema) in [
+            ("mysql://root@/db?socket=/tmp/s", Some("db")),
+            ("mysql:///db?socket=/tmp/s", Some("db")),
+            ("mysql://root:a%2Fb@?socket=/tmp/s", None),
+        ] {
+            let access = read(url);
+            assert_eq!((access.schema.as_deref(), &*access.address), (schema, "/tmp/s"), "{url}");
+        }
+        assert_eq!(read("mysql://root@:3307/db").address, "127.0.0.1:3307");
+    }
+
+    #[test]
+    fn tls_is_preferred_but_for_sockets() {
+        assert_eq!(read("mysql://me@127.0.0.1/x").tls, Tls::Prefer);
+        assert_eq!(read("mysql://me@/x?socket=/tmp/s").tls, Tls::Off);
         assert_eq!(read("mysql://me@10.0.0.1/x").tls, Tls::Prefer);
         assert_eq!(read("mysql://me@10.0.0.1/x?sslmode=verify-full").tls, Tls::Verify);
     }

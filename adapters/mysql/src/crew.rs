@@ -311,6 +311,16 @@ impl Crew {
         Ok(())
     }
 
+    /// Who holds the run lock now, for people.
+    pub(crate) async fn holder(&self) -> Result<Option<String>> {
+        let mut session = self.reader().await?;
+        let holder = session.text(&sql::lock_holder(&self.run_lock_name())).await;
+        let holder = holder.map_err(|failure| {
+            failure.of_catalogue(format!("ask who holds the run lock of {}", self.source.plain()))
+        })?;
+        Ok(if holder.is_empty() { None } else { Some(self.describe(&mut session, &holder).await) })
+    }
+
     async fn describe(&self, session: &mut Session, holder: &str) -> String {
         let Ok(id) = holder.parse() else { return "a session that has just ended".into() };
         match session.row(&sql::who_is(id)).await {

@@ -27,16 +27,20 @@ use crate::cascades::Locking;
 use crate::crew::{Crew, Lease, Slot};
 use crate::engine::MySql;
 use crate::error::{Failure, LOCK_WAIT_TIMEOUT, NO_SUCH_TABLE};
+use crate::follower::BEGIN_ANEW;
 use crate::foreign_keys::{Altered, Bonds};
 use crate::journal::Made;
+use crate::log_server::Filters;
 use crate::names::{Names, TableName};
 use crate::neighbours::{Hands, Neighbours, NotLocked};
+use crate::own_objects::oddity;
 use crate::session::{Session, execute_within, kill_query, number, text};
 use crate::shadow::refresh_within;
 use crate::shape::Shape;
 use crate::sql;
 use crate::triggers::{Triggers, carry};
 use crate::version::Flavour;
+use crate::witness::Witness;
 use altergeist_contract::{Cutover, Error, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -66,6 +70,9 @@ pub struct MySqlLock {
     /// The foreign keys the swap carries.
     bonds: Option<Bonds>,
     triggers: Triggers,
+    witness: Arc<Witness>,
+    /// What the log that is read depends on, where it is a replica's.
+    filters: Filters,
     /// How long anything may be waited for.
     within: Duration,
     _locking: Locking,
@@ -135,6 +142,8 @@ impl Cutover for MySql {
             undecided: self.undecided.clone(),
             bonds,
             triggers,
+            witness: self.witness.clone(),
+            filters: self.filters(),
             within,
             _locking: locking,
         })
@@ -296,6 +305,11 @@ impl TableLock for MySqlLock {
         outcome.map(drop).map_err(|failure| failure.of_rows(&attempted))
     }
 
+    async fn check_stream(&mut self) -> Result<()> {
+        self.witness.ask_under_lock().await?;
+        self.filters.check().await
+    }
+
     async fn swap(mut self) -> Swap {
         if self.undecided.load(Ordering::SeqCst) > 0 {
             let error = self.error(Kind::Busy, "prepared transactions (XA) that changed it have not ended");
@@ -305,6 +319,17 @@ impl TableLock for MySqlLock {
             Ok(true) => {}
             Ok(false) => {
                 let error = self.error(Kind::Busy, "its triggers were changed just now");
+                return self.refuse(error).await;
+            }
+            Err(failure) => {
+                let error = self.failed(failure);
+                return self.refuse(error).await;
+            }
+        }
+        match oddity(self.holder.session(), &self.shape.shadow, None).await {
+            Ok(None) => {}
+            Ok(Some(odd)) => {
+                let error = self.error(Kind::Fatal, format!("{}: {odd}; {BEGIN_ANEW}", self.shape.shadow.plain()));
                 return self.refuse(error).await;
             }
             Err(failure) => {

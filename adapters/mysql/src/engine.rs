@@ -2,15 +2,17 @@
 
 use crate::beats::{Beats, prepared};
 use crate::cascades::Cascades;
-use crate::changes::{self, MySqlStream};
+use crate::changes::{self, Beside, MySqlStream};
 use crate::clauses::{self, Asked, Clauses};
 use crate::connect::Access;
 use crate::crew::Crew;
+use crate::elsewhere::Elsewhere;
 use crate::follower::{BEGIN_ANEW, Follower};
 use crate::foreign_keys::foreign_keys;
 use crate::journal::Altering;
 use crate::log_server::LogServer;
 use crate::names::{Names, TableName};
+use crate::one_server;
 use crate::place::{Bookmark, Place};
 use crate::reach;
 use crate::replicas::Replica;
@@ -21,6 +23,7 @@ use crate::statement;
 use crate::table::Table;
 use crate::token::{Token, tokens};
 use crate::version::{Flavour, Version};
+use crate::witness::Witness;
 use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -49,6 +52,10 @@ pub struct MySql {
     pub(crate) names: Names,
     pub(crate) crew: Arc<Crew>,
     pub(crate) beats: Arc<Beats>,
+    /// Tells of changes that the log does not tell of.
+    pub(crate) witness: Arc<Witness>,
+    /// When the settings of the server whose log is read were looked at.
+    pub(crate) settings_read: Mutex<Option<Instant>>,
     pub(crate) shape: Arc<Mutex<Option<Arc<Shape>>>>,
     /// Foreign keys' actions that the log does not tell.
     pub(crate) cascades: Cascades,
@@ -89,6 +96,7 @@ impl Engine for MySql {
     async fn connect(target: &Target) -> Result<MySql> {
         let access = Access::read(&target.url)?;
         let mut session = Session::bare(&access).await?;
+        one_server::check(&access, &mut session).await?;
         let server = Server::ask(&mut session).await?;
         let timeout = target.lock_timeout.max(Duration::from_millis(1));
         session.set_up(&access, server.version, timeout).await?;
@@ -112,6 +120,8 @@ impl Engine for MySql {
             dropped_keys,
             title: source.plain(),
             beats: Arc::new(Beats::new(crew.clone(), source.clone(), &names)),
+            witness: Arc::new(Witness::new(crew.clone(), source.clone())),
+            settings_read: Mutex::default(),
             cascades: cascades.clone(),
             crew,
             server,
@@ -139,6 +149,10 @@ impl Engine for MySql {
         let record = self.entry(&mut reader).await?.record;
         let run = record.map(|record| format!(", and the journal says {}", record.holder)).unwrap_or_default();
         Ok(Hold::HeldBy(format!("{session} holds the run lock of {}{run}", self.title)))
+    }
+
+    async fn holder(&self) -> Result<Option<String>> {
+        self.crew.holder().await
     }
 
     async fn still_held(&self) -> Result<()> {
@@ -189,14 +203,25 @@ impl Engine for MySql {
         self.check_origin(&bookmark).await?;
         self.beats.begin().await?;
         let key = self.key().await?;
-        let names = (self.source.clone(), self.names.shadow.clone(), self.names.beat.clone());
+        let names = (self.source.clone(), &self.names);
         let mut follower = Follower::new(names, key, self.parents_to_follow().await?, bookmark.clone());
         follower.forgive(self.settled.lock().expect("not poisoned").clone());
         let session = Session::bare(&self.log.access).await?;
         self.undecided.store(0, Ordering::SeqCst);
         let reader_id = sql::reader_id(&self.source);
-        let (beats, cascades, undecided) = (self.beats.clone(), self.cascades.clone(), self.undecided.clone());
-        changes::follow(session, reader_id, follower, &bookmark, beats, cascades, undecided).await
+        let beside = Beside {
+            beats: self.beats.clone(),
+            cascades: self.cascades.clone(),
+            elsewhere: Elsewhere::new(self.crew.clone(), self.source.clone()),
+            witness: self.witness.clone(),
+        };
+        self.witness.begin().await?;
+        changes::follow(session, reader_id, follower, &bookmark, self.undecided.clone(), beside).await
+    }
+
+    async fn check_stream(&self) -> Result<()> {
+        self.witness.ask(&self.beats).await?;
+        self.watch_filters().await
     }
 
     async fn mark(&self) -> Result<Marker> {

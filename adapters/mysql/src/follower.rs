@@ -4,7 +4,7 @@
 use crate::cascades::Parent;
 use crate::image::{Cell, Deed, Fields, Form, Rows, TableMap};
 use crate::key::{KeyIndex, hex};
-use crate::names::TableName;
+use crate::names::{Names, TableName};
 use crate::place::{Bookmark, Place};
 use crate::statement::{Concern, Meaning, meaning, spell_xid};
 use altergeist_contract::{Error, Key, Marker, Position, Result};
@@ -19,7 +19,10 @@ const MOST_UNDECIDED_KEYS: usize = 5_000_000;
 const LARGEST_INFLATED: u64 = 1 << 30;
 
 /// What is left to do when the log cannot be followed on.
-pub(crate) const BEGIN_ANEW: &str = "`altergeist cleanup` drops the shadow; then begin anew";
+pub(crate) const BEGIN_ANEW: &str =
+    "the same command cannot go on: `altergeist cleanup` drops the shadow and the rows copied so far; then begin anew";
+/// What keeps statements out of the log.
+pub(crate) const STATEMENTS_REMEDY: &str = "let that session SET binlog_format = ROW";
 
 /// What the log has given so far.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Batch {
     pub proof: Option<Marker>,
     /// Prepared transactions that have ended, and must be visible too.
     pub ended: Vec<String>,
+    /// Tables that others wrote by statements: none of them may reach the source.
+    pub written: Vec<TableName>,
 }
 
 /// An event, as far as it matters here.
@@ -52,6 +57,7 @@ pub(crate) struct Follower {
     source: TableName,
     shadow: TableName,
     beat_table: TableName,
+    journal: TableName,
     key: KeyIndex,
     /// Whose rows tell what foreign keys did to the source's.
     parents: Vec<Parent>,
@@ -73,6 +79,7 @@ pub(crate) struct Follower {
     beat: Option<u64>,
     keys: Vec<Key>,
     ended: Vec<String>,
+    written: Vec<TableName>,
     /// The keys of the XA transaction being read.
     xa_keys: Option<Vec<Key>>,
     undecided: BTreeMap<String, Vec<Key>>,
@@ -115,18 +122,15 @@ const ARTIFICIAL: u16 = 0x20;
 const IGNORABLE: u16 = 0x80;
 
 impl Follower {
-    pub(crate) fn new(
-        names: (TableName, TableName, TableName),
-        key: KeyIndex,
-        parents: Vec<Parent>,
-        bookmark: Bookmark,
-    ) -> Follower {
-        let (source, shadow, beat_table) = names;
+    pub(crate) fn new(names: (TableName, &Names), key: KeyIndex, parents: Vec<Parent>, bookmark: Bookmark) -> Follower {
+        let (source, names) = names;
+        let (shadow, beat_table, journal) = (names.shadow.clone(), names.beat.clone(), names.journal.clone());
         let (place, skips_to) = bookmark.place.readable();
         Follower {
             source,
             shadow,
             beat_table,
+            journal,
             key,
             parents,
             server: bookmark.server.clone(),
@@ -142,6 +146,7 @@ impl Follower {
             beat: None,
             keys: Vec::new(),
             ended: Vec::new(),
+            written: Vec::new(),
             xa_keys: None,
             undecided: BTreeMap::new(),
             settled: HashSet::new(),
@@ -176,8 +181,9 @@ impl Follower {
             ROTATE => self.rotate(event),
             PAYLOAD => self.payload(event),
             INCIDENT => Err(self.fatal("the server says that its log has a gap (an incident event)")),
-            LOAD_BLOCK | LOAD_QUERY => {
-                Err(self.fatal("a session writes LOAD DATA into the log as a statement, not as rows"))
+            LOAD_QUERY => {
+                let body = load_statement(event.body).ok_or_else(|| self.unreadable("a LOAD DATA statement"))?;
+                self.query(event, &body)
             }
             code if deed(code).is_some() => self.rows(event),
             code if is_without_rows(code) || event.flags & IGNORABLE != 0 => Ok(None),
@@ -198,7 +204,10 @@ impl Follower {
         }
     }
 
+    /// What the log holds it holds for good: whoever reads it again comes to the same place.
     fn fatal(&self, reason: impl Into<String>) -> Error {
+        let reason = reason.into();
+        let reason = if reason.ends_with(BEGIN_ANEW) { reason } else { format!("{reason}; {BEGIN_ANEW}") };
         Error::fatal(format!("follow the log for {}", self.source.plain()), reason)
     }
 
@@ -240,10 +249,15 @@ impl Follower {
         self.note_offset(event);
         let (schema, statement) = query_parts(body).ok_or_else(|| self.unreadable("a statement"))?;
         let parents: Vec<&TableName> = self.parents.iter().map(|parent| &parent.table).collect();
-        let concern = Concern { source: &self.source, shadow: &self.shadow, parents: &parents };
-        match meaning(statement, schema, &concern) {
-            // The same command would meet it again and again.
-            Meaning::InTheWay(reason) => Err(self.fatal(format!("{reason}; {BEGIN_ANEW}"))),
+        let own = [&self.journal, &self.beat_table];
+        let concern = Concern { source: &self.source, shadow: &self.shadow, own, parents: &parents };
+        let meaning = meaning(statement, schema, &concern);
+        if let Meaning::Writes(tables) = &meaning {
+            let new: Vec<TableName> = tables.iter().filter(|table| !self.written.contains(table)).cloned().collect();
+            self.written.extend(new);
+        }
+        match meaning {
+            Meaning::InTheWay(reason) => Err(self.fatal(reason)),
             Meaning::XaEnd(xid) => {
                 self.decide(xid)?;
                 self.end(event)
@@ -257,8 +271,8 @@ impl Follower {
             Meaning::End => self.end(event),
             Meaning::Within => Ok(None),
             // MySQL's DDL: the one statement of its transaction.
-            Meaning::Harmless if self.phase == Phase::Announced => self.end(event),
-            Meaning::Harmless => Ok(None),
+            Meaning::Harmless | Meaning::Writes(_) if self.phase == Phase::Announced => self.end(event),
+            Meaning::Harmless | Meaning::Writes(_) => Ok(None),
         }
     }
 
@@ -333,6 +347,7 @@ impl Follower {
             marker: self.last_beat.map_or(Marker::NONE, Marker),
             proof,
             ended: std::mem::take(&mut self.ended),
+            written: std::mem::take(&mut self.written),
         }
     }
 
@@ -467,7 +482,6 @@ impl Follower {
 const QUERY: u8 = 2;
 const ROTATE: u8 = 4;
 const XID: u8 = 16;
-const LOAD_BLOCK: u8 = 17;
 const LOAD_QUERY: u8 = 18;
 const TABLE_MAP: u8 = 19;
 const INCIDENT: u8 = 26;
@@ -480,10 +494,11 @@ const PAYLOAD: u8 = 40;
 const MARIADB_GTID: u8 = 162;
 const COMPRESSED_QUERY: u8 = 165;
 
-/// Events that carry no rows: the format's description, the end of a file, heartbeats (two forms), variables for statements, the texts of
-/// statements, lists of earlier transactions, group replication's own, and MariaDB's notes.
+/// Events that carry no rows: the format's description, the end of a file, heartbeats (two forms), variables for statements, the blocks
+/// of a file that LOAD DATA loads (its statement follows them), the texts of statements, lists of earlier transactions, group
+/// replication's own, and MariaDB's notes.
 fn is_without_rows(code: u8) -> bool {
-    matches!(code, 3 | 5 | 13..=15 | 27..=29 | 35..=37 | 41 | 160 | 161 | 163 | 164)
+    matches!(code, 3 | 5 | 9 | 11 | 13..=15 | 17 | 27..=29 | 35..=37 | 41 | 160 | 161 | 163 | 164)
 }
 
 /// What a row event's code means: its deed, whether it has the newer form's extra data, whether it is compressed.
@@ -564,6 +579,13 @@ fn query_parts(body: &[u8]) -> Option<(&[u8], &[u8])> {
     let schema = fields.bytes(schema_length as usize)?;
     fields.bytes(1)?;
     Some((schema, fields.0))
+}
+
+/// LOAD DATA's event as a statement's: it has 13 bytes more behind the fields of fixed length (the file's number, two offsets, what
+/// becomes of duplicates).
+fn load_statement(body: &[u8]) -> Option<Vec<u8>> {
+    let (head, rest) = body.split_at_checked(13)?;
+    Some([head, rest.get(13..)?].concat())
 }
 
 /// Whether it was committed at once, and its name: format (4), the lengths of its parts (4 each), the parts.

@@ -113,6 +113,7 @@ impl MySql {
     /// What the journal holds; nothing if there is no journal yet.
     pub(crate) async fn entry(&self, session: &mut Session) -> Result<Entry> {
         let attempted = || self.doing("read the journal of");
+        self.check_own_tables(session).await?;
         let row = match session.row(&sql::load_entry(&self.names.journal, &self.source.name)).await {
             Ok(Some(row)) => row,
             Ok(None) | Err(Failure::Server { code: NO_SUCH_TABLE, .. }) => return Ok(Entry::default()),

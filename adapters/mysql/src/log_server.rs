@@ -9,6 +9,7 @@
 
 use crate::connect::Access;
 use crate::engine::{MySql, Server};
+use crate::error::Failure;
 use crate::names::TableName;
 use crate::session::{Session, number, text};
 use crate::sql;
@@ -40,7 +41,68 @@ impl LogServer {
     }
 }
 
+/// What a replica's log depends on, and may change while it is read: its filters.
+#[derive(Clone)]
+pub(crate) struct Filters {
+    /// None where the log is the table's own server's.
+    replica: Option<(Access, Version)>,
+    source: TableName,
+}
+
+impl Filters {
+    /// Looks whether the replica leaves anything out now.
+    ///
+    /// # Errors
+    /// `Missed` if it does.
+    pub(crate) async fn check(&self) -> Result<()> {
+        let Some((access, version)) = &self.replica else { return Ok(()) };
+        let attempted = || format!("look at the filters of replica {}", access.address);
+        let mut session = Session::bare(access).await?;
+        let filters = leaves_out(&mut session, *version).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        match filters {
+            None => Ok(()),
+            Some(what) => {
+                let reason = format!("replica {} leaves out transactions: {what}", access.address);
+                Err(Error::new(Kind::Missed, format!("follow the log for {}", self.source.plain()), reason))
+            }
+        }
+    }
+}
+
+/// What makes a replica leave out transactions, or rows, and apply the heartbeats all the same.
+async fn leaves_out(session: &mut Session, version: Version) -> std::result::Result<Option<String>, Failure> {
+    let settings = session.rows(sql::replica_filters(version)).await?;
+    let mut found: Vec<String> = settings.iter().map(|row| text(&row[0])).collect();
+    if version.flavour == Flavour::MariaDb {
+        // Each connection has filters of its own, and by domain and server too.
+        for connection in session.named_rows(sql::replication_status(version)).await? {
+            let set =
+                connection.into_iter().filter(|(name, value)| name.starts_with("Replicate_") && !value.is_empty());
+            found.extend(set.map(|(name, _)| name));
+        }
+    }
+    Ok((!found.is_empty()).then(|| found.join(", ")))
+}
+
 impl MySql {
+    pub(crate) fn filters(&self) -> Filters {
+        let replica = self.log.is_replica.then(|| (self.log.access.clone(), self.log.server.version));
+        Filters { replica, source: self.source.clone() }
+    }
+
+    /// [`Filters::check`], not more often than once a second.
+    pub(crate) async fn watch_filters(&self) -> Result<()> {
+        let is_due = {
+            let mut read = self.settings_read.lock().expect("not poisoned");
+            let is_due = read.is_none_or(|at| at.elapsed() > Duration::from_secs(1));
+            if is_due {
+                *read = Some(Instant::now());
+            }
+            is_due
+        };
+        if is_due { self.filters().check().await } else { Ok(()) }
+    }
+
     /// Why the log of the replica does not serve; nothing if it is read from the table's own server.
     pub(crate) async fn refuse_stream_from(&self) -> Result<Vec<Refusal>> {
         let log = &self.log;
@@ -77,8 +139,12 @@ impl MySql {
                 order_remedy(version),
             );
         }
-        if setting(3) > 0 || self.is_log_filtered(&mut session, version).await? {
-            refuse("it leaves out transactions (replication filters)", "name a replica without filters");
+        let left_out = leaves_out(&mut session, version).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        if let Some(what) = left_out {
+            let reason = format!("it leaves out transactions (replication filters or skips: {what})");
+            refuse(&reason, "name a replica without filters");
+        } else if self.is_log_filtered(&mut session, version).await? {
+            refuse("its log leaves out schemas (binlog_do_db, binlog_ignore_db)", "name a replica without filters");
         }
         let sources = session
             .rows(sql::replication_status(version))

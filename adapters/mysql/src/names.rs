@@ -14,6 +14,11 @@ impl TableName {
         TableName { schema: schema.to_owned(), name: name.to_owned() }
     }
 
+    /// Whether this may be the same table. Case is ignored: on servers that tell cases apart this only says yes too often.
+    pub(crate) fn is_same(&self, other: &TableName) -> bool {
+        self.plain().to_lowercase() == other.plain().to_lowercase()
+    }
+
     /// For people: `shop.orders`.
     pub(crate) fn plain(&self) -> String {
         format!("{}.{}", self.schema, self.name)

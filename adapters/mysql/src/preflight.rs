@@ -9,6 +9,7 @@ use crate::foreign_keys::{ForeignKey, foreign_keys};
 use crate::journal::Altering;
 use crate::key::LOOKUP;
 use crate::names::TableName;
+use crate::others_flags::refuse_others_flags;
 use crate::session::{Session, execute_within, number, text};
 use crate::settings;
 use crate::shape::{self, Shape};
@@ -31,6 +32,9 @@ impl Preflight for MySql {
         let facts = self.table_facts(&mut session).await?;
         let mut refusals = self.refuse_table(&facts);
         refusals.extend(self.refuse_privileges(&mut session).await?);
+        refusals.extend(refuse_others_flags(&self.target));
+        refusals.extend(self.refuse_replica(&mut session).await?);
+        refusals.extend(self.refuse_others_objects(&mut session).await?);
         let clauses = match self.readable_clauses() {
             Ok(clauses) => Some(clauses),
             Err(refusal) => {
@@ -47,6 +51,7 @@ impl Preflight for MySql {
             refusals.extend(self.refuse_copy(&mut session).await?);
             trial.notes.extend(self.replica_notes().await?);
         }
+        trial.notes.extend(self.replica_target_note(&mut session).await?);
         Ok(self.compose(facts, trial, refusals))
     }
 
@@ -692,10 +697,10 @@ impl MySql {
             plan.verdict = Verdict::Native(statement);
         } else {
             notes.push(format!("the old table stays as {}", self.names.old.plain()));
-            notes.extend(trial.notes);
             notes.push("the log will grow by about the table's size".to_owned());
             notes.extend(self.renamed_checks(&facts.definition));
         }
+        notes.extend(trial.notes);
         if !self.asked.means.is_empty() {
             let means = self.asked.means.join(", ");
             notes.push(format!("{means} is left out of the clauses: how the change is done is this tool's part"));
@@ -792,7 +797,7 @@ impl MySql {
             drop: sql::drop_table(&self.source, name),
             is_entry: false,
         };
-        if entry.facts.has_shadow && self.exists(session, &self.names.shadow).await? {
+        if entry.facts.has_shadow && self.is_plain(session, &self.names.shadow).await? {
             let reason = match stage {
                 Some(Stage::Copying | Stage::CuttingOver) => {
                     "a change is under way or was interrupted; the same command goes on with it"
@@ -801,7 +806,7 @@ impl MySql {
             };
             found.push(table(&self.names.shadow, "shadow table", reason, false));
         }
-        if self.exists(session, &self.names.clone).await?
+        if self.is_plain(session, &self.names.clone).await?
             && session.row(&sql::has_rows(&self.names.clone)).await.is_ok_and(|row| row.is_none())
         {
             found.push(table(&self.names.clone, "empty clone", "clauses were tried on it", false));

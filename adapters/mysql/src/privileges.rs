@@ -2,6 +2,7 @@
 //! begun. Some of it would not be seen otherwise: without TRIGGER the server shows a table as if it had no triggers.
 
 use crate::engine::MySql;
+use crate::error::Failure;
 use crate::names::TableName;
 use crate::session::{Session, text};
 use crate::sql;
@@ -52,16 +53,24 @@ impl MySql {
         }])
     }
 
-    /// The user's grants, with those of active roles.
     async fn grants(&self, session: &mut Session) -> Result<Vec<String>> {
-        let attempted = || self.doing("look at the privileges on");
-        let rows = session.rows("SHOW GRANTS").await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        let mut grants: Vec<String> = rows.iter().map(|row| text(&row[0])).collect();
-        // MariaDB 10.11 and later: what everybody has.
-        let public = session.rows("SHOW GRANTS FOR PUBLIC").await.unwrap_or_default();
-        grants.extend(public.iter().map(|row| text(&row[0])));
-        Ok(grants)
+        grants(session).await.map_err(|failure| failure.of_catalogue(self.doing("look at the privileges on")))
     }
+}
+
+/// The user's grants, with those of active roles.
+async fn grants(session: &mut Session) -> std::result::Result<Vec<String>, Failure> {
+    let rows = session.rows("SHOW GRANTS").await?;
+    let mut grants: Vec<String> = rows.iter().map(|row| text(&row[0])).collect();
+    // MariaDB 10.11 and later: what everybody has.
+    let public = session.rows("SHOW GRANTS FOR PUBLIC").await.unwrap_or_default();
+    grants.extend(public.iter().map(|row| text(&row[0])));
+    Ok(grants)
+}
+
+/// Whether the server shows this user a table's triggers.
+pub(crate) async fn sees_triggers(session: &mut Session, table: &TableName) -> std::result::Result<bool, Failure> {
+    Ok(has(&grants(session).await?, "TRIGGER", Some(table)))
 }
 
 /// Whether the lines of SHOW GRANTS give a privilege on a table, or on everything.

@@ -76,6 +76,23 @@ impl Session {
         Ok(rows.into_iter().map(cells).collect())
     }
 
+    /// The rows of a query with the names of their columns, for what has columns in an order of each version's own.
+    pub(crate) async fn named_rows(
+        &mut self,
+        statement: &str,
+    ) -> std::result::Result<Vec<Vec<(String, String)>>, Failure> {
+        let mut conn = self.take()?;
+        let outcome = tokio::select! {
+            outcome = conn.query::<mysql_async::Row, _>(statement) => outcome,
+            () = self.reach.lost() => return Err(out_of_reach()),
+        };
+        let named = |row: mysql_async::Row| {
+            let names: Vec<String> = row.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
+            names.into_iter().zip(cells(row).iter().map(text)).collect()
+        };
+        Ok(self.give_back(conn, outcome)?.into_iter().map(named).collect())
+    }
+
     /// The first row of a query.
     pub(crate) async fn row(&mut self, statement: &str) -> std::result::Result<Option<Cells>, Failure> {
         Ok(self.rows(statement).await?.into_iter().next())

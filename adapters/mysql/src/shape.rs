@@ -5,6 +5,7 @@ use crate::clauses::Clauses;
 use crate::convert;
 use crate::key::{self, KeyColumn, KeyIndex};
 use crate::mapping::Mapping;
+use crate::missing_key;
 use crate::names::TableName;
 use crate::sql::quote;
 use crate::table::{Column, Index, Table, is_same};
@@ -91,7 +92,7 @@ pub(crate) fn find(
 ) -> std::result::Result<Shape, Vec<Refusal>> {
     let columns = pairs(source, shadow, clauses, flavour).map_err(|refusal| vec![refusal])?;
     let mut refusals = incomparable(&columns);
-    let key = followed(source, shadow, &columns, zone == Zone::Fixed);
+    let key = followed((names.0, source), shadow, &columns, zone == Zone::Fixed);
     let is_moment = |column: &Column| column.data_type == "timestamp";
     let moments = columns.iter().any(|pair| is_moment(&pair.source) && is_moment(&pair.shadow));
     let in_utc = match zone {
@@ -247,7 +248,7 @@ fn zoned(shadow: &Table, pairs: &[Pair]) -> Vec<Refusal> {
 }
 
 fn followed(
-    source: &Table,
+    (name, source): (&TableName, &Table),
     shadow: &Table,
     pairs: &[Pair],
     is_zone_fixed: bool,
@@ -258,7 +259,7 @@ fn followed(
             true => "the table has no unique index".into(),
             false => format!("no unique index can follow the rows: {}", reasons.join("; ")),
         },
-        remedy: "add a primary key, or a unique index over columns that are NOT NULL".into(),
+        remedy: missing_key::remedy(name, source),
     };
     let mut refused = None;
     let mut by_lookup = None;

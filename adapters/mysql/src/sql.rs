@@ -250,6 +250,63 @@ pub(crate) fn trigger_facts(table: &TableName) -> String {
     )
 }
 
+/// What tells servers apart, and the session's number. No proxy knows this query for one that it answers itself.
+pub(crate) const IDENTITY: &str = "SELECT CONCAT_WS(':', @@hostname, @@port, @@server_id), CONNECTION_ID() + 0";
+
+/// When a table was changed last, in seconds of the server's clock and as seconds ago, for a session in UTC.
+pub(crate) fn last_change(table: &TableName) -> String {
+    format!(
+        "{}SELECT UNIX_TIMESTAMP(UPDATE_TIME), UNIX_TIMESTAMP(NOW(6)) - UNIX_TIMESTAMP(UPDATE_TIME) \
+         FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        sign(table),
+        string(&table.schema),
+        string(&table.name)
+    )
+}
+
+/// Reads as SHOW REPLICA STATUS does in its first columns.
+pub(crate) const REPLICATION_SOURCES: &str =
+    "SELECT CHANNEL_NAME, HOST, USER, PORT FROM performance_schema.replication_connection_configuration";
+
+/// What this server is in its replication group, and how many primaries the group has; no row outside of groups.
+pub(crate) const GROUP_ROLE: &str = "SELECT MEMBER_ROLE, (SELECT COUNT(*) FROM performance_schema.replication_group_members p \
+     WHERE p.MEMBER_ROLE = 'PRIMARY') FROM performance_schema.replication_group_members \
+     WHERE MEMBER_ID = @@server_uuid AND MEMBER_STATE <> 'OFFLINE'";
+
+/// The table a trigger stands on.
+pub(crate) fn find_trigger(name: &TableName) -> String {
+    format!(
+        "SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {} AND TRIGGER_NAME = {}",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+/// How many constraints but its primary key a table has, and how many foreign keys refer to it.
+pub(crate) fn count_constraints(table: &TableName) -> String {
+    let (schema, name) = (string(&table.schema), string(&table.name));
+    format!(
+        "SELECT (SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = {schema} \
+         AND TABLE_NAME = {name} AND CONSTRAINT_TYPE <> 'PRIMARY KEY') \
+         + (SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS \
+         WHERE UNIQUE_CONSTRAINT_SCHEMA = {schema} AND REFERENCED_TABLE_NAME = {name})"
+    )
+}
+
+/// How many triggers a table has.
+pub(crate) fn count_triggers(table: &TableName) -> String {
+    format!(
+        "SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {} AND EVENT_OBJECT_TABLE = {}",
+        string(&table.schema),
+        string(&table.name)
+    )
+}
+
+/// Children and parents of all foreign keys that change the child's rows when the parent's change.
+pub(crate) const ACTING_KEYS: &str = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME \
+     FROM information_schema.REFERENTIAL_CONSTRAINTS \
+     WHERE DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION') OR UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION')";
+
 pub(crate) fn show_create_trigger(name: &TableName) -> String {
     format!("SHOW CREATE TRIGGER {}", table(name))
 }
@@ -347,24 +404,45 @@ pub(crate) fn log_status(version: Version) -> &'static str {
     if version.is_mysql_since((8, 2, 0)) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" }
 }
 
-/// Of a replica: whether it has a log, whether it logs what it applies, whether it keeps the order of commits, and how many
-/// filters it has.
+/// Of a replica: whether it has a log, whether it logs what it applies, and whether it keeps the order of commits.
 pub(crate) fn replica_settings(version: Version) -> &'static str {
     match version.flavour {
         Flavour::MySql if version.is_mysql_since((8, 0, 26)) => {
-            "SELECT @@log_bin, @@log_replica_updates, @@replica_preserve_commit_order OR @@replica_parallel_workers <= 1, \
-             (SELECT COUNT(*) FROM performance_schema.replication_applier_filters) \
-             + (SELECT COUNT(*) FROM performance_schema.replication_applier_global_filters)"
+            "SELECT @@log_bin, @@log_replica_updates, @@replica_preserve_commit_order OR @@replica_parallel_workers <= 1"
         }
         Flavour::MySql => {
-            "SELECT @@log_bin, @@log_slave_updates, @@slave_preserve_commit_order OR @@slave_parallel_workers <= 1, \
-             (SELECT COUNT(*) FROM performance_schema.replication_applier_filters) \
-             + (SELECT COUNT(*) FROM performance_schema.replication_applier_global_filters)"
+            "SELECT @@log_bin, @@log_slave_updates, @@slave_preserve_commit_order OR @@slave_parallel_workers <= 1"
+        }
+        Flavour::MariaDb => "SELECT @@log_bin, @@log_slave_updates, @@slave_parallel_threads = 0",
+    }
+}
+
+/// Of a replica: what is set that makes it leave out transactions, or rows that do not fit, one a row.
+pub(crate) fn replica_filters(version: Version) -> &'static str {
+    match version.flavour {
+        Flavour::MySql if version.is_mysql_since((8, 0, 26)) => {
+            "SELECT FILTER_NAME FROM performance_schema.replication_applier_filters \
+             UNION SELECT FILTER_NAME FROM performance_schema.replication_applier_global_filters \
+             UNION SELECT VARIABLE_NAME FROM performance_schema.global_variables \
+             WHERE (VARIABLE_NAME = 'replica_skip_errors' AND VARIABLE_VALUE <> 'OFF') \
+             OR (VARIABLE_NAME = 'replica_exec_mode' AND VARIABLE_VALUE <> 'STRICT') \
+             OR (VARIABLE_NAME = 'sql_replica_skip_counter' AND VARIABLE_VALUE <> '0')"
+        }
+        Flavour::MySql => {
+            "SELECT FILTER_NAME FROM performance_schema.replication_applier_filters \
+             UNION SELECT FILTER_NAME FROM performance_schema.replication_applier_global_filters \
+             UNION SELECT VARIABLE_NAME FROM performance_schema.global_variables \
+             WHERE (VARIABLE_NAME = 'slave_skip_errors' AND VARIABLE_VALUE <> 'OFF') \
+             OR (VARIABLE_NAME = 'slave_exec_mode' AND VARIABLE_VALUE <> 'STRICT') \
+             OR (VARIABLE_NAME = 'sql_slave_skip_counter' AND VARIABLE_VALUE <> '0')"
         }
         Flavour::MariaDb => {
-            "SELECT @@log_bin, @@log_slave_updates, @@slave_parallel_threads = 0, \
-             (SELECT COUNT(*) FROM information_schema.GLOBAL_VARIABLES \
-              WHERE VARIABLE_NAME RLIKE '^REPLICATE_.*(DO|IGNORE)_(DB|TABLE)$' AND VARIABLE_VALUE <> '')"
+            "SELECT VARIABLE_NAME FROM information_schema.GLOBAL_VARIABLES \
+             WHERE (VARIABLE_NAME RLIKE '^REPLICATE_.*(DO|IGNORE|REWRITE)_(DB|TABLE)$' AND VARIABLE_VALUE <> '') \
+             OR (VARIABLE_NAME = 'REPLICATE_EVENTS_MARKED_FOR_SKIP' AND VARIABLE_VALUE <> 'REPLICATE') \
+             OR (VARIABLE_NAME = 'SLAVE_SKIP_ERRORS' AND VARIABLE_VALUE <> 'OFF') \
+             OR (VARIABLE_NAME = 'SLAVE_EXEC_MODE' AND VARIABLE_VALUE <> 'STRICT') \
+             OR (VARIABLE_NAME = 'SQL_SLAVE_SKIP_COUNTER' AND VARIABLE_VALUE <> '0')"
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What a statement in the log means for us. With row format most statements are the ends of transactions and DDL; a
 //! statement that changes rows would change them behind our back. Pure.
 
+use crate::follower::STATEMENTS_REMEDY;
 use crate::names::TableName;
 use crate::sql;
 use crate::token::{Token, tokens};
+use crate::written::tables_written;
 
 /// What a statement in the log means.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +22,8 @@ pub(crate) enum Meaning {
     Opens,
     /// A whole transaction that does not concern us, or is ours.
     Harmless,
+    /// A change of rows as text, of these tables only.
+    Writes(Vec<TableName>),
     /// Something that must end the run, and why.
     InTheWay(String),
 }
@@ -28,6 +32,8 @@ pub(crate) enum Meaning {
 pub(crate) struct Concern<'a> {
     pub source: &'a TableName,
     pub shadow: &'a TableName,
+    /// The journal and the heartbeats.
+    pub own: [&'a TableName; 2],
     /// Tables whose rows tell what foreign keys do.
     pub parents: &'a [&'a TableName],
 }
@@ -89,8 +95,23 @@ pub(crate) fn meaning(statement: &[u8], schema: &[u8], concern: &Concern) -> Mea
         _ if ours || HARMLESS.contains(&&*verb) => Meaning::Harmless,
         _ if DDL.contains(&&*verb) => ddl(&tokens, &verb, &String::from_utf8_lossy(schema), concern),
         _ if generated => Meaning::Harmless,
-        _ => Meaning::InTheWay(format!(
-            "a session writes its changes into the log as statements ({verb} …), not as rows"
+        _ => writes(&text, &verb, &String::from_utf8_lossy(schema), concern),
+    }
+}
+
+/// A statement that changes rows does not matter if it is certain that they were others'.
+fn writes(text: &str, verb: &str, schema: &str, concern: &Concern) -> Meaning {
+    let is_ours = |table: &TableName| table.is_same(concern.source) || table.is_same(concern.shadow);
+    match tables_written(text, schema) {
+        Some(tables) if !tables.iter().any(is_ours) => Meaning::Writes(tables),
+        Some(_) => Meaning::InTheWay(format!(
+            "a session wrote {} by a statement in the log ({verb} …), not by rows; {STATEMENTS_REMEDY}",
+            concern.source.plain()
+        )),
+        None => Meaning::InTheWay(format!(
+            "a session wrote a statement into the log ({verb} …), not rows, and it cannot be told that it left {} alone; \
+             {STATEMENTS_REMEDY}",
+            concern.source.plain()
         )),
     }
 }
@@ -151,6 +172,12 @@ fn ddl(tokens: &[Token], verb: &str, schema: &str, concern: &Concern) -> Meaning
     }
     if let Some(parent) = concern.parents.iter().find(|parent| has(parent)) {
         let reason = format!("{}, which its foreign keys refer to, was changed ({verb} …)", parent.plain());
+        return Meaning::InTheWay(reason);
+    }
+    let makes = verb == "CREATE" && !tokens.iter().any(|token| token.is("TRIGGER") || token.is("INDEX"));
+    if let Some(own) = concern.own.iter().find(|own| has(own) && !makes) {
+        let reason =
+            format!("{}, in which this tool keeps its record, was changed by somebody else ({verb} …)", own.plain());
         return Meaning::InTheWay(reason);
     }
     // Without the shadow every later statement of ours fails by itself.
@@ -227,7 +254,12 @@ mod tests {
     fn means(statement: &str) -> Meaning {
         let source = TableName::new("shop", "orders");
         let shadow = TableName::new("shop", "_orders_ag_shadow");
-        meaning(statement.as_bytes(), b"shop", &Concern { source: &source, shadow: &shadow, parents: &[] })
+        let (journal, beat) = (TableName::new("shop", "_altergeist"), TableName::new("shop", "_altergeist_beat"));
+        meaning(
+            statement.as_bytes(),
+            b"shop",
+            &Concern { source: &source, shadow: &shadow, own: [&journal, &beat], parents: &[] },
+        )
     }
 
     fn is_in_the_way(statement: &str) -> bool {
@@ -270,6 +302,8 @@ mod tests {
             "CREATE TABLE child (a INT REFERENCES shop.orders (id))",
             "ALTER TABLE other EXCHANGE PARTITION p WITH TABLE orders",
             "OPTIMIZE TABLE orders",
+            "CREATE TRIGGER t BEFORE UPDATE ON _altergeist_beat FOR EACH ROW SET @a = 1",
+            "RENAME TABLE _altergeist TO x",
             "DROP DATABASE `shop`",
             "ALTER TABLE _orders_ag_shadow ADD a INT",
             "/*!40000 ALTER TABLE `orders` DISABLE KEYS */",
@@ -284,6 +318,7 @@ mod tests {
             "ALTER TABLE elsewhere.orders ADD a INT",
             "ALTER TABLE other ADD INDEX orders (a)",
             "CREATE TABLE other LIKE orders",
+            "CREATE TABLE IF NOT EXISTS _altergeist (a INT)",
             "CREATE VIEW v AS SELECT * FROM orders",
             "GRANT SELECT ON orders TO me",
             "ANALYZE TABLE orders",
@@ -297,10 +332,15 @@ mod tests {
 
     #[test]
     fn rows_changed_by_statements_are_in_the_way() {
-        for statement in
-            ["INSERT INTO other VALUES (1)", "UPDATE x SET a = 1", "WITH a AS (SELECT 1) DELETE FROM x", "'", "FROB x"]
-        {
+        for statement in [
+            "INSERT INTO orders VALUES (1)",
+            "UPDATE x JOIN _orders_ag_shadow SET a = 1",
+            "INSERT INTO x SELECT f(1)",
+            "'",
+            "FROB x",
+        ] {
             assert!(is_in_the_way(statement), "{statement}");
         }
+        assert_eq!(means("INSERT INTO x VALUES (1)"), Meaning::Writes(vec![TableName::new("shop", "x")]));
     }
 }

@@ -195,6 +195,12 @@ impl Engine for Postgres {
         Ok(hold)
     }
 
+    async fn holder(&self) -> Result<Option<String>> {
+        let lease = self.control.take().await?;
+        let who = self.run.holder(&lease).await;
+        lease.settle(who).await
+    }
+
     async fn still_held(&self) -> Result<()> {
         self.run.verify().await
     }

@@ -242,10 +242,15 @@ impl RunLock {
     }
 
     async fn held_by(&self, session: &Session) -> Result<Hold> {
+        let who = self.holder(session).await?;
+        Ok(Hold::HeldBy(who.unwrap_or_else(|| "a session that has just let go".to_owned())))
+    }
+
+    /// Who holds the run lock now, for people.
+    pub(crate) async fn holder(&self, session: &Session) -> Result<Option<String>> {
         let who = session.query(sql::WHO_HOLDS, &[&self.names.run_lock]).await;
         let who = who.map_err(|error| error::of("ask who holds the run lock", &error))?;
-        let who = who.first().map(|row| row.get(0));
-        Ok(Hold::HeldBy(who.unwrap_or_else(|| "a session that has just let go".to_owned())))
+        Ok(who.first().map(|row| row.get(0)))
     }
 
     /// Ends what earlier runs left, and takes the fence for a moment: nobody else can then be behind it.

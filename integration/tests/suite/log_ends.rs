@@ -46,8 +46,8 @@ const INTERFERENCES: [(&str, &str); 9] = [
     ("CREATE INDEX meanwhile ON orders (c)", "changed by somebody else"),
     ("OPTIMIZE TABLE orders", "changed by somebody else"),
     ("CREATE TRIGGER meanwhile BEFORE INSERT ON orders FOR EACH ROW SET NEW.k = 1", "changed by somebody else"),
-    ("SET SESSION binlog_format = 'STATEMENT'; UPDATE orders SET k = k + 1 WHERE id = 10", "not as rows"),
-    ("SET SESSION binlog_format = 'MIXED'; UPDATE orders SET k = k + 1 WHERE id = 10", "not as rows"),
+    ("SET SESSION binlog_format = 'STATEMENT'; UPDATE orders SET k = k + 1 WHERE id = 10", "not by rows"),
+    ("SET SESSION binlog_format = 'MIXED'; UPDATE orders SET k = k + 1 WHERE id = 10", "not by rows"),
     ("ALTER TABLE _orders_ag_shadow ADD COLUMN meanwhile int", "changed by somebody else"),
     ("RENAME TABLE orders TO elsewhere; RENAME TABLE elsewhere TO orders", "changed by somebody else"),
 ];

@@ -39,3 +39,4 @@ mod statistics;
 mod steering;
 mod traps;
 mod triggers;
+mod unheard;

@@ -120,6 +120,10 @@ impl Engine for Model {
         })
     }
 
+    async fn holder(&self) -> Result<Option<String>> {
+        Ok(self.world(|world| world.holder.map(|holder| format!("process {holder}"))))
+    }
+
     async fn still_held(&self) -> Result<()> {
         match self.world(|world| world.holder == Some(self.process)) {
             true => Ok(()),

@@ -22,7 +22,7 @@ fn follower_at(bookmark: Bookmark) -> Follower {
         mapping: crate::mapping::Mapping::Same,
     };
     let key = KeyIndex { index: "PRIMARY".into(), shadow_index: "PRIMARY".into(), columns: vec![column] };
-    Follower::new((name("t"), name("_t_ag_shadow"), name("_altergeist_beat")), key, Vec::new(), bookmark)
+    Follower::new((name("t"), &Names::of(&name("t"))), key, Vec::new(), bookmark)
 }
 
 fn event(code: u8, body: &[u8]) -> LogEvent<'_> {

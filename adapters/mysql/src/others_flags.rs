@@ -1,0 +1,21 @@
+//! Refuses flags that have a meaning on PostgreSQL alone: whoever gave one expects something of it.
+
+use altergeist_contract::{Refusal, Target};
+
+/// The flags given that this engine does not know.
+pub(crate) fn refuse_others_flags(target: &Target) -> Vec<Refusal> {
+    let given = [
+        ("--order-by", target.order_by.is_some(), "InnoDB lays rows down in the order of the primary key"),
+        ("--capture poll", target.poll_log, "the binary log is always streamed"),
+        ("--create", target.create.is_some(), "say it in --alter"),
+        ("--wait-old-snapshots", target.wait_old_snapshots.is_some(), "readers wait at the lock anyway"),
+    ];
+    let refused = given.into_iter().filter(|(_, is_given, _)| *is_given);
+    refused
+        .map(|(flag, _, why)| Refusal {
+            object: flag.into(),
+            reason: format!("it has a meaning on PostgreSQL alone; {why}"),
+            remedy: "leave it out".into(),
+        })
+        .collect()
+}
