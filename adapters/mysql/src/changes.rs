@@ -4,6 +4,7 @@ use crate::beats::Beats;
 use crate::cascades::Cascades;
 use crate::elsewhere::Elsewhere;
 use crate::error::{Failure, READING_LOG_FAILED};
+use crate::followed::Followed;
 use crate::follower::{BEGIN_ANEW, Batch, Follower, GTID, LogEvent, TAGGED_GTID};
 use crate::place::{Bookmark, Place, spell_domains};
 use crate::session::Session;
@@ -39,6 +40,7 @@ pub(crate) struct Beside {
     pub beats: Arc<Beats>,
     pub cascades: Cascades,
     pub elsewhere: Elsewhere,
+    pub followed: Followed,
     pub witness: Arc<Witness>,
 }
 
@@ -56,7 +58,11 @@ impl ChangeStream for MySqlStream {
             self.beside.beats.visible(&batch.ended).await?;
         }
         self.beside.elsewhere.must_not_reach(&batch.written).await?;
-        let has_changes = !batch.keys.is_empty();
+        if batch.altered {
+            self.beside.followed.must_be_within_reach().await?;
+        }
+        // A table that the server makes anew counts as changed then.
+        let has_changes = !batch.keys.is_empty() || batch.altered;
         self.beside.cascades.resolve(&mut batch.keys).await?;
         let batch = self.waiting.take().expect("just looked at");
         self.beside.witness.hear(has_changes, batch.marker);

@@ -27,6 +27,7 @@ use crate::cascades::Locking;
 use crate::crew::{Crew, Lease, Slot};
 use crate::engine::MySql;
 use crate::error::{Failure, LOCK_WAIT_TIMEOUT, NO_SUCH_TABLE};
+use crate::followed::is_made_alike;
 use crate::follower::BEGIN_ANEW;
 use crate::foreign_keys::{Altered, Bonds};
 use crate::journal::Made;
@@ -38,6 +39,7 @@ use crate::session::{Session, execute_within, kill_query, number, text};
 use crate::shadow::refresh_within;
 use crate::shape::Shape;
 use crate::sql;
+use crate::table::definition_of;
 use crate::triggers::{Triggers, carry};
 use crate::version::Flavour;
 use crate::witness::Witness;
@@ -70,6 +72,8 @@ pub struct MySqlLock {
     /// The foreign keys the swap carries.
     bonds: Option<Bonds>,
     triggers: Triggers,
+    /// The source in the server's words, as the shadow has followed it; empty if that is not known.
+    source_text: String,
     witness: Arc<Witness>,
     /// What the log that is read depends on, where it is a replica's.
     filters: Filters,
@@ -86,6 +90,7 @@ impl Cutover for MySql {
         let shape = self.shape().await?;
         self.beats.begin().await?;
         self.withdraw_bonds().await?;
+        let source_text = self.follow_others(&shape).await?;
         let bonds = self.note_bonds(&shape).await?;
         let further = bonds.as_ref().map(Bonds::further_locks).unwrap_or_default();
         let mut bound = vec![self.source.clone()];
@@ -142,6 +147,7 @@ impl Cutover for MySql {
             undecided: self.undecided.clone(),
             bonds,
             triggers,
+            source_text,
             witness: self.witness.clone(),
             filters: self.filters(),
             within,
@@ -319,6 +325,17 @@ impl TableLock for MySqlLock {
             Ok(true) => {}
             Ok(false) => {
                 let error = self.error(Kind::Busy, "its triggers were changed just now");
+                return self.refuse(error).await;
+            }
+            Err(failure) => {
+                let error = self.failed(failure);
+                return self.refuse(error).await;
+            }
+        }
+        match definition_of(self.holder.session(), &self.shape.source).await {
+            Ok(text) if self.source_text.is_empty() || is_made_alike(&self.source_text, &text) => {}
+            Ok(_) => {
+                let error = self.error(Kind::Busy, "somebody changed it just now");
                 return self.refuse(error).await;
             }
             Err(failure) => {

@@ -7,6 +7,7 @@ use crate::clauses::{self, Asked, Clauses};
 use crate::connect::Access;
 use crate::crew::Crew;
 use crate::elsewhere::Elsewhere;
+use crate::followed::Followed;
 use crate::follower::{BEGIN_ANEW, Follower};
 use crate::foreign_keys::foreign_keys;
 use crate::journal::Altering;
@@ -209,10 +210,12 @@ impl Engine for MySql {
         let session = Session::bare(&self.log.access).await?;
         self.undecided.store(0, Ordering::SeqCst);
         let reader_id = sql::reader_id(&self.source);
+        let known = self.entry(&mut self.crew.reader().await?).await?.facts.source_text;
         let beside = Beside {
             beats: self.beats.clone(),
             cascades: self.cascades.clone(),
             elsewhere: Elsewhere::new(self.crew.clone(), self.source.clone()),
+            followed: Followed::new(self.crew.clone(), self.source.clone(), known),
             witness: self.witness.clone(),
         };
         self.witness.begin().await?;

@@ -27,6 +27,8 @@ pub(crate) const TRUNCATED: u16 = 1265;
 pub(crate) const TRUNCATED_VALUE: u16 = 1292;
 pub(crate) const NO_SUCH_TABLE: u16 = 1146;
 pub(crate) const NO_SUCH_THREAD: u16 = 1094;
+/// The server cannot do it without copying the table.
+pub(crate) const NO_INPLACE: u16 = 1846;
 pub(crate) const READING_LOG_FAILED: u16 = 1236;
 const TABLE_FULL: u16 = 1114;
 const DISK_FULL: u16 = 1021;

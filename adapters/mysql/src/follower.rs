@@ -38,6 +38,8 @@ pub(crate) struct Batch {
     pub ended: Vec<String>,
     /// Tables that others wrote by statements: none of them may reach the source.
     pub written: Vec<TableName>,
+    /// Whether others have changed the source by DDL that leaves its rows and columns alone.
+    pub altered: bool,
 }
 
 /// An event, as far as it matters here.
@@ -80,6 +82,7 @@ pub(crate) struct Follower {
     keys: Vec<Key>,
     ended: Vec<String>,
     written: Vec<TableName>,
+    altered: bool,
     /// The keys of the XA transaction being read.
     xa_keys: Option<Vec<Key>>,
     undecided: BTreeMap<String, Vec<Key>>,
@@ -147,6 +150,7 @@ impl Follower {
             keys: Vec::new(),
             ended: Vec::new(),
             written: Vec::new(),
+            altered: false,
             xa_keys: None,
             undecided: BTreeMap::new(),
             settled: HashSet::new(),
@@ -256,6 +260,7 @@ impl Follower {
             let new: Vec<TableName> = tables.iter().filter(|table| !self.written.contains(table)).cloned().collect();
             self.written.extend(new);
         }
+        self.altered |= meaning == Meaning::Altered;
         match meaning {
             Meaning::InTheWay(reason) => Err(self.fatal(reason)),
             Meaning::XaEnd(xid) => {
@@ -271,8 +276,10 @@ impl Follower {
             Meaning::End => self.end(event),
             Meaning::Within => Ok(None),
             // MySQL's DDL: the one statement of its transaction.
-            Meaning::Harmless | Meaning::Writes(_) if self.phase == Phase::Announced => self.end(event),
-            Meaning::Harmless | Meaning::Writes(_) => Ok(None),
+            Meaning::Harmless | Meaning::Altered | Meaning::Writes(_) if self.phase == Phase::Announced => {
+                self.end(event)
+            }
+            Meaning::Harmless | Meaning::Altered | Meaning::Writes(_) => Ok(None),
         }
     }
 
@@ -348,6 +355,7 @@ impl Follower {
             proof,
             ended: std::mem::take(&mut self.ended),
             written: std::mem::take(&mut self.written),
+            altered: std::mem::take(&mut self.altered),
         }
     }
 

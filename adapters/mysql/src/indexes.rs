@@ -218,7 +218,7 @@ fn named(text: &str) -> Option<String> {
 }
 
 /// The quoted name at the beginning of a text.
-fn quoted(text: &str) -> Option<String> {
+pub(crate) fn quoted(text: &str) -> Option<String> {
     let mut chars = text.chars().peekable();
     let quote = chars.next().filter(|char| matches!(char, '`' | '"'))?;
     let mut name = String::new();

@@ -18,6 +18,8 @@ use std::sync::atomic::Ordering;
 pub(crate) struct Facts {
     /// The source as it was when the shadow was made.
     pub source: Option<Made>,
+    /// The source in the server's words when the shadow was made, or when the shadow followed it last; empty before.
+    pub source_text: String,
     /// Set before the shadow is made: from then on a table of its name is ours.
     pub has_shadow: bool,
     /// The shadow, once it was altered.
@@ -72,9 +74,11 @@ impl Journal for MySql {
         let entry = self.entry(&mut session).await?;
         let Some(mut record) = entry.record else { return Ok(None) };
         if let Some(altering) = entry.facts.altering.filter(|_| record.stage == Stage::Altering) {
-            let definition = definition_of(&mut session, &self.source)
-                .await
-                .map_err(|failure| failure.of_catalogue(self.doing("look at")))?;
+            let definition = match definition_of(&mut session, &self.source).await {
+                // The plan says that it is gone.
+                Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => return Ok(Some(record)),
+                found => found.map_err(|failure| failure.of_catalogue(self.doing("look at")))?,
+            };
             let now = outline(&definition, &self.source.name, &[]);
             let is_changed = now != altering.before || altering.drops_keys;
             if now == altering.after && is_changed && self.dropped_keys.is_empty() {
@@ -83,9 +87,11 @@ impl Journal for MySql {
             return Ok(Some(record));
         }
         let Some(done) = entry.facts.done.filter(|_| record.stage == Stage::Done) else { return Ok(Some(record)) };
-        let now = fingerprint(&mut session, &self.source)
-            .await
-            .map_err(|failure| failure.of_catalogue(self.doing("look at")))?;
+        let now = match fingerprint(&mut session, &self.source).await {
+            // A table that was dropped when its change was done has nothing left to do.
+            Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => return Ok(None),
+            found => found.map_err(|failure| failure.of_catalogue(self.doing("look at")))?,
+        };
         Ok((now == done && self.dropped_keys.is_empty()).then_some(record))
     }
 

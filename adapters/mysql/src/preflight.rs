@@ -314,6 +314,7 @@ impl MySql {
         let clone = self.look(session, &self.names.clone).await?;
         trial.refusals = self.refuse_result(session).await?;
         trial.refusals.extend(self.refuse_triggers().await?);
+        trial.refusals.extend(self.refuse_own_document_numbers(session).await?);
         let names = (&self.source, &self.names.shadow);
         match shape::find(names, &source, &clone, clauses, self.server.zone(), self.server.version.flavour) {
             Ok(shape) => {

@@ -48,6 +48,9 @@ impl Shadow for MySql {
         }
         facts.has_shadow = true;
         facts.source = Some(self.made(&mut reader, &self.source).await?);
+        facts.source_text = definition_of(&mut reader, &self.source)
+            .await
+            .map_err(|failure| failure.of_catalogue(self.doing("look at")))?;
         facts.shadow = None;
         facts.has_lookup = false;
         facts.deferred = None;
