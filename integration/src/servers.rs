@@ -174,7 +174,7 @@ impl Server {
 
     /// Where clients find `database`; the superuser, without a password.
     pub fn url(&self, database: &str) -> String {
-        url(self.flavour, self.port, database)
+        bare_url(self.flavour, self.port, database)
     }
 
     /// Runs statements in `database`.
@@ -462,8 +462,14 @@ impl Drop for Server {
     }
 }
 
-/// Where a server of `flavour` on `port` is found.
+/// The address of a server behind a proxy of ours, for the tool: a proxy must be able to read what passes.
+#[must_use]
 pub fn url(flavour: Flavour, port: u16, database: &str) -> String {
+    let url = bare_url(flavour, port, database);
+    if flavour.is_postgres() { url } else { format!("{url}?ssl-mode=DISABLED") }
+}
+
+fn bare_url(flavour: Flavour, port: u16, database: &str) -> String {
     match flavour.is_postgres() {
         true => format!("postgres://postgres@127.0.0.1:{port}/{database}"),
         false => format!("mysql://root@127.0.0.1:{port}/{database}"),

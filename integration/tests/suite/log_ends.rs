@@ -164,7 +164,13 @@ fn a_promoted_replica_is_not_taken_for_its_primary(flavour: Flavour) {
         thread::sleep(Duration::from_millis(20));
     }
     again(&server, &flags).must_be(1).must_say(&["is server"]);
-    replica.execute(DATABASE, if flavour == MySql97 { "STOP REPLICA" } else { "STOP SLAVE" }).unwrap();
+    let promoting = match flavour {
+        MySql97 => ["STOP REPLICA", "RESET REPLICA ALL"],
+        _ => ["STOP SLAVE", "RESET SLAVE ALL"],
+    };
+    for statement in promoting {
+        replica.execute(DATABASE, statement).unwrap();
+    }
     again(&replica, &[]).must_be(1).must_say(&["is server", "cleanup"]);
     cleanup(&replica);
     again(&replica, &[]).must_be(0);
