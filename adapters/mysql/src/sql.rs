@@ -315,12 +315,20 @@ pub(crate) fn drop_trigger(source: &TableName, name: &TableName) -> String {
     format!("{}DROP TRIGGER IF EXISTS {}", sign(source), table(name))
 }
 
+/// What a guard does.
+const GUARD: &str = "IF @altergeist IS NULL THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = \
+     'altergeist was interrupted while it moved the triggers: run it again'; END IF";
+
+/// How many triggers a table has that are no guards of ours. MariaDB tells a trigger's text without our sign.
+pub(crate) fn count_others_triggers(source: &TableName, table: &TableName) -> String {
+    let guards = [GUARD.to_owned(), format!("{}{GUARD}", sign(source))].map(|text| string(&text));
+    format!("{} AND ACTION_STATEMENT NOT IN ({})", count_triggers(table), guards.join(", "))
+}
+
 /// Refuses every write but this tool's. Its own text is signed, because the log holds no comment before the statement.
 pub(crate) fn create_guard(source: &TableName, on: &TableName, guard: &TableName, event: &str) -> String {
     format!(
-        "{sign}CREATE TRIGGER {} BEFORE {event} ON {} FOR EACH ROW {sign}IF @altergeist IS NULL THEN \
-         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'altergeist was interrupted while it moved the triggers: run it again'; \
-         END IF",
+        "{sign}CREATE TRIGGER {} BEFORE {event} ON {} FOR EACH ROW {sign}{GUARD}",
         table(guard),
         table(on),
         sign = sign(source)
