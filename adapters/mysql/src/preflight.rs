@@ -191,7 +191,12 @@ impl MySql {
         let attempted = || self.doing("look at");
         let row =
             session.row(&sql::table_facts(&self.source)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        let row = row.ok_or_else(|| Error::refused(attempted(), "it has gone"))?;
+        let row = row.ok_or_else(|| {
+            Error::refused(
+                attempted(),
+                "it was dropped or renamed; `altergeist cleanup` drops what its change has left",
+            )
+        })?;
         let made =
             session.row(&sql::show_create(&self.source)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         Ok(TableFacts {

@@ -96,7 +96,7 @@ fn a_table_that_is_gone_is_named_and_can_be_cleaned_up(flavour: Flavour) {
             again(&server).must_be(0);
             // A finished change whose table goes later is cleaned up, too.
             execute(&server, "DROP TABLE t");
-            again(&server).must_be(1).must_say(&["dropped or renamed"]);
+            again(&server).must_be(3).must_say(&["dropped or renamed"]);
             cleanup(&server).must_be(0);
             assert_eq!(value(&server, left), "0");
         }
