@@ -283,9 +283,12 @@ async fn find_table(session: &Session, given: &str, path: &str) -> Result<(Strin
         return match row.get::<_, &str>(3) {
             "r" | "p" => Ok((row.get(1), row.get(2))),
             // What has taken the name of a table that is gone must not keep its change from being cleaned up.
-            _ => match gone_table(session, given).await {
+            kind => match gone_table(session, given).await {
                 Some((schema, table, stage)) if stage != "done" => Ok((schema, table)),
-                _ => Err(Error::refused(attempted(), "it is not a table")),
+                _ => Err(Error::refused(
+                    attempted(),
+                    format!("it is {}, not a table; name a table", kind_of_relation(kind)),
+                )),
             },
         };
     }
@@ -296,6 +299,20 @@ async fn find_table(session: &Session, given: &str, path: &str) -> Result<(Strin
         return Err(Error::new(Kind::Disconnected, attempted(), "the connection broke"));
     }
     Err(Error::refused(attempted(), "there is no such table, or this role may not see it"))
+}
+
+/// What the server's letter for a kind of relation means.
+fn kind_of_relation(letter: &str) -> &'static str {
+    match letter {
+        "v" => "a view",
+        "m" => "a materialized view",
+        "S" => "a sequence",
+        "f" => "a foreign table",
+        "i" | "I" => "an index",
+        "c" => "a composite type",
+        "t" => "the store of a table's long values",
+        _ => "something else",
+    }
 }
 
 async fn look_up(session: &Session, name: &str, path: &str) -> Option<tokio_postgres::Row> {
