@@ -3,6 +3,7 @@
 //! table somewhere else. Lexes as the server does; understands no more than it must.
 
 use crate::names::Names;
+use crate::pasted;
 
 /// One clause of an ALTER TABLE: its tokens.
 struct Clause<'a> {
@@ -11,11 +12,11 @@ struct Clause<'a> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Token {
+pub(crate) struct Token {
     kind: TokenKind,
     /// Where the token begins and ends.
-    start: usize,
-    end: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
     /// How many brackets it stands in.
     depth: usize,
 }
@@ -268,7 +269,7 @@ fn read_clause(
 }
 
 /// The statements of a text, as tokens.
-fn statements(text: &str) -> Result<Vec<Vec<Token>>, String> {
+pub(crate) fn statements(text: &str) -> Result<Vec<Vec<Token>>, String> {
     let mut statements = Vec::new();
     let mut tokens = Vec::new();
     for token in lex(text)? {
@@ -290,7 +291,11 @@ fn own(tokens: Vec<Token>, names: &Names) -> Result<Vec<Token>, String> {
             word(0),
             Some("create" | "drop" | "update" | "insert" | "delete" | "truncate" | "select" | "comment" | "grant")
         ) && matches!(word(1), Some("table" | "index" | "into" | "from" | "on" | "unique"));
-        return if is_other { Err("it holds a statement that is no ALTER TABLE".to_owned()) } else { Ok(tokens) };
+        return if is_other && !pasted::drops_a_column(&tokens) {
+            Err("it holds a statement that is no ALTER TABLE".to_owned())
+        } else {
+            Ok(tokens)
+        };
     }
     if matches!(tokens.get(2).map(|token| &token.kind), Some(TokenKind::Other(_)) | None) {
         return Err("the table's name behind ALTER TABLE cannot be read".to_owned());
@@ -621,11 +626,15 @@ impl<'a> Clause<'a> {
 }
 
 impl Token {
-    fn word(&self) -> Option<&str> {
+    pub(crate) fn word(&self) -> Option<&str> {
         match &self.kind {
             TokenKind::Word(word) => Some(word),
             _ => None,
         }
+    }
+
+    pub(crate) fn is_sign(&self, sign: char) -> bool {
+        self.kind == TokenKind::Other(sign)
     }
 
     fn name(&self) -> Option<&str> {

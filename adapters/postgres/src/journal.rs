@@ -245,13 +245,31 @@ async fn make_tables(session: &Session) -> Result<()> {
     if comments.is_empty() {
         session.run(&sql::create_schema(JOURNAL_SCHEMA, MARKER)).await.map_err(failed)?;
     }
-    session.run(sql::JOURNAL_TABLES).await.map_err(failed)?;
-    strip_privileges(session).await.map_err(failed)?;
+    make_as_ours(session, sql::JOURNAL_TABLES).await.map_err(failed)?;
     ours::require(session, ATTEMPTED).await
 }
 
+/// Makes tables of ours where they are missing, within the session's transaction. What event triggers and default privileges
+/// have done to the new ones is undone. A table that was there before may be somebody else's, and stays as it is.
+pub(crate) async fn make_as_ours(
+    session: &Session,
+    statements: &str,
+) -> std::result::Result<(), tokio_postgres::Error> {
+    let table = |row: &tokio_postgres::Row| (row.get::<_, u32>(0), row.get::<_, String>(1));
+    let before: Vec<_> = session.query(sql::JOURNAL_TABLES_THERE, &[]).await?.iter().map(table).collect();
+    session.run(statements).await?;
+    let now: Vec<_> = session.query(sql::JOURNAL_TABLES_THERE, &[]).await?.iter().map(table).collect();
+    for (oid, name) in now.iter().filter(|made| !before.contains(made)) {
+        session.run(&format!("ALTER TABLE {name} OWNER TO CURRENT_USER")).await?;
+        let undo = session.query(sql::EVENT_TRIGGERS_UNDONE, &[oid, oid, name]).await?;
+        let script: Vec<String> = undo.iter().map(|row| row.get(0)).collect();
+        session.run(&script.join(";\n")).await?;
+    }
+    strip_privileges(session).await
+}
+
 /// Takes back what default privileges have given to others on the journal's tables.
-pub(crate) async fn strip_privileges(session: &Session) -> std::result::Result<(), tokio_postgres::Error> {
+async fn strip_privileges(session: &Session) -> std::result::Result<(), tokio_postgres::Error> {
     let rows = session.query(sql::STRIP_PRIVILEGES, &[]).await?;
     let script: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     session.run(&script.join(";\n")).await

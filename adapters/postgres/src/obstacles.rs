@@ -58,7 +58,7 @@ const REASONS: &[(&str, &str, &str)] = &[
     ),
     (
         "row-function",
-        "the function takes or gives rows of the table, so it must be made anew, and cannot be while something uses it",
+        "it takes or gives rows of the table, so it must be made anew, and cannot be while something uses it",
         "drop what uses it for the time of the change",
     ),
     ("inheritance", "tables with parents or children are not copied yet", "change it natively"),

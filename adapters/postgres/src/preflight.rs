@@ -23,7 +23,9 @@ use crate::neighbours;
 use crate::obstacles;
 use crate::oids;
 use crate::order;
+use crate::others_flags::refuse_others_flags;
 use crate::ours;
+use crate::pasted;
 use crate::recipe::{self, Ingredients, Recipe};
 use crate::rehearsal;
 use crate::session::{Session, locked};
@@ -175,6 +177,9 @@ pub(crate) async fn clauses(
     engine: &Postgres,
     source: u32,
 ) -> Result<std::result::Result<Clauses, Refusal>> {
+    if let Some(refusal) = pasted::index_statement(&engine.target.alter) {
+        return Ok(Err(refusal));
+    }
     let keys = session.query(sql::FOREIGN_KEYS, &[&source]).await;
     let keys = keys.map_err(|error| error::of("read the table's foreign keys", &error))?;
     let keys: Vec<String> = keys.iter().map(|row| row.get(0)).collect();
@@ -235,6 +240,7 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         materialized: views,
     };
     view.refusals.extend(ours::refusals(session).await?);
+    view.refusals.extend(refuse_others_flags(&engine.target));
     match key(session, source).await?.0 {
         Ok(key) => view.key = Some(key),
         Err(why) => match lent(session, engine, source).await? {

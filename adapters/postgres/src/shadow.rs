@@ -181,8 +181,7 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
     let mut shadow = strip(session, engine, source, &altered).await?;
     shadow.survivors = survivors(session, engine, source, &shadow).await?;
     if shadow.is_unlogged {
-        session.run(sql::NOTE_WHOLE).await.map_err(failed)?;
-        journal::strip_privileges(session).await.map_err(failed)?;
+        journal::make_as_ours(session, sql::NOTE_WHOLE).await.map_err(failed)?;
         session.execute(sql::ADD_WHOLE, &[&shadow.oid]).await.map_err(failed)?;
     }
     let facts = Facts {

@@ -146,6 +146,11 @@ pub(crate) const SERIALISE: &str = "
 /// Keeps the schemas of ours in this database from being made or dropped until the transaction ends.
 pub(crate) const KEEP_SCHEMAS: &str = "SELECT pg_advisory_xact_lock_shared(4279108216735011943)";
 
+/// The tables of the journal's schema that bear the names of ours, by their names in full.
+pub(crate) const JOURNAL_TABLES_THERE: &str = "
+    SELECT c.oid, c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'altergeist' AND c.relname IN ('journal', 'heartbeat', 'whole')";
+
 /// Takes from everybody but its owner what default privileges have given on an object of ours: statements.
 pub(crate) const STRIP_PRIVILEGES: &str = "
     SELECT format('REVOKE ALL ON SCHEMA %I FROM %s', n.nspname, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
@@ -1078,10 +1083,10 @@ pub(crate) fn beat(heartbeat: u32, table: &str, incarnation: &str, beat: i64) ->
 /// The last heartbeat of this run a server has.
 pub(crate) const LAST_BEAT: &str = "SELECT beat FROM altergeist.heartbeat WHERE \"table\" = $1 AND incarnation = $2";
 
-/// Makes a schema, marked as ours, unless somebody has made it.
+/// Makes a schema, marked as ours, unless somebody has made it. An event trigger may give it to somebody else at once.
 pub(crate) fn create_schema(schema: &str, marker: &str) -> String {
     format!(
-        "CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS {marker};",
+        "CREATE SCHEMA {name}; ALTER SCHEMA {name} OWNER TO CURRENT_USER; COMMENT ON SCHEMA {name} IS {marker};",
         name = quoted(schema),
         marker = literal(marker)
     )

@@ -78,6 +78,29 @@ WITH t AS (
                     WITH ORDINALITY AS x(grantor, grantee, privilege_type, is_grantable, n)
                JOIN roles r ON r.oid = x.grantee) AS statements
     FROM functions f WHERE f.has_row_type
+), operators AS (
+    -- An operator goes with its function, and must be dropped before it. Their types are part of what it is called.
+    SELECT o.oprcode::oid AS function, string_agg('DROP OPERATOR ' || o.spelled, E';\n' ORDER BY o.spelled) AS drops,
+           string_agg(concat_ws(E';\n', format('CREATE OPERATOR %I.%s (%s)', o.nspname, o.oprname, concat_ws(', ',
+                   format('FUNCTION = %I.%I', o.pronspname, o.proname),
+                   'LEFTARG = ' || nullif(o.oprleft, 0)::regtype, 'RIGHTARG = ' || nullif(o.oprright, 0)::regtype,
+                   (SELECT format('COMMUTATOR = OPERATOR(%I.%s)', n.nspname, c.oprname)
+                    FROM pg_operator c JOIN pg_namespace n ON n.oid = c.oprnamespace WHERE c.oid = o.oprcom),
+                   (SELECT format('NEGATOR = OPERATOR(%I.%s)', n.nspname, c.oprname)
+                    FROM pg_operator c JOIN pg_namespace n ON n.oid = c.oprnamespace WHERE c.oid = o.oprnegate),
+                   'RESTRICT = ' || nullif(o.oprrest::oid, 0)::regproc, 'JOIN = ' || nullif(o.oprjoin::oid, 0)::regproc,
+                   CASE WHEN o.oprcanhash THEN 'HASHES' END, CASE WHEN o.oprcanmerge THEN 'MERGES' END)),
+               CASE WHEN pg_get_userbyid(o.oprowner) <> current_user
+                    THEN format('ALTER OPERATOR %s OWNER TO %I', o.spelled, pg_get_userbyid(o.oprowner)) END,
+               (SELECT format('COMMENT ON OPERATOR %s IS %L', o.spelled, d) FROM obj_description(o.oid, 'pg_operator') AS d
+                WHERE d IS NOT NULL)), E';\n' ORDER BY o.spelled) AS statements
+    FROM (SELECT o.*, n.nspname, f.proname, fn.nspname AS pronspname,
+                 format('%I.%s (%s, %s)', n.nspname, o.oprname, coalesce(nullif(o.oprleft, 0)::regtype::text, 'NONE'),
+                        coalesce(nullif(o.oprright, 0)::regtype::text, 'NONE')) AS spelled
+          FROM functions f JOIN pg_operator o ON o.oprcode::oid = f.oid JOIN pg_namespace n ON n.oid = o.oprnamespace
+          JOIN pg_namespace fn ON fn.oid = f.pronamespace
+          WHERE f.has_row_type) AS o
+    GROUP BY o.oprcode::oid
 )
 SELECT object, before, after, finish, columns, is_key
 FROM (
@@ -157,7 +180,8 @@ FROM (
     FROM functions f WHERE NOT f.has_row_type
     UNION ALL
     -- The row type is part of what such a function is called, so it cannot be replaced.
-    SELECT 44, f.spelled, 'function ' || f.spelled, 'DROP ROUTINE ' || f.spelled,
+    SELECT 44, f.spelled, 'function ' || f.spelled,
+           concat_ws(E';\n', o.drops, 'DROP ROUTINE ' || f.spelled),
            concat_ws(E';\n', pg_get_functiondef(f.oid),
                      CASE WHEN pg_get_userbyid(f.proowner) <> current_user
                           THEN format('ALTER ROUTINE %s OWNER TO %I', f.spelled, pg_get_userbyid(f.proowner)) END,
@@ -171,9 +195,10 @@ FROM (
                         AND d.refclassid = 'pg_extension'::regclass),
                      (SELECT string_agg(format('SECURITY LABEL FOR %I ON ROUTINE %s IS %L', l.provider, f.spelled, l.label),
                                         E';\n' ORDER BY l.provider)
-                      FROM pg_seclabel l WHERE l.classoid = 'pg_proc'::regclass AND l.objoid = f.oid)),
+                      FROM pg_seclabel l WHERE l.classoid = 'pg_proc'::regclass AND l.objoid = f.oid),
+                     o.statements),
            NULL, NULL, false
-    FROM functions f JOIN grants g ON g.oid = f.oid
+    FROM functions f JOIN grants g ON g.oid = f.oid LEFT JOIN operators o ON o.function = f.oid
     UNION ALL
     SELECT CASE WHEN k.conrelid = $1 THEN 50 ELSE 51 END, k.on_table || ' ' || k.conname,
            'foreign key ' || quote_ident(k.conname) || ' on ' || k.on_table,

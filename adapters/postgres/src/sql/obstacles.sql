@@ -34,6 +34,9 @@ WITH row_types AS (
     SELECT DISTINCT p.oid, p.prokind, p.oid::regprocedure::text AS spelled
     FROM row_types r JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = r.oid
     JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+), row_operators AS (
+    -- Those with a function: each is made again with it.
+    SELECT DISTINCT o.oid, o.oprowner FROM row_functions f JOIN pg_operator o ON o.oprcode::oid = f.oid
 ), changed AS (
     -- What the swap must change, and whose it is.
     SELECT CASE v.relkind WHEN 'm' THEN 'materialized view ' WHEN 'v' THEN 'view ' ELSE 'table ' END || v.oid::regclass AS object,
@@ -53,6 +56,8 @@ WITH row_types AS (
     UNION ALL
     SELECT 'function ' || p.oid::regprocedure, p.proowner
     FROM users u JOIN pg_proc p ON u.classid = 'pg_proc'::regclass AND u.objid = p.oid
+    UNION ALL
+    SELECT pg_describe_object('pg_operator'::regclass, o.oid, 0), o.oprowner FROM row_operators o
     UNION ALL
     SELECT 'publication ' || quote_ident(p.pubname), p.pubowner
     FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = $1 AND p.pubname <> $2
@@ -117,6 +122,12 @@ UNION ALL
 SELECT 'function ' || f.spelled || ', on which depends ' || pg_describe_object(d.classid, d.objid, d.objsubid), 'row-function'
 FROM row_functions f
 JOIN pg_depend d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = f.oid AND d.deptype IN ('n', 'a')
+WHERE NOT (d.classid = 'pg_operator'::regclass AND d.objid IN (SELECT o.oid FROM row_operators o))
+UNION ALL
+SELECT DISTINCT pg_describe_object('pg_operator'::regclass, o.oid, 0) || ', on which depends '
+       || pg_describe_object(d.classid, d.objid, d.objsubid), 'row-function'
+FROM row_operators o
+JOIN pg_depend d ON d.refclassid = 'pg_operator'::regclass AND d.refobjid = o.oid AND d.deptype IN ('n', 'a', 'i')
 UNION ALL
 SELECT 'function ' || f.spelled || ', which belongs to extension ' || quote_ident(e.extname), 'extension'
 FROM row_functions f
@@ -155,4 +166,5 @@ WHERE d.deptype IN ('n', 'a', 'x')
   AND NOT (d.classid = 'pg_class'::regclass AND d.deptype = 'a' AND d.objid IN (SELECT seqrelid FROM pg_sequence))
   AND NOT (d.classid = 'pg_class'::regclass AND d.objid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = $1))
   AND NOT (d.classid = 'pg_class'::regclass AND d.objid = $1)
+  AND NOT (d.classid = 'pg_operator'::regclass AND d.objid IN (SELECT o.oid FROM row_operators o))
 ORDER BY 1
