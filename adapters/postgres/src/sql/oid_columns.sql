@@ -13,25 +13,43 @@ WITH RECURSIVE kinds AS (
     SELECT 'oid', $1, $2
     UNION ALL
     SELECT 'regtype', o.reltype, (SELECT n.reltype FROM pg_class n WHERE n.oid = $2) FROM pg_class o WHERE o.oid = $1
-), columns AS (
-    SELECT c.oid AS relation, c.oid::regclass::text AS spelled, quote_ident(a.attname) AS name, a.attnum, a.attgenerated, k.base, k.is_array,
-           format_type(a.atttypid, a.atttypmod) AS type_name, i.old, i.new, c.relhassubclass,
-           pg_relation_size(c.oid) AS bytes, c.relowner, c.relreplident, c.relrowsecurity
+), places AS (
+    -- A column, or a part of a column of a row type; how it is read, and how it is assigned.
+    SELECT a.attrelid, a.attnum, a.attgenerated, a.atttypid AS kind, quote_ident(a.attname) AS name, quote_ident(a.attname) AS target,
+           a.atttypid = 'oidvector'::regtype AS is_fixed
     FROM pg_attribute a
-    JOIN kinds k ON k.oid = a.atttypid
+    WHERE a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT a.attrelid, a.attnum, a.attgenerated, p.atttypid, format('(%I).%I', a.attname, p.attname), format('%I.%I', a.attname, p.attname),
+           p.atttypid = 'oidvector'::regtype
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid AND t.typtype = 'c' JOIN pg_attribute p ON p.attrelid = t.typrelid
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND p.attnum > 0 AND NOT p.attisdropped
+    UNION ALL
+    -- Of an array of rows no part can be assigned by itself.
+    SELECT a.attrelid, a.attnum, a.attgenerated, r.oid,
+           format('ARRAY(SELECT (e).%I FROM unnest(%I) AS e)', p.attname, a.attname), quote_ident(a.attname), true
+    FROM pg_attribute a JOIN pg_type s ON s.oid = a.atttypid AND s.typcategory = 'A' JOIN pg_type t ON t.oid = s.typelem AND t.typtype = 'c'
+    JOIN pg_attribute p ON p.attrelid = t.typrelid JOIN pg_type q ON q.oid = p.atttypid JOIN pg_type r ON r.oid = q.typarray
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND p.attnum > 0 AND NOT p.attisdropped
+), columns AS (
+    SELECT c.oid AS relation, c.oid::regclass::text AS spelled, a.name, a.target, a.is_fixed, a.attnum, a.attgenerated, k.base, k.is_array,
+           i.old, i.new, c.relhassubclass,
+           pg_relation_size(c.oid) AS bytes, c.relowner, c.relreplident, c.relrowsecurity
+    FROM places a
+    JOIN kinds k ON k.oid = a.kind
     JOIN identities i ON i.base = k.base
     JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r' AND c.relpersistence <> 't'
     JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE a.attnum > 0 AND NOT a.attisdropped
-      AND n.nspname !~ '^(pg_|ag_shadow_|ag_old_|ag_plan_)' AND n.nspname NOT IN ('information_schema', 'altergeist')
+    WHERE n.nspname !~ '^(pg_|ag_shadow_|ag_old_|ag_plan_)' AND n.nspname NOT IN ('information_schema', 'altergeist')
 )
-SELECT k.spelled, k.name,
+SELECT k.spelled, k.target,
        CASE WHEN k.is_array THEN format('%s::%s = ANY (%s)', k.old, k.base, k.name) ELSE format('%s = %s::%s', k.name, k.old, k.base) END,
        CASE WHEN k.is_array
-            THEN format('%1$s = array_replace(%1$s, %2$s::%4$s, %3$s::%4$s)', k.name, k.old, k.new, k.base)
-            ELSE format('%s = %s::%s', k.name, k.new, k.base) END,
+            THEN format('%5$s = array_replace(%1$s, %2$s::%4$s, %3$s::%4$s)', k.name, k.old, k.new, k.base, k.target)
+            ELSE format('%s = %s::%s', k.target, k.new, k.base) END,
        k.bytes,
-       CASE WHEN k.attgenerated <> '' THEN 'the column is generated'
+       CASE WHEN k.is_fixed THEN 'a value of its type is only replaced as a whole'
+            WHEN k.attgenerated <> '' THEN 'the column is generated'
             WHEN k.relrowsecurity AND NOT pg_has_role(k.relowner, 'USAGE') THEN 'row security is enabled on that table'
             WHEN EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = k.relation AND d.deptype = 'e')
             THEN 'that table belongs to an extension'
@@ -53,5 +71,5 @@ SELECT k.spelled, k.name,
             THEN 'that table is published and has no replica identity'
        END
 FROM columns k
-ORDER BY k.spelled, k.name
+ORDER BY k.spelled, k.target
 LIMIT 1000

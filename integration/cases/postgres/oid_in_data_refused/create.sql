@@ -5,3 +5,5 @@ CREATE TABLE registry (rel regclass PRIMARY KEY, note text);
 INSERT INTO registry VALUES ('t', 'kept');
 CREATE FUNCTION fixed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'never changed'; END $$;
 CREATE TRIGGER fixed BEFORE UPDATE ON registry FOR EACH ROW EXECUTE FUNCTION fixed();
+CREATE TABLE listed (id int PRIMARY KEY, all_of_them oidvector);
+INSERT INTO listed VALUES (1, 't'::regclass::oid::text::oidvector);
