@@ -37,7 +37,7 @@ pub(crate) fn session(version: Version, global_modes: &str, lock_timeout: Durati
             .to_owned(),
         // Every row is found and every warning is told.
         "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0, sql_auto_is_null = 0, \
-         sql_notes = 1, max_error_count = 1024"
+         sql_notes = 1"
             .to_owned(),
         // Definitions and messages come in one form.
         "SET SESSION sql_quote_show_create = 1, lc_messages = 'en_US'".to_owned(),
@@ -56,9 +56,10 @@ pub(crate) fn session(version: Version, global_modes: &str, lock_timeout: Durati
                 statements.push("SET SESSION show_gipk_in_create_table_and_information_schema = ON".to_owned());
             }
         }
+        // MySQL lets only an administrator set how many warnings are told.
         Flavour::MariaDb => statements.push(
-            "SET SESSION max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0, \
-             idle_write_transaction_timeout = 0, check_constraint_checks = 1"
+            "SET SESSION max_error_count = 1024, max_statement_time = 0, idle_transaction_timeout = 0, \
+             idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0, check_constraint_checks = 1"
                 .to_owned(),
         ),
     }
