@@ -95,7 +95,14 @@ async fn lends_sessions(server: &Server, first: &mut Replication, pid: &str) -> 
         };
         let Ok(second) = tokio::time::timeout(PATIENCE, second).await else {
             // The pool has no second session to give; the first is either kept for us, or taken by others.
-            return Ok(first.ask(OWN_PID).await? != pid);
+            if first.ask(OWN_PID).await? != pid {
+                return Ok(true);
+            }
+            return Err(Error::refused(
+                format!("work on {}", server.name()),
+                "a pooler answers there, and its pool has no second session to give: this tool needs several at once. Give the \
+                 server's own address in the URL, or a bigger pool (in PgBouncer: default_pool_size or pool_size)",
+            ));
         };
         let (second, begun, lent) = second?;
         if begun.is_none() || lent.as_deref() == Some(pid) {

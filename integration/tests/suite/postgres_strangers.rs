@@ -134,7 +134,8 @@ fn a_dropped_journal_leaves_nothing_that_cannot_be_cleaned_up(flavour: Flavour) 
     running.wait_until(|status| status["phase"] == "postponed");
     server.execute(DATABASE, drop).unwrap();
     running.ask("cut-over");
-    running.wait().must_be(1).must_say(&["altergeist cleanup"]);
+    // What was copied proves nothing without the journal: the run copies again, and ends well.
+    running.wait().must_be(0);
     clean_up();
     assert_eq!(what_is_left(&server), Vec::<String>::new());
 
