@@ -52,8 +52,9 @@ impl Access {
         let file = Client::of_home();
         let parameters = Parameters::read(&url)?;
         let given = url.host_str().filter(|_| has_host);
-        // As for the servers' own clients, a socket of a file is for this machine only.
-        let is_here = given.is_none() && file.host.as_deref().is_none_or(|host| host == "localhost");
+        // A socket of a file is for this machine only, as in the servers' own clients. A port means TCP.
+        let is_here =
+            given.is_none() && url.port().is_none() && file.host.as_deref().is_none_or(|host| host == "localhost");
         let socket = parameters.socket.clone().or_else(|| file.socket.clone().filter(|_| is_here));
         let host = given
             .map(|host| host.trim_matches(['[', ']']).to_owned())
