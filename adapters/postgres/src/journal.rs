@@ -11,7 +11,7 @@ use crate::recipe::Recipe;
 use crate::session::Session;
 use crate::sql;
 use crate::witness::Witness;
-use altergeist_contract::{Error, Journal, Record, Result, Stage};
+use altergeist_contract::{Error, Journal, Kind, Record, Result, Stage};
 use serde::{Deserialize, Serialize};
 
 /// Why there is nothing to go on from.
@@ -210,7 +210,8 @@ pub(crate) async fn facts(session: &Session, engine: &Postgres) -> Result<Facts>
         // It may be another's, or be gone.
         ours::require(session, &attempted).await?;
     }
-    entry.facts.ok_or_else(|| Error::fatal(attempted, FORGOTTEN))
+    // Without its journal nothing proves what was copied: a run copies again.
+    entry.facts.ok_or_else(|| Error::new(Kind::Missed, attempted, FORGOTTEN))
 }
 
 /// Writes the facts down, within the session's transaction if it has one.
