@@ -3,7 +3,7 @@
 
 use crate::crew::Crew;
 use crate::error::Failure;
-use crate::follower::STATEMENTS_REMEDY;
+use crate::follower::{BEGIN_ANEW, STATEMENTS_REMEDY};
 use crate::names::TableName;
 use crate::privileges::sees_triggers;
 use crate::session::{Session, text};
@@ -36,7 +36,7 @@ impl Elsewhere {
             let found = self.how_it_reaches(&mut session, table).await;
             if let Some(how) = found.map_err(|failure| failure.of_catalogue(attempted()))? {
                 let reason = format!(
-                    "a session wrote {} by a statement in the log, not by rows, and {how}; {STATEMENTS_REMEDY}",
+                    "a session wrote {} by a statement in the log, not by rows, and {how}; {STATEMENTS_REMEDY}; {BEGIN_ANEW}",
                     table.plain()
                 );
                 return Err(Error::fatal(attempted(), reason));

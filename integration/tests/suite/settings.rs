@@ -6,7 +6,7 @@ use altergeist_integration::tool::{command, run};
 
 every_server!(hostile_settings_change_nothing,);
 
-const BOTH: [&str; 21] = [
+const BOTH: [&str; 20] = [
     "sql_mode = 'ANSI_QUOTES,STRICT_TRANS_TABLES'",
     "sql_mode = 'PIPES_AS_CONCAT,IGNORE_SPACE,HIGH_NOT_PRECEDENCE,NO_UNSIGNED_SUBTRACTION,REAL_AS_FLOAT'",
     "sql_mode = 'NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'",
@@ -22,14 +22,14 @@ const BOTH: [&str; 21] = [
     "max_error_count = 0",
     "foreign_key_checks = 0",
     "unique_checks = 0",
-    "transaction_isolation = 'SERIALIZABLE'",
     "lc_messages = 'de_DE'",
     "group_concat_max_len = 4",
     "div_precision_increment = 0",
     "wait_timeout = 5",
     "innodb_lock_wait_timeout = 1",
 ];
-const MYSQL: [&str; 9] = [
+const MYSQL: [&str; 10] = [
+    "transaction_isolation = 'SERIALIZABLE'",
     "show_gipk_in_create_table_and_information_schema = OFF",
     "sql_generate_invisible_primary_key = ON",
     "sql_require_primary_key = ON",
@@ -40,7 +40,8 @@ const MYSQL: [&str; 9] = [
     "binlog_rows_query_log_events = ON",
     "explicit_defaults_for_timestamp = OFF",
 ];
-const MARIADB: [&str; 8] = [
+const MARIADB: [&str; 9] = [
+    "tx_isolation = 'SERIALIZABLE'",
     "sql_mode = 'ORACLE'",
     "sql_mode = 'EMPTY_STRING_IS_NULL,SIMULTANEOUS_ASSIGNMENT,TIME_ROUND_FRACTIONAL'",
     "tx_read_only = 1",
