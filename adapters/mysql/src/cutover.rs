@@ -343,7 +343,7 @@ impl TableLock for MySqlLock {
                 return self.refuse(error).await;
             }
         }
-        match oddity(self.holder.session(), &self.shape.source, &self.shape.shadow, None).await {
+        match oddity(self.holder.session(), &self.shape.source, &self.names.clone, &self.shape.shadow, None).await {
             Ok(None) => {}
             Ok(Some(odd)) => {
                 let error = self.error(Kind::Fatal, format!("{}: {odd}; {BEGIN_ANEW}", self.shape.shadow.plain()));

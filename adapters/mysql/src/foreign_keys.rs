@@ -584,12 +584,14 @@ impl MySql {
         Ok(keys.into_iter().filter(|key| key.child == self.source && key.writes()).collect())
     }
 
-    /// The parents that the cut-over locks: of keys that are carried, and of early keys.
+    /// The parents that the cut-over locks: of the keys that are there, and of those that come. A key that is dropped or left
+    /// out refuses deletes of its parent too, until the old table has lost it.
     pub(crate) async fn parents_to_lock(&self, bonds: Option<&Bonds>) -> Result<Vec<TableName>> {
         let mut session = self.crew.reader().await?;
-        let early = self.early_keys(&mut session).await?;
+        let keys = self.source_keys(&mut session).await?;
+        let own = keys.iter().filter(|key| key.child == self.source && key.parent != self.source);
         let mut parents: Vec<TableName> = Vec::new();
-        for parent in bonds.iter().flat_map(|bonds| bonds.parents()).chain(early.iter().map(|key| &key.parent)) {
+        for parent in bonds.iter().flat_map(|bonds| bonds.parents()).chain(own.map(|key| &key.parent)) {
             if !parents.contains(parent) {
                 parents.push(parent.clone());
             }

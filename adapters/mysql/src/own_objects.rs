@@ -32,7 +32,7 @@ impl MySql {
     pub(crate) async fn check_own_tables(&self, session: &mut Session) -> Result<()> {
         let expected: [(&TableName, &[_]); 2] = [(&self.names.journal, &JOURNAL), (&self.names.beat, &BEAT)];
         for (name, columns) in expected {
-            let odd = oddity(session, &self.source, name, Some(columns)).await;
+            let odd = oddity(session, &self.source, &self.names.clone, name, Some(columns)).await;
             if let Some(odd) = odd.map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))? {
                 let reason = format!("{odd}, so this tool did not make it; look who did, then drop or rename it");
                 return Err(Error::refused(format!("use {}", name.plain()), reason));
@@ -43,7 +43,7 @@ impl MySql {
 
     /// Whether a table of this name exists that may be one of ours.
     pub(crate) async fn is_plain(&self, session: &mut Session, name: &TableName) -> Result<bool> {
-        let odd = oddity(session, &self.source, name, None).await;
+        let odd = oddity(session, &self.source, &self.names.clone, name, None).await;
         let odd = odd.map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
         Ok(odd.is_none() && self.exists(session, name).await?)
     }
@@ -53,8 +53,9 @@ impl MySql {
         let attempted = || self.doing("look for what bears the names needed to change");
         let mut refusals = Vec::new();
         for name in [&self.names.shadow, &self.names.clone] {
-            let odd =
-                oddity(session, &self.source, name, None).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            let odd = oddity(session, &self.source, &self.names.clone, name, None)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
             refusals.extend(odd.map(|odd| Refusal {
                 object: name.plain(),
                 reason: format!("it has a name this tool needs, and {odd}"),
@@ -80,6 +81,7 @@ impl MySql {
 pub(crate) async fn oddity(
     session: &mut Session,
     source: &TableName,
+    clone: &TableName,
     name: &TableName,
     columns: Option<&[(&str, &str, bool)]>,
 ) -> std::result::Result<Option<String>, Failure> {
@@ -88,7 +90,7 @@ pub(crate) async fn oddity(
     if kind != "BASE TABLE" {
         return Ok(Some(format!("it is a {}, not a plain table", kind.to_lowercase())));
     }
-    let triggers = session.text(&sql::count_others_triggers(source, name)).await?;
+    let triggers = session.text(&sql::count_others_triggers(source, clone, name)).await?;
     if triggers != "0" {
         return Ok(Some("it has triggers".to_owned()));
     }

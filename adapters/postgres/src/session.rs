@@ -16,6 +16,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long a session that must end may take to do so.
 const BURIAL: Duration = Duration::from_secs(20);
+/// How long a process that has ended may still hold the run lock: the server has to see that its connection is gone.
+const GRACE: Duration = Duration::from_secs(2);
+/// How soon the run lock is asked for again meanwhile.
+const GRACE_LOOK: Duration = Duration::from_millis(50);
 
 /// The longest list of notices kept for whoever asked for them.
 const NOTICES: usize = 256;
@@ -172,9 +176,16 @@ impl RunLock {
         }
         let attempted = || format!("take the run lock of {}", self.names.display);
         let session = self.server.open(&self.names.application, &sql::holder_settings(BURIAL)).await?;
-        let taken = session.one(sql::TRY_LOCK, &[&self.names.run_lock]).await;
-        if !taken.map_err(|error| error::of(attempted(), &error))?.get::<_, bool>(0) {
-            return self.held_by(&session).await;
+        let until = Instant::now() + GRACE;
+        loop {
+            let taken = session.one(sql::TRY_LOCK, &[&self.names.run_lock]).await;
+            if taken.map_err(|error| error::of(attempted(), &error))?.get(0) {
+                break;
+            }
+            if Instant::now() > until {
+                return self.held_by(&session).await;
+            }
+            tokio::time::sleep(GRACE_LOOK).await;
         }
         self.clear_the_field(&session).await?;
         *locked(&self.holder) = Some(Arc::new(session));
