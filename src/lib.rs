@@ -3,26 +3,11 @@
 // The core runs as one task and never spawns, so no future here needs to be `Send`.
 #![allow(async_fn_in_trait)]
 
-pub mod behind;
-pub mod checkpoint;
-pub mod chunk_size;
-pub mod copy;
-pub mod cutover;
-pub mod desk;
-pub mod effort;
-pub mod failure;
-pub mod keyset;
-pub mod listen;
-pub mod load;
+pub mod control;
+pub mod migration;
 pub mod pace;
-pub mod quiet;
-pub mod refresh;
-pub mod run;
-pub mod throttle;
-pub mod verify;
 
 pub use altergeist_contract as contract;
-pub use desk::{Desk, Orders, Phase, Status};
-pub use failure::Failure;
-pub use load::Limits;
-pub use run::{Options, Outcome, run};
+pub use control::{Control, Failure, Limit, Limits, Options, Outcome, Phase, Settings, Status};
+pub use migration::hold::hold;
+pub use migration::run::run;

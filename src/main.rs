@@ -2,14 +2,11 @@
 #![allow(async_fn_in_trait)]
 
 mod cli;
-mod commands;
-mod engines;
-mod progress;
-mod report;
-mod socket;
+mod interface;
 
 use clap::Parser;
-use cli::{Cli, Command};
+use cli::args::{Cli, Command};
+use cli::commands;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -2,8 +2,8 @@
 
 use altergeist::contract::model::{Habits, Server};
 use altergeist::contract::{Kind, Strategy};
-use altergeist::load::{Limit, Limits};
-use altergeist::{Desk, Failure, Options, Orders, Outcome, Status, run};
+use altergeist::{Control, Failure, Options, Outcome, Settings, Status, run};
+use altergeist::{Limit, Limits};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::time::Duration;
@@ -116,7 +116,7 @@ async fn one_process(
     batch_keys: usize,
     dies_after: Option<Duration>,
 ) -> Option<Result<Outcome, Failure>> {
-    let orders = Orders {
+    let settings = Settings {
         workers: rng.random_range(1..4),
         batch_keys,
         chunk_rows: Some(rng.random_range(1..9)),
@@ -124,12 +124,12 @@ async fn one_process(
         chunk_time: Duration::from_millis(rng.random_range(0..5)),
         max_load: limits(rng.random_bool(0.2), 0.9),
         critical_load: limits(rng.random_bool(0.2), 0.98),
-        ..Orders::default()
+        ..Settings::default()
     };
-    let (_give, orders) = watch::channel(orders);
-    let desk = Desk::new(orders, watch::Sender::new(Status::default()));
+    let (_give, settings) = watch::channel(settings);
+    let control = Control::new(settings, watch::Sender::new(Status::default()));
     let options = options();
-    let process = run(async || Ok(server.process()), &desk, &options);
+    let process = run(async || Ok(server.process()), &control, &options);
     match dies_after {
         Some(time) => timeout(time, process).await.ok(),
         None => Some(process.await),

@@ -1,7 +1,7 @@
 //! How a run can end without having done its work.
 
-use crate::load::Limit;
-use altergeist_contract::{Engine, Error, Hold, Kind, Plan};
+use crate::control::Limit;
+use altergeist_contract::{Error, Kind, Plan};
 use std::fmt;
 
 /// Why a run ended. Whatever it was, the same command may be given again.
@@ -88,18 +88,6 @@ impl Failure {
             Failure::Unfinished(_) => 9,
         }
     }
-}
-
-/// Takes the run lock, or says who has it: as the server sees them, and as they call themselves.
-///
-/// # Errors
-/// [`Failure::Held`].
-pub async fn hold<E: Engine>(engine: &E) -> Result<(), Failure> {
-    let Hold::HeldBy(mut holder) = engine.hold().await? else { return Ok(()) };
-    if let Some(record) = engine.load().await? {
-        holder = format!("{} ({holder})", record.holder);
-    }
-    Err(Failure::Held { table: engine.table().to_owned(), holder })
 }
 
 impl From<Error> for Failure {

@@ -5,9 +5,9 @@
 //! fewer, and kept if they move hardly less. How much the server can bear is the [`Effort`]: as it shrinks, chunks get shorter
 //! first, then workers fewer, and then the run rests between turns.
 
-use crate::chunk_size::ChunkSize;
-use crate::desk::Orders;
-use crate::effort::Effort;
+use crate::control::Settings;
+use crate::pace::chunk_size::ChunkSize;
+use crate::pace::effort::Effort;
 use altergeist_contract::CommitLatency;
 use std::time::Duration;
 
@@ -82,43 +82,43 @@ impl Default for Pace {
 
 impl Pace {
     /// Rows of the next chunk.
-    pub fn rows(&self, orders: &Orders) -> u64 {
-        self.size.rows(orders.chunk_rows)
+    pub fn rows(&self, settings: &Settings) -> u64 {
+        self.size.rows(settings.chunk_rows)
     }
 
     /// How many chunks may be in flight.
-    pub fn workers(&self, orders: &Orders) -> usize {
-        let allowed = self.workers.min(orders.workers).max(1);
+    pub fn workers(&self, settings: &Settings) -> usize {
+        let allowed = self.workers.min(settings.workers).max(1);
         ((allowed as f64 * self.effort.share()).round() as usize).max(1)
     }
 
     /// How long a chunk should take.
-    fn chunk_time(&self, orders: &Orders) -> Duration {
-        orders.chunk_time.mul_f64(self.effort.share()).max(CHUNK_TIME_MIN.min(orders.chunk_time))
+    fn chunk_time(&self, settings: &Settings) -> Duration {
+        settings.chunk_time.mul_f64(self.effort.share()).max(CHUNK_TIME_MIN.min(settings.chunk_time))
     }
 
     /// A turn has ended; small commits take as long as `commits` now, if that is known. Gives how long to rest
     /// before the next turn.
-    pub fn learn_turn(&mut self, orders: &Orders, turn: Turn, commits: Option<CommitLatency>) -> Duration {
-        let target = self.chunk_time(orders);
+    pub fn learn_turn(&mut self, settings: &Settings, turn: Turn, commits: Option<CommitLatency>) -> Duration {
+        let target = self.chunk_time(settings);
         if let Some(Full { rows, took }) = turn.chunk {
             self.size.learn(rows, took, target);
         }
-        self.effort.learn(orders.max_commit_latency, turn.took, commits);
+        self.effort.learn(settings.max_commit_latency, turn.took, commits);
         // Chunks that are still growing say nothing about workers.
-        let is_full_size = orders.chunk_rows.is_some() || turn.took >= target / 2;
+        let is_full_size = settings.chunk_rows.is_some() || turn.took >= target / 2;
         if self.effort.share() == 1.0 && is_full_size {
-            self.try_workers(orders, turn);
+            self.try_workers(settings, turn);
         }
         let resting = (EFFORT_RESTING / self.effort.share() - 1.0).max(0.0);
-        let rest = turn.took.mul_f64(resting + orders.nice);
+        let rest = turn.took.mul_f64(resting + settings.nice);
         self.effort.pass(rest);
         rest
     }
 
-    fn try_workers(&mut self, orders: &Orders, turn: Turn) {
-        if self.workers > orders.workers {
-            self.workers = orders.workers.max(1);
+    fn try_workers(&mut self, settings: &Settings, turn: Turn) {
+        if self.workers > settings.workers {
+            self.workers = settings.workers.max(1);
             self.trial = Trial::default();
         }
         if self.trial.settled > 0 {
@@ -139,7 +139,7 @@ impl Pace {
             true => self.workers - 1,
             false => self.workers + 1,
         };
-        if is_better && (1..=orders.workers).contains(&next) {
+        if is_better && (1..=settings.workers).contains(&next) {
             self.workers = next;
             self.trial = Trial { rival: Some(speed), is_downward, ..Trial::default() };
             return;
@@ -164,15 +164,15 @@ mod tests {
         Some(CommitLatency { usual: Duration::from_millis(usual), worst: Duration::from_millis(worst) })
     }
 
-    fn sparing() -> Orders {
-        Orders { workers: 4, max_commit_latency: Some(Duration::from_millis(20)), ..Orders::default() }
+    fn sparing() -> Settings {
+        Settings { workers: 4, max_commit_latency: Some(Duration::from_millis(20)), ..Settings::default() }
     }
 
     /// Turns on a server that moves 1,000 rows a second for each of its first `cores` workers.
-    fn walk(pace: &mut Pace, orders: &Orders, cores: usize, turns: u32) {
+    fn walk(pace: &mut Pace, settings: &Settings, cores: usize, turns: u32) {
         for _ in 0..turns {
-            let rows = 1000 * pace.workers(orders).min(cores) as u64;
-            pace.learn_turn(orders, Turn { rows, ..TURN }, QUICK);
+            let rows = 1000 * pace.workers(settings).min(cores) as u64;
+            pace.learn_turn(settings, Turn { rows, ..TURN }, QUICK);
         }
     }
 
@@ -180,100 +180,100 @@ mod tests {
     fn as_many_workers_are_used_as_help() {
         for cores in 1..=4 {
             let mut pace = Pace::default();
-            let orders = Orders { workers: 4, ..Orders::default() };
-            walk(&mut pace, &orders, cores, 2 * SETTLED_TURNS);
-            assert_eq!(pace.workers(&orders), cores);
+            let settings = Settings { workers: 4, ..Settings::default() };
+            walk(&mut pace, &settings, cores, 2 * SETTLED_TURNS);
+            assert_eq!(pace.workers(&settings), cores);
         }
     }
 
     #[test]
     fn the_first_turns_find_more_workers_if_they_help() {
         let mut pace = Pace::default();
-        let orders = Orders { workers: 4, ..Orders::default() };
-        walk(&mut pace, &orders, 4, 4 * TRIAL_TURNS);
-        assert_eq!(pace.workers(&orders), 4);
+        let settings = Settings { workers: 4, ..Settings::default() };
+        walk(&mut pace, &settings, 4, 4 * TRIAL_TURNS);
+        assert_eq!(pace.workers(&settings), 4);
     }
 
     #[test]
     fn another_number_of_workers_is_tried_again_when_the_server_has_changed() {
         let mut pace = Pace::default();
-        let orders = Orders { workers: 4, ..Orders::default() };
-        walk(&mut pace, &orders, 1, 2 * SETTLED_TURNS);
-        assert_eq!(pace.workers(&orders), 1);
-        walk(&mut pace, &orders, 3, 2 * SETTLED_TURNS + 20);
-        assert_eq!(pace.workers(&orders), 3);
+        let settings = Settings { workers: 4, ..Settings::default() };
+        walk(&mut pace, &settings, 1, 2 * SETTLED_TURNS);
+        assert_eq!(pace.workers(&settings), 1);
+        walk(&mut pace, &settings, 3, 2 * SETTLED_TURNS + 20);
+        assert_eq!(pace.workers(&settings), 3);
     }
 
     #[test]
     fn chunks_that_are_still_growing_say_nothing_about_workers() {
         let mut pace = Pace::default();
-        let orders = Orders { workers: 4, ..Orders::default() };
+        let settings = Settings { workers: 4, ..Settings::default() };
         for _ in 0..20 {
-            pace.learn_turn(&orders, Turn { took: orders.chunk_time / 4, ..TURN }, QUICK);
+            pace.learn_turn(&settings, Turn { took: settings.chunk_time / 4, ..TURN }, QUICK);
         }
-        assert_eq!(pace.workers(&orders), WORKERS_FIRST);
+        assert_eq!(pace.workers(&settings), WORKERS_FIRST);
     }
 
     #[test]
     fn the_operator_can_take_workers_away_at_any_time() {
         let mut pace = Pace::default();
-        walk(&mut pace, &Orders { workers: 4, ..Orders::default() }, 4, 50);
-        let fewer = Orders { workers: 2, ..Orders::default() };
+        walk(&mut pace, &Settings { workers: 4, ..Settings::default() }, 4, 50);
+        let fewer = Settings { workers: 2, ..Settings::default() };
         assert_eq!(pace.workers(&fewer), 2);
         walk(&mut pace, &fewer, 4, 50);
         assert_eq!(pace.workers(&fewer), 2);
-        assert_eq!(pace.workers(&Orders { workers: 1, ..Orders::default() }), 1);
+        assert_eq!(pace.workers(&Settings { workers: 1, ..Settings::default() }), 1);
     }
 
     #[test]
     fn slow_commits_shrink_the_effort_step_by_step_and_quick_ones_let_it_grow_back() {
-        let orders = sparing();
+        let settings = sparing();
         let mut pace = Pace::default();
-        walk(&mut pace, &orders, 4, 50);
-        assert_eq!(pace.workers(&orders), 4, "nothing is slow, so all is given");
-        assert_eq!(pace.learn_turn(&orders, TURN, SLOW), Duration::ZERO, "shorter chunks come before rests");
-        assert!(pace.chunk_time(&orders) < orders.chunk_time);
+        walk(&mut pace, &settings, 4, 50);
+        assert_eq!(pace.workers(&settings), 4, "nothing is slow, so all is given");
+        assert_eq!(pace.learn_turn(&settings, TURN, SLOW), Duration::ZERO, "shorter chunks come before rests");
+        assert!(pace.chunk_time(&settings) < settings.chunk_time);
         let mut rest = Duration::ZERO;
         for _ in 0..30 {
-            rest = pace.learn_turn(&orders, TURN, SLOW);
+            rest = pace.learn_turn(&settings, TURN, SLOW);
         }
-        assert_eq!(pace.workers(&orders), 1);
-        assert_eq!(pace.chunk_time(&orders), CHUNK_TIME_MIN);
+        assert_eq!(pace.workers(&settings), 1);
+        assert_eq!(pace.chunk_time(&settings), CHUNK_TIME_MIN);
         assert!(rest > 5 * SECOND && rest < 30 * SECOND, "{rest:?}");
-        walk(&mut pace, &orders, 4, 400);
-        rest = pace.learn_turn(&orders, TURN, QUICK);
-        assert_eq!((rest, pace.workers(&orders)), (Duration::ZERO, 4));
+        walk(&mut pace, &settings, 4, 400);
+        rest = pace.learn_turn(&settings, TURN, QUICK);
+        assert_eq!((rest, pace.workers(&settings)), (Duration::ZERO, 4));
     }
 
     #[test]
     fn a_run_that_shall_spare_the_server_begins_gently() {
-        let orders = sparing();
+        let settings = sparing();
         let mut pace = Pace::default();
-        pace.learn_turn(&orders, TURN, QUICK);
-        assert!(pace.chunk_time(&orders) < orders.chunk_time / 2);
-        let begun_late = Orders { max_commit_latency: None, ..orders.clone() };
+        pace.learn_turn(&settings, TURN, QUICK);
+        assert!(pace.chunk_time(&settings) < settings.chunk_time / 2);
+        let begun_late = Settings { max_commit_latency: None, ..settings.clone() };
         pace.learn_turn(&begun_late, TURN, QUICK);
-        assert_eq!(pace.chunk_time(&orders), orders.chunk_time, "it need not any more");
+        assert_eq!(pace.chunk_time(&settings), settings.chunk_time, "it need not any more");
     }
 
     #[test]
     fn commits_that_are_slow_by_themselves_do_not_hold_up_the_run() {
-        let orders = sparing();
+        let settings = sparing();
         let mut pace = Pace::default();
-        pace.learn_turn(&orders, TURN, QUICK);
+        pace.learn_turn(&settings, TURN, QUICK);
         for _ in 0..20 {
-            pace.learn_turn(&orders, TURN, SLOW);
+            pace.learn_turn(&settings, TURN, SLOW);
         }
-        assert_eq!(pace.chunk_time(&orders), CHUNK_TIME_MIN, "that may be because of us");
+        assert_eq!(pace.chunk_time(&settings), CHUNK_TIME_MIN, "that may be because of us");
         for _ in 0..600 {
-            pace.learn_turn(&orders, TURN, SLOW);
+            pace.learn_turn(&settings, TURN, SLOW);
         }
-        assert_eq!(pace.chunk_time(&orders), orders.chunk_time, "and it is not");
+        assert_eq!(pace.chunk_time(&settings), settings.chunk_time, "and it is not");
     }
 
     #[test]
     fn a_nice_run_rests_in_proportion() {
-        let orders = Orders { nice: 0.5, ..Orders::default() };
-        assert_eq!(Pace::default().learn_turn(&orders, TURN, None), SECOND / 2);
+        let settings = Settings { nice: 0.5, ..Settings::default() };
+        assert_eq!(Pace::default().learn_turn(&settings, TURN, None), SECOND / 2);
     }
 }

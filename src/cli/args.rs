@@ -1,7 +1,8 @@
 //! The command line, as scripts depend on it.
 
+use crate::interface::progress::ProgressArg;
 use altergeist::contract::{ForeignKeys, Strategy, Target};
-use altergeist::{Limits, Options, Orders};
+use altergeist::{Limits, Options, Settings};
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -187,19 +188,6 @@ pub struct RunArgs {
     pub progress: ProgressArg,
 }
 
-/// How progress is shown.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProgressArg {
-    /// A bar on a terminal, plain lines elsewhere
-    Auto,
-    /// A bar
-    Bar,
-    /// Plain lines
-    Plain,
-    /// A JSON object a line
-    Json,
-}
-
 /// `status`.
 #[derive(Args)]
 pub struct StatusArgs {
@@ -337,8 +325,8 @@ impl RunArgs {
     }
 
     /// What may change.
-    pub fn orders(&self) -> Orders {
-        Orders {
+    pub fn settings(&self) -> Settings {
+        Settings {
             postpone_cut_over: self.postpone_cut_over,
             chunk_rows: self.chunk_rows,
             chunk_time: self.chunk_time,
@@ -349,7 +337,7 @@ impl RunArgs {
             max_lag: self.max_lag,
             max_load: self.max_load.clone(),
             critical_load: self.critical_load.clone(),
-            ..Orders::default()
+            ..Settings::default()
         }
     }
 }

@@ -1,22 +1,24 @@
 //! The proof: every difference between source and shadow is explained by the log (law 8). It never repairs; what it
 //! looks at again was refreshed because the log said so.
 
-use crate::behind::Mark;
-use crate::copy::Ahead;
-use crate::desk::Desk;
-use crate::listen::Listener;
-use crate::pace::{self, Full, Pace, Turn};
-use crate::refresh::{Cadence, refresh_turn};
-use crate::{Failure, behind, run};
+use crate::control::{Control, Failure};
+use crate::migration::copy::Ahead;
+use crate::migration::done::Done;
+use crate::migration::listen::Listener;
+use crate::migration::marks::{self, Mark};
+use crate::migration::refresh::refresh_turn;
+use crate::migration::wait::{rest_for, wait_while_throttled};
+use crate::pace::cadence::Cadence;
+use crate::pace::concurrency::{self, Full, Pace, Turn};
+use crate::pace::throttle::is_throttled;
 use altergeist_contract::{Chunk, Comparison, Engine, Key, Record, Result, Watermark};
 use futures_util::future::{join, join_all};
-use std::cell::Cell;
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How often a row that keeps changing is looked at again. Each time its difference was explained by the log.
 const LOOKS_MAX: u32 = 20;
+
 /// The pause before that.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -55,27 +57,27 @@ impl Verification {
         &mut self,
         engine: &E,
         listener: &mut Listener<E::Stream>,
-        desk: &Desk,
-        over: &Over,
+        control: &Control,
+        over: &Done,
         gently: bool,
     ) -> Result<(), Failure> {
         let is_welcome = !gently && engine.compares_beside_builds();
         while is_welcome && !over.is_set() && self.after != Watermark::End && listener.keys.is_empty() {
-            if run::is_throttled(engine, desk).await? {
+            if is_throttled(engine, control).await? {
                 break;
             }
-            let rest = self.turn(engine, listener, desk).await?;
+            let rest = self.turn(engine, listener, control).await?;
             if !self.suspects.is_empty() {
                 break;
             }
-            run::rest_for(listener, desk, rest).await?;
+            rest_for(listener, control, rest).await?;
         }
         Ok(listener.during(over.wait()).await?)
     }
 
     /// Tells watchers how far it has come.
-    pub fn tell(&self, desk: &Desk, record: &Record) {
-        run::tell_walk(desk, self.walked, self.verified, record.rows_copied.max(record.rows_estimated));
+    pub fn tell(&self, control: &Control, record: &Record) {
+        control.update_walk(self.walked, self.verified, record.rows_copied.max(record.rows_estimated));
     }
 
     /// Walks to the end, and looks at what differed until everything was equal once.
@@ -86,22 +88,22 @@ impl Verification {
         mut self,
         engine: &E,
         listener: &mut Listener<E::Stream>,
-        desk: &Desk,
+        control: &Control,
         record: &mut Record,
     ) -> Result<(), Failure> {
         let mut cadence = Cadence::begin();
         while self.after != Watermark::End {
-            run::wait_while_throttled(engine, listener, desk, record).await?;
-            let rest = self.turn(engine, listener, desk).await?;
-            self.tell(desk, record);
-            if cadence.is_due(engine, &desk.orders(), listener.keys.len()) {
-                self.look_again(engine, listener, desk).await?;
+            wait_while_throttled(engine, listener, control, record).await?;
+            let rest = self.turn(engine, listener, control).await?;
+            self.tell(control, record);
+            if cadence.is_due(engine, &control.settings(), listener.keys.len()) {
+                self.look_again(engine, listener, control).await?;
             }
-            run::rest_for(listener, desk, rest).await?;
+            rest_for(listener, control, rest).await?;
         }
         for _ in 0..LOOKS_MAX {
-            self.look_again(engine, listener, desk).await?;
-            self.hear_out(engine, listener, desk).await?;
+            self.look_again(engine, listener, control).await?;
+            self.hear_out(engine, listener, control).await?;
             if self.suspects.is_empty() {
                 break;
             }
@@ -115,11 +117,11 @@ impl Verification {
         &mut self,
         engine: &E,
         listener: &mut Listener<E::Stream>,
-        desk: &Desk,
+        control: &Control,
     ) -> Result<Duration, Failure> {
         engine.still_held().await?;
-        let orders = desk.orders();
-        let (rows, workers) = (self.pace.rows(&orders), self.pace.workers(&orders));
+        let settings = control.settings();
+        let (rows, workers) = (self.pace.rows(&settings), self.pace.workers(&settings));
         let turn_begun = Instant::now();
         let chunks = listener.during(self.ahead.take(engine, &self.after, rows, workers)).await??;
         let comparing = join_all(chunks.iter().map(|chunk| compare_chunk(engine, chunk)));
@@ -135,17 +137,17 @@ impl Verification {
         }
         let rows = comparisons.iter().map(|found| found.rows).sum::<u64>();
         self.verified += rows;
-        let turn = Turn { rows, chunk: pace::mean(&full), took: turn_begun.elapsed() };
+        let turn = Turn { rows, chunk: concurrency::mean(&full), took: turn_begun.elapsed() };
         self.walked += turn.took;
-        let rest = self.pace.learn_turn(&orders, turn, engine.commit_latency());
+        let rest = self.pace.learn_turn(&settings, turn, engine.commit_latency());
         self.after = end_of(&chunks);
-        desk.tell(|status| {
+        control.update(|status| {
             status.rows_verified = self.verified;
-            status.chunk_rows = self.pace.rows(&orders);
-            status.workers = self.pace.workers(&orders);
+            status.chunk_rows = self.pace.rows(&settings);
+            status.workers = self.pace.workers(&settings);
         });
         let differing = comparisons.into_iter().flat_map(|found| found.differing).collect();
-        self.seek(engine, listener, desk, differing).await?;
+        self.seek(engine, listener, control, differing).await?;
         Ok(rest)
     }
 
@@ -154,16 +156,16 @@ impl Verification {
         &mut self,
         engine: &E,
         listener: &mut Listener<E::Stream>,
-        desk: &Desk,
+        control: &Control,
     ) -> Result<(), Failure> {
         self.account(engine, listener).await?;
-        refresh_turn(engine, listener, desk, &Watermark::End).await?;
+        refresh_turn(engine, listener, control, &Watermark::End).await?;
         let told: Vec<Key> = self.suspects.extract_if(.., |key| !listener.keys.is_sought(key)).collect();
         if told.is_empty() {
             return Ok(());
         }
         let differing = listener.during(engine.compare_keys(&told)).await??;
-        self.seek(engine, listener, desk, differing).await
+        self.seek(engine, listener, control, differing).await
     }
 
     /// These rows were seen to differ just now. Whatever the comparison saw is in the log before a mark put there afterwards: each of
@@ -173,19 +175,19 @@ impl Verification {
         &mut self,
         engine: &E,
         listener: &mut Listener<E::Stream>,
-        desk: &Desk,
+        control: &Control,
         differing: Vec<Key>,
     ) -> Result<(), Failure> {
         if differing.is_empty() {
             return Ok(());
         }
-        let mark = behind::put(engine).await?;
+        let mark = marks::put(engine).await?;
         listener.keys.seek(&differing, mark.marker());
         self.mark = Some(mark);
         self.suspects.extend(differing);
         match engine.log_tells_all() {
             true => Ok(()),
-            false => self.hear_out(engine, listener, desk).await,
+            false => self.hear_out(engine, listener, control).await,
         }
     }
 
@@ -198,14 +200,14 @@ impl Verification {
         &mut self,
         engine: &E,
         listener: &mut Listener<E::Stream>,
-        desk: &Desk,
+        control: &Control,
     ) -> Result<(), Failure> {
         let Some(mark) = self.mark.take() else { return Ok(()) };
-        while !behind::reach(engine, listener, desk, mark).await? {
+        while !marks::reach(engine, listener, control, mark).await? {
             let sought = listener.keys.sought();
             let unexplained = without_causes(engine, listener, sought.clone()).await?;
             sought.iter().filter(|key| !unexplained.contains(key)).for_each(|key| listener.keys.told(key));
-            refresh_turn(engine, listener, desk, &Watermark::End).await?;
+            refresh_turn(engine, listener, control, &Watermark::End).await?;
         }
         self.account(engine, listener).await
     }
@@ -243,33 +245,6 @@ async fn without_causes<E: Engine>(
         }
     }
     Ok(left)
-}
-
-/// Tells one part of a run that another has ended.
-#[derive(Default)]
-pub struct Over {
-    is_set: Cell<bool>,
-    news: Notify,
-}
-
-impl Over {
-    /// It has ended.
-    pub fn set(&self) {
-        self.is_set.set(true);
-        self.news.notify_one();
-    }
-
-    /// Whether it has ended.
-    pub fn is_set(&self) -> bool {
-        self.is_set.get()
-    }
-
-    /// Waits for its end.
-    pub async fn wait(&self) {
-        while !self.is_set() {
-            self.news.notified().await;
-        }
-    }
 }
 
 async fn compare_chunk<E: Engine>(engine: &E, chunk: &Chunk) -> Result<(Comparison, Duration)> {

@@ -1,7 +1,7 @@
 //! Writing down how far the run has come. The mark follows the deed (law 6).
 
-use crate::Options;
-use crate::listen::Listener;
+use crate::control::Options;
+use crate::migration::listen::Listener;
 use altergeist_contract::{ChangeStream, Journal, Position, Record, Result, Stage, Watermark};
 use std::time::{SystemTime, UNIX_EPOCH};
 

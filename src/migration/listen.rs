@@ -1,10 +1,10 @@
 //! Reading the log while something else is done. The only concurrency of the core: one task, which reads what the
 //! stream delivers whenever it would otherwise wait.
 
-use crate::behind::Behind;
-use crate::chunk_size::ChunkSize;
-use crate::keyset::{KeySet, Pending};
-use crate::refresh::Sparing;
+use crate::migration::keyset::{KeySet, Pending};
+use crate::pace::chunk_size::ChunkSize;
+use crate::pace::skip_unchanged::SkipUnchanged;
+use crate::pace::stream_lag::StreamLag;
 use altergeist_contract::{ChangeStream, Changes, Engine, Marker, Position, Result};
 use std::pin::pin;
 use std::time::Duration;
@@ -24,11 +24,11 @@ pub struct Listener<S> {
     marker: Marker,
     heard: u64,
     /// How long marks were on their way.
-    pub behind: Behind,
+    pub lag: StreamLag,
     /// How many keys are refreshed in one transaction, by the time that takes.
     pub batch: ChunkSize,
     /// Whether rows that are the same already are not refreshed.
-    pub sparing: Sparing,
+    pub sparing: SkipUnchanged,
 }
 
 impl<S: ChangeStream> Listener<S> {
@@ -41,9 +41,9 @@ impl<S: ChangeStream> Listener<S> {
             refreshed: from,
             marker: Marker::NONE,
             heard: 0,
-            behind: Behind::default(),
+            lag: StreamLag::default(),
             batch: ChunkSize::default(),
-            sparing: Sparing::default(),
+            sparing: SkipUnchanged::default(),
         }
     }
 

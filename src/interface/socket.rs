@@ -1,8 +1,8 @@
 //! The socket a run is steered by: one line in, text out, with the words DBAs' scripts already use.
 
-use crate::report;
+use crate::interface::report;
 use altergeist::contract::{Error, Result, Target};
-use altergeist::{Limits, Orders, Status};
+use altergeist::{Limits, Settings, Status};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -53,7 +53,7 @@ impl Drop for Listening {
     }
 }
 
-/// Listens for orders, and for those who only ask. None if another run on this table listens there: the run lock will
+/// Listens for changes of the settings, and for those who only ask. None if another run on this table listens there: the run lock will
 /// say who it is.
 ///
 /// # Errors
@@ -61,7 +61,7 @@ impl Drop for Listening {
 pub async fn listen(
     path: &Path,
     table: &str,
-    orders: Arc<watch::Sender<Orders>>,
+    settings: Arc<watch::Sender<Settings>>,
     status: watch::Receiver<Status>,
 ) -> Result<Option<Listening>> {
     let refused = |reason: String| Error::refused(format!("listen at {}", path.display()), reason);
@@ -82,27 +82,27 @@ pub async fn listen(
         .map_err(|error| refused(error.to_string()))?;
     let task = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, orders.clone(), status.clone()));
+            tokio::spawn(serve(stream, settings.clone(), status.clone()));
         }
     });
     Ok(Some(Listening { path: path.to_owned(), task }))
 }
 
-async fn serve(stream: UnixStream, orders: Arc<watch::Sender<Orders>>, status: watch::Receiver<Status>) {
+async fn serve(stream: UnixStream, settings: Arc<watch::Sender<Settings>>, status: watch::Receiver<Status>) {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(read.take(LINE_BYTES_MAX));
     let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await else {
         return;
     };
-    let answer = answer(line.trim(), &orders, &status.borrow());
+    let answer = answer(line.trim(), &settings, &status.borrow());
     let _ = write.write_all(answer.as_bytes()).await;
 }
 
 /// Carries out one line.
-fn answer(line: &str, orders: &watch::Sender<Orders>, status: &Status) -> String {
-    let order = |change: fn(&mut Orders), done: &str| {
-        orders.send_modify(change);
+fn answer(line: &str, settings: &watch::Sender<Settings>, status: &Status) -> String {
+    let order = |change: fn(&mut Settings), done: &str| {
+        settings.send_modify(change);
         format!("{done}\n")
     };
     match line {
@@ -110,32 +110,32 @@ fn answer(line: &str, orders: &watch::Sender<Orders>, status: &Status) -> String
         "status --json" => format!("{}\n", report::json(status)),
         "sup" => format!("{}\n", report::line(status)),
         "coordinates" => format!("{}\n", status.stream_position),
-        "throttle" | "pause" | "suspend" => order(|orders| orders.throttle = true, "throttled"),
+        "throttle" | "pause" | "suspend" => order(|settings| settings.throttle = true, "throttled"),
         "no-throttle" | "unthrottle" | "resume" | "continue" => {
-            order(|orders| orders.throttle = false, "not throttled")
+            order(|settings| settings.throttle = false, "not throttled")
         }
         "cut-over" | "unpostpone" | "no-postpone" => {
-            order(|orders| orders.postpone_cut_over = false, "cut-over allowed")
+            order(|settings| settings.postpone_cut_over = false, "cut-over allowed")
         }
-        "panic" => order(|orders| orders.stop = true, "stopping"),
+        "panic" => order(|settings| settings.stop = true, "stopping"),
         "help" => HELP.to_owned(),
         _ => match line.split_once('=') {
-            Some((name, value)) => set(name.trim(), value.trim(), orders),
+            Some((name, value)) => set(name.trim(), value.trim(), settings),
             None => format!("error: unknown command {line:?}; help lists them\n"),
         },
     }
 }
 
 /// `name=value`, or `name=?` to read.
-fn set(name: &str, value: &str, orders: &watch::Sender<Orders>) -> String {
+fn set(name: &str, value: &str, settings: &watch::Sender<Settings>) -> String {
     if let Some(limits) = LIMITS.iter().find(|limits| limits.name == name) {
-        return set_limits(limits, value, orders);
+        return set_limits(limits, value, settings);
     }
     let Some(setting) = SETTINGS.iter().find(|setting| setting.names.contains(&name)) else {
         return format!("error: unknown setting {name:?}; help lists them\n");
     };
     if value == "?" {
-        return format!("{}\n", (setting.read)(&orders.borrow()));
+        return format!("{}\n", (setting.read)(&settings.borrow()));
     }
     let number: f64 = match value.parse() {
         Ok(number) => number,
@@ -146,19 +146,19 @@ fn set(name: &str, value: &str, orders: &watch::Sender<Orders>) -> String {
         let whole = if setting.is_whole { "a whole number " } else { "" };
         return format!("error: {name} must be {whole}from {from} to {to}\n");
     }
-    orders.send_modify(|orders| (setting.write)(orders, number));
+    settings.send_modify(|settings| (setting.write)(settings, number));
     format!("{name}={number}\n")
 }
 
-fn set_limits(limits: &LimitsSetting, value: &str, orders: &watch::Sender<Orders>) -> String {
+fn set_limits(limits: &LimitsSetting, value: &str, settings: &watch::Sender<Settings>) -> String {
     if value == "?" {
-        return format!("{}\n", (limits.of)(&mut orders.borrow().clone()));
+        return format!("{}\n", (limits.of)(&mut settings.borrow().clone()));
     }
     match value.parse::<Limits>() {
         Err(reason) => format!("error: {}: {reason}\n", limits.name),
         Ok(given) => {
             let answer = format!("{}={given}\n", limits.name);
-            orders.send_modify(|orders| *(limits.of)(orders) = given);
+            settings.send_modify(|settings| *(limits.of)(settings) = given);
             answer
         }
     }
@@ -167,12 +167,12 @@ fn set_limits(limits: &LimitsSetting, value: &str, orders: &watch::Sender<Orders
 /// Limits of the server's load that can be read and changed while a run goes on.
 struct LimitsSetting {
     name: &'static str,
-    of: fn(&mut Orders) -> &mut Limits,
+    of: fn(&mut Settings) -> &mut Limits,
 }
 
 const LIMITS: &[LimitsSetting] = &[
-    LimitsSetting { name: "max-load", of: |orders| &mut orders.max_load },
-    LimitsSetting { name: "critical-load", of: |orders| &mut orders.critical_load },
+    LimitsSetting { name: "max-load", of: |settings| &mut settings.max_load },
+    LimitsSetting { name: "critical-load", of: |settings| &mut settings.critical_load },
 ];
 
 /// A number that can be read and changed while a run goes on.
@@ -180,8 +180,8 @@ struct Setting {
     names: &'static [&'static str],
     from_to: RangeInclusive<f64>,
     is_whole: bool,
-    read: fn(&Orders) -> f64,
-    write: fn(&mut Orders, f64),
+    read: fn(&Settings) -> f64,
+    write: fn(&mut Settings, f64),
 }
 
 const SETTINGS: &[Setting] = &[
@@ -189,51 +189,51 @@ const SETTINGS: &[Setting] = &[
         names: &["chunk-rows", "chunk-size"],
         from_to: 0.0..=1e6,
         is_whole: true,
-        read: |orders| orders.chunk_rows.unwrap_or(0) as f64,
-        write: |orders, rows| orders.chunk_rows = (rows > 0.0).then_some(rows as u64),
+        read: |settings| settings.chunk_rows.unwrap_or(0) as f64,
+        write: |settings, rows| settings.chunk_rows = (rows > 0.0).then_some(rows as u64),
     },
     Setting {
         names: &["chunk-time"],
         from_to: 1.0..=60_000.0,
         is_whole: true,
-        read: |orders| orders.chunk_time.as_millis() as f64,
-        write: |orders, millis| orders.chunk_time = Duration::from_millis(millis as u64),
+        read: |settings| settings.chunk_time.as_millis() as f64,
+        write: |settings, millis| settings.chunk_time = Duration::from_millis(millis as u64),
     },
     Setting {
         names: &["workers"],
         from_to: 1.0..=64.0,
         is_whole: true,
-        read: |orders| orders.workers as f64,
-        write: |orders, workers| orders.workers = workers as usize,
+        read: |settings| settings.workers as f64,
+        write: |settings, workers| settings.workers = workers as usize,
     },
     Setting {
         names: &["batch-keys", "dml-batch-size"],
         from_to: 1.0..=10_000.0,
         is_whole: true,
-        read: |orders| orders.batch_keys as f64,
-        write: |orders, keys| orders.batch_keys = keys as usize,
+        read: |settings| settings.batch_keys as f64,
+        write: |settings, keys| settings.batch_keys = keys as usize,
     },
     Setting {
         names: &["nice", "nice-ratio"],
         from_to: 0.0..=100.0,
         is_whole: false,
-        read: |orders| orders.nice,
-        write: |orders, ratio| orders.nice = ratio,
+        read: |settings| settings.nice,
+        write: |settings, ratio| settings.nice = ratio,
     },
     Setting {
         names: &["max-lag-millis"],
         from_to: 0.0..=1e9,
         is_whole: true,
-        read: |orders| orders.max_lag.as_millis() as f64,
-        write: |orders, millis| orders.max_lag = Duration::from_millis(millis as u64),
+        read: |settings| settings.max_lag.as_millis() as f64,
+        write: |settings, millis| settings.max_lag = Duration::from_millis(millis as u64),
     },
     Setting {
         names: &["max-commit-millis"],
         from_to: 0.0..=60_000.0,
         is_whole: true,
-        read: |orders| orders.max_commit_latency.map_or(0.0, |latency| latency.as_millis() as f64),
-        write: |orders, millis| {
-            orders.max_commit_latency = (millis > 0.0).then(|| Duration::from_millis(millis as u64));
+        read: |settings| settings.max_commit_latency.map_or(0.0, |latency| latency.as_millis() as f64),
+        write: |settings, millis| {
+            settings.max_commit_latency = (millis > 0.0).then(|| Duration::from_millis(millis as u64));
         },
     },
 ];
@@ -304,45 +304,45 @@ fn without_password(url: &str) -> String {
 mod tests {
     use super::*;
 
-    fn say(line: &str, orders: &watch::Sender<Orders>) -> String {
-        answer(line, orders, &Status::default())
+    fn say(line: &str, settings: &watch::Sender<Settings>) -> String {
+        answer(line, settings, &Status::default())
     }
 
     #[test]
     fn orders_are_states_and_can_be_taken_back() {
-        let orders = watch::Sender::new(Orders { postpone_cut_over: true, ..Orders::default() });
-        assert_eq!(say("throttle", &orders), "throttled\n");
-        assert!(orders.borrow().throttle);
-        assert_eq!(say("no-throttle", &orders), "not throttled\n");
-        assert!(!orders.borrow().throttle);
-        say("cut-over", &orders);
-        assert!(!orders.borrow().postpone_cut_over);
-        say("panic", &orders);
-        assert!(orders.borrow().stop);
+        let settings = watch::Sender::new(Settings { postpone_cut_over: true, ..Settings::default() });
+        assert_eq!(say("throttle", &settings), "throttled\n");
+        assert!(settings.borrow().throttle);
+        assert_eq!(say("no-throttle", &settings), "not throttled\n");
+        assert!(!settings.borrow().throttle);
+        say("cut-over", &settings);
+        assert!(!settings.borrow().postpone_cut_over);
+        say("panic", &settings);
+        assert!(settings.borrow().stop);
     }
 
     #[test]
     fn settings_are_read_and_set_and_nonsense_changes_nothing() {
-        let orders = watch::Sender::new(Orders::default());
-        assert_eq!(say("workers=4", &orders), "workers=4\n");
-        assert_eq!(say("workers=?", &orders), "4\n");
-        assert!(say("workers=0", &orders).starts_with("error:"));
-        assert!(say("workers=many", &orders).starts_with("error:"));
-        assert!(say("frobnicate", &orders).starts_with("error:"));
-        assert!(say("colour=7", &orders).starts_with("error:"));
-        assert_eq!(orders.borrow().workers, 4);
-        say("chunk-size=10", &orders);
-        assert_eq!(orders.borrow().chunk_rows, Some(10));
-        say("chunk-rows=0", &orders);
-        assert_eq!(orders.borrow().chunk_rows, None);
+        let settings = watch::Sender::new(Settings::default());
+        assert_eq!(say("workers=4", &settings), "workers=4\n");
+        assert_eq!(say("workers=?", &settings), "4\n");
+        assert!(say("workers=0", &settings).starts_with("error:"));
+        assert!(say("workers=many", &settings).starts_with("error:"));
+        assert!(say("frobnicate", &settings).starts_with("error:"));
+        assert!(say("colour=7", &settings).starts_with("error:"));
+        assert_eq!(settings.borrow().workers, 4);
+        say("chunk-size=10", &settings);
+        assert_eq!(settings.borrow().chunk_rows, Some(10));
+        say("chunk-rows=0", &settings);
+        assert_eq!(settings.borrow().chunk_rows, None);
         assert_eq!(
-            say("max-load=Threads_running=25, lock_waits=3", &orders),
+            say("max-load=Threads_running=25, lock_waits=3", &settings),
             "max-load=Threads_running=25,lock_waits=3\n"
         );
-        assert_eq!(say("max-load=?", &orders), "Threads_running=25,lock_waits=3\n");
-        assert!(say("max-load=many", &orders).starts_with("error:"));
-        assert_eq!(say("max-load=", &orders), "max-load=\n");
-        assert_eq!(say("critical-load=?", &orders), "\n");
+        assert_eq!(say("max-load=?", &settings), "Threads_running=25,lock_waits=3\n");
+        assert!(say("max-load=many", &settings).starts_with("error:"));
+        assert_eq!(say("max-load=", &settings), "max-load=\n");
+        assert_eq!(say("critical-load=?", &settings), "\n");
     }
 
     #[test]

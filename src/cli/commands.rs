@@ -1,11 +1,10 @@
 //! What each command does, from its arguments to its exit code.
 
-use crate::cli::{CleanupArgs, CtlArgs, PlanArgs, RunArgs, StatusArgs};
-use crate::engines::{Errand, with_engine};
-use crate::{progress, report, socket};
+use crate::cli::args::{CleanupArgs, CtlArgs, PlanArgs, RunArgs, StatusArgs};
+use crate::cli::engines::{Errand, with_engine};
+use crate::interface::{progress, report, socket};
 use altergeist::contract::{Engine, Kind, Leftover, Plan, Record, Result, Target};
-use altergeist::failure::hold;
-use altergeist::{Desk, Failure, Options, Orders, Outcome, Phase, Status};
+use altergeist::{Control, Failure, Options, Outcome, Phase, Settings, Status, hold};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -28,16 +27,16 @@ pub async fn plan(args: &PlanArgs) -> u8 {
 /// Does the change, or goes on with it, or finds it done.
 pub async fn run(args: &RunArgs) -> u8 {
     let target = args.target();
-    let orders = Arc::new(watch::Sender::new(args.orders()));
+    let settings = Arc::new(watch::Sender::new(args.settings()));
     let status = watch::Sender::new(Status::default());
     let path = args.socket.clone().unwrap_or_else(|| socket::default_path(&target));
-    let listening = match socket::listen(&path, &target.table, orders.clone(), status.subscribe()).await {
+    let listening = match socket::listen(&path, &target.table, settings.clone(), status.subscribe()).await {
         Ok(listening) => listening,
         Err(error) => return failed(&Failure::Error(error)),
     };
     let shown = progress::show(args.progress, status.subscribe());
-    stop_on_signals(orders.clone());
-    let errand = Running { options: args.options(), orders: orders.subscribe(), status: status.clone() };
+    stop_on_signals(settings.clone());
+    let errand = Running { options: args.options(), settings: settings.subscribe(), status: status.clone() };
     let ended = with_engine(&target, errand).await.unwrap_or_else(|error| Err(error.into()));
     if let Err(failure) = &ended {
         status.send_modify(|status| {
@@ -126,7 +125,7 @@ fn failed(failure: &Failure) -> u8 {
 }
 
 /// The first signal ends the run between two turns; the second at once, which is a crash it can be resumed from.
-fn stop_on_signals(orders: Arc<watch::Sender<Orders>>) {
+fn stop_on_signals(settings: Arc<watch::Sender<Settings>>) {
     let listen = |kind| signal(kind).expect("signals can be listened to");
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));
     tokio::spawn(async move {
@@ -136,7 +135,7 @@ fn stop_on_signals(orders: Arc<watch::Sender<Orders>>) {
                 std::process::exit(5);
             }
             eprintln!("altergeist: stopping when nothing is in flight; once more to stop at once");
-            orders.send_modify(|orders| orders.stop = true);
+            settings.send_modify(|settings| settings.stop = true);
         }
     });
 }
@@ -153,7 +152,7 @@ impl Errand for Planning {
 
 struct Running {
     options: Options,
-    orders: watch::Receiver<Orders>,
+    settings: watch::Receiver<Settings>,
     status: watch::Sender<Status>,
 }
 
@@ -161,8 +160,8 @@ impl Errand for Running {
     type Outcome = Result<Outcome, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
-        let desk = Desk::new(self.orders, self.status);
-        altergeist::run(async || E::connect(target).await, &desk, &self.options).await
+        let control = Control::new(self.settings, self.status);
+        altergeist::run(async || E::connect(target).await, &control, &self.options).await
     }
 }
 

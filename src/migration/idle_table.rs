@@ -3,8 +3,8 @@
 //! read from there, and nothing was risked. If the server counts none until the copy is done, the log is passed over; then nothing
 //! in it can explain a difference, and the first one that the verification finds throws the shadow away.
 
-use crate::checkpoint;
-use crate::listen::Listener;
+use crate::migration::checkpoint;
+use crate::migration::listen::Listener;
 use altergeist_contract::{Engine, Record, Result, Writes};
 use tokio::time::Instant;
 
@@ -12,20 +12,20 @@ use tokio::time::Instant;
 const UNREAD_MAX: u64 = 4 << 30;
 
 /// Watches whether the source is written to.
-pub struct Quiet {
+pub struct IdleTable {
     since: Instant,
     writes: Option<Writes>,
 }
 
-impl Quiet {
+impl IdleTable {
     /// From now on.
-    pub async fn watch<E: Engine>(engine: &E) -> Result<Quiet> {
-        Ok(Quiet { since: Instant::now(), writes: engine.writes().await? })
+    pub async fn watch<E: Engine>(engine: &E) -> Result<IdleTable> {
+        Ok(IdleTable { since: Instant::now(), writes: engine.writes().await? })
     }
 
     /// A table that counts as written to.
-    pub fn never() -> Quiet {
-        Quiet { since: Instant::now(), writes: None }
+    pub fn never() -> IdleTable {
+        IdleTable { since: Instant::now(), writes: None }
     }
 
     /// Whether the log may stay unread, of which the server keeps so many bytes: it has counted no write.

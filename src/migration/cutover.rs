@@ -1,11 +1,11 @@
 //! The cut-over: locks briefly, drains what is left, swaps; gives up and tries again rather than hold anybody up.
 
-use crate::desk::{Desk, Phase};
-use crate::keyset::Pending;
-use crate::listen::Listener;
-use crate::refresh::catch_up;
-use crate::run::wait_while_throttled;
-use crate::{Failure, Options, checkpoint};
+use crate::control::{Control, Failure, Options, Phase};
+use crate::migration::catch_up::catch_up;
+use crate::migration::checkpoint;
+use crate::migration::keyset::Pending;
+use crate::migration::listen::Listener;
+use crate::migration::wait::wait_while_throttled;
 use altergeist_contract::{Cutover, Engine, Error, Kind, Ownership, Record, Result, Stage, Swap, TableLock};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -32,21 +32,21 @@ enum Attempt {
 pub async fn cut_over<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
-    desk: &Desk,
+    control: &Control,
     options: &Options,
     record: &mut Record,
 ) -> Result<(), Failure> {
     let mut reason = String::from("no attempt was allowed");
     for attempt in 1..=options.lock_attempts {
-        wait_while_throttled(engine, listener, desk, record).await?;
-        desk.tell(|status| {
+        wait_while_throttled(engine, listener, control, record).await?;
+        control.update(|status| {
             status.phase = Phase::CuttingOver;
             status.lock_attempts = attempt;
         });
-        catch_up(engine, listener, desk, record).await?;
+        catch_up(engine, listener, control, record).await?;
         record.stage = Stage::CuttingOver;
         checkpoint::save_progress(engine, listener, record).await?;
-        let attempted = match try_once(engine, listener, desk, options.lock_timeout).await {
+        let attempted = match try_once(engine, listener, control, options.lock_timeout).await {
             Ok(Attempt::Swapped) => return Ok(()),
             Ok(Attempt::Unknown(failure)) => return Err(failure),
             Ok(Attempt::NotYet(error)) => Ok(error.reason),
@@ -57,7 +57,7 @@ pub async fn cut_over<E: Engine>(
         let saved = checkpoint::save(engine, record).await;
         reason = attempted?;
         saved?;
-        desk.tell(|status| status.last_error = Some(reason.clone()));
+        control.update(|status| status.last_error = Some(reason.clone()));
         listener.pause((PAUSE_FIRST * attempt).min(PAUSE_MAX)).await?;
     }
     Err(Failure::NoLock(reason))
@@ -67,7 +67,7 @@ pub async fn cut_over<E: Engine>(
 async fn try_once<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
-    desk: &Desk,
+    control: &Control,
     within: Duration,
 ) -> Result<Attempt, Failure> {
     let mut lock = match listener.during(engine.lock(within)).await? {
@@ -75,7 +75,7 @@ async fn try_once<E: Engine>(
         Err(error) => return not_yet(error),
     };
     let locked = Instant::now();
-    let (pending, drained) = drain(&mut lock, listener, desk, locked + within).await;
+    let (pending, drained) = drain(&mut lock, listener, control, locked + within).await;
     let proven = match drained {
         Ok(()) => lock.check_stream().await,
         Err(error) => Err(error),
@@ -87,7 +87,7 @@ async fn try_once<E: Engine>(
     }
     let swapping = Instant::now();
     let swap = lock.swap().await;
-    desk.tell(|status| {
+    control.update(|status| {
         status.lock_swap_ms = Some(millis(swapping));
         status.lock_held_ms = Some(millis(locked));
     });
@@ -123,18 +123,18 @@ fn not_yet(error: Error) -> Result<Attempt, Failure> {
 async fn drain<L: TableLock, S: altergeist_contract::ChangeStream>(
     lock: &mut L,
     listener: &mut Listener<S>,
-    desk: &Desk,
+    control: &Control,
     deadline: Instant,
 ) -> (Pending, Result<()>) {
     let begun = Instant::now();
     if let Err(error) = hear_the_last(lock, listener, deadline).await {
         return (Pending::default(), Err(error));
     }
-    desk.tell(|status| status.lock_drain_ms = Some(millis(begun)));
+    control.update(|status| status.lock_drain_ms = Some(millis(begun)));
     let (pending, _) = listener.take();
     let begun = Instant::now();
     let refreshed = refresh_under(lock, &pending).await;
-    desk.tell(|status| status.lock_refresh_ms = Some(millis(begun)));
+    control.update(|status| status.lock_refresh_ms = Some(millis(begun)));
     (pending, refreshed)
 }
 

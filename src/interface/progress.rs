@@ -1,8 +1,8 @@
 //! Shows a run while it goes on: a bar on a terminal, plain lines or JSON elsewhere.
 
-use crate::cli::ProgressArg;
-use crate::report;
+use crate::interface::report;
 use altergeist::{Phase, Status};
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -16,6 +16,19 @@ const BAR_EVERY: Duration = Duration::from_millis(200);
 const LINE_EVERY: Duration = Duration::from_secs(5);
 /// How often a JSON line is printed.
 const JSON_EVERY: Duration = Duration::from_secs(1);
+
+/// How progress is shown.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressArg {
+    /// A bar on a terminal, plain lines elsewhere
+    Auto,
+    /// A bar
+    Bar,
+    /// Plain lines
+    Plain,
+    /// A JSON object a line
+    Json,
+}
 
 /// The task that shows progress.
 pub struct Shown(JoinHandle<()>);

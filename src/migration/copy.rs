@@ -1,10 +1,15 @@
-//! The copy turn: fills the shadow by some chunks side by side, and moves the watermark when all have ended.
+//! The copy: fills the shadow turn by turn. A turn copies some chunks side by side, and moves the watermark when all have
+//! ended.
 
-use crate::Failure;
-use crate::desk::Desk;
-use crate::listen::Listener;
-use crate::pace::{self, Full, Pace, Turn};
-use crate::refresh::{refuse_duplicates, wait_out};
+use crate::control::{Control, Failure, Phase};
+use crate::migration::checkpoint;
+use crate::migration::conflicts::{refuse_duplicates, wait_out};
+use crate::migration::idle_table::IdleTable;
+use crate::migration::listen::Listener;
+use crate::migration::refresh::refresh_turn;
+use crate::migration::wait::{rest_for, wait_until_copying_is_welcome};
+use crate::pace::cadence::Cadence;
+use crate::pace::concurrency::{self, Full, Pace, Turn};
 use altergeist_contract::{Chunk, Engine, Error, Kind, Record, Result, Shadow, Watermark};
 use futures_util::future::{join, join_all};
 use std::time::Duration;
@@ -13,19 +18,61 @@ use tokio::time::Instant;
 /// How often in a row a turn may fail for a passing reason before it is taken for more than that.
 const FAILURES_MAX: u32 = 30;
 
+/// Copies and refreshes, turn by turn, until the shadow holds the whole key space. Of a table that is quiet the log is not read
+/// before.
+pub async fn fill<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    control: &Control,
+    record: &mut Record,
+    quiet: IdleTable,
+) -> Result<(), Failure> {
+    let (mut pace, mut ahead, mut cadence) = (Pace::default(), Ahead::default(), Cadence::begin());
+    let (begun, resumed_at) = (Instant::now(), record.rows_copied);
+    control.update(|status| {
+        status.phase = Phase::Copying;
+        status.rows_estimated = record.rows_estimated;
+        status.rows_copied = record.rows_copied;
+    });
+    while record.watermark != Watermark::End {
+        wait_until_copying_is_welcome(engine, listener, control, record).await?;
+        if !listener.is_listening() && !quiet.holds(engine, control.status().log_kept_bytes).await? {
+            listener.listen(engine).await?;
+        }
+        let rest = copy_turn(engine, listener, control, &mut pace, &mut ahead, record).await?;
+        let settings = control.settings();
+        if cadence.is_due(engine, &settings, listener.keys.len()) || record.watermark == Watermark::End {
+            refresh_turn(engine, listener, control, &record.watermark).await?;
+            checkpoint::save_progress(engine, listener, record).await?;
+        }
+        control.update_walk(
+            begun.elapsed(),
+            record.rows_copied - resumed_at,
+            record.rows_estimated.saturating_sub(resumed_at),
+        );
+        control.update(|status| {
+            status.rows_copied = record.rows_copied;
+            status.chunk_rows = pace.rows(&settings);
+            status.workers = pace.workers(&settings);
+        });
+        rest_for(listener, control, rest).await?;
+    }
+    Ok(quiet.pass_log(engine, listener, record).await?)
+}
+
 /// Copies the next chunks, and finds those of the next turn meanwhile. The watermark moves to the end of the last chunk
 /// before which none failed; what lies beyond it is cleared again, so that the next turn meets no row of its own. Gives
 /// how long to rest.
 pub async fn copy_turn<E: Engine>(
     engine: &E,
     listener: &mut Listener<E::Stream>,
-    desk: &Desk,
+    control: &Control,
     pace: &mut Pace,
     ahead: &mut Ahead,
     record: &mut Record,
 ) -> Result<Duration, Failure> {
-    let orders = desk.orders();
-    let (rows, workers) = (pace.rows(&orders), pace.workers(&orders));
+    let settings = control.settings();
+    let (rows, workers) = (pace.rows(&settings), pace.workers(&settings));
     let mut last = String::new();
     for failures in 1..=FAILURES_MAX {
         engine.still_held().await?;
@@ -36,11 +83,12 @@ pub async fn copy_turn<E: Engine>(
         let mut full = Vec::new();
         let failure = advance(record, &chunks, results, |chunk| full.push(chunk));
         let Some(error) = failure else {
-            let turn = Turn { rows: record.rows_copied - rows_before, chunk: pace::mean(&full), took: begun.elapsed() };
-            return Ok(pace.learn_turn(&orders, turn, engine.commit_latency()));
+            let turn =
+                Turn { rows: record.rows_copied - rows_before, chunk: concurrency::mean(&full), took: begun.elapsed() };
+            return Ok(pace.learn_turn(&settings, turn, engine.commit_latency()));
         };
         if error.kind == Kind::Transient {
-            desk.tell(|status| status.last_error = Some(error.to_string()));
+            control.update(|status| status.last_error = Some(error.to_string()));
         }
         last = match &error.kind {
             Kind::Stale { index } => format!(
@@ -49,7 +97,7 @@ pub async fn copy_turn<E: Engine>(
             _ => error.reason.clone(),
         };
         listener.during(engine.clear_beyond(&record.watermark)).await??;
-        wait_out(engine, listener, desk, &record.watermark, error).await?;
+        wait_out(engine, listener, control, &record.watermark, error).await?;
         if failures % (FAILURES_MAX / 5) == 0 {
             refuse_duplicates(engine).await?;
         }

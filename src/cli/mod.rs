@@ -1,0 +1,5 @@
+//! The command line: its arguments, what each command does, and which engine a URL means.
+
+pub mod args;
+pub mod commands;
+pub mod engines;

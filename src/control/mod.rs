@@ -1,0 +1,16 @@
+//! What the operator asks for, what watchers see, and how a run ends.
+
+pub mod failure;
+pub mod limits;
+pub mod options;
+pub mod settings;
+pub mod status;
+
+mod control;
+
+pub use control::Control;
+pub use failure::Failure;
+pub use limits::{Limit, Limits};
+pub use options::{Options, Outcome};
+pub use settings::Settings;
+pub use status::{Phase, Status};

@@ -1,0 +1,5 @@
+//! How people and scripts see a run and steer it.
+
+pub mod progress;
+pub mod report;
+pub mod socket;

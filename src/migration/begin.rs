@@ -1,0 +1,44 @@
+//! The beginning of a run that is not taken up: the plan, the log, and the empty shadow.
+
+use crate::control::{Failure, Options};
+use crate::migration::checkpoint;
+use crate::migration::listen::Listener;
+use crate::migration::native::{alter_by_itself, why_not};
+use altergeist_contract::{Engine, Kind, Record, Stage, Strategy, Verdict};
+
+/// Refuses here or never; lets the server do it if it can, which gives None; or else opens the log and makes the shadow.
+pub async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(Record, Listener<E::Stream>)>, Failure> {
+    let plan = engine.plan().await?;
+    if !plan.refusals.is_empty() {
+        return Err(Failure::Refused(Box::new(plan)));
+    }
+    let mut record = checkpoint::begin(options, plan.rows_estimated);
+    if plan.verdict != Verdict::Copy {
+        record.stage = Stage::Altering;
+        checkpoint::save(engine, &mut record).await?;
+        let altered = alter_by_itself(engine, options, &plan.verdict).await;
+        let Some(reason) = why_not(&altered, &plan.verdict).filter(|_| options.strategy == Strategy::Auto) else {
+            altered?;
+            record.stage = Stage::Done;
+            checkpoint::save(engine, &mut record).await?;
+            return Ok(None);
+        };
+        // An engine that can tell plans otherwise now.
+        let again = engine.plan().await?;
+        if again.verdict != Verdict::Copy || !again.refusals.is_empty() {
+            altered?;
+        }
+        tracing::warn!(reason, "the table refuses what an empty clone of it took; it is copied");
+        record.stage = Stage::Preparing;
+    }
+    checkpoint::save(engine, &mut record).await?;
+    let position = engine.open_log().await.map_err(|error| match error.kind {
+        Kind::Busy => Failure::LogHeldUp(error.to_string()),
+        _ => error.into(),
+    })?;
+    engine.create().await?;
+    record.stage = Stage::Copying;
+    record.position = Some(position.clone());
+    checkpoint::save(engine, &mut record).await?;
+    Ok(Some((record, Listener::new(position))))
+}

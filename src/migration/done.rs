@@ -1,0 +1,31 @@
+//! A signal that is given once.
+
+use std::cell::Cell;
+use tokio::sync::Notify;
+
+/// Tells one part of a run that another has ended.
+#[derive(Default)]
+pub struct Done {
+    is_set: Cell<bool>,
+    news: Notify,
+}
+
+impl Done {
+    /// It has ended.
+    pub fn set(&self) {
+        self.is_set.set(true);
+        self.news.notify_one();
+    }
+
+    /// Whether it has ended.
+    pub fn is_set(&self) -> bool {
+        self.is_set.get()
+    }
+
+    /// Waits for its end.
+    pub async fn wait(&self) {
+        while !self.is_set() {
+            self.news.notified().await;
+        }
+    }
+}

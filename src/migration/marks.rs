@@ -1,0 +1,87 @@
+//! Marks in the log: whoever has heard one has heard everything committed before it was put.
+
+use crate::control::{Control, Failure};
+use crate::migration::listen::Listener;
+use crate::pace::throttle::look_at_log;
+use altergeist_contract::{ChangeStream, Engine, Marker};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// How often watchers are told, and the operator's settings are looked at, while a mark is on its way.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A mark that was put into the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    marker: Marker,
+    put: Instant,
+}
+
+impl Mark {
+    /// What the log is asked for.
+    pub fn marker(&self) -> Marker {
+        self.marker
+    }
+}
+
+/// Puts a mark into the log, behind everything that is committed by now.
+///
+/// # Errors
+/// The engine's.
+pub async fn put<E: Engine>(engine: &E) -> Result<Mark, Failure> {
+    Ok(Mark { marker: engine.mark().await?, put: Instant::now() })
+}
+
+/// [`reach`], for no longer than a while.
+///
+/// # Errors
+/// Likewise.
+pub async fn reach_within<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    control: &Control,
+    mark: Mark,
+    time: Duration,
+) -> Result<bool, Failure> {
+    match timeout(time, reach(engine, listener, control, mark)).await {
+        Ok(reached) => reached,
+        Err(_) => Ok(false),
+    }
+}
+
+/// Listens until a mark has passed, or too much is pending to go on; says whether the mark has passed. Cancel-safe.
+///
+/// # Errors
+/// [`Failure::Behind`] if the log is written faster than it can be read; [`Failure::Stopped`]; [`Failure::LogFull`].
+pub async fn reach<E: Engine>(
+    engine: &E,
+    listener: &mut Listener<E::Stream>,
+    control: &Control,
+    mark: Mark,
+) -> Result<bool, Failure> {
+    listener.listen(engine).await?;
+    let has_passed = loop {
+        match timeout(LOOK, listener.until(mark.marker)).await {
+            Ok(has_passed) => break has_passed?,
+            Err(_) => {
+                tell(control, listener, mark.put.elapsed());
+                control.check_stop()?;
+                look_at_log(engine, control).await?;
+            }
+        }
+    };
+    let took = mark.put.elapsed();
+    tell(control, listener, took);
+    if has_passed && listener.lag.learn(took) {
+        return Err(Failure::Behind { seconds: took.as_secs() });
+    }
+    Ok(has_passed)
+}
+
+fn tell<S: ChangeStream>(control: &Control, listener: &Listener<S>, behind: Duration) {
+    control.update(|status| {
+        status.log_behind_seconds = Some(behind.as_secs_f64());
+        status.pending_keys = listener.keys.len() as u64;
+        status.stream_position = listener.delivered().to_string();
+    });
+}

@@ -1,0 +1,22 @@
+//! The run, top to bottom: [`run`] is its table of contents, and each chapter is a file.
+
+pub mod begin;
+pub mod build;
+pub mod catch_up;
+pub mod checkpoint;
+pub mod conflicts;
+pub mod copy;
+pub mod cutover;
+pub mod done;
+pub mod hold;
+pub mod idle_table;
+pub mod keyset;
+pub mod listen;
+pub mod marks;
+pub mod native;
+pub mod prove;
+pub mod refresh;
+pub mod resume;
+pub mod run;
+pub mod verify;
+pub mod wait;

@@ -1,0 +1,30 @@
+//! Changes that the server does by itself.
+
+use crate::control::{Failure, Options};
+use altergeist_contract::{Engine, Kind, Verdict};
+use std::time::Duration;
+
+/// Why the server would not do it in one statement; nothing was changed then.
+pub fn why_not(altered: &Result<(), Failure>, verdict: &Verdict) -> Option<String> {
+    match (altered, verdict) {
+        (Err(Failure::Error(error)), Verdict::Native(_)) if error.kind == Kind::Refused => Some(error.reason.clone()),
+        _ => None,
+    }
+}
+
+/// Lets the server do it, in one statement or in steps. A lock that does not come is tried for again.
+pub async fn alter_by_itself<E: Engine>(engine: &E, options: &Options, verdict: &Verdict) -> Result<(), Failure> {
+    let mut reason = String::new();
+    for attempt in 1..=options.lock_attempts {
+        let ended = match verdict {
+            Verdict::Native(statement) => engine.alter_natively(statement).await,
+            Verdict::Online | Verdict::Copy => engine.alter_online().await,
+        };
+        match ended {
+            Err(error) if error.kind == Kind::Busy => reason = error.reason,
+            ended => return Ok(ended?),
+        }
+        tokio::time::sleep(Duration::from_millis(500) * attempt.min(60)).await;
+    }
+    Err(Failure::NoLock(reason))
+}

@@ -1,0 +1,158 @@
+//! A run, from its plan to its end. Read it top to bottom: it is the table of contents.
+
+use crate::control::{Control, Failure, Options, Outcome, Phase};
+use crate::migration::begin::begin;
+use crate::migration::build::build_indexes;
+use crate::migration::checkpoint;
+use crate::migration::copy::fill;
+use crate::migration::cutover::cut_over;
+use crate::migration::hold::hold;
+use crate::migration::idle_table::IdleTable;
+use crate::migration::prove::prove;
+use crate::migration::resume::{TakenUp, taken_up, why};
+use crate::migration::wait::wait_while_postponed;
+use crate::pace::load;
+use altergeist_contract::{Engine, Error, Kind, Record, Result, Stage};
+use std::time::Duration;
+
+/// How often a run begins anew by itself, because the log did not tell of every changed row.
+const ANEW_MAX: u32 = 3;
+
+/// Does the change, or goes on with it, or finds it done. A connection that is lost is made anew, and the run goes
+/// on from its record, as another process would after a crash.
+///
+/// # Errors
+/// A [`Failure`]; whatever it is, the same call may be made again.
+pub async fn run<E: Engine>(
+    mut connect: impl AsyncFnMut() -> Result<E>,
+    control: &Control,
+    options: &Options,
+) -> Result<Outcome, Failure> {
+    let mut failures = 0;
+    let mut progress = 0;
+    let mut may_be_quiet = true;
+    let mut is_checked = false;
+    let mut is_swapped = false;
+    let mut anew = 0;
+    loop {
+        let ended = async {
+            let engine = connect().await?;
+            if !is_checked {
+                load::check(&engine, &control.settings()).await?;
+                is_checked = true;
+            }
+            run_once(&engine, control, options, may_be_quiet).await
+        };
+        let ended = ended.await;
+        let error = match ended {
+            Ok(Ended::Well(outcome)) => return Ok(outcome),
+            Ok(Ended::Anew(why)) => {
+                anew += 1;
+                if anew > ANEW_MAX {
+                    return Err(why);
+                }
+                tracing::warn!(reason = %why, "what was copied proves nothing any more; the table is copied again");
+                control.update(|status| status.last_error = Some(why.to_string()));
+                may_be_quiet = false;
+                continue;
+            }
+            Err(Failure::Unfinished(error)) => {
+                is_swapped = true;
+                error
+            }
+            Err(Failure::Error(error)) => error,
+            Err(failure) => return Err(failure),
+        };
+        let reached = control.status().rows_copied + control.status().rows_verified;
+        failures = if reached > progress { 1 } else { failures + 1 };
+        progress = reached;
+        if !matches!(error.kind, Kind::Disconnected | Kind::Transient) || failures > options.reconnects {
+            // From the swap on, no end may claim that the source is untouched.
+            return Err(if is_swapped { Failure::Unfinished(error) } else { error.into() });
+        }
+        control.update(|status| status.last_error = Some(error.to_string()));
+        if let Err(stopped) = control.check_stop() {
+            return Err(if is_swapped { Failure::Unfinished(error) } else { stopped });
+        }
+        tokio::time::sleep(Duration::from_millis(200 * u64::from(failures)).min(Duration::from_secs(10))).await;
+    }
+}
+
+/// How a run's process ended.
+enum Ended {
+    Well(Outcome),
+    /// It must begin anew, with the log read from the first row on. The record says so.
+    Anew(Failure),
+}
+
+async fn run_once<E: Engine>(
+    engine: &E,
+    control: &Control,
+    options: &Options,
+    may_be_quiet: bool,
+) -> Result<Ended, Failure> {
+    control.update(|status| {
+        status.phase = Phase::Planning;
+        status.table = engine.table().to_owned();
+        status.alter = options.alter.clone();
+    });
+    hold(engine).await?;
+    let (mut record, mut listener, quiet) = match taken_up(engine, options).await? {
+        TakenUp::AlreadyDone => return Ok(Ended::Well(Outcome::AlreadyDone)),
+        TakenUp::SwappedBefore(record) => return finish(engine, control, record).await.map(Ended::Well),
+        TakenUp::Missed(record, error) => return anew(engine, record, error.into()).await,
+        TakenUp::Resumed(record, listener) => (record, *listener, IdleTable::never()),
+        TakenUp::Nothing => {
+            let quiet = if may_be_quiet { IdleTable::watch(engine).await? } else { IdleTable::never() };
+            match begin(engine, options).await? {
+                None => return Ok(Ended::Well(Outcome::Altered)),
+                Some((record, listener)) => (record, listener, quiet),
+            }
+        }
+    };
+    let changed = async {
+        fill(engine, &mut listener, control, &mut record, quiet).await?;
+        let proof = build_indexes(engine, &mut listener, control, &mut record).await?;
+        prove(engine, &mut listener, control, &mut record, proof).await?;
+        wait_while_postponed(engine, &mut listener, control, &mut record).await?;
+        cut_over(engine, &mut listener, control, options, &mut record).await
+    };
+    let Err(failure) = changed.await else { return finish(engine, control, record).await.map(Ended::Well) };
+    if let Failure::Error(Error { kind: Kind::Missed, .. }) = failure {
+        return anew(engine, record, failure).await;
+    }
+    if !failure.speaks_of_rows() {
+        return Err(failure);
+    }
+    match why(engine, &failure).await {
+        Some(error) if error.kind == Kind::Missed => anew(engine, record, error.into()).await,
+        Some(error) => Err(error.into()),
+        // The table was written to, unseen, while it was copied.
+        None if record.passed_log && record.stage == Stage::Copying => anew(engine, record, failure).await,
+        None => Err(failure),
+    }
+}
+
+/// What was copied is thrown away when the run is taken up again.
+async fn anew<E: Engine>(engine: &E, mut record: Record, why: Failure) -> Result<Ended, Failure> {
+    record.stage = Stage::Preparing;
+    checkpoint::save(engine, &mut record).await?;
+    Ok(Ended::Anew(why))
+}
+
+/// Takes away what is not needed after the swap, and says that the run is done.
+///
+/// # Errors
+/// [`Failure::Unfinished`], whatever failed: the tables are swapped.
+async fn finish<E: Engine>(engine: &E, control: &Control, mut record: Record) -> Result<Outcome, Failure> {
+    engine.finish().await.map_err(Failure::Unfinished)?;
+    record.stage = Stage::Done;
+    checkpoint::save(engine, &mut record).await.map_err(Failure::Unfinished)?;
+    control.update(|status| {
+        status.phase = Phase::Done;
+        status.percent = 100.0;
+        status.eta_seconds = None;
+        status.pending_keys = 0;
+    });
+    Ok(Outcome::Swapped)
+}

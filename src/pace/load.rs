@@ -1,0 +1,56 @@
+//! How heavily the server is used, by measures of its own, against what the operator allows.
+
+use crate::control::{Control, Failure, Limit, Settings};
+use altergeist_contract::{Engine, Kind, Result};
+use std::time::Duration;
+
+/// How often it is asked while nothing but the server works.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Why nothing should be copied now, for people; None if the server is used no more than it may be.
+///
+/// # Errors
+/// [`Failure::CriticalLoad`].
+pub async fn look<E: Engine>(engine: &E, settings: &Settings) -> Result<Option<String>, Failure> {
+    let limits: Vec<&Limit> = settings.critical_load.0.iter().chain(&settings.max_load.0).collect();
+    if limits.is_empty() {
+        return Ok(None);
+    }
+    let names: Vec<&str> = limits.iter().map(|limit| limit.measure.as_str()).collect();
+    let loads = match engine.loads(&names).await {
+        Ok(loads) => loads,
+        // What cannot be told may be anything.
+        Err(error) if error.kind == Kind::Refused => return Ok(Some(error.to_string())),
+        Err(error) => return Err(error.into()),
+    };
+    let above = |(limit, load): (&&Limit, &f64)| (*load > limit.most).then(|| ((*limit).clone(), *load));
+    let critical = settings.critical_load.0.len();
+    if let Some((limit, load)) = limits.iter().zip(&loads).take(critical).find_map(above) {
+        return Err(Failure::CriticalLoad { limit, load });
+    }
+    let above = limits.iter().zip(&loads).skip(critical).find_map(above);
+    Ok(above.map(|(limit, load)| format!("{} is {load}, and may be {}", limit.measure, limit.most)))
+}
+
+/// Asks once for everything the operator named, so that a name the server does not know is told of at once.
+///
+/// # Errors
+/// `Refused`, naming it.
+pub async fn check<E: Engine>(engine: &E, settings: &Settings) -> Result<()> {
+    let limits = settings.max_load.0.iter().chain(&settings.critical_load.0);
+    let names: Vec<&str> = limits.map(|limit| limit.measure.as_str()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    engine.loads(&names).await.map(|_| ())
+}
+
+/// Waits until the server is used so heavily that the run must end; gives the [`Failure`] it ends with.
+pub async fn critical<E: Engine>(engine: &E, control: &Control) -> Failure {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Err(failure) = look(engine, &control.settings()).await {
+            return failure;
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! How fast: what makes a run wait, how large a chunk is, and how much is done at once.
+
+pub mod cadence;
+pub mod chunk_size;
+pub mod concurrency;
+pub mod effort;
+pub mod load;
+pub mod skip_unchanged;
+pub mod stream_lag;
+pub mod throttle;

@@ -1,0 +1,65 @@
+//! How far behind the writers the log is read, and whether it can ever be caught up with.
+
+use std::time::Duration;
+
+/// Nearer than this to the writers, nobody minds whether it becomes more or less.
+const NEAR: Duration = Duration::from_secs(60);
+
+/// As many marks in a row, each on its way for longer than the one before, and the log will not be caught up with:
+/// each was put when the one before had passed, so that all the time between them was not enough.
+const GROWING_MAX: u32 = 3;
+
+/// How long the latest marks were on their way.
+#[derive(Debug, Default)]
+pub struct StreamLag {
+    last: Duration,
+    growing: u32,
+}
+
+impl StreamLag {
+    /// A mark has passed this long after it was put. Says whether the log falls further and further behind.
+    pub fn learn(&mut self, took: Duration) -> bool {
+        self.growing = if took >= NEAR && took > self.last { self.growing + 1 } else { 0 };
+        self.last = took;
+        self.growing >= GROWING_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Whether a log is given up in which marks take so long, one after the other.
+    fn is_given_up(behind: &mut StreamLag, minutes: impl IntoIterator<Item = f64>) -> bool {
+        minutes.into_iter().any(|minutes| behind.learn(MINUTE.mul_f64(minutes)))
+    }
+
+    #[test]
+    fn a_log_that_is_written_faster_than_it_is_read_is_given_up() {
+        for reads_of_writes in [0.5, 0.9, 0.99] {
+            let marks = (0..2000).map(|nth| 0.001 * f64::powi(1.0 / reads_of_writes, nth));
+            assert!(is_given_up(&mut StreamLag::default(), marks), "{reads_of_writes}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_comes_nearer_is_followed_however_far_away_it_is() {
+        let marks = (0..100).map(|nth| 600.0 * f64::powi(0.9, nth));
+        assert!(!is_given_up(&mut StreamLag::default(), marks));
+    }
+
+    #[test]
+    fn one_commit_that_stalls_for_long_is_waited_for() {
+        let mut behind = StreamLag::default();
+        for _ in 0..10 {
+            assert!(!is_given_up(&mut behind, [0.001, 90.0, 0.002]));
+        }
+    }
+
+    #[test]
+    fn nobody_minds_a_log_that_is_nearly_caught_up_with() {
+        assert!(!is_given_up(&mut StreamLag::default(), (0..1000).map(|nth| 0.0009 * f64::from(nth))));
+    }
+}
