@@ -6,9 +6,9 @@ pub mod options;
 pub mod settings;
 pub mod status;
 
-mod control;
+mod controls;
 
-pub use control::Control;
+pub use controls::Control;
 pub use failure::Failure;
 pub use limits::{Limit, Limits};
 pub use options::{Options, Outcome};

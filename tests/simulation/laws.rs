@@ -39,7 +39,7 @@ seen! {
 #[test]
 fn statements_of_a_killed_process_that_go_on_are_seen() {
     // The more is written, the likelier a late copy meets what came after it.
-    assert_seen(Flaw::ZombiesAreNotFenced, MANY_SEEDS, |habits| {
+    assert_seen(Flaw::ZombiesAreNotFenced, 2 * SEEDS, |habits| {
         habits.flaws = vec![Flaw::ZombiesAreNotFenced];
         habits.write_chance = 0.8;
     });

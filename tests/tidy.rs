@@ -1,0 +1,199 @@
+//! Rules of the house that a compiler does not check. Each test names the file, and the line where there is one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders whose modules import each other in one direction only.
+const WITHOUT_CIRCLES: [&str; 1] = ["src"];
+/// Folders with Rust in them.
+const CODE: [&str; 4] = ["src", "tests", "adapters", "integration"];
+/// What the core may not name.
+const NOT_OF_THE_CORE: [&str; 2] = ["cli", "interface"];
+/// The rooms of the core.
+const CORE: [&str; 3] = ["control", "migration", "pace"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+/// The modules of a crate by their paths: `migration::run` and its text.
+fn modules(folder: &str) -> BTreeMap<String, String> {
+    let folder = root().join(folder);
+    let module = |path: &PathBuf| {
+        let below = path.strip_prefix(&folder).expect("it lies in the folder").with_extension("");
+        let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        let is_root = |part: &&String| !matches!(part.as_str(), "mod" | "lib" | "main");
+        let name = parts.iter().filter(is_root).cloned().collect::<Vec<_>>().join("::");
+        (name, fs::read_to_string(path).expect("a file of the project can be read"))
+    };
+    rust_files(&folder).iter().map(module).collect()
+}
+
+/// The code before the unit tests.
+fn product(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or(text)
+}
+
+/// Every path in `use` statements that begin with this word: `use crate::a::{b, c::d};` has `a::b` and `a::c::d`.
+fn used(text: &str, begin: &str) -> Vec<String> {
+    let statements = product(text).split(';').filter_map(|statement| {
+        let at = statement.rfind("use ").filter(|at| statement[..*at].ends_with(['\n', ' ']) || *at == 0)?;
+        statement[at + 4..].trim().strip_prefix(begin).map(str::to_owned)
+    });
+    statements.flat_map(|tree| leaves("", &tree)).collect()
+}
+
+fn leaves(above: &str, tree: &str) -> Vec<String> {
+    let tree = tree.trim();
+    let Some(open) = tree.find('{') else {
+        let name = tree.split(" as ").next().unwrap_or(tree).trim().trim_end_matches("::self");
+        return vec![format!("{above}{name}")];
+    };
+    let above = format!("{above}{}", &tree[..open]);
+    let inner = &tree[open + 1..tree.rfind('}').unwrap_or(tree.len())];
+    let (mut found, mut depth, mut from) = (Vec::new(), 0, 0);
+    for (at, letter) in inner.char_indices().chain([(inner.len(), ',')]) {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                let part = inner[from..at].trim();
+                if part == "self" {
+                    found.push(above.trim_end_matches("::").to_owned());
+                } else if !part.is_empty() {
+                    found.extend(leaves(&above, part));
+                }
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The module that a path leads to, through what other modules give on.
+fn target(modules: &BTreeMap<String, String>, path: &str) -> Option<String> {
+    let mut module = path;
+    while !modules.contains_key(module) {
+        module = module.rsplit_once("::")?.0;
+    }
+    let name = path.strip_prefix(module)?.trim_start_matches("::");
+    let given_on = used(&modules[module], "").into_iter().find(|given| {
+        let (of, last) = given.rsplit_once("::").unwrap_or(("", given));
+        last == name && modules.contains_key(&format!("{module}::{of}"))
+    });
+    match given_on {
+        Some(given) => target(modules, &format!("{module}::{given}")),
+        None => Some(module.to_owned()),
+    }
+}
+
+fn imports(modules: &BTreeMap<String, String>) -> BTreeMap<&str, BTreeSet<String>> {
+    let of = |name: &str, text: &str| {
+        let paths = used(text, "crate::").into_iter().filter_map(|path| target(modules, &path));
+        paths.filter(|target| target != name).collect()
+    };
+    modules.iter().map(|(name, text)| (name.as_str(), of(name, text))).collect()
+}
+
+/// A way from a module back to itself.
+fn circle(imports: &BTreeMap<&str, BTreeSet<String>>) -> Option<Vec<String>> {
+    fn walk(imports: &BTreeMap<&str, BTreeSet<String>>, way: &mut Vec<String>, done: &mut BTreeSet<String>) -> bool {
+        let here = way.last().expect("a way begins somewhere").clone();
+        for next in imports.get(here.as_str()).into_iter().flatten() {
+            if let Some(from) = way.iter().position(|seen| seen == next) {
+                way.drain(..from);
+                return true;
+            }
+            if !done.contains(next) {
+                way.push(next.clone());
+                if walk(imports, way, done) {
+                    return true;
+                }
+                way.pop();
+            }
+        }
+        done.insert(here);
+        false
+    }
+    let mut done = BTreeSet::new();
+    imports.keys().find_map(|start| {
+        let mut way = vec![(*start).to_owned()];
+        walk(imports, &mut way, &mut done).then_some(way)
+    })
+}
+
+#[test]
+fn modules_import_each_other_in_one_direction() {
+    for folder in WITHOUT_CIRCLES {
+        let modules = modules(folder);
+        let imports = imports(&modules);
+        assert!(
+            imports.values().any(|of| !of.is_empty()) || folder == "tests/simulation",
+            "{folder}: no import was found"
+        );
+        if let Some(circle) = circle(&imports) {
+            panic!("{folder}: modules import each other in a circle: {}", circle.join(" -> "));
+        }
+    }
+}
+
+#[test]
+fn the_core_names_neither_the_command_line_nor_an_interface() {
+    let modules = modules("src");
+    for (module, imported) in imports(&modules) {
+        let room = |name: &str| name.split("::").next().unwrap_or_default().to_owned();
+        if !CORE.contains(&room(module).as_str()) {
+            continue;
+        }
+        let named: Vec<&String> = imported.iter().filter(|it| NOT_OF_THE_CORE.contains(&room(it).as_str())).collect();
+        assert!(named.is_empty(), "src/{}.rs imports {named:?}", module.replace("::", "/"));
+    }
+}
+
+#[test]
+fn every_file_begins_with_what_it_is_for() {
+    for path in CODE.iter().flat_map(|folder| rust_files(&root().join(folder))) {
+        let text = fs::read_to_string(&path).expect("a file of the project can be read");
+        assert!(text.starts_with("//! "), "{}:1: the first line does not say what the file is for", shown(&path));
+    }
+}
+
+#[test]
+fn a_circle_is_found_and_told_from_what_is_none() {
+    let crate_of = |texts: &[(&str, &str)]| -> BTreeMap<String, String> {
+        texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    };
+    let modules = crate_of(&[
+        ("room", "pub mod a;\npub mod b;\npub use a::Thing;\n"),
+        ("room::a", "use crate::room::b::{self, Other};\n"),
+        ("room::b", "use crate::room::{Thing, c};\n"),
+    ]);
+    assert_eq!(circle(&imports(&modules)), Some(vec!["room::a".to_owned(), "room::b".to_owned()]));
+    let modules = crate_of(&[
+        ("room", "pub use a::Thing;\n"),
+        ("room::a", "use crate::room::b;\n"),
+        ("room::b", "use std::fmt;\n#[cfg(test)]\nmod tests { use crate::room::a; }\n"),
+    ]);
+    assert_eq!(circle(&imports(&modules)), None);
+    assert_eq!(imports(&modules)["room::a"], BTreeSet::from(["room::b".to_owned()]));
+}
