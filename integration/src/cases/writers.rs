@@ -149,11 +149,24 @@ impl Shared {
     }
 }
 
-/// Whether a server's words name a table, a key or a trigger that is ours, other than the source's former key: where the clauses
-/// take that key away, its values stay unique until the run has ended, by an index of this name.
+/// Whether a server's words name a table, a key or a trigger that is ours. Two names may be seen right after the swap, when they
+/// refuse what the table's own keys refuse: the former key's, where the clauses take it away, and those that MariaDB's foreign keys
+/// bear until they get their own ones.
 fn names_ours(message: &str) -> bool {
     let message = message.replace("_ag_key'", "");
-    ["_ag_", "ag_shadow", "altergeist"].iter().any(|part| message.contains(part))
+    let is_ours = |name: &str| ["_ag_", "ag_shadow", "altergeist"].iter().any(|part| name.contains(part));
+    message.split('`').any(|name| is_ours(name) && !is_temporary(name))
+}
+
+/// Whether this is the temporary name of a foreign key that is carried: `_ag_`, a hash, and a number.
+fn is_temporary(name: &str) -> bool {
+    let parts = name.strip_prefix("_ag_").and_then(|rest| rest.split_once('_'));
+    parts.is_some_and(|(hash, number)| {
+        hash.len() == 16
+            && hash.chars().all(|letter| letter.is_ascii_hexdigit())
+            && !number.is_empty()
+            && number.chars().all(|letter| letter.is_ascii_digit())
+    })
 }
 
 /// Who took part in the last deadlock with `session` that the log of a MySQL or MariaDB server tells of. Nobody when it
@@ -188,6 +201,11 @@ mod tests {
             "a foreign key constraint fails (`d`.`_t_ag_shadow`, CONSTRAINT `_ag_12_early_1` FOREIGN KEY …)"
         ));
         assert!(!names_ours("a foreign key constraint fails (`d`.`t`, CONSTRAINT `t_p` FOREIGN KEY …)"));
+        assert!(!names_ours(
+            "a foreign key constraint fails (`d`.`t`, CONSTRAINT `_ag_db0dbaf2fb85610f_1` FOREIGN KEY …)"
+        ));
+        assert!(names_ours("a foreign key constraint fails (`d`.`_t_ag_old`, CONSTRAINT `_ag_db0dbaf2fb85610f_1` …)"));
+        assert!(names_ours("(`d`.`t`, CONSTRAINT `_ag_db0dbaf2fb85610f_early_1` FOREIGN KEY …)"));
         assert!(!names_ours("Duplicate entry '1' for key 't._ag_key'"));
         assert!(names_ours("Duplicate entry '1' for key '_t_ag_shadow._ag_key'"));
     }
