@@ -1,14 +1,12 @@
 //! Building what was left out while copying.
 
 use crate::control::{Control, Failure, Phase};
-use crate::migration::catch_up::catch_up;
-use crate::migration::checkpoint;
 use crate::migration::done::Done;
-use crate::migration::listen::Listener;
+use crate::migration::state::Migration;
 use crate::migration::verify::Verification;
 use crate::pace::load;
 use crate::pace::throttle::{self, STREAM_LOOK, look_at_log};
-use altergeist_contract::{Engine, Error, Record, Result};
+use altergeist_contract::{Engine, Error, Result};
 use futures_util::future::join;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -19,54 +17,52 @@ const LOG_LOOK: Duration = Duration::from_secs(1);
 /// How often it is asked how far the builds have come.
 const BUILDS_LOOK: Duration = Duration::from_millis(500);
 
-/// Builds what was left out while copying, and follows what was written meanwhile. While nobody writes, the proof begins beside the
-/// builds.
-pub async fn build_indexes<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    control: &Control,
-    record: &mut Record,
-) -> Result<Verification, Failure> {
-    control.check_stop()?;
-    control.update(|status| {
-        status.phase = Phase::Indexing;
-        status.percent = 0.0;
-        status.rows_per_second = 0;
-        status.eta_seconds = None;
-    });
-    let gently = control.settings().is_gentle();
-    let (mut proof, over) = (Verification::begin(), Done::default());
-    let building = async {
-        let built = tokio::select! {
-            built = engine.complete(gently) => built.map(Ok),
-            full = log_is_full(engine) => full.map(|()| Err(Failure::Stopped)),
-            missed = stream_is_broken(engine) => Ok(Err(missed.into())),
-            () = control.stopped() => Ok(Err(Failure::Stopped)),
-            why = load::critical(engine, control) => Ok(Err(why)),
-            never = tell_builds(engine, control) => match never {},
+impl<E: Engine> Migration<'_, E> {
+    /// Builds what was left out while copying, and follows what was written meanwhile. While nobody writes, the proof begins beside the
+    /// builds.
+    pub async fn build_indexes(&mut self) -> Result<Verification, Failure> {
+        self.control.check_stop()?;
+        self.control.update(|status| {
+            status.phase = Phase::Indexing;
+            status.percent = 0.0;
+            status.rows_per_second = 0;
+            status.eta_seconds = None;
+        });
+        let (engine, control) = (self.engine, self.control);
+        let gently = control.settings().is_gentle();
+        let (mut proof, over) = (Verification::begin(), Done::default());
+        let building = async {
+            let built = tokio::select! {
+                built = engine.complete(gently) => built.map(Ok),
+                full = log_is_full(engine) => full.map(|()| Err(Failure::Stopped)),
+                missed = stream_is_broken(engine) => Ok(Err(missed.into())),
+                () = control.stopped() => Ok(Err(Failure::Stopped)),
+                why = load::critical(engine, control) => Ok(Err(why)),
+                never = tell_builds(engine, control) => match never {},
+            };
+            over.set();
+            built
         };
-        over.set();
-        built
-    };
-    let following = async {
-        if record.passed_log && !listener.is_listening() {
-            engine.pass_log(listener.delivered()).await?;
+        let following = async {
+            if self.record.passed_log && !self.listener.is_listening() {
+                self.engine.pass_log(self.listener.delivered()).await?;
+            }
+            self.listener.listen(self.engine).await?;
+            proof.beside_builds(self, &over, gently).await
+        };
+        let (built, listened) = join(building, following).await;
+        listened?;
+        if let Err(why) = built? {
+            // The next statement under the run lock ends the one that was given up.
+            self.save_progress().await?;
+            look_at_log(self.engine, self.control).await?;
+            return Err(why);
         }
-        listener.listen(engine).await?;
-        proof.beside_builds(engine, listener, control, &over, gently).await
-    };
-    let (built, listened) = join(building, following).await;
-    listened?;
-    if let Err(why) = built? {
-        // The next statement under the run lock ends the one that was given up.
-        checkpoint::save_progress(engine, listener, record).await?;
-        look_at_log(engine, control).await?;
-        return Err(why);
+        self.control.update(|status| status.phase = Phase::CatchingUp);
+        self.catch_up().await?;
+        self.save_progress().await?;
+        Ok(proof)
     }
-    control.update(|status| status.phase = Phase::CatchingUp);
-    catch_up(engine, listener, control, record).await?;
-    checkpoint::save_progress(engine, listener, record).await?;
-    Ok(proof)
 }
 
 /// Tells watchers how far the builds have come, for as long as it is let.

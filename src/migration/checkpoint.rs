@@ -1,8 +1,8 @@
 //! Writing down how far the run has come. The mark follows the deed (law 6).
 
 use crate::control::Options;
-use crate::migration::listen::Listener;
-use altergeist_contract::{ChangeStream, Journal, Position, Record, Result, Stage, Watermark};
+use crate::migration::state::Migration;
+use altergeist_contract::{Engine, Journal, Position, Record, Result, Stage, Watermark};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The record of a run that begins now.
@@ -34,16 +34,14 @@ pub async fn save<E: Journal>(engine: &E, record: &mut Record) -> Result<()> {
     engine.save(record).await
 }
 
-/// Saves how far the log is in the shadow, and lets the server forget what lies before.
-pub async fn save_progress<E: Journal, S: ChangeStream>(
-    engine: &E,
-    listener: &mut Listener<S>,
-    record: &mut Record,
-) -> Result<()> {
-    let refreshed: Position = listener.refreshed().clone();
-    record.position = Some(refreshed.clone());
-    listener.during(save(engine, record)).await??;
-    listener.forget(&refreshed).await
+impl<E: Engine> Migration<'_, E> {
+    /// Saves how far the log is in the shadow, and lets the server forget what lies before.
+    pub async fn save_progress(&mut self) -> Result<()> {
+        let refreshed: Position = self.listener.refreshed().clone();
+        self.record.position = Some(refreshed.clone());
+        self.listener.during(save(self.engine, &mut self.record)).await??;
+        self.listener.forget(&refreshed).await
+    }
 }
 
 fn now_seconds() -> u64 {

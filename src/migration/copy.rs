@@ -1,13 +1,10 @@
 //! The copy: fills the shadow turn by turn. A turn copies some chunks side by side, and moves the watermark when all have
 //! ended.
 
-use crate::control::{Control, Failure, Phase};
-use crate::migration::checkpoint;
-use crate::migration::conflicts::{refuse_duplicates, wait_out};
+use crate::control::{Failure, Phase};
+use crate::migration::conflicts::refuse_duplicates;
 use crate::migration::idle_table::IdleTable;
-use crate::migration::listen::Listener;
-use crate::migration::refresh::refresh_turn;
-use crate::migration::wait::{rest_for, wait_until_copying_is_welcome};
+use crate::migration::state::Migration;
 use crate::pace::cadence::Cadence;
 use crate::pace::concurrency::{self, Full, Pace, Turn};
 use altergeist_contract::{Chunk, Engine, Error, Kind, Record, Result, Shadow, Watermark};
@@ -18,95 +15,90 @@ use tokio::time::Instant;
 /// How often in a row a turn may fail for a passing reason before it is taken for more than that.
 const FAILURES_MAX: u32 = 30;
 
-/// Copies and refreshes, turn by turn, until the shadow holds the whole key space. Of a table that is quiet the log is not read
-/// before.
-pub async fn fill<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    control: &Control,
-    record: &mut Record,
-    quiet: IdleTable,
-) -> Result<(), Failure> {
-    let (mut pace, mut ahead, mut cadence) = (Pace::default(), Ahead::default(), Cadence::begin());
-    let (begun, resumed_at) = (Instant::now(), record.rows_copied);
-    control.update(|status| {
-        status.phase = Phase::Copying;
-        status.rows_estimated = record.rows_estimated;
-        status.rows_copied = record.rows_copied;
-    });
-    while record.watermark != Watermark::End {
-        wait_until_copying_is_welcome(engine, listener, control, record).await?;
-        if !listener.is_listening() && !quiet.holds(engine, control.status().log_kept_bytes).await? {
-            listener.listen(engine).await?;
-        }
-        let rest = copy_turn(engine, listener, control, &mut pace, &mut ahead, record).await?;
-        let settings = control.settings();
-        if cadence.is_due(engine, &settings, listener.keys.len()) || record.watermark == Watermark::End {
-            refresh_turn(engine, listener, control, &record.watermark).await?;
-            checkpoint::save_progress(engine, listener, record).await?;
-        }
-        control.update_walk(
-            begun.elapsed(),
-            record.rows_copied - resumed_at,
-            record.rows_estimated.saturating_sub(resumed_at),
-        );
-        control.update(|status| {
-            status.rows_copied = record.rows_copied;
-            status.chunk_rows = pace.rows(&settings);
-            status.workers = pace.workers(&settings);
+impl<E: Engine> Migration<'_, E> {
+    /// Copies and refreshes, turn by turn, until the shadow holds the whole key space. Of a table that is quiet the log is not read
+    /// before.
+    pub async fn fill(&mut self, quiet: IdleTable) -> Result<(), Failure> {
+        let (mut pace, mut ahead, mut cadence) = (Pace::default(), Ahead::default(), Cadence::begin());
+        let (begun, resumed_at) = (Instant::now(), self.record.rows_copied);
+        self.control.update(|status| {
+            status.phase = Phase::Copying;
+            status.rows_estimated = self.record.rows_estimated;
+            status.rows_copied = self.record.rows_copied;
         });
-        rest_for(listener, control, rest).await?;
+        while self.record.watermark != Watermark::End {
+            self.wait_until_copying_is_welcome().await?;
+            if !self.listener.is_listening() && !quiet.holds(self.engine, self.control.status().log_kept_bytes).await? {
+                self.listener.listen(self.engine).await?;
+            }
+            let rest = self.copy_turn(&mut pace, &mut ahead).await?;
+            let settings = self.control.settings();
+            if cadence.is_due(self.engine, &settings, self.listener.keys.len())
+                || self.record.watermark == Watermark::End
+            {
+                self.refresh_turn().await?;
+                self.save_progress().await?;
+            }
+            self.control.update_walk(
+                begun.elapsed(),
+                self.record.rows_copied - resumed_at,
+                self.record.rows_estimated.saturating_sub(resumed_at),
+            );
+            self.control.update(|status| {
+                status.rows_copied = self.record.rows_copied;
+                status.chunk_rows = pace.rows(&settings);
+                status.workers = pace.workers(&settings);
+            });
+            self.rest_for(rest).await?;
+        }
+        Ok(quiet.pass_log(self).await?)
     }
-    Ok(quiet.pass_log(engine, listener, record).await?)
-}
 
-/// Copies the next chunks, and finds those of the next turn meanwhile. The watermark moves to the end of the last chunk
-/// before which none failed; what lies beyond it is cleared again, so that the next turn meets no row of its own. Gives
-/// how long to rest.
-pub async fn copy_turn<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    control: &Control,
-    pace: &mut Pace,
-    ahead: &mut Ahead,
-    record: &mut Record,
-) -> Result<Duration, Failure> {
-    let settings = control.settings();
-    let (rows, workers) = (pace.rows(&settings), pace.workers(&settings));
-    let mut last = String::new();
-    for failures in 1..=FAILURES_MAX {
-        engine.still_held().await?;
-        let (begun, rows_before) = (Instant::now(), record.rows_copied);
-        let chunks = listener.during(ahead.take(engine, &record.watermark, rows, workers)).await??;
-        let copies = join_all(chunks.iter().map(|chunk| copy_chunk(engine, chunk)));
-        let (results, ()) = listener.during(join(copies, ahead.look(engine, &chunks, rows, workers))).await?;
-        let mut full = Vec::new();
-        let failure = advance(record, &chunks, results, |chunk| full.push(chunk));
-        let Some(error) = failure else {
-            let turn =
-                Turn { rows: record.rows_copied - rows_before, chunk: concurrency::mean(&full), took: begun.elapsed() };
-            return Ok(pace.learn_turn(&settings, turn, engine.commit_latency()));
-        };
-        if error.kind == Kind::Transient {
-            control.update(|status| status.last_error = Some(error.to_string()));
+    /// Copies the next chunks, and finds those of the next turn meanwhile. The watermark moves to the end of the last chunk
+    /// before which none failed; what lies beyond it is cleared again, so that the next turn meets no row of its own. Gives
+    /// how long to rest.
+    pub async fn copy_turn(&mut self, pace: &mut Pace, ahead: &mut Ahead) -> Result<Duration, Failure> {
+        let settings = self.control.settings();
+        let (rows, workers) = (pace.rows(&settings), pace.workers(&settings));
+        let mut last = String::new();
+        for failures in 1..=FAILURES_MAX {
+            self.engine.still_held().await?;
+            let (begun, rows_before) = (Instant::now(), self.record.rows_copied);
+            let chunks = self.listener.during(ahead.take(self.engine, &self.record.watermark, rows, workers)).await??;
+            let copies = join_all(chunks.iter().map(|chunk| copy_chunk(self.engine, chunk)));
+            let (results, ()) =
+                self.listener.during(join(copies, ahead.look(self.engine, &chunks, rows, workers))).await?;
+            let mut full = Vec::new();
+            let failure = advance(&mut self.record, &chunks, results, |chunk| full.push(chunk));
+            let Some(error) = failure else {
+                let turn = Turn {
+                    rows: self.record.rows_copied - rows_before,
+                    chunk: concurrency::mean(&full),
+                    took: begun.elapsed(),
+                };
+                return Ok(pace.learn_turn(&settings, turn, self.engine.commit_latency()));
+            };
+            if error.kind == Kind::Transient {
+                self.control.update(|status| status.last_error = Some(error.to_string()));
+            }
+            last = match &error.kind {
+                Kind::Stale { index } => format!(
+                    "unique index {index} refuses rows again and again; look for rows that it would hold as equal, or leave it out"
+                ),
+                _ => error.reason.clone(),
+            };
+            self.listener.during(self.engine.clear_beyond(&self.record.watermark)).await??;
+            self.wait_out(error).await?;
+            if failures % (FAILURES_MAX / 5) == 0 {
+                refuse_duplicates(self.engine).await?;
+            }
         }
-        last = match &error.kind {
-            Kind::Stale { index } => format!(
-                "unique index {index} refuses rows again and again; look for rows that it would hold as equal, or leave it out"
-            ),
-            _ => error.reason.clone(),
-        };
-        listener.during(engine.clear_beyond(&record.watermark)).await??;
-        wait_out(engine, listener, control, &record.watermark, error).await?;
-        if failures % (FAILURES_MAX / 5) == 0 {
-            refuse_duplicates(engine).await?;
-        }
+        Err(Error::fatal(
+            format!("copy the next chunk of {}", self.engine.table()),
+            format!("it failed {FAILURES_MAX} times in a row, at last: {last}"),
+        )
+        .into())
     }
-    Err(Error::fatal(
-        format!("copy the next chunk of {}", engine.table()),
-        format!("it failed {FAILURES_MAX} times in a row, at last: {last}"),
-    )
-    .into())
 }
 
 /// The ranges of the next turn, found while the present one works. A range is nothing but two bounds, so finding it early

@@ -1,20 +1,21 @@
 //! The cut-over: locks briefly, drains what is left, swaps; gives up and tries again rather than hold anybody up.
 
 use crate::control::{Control, Failure, Options, Phase};
-use crate::migration::catch_up::catch_up;
 use crate::migration::checkpoint;
 use crate::migration::keyset::Pending;
 use crate::migration::listen::Listener;
-use crate::migration::wait::wait_while_throttled;
-use altergeist_contract::{Cutover, Engine, Error, Kind, Ownership, Record, Result, Stage, Swap, TableLock};
+use crate::migration::state::Migration;
+use altergeist_contract::{Cutover, Engine, Error, Kind, Ownership, Result, Stage, Swap, TableLock};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 /// More keys than this are not refreshed while everybody waits: the lock is given up, and they are refreshed before the
 /// next attempt.
 const UNDER_LOCK_KEYS_MAX: usize = 5_000;
+
 /// The pause after the first attempt; it grows with each.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
+
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// What one attempt came to.
@@ -25,83 +26,74 @@ enum Attempt {
     Unknown(Failure),
 }
 
-/// Swaps the tables. Until then nothing is changed for anybody; afterwards the shadow bears the name.
-///
-/// # Errors
-/// [`Failure::NoLock`] when the attempts are spent; [`Failure::TooFast`]; [`Failure::SwapUnknown`] if a swap was sent and nothing can be proven.
-pub async fn cut_over<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    control: &Control,
-    options: &Options,
-    record: &mut Record,
-) -> Result<(), Failure> {
-    let mut reason = String::from("no attempt was allowed");
-    for attempt in 1..=options.lock_attempts {
-        wait_while_throttled(engine, listener, control, record).await?;
-        control.update(|status| {
-            status.phase = Phase::CuttingOver;
-            status.lock_attempts = attempt;
-        });
-        catch_up(engine, listener, control, record).await?;
-        record.stage = Stage::CuttingOver;
-        checkpoint::save_progress(engine, listener, record).await?;
-        let attempted = match try_once(engine, listener, control, options.lock_timeout).await {
-            Ok(Attempt::Swapped) => return Ok(()),
-            Ok(Attempt::Unknown(failure)) => return Err(failure),
-            Ok(Attempt::NotYet(error)) => Ok(error.reason),
-            Err(failure) => Err(failure),
-        };
-        // No swap is under way. The record says so, so that nobody has to ask a table that may be gone by then.
-        record.stage = Stage::Copying;
-        let saved = checkpoint::save(engine, record).await;
-        reason = attempted?;
-        saved?;
-        control.update(|status| status.last_error = Some(reason.clone()));
-        listener.pause((PAUSE_FIRST * attempt).min(PAUSE_MAX)).await?;
+impl<E: Engine> Migration<'_, E> {
+    /// Swaps the tables. Until then nothing is changed for anybody; afterwards the shadow bears the name.
+    ///
+    /// # Errors
+    /// [`Failure::NoLock`] when the attempts are spent; [`Failure::TooFast`]; [`Failure::SwapUnknown`] if a swap was sent and nothing can be proven.
+    pub async fn cut_over(&mut self, options: &Options) -> Result<(), Failure> {
+        let mut reason = String::from("no attempt was allowed");
+        for attempt in 1..=options.lock_attempts {
+            self.wait_while_throttled().await?;
+            self.control.update(|status| {
+                status.phase = Phase::CuttingOver;
+                status.lock_attempts = attempt;
+            });
+            self.catch_up().await?;
+            self.record.stage = Stage::CuttingOver;
+            self.save_progress().await?;
+            let attempted = match self.try_once(options.lock_timeout).await {
+                Ok(Attempt::Swapped) => return Ok(()),
+                Ok(Attempt::Unknown(failure)) => return Err(failure),
+                Ok(Attempt::NotYet(error)) => Ok(error.reason),
+                Err(failure) => Err(failure),
+            };
+            // No swap is under way. The record says so, so that nobody has to ask a table that may be gone by then.
+            self.record.stage = Stage::Copying;
+            let saved = checkpoint::save(self.engine, &mut self.record).await;
+            reason = attempted?;
+            saved?;
+            self.control.update(|status| status.last_error = Some(reason.clone()));
+            self.listener.pause((PAUSE_FIRST * attempt).min(PAUSE_MAX)).await?;
+        }
+        Err(Failure::NoLock(reason))
     }
-    Err(Failure::NoLock(reason))
-}
 
-/// One attempt: the lock is held for no longer than the time it may take.
-async fn try_once<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    control: &Control,
-    within: Duration,
-) -> Result<Attempt, Failure> {
-    let mut lock = match listener.during(engine.lock(within)).await? {
-        Ok(lock) => lock,
-        Err(error) => return not_yet(error),
-    };
-    let locked = Instant::now();
-    let (pending, drained) = drain(&mut lock, listener, control, locked + within).await;
-    let proven = match drained {
-        Ok(()) => lock.check_stream().await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = proven {
-        listener.keys.give_back(pending);
-        lock.release().await?;
-        return not_yet(error);
+    /// One attempt: the lock is held for no longer than the time it may take.
+    async fn try_once(&mut self, within: Duration) -> Result<Attempt, Failure> {
+        let mut lock = match self.listener.during(self.engine.lock(within)).await? {
+            Ok(lock) => lock,
+            Err(error) => return not_yet(error),
+        };
+        let locked = Instant::now();
+        let (pending, drained) = drain(&mut lock, &mut self.listener, self.control, locked + within).await;
+        let proven = match drained {
+            Ok(()) => lock.check_stream().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = proven {
+            self.listener.keys.give_back(pending);
+            lock.release().await?;
+            return not_yet(error);
+        }
+        let swapping = Instant::now();
+        let swap = lock.swap().await;
+        self.control.update(|status| {
+            status.lock_swap_ms = Some(millis(swapping));
+            status.lock_held_ms = Some(millis(locked));
+        });
+        let not_swapped = match swap {
+            Swap::Done => return Ok(Attempt::Swapped),
+            Swap::Refused(error) => error,
+            Swap::Unknown(error) => match who_owns_the_name(self.engine).await {
+                Ok(Ownership::Shadow) => return Ok(Attempt::Swapped),
+                Ok(_) => Error::new(Kind::Busy, error.attempted, error.reason),
+                Err(failure) => return Ok(Attempt::Unknown(failure)),
+            },
+        };
+        self.listener.keys.give_back(pending);
+        not_yet(not_swapped)
     }
-    let swapping = Instant::now();
-    let swap = lock.swap().await;
-    control.update(|status| {
-        status.lock_swap_ms = Some(millis(swapping));
-        status.lock_held_ms = Some(millis(locked));
-    });
-    let not_swapped = match swap {
-        Swap::Done => return Ok(Attempt::Swapped),
-        Swap::Refused(error) => error,
-        Swap::Unknown(error) => match who_owns_the_name(engine).await {
-            Ok(Ownership::Shadow) => return Ok(Attempt::Swapped),
-            Ok(_) => Error::new(Kind::Busy, error.attempted, error.reason),
-            Err(failure) => return Ok(Attempt::Unknown(failure)),
-        },
-    };
-    listener.keys.give_back(pending);
-    not_yet(not_swapped)
 }
 
 /// An attempt that failed for a passing reason may be made again.

@@ -4,8 +4,8 @@
 //! in it can explain a difference, and the first one that the verification finds throws the shadow away.
 
 use crate::migration::checkpoint;
-use crate::migration::listen::Listener;
-use altergeist_contract::{Engine, Record, Result, Writes};
+use crate::migration::state::Migration;
+use altergeist_contract::{Engine, Result, Writes};
 use tokio::time::Instant;
 
 /// No more of the log, in bytes, is left unread: the server keeps it, and it would have to be read after all.
@@ -36,22 +36,17 @@ impl IdleTable {
 
     /// Passes over what nobody has listened to so far, if the table was watched long enough and is quiet still. Everything copied
     /// is in the shadow, and none of it was changed since, as far as anybody knows.
-    pub async fn pass_log<E: Engine>(
-        &self,
-        engine: &E,
-        listener: &mut Listener<E::Stream>,
-        record: &mut Record,
-    ) -> Result<()> {
+    pub async fn pass_log<E: Engine>(&self, run: &mut Migration<'_, E>) -> Result<()> {
         // Watched for less, it may have been written to all the time.
         let is_watched = self.writes.is_some_and(|writes| self.since.elapsed() >= writes.late);
-        if listener.is_listening() || !is_watched || !self.holds(engine, None).await? {
+        if run.listener.is_listening() || !is_watched || !self.holds(run.engine, None).await? {
             return Ok(());
         }
-        let Some(position) = engine.log_now().await? else { return Ok(()) };
-        record.position = Some(position.clone());
-        record.passed_log = true;
-        checkpoint::save(engine, record).await?;
-        listener.begin_at(position);
+        let Some(position) = run.engine.log_now().await? else { return Ok(()) };
+        run.record.position = Some(position.clone());
+        run.record.passed_log = true;
+        checkpoint::save(run.engine, &mut run.record).await?;
+        run.listener.begin_at(position);
         Ok(())
     }
 }

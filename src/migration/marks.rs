@@ -2,6 +2,7 @@
 
 use crate::control::{Control, Failure};
 use crate::migration::listen::Listener;
+use crate::migration::state::Migration;
 use crate::pace::throttle::look_at_log;
 use altergeist_contract::{ChangeStream, Engine, Marker};
 use std::time::Duration;
@@ -32,50 +33,41 @@ pub async fn put<E: Engine>(engine: &E) -> Result<Mark, Failure> {
     Ok(Mark { marker: engine.mark().await?, put: Instant::now() })
 }
 
-/// [`reach`], for no longer than a while.
-///
-/// # Errors
-/// Likewise.
-pub async fn reach_within<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    control: &Control,
-    mark: Mark,
-    time: Duration,
-) -> Result<bool, Failure> {
-    match timeout(time, reach(engine, listener, control, mark)).await {
-        Ok(reached) => reached,
-        Err(_) => Ok(false),
-    }
-}
-
-/// Listens until a mark has passed, or too much is pending to go on; says whether the mark has passed. Cancel-safe.
-///
-/// # Errors
-/// [`Failure::Behind`] if the log is written faster than it can be read; [`Failure::Stopped`]; [`Failure::LogFull`].
-pub async fn reach<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    control: &Control,
-    mark: Mark,
-) -> Result<bool, Failure> {
-    listener.listen(engine).await?;
-    let has_passed = loop {
-        match timeout(LOOK, listener.until(mark.marker)).await {
-            Ok(has_passed) => break has_passed?,
-            Err(_) => {
-                tell(control, listener, mark.put.elapsed());
-                control.check_stop()?;
-                look_at_log(engine, control).await?;
-            }
+impl<E: Engine> Migration<'_, E> {
+    /// [`Migration::reach`], for no longer than a while.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub async fn reach_within(&mut self, mark: Mark, time: Duration) -> Result<bool, Failure> {
+        match timeout(time, self.reach(mark)).await {
+            Ok(reached) => reached,
+            Err(_) => Ok(false),
         }
-    };
-    let took = mark.put.elapsed();
-    tell(control, listener, took);
-    if has_passed && listener.lag.learn(took) {
-        return Err(Failure::Behind { seconds: took.as_secs() });
     }
-    Ok(has_passed)
+
+    /// Listens until a mark has passed, or too much is pending to go on; says whether the mark has passed. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Failure::Behind`] if the log is written faster than it can be read; [`Failure::Stopped`]; [`Failure::LogFull`].
+    pub async fn reach(&mut self, mark: Mark) -> Result<bool, Failure> {
+        self.listener.listen(self.engine).await?;
+        let has_passed = loop {
+            match timeout(LOOK, self.listener.until(mark.marker)).await {
+                Ok(has_passed) => break has_passed?,
+                Err(_) => {
+                    tell(self.control, &self.listener, mark.put.elapsed());
+                    self.control.check_stop()?;
+                    look_at_log(self.engine, self.control).await?;
+                }
+            }
+        };
+        let took = mark.put.elapsed();
+        tell(self.control, &self.listener, took);
+        if has_passed && self.listener.lag.learn(took) {
+            return Err(Failure::Behind { seconds: took.as_secs() });
+        }
+        Ok(has_passed)
+    }
 }
 
 fn tell<S: ChangeStream>(control: &Control, listener: &Listener<S>, behind: Duration) {

@@ -18,5 +18,6 @@ pub mod prove;
 pub mod refresh;
 pub mod resume;
 pub mod run;
+pub mod state;
 pub mod verify;
 pub mod wait;

@@ -1,8 +1,8 @@
 //! The refresh turn: makes the shadow's rows of changed keys what the source holds of them.
 
 use crate::control::{Control, Failure};
-use crate::migration::conflicts::wait_out;
 use crate::migration::listen::Listener;
+use crate::migration::state::Migration;
 use crate::pace::concurrency::{self, Full};
 use crate::pace::skip_unchanged::SkipUnchanged;
 use altergeist_contract::{ChangeStream, Engine, Error, Key, Result, Watermark};
@@ -19,56 +19,56 @@ const BATCH_CHUNKS: u32 = 3;
 /// The most keys of a batch that are compared before they are refreshed.
 const COMPARED_MAX: usize = 1000;
 
-/// Refreshes everything that was pending when the turn began. No key is in two batches, and nothing is in flight
-/// when it ends (law 3).
-pub async fn refresh_turn<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    control: &Control,
-    watermark: &Watermark,
-) -> Result<(), Failure> {
-    if listener.keys.is_empty() {
-        let (_, position) = listener.take();
-        listener.settle(position);
-        tell(control, listener, 0);
-        return Ok(());
-    }
-    engine.still_held().await?;
-    let (pending, position) = listener.take();
-    if pending.emptied {
-        let cleared = listener.during(engine.clear()).await?;
-        if let Err(error) = cleared {
-            listener.keys.give_back(pending);
-            return Err(error.into());
+impl<E: Engine> Migration<'_, E> {
+    /// Refreshes everything that was pending when the turn began. No key is in two batches, and nothing is in flight
+    /// when it ends (law 3).
+    pub async fn refresh_turn(&mut self) -> Result<(), Failure> {
+        if self.listener.keys.is_empty() {
+            let (_, position) = self.listener.take();
+            self.listener.settle(position);
+            tell(self.control, &self.listener, 0);
+            return Ok(());
         }
-    }
-    let refreshed = pending.keys.len();
-    let settings = control.settings();
-    let workers = settings.workers.max(1);
-    let most = settings.batch_keys.min(listener.batch.rows(None) as usize);
-    let size = refreshed.div_ceil(workers).clamp(most.div_ceil(BATCH_PARTS), most);
-    let sparing = std::mem::take(&mut listener.sparing);
-    let refreshing = refresh_batches(engine, pending.keys, watermark, size, workers, &sparing);
-    let (full, mut failed) = listener.during(refreshing).await?;
-    // What is quick because it is small says nothing about the greatest.
-    let target = settings.chunk_time * BATCH_CHUNKS;
-    if let Some(Full { rows, took }) = full.filter(|full| size == most || full.took > target) {
-        listener.batch.learn(rows, took, target);
-    }
-    // What was in each other's way in batches side by side may go well in one.
-    if let Some((keys, _)) = failed.take_if(|(_, error)| size < most && error.kind.is_passing()) {
-        (_, failed) = listener.during(refresh_batches(engine, keys, watermark, most, 1, &sparing)).await?;
-    }
-    listener.sparing = sparing;
-    match failed {
-        None => listener.settle(position),
-        Some((keys, error)) => {
-            listener.keys.put_back(keys);
-            wait_out(engine, listener, control, watermark, error).await?;
+        self.engine.still_held().await?;
+        let (pending, position) = self.listener.take();
+        if pending.emptied {
+            let cleared = self.listener.during(self.engine.clear()).await?;
+            if let Err(error) = cleared {
+                self.listener.keys.give_back(pending);
+                return Err(error.into());
+            }
         }
+        let refreshed = pending.keys.len();
+        let settings = self.control.settings();
+        let workers = settings.workers.max(1);
+        let most = settings.batch_keys.min(self.listener.batch.rows(None) as usize);
+        let size = refreshed.div_ceil(workers).clamp(most.div_ceil(BATCH_PARTS), most);
+        let sparing = std::mem::take(&mut self.listener.sparing);
+        let refreshing = refresh_batches(self.engine, pending.keys, &self.record.watermark, size, workers, &sparing);
+        let (full, mut failed) = self.listener.during(refreshing).await?;
+        // What is quick because it is small says nothing about the greatest.
+        let target = settings.chunk_time * BATCH_CHUNKS;
+        if let Some(Full { rows, took }) = full.filter(|full| size == most || full.took > target) {
+            self.listener.batch.learn(rows, took, target);
+        }
+        // What was in each other's way in batches side by side may go well in one.
+        if let Some((keys, _)) = failed.take_if(|(_, error)| size < most && error.kind.is_passing()) {
+            (_, failed) = self
+                .listener
+                .during(refresh_batches(self.engine, keys, &self.record.watermark, most, 1, &sparing))
+                .await?;
+        }
+        self.listener.sparing = sparing;
+        match failed {
+            None => self.listener.settle(position),
+            Some((keys, error)) => {
+                self.listener.keys.put_back(keys);
+                self.wait_out(error).await?;
+            }
+        }
+        tell(self.control, &self.listener, refreshed);
+        Ok(())
     }
-    tell(control, listener, refreshed);
-    Ok(())
 }
 
 fn tell<S: ChangeStream>(control: &Control, listener: &Listener<S>, refreshed: usize) {

@@ -2,15 +2,11 @@
 
 use crate::control::{Control, Failure, Options, Outcome, Phase};
 use crate::migration::begin::begin;
-use crate::migration::build::build_indexes;
 use crate::migration::checkpoint;
-use crate::migration::copy::fill;
-use crate::migration::cutover::cut_over;
 use crate::migration::hold::hold;
 use crate::migration::idle_table::IdleTable;
-use crate::migration::prove::prove;
 use crate::migration::resume::{TakenUp, taken_up, why};
-use crate::migration::wait::wait_while_postponed;
+use crate::migration::state::Migration;
 use crate::pace::load;
 use altergeist_contract::{Engine, Error, Kind, Record, Result, Stage};
 use std::time::Duration;
@@ -97,7 +93,7 @@ async fn run_once<E: Engine>(
         status.alter = options.alter.clone();
     });
     hold(engine).await?;
-    let (mut record, mut listener, quiet) = match taken_up(engine, options).await? {
+    let (record, listener, quiet) = match taken_up(engine, options).await? {
         TakenUp::AlreadyDone => return Ok(Ended::Well(Outcome::AlreadyDone)),
         TakenUp::SwappedBefore(record) => return finish(engine, control, record).await.map(Ended::Well),
         TakenUp::Missed(record, error) => return anew(engine, record, error.into()).await,
@@ -110,14 +106,17 @@ async fn run_once<E: Engine>(
             }
         }
     };
+    let mut migration = Migration { engine, control, listener, record };
     let changed = async {
-        fill(engine, &mut listener, control, &mut record, quiet).await?;
-        let proof = build_indexes(engine, &mut listener, control, &mut record).await?;
-        prove(engine, &mut listener, control, &mut record, proof).await?;
-        wait_while_postponed(engine, &mut listener, control, &mut record).await?;
-        cut_over(engine, &mut listener, control, options, &mut record).await
+        migration.fill(quiet).await?;
+        let proof = migration.build_indexes().await?;
+        migration.prove(proof).await?;
+        migration.wait_while_postponed().await?;
+        migration.cut_over(options).await
     };
-    let Err(failure) = changed.await else { return finish(engine, control, record).await.map(Ended::Well) };
+    let ended = changed.await;
+    let record = migration.record;
+    let Err(failure) = ended else { return finish(engine, control, record).await.map(Ended::Well) };
     if let Failure::Error(Error { kind: Kind::Missed, .. }) = failure {
         return anew(engine, record, failure).await;
     }

@@ -4,10 +4,8 @@
 use crate::control::{Control, Failure};
 use crate::migration::copy::Ahead;
 use crate::migration::done::Done;
-use crate::migration::listen::Listener;
 use crate::migration::marks::{self, Mark};
-use crate::migration::refresh::refresh_turn;
-use crate::migration::wait::{rest_for, wait_while_throttled};
+use crate::migration::state::Migration;
 use crate::pace::cadence::Cadence;
 use crate::pace::concurrency::{self, Full, Pace, Turn};
 use crate::pace::throttle::is_throttled;
@@ -55,24 +53,22 @@ impl Verification {
     /// builds are over. Gently: it only listens.
     pub async fn beside_builds<E: Engine>(
         &mut self,
-        engine: &E,
-        listener: &mut Listener<E::Stream>,
-        control: &Control,
+        run: &mut Migration<'_, E>,
         over: &Done,
         gently: bool,
     ) -> Result<(), Failure> {
-        let is_welcome = !gently && engine.compares_beside_builds();
-        while is_welcome && !over.is_set() && self.after != Watermark::End && listener.keys.is_empty() {
-            if is_throttled(engine, control).await? {
+        let is_welcome = !gently && run.engine.compares_beside_builds();
+        while is_welcome && !over.is_set() && self.after != Watermark::End && run.listener.keys.is_empty() {
+            if is_throttled(run.engine, run.control).await? {
                 break;
             }
-            let rest = self.turn(engine, listener, control).await?;
+            let rest = self.turn(run).await?;
             if !self.suspects.is_empty() {
                 break;
             }
-            rest_for(listener, control, rest).await?;
+            run.rest_for(rest).await?;
         }
-        Ok(listener.during(over.wait()).await?)
+        Ok(run.listener.during(over.wait()).await?)
     }
 
     /// Tells watchers how far it has come.
@@ -84,49 +80,38 @@ impl Verification {
     ///
     /// # Errors
     /// [`Failure::Unequal`] if one difference is not explained; [`Failure::Behind`].
-    pub async fn finish<E: Engine>(
-        mut self,
-        engine: &E,
-        listener: &mut Listener<E::Stream>,
-        control: &Control,
-        record: &mut Record,
-    ) -> Result<(), Failure> {
+    pub async fn finish<E: Engine>(mut self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
         let mut cadence = Cadence::begin();
         while self.after != Watermark::End {
-            wait_while_throttled(engine, listener, control, record).await?;
-            let rest = self.turn(engine, listener, control).await?;
-            self.tell(control, record);
-            if cadence.is_due(engine, &control.settings(), listener.keys.len()) {
-                self.look_again(engine, listener, control).await?;
+            run.wait_while_throttled().await?;
+            let rest = self.turn(run).await?;
+            self.tell(run.control, &run.record);
+            if cadence.is_due(run.engine, &run.control.settings(), run.listener.keys.len()) {
+                self.look_again(run).await?;
             }
-            rest_for(listener, control, rest).await?;
+            run.rest_for(rest).await?;
         }
         for _ in 0..LOOKS_MAX {
-            self.look_again(engine, listener, control).await?;
-            self.hear_out(engine, listener, control).await?;
+            self.look_again(run).await?;
+            self.hear_out(run).await?;
             if self.suspects.is_empty() {
                 break;
             }
-            listener.pause(PAUSE).await?;
+            run.listener.pause(PAUSE).await?;
         }
         Ok(())
     }
 
     /// Compares the next chunks side by side, and finds those of the next turn meanwhile. Gives how long to rest.
-    async fn turn<E: Engine>(
-        &mut self,
-        engine: &E,
-        listener: &mut Listener<E::Stream>,
-        control: &Control,
-    ) -> Result<Duration, Failure> {
-        engine.still_held().await?;
-        let settings = control.settings();
+    async fn turn<E: Engine>(&mut self, run: &mut Migration<'_, E>) -> Result<Duration, Failure> {
+        run.engine.still_held().await?;
+        let settings = run.control.settings();
         let (rows, workers) = (self.pace.rows(&settings), self.pace.workers(&settings));
         let turn_begun = Instant::now();
-        let chunks = listener.during(self.ahead.take(engine, &self.after, rows, workers)).await??;
-        let comparing = join_all(chunks.iter().map(|chunk| compare_chunk(engine, chunk)));
-        let looking = self.ahead.look(engine, &chunks, rows, workers);
-        let (compared, ()) = listener.during(join(comparing, looking)).await?;
+        let chunks = run.listener.during(self.ahead.take(run.engine, &self.after, rows, workers)).await??;
+        let comparing = join_all(chunks.iter().map(|chunk| compare_chunk(run.engine, chunk)));
+        let looking = self.ahead.look(run.engine, &chunks, rows, workers);
+        let (compared, ()) = run.listener.during(join(comparing, looking)).await?;
         let (mut comparisons, mut full) = (Vec::new(), Vec::new());
         for (chunk, compared) in chunks.iter().zip(compared) {
             let (comparison, took) = compared?;
@@ -139,55 +124,44 @@ impl Verification {
         self.verified += rows;
         let turn = Turn { rows, chunk: concurrency::mean(&full), took: turn_begun.elapsed() };
         self.walked += turn.took;
-        let rest = self.pace.learn_turn(&settings, turn, engine.commit_latency());
+        let rest = self.pace.learn_turn(&settings, turn, run.engine.commit_latency());
         self.after = end_of(&chunks);
-        control.update(|status| {
+        run.control.update(|status| {
             status.rows_verified = self.verified;
             status.chunk_rows = self.pace.rows(&settings);
             status.workers = self.pace.workers(&settings);
         });
         let differing = comparisons.into_iter().flat_map(|found| found.differing).collect();
-        self.seek(engine, listener, control, differing).await?;
+        self.seek(run, differing).await?;
         Ok(rest)
     }
 
     /// Refreshes, and compares once more what the log has told of; what differs still, or again, it must tell of in turn.
-    async fn look_again<E: Engine>(
-        &mut self,
-        engine: &E,
-        listener: &mut Listener<E::Stream>,
-        control: &Control,
-    ) -> Result<(), Failure> {
-        self.account(engine, listener).await?;
-        refresh_turn(engine, listener, control, &Watermark::End).await?;
-        let told: Vec<Key> = self.suspects.extract_if(.., |key| !listener.keys.is_sought(key)).collect();
+    async fn look_again<E: Engine>(&mut self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
+        self.account(run).await?;
+        run.refresh_turn().await?;
+        let told: Vec<Key> = self.suspects.extract_if(.., |key| !run.listener.keys.is_sought(key)).collect();
         if told.is_empty() {
             return Ok(());
         }
-        let differing = listener.during(engine.compare_keys(&told)).await??;
-        self.seek(engine, listener, control, differing).await
+        let differing = run.listener.during(run.engine.compare_keys(&told)).await??;
+        self.seek(run, differing).await
     }
 
     /// These rows were seen to differ just now. Whatever the comparison saw is in the log before a mark put there afterwards: each of
     /// the keys is pending, or the log tells of it before it passes the mark. Nobody waits for that, unless the log does not tell of
     /// every row: what is refreshed meanwhile would explain nothing any more.
-    async fn seek<E: Engine>(
-        &mut self,
-        engine: &E,
-        listener: &mut Listener<E::Stream>,
-        control: &Control,
-        differing: Vec<Key>,
-    ) -> Result<(), Failure> {
+    async fn seek<E: Engine>(&mut self, run: &mut Migration<'_, E>, differing: Vec<Key>) -> Result<(), Failure> {
         if differing.is_empty() {
             return Ok(());
         }
-        let mark = marks::put(engine).await?;
-        listener.keys.seek(&differing, mark.marker());
+        let mark = marks::put(run.engine).await?;
+        run.listener.keys.seek(&differing, mark.marker());
         self.mark = Some(mark);
         self.suspects.extend(differing);
-        match engine.log_tells_all() {
+        match run.engine.log_tells_all() {
             true => Ok(()),
-            false => self.hear_out(engine, listener, control).await,
+            false => self.hear_out(run).await,
         }
     }
 
@@ -196,33 +170,28 @@ impl Verification {
     ///
     /// # Errors
     /// [`Failure::Unequal`] if it did not; [`Failure::Behind`].
-    async fn hear_out<E: Engine>(
-        &mut self,
-        engine: &E,
-        listener: &mut Listener<E::Stream>,
-        control: &Control,
-    ) -> Result<(), Failure> {
+    async fn hear_out<E: Engine>(&mut self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
         let Some(mark) = self.mark.take() else { return Ok(()) };
-        while !marks::reach(engine, listener, control, mark).await? {
-            let sought = listener.keys.sought();
-            let unexplained = without_causes(engine, listener, sought.clone()).await?;
-            sought.iter().filter(|key| !unexplained.contains(key)).for_each(|key| listener.keys.told(key));
-            refresh_turn(engine, listener, control, &Watermark::End).await?;
+        while !run.reach(mark).await? {
+            let sought = run.listener.keys.sought();
+            let unexplained = without_causes(run, sought.clone()).await?;
+            sought.iter().filter(|key| !unexplained.contains(key)).for_each(|key| run.listener.keys.told(key));
+            run.refresh_turn().await?;
         }
-        self.account(engine, listener).await
+        self.account(run).await
     }
 
     /// Asks after the rows that differed and that the log has not told of, though it should have by now.
     ///
     /// # Errors
     /// [`Failure::Unequal`] if nothing explains one of them.
-    async fn account<E: Engine>(&self, engine: &E, listener: &mut Listener<E::Stream>) -> Result<(), Failure> {
-        let missed = listener.keys.missed(listener.passed());
-        let mut unexplained = without_causes(engine, listener, missed).await?;
-        if !unexplained.is_empty() && !engine.log_tells_all() {
+    async fn account<E: Engine>(&self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
+        let missed = run.listener.keys.missed(run.listener.passed());
+        let mut unexplained = without_causes(run, missed).await?;
+        if !unexplained.is_empty() && !run.engine.log_tells_all() {
             // A row that has gone on to another key is not found any more, and that is delivered instead. Nothing was refreshed that
             // could have made these equal.
-            unexplained = listener.during(engine.compare_keys(&unexplained)).await??;
+            unexplained = run.listener.during(run.engine.compare_keys(&unexplained)).await??;
         }
         match unexplained.len() {
             0 => Ok(()),
@@ -232,15 +201,11 @@ impl Verification {
 }
 
 /// Those of the keys of which no cause is pending either.
-async fn without_causes<E: Engine>(
-    engine: &E,
-    listener: &mut Listener<E::Stream>,
-    keys: Vec<Key>,
-) -> Result<Vec<Key>, Failure> {
+async fn without_causes<E: Engine>(run: &mut Migration<'_, E>, keys: Vec<Key>) -> Result<Vec<Key>, Failure> {
     let mut left = Vec::new();
     for key in keys {
-        let causes = listener.during(engine.causes(&key)).await??;
-        if !causes.iter().any(|cause| listener.keys.explains(cause)) {
+        let causes = run.listener.during(run.engine.causes(&key)).await??;
+        if !causes.iter().any(|cause| run.listener.keys.explains(cause)) {
             left.push(key);
         }
     }
