@@ -35,7 +35,7 @@ test: ## everything: format, lints, unit, simulation, conformance, and integrati
 	$(step) 'Building'
 	$(CARGO) test --workspace --no-run
 	$(step) 'Tests'
-	ALTERGEIST_REQUIRE_SERVERS=1 RUST_TEST_THREADS=5 $(CARGO) test --workspace --no-fail-fast
+	ALTERGEIST_REQUIRE_SERVERS=1 RUST_TEST_THREADS=3 $(CARGO) test --workspace --no-fail-fast
 
 cases: ## every case, killed and live, on every server it is for; half an hour
 	integration/install-servers all
