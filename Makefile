@@ -1,7 +1,7 @@
 # What one does with this project. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cases versions servers simulate soak bench clean
+.PHONY: help demo test cases versions servers engines simulate soak bench clean
 
 ENGINE ?= postgres
 SEEDS ?= 100000
@@ -28,8 +28,6 @@ test: ## everything: format, lints, unit, simulation, conformance, and integrati
 	$(CARGO) fmt --all --check
 	$(step) 'Lints'
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(step) 'The core builds with no engine'
-	$(CARGO) check --quiet -p altergeist --lib --no-default-features
 	$(step) 'Servers'
 	integration/install-servers all
 	$(step) 'Building'
@@ -50,8 +48,13 @@ versions: ## the tests once more on PostgreSQL 17 and MariaDB 11.8, in the place
 servers: ## fetch the throwaway servers into the cache folder
 	integration/install-servers all
 
+engines: ## the core builds with no engine, and the program with each engine alone
+	$(CARGO) check -p altergeist --lib --no-default-features
+	$(CARGO) check -p altergeist --no-default-features --features mysql
+	$(CARGO) check -p altergeist --no-default-features --features postgres
+
 simulate: ## the core against the model engine, for SEEDS=100000 seeds
-	ALTERGEIST_SEEDS=$(SEEDS) $(CARGO) test --release --test simulation -- --ignored --nocapture
+	ALTERGEIST_SEEDS=$(SEEDS) $(CARGO) test --release -p altergeist-simulation -- --ignored --nocapture
 
 soak: ## hours: a million rows, killed and resumed, RUNS=10 times on every server
 	integration/install-servers all

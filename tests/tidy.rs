@@ -171,6 +171,15 @@ fn the_core_names_neither_the_command_line_nor_an_interface() {
 }
 
 #[test]
+fn only_the_choice_of_an_engine_names_an_adapter() {
+    for path in rust_files(&root().join("src")) {
+        let text = fs::read_to_string(&path).expect("a file of the project can be read");
+        let names_one = text.contains("altergeist_mysql") || text.contains("altergeist_postgres");
+        assert_eq!(names_one, path.ends_with("cli/engines.rs"), "{} names an adapter", shown(&path));
+    }
+}
+
+#[test]
 fn every_file_begins_with_what_it_is_for() {
     for path in CODE.iter().flat_map(|folder| rust_files(&root().join(folder))) {
         let text = fs::read_to_string(&path).expect("a file of the project can be read");
