@@ -33,16 +33,16 @@ test: ## everything: format, lints, unit, simulation, conformance, and integrati
 	$(step) 'Building'
 	$(CARGO) test --workspace --no-run
 	$(step) 'Tests'
-	ALTERGEIST_REQUIRE_SERVERS=1 RUST_TEST_THREADS=3 $(CARGO) test --workspace --no-fail-fast
+	RUST_TEST_THREADS=3 $(CARGO) test --workspace --no-fail-fast
 
 cases: ## every case, killed and live, on every server it is for; half an hour
 	integration/install-servers all
-	ALTERGEIST_REQUIRE_SERVERS=1 ALTERGEIST_EVERYWHERE=1 $(CARGO) test --workspace --test cases
+	ALTERGEIST_EVERYWHERE=1 $(CARGO) test --workspace --test cases
 
 versions: ## the tests once more on PostgreSQL 17 and MariaDB 11.8, in the places of 15 and 10.11; half an hour
 	integration/install-servers all
 	integration/install-servers postgres17 mariadb118
-	ALTERGEIST_POSTGRES15=postgres17 ALTERGEIST_MARIADB=mariadb118 ALTERGEIST_REQUIRE_SERVERS=1 RUST_TEST_THREADS=3 \
+	ALTERGEIST_POSTGRES15=postgres17 ALTERGEIST_MARIADB=mariadb118 RUST_TEST_THREADS=3 \
 		$(CARGO) test --workspace --no-fail-fast -- --skip mysql --skip postgres18 --skip postgresql_18
 
 servers: ## fetch the throwaway servers into the cache folder
@@ -59,7 +59,7 @@ simulate: ## the core against the model engine, for SEEDS=100000 seeds
 soak: ## hours: a million rows, killed and resumed, RUNS=10 times on every server
 	integration/install-servers all
 	$(CARGO) build --release -p altergeist --bin altergeist
-	ALTERGEIST_REQUIRE_SERVERS=1 ALTERGEIST_SOAK_RUNS=$(RUNS) \
+	ALTERGEIST_SOAK_RUNS=$(RUNS) \
 		$(CARGO) test --release -p altergeist-integration --test suite -- killed:: --ignored --nocapture --test-threads 1
 
 bench: ## altergeist against the server's own ALTER and the peers on the PATH; BENCH='--rounds 5 mysql'

@@ -207,6 +207,18 @@ impl Running {
     }
 }
 
+/// Watches for a second that something does not happen. Absence has no condition to wait for, so time must do.
+///
+/// # Panics
+/// When `is_so` is not true at some moment; it says `what` should have stayed.
+pub fn must_stay(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until {
+        assert!(is_so(), "it did not stay so: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let _already_gone = self.child.kill();

@@ -8,12 +8,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Changes a huge table's schema while the application keeps reading and writing it.
+/// Changes the schema of a huge table while the application keeps reading and writing it.
 ///
-/// An altered shadow of the table is filled in chunks, kept current from the server's own log, proven equal, and swapped
-/// in under a brief lock. Exit codes: 0 done, or nothing to do; 1 failed, the source is untouched; 2 usage; 3 refused by the
-/// plan; 4 verification failed; 5 stopped on request, or by a critical load; 6 another run holds the table; 7 the lock could not be had;
-/// 8 the outcome of the swap is unknown; 9 swapped, but not finished: run the same command again.
+/// altergeist fills an altered shadow of the table in chunks and keeps it current from the server's own log. It
+/// proves the two equal and swaps them under a brief lock.
+///
+/// Exit codes: 0 done, or nothing to do; 1 failed, the source is untouched; 2 wrong usage; 3 refused by the plan,
+/// nothing was changed; 4 verification failed; 5 stopped on request or by critical load, resumable; 6 another run
+/// holds the table; 7 could not get the lock, resumable; 8 the outcome of the swap is unknown; 9 swapped, but not
+/// finished: repeat the same command.
 #[derive(Parser)]
 #[command(name = "altergeist", version, propagate_version = true)]
 pub struct Cli {
@@ -25,26 +28,26 @@ pub struct Cli {
 /// The commands.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Say what would happen; change nothing
+    /// Show what would happen; change nothing
     Plan(PlanArgs),
-    /// Do the change, go on with it, or find it done
+    /// Do the change, resume it, or find it done
     Run(Box<RunArgs>),
-    /// Say how a change stands, from what is written on the server
+    /// Show the state of a change
     Status(StatusArgs),
     /// List what is left of a change, and drop it
     Cleanup(CleanupArgs),
-    /// Steer a running change
+    /// Send an order to a running change
     Ctl(CtlArgs),
 }
 
 /// Which table.
 #[derive(Args)]
 pub struct TableArgs {
-    /// Server and database: postgres://user@host:port/db, mysql://user@host:port/db. Passwords come from PGPASSWORD,
-    /// MYSQL_PWD, ~/.pgpass or ~/.my.cnf
+    /// Server and database: postgres://user@host:port/db or mysql://user@host:port/db. The password comes from
+    /// PGPASSWORD, MYSQL_PWD, ~/.pgpass or ~/.my.cnf
     #[arg(long, env = "ALTERGEIST_URL", hide_env_values = true)]
     pub url: String,
-    /// The table, with its schema before a dot if need be
+    /// Table, or schema.table
     #[arg(long)]
     pub table: String,
 }
@@ -54,51 +57,51 @@ pub struct TableArgs {
 pub struct ChangeArgs {
     #[command(flatten)]
     table: TableArgs,
-    /// What would follow ALTER TABLE name; '' rebuilds the table
+    /// The clauses after ALTER TABLE name; '' rebuilds the table
     #[arg(long, allow_hyphen_values = true, default_value_if("create", ArgPredicate::IsPresent, ""))]
     alter: String,
-    /// Let the server do it where that is harmless, insist on that, or copy whatever it could do
+    /// auto: native if no rewrite or scan is needed; native: never copy; copy: always copy
     #[arg(long, value_enum, default_value_t = StrategyArg::Auto)]
     strategy: StrategyArg,
-    /// A renamed column, where it cannot be read from the clauses: old=new
+    /// A renamed column that the clauses do not show: old=new
     #[arg(long, value_parser = rename)]
     rename: Vec<(String, String)>,
-    /// How long the lock of the cut-over may be waited for, and be held
+    /// Longest wait for the cut-over lock, and longest time to hold it
     #[arg(long, value_parser = some_time, default_value = "1s")]
     lock_timeout: Duration,
-    /// Foreign keys, from the table and to it: have them as before, leave them out, or refuse a table that has any
+    /// Foreign keys from and to the table. carry: keep them; discard: drop them; refuse: refuse a table that has any
     #[arg(long, value_enum, default_value_t = ForeignKeysArg::Carry)]
     foreign_keys: ForeignKeysArg,
-    /// Carry zero dates, and dates with a zero in them, as they are (MySQL, MariaDB)
+    /// Copy zero dates, such as 0000-00-00, as they are (MySQL, MariaDB)
     #[arg(long)]
     allow_zero_dates: bool,
-    /// Let values lose digits or the time of day where the server's own ALTER lets them (MySQL, MariaDB)
+    /// Let values lose digits or the time of day, as the server's own ALTER would (MySQL, MariaDB)
     #[arg(long)]
     allow_rounding: bool,
-    /// Change a server that is a replica itself; the change is made there alone (MySQL, MariaDB)
+    /// Allow a replica as the target; only this replica gets the change (MySQL, MariaDB)
     #[arg(long)]
     allow_replica: bool,
-    /// A replica to read the log from, as a URL; every write still goes to --url
+    /// URL of a replica to read the log from; all writes still go to --url
     #[arg(long)]
     stream_from: Option<String>,
-    /// How changes are read: streamed where the server streams, or looked up by SQL again and again (PostgreSQL)
+    /// auto: use the replication stream; poll: read the slot by SQL (PostgreSQL)
     #[arg(long, value_enum, default_value_t = CaptureArg::Auto)]
     capture: CaptureArg,
-    /// A replica whose lag counts, as a URL; may be given more than once
+    /// URL of a replica whose lag throttles the run; repeatable
     #[arg(long)]
     replica: Vec<String>,
-    /// Have the secondary indexes from the beginning, instead of building them after the copy
+    /// Create secondary indexes before the copy instead of after it
     #[arg(long)]
     keep_indexes: bool,
-    /// A file with the new table's own CREATE TABLE, for what no ALTER can say (PostgreSQL)
+    /// File with the new table's CREATE TABLE, for changes that ALTER cannot express (PostgreSQL)
     #[arg(long, value_name = "FILE", value_parser = definition)]
     create: Option<Definition>,
-    /// Lay the rows down in the order of an index, or of columns (PostgreSQL)
+    /// Store the rows in the order of an index or of columns (PostgreSQL)
     #[arg(long)]
     order_by: Option<String>,
 }
 
-/// What a file given with `--create` says.
+/// The text of the file given with `--create`.
 #[derive(Clone)]
 struct Definition(String);
 
@@ -127,7 +130,7 @@ enum StrategyArg {
 pub struct PlanArgs {
     #[command(flatten)]
     change: ChangeArgs,
-    /// One JSON object instead of text
+    /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
 }
@@ -137,53 +140,54 @@ pub struct PlanArgs {
 pub struct RunArgs {
     #[command(flatten)]
     change: ChangeArgs,
-    /// Rows of a chunk; by default chunks are sized by --chunk-time
+    /// Rows per chunk; by default --chunk-time sizes the chunks
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     chunk_rows: Option<u64>,
-    /// How long the copy of a chunk should take
+    /// Target time to copy a chunk
     #[arg(long, value_parser = humantime::parse_duration, default_value = "100ms")]
     chunk_time: Duration,
-    /// The most chunks, or batches of changed rows, in flight at once; as many of them are used as help
+    /// Upper limit of parallel chunks; the run uses fewer if more would not be faster
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
-    /// The most changed rows refreshed in one transaction
+    /// Upper limit of changed rows refreshed in one transaction
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batch_keys: u16,
-    /// Rest this many times as long as was worked: 0.5 leaves the server a third of the time for itself
+    /// After each turn, rest this many times as long as it took: 0.5 rests a third of the time
     #[arg(long, default_value_t = 0.0, value_parser = nice)]
     nice: f64,
-    /// Go easier on the server while small commits take longer than this
+    /// Slow down while small commits take longer than this
     #[arg(long, value_parser = humantime::parse_duration)]
     max_commit_latency: Option<Duration>,
-    /// A replica further behind than this stops the copy and holds up the swap
+    /// Pause the copy and the cut-over while a replica lags more than this
     #[arg(long, value_parser = humantime::parse_duration, default_value = "1500ms")]
     max_lag: Duration,
-    /// Copy nothing and do not swap while the server is used more than this, as in Threads_running=25,lock_waits=5: global status
-    /// variables (MySQL, MariaDB); active_sessions, connections, lock_waiters, oldest_transaction_seconds (PostgreSQL)
+    /// Pause the copy and the cut-over while a load metric exceeds its limit, as in Threads_running=25. Metrics: global
+    /// status variables and lock_waits (MySQL, MariaDB); active_sessions, connections, lock_waiters,
+    /// oldest_transaction_seconds (PostgreSQL)
     #[arg(long, value_name = "NAME=N,...", default_value_t, hide_default_value = true)]
     max_load: Limits,
-    /// End, to be resumed, as soon as the server is used more than this
+    /// Stop (resumable) when a load metric exceeds its limit
     #[arg(long, value_name = "NAME=N,...", default_value_t, hide_default_value = true)]
     critical_load: Limits,
-    /// Be ready, and do not swap until told so: altergeist ctl cut-over
+    /// Get ready, but swap only after: altergeist ctl cut-over
     #[arg(long)]
     postpone_cut_over: bool,
-    /// How often the lock of the cut-over is tried for
+    /// Attempts to get the cut-over lock
     #[arg(long, default_value_t = 30)]
     lock_attempts: u32,
-    /// End the sessions that stand in the way of the cut-over's lock, and say whose they were
+    /// Kill sessions that block the cut-over lock, and report them
     #[arg(long)]
     kill_blockers: bool,
-    /// Wait this long, before the swap's last changes, for readers that began before it to end (PostgreSQL)
+    /// After the swap, wait this long for older snapshots to end before the last steps (PostgreSQL)
     #[arg(long, value_parser = humantime::parse_duration)]
     wait_old_snapshots: Option<Duration>,
-    /// How much log the server may have to keep for this run, as 500MB or 20GB; beyond it the run ends itself
+    /// Upper limit of log that the server retains for this run, as 500MB or 20GB; above it the run stops
     #[arg(long, value_parser = bytes)]
     max_log_kept: Option<u64>,
-    /// Where to listen for altergeist ctl; by default in the user's runtime folder, by the table's name
+    /// Socket for altergeist ctl; by default in the user's runtime folder, named after the table
     #[arg(long)]
     pub socket: Option<PathBuf>,
-    /// How progress is shown: a bar on a terminal, plain lines, or a JSON object a line
+    /// How to show progress
     #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
     pub progress: ProgressArg,
 }
@@ -193,7 +197,7 @@ pub struct RunArgs {
 pub struct StatusArgs {
     #[command(flatten)]
     table: TableArgs,
-    /// One JSON object instead of text
+    /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
 }
@@ -203,13 +207,13 @@ pub struct StatusArgs {
 pub struct CleanupArgs {
     #[command(flatten)]
     table: TableArgs,
-    /// Drop the old table of a finished change too: the way back
+    /// Also drop the old table of a finished change. There is no way back then
     #[arg(long)]
     pub drop_old: bool,
-    /// List what would be dropped, and drop nothing
+    /// Only list what would be dropped
     #[arg(long)]
     pub list: bool,
-    /// The replica the change read its log from, as a URL
+    /// URL of the replica that the run read the log from
     #[arg(long)]
     stream_from: Option<String>,
 }
@@ -217,30 +221,30 @@ pub struct CleanupArgs {
 /// `ctl`.
 #[derive(Args)]
 pub struct CtlArgs {
-    /// The socket of the run; by default the only one in the user's runtime folder
+    /// Socket of the run; by default the only one in the user's runtime folder
     #[arg(long)]
     pub socket: Option<PathBuf>,
-    /// What to say: status, throttle, no-throttle, cut-over, panic, help, chunk-rows=N …
+    /// The order: status, throttle, no-throttle, cut-over, stop, panic, help, chunk-rows=N …
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<String>,
 }
 
 impl PlanArgs {
-    /// What an engine is told.
+    /// Returns the target for an engine.
     pub fn target(&self) -> Target {
         self.change.target()
     }
 }
 
 impl StatusArgs {
-    /// What an engine is told.
+    /// Returns the target for an engine.
     pub fn target(&self) -> Target {
         self.table.target()
     }
 }
 
 impl CleanupArgs {
-    /// What an engine is told.
+    /// Returns the target for an engine.
     pub fn target(&self) -> Target {
         Target { stream_from: self.stream_from.clone(), ..self.table.target() }
     }
@@ -259,7 +263,7 @@ impl TableArgs {
 }
 
 impl ChangeArgs {
-    /// What makes this change another than any other, for the record.
+    /// Returns the text that identifies this change in the journal.
     fn described(&self) -> String {
         match &self.create {
             Some(definition) => definition.0.clone(),
@@ -301,7 +305,7 @@ impl ChangeArgs {
 }
 
 impl RunArgs {
-    /// What an engine is told.
+    /// Returns the target for an engine.
     pub fn target(&self) -> Target {
         Target {
             workers: usize::from(self.workers),
@@ -312,7 +316,7 @@ impl RunArgs {
         }
     }
 
-    /// What does not change while the run goes on.
+    /// Returns the options that are fixed for the run.
     pub fn options(&self) -> Options {
         Options {
             alter: self.change.described(),
@@ -324,7 +328,7 @@ impl RunArgs {
         }
     }
 
-    /// What may change.
+    /// Returns the settings that may change during the run.
     pub fn settings(&self) -> Settings {
         Settings {
             postpone_cut_over: self.postpone_cut_over,
@@ -342,7 +346,7 @@ impl RunArgs {
     }
 }
 
-/// Who runs this, for the others.
+/// Returns who runs this, for other runs to report.
 fn holder() -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -356,21 +360,21 @@ fn holder() -> String {
 fn rename(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((old, new)) if !old.is_empty() && !new.is_empty() => Ok((old.into(), new.into())),
-        _ => Err("give it as old=new".into()),
+        _ => Err("write it as old=new".into()),
     }
 }
 
 fn nice(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(ratio) if (0.0..=100.0).contains(&ratio) => Ok(ratio),
-        _ => Err("give a number from 0 to 100".into()),
+        _ => Err("must be a number from 0 to 100".into()),
     }
 }
 
 /// A duration that is not zero.
 fn some_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("with no time at all nothing is ever locked: give some, as in 1s".into()),
+        Ok(Duration::ZERO) => Err("must be longer than 0, as in 1s".into()),
         duration => duration.map_err(|error| error.to_string()),
     }
 }
@@ -387,10 +391,10 @@ fn bytes(text: &str) -> Result<u64, String> {
         "M" | "MB" => 1 << 20,
         "G" | "GB" => 1 << 30,
         "T" | "TB" => 1 << 40,
-        _ => return Err("give it as 500MB or 20GB".into()),
+        _ => return Err("write it as 500MB or 20GB".into()),
     };
-    let number: u64 = digits.parse().map_err(|_| "give it as 500MB or 20GB".to_owned())?;
-    number.checked_mul(unit).ok_or_else(|| "that is too much".into())
+    let number: u64 = digits.parse().map_err(|_| "write it as 500MB or 20GB".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "the number is too large".into())
 }
 
 #[cfg(test)]

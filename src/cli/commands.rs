@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Says what would happen: exit 0, or 3 if it is refused.
+/// Shows what would happen. Exit code 0, or 3 if the plan refuses the change.
 pub async fn plan(args: &PlanArgs) -> u8 {
     let planned = ask(&args.target(), Planning).await;
     match planned {
@@ -24,7 +24,7 @@ pub async fn plan(args: &PlanArgs) -> u8 {
     }
 }
 
-/// Does the change, or goes on with it, or finds it done.
+/// Does the change, resumes it, or finds it done.
 pub async fn run(args: &RunArgs) -> u8 {
     let target = args.target();
     let settings = Arc::new(watch::Sender::new(args.settings()));
@@ -37,7 +37,12 @@ pub async fn run(args: &RunArgs) -> u8 {
     let shown = progress::show(args.progress, status.subscribe());
     stop_on_signals(settings.clone());
     let errand = Running { options: args.options(), settings: settings.subscribe(), status: status.clone() };
-    let ended = with_engine(&target, errand).await.unwrap_or_else(|error| Err(error.into()));
+    let mut panicked = settings.subscribe();
+    // Dropped at any await, the run is what a kill would leave: resumable.
+    let ended = tokio::select! {
+        ended = with_engine(&target, errand) => ended.unwrap_or_else(|error| Err(error.into())),
+        _ = panicked.wait_for(|settings| settings.panic) => Err(Failure::Stopped),
+    };
     if let Err(failure) = &ended {
         status.send_modify(|status| {
             status.phase = Phase::Failed;
@@ -57,7 +62,7 @@ pub async fn run(args: &RunArgs) -> u8 {
     }
 }
 
-/// Says how a change stands, from the journal; from the run itself while its socket answers.
+/// Shows the state of a change: from the run while its socket answers, else from the journal.
 pub async fn status(args: &StatusArgs) -> u8 {
     let target = args.target();
     let question = if args.json { "status --json" } else { "status" };
@@ -81,7 +86,7 @@ pub async fn status(args: &StatusArgs) -> u8 {
     }
 }
 
-/// Lists and drops what is left of a change; nothing of it while a run is on.
+/// Lists and drops what is left of a change. Refuses to while a run is active.
 pub async fn cleanup(args: &CleanupArgs) -> u8 {
     let errand = Cleaning { drop_old: args.drop_old, list_only: args.list };
     match ask(&args.target(), errand).await {
@@ -93,7 +98,7 @@ pub async fn cleanup(args: &CleanupArgs) -> u8 {
     }
 }
 
-/// Talks to a running change.
+/// Sends an order to a run and prints its answer.
 pub async fn ctl(args: &CtlArgs) -> u8 {
     let path = match args.socket.clone().map_or_else(socket::only_one, Ok) {
         Ok(path) => path,
@@ -124,18 +129,21 @@ fn failed(failure: &Failure) -> u8 {
     failure.exit_code()
 }
 
-/// The first signal ends the run between two turns; the second at once, which is a crash it can be resumed from.
+/// The first signal stops the run between two turns, the second at once. The same command resumes it.
 fn stop_on_signals(settings: Arc<watch::Sender<Settings>>) {
     let listen = |kind| signal(kind).expect("signals can be listened to");
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));
     tokio::spawn(async move {
         for signals in 0.. {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-            if signals > 0 {
-                std::process::exit(5);
+            match signals {
+                0 => {
+                    eprintln!("altergeist: stopping when nothing is in flight; repeat the signal to stop at once");
+                    settings.send_modify(|settings| settings.stop = true);
+                }
+                1 => settings.send_modify(|settings| settings.panic = true),
+                _ => std::process::exit(5),
             }
-            eprintln!("altergeist: stopping when nothing is in flight; once more to stop at once");
-            settings.send_modify(|settings| settings.stop = true);
         }
     });
 }
@@ -222,7 +230,7 @@ async fn settle_swap<E: Engine>(engine: &E, record: Record) -> Result<(), Failur
             match engine.finish().await {
                 Err(error) if error.kind == Kind::Disconnected => return Err(error.into()),
                 Err(error) => eprintln!(
-                    "altergeist: {} is swapped, and this was left to do and is given up: {error}",
+                    "altergeist: {} is swapped; one step after the swap still fails and is skipped: {error}",
                     engine.table()
                 ),
                 Ok(()) => {}

@@ -1,4 +1,4 @@
-//! The run's side of its controls: settings come in, and status goes out.
+//! The run's side of its controls: settings come in, status goes out.
 
 use crate::control::{Failure, Settings, Status};
 use std::time::Duration;
@@ -13,34 +13,34 @@ pub struct Control {
 }
 
 impl Control {
-    /// Between whoever changes `settings` and whoever watches `status`.
+    /// Connects a run with those who change `settings` and those who watch `status`.
     pub fn new(settings: watch::Receiver<Settings>, status: watch::Sender<Status>) -> Control {
         Control { settings, status, opened: Instant::now() }
     }
 
-    /// The settings as they stand.
+    /// Returns the present settings.
     pub fn settings(&self) -> Settings {
         self.settings.borrow().clone()
     }
 
-    /// Asked between turns.
+    /// Checks, between turns, whether the operator wants the run to stop.
     ///
     /// # Errors
-    /// [`Failure::Stopped`] if the run shall end.
+    /// [`Failure::Stopped`] if so.
     pub fn check_stop(&self) -> Result<(), Failure> {
         if self.settings.borrow().stop { Err(Failure::Stopped) } else { Ok(()) }
     }
 
-    /// Waits until the run shall end.
+    /// Waits until the operator wants the run to stop.
     pub async fn stopped(&self) {
         let mut settings = self.settings.clone();
         if settings.wait_for(|settings| settings.stop).await.is_err() {
-            // Whoever changes settings is gone: no order will come.
+            // Nobody can change the settings any more: no order will come.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Changes what watchers see.
+    /// Changes the status that watchers see.
     pub fn update(&self, change: impl FnOnce(&mut Status)) {
         self.status.send_modify(|status| {
             change(status);
@@ -48,12 +48,12 @@ impl Control {
         });
     }
 
-    /// What watchers see.
+    /// Returns the status that watchers see.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }
 
-    /// Tells watchers how far a walk over the table has come, and when it should end at the pace so far.
+    /// Reports how far a pass over the table has come, and when it should end at the pace so far.
     pub fn update_walk(&self, walked: Duration, rows: u64, of_rows: u64) {
         let seconds = walked.as_secs_f64().max(0.001);
         let rows_per_second = rows as f64 / seconds;

@@ -1,10 +1,10 @@
-//! How a run can end without having done its work.
+//! The ways a run can fail, with their exit codes and messages.
 
 use crate::control::Limit;
 use altergeist_contract::{Error, Kind, Plan};
 use std::fmt;
 
-/// Why a run ended. Whatever it was, the same command may be given again.
+/// Why a run ended. After each of them the same command may be repeated.
 #[derive(Debug)]
 pub enum Failure {
     /// The plan refuses the change; its refusals say why.
@@ -21,41 +21,41 @@ pub enum Failure {
         /// How many rows differ without an explanation.
         rows: usize,
     },
-    /// Somebody asked it to stop.
+    /// The operator asked it to stop.
     Stopped,
-    /// The server is used so heavily that the run must end.
+    /// A load metric exceeds its critical limit.
     CriticalLoad {
-        /// What the operator will have.
+        /// The operator's limit.
         limit: Limit,
-        /// What it is.
+        /// The observed load.
         load: f64,
     },
-    /// The server keeps as much of its log for the run as it may.
+    /// The server retains as much log for the run as the limit allows.
     LogFull {
-        /// How much that is, in bytes.
+        /// The retained bytes.
         bytes: u64,
-        /// Whether the run can go on later, and what must be done.
+        /// Whether the run can continue later, and what must be done.
         outlook: String,
     },
-    /// The lock of the cut-over could not be had, or held long enough; what was in the way.
+    /// The run could not get the cut-over's lock, or hold it long enough; what was in the way.
     NoLock(String),
-    /// Transactions that were under way when the log was to be opened did not end; which they are.
+    /// Open transactions kept the run from opening the log; which they are.
     LogHeldUp(String),
     /// The table changes faster than it can be followed.
     TooFast {
-        /// How long it was tried to catch up.
+        /// How long the run tried to catch up.
         seconds: u64,
-        /// Changed keys the log delivered meanwhile.
+        /// Changed keys that the log delivered meanwhile.
         changed: u64,
         /// Keys refreshed meanwhile.
         refreshed: u64,
     },
-    /// The log is written faster than it can be read.
+    /// The server writes its log faster than the run can read it.
     Behind {
-        /// How far behind the writers it is read.
+        /// How far the reader is behind the writers.
         seconds: u64,
     },
-    /// The swap was sent, no answer came, and what is found proves nothing; a person must look.
+    /// The swap was sent, no answer came, and the server's state proves nothing: a person must look.
     SwapUnknown(String),
     /// The tables are swapped, but a step after the swap failed.
     Unfinished(Error),
@@ -63,8 +63,11 @@ pub enum Failure {
     Error(Error),
 }
 
+/// What to do after a failure that the run can continue from.
+const RESUME: &str = "The same command continues from here";
+
 impl Failure {
-    /// Whether the rows of source or shadow may be the reason, rather than the server, the network or somebody's order.
+    /// Whether rows may be the reason, rather than the server, the network or an order.
     pub fn speaks_of_rows(&self) -> bool {
         match self {
             Failure::Unequal { .. } => true,
@@ -100,48 +103,48 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Refused(plan) => {
-                write!(f, "{} cannot be changed safely as asked", plan.table)?;
+                write!(f, "the plan refuses this change of {}", plan.table)?;
                 plan.refusals.iter().try_for_each(|it| write!(f, "\n  {}: {}; {}", it.object, it.reason, it.remedy))
             }
-            Failure::Held { table, holder } => write!(f, "another run holds {table}: {holder}; nothing was done"),
+            Failure::Held { table, holder } => write!(f, "another run holds {table}: {holder}. Nothing was done"),
             Failure::Unequal { rows } => write!(
                 f,
-                "{rows} rows of the shadow differ from the source and no change in the log explains it; \
-                 the source is untouched, the shadow is kept for you to look at"
+                "{rows} rows of the shadow differ from the source, and no change in the log explains it. \
+                 The source is untouched; the shadow is kept for inspection"
             ),
-            Failure::Stopped => f.write_str("stopped on request; the same command goes on from here"),
-            Failure::CriticalLoad { limit, load } => write!(
-                f,
-                "stopped, for {} is {load}, and {} is critical; the same command goes on from here",
-                limit.measure, limit.most
-            ),
+            Failure::Stopped => write!(f, "stopped on request. {RESUME}"),
+            Failure::CriticalLoad { limit, load } => {
+                write!(f, "stopped: {} {load} > {}, the limit of --critical-load. {RESUME}", limit.measure, limit.most)
+            }
             Failure::LogFull { bytes, outlook } => {
-                write!(f, "stopped, for the server keeps {} MB of its log for this run: {outlook}", bytes >> 20)
+                write!(f, "stopped: the server retains {} MB of log for this run, its limit: {outlook}", bytes >> 20)
             }
             Failure::NoLock(reason) => {
-                write!(f, "the table could not be locked for the swap: {reason}; the same command goes on from here")
+                write!(f, "could not lock the table for the swap: {reason}. {RESUME}")
             }
             Failure::LogHeldUp(reason) => {
-                write!(f, "{reason}; nothing was copied yet, and the same command begins anew")
+                write!(f, "{reason}. Nothing was copied yet; the same command starts again")
             }
             Failure::TooFast { seconds, changed, refreshed } => write!(
                 f,
-                "the table changes faster than it can be followed: in {seconds} s its log told of {changed} changed keys and \
-                 {refreshed} could be refreshed; in a quieter hour, or with more --workers, the same command goes on from here"
+                "the application writes faster than the run can follow: in {seconds} s the log named {changed} \
+                 changed keys, and the run refreshed {refreshed}. Repeat the command with more --workers, or in \
+                 a quieter hour; it continues from here"
             ),
             Failure::Behind { seconds } => write!(
                 f,
-                "the log is written faster than it can be read: it is {seconds} s behind the writers, and falls further \
-                 behind; in a quieter hour the same command goes on from here"
+                "the server writes its log faster than the run can read it: the reader is {seconds} s behind, \
+                 and the gap grows. Repeat the command in a quieter hour; it continues from here"
             ),
             Failure::SwapUnknown(found) => write!(
                 f,
-                "the swap was sent and no answer came, and it cannot be told whether it happened: {found}; \
-                 look before anything else is done to this table"
+                "the swap was sent, no answer came, and it is unknown whether it happened: {found}. \
+                 Look at both tables before anything else is done to them"
             ),
             Failure::Unfinished(error) => write!(
                 f,
-                "the tables are swapped, but the run is not finished: {error}. Run the same command again; it does what is left"
+                "the tables are swapped, but the run is not finished: {error}. Repeat the same command; \
+                 it does the rest"
             ),
             Failure::Error(error) => error.fmt(f),
         }

@@ -1,14 +1,14 @@
-//! The most that the server may be used, as the operator writes it.
+//! Limits of the server's load, as the operator writes them.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A measure of the server's, and the most it may be.
+/// A load metric and its upper limit.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Limit {
-    /// The measure, as the engine knows it.
+    /// The metric's name, as the engine knows it.
     pub measure: String,
-    /// The most it may be.
+    /// The upper limit.
     pub most: f64,
 }
 

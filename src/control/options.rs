@@ -1,32 +1,32 @@
-//! What does not change while a run goes on, and how it may end well.
+//! The options that are fixed for a run, and the ways it can succeed.
 
 use altergeist_contract::Strategy;
 use std::time::Duration;
 
-/// What does not change while a run goes on.
+/// The options that are fixed for a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The clauses asked for.
+    /// The ALTER clauses.
     pub alter: String,
     /// How the change may be done.
     pub strategy: Strategy,
-    /// Who runs this, for the others: user, host and process.
+    /// Who runs this: user, host and process. Other runs report it.
     pub holder: String,
-    /// How long the lock of the cut-over may be waited for, and how long it may be held.
+    /// Longest wait for the cut-over's lock, and longest time to hold it.
     pub lock_timeout: Duration,
-    /// How often the lock may be tried for.
+    /// Attempts to get the lock.
     pub lock_attempts: u32,
-    /// How often in a row a lost connection, or another passing failure, is resumed from without any progress between.
+    /// Reconnects in a row, without any progress in between, before the run fails.
     pub reconnects: u32,
 }
 
-/// How a run ended well.
+/// The ways a run can succeed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// The table is changed, by the server itself.
+    /// The server changed the table itself.
     Altered,
-    /// The table is changed: copied, proven equal, swapped.
+    /// The run copied the table, proved the copy equal and swapped it in.
     Swapped,
-    /// An earlier run had done it already; nothing was done.
+    /// An earlier run had done it already.
     AlreadyDone,
 }

@@ -1,34 +1,36 @@
-//! What an operator may change while a run goes on.
+//! The settings that an operator may change during a run.
 
 use crate::control::Limits;
 use std::time::Duration;
 
-/// What the operator wants, as it stands now.
+/// The operator's present wishes.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
-    /// End as soon as nothing is in flight; the run can be resumed.
+    /// Stop as soon as nothing is in flight. The run can be resumed.
     pub stop: bool,
-    /// Do not copy until told otherwise; changes are still followed.
+    /// Stop at once, as a kill would. The run can be resumed.
+    pub panic: bool,
+    /// Copy nothing. The run still follows the log.
     pub throttle: bool,
-    /// Be ready, and do not swap until told.
+    /// Get ready, but do not swap.
     pub postpone_cut_over: bool,
     /// Rows of a chunk; None sizes chunks by `chunk_time`.
     pub chunk_rows: Option<u64>,
     /// How long the copy of a chunk should take.
     pub chunk_time: Duration,
-    /// The most chunks or refreshes in flight at once.
+    /// Upper limit of chunks or refreshes in flight at once.
     pub workers: usize,
-    /// The most keys refreshed in one transaction.
+    /// Upper limit of keys refreshed in one transaction.
     pub batch_keys: usize,
-    /// Rest this many times as long as was worked, after each turn.
+    /// After each turn, rest this many times as long as the turn took.
     pub nice: f64,
-    /// Small commits that take longer than this make the run go easier on the server; None to ask for all it gives.
+    /// Slow down while small commits take longer than this; None never slows down.
     pub max_commit_latency: Option<Duration>,
-    /// A replica further behind than this stops the copy, and holds up the cut-over.
+    /// Pause the copy and the cut-over while a replica lags more than this.
     pub max_lag: Duration,
-    /// A server that is used more than this stops the copy, and holds up the cut-over.
+    /// Pause the copy and the cut-over while a load metric exceeds its limit.
     pub max_load: Limits,
-    /// A server that is used more than this ends the run.
+    /// Stop the run when a load metric exceeds its limit.
     pub critical_load: Limits,
 }
 
@@ -36,6 +38,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             stop: false,
+            panic: false,
             throttle: false,
             postpone_cut_over: false,
             chunk_rows: None,
@@ -52,7 +55,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What cannot be slowed down once it runs is begun gently if the server's other work counts for more.
+    /// Whether the server's other work comes first. A statement that cannot be slowed down is then started gently.
     pub fn is_gentle(&self) -> bool {
         self.max_commit_latency.is_some() || self.nice > 0.0
     }

@@ -6,28 +6,30 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Finding out what must be done.
+    /// Reading the table and deciding what to do.
     #[default]
     Planning,
     /// Filling the shadow.
     Copying,
     /// Building the indexes left out while copying.
     Indexing,
-    /// Following what was written meanwhile.
+    /// Following the writes that arrived meanwhile.
     CatchingUp,
     /// Proving source and shadow equal.
     Verifying,
-    /// Ready, and waiting for the order to swap.
-    Postponed,
+    /// The rows are proven equal. The server still collects statistics of the new table.
+    Analyzing,
+    /// Ready to swap, and waiting for leave to do so; `waiting_for` says what is missing.
+    Waiting,
     /// Swapping.
     CuttingOver,
-    /// All is done.
+    /// The change is complete.
     Done,
-    /// The run has ended without having done its work.
+    /// The run ended before the change was complete.
     Failed,
 }
 
-/// How a run stands. The names are a contract: scripts read them.
+/// The state of a run. The names are a contract: scripts read them.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Status {
     /// The table, qualified.
@@ -38,48 +40,51 @@ pub struct Status {
     pub phase: Phase,
     /// Rows copied into the shadow.
     pub rows_copied: u64,
-    /// Rows the table was thought to have when the run began.
+    /// The estimated number of rows when the run began.
     pub rows_estimated: u64,
-    /// How much of the present phase's walk over the table is done, or of its builds.
+    /// How much of the present phase is done: of its pass over the table, or of its index builds.
     pub percent: f64,
-    /// Rows copied, or compared, in a second, lately.
+    /// Rows copied or compared per second, lately.
     pub rows_per_second: u64,
-    /// When the present phase's walk over the table should end; None if it cannot be told.
+    /// Seconds until the present pass over the table should end; None if unknown.
     pub eta_seconds: Option<u64>,
-    /// Changed keys still to be refreshed.
+    /// Changed keys that wait for their refresh.
     pub pending_keys: u64,
     /// Changed keys refreshed so far.
     pub keys_refreshed: u64,
     /// How far the log was read.
     pub stream_position: String,
-    /// How far behind the writers the log is read; None if that was not needed yet.
+    /// How far the log reader is behind the writers; None if not measured yet.
     pub log_behind_seconds: Option<f64>,
     /// The greatest lag of a replica.
     pub replica_lag_seconds: Option<f64>,
-    /// What the server keeps of its log for this run, in bytes; None if it keeps nothing for single readers.
+    /// Bytes of log that the server retains for this run; None if it retains none for one reader.
     pub log_kept_bytes: Option<u64>,
-    /// Why nothing is being copied; None if nothing stands in the way.
+    /// Why the run copies nothing now; None if nothing throttles it.
     pub throttle_reason: Option<String>,
+    /// What the run waits for before it swaps; None outside of phase `waiting`.
+    #[serde(default)]
+    pub waiting_for: Option<String>,
     /// Rows of the present chunk.
     pub chunk_rows: u64,
-    /// How many chunks are in flight.
+    /// Chunks in flight at once.
     pub workers: usize,
-    /// How long a small commit takes the server; None if it is not measured.
+    /// How long the server takes for a small commit; None if not measured.
     pub commit_latency_ms: Option<f64>,
-    /// How often the lock of the cut-over was asked for.
+    /// Attempts to get the cut-over's lock.
     pub lock_attempts: u32,
     /// How long the table was locked for the swap.
     pub lock_held_ms: Option<f64>,
-    /// What of that went into hearing the last of the log,
+    /// The part of `lock_held_ms` that read the rest of the log.
     pub lock_drain_ms: Option<f64>,
-    /// into bringing it into the shadow,
+    /// The part of `lock_held_ms` that refreshed the last changed rows.
     pub lock_refresh_ms: Option<f64>,
-    /// and into the swap itself.
+    /// The part of `lock_held_ms` that swapped the tables.
     pub lock_swap_ms: Option<f64>,
     /// Rows compared by the verification.
     pub rows_verified: u64,
-    /// The last error the run went on from, or ended with.
+    /// The last error that the run continued after, or ended with.
     pub last_error: Option<String>,
-    /// Seconds since this process took the run up.
+    /// Seconds since this process began or resumed the run.
     pub elapsed_seconds: u64,
 }

@@ -26,7 +26,7 @@ pub enum ProgressArg {
     Bar,
     /// Plain lines
     Plain,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -34,7 +34,7 @@ pub enum ProgressArg {
 pub struct Shown(JoinHandle<()>);
 
 impl Shown {
-    /// Waits until the last state is shown; the run has dropped its end by then.
+    /// Waits until the last state is shown. The run's sender must be gone by then.
     pub async fn finish(self) {
         let _ = self.0.await;
     }
@@ -53,7 +53,7 @@ pub fn show(how: ProgressArg, status: watch::Receiver<Status>) -> Shown {
     })
 }
 
-/// Says how the run ended, where that is not said in JSON already.
+/// Prints how the run ended, unless the output is JSON.
 pub fn say(how: ProgressArg, text: &str) {
     if how != ProgressArg::Json {
         println!("{text}");
@@ -118,11 +118,11 @@ async fn show_lines(mut status: watch::Receiver<Status>, every: Duration, print:
     }
 }
 
-/// What the run has met and went on from, once; how it ended is said by whoever ends it.
+/// Returns an error that the run continued after, once. The error that ends a run is printed elsewhere.
 fn news(last_error: &mut Option<String>, status: &Status) -> Option<String> {
     if status.last_error == *last_error || status.phase == Phase::Failed {
         return None;
     }
     last_error.clone_from(&status.last_error);
-    last_error.as_ref().map(|error| format!("going on after: {error}"))
+    last_error.as_ref().map(|error| format!("continuing after: {error}"))
 }

@@ -1,11 +1,11 @@
-//! What is printed, for people and for machines. Text in, text out: nothing here asks anybody anything.
+//! The texts that are printed, for people and for scripts. Nothing here does I/O.
 
 use altergeist::contract::{Leftover, Plan, Record, Stage, Verdict};
 use altergeist::{Outcome, Phase, Status};
 use serde::Serialize;
 use std::fmt::Write;
 
-/// A log that is read this far behind the writers explains why nothing seems to go on.
+/// From this lag of the log reader on, the one-line status mentions it.
 const WORTH_SAYING_SECONDS: f64 = 3.0;
 
 /// Anything, as one line of JSON.
@@ -13,7 +13,7 @@ pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("our own types can be written as JSON")
 }
 
-/// A plan, to be read before it is carried out.
+/// A plan, for people.
 pub fn plan(plan: &Plan) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "table      {}", plan.table);
@@ -21,12 +21,9 @@ pub fn plan(plan: &Plan) -> String {
     let strategy = match (&plan.verdict, plan.refusals.is_empty()) {
         (_, false) => "refused".to_owned(),
         (Verdict::Native(_), true) => "native: the server neither rewrites nor scans the table".to_owned(),
-        (Verdict::Online, true) => {
-            "online: by the server itself, in steps none of which keeps anybody waiting for longer than an instant"
-                .to_owned()
-        }
+        (Verdict::Online, true) => "online: native, in steps that each hold a lock only briefly".to_owned(),
         (Verdict::Copy, true) => {
-            format!("copy into a shadow, following the log by key {}", plan.key)
+            format!("copy into a shadow table; follow the log by key {}", plan.key)
         }
     };
     let _ = writeln!(text, "strategy   {strategy}");
@@ -47,15 +44,16 @@ pub fn plan(plan: &Plan) -> String {
     text
 }
 
-/// How a run ended well.
+/// How a run succeeded.
 pub fn outcome(outcome: Outcome, status: &Status) -> String {
     let table = &status.table;
     match outcome {
         Outcome::AlreadyDone => format!("{table}: already done, nothing to do"),
-        Outcome::Altered => format!("{table}: done by the server itself; nothing was copied"),
+        Outcome::Altered => format!("{table}: done natively; nothing was copied"),
         Outcome::Swapped => format!(
-            "{table}: done. {} rows copied, {} proven equal, {} changed keys refreshed; the table was locked for {:.0} ms \
-             ({:.0} to hear the last of the log, {:.0} to refresh, {:.0} to swap). The old table is kept: `altergeist cleanup --drop-old` drops it",
+            "{table}: done. {} rows copied, {} proven equal, {} changed keys refreshed. Locked for {:.0} ms \
+             (drain {:.0} ms, refresh {:.0} ms, swap {:.0} ms). The old table is kept; \
+             `altergeist cleanup --drop-old` drops it",
             grouped(status.rows_copied),
             grouped(status.rows_verified),
             grouped(status.keys_refreshed),
@@ -75,13 +73,13 @@ pub fn status(status: &Status) -> String {
     let _ = writeln!(text, "position   {}", status.stream_position);
     let _ = writeln!(text, "chunk      {} rows, {} at once", status.chunk_rows, status.workers);
     if let Some(behind) = status.log_behind_seconds {
-        let _ = writeln!(text, "log        read {behind:.1} s behind the writers");
+        let _ = writeln!(text, "log        reader is {behind:.1} s behind the writers");
     }
     if let Some(lag) = status.replica_lag_seconds {
         let _ = writeln!(text, "lag        {lag:.1} s");
     }
     if let Some(bytes) = status.log_kept_bytes {
-        let _ = writeln!(text, "log kept   {}", size(bytes));
+        let _ = writeln!(text, "retained   {} of log", size(bytes));
     }
     if let Some(error) = &status.last_error {
         let _ = writeln!(text, "last error {error}");
@@ -115,6 +113,11 @@ pub fn line(status: &Status) -> String {
                 let _ = write!(text, ", {} rows verified meanwhile", grouped(status.rows_verified));
             }
         }
+        Phase::Waiting => {
+            if let Some(reason) = &status.waiting_for {
+                let _ = write!(text, " for {reason}");
+            }
+        }
         Phase::CuttingOver => {
             let _ = write!(text, ", attempt {}", status.lock_attempts);
         }
@@ -124,20 +127,20 @@ pub fn line(status: &Status) -> String {
         let _ = write!(text, ", {} pending keys", grouped(status.pending_keys));
     }
     if let Some(behind) = status.log_behind_seconds.filter(|behind| *behind >= WORTH_SAYING_SECONDS) {
-        let _ = write!(text, ", the log is read {behind:.0} s behind");
+        let _ = write!(text, ", log reader {behind:.0} s behind");
     }
     if let Some(reason) = &status.throttle_reason {
-        let _ = write!(text, ", waiting: {reason}");
+        let _ = write!(text, ", throttled: {reason}");
     }
     text
 }
 
-/// What the journal says of a change that no process answers for.
+/// A change for which no process answers, as the journal has it.
 pub fn journal(table: &str, record: Option<&Record>, holder: Option<&str>, leftovers: &[Leftover]) -> String {
     let mut text = match record {
-        None => format!("{table}: no change is under way or known\n"),
+        None => format!("{table}: no change is known\n"),
         Some(record) => format!(
-            "{table}: {}, {} of about {} rows copied\nchange     {}\nbegun by   {}\n{}position   {}\n",
+            "{table}: {}, {} of about {} rows copied\nchange     {}\nstarted by {}\n{}position   {}\n",
             stage(record.stage),
             grouped(record.rows_copied),
             grouped(record.rows_estimated),
@@ -153,12 +156,12 @@ pub fn journal(table: &str, record: Option<&Record>, holder: Option<&str>, lefto
     text
 }
 
-/// Whether anybody still works on it.
+/// Whether a process still works on it.
 fn life(record: &Record, holder: Option<&str>) -> String {
     match (record.stage, holder) {
         (_, Some(who)) => format!("held by    {who}\n"),
         (Stage::Done, None) => String::new(),
-        (_, None) => "held by    nobody: no process works on it. The same command goes on with it; `altergeist cleanup` drops it\n".into(),
+        (_, None) => "held by    nobody: no process works on it. Repeat the command to resume it, or run `altergeist cleanup` to drop it\n".into(),
     }
 }
 
@@ -185,7 +188,7 @@ pub fn journal_json(table: &str, record: Option<&Record>) -> String {
     })
 }
 
-/// What was found, and what became of it.
+/// What `cleanup` found, and what it did with it.
 pub fn cleanup(found: &[Leftover], drop_old: bool, list_only: bool) -> String {
     let mut text = String::new();
     for leftover in found {
@@ -206,8 +209,8 @@ pub fn cleanup(found: &[Leftover], drop_old: bool, list_only: bool) -> String {
 fn stage(stage: Stage) -> &'static str {
     match stage {
         Stage::Preparing => "preparing",
-        Stage::Altering => "being altered by the server itself",
-        Stage::Copying => "copying or following",
+        Stage::Altering => "in a native ALTER",
+        Stage::Copying => "copying or following the log",
         Stage::CuttingOver => "in the cut-over",
         Stage::Done => "done",
     }
@@ -223,7 +226,8 @@ impl std::fmt::Display for Name {
             Phase::Indexing => "indexing",
             Phase::CatchingUp => "catching-up",
             Phase::Verifying => "verifying",
-            Phase::Postponed => "postponed",
+            Phase::Analyzing => "analyzing",
+            Phase::Waiting => "waiting",
             Phase::CuttingOver => "cutting-over",
             Phase::Done => "done",
             Phase::Failed => "failed",

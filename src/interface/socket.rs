@@ -15,25 +15,29 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 const HELP: &str = "\
-status            how the run stands; status --json for machines
-sup               the same in one line
-coordinates       how far the log was read
-throttle          copy nothing until told otherwise; changes are still followed
-no-throttle       go on
-cut-over          swap, if that was postponed
-panic             end as soon as nothing is in flight; the run can be resumed
-chunk-rows=N      rows of a chunk; 0 sizes chunks by time (chunk-size is the same)
-chunk-time=MS     how long a chunk's copy should take
-workers=N         the most chunks, or batches of changed rows, in flight at once
-batch-keys=N      the most changed rows refreshed in one transaction (dml-batch-size is the same)
-nice=RATIO        rest this many times as long as was worked
-max-lag-millis=N  a replica further behind stops the copy
-max-commit-millis=N  go easier while small commits take longer; 0 does not look
-max-load=NAME=N,...  copy nothing while the server is used more; empty does not look
-critical-load=NAME=N,...  end when the server is used more; empty does not look
-help              this
+status               show the run; status --json for scripts
+sup                  show the run in one line
+coordinates          show the position in the log
+throttle             pause the copy; the run still follows the log
+no-throttle          resume the copy
+cut-over             swap the tables, if that is postponed
+stop                 stop as soon as nothing is in flight; the same command resumes
+panic                stop at once; the same command resumes
+chunk-rows=N         rows per chunk; 0 sizes chunks by time (also: chunk-size)
+chunk-time=MS        target time to copy a chunk
+workers=N            upper limit of chunks, or batches of changed rows, in flight at once
+batch-keys=N         upper limit of changed rows refreshed in one transaction (also: dml-batch-size)
+nice=RATIO           after each turn, rest this many times as long as it took
+max-lag-millis=N     pause the copy while a replica lags more
+max-commit-millis=N  slow down while small commits take longer; 0 turns it off
+max-load=NAME=N,...  pause the copy while a load metric exceeds its limit; empty turns it off
+critical-load=NAME=N,...  stop when a load metric exceeds its limit; empty turns it off
+help                 show this help
 NAME=? shows a value
 ";
+
+/// gh-ost's word for: stop at once.
+const PANIC: &str = "panic";
 
 /// How long one who asks may take to say what.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -95,8 +99,14 @@ async fn serve(stream: UnixStream, settings: Arc<watch::Sender<Settings>>, statu
     let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await else {
         return;
     };
-    let answer = answer(line.trim(), &settings, &status.borrow());
+    let line = line.trim();
+    let answer = answer(line, &settings, &status.borrow());
     let _ = write.write_all(answer.as_bytes()).await;
+    // The process may be gone right after this; the operator has the answer by then.
+    if line == PANIC {
+        let _ = write.shutdown().await;
+        settings.send_modify(|settings| settings.panic = true);
+    }
 }
 
 /// Carries out one line.
@@ -117,7 +127,8 @@ fn answer(line: &str, settings: &watch::Sender<Settings>, status: &Status) -> St
         "cut-over" | "unpostpone" | "no-postpone" => {
             order(|settings| settings.postpone_cut_over = false, "cut-over allowed")
         }
-        "panic" => order(|settings| settings.stop = true, "stopping"),
+        "stop" => order(|settings| settings.stop = true, "stopping when nothing is in flight"),
+        PANIC => "stopping at once\n".into(),
         "help" => HELP.to_owned(),
         _ => match line.split_once('=') {
             Some((name, value)) => set(name.trim(), value.trim(), settings),
@@ -317,7 +328,7 @@ mod tests {
         assert!(!settings.borrow().throttle);
         say("cut-over", &settings);
         assert!(!settings.borrow().postpone_cut_over);
-        say("panic", &settings);
+        say("stop", &settings);
         assert!(settings.borrow().stop);
     }
 

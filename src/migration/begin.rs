@@ -28,7 +28,10 @@ pub async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(R
         if again.verdict != Verdict::Copy || !again.refusals.is_empty() {
             altered?;
         }
-        tracing::warn!(reason, "the table refuses what an empty clone of it took; it is copied");
+        tracing::warn!(
+            reason,
+            "the table refuses a statement that its empty clone accepted; the run copies the table instead"
+        );
         record.stage = Stage::Preparing;
     }
     checkpoint::save(engine, &mut record).await?;

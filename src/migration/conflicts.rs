@@ -84,8 +84,8 @@ pub async fn refuse_duplicates<E: Engine>(engine: &E) -> Result<()> {
         Some(found) => Err(Error::fatal(
             format!("fill the shadow of {}", engine.table()),
             format!(
-                "the source holds {} values more than once that the unique index {} must hold once; \
-                 remove the duplicates, or leave the index out",
+                "{} values occur more than once in the source, and unique index {} allows each only once. \
+                 Remove the duplicates, or leave the index out",
                 found.values, found.index
             ),
         )),

@@ -83,7 +83,7 @@ impl<E: Engine> Migration<'_, E> {
             }
             last = match &error.kind {
                 Kind::Stale { index } => format!(
-                    "unique index {index} refuses rows again and again; look for rows that it would hold as equal, or leave it out"
+                    "unique index {index} still refuses rows. Look for rows that are equal under it, or leave it out"
                 ),
                 _ => error.reason.clone(),
             };
@@ -95,7 +95,7 @@ impl<E: Engine> Migration<'_, E> {
         }
         Err(Error::fatal(
             format!("copy the next chunk of {}", self.engine.table()),
-            format!("it failed {FAILURES_MAX} times in a row, at last: {last}"),
+            format!("it failed {FAILURES_MAX} times in a row. The last error: {last}"),
         )
         .into())
     }

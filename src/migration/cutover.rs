@@ -32,7 +32,7 @@ impl<E: Engine> Migration<'_, E> {
     /// # Errors
     /// [`Failure::NoLock`] when the attempts are spent; [`Failure::TooFast`]; [`Failure::SwapUnknown`] if a swap was sent and nothing can be proven.
     pub async fn cut_over(&mut self, options: &Options) -> Result<(), Failure> {
-        let mut reason = String::from("no attempt was allowed");
+        let mut reason = String::from("--lock-attempts allows no attempt");
         for attempt in 1..=options.lock_attempts {
             self.wait_while_throttled().await?;
             self.control.update(|status| {
@@ -102,7 +102,7 @@ fn not_yet(error: Error) -> Result<Attempt, Failure> {
         _ if error.kind == Kind::Busy || error.kind.is_passing() => Ok(Attempt::NotYet(error)),
         // The plan was accepted; what it was made for has changed since.
         Kind::Refused => {
-            let remedy = "`altergeist cleanup` drops the shadow; then begin anew";
+            let remedy = "run `altergeist cleanup`, which drops the shadow, and start again";
             Err(Error::fatal(error.attempted, format!("{}; {remedy}", error.reason)).into())
         }
         _ => Err(error.into()),
@@ -150,7 +150,7 @@ async fn hear_the_last<L: TableLock, S: altergeist_contract::ChangeStream>(
     listener: &mut Listener<S>,
     deadline: Instant,
 ) -> Result<()> {
-    let spent = || Error::new(Kind::Busy, "drain the log under the lock", "the time for it was spent");
+    let spent = || Error::new(Kind::Busy, "drain the log under the lock", "it took longer than --lock-timeout");
     let mark = lock.mark().await?;
     let has_passed = timeout_at(deadline, listener.until(mark)).await.map_err(|_| spent())??;
     let is_little = listener.keys.len() <= UNDER_LOCK_KEYS_MAX;

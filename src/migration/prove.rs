@@ -1,4 +1,4 @@
-//! The proof, while the server analyzes the new table.
+//! Proves the tables equal, while the server analyzes the new one.
 
 use crate::control::{Failure, Phase};
 use crate::migration::done::Done;
@@ -9,8 +9,7 @@ use altergeist_contract::Engine;
 use futures_util::future::join;
 
 impl<E: Engine> Migration<'_, E> {
-    /// Proves the two tables equal, and lets the server look at the new one meanwhile, so that its plans are good from the first
-    /// statement.
+    /// Proves the two tables equal. Meanwhile the server analyzes the new one, so that its first query plans are good.
     pub async fn prove(&mut self, proof: Verification) -> Result<(), Failure> {
         self.control.check_stop()?;
         proof.tell(self.control, &self.record);
@@ -31,7 +30,7 @@ impl<E: Engine> Migration<'_, E> {
             proven
         };
         let (analyzed, proven) = join(analyzing, proving).await;
-        // The next statement under the run lock ends the one that was given up.
+        // The next statement under the run lock ends an analysis that was given up.
         let saved = self.save_progress().await;
         proven?;
         analyzed?;
@@ -39,17 +38,13 @@ impl<E: Engine> Migration<'_, E> {
         Ok(())
     }
 
-    /// Proves, and then stays current until the server has looked at the shadow, too.
+    /// Proves the rows equal, and then stays current until the server has analyzed the shadow.
     async fn prove_until(&mut self, proof: Verification, analyzed: &Done) -> Result<(), Failure> {
         proof.finish(self).await?;
         while !analyzed.is_set() {
+            self.control.update(|status| status.phase = Phase::Analyzing);
             is_throttled(self.engine, self.control).await?;
-            self.control.update(|status| {
-                status.throttle_reason =
-                    Some("all rows are proven equal; the server still looks at the new table".into())
-            });
             self.stay_current_until(analyzed.wait()).await?;
-            self.control.update(|status| status.throttle_reason = None);
         }
         Ok(())
     }

@@ -70,8 +70,8 @@ fn another_change_is_under_way(table: &str, record: &Record) -> Error {
     Error::refused(
         format!("change {table}"),
         format!(
-            "another change of it is under way ({}, begun by {}): finish it by giving that command again, or drop it with \
-             `altergeist cleanup`",
+            "another change of this table is not finished ({}, started by {}). Repeat that command to finish it, \
+             or run `altergeist cleanup` to drop it",
             record.alter, record.holder
         ),
     )

@@ -47,7 +47,7 @@ pub async fn run<E: Engine>(
                 if anew > ANEW_MAX {
                     return Err(why);
                 }
-                tracing::warn!(reason = %why, "what was copied proves nothing any more; the table is copied again");
+                tracing::warn!(reason = %why, "the copy is no longer reliable; the run copies the table again");
                 control.update(|status| status.last_error = Some(why.to_string()));
                 may_be_quiet = false;
                 continue;

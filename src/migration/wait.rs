@@ -1,4 +1,4 @@
-//! Waiting without falling behind: the log is followed, and changed rows are refreshed, whatever is waited for.
+//! Waits without falling behind: the run reads the log and refreshes changed rows while it waits.
 
 use crate::control::{Failure, Phase};
 use crate::migration::state::Migration;
@@ -8,27 +8,34 @@ use std::future::pending;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// No rest between two turns is longer, so that changed rows do not pile up.
+/// The longest rest between two turns. A longer one would let changed rows pile up.
 const REST_MAX: Duration = Duration::from_secs(5);
 
-/// How often changed rows are refreshed while nothing else is to be done.
+/// How often the run refreshes changed rows while it waits.
 const CURRENT: Duration = Duration::from_millis(500);
 
+/// Why a run waits that was started with `--postpone-cut-over`.
+const POSTPONED: &str = "the operator's order: altergeist ctl cut-over";
+
 impl<E: Engine> Migration<'_, E> {
-    /// Stays current until the order to swap comes.
+    /// Stays current until the operator allows the swap.
     pub async fn wait_while_postponed(&mut self) -> Result<(), Failure> {
         while self.control.settings().postpone_cut_over {
-            self.control.update(|status| status.phase = Phase::Postponed);
+            self.control.update(|status| {
+                status.phase = Phase::Waiting;
+                status.waiting_for = Some(POSTPONED.into());
+            });
             self.wait_while_throttled().await?;
             self.stay_current().await?;
         }
+        self.control.update(|status| status.waiting_for = None);
         Ok(())
     }
 
-    /// Copies nothing while something stands in the way, but goes on following: the server need not keep its log.
+    /// Copies nothing while a signal throttles the run. It still follows the log, so that the server need not retain it.
     ///
     /// # Errors
-    /// [`Failure::Stopped`] if the run shall end.
+    /// [`Failure::Stopped`] if the operator stops the run.
     pub async fn wait_while_throttled(&mut self) -> Result<(), Failure> {
         while is_throttled(self.engine, self.control).await? {
             self.stay_current().await?;
@@ -36,7 +43,7 @@ impl<E: Engine> Migration<'_, E> {
         Ok(())
     }
 
-    /// The same before rows are copied, which makes log: the less the server keeps for us, the sooner we are done with it.
+    /// The same before a chunk is copied. Copying writes log, so retained log throttles it too.
     pub async fn wait_until_copying_is_welcome(&mut self) -> Result<(), Failure> {
         while throttled(self.engine, self.control, throttle::log_reason).await? {
             self.listener.listen(self.engine).await?;
@@ -45,7 +52,7 @@ impl<E: Engine> Migration<'_, E> {
         Ok(())
     }
 
-    /// Rests between two turns, listening, unless the run shall end.
+    /// Rests between two turns, and listens meanwhile. A stop ends the rest.
     pub async fn rest_for(&mut self, time: Duration) -> Result<()> {
         if time.is_zero() {
             return Ok(());
@@ -63,7 +70,7 @@ impl<E: Engine> Migration<'_, E> {
         self.stay_current_until(pending()).await
     }
 
-    /// Listens for a while, or until something has happened, and refreshes what was heard.
+    /// Listens for a while, or until `news` is ready, and refreshes the changed rows.
     pub async fn stay_current_until(&mut self, news: impl Future<Output = ()>) -> Result<(), Failure> {
         self.control.check_stop()?;
         self.listener.during(timeout(CURRENT, news)).await?.ok();

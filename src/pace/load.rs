@@ -1,13 +1,13 @@
-//! How heavily the server is used, by measures of its own, against what the operator allows.
+//! Compares the server's load metrics with the operator's limits.
 
 use crate::control::{Control, Failure, Limit, Settings};
 use altergeist_contract::{Engine, Kind, Result};
 use std::time::Duration;
 
-/// How often it is asked while nothing but the server works.
+/// How often the load is read while a statement of the server runs.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Why nothing should be copied now, for people; None if the server is used no more than it may be.
+/// Returns the metric that exceeds its limit, as a reason to throttle; None if none does.
 ///
 /// # Errors
 /// [`Failure::CriticalLoad`].
@@ -19,7 +19,7 @@ pub async fn look<E: Engine>(engine: &E, settings: &Settings) -> Result<Option<S
     let names: Vec<&str> = limits.iter().map(|limit| limit.measure.as_str()).collect();
     let loads = match engine.loads(&names).await {
         Ok(loads) => loads,
-        // What cannot be told may be anything.
+        // An unknown load counts as too high.
         Err(error) if error.kind == Kind::Refused => return Ok(Some(error.to_string())),
         Err(error) => return Err(error.into()),
     };
@@ -29,10 +29,10 @@ pub async fn look<E: Engine>(engine: &E, settings: &Settings) -> Result<Option<S
         return Err(Failure::CriticalLoad { limit, load });
     }
     let above = limits.iter().zip(&loads).skip(critical).find_map(above);
-    Ok(above.map(|(limit, load)| format!("{} is {load}, and may be {}", limit.measure, limit.most)))
+    Ok(above.map(|(limit, load)| format!("{} {load} > {}", limit.measure, limit.most)))
 }
 
-/// Asks once for everything the operator named, so that a name the server does not know is told of at once.
+/// Reads every metric once, so that a name that the server does not know is reported at once.
 ///
 /// # Errors
 /// `Refused`, naming it.
@@ -45,7 +45,7 @@ pub async fn check<E: Engine>(engine: &E, settings: &Settings) -> Result<()> {
     engine.loads(&names).await.map(|_| ())
 }
 
-/// Waits until the server is used so heavily that the run must end; gives the [`Failure`] it ends with.
+/// Waits until a metric exceeds its critical limit. Returns the [`Failure`] to end with.
 pub async fn critical<E: Engine>(engine: &E, control: &Control) -> Failure {
     loop {
         tokio::time::sleep(LOOK).await;

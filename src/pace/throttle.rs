@@ -1,22 +1,22 @@
-//! Whether to copy now. A failing input means wait, never go.
+//! Decides whether the run may copy now. A signal that cannot be read means: wait.
 
 use crate::control::{Control, Failure, Settings};
 use crate::pace::load;
 use altergeist_contract::{Engine, LogKept, ReplicaLag};
 use std::time::Duration;
 
-/// How often it is asked, while nothing else asks, whether the log still tells of every changed row.
+/// How often the run checks that the stream still delivers every changed row.
 pub const STREAM_LOOK: Duration = Duration::from_secs(1);
 
-/// Whether something stands in the way now.
+/// Whether a signal throttles the run now.
 ///
 /// # Errors
-/// [`Failure::Stopped`] and [`Failure::CriticalLoad`] if the run shall end.
+/// [`Failure::Stopped`] and [`Failure::CriticalLoad`] if the run must end.
 pub async fn is_throttled<E: Engine>(engine: &E, control: &Control) -> Result<bool, Failure> {
     throttled(engine, control, |_| None).await
 }
 
-/// Looks around once, and tells watchers; says whether something stands in the way.
+/// Reads every signal once and reports the reason. Returns whether the run is throttled.
 pub async fn throttled<E: Engine>(
     engine: &E,
     control: &Control,
@@ -37,10 +37,10 @@ pub async fn throttled<E: Engine>(
     Ok(is_throttled)
 }
 
-/// Asks what the server keeps of its log for this run.
+/// Reads how much log the server retains for this run.
 ///
 /// # Errors
-/// [`Failure::LogFull`] if that is as much as it may be.
+/// [`Failure::LogFull`] if the limit is reached.
 pub async fn look_at_log<E: Engine>(engine: &E, control: &Control) -> Result<Option<LogKept>, Failure> {
     let kept = engine.log_kept().await?;
     control.update(|status| status.log_kept_bytes = kept.map(|kept| kept.bytes));
@@ -52,33 +52,33 @@ pub async fn look_at_log<E: Engine>(engine: &E, control: &Control) -> Result<Opt
     }
 }
 
-/// Why nothing should be copied now, for people; None if nothing stands in the way.
+/// Returns why the run should copy nothing now; None if nothing throttles it.
 pub fn reason(settings: &Settings, lags: &[ReplicaLag]) -> Option<String> {
     if settings.throttle {
         return Some("throttled on request".into());
     }
     lags.iter().find_map(|replica| match replica.lag {
-        None => Some(format!("the lag of replica {} cannot be told", replica.replica)),
+        None => Some(format!("replica-lag unknown ({})", replica.replica)),
         Some(lag) if lag > settings.max_lag => {
-            Some(format!("replica {} is {:.1} s behind", replica.replica, lag.as_secs_f64()))
+            let (lag, most) = (lag.as_secs_f64(), settings.max_lag.as_secs_f64());
+            Some(format!("replica-lag {lag:.1}s > {most:.1}s ({})", replica.replica))
         }
         Some(_) => None,
     })
 }
 
-/// Why rows should not be copied now for what the server keeps of its log: half of what it may keep is kept already.
+/// Returns a reason to copy nothing when half of the log that the server may retain is retained already.
 pub fn log_reason(kept: Option<LogKept>) -> Option<String> {
     let LogKept { bytes, limit_bytes: Some(limit) } = kept? else { return None };
-    (bytes > limit / 2)
-        .then(|| format!("the server keeps {} MB of its log for this run, of {} MB", bytes >> 20, limit >> 20))
+    (bytes > limit / 2).then(|| format!("retained-log {}MB > {}MB, half of its limit", bytes >> 20, limit >> 21))
 }
 
-/// Whether the server keeps so much of its log for this run that it must end.
+/// Whether the server retains so much log for this run that the run must end.
 pub fn is_log_full(kept: Option<LogKept>) -> bool {
     kept.is_some_and(|kept| kept.limit_bytes.is_some_and(|limit| kept.bytes >= limit))
 }
 
-/// The greatest lag that could be told.
+/// Returns the greatest known lag.
 pub fn greatest(lags: &[ReplicaLag]) -> Option<Duration> {
     lags.iter().filter_map(|replica| replica.lag).max()
 }
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_replica_behind_throttles_and_is_named() {
         let lags = [replica(Some(Duration::ZERO)), replica(Some(Duration::from_secs(9)))];
-        assert_eq!(reason(&Settings::default(), &lags).as_deref(), Some("replica r1:3306 is 9.0 s behind"));
+        assert_eq!(reason(&Settings::default(), &lags).as_deref(), Some("replica-lag 9.0s > 1.5s (r1:3306)"));
     }
 
     #[test]

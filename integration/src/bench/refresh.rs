@@ -26,7 +26,7 @@ pub fn rate(scene: &Scene, database: &str) -> Result<f64, String> {
     command.args(["--postpone-cut-over", "--socket"]).arg(&socket).stdout(Stdio::null()).stderr(Stdio::null());
     let mut run = Run(command.spawn().map_err(|error| format!("it could not be started: {error}"))?);
 
-    let before = run.wait_for(&socket, |status| status["phase"] == "postponed")?;
+    let before = run.wait_for(&socket, |status| status["phase"] == "waiting")?;
     let before = before["keys_refreshed"].as_u64().unwrap_or_default();
     let change = "UPDATE bench SET k = k + 1, pad = concat('x', pad) WHERE k % 5 = 0";
     let changed = scene.server.execute(database, change).map_err(|failure| failure.to_string())?;

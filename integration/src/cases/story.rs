@@ -121,7 +121,7 @@ impl Scene<'_> {
     fn resumed(&self, writers: Writers, before: &BTreeSet<String>) -> Result<(), String> {
         writers.wait_for(10)?;
         let mut second = self.start(&["--postpone-cut-over"]);
-        let postponed = second.wait_until_or_end(|status| status["phase"] == "postponed");
+        let postponed = second.wait_until_or_end(|status| status["phase"] == "waiting");
         postponed.map_err(|ended| format!("resumed, it ended before the swap; {}", said(&ended)))?;
         writers.wait_for(20)?;
         writers.stop()?;

@@ -40,7 +40,7 @@ fn a_lock_that_nobody_hears_of_ends_by_itself(flavour: Flavour) {
     let through_proxy = url(flavour, proxy.port(), DATABASE);
     let mut running =
         start(&through_proxy, "orders", widening(flavour), &["--postpone-cut-over", "--lock-timeout", "3s"]);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     block_on(async {
         let mut reader = Session::connect(&server.url(DATABASE)).await.unwrap();
         reader.rows("BEGIN; SELECT COUNT(*) FROM orders").await.unwrap();

@@ -147,7 +147,7 @@ fn rows_that_an_added_key_does_not_allow_are_never_passed_over(flavour: Flavour)
 
     execute("UPDATE t SET p = 1 WHERE id = 1");
     let mut running = start(&url, "t", alter, &[&COPY[..], &["--postpone-cut-over"]].concat());
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     execute("UPDATE t SET p = 9 WHERE id = 2");
     running.ask("cut-over");
     running.wait().must_be(9).must_say(&["foreign key added", "there are some", "the same command"]);

@@ -116,7 +116,7 @@ fn a_quiet_table_is_copied_bare_whoever_is_killed_meanwhile(flavour: Flavour) {
                   UPDATE t SET note = 'changed' WHERE id % 50 = 9; INSERT INTO t SELECT -i, i % 3, i, 'new' FROM generate_series(1, 100) i";
     server.execute(DATABASE, writes).unwrap();
     let mut running = start(&url, "t", "", &[&slowly[..], &["--postpone-cut-over"]].concat());
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     assert_eq!(shadow_indexes(&server), "by_note,the key");
     running.ask("cut-over");
     running.wait().must_be(0);

@@ -6,13 +6,17 @@ use std::time::Duration;
 use altergeist_integration::every_server;
 use altergeist_integration::faults::{Fault, FaultProxy};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
-use altergeist_integration::tool::{Ended, inventory, left_behind, old_table, run, start, widening};
+use altergeist_integration::tool::{
+    Ended, Running, inventory, left_behind, must_stay, old_table, run, start, widening,
+};
 use altergeist_integration::workload::{Mix, Table, Writers};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-/// Small chunks, so that there are many moments to be killed at.
-const SLOWLY: [&str; 4] = ["--chunk-rows", "200", "--workers", "2"];
+/// Small chunks and rests, so that a fault meets the run where it is meant to.
+const SLOWLY: [&str; 6] = ["--chunk-rows", "100", "--workers", "2", "--nice", "2"];
+
+const ROWS: u64 = 20_000;
 
 every_server!(
     a_run_killed_at_any_moment_is_finished_by_the_same_command,
@@ -27,36 +31,45 @@ fn a_run_killed_at_any_moment_is_finished_by_the_same_command(flavour: Flavour) 
     };
     for seed in 1..=4 {
         let name = format!("orders{seed}");
-        kill_and_resume(&server, &name, 20_000, seed, 5);
+        kill_and_resume(&server, &name, (ROWS, 150), seed, 5, &SLOWLY);
     }
 }
 
-/// A change of a table under load, killed up to `kills` times at moments that `seed` decides.
-fn kill_and_resume(server: &Server, name: &str, rows: u64, seed: u64, kills: u32) {
-    kill_and_resume_under(server, name, (rows, 150), seed, kills, &SLOWLY);
+/// Waits for the moment of the `nth` fault, and returns the phase that it meets; `None` if the run has ended before. The
+/// first comes while the run still prepares, or soon after, the next ones meet the copy, the last ones what follows it.
+fn wait_for_the_moment(running: &mut Running, nth: u32, rows: u64, random: &mut SmallRng) -> Option<String> {
+    let copied = rows * u64::from(nth) / 4 + random.random_range(0..rows / 5);
+    let is_reached = |status: &serde_json::Value| match status["phase"].as_str() {
+        Some("planning") => false,
+        Some("copying") => nth < 4 && status["rows_copied"].as_u64() >= Some(copied),
+        _ => true,
+    };
+    if nth > 0 {
+        running.wait_until_or_end(is_reached).ok()?;
+    }
+    thread::sleep(Duration::from_millis(random.random_range(0..150)));
+    let seen = running.wait_until_or_end(|_| true).ok()?;
+    seen["phase"].as_str().map(str::to_owned)
 }
 
-/// The same, of so many rows and under so many writes a second, with `more` options.
-fn kill_and_resume_under(server: &Server, name: &str, load: (u64, u32), seed: u64, kills: u32, more: &[&str]) {
+/// A change of a table of so many rows, under so many writes a second, killed up to `kills` times at moments that `seed`
+/// decides, with `more` options.
+fn kill_and_resume(server: &Server, name: &str, load: (u64, u32), seed: u64, kills: u32, more: &[&str]) {
     let (rows, per_second) = load;
     let (url, alter) = (server.url(DATABASE), widening(server.flavour()));
     let table = Table::load(&url, name, rows).unwrap();
     let there = inventory(server);
     let mut random = SmallRng::seed_from_u64(seed);
     let writers = Writers::start(&url, &table, per_second, 3, seed, &Mix::everything());
-    let longest = (rows / 100).clamp(2_000, 8_000);
 
     let mut moments = Vec::new();
-    for _ in 0..kills {
-        let moment = Duration::from_millis(random.random_range(10..longest));
+    for nth in 0..kills {
         let mut running = start(&url, name, alter, more);
-        thread::sleep(moment);
-        if !running.is_running() {
-            break;
-        }
-        moments.push(moment);
+        let Some(phase) = wait_for_the_moment(&mut running, nth, rows, &mut random) else { break };
+        moments.push(phase);
         running.kill();
     }
+    assert!(kills < 2 || moments.iter().any(|phase| phase == "copying"), "no kill met the copy: {moments:?}");
     let ended = run(&url, name, alter, more);
     let report = writers.stop();
 
@@ -74,19 +87,18 @@ fn a_run_whose_server_is_killed_is_finished_by_the_same_command(flavour: Flavour
         return;
     };
     let url = server.url(DATABASE);
-    let table = Table::load(&url, "orders", 20_000).unwrap();
+    let table = Table::load(&url, "orders", ROWS).unwrap();
     let writers = Writers::start(&url, &table, 150, 3, 1, &Mix::everything());
     let mut random = SmallRng::seed_from_u64(1);
-    for _ in 0..3 {
+    for nth in 1..=3 {
         let mut running = start(&url, "orders", widening(flavour), &SLOWLY);
-        thread::sleep(Duration::from_millis(random.random_range(200..2_500)));
+        let met = wait_for_the_moment(&mut running, nth, ROWS, &mut random);
+        assert_eq!(met.as_deref(), Some("copying"), "the fault was meant for the copy");
         server.kill();
         server.restart();
-        // It may have gone on by itself, or have given up: both are survivable.
-        thread::sleep(Duration::from_millis(300));
-        if running.is_running() {
-            running.kill();
-        }
+        // It would go on by itself; here a new process does.
+        assert!(running.is_running(), "{}", running.output());
+        running.kill();
     }
     let ended = run(&url, "orders", widening(flavour), &SLOWLY);
     let report = writers.stop();
@@ -99,25 +111,20 @@ fn a_run_whose_network_is_cut_again_and_again_is_finished(flavour: Flavour) {
         return;
     };
     let proxy = FaultProxy::start(server.port());
-    let table = Table::load(&server.url(DATABASE), "orders", 20_000).unwrap();
+    let table = Table::load(&server.url(DATABASE), "orders", ROWS).unwrap();
     let writers = Writers::start(&server.url(DATABASE), &table, 150, 3, 1, &Mix::everything());
     let mut random = SmallRng::seed_from_u64(2);
     let through_proxy = url(flavour, proxy.port(), DATABASE);
 
-    let mut code = None;
-    for fault in [Fault::Cut, Fault::CutAfter(2_000), Fault::Stall, Fault::Cut, Fault::CutAfter(50_000)] {
+    let faults = [Fault::Cut, Fault::CutAfter(2_000), Fault::Stall, Fault::Cut, Fault::CutAfter(50_000)];
+    for (nth, fault) in (0..).zip(faults) {
         let mut running = start(&through_proxy, "orders", widening(flavour), &SLOWLY);
-        thread::sleep(Duration::from_millis(random.random_range(100..1_500)));
+        let met = wait_for_the_moment(&mut running, nth.min(3), ROWS, &mut random);
+        assert!(nth == 0 || met.as_deref() == Some("copying"), "{fault:?} was meant for the copy and met {met:?}");
         proxy.set(fault);
-        thread::sleep(Duration::from_millis(500));
+        must_stay("without a network the run goes on", || running.is_running());
         proxy.set(Fault::Pass);
-        thread::sleep(Duration::from_millis(500));
-        if running.is_running() {
-            running.kill();
-        } else {
-            code = running.wait().code;
-        }
-        assert!(matches!(code, None | Some(0 | 1)), "after {fault:?} it ended with {code:?}");
+        running.kill();
     }
     let ended = run(&through_proxy, "orders", widening(flavour), &SLOWLY);
     let report = writers.stop();
@@ -135,7 +142,7 @@ fn a_million_rows_killed_and_resumed_over_and_over() {
         for kills in [0, 1] {
             let Some(server) = Server::start(flavour, &[]) else { continue };
             let begun = std::time::Instant::now();
-            kill_and_resume_under(&server, "orders", (1_000_000, 500), seed, kills, &[]);
+            kill_and_resume(&server, "orders", (1_000_000, 500), seed, kills, &[]);
             println!("{}: run {seed} of {runs}, {kills} kills: equal after {:?}", flavour.name(), begun.elapsed());
         }
     }

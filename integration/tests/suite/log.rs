@@ -256,7 +256,7 @@ fn everything_is_followed(server: &Server, without: &[&str], more: &[&str]) {
 }
 
 fn until_postponed(running: &mut Running) {
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
 }
 
 const SMALL_FILES: [(&str, &str); 2] = [("max-binlog-size", "100000"), ("binlog-cache-size", "4096")];

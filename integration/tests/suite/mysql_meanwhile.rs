@@ -37,7 +37,7 @@ fn make(server: &Server) {
 /// A run that has proven everything and waits for the order to swap.
 fn waiting(server: &Server) -> Running {
     let mut running = start(&server.url(DATABASE), "t", ALTER, &["--strategy", "copy", "--postpone-cut-over"]);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     running
 }
 

@@ -73,7 +73,7 @@ fn a_key_of_bytes_in_a_database_without_an_encoding_is_followed() {
             &format!("ALTER COLUMN n TYPE {kind}"),
             &[more, &["--postpone-cut-over"]].concat(),
         );
-        change.wait_until(|status| status["phase"] == "postponed");
+        change.wait_until(|status| status["phase"] == "waiting");
         server.execute("raw", "UPDATE t SET n = n + 1 WHERE n % 10 = 5").unwrap();
         server.execute("raw", &format!("INSERT INTO t SELECT {bytes} || 'new{kind}', 1")).unwrap();
         change.ask("cut-over");

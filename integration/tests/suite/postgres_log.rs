@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{LIMIT, Running, command, inventory, left_behind, old_table, run, start, widening};
+use altergeist_integration::tool::{
+    LIMIT, Running, command, inventory, left_behind, must_stay, old_table, run, start, widening,
+};
 use altergeist_integration::workload::{Mix, Table, Writers};
 
 use Flavour::{Postgres15, Postgres18};
@@ -247,7 +249,7 @@ fn loses_nothing(server: &Server, table: &Table, more: &[&str], while_running: i
     writers.wait_for(100, Duration::from_secs(30));
     let flags = [&["--postpone-cut-over"], more].concat();
     let mut running = start(&url, "orders", widening(server.flavour()), &flags);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     while_running();
     writers.wait_for(100, Duration::from_secs(30));
     running.ask("cut-over");
@@ -298,15 +300,14 @@ fn a_standby_that_lags_holds_up_copy_and_swap_though_nobody_named_it(flavour: Fl
     standby.pause_replay();
     running.wait_until(|status| status["replica_lag_seconds"].as_f64() > Some(1.0));
     running.ask("no-throttle");
-    let held_up = running.wait_until(|status| reason(status).contains("behind"));
+    let held_up = running.wait_until(|status| reason(status).contains("replica-lag"));
     assert!(held_up["rows_copied"].as_u64() < Some(20_000), "{held_up}");
     standby.resume_replay();
-    running.wait_until(|status| status["phase"] == "postponed" && reason(status).is_empty());
+    running.wait_until(|status| status["phase"] == "waiting" && reason(status).is_empty());
     standby.pause_replay();
-    running.wait_until(|status| reason(status).contains("behind"));
+    running.wait_until(|status| reason(status).contains("replica-lag"));
     running.ask("cut-over");
-    thread::sleep(Duration::from_secs(2));
-    assert!(running.is_running(), "it swapped though the standby lags");
+    must_stay("no swap while the standby lags", || running.is_running());
     assert_eq!(value(&primary, "SELECT to_regclass('ag_old_public.orders') IS NULL"), "t");
     standby.resume_replay();
     running.wait().must_be(0);
@@ -332,7 +333,7 @@ fn limits_on_time_that_a_role_has_end_nothing_of_ours(flavour: Flavour) {
     assert_ne!(hasty, url, "the role stands before the host");
     let slowly = "ALTER COLUMN k TYPE bigint USING slow(k), ADD COLUMN note text NOT NULL DEFAULT 'new'";
     let mut running = start(&hasty, "orders", slowly, &["--workers", "1", "--postpone-cut-over"]);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     // Nobody has anything to do now, for longer than that.
     thread::sleep(Duration::from_secs(1));
     let ended = value(&server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'hasty'");
@@ -359,7 +360,7 @@ fn a_crash_that_empties_an_unlogged_shadow_loses_nothing(flavour: Flavour) {
     server.kill();
     server.restart();
     let mut running = start(&url, "orders", alter, &["--postpone-cut-over"]);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     // Once more when all is proven, with the tool alive.
     server.kill();
     server.restart();

@@ -37,7 +37,7 @@ fn waiting(server: &Server, more: &[&str]) -> Running {
     make(server);
     let flags = [&["--strategy", "copy", "--postpone-cut-over"][..], more].concat();
     let mut running = start(&server.url(DATABASE), "t", ALTER, &flags);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     running
 }
 

@@ -124,14 +124,14 @@ fn a_dropped_journal_leaves_nothing_that_cannot_be_cleaned_up(flavour: Flavour) 
     let drop = "DROP SCHEMA altergeist CASCADE";
 
     let mut killed = start(&url, "t", ALTER, &postponed);
-    killed.wait_until(|status| status["phase"] == "postponed");
+    killed.wait_until(|status| status["phase"] == "waiting");
     killed.kill();
     server.execute(DATABASE, drop).unwrap();
     clean_up().must_say(&["shadow table", "replication slot", "publication"]);
     assert_eq!(what_is_left(&server), Vec::<String>::new());
 
     let mut running = start(&url, "t", ALTER, &postponed);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     server.execute(DATABASE, drop).unwrap();
     running.ask("cut-over");
     // What was copied proves nothing without the journal: the run copies again, and ends well.

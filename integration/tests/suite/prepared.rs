@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{command, inventory, left_behind, run, start};
+use altergeist_integration::tool::{command, inventory, left_behind, must_stay, run, start};
 
 const ALTER: &str = "ADD COLUMN w INT NOT NULL DEFAULT 7";
 const COPY: [&str; 2] = ["--strategy", "copy"];
@@ -40,8 +40,8 @@ fn is_waited_for(flavour: Flavour) {
     command(&["cleanup", "--url", &url, "--table", "t"]).must_be(0);
     assert_eq!(left_behind(&before, &inventory(&server)), Vec::<String>::new());
 
-    let running = start(&url, "t", ALTER, &COPY);
-    thread::sleep(Duration::from_secs(3));
+    let mut running = start(&url, "t", ALTER, &COPY);
+    must_stay("the run waits for the prepared transaction", || running.is_running());
     server.execute(DATABASE, "XA COMMIT 'one', 'b', 7").unwrap();
     running.wait().must_be(0);
     let rows = server.query(DATABASE, "SELECT GROUP_CONCAT(CONCAT_WS(':', id, v, w) ORDER BY id) FROM t").unwrap();

@@ -33,7 +33,7 @@ fn changes_the_shadow_does_not_show_are_not_written_to_it(flavour: Flavour) {
     execute(&format!("INSERT INTO t {numbers}"));
     let mut running =
         start(&server.url(DATABASE), "t", "DROP COLUMN seen", &["--strategy", "copy", "--postpone-cut-over"]);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     let before = written(&server);
     execute("UPDATE t SET seen = seen + 1");
     running.wait_until(|status| status["keys_refreshed"].as_u64() == Some(ROWS));

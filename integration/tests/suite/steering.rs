@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{command, inventory, left_behind, old_table, run, start, structure, widening};
+use altergeist_integration::tool::{
+    command, inventory, left_behind, must_stay, old_table, run, start, structure, widening,
+};
 use altergeist_integration::workload::{Mix, Table, Writers};
 
 every_server!(
@@ -14,7 +16,7 @@ every_server!(
     a_run_waits_while_the_server_is_used_more_than_it_may_be,
     a_run_ends_when_the_load_is_critical_and_the_same_command_goes_on,
     a_load_that_nobody_knows_is_refused_before_anything_is_done,
-    a_panicking_run_stops_and_the_same_command_goes_on,
+    a_run_that_is_stopped_gently_or_at_once_is_resumed_by_the_same_command,
 );
 
 /// So slow that it can be steered while it copies.
@@ -30,20 +32,20 @@ fn a_postponed_run_waits_for_the_order_to_cut_over(flavour: Flavour) {
     let writers = Writers::start(&url, &table, 100, 2, 1, &Mix::everything());
     let mut running = start(&url, "orders", widening(flavour), &["--postpone-cut-over"]);
 
-    let status = running.wait_until(|status| status["phase"] == "postponed");
+    let status = running.wait_until(|status| status["phase"] == "waiting");
     assert_eq!(status["rows_copied"].as_u64().map(|rows| rows > 4_000), Some(true), "{status}");
     assert!(status["table"].as_str().is_some_and(|name| name.ends_with("orders")), "{status}");
     let help = running.ask("help");
-    for word in ["status", "throttle", "no-throttle", "cut-over", "panic", "chunk-size", "help"] {
+    for word in ["status", "throttle", "no-throttle", "cut-over", "stop", "panic", "chunk-size", "help"] {
         assert!(help.contains(word), "{word:?} is missing in the help:\n{help}");
     }
-    assert!(running.ask("status").contains("postponed"));
+    assert!(running.ask("status").contains("waiting"));
     let socket = running.socket();
     let through_ctl = command(&["ctl", "--socket", socket.to_str().unwrap(), "status", "--json"]).must_be(0);
-    assert!(through_ctl.output.contains("\"postponed\""), "{}", through_ctl.output);
+    assert!(through_ctl.output.contains("\"waiting\""), "{}", through_ctl.output);
 
     writers.wait_for(200, Duration::from_secs(30));
-    assert_eq!(running.status()["phase"], "postponed");
+    assert_eq!(running.status()["phase"], "waiting");
     assert_eq!(structure(&server, "orders"), was, "it was swapped without an order");
     running.ask("cut-over");
     running.wait().must_be(0);
@@ -68,8 +70,7 @@ fn a_throttled_run_copies_nothing_until_it_is_told_to_go_on(flavour: Flavour) {
     assert_eq!(status["phase"], "copying");
     let copied = running.status()["rows_copied"].as_u64();
     assert!(copied < Some(10_000), "it was too fast to be throttled");
-    thread::sleep(Duration::from_secs(1));
-    assert_eq!(running.status()["rows_copied"].as_u64(), copied);
+    must_stay("throttled, it copies nothing", || running.status()["rows_copied"].as_u64() == copied);
 
     running.ask("chunk-size=1000");
     assert!(running.ask("chunk-size=?").contains("1000"));
@@ -139,19 +140,22 @@ fn a_load_that_nobody_knows_is_refused_before_anything_is_done(flavour: Flavour)
     assert_eq!(left_behind(&there, &inventory(&server)), Vec::<String>::new());
 }
 
-fn a_panicking_run_stops_and_the_same_command_goes_on(flavour: Flavour) {
+fn a_run_that_is_stopped_gently_or_at_once_is_resumed_by_the_same_command(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else {
         return;
     };
     let url = server.url(DATABASE);
     Table::load(&url, "orders", 10_000).unwrap();
     let (was, there) = (structure(&server, "orders"), inventory(&server));
-    let mut running = start(&url, "orders", widening(flavour), &SLOWLY);
-    running.wait_until(|status| status["rows_copied"].as_u64() > Some(100));
-
-    running.ask("panic");
-    running.wait().must_be(5);
-    assert_eq!(structure(&server, "orders"), was);
+    for (order, answer, rows) in
+        [("stop", "stopping when nothing is in flight\n", 100), ("panic", "stopping at once\n", 1_000)]
+    {
+        let mut running = start(&url, "orders", widening(flavour), &SLOWLY);
+        running.wait_until(|status| status["rows_copied"].as_u64() > Some(rows));
+        assert_eq!(running.ask(order), answer);
+        running.wait().must_be(5).must_say(&["stopped on request", "The same command"]);
+        assert_eq!(structure(&server, "orders"), was);
+    }
     let seen = command(&["status", "--url", &url, "--table", "orders", "--json"]).must_be(0);
     assert!(seen.output.contains("orders"), "{}", seen.output);
 

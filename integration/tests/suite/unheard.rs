@@ -14,7 +14,7 @@ use Flavour::{MariaDb1011, MySql97};
 fn postponed(url: &str, flavour: Flavour, more: &[&str]) -> Running {
     let flags = [&["--strategy", "copy", "--postpone-cut-over"], more].concat();
     let mut running = start(url, "orders", widening(flavour), &flags);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     running
 }
 
@@ -51,10 +51,10 @@ fn a_row_written_without_the_log_is_not_lost(flavour: Flavour) {
     say(&server, &["DO SLEEP(2.1)"]);
     let alter = "DROP COLUMN note";
     let mut running = start(&url, "orders", alter, &["--strategy", "copy", "--postpone-cut-over"]);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     say(&server, &["SET SESSION sql_log_bin = 0", "DELETE FROM orders WHERE k = -7"]);
     running.wait_until(|status| status["last_error"].as_str().is_some_and(|error| error.contains("sql_log_bin")));
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     running.ask("cut-over");
     running.wait().must_be(0);
     assert_eq!(count(&server, "k = -7").as_deref(), Some("0"));
@@ -109,7 +109,7 @@ fn statements_elsewhere_do_not_matter(flavour: Flavour) {
     command(&["cleanup", "--url", &url, "--table", "orders", "--drop-old"]).must_be(0);
     let alter = "DROP COLUMN note";
     let mut running = start(&url, "orders", alter, &["--strategy", "copy", "--postpone-cut-over"]);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     say(&server, &[statement, "INSERT INTO reaching VALUES (10)"]);
     let words = ["reaching", "triggers", "binlog_format = ROW", "altergeist cleanup", "rows copied so far"];
     running.wait().must_be(1).must_say(&words);
@@ -197,7 +197,7 @@ fn objects_of_others_are_not_used(flavour: Flavour) {
     say(&server, &["DROP TRIGGER spies"]);
     assert_eq!(server.query(DATABASE, "SELECT COUNT(*) FROM ran WHERE a = 1").unwrap()[0][0].as_deref(), Some("0"));
     let mut running = start(&url, "orders", "DROP COLUMN note", &["--strategy", "copy", "--postpone-cut-over"]);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     say(&server, &[&trigger.replace("_beat", "")]);
     running.wait().must_be(1).must_say(&["_altergeist", "changed by somebody else"]);
 }
