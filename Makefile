@@ -1,7 +1,7 @@
 # What one does with this project. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cases versions servers engines simulate soak bench clean
+.PHONY: help demo test cases versions servers reference engines simulate soak bench clean
 
 ENGINE ?= postgres
 SEEDS ?= 100000
@@ -47,6 +47,9 @@ versions: ## the tests once more on PostgreSQL 17 and MariaDB 11.8, in the place
 
 servers: ## fetch the throwaway servers into the cache folder
 	integration/install-servers all
+
+reference: ## write docs/reference anew, from the binary's own --help
+	ALTERGEIST_WRITE_REFERENCE=1 $(CARGO) test -p altergeist --test reference
 
 engines: ## the core builds with no engine, and the program with each engine alone
 	$(CARGO) check -p altergeist --lib --no-default-features

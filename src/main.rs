@@ -1,4 +1,4 @@
-//! The binary: reads the command line, picks the engine, shows what happens, and says how it ended.
+//! The binary: reads the command line, picks the engine and returns the exit code.
 #![allow(async_fn_in_trait)]
 
 mod cli;
@@ -26,8 +26,8 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Warnings go to stderr, more of them with `RUST_LOG`; stdout is for results. The drivers are never heard: they log
-/// statements, parameters and servers' messages, which hold rows' values.
+/// Warnings go to stderr, more of them with `RUST_LOG`; stdout is for results. The drivers stay
+/// silent: they log statements, parameters and server messages, which hold row values.
 fn log_to_stderr() {
     let mut filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     for driver in ["mysql_async=off", "mysql_common=off", "tokio_postgres=off", "postgres_protocol=off"] {

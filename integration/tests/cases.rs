@@ -12,7 +12,8 @@ use libtest_mimic::{Arguments, Trial};
 /// Cases wait for servers most of the time.
 const AT_ONCE: usize = 4;
 
-/// Set, every case is told in every way on every server it is for, and not killed on the one and live on the other.
+/// Set, every case runs killed and live on every server it is for: `make cases`. Otherwise it runs once, and the servers
+/// and the ways take turns from case to case.
 const EVERYWHERE: &str = "ALTERGEIST_EVERYWHERE";
 
 fn main() -> ExitCode {
@@ -31,12 +32,13 @@ fn trials(fleet: &Arc<Fleet>) -> Vec<Trial> {
         let servers = case.flavours.len();
         for (at, flavour) in case.flavours.iter().copied().enumerate() {
             for &mode in Mode::of(&case) {
-                let is_elsewhere = match mode {
-                    Mode::Killed => at != nth % servers,
-                    Mode::Live => at != (nth + 1) % servers,
-                    Mode::Refused => false,
+                let turn = nth % (2 * servers);
+                let is_its_turn = match mode {
+                    Mode::Killed => at == turn,
+                    Mode::Live => at + servers == turn,
+                    Mode::Refused => true,
                 };
-                if is_elsewhere && !is_everywhere {
+                if !is_its_turn && !is_everywhere {
                     continue;
                 }
                 let (case, fleet) = (case.clone(), fleet.clone());

@@ -1,6 +1,7 @@
 //! The command line, as scripts depend on it.
 
 use crate::interface::progress::ProgressArg;
+use crate::interface::socket;
 use altergeist::contract::{ForeignKeys, Strategy, Target};
 use altergeist::{Limits, Options, Settings};
 use clap::builder::ArgPredicate;
@@ -18,7 +19,7 @@ use std::time::Duration;
 /// holds the table; 7 could not get the lock, resumable; 8 the outcome of the swap is unknown; 9 swapped, but not
 /// finished: repeat the same command.
 #[derive(Parser)]
-#[command(name = "altergeist", version, propagate_version = true)]
+#[command(name = "altergeist", version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -220,6 +221,7 @@ pub struct CleanupArgs {
 
 /// `ctl`.
 #[derive(Args)]
+#[command(after_help = orders())]
 pub struct CtlArgs {
     /// Socket of the run; by default the only one in the user's runtime folder
     #[arg(long)]
@@ -344,6 +346,10 @@ impl RunArgs {
             ..Settings::default()
         }
     }
+}
+
+fn orders() -> String {
+    format!("Orders:\n{}", socket::HELP.lines().map(|line| format!("  {line}\n")).collect::<String>())
 }
 
 /// Returns who runs this, for other runs to report.

@@ -1,7 +1,7 @@
 //! What each command does, from its arguments to its exit code.
 
 use crate::cli::args::{CleanupArgs, CtlArgs, PlanArgs, RunArgs, StatusArgs};
-use crate::cli::engines::{Errand, with_engine};
+use crate::cli::engines::{Task, with_engine};
 use crate::interface::{progress, report, socket};
 use altergeist::contract::{Engine, Kind, Leftover, Plan, Record, Result, Target};
 use altergeist::{Control, Failure, Options, Outcome, Phase, Settings, Status, hold};
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 /// Shows what would happen. Exit code 0, or 3 if the plan refuses the change.
 pub async fn plan(args: &PlanArgs) -> u8 {
-    let planned = ask(&args.target(), Planning).await;
+    let planned = ask(&args.target(), PlanTask).await;
     match planned {
         Err(failure) => failed(&failure),
         Ok(plan) => {
@@ -36,11 +36,11 @@ pub async fn run(args: &RunArgs) -> u8 {
     };
     let shown = progress::show(args.progress, status.subscribe());
     stop_on_signals(settings.clone());
-    let errand = Running { options: args.options(), settings: settings.subscribe(), status: status.clone() };
+    let task = RunTask { options: args.options(), settings: settings.subscribe(), status: status.clone() };
     let mut panicked = settings.subscribe();
     // Dropped at any await, the run is what a kill would leave: resumable.
     let ended = tokio::select! {
-        ended = with_engine(&target, errand) => ended.unwrap_or_else(|error| Err(error.into())),
+        ended = with_engine(&target, task) => ended.unwrap_or_else(|error| Err(error.into())),
         _ = panicked.wait_for(|settings| settings.panic) => Err(Failure::Stopped),
     };
     if let Err(failure) = &ended {
@@ -70,7 +70,7 @@ pub async fn status(args: &StatusArgs) -> u8 {
         print!("{answer}");
         return 0;
     }
-    match ask(&target, Looking).await {
+    match ask(&target, StatusTask).await {
         Err(failure) => failed(&failure),
         Ok(found) if args.json => {
             println!("{}", report::journal_json(&found.table, found.record.as_ref()));
@@ -88,8 +88,8 @@ pub async fn status(args: &StatusArgs) -> u8 {
 
 /// Lists and drops what is left of a change. Refuses to while a run is active.
 pub async fn cleanup(args: &CleanupArgs) -> u8 {
-    let errand = Cleaning { drop_old: args.drop_old, list_only: args.list };
-    match ask(&args.target(), errand).await {
+    let task = CleanupTask { drop_old: args.drop_old, list_only: args.list };
+    match ask(&args.target(), task).await {
         Err(failure) => failed(&failure),
         Ok(found) => {
             print!("{}", report::cleanup(&found, args.drop_old, args.list));
@@ -119,9 +119,9 @@ pub async fn ctl(args: &CtlArgs) -> u8 {
     }
 }
 
-/// An errand whose only failures are failures.
-async fn ask<T>(target: &Target, errand: impl Errand<Outcome = Result<T, Failure>>) -> Result<T, Failure> {
-    with_engine(target, errand).await?
+/// An task whose only failures are failures.
+async fn ask<T>(target: &Target, task: impl Task<Outcome = Result<T, Failure>>) -> Result<T, Failure> {
+    with_engine(target, task).await?
 }
 
 fn failed(failure: &Failure) -> u8 {
@@ -148,9 +148,9 @@ fn stop_on_signals(settings: Arc<watch::Sender<Settings>>) {
     });
 }
 
-struct Planning;
+struct PlanTask;
 
-impl Errand for Planning {
+impl Task for PlanTask {
     type Outcome = Result<Plan, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
@@ -158,13 +158,13 @@ impl Errand for Planning {
     }
 }
 
-struct Running {
+struct RunTask {
     options: Options,
     settings: watch::Receiver<Settings>,
     status: watch::Sender<Status>,
 }
 
-impl Errand for Running {
+impl Task for RunTask {
     type Outcome = Result<Outcome, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
@@ -173,7 +173,7 @@ impl Errand for Running {
     }
 }
 
-struct Looking;
+struct StatusTask;
 
 struct Found {
     table: String,
@@ -183,7 +183,7 @@ struct Found {
     leftovers: Vec<Leftover>,
 }
 
-impl Errand for Looking {
+impl Task for StatusTask {
     type Outcome = Result<Found, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
@@ -193,12 +193,12 @@ impl Errand for Looking {
     }
 }
 
-struct Cleaning {
+struct CleanupTask {
     drop_old: bool,
     list_only: bool,
 }
 
-impl Errand for Cleaning {
+impl Task for CleanupTask {
     type Outcome = Result<Vec<Leftover>, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {

@@ -2,27 +2,27 @@
 
 use altergeist::contract::{Engine, Error, Kind, Result, Target};
 
-/// Something to be done with whichever engine it turns out to be.
-pub trait Errand {
-    /// What comes of it.
+/// A task that works with any engine.
+pub trait Task {
+    /// The result.
     type Outcome;
 
-    /// Does it; the engine connects to the target as often as it must.
+    /// Runs the task. It may connect to the target as often as it needs.
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome;
 }
 
-/// Does an errand with the engine that serves the target's URL.
+/// Runs a task with the engine for the target's URL.
 ///
 /// # Errors
-/// `Usage` for a scheme no engine of this binary serves.
-pub async fn with_engine<T: Errand>(target: &Target, errand: T) -> Result<T::Outcome> {
-    // PostgreSQL's other way to say it has no scheme: host=… dbname=…
+/// `Usage` if this binary has no engine for the scheme.
+pub async fn with_engine<T: Task>(target: &Target, task: T) -> Result<T::Outcome> {
+    // A connection string without a scheme, host=… dbname=…, is PostgreSQL's.
     let pairs = if target.url.contains('=') { "postgres" } else { "" };
     match target.url.split_once("://").map_or(pairs, |(scheme, _)| scheme) {
         #[cfg(feature = "mysql")]
-        "mysql" | "mariadb" => Ok(errand.run::<altergeist_mysql::MySql>(target).await),
+        "mysql" | "mariadb" => Ok(task.run::<altergeist_mysql::MySql>(target).await),
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => Ok(errand.run::<altergeist_postgres::Postgres>(target).await),
+        "postgres" | "postgresql" => Ok(task.run::<altergeist_postgres::Postgres>(target).await),
         _ => Err(Error::new(
             Kind::Usage,
             "read --url",

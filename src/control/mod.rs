@@ -1,4 +1,4 @@
-//! What the operator asks for, what watchers see, and how a run ends.
+//! Settings in, status out, and the ways a run can end.
 
 pub mod failure;
 pub mod limits;

@@ -79,7 +79,7 @@ async fn show_bar(mut status: watch::Receiver<Status>) {
     loop {
         {
             let now = status.borrow_and_update();
-            if let Some(error) = news(&mut last_error, &now) {
+            if let Some(error) = new_error(&mut last_error, &now) {
                 bar.println(error);
             }
             bar.set_position((now.percent * 10.0) as u64);
@@ -102,7 +102,7 @@ async fn show_lines(mut status: watch::Receiver<Status>, every: Duration, print:
         let is_over = status.has_changed().is_err();
         {
             let now = status.borrow_and_update();
-            if let Some(error) = news(&mut last_error, &now) {
+            if let Some(error) = new_error(&mut last_error, &now) {
                 eprintln!("{error}");
             }
             let is_due = shown.is_none_or(|(phase, at)| phase != now.phase || at.elapsed() >= every);
@@ -119,7 +119,7 @@ async fn show_lines(mut status: watch::Receiver<Status>, every: Duration, print:
 }
 
 /// Returns an error that the run continued after, once. The error that ends a run is printed elsewhere.
-fn news(last_error: &mut Option<String>, status: &Status) -> Option<String> {
+fn new_error(last_error: &mut Option<String>, status: &Status) -> Option<String> {
     if status.last_error == *last_error || status.phase == Phase::Failed {
         return None;
     }

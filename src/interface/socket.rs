@@ -1,4 +1,5 @@
-//! The socket a run is steered by: one line in, text out, with the words DBAs' scripts already use.
+//! The socket that steers a run: one line in, text out, with the words that DBAs' scripts already
+//! use.
 
 use crate::interface::report;
 use altergeist::contract::{Error, Result, Target};
@@ -14,7 +15,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-const HELP: &str = "\
+/// The orders, as `ctl help` lists them.
+pub const HELP: &str = "\
 status               show the run; status --json for scripts
 sup                  show the run in one line
 coordinates          show the position in the log
@@ -39,12 +41,12 @@ NAME=? shows a value
 /// gh-ost's word for: stop at once.
 const PANIC: &str = "panic";
 
-/// How long one who asks may take to say what.
+/// The longest wait for an order, and for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A longer line is not one of ours.
+/// The longest order in bytes.
 const LINE_BYTES_MAX: u64 = 4096;
 
-/// A socket that is listened to; gone when dropped.
+/// A socket with its server task. Dropping it removes both.
 pub struct Listening {
     path: PathBuf,
     task: JoinHandle<()>,
@@ -57,8 +59,8 @@ impl Drop for Listening {
     }
 }
 
-/// Listens for changes of the settings, and for those who only ask. None if another run on this table listens there: the run lock will
-/// say who it is.
+/// Serves orders and status at `path`. None if another run on this table listens there: the run
+/// lock will name its holder.
 ///
 /// # Errors
 /// `Refused` if the socket cannot be made there, or a run on another table listens there.
@@ -109,7 +111,7 @@ async fn serve(stream: UnixStream, settings: Arc<watch::Sender<Settings>>, statu
     }
 }
 
-/// Carries out one line.
+/// Carries out one order and returns the answer.
 fn answer(line: &str, settings: &watch::Sender<Settings>, status: &Status) -> String {
     let order = |change: fn(&mut Settings), done: &str| {
         settings.send_modify(change);
@@ -137,7 +139,7 @@ fn answer(line: &str, settings: &watch::Sender<Settings>, status: &Status) -> St
     }
 }
 
-/// `name=value`, or `name=?` to read.
+/// Sets `name=value`, or returns the value for `name=?`.
 fn set(name: &str, value: &str, settings: &watch::Sender<Settings>) -> String {
     if let Some(limits) = LIMITS.iter().find(|limits| limits.name == name) {
         return set_limits(limits, value, settings);
@@ -175,7 +177,7 @@ fn set_limits(limits: &LimitsSetting, value: &str, settings: &watch::Sender<Sett
     }
 }
 
-/// Limits of the server's load that can be read and changed while a run goes on.
+/// Load limits that can be read and set during a run.
 struct LimitsSetting {
     name: &'static str,
     of: fn(&mut Settings) -> &mut Limits,
@@ -186,7 +188,7 @@ const LIMITS: &[LimitsSetting] = &[
     LimitsSetting { name: "critical-load", of: |settings| &mut settings.critical_load },
 ];
 
-/// A number that can be read and changed while a run goes on.
+/// A number that can be read and set during a run.
 struct Setting {
     names: &'static [&'static str],
     from_to: RangeInclusive<f64>,
@@ -249,10 +251,10 @@ const SETTINGS: &[Setting] = &[
     },
 ];
 
-/// Says a line to a run, and gives its answer.
+/// Sends an order to a run and returns its answer.
 ///
 /// # Errors
-/// The socket's own, and a time-out.
+/// The socket's own errors, and a timeout.
 pub async fn ask(path: &Path, line: &str) -> std::io::Result<String> {
     let talk = async {
         let mut stream = UnixStream::connect(path).await?;
@@ -264,7 +266,7 @@ pub async fn ask(path: &Path, line: &str) -> std::io::Result<String> {
     tokio::time::timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }
 
-/// Where a run on this table listens unless it is told otherwise.
+/// Returns the default socket of a run on this table.
 pub fn default_path(target: &Target) -> PathBuf {
     let name: String =
         target.table.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect();
@@ -275,7 +277,7 @@ pub fn default_path(target: &Target) -> PathBuf {
     folder().join(format!("{short}-{:08x}.sock", hasher.finish() as u32))
 }
 
-/// The only socket in the user's runtime folder.
+/// Returns the only socket in the user's runtime folder.
 ///
 /// # Errors
 /// What to do if there is none, or more than one.

@@ -1,4 +1,4 @@
-//! The beginning of a run that is not taken up: the plan, the log, and the empty shadow.
+//! Begins a run: the plan, the log, and the empty shadow.
 
 use crate::control::{Failure, Options};
 use crate::migration::checkpoint;
@@ -6,7 +6,8 @@ use crate::migration::listen::Listener;
 use crate::migration::native::{alter_by_itself, why_not};
 use altergeist_contract::{Engine, Kind, Record, Stage, Strategy, Verdict};
 
-/// Refuses here or never; lets the server do it if it can, which gives None; or else opens the log and makes the shadow.
+/// Refuses here or never. If the server can do the change itself, it does, which returns None.
+/// Otherwise it opens the log and creates the shadow.
 pub async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(Record, Listener<E::Stream>)>, Failure> {
     let plan = engine.plan().await?;
     if !plan.refusals.is_empty() {
@@ -23,7 +24,7 @@ pub async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(R
             checkpoint::save(engine, &mut record).await?;
             return Ok(None);
         };
-        // An engine that can tell plans otherwise now.
+        // The engine may plan otherwise now.
         let again = engine.plan().await?;
         if again.verdict != Verdict::Copy || !again.refusals.is_empty() {
             altered?;

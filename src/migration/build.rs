@@ -1,4 +1,4 @@
-//! Building what was left out while copying.
+//! Builds the indexes that the copy left out.
 
 use crate::control::{Control, Failure, Phase};
 use crate::migration::done::Done;
@@ -11,15 +11,15 @@ use futures_util::future::join;
 use std::convert::Infallible;
 use std::time::Duration;
 
-/// How often it is asked what the server keeps of its log while indexes are built.
+/// How often the retained log is checked during the builds.
 const LOG_LOOK: Duration = Duration::from_secs(1);
 
-/// How often it is asked how far the builds have come.
+/// How often the progress of the builds is read.
 const BUILDS_LOOK: Duration = Duration::from_millis(500);
 
 impl<E: Engine> Migration<'_, E> {
-    /// Builds what was left out while copying, and follows what was written meanwhile. While nobody writes, the proof begins beside the
-    /// builds.
+    /// Builds the indexes that the copy left out, and follows the log meanwhile. While the table is
+    /// idle, the proof begins beside the builds.
     pub async fn build_indexes(&mut self) -> Result<Verification, Failure> {
         self.control.check_stop()?;
         self.control.update(|status| {
@@ -53,7 +53,7 @@ impl<E: Engine> Migration<'_, E> {
         let (built, listened) = join(building, following).await;
         listened?;
         if let Err(why) = built? {
-            // The next statement under the run lock ends the one that was given up.
+            // The next statement under the run lock ends a build that was given up.
             self.save_progress().await?;
             look_at_log(self.engine, self.control).await?;
             return Err(why);
@@ -65,7 +65,7 @@ impl<E: Engine> Migration<'_, E> {
     }
 }
 
-/// Tells watchers how far the builds have come, for as long as it is let.
+/// Reports the progress of the builds, until it is dropped.
 async fn tell_builds<E: Engine>(engine: &E, control: &Control) -> Infallible {
     loop {
         tokio::time::sleep(BUILDS_LOOK).await;
@@ -75,7 +75,7 @@ async fn tell_builds<E: Engine>(engine: &E, control: &Control) -> Infallible {
     }
 }
 
-/// Waits until the server keeps as much of its log as it may.
+/// Waits until the retained log reaches its limit.
 async fn log_is_full<E: Engine>(engine: &E) -> Result<()> {
     while !throttle::is_log_full(engine.log_kept().await?) {
         tokio::time::sleep(LOG_LOOK).await;
@@ -83,7 +83,7 @@ async fn log_is_full<E: Engine>(engine: &E) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the log does not tell of every changed row any more; says why.
+/// Waits until the stream no longer delivers every changed row. Returns why.
 async fn stream_is_broken<E: Engine>(engine: &E) -> Error {
     loop {
         tokio::time::sleep(STREAM_LOOK).await;

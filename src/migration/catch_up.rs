@@ -1,4 +1,4 @@
-//! Catching up: follows the log until nearly everything committed by now is in the shadow.
+//! Follows the log until nearly everything committed by now is in the shadow.
 
 use crate::control::Failure;
 use crate::migration::marks;
@@ -9,31 +9,34 @@ use altergeist_contract::Engine;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many times it may be tried to come near enough before a table is said to change too fast.
+/// Rounds before the run reports that the application writes too fast.
 const ROUNDS_MAX: u32 = 200;
 
-/// While a log that is far behind is caught up with, what was heard is refreshed and saved so often.
+/// How often the run refreshes and saves while it catches up with a log that is far behind.
 const SAVED_EVERY: Duration = Duration::from_secs(2);
 
 impl<E: Engine> Migration<'_, E> {
-    /// Follows the log until nearly everything committed by now is in the shadow. What was refreshed is saved on the way, but for the last
-    /// of it: a connection that breaks again and again must not make it begin from the same place when the log is far behind.
+    /// Follows the log until nearly everything committed by now is in the shadow. It saves its
+    /// progress on the way. So a connection that breaks repeatedly does not send it back to the
+    /// same position.
     ///
     /// # Errors
-    /// [`Failure::TooFast`], with the numbers, if that was not reached within the rounds: a table can change faster than it
-    /// can be followed, and then no patience helps; [`Failure::Behind`] if its log cannot even be read as fast; [`Failure::CriticalLoad`].
+    /// [`Failure::TooFast`] if the rounds did not suffice: the application writes faster than the
+    /// run can follow. [`Failure::Behind`] if the log cannot even be read that fast.
+    /// [`Failure::CriticalLoad`].
     pub async fn catch_up(&mut self) -> Result<(), Failure> {
         const NEARLY_KEYS: usize = 1000;
-        let (begun, heard, refreshed) = (Instant::now(), self.listener.heard(), self.control.status().keys_refreshed);
+        let (begun, heard, refreshed) =
+            (Instant::now(), self.listener.keys_received(), self.control.status().keys_refreshed);
         for _ in 0..ROUNDS_MAX {
             self.engine.still_held().await?;
             look_at_log(self.engine, self.control).await?;
-            load::look(self.engine, &self.control.settings()).await?;
+            load::exceeded(self.engine, &self.control.settings()).await?;
             let mark = marks::put(self.engine).await?;
             while !self.reach_within(mark, SAVED_EVERY).await? && !self.listener.is_full() {
                 self.refresh_turn().await?;
                 self.save_progress().await?;
-                load::look(self.engine, &self.control.settings()).await?;
+                load::exceeded(self.engine, &self.control.settings()).await?;
             }
             let has_passed = self.listener.passed() >= mark.marker();
             let pending = self.listener.keys.len();
@@ -46,7 +49,7 @@ impl<E: Engine> Migration<'_, E> {
         }
         Err(Failure::TooFast {
             seconds: begun.elapsed().as_secs(),
-            changed: self.listener.heard() - heard,
+            changed: self.listener.keys_received() - heard,
             refreshed: self.control.status().keys_refreshed - refreshed,
         })
     }

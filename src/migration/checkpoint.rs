@@ -1,11 +1,11 @@
-//! Writing down how far the run has come. The mark follows the deed (law 6).
+//! Saves the progress of a run. The mark follows the deed (law 6).
 
 use crate::control::Options;
 use crate::migration::state::Migration;
 use altergeist_contract::{Engine, Journal, Position, Record, Result, Stage, Watermark};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The record of a run that begins now.
+/// Returns the record of a run that begins now.
 pub fn begin(options: &Options, rows_estimated: u64) -> Record {
     let now = now_seconds();
     Record {
@@ -24,7 +24,7 @@ pub fn begin(options: &Options, rows_estimated: u64) -> Record {
     }
 }
 
-/// Saves the record as it stands.
+/// Saves the record.
 pub async fn save<E: Journal>(engine: &E, record: &mut Record) -> Result<()> {
     assert!(
         record.stage != Stage::Copying || record.position.is_some(),
@@ -35,11 +35,11 @@ pub async fn save<E: Journal>(engine: &E, record: &mut Record) -> Result<()> {
 }
 
 impl<E: Engine> Migration<'_, E> {
-    /// Saves how far the log is in the shadow, and lets the server forget what lies before.
+    /// Saves how far the log is in the shadow, and lets the server discard what lies before.
     pub async fn save_progress(&mut self) -> Result<()> {
         let refreshed: Position = self.listener.refreshed().clone();
         self.record.position = Some(refreshed.clone());
-        self.listener.during(save(self.engine, &mut self.record)).await??;
+        self.listener.run_while_streaming(save(self.engine, &mut self.record)).await??;
         self.listener.forget(&refreshed).await
     }
 }

@@ -1,4 +1,5 @@
-//! Rows in each other's way in a unique index: they are stale, or the source itself holds duplicates (law 4).
+//! Resolves conflicts in a unique index: a row of the shadow is stale, or the source itself has
+//! duplicates (law 4).
 
 use crate::control::Failure;
 use crate::migration::marks;
@@ -6,20 +7,21 @@ use crate::migration::state::Migration;
 use altergeist_contract::{Engine, Error, Key, Result, Watermark};
 use std::time::Duration;
 
-/// How often a row in the way is waited out before the source is asked for duplicates.
+/// Attempts to resolve a conflict before the source is checked for duplicates.
 const ATTEMPTS_MAX: u32 = 60;
 
-/// The pause between two such attempts: long enough for a commit, short enough that little else changes.
+/// The pause between two attempts: long enough for a commit, short enough that little else changes.
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl<E: Engine> Migration<'_, E> {
-    /// A row in the way is stale (law 4): its own change is in the log already. Reads the log up to now, and refreshes
-    /// everything pending together, until nothing is in the way any more; or finds that the source itself holds duplicates.
+    /// Resolves a conflict with a stale row (law 4). The change of that row is in the log already.
+    /// So it reads the log up to now and refreshes everything pending together, until no row
+    /// conflicts. Or it finds that the source has duplicates.
     ///
     /// # Errors
-    /// The error it was called with, unless it is one that passes; `Fatal` naming the index if the rows really cannot
-    /// stand together, or if they did not part within the attempts; [`Failure::Behind`].
-    pub async fn wait_out(&mut self, mut error: Error) -> Result<(), Failure> {
+    /// The error it was called with, unless that is transient. `Fatal`, with the index, if the rows
+    /// really conflict, or still conflict after all attempts. [`Failure::Behind`].
+    pub async fn resolve_conflicts(&mut self, mut error: Error) -> Result<(), Failure> {
         for attempt in 1..=ATTEMPTS_MAX {
             if !error.kind.is_passing() {
                 return Err(error.into());
@@ -38,22 +40,25 @@ impl<E: Engine> Migration<'_, E> {
         Err(error.into())
     }
 
-    /// Deletes the shadow's rows of everything pending, and then inserts them, so that only rows that changed since the
-    /// log was read can be in the way of others. What is in somebody's way or has somebody in its own is pending again
-    /// afterwards: rows that keep changing hold up themselves and nobody else. Gives the last error, None if all is well.
+    /// Deletes the shadow's rows of everything pending, and then inserts them. So only rows that
+    /// changed since the log was read can conflict. Conflicting rows are pending again afterwards:
+    /// a row that keeps changing delays only itself. Returns the last error, None if there was
+    /// none.
     async fn refresh_together(&mut self) -> Result<Option<Error>> {
-        let (pending, position) = self.listener.take();
+        let (pending, position) = self.listener.drain();
         if pending.emptied {
             self.engine.clear().await?;
         }
         let size = self.control.settings().batch_keys;
         for batch in pending.keys.chunks(size) {
-            self.listener.during(self.engine.refresh(batch, &Watermark::Start)).await??;
+            self.listener.run_while_streaming(self.engine.refresh(batch, &Watermark::Start)).await??;
         }
         let mut failed = None;
         let mut batches: Vec<&[Key]> = pending.keys.chunks(size).collect();
         while let Some(batch) = batches.pop() {
-            let Err(error) = self.listener.during(self.engine.refresh(batch, &self.record.watermark)).await? else {
+            let Err(error) =
+                self.listener.run_while_streaming(self.engine.refresh(batch, &self.record.watermark)).await?
+            else {
                 continue;
             };
             if !error.kind.is_passing() {
@@ -68,16 +73,16 @@ impl<E: Engine> Migration<'_, E> {
             }
         }
         if failed.is_none() {
-            self.listener.settle(position);
+            self.listener.confirm(position);
         }
         Ok(failed)
     }
 }
 
-/// Asks whether a row in the way will never go.
+/// Checks whether a conflict can never be resolved.
 ///
 /// # Errors
-/// `Fatal`, naming the index, if the source holds rows that cannot stand together in the shadow.
+/// `Fatal`, with the index, if the source has rows that conflict in the shadow.
 pub async fn refuse_duplicates<E: Engine>(engine: &E) -> Result<()> {
     match engine.duplicates().await?.first() {
         None => Ok(()),

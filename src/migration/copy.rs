@@ -1,5 +1,5 @@
-//! The copy: fills the shadow turn by turn. A turn copies some chunks side by side, and moves the watermark when all have
-//! ended.
+//! Fills the shadow, turn by turn. A turn copies some chunks in parallel and moves the watermark
+//! when all have ended.
 
 use crate::control::{Failure, Phase};
 use crate::migration::conflicts::refuse_duplicates;
@@ -12,13 +12,13 @@ use futures_util::future::{join, join_all};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often in a row a turn may fail for a passing reason before it is taken for more than that.
+/// Transient failures of a turn in a row before the run fails.
 const FAILURES_MAX: u32 = 30;
 
 impl<E: Engine> Migration<'_, E> {
-    /// Copies and refreshes, turn by turn, until the shadow holds the whole key space. Of a table that is quiet the log is not read
-    /// before.
-    pub async fn fill(&mut self, quiet: IdleTable) -> Result<(), Failure> {
+    /// Copies and refreshes, turn by turn, until the shadow holds the whole key space. An idle
+    /// table's log is not read until the copy is done.
+    pub async fn copy_all(&mut self, quiet: IdleTable) -> Result<(), Failure> {
         let (mut pace, mut ahead, mut cadence) = (Pace::default(), Ahead::default(), Cadence::begin());
         let (begun, resumed_at) = (Instant::now(), self.record.rows_copied);
         self.control.update(|status| {
@@ -54,9 +54,9 @@ impl<E: Engine> Migration<'_, E> {
         Ok(quiet.pass_log(self).await?)
     }
 
-    /// Copies the next chunks, and finds those of the next turn meanwhile. The watermark moves to the end of the last chunk
-    /// before which none failed; what lies beyond it is cleared again, so that the next turn meets no row of its own. Gives
-    /// how long to rest.
+    /// Copies the next chunks, and finds the chunks of the next turn meanwhile. The watermark moves
+    /// to the end of the last chunk before the first failure. Rows beyond it are deleted again, so
+    /// that the next turn meets no row of its own. Returns how long to rest.
     pub async fn copy_turn(&mut self, pace: &mut Pace, ahead: &mut Ahead) -> Result<Duration, Failure> {
         let settings = self.control.settings();
         let (rows, workers) = (pace.rows(&settings), pace.workers(&settings));
@@ -64,10 +64,15 @@ impl<E: Engine> Migration<'_, E> {
         for failures in 1..=FAILURES_MAX {
             self.engine.still_held().await?;
             let (begun, rows_before) = (Instant::now(), self.record.rows_copied);
-            let chunks = self.listener.during(ahead.take(self.engine, &self.record.watermark, rows, workers)).await??;
+            let chunks = self
+                .listener
+                .run_while_streaming(ahead.next(self.engine, &self.record.watermark, rows, workers))
+                .await??;
             let copies = join_all(chunks.iter().map(|chunk| copy_chunk(self.engine, chunk)));
-            let (results, ()) =
-                self.listener.during(join(copies, ahead.look(self.engine, &chunks, rows, workers))).await?;
+            let (results, ()) = self
+                .listener
+                .run_while_streaming(join(copies, ahead.prefetch(self.engine, &chunks, rows, workers)))
+                .await?;
             let mut full = Vec::new();
             let failure = advance(&mut self.record, &chunks, results, |chunk| full.push(chunk));
             let Some(error) = failure else {
@@ -87,8 +92,8 @@ impl<E: Engine> Migration<'_, E> {
                 ),
                 _ => error.reason.clone(),
             };
-            self.listener.during(self.engine.clear_beyond(&self.record.watermark)).await??;
-            self.wait_out(error).await?;
+            self.listener.run_while_streaming(self.engine.clear_beyond(&self.record.watermark)).await??;
+            self.resolve_conflicts(error).await?;
             if failures % (FAILURES_MAX / 5) == 0 {
                 refuse_duplicates(self.engine).await?;
             }
@@ -101,14 +106,16 @@ impl<E: Engine> Migration<'_, E> {
     }
 }
 
-/// The ranges of the next turn, found while the present one works. A range is nothing but two bounds, so finding it early
-/// sees no row too early; the last one has no upper bound, whatever was inserted since.
+/// The ranges of the next turn, found while the present turn runs. A range is two bounds, so
+/// finding it early reads no row too early. The last range has no upper bound, so it includes rows
+/// inserted since.
 #[derive(Debug, Default)]
 pub struct Ahead(Vec<Chunk>);
 
 impl Ahead {
-    /// The ranges after a mark: those found ahead if they begin there and are no more than `count`.
-    pub async fn take<E: Shadow>(
+    /// Returns the ranges after a watermark: the prefetched ones if they begin there and are no
+    /// more than `count`.
+    pub async fn next<E: Shadow>(
         &mut self,
         engine: &E,
         after: &Watermark,
@@ -122,15 +129,16 @@ impl Ahead {
         }
     }
 
-    /// Finds the ranges behind these. What cannot be found now is asked for again when it is needed.
-    pub async fn look<E: Shadow>(&mut self, engine: &E, chunks: &[Chunk], rows: u64, count: usize) {
+    /// Finds the ranges after these. A failure does not matter: `next` finds them when they are
+    /// needed.
+    pub async fn prefetch<E: Shadow>(&mut self, engine: &E, chunks: &[Chunk], rows: u64, count: usize) {
         if let Some(last) = chunks.last() {
             self.0 = next_chunks(engine, &last.through, rows, count).await.unwrap_or_default();
         }
     }
 }
 
-/// The ranges of one turn, each beginning where the one before ends.
+/// Returns the ranges of one turn. Each begins where the one before ends.
 async fn next_chunks<E: Shadow>(engine: &E, after: &Watermark, rows: u64, count: usize) -> Result<Vec<Chunk>> {
     let mut chunks: Vec<Chunk> = Vec::new();
     while chunks.len() < count.max(1) {
@@ -150,7 +158,8 @@ async fn copy_chunk<E: Engine>(engine: &E, chunk: &Chunk) -> Result<Full> {
     Ok(Full { rows, took: begun.elapsed() })
 }
 
-/// Moves the watermark over the chunks that arrived, in order, up to the first that did not; gives the gravest failure.
+/// Moves the watermark over the completed chunks, in order, up to the first failed one. Returns the
+/// most severe failure.
 fn advance(
     record: &mut Record,
     chunks: &[Chunk],

@@ -1,4 +1,5 @@
-//! The cut-over: locks briefly, drains what is left, swaps; gives up and tries again rather than hold anybody up.
+//! Cuts over: locks briefly, drains the log, swaps. It releases the lock and retries rather than
+//! block the application.
 
 use crate::control::{Control, Failure, Options, Phase};
 use crate::migration::checkpoint;
@@ -9,28 +10,29 @@ use altergeist_contract::{Cutover, Engine, Error, Kind, Ownership, Result, Stage
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// More keys than this are not refreshed while everybody waits: the lock is given up, and they are refreshed before the
-/// next attempt.
+/// With more keys than this the lock is released. They are refreshed before the next attempt.
 const UNDER_LOCK_KEYS_MAX: usize = 5_000;
 
-/// The pause after the first attempt; it grows with each.
+/// The pause after the first attempt. It grows with each attempt.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// What one attempt came to.
+/// The result of one attempt.
 enum Attempt {
     Swapped,
     NotYet(Error),
-    /// A swap was sent, and what became of it is not known.
+    /// The swap was sent, and its outcome is unknown.
     Unknown(Failure),
 }
 
 impl<E: Engine> Migration<'_, E> {
-    /// Swaps the tables. Until then nothing is changed for anybody; afterwards the shadow bears the name.
+    /// Swaps the tables. Until then nothing changes for the application. Afterwards the shadow has
+    /// the table's name.
     ///
     /// # Errors
-    /// [`Failure::NoLock`] when the attempts are spent; [`Failure::TooFast`]; [`Failure::SwapUnknown`] if a swap was sent and nothing can be proven.
+    /// [`Failure::NoLock`] after the last attempt; [`Failure::TooFast`]; [`Failure::SwapUnknown`]
+    /// if the swap was sent and the server's state proves nothing.
     pub async fn cut_over(&mut self, options: &Options) -> Result<(), Failure> {
         let mut reason = String::from("--lock-attempts allows no attempt");
         for attempt in 1..=options.lock_attempts {
@@ -48,7 +50,8 @@ impl<E: Engine> Migration<'_, E> {
                 Ok(Attempt::NotYet(error)) => Ok(error.reason),
                 Err(failure) => Err(failure),
             };
-            // No swap is under way. The record says so, so that nobody has to ask a table that may be gone by then.
+            // No swap is in progress. The record says so, so that no later process must ask a table
+            // that may be gone.
             self.record.stage = Stage::Copying;
             let saved = checkpoint::save(self.engine, &mut self.record).await;
             reason = attempted?;
@@ -59,9 +62,9 @@ impl<E: Engine> Migration<'_, E> {
         Err(Failure::NoLock(reason))
     }
 
-    /// One attempt: the lock is held for no longer than the time it may take.
+    /// Makes one attempt. The lock is held no longer than `within`.
     async fn try_once(&mut self, within: Duration) -> Result<Attempt, Failure> {
-        let mut lock = match self.listener.during(self.engine.lock(within)).await? {
+        let mut lock = match self.listener.run_while_streaming(self.engine.lock(within)).await? {
             Ok(lock) => lock,
             Err(error) => return not_yet(error),
         };
@@ -96,11 +99,11 @@ impl<E: Engine> Migration<'_, E> {
     }
 }
 
-/// An attempt that failed for a passing reason may be made again.
+/// Returns whether the attempt may be repeated: only after a transient failure.
 fn not_yet(error: Error) -> Result<Attempt, Failure> {
     match error.kind {
         _ if error.kind == Kind::Busy || error.kind.is_passing() => Ok(Attempt::NotYet(error)),
-        // The plan was accepted; what it was made for has changed since.
+        // The plan was accepted. What it was made for has changed since.
         Kind::Refused => {
             let remedy = "run `altergeist cleanup`, which drops the shadow, and start again";
             Err(Error::fatal(error.attempted, format!("{}; {remedy}", error.reason)).into())
@@ -109,8 +112,8 @@ fn not_yet(error: Error) -> Result<Attempt, Failure> {
     }
 }
 
-/// Brings what was written before the lock into the shadow. Only the waiting is cut short when the time is spent: a
-/// statement that was sent is waited for. Gives the keys back whatever becomes of it: what was refreshed under a lock
+/// Brings what was written before the lock into the shadow. The deadline cuts only waits short: a
+/// statement that was sent is awaited. Returns the keys in any case: a refresh under the lock
 /// counts only if the swap happens.
 async fn drain<L: TableLock, S: altergeist_contract::ChangeStream>(
     lock: &mut L,
@@ -123,7 +126,7 @@ async fn drain<L: TableLock, S: altergeist_contract::ChangeStream>(
         return (Pending::default(), Err(error));
     }
     control.update(|status| status.lock_drain_ms = Some(millis(begun)));
-    let (pending, _) = listener.take();
+    let (pending, _) = listener.drain();
     let begun = Instant::now();
     let refreshed = refresh_under(lock, &pending).await;
     control.update(|status| status.lock_refresh_ms = Some(millis(begun)));
@@ -144,7 +147,7 @@ async fn refresh_under<L: TableLock>(lock: &mut L, pending: &Pending) -> Result<
     }
 }
 
-/// Listens until everything written before the lock is delivered.
+/// Reads the log until everything written before the lock is delivered.
 async fn hear_the_last<L: TableLock, S: altergeist_contract::ChangeStream>(
     lock: &mut L,
     listener: &mut Listener<S>,
@@ -152,7 +155,7 @@ async fn hear_the_last<L: TableLock, S: altergeist_contract::ChangeStream>(
 ) -> Result<()> {
     let spent = || Error::new(Kind::Busy, "drain the log under the lock", "it took longer than --lock-timeout");
     let mark = lock.mark().await?;
-    let has_passed = timeout_at(deadline, listener.until(mark)).await.map_err(|_| spent())??;
+    let has_passed = timeout_at(deadline, listener.stream_until(mark)).await.map_err(|_| spent())??;
     let is_little = listener.keys.len() <= UNDER_LOCK_KEYS_MAX;
     match has_passed && is_little && Instant::now() < deadline {
         true => Ok(()),
@@ -160,7 +163,7 @@ async fn hear_the_last<L: TableLock, S: altergeist_contract::ChangeStream>(
     }
 }
 
-/// Asks who answers to the table's name (law 7).
+/// Finds out which table has the name (law 7).
 ///
 /// # Errors
 /// [`Failure::SwapUnknown`] if nothing can be proven.

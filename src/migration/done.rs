@@ -1,9 +1,9 @@
-//! A signal that is given once.
+//! A one-shot signal.
 
 use std::cell::Cell;
 use tokio::sync::Notify;
 
-/// Tells one part of a run that another has ended.
+/// Signals one part of a run that another part has ended.
 #[derive(Default)]
 pub struct Done {
     is_set: Cell<bool>,
@@ -11,7 +11,7 @@ pub struct Done {
 }
 
 impl Done {
-    /// It has ended.
+    /// Signals the end.
     pub fn set(&self) {
         self.is_set.set(true);
         self.news.notify_one();
@@ -22,7 +22,7 @@ impl Done {
         self.is_set.get()
     }
 
-    /// Waits for its end.
+    /// Waits for the end.
     pub async fn wait(&self) {
         while !self.is_set() {
             self.news.notified().await;

@@ -3,7 +3,8 @@
 use crate::control::Failure;
 use altergeist_contract::{Engine, Hold};
 
-/// Takes the run lock, or says who has it: as the server sees them, and as they call themselves.
+/// Acquires the run lock, or reports its holder: as the server sees the session, and as the run
+/// calls itself.
 ///
 /// # Errors
 /// [`Failure::Held`].

@@ -1,43 +1,46 @@
-//! A table that nobody writes to is copied without reading the log meanwhile: the server would decode every copied row, only to
-//! find that nobody asked for it. The log is kept from before the first chunk. If rows of the source are written after all, it is
-//! read from there, and nothing was risked. If the server counts none until the copy is done, the log is passed over; then nothing
-//! in it can explain a difference, and the first one that the verification finds throws the shadow away.
+//! Copies an idle table without reading the log meanwhile. Otherwise the server would decode every
+//! copied row, only to find that no reader wants it. The server retains the log from before the
+//! first chunk. If the source is written to, the run reads the log from there, and nothing was
+//! risked. If the server counts no write until the copy is done, the run skips that log. Then the
+//! log cannot explain a difference, and the first difference in the verification discards the
+//! shadow.
 
 use crate::migration::checkpoint;
 use crate::migration::state::Migration;
 use altergeist_contract::{Engine, Result, Writes};
 use tokio::time::Instant;
 
-/// No more of the log, in bytes, is left unread: the server keeps it, and it would have to be read after all.
+/// Upper limit of unread log in bytes. The server retains it, and it may have to be read after all.
 const UNREAD_MAX: u64 = 4 << 30;
 
-/// Watches whether the source is written to.
+/// Watches whether the application writes to the source.
 pub struct IdleTable {
     since: Instant,
     writes: Option<Writes>,
 }
 
 impl IdleTable {
-    /// From now on.
+    /// Starts watching.
     pub async fn watch<E: Engine>(engine: &E) -> Result<IdleTable> {
         Ok(IdleTable { since: Instant::now(), writes: engine.writes().await? })
     }
 
-    /// A table that counts as written to.
+    /// Returns the state of a table that counts as written to.
     pub fn never() -> IdleTable {
         IdleTable { since: Instant::now(), writes: None }
     }
 
-    /// Whether the log may stay unread, of which the server keeps so many bytes: it has counted no write.
+    /// Whether the log may stay unread, of which the server retains `kept` bytes: the server has
+    /// counted no write.
     pub async fn holds<E: Engine>(&self, engine: &E, kept: Option<u64>) -> Result<bool> {
         let is_little = kept.is_none_or(|bytes| bytes <= UNREAD_MAX);
         Ok(is_little && self.writes.is_some() && engine.writes().await? == self.writes)
     }
 
-    /// Passes over what nobody has listened to so far, if the table was watched long enough and is quiet still. Everything copied
-    /// is in the shadow, and none of it was changed since, as far as anybody knows.
+    /// Skips the unread log, if the table was watched long enough and is still idle. Everything
+    /// copied is in the shadow, and the server counted no write since.
     pub async fn pass_log<E: Engine>(&self, run: &mut Migration<'_, E>) -> Result<()> {
-        // Watched for less, it may have been written to all the time.
+        // A shorter watch proves nothing: the server's counters are late.
         let is_watched = self.writes.is_some_and(|writes| self.since.elapsed() >= writes.late);
         if run.listener.is_listening() || !is_watched || !self.holds(run.engine, None).await? {
             return Ok(());

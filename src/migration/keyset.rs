@@ -1,43 +1,44 @@
-//! The keys that changed and are not refreshed yet, each once. It orders nothing and knows no value.
+//! Holds the changed keys that wait for their refresh, each once. It has no order and knows no
+//! value.
 
 use altergeist_contract::{Changes, Key, Marker};
 use std::collections::{HashMap, HashSet};
 
-/// Changed keys, waiting for their refresh. Nothing delivered is forgotten until it was refreshed.
+/// Changed keys that wait for their refresh. A delivered key stays here until it is refreshed.
 #[derive(Debug, Default)]
 pub struct KeySet {
     keys: HashSet<Key>,
     bytes: usize,
     emptied: bool,
-    /// Keys the log has still to tell of, each before a mark.
-    sought: HashMap<Key, Marker>,
+    /// Keys whose difference the log must explain before it passes the mark.
+    unexplained: HashMap<Key, Marker>,
 }
 
-/// What is to be refreshed next.
+/// What to refresh next.
 #[derive(Debug, Default)]
 pub struct Pending {
-    /// The source was emptied: so must the shadow be, before the keys are refreshed.
+    /// The source was emptied. The shadow must be emptied before the keys are refreshed.
     pub emptied: bool,
     /// Each key once.
     pub keys: Vec<Key>,
 }
 
 impl KeySet {
-    /// Takes a delivery in.
+    /// Adds a delivery.
     pub fn absorb(&mut self, changes: Changes) {
         if changes.emptied {
             self.emptied = true;
             self.keys.clear();
             self.bytes = 0;
-            self.sought.clear();
+            self.unexplained.clear();
         }
-        if !self.sought.is_empty() {
-            changes.keys.iter().for_each(|key| self.told(key));
+        if !self.unexplained.is_empty() {
+            changes.keys.iter().for_each(|key| self.explained(key));
         }
         self.put_back(changes.keys);
     }
 
-    /// Takes keys in, or back after a refresh that failed.
+    /// Adds keys, or puts them back after a failed refresh.
     pub fn put_back(&mut self, keys: impl IntoIterator<Item = Key>) {
         for key in keys {
             let size = key.size();
@@ -47,7 +48,7 @@ impl KeySet {
         }
     }
 
-    /// Everything pending; nothing is pending afterwards.
+    /// Returns everything that is pending. Afterwards nothing is pending.
     pub fn take(&mut self) -> Pending {
         self.bytes = 0;
         Pending {
@@ -56,7 +57,8 @@ impl KeySet {
         }
     }
 
-    /// Takes back what could not be refreshed. What was delivered meanwhile stays: the source was emptied before it.
+    /// Puts back what could not be refreshed. Keys delivered meanwhile stay: the source was emptied
+    /// before them.
     pub fn give_back(&mut self, pending: Pending) {
         self.emptied |= pending.emptied;
         self.put_back(pending.keys);
@@ -67,37 +69,37 @@ impl KeySet {
         self.emptied || self.keys.contains(key)
     }
 
-    /// The rows of these keys were seen to differ just now, before the mark was put and before anything else is refreshed: each of
-    /// them is pending, or the log must tell of it before it passes the mark.
-    pub fn seek(&mut self, keys: &[Key], before: Marker) {
+    /// Records keys whose rows differ. The mark was put after the comparison and before any
+    /// refresh. So each key is pending, or the log delivers it before it passes the mark.
+    pub fn expect_explanation(&mut self, keys: &[Key], before: Marker) {
         for key in keys {
             if !self.explains(key) {
-                self.sought.entry(key.clone()).or_insert(before);
+                self.unexplained.entry(key.clone()).or_insert(before);
             }
         }
     }
 
-    /// Whether the log has still to tell of this key.
-    pub fn is_sought(&self, key: &Key) -> bool {
-        self.sought.contains_key(key)
+    /// Whether the log must still explain this key.
+    pub fn is_unexplained(&self, key: &Key) -> bool {
+        self.unexplained.contains_key(key)
     }
 
-    /// The keys the log has still to tell of.
-    pub fn sought(&self) -> Vec<Key> {
-        self.sought.keys().cloned().collect()
+    /// Returns the keys that the log must still explain.
+    pub fn unexplained(&self) -> Vec<Key> {
+        self.unexplained.keys().cloned().collect()
     }
 
-    /// This key need not be told of any more.
-    pub fn told(&mut self, key: &Key) {
-        self.sought.remove(key);
+    /// Records that this key is explained.
+    pub fn explained(&mut self, key: &Key) {
+        self.unexplained.remove(key);
     }
 
-    /// The keys the log did not tell of before it passed this mark; they are not sought any more.
-    pub fn missed(&mut self, passed: Marker) -> Vec<Key> {
-        self.sought.extract_if(|_, before| *before <= passed).map(|(key, _)| key).collect()
+    /// Removes and returns the keys that the log did not explain before it passed this mark.
+    pub fn overdue(&mut self, passed: Marker) -> Vec<Key> {
+        self.unexplained.extract_if(|_, before| *before <= passed).map(|(key, _)| key).collect()
     }
 
-    /// How many keys are pending.
+    /// Returns the number of pending keys.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
@@ -107,7 +109,7 @@ impl KeySet {
         self.keys.is_empty() && !self.emptied
     }
 
-    /// Bytes the pending keys take.
+    /// Returns the bytes that the pending keys take.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -147,25 +149,25 @@ mod tests {
         let [pending, later, lost] = ["pending", "later", "lost"].map(|name| Key::compose([name.as_bytes()]));
         let mut keys = KeySet::default();
         keys.absorb(changes(false, &[b"pending"]));
-        keys.seek(&[pending.clone(), later.clone(), lost.clone()], Marker(7));
-        assert_eq!([&pending, &later, &lost].map(|key| keys.is_sought(key)), [false, true, true]);
+        keys.expect_explanation(&[pending.clone(), later.clone(), lost.clone()], Marker(7));
+        assert_eq!([&pending, &later, &lost].map(|key| keys.is_unexplained(key)), [false, true, true]);
         keys.take();
         keys.absorb(changes(false, &[b"later"]));
         keys.take();
         // Seen to differ once more, it is not given more time.
-        keys.seek(std::slice::from_ref(&lost), Marker(9));
-        assert_eq!(keys.missed(Marker(6)), []);
-        assert_eq!(keys.missed(Marker(7)), [lost]);
-        assert!(keys.sought().is_empty());
+        keys.expect_explanation(std::slice::from_ref(&lost), Marker(9));
+        assert_eq!(keys.overdue(Marker(6)), []);
+        assert_eq!(keys.overdue(Marker(7)), [lost]);
+        assert!(keys.unexplained().is_empty());
     }
 
     #[test]
     fn a_truncate_tells_of_every_key() {
         let mut keys = KeySet::default();
-        keys.seek(&[Key::compose([&b"a"[..]])], Marker(1));
+        keys.expect_explanation(&[Key::compose([&b"a"[..]])], Marker(1));
         keys.absorb(changes(true, &[]));
-        keys.seek(&[Key::compose([&b"b"[..]])], Marker(1));
-        assert_eq!(keys.missed(Marker(1)), []);
+        keys.expect_explanation(&[Key::compose([&b"b"[..]])], Marker(1));
+        assert_eq!(keys.overdue(Marker(1)), []);
     }
 
     #[test]

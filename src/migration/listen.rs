@@ -1,5 +1,5 @@
-//! Reading the log while something else is done. The only concurrency of the core: one task, which reads what the
-//! stream delivers whenever it would otherwise wait.
+//! Reads the log while something else runs. This is the only concurrency of the core: one task
+//! reads the stream whenever it would otherwise wait.
 
 use crate::migration::keyset::{KeySet, Pending};
 use crate::pace::chunk_size::ChunkSize;
@@ -9,30 +9,30 @@ use altergeist_contract::{ChangeStream, Changes, Engine, Marker, Position, Resul
 use std::pin::pin;
 use std::time::Duration;
 
-/// Pending keys, as they are counted, take no more than this, and about twice as much in fact; beyond it the log is left
-/// unread until some were refreshed.
+/// Upper limit of the pending keys, as they are counted; in memory they take about twice as much.
+/// Above it the log stays unread until some keys are refreshed.
 const PENDING_BYTES_MAX: usize = 24 << 20;
 
-/// The stream, and what it has delivered.
+/// The change stream and the keys it has delivered.
 pub struct Listener<S> {
-    /// None until it listens.
+    /// None until the run reads the log.
     stream: Option<S>,
-    /// Keys delivered and not refreshed.
+    /// Keys delivered and not refreshed yet.
     pub keys: KeySet,
     delivered: Position,
     refreshed: Position,
     marker: Marker,
-    heard: u64,
-    /// How long marks were on their way.
+    received: u64,
+    /// How long the last marks took to arrive.
     pub lag: StreamLag,
-    /// How many keys are refreshed in one transaction, by the time that takes.
+    /// Keys per refresh transaction, sized by the time it takes.
     pub batch: ChunkSize,
-    /// Whether rows that are the same already are not refreshed.
-    pub sparing: SkipUnchanged,
+    /// Whether the refresh skips rows that are equal already.
+    pub skip_unchanged: SkipUnchanged,
 }
 
 impl<S: ChangeStream> Listener<S> {
-    /// Will listen from a position on, before which everything is refreshed.
+    /// Returns a listener that will read from this position. Everything before it is refreshed.
     pub fn new(from: Position) -> Listener<S> {
         Listener {
             stream: None,
@@ -40,14 +40,14 @@ impl<S: ChangeStream> Listener<S> {
             delivered: from.clone(),
             refreshed: from,
             marker: Marker::NONE,
-            heard: 0,
+            received: 0,
             lag: StreamLag::default(),
             batch: ChunkSize::default(),
-            sparing: SkipUnchanged::default(),
+            skip_unchanged: SkipUnchanged::default(),
         }
     }
 
-    /// Listens from now on, if it does not yet.
+    /// Starts reading the log, if it has not started yet.
     pub async fn listen<E: Engine<Stream = S>>(&mut self, engine: &E) -> Result<()> {
         if self.stream.is_none() {
             self.stream = Some(engine.follow(&self.delivered).await?);
@@ -55,21 +55,21 @@ impl<S: ChangeStream> Listener<S> {
         Ok(())
     }
 
-    /// Whether it listens.
+    /// Whether the log is being read.
     pub fn is_listening(&self) -> bool {
         self.stream.is_some()
     }
 
-    /// Will listen from another position on; it does not listen yet.
+    /// Moves the start to another position. The log must not be read yet.
     pub fn begin_at(&mut self, from: Position) {
         assert!(!self.is_listening(), "what was heard cannot be passed over");
         self.delivered = from.clone();
         self.refreshed = from;
     }
 
-    /// Does some work, and listens meanwhile. The work is never dropped half done: if the stream fails, that is
-    /// reported once the work has ended.
-    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
+    /// Runs some work and reads the log meanwhile. The work always runs to its end: a stream error
+    /// is reported after it.
+    pub async fn run_while_streaming<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
         let mut work = pin!(work);
         loop {
             let is_full = self.is_full();
@@ -89,9 +89,9 @@ impl<S: ChangeStream> Listener<S> {
         }
     }
 
-    /// Listens until a mark of ours has passed, or too much is pending to go on; says whether the mark has passed.
-    /// Cancel-safe.
-    pub async fn until(&mut self, marker: Marker) -> Result<bool> {
+    /// Reads the log until a mark of ours has passed, or until too much is pending. Returns whether
+    /// the mark has passed. Cancel-safe.
+    pub async fn stream_until(&mut self, marker: Marker) -> Result<bool> {
         while self.marker < marker && !self.is_full() {
             let Some(stream) = &mut self.stream else { break };
             let changes = stream.next().await?;
@@ -100,42 +100,42 @@ impl<S: ChangeStream> Listener<S> {
         Ok(self.marker >= marker)
     }
 
-    /// The greatest mark of ours passed so far.
+    /// Returns the greatest mark of ours that has passed.
     pub fn passed(&self) -> Marker {
         self.marker
     }
 
-    /// Lets time pass, listening.
+    /// Sleeps, and reads the log meanwhile.
     pub async fn pause(&mut self, time: Duration) -> Result<()> {
-        self.during(tokio::time::sleep(time)).await
+        self.run_while_streaming(tokio::time::sleep(time)).await
     }
 
-    /// Everything pending, with the place in the log up to which it speaks.
-    pub fn take(&mut self) -> (Pending, Position) {
+    /// Returns all pending keys, with the position up to which they were delivered.
+    pub fn drain(&mut self) -> (Pending, Position) {
         (self.keys.take(), self.delivered.clone())
     }
 
-    /// Everything before this position has been refreshed.
-    pub fn settle(&mut self, position: Position) {
+    /// Records that everything before this position is refreshed.
+    pub fn confirm(&mut self, position: Position) {
         self.refreshed = position;
     }
 
-    /// Everything before this position is in the shadow: it may be saved (law 6).
+    /// Returns the position before which everything is in the shadow. It may be saved (law 6).
     pub fn refreshed(&self) -> &Position {
         &self.refreshed
     }
 
-    /// How far the log was read.
+    /// Returns how far the log was read.
     pub fn delivered(&self) -> &Position {
         &self.delivered
     }
 
-    /// How many changed keys the log has told of, each as often as it changed.
-    pub fn heard(&self) -> u64 {
-        self.heard
+    /// Returns how many changed keys the log has delivered; a key counts each time.
+    pub fn keys_received(&self) -> u64 {
+        self.received
     }
 
-    /// Lets the server forget what lies before a position that is saved.
+    /// Lets the server discard the log before a saved position.
     pub async fn forget(&mut self, saved: &Position) -> Result<()> {
         match &mut self.stream {
             Some(stream) => stream.forget(saved).await,
@@ -146,11 +146,11 @@ impl<S: ChangeStream> Listener<S> {
     fn absorb(&mut self, changes: Changes) {
         self.delivered = changes.position.clone();
         self.marker = self.marker.max(changes.marker);
-        self.heard += changes.keys.len() as u64;
+        self.received += changes.keys.len() as u64;
         self.keys.absorb(changes);
     }
 
-    /// Whether too much is pending to listen on.
+    /// Whether too much is pending to read on.
     pub fn is_full(&self) -> bool {
         self.keys.bytes() > PENDING_BYTES_MAX
     }

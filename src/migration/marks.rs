@@ -1,4 +1,5 @@
-//! Marks in the log: whoever has heard one has heard everything committed before it was put.
+//! Puts marks into the log. A reader that has passed a mark has read everything committed before
+//! it.
 
 use crate::control::{Control, Failure};
 use crate::migration::listen::Listener;
@@ -8,10 +9,10 @@ use altergeist_contract::{ChangeStream, Engine, Marker};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// How often watchers are told, and the operator's settings are looked at, while a mark is on its way.
+/// How often the status is updated and the settings are read while a mark is on its way.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A mark that was put into the log.
+/// A mark in the log.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     marker: Marker,
@@ -19,13 +20,13 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// What the log is asked for.
+    /// Returns the marker to wait for.
     pub fn marker(&self) -> Marker {
         self.marker
     }
 }
 
-/// Puts a mark into the log, behind everything that is committed by now.
+/// Puts a mark into the log, after everything that is committed by now.
 ///
 /// # Errors
 /// The engine's.
@@ -34,7 +35,7 @@ pub async fn put<E: Engine>(engine: &E) -> Result<Mark, Failure> {
 }
 
 impl<E: Engine> Migration<'_, E> {
-    /// [`Migration::reach`], for no longer than a while.
+    /// [`Migration::reach`] with a time limit.
     ///
     /// # Errors
     /// Likewise.
@@ -45,14 +46,16 @@ impl<E: Engine> Migration<'_, E> {
         }
     }
 
-    /// Listens until a mark has passed, or too much is pending to go on; says whether the mark has passed. Cancel-safe.
+    /// Reads the log until a mark has passed, or until too much is pending. Returns whether the
+    /// mark has passed. Cancel-safe.
     ///
     /// # Errors
-    /// [`Failure::Behind`] if the log is written faster than it can be read; [`Failure::Stopped`]; [`Failure::LogFull`].
+    /// [`Failure::Behind`] if the server writes its log faster than the run can read it;
+    /// [`Failure::Stopped`]; [`Failure::LogFull`].
     pub async fn reach(&mut self, mark: Mark) -> Result<bool, Failure> {
         self.listener.listen(self.engine).await?;
         let has_passed = loop {
-            match timeout(LOOK, self.listener.until(mark.marker)).await {
+            match timeout(LOOK, self.listener.stream_until(mark.marker)).await {
                 Ok(has_passed) => break has_passed?,
                 Err(_) => {
                     tell(self.control, &self.listener, mark.put.elapsed());

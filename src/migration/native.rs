@@ -1,10 +1,10 @@
-//! Changes that the server does by itself.
+//! Lets the server do the change itself.
 
 use crate::control::{Failure, Options};
 use altergeist_contract::{Engine, Kind, Verdict};
 use std::time::Duration;
 
-/// Why the server would not do it in one statement; nothing was changed then.
+/// Returns why the server refused to do it in one statement. Nothing was changed then.
 pub fn why_not(altered: &Result<(), Failure>, verdict: &Verdict) -> Option<String> {
     match (altered, verdict) {
         (Err(Failure::Error(error)), Verdict::Native(_)) if error.kind == Kind::Refused => Some(error.reason.clone()),
@@ -12,7 +12,8 @@ pub fn why_not(altered: &Result<(), Failure>, verdict: &Verdict) -> Option<Strin
     }
 }
 
-/// Lets the server do it, in one statement or in steps. A lock that does not come is tried for again.
+/// Lets the server do the change, in one statement or in steps. It retries a lock that it could not
+/// get.
 pub async fn alter_by_itself<E: Engine>(engine: &E, options: &Options, verdict: &Verdict) -> Result<(), Failure> {
     let mut reason = String::new();
     for attempt in 1..=options.lock_attempts {

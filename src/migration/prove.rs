@@ -12,7 +12,7 @@ impl<E: Engine> Migration<'_, E> {
     /// Proves the two tables equal. Meanwhile the server analyzes the new one, so that its first query plans are good.
     pub async fn prove(&mut self, proof: Verification) -> Result<(), Failure> {
         self.control.check_stop()?;
-        proof.tell(self.control, &self.record);
+        proof.report_progress(self.control, &self.record);
         self.control.update(|status| status.phase = Phase::Verifying);
         let (engine, control) = (self.engine, self.control);
         let (given_up, analyzed) = (Done::default(), Done::default());

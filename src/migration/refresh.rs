@@ -1,4 +1,4 @@
-//! The refresh turn: makes the shadow's rows of changed keys what the source holds of them.
+//! Makes the shadow's rows of changed keys equal to the source's.
 
 use crate::control::{Control, Failure};
 use crate::migration::listen::Listener;
@@ -9,30 +9,31 @@ use altergeist_contract::{ChangeStream, Engine, Error, Key, Result, Watermark};
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-/// A batch is not made smaller than one of this many parts of the greatest, so that there is one for each worker: fewer keys are not
-/// worth a transaction of their own.
+/// A batch has at least this fraction of the upper limit, so that each worker gets one. Fewer keys
+/// are not worth a transaction.
 const BATCH_PARTS: usize = 10;
 
-/// A batch may take as long as so many chunks should: it writes less in that time than they do, so that its commit is shorter.
+/// A batch may take as long as this many chunks. It writes less in that time than they do, so its
+/// commit is shorter.
 const BATCH_CHUNKS: u32 = 3;
 
-/// The most keys of a batch that are compared before they are refreshed.
+/// Upper limit of the keys of a batch that are compared before the refresh.
 const COMPARED_MAX: usize = 1000;
 
 impl<E: Engine> Migration<'_, E> {
-    /// Refreshes everything that was pending when the turn began. No key is in two batches, and nothing is in flight
-    /// when it ends (law 3).
+    /// Refreshes everything that was pending when the turn began. No key is in two batches, and
+    /// nothing is in flight when the turn ends (law 3).
     pub async fn refresh_turn(&mut self) -> Result<(), Failure> {
         if self.listener.keys.is_empty() {
-            let (_, position) = self.listener.take();
-            self.listener.settle(position);
-            tell(self.control, &self.listener, 0);
+            let (_, position) = self.listener.drain();
+            self.listener.confirm(position);
+            report_progress(self.control, &self.listener, 0);
             return Ok(());
         }
         self.engine.still_held().await?;
-        let (pending, position) = self.listener.take();
+        let (pending, position) = self.listener.drain();
         if pending.emptied {
-            let cleared = self.listener.during(self.engine.clear()).await?;
+            let cleared = self.listener.run_while_streaming(self.engine.clear()).await?;
             if let Err(error) = cleared {
                 self.listener.keys.give_back(pending);
                 return Err(error.into());
@@ -43,35 +44,35 @@ impl<E: Engine> Migration<'_, E> {
         let workers = settings.workers.max(1);
         let most = settings.batch_keys.min(self.listener.batch.rows(None) as usize);
         let size = refreshed.div_ceil(workers).clamp(most.div_ceil(BATCH_PARTS), most);
-        let sparing = std::mem::take(&mut self.listener.sparing);
+        let sparing = std::mem::take(&mut self.listener.skip_unchanged);
         let refreshing = refresh_batches(self.engine, pending.keys, &self.record.watermark, size, workers, &sparing);
-        let (full, mut failed) = self.listener.during(refreshing).await?;
-        // What is quick because it is small says nothing about the greatest.
+        let (full, mut failed) = self.listener.run_while_streaming(refreshing).await?;
+        // A small batch is quick and says nothing about the upper limit.
         let target = settings.chunk_time * BATCH_CHUNKS;
         if let Some(Full { rows, took }) = full.filter(|full| size == most || full.took > target) {
             self.listener.batch.learn(rows, took, target);
         }
-        // What was in each other's way in batches side by side may go well in one.
+        // Rows that blocked each other in parallel batches may succeed in one batch.
         if let Some((keys, _)) = failed.take_if(|(_, error)| size < most && error.kind.is_passing()) {
             (_, failed) = self
                 .listener
-                .during(refresh_batches(self.engine, keys, &self.record.watermark, most, 1, &sparing))
+                .run_while_streaming(refresh_batches(self.engine, keys, &self.record.watermark, most, 1, &sparing))
                 .await?;
         }
-        self.listener.sparing = sparing;
+        self.listener.skip_unchanged = sparing;
         match failed {
-            None => self.listener.settle(position),
+            None => self.listener.confirm(position),
             Some((keys, error)) => {
                 self.listener.keys.put_back(keys);
-                self.wait_out(error).await?;
+                self.resolve_conflicts(error).await?;
             }
         }
-        tell(self.control, &self.listener, refreshed);
+        report_progress(self.control, &self.listener, refreshed);
         Ok(())
     }
 }
 
-fn tell<S: ChangeStream>(control: &Control, listener: &Listener<S>, refreshed: usize) {
+fn report_progress<S: ChangeStream>(control: &Control, listener: &Listener<S>, refreshed: usize) {
     control.update(|status| {
         status.keys_refreshed += refreshed as u64;
         status.pending_keys = listener.keys.len() as u64;
@@ -79,15 +80,16 @@ fn tell<S: ChangeStream>(control: &Control, listener: &Listener<S>, refreshed: u
     });
 }
 
-/// Refreshes batches of such a size, so many of them side by side. Gives what one of that size took, on average, if it was not compared,
-/// and the keys of those that failed with the gravest reason. All batches have ended when it returns, whatever became of them.
+/// Refreshes batches of this size in parallel. Returns the average time of a full batch that was
+/// not compared, and the keys of the failed batches with the most severe error. All batches have
+/// ended when it returns.
 async fn refresh_batches<E: Engine>(
     engine: &E,
     keys: Vec<Key>,
     watermark: &Watermark,
     size: usize,
     workers: usize,
-    sparing: &SkipUnchanged,
+    skip_unchanged: &SkipUnchanged,
 ) -> (Option<Full>, Option<(Vec<Key>, Error)>) {
     let batches: Vec<Vec<Key>> = keys.chunks(size).map(<[Key]>::to_vec).collect();
     let results: Vec<_> = stream::iter(batches)
@@ -123,13 +125,13 @@ async fn refresh_batches<E: Engine>(
     (concurrency::mean(&full), failed)
 }
 
-/// Refreshes what of a batch differs. The other rows were seen to be the same after their changes were delivered, and whatever changes
-/// them later is delivered later.
+/// Refreshes the rows of a batch that differ. The other rows were equal after their changes were
+/// delivered. The log delivers later changes later.
 async fn refresh_differing<E: Engine>(
     engine: &E,
     batch: &[Key],
     watermark: &Watermark,
-    sparing: &SkipUnchanged,
+    skip_unchanged: &SkipUnchanged,
 ) -> Result<()> {
     let differing = engine.compare_keys(batch).await?;
     sparing.learn(batch.len().saturating_sub(differing.len()), batch.len());

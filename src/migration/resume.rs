@@ -1,4 +1,4 @@
-//! Taking up what an earlier process has begun, and finding out why a run came to nothing.
+//! Resumes what an earlier process began, and finds out why a run failed.
 
 use crate::control::{Failure, Options};
 use crate::migration::cutover::who_owns_the_name;
@@ -6,34 +6,34 @@ use crate::migration::listen::Listener;
 use crate::pace::throttle::STREAM_LOOK;
 use altergeist_contract::{Engine, Error, Kind, Ownership, Record, Stage};
 
-/// Rows that differ, and a log that cannot be read, have a reason where the log was kept from telling of rows, or the
-/// source is not what it was.
+/// Finds the reason behind differing rows and an unreadable log: the log did not receive every row,
+/// or the source is another table now.
 pub async fn why<E: Engine>(engine: &E, failure: &Failure) -> Option<Error> {
-    // An older answer would not speak of what has just happened.
+    // A cached answer would not cover what has just happened.
     tokio::time::sleep(STREAM_LOOK).await;
     let error = engine.check_stream().await.err()?;
     let is_reason = matches!(error.kind, Kind::Missed | Kind::Fatal) || matches!(failure, Failure::Unequal { .. });
     is_reason.then_some(error)
 }
 
-/// What an earlier run has left to go on from.
+/// The state in which an earlier run ended.
 pub enum TakenUp<S> {
-    /// Nothing: the run begins.
+    /// No earlier run: this one begins.
     Nothing,
     /// The change was done before.
     AlreadyDone,
-    /// The tables are swapped, and steps after the swap are left.
+    /// The tables are swapped, and steps after the swap remain.
     SwappedBefore(Record),
-    /// The copy goes on.
+    /// The copy continues.
     Resumed(Record, Box<Listener<S>>),
-    /// The log did not tell of every row that changed since.
+    /// The log did not name every row that changed since.
     Missed(Record, Error),
 }
 
-/// Goes on from the record, if there is one.
+/// Resumes from the record, if there is one.
 ///
 /// # Errors
-/// `Refused` if another change of the table is under way.
+/// `Refused` if another change of the table is not finished.
 pub async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenUp<E::Stream>, Failure> {
     let Some(mut record) = engine.load().await? else {
         return Ok(TakenUp::Nothing);
@@ -43,7 +43,7 @@ pub async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenU
     }
     match record.stage {
         Stage::Done if record.alter == options.alter => return Ok(TakenUp::AlreadyDone),
-        // What is left of it, the plan says.
+        // The plan reports what is left of it.
         Stage::Done | Stage::Altering => return Ok(TakenUp::Nothing),
         Stage::Preparing => {
             engine.cleanup(false).await?;

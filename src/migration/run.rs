@@ -11,14 +11,14 @@ use crate::pace::load;
 use altergeist_contract::{Engine, Error, Kind, Record, Result, Stage};
 use std::time::Duration;
 
-/// How often a run begins anew by itself, because the log did not tell of every changed row.
+/// How often a run starts again by itself because the log did not name every changed row.
 const ANEW_MAX: u32 = 3;
 
-/// Does the change, or goes on with it, or finds it done. A connection that is lost is made anew, and the run goes
-/// on from its record, as another process would after a crash.
+/// Does the change, resumes it, or finds it done. After a lost connection it reconnects and resumes
+/// from its record, as another process would after a crash.
 ///
 /// # Errors
-/// A [`Failure`]; whatever it is, the same call may be made again.
+/// A [`Failure`]. After each of them the same call may be made again.
 pub async fn run<E: Engine>(
     mut connect: impl AsyncFnMut() -> Result<E>,
     control: &Control,
@@ -63,7 +63,7 @@ pub async fn run<E: Engine>(
         failures = if reached > progress { 1 } else { failures + 1 };
         progress = reached;
         if !matches!(error.kind, Kind::Disconnected | Kind::Transient) || failures > options.reconnects {
-            // From the swap on, no end may claim that the source is untouched.
+            // After the swap no error may claim that the source is untouched.
             return Err(if is_swapped { Failure::Unfinished(error) } else { error.into() });
         }
         control.update(|status| status.last_error = Some(error.to_string()));
@@ -74,10 +74,10 @@ pub async fn run<E: Engine>(
     }
 }
 
-/// How a run's process ended.
+/// How one pass of a run ended.
 enum Ended {
     Well(Outcome),
-    /// It must begin anew, with the log read from the first row on. The record says so.
+    /// It must start again, with the log read from the first row on. The record says so.
     Anew(Failure),
 }
 
@@ -108,7 +108,7 @@ async fn run_once<E: Engine>(
     };
     let mut migration = Migration { engine, control, listener, record };
     let changed = async {
-        migration.fill(quiet).await?;
+        migration.copy_all(quiet).await?;
         let proof = migration.build_indexes().await?;
         migration.prove(proof).await?;
         migration.wait_while_postponed().await?;
@@ -126,20 +126,20 @@ async fn run_once<E: Engine>(
     match why(engine, &failure).await {
         Some(error) if error.kind == Kind::Missed => anew(engine, record, error.into()).await,
         Some(error) => Err(error.into()),
-        // The table was written to, unseen, while it was copied.
+        // The table was written to while it was copied, and the log was not read.
         None if record.passed_log && record.stage == Stage::Copying => anew(engine, record, failure).await,
         None => Err(failure),
     }
 }
 
-/// What was copied is thrown away when the run is taken up again.
+/// Marks the copy as void. The next pass discards it.
 async fn anew<E: Engine>(engine: &E, mut record: Record, why: Failure) -> Result<Ended, Failure> {
     record.stage = Stage::Preparing;
     checkpoint::save(engine, &mut record).await?;
     Ok(Ended::Anew(why))
 }
 
-/// Takes away what is not needed after the swap, and says that the run is done.
+/// Removes what is not needed after the swap, and marks the run as done.
 ///
 /// # Errors
 /// [`Failure::Unfinished`], whatever failed: the tables are swapped.

@@ -1,5 +1,5 @@
-//! The proof: every difference between source and shadow is explained by the log (law 8). It never repairs; what it
-//! looks at again was refreshed because the log said so.
+//! Proves that every difference between source and shadow is explained by the log (law 8). It never
+//! repairs a row: a row that is compared again was refreshed because the log named it.
 
 use crate::control::{Control, Failure};
 use crate::migration::copy::Ahead;
@@ -14,29 +14,29 @@ use futures_util::future::{join, join_all};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often a row that keeps changing is looked at again. Each time its difference was explained by the log.
+/// How often a row that keeps changing is compared. Each time the log explained its difference.
 const LOOKS_MAX: u32 = 20;
 
-/// The pause before that.
+/// The pause before such a comparison.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A walk over the whole key space, chunk by chunk, while the table is written to.
+/// A pass over the whole key space, chunk by chunk, while the application writes.
 pub struct Verification {
     pace: Pace,
     ahead: Ahead,
     after: Watermark,
-    /// Keys whose rows differed when they were last compared: they are compared again once the log has told of them and they are
-    /// refreshed.
+    /// Keys whose rows differed in their last comparison. They are compared again when the log has
+    /// explained them and they are refreshed.
     suspects: Vec<Key>,
-    /// Put after the last difference was seen: what it is about lies before it in the log.
+    /// Put after the last difference was found. Its explanation lies before this mark in the log.
     mark: Option<Mark>,
-    /// How long it has walked.
+    /// The time the pass has taken.
     walked: Duration,
     verified: u64,
 }
 
 impl Verification {
-    /// At the first key.
+    /// Begins at the first key.
     pub fn begin() -> Verification {
         Verification {
             pace: Pace::default(),
@@ -49,8 +49,8 @@ impl Verification {
         }
     }
 
-    /// Walks while nothing at all is pending and nothing differs, so that nothing need be refreshed, and listens on until the
-    /// builds are over. Gently: it only listens.
+    /// Compares beside the index builds, while nothing is pending and nothing differs. Otherwise,
+    /// and in a gentle run, it only reads the log until the builds end.
     pub async fn beside_builds<E: Engine>(
         &mut self,
         run: &mut Migration<'_, E>,
@@ -68,15 +68,15 @@ impl Verification {
             }
             run.rest_for(rest).await?;
         }
-        Ok(run.listener.during(over.wait()).await?)
+        Ok(run.listener.run_while_streaming(over.wait()).await?)
     }
 
-    /// Tells watchers how far it has come.
-    pub fn tell(&self, control: &Control, record: &Record) {
+    /// Reports how far the pass has come.
+    pub fn report_progress(&self, control: &Control, record: &Record) {
         control.update_walk(self.walked, self.verified, record.rows_copied.max(record.rows_estimated));
     }
 
-    /// Walks to the end, and looks at what differed until everything was equal once.
+    /// Compares to the end. Then it compares the differing rows again until each was equal once.
     ///
     /// # Errors
     /// [`Failure::Unequal`] if one difference is not explained; [`Failure::Behind`].
@@ -85,15 +85,15 @@ impl Verification {
         while self.after != Watermark::End {
             run.wait_while_throttled().await?;
             let rest = self.turn(run).await?;
-            self.tell(run.control, &run.record);
+            self.report_progress(run.control, &run.record);
             if cadence.is_due(run.engine, &run.control.settings(), run.listener.keys.len()) {
-                self.look_again(run).await?;
+                self.compare_again(run).await?;
             }
             run.rest_for(rest).await?;
         }
         for _ in 0..LOOKS_MAX {
-            self.look_again(run).await?;
-            self.hear_out(run).await?;
+            self.compare_again(run).await?;
+            self.stream_until_explained(run).await?;
             if self.suspects.is_empty() {
                 break;
             }
@@ -102,16 +102,18 @@ impl Verification {
         Ok(())
     }
 
-    /// Compares the next chunks side by side, and finds those of the next turn meanwhile. Gives how long to rest.
+    /// Compares the next chunks in parallel, and finds the chunks of the next turn meanwhile.
+    /// Returns how long to rest.
     async fn turn<E: Engine>(&mut self, run: &mut Migration<'_, E>) -> Result<Duration, Failure> {
         run.engine.still_held().await?;
         let settings = run.control.settings();
         let (rows, workers) = (self.pace.rows(&settings), self.pace.workers(&settings));
         let turn_begun = Instant::now();
-        let chunks = run.listener.during(self.ahead.take(run.engine, &self.after, rows, workers)).await??;
+        let chunks =
+            run.listener.run_while_streaming(self.ahead.next(run.engine, &self.after, rows, workers)).await??;
         let comparing = join_all(chunks.iter().map(|chunk| compare_chunk(run.engine, chunk)));
-        let looking = self.ahead.look(run.engine, &chunks, rows, workers);
-        let (compared, ()) = run.listener.during(join(comparing, looking)).await?;
+        let looking = self.ahead.prefetch(run.engine, &chunks, rows, workers);
+        let (compared, ()) = run.listener.run_while_streaming(join(comparing, looking)).await?;
         let (mut comparisons, mut full) = (Vec::new(), Vec::new());
         for (chunk, compared) in chunks.iter().zip(compared) {
             let (comparison, took) = compared?;
@@ -132,66 +134,73 @@ impl Verification {
             status.workers = self.pace.workers(&settings);
         });
         let differing = comparisons.into_iter().flat_map(|found| found.differing).collect();
-        self.seek(run, differing).await?;
+        self.record_differences(run, differing).await?;
         Ok(rest)
     }
 
-    /// Refreshes, and compares once more what the log has told of; what differs still, or again, it must tell of in turn.
-    async fn look_again<E: Engine>(&mut self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
-        self.account(run).await?;
+    /// Refreshes, and compares again the rows whose differences the log has explained. The log must
+    /// explain each new difference, too.
+    async fn compare_again<E: Engine>(&mut self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
+        self.check_overdue(run).await?;
         run.refresh_turn().await?;
-        let told: Vec<Key> = self.suspects.extract_if(.., |key| !run.listener.keys.is_sought(key)).collect();
+        let told: Vec<Key> = self.suspects.extract_if(.., |key| !run.listener.keys.is_unexplained(key)).collect();
         if told.is_empty() {
             return Ok(());
         }
-        let differing = run.listener.during(run.engine.compare_keys(&told)).await??;
-        self.seek(run, differing).await
+        let differing = run.listener.run_while_streaming(run.engine.compare_keys(&told)).await??;
+        self.record_differences(run, differing).await
     }
 
-    /// These rows were seen to differ just now. Whatever the comparison saw is in the log before a mark put there afterwards: each of
-    /// the keys is pending, or the log tells of it before it passes the mark. Nobody waits for that, unless the log does not tell of
-    /// every row: what is refreshed meanwhile would explain nothing any more.
-    async fn seek<E: Engine>(&mut self, run: &mut Migration<'_, E>, differing: Vec<Key>) -> Result<(), Failure> {
+    /// Records rows that differ. Every change that the comparison saw is in the log before a mark
+    /// put after it. So each key is either pending, or the log delivers it before the mark. The run
+    /// does not wait for the mark here, unless the log does not name every row: then a refresh
+    /// meanwhile would destroy the explanation.
+    async fn record_differences<E: Engine>(
+        &mut self,
+        run: &mut Migration<'_, E>,
+        differing: Vec<Key>,
+    ) -> Result<(), Failure> {
         if differing.is_empty() {
             return Ok(());
         }
         let mark = marks::put(run.engine).await?;
-        run.listener.keys.seek(&differing, mark.marker());
+        run.listener.keys.expect_explanation(&differing, mark.marker());
         self.mark = Some(mark);
         self.suspects.extend(differing);
         match run.engine.log_tells_all() {
             true => Ok(()),
-            false => self.hear_out(run).await,
+            false => self.stream_until_explained(run).await,
         }
     }
 
-    /// Listens until the log must have told of everything that differed. If more is pending than fits into memory on the way, it is
-    /// refreshed: what was told by then stays told.
+    /// Reads the log until it must have explained every difference. If too much becomes pending on
+    /// the way, it is refreshed: an explained key stays explained.
     ///
     /// # Errors
     /// [`Failure::Unequal`] if it did not; [`Failure::Behind`].
-    async fn hear_out<E: Engine>(&mut self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
+    async fn stream_until_explained<E: Engine>(&mut self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
         let Some(mark) = self.mark.take() else { return Ok(()) };
         while !run.reach(mark).await? {
-            let sought = run.listener.keys.sought();
+            let sought = run.listener.keys.unexplained();
             let unexplained = without_causes(run, sought.clone()).await?;
-            sought.iter().filter(|key| !unexplained.contains(key)).for_each(|key| run.listener.keys.told(key));
+            sought.iter().filter(|key| !unexplained.contains(key)).for_each(|key| run.listener.keys.explained(key));
             run.refresh_turn().await?;
         }
-        self.account(run).await
+        self.check_overdue(run).await
     }
 
-    /// Asks after the rows that differed and that the log has not told of, though it should have by now.
+    /// Checks the rows that differ and that the log has not explained, although it has passed their
+    /// mark.
     ///
     /// # Errors
     /// [`Failure::Unequal`] if nothing explains one of them.
-    async fn account<E: Engine>(&self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
-        let missed = run.listener.keys.missed(run.listener.passed());
+    async fn check_overdue<E: Engine>(&self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
+        let missed = run.listener.keys.overdue(run.listener.passed());
         let mut unexplained = without_causes(run, missed).await?;
         if !unexplained.is_empty() && !run.engine.log_tells_all() {
-            // A row that has gone on to another key is not found any more, and that is delivered instead. Nothing was refreshed that
-            // could have made these equal.
-            unexplained = run.listener.during(run.engine.compare_keys(&unexplained)).await??;
+            // A row that moved to another key is not found any more; the log delivers the new key.
+            // No refresh happened that could have made these rows equal.
+            unexplained = run.listener.run_while_streaming(run.engine.compare_keys(&unexplained)).await??;
         }
         match unexplained.len() {
             0 => Ok(()),
@@ -200,11 +209,11 @@ impl Verification {
     }
 }
 
-/// Those of the keys of which no cause is pending either.
+/// Returns the keys for which no cause is pending either.
 async fn without_causes<E: Engine>(run: &mut Migration<'_, E>, keys: Vec<Key>) -> Result<Vec<Key>, Failure> {
     let mut left = Vec::new();
     for key in keys {
-        let causes = run.listener.during(run.engine.causes(&key)).await??;
+        let causes = run.listener.run_while_streaming(run.engine.causes(&key)).await??;
         if !causes.iter().any(|cause| run.listener.keys.explains(cause)) {
             left.push(key);
         }

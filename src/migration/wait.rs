@@ -63,7 +63,7 @@ impl<E: Engine> Migration<'_, E> {
                 () = self.control.stopped() => {}
             }
         };
-        self.listener.during(resting).await
+        self.listener.run_while_streaming(resting).await
     }
 
     async fn stay_current(&mut self) -> Result<(), Failure> {
@@ -73,7 +73,7 @@ impl<E: Engine> Migration<'_, E> {
     /// Listens for a while, or until `news` is ready, and refreshes the changed rows.
     pub async fn stay_current_until(&mut self, news: impl Future<Output = ()>) -> Result<(), Failure> {
         self.control.check_stop()?;
-        self.listener.during(timeout(CURRENT, news)).await?.ok();
+        self.listener.run_while_streaming(timeout(CURRENT, news)).await?.ok();
         self.refresh_turn().await?;
         self.save_progress().await?;
         Ok(())

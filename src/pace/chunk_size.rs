@@ -1,15 +1,15 @@
-//! How many rows a chunk should have. Pure: durations in, rows out.
+//! Decides the rows of a chunk. Pure: durations in, rows out.
 
 use std::time::Duration;
 
 /// The fewest rows of a chunk.
 const ROWS_MIN: u64 = 50;
-/// The most rows of a chunk: an upper bound on what one statement locks, logs and repeats.
+/// The most rows of a chunk: it bounds what one statement locks, logs and retries.
 const ROWS_MAX: u64 = 100_000;
-/// Where sizing begins.
+/// The first size.
 const ROWS_FIRST: u64 = 1_000;
 
-/// Rows of the next chunk, learnt from how long the last ones took.
+/// The rows of the next chunk, learned from the time of the last ones.
 #[derive(Debug)]
 pub struct ChunkSize {
     rows: u64,
@@ -22,14 +22,15 @@ impl Default for ChunkSize {
 }
 
 impl ChunkSize {
-    /// Rows of the next chunk: what the operator says, or what was learnt.
+    /// Returns the rows of the next chunk: the operator's number, or the learned one.
     pub fn rows(&self, ordered: Option<u64>) -> u64 {
         ordered.unwrap_or(self.rows).max(1)
     }
 
-    /// A chunk of so many rows took so long, and should have taken `target`. The next one has at most three times its rows, and at
-    /// least a quarter of them: one stall of the server says little about it. What counts is the size that was measured, not the
-    /// present one, for chunks are found a turn ahead: what was learnt from one must not be learnt again from the next.
+    /// Learns from a chunk of `rows` that took `took` and should have taken `target`. The next one
+    /// has between a quarter and three times its rows: one stall of the server says little. The
+    /// measured size counts, not the present one. Chunks are found a turn ahead, and one lesson
+    /// must not be learned twice.
     pub fn learn(&mut self, rows: u64, took: Duration, target: Duration) {
         let ratio = target.as_secs_f64() / took.as_secs_f64().max(0.001);
         let next = rows as f64 * ratio.clamp(0.25, 3.0);

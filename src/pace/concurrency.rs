@@ -1,9 +1,10 @@
-//! How hard to work: how many rows a chunk has, how many chunks are in flight, and how long to rest between turns.
-//! Pure: durations in, numbers out.
+//! Decides rows per chunk, chunks in flight and the rest between turns. Pure: durations in, numbers
+//! out.
 //!
-//! How many workers help is learnt: now and then one more is tried, and kept if the turns move clearly more rows, or one
-//! fewer, and kept if they move hardly less. How much the server can bear is the [`Effort`]: as it shrinks, chunks get shorter
-//! first, then workers fewer, and then the run rests between turns.
+//! The useful number of workers is learned by trial. Now and then one more is tried, and kept if
+//! the turns move clearly more rows. Or one fewer is tried, and kept if they move hardly less. The
+//! [`Effort`] says how much the server can bear. As it shrinks, first the chunks get shorter, then
+//! the workers fewer, and then the run rests between turns.
 
 use crate::control::Settings;
 use crate::pace::chunk_size::ChunkSize;
@@ -11,31 +12,31 @@ use crate::pace::effort::Effort;
 use altergeist_contract::CommitLatency;
 use std::time::Duration;
 
-/// Where the number of workers begins: two keep even a small server's processors and its disk both busy.
+/// The first number of workers. Two keep even a small server's processors and disk both busy.
 const WORKERS_FIRST: usize = 2;
-/// Turns measured before one number of workers is compared with another.
+/// Turns measured before two numbers of workers are compared.
 const TRIAL_TURNS: u32 = 5;
-/// Turns with a number of workers that proved best before another is tried again.
+/// Turns with the best number of workers before another one is tried.
 const SETTLED_TURNS: u32 = 300;
-/// How many times the rows one more worker must move to be worth it.
+/// A further worker is worth it if the turns move this many times the rows.
 const WORTH: f64 = 1.08;
-/// Below this effort the share of the time that is worked at all shrinks, too.
+/// Below this effort the run also rests.
 const EFFORT_RESTING: f64 = 0.5;
-/// No chunk is made shorter than this to spare the server.
+/// The shortest time of a chunk.
 const CHUNK_TIME_MIN: Duration = Duration::from_millis(10);
 
-/// What one turn did.
+/// The work of one turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
     /// Rows copied or compared.
     pub rows: u64,
-    /// What a full chunk had and took, on average; None if there was none.
+    /// The average full chunk; None if there was none.
     pub chunk: Option<Full>,
-    /// How long it took in all.
+    /// How long the turn took.
     pub took: Duration,
 }
 
-/// A chunk that was bounded by the number of its rows and not by the table's end.
+/// A chunk with the full number of rows, not cut short by the end of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Full {
     /// Its rows.
@@ -44,14 +45,14 @@ pub struct Full {
     pub took: Duration,
 }
 
-/// The average of a turn's chunks; None if there are none.
+/// Returns the average chunk of a turn; None if there are none.
 pub fn mean(chunks: &[Full]) -> Option<Full> {
     let count = u32::try_from(chunks.len()).ok().filter(|count| *count > 0)?;
     let rows = chunks.iter().map(|chunk| chunk.rows).sum::<u64>() / u64::from(count);
     Some(Full { rows, took: chunks.iter().map(|chunk| chunk.took).sum::<Duration>() / count })
 }
 
-/// The pace of a walk over the table.
+/// The pace of a pass over the table.
 #[derive(Debug)]
 pub struct Pace {
     size: ChunkSize,
@@ -66,11 +67,11 @@ struct Trial {
     turns: u32,
     rows: u64,
     took: Duration,
-    /// Rows a second with the number of workers this one is compared with.
+    /// Rows per second with the number of workers to compare with.
     rival: Option<f64>,
-    /// Whether fewer are on trial, and not more.
+    /// Whether fewer workers are on trial, not more.
     is_downward: bool,
-    /// Turns still to go before anything is tried.
+    /// Turns until the next trial.
     settled: u32,
 }
 
@@ -81,24 +82,24 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Rows of the next chunk.
+    /// Returns the rows of the next chunk.
     pub fn rows(&self, settings: &Settings) -> u64 {
         self.size.rows(settings.chunk_rows)
     }
 
-    /// How many chunks may be in flight.
+    /// Returns how many chunks may be in flight.
     pub fn workers(&self, settings: &Settings) -> usize {
         let allowed = self.workers.min(settings.workers).max(1);
         ((allowed as f64 * self.effort.share()).round() as usize).max(1)
     }
 
-    /// How long a chunk should take.
+    /// Returns the target time of a chunk.
     fn chunk_time(&self, settings: &Settings) -> Duration {
         settings.chunk_time.mul_f64(self.effort.share()).max(CHUNK_TIME_MIN.min(settings.chunk_time))
     }
 
-    /// A turn has ended; small commits take as long as `commits` now, if that is known. Gives how long to rest
-    /// before the next turn.
+    /// Learns from a turn. `commits` is the present latency of small commits, if known. Returns how
+    /// long to rest before the next turn.
     pub fn learn_turn(&mut self, settings: &Settings, turn: Turn, commits: Option<CommitLatency>) -> Duration {
         let target = self.chunk_time(settings);
         if let Some(Full { rows, took }) = turn.chunk {

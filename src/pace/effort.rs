@@ -1,52 +1,54 @@
-//! How much of what it could do a run gives, so that commits stay as quick as the operator wants: from nothing to one. Pure:
-//! durations in, a number out.
+//! Decides how much of its full speed a run uses, so that commits stay as quick as the operator
+//! wants: from nothing to one. Pure: durations in, a number out.
 //!
-//! Each small commit that takes longer than is allowed shrinks the effort, and it grows back far more slowly, so that about one
-//! commit in a hundred is slow. Commits that stay slow whatever we leave undone are not slow because of us: what they usually
-//! take at the best of times, and half as long again, is always allowed, and as many of them may be slow as are with hardly any
-//! effort.
+//! Each small commit above the limit shrinks the effort. The effort grows back far more slowly, so
+//! that about one commit in a hundred is slow. Commits that stay slow at the lowest effort are not
+//! slow because of the run. So one and a half times their best usual latency is always allowed. As
+//! many may be slow as are slow at hardly any effort.
 
 use altergeist_contract::CommitLatency;
 use std::time::Duration;
 
-/// Where the effort begins if commits shall stay quick.
+/// The first effort if commits must stay quick.
 const FIRST: f64 = 0.3;
-/// The least effort: the run never stands still because the server is slow.
+/// The lowest effort. A slow server never stops the run altogether.
 const MIN: f64 = 0.02;
-/// The least effort while only single commits are slow: most servers have such hiccups by themselves.
+/// The lowest effort while only single commits are slow. Most servers have such hiccups by
+/// themselves.
 const MIN_WITH_HICCUPS: f64 = 0.1;
-/// Up to this effort, what is slow is slow by itself.
+/// Up to this effort, slow commits are not the run's fault.
 const HARDLY_ANY: f64 = 2.0 * MIN_WITH_HICCUPS;
-/// By how much the effort shrinks when a commit was slow.
+/// The factor of the effort after a slow commit.
 const SHRINKS: f64 = 0.7;
-/// By how much it grows while none was slow yet.
+/// The factor of its growth while no commit was slow yet.
 const GROWS: f64 = 1.1;
-/// The part of the periods that may have a slow commit: as three commits are measured in each, one commit in a hundred.
+/// The share of periods that may have a slow commit. Each measures three commits, so this is one
+/// commit in a hundred.
 const TOLERATED: f64 = 0.035;
-/// No more than this part of them is taken for unavoidable.
+/// The upper limit of the share that counts as unavoidable.
 const UNAVOIDABLE_MAX: f64 = 0.9;
-/// The weight of one period in what is unavoidable: some seconds with hardly any effort tell.
+/// The weight of one period in the unavoidable share: some seconds of hardly any effort suffice.
 const LEARNS: f64 = 0.05;
-/// What is left of it after each other period: it is forgotten in a quarter of an hour.
+/// The unavoidable share after each other period: it is forgotten in a quarter of an hour.
 const KEEPS: f64 = 0.9997;
-/// The effort changes no more often: commits must have had the time to show what the last change did.
+/// The shortest time between two changes. Commits need that time to show the effect of a change.
 const PERIOD: Duration = Duration::from_millis(300);
-/// How much slower than at the best of times commits may always be.
+/// Commits may always be this many times slower than at the best of times.
 const BEARABLE: f64 = 1.5;
-/// By how much the best of times is forgotten each time the effort may change: a server may become slower by itself.
+/// How fast the best latency is forgotten: a server may become slower by itself.
 const FORGOTTEN: f64 = 1.02;
 
-/// What the run gives.
+/// The effort of a run.
 #[derive(Debug)]
 pub struct Effort {
     share: f64,
-    /// Since it last changed.
+    /// The time since the last change.
     unchanged: Duration,
-    /// What small commits usually took at the best of times.
+    /// The best usual latency of small commits.
     best: Option<Duration>,
     /// Whether a commit was slow since the run began to spare the server.
     is_wary: bool,
-    /// The part of the periods that have a slow commit even with hardly any effort.
+    /// The share of periods with a slow commit even at hardly any effort.
     unavoidable: f64,
 }
 
@@ -57,17 +59,18 @@ impl Default for Effort {
 }
 
 impl Effort {
-    /// From a fiftieth to 1.
+    /// Returns the effort, from a fiftieth to 1.
     pub fn share(&self) -> f64 {
         self.share
     }
 
-    /// So much time has passed in which nothing was learnt.
+    /// Lets time pass in which nothing was learned.
     pub fn pass(&mut self, time: Duration) {
         self.unchanged += time;
     }
 
-    /// After work of so long: small commits may take `most`, and take as long as `commits` now, if that is known.
+    /// Learns after work of `took`. `most` is the limit of a small commit, `commits` the present
+    /// latency, if known.
     pub fn learn(&mut self, most: Option<Duration>, took: Duration, commits: Option<CommitLatency>) {
         self.unchanged += took;
         let Some(most) = most else {
@@ -77,7 +80,7 @@ impl Effort {
         if self.best.is_some() && self.unchanged < PERIOD {
             return;
         }
-        // What cannot be measured must not be taken for quick.
+        // An unknown latency does not count as quick.
         let Some(now) = commits else { return };
         self.unchanged = Duration::ZERO;
         let best = self.best.map_or(now.usual, |best| best.mul_f64(FORGOTTEN).min(now.usual));
@@ -100,8 +103,8 @@ impl Effort {
         }
     }
 
-    /// By how much the effort grows in a period without a slow commit, so that it neither grows nor shrinks in the long run
-    /// while as many periods have one as may.
+    /// Returns the growth in a period without a slow commit. It keeps the effort constant in the
+    /// long run if the allowed share of periods has a slow commit.
     fn grows_warily(&self) -> f64 {
         let slow = (self.unavoidable + TOLERATED).min(UNAVOIDABLE_MAX);
         SHRINKS.powf(-slow / (1.0 - slow))

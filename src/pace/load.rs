@@ -11,7 +11,7 @@ const LOOK: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`Failure::CriticalLoad`].
-pub async fn look<E: Engine>(engine: &E, settings: &Settings) -> Result<Option<String>, Failure> {
+pub async fn exceeded<E: Engine>(engine: &E, settings: &Settings) -> Result<Option<String>, Failure> {
     let limits: Vec<&Limit> = settings.critical_load.0.iter().chain(&settings.max_load.0).collect();
     if limits.is_empty() {
         return Ok(None);
@@ -49,7 +49,7 @@ pub async fn check<E: Engine>(engine: &E, settings: &Settings) -> Result<()> {
 pub async fn critical<E: Engine>(engine: &E, control: &Control) -> Failure {
     loop {
         tokio::time::sleep(LOOK).await;
-        if let Err(failure) = look(engine, &control.settings()).await {
+        if let Err(failure) = exceeded(engine, &control.settings()).await {
             return failure;
         }
     }

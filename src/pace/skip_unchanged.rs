@@ -1,29 +1,30 @@
-//! Whether rows are compared before they are refreshed, by what that has saved so far.
+//! Decides whether rows are compared before their refresh, from what that has saved so far.
 
 use std::cell::Cell;
 
-/// Of so many keys one must be spared, or else comparing them all costs more than it saves.
+/// One of this many keys must be skipped, or comparing them costs more than it saves.
 const PAYS_FROM: usize = 4;
 
-/// After so many batches it is tried again.
+/// Batches until the comparison is tried again.
 const TRIED_AGAIN_AFTER: u32 = 16;
 
-/// Whether rows are compared before they are refreshed, so that those that are the same already are not written again: a change
-/// may have been of columns the shadow has not, or have changed nothing, or have been copied since.
+/// Decides whether rows are compared before their refresh, so that equal rows are not written
+/// again. A change may have touched only columns that the shadow lacks, or changed nothing, or have
+/// been copied since.
 #[derive(Debug, Default)]
 pub struct SkipUnchanged {
     batches_to_wait: Cell<u32>,
 }
 
 impl SkipUnchanged {
-    /// Whether the rows of the next batch are.
+    /// Whether to compare the rows of the next batch.
     pub fn is_due(&self) -> bool {
         let to_wait = self.batches_to_wait.get();
         self.batches_to_wait.set(to_wait.saturating_sub(1));
         to_wait == 0
     }
 
-    /// So many of the compared keys were spared.
+    /// Learns that `spared` of the compared keys were equal.
     pub fn learn(&self, spared: usize, of_keys: usize) {
         self.batches_to_wait.set(if spared * PAYS_FROM >= of_keys { 0 } else { TRIED_AGAIN_AFTER });
     }

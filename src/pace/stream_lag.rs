@@ -1,15 +1,15 @@
-//! How far behind the writers the log is read, and whether it can ever be caught up with.
+//! Measures how far the log reader is behind the writers, and whether it can ever catch up.
 
 use std::time::Duration;
 
-/// Nearer than this to the writers, nobody minds whether it becomes more or less.
+/// Below this lag it does not matter whether the lag grows.
 const NEAR: Duration = Duration::from_secs(60);
 
-/// As many marks in a row, each on its way for longer than the one before, and the log will not be caught up with:
-/// each was put when the one before had passed, so that all the time between them was not enough.
+/// The run gives up after this many marks in a row of which each took longer than the one before.
+/// Each was put when the one before had passed, so all the time between them did not suffice.
 const GROWING_MAX: u32 = 3;
 
-/// How long the latest marks were on their way.
+/// How long the latest marks took to arrive.
 #[derive(Debug, Default)]
 pub struct StreamLag {
     last: Duration,
@@ -17,7 +17,8 @@ pub struct StreamLag {
 }
 
 impl StreamLag {
-    /// A mark has passed this long after it was put. Says whether the log falls further and further behind.
+    /// Learns that a mark arrived after `took`. Returns whether the reader falls further and
+    /// further behind.
     pub fn learn(&mut self, took: Duration) -> bool {
         self.growing = if took >= NEAR && took > self.last { self.growing + 1 } else { 0 };
         self.last = took;

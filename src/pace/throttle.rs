@@ -25,7 +25,7 @@ pub async fn throttled<E: Engine>(
     control.check_stop()?;
     engine.check_stream().await?;
     let kept = look_at_log(engine, control).await?;
-    let load = load::look(engine, &control.settings()).await?;
+    let load = load::exceeded(engine, &control.settings()).await?;
     let lags = engine.replica_lags().await?;
     let reason = reason(&control.settings(), &lags).or(load).or_else(|| of_log(kept));
     let is_throttled = reason.is_some();

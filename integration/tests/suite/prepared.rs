@@ -1,8 +1,5 @@
 //! Transactions that are prepared (XA) when a run begins: their rows stand in the log before it, and become visible only later.
 
-use std::thread;
-use std::time::Duration;
-
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
 use altergeist_integration::tool::{command, inventory, left_behind, must_stay, run, start};

@@ -1,8 +1,6 @@
 //! What cannot be done safely is refused, by name, and the table is as it was.
 
 use std::collections::BTreeSet;
-use std::thread;
-use std::time::Duration;
 
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};

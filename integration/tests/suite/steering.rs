@@ -1,6 +1,5 @@
 //! A run is watched and steered while it goes on.
 
-use std::thread;
 use std::time::Duration;
 
 use altergeist_integration::every_server;
