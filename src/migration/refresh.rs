@@ -44,8 +44,9 @@ impl<E: Engine> Migration<'_, E> {
         let workers = settings.workers.max(1);
         let most = settings.batch_keys.min(self.listener.batch.rows(None) as usize);
         let size = refreshed.div_ceil(workers).clamp(most.div_ceil(BATCH_PARTS), most);
-        let sparing = std::mem::take(&mut self.listener.skip_unchanged);
-        let refreshing = refresh_batches(self.engine, pending.keys, &self.record.watermark, size, workers, &sparing);
+        let skip_unchanged = std::mem::take(&mut self.listener.skip_unchanged);
+        let refreshing =
+            refresh_batches(self.engine, pending.keys, &self.record.watermark, size, workers, &skip_unchanged);
         let (full, mut failed) = self.listener.run_while_streaming(refreshing).await?;
         // A small batch is quick and says nothing about the upper limit.
         let target = settings.chunk_time * BATCH_CHUNKS;
@@ -56,10 +57,17 @@ impl<E: Engine> Migration<'_, E> {
         if let Some((keys, _)) = failed.take_if(|(_, error)| size < most && error.kind.is_passing()) {
             (_, failed) = self
                 .listener
-                .run_while_streaming(refresh_batches(self.engine, keys, &self.record.watermark, most, 1, &sparing))
+                .run_while_streaming(refresh_batches(
+                    self.engine,
+                    keys,
+                    &self.record.watermark,
+                    most,
+                    1,
+                    &skip_unchanged,
+                ))
                 .await?;
         }
-        self.listener.skip_unchanged = sparing;
+        self.listener.skip_unchanged = skip_unchanged;
         match failed {
             None => self.listener.confirm(position),
             Some((keys, error)) => {
@@ -95,9 +103,9 @@ async fn refresh_batches<E: Engine>(
     let results: Vec<_> = stream::iter(batches)
         .map(|batch| async move {
             let begun = Instant::now();
-            let compares = batch.len() <= COMPARED_MAX && engine.log_tells_all() && sparing.is_due();
+            let compares = batch.len() <= COMPARED_MAX && engine.log_tells_all() && skip_unchanged.is_due();
             let result = match compares {
-                true => refresh_differing(engine, &batch, watermark, sparing).await,
+                true => refresh_differing(engine, &batch, watermark, skip_unchanged).await,
                 false => engine.refresh(&batch, watermark).await,
             };
             let is_full = batch.len() == size && !compares;
@@ -134,7 +142,7 @@ async fn refresh_differing<E: Engine>(
     skip_unchanged: &SkipUnchanged,
 ) -> Result<()> {
     let differing = engine.compare_keys(batch).await?;
-    sparing.learn(batch.len().saturating_sub(differing.len()), batch.len());
+    skip_unchanged.learn(batch.len().saturating_sub(differing.len()), batch.len());
     match differing.is_empty() {
         true => Ok(()),
         false => engine.refresh(&differing, watermark).await,

@@ -165,7 +165,7 @@ mod tests {
         Some(CommitLatency { usual: Duration::from_millis(usual), worst: Duration::from_millis(worst) })
     }
 
-    fn sparing() -> Settings {
+    fn gentle() -> Settings {
         Settings { workers: 4, max_commit_latency: Some(Duration::from_millis(20)), ..Settings::default() }
     }
 
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn slow_commits_shrink_the_effort_step_by_step_and_quick_ones_let_it_grow_back() {
-        let settings = sparing();
+        let settings = gentle();
         let mut pace = Pace::default();
         walk(&mut pace, &settings, 4, 50);
         assert_eq!(pace.workers(&settings), 4, "nothing is slow, so all is given");
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_run_that_shall_spare_the_server_begins_gently() {
-        let settings = sparing();
+        let settings = gentle();
         let mut pace = Pace::default();
         pace.learn_turn(&settings, TURN, QUICK);
         assert!(pace.chunk_time(&settings) < settings.chunk_time / 2);
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn commits_that_are_slow_by_themselves_do_not_hold_up_the_run() {
-        let settings = sparing();
+        let settings = gentle();
         let mut pace = Pace::default();
         pace.learn_turn(&settings, TURN, QUICK);
         for _ in 0..20 {

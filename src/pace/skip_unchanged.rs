@@ -36,11 +36,11 @@ mod tests {
 
     #[test]
     fn rows_are_compared_while_that_spares_enough_and_else_now_and_then() {
-        let sparing = SkipUnchanged::default();
+        let skip_unchanged = SkipUnchanged::default();
         let compared = |spared| {
-            let is_due = sparing.is_due();
+            let is_due = skip_unchanged.is_due();
             if is_due {
-                sparing.learn(spared, 100);
+                skip_unchanged.learn(spared, 100);
             }
             is_due
         };
