@@ -68,7 +68,7 @@ pub struct ChangeArgs {
     #[arg(long, value_parser = rename)]
     rename: Vec<(String, String)>,
     /// Longest wait for the cut-over lock, and longest time to hold it
-    #[arg(long, value_parser = some_time, default_value = "1s")]
+    #[arg(long, value_parser = lock_time, default_value = "1s")]
     lock_timeout: Duration,
     /// Foreign keys from and to the table. carry: keep them; discard: drop them; refuse: refuse a table that has any
     #[arg(long, value_enum, default_value_t = ForeignKeysArg::Carry)]
@@ -377,11 +377,13 @@ fn nice(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A duration that is not zero.
-fn some_time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("must be longer than 0, as in 1s".into()),
-        duration => duration.map_err(|error| error.to_string()),
+/// A time that a lock may take: servers count it in whole milliseconds, and nobody wants to wait for hours.
+fn lock_time(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match duration {
+        time if time < Duration::from_millis(1) => Err("must be 1ms or longer, as in 1s".into()),
+        time if time > Duration::from_secs(600) => Err("must be 10min or shorter, as in 1s".into()),
+        time => Ok(time),
     }
 }
 
@@ -422,8 +424,10 @@ mod tests {
 
     #[test]
     fn a_lock_takes_some_time() {
-        assert_eq!(some_time("200ms"), Ok(Duration::from_millis(200)));
-        assert!(some_time("0s").is_err() && some_time("soon").is_err());
+        assert_eq!(lock_time("200ms"), Ok(Duration::from_millis(200)));
+        for wrong in ["0s", "soon", "1us", "30d", "11min"] {
+            assert!(lock_time(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

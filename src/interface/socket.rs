@@ -6,7 +6,7 @@ use altergeist::contract::{Error, Result, Target};
 use altergeist::{Limits, Settings, Status};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +78,7 @@ pub async fn listen(
             false => Err(refused(format!("the run on {} listens there; give this one another --socket", other.table))),
         };
     }
-    let _ = std::fs::remove_file(path);
+    remove_stale(path).map_err(&refused)?;
     if let Some(folder) = path.parent() {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|error| refused(error.to_string()))?;
@@ -92,6 +92,18 @@ pub async fn listen(
         }
     });
     Ok(Some(Listening { path: path.to_owned(), task }))
+}
+
+/// Removes the socket of a run that is gone. Anything else at that path belongs to somebody.
+fn remove_stale(path: &Path) -> std::result::Result<(), String> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.to_string()),
+        Ok(found) if !found.file_type().is_socket() => {
+            Err("a file is there that is no socket; give another --socket".into())
+        }
+        Ok(_) => std::fs::remove_file(path).map_err(|error| error.to_string()),
+    }
 }
 
 async fn serve(stream: UnixStream, settings: Arc<watch::Sender<Settings>>, status: watch::Receiver<Status>) {
@@ -356,6 +368,20 @@ mod tests {
         assert!(say("max-load=many", &settings).starts_with("error:"));
         assert_eq!(say("max-load=", &settings), "max-load=\n");
         assert_eq!(say("critical-load=?", &settings), "\n");
+    }
+
+    #[test]
+    fn only_a_socket_that_nobody_serves_is_removed() {
+        let folder = tempfile::tempdir().expect("the temporary folder is writable");
+        let (file, socket) = (folder.path().join("precious"), folder.path().join("socket"));
+        std::fs::write(&file, "precious").expect("a file can be written");
+        drop(std::os::unix::net::UnixListener::bind(&socket).expect("a socket can be bound"));
+        assert!(remove_stale(&file).is_err_and(|reason| reason.contains("no socket")));
+        assert!(remove_stale(folder.path()).is_err());
+        assert_eq!(std::fs::read_to_string(&file).expect("the file is still there"), "precious");
+        assert_eq!(remove_stale(&socket), Ok(()));
+        assert!(!socket.exists());
+        assert_eq!(remove_stale(&socket), Ok(()), "there is nothing");
     }
 
     #[test]
