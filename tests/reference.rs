@@ -26,7 +26,7 @@ fn help(words: &[&str]) -> String {
 
 fn page() -> String {
     let mut page =
-        "# The command line\n\nThis page is what `--help` prints. `make reference` writes it anew.\n".to_owned();
+        "# The command line\n\nThis page is what `--help` prints. `make reference` writes it again.\n".to_owned();
     let _ = write!(page, "\n## altergeist\n\n```text\n{}```\n", help(&["--help"]));
     for command in COMMANDS {
         let _ = write!(page, "\n## altergeist {command}\n\n```text\n{}```\n", help(&[command, "--help"]));

@@ -163,8 +163,7 @@ pub struct RunArgs {
     #[arg(long, value_parser = humantime::parse_duration, default_value = "1500ms")]
     max_lag: Duration,
     /// Pause the copy and the cut-over while a load metric exceeds its limit, as in Threads_running=25. Metrics: global
-    /// status variables and lock_waits (MySQL, MariaDB); active_sessions, connections, lock_waiters,
-    /// oldest_transaction_seconds (PostgreSQL)
+    /// status variables (MySQL, MariaDB); active_sessions, connections, lock_waiters, oldest_transaction_seconds (PostgreSQL)
     #[arg(long, value_name = "NAME=N,...", default_value_t, hide_default_value = true)]
     max_load: Limits,
     /// Stop (resumable) when a load metric exceeds its limit
@@ -179,7 +178,7 @@ pub struct RunArgs {
     /// Kill sessions that block the cut-over lock, and report them
     #[arg(long)]
     kill_blockers: bool,
-    /// After the swap, wait this long for older snapshots to end before the last steps (PostgreSQL)
+    /// Before each attempt at the lock, wait this long for older snapshots to end (PostgreSQL)
     #[arg(long, value_parser = humantime::parse_duration)]
     wait_old_snapshots: Option<Duration>,
     /// Upper limit of log that the server retains for this run, as 500MB or 20GB; above it the run stops

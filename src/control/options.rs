@@ -27,6 +27,8 @@ pub enum Outcome {
     Altered,
     /// The run copied the table, proved the copy equal and swapped it in.
     Swapped,
+    /// An earlier run had swapped the tables; this one did the steps after the swap.
+    Finished,
     /// An earlier run had done it already.
     AlreadyDone,
 }

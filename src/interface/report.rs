@@ -50,6 +50,7 @@ pub fn outcome(outcome: Outcome, status: &Status) -> String {
     match outcome {
         Outcome::AlreadyDone => format!("{table}: already done, nothing to do"),
         Outcome::Altered => format!("{table}: done natively; nothing was copied"),
+        Outcome::Finished => format!("{table}: done. An earlier run had swapped the tables; this one did the rest"),
         Outcome::Swapped => format!(
             "{table}: done. {} rows copied, {} proven equal, {} changed keys refreshed. Locked for {:.0} ms \
              (drain {:.0} ms, refresh {:.0} ms, swap {:.0} ms). The old table is kept; \
@@ -281,10 +282,12 @@ mod tests {
             rows_copied: 500,
             rows_estimated: 1000,
             percent: 50.0,
-            throttle_reason: Some("throttled on request".into()),
+            throttle_reason: Some("replica-lag 9.0s > 1.5s (r1:3306)".into()),
             ..Status::default()
         };
-        assert_eq!(line(&status), "copying 50.0 %, 500 of about 1,000 rows, 0 rows/s, waiting: throttled on request");
+        let expected =
+            "copying 50.0 %, 500 of about 1,000 rows, 0 rows/s, throttled: replica-lag 9.0s > 1.5s (r1:3306)";
+        assert_eq!(line(&status), expected);
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub async fn run<E: Engine>(
         };
         let ended = ended.await;
         let error = match ended {
+            Ok(Ended::Well(Outcome::Finished)) if is_swapped => return Ok(Outcome::Swapped),
             Ok(Ended::Well(outcome)) => return Ok(outcome),
             Ok(Ended::Anew(why)) => {
                 anew += 1;
@@ -95,7 +96,10 @@ async fn run_once<E: Engine>(
     hold(engine).await?;
     let (record, listener, quiet) = match taken_up(engine, options).await? {
         TakenUp::AlreadyDone => return Ok(Ended::Well(Outcome::AlreadyDone)),
-        TakenUp::SwappedBefore(record) => return finish(engine, control, record).await.map(Ended::Well),
+        TakenUp::SwappedBefore(record) => {
+            finish(engine, control, record).await?;
+            return Ok(Ended::Well(Outcome::Finished));
+        }
         TakenUp::Missed(record, error) => return anew(engine, record, error.into()).await,
         TakenUp::Resumed(record, listener) => (record, *listener, IdleTable::never()),
         TakenUp::Nothing => {

@@ -55,7 +55,7 @@ pub async fn look_at_log<E: Engine>(engine: &E, control: &Control) -> Result<Opt
 /// Returns why the run should copy nothing now; None if nothing throttles it.
 pub fn reason(settings: &Settings, lags: &[ReplicaLag]) -> Option<String> {
     if settings.throttle {
-        return Some("throttled on request".into());
+        return Some("by order of the operator".into());
     }
     lags.iter().find_map(|replica| match replica.lag {
         None => Some(format!("replica-lag unknown ({})", replica.replica)),
