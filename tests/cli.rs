@@ -70,3 +70,21 @@ fn help_lists_the_exit_codes() {
         assert!(words.join(" ").contains(code), "{code} is missing in {}", said(&output));
     }
 }
+
+#[test]
+fn a_file_at_the_socket_s_path_is_kept_and_wrong_usage() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let file = folder.path().join("precious");
+    std::fs::write(&file, "precious").expect("a file can be written");
+    let missing = folder.path().join("nowhere").join("socket");
+    for (path, words) in [(&file, "no socket"), (&missing, "nowhere")] {
+        let path = path.to_str().expect("the path is text");
+        let run =
+            ["run", "--url", "postgres://127.0.0.1:1/d", "--table", "t", "--alter", "ADD c int", "--socket", path];
+        let output = altergeist(&run);
+        assert_eq!(code(&output), 2, "{}", said(&output));
+        assert!(said(&output).contains(words), "{}", said(&output));
+    }
+    assert_eq!(std::fs::read_to_string(&file).expect("the file is still there"), "precious");
+    assert!(!folder.path().join("nowhere").exists());
+}

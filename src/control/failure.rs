@@ -110,7 +110,9 @@ impl fmt::Display for Failure {
             Failure::Unequal { rows } => write!(
                 f,
                 "{rows} rows of the shadow differ from the source, and no change in the log explains it. \
-                 The source is untouched; the shadow is kept for inspection"
+                 The source is untouched; the shadow is kept for inspection. Writes that bypass the log cause this, \
+                 such as sql_log_bin = 0 while no process ran; if there were none, please report it. \
+                 `altergeist cleanup` drops the shadow, and the same command then copies the table again"
             ),
             Failure::Stopped => write!(f, "stopped on request. {RESUME}"),
             Failure::CriticalLoad { limit, load } => {

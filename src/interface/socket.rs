@@ -2,7 +2,7 @@
 //! use.
 
 use crate::interface::report;
-use altergeist::contract::{Error, Result, Target};
+use altergeist::contract::{Error, Kind, Result, Target};
 use altergeist::{Limits, Settings, Status};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
@@ -63,29 +63,28 @@ impl Drop for Listening {
 /// lock will name its holder.
 ///
 /// # Errors
-/// `Refused` if the socket cannot be made there, or a run on another table listens there.
+/// `Usage` if the socket cannot be made there, or a run on another table listens there.
 pub async fn listen(
     path: &Path,
     table: &str,
     settings: Arc<watch::Sender<Settings>>,
     status: watch::Receiver<Status>,
 ) -> Result<Option<Listening>> {
-    let refused = |reason: String| Error::refused(format!("listen at {}", path.display()), reason);
+    let wrong = |reason: String| Error::new(Kind::Usage, format!("listen at {}", path.display()), reason);
     if let Ok(answer) = ask(path, "status --json").await {
         let other: Status = serde_json::from_str(&answer).unwrap_or_default();
         return match other.table == table || other.table.ends_with(&format!(".{table}")) || other.table.is_empty() {
             true => Ok(None),
-            false => Err(refused(format!("the run on {} listens there; give this one another --socket", other.table))),
+            false => Err(wrong(format!("the run on {} listens there; give this one another --socket", other.table))),
         };
     }
-    remove_stale(path).map_err(&refused)?;
-    if let Some(folder) = path.parent() {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| refused(error.to_string()))?;
+    remove_stale(path).map_err(wrong)?;
+    if path.parent() == Some(&folder()) {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder());
+        made.map_err(|error| wrong(error.to_string()))?;
     }
-    let listener = UnixListener::bind(path).map_err(|error| refused(error.to_string()))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(|error| refused(error.to_string()))?;
+    let listener = UnixListener::bind(path).map_err(|error| wrong(error.to_string()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|error| wrong(error.to_string()))?;
     let task = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve(stream, settings.clone(), status.clone()));

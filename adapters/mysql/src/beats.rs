@@ -16,7 +16,7 @@ use crate::statement::spell_xid;
 use altergeist_contract::{CommitLatency, Error, Kind, Marker, Result};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -164,7 +164,7 @@ impl Shared {
         let find = sql::last_beat(&self.table, &self.source.name);
         let mut row = lease.session().row(&find).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         if row.is_none() {
-            let next = self.state.lock().expect("not poisoned").sent + 1;
+            let next = first_number(self.state.lock().expect("not poisoned").sent, now_millis());
             let first = sql::first_beat(&self.table, &self.source.name, next);
             lease.session().execute(&first).await.map_err(|failure| failure.of_catalogue(attempted()))?;
             row = lease.session().row(&find).await.map_err(|failure| failure.of_catalogue(attempted()))?;
@@ -277,6 +277,17 @@ impl Shared {
     }
 }
 
+/// The number of the first heartbeat in a new row. It is above every number of an earlier row: that had a number for each
+/// period since its own time, and a period is far longer than a millisecond. An earlier number is still in saved
+/// positions, and on replicas that lag.
+fn first_number(sent: u64, now_millis: u64) -> u64 {
+    sent.max(now_millis) + 1
+}
+
+fn now_millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
 /// The prepared transactions of the server, by name.
 pub(crate) async fn prepared(session: &mut Session) -> Result<HashSet<String>> {
     let rows =
@@ -289,4 +300,17 @@ fn xid(row: &Cells) -> Option<String> {
     let [format, length, _, data] = &row[..] else { return None };
     let (gtrid, bqual) = data.as_deref()?.split_at_checked(number(length)? as usize)?;
     Some(spell_xid(text(format).parse().ok()?, &crate::key::hex(gtrid), &crate::key::hex(bqual)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_row_has_a_number_above_all_earlier_ones() {
+        let hour_ago = first_number(0, 3_600_000);
+        let beaten_every_period = hour_ago + 3_600_000 / PERIOD.as_millis() as u64;
+        assert!(first_number(0, 7_200_000) > beaten_every_period);
+        assert_eq!(first_number(9_000_000, 7_200_000), 9_000_001, "a clock that goes back changes nothing");
+    }
 }
