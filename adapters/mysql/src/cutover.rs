@@ -248,7 +248,7 @@ impl MySql {
         let is = |made: &Option<Made>, now: &Option<Made>| match (made, now) {
             (_, None) => false,
             (None, Some(_)) => true,
-            (Some(made), Some(now)) => is_same_table(made, now),
+            (Some(made), Some(now)) => made.is_same(now),
         };
         let source = if has_source { Some(self.made(&mut session, &self.source).await?) } else { None };
         let shadow = if has_shadow { Some(self.made(&mut session, &self.names.shadow).await?) } else { None };
@@ -269,11 +269,6 @@ impl MySql {
 
 fn presence(is_there: bool) -> &'static str {
     if is_there { "exists" } else { "does not exist" }
-}
-
-/// The engine's numbers tell tables apart that are made alike; where they may not be read, only the making can.
-fn is_same_table(made: &Made, now: &Made) -> bool {
-    if made.ids.is_empty() || now.ids.is_empty() { made.fingerprint == now.fingerprint } else { made.ids == now.ids }
 }
 
 impl TableLock for MySqlLock {

@@ -103,7 +103,7 @@ impl ForeignKey {
     }
 
     /// For people: `fk_name (shop.items to shop.orders)`.
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         format!("foreign key {} ({} to {})", self.name, self.child.plain(), self.parent.plain())
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Facts {
     pub shadow: Option<Made>,
     /// Whether it has an index of ours that the altered table is not to have.
     pub has_lookup: bool,
+    /// The index that is built when that one goes, because there is no room for both.
+    pub late_index: Option<String>,
     /// Indexes that it does not have yet.
     pub deferred: Option<Deferred>,
     /// The foreign keys that a swap carries: from before the first of them is touched until all are in their places.
@@ -58,6 +60,17 @@ pub(crate) struct Made {
     pub fingerprint: String,
     /// The storage engine's own numbers, which renames keep; empty if they may not be read.
     pub ids: Vec<String>,
+}
+
+impl Made {
+    /// Returns whether both are one table. The engine's numbers tell tables apart that are made alike; where they may not
+    /// be read, only the making can.
+    pub(crate) fn is_same(&self, now: &Made) -> bool {
+        match self.ids.is_empty() || now.ids.is_empty() {
+            true => self.fingerprint == now.fingerprint,
+            false => self.ids == now.ids,
+        }
+    }
 }
 
 /// What the journal holds for the table.

@@ -28,6 +28,8 @@ pub(crate) struct KeyColumn {
     pub spelling: Spelling,
     /// Whether the index of the source holds it in descending order, and not all its columns so.
     pub descending: bool,
+    /// How many characters of it the index holds, if not the whole value.
+    pub prefix: Option<u64>,
     /// How the shadow's values stem from the source's.
     pub mapping: Mapping,
 }
@@ -102,6 +104,15 @@ impl Spelling {
             "inet4" => Some(Spelling::Inet(4)),
             "inet6" => Some(Spelling::Inet(16)),
             _ => None,
+        }
+    }
+
+    /// The spelling of a column of whose values the key holds prefixes: the whole value is spelled.
+    pub(crate) fn of_prefixed(column: &Column) -> Option<Spelling> {
+        match &*column.data_type {
+            "tinytext" | "text" => Some(Spelling::Text { charset: column.charset.clone() }),
+            "tinyblob" | "blob" => Some(Spelling::Bytes),
+            _ => Spelling::of(column).filter(Spelling::is_text),
         }
     }
 
@@ -235,14 +246,23 @@ impl KeyIndex {
         self.shadow_index == LOOKUP
     }
 
-    /// The columns of that index.
-    pub(crate) fn shadow_names(&self) -> Vec<&str> {
-        self.columns.iter().map(|column| &*column.shadow_name).collect()
+    /// The columns of that index, as a definition says them: a name, and the length of a prefix.
+    pub(crate) fn shadow_parts(&self) -> Vec<(&str, Option<u64>)> {
+        self.columns.iter().map(|column| (&*column.shadow_name, column.prefix)).collect()
+    }
+
+    /// Whether the index holds only prefixes of some column. Its order is then not quite that of the values.
+    pub(crate) fn has_prefix(&self) -> bool {
+        self.columns.iter().any(|column| column.prefix.is_some())
     }
 
     /// For people: `PRIMARY (id)`.
     pub(crate) fn describe(&self) -> String {
-        let columns: Vec<&str> = self.columns.iter().map(|column| &*column.name).collect();
+        let described = |column: &KeyColumn| match column.prefix {
+            None => column.name.clone(),
+            Some(length) => format!("{}({length})", column.name),
+        };
+        let columns: Vec<String> = self.columns.iter().map(described).collect();
         format!("{} ({})", self.index, columns.join(", "))
     }
 
@@ -286,7 +306,7 @@ pub(crate) fn candidates(table: &Table) -> std::result::Result<Vec<(Index, Vec<K
         }
     }
     candidates.sort_by_key(|(index, columns)| {
-        (index.name != "PRIMARY", columns.len(), columns.iter().any(|c| c.spelling.is_text()))
+        (columns.iter().any(|c| c.prefix.is_some()), index.name != "PRIMARY", columns.len(), columns.iter().any(|c| c.spelling.is_text()))
     });
     if candidates.is_empty() { Err(reasons) } else { Ok(candidates) }
 }
@@ -301,9 +321,6 @@ fn key_columns(table: &Table, index: &Index) -> std::result::Result<Vec<KeyColum
         .iter()
         .map(|part| {
             let column = table.column(&part.column).ok_or("it has an expression")?;
-            if part.prefix.is_some() {
-                return Err(format!("it holds only a prefix of column {}", column.name));
-            }
             if column.nullable {
                 return Err(format!("column {} may be NULL", column.name));
             }
@@ -311,13 +328,15 @@ fn key_columns(table: &Table, index: &Index) -> std::result::Result<Vec<KeyColum
                 return Err(format!("column {} is generated and not stored", column.name));
             }
             let spelling =
-                Spelling::of(column).ok_or(format!("column {} is of type {}", column.name, column.column_type))?;
+                part.prefix.map_or_else(|| Spelling::of(column), |_| Spelling::of_prefixed(column));
+            let spelling = spelling.ok_or(format!("column {} is of type {}", column.name, column.column_type))?;
             Ok(KeyColumn {
                 name: column.name.clone(),
                 shadow_name: String::new(),
                 ordinal: column.ordinal,
                 spelling,
                 descending: is_mixed && part.descending,
+                prefix: part.prefix,
                 mapping: Mapping::Same,
             })
         })
@@ -335,7 +354,9 @@ pub(crate) fn lookup_index(shadow: &Table, columns: &[KeyColumn]) -> Option<Stri
             && index.parts.len() >= columns.len()
             && (!is_mapped || index.unique && index.parts.len() == columns.len())
             && index.parts[..columns.len()].iter().all(|part| {
-                part.prefix.is_none() && columns.iter().any(|column| is_same(&column.shadow_name, &part.column))
+                let is_over =
+                    |column: &KeyColumn| is_same(&column.shadow_name, &part.column) && column.prefix == part.prefix;
+                columns.iter().any(is_over)
             })
     };
     let mut found: Vec<&Index> = shadow.indexes.iter().filter(begins).collect();

@@ -61,12 +61,20 @@ impl Mapping {
         }
     }
 
-    /// The mapping of a key column's change, or why it cannot be one. `is_zone_fixed` says that the server's time zone
+    /// The mapping of a key column's change, if there is one. `is_zone_fixed` says that the server's time zone
     /// has no hours that come twice.
-    pub(crate) fn of(source: &Column, shadow: &Column, is_zone_fixed: bool) -> Result<Mapping, String> {
-        let described = |column: &Column| format!("{} {}", column.column_type, column.collation).trim_end().to_owned();
+    pub(crate) fn of(source: &Column, shadow: &Column, is_zone_fixed: bool) -> Option<Mapping> {
         mapping(source, shadow, is_zone_fixed)
-            .ok_or_else(|| format!("{} would become {}", described(source), described(shadow)))
+    }
+
+    /// The same for a column of whose values the key holds prefixes: only the room for the values may change.
+    pub(crate) fn of_prefix(source: &Column, shadow: &Column) -> Option<Mapping> {
+        let is_fixed = |column: &Column| matches!(&*column.data_type, "char" | "binary");
+        let is_text = |column: &Column| column.data_type.ends_with("text") || column.data_type.ends_with("char");
+        let is_kind = is_text(source) == is_text(shadow) && Spelling::of_prefixed(shadow).is_some();
+        let is_same = source.is_alike(shadow)
+            || is_kind && !is_fixed(source) && !is_fixed(shadow) && source.collation == shadow.collation;
+        is_same.then_some(Mapping::Same)
     }
 }
 

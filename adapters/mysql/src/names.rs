@@ -43,6 +43,8 @@ pub(crate) struct Names {
     pub guards: [TableName; 3],
     /// The empty clone that clauses are tried on.
     pub clone: TableName,
+    /// What it is called while `plan` measures how long a rename takes.
+    pub renamed_clone: TableName,
     /// The journal.
     pub journal: TableName,
     /// The heartbeats.
@@ -62,6 +64,7 @@ impl Names {
             went: named(behind(&source.name, "_ag_went")),
             guards: ["_ag_guard_i", "_ag_guard_u", "_ag_guard_d"].map(|suffix| named(around(&source.name, suffix))),
             clone: named(format!("_ag_plan_{hash:016x}")),
+            renamed_clone: named(format!("_ag_plan_{hash:016x}_renamed")),
             journal: named("_altergeist".into()),
             beat: named("_altergeist_beat".into()),
             lock: format!("ag_{hash:016x}"),

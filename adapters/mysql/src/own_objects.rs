@@ -6,6 +6,7 @@
 
 use crate::engine::MySql;
 use crate::error::Failure;
+use crate::journal::Facts;
 use crate::names::TableName;
 use crate::session::{Session, text};
 use crate::sql;
@@ -46,6 +47,37 @@ impl MySql {
         let odd = oddity(session, &self.source, &self.names.clone, name, None).await;
         let odd = odd.map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
         Ok(odd.is_none() && self.exists(session, name).await?)
+    }
+
+    /// Returns whether the shadow's name belongs to the table that this change has made, whatever others have put on it.
+    ///
+    /// # Errors
+    /// `Refused`, if this change has a shadow and something else bears its name.
+    pub(crate) async fn is_our_shadow(&self, session: &mut Session, facts: &Facts) -> Result<bool> {
+        let shadow = &self.names.shadow;
+        if !facts.has_shadow || !self.exists(session, shadow).await? {
+            return Ok(false);
+        }
+        if self.is_plain(session, shadow).await? {
+            return Ok(true);
+        }
+        let is_made = match &facts.shadow {
+            None => false,
+            Some(made) => made.is_same(&self.made(session, shadow).await?),
+        };
+        if is_made {
+            return Ok(true);
+        }
+        let odd = oddity(session, &self.source, &self.names.clone, shadow, None).await;
+        let odd = odd.map_err(|failure| failure.of_catalogue(format!("look at {}", shadow.plain())))?;
+        Err(Error::refused(
+            format!("look at the shadow of {}", self.title),
+            format!(
+                "{} bears the shadow's name, and {}; look who made it, then drop or rename it, and run cleanup again",
+                shadow.plain(),
+                odd.unwrap_or_else(|| "it is not the shadow".to_owned())
+            ),
+        ))
     }
 
     /// What bears the names that a change needs, and is not ours.

@@ -7,14 +7,17 @@ use crate::engine::MySql;
 use crate::error::NO_SUCH_THREAD;
 use crate::foreign_keys::{ForeignKey, foreign_keys};
 use crate::journal::Altering;
+use crate::kept;
 use crate::key::LOOKUP;
+use crate::late_index;
 use crate::names::TableName;
+use crate::other_engine;
 use crate::others_flags::refuse_others_flags;
 use crate::session::{Session, execute_within, number, text};
 use crate::settings;
 use crate::shape::{self, Shape};
 use crate::sql;
-use crate::table::{Table, definition_of, outline};
+use crate::table::{definition_of, outline};
 use crate::version::Flavour;
 use altergeist_contract::{
     Error, Key, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
@@ -94,6 +97,9 @@ impl Preflight for MySql {
         let mut session = self.crew.reader().await?;
         self.rescue_triggers(&self.entry(&mut session).await?.facts).await?;
         let found = self.find_leftovers(&mut session).await?;
+        if old_too && found.iter().any(|found| found.shown.is_old_table) {
+            self.check_nothing_needs_old(&mut session).await?;
+        }
         let keeps_old = !old_too && found.iter().any(|found| found.shown.is_old_table);
         let mut lease = self.crew.lease(Slot::Control).await?;
         for found in found {
@@ -138,9 +144,6 @@ struct Trial {
     refusals: Vec<Refusal>,
     notes: Vec<String>,
 }
-
-/// Indexes that a table can have.
-const INDEXES_MAX: usize = 64;
 
 /// Means to be told before the clauses.
 const INSTANT: &str = "ALGORITHM=INSTANT, ";
@@ -225,11 +228,7 @@ impl MySql {
                 "change it by hand",
             ));
         } else if facts.engine != "InnoDB" {
-            refusals.push(refusal(
-                &table,
-                format!("its engine is {}, not InnoDB", facts.engine),
-                "convert it to InnoDB first",
-            ));
+            refusals.push(other_engine::refusal(&self.source, &facts.engine));
         }
         refusals
     }
@@ -330,10 +329,23 @@ impl MySql {
                 trial.deferred = self.foresee_deferred(session, &self.names.clone, &kept).await?;
                 trial.refusals.extend(self.refuse_foreign_keys(session, &shape, &clone).await?);
                 trial.refusals.extend(self.refuse_added_keys(session, &shape).await?);
-                trial.refusals.extend(self.refuse_lookup(session, &shape, &clone).await?);
+                trial.refusals.extend(self.refuse_privileges_on_neighbours(session).await?);
+                trial.refusals.extend(self.refuse_lookup(session, &shape).await?);
+                trial.refusals.extend(self.refuse_kept(session, &shape).await?);
+                let late = self.late_index(session, &self.names.clone, &shape).await?;
+                let late = late.unwrap_or_else(|refusal| {
+                    trial.refusals.push(refusal);
+                    None
+                });
+                trial.deferred.retain(|text| late.as_ref().is_none_or(|late| late.text != *text));
                 trial.notes = self.foreign_key_notes(session, &shape).await?;
                 trial.notes.extend(lookup_note(&shape));
+                trial.notes.extend(kept::note(&shape));
+                trial.notes.extend(late.iter().map(late_index::note));
                 trial.notes.extend(rounded);
+                let (measured, too_long) = self.measure_swap(session).await?;
+                trial.notes.extend(measured);
+                trial.refusals.extend(too_long);
                 trial.shape = Some(shape);
             }
             Err(mut refusals) => trial.refusals.append(&mut refusals),
@@ -342,17 +354,7 @@ impl MySql {
     }
 
     /// The server might rest a foreign key on an index of ours, which is to go.
-    async fn refuse_lookup(&self, session: &mut Session, shape: &Shape, clone: &Table) -> Result<Option<Refusal>> {
-        if shape.key.needs_lookup() && clone.indexes.len() >= INDEXES_MAX {
-            return Ok(Some(refusal(
-                format!("index {}", shape.key.index),
-                format!(
-                    "the altered table has {} indexes, and one more is needed that finds rows by the former key",
-                    clone.indexes.len()
-                ),
-                format!("keep an index over {}, or drop another index first", shape.key.describe()),
-            )));
-        }
+    async fn refuse_lookup(&self, session: &mut Session, shape: &Shape) -> Result<Option<Refusal>> {
         let may_be = shape.key.needs_lookup() && !self.source_keys(session).await?.is_empty();
         let object = format!("index {}", shape.key.index);
         let reason = "the altered table has no index that finds rows by the key's columns, and it has foreign keys";
@@ -521,19 +523,17 @@ impl MySql {
     }
 
     async fn drop_clone(&self, session: &mut Session) -> Result<()> {
-        let attempted = || format!("drop the empty clone {}", self.names.clone.plain());
-        if self.exists(session, &self.names.clone).await? {
-            let row = session
-                .row(&sql::has_rows(&self.names.clone))
-                .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
-            if row.is_some() {
+        for clone in self.clones() {
+            let attempted = || format!("drop the empty clone {}", clone.plain());
+            if !self.exists(session, clone).await? {
+                continue;
+            }
+            let row = session.row(&sql::has_rows(clone)).await;
+            if row.map_err(|failure| failure.of_catalogue(attempted()))?.is_some() {
                 return Err(Error::refused(attempted(), "it has rows, so it is not ours"));
             }
-            session
-                .execute(&sql::drop_table(&self.source, &self.names.clone))
-                .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
+            let dropped = session.execute(&sql::drop_table(&self.source, clone)).await;
+            dropped.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         Ok(())
     }
@@ -803,7 +803,7 @@ impl MySql {
             drop: sql::drop_table(&self.source, name),
             is_entry: false,
         };
-        if entry.facts.has_shadow && self.is_plain(session, &self.names.shadow).await? {
+        if self.is_our_shadow(session, &entry.facts).await? {
             let reason = match stage {
                 Some(Stage::Copying | Stage::CuttingOver) => {
                     "a change is under way or was interrupted; the same command goes on with it"
@@ -812,10 +812,12 @@ impl MySql {
             };
             found.push(table(&self.names.shadow, "shadow table", reason, false));
         }
-        if self.is_plain(session, &self.names.clone).await?
-            && session.row(&sql::has_rows(&self.names.clone)).await.is_ok_and(|row| row.is_none())
-        {
-            found.push(table(&self.names.clone, "empty clone", "clauses were tried on it", false));
+        for clone in self.clones() {
+            if self.is_plain(session, clone).await?
+                && session.row(&sql::has_rows(clone)).await.is_ok_and(|row| row.is_none())
+            {
+                found.push(table(clone, "empty clone", "clauses were tried on it", false));
+            }
         }
         for name in [&self.names.go, &self.names.went] {
             if self.exists(session, name).await? && self.is_go_ahead(session, name).await? {

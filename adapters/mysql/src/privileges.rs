@@ -35,6 +35,17 @@ impl MySql {
         Ok(refusals)
     }
 
+    /// Returns which of these privileges the user lacks on a table.
+    pub(crate) async fn lacking_on(
+        &self,
+        session: &mut Session,
+        table: &TableName,
+        needed: &[&'static str],
+    ) -> Result<Vec<&'static str>> {
+        let grants = self.grants(session).await?;
+        Ok(needed.iter().filter(|privilege| !has(&grants, privilege, Some(table))).copied().collect())
+    }
+
     async fn refuse_lacking(&self, session: &mut Session, needed: &[&str]) -> Result<Vec<Refusal>> {
         let grants = self.grants(session).await?;
         let names = [&self.source, &self.names.shadow, &self.names.old, &self.names.journal, &self.names.beat];

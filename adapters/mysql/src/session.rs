@@ -3,6 +3,7 @@
 
 use crate::connect::Access;
 use crate::error::Failure;
+use crate::hidden_warnings;
 use crate::reach::{FRESH, Reach};
 use crate::settings;
 use crate::sql;
@@ -52,7 +53,7 @@ impl Session {
         for statement in settings::session(version, &modes, lock_timeout) {
             self.execute(&statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
-        Ok(())
+        hidden_warnings::hear_all(self, &attempted()).await
     }
 
     /// Whether it can take another statement.

@@ -56,9 +56,8 @@ pub(crate) fn session(version: Version, global_modes: &str, lock_timeout: Durati
                 statements.push("SET SESSION show_gipk_in_create_table_and_information_schema = ON".to_owned());
             }
         }
-        // MySQL lets only an administrator set how many warnings are told.
         Flavour::MariaDb => statements.push(
-            "SET SESSION max_error_count = 1024, max_statement_time = 0, idle_transaction_timeout = 0, \
+            "SET SESSION max_statement_time = 0, idle_transaction_timeout = 0, \
              idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0, check_constraint_checks = 1"
                 .to_owned(),
         ),

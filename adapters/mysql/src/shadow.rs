@@ -53,6 +53,7 @@ impl Shadow for MySql {
             .map_err(|failure| failure.of_catalogue(self.doing("look at")))?;
         facts.shadow = None;
         facts.has_lookup = false;
+        facts.late_index = None;
         facts.deferred = None;
         facts.done = None;
         self.save_facts(&facts).await?;
@@ -61,7 +62,10 @@ impl Shadow for MySql {
         self.save_facts(&facts).await?;
         facts.has_lookup = self.shape().await?.key.needs_lookup();
         if facts.has_lookup {
+            let shape = self.shape().await?;
+            facts.late_index = self.make_room(&shape).await?;
             self.save_facts(&facts).await?;
+            self.add_kept(&shape).await?;
             self.add_lookup().await?;
         }
         self.found_keys().await?;
@@ -283,9 +287,9 @@ impl MySql {
         let shape = self.shape().await?;
         let is_mapped = shape.key.is_mapped();
         let mut lease = self.crew.lease(Slot::Control).await?;
-        let mut outcome = lease.session().execute(&sql::add_lookup(&shape, "UNIQUE KEY")).await;
+        let mut outcome = lease.session().execute(&sql::add_lookup(&shape, &shape.shadow, "UNIQUE KEY")).await;
         if outcome.as_ref().is_err_and(|failure| failure.code() == Some(NOT_OVER_PARTITIONS)) && !is_mapped {
-            outcome = lease.session().execute(&sql::add_lookup(&shape, "KEY")).await;
+            outcome = lease.session().execute(&sql::add_lookup(&shape, &shape.shadow, "KEY")).await;
         }
         lease.keep();
         outcome.map(|_| ()).map_err(|failure| failure.of_clauses(attempted()))
@@ -304,12 +308,23 @@ impl MySql {
             facts.shadow = None;
             self.save_facts(&facts).await?;
             let mut lease = self.crew.lease(Slot::Control).await?;
-            let drop = sql::drop_indexes(&self.source, &self.source, &[LOOKUP]);
-            let outcome = execute_within(lease.session(), &self.crew.access, &drop, self.crew.lock_timeout).await;
+            let outcome = match &facts.late_index {
+                None => {
+                    let drop = sql::drop_indexes(&self.source, &self.source, &[LOOKUP]);
+                    execute_within(lease.session(), &self.crew.access, &drop, self.crew.lock_timeout).await
+                }
+                // It takes its time, but locks are waited for no longer than the session's own limit says.
+                Some(late) => {
+                    let exchange = sql::exchange_index(&self.source, &self.source, LOOKUP, late);
+                    lease.session().execute(&exchange).await
+                }
+            };
             outcome.map_err(|failure| failure.of_lock(attempted()))?;
             lease.keep();
         }
+        self.drop_kept().await?;
         facts.has_lookup = false;
+        facts.late_index = None;
         self.save_facts(&facts).await
     }
 

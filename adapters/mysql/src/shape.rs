@@ -3,6 +3,7 @@
 use crate::cascades::OwnKey;
 use crate::clauses::Clauses;
 use crate::convert;
+use crate::kept;
 use crate::key::{self, KeyColumn, KeyIndex};
 use crate::mapping::Mapping;
 use crate::missing_key;
@@ -32,6 +33,8 @@ pub(crate) struct Shape {
     pub key: KeyIndex,
     /// Columns that are written when a row is copied.
     pub columns: Vec<Pair>,
+    /// Key columns that the altered table does not have: the shadow keeps their values in columns of ours.
+    pub kept: Vec<Pair>,
     /// Columns that are added without a value for the rows that exist.
     pub given: Vec<Given>,
     /// Whether sessions that move rows must live in UTC, so that no moment is mistaken for another.
@@ -90,9 +93,11 @@ pub(crate) fn find(
     zone: Zone,
     flavour: Flavour,
 ) -> std::result::Result<Shape, Vec<Refusal>> {
+    let shadow = &without_kept(shadow);
     let columns = pairs(source, shadow, clauses, flavour).map_err(|refusal| vec![refusal])?;
     let mut refusals = incomparable(&columns);
     let key = followed((names.0, source), shadow, &columns, zone == Zone::Fixed);
+    let (key, kept) = key.map_or_else(|refusal| (Err(refusal), Vec::new()), |(key, kept)| (Ok(key), kept));
     let is_moment = |column: &Column| column.data_type == "timestamp";
     let moments = columns.iter().any(|pair| is_moment(&pair.source) && is_moment(&pair.shadow));
     let in_utc = match zone {
@@ -115,6 +120,7 @@ pub(crate) fn find(
                 shadow: names.1.clone(),
                 key,
                 columns,
+                kept,
                 given,
                 in_utc,
                 sets_row_number: clauses.sets_row_number(),
@@ -127,6 +133,12 @@ pub(crate) fn find(
         Err(refusal) => refusals.push(refusal),
     }
     Err(refusals)
+}
+
+/// The altered table as the clauses make it.
+fn without_kept(shadow: &Table) -> Table {
+    let columns = shadow.columns.iter().filter(|column| !kept::is_kept(&column.name)).cloned().collect();
+    Table { columns, indexes: shadow.indexes.clone() }
 }
 
 /// Every surviving column, and a proof that the clauses explain every column of the shadow.
@@ -252,7 +264,7 @@ fn followed(
     shadow: &Table,
     pairs: &[Pair],
     is_zone_fixed: bool,
-) -> std::result::Result<KeyIndex, Refusal> {
+) -> std::result::Result<(KeyIndex, Vec<Pair>), Refusal> {
     let no_key = |reasons: Vec<String>| Refusal {
         object: "the table's keys".into(),
         reason: match reasons.is_empty() {
@@ -261,44 +273,46 @@ fn followed(
         },
         remedy: missing_key::remedy(name, source),
     };
-    let mut refused = None;
+    let mut by_kept = None;
     let mut by_lookup = None;
     for (index, columns) in key::candidates(source).map_err(no_key)? {
         match followed_by(&index, columns, shadow, pairs, is_zone_fixed) {
             Ok(key) if key.needs_lookup() => {
                 by_lookup.get_or_insert(key);
             }
-            Ok(key) => return Ok(key),
-            Err(refusal) => {
-                refused.get_or_insert(refusal);
+            Ok(key) => return Ok((key, Vec::new())),
+            Err(columns) => {
+                by_kept.get_or_insert_with(|| kept::key(&index.name, columns, source));
             }
         }
     }
-    by_lookup.ok_or_else(|| refused.expect("there is a candidate, or there was a reason"))
+    let by_lookup = by_lookup.map(|key| (key, Vec::new()));
+    Ok(by_lookup.or(by_kept).expect("there is a candidate, or there was a reason"))
 }
 
+/// The key by this index; or its columns, where some have no counterpart in the shadow that rows can be found by. Those
+/// are the ones without a name in the shadow.
 fn followed_by(
     index: &Index,
     mut columns: Vec<KeyColumn>,
     shadow: &Table,
     pairs: &[Pair],
     is_zone_fixed: bool,
-) -> std::result::Result<KeyIndex, Refusal> {
+) -> std::result::Result<KeyIndex, Vec<KeyColumn>> {
     for column in &mut columns {
-        let refused = |reason: String| Refusal {
-            object: format!("key column {}", column.name),
-            reason,
-            remedy: "follow the rows by a key that stays: keep this column as it is, or add another unique key first"
-                .into(),
+        let pair = pairs.iter().find(|pair| pair.source.name == column.name);
+        let pair = pair.filter(|pair| !pair.shadow.generated || is_computed_alike(pair, shadow, pairs));
+        let Some(pair) = pair else { continue };
+        let mapping = match column.prefix {
+            None => Mapping::of(&pair.source, &pair.shadow, is_zone_fixed),
+            Some(_) => Mapping::of_prefix(&pair.source, &pair.shadow),
         };
-        let Some(pair) = pairs.iter().find(|pair| pair.source.name == column.name) else {
-            return Err(refused("it is dropped".into()));
-        };
-        if pair.shadow.generated && !is_computed_alike(pair, shadow, pairs) {
-            return Err(refused("it would be computed in another way, or from other columns".into()));
-        }
-        column.mapping = Mapping::of(&pair.source, &pair.shadow, is_zone_fixed).map_err(refused)?;
+        let Some(mapping) = mapping else { continue };
+        column.mapping = mapping;
         column.shadow_name = pair.shadow.name.clone();
+    }
+    if columns.iter().any(|column| column.shadow_name.is_empty()) {
+        return Err(columns);
     }
     let shadow_index = key::lookup_index(shadow, &columns).unwrap_or_else(|| key::LOOKUP.to_owned());
     Ok(KeyIndex { index: index.name.clone(), shadow_index, columns })

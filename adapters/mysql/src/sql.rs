@@ -50,6 +50,10 @@ pub(crate) const ZONE_DISTANCES: &str = "WITH RECURSIVE moments (n) AS (SELECT 8
 pub(crate) const IN_UTC: &str = "SET SESSION time_zone = '+00:00'";
 pub(crate) const IN_SERVERS_ZONE: &str = "SET SESSION time_zone = DEFAULT";
 
+/// How many warnings of a statement the session keeps, which MySQL lets only an administrator set.
+pub(crate) const KEEP_WARNINGS: &str = "SET SESSION max_error_count = 65535";
+pub(crate) const KEPT_WARNINGS: &str = "SELECT @@session.max_error_count LIMIT 1";
+
 /// Whether the server's own rules refuse zero dates.
 pub(crate) const REFUSES_ZERO_DATES: &str = "SELECT FIND_IN_SET('NO_ZERO_DATE', @@global.sql_mode) > 0 \
      OR FIND_IN_SET('NO_ZERO_IN_DATE', @@global.sql_mode) > 0";
@@ -57,6 +61,23 @@ pub(crate) const REFUSES_ZERO_DATES: &str = "SELECT FIND_IN_SET('NO_ZERO_DATE', 
 pub(crate) fn has_zero_dates(source: &TableName, column: &str) -> String {
     let column = quote(column);
     format!("{}SELECT 1 FROM {} WHERE MONTH({column}) = 0 OR DAY({column}) = 0 LIMIT 1", sign(source), table(source))
+}
+
+/// How many partitions a table has; of subpartitions, each counts.
+pub(crate) fn count_partitions(name: &TableName) -> String {
+    format!(
+        "SELECT COUNT(*) FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+/// Views whose text names a table; both servers write out the schema.
+pub(crate) fn views_over(name: &TableName) -> String {
+    format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.VIEWS WHERE LOCATE({}, VIEW_DEFINITION) > 0 ORDER BY 1, 2",
+        string(&table(name))
+    )
 }
 
 /// The names of all CHECK constraints of a schema.
@@ -642,14 +663,47 @@ pub(crate) fn drop_indexes(source: &TableName, altered: &TableName, names: &[&st
 }
 
 /// The index of ours that finds rows of the shadow by the key; `kind` is how unique it is.
-pub(crate) fn add_lookup(shape: &Shape, kind: &str) -> String {
-    let columns: Vec<String> = shape.key.shadow_names().into_iter().map(quote).collect();
+pub(crate) fn add_lookup(shape: &Shape, altered: &TableName, kind: &str) -> String {
+    let part = |(name, prefix): (&str, Option<u64>)| match prefix {
+        None => quote(name),
+        Some(length) => format!("{}({length})", quote(name)),
+    };
+    let columns: Vec<String> = shape.key.shadow_parts().into_iter().map(part).collect();
     format!(
         "{}ALTER TABLE {} ADD {kind} {} ({})",
         sign(&shape.source),
-        table(&shape.shadow),
+        table(altered),
         quote(LOOKUP),
         columns.join(", ")
+    )
+}
+
+/// Columns of ours for the former key's values, see `kept`.
+pub(crate) fn add_kept(shape: &Shape, altered: &TableName) -> String {
+    let added = shape.kept.iter().map(|pair| {
+        let column = &pair.shadow;
+        let charset = match column.charset.is_empty() {
+            true => String::new(),
+            false => format!(" CHARACTER SET {} COLLATE {}", column.charset, column.collation),
+        };
+        format!("ADD COLUMN {} {}{charset} NULL DEFAULT NULL INVISIBLE", quote(&column.name), column.column_type)
+    });
+    format!("{}ALTER TABLE {} {}", sign(&shape.source), table(altered), added.collect::<Vec<_>>().join(", "))
+}
+
+/// Drops such columns at once, or not at all.
+pub(crate) fn drop_kept(source: &TableName, altered: &TableName, names: &[&str]) -> String {
+    let drops: Vec<String> = names.iter().map(|name| format!("DROP COLUMN {}", quote(name))).collect();
+    format!("{}ALTER TABLE {} {}, ALGORITHM=INSTANT", sign(source), table(altered), drops.join(", "))
+}
+
+/// Builds an index in the place of another, while everybody reads and writes.
+pub(crate) fn exchange_index(source: &TableName, altered: &TableName, gone: &str, definition: &str) -> String {
+    format!(
+        "{}ALTER TABLE {} DROP KEY {}, ADD {definition}, ALGORITHM=INPLACE, LOCK=NONE",
+        sign(source),
+        table(altered),
+        quote(gone)
     )
 }
 
@@ -731,7 +785,12 @@ fn columns_of(key: &KeyIndex, in_shadow: bool, of: &str) -> Vec<String> {
     key.columns.iter().map(name).collect()
 }
 
-/// The key's order, for ORDER BY.
+/// ` ORDER BY` the key. Nothing for an index of prefixes: the server would sort all rows each time. It gives them in the
+/// index's order by itself, and nothing but the size of chunks rests on that.
+fn in_order(key: &KeyIndex, columns: &[String]) -> String {
+    if key.has_prefix() { String::new() } else { format!(" ORDER BY {}", order_of(key, columns)) }
+}
+
 fn order_of(key: &KeyIndex, columns: &[String]) -> String {
     let ordered = key.columns.iter().zip(columns);
     let ordered = ordered.map(|(column, name)| if column.descending { format!("{name} DESC") } else { name.clone() });
@@ -777,7 +836,21 @@ fn range(key: &KeyIndex, columns: &[String], chunk: &Chunk) -> Result<String> {
 
 /// Whether a row has one of these keys. The same form for composite keys as for ranges, because MariaDB looks up no row constructors.
 fn among(key: &KeyIndex, columns: &[String], keys: &[Key]) -> Result<String> {
-    Ok(one_of(columns, &keys.iter().map(|one| key.literals(one)).collect::<Result<Vec<_>>>()?))
+    let values = keys.iter().map(|one| key.literals(one)).collect::<Result<Vec<_>>>()?;
+    if !key.has_prefix() {
+        return Ok(one_of(columns, &values));
+    }
+    // Some collations call texts equal whose prefixes differ. The rows are told apart by prefixes.
+    let one = |value: &Vec<String>| {
+        let terms = key.columns.iter().zip(columns).zip(value).map(|((part, column), literal)| {
+            let whole = format!("{column} = {literal}");
+            part.prefix.map_or(whole.clone(), |length| {
+                format!("{whole} AND LEFT({column}, {length}) = LEFT({literal}, {length})")
+            })
+        });
+        format!("({})", terms.collect::<Vec<_>>().join(" AND "))
+    };
+    Ok(format!("({})", values.iter().map(one).collect::<Vec<_>>().join(" OR ")))
 }
 
 /// Whether columns hold one of these lists of values, given as literals.
@@ -836,13 +909,13 @@ pub(crate) fn range_end(shape: &Shape, mark: &Watermark, rows: u64) -> Result<St
     let columns = columns_of(&shape.key, false, "");
     let chunk = Chunk { after: mark.clone(), through: Watermark::End };
     Ok(format!(
-        "{}SELECT {} FROM {} FORCE INDEX ({}) WHERE {} ORDER BY {} LIMIT 1 OFFSET {}",
+        "{}SELECT {} FROM {} FORCE INDEX ({}) WHERE {}{} LIMIT 1 OFFSET {}",
         sign(&shape.source),
         spelled(&shape.key, &columns),
         table(&shape.source),
         quote(&shape.key.index),
         range(&shape.key, &columns, &chunk)?,
-        order_of(&shape.key, &columns),
+        in_order(&shape.key, &columns),
         rows.max(1) - 1
     ))
 }
@@ -850,7 +923,7 @@ pub(crate) fn range_end(shape: &Shape, mark: &Watermark, rows: u64) -> Result<St
 /// Some of the source's keys.
 pub(crate) fn first_keys(shape: &Shape) -> String {
     const SAMPLE: u64 = 100;
-    format!("{} ORDER BY {} LIMIT {SAMPLE}", keys_of(shape), order_of(&shape.key, &columns_of(&shape.key, false, "")))
+    format!("{}{} LIMIT {SAMPLE}", keys_of(shape), in_order(&shape.key, &columns_of(&shape.key, false, "")))
 }
 
 /// Those of these keys that the source holds.
@@ -870,7 +943,7 @@ fn keys_of(shape: &Shape) -> String {
 
 fn insert_select(shape: &Shape, condition: &str) -> String {
     let list = |name: fn(&crate::shape::Pair) -> String, given: fn(&crate::shape::Given) -> String| {
-        let columns = shape.columns.iter().map(name);
+        let columns = shape.columns.iter().chain(&shape.kept).map(name);
         columns.chain(shape.given.iter().map(given)).collect::<Vec<_>>().join(", ")
     };
     format!(
@@ -909,11 +982,11 @@ pub(crate) fn delete_beyond(shape: &Shape, mark: &Watermark, rows: u64) -> Resul
     let chunk = Chunk { after: mark.clone(), through: Watermark::End };
     let columns = columns_of(&shape.key, true, "");
     Ok(format!(
-        "{}DELETE FROM {} WHERE {} ORDER BY {} LIMIT {rows}",
+        "{}DELETE FROM {} WHERE {}{} LIMIT {rows}",
         sign(&shape.source),
         table(&shape.shadow),
         range(&shape.key, &columns, &chunk)?,
-        order_of(&shape.key, &columns)
+        in_order(&shape.key, &columns)
     ))
 }
 
@@ -931,9 +1004,16 @@ pub(crate) enum Compared<'a> {
 
 fn condition(key: &KeyIndex, columns: &[String], compared: &Compared) -> Result<String> {
     match compared {
+        Compared::Range(chunk) if is_last_of_prefixes(key, chunk) => Ok("TRUE".into()),
         Compared::Range(chunk) => range(key, columns, chunk),
         Compared::Keys(keys) => among(key, columns, keys),
     }
+}
+
+/// Whether the whole table is compared with this chunk. An index of prefixes may pass over rows of a range, where a collation
+/// sorts texts otherwise than their prefixes. Everything before rests on such ranges, so the last look uses none.
+fn is_last_of_prefixes(key: &KeyIndex, chunk: &Chunk) -> bool {
+    key.has_prefix() && chunk.through == Watermark::End
 }
 
 /// The shadow's part of what is compared. No index of the shadow knows the source's order where values are mapped, so
@@ -941,6 +1021,7 @@ fn condition(key: &KeyIndex, columns: &[String], compared: &Compared) -> Result<
 fn condition_on_shadow(key: &KeyIndex, of: &str, compared: &Compared) -> Result<String> {
     match compared {
         Compared::Keys(keys) => among_shadows(key, of, keys),
+        Compared::Range(chunk) if is_last_of_prefixes(key, chunk) => Ok("TRUE".into()),
         Compared::Range(chunk) if !key.is_mapped() => range(key, &columns_of(key, true, of), chunk),
         Compared::Range(chunk) if chunk.through == Watermark::End => Ok("TRUE".into()),
         Compared::Range(_) => Ok("FALSE".into()),
@@ -952,7 +1033,10 @@ fn matched(shape: &Shape, (s, d): (&str, &str)) -> String {
     let source = columns_of(&shape.key, false, &format!("{s}."));
     let shadow = columns_of(&shape.key, true, &format!("{d}."));
     let term = |((column, s), back): ((&KeyColumn, &String), &String)| match &column.mapping {
-        Mapping::Same => format!("{back} = {s}"),
+        Mapping::Same => match column.prefix {
+            None => format!("{back} = {s}"),
+            Some(length) => format!("{back} = {s} AND LEFT({back}, {length}) = LEFT({s}, {length})"),
+        },
         mapping => format!("{d}.{} = {} AND {back} = {s}", quote(&column.shadow_name), mapping.to_shadow(s)),
     };
     shape.key.columns.iter().zip(&source).zip(&shadow).map(term).collect::<Vec<_>>().join(" AND ")
@@ -970,7 +1054,7 @@ pub(crate) fn count_rows(shape: &Shape, chunk: &Chunk) -> Result<String> {
 
 /// How many rows of the shadow are compared with this range: a number only where its order is the source's.
 pub(crate) fn count_in_shadow(shape: &Shape, chunk: &Chunk) -> Result<String> {
-    if shape.key.is_mapped() {
+    if shape.key.is_mapped() || is_last_of_prefixes(&shape.key, chunk) {
         return Ok("SELECT NULL".to_owned());
     }
     Ok(format!(
@@ -1132,6 +1216,10 @@ pub(crate) fn lock_against_writes(source: &TableName) -> String {
     format!("{}LOCK TABLES {} READ", sign(source), table(source))
 }
 
+pub(crate) fn rename(source: &TableName, from: &TableName, to: &TableName) -> String {
+    format!("{}RENAME TABLE {} TO {}", sign(source), table(from), table(to))
+}
+
 pub(crate) fn rename_both(source: &TableName, old: &TableName, shadow: &TableName) -> String {
     let source_quoted = table(source);
     format!("{}RENAME TABLE {source_quoted} TO {}, {} TO {source_quoted}", sign(source), table(old), table(shadow))
@@ -1213,6 +1301,7 @@ mod tests {
             ordinal: 0,
             spelling: crate::key::Spelling::Integer { bytes: 4, unsigned: false },
             descending,
+            prefix: None,
             mapping: mapping.clone(),
         };
         let columns = ["a", "b"].into_iter().zip(descending).map(column).collect();

@@ -15,6 +15,7 @@ mod late_acknowledgement;
 mod log;
 mod log_ends;
 mod migration;
+mod mysql_leftovers;
 mod mysql_meanwhile;
 mod native;
 mod postgres_connecting;

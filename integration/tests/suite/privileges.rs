@@ -67,4 +67,43 @@ fn grants(flavour: Flavour) {
     run(&url("alone"), "orders", alter, &["--strategy", "copy"]).must_be(0);
     let triggers = server.query(DATABASE, "SHOW TRIGGERS LIKE 'orders'").unwrap();
     assert_eq!(triggers.len(), 1);
+    let alone = url("alone");
+    let on_orders = ["--url", &alone, "--table", "orders"];
+    command(&[&["status"], &on_orders[..]].concat()).must_be(0);
+    command(&[&["cleanup"], &on_orders[..], &["--drop-old"]].concat()).must_be(0);
+
+    // A parent and a child in other schemas.
+    for sql in [
+        "CREATE DATABASE others",
+        "CREATE TABLE others.parents (id INT PRIMARY KEY)",
+        "INSERT INTO others.parents VALUES (1)",
+    ] {
+        root(sql);
+    }
+    for sql in [
+        "CREATE TABLE middle (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES others.parents (id))",
+        "CREATE TABLE others.kids (id INT PRIMARY KEY, m INT, FOREIGN KEY (m) REFERENCES middle (id))",
+        "INSERT INTO middle VALUES (1, 1)",
+        "INSERT INTO others.kids VALUES (1, 1)",
+    ] {
+        server.execute(DATABASE, sql).unwrap();
+    }
+    let on_middle = ["--url", &alone, "--table", "middle", "--strategy", "copy", "--alter", "ADD x INT"];
+    let plan = || command(&[&["plan"], &on_middle[..]].concat());
+    root("GRANT ALTER, LOCK TABLES ON others.* TO alone@'%'");
+    plan().must_be(3).must_say(&["others.parents", "SELECT"]);
+    root("GRANT SELECT ON others.* TO alone@'%'");
+    plan().must_be(0);
+    root("REVOKE ALTER ON others.* FROM alone@'%'");
+    plan().must_be(3).must_say(&["others.kids", "lacks ALTER"]);
+    root("GRANT ALTER ON others.* TO alone@'%'");
+    run(&alone, "middle", "ADD x INT", &["--strategy", "copy"]).must_be(0);
+
+    // MySQL lets nobody but an administrator set how many warnings are kept.
+    root("SET GLOBAL max_error_count = 0");
+    let plan = command(&["plan", "--url", &alone, "--table", "orders", "--strategy", "copy", "--alter", "DROP note"]);
+    match is_mysql {
+        true => plan.must_be(3).must_say(&["SET GLOBAL max_error_count"]),
+        false => plan.must_be(0),
+    };
 }

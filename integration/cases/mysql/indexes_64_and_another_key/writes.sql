@@ -1,0 +1,5 @@
+UPDATE t SET b = b + 1 WHERE id = 1 + FLOOR(RAND() * 300);
+
+DELETE FROM t WHERE id = 1 + FLOOR(RAND() * 300);
+
+UPDATE t SET a = a + 1000 WHERE id = 1 + FLOOR(RAND() * 300);

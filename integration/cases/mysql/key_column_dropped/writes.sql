@@ -1,0 +1,7 @@
+UPDATE t SET a = a + 1 WHERE a = 1 + FLOOR(RAND() * 400);
+
+UPDATE t SET code = UUID() WHERE a = 1 + FLOOR(RAND() * 400);
+
+DELETE FROM t WHERE a = 1 + FLOOR(RAND() * 400);
+
+INSERT INTO t (code, a) SELECT UUID(), FLOOR(RAND() * 400);

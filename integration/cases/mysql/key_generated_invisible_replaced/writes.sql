@@ -1,0 +1,5 @@
+UPDATE t SET b = b + 1 WHERE a = 1 + FLOOR(RAND() * 400);
+
+UPDATE t SET a = a + 1000 WHERE a = 1 + FLOOR(RAND() * 400);
+
+DELETE FROM t WHERE a = 1 + FLOOR(RAND() * 400);

@@ -1,0 +1,9 @@
+UPDATE t SET v = v + 1 WHERE v = 1 + FLOOR(RAND() * 600);
+
+UPDATE t SET url = CONCAT(LEFT(url, 12), UUID()) WHERE v = 1 + FLOOR(RAND() * 600);
+
+DELETE FROM t WHERE v = 1 + FLOOR(RAND() * 600);
+
+INSERT INTO t (url, v) SELECT CONCAT('u', LPAD(n, 10, '0'), UUID()), 5 FROM (SELECT FLOOR(RAND() * 5000) AS n) x;
+
+UPDATE t SET url = CONCAT('w', LPAD(v, 10, '0'), UUID()) WHERE v = 1 + FLOOR(RAND() * 600);

@@ -1,0 +1,7 @@
+UPDATE t SET v = v + 1 WHERE v = 1 + FLOOR(RAND() * 500);
+
+UPDATE t SET b = CONCAT(LEFT(b, 4), UUID()), c3 = CONCAT(LEFT(c3, 3), UUID()) WHERE v = 1 + FLOOR(RAND() * 500);
+
+DELETE FROM t WHERE v = 1 + FLOOR(RAND() * 500);
+
+INSERT INTO t (b, a, c3, v) SELECT UUID(), n, UUID(), n FROM (SELECT FLOOR(RAND() * 500) AS n) x;
