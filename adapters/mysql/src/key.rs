@@ -306,7 +306,12 @@ pub(crate) fn candidates(table: &Table) -> std::result::Result<Vec<(Index, Vec<K
         }
     }
     candidates.sort_by_key(|(index, columns)| {
-        (columns.iter().any(|c| c.prefix.is_some()), index.name != "PRIMARY", columns.len(), columns.iter().any(|c| c.spelling.is_text()))
+        (
+            columns.iter().any(|c| c.prefix.is_some()),
+            index.name != "PRIMARY",
+            columns.len(),
+            columns.iter().any(|c| c.spelling.is_text()),
+        )
     });
     if candidates.is_empty() { Err(reasons) } else { Ok(candidates) }
 }
@@ -327,8 +332,7 @@ fn key_columns(table: &Table, index: &Index) -> std::result::Result<Vec<KeyColum
             if column.generated && !column.is_stored() {
                 return Err(format!("column {} is generated and not stored", column.name));
             }
-            let spelling =
-                part.prefix.map_or_else(|| Spelling::of(column), |_| Spelling::of_prefixed(column));
+            let spelling = part.prefix.map_or_else(|| Spelling::of(column), |_| Spelling::of_prefixed(column));
             let spelling = spelling.ok_or(format!("column {} is of type {}", column.name, column.column_type))?;
             Ok(KeyColumn {
                 name: column.name.clone(),

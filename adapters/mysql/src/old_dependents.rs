@@ -21,7 +21,8 @@ impl MySql {
         let children = keys.into_iter().filter(|key| key.parent == *old && key.child != *old);
         let mut dependents: Vec<String> = children
             .map(|key| {
-                let alter = format!("ALTER TABLE {} DROP FOREIGN KEY {}", sql::table(&key.child), sql::quote(&key.name));
+                let alter =
+                    format!("ALTER TABLE {} DROP FOREIGN KEY {}", sql::table(&key.child), sql::quote(&key.name));
                 format!("{} ({alter})", key.describe())
             })
             .collect();

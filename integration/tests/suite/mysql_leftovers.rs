@@ -29,7 +29,7 @@ fn others_objects_on_our_tables(flavour: Flavour) {
 
     // A trigger on the shadow: the run ends, and cleanup drops the shadow all the same.
     let mut running = start(&url, "orders", "ADD x INT", &["--strategy", "copy", "--postpone-cut-over"]);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     say("CREATE TRIGGER spies BEFORE INSERT ON _orders_ag_shadow FOR EACH ROW SET NEW.x = 7");
     running.wait().must_be(1).must_say(&["cleanup"]);
     cleanup(&[]).must_be(0).must_say(&["_orders_ag_shadow"]);
