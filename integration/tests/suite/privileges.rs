@@ -80,9 +80,10 @@ fn grants(flavour: Flavour) {
     ] {
         root(sql);
     }
+    let kids = "CREATE TABLE others.kids (id INT PRIMARY KEY, m INT, FOREIGN KEY (m) REFERENCES ";
     for sql in [
         "CREATE TABLE middle (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES others.parents (id))",
-        "CREATE TABLE others.kids (id INT PRIMARY KEY, m INT, FOREIGN KEY (m) REFERENCES middle (id))",
+        &format!("{kids}{DATABASE}.middle (id))"),
         "INSERT INTO middle VALUES (1, 1)",
         "INSERT INTO others.kids VALUES (1, 1)",
     ] {
