@@ -425,7 +425,22 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_goes_is_refused() {
-        assert!(found(&["id", "a"], &["a"], "DROP id").is_err());
+    fn a_key_that_goes_is_kept_in_a_column_of_ours() {
+        let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
+        let clauses = Clauses::read("DROP id", false, &[]).unwrap();
+        let shape_of = |shadow: &Table| {
+            let source = table(&["id", "a"]);
+            find((&names.0, &names.1), &source, shadow, &clauses, Zone::Fixed, Flavour::MySql).unwrap()
+        };
+        let mut shadow = table(&["a"]);
+        let before = shape_of(&shadow);
+        // The same when the shadow has it.
+        shadow.columns.push(Column { name: "_ag_key_1".into(), ..Column::default() });
+        for shape in [before, shape_of(&shadow)] {
+            assert_eq!(shape.kept.iter().map(|pair| &*pair.shadow.name).collect::<Vec<_>>(), ["_ag_key_1"]);
+            assert_eq!((&*shape.key.columns[0].name, &*shape.key.columns[0].shadow_name), ("id", "_ag_key_1"));
+            assert!(shape.key.needs_lookup());
+            assert_eq!(shape.columns.len(), 1);
+        }
     }
 }
