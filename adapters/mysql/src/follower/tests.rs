@@ -19,6 +19,7 @@ fn follower_at(bookmark: Bookmark) -> Follower {
         ordinal: 0,
         spelling: Spelling::Integer { bytes: 4, unsigned: false },
         descending: false,
+        prefix: None,
         mapping: crate::mapping::Mapping::Same,
     };
     let key = KeyIndex { index: "PRIMARY".into(), shadow_index: "PRIMARY".into(), columns: vec![column] };
