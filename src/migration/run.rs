@@ -111,10 +111,12 @@ async fn run_once<E: Engine>(
         }
     };
     let mut migration = Migration { engine, control, listener, record };
+    let mut is_proven = false;
     let changed = async {
         migration.copy_all(quiet).await?;
         let proof = migration.build_indexes().await?;
         migration.prove(proof).await?;
+        is_proven = true;
         migration.wait_while_postponed().await?;
         migration.cut_over(options).await
     };
@@ -131,7 +133,7 @@ async fn run_once<E: Engine>(
         Some(error) if error.kind == Kind::Missed => anew(engine, record, error.into()).await,
         Some(error) => Err(error.into()),
         // The table was written to while it was copied, and the log was not read.
-        None if record.passed_log && record.stage == Stage::Copying => anew(engine, record, failure).await,
+        None if record.passed_log && !is_proven => anew(engine, record, failure).await,
         None => Err(failure),
     }
 }

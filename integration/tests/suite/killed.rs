@@ -156,7 +156,7 @@ fn a_run_whose_statements_somebody_cancels_again_and_again_is_finished(flavour: 
     let url = server.url(DATABASE);
     let table = Table::load(&url, "orders", 20_000).unwrap();
     let writers = Writers::start(&url, &table, 150, 3, 1, &Mix::everything());
-    let more = [&SLOWLY[..], &["--nice", "2"]].concat();
+    let more = SLOWLY;
     let mut running = start(&url, "orders", widening(flavour), &more);
     // Before that nothing is to be gone on with, and what was cancelled ends the run.
     running.wait_until(|status| status["phase"] == "copying");

@@ -140,7 +140,9 @@ fn values_that_do_not_fit_any_more_stop_the_run(flavour: Flavour) {
     let Some(before) = before(flavour, &["UPDATE orders SET pad = 'short' WHERE id < 15000"]) else {
         return;
     };
-    let ended = before.run(alter).must_be(3).must_say(&["orders"]);
+    // PostgreSQL's plan counts them. MySQL and MariaDB find the first one when they copy it.
+    let code = if flavour.is_postgres() { 3 } else { 1 };
+    let ended = before.run(alter).must_be(code).must_say(&["orders"]);
     if !flavour.is_postgres() {
         // PostgreSQL's own message does not name the column.
         assert!(ended.output.contains("pad"), "it said:\n{}", ended.output);

@@ -330,7 +330,14 @@ fn values_of_rows_are_never_shown(flavour: Flavour) {
     for alter in clauses {
         for verb in ["plan", "run"] {
             let words = [verb, "--url", &url, "--table", "t", "--alter", alter, "--strategy", "copy"];
-            let ended = command(&words).must_be(3);
+            // PostgreSQL's plan counts what does not fit; on MySQL and MariaDB the copy meets it.
+            let is_planned = flavour.is_postgres() || alter.contains("UNIQUE");
+            let code = match (is_planned, verb) {
+                (true, _) => 3,
+                (false, "plan") => 0,
+                (false, _) => 1,
+            };
+            let ended = command(&words).must_be(code);
             assert!(!ended.output.contains(PLANTED), "{verb} {alter} shows a row's value: {}", ended.output);
         }
         for words in [["status", "--json"], ["cleanup", "--list"], ["cleanup", "--drop-old"]] {
