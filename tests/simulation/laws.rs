@@ -87,6 +87,19 @@ fn law_9_rows_kept_out_of_the_log_before_the_swap_are_lost_where_nobody_asks_und
     assert!(failing.iter().any(|(_, seen)| is_swapped_unequal(seen)), "no lost row got through");
 }
 
+/// The verification is over when somebody else writes the shadow while the swap waits.
+#[test]
+fn law_10_a_shadow_that_others_wrote_is_swapped_in_where_nobody_asks() {
+    let is_swapped_unequal = |seen: &str| seen.contains("not equal when it was swapped in");
+    let trusting: Habit = |habits| {
+        habits.trespass_chance = 0.002;
+        habits.flaws = vec![Flaw::TrustsTheShadow];
+    };
+    assert!(failing(0..SEEDS, trusting).iter().any(|(_, seen)| is_swapped_unequal(seen)), "none got through");
+    let asking = failing(0..SEEDS, |habits| habits.trespass_chance = 0.002);
+    assert!(!asking.iter().any(|(_, seen)| is_swapped_unequal(seen)), "one got through");
+}
+
 /// A source whose rows cannot all stand in the shadow's unique index.
 fn with_duplicates(habits: &mut Habits) {
     habits.source_is_unique = false;

@@ -8,6 +8,7 @@ use crate::followed::Followed;
 use crate::follower::{BEGIN_ANEW, Batch, Follower, GTID, LogEvent, TAGGED_GTID};
 use crate::place::{Bookmark, Place, spell_domains};
 use crate::session::Session;
+use crate::tally::Tally;
 use crate::witness::Witness;
 use altergeist_contract::{ChangeStream, Changes, Error, Kind, Position, Result};
 use futures_util::StreamExt;
@@ -42,6 +43,9 @@ pub(crate) struct Beside {
     pub elsewhere: Elsewhere,
     pub followed: Followed,
     pub witness: Arc<Witness>,
+    pub tally: Arc<Tally>,
+    /// The shadow's name, for people.
+    pub shadow: String,
 }
 
 impl ChangeStream for MySqlStream {
@@ -65,7 +69,8 @@ impl ChangeStream for MySqlStream {
         let has_changes = !batch.keys.is_empty() || batch.altered;
         self.beside.cascades.resolve(&mut batch.keys).await?;
         let batch = self.waiting.take().expect("just looked at");
-        self.beside.witness.hear(has_changes, batch.marker);
+        self.beside.witness.hear(has_changes, batch.source_rows, batch.marker);
+        self.beside.tally.hear(batch.shadow_rows, batch.marker, &self.beside.shadow)?;
         Ok(Changes { emptied: false, keys: batch.keys, position: batch.position, marker: batch.marker })
     }
 

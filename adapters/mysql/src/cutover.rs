@@ -40,6 +40,7 @@ use crate::shadow::refresh_within;
 use crate::shape::Shape;
 use crate::sql;
 use crate::table::definition_of;
+use crate::tally::Tally;
 use crate::triggers::{Triggers, carry};
 use crate::version::Flavour;
 use crate::witness::Witness;
@@ -75,6 +76,9 @@ pub struct MySqlLock {
     /// The source in the server's words, as the shadow has followed it; empty if that is not known.
     source_text: String,
     witness: Arc<Witness>,
+    tally: Arc<Tally>,
+    /// Rows of the shadow that were written under this lock, behind the last mark.
+    rows_written: u64,
     /// What the log that is read depends on, where it is a replica's.
     filters: Filters,
     /// How long anything may be waited for.
@@ -149,6 +153,8 @@ impl Cutover for MySql {
             triggers,
             source_text,
             witness: self.witness.clone(),
+            tally: self.tally.clone(),
+            rows_written: 0,
             filters: self.filters(),
             within,
             _locking: locking,
@@ -279,7 +285,8 @@ impl TableLock for MySqlLock {
 
     async fn refresh(&mut self, keys: &[Key]) -> Result<()> {
         let attempted = format!("refresh rows of {} under the lock", self.shape.source.plain());
-        match self.crew.version.flavour {
+        let writing = self.tally.begin();
+        let outcome = match self.crew.version.flavour {
             Flavour::MySql => refresh_and_commit(self.holder.session(), &self.shape, keys, &attempted).await,
             Flavour::MariaDb => {
                 let mut worker = self.crew.worker().await?;
@@ -288,12 +295,15 @@ impl TableLock for MySqlLock {
                 worker.keep();
                 outcome
             }
-        }
+        };
+        self.rows_written += writing.end(outcome)?;
+        Ok(())
     }
 
     async fn clear(&mut self) -> Result<()> {
         let attempted = format!("clear the shadow of {} under the lock", self.shape.source.plain());
         let statement = sql::delete_beyond(&self.shape, &Watermark::Start, u64::MAX)?;
+        let writing = self.tally.begin();
         let outcome = match self.crew.version.flavour {
             Flavour::MySql => self.holder.session().execute(&statement).await,
             Flavour::MariaDb => {
@@ -303,11 +313,14 @@ impl TableLock for MySqlLock {
                 outcome
             }
         };
-        outcome.map(drop).map_err(|failure| failure.of_rows(&attempted))
+        let outcome = outcome.map(|done| done.rows).map_err(|failure| failure.of_rows(&attempted));
+        self.rows_written += writing.end(outcome)?;
+        Ok(())
     }
 
     async fn check_stream(&mut self) -> Result<()> {
         self.witness.ask_under_lock().await?;
+        self.tally.ask_under_lock(self.rows_written, &self.names.shadow.plain())?;
         self.filters.check().await
     }
 
@@ -362,7 +375,7 @@ impl TableLock for MySqlLock {
     }
 }
 
-async fn refresh_and_commit(session: &mut Session, shape: &Shape, keys: &[Key], attempted: &str) -> Result<()> {
+async fn refresh_and_commit(session: &mut Session, shape: &Shape, keys: &[Key], attempted: &str) -> Result<u64> {
     let outcome = refresh_within(session, shape, keys, &Watermark::End, attempted).await;
     let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
     match session.execute(end).await {

@@ -22,6 +22,7 @@ use crate::shape::{self, Shape, Zone};
 use crate::sql;
 use crate::statement;
 use crate::table::Table;
+use crate::tally::Tally;
 use crate::token::{Token, tokens};
 use crate::version::{Flavour, Version};
 use crate::witness::Witness;
@@ -55,6 +56,8 @@ pub struct MySql {
     pub(crate) beats: Arc<Beats>,
     /// Tells of changes that the log does not tell of.
     pub(crate) witness: Arc<Witness>,
+    /// Tells of rows that others write into the shadow.
+    pub(crate) tally: Arc<Tally>,
     /// When the settings of the server whose log is read were looked at.
     pub(crate) settings_read: Mutex<Option<Instant>>,
     pub(crate) shape: Arc<Mutex<Option<Arc<Shape>>>>,
@@ -122,6 +125,7 @@ impl Engine for MySql {
             title: source.plain(),
             beats: Arc::new(Beats::new(crew.clone(), source.clone(), &names)),
             witness: Arc::new(Witness::new(crew.clone(), source.clone())),
+            tally: Arc::default(),
             settings_read: Mutex::default(),
             cascades: cascades.clone(),
             crew,
@@ -207,6 +211,8 @@ impl Engine for MySql {
         let names = (self.source.clone(), &self.names);
         let mut follower = Follower::new(names, key, self.parents_to_follow().await?, bookmark.clone());
         follower.forgive(self.settled.lock().expect("not poisoned").clone());
+        self.tally.follow().await;
+        follower.count_shadow_by(self.tally.counted_from.clone());
         let session = Session::bare(&self.log.access).await?;
         self.undecided.store(0, Ordering::SeqCst);
         let reader_id = sql::reader_id(&self.source);
@@ -217,6 +223,8 @@ impl Engine for MySql {
             elsewhere: Elsewhere::new(self.crew.clone(), self.source.clone()),
             followed: Followed::new(self.crew.clone(), self.source.clone(), known),
             witness: self.witness.clone(),
+            tally: self.tally.clone(),
+            shadow: self.names.shadow.plain(),
         };
         self.witness.begin().await?;
         changes::follow(session, reader_id, follower, &bookmark, self.undecided.clone(), beside).await
@@ -224,6 +232,7 @@ impl Engine for MySql {
 
     async fn check_stream(&self) -> Result<()> {
         self.witness.ask(&self.beats).await?;
+        self.tally.ask(|| self.beats.mark());
         self.watch_filters().await
     }
 

@@ -10,6 +10,8 @@ use crate::statement::{Concern, Meaning, meaning, spell_xid};
 use altergeist_contract::{Error, Key, Marker, Position, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Keys that are handed on without waiting for a heartbeat to come by: a transaction may be larger than memory.
 const MOST_KEYS: usize = 20_000;
@@ -40,6 +42,10 @@ pub(crate) struct Batch {
     pub written: Vec<TableName>,
     /// Whether others have changed the source by DDL that leaves its rows and columns alone.
     pub altered: bool,
+    /// Rows of the shadow that the log has told of since they are counted.
+    pub shadow_rows: u64,
+    /// Changes of the source's rows that the log has told of.
+    pub source_rows: u64,
 }
 
 /// An event, as far as it matters here.
@@ -86,6 +92,10 @@ pub(crate) struct Follower {
     /// The keys of the XA transaction being read.
     xa_keys: Option<Vec<Key>>,
     undecided: BTreeMap<String, Vec<Key>>,
+    /// The heartbeat from which the shadow's rows are counted, and how many they are.
+    counted_from: Arc<AtomicU64>,
+    shadow_rows: u64,
+    source_rows: u64,
     /// Prepared before the log was opened, and ended before anything was read: their ends tell nothing.
     settled: HashSet<String>,
 }
@@ -95,6 +105,7 @@ enum Interest {
     Source(Vec<Form>),
     Parent(TableName, Vec<Form>),
     Beats(Vec<Form>),
+    Shadow(Vec<Form>),
     None,
 }
 
@@ -153,8 +164,16 @@ impl Follower {
             altered: false,
             xa_keys: None,
             undecided: BTreeMap::new(),
+            counted_from: Arc::new(AtomicU64::new(u64::MAX)),
+            shadow_rows: 0,
+            source_rows: 0,
             settled: HashSet::new(),
         }
+    }
+
+    /// Counts the shadow's rows from a heartbeat on, once it is known.
+    pub(crate) fn count_shadow_by(&mut self, beat: Arc<AtomicU64>) {
+        self.counted_from = beat;
     }
 
     /// Lets these transactions end, whose beginning is not in what is read of the log.
@@ -356,6 +375,8 @@ impl Follower {
             ended: std::mem::take(&mut self.ended),
             written: std::mem::take(&mut self.written),
             altered: std::mem::take(&mut self.altered),
+            shadow_rows: self.shadow_rows,
+            source_rows: self.source_rows,
         }
     }
 
@@ -411,6 +432,11 @@ impl Follower {
             Interest::Source(map.forms().ok_or_else(|| self.unreadable("the announcement of the table"))?)
         } else if is(&self.beat_table) {
             Interest::Beats(map.forms().ok_or_else(|| self.unreadable("the announcement of the heartbeats"))?)
+        } else if is(&self.shadow)
+            && self.last_beat.is_some_and(|last| last >= self.counted_from.load(Ordering::SeqCst))
+        {
+            // What cannot be read is not counted, and never taken for somebody else's.
+            map.forms().map_or(Interest::None, Interest::Shadow)
         } else if let Some(parent) = self.parents.iter().find(|parent| is(&parent.table)) {
             let forms = map.forms().ok_or_else(|| self.unreadable("the announcement of a parent"))?;
             Interest::Parent(parent.table.clone(), forms)
@@ -436,7 +462,9 @@ impl Follower {
         let rows = Rows::read(deed, has_extra, body).ok_or_else(|| self.unreadable("a row event"))?;
         match self.tables.get(&rows.table) {
             Some(Interest::Source(forms)) => {
-                let keys = source_keys(&self.key, forms, &rows).ok_or_else(|| self.unreadable("a row of the table"))?;
+                let read = source_keys(&self.key, forms, &rows);
+                let (keys, changes) = read.ok_or_else(|| self.unreadable("a row of the table"))?;
+                self.source_rows += changes;
                 self.xa_keys.as_mut().unwrap_or(&mut self.keys).extend(keys);
             }
             Some(Interest::Parent(table, forms)) => {
@@ -450,6 +478,14 @@ impl Follower {
             Some(Interest::Beats(forms)) => {
                 let beat = own_beat(&self.source.name, forms, &rows).ok_or_else(|| self.unreadable("a heartbeat"))?;
                 self.beat = beat.or(self.beat);
+            }
+            Some(Interest::Shadow(forms)) => {
+                let mut count = 0;
+                let counted = rows.each(forms, &[], |_, _| {
+                    count += 1;
+                    Some(())
+                });
+                self.shadow_rows += counted.map_or(0, |()| count);
             }
             Some(Interest::None) => {}
             // The number the servers use to say that a statement is over.
@@ -530,11 +566,12 @@ fn deed(code: u8) -> Option<(Deed, bool, bool)> {
 }
 
 /// The keys before and after, for every row; one where they are the same. An image that lacks a key column did not
-/// change it.
-fn source_keys(key: &KeyIndex, forms: &[Form], rows: &Rows) -> Option<Vec<Key>> {
+/// change it. Also gives how many rows they are.
+fn source_keys(key: &KeyIndex, forms: &[Form], rows: &Rows) -> Option<(Vec<Key>, u64)> {
     let wanted: Vec<usize> = key.columns.iter().map(|column| column.ordinal).collect();
-    let mut keys = Vec::new();
+    let (mut keys, mut changes) = (Vec::new(), 0);
     rows.each(forms, &wanted, |before, after| {
+        changes += 1;
         let has = |image: &[Cell]| image.iter().any(|cell| *cell != Cell::Absent);
         let old = if has(before) { Some(spelled(key, before, before)?) } else { None };
         let new = if has(after) { Some(spelled(key, after, before)?) } else { None };
@@ -545,7 +582,7 @@ fn source_keys(key: &KeyIndex, forms: &[Form], rows: &Rows) -> Option<Vec<Key>> 
         }
         Some(())
     })?;
-    Some(keys)
+    Some((keys, changes))
 }
 
 fn spelled(key: &KeyIndex, image: &[Cell], otherwise: &[Cell]) -> Option<Key> {

@@ -53,6 +53,7 @@ impl Preflight for MySql {
         if trial.native.is_none() {
             refusals.extend(self.refuse_copy(&mut session).await?);
             trial.notes.extend(self.replica_notes().await?);
+            trial.notes.extend(self.unlogged_note(&mut session).await);
         }
         trial.notes.extend(self.replica_target_note(&mut session).await?);
         Ok(self.compose(facts, trial, refusals))

@@ -98,9 +98,10 @@ impl Shadow for MySql {
         let statement = sql::copy(&shape, chunk)?;
         let _moves = self.cascades.moves.read().await;
         let mut lease = self.crew.worker().await?;
+        let writing = self.tally.begin();
         let outcome = self.patiently(async || insert(lease.session(), &shape, &statement, &attempted()).await).await;
         lease.keep();
-        outcome
+        writing.end(outcome)
     }
 
     async fn refresh(&self, keys: &[Key], through: &Watermark) -> Result<()> {
@@ -109,9 +110,10 @@ impl Shadow for MySql {
         let mut lease = self.crew.worker().await?;
         let attempted = self.doing("refresh rows of");
         let refreshed = async || in_transaction(&mut lease, &shape, keys, through, &attempted).await;
+        let writing = self.tally.begin();
         let outcome = self.patiently(refreshed).await;
         lease.keep();
-        outcome
+        writing.end(outcome).map(drop)
     }
 
     async fn clear_beyond(&self, through: &Watermark) -> Result<()> {
@@ -122,11 +124,12 @@ impl Shadow for MySql {
             let attempted = || self.doing("clear the shadow of");
             let cleared =
                 async || lease.session().execute(&statement).await.map_err(|failure| failure.of_rows(attempted()));
-            match self.patiently(cleared).await {
-                Ok(done) if done.rows == MOST_DELETED => {}
+            let writing = self.tally.begin();
+            match writing.end(self.patiently(cleared).await.map(|done| done.rows)) {
+                Ok(MOST_DELETED) => {}
                 outcome => {
                     lease.keep();
-                    return outcome.map(|_| ());
+                    return outcome.map(drop);
                 }
             }
         }
@@ -171,6 +174,7 @@ impl Shadow for MySql {
 
     async fn compare(&self, chunk: &Chunk) -> Result<Comparison> {
         let shape = self.shape().await?;
+        self.tally.start(&self.beats).await?;
         let attempted = self.doing("compare a chunk of");
         let statements = [
             sql::count_rows(&shape, chunk)?,
@@ -407,7 +411,7 @@ async fn in_transaction(
     keys: &[Key],
     through: &Watermark,
     attempted: &str,
-) -> Result<()> {
+) -> Result<u64> {
     let session = lease.session();
     session.execute("START TRANSACTION").await.map_err(|failure| failure.of_rows(attempted))?;
     let outcome = refresh_within(session, shape, keys, through, attempted).await;
@@ -422,14 +426,15 @@ async fn in_transaction(
 /// that moved between rows find their places free. The caller's transaction.
 ///
 /// Stale children of these rows are refreshed with them. They are looked for before, so that what they hold is out of the way,
-/// and after, because rows of the source may have gone meanwhile.
+/// and after, because rows of the source may have gone meanwhile. Gives how many rows were written.
 pub(crate) async fn refresh_within(
     session: &mut Session,
     shape: &Shape,
     keys: &[Key],
     through: &Watermark,
     attempted: &str,
-) -> Result<()> {
+) -> Result<u64> {
+    let mut written = 0;
     let mut keys = rows_of(session, shape, keys).await.map_err(|failure| failure.of_rows(attempted))?;
     let mut fresh = stale_of(session, shape, &keys, attempted).await?;
     let mut known: HashSet<Key> = if fresh.is_empty() { HashSet::new() } else { keys.iter().cloned().collect() };
@@ -440,16 +445,17 @@ pub(crate) async fn refresh_within(
     }
     while !keys.is_empty() {
         for part in parts(&keys) {
-            session.execute(&sql::delete_keys(shape, part)?).await.map_err(|failure| failure.of_rows(attempted))?;
+            let deleted = session.execute(&sql::delete_keys(shape, part)?).await;
+            written += deleted.map_err(|failure| failure.of_rows(attempted))?.rows;
         }
         if *through != Watermark::Start {
             for part in parts(&keys) {
-                insert(session, shape, &sql::insert_keys(shape, part, through)?, attempted).await?;
+                written += insert(session, shape, &sql::insert_keys(shape, part, through)?, attempted).await?;
             }
         }
         keys = stale_of(session, shape, &keys, attempted).await?.into();
     }
-    Ok(())
+    Ok(written)
 }
 
 async fn stale_of(session: &mut Session, shape: &Shape, keys: &[Key], attempted: &str) -> Result<Vec<Key>> {

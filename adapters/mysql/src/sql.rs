@@ -285,6 +285,24 @@ pub(crate) fn last_change(table: &TableName) -> String {
     )
 }
 
+/// How many rows of a table anybody has changed, or tried to, and how many statements have set `sql_log_bin` (MySQL).
+pub(crate) fn rows_changed(table: &TableName) -> String {
+    format!(
+        "{}SELECT (SELECT COUNT_INSERT + COUNT_UPDATE + COUNT_DELETE FROM performance_schema.table_io_waits_summary_by_table \
+         WHERE OBJECT_TYPE = 'TABLE' AND OBJECT_SCHEMA = {} AND OBJECT_NAME = {}), \
+         (SELECT COALESCE(SUM(COUNT_STAR), 0) FROM performance_schema.events_statements_summary_by_digest \
+         WHERE DIGEST_TEXT LIKE '%sql_log_bin%')",
+        sign(table),
+        string(&table.schema),
+        string(&table.name)
+    )
+}
+
+/// Whether a user's session has switched the log off for itself (MySQL).
+pub(crate) const IS_LOG_OFF: &str = "SELECT 1 FROM performance_schema.variables_by_thread v \
+     JOIN performance_schema.threads t USING (THREAD_ID) \
+     WHERE v.VARIABLE_NAME = 'sql_log_bin' AND v.VARIABLE_VALUE = 'OFF' AND t.TYPE = 'FOREGROUND' LIMIT 1";
+
 /// Reads as SHOW REPLICA STATUS does in its first columns.
 pub(crate) const REPLICATION_SOURCES: &str =
     "SELECT CHANNEL_NAME, HOST, USER, PORT FROM performance_schema.replication_connection_configuration";

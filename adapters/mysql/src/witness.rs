@@ -8,13 +8,15 @@
 //!
 //! No false alarm: everything committed before the time was read has been heard when it is judged, and a change is
 //! heard after its commit. What it does not see: a change that is missed within a second of one that is heard, for
-//! the server tells whole seconds.
+//! the server tells whole seconds. MySQL's counts see that one; see [`crate::unlogged`].
 
 use crate::beats::Beats;
 use crate::crew::Crew;
 use crate::names::TableName;
-use crate::session::{Session, number, text};
+use crate::session::{Cells, Session, number, text};
 use crate::sql;
+use crate::unlogged::{Counted, Unlogged};
+use crate::version::Flavour;
 use altergeist_contract::{Error, Kind, Marker, Result};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -31,6 +33,8 @@ pub(crate) struct Witness {
     source: TableName,
     session: AsyncMutex<Option<Session>>,
     state: Mutex<State>,
+    /// What MySQL counts beside.
+    unlogged: Unlogged,
 }
 
 #[derive(Default)]
@@ -56,18 +60,20 @@ struct Seen {
 
 impl Witness {
     pub(crate) fn new(crew: Arc<Crew>, source: TableName) -> Witness {
-        Witness { crew, source, session: AsyncMutex::default(), state: Mutex::default() }
+        Witness { crew, source, session: AsyncMutex::default(), state: Mutex::default(), unlogged: Unlogged::default() }
     }
 
     /// The log is about to be read: what was changed before, the proof that follows will see.
     pub(crate) async fn begin(&self) -> Result<()> {
         let first = self.look().await?.last;
+        self.unlogged.begin(self.count().await?, self.is_log_off().await?);
         *self.state.lock().expect("not poisoned") = State { first: Some(first), ..State::default() };
         Ok(())
     }
 
-    /// The log has told of changes, or of none, up to a mark.
-    pub(crate) fn hear(&self, has_changes: bool, passed: Marker) {
+    /// The log has told of changes, or of none, up to a mark, and of so many rows in all.
+    pub(crate) fn hear(&self, has_changes: bool, rows: u64, passed: Marker) {
+        self.unlogged.hear(rows);
         let mut state = self.state.lock().expect("not poisoned");
         state.passed = state.passed.max(Some(passed));
         if has_changes {
@@ -98,6 +104,8 @@ impl Witness {
             }
         }
         let seen = self.look().await?;
+        let heard = self.unlogged.heard();
+        self.unlogged.note(self.count().await?, heard);
         let mut state = self.state.lock().expect("not poisoned");
         state.read_at = Some(Instant::now());
         state.seen = Some((seen, beats.mark()));
@@ -110,7 +118,14 @@ impl Witness {
     /// `Missed` if a change was not heard.
     pub(crate) async fn ask_under_lock(&self) -> Result<()> {
         let seen = self.look().await?;
-        self.judge(&self.state.lock().expect("not poisoned"), seen)
+        self.judge(&self.state.lock().expect("not poisoned"), seen)?;
+        match self.unlogged.missing(self.count().await?) {
+            0 => Ok(()),
+            rows => Err(self.missed(format!(
+                "a session set sql_log_bin, and the server counts {rows} more changes of rows than the log tells of. Let \
+                 nobody write with sql_log_bin = 0 until the change is done"
+            ))),
+        }
     }
 
     fn judge(&self, state: &State, seen: Seen) -> Result<()> {
@@ -119,7 +134,41 @@ impl Witness {
         }
         let reason = "the server says that the table was changed, and the log did not tell of it: somebody writes with \
                       sql_log_bin = 0, or the log that is read is filtered";
-        Err(Error::new(Kind::Missed, format!("follow the log for {}", self.source.plain()), reason))
+        Err(self.missed(reason))
+    }
+
+    fn missed(&self, reason: impl Into<String>) -> Error {
+        Error::new(Kind::Missed, format!("follow the log for {}", self.source.plain()), reason)
+    }
+
+    /// What MySQL counts; None where it does not, or this role may not read it.
+    async fn count(&self) -> Result<Option<Counted>> {
+        let row = self.ask_beside(&sql::rows_changed(&self.source)).await?;
+        Ok(row.as_ref().and_then(Counted::read))
+    }
+
+    async fn is_log_off(&self) -> Result<bool> {
+        Ok(self.ask_beside(sql::IS_LOG_OFF).await?.is_some())
+    }
+
+    /// A row of what only MySQL can tell, and only to some roles.
+    async fn ask_beside(&self, statement: &str) -> Result<Option<Cells>> {
+        if self.crew.version.flavour != Flavour::MySql {
+            return Ok(None);
+        }
+        let mut kept = self.session.lock().await;
+        let mut session = match kept.take().filter(Session::is_fresh) {
+            Some(session) => session,
+            None => self.open().await?,
+        };
+        let row = match session.row(statement).await {
+            Err(failure) if failure.ends_session() => {
+                return Err(failure.of_catalogue(format!("ask what was changed in {}", self.source.plain())));
+            }
+            row => row.ok().flatten(),
+        };
+        *kept = Some(session);
+        Ok(row)
     }
 
     async fn look(&self) -> Result<Seen> {

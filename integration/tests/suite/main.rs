@@ -36,6 +36,7 @@ mod refusals;
 mod replica_lag;
 mod servers;
 mod settings;
+mod shadow_writers;
 mod stalled_commit;
 mod statistics;
 mod steering;

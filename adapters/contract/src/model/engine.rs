@@ -187,12 +187,15 @@ impl World {
         !self.has(Flaw::StartsBehindRunning) && self.hidden.first().is_some_and(|entry| *entry < position)
     }
 
-    /// Whether rows were in the log ever since it was opened.
+    /// Whether rows were in the log ever since it was opened, and nobody else wrote the shadow.
     fn check_stream(&self) -> Result<()> {
-        if self.has(Flaw::TrustsTheStream) || self.mutings_at_open == Some(self.mutings) {
-            return Ok(());
+        if !self.has(Flaw::TrustsTheStream) && self.mutings_at_open != Some(self.mutings) {
+            return Err(Error::new(Kind::Missed, "check the stream", "rows were kept out of the log"));
         }
-        Err(Error::new(Kind::Missed, "check the stream", "rows were kept out of the log"))
+        if !self.has(Flaw::TrustsTheShadow) && self.trespasses > 0 {
+            return Err(Error::new(Kind::Missed, "check the shadow", "somebody else wrote it"));
+        }
+        Ok(())
     }
 
     fn forget(&mut self, before: &Position) {
@@ -342,6 +345,7 @@ impl Shadow for Model {
     async fn create(&self) -> Result<()> {
         self.statement("create the shadow", |world| {
             world.shadow = Some(Rows::new());
+            world.trespasses = 0;
             Ok(())
         })
         .await

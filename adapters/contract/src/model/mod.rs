@@ -43,6 +43,8 @@ pub enum Flaw {
     LostAnswerMeansNo,
     /// Law 9: nobody asks whether the log still tells of every row.
     TrustsTheStream,
+    /// Law 10: nobody asks whether others wrote the shadow.
+    TrustsTheShadow,
     /// Law 8: an event is passed over, as by a decoder that does not know it.
     LosesEvents,
     /// Law 8: the comparison sees no difference.
@@ -72,6 +74,8 @@ pub struct Habits {
     pub unfinished_chance: f64,
     /// The chance that a step of the world keeps rows, but not marks, out of the log, or lets them in again.
     pub mute_chance: f64,
+    /// The chance that a step of the world takes a row out of the shadow.
+    pub trespass_chance: f64,
     /// Whether the source enforces the unique index that the shadow has.
     pub source_is_unique: bool,
     /// Whether rows may be compared while what was left out is built.
@@ -94,6 +98,7 @@ impl Default for Habits {
             fault_chance: 0.005,
             unfinished_chance: 0.3,
             mute_chance: 0.0002,
+            trespass_chance: 0.0,
             source_is_unique: true,
             compares_beside_builds: false,
             counts_writes: None,
@@ -162,6 +167,8 @@ pub struct World {
     mutings: u64,
     /// The same when the log was opened.
     mutings_at_open: Option<u64>,
+    /// How often others wrote the shadow since it was made.
+    trespasses: u64,
     calm: bool,
     violations: Vec<String>,
 }
@@ -194,6 +201,7 @@ impl Server {
             muted: false,
             mutings: 0,
             mutings_at_open: None,
+            trespasses: 0,
             calm: false,
             violations: Vec::new(),
         };
@@ -281,6 +289,11 @@ impl World {
         if mute_chance > 0.0 && self.chance(mute_chance) {
             self.muted = !self.muted;
             self.mutings += 1;
+        }
+        let trespass_chance = self.habits.trespass_chance;
+        if trespass_chance > 0.0 && !self.swapped && self.locked_by.is_none() && self.chance(trespass_chance) {
+            let lost = self.shadow.as_mut().and_then(Rows::pop_first);
+            self.trespasses += u64::from(lost.is_some());
         }
         if self.rng.random_bool(0.3) {
             self.show_one();
