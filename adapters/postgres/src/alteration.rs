@@ -98,6 +98,9 @@ pub(crate) struct Arrival {
     pub(crate) validations: Vec<String>,
     /// Foreign keys of the old table that the new one has not.
     pub(crate) dropped_keys: Vec<String>,
+    /// What CASCADE drops, by name.
+    #[serde(default)]
+    pub(crate) cascade: Vec<String>,
     /// What proves a carried foreign key, and what does so when the clauses have changed it, if it can be.
     pub(crate) other_proofs: Vec<(String, Option<String>)>,
     /// The names of the foreign keys, quoted.
@@ -106,6 +109,13 @@ pub(crate) struct Arrival {
     /// Which of these foreign keys the rows may not satisfy.
     #[serde(skip)]
     pub(crate) orphans: Vec<Orphans>,
+}
+
+impl Arrival {
+    /// Whether the clauses drop an object, by themselves or by CASCADE.
+    pub(crate) fn drops(&self, object: &str) -> bool {
+        self.dropped_keys.iter().chain(&self.cascade).any(|dropped| dropped == object)
+    }
 }
 
 /// What the shadow demands of rows that the source does not.

@@ -1,6 +1,7 @@
 //! What hangs on a table and is made again in the swap: rules, triggers, policies, views, foreign keys, publications. The
 //! statements are read from the catalogue, and read again of the new table: only if they are the same is the swap committed.
 
+use crate::alteration::Arrival;
 use crate::error;
 use crate::materialized::{self, Materialized};
 use crate::names::{Names, quoted};
@@ -61,15 +62,15 @@ pub(crate) async fn read(session: &Session, names: &Names, table: u32, views: &[
     Ok(all)
 }
 
-/// What the new table shall have of what the old one has; `dropped` are the foreign keys that the clauses take away.
+/// What the new table shall have of what the old one has, and the clauses do not drop.
 pub(crate) fn wanted(
     all: &[Carried],
     survivors: &[(String, String)],
-    dropped: &[String],
+    arrival: &Arrival,
     keys: ForeignKeys,
 ) -> Vec<Carried> {
     let is_wanted = |carried: &&Carried| {
-        let is_dropped = carried.is_key && (keys == ForeignKeys::Discard || dropped.contains(&carried.object));
+        let is_dropped = (carried.is_key && keys == ForeignKeys::Discard) || arrival.drops(&carried.object);
         carried.survives(survivors) && !is_dropped
     };
     all.iter().filter(is_wanted).cloned().collect()
@@ -183,11 +184,16 @@ mod tests {
             is_key: true,
         };
         let survivors = pairs(&[("a", "a")]);
-        assert!(wanted(std::slice::from_ref(&key), &survivors, &[], ForeignKeys::Carry).is_empty());
+        let nothing = Arrival::default();
+        assert!(wanted(std::slice::from_ref(&key), &survivors, &nothing, ForeignKeys::Carry).is_empty());
         let kept = Carried { columns: strings(&["a"]), ..key };
-        assert_eq!(wanted(std::slice::from_ref(&kept), &survivors, &[], ForeignKeys::Carry).len(), 1);
-        let dropped = strings(&["foreign key k on t"]);
+        assert_eq!(wanted(std::slice::from_ref(&kept), &survivors, &nothing, ForeignKeys::Carry).len(), 1);
+        let dropped = Arrival { dropped_keys: strings(&["foreign key k on t"]), ..Arrival::default() };
         assert!(wanted(std::slice::from_ref(&kept), &survivors, &dropped, ForeignKeys::Carry).is_empty());
-        assert!(wanted(&[kept], &survivors, &[], ForeignKeys::Discard).is_empty());
+        assert!(wanted(std::slice::from_ref(&kept), &survivors, &nothing, ForeignKeys::Discard).is_empty());
+        let view = Carried { object: "view v".to_owned(), is_key: false, ..kept };
+        let cascade = Arrival { cascade: strings(&["view v"]), ..Arrival::default() };
+        assert_eq!(wanted(std::slice::from_ref(&view), &survivors, &nothing, ForeignKeys::Carry).len(), 1);
+        assert!(wanted(&[view], &survivors, &cascade, ForeignKeys::Carry).is_empty());
     }
 }

@@ -115,6 +115,44 @@ pub(crate) struct Clauses {
     pub(crate) refused: Vec<(String, &'static str)>,
     /// Clauses that only the server itself can do, and why.
     pub(crate) native_only: Vec<(String, &'static str)>,
+    /// What is dropped with everything that depends on it.
+    pub(crate) cascades: Cascades,
+}
+
+/// What `DROP … CASCADE` names.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Cascades(Vec<Dropped>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Dropped {
+    Column(String),
+    Constraint(String),
+}
+
+impl Cascades {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The columns.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        let columns = self.0.iter().filter(|dropped| matches!(dropped, Dropped::Column(_)));
+        columns.map(Dropped::name).collect()
+    }
+
+    /// The constraints.
+    pub(crate) fn constraints(&self) -> Vec<&str> {
+        let constraints = self.0.iter().filter(|dropped| matches!(dropped, Dropped::Constraint(_)));
+        constraints.map(Dropped::name).collect()
+    }
+}
+
+impl Dropped {
+    fn name(&self) -> &str {
+        match self {
+            Dropped::Column(name) | Dropped::Constraint(name) => name,
+        }
+    }
 }
 
 /// A clause about what only the swap puts in place.
@@ -157,6 +195,10 @@ pub(crate) fn read(text: &str, names: &Names, keys: &[String]) -> Result<Clauses
         clauses.native.push(given.join(", "));
         clauses.statements.extend(joined(for_copy));
         clauses.light.extend(joined(light));
+    }
+    if renames && !clauses.cascades.is_empty() {
+        let why = "what depends on a renamed column cannot be told from the others; make it two changes";
+        clauses.native_only.push(("DROP … CASCADE".to_owned(), why));
     }
     if renames && !clauses.using.is_empty() {
         return Err("columns are renamed, and others computed by USING; make them two changes".to_owned());
@@ -236,9 +278,7 @@ fn read_clause(
     if let Some(why) = refusal(clause) {
         clauses.refused.push((whole.clone(), why));
     }
-    if let Some(why) = native_only(clause) {
-        clauses.native_only.push((whole.clone(), why));
-    }
+    clauses.cascades.0.extend(cascade(clause));
     if let Some(late) = late(clause) {
         clauses.late.push(late);
         light.push(whole);
@@ -357,11 +397,23 @@ fn refusal(clause: &Clause<'_>) -> Option<&'static str> {
     }
 }
 
-/// Why a clause can be done by the server only, never by a copy.
-fn native_only(clause: &Clause<'_>) -> Option<&'static str> {
-    let cascades = clause.is(&["drop"]) && clause.tokens.last().and_then(Token::word) == Some("cascade");
-    cascades
-        .then_some("CASCADE would take objects away that a copy cannot find; drop them first, and leave CASCADE out")
+/// What a clause drops with everything that depends on it.
+fn cascade(clause: &Clause<'_>) -> Option<Dropped> {
+    if !clause.is(&["drop"]) || clause.tokens.last().and_then(Token::word) != Some("cascade") {
+        return None;
+    }
+    let mut names = clause.tokens[1..clause.tokens.len() - 1].iter().peekable();
+    // `column`, `constraint` and `if` may themselves be names of columns.
+    let is_followed = |names: &std::iter::Peekable<std::slice::Iter<'_, Token>>| names.len() > 1;
+    let is_constraint = is_followed(&names) && names.next_if(|token| token.word() == Some("constraint")).is_some();
+    if !is_constraint && is_followed(&names) {
+        names.next_if(|token| token.word() == Some("column"));
+    }
+    if names.len() == 3 {
+        names.nth(1);
+    }
+    let name = names.next().and_then(Token::name)?.to_owned();
+    Some(if is_constraint { Dropped::Constraint(name) } else { Dropped::Column(name) })
 }
 
 /// A clause about triggers, rules, row security, the owner or what a sequence counts on from.

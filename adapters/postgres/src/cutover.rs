@@ -1,7 +1,8 @@
 //! Puts the shadow in the source's place: one lock, one transaction, and an answer for when no answer came.
 
 use crate::blockers;
-use crate::carried;
+use crate::carried::{self, Carried};
+use crate::cascade::{self, Cascade};
 use crate::connect::CONNECT_TIMEOUT;
 use crate::definition;
 use crate::engine::{Marks, Postgres};
@@ -55,6 +56,7 @@ struct Swapper {
     facts: Facts,
     neighbours: Vec<Neighbour>,
     views: Vec<Materialized>,
+    cascade: Cascade,
     adapted: Adapted,
     identities: Vec<String>,
     foreign_keys: ForeignKeys,
@@ -67,6 +69,8 @@ struct Prepared {
     neighbours: Vec<Neighbour>,
     /// The materialized views that are replaced with the table.
     views: Vec<Materialized>,
+    /// What CASCADE drops.
+    cascade: Cascade,
     /// How what hangs on the table is to be made.
     adapted: Adapted,
     /// The statements that put the new table's identity where the old one's is kept as data.
@@ -102,6 +106,7 @@ impl Cutover for Postgres {
             facts: prepared.facts.clone(),
             neighbours: prepared.neighbours.clone(),
             views: prepared.views.clone(),
+            cascade: prepared.cascade.clone(),
             adapted: prepared.adapted.clone(),
             identities: prepared.identities.clone(),
             foreign_keys: self.target.foreign_keys,
@@ -148,8 +153,16 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
         // What ended sessions had is gone when they are: the next attempt sees it.
         return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {who}")));
     }
-    let views = materialized::list(session, facts.source).await?;
-    let neighbours = neighbours::list(session, &engine.names.display, facts.source, &views).await?;
+    let cascade = cascade::of_change(session, engine, facts.source).await?;
+    let announced = facts.shadow.as_ref().map(|shadow| &*shadow.arrival.cascade).unwrap_or_default();
+    if let Some(object) = cascade.unannounced(announced) {
+        let reason =
+            format!("CASCADE would drop what the plan did not name: {object}; drop it, and run the same command again");
+        return Err(Error::refused(attempted(), reason));
+    }
+    let views = cascade.without(materialized::list(session, facts.source).await?);
+    let neighbours =
+        neighbours::list(session, &engine.names.display, facts.source, &views, &cascade.relations()).await?;
     let are_views_ready = match &facts.shadow {
         Some(shadow) => materialized::are_ready(session, &views, shadow.oid).await?,
         None => true,
@@ -177,6 +190,7 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
         facts,
         neighbours,
         views,
+        cascade,
         adapted,
         identities,
         parents,
@@ -346,13 +360,15 @@ impl Swapper {
             return Err(Error::new(Kind::Busy, attempted(), "what is connected with it has just changed"));
         };
         let materialized = materialized::definitions(session, &self.views, &self.adapted).await?;
-        let wanted = carried::wanted(&made, &shadow.survivors, &shadow.arrival.dropped_keys, self.foreign_keys);
+        let wanted = carried::wanted(&made, &shadow.survivors, &shadow.arrival, self.foreign_keys);
         let columns = definition::attributes(session, shadow.oid).await?;
         let columns: Vec<String> = columns.into_iter().map(|column| column.name).collect();
         let (old_names, new_names) = carried::renames(&self.names.source(), &shadow.survivors, &columns);
         let (before, after) = self.sequences(session, shadow).await?;
         let (views_before, views_after) = materialized::swap(session, &self.names, &self.views).await?;
-        let mut script: Vec<String> = hanging.iter().filter_map(|carried| carried.before.clone()).collect();
+        let mut script = self.cascade.statements();
+        let is_there = |carried: &&Carried| !self.cascade.drops(&carried.object);
+        script.extend(hanging.iter().filter(is_there).filter_map(|carried| carried.before.clone()));
         script.extend(before);
         script.extend(self.moves(session, shadow).await?);
         script.extend(self.identities.iter().cloned());
@@ -429,17 +445,20 @@ impl Swapper {
             let attempted = format!("swap {} with its shadow", self.names.display);
             return Err(Error::new(Kind::Busy, attempted, "what the shadow must follow has just changed"));
         }
-        let views = materialized::list(session, self.facts.source).await?;
+        let cascade = self.cascade.again(session, self.facts.source).await?;
+        let views = cascade.without(materialized::list(session, self.facts.source).await?);
         if !blockers::temporary(session, self.facts.source).await?.is_empty()
+            || cascade != self.cascade
             || views != self.views
             || !materialized::are_ready(session, &views, shadow.oid).await?
-            || neighbours::list(session, &self.names.display, self.facts.source, &views).await? != self.neighbours
+            || neighbours::list(session, &self.names.display, self.facts.source, &views, &cascade.relations()).await?
+                != self.neighbours
         {
             let attempted = format!("swap {} with its shadow", self.names.display);
             return Err(Error::new(Kind::Busy, attempted, "what is connected with it has just changed"));
         }
         let mut new = obstacles::find(session, &self.names, self.facts.source, &views, self.foreign_keys).await?;
-        new.retain(|obstacle| !shadow.arrival.dropped_keys.contains(&obstacle.object));
+        new.retain(|obstacle| !shadow.arrival.drops(&obstacle.object));
         if !new.is_empty() {
             let names: Vec<String> = new.into_iter().map(|obstacle| obstacle.object).collect();
             return Err(refused(format!("something came to depend on it meanwhile: {}", names.join(", "))));

@@ -6,6 +6,7 @@
 mod alteration;
 mod blockers;
 mod carried;
+mod cascade;
 mod changes;
 mod clauses;
 mod connect;

@@ -2,6 +2,7 @@
 //! reads the shadow, made and filled before the swap and put in its place by it. Nobody waits meanwhile.
 
 use crate::alteration::refuse;
+use crate::cascade;
 use crate::definition;
 use crate::engine::Postgres;
 use crate::error;
@@ -187,7 +188,8 @@ pub(crate) async fn prepare(engine: &Postgres, source: u32, shadow: u32) -> Resu
 }
 
 async fn make_anew(session: &Session, engine: &Postgres, source: u32, shadow: u32) -> Result<Vec<Materialized>> {
-    let views = list(session, source).await?;
+    let cascade = cascade::of_change(session, engine, source).await?;
+    let views = cascade.without(list(session, source).await?);
     if views.is_empty() {
         return Ok(views);
     }

@@ -25,15 +25,17 @@ pub(crate) struct Neighbour {
     only: bool,
 }
 
-/// Lists the neighbours of a table and of the materialized views that are replaced with it, views first.
+/// Lists the neighbours of a table and of the materialized views that are replaced with it, and the relations that are dropped
+/// with it, views first.
 pub(crate) async fn list(
     session: &Session,
     engine_table: &str,
     table: u32,
     views: &[Materialized],
+    also: &[u32],
 ) -> Result<Vec<Neighbour>> {
     let views: Vec<u32> = views.iter().map(|view| view.oid).collect();
-    let rows = session.query(sql::NEIGHBOURS, &[&table, &views]).await;
+    let rows = session.query(sql::NEIGHBOURS, &[&table, &views, &also]).await;
     let rows = rows.map_err(|error| error::of(format!("look for what {engine_table} is connected with"), &error))?;
     let neighbour = |row: &tokio_postgres::Row| Neighbour {
         oid: row.get(0),

@@ -4,6 +4,7 @@
 use crate::alteration::{self, Altered, NOT_ACCEPTED, Wish, refuse};
 use crate::blockers;
 use crate::carried::{self, Carried};
+use crate::cascade::{self, Cascade};
 use crate::clauses::{self, Clauses, KeyClause, KeyDeed};
 use crate::definition;
 use crate::demands;
@@ -106,6 +107,8 @@ struct View {
     neighbours: Vec<String>,
     /// The materialized views that are replaced with the table.
     materialized: Vec<Materialized>,
+    /// What CASCADE drops.
+    cascade: Cascade,
 }
 
 impl Postgres {
@@ -210,7 +213,12 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     let source = source(session, engine).await?;
     let failed = |error: tokio_postgres::Error| error::of(format!("look at {}", engine.names.display), &error);
     let size = session.one(sql::SIZE, &[&source]).await.map_err(failed)?;
-    let views = materialized::list(session, source).await?;
+    let clauses = clauses(session, engine, source).await?;
+    let cascade = match &clauses {
+        Ok(clauses) => cascade::find(session, source, &clauses.cascades).await?,
+        Err(_) => Cascade::default(),
+    };
+    let views = cascade.without(materialized::list(session, source).await?);
     let mut view = View {
         altered: None,
         key: None,
@@ -232,13 +240,16 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
             .map(|carried| carried.object)
             .chain(views.iter().map(|view| format!("materialized view {}", view.display())))
             .collect(),
-        neighbours: neighbours::list(session, &engine.names.display, source, &views)
+        neighbours: neighbours::list(session, &engine.names.display, source, &views, &cascade.relations())
             .await?
             .into_iter()
             .map(|neighbour| neighbour.name)
             .collect(),
         materialized: views,
+        cascade,
     };
+    view.native_only.extend(view.cascade.refusals());
+    view.notes.extend(view.cascade.note());
     view.refusals.extend(ours::refusals(session).await?);
     view.refusals.extend(refuse_others_flags(&engine.target));
     match key(session, source).await?.0 {
@@ -264,7 +275,7 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     let kept = oids::find(session, source, source).await?;
     view.obstacles.extend(kept.refusals());
     view.notes_on_copy.extend(kept.notes());
-    let clauses = match clauses(session, engine, source).await? {
+    let clauses = match clauses {
         Ok(clauses) => clauses,
         Err(refusal) => {
             view.refusals.push(refusal);
@@ -340,9 +351,9 @@ async fn try_clauses(
         view.altered = Some(altered);
         return session.run("ROLLBACK").await.map_err(failed);
     }
-    let dropped = &altered.arrival.dropped_keys;
-    view.obstacles.retain(|obstacle| !dropped.contains(&obstacle.object));
-    view.hanging.retain(|object| !dropped.contains(object));
+    altered.arrival.cascade = view.cascade.objects();
+    view.obstacles.retain(|obstacle| !altered.arrival.drops(&obstacle.object));
+    view.hanging.retain(|object| !altered.arrival.drops(object));
     view.obstacles.extend(keys_and_partitions(session, engine, source, &altered).await?);
     let wanted = demands::constraints(session, altered.clone).await?;
     view.is_native = altered.is_catalogue_only
@@ -358,7 +369,7 @@ async fn try_clauses(
         );
     }
     if altered.touches_columns {
-        view.bound = bound_columns(session, source, &altered).await?;
+        view.bound = bound_columns(session, source, &altered, &view.cascade).await?;
     }
     if altered.refusals.is_empty() && engine.target.foreign_keys != ForeignKeys::Discard {
         view.bound.extend(lost_keys(session, engine, source, &schema, &altered).await?);
@@ -432,7 +443,7 @@ async fn keys_and_partitions(
             "have it left out (--foreign-keys discard), and make it again afterwards",
         )
     };
-    let is_carried = |carried: &Carried| carried.is_key && !altered.arrival.dropped_keys.contains(&carried.object);
+    let is_carried = |carried: &Carried| carried.is_key && !altered.arrival.drops(&carried.object);
     Ok(hanging.into_iter().filter(is_carried).map(refusal).collect())
 }
 
@@ -464,7 +475,7 @@ async fn lost_keys(
             (row.get(0), row.get(1), row.get(2), row.get(3));
         // The server itself drops a foreign key with its column.
         let stays = |column: &String| layout.columns.iter().any(|known| known.source == *column);
-        if altered.arrival.dropped_keys.contains(&object) || (is_own && !columns.iter().all(stays)) {
+        if altered.arrival.drops(&object) || (is_own && !columns.iter().all(stays)) {
             continue;
         }
         session.run("SAVEPOINT key").await.map_err(failed)?;
@@ -568,8 +579,8 @@ async fn in_steps(
 }
 
 /// Columns that are dropped or become another type, and what the server will not let go of them for.
-async fn bound_columns(session: &Session, source: u32, altered: &Altered) -> Result<Vec<Refusal>> {
-    let rows = session.query(sql::COLUMN_DEPENDENTS, &[&source, &altered.touched]).await;
+async fn bound_columns(session: &Session, source: u32, altered: &Altered, cascade: &Cascade) -> Result<Vec<Refusal>> {
+    let rows = session.query(sql::COLUMN_DEPENDENTS, &[&source, &altered.touched, &cascade.oids()]).await;
     let rows = rows.map_err(|error| error::of("look for what depends on columns", &error))?;
     let refusal = |row: &tokio_postgres::Row| {
         let (column, object): (String, String) = (row.get(0), row.get(1));
@@ -841,7 +852,8 @@ async fn alter_natively(session: &Session, engine: &Postgres) -> Result<()> {
     let failed = |error: tokio_postgres::Error| error::of_native(attempted(), &error);
     session.run("BEGIN").await.map_err(failed)?;
     session.run(&sql::use_search_path(&engine.search_path)).await.map_err(failed)?;
-    for statement in statements(engine) {
+    let cascade = cascade::of_change(session, engine, source(session, engine).await?).await?;
+    for statement in cascade.views_first().into_iter().chain(statements(engine)) {
         session.execute(&statement, &[]).await.map_err(failed)?;
     }
     session.run(&sql::use_own_language()).await.map_err(failed)?;

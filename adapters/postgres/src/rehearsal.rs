@@ -5,6 +5,7 @@
 
 use crate::alteration::{self, NOT_ACCEPTED, Wish, refuse};
 use crate::carried::{self, Carried};
+use crate::cascade;
 use crate::clauses::Clauses;
 use crate::definition;
 use crate::engine::Postgres;
@@ -215,10 +216,16 @@ impl<'a> Stage<'a> {
         let queries_after = self.queries(&twins).await?;
         self.run("ROLLBACK TO SAVEPOINT unaltered").await?;
         let mut made = Vec::new();
+        let cascade = cascade::find(self.session, self.source, &wish.clauses.cascades).await?;
         for scene in &scenes {
             match after.iter().find(|after| after.object == scene.object) {
-                Some(after) => made.push(Carried { after: after.after.clone(), ..scene.clone() }),
+                None if cascade.takes(&scene.object) => {}
                 None => refusals.push(refuse(scene.object.clone(), "the clauses would take it away", "drop it first")),
+                Some(_) if cascade.takes(&scene.object) => {
+                    let reason = "it depends on what the clauses drop, but CASCADE would not drop it";
+                    refusals.push(refuse(scene.object.clone(), reason, "drop it first"));
+                }
+                Some(after) => made.push(Carried { after: after.after.clone(), ..scene.clone() }),
             }
         }
         refusals.extend(self.swap(wish, &made).await?);

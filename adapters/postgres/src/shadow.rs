@@ -1,6 +1,7 @@
 //! Makes the shadow and moves rows into it. Values never leave the server.
 
 use crate::alteration::{self, Altered, Deferred, LeftOut, Wish};
+use crate::cascade;
 use crate::definition;
 use crate::duplicates;
 use crate::engine::Postgres;
@@ -173,7 +174,8 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
     let wishes = preflight::copy_wishes(session, engine, source).await?;
     let (order, making) = wishes.map_err(|refusal| refused(attempted(), &[refusal]))?;
     let wish = Wish { order: &order, making: making.as_ref(), ..engine.wish(source, Some(&key), &clauses) };
-    let altered = alteration::alter_clone(session, &wish, &engine.names.shadow_schema).await?;
+    let mut altered = alteration::alter_clone(session, &wish, &engine.names.shadow_schema).await?;
+    altered.arrival.cascade = cascade::find(session, source, &clauses.cascades).await?.objects();
     if !altered.refusals.is_empty() {
         return Err(refused(attempted(), &altered.refusals));
     }

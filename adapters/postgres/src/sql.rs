@@ -7,6 +7,9 @@ use crate::version::Version;
 use altergeist_contract::Watermark;
 use std::time::Duration;
 
+/// What CASCADE takes away with columns $2 and constraints $3 of table $1.
+pub(crate) const CASCADE: &str = include_str!("sql/cascade.sql");
+
 /// Reads a definition line by line; equal lines mean an equal table.
 pub(crate) const DESCRIBE: &str = include_str!("sql/describe.sql");
 /// Gives the statement that makes a bare table of the same columns.
@@ -567,6 +570,9 @@ pub(crate) const COLUMN_DEPENDENTS: &str = "
     WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND a.attname = ANY ($2)
       AND d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_trigger'::regclass, 'pg_proc'::regclass,
                         'pg_publication_rel'::regclass)
+      AND NOT (d.classid = 'pg_rewrite'::regclass
+               AND EXISTS (SELECT FROM pg_rewrite r WHERE r.oid = d.objid AND r.ev_class = ANY ($3)))
+      AND d.objid <> ALL ($3)
     ORDER BY 1, 2";
 
 /// The relations of a schema.

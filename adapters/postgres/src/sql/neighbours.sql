@@ -1,4 +1,4 @@
--- The relations the swap of table $1 and the materialized views $2 changes beside the table itself: which, whether a view of either kind, its owner,
+-- The relations the swap of table $1 and the materialized views $2 changes beside the table itself, and $3: which, whether a view of either kind, its owner,
 -- whether this role may lock it by LOCK TABLE, and whether without its partitions. Views come first: who writes through one
 -- must not get past it any more. So do those a partition belongs to, in the order in which queries come down from them.
 WITH ancestors AS (
@@ -39,10 +39,13 @@ WITH ancestors AS (
     SELECT k.confrelid FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = $1
     UNION
     SELECT g.tgrelid FROM pg_trigger g WHERE g.tgconstrrelid = $1 AND NOT g.tgisinternal AND g.tgparentid = 0
+    UNION
+    SELECT o FROM unnest($3::oid[]) AS o
 )
 SELECT c.oid, c.oid::regclass::text, c.relkind IN ('v', 'm'), pg_get_userbyid(c.relowner)::text,
        has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE'), a.oid IS NOT NULL
 FROM relations r JOIN pg_class c ON c.oid = r.oid
 LEFT JOIN ancestors a ON a.oid = c.oid
 WHERE c.oid <> $1 AND NOT pg_is_other_temp_schema(c.relnamespace)
-ORDER BY c.relkind IN ('v', 'm') DESC, a.n DESC NULLS LAST, c.oid
+-- A view on a view is locked before it, as by those who read it: it was made later.
+ORDER BY c.relkind IN ('v', 'm') DESC, a.n DESC NULLS LAST, CASE WHEN c.relkind IN ('v', 'm') THEN c.oid END DESC, c.oid
