@@ -73,7 +73,7 @@ pub async fn status(args: &StatusArgs) -> u8 {
     match ask(&target, StatusTask).await {
         Err(failure) => failed(&failure),
         Ok(found) if args.json => {
-            println!("{}", report::journal_json(&found.table, found.record.as_ref()));
+            println!("{}", report::journal_json(&found.table, found.record.as_ref(), found.holder.as_deref()));
             0
         }
         Ok(found) => {

@@ -166,10 +166,10 @@ fn life(record: &Record, holder: Option<&str>) -> String {
     }
 }
 
-/// The same, under the names a running change has.
-pub fn journal_json(table: &str, record: Option<&Record>) -> String {
+/// The same, under the names a running change has; and whether any process works on it.
+pub fn journal_json(table: &str, record: Option<&Record>, holder: Option<&str>) -> String {
     let Some(record) = record else {
-        return json(&serde_json::json!({ "table": table, "phase": null }));
+        return json(&serde_json::json!({ "table": table, "phase": null, "alive": false }));
     };
     let phase = match record.stage {
         Stage::Preparing | Stage::Altering => Phase::Planning,
@@ -177,7 +177,7 @@ pub fn journal_json(table: &str, record: Option<&Record>) -> String {
         Stage::CuttingOver => Phase::CuttingOver,
         Stage::Done => Phase::Done,
     };
-    json(&Status {
+    let status = Status {
         table: table.to_owned(),
         alter: record.alter.clone(),
         phase,
@@ -186,7 +186,11 @@ pub fn journal_json(table: &str, record: Option<&Record>) -> String {
         percent: if record.stage == Stage::Done { 100.0 } else { percent(record.rows_copied, record.rows_estimated) },
         stream_position: record.position.as_ref().map_or_else(String::new, |position| position.0.clone()),
         ..Status::default()
-    })
+    };
+    let mut said = serde_json::to_value(&status).expect("a status is plain data");
+    said["alive"] = holder.is_some().into();
+    said["held_by"] = holder.into();
+    json(&said)
 }
 
 /// What `cleanup` found, and what it did with it.
@@ -317,6 +321,9 @@ mod tests {
         assert!(said(Stage::Copying, None).contains("no process works on it"));
         assert!(said(Stage::Copying, Some("me@here")).contains("held by    me@here"));
         assert!(!said(Stage::Done, None).contains("held by"));
+        let json = |holder| journal_json("t", Some(&record(Stage::Copying)), holder);
+        assert!(json(None).contains("\"alive\":false"));
+        assert!(json(Some("me@here")).contains("\"alive\":true"));
     }
 
     #[test]

@@ -105,7 +105,8 @@ fn not_yet(error: Error) -> Result<Attempt, Failure> {
         _ if error.kind == Kind::Busy || error.kind.is_passing() => Ok(Attempt::NotYet(error)),
         // The plan was accepted. What it was made for has changed since.
         Kind::Refused => {
-            let remedy = "run `altergeist cleanup`, which drops the shadow, and start again";
+            let remedy = "mend that, and run the same command again; or give the change up with \
+                          `altergeist cleanup`, which drops the shadow";
             Err(Error::fatal(error.attempted, format!("{}; {remedy}", error.reason)).into())
         }
         _ => Err(error.into()),

@@ -72,9 +72,7 @@ pub trait Engine: Preflight + Journal + Shadow + Cutover + Gauge + Sized {
     /// # Errors
     /// `Missed` if it has not, or need not have, even if what it depends on was put back since; `Fatal` if the
     /// source is gone, renamed or was changed in a way the shadow cannot follow, with the way out.
-    async fn check_stream(&self) -> Result<()> {
-        Ok(())
-    }
+    async fn check_stream(&self) -> Result<()>;
 
     /// Puts a mark into the log. What any read begun before this call could see lies before the mark, and the
     /// stream passes the mark soon, without waiting for anybody's traffic.
@@ -296,9 +294,7 @@ pub trait TableLock {
     /// [`Engine::check_stream`] under the lock, never from memory: about everything written before the lock. Asked
     /// after the last mark has passed, right before the swap. Waits for a change of what the log depends on that
     /// is committed and not visible yet, no longer than the lock timeout.
-    async fn check_stream(&mut self) -> Result<()> {
-        Ok(())
-    }
+    async fn check_stream(&mut self) -> Result<()>;
 
     /// Swaps the two tables atomically, and lets go of the lock.
     async fn swap(self) -> Swap;

@@ -37,6 +37,8 @@ pub(crate) struct Server {
     pub(crate) options: Option<String>,
     /// The longest wait for a connection.
     pub(crate) patience: Duration,
+    /// Whether a pooler answers, which may have fewer sessions to give than a server.
+    pub(crate) is_pooled: bool,
 }
 
 /// libpq's words for the kind of server that is wanted.
@@ -134,7 +136,7 @@ impl Server {
             }
         };
         let options = get("options");
-        Ok(Server { address, user, database, password, tls, addresses, wanted, options, patience })
+        Ok(Server { address, user, database, password, tls, addresses, wanted, options, patience, is_pooled: false })
     }
 
     /// The server, for people: host and port.

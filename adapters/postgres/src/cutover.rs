@@ -8,6 +8,7 @@ use crate::definition;
 use crate::engine::{Marks, Postgres};
 use crate::error;
 use crate::followed;
+use crate::guard;
 use crate::journal::{self, Facts, ShadowFacts};
 use crate::leftovers;
 use crate::log;
@@ -26,7 +27,7 @@ use crate::sql;
 use crate::version::Version;
 use crate::witness;
 use altergeist_contract::{
-    Cutover, Error, ForeignKeys, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark,
+    Cutover, Error, ForeignKeys, Key, Kind, Marker, Ownership, Refusal, Result, Swap, TableLock, Watermark,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -73,8 +74,6 @@ struct Prepared {
     cascade: Cascade,
     /// How what hangs on the table is to be made.
     adapted: Adapted,
-    /// The statements that put the new table's identity where the old one's is kept as data.
-    identities: Vec<String>,
     /// The tables new foreign keys will point to.
     parents: Vec<String>,
     are_views_ready: bool,
@@ -108,7 +107,7 @@ impl Cutover for Postgres {
             views: prepared.views.clone(),
             cascade: prepared.cascade.clone(),
             adapted: prepared.adapted.clone(),
-            identities: prepared.identities.clone(),
+            identities: self.identities(&prepared, &shadow).await?,
             foreign_keys: self.target.foreign_keys,
             version: self.version,
         };
@@ -180,24 +179,36 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
     let budget = within.min(Duration::from_millis(deadlock_ms) * 4 / 5).max(Duration::from_millis(10));
     let parents = facts.shadow.as_ref().map(|shadow| shadow.arrival.parents.clone()).unwrap_or_default();
     let adapted = rehearsal::beforehand(session, engine, facts.source, &views).await?;
-    let heir = facts.shadow.as_ref().map_or(facts.source, |shadow| shadow.oid);
-    let kept = oids::find(session, facts.source, heir).await?;
-    if let Some(refusal) = kept.refusals().into_iter().next() {
-        return Err(Error::refused(attempted(), format!("{}: {}; {}", refusal.object, refusal.reason, refusal.remedy)));
+    Ok(Prepared { facts, neighbours, views, cascade, adapted, parents, are_views_ready, may_hurry: row.get(0), budget })
+}
+
+impl Postgres {
+    /// The statements that put the new identities where the old ones are kept as data.
+    async fn identities(&self, prepared: &Prepared, shadow: &ShadowFacts) -> Result<Vec<String>> {
+        let lease = self.control.take().await?;
+        let result = identities(&lease, &self.names, prepared, shadow).await;
+        lease.settle(result).await
     }
-    let identities = kept.statements();
-    Ok(Prepared {
-        facts,
-        neighbours,
-        views,
-        cascade,
-        adapted,
-        identities,
-        parents,
-        are_views_ready,
-        may_hurry: row.get(0),
-        budget,
-    })
+}
+
+async fn identities(
+    session: &Session,
+    names: &Names,
+    prepared: &Prepared,
+    shadow: &ShadowFacts,
+) -> Result<Vec<String>> {
+    let twins = materialized::twins(session, &prepared.views, shadow.oid).await?;
+    let (mut old, mut new): (Vec<u32>, Vec<u32>) = twins.into_iter().unzip();
+    old.push(prepared.facts.source);
+    new.push(shadow.oid);
+    let kept = oids::find(session, &old, &new).await?;
+    match kept.refusals().into_iter().next() {
+        None => Ok(kept.statements()),
+        Some(Refusal { object, reason, remedy }) => {
+            let attempted = format!("lock {} for the cut-over", names.display);
+            Err(Error::refused(attempted, format!("{object}: {reason}; {remedy}")))
+        }
+    }
 }
 
 /// What of the last refresh is prepared now costs no time under the lock.
@@ -352,6 +363,9 @@ impl Swapper {
         self.check_source(session, shadow).await?;
         let mut script = shadow.late.clone();
         script.push(sql::drop_publication(&self.names.publication));
+        if shadow.is_guarded {
+            script.extend(guard::drop(&self.names, &making::partitions(session, shadow.oid).await?));
+        }
         session.run(&script.join(";\n")).await.map_err(failed)?;
         self.check_shadow(session, shadow).await?;
         self.make_room(session).await?;

@@ -51,6 +51,18 @@ fn meaning(code: &str) -> Meaning {
     }
 }
 
+/// An error of a statement that drops something of ours: names what depends on it.
+pub(crate) fn of_drop(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
+    let mut answer = of_clauses(attempted, error);
+    let dependents = error.as_db_error().filter(|server| server.code().code() == "2BP01").and_then(DbError::detail);
+    if let Some(dependents) = dependents {
+        let named = dependents.lines().collect::<Vec<_>>().join(", ");
+        answer.reason =
+            format!("other objects need it: {named}; drop them, or let them read the new table, and clean up again");
+    }
+    answer
+}
+
 /// An error of a statement on the shadow's rows, or of any statement that locks nothing of the user's.
 pub(crate) fn of(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
     let Some(server) = error.as_db_error() else { return lost(attempted, error) };

@@ -87,6 +87,9 @@ pub(crate) struct ShadowFacts {
     /// The columns that were in the source, by their names there and in the shadow.
     #[serde(default)]
     pub(crate) survivors: Vec<(String, String)>,
+    /// Whether it tells who else writes to it.
+    #[serde(default)]
+    pub(crate) is_guarded: bool,
     /// What is left to check of the rows of old after the swap.
     #[serde(default)]
     pub(crate) finish: Vec<String>,

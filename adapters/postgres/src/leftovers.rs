@@ -3,10 +3,11 @@
 
 use crate::engine::Postgres;
 use crate::error;
+use crate::guard;
 use crate::journal::{self, Entry};
 use crate::log::{self, Orphan};
 use crate::materialized::{self, Materialized};
-use crate::names::{qualified, quoted};
+use crate::names::{Names, qualified, quoted};
 use crate::ours::{self, JournalLock};
 use crate::preflight::{self, SchemaState};
 use crate::recipe::{self, Recipe};
@@ -146,6 +147,9 @@ pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -
         }
         drop_table(session, name).await?;
     }
+    if matches!(preflight::schema_state(session, &names.shadow_schema).await?, SchemaState::Ours) {
+        drop_guard(session, names).await?;
+    }
     drop_schema_if_empty(session, &names.shadow_schema).await?;
     if found.old && !old_too {
         return Ok(());
@@ -161,9 +165,15 @@ pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -
     forgotten.map(drop).map_err(|error| ours::journal_error(format!("forget {}", names.display), &error))
 }
 
+/// What noticed foreign writes to the shadow goes when that has gone.
+async fn drop_guard(session: &Session, names: &Names) -> Result<()> {
+    let dropped = session.run(&guard::drop_note(names).join(";\n")).await;
+    dropped.map_err(|error| error::of_clauses(format!("drop the guard of the shadow of {}", names.display), &error))
+}
+
 async fn drop_table(session: &Session, table: &str) -> Result<()> {
     let dropped = session.run(&format!("DROP TABLE {table}")).await;
-    dropped.map_err(|error| error::of_clauses(format!("drop {table}"), &error))
+    dropped.map_err(|error| error::of_drop(format!("drop {table}"), &error))
 }
 
 /// Drops a schema of ours in which nothing is left.

@@ -18,6 +18,7 @@ mod engine;
 mod error;
 mod followed;
 mod gauge;
+mod guard;
 mod journal;
 mod key;
 mod keyless;

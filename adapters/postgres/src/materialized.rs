@@ -215,6 +215,16 @@ pub(crate) async fn are_ready(session: &Session, views: &[Materialized], shadow:
     Ok(views.iter().filter(has_twin).count() == views.len())
 }
 
+/// The views that have a twin, and it.
+pub(crate) async fn twins(session: &Session, views: &[Materialized], shadow: u32) -> Result<Vec<(u32, u32)>> {
+    let twins = list(session, shadow).await?;
+    let pair = |view: &Materialized| {
+        let twin = twins.iter().find(|twin| twin.display() == view.twin())?;
+        Some((view.oid, twin.oid))
+    };
+    Ok(views.iter().filter_map(pair).collect())
+}
+
 /// Drops what reads the shadow.
 pub(crate) async fn drop_twins(session: &Session, shadow: u32) -> Result<()> {
     for twin in list(session, shadow).await?.iter().rev() {

@@ -76,7 +76,7 @@ const REASONS: &[(&str, &str, &str)] = &[
     ),
     (
         "own-oid",
-        "it holds the OID of the table itself, as a constant, which is another one after the swap",
+        "it holds the OID of the table, its type or an index, as a constant, which is another one after the swap",
         "drop it for the time of the change, or write it with the name as text: to_regclass('…')",
     ),
     (

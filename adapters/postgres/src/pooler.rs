@@ -4,9 +4,10 @@
 //! A server tells each client its own process number. A pooler does not know it then and makes one up. Only then two
 //! connections are compared: where sessions are lent for a transaction, the second is lent the first one's.
 
+use crate::alteration::refuse;
 use crate::connect::{Server, Wanted};
 use crate::replication::Replication;
-use altergeist_contract::{Error, Kind, Result};
+use altergeist_contract::{Error, Kind, Refusal, Result};
 use std::time::Duration;
 
 /// How often two connections are compared: others may take the session between the two.
@@ -15,6 +16,10 @@ const ROUNDS: usize = 8;
 /// How long the second connection may wait for a session. Where the pool has one only, and the first connection keeps it, it
 /// waits in vain.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The sessions a run has at once beside its workers: for the run lock, definitions, marks, heartbeats, the log, what is visible in it,
+/// the swap, and one that ends what is in its way.
+const BESIDE_WORKERS: usize = 8;
 
 /// What is set here ends with the transaction that the statements are together.
 const OWN_PID: &str = "SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SELECT pg_catalog.pg_backend_pid()";
@@ -39,8 +44,8 @@ impl Server {
             for address in &addresses {
                 server.address = address.clone();
                 match is_wanted(&server, wanted).await {
-                    Ok(true) => return Ok(server),
-                    Ok(false) => {
+                    Ok(Some(is_pooled)) => return Ok(Server { is_pooled, ..server }),
+                    Ok(None) => {
                         let reason = format!("it is not {}, as target_session_attrs demands", wanted.words());
                         let unwanted = Error::fatal(format!("connect to {}", server.name()), reason);
                         why.get_or_insert(unwanted);
@@ -54,8 +59,9 @@ impl Server {
     }
 }
 
-/// Whether the server is of the kind that is asked for. Refuses a pooler that lends its sessions.
-async fn is_wanted(server: &Server, wanted: Wanted) -> Result<bool> {
+/// Whether the server is of the kind that is asked for, and if so, whether a pooler answers for it. Refuses a pooler that lends
+/// its sessions.
+async fn is_wanted(server: &Server, wanted: Wanted) -> Result<Option<bool>> {
     let mut first = Replication::open_plain(server).await?;
     let asked = match wanted {
         Wanted::Any | Wanted::PreferStandby => None,
@@ -65,12 +71,12 @@ async fn is_wanted(server: &Server, wanted: Wanted) -> Result<bool> {
     if let Some(question) = asked {
         let is_so = first.ask(question).await? == "t";
         if is_so != matches!(wanted, Wanted::ReadOnly | Wanted::Standby) {
-            return Ok(false);
+            return Ok(None);
         }
     }
     let pid = first.ask(OWN_PID).await?;
     if first.announced_pid().is_some_and(|announced| announced.to_string() == pid) {
-        return Ok(true);
+        return Ok(Some(false));
     }
     if lends_sessions(server, &mut first, &pid).await? {
         return Err(Error::refused(
@@ -80,7 +86,35 @@ async fn is_wanted(server: &Server, wanted: Wanted) -> Result<bool> {
              (in PgBouncer: pool_mode = session for this database or user)",
         ));
     }
-    Ok(true)
+    Ok(Some(true))
+}
+
+/// Refuses a pool that has fewer sessions than a run needs at once: it would wait in vain for one, in the middle of the work.
+pub(crate) async fn require_sessions(server: &Server, workers: usize) -> Result<Option<Refusal>> {
+    if !server.is_pooled {
+        return Ok(None);
+    }
+    let needed = workers + BESIDE_WORKERS;
+    let mut kept = Vec::new();
+    while kept.len() < needed {
+        let one = async {
+            let mut one = Replication::open_plain(server).await?;
+            one.ask(OWN_PID).await.map(|_| one)
+        };
+        // A pool that has none left lets its client wait.
+        let Ok(one) = tokio::time::timeout(PATIENCE, one).await else { break };
+        kept.push(one?);
+    }
+    let found = kept.len();
+    for one in kept {
+        one.close().await;
+    }
+    Ok((found < needed).then(|| {
+        let reason = format!("its pool has {found} sessions to give at most, and this run needs {needed} at once");
+        let remedy = "give the server's own address in the URL, or a bigger pool (in PgBouncer: default_pool_size or pool_size); \
+                      with fewer --workers it needs fewer";
+        refuse(format!("the pooler at {}", server.name()), reason, remedy)
+    }))
 }
 
 /// Whether a session that rests between two transactions is lent to somebody else.

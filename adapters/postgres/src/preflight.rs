@@ -27,6 +27,7 @@ use crate::order;
 use crate::others_flags::refuse_others_flags;
 use crate::ours;
 use crate::pasted;
+use crate::pooler;
 use crate::recipe::{self, Ingredients, Recipe};
 use crate::rehearsal;
 use crate::session::{Session, locked};
@@ -43,6 +44,9 @@ impl Preflight for Postgres {
     }
 
     async fn plan(&self) -> Result<Plan> {
+        if let Some(refusal) = pooler::require_sessions(&self.server, self.target.workers).await? {
+            return Ok(refused_at_once(self, refusal));
+        }
         let lease = self.control.take().await?;
         let result = look(&lease, self).await;
         let view = lease.settle(result).await?;
@@ -272,7 +276,8 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
             blocker.who
         )
     }));
-    let kept = oids::find(session, source, source).await?;
+    let replaced: Vec<u32> = view.materialized.iter().map(|view| view.oid).chain([source]).collect();
+    let kept = oids::find(session, &replaced, &replaced).await?;
     view.obstacles.extend(kept.refusals());
     view.notes_on_copy.extend(kept.notes());
     let clauses = match clauses {
@@ -677,6 +682,21 @@ async fn check_data(session: &Session, engine: &Postgres, view: &View) -> Result
     let duplicates = duplicates::count(session, &view.duplicates).await?;
     refusals.extend(duplicates.iter().map(duplicate_values));
     Ok(refusals)
+}
+
+/// The plan of a change that cannot even be looked at.
+fn refused_at_once(engine: &Postgres, refusal: Refusal) -> Plan {
+    Plan {
+        table: engine.names.display.clone(),
+        alter: engine.target.alter.clone(),
+        key: String::new(),
+        rows_estimated: 0,
+        bytes_estimated: 0,
+        steps: Vec::new(),
+        verdict: Verdict::Copy,
+        refusals: vec![refusal],
+        notes: Vec::new(),
+    }
 }
 
 fn duplicate_values(found: &Duplicates) -> Refusal {

@@ -7,9 +7,11 @@ use crate::duplicates;
 use crate::engine::Postgres;
 use crate::error;
 use crate::followed;
+use crate::guard;
 use crate::journal::{self, Facts, ShadowFacts};
 use crate::key::{self, Raw};
 use crate::log_server;
+use crate::making;
 use crate::materialized;
 use crate::names;
 use crate::ours;
@@ -182,6 +184,8 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
     check_source(attempted(), known.as_ref(), source, &altered)?;
     let mut shadow = strip(session, engine, source, &altered).await?;
     shadow.survivors = survivors(session, engine, source, &shadow).await?;
+    let parts = making::partitions(session, shadow.oid).await?;
+    shadow.is_guarded = guard::set(session, &engine.names, shadow.oid, &parts).await?;
     if shadow.is_unlogged {
         journal::make_as_ours(session, sql::NOTE_WHOLE).await.map_err(failed)?;
         session.execute(sql::ADD_WHOLE, &[&shadow.oid]).await.map_err(failed)?;
@@ -281,6 +285,7 @@ async fn strip(session: &Session, engine: &Postgres, source: u32, altered: &Alte
         late,
         arrival: altered.arrival.clone(),
         survivors: Vec::new(),
+        is_guarded: false,
         finish: Vec::new(),
     })
 }

@@ -128,10 +128,13 @@ pub(crate) const STRANGER_SCHEMA: &str = "
     FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
     WHERE n.nspname = $1 AND a.privilege_type = 'CREATE' AND a.grantee = 0";
 
-/// Triggers, rules and policies on a table: which, and what takes each away.
+/// Triggers, rules and policies on a table but for the guard of ours: which, and what takes each away.
 pub(crate) const CODE_ON: &str = "
     SELECT format('trigger %I', tgname), format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass)
-    FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal
+    FROM pg_trigger t
+    WHERE tgrelid = $1 AND NOT tgisinternal
+      AND NOT EXISTS (SELECT FROM pg_proc p JOIN pg_class c ON c.relnamespace = p.pronamespace
+                      WHERE c.oid = $1 AND p.oid = t.tgfoid AND t.tgname = 'altergeist_touched' AND pg_has_role(p.proowner, 'USAGE'))
     UNION ALL
     SELECT format('rule %I', rulename), format('DROP RULE %I ON %s', rulename, ev_class::regclass) FROM pg_rewrite WHERE ev_class = $1
     UNION ALL
@@ -178,6 +181,7 @@ pub(crate) const OWN_PID: &str = "SELECT pg_backend_pid()";
 /// encoding text is bytes, and may be no UTF-8.
 const COMMON: &str = "
     SET search_path = '';
+    SET altergeist.own = 'on';
     SET statement_timeout = 0;
     SET idle_session_timeout = 0;
     SET idle_in_transaction_session_timeout = '60s';
@@ -495,6 +499,38 @@ pub(crate) const BOUND_TO_LOGGED: &str = "
     SELECT 'publication ' || quote_ident(p.pubname)
     FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = $1 AND p.pubname <> $2
     ORDER BY 1";
+
+/// Whether functions in the language of the guard can be made.
+pub(crate) const HAS_PLPGSQL: &str = "
+    SELECT EXISTS (SELECT FROM pg_language WHERE lanname = 'plpgsql' AND has_language_privilege(oid, 'USAGE'))";
+
+/// Whether the guard is on the shadow $1, as trigger $2.
+pub(crate) const IS_GUARDED: &str = "
+    SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $1 AND tgname = $2 AND tgenabled = 'A')";
+
+/// The function of the guard, and the table it writes to; both have the name, and belong to the shadow's owner. Nobody but a
+/// trigger may call it.
+pub(crate) fn guard(name: &str, owner: &str) -> String {
+    format!(
+        "CREATE TABLE {name} (at timestamptz);
+        ALTER TABLE {name} OWNER TO {owner};
+        CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+            AS 'BEGIN INSERT INTO {} VALUES (now()); RETURN NULL; END';
+        REVOKE ALL ON FUNCTION {name}() FROM PUBLIC;
+        ALTER FUNCTION {name}() OWNER TO {owner}",
+        name.replace('\'', "''")
+    )
+}
+
+/// Puts the guard on a table. Sessions of ours have a setting of their own, by which they do not fire it.
+pub(crate) fn guard_table(trigger: &str, table: &str, function: &str) -> String {
+    format!(
+        "CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}
+            WHEN (pg_catalog.current_setting('altergeist.own', true) IS DISTINCT FROM 'on')
+            EXECUTE FUNCTION {function}();
+        ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}"
+    )
+}
 
 /// Says of an unlogged shadow that it is whole, in a table that a crash of the server empties with it.
 pub(crate) const NOTE_WHOLE: &str = "CREATE UNLOGGED TABLE IF NOT EXISTS altergeist.whole (shadow oid PRIMARY KEY)";

@@ -1,10 +1,12 @@
 //! The proof that the change stream has heard every changed row (law 9): what it depends on is noted when the log is
-//! opened, and compared at every turn, and under the lock of the cut-over. It also tells what became of the tables.
+//! opened, and compared at every turn, and under the lock of the cut-over. It also tells what became of the tables, and
+//! whether somebody else wrote to the shadow.
 
 use crate::definition;
 use crate::engine::Postgres;
 use crate::error;
 use crate::followed;
+use crate::guard;
 use crate::journal::{self, Facts};
 use crate::names::{self, Names};
 use crate::session::{Session, locked};
@@ -89,7 +91,7 @@ async fn check_now(session: &Session, engine: &Postgres) -> Result<()> {
 /// Compares what is found now with what was noted.
 ///
 /// # Errors
-/// `Missed` if the log may have left out changed rows; `Fatal` if source or shadow are not where they were.
+/// `Missed` if the log may have left out changed rows, or the shadow has other rows; `Fatal` if source or shadow are not where they were.
 pub(crate) async fn judge(session: &Session, names: &Names, facts: &Facts) -> Result<()> {
     let shadow = facts.shadow.as_ref().map(|shadow| shadow.oid);
     let seen = look(session, names, facts.source, shadow.unwrap_or_default()).await?;
@@ -109,7 +111,10 @@ pub(crate) async fn judge(session: &Session, names: &Names, facts: &Facts) -> Re
     if seen.witness.publication != noted.publication {
         return missed(format!("the publication {} was dropped or changed", names.publication));
     }
-    Ok(())
+    match &facts.shadow {
+        Some(shadow) if shadow.is_guarded => guard::check(session, names, shadow.oid).await,
+        _ => Ok(()),
+    }
 }
 
 /// What became of source and shadow, if they are not where they were.

@@ -9,6 +9,8 @@ WITH row_types AS (
       AND objid IN (SELECT seqrelid FROM pg_sequence)
 ), own_constraints AS (
     SELECT oid FROM pg_constraint WHERE conrelid = $1
+), own_indexes AS (
+    SELECT indexrelid AS oid FROM pg_index WHERE indrelid = $1
 ), links AS (
     SELECT d.*, 't' AS via FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1
     UNION ALL
@@ -17,8 +19,11 @@ WITH row_types AS (
     SELECT d.*, 'c' FROM own_constraints c JOIN pg_depend d ON d.refclassid = 'pg_constraint'::regclass AND d.refobjid = c.oid
     UNION ALL
     SELECT d.*, 's' FROM own_sequences s JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = s.oid
+    UNION ALL
+    SELECT d.*, 'i' FROM own_indexes i JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = i.oid
+    WHERE d.deptype = 'n'
 ), users AS (
-    SELECT DISTINCT d.classid, d.objid FROM links d WHERE d.deptype = 'n' AND d.via <> 's'
+    SELECT DISTINCT d.classid, d.objid FROM links d WHERE d.deptype = 'n' AND d.via NOT IN ('s', 'i')
 ), ancestors AS (
     SELECT a.relid AS oid FROM pg_partition_ancestors($1::oid::regclass) AS a WHERE a.relid <> $1
 ), parent AS (
@@ -85,9 +90,11 @@ UNION ALL
 SELECT DISTINCT k.object, 'key-switched-off'
 FROM keys k JOIN pg_trigger g ON g.tgconstraint = k.oid WHERE g.tgenabled <> 'O'
 UNION ALL
-SELECT pg_describe_object(d.classid, d.objid, 0) || CASE WHEN d.classid = 'pg_attrdef'::regclass THEN '' ELSE ' on the table' END, 'own-oid'
+SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0) || CASE WHEN d.classid = 'pg_attrdef'::regclass THEN '' ELSE ' on the table' END, 'own-oid'
 FROM pg_depend d
-WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid = 0 AND d.deptype = 'n'
+WHERE d.deptype = 'n' AND d.refobjsubid = 0
+  AND (d.refclassid = 'pg_class'::regclass AND (d.refobjid = $1 OR d.refobjid IN (SELECT i.oid FROM own_indexes i))
+       OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (SELECT r.oid FROM row_types r))
   AND (d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT oid FROM pg_attrdef WHERE adrelid = $1)
        OR d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT oid FROM pg_constraint WHERE conrelid = $1 AND contype = 'c'))
 UNION ALL
@@ -157,7 +164,7 @@ WHERE d.deptype IN ('n', 'a', 'x')
                                           'pg_publication_rel'::regclass, 'pg_statistic_ext'::regclass,
                                           'pg_proc'::regclass)
           WHEN 'r' THEN d.classid NOT IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_proc'::regclass)
-          ELSE d.via = 's'
+          ELSE d.via IN ('s', 'i')
       END
   AND NOT (d.classid = 'pg_constraint'::regclass
            AND d.objid IN (SELECT oid FROM pg_constraint WHERE conrelid = $1 OR contype = 'f'))
