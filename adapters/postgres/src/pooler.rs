@@ -90,13 +90,14 @@ async fn is_wanted(server: &Server, wanted: Wanted) -> Result<Option<bool>> {
 }
 
 /// Refuses a pool that has fewer sessions than a run needs at once: it would wait in vain for one, in the middle of the work.
-pub(crate) async fn require_sessions(server: &Server, workers: usize) -> Result<Option<Refusal>> {
+/// `open` are those it has already.
+pub(crate) async fn require_sessions(server: &Server, workers: usize, open: usize) -> Result<Option<Refusal>> {
     if !server.is_pooled {
         return Ok(None);
     }
     let needed = workers + BESIDE_WORKERS;
     let mut kept = Vec::new();
-    while kept.len() < needed {
+    while kept.len() + open < needed {
         let one = async {
             let mut one = Replication::open_plain(server).await?;
             one.ask(OWN_PID).await.map(|_| one)
@@ -105,7 +106,7 @@ pub(crate) async fn require_sessions(server: &Server, workers: usize) -> Result<
         let Ok(one) = tokio::time::timeout(PATIENCE, one).await else { break };
         kept.push(one?);
     }
-    let found = kept.len();
+    let found = kept.len() + open;
     for one in kept {
         one.close().await;
     }

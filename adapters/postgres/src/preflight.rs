@@ -44,7 +44,8 @@ impl Preflight for Postgres {
     }
 
     async fn plan(&self) -> Result<Plan> {
-        if let Some(refusal) = pooler::require_sessions(&self.server, self.target.workers).await? {
+        if let Some(refusal) = pooler::require_sessions(&self.server, self.target.workers, self.open_sessions()).await?
+        {
             return Ok(refused_at_once(self, refusal));
         }
         let lease = self.control.take().await?;
@@ -128,6 +129,11 @@ impl Postgres {
             making: None,
             search_path: &self.search_path,
         }
+    }
+
+    /// How many sessions this process has already.
+    fn open_sessions(&self) -> usize {
+        usize::from(self.run.is_taken()) + self.control.idle_sessions() + self.workers.idle_sessions()
     }
 
     /// Whether what is asked for is more than an ALTER.

@@ -315,6 +315,11 @@ impl Pool {
         locked(&self.free).clear();
     }
 
+    /// How many sessions wait to be lent.
+    pub(crate) fn idle_sessions(&self) -> usize {
+        locked(&self.free).len()
+    }
+
     fn idle(&self) -> Option<Session> {
         let mut free = locked(&self.free);
         while let Some(session) = free.pop() {

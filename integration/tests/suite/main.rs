@@ -27,6 +27,7 @@ mod postgres_objects;
 mod postgres_pooler;
 mod postgres_privileges;
 mod postgres_settings;
+mod postgres_shadow_written;
 mod postgres_strangers;
 mod prepared;
 mod privileges;

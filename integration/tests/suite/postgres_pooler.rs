@@ -83,3 +83,18 @@ fn a_pooler_that_keeps_a_session_for_its_client_is_as_good_as_the_server() {
     run(&pooler.url(), "t", ALTER, &["--strategy", "copy"]).must_be(0);
     command(&["cleanup", "--url", &pooler.url(), "--table", "t", "--drop-old"]).must_be(0);
 }
+
+#[test]
+fn a_pool_with_too_few_sessions_is_refused_by_name() {
+    let Some(server) = Server::start(Flavour::Postgres18, &[]) else { return };
+    server.execute(DATABASE, "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1)").unwrap();
+    for sessions in [2, 3, 8] {
+        let Some(pooler) = Pooler::start(&server, "session", sessions) else { return };
+        let words = [&*format!("its pool has {sessions} sessions"), "default_pool_size"];
+        let url = pooler.url();
+        command(&["plan", "--url", &url, "--table", "t", "--alter", ALTER]).must_be(3).must_say(&words);
+        run(&url, "t", ALTER, &["--strategy", "copy", "--workers", "1"]).must_be(3).must_say(&words);
+    }
+    let Some(pooler) = Pooler::start(&server, "session", 9) else { return };
+    run(&pooler.url(), "t", ALTER, &["--strategy", "copy", "--workers", "1"]).must_be(0);
+}

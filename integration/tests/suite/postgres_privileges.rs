@@ -64,3 +64,39 @@ fn postgres15_an_owner_who_may_read_the_log_and_make_schemas_is_enough() {
 fn postgres18_an_owner_who_may_read_the_log_and_make_schemas_is_enough() {
     an_owner_who_may_read_the_log_and_make_schemas_is_enough(Flavour::Postgres18);
 }
+
+/// The role that docs/privileges.md makes: a member of the owner, REPLICATION, CREATE on the database, and nothing else.
+fn the_documented_role_can_do_everything(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else { return };
+    server.execute(DATABASE, SCHEMA).unwrap();
+    let role = "CREATE ROLE changer LOGIN REPLICATION IN ROLE owner; GRANT CREATE ON DATABASE ";
+    server.execute(DATABASE, &format!("{role}{DATABASE} TO changer")).unwrap();
+    let url = server.url(DATABASE).replace("postgres://postgres@", "postgres://changer@");
+    let alter = "ALTER COLUMN k TYPE bigint";
+    let of_table = ["--url", &url, "--table", "shop.orders"];
+    let with = |words: &[&str]| command(&[words, &of_table].concat());
+    with(&["plan", "--alter", alter]).must_be(0);
+    let before = server.dump(DATABASE, &["ag_*", "altergeist"]);
+    run(&url, "shop.orders", alter, &[]).must_be(0);
+    let after = server.dump(DATABASE, &["ag_*", "altergeist"]);
+    assert_eq!(after, before.replace("k integer NOT NULL", "k bigint NOT NULL"));
+    with(&["status"]).must_be(0).must_say(&["done"]);
+    // What still reads the old table is named.
+    server.execute(DATABASE, "CREATE VIEW public.kept AS SELECT id FROM ag_old_shop.orders").unwrap();
+    with(&["cleanup", "--drop-old"]).must_be(1).must_say(&["kept", "clean up again"]);
+    server.execute(DATABASE, "DROP VIEW public.kept").unwrap();
+    with(&["cleanup", "--drop-old"]).must_be(0);
+    let left = "SELECT nspname::text FROM pg_namespace WHERE nspname ~ '^ag_'
+        UNION ALL SELECT slot_name::text FROM pg_replication_slots UNION ALL SELECT pubname::text FROM pg_publication";
+    assert!(server.query(DATABASE, left).unwrap().is_empty());
+}
+
+#[test]
+fn postgres15_the_documented_role_can_do_everything() {
+    the_documented_role_can_do_everything(Flavour::Postgres15);
+}
+
+#[test]
+fn postgres18_the_documented_role_can_do_everything() {
+    the_documented_role_can_do_everything(Flavour::Postgres18);
+}

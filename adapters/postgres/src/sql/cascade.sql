@@ -116,7 +116,8 @@ WITH RECURSIVE gone AS (
                AND EXISTS (SELECT FROM pg_attrdef d WHERE d.oid = g.objid AND d.adrelid IN (SELECT v.oid FROM views v)))
       AND NOT (g.classid = 'pg_class'::regclass
                AND EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = g.objid AND i.indrelid IN (SELECT v.oid FROM views v)))
-      AND NOT (g.classid = 'pg_class'::regclass AND EXISTS (SELECT FROM relations r WHERE r.oid = g.objid AND r.relkind = 't'))
+      AND NOT (g.classid = 'pg_class'::regclass
+               AND EXISTS (SELECT FROM pg_class c WHERE c.oid = g.objid AND c.relnamespace = 'pg_toast'::regnamespace))
 ), through_others AS (
     -- A part of the table that goes because of a function or a type, which the clone does not show.
     SELECT DISTINCT d.classid, d.objid, d.objsubid
