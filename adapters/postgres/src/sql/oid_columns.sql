@@ -72,7 +72,8 @@ WITH RECURSIVE kinds AS (
 )
 SELECT k.spelled, k.target,
        CASE WHEN k.is_array THEN format('%s::%s = ANY (%s)', k.old, k.base, k.name) ELSE format('%s = %s::%s', k.name, k.old, k.base) END,
-       CASE WHEN k.is_array
+       CASE WHEN k.new IS NULL THEN NULL
+            WHEN k.is_array
             THEN format('%5$s = array_replace(%1$s, %2$s::%4$s, %3$s::%4$s)', k.name, k.old, k.new, k.base, k.target)
             ELSE format('%s = %s::%s', k.target, k.new, k.base) END,
        k.bytes,
