@@ -26,7 +26,7 @@ fn a_shadow_that_somebody_else_wrote_to_is_copied_again(flavour: Flavour) {
     for (number, write) in writes.into_iter().enumerate() {
         let alter = format!("ADD COLUMN c{number} int DEFAULT 1");
         let mut running = start(&url, "t", &alter, &["--strategy", "copy", "--postpone-cut-over"]);
-        running.wait_until(|status| status["phase"] == "postponed");
+        running.wait_until(|status| status["phase"] == "waiting");
         server.execute(DATABASE, write).unwrap();
         running.ask("cut-over");
         running.wait().must_be(0).must_say(&["somebody else wrote to its shadow", "copied again"]);
@@ -45,7 +45,7 @@ fn a_write_that_is_undone_is_no_alarm(flavour: Flavour) {
     server.execute(DATABASE, TABLE).unwrap();
     let url = server.url(DATABASE);
     let mut running = start(&url, "t", "ADD COLUMN c int", &["--strategy", "copy", "--postpone-cut-over"]);
-    running.wait_until(|status| status["phase"] == "postponed");
+    running.wait_until(|status| status["phase"] == "waiting");
     server.execute(DATABASE, "BEGIN; DELETE FROM ag_shadow_public.t; ROLLBACK").unwrap();
     server.execute(DATABASE, "UPDATE t SET n = n + 1 WHERE id < 50; DELETE FROM t WHERE id = 300").unwrap();
     running.ask("cut-over");
