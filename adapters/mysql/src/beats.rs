@@ -88,6 +88,12 @@ impl Beats {
         Ok(())
     }
 
+    /// Returns whether the beats go on from where a position was saved. If their table was dropped or emptied meanwhile, the
+    /// numbers begin again, and every mark up to the saved one would count as passed (law 1).
+    pub(crate) fn go_on_from(&self, saved: u64) -> bool {
+        self.shared.state.lock().expect("not poisoned").sent >= saved
+    }
+
     /// Ends the beats.
     pub(crate) fn end(&self) {
         if let Some(task) = self.task.lock().expect("not poisoned").take() {

@@ -207,6 +207,10 @@ impl Engine for MySql {
         self.check_stream_from().await?;
         self.check_origin(&bookmark).await?;
         self.beats.begin().await?;
+        if !self.beats.go_on_from(bookmark.beat.unwrap_or_default()) {
+            let reason = format!("somebody else has changed its heartbeats; {BEGIN_ANEW}");
+            return Err(Error::fatal(self.doing("go on in the log for"), reason));
+        }
         let key = self.key().await?;
         let names = (self.source.clone(), &self.names);
         let mut follower = Follower::new(names, key, self.parents_to_follow().await?, bookmark.clone());

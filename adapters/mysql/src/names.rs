@@ -27,6 +27,8 @@ impl TableName {
 
 /// MySQL counts characters, not bytes.
 const LONGEST: usize = 64;
+/// A table's name must leave room for the constraints that MySQL names after it: `<table>_chk_12`.
+const LONGEST_WITH_CONSTRAINTS: usize = 56;
 
 /// The names that belong to one source table.
 #[derive(Clone, Debug)]
@@ -75,11 +77,11 @@ impl Names {
 /// `_T<suffix>`, with a hash in place of T's end where that is too long.
 fn around(table: &str, suffix: &str) -> String {
     let whole = format!("_{table}{suffix}");
-    if whole.chars().count() <= LONGEST {
+    if whole.chars().count() <= LONGEST_WITH_CONSTRAINTS {
         return whole;
     }
     let mark = format!("_{:08x}", hash(table) as u32);
-    let kept = LONGEST - 1 - mark.len() - suffix.len();
+    let kept = LONGEST_WITH_CONSTRAINTS - 1 - mark.len() - suffix.len();
     format!("_{}{mark}{suffix}", table.chars().take(kept).collect::<String>())
 }
 
@@ -115,7 +117,7 @@ mod tests {
     fn long_names_are_shortened_and_stay_apart() {
         let one = Names::of(&TableName::new("s", &format!("{}1", "ä".repeat(63))));
         let two = Names::of(&TableName::new("s", &format!("{}2", "ä".repeat(63))));
-        assert_eq!(one.shadow.name.chars().count(), 64);
+        assert_eq!(one.shadow.name.chars().count(), LONGEST_WITH_CONSTRAINTS);
         assert_ne!(one.shadow.name, two.shadow.name);
         assert_ne!(one.shadow.name, one.old.name);
     }

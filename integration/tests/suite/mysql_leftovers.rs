@@ -46,6 +46,21 @@ fn others_objects_on_our_tables(flavour: Flavour) {
     cleanup(&["--drop-old"]).must_be(0);
     assert!(!tables().contains(&"_orders_ag_old".to_owned()));
 
+    // The heartbeats are gone when a killed run goes on.
+    let flags = ["--strategy", "copy", "--postpone-cut-over"];
+    let mut running = start(&url, "orders", "ADD y INT", &flags);
+    running.wait_until(|status| status["phase"] == "waiting");
+    running.kill();
+    say("DROP TABLE _altergeist_beat");
+    say("UPDATE orders SET k = -3 WHERE id = 5");
+    run(&url, "orders", "ADD y INT", &flags[..2]).must_be(1).must_say(&["heartbeats", "cleanup"]);
+    cleanup(&[]).must_be(0);
+
+    // Names as long as they can be, with constraints that the server names.
+    let long = "n".repeat(58);
+    say(&format!("CREATE TABLE {long} (id INT PRIMARY KEY, a INT CHECK (a > 0), CONSTRAINT low CHECK (a < 9))"));
+    run(&url, &long, "ADD x INT", &["--strategy", "copy"]).must_be(0);
+
     // Many partitions: what their renames take is measured, and must fit into the lock timeout.
     let parts: Vec<String> = (1..60).map(|n| format!("PARTITION p{n} VALUES LESS THAN ({n})")).collect();
     say(&format!("CREATE TABLE parts (id INT PRIMARY KEY) PARTITION BY RANGE (id) ({})", parts.join(", ")));
