@@ -20,7 +20,7 @@ impl MySql {
         session: &mut Session,
         copy: &TableName,
     ) -> std::result::Result<Vec<Renamed>, Failure> {
-        session.execute(&sql::create_like(&self.source, copy)).await?;
+        session.execute(&sql::ddl::create_like(&self.source, copy)).await?;
         if self.server.version.flavour == Flavour::MariaDb {
             return Ok(Vec::new());
         }
@@ -32,13 +32,13 @@ impl MySql {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = session.rows(&sql::check_names(&self.source.schema)).await?;
+        let rows = session.rows(&sql::catalogue::check_names(&self.source.schema)).await?;
         let taken: Vec<String> = rows.iter().map(|row| text(&row[0]).to_lowercase()).collect();
         let is_free = |name: &str| !taken.contains(&name.to_lowercase());
         let names = checks::renamed(&wanted, &self.source.name, &copy.name, is_free);
         // First away with all of them: a name the server made may be one that another is to have.
         for clauses in [checks::dropping(&made), checks::adding(&wanted, &names)] {
-            session.execute(&sql::alter(&self.source, copy, &clauses)).await?;
+            session.execute(&sql::ddl::alter(&self.source, copy, &clauses)).await?;
         }
         Ok(names)
     }
@@ -52,7 +52,7 @@ impl MySql {
         means: &str,
     ) -> std::result::Result<(), Failure> {
         let clauses = checks::reworded(self.target.alter.trim(), self.server.has_ansi_quotes, names);
-        let statement = |means: &str| sql::alter(&self.source, copy, &format!("{means}{clauses}"));
+        let statement = |means: &str| sql::ddl::alter(&self.source, copy, &format!("{means}{clauses}"));
         match self.as_clauses(session, &statement(means)).await {
             Err(failure) if failure.code() == Some(ONE_FULL_TEXT) && means.is_empty() => {
                 self.as_clauses(session, &statement("ALGORITHM=COPY, ")).await

@@ -167,11 +167,11 @@ impl Shared {
     async fn connect(&self) -> Result<(Lease, u64)> {
         let mut lease = self.crew.lease(Slot::Beat).await?;
         let attempted = || format!("read the heartbeat of {}", self.source.plain());
-        let find = sql::last_beat(&self.table, &self.source.name);
+        let find = sql::journal::last_beat(&self.table, &self.source.name);
         let mut row = lease.session().row(&find).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         if row.is_none() {
             let next = first_number(self.state.lock().expect("not poisoned").sent, now_millis());
-            let first = sql::first_beat(&self.table, &self.source.name, next);
+            let first = sql::journal::first_beat(&self.table, &self.source.name, next);
             lease.session().execute(&first).await.map_err(|failure| failure.of_catalogue(attempted()))?;
             row = lease.session().row(&find).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
@@ -235,7 +235,7 @@ impl Shared {
     async fn beat(&self, session: &mut Session, number: u64) -> Result<()> {
         let attempted = || format!("write the heartbeat of {}", self.source.plain());
         self.note_sent(number);
-        let statement = sql::next_beat(&self.table, &self.source, number);
+        let statement = sql::journal::next_beat(&self.table, &self.source, number);
         let commit = session.execute(&statement);
         tokio::pin!(commit);
         let done = loop {
@@ -297,7 +297,7 @@ fn now_millis() -> u64 {
 /// The prepared transactions of the server, by name.
 pub(crate) async fn prepared(session: &mut Session) -> Result<HashSet<String>> {
     let rows =
-        session.rows(sql::PREPARED).await.map_err(|failure| failure.of_catalogue("list prepared transactions"))?;
+        session.rows(sql::log::PREPARED).await.map_err(|failure| failure.of_catalogue("list prepared transactions"))?;
     Ok(rows.iter().filter_map(xid).collect())
 }
 

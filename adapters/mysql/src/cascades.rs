@@ -30,7 +30,8 @@ use crate::key::{KeyIndex, Spelling};
 use crate::names::TableName;
 use crate::session::Session;
 use crate::shape::Shape;
-use crate::sql::{self, Compared};
+use crate::sql;
+use crate::sql::compare::Compared;
 use crate::table::{Table, is_same};
 use altergeist_contract::{Key, Result};
 use std::borrow::Cow;
@@ -136,7 +137,8 @@ pub(crate) async fn stale_children(
 ) -> std::result::Result<Vec<Key>, Failure> {
     let mut found = HashSet::new();
     for own in &shape.own_keys {
-        let statement = sql::stale_children(shape, own, of).map_err(|error| Failure::Lost(error.to_string()))?;
+        let statement =
+            sql::compare::stale_children(shape, own, of).map_err(|error| Failure::Lost(error.to_string()))?;
         for row in session.rows(&statement).await? {
             found.insert(shape.key.of_query(&row).ok_or_else(|| Failure::Lost("a key cannot be read".into()))?);
         }
@@ -151,7 +153,8 @@ async fn ancestors(session: &mut Session, shape: &Shape, of: &Key) -> std::resul
     while !last.is_empty() {
         let mut above = Vec::new();
         for own in &shape.own_keys {
-            let statement = sql::parents(shape, own, &last).map_err(|error| Failure::Lost(error.to_string()))?;
+            let statement =
+                sql::compare::parents(shape, own, &last).map_err(|error| Failure::Lost(error.to_string()))?;
             for row in session.rows(&statement).await? {
                 above.push(shape.key.of_query(&row).ok_or_else(|| Failure::Lost("a key cannot be read".into()))?);
             }
@@ -190,7 +193,7 @@ pub(crate) async fn rows_of<'a>(
         let changes_keys = columns.iter().any(is_in_key);
         for literals in literals.chunks(MOST_VALUES) {
             for in_shadow in [true, false].into_iter().filter(|in_shadow| *in_shadow || changes_keys) {
-                let rows = session.rows(&sql::rows_that_hold(shape, in_shadow, &columns, literals)).await?;
+                let rows = session.rows(&sql::compare::rows_that_hold(shape, in_shadow, &columns, literals)).await?;
                 let unreadable = || Failure::Lost("a key cannot be read".into());
                 for row in rows {
                     found.push(shape.key.of_query(&row).ok_or_else(unreadable)?);
@@ -259,7 +262,7 @@ impl Cascades {
         let attempted = || format!("look for what foreign keys changed in {}", shape.source.plain());
         let mut session = self.crew.reader().await?;
         if self.crew.in_utc.load(Ordering::SeqCst) {
-            session.execute(sql::IN_UTC).await.map_err(|failure| failure.of_rows(attempted()))?;
+            session.execute(sql::session::IN_UTC).await.map_err(|failure| failure.of_rows(attempted()))?;
         }
         let found = rows_of(&mut session, &shape, keys).await.map_err(|failure| failure.of_rows(attempted()))?;
         *keys = found.into_owned();

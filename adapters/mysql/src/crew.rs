@@ -158,26 +158,28 @@ impl Crew {
         let attempted = || format!("open a session for {}", self.source.plain());
         let mut session = self.reader().await?;
         session
-            .execute(&sql::idle_sessions_end(IDLE_LIMIT))
+            .execute(&sql::session::idle_sessions_end(IDLE_LIMIT))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         if self.in_utc.load(Ordering::SeqCst) && place != Slot::Control.place() {
-            session.execute(sql::IN_UTC).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            session.execute(sql::session::IN_UTC).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         let is_worker = (Slot::Worker(0).place()..Slot::Neighbour(0).place()).contains(&place);
         if self.checks_parents.load(Ordering::SeqCst) && is_worker {
-            session.execute(sql::CHECK_PARENTS).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            session.execute(sql::session::CHECK_PARENTS).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         let fence = self.fence(place);
-        let held =
-            session.text(&sql::get_lock(&fence, 5)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let held = session
+            .text(&sql::session::get_lock(&fence, 5))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         if held != "1" {
-            let holder = session.text(&sql::lock_holder(&fence)).await.unwrap_or_default();
+            let holder = session.text(&sql::session::lock_holder(&fence)).await.unwrap_or_default();
             let reason = format!("connection {holder}, left by an earlier run or another one, has not ended");
             return Err(Error::new(Kind::Disconnected, attempted(), reason));
         }
         let holder = session
-            .text(&sql::lock_holder(&self.run_lock_name()))
+            .text(&sql::session::lock_holder(&self.run_lock_name()))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         let ours = *self.run_lock_id.lock().expect("not poisoned");
@@ -221,8 +223,10 @@ impl Crew {
         let attempted = || format!("wait for sessions of an earlier run of {} to end", self.source.plain());
         let begun = Instant::now();
         loop {
-            let row =
-                watcher.row(&sql::lock_holders(locks)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            let row = watcher
+                .row(&sql::session::lock_holders(locks))
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
             let left: Vec<u64> = row.unwrap_or_default().iter().filter_map(number).filter(|id| concerns(*id)).collect();
             let Some(first) = left.first() else { return Ok(()) };
             if begun.elapsed() > LONGEST_ROLLBACK {
@@ -243,18 +247,20 @@ impl Crew {
         *held = None;
         let mut session = Session::open(&self.access, self.version, self.lock_timeout).await?;
         session
-            .execute(&sql::idle_sessions_end(IDLE_LIMIT))
+            .execute(&sql::session::idle_sessions_end(IDLE_LIMIT))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         let name = self.run_lock_name();
         if session
-            .text(&sql::get_lock(&name, GRACE_SECONDS))
+            .text(&sql::session::get_lock(&name, GRACE_SECONDS))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?
             != "1"
         {
-            let holder =
-                session.text(&sql::lock_holder(&name)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            let holder = session
+                .text(&sql::session::lock_holder(&name))
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
             let before = *self.run_lock_id.lock().expect("not poisoned");
             let is_ours = before != 0 && holder == before.to_string();
             if !is_ours && self.is_heard_of(&mut session, &holder).await? {
@@ -264,7 +270,11 @@ impl Crew {
             if let Ok(dead) = holder.parse() {
                 kill(&mut session, dead).await?;
             }
-            if session.text(&sql::get_lock(&name, 5)).await.map_err(|failure| failure.of_catalogue(attempted()))? != "1"
+            if session
+                .text(&sql::session::get_lock(&name, 5))
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?
+                != "1"
             {
                 return Err(Error::new(Kind::Disconnected, attempted(), "a lost connection still holds it"));
             }
@@ -280,7 +290,8 @@ impl Crew {
         let attempted = || format!("look at who holds the run lock of {}", self.source.plain());
         let Ok(id) = holder.parse() else { return Ok(false) };
         loop {
-            let row = session.row(&sql::who_is(id)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            let row =
+                session.row(&sql::session::who_is(id)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
             let Some(silent_for) = row.and_then(|row| number(&row[2])) else { return Ok(false) };
             if silent_for <= ALIVE_WITHIN.as_secs() {
                 return Ok(true);
@@ -301,7 +312,10 @@ impl Crew {
         }
         let attempted = || format!("look for sessions left by an earlier run of {}", self.source.plain());
         let names: Vec<String> = (0..self.slots.len()).map(|place| self.fence(place)).collect();
-        let row = session.row(&sql::lock_holders(&names)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let row = session
+            .row(&sql::session::lock_holders(&names))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         for id in row.unwrap_or_default().iter().filter_map(number) {
             tracing::info!(connection = id, "ending a session left by an earlier run");
             kill(session, id).await?;
@@ -314,7 +328,7 @@ impl Crew {
     /// Who holds the run lock now, for people.
     pub(crate) async fn holder(&self) -> Result<Option<String>> {
         let mut session = self.reader().await?;
-        let holder = session.text(&sql::lock_holder(&self.run_lock_name())).await;
+        let holder = session.text(&sql::session::lock_holder(&self.run_lock_name())).await;
         let holder = holder.map_err(|failure| {
             failure.of_catalogue(format!("ask who holds the run lock of {}", self.source.plain()))
         })?;
@@ -323,7 +337,7 @@ impl Crew {
 
     async fn describe(&self, session: &mut Session, holder: &str) -> String {
         let Ok(id) = holder.parse() else { return "a session that has just ended".into() };
-        match session.row(&sql::who_is(id)).await {
+        match session.row(&sql::session::who_is(id)).await {
             Ok(Some(row)) => {
                 format!("{}@{} (connection {id}, last heard of {} s ago)", text(&row[0]), text(&row[1]), text(&row[2]))
             }
@@ -346,7 +360,7 @@ impl Crew {
     async fn is_held(&self, held: &mut Option<Session>) -> std::result::Result<(), String> {
         let session = held.as_mut().ok_or("it was never taken")?;
         let id = session.id.to_string();
-        match session.text(&sql::lock_holder(&self.run_lock_name())).await {
+        match session.text(&sql::session::lock_holder(&self.run_lock_name())).await {
             Ok(holder) if holder == id => Ok(()),
             Ok(_) => Err("it was lost".into()),
             Err(Failure::Lost(reason)) => Err(format!("its connection was lost: {reason}")),

@@ -107,12 +107,14 @@ impl Cutover for MySql {
         };
         let mut holder = self.crew.lease(Slot::Lock).await?;
         let locks = match self.server.version.flavour {
-            Flavour::MySql => vec![sql::lock_both(&self.source, &self.names.shadow) + &further],
-            Flavour::MariaDb => vec![sql::lock_against_all(&self.source), sql::lock_against_writes(&self.source)],
+            Flavour::MySql => vec![sql::cutover::lock_both(&self.source, &self.names.shadow) + &further],
+            Flavour::MariaDb => {
+                vec![sql::cutover::lock_against_all(&self.source), sql::cutover::lock_against_writes(&self.source)]
+            }
         };
         let until = Instant::now() + within;
         let session = holder.session();
-        let mut prepare = vec![sql::lock_waits(within), sql::idle_limit(within)];
+        let mut prepare = vec![sql::session::lock_waits(within), sql::session::idle_limit(within)];
         if self.server.version.flavour == Flavour::MySql {
             // Under LOCK TABLES a transaction can only be had this way; BEGIN would let go of the tables.
             prepare.push("SET SESSION autocommit = 0".to_owned());
@@ -178,12 +180,12 @@ impl Cutover for MySql {
         let attempted = || self.doing("clean up after the swap of");
         for name in [&self.names.go, &self.names.went] {
             if self.exists(lease.session(), name).await? && self.is_go_ahead(lease.session(), name).await? {
-                let drop = sql::drop_table(&self.source, name);
+                let drop = sql::ddl::drop_table(&self.source, name);
                 lease.session().execute(&drop).await.map_err(|failure| failure.of_catalogue(attempted()))?;
             }
         }
         if self.exists(lease.session(), &self.names.beat).await? {
-            let delete = sql::delete_entry(&self.names.beat, &self.source.name);
+            let delete = sql::journal::delete_entry(&self.names.beat, &self.source.name);
             lease.session().execute(&delete).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         lease.keep();
@@ -219,11 +221,11 @@ impl MySql {
     async fn wait_for_a_gap(&self, session: &mut Session, until: Instant) -> bool {
         while Instant::now() < until {
             match self.server.version.flavour {
-                Flavour::MySql => match session.row(&sql::find_reader(&self.source)).await {
+                Flavour::MySql => match session.row(&sql::cutover::find_reader(&self.source)).await {
                     Ok(Some(_)) => {}
                     Ok(None) | Err(_) => return false,
                 },
-                Flavour::MariaDb => match session.execute(&sql::lock_at_once(&self.source)).await {
+                Flavour::MariaDb => match session.execute(&sql::cutover::lock_at_once(&self.source)).await {
                     Ok(_) => return true,
                     Err(failure) if failure.is_lock_wait() => {}
                     Err(_) => return false,
@@ -302,7 +304,7 @@ impl TableLock for MySqlLock {
 
     async fn clear(&mut self) -> Result<()> {
         let attempted = format!("clear the shadow of {} under the lock", self.shape.source.plain());
-        let statement = sql::delete_beyond(&self.shape, &Watermark::Start, u64::MAX)?;
+        let statement = sql::rows::delete_beyond(&self.shape, &Watermark::Start, u64::MAX)?;
         let writing = self.tally.begin();
         let outcome = match self.crew.version.flavour {
             Flavour::MySql => self.holder.session().execute(&statement).await,
@@ -464,7 +466,7 @@ impl MySqlLock {
         if let Err(error) = self.bind().await {
             return self.refuse(error).await;
         }
-        let rename = sql::rename_both(&self.shape.source, &self.names.old, &self.shape.shadow);
+        let rename = sql::cutover::rename_both(&self.shape.source, &self.names.old, &self.shape.shadow);
         match self.holder.session().execute(&rename).await {
             Ok(_) => {
                 // The swap is done whatever becomes of these. What is left of them is done again by `finish`, with the guards
@@ -498,7 +500,7 @@ impl MySqlLock {
             Err(error) => return self.refuse(error).await,
         };
         let id = renamer.id();
-        let statement = sql::rename_both_on(
+        let statement = sql::cutover::rename_both_on(
             &self.shape.source,
             &self.names.old,
             &self.shape.shadow,
@@ -565,17 +567,25 @@ impl MySqlLock {
         let mut worker = self.crew.worker().await?;
         carry_row_number(worker.session(), &self.shape).await.map_err(|failure| self.failed(failure))?;
         for name in [&self.names.go, &self.names.went] {
-            let facts = worker.session().row(&sql::table_facts(name)).await.map_err(|failure| self.failed(failure))?;
+            let facts = worker
+                .session()
+                .row(&sql::catalogue::table_facts(name))
+                .await
+                .map_err(|failure| self.failed(failure))?;
             let Some(facts) = facts else { continue };
-            if text(&facts[5]) != sql::GO_AHEAD {
+            if text(&facts[5]) != sql::cutover::GO_AHEAD {
                 return Err(self.error(Kind::Fatal, format!("{} is not ours", name.plain())));
             }
-            let drop = sql::drop_table(&self.shape.source, name);
+            let drop = sql::ddl::drop_table(&self.shape.source, name);
             worker.session().execute(&drop).await.map_err(|failure| self.failed(failure))?;
         }
         worker.keep();
         let mut renamer = self.crew.lease(Slot::Rename).await?;
-        renamer.session().execute(&sql::lock_waits(RENAME_WITHIN)).await.map_err(|failure| self.failed(failure))?;
+        renamer
+            .session()
+            .execute(&sql::session::lock_waits(RENAME_WITHIN))
+            .await
+            .map_err(|failure| self.failed(failure))?;
         Ok(renamer)
     }
 
@@ -601,7 +611,7 @@ impl MySqlLock {
                 Some(self.queue_guardian(session).await?)
             }
         };
-        let create = sql::create_go_ahead(&self.shape.source, &self.names.go);
+        let create = sql::cutover::create_go_ahead(&self.shape.source, &self.names.go);
         session.execute("SET SESSION lock_wait_timeout = 1").await.map_err(|failure| self.failed(failure))?;
         session.execute(&create).await.map_err(|failure| self.failed(failure))?;
         Ok(guardian)
@@ -612,10 +622,10 @@ impl MySqlLock {
     async fn queue_guardian(&self, watcher: &mut Session) -> Result<Guardian> {
         let mut lease = self.crew.lease(Slot::Triggers).await?;
         let id = lease.id();
-        for statement in [sql::lock_waits(3 * self.within), sql::idle_limit(self.within)] {
+        for statement in [sql::session::lock_waits(3 * self.within), sql::session::idle_limit(self.within)] {
             lease.session().execute(&statement).await.map_err(|failure| self.failed(failure))?;
         }
-        let lock = sql::lock_against_all(&self.shape.source);
+        let lock = sql::cutover::lock_against_all(&self.shape.source);
         let mut guardian: Guardian = Box::pin(async move {
             let outcome = lease.session().execute(&lock).await;
             (lease, outcome.map(|_| ()))
@@ -684,14 +694,15 @@ impl MySqlLock {
     }
 
     async fn waits_for_a_table(&self, session: &mut Session, id: u64) -> Result<bool> {
-        let row = session.row(&sql::doing(id)).await.map_err(|failure| self.failed(failure))?.unwrap_or_default();
+        let row =
+            session.row(&sql::cutover::doing(id)).await.map_err(|failure| self.failed(failure))?.unwrap_or_default();
         let [state, statement] = &row[..] else { return Ok(false) };
         Ok(text(state) == "Waiting for table metadata lock" && sql::is_signed(&text(statement), &self.shape.source))
     }
 
     /// Whether somebody, which can only be the renamer, holds the shadow exclusively.
     async fn is_locked(&self, session: &mut Session) -> Result<bool> {
-        match session.rows(&sql::look_at(&self.shape.shadow)).await {
+        match session.rows(&sql::cutover::look_at(&self.shape.shadow)).await {
             Ok(_) => Ok(false),
             Err(Failure::Server { code: LOCK_WAIT_TIMEOUT, .. }) => Ok(true),
             Err(failure) => Err(self.failed(failure)),
@@ -713,7 +724,7 @@ impl MySqlLock {
 
     async fn revoke_go_ahead(&self) -> Result<()> {
         let mut worker = self.crew.worker().await?;
-        let drop = sql::drop_table(&self.shape.source, &self.names.go);
+        let drop = sql::ddl::drop_table(&self.shape.source, &self.names.go);
         worker.session().execute(&drop).await.map_err(|failure| self.failed(failure))?;
         worker.keep();
         Ok(())
@@ -746,12 +757,12 @@ async fn carry_row_number(session: &mut Session, shape: &Shape) -> std::result::
     }
     let mut next = [0; 2];
     for (next, table) in next.iter_mut().zip([&shape.source, &shape.shadow]) {
-        let row = session.row(&sql::next_row_number(&shape.source, table)).await?;
+        let row = session.row(&sql::cutover::next_row_number(&shape.source, table)).await?;
         *next = row.and_then(|row| number(&row[0])).unwrap_or_default();
     }
     let [source, shadow] = next;
     if shadow > 0 && source > shadow {
-        session.execute(&sql::set_next_row_number(&shape.source, &shape.shadow, source)).await?;
+        session.execute(&sql::cutover::set_next_row_number(&shape.source, &shape.shadow, source)).await?;
     }
     Ok(())
 }

@@ -53,14 +53,14 @@ impl Elsewhere {
         if table.is_same(&self.source) {
             return Ok(Some("that is the table itself".to_owned()));
         }
-        let kind = session.row(&sql::find_table(table)).await?.map(|row| text(&row[2]));
+        let kind = session.row(&sql::catalogue::find_table(table)).await?.map(|row| text(&row[2]));
         match kind.as_deref() {
             Some("BASE TABLE") => {}
             Some(_) => return Ok(Some("it is no plain table".to_owned())),
             None => return Ok(Some("it is not there any more, or this user may not see it".to_owned())),
         }
         let mut reached = vec![table.clone()];
-        let pairs = session.rows(sql::ACTING_KEYS).await?;
+        let pairs = session.rows(sql::catalogue::ACTING_KEYS).await?;
         loop {
             let before = reached.len();
             for row in &pairs {
@@ -79,7 +79,9 @@ impl Elsewhere {
             return Ok(Some(format!("a foreign key's action leads from there to {}", self.source.plain())));
         }
         for table in &reached {
-            if !sees_triggers(session, table).await? || session.text(&sql::count_triggers(table)).await? != "0" {
+            if !sees_triggers(session, table).await?
+                || session.text(&sql::triggers::count_triggers(table)).await? != "0"
+            {
                 return Ok(Some(format!("what the triggers of {} wrote cannot be told", table.plain())));
             }
         }

@@ -219,7 +219,7 @@ impl Engine for MySql {
         follower.count_shadow_by(self.tally.counted_from.clone());
         let session = Session::bare(&self.log.access).await?;
         self.undecided.store(0, Ordering::SeqCst);
-        let reader_id = sql::reader_id(&self.source);
+        let reader_id = sql::log::reader_id(&self.source);
         let known = self.entry(&mut self.crew.reader().await?).await?.facts.source_text;
         let beside = Beside {
             beats: self.beats.clone(),
@@ -270,7 +270,7 @@ impl MySql {
 
     pub(crate) async fn exists(&self, session: &mut Session, name: &TableName) -> Result<bool> {
         let found = session
-            .row(&sql::find_table(name))
+            .row(&sql::catalogue::find_table(name))
             .await
             .map_err(|failure| failure.of_catalogue(format!("look for {}", name.plain())))?;
         Ok(found.is_some())
@@ -346,9 +346,9 @@ impl MySql {
         let mut session = Session::bare(&self.log.access).await?;
         let server = &self.log.server;
         let (form, query) = match (server.version.flavour, server.has_gtids) {
-            (Flavour::MariaDb, _) => ("domains", sql::MARIADB_GTIDS),
-            (Flavour::MySql, true) => ("gtid", sql::MYSQL_GTIDS),
-            (Flavour::MySql, false) => ("file", sql::log_status(server.version)),
+            (Flavour::MariaDb, _) => ("domains", sql::log::MARIADB_GTIDS),
+            (Flavour::MySql, true) => ("gtid", sql::log::MYSQL_GTIDS),
+            (Flavour::MySql, false) => ("file", sql::log::log_status(server.version)),
         };
         let row = session.row(query).await.map_err(|failure| failure.of_catalogue(attempted()))?.unwrap_or_default();
         let said = match (form, &row[..]) {
@@ -374,7 +374,7 @@ impl MySql {
         if let Place::MySql(set) = &bookmark.place {
             let mut session = Session::bare(&self.log.access).await?;
             let executed = session
-                .text(&sql::are_gtids_executed(&set.to_string()))
+                .text(&sql::log::are_gtids_executed(&set.to_string()))
                 .await
                 .map_err(|failure| failure.of_catalogue(attempted()))?;
             if executed != "1" {
@@ -401,16 +401,17 @@ impl Server {
 
     pub(crate) async fn ask(session: &mut Session) -> Result<Server> {
         let attempted = "ask the server what it is";
-        let version = session.text(sql::VERSION).await.map_err(|failure| failure.of_catalogue(attempted))?;
+        let version = session.text(sql::session::VERSION).await.map_err(|failure| failure.of_catalogue(attempted))?;
         let version = Version::read(&version)?;
         let row = session
-            .row(sql::settings(version))
+            .row(sql::session::settings(version))
             .await
             .map_err(|failure| failure.of_catalogue(attempted))?
             .unwrap_or_default();
         let cell = |place: usize| row.get(place).map(text).unwrap_or_default();
         let modes = cell(2);
-        let distances = session.text(sql::ZONE_DISTANCES).await.map_err(|failure| failure.of_catalogue(attempted))?;
+        let distances =
+            session.text(sql::session::ZONE_DISTANCES).await.map_err(|failure| failure.of_catalogue(attempted))?;
         Ok(Server {
             version,
             identity: cell(0),
@@ -440,7 +441,8 @@ fn table_asked(target: &Target, schema: Option<&str>) -> Result<TableName> {
 
 async fn find(session: &mut Session, asked: &TableName) -> Result<TableName> {
     let attempted = || format!("find table {}", asked.plain());
-    let row = session.row(&sql::find_table(asked)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    let row =
+        session.row(&sql::catalogue::find_table(asked)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
     match row {
         Some(row) => Ok(TableName::new(&text(&row[0]), &text(&row[1]))),
         // A table that is gone may have left a change behind, which must be cleaned up.
@@ -451,6 +453,6 @@ async fn find(session: &mut Session, asked: &TableName) -> Result<TableName> {
 
 /// Whether the journal of its schema knows a table.
 async fn has_entry(session: &mut Session, asked: &TableName) -> bool {
-    let entry = sql::load_entry(&Names::of(asked).journal, &asked.name);
+    let entry = sql::journal::load_entry(&Names::of(asked).journal, &asked.name);
     session.row(&entry).await.is_ok_and(|row| row.is_some())
 }

@@ -135,7 +135,7 @@ impl MySql {
     async fn give(&self, changed: &Changed) -> Result<()> {
         let mut lease = self.crew.lease(Slot::Control).await?;
         let session = lease.session();
-        let given = match session.execute(&sql::check_foreign_keys(true)).await {
+        let given = match session.execute(&sql::session::check_foreign_keys(true)).await {
             Ok(_) => self.give_each(session, changed).await,
             Err(failure) => Err(failure),
         };
@@ -149,7 +149,7 @@ impl MySql {
                 return Err(error);
             }
         }
-        let restored = session.execute(&sql::check_foreign_keys(false)).await;
+        let restored = session.execute(&sql::session::check_foreign_keys(false)).await;
         restored.map_err(|failure| failure.of_catalogue(self.doing("follow")))?;
         lease.keep();
         Ok(())
@@ -159,21 +159,21 @@ impl MySql {
         let shadow = &self.names.shadow;
         if !changed.drop.is_empty() {
             let names: Vec<&str> = changed.drop.iter().map(|name| &**name).collect();
-            session.execute(&sql::drop_indexes(&self.source, shadow, &names)).await?;
+            session.execute(&sql::ddl::drop_indexes(&self.source, shadow, &names)).await?;
         }
         // The server makes one index of full texts at a time.
         for index in &changed.add {
-            let in_place = sql::add_indexes(&self.source, shadow, std::slice::from_ref(&index.text));
+            let in_place = sql::ddl::add_indexes(&self.source, shadow, std::slice::from_ref(&index.text));
             match session.execute(&in_place).await {
                 Err(failure) if failure.code() == Some(NO_INPLACE) => {
-                    session.execute(&sql::add_index_anyhow(&self.source, shadow, &index.text)).await?;
+                    session.execute(&sql::ddl::add_index_anyhow(&self.source, shadow, &index.text)).await?;
                 }
                 outcome => drop(outcome?),
             }
         }
         if !changed.options.is_empty() {
             let options: Vec<String> = changed.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            session.execute(&sql::alter(&self.source, shadow, &options.join(", "))).await?;
+            session.execute(&sql::ddl::alter(&self.source, shadow, &options.join(", "))).await?;
         }
         Ok(())
     }

@@ -165,7 +165,7 @@ pub(crate) async fn foreign_keys(
     name: &TableName,
 ) -> std::result::Result<Vec<ForeignKey>, Failure> {
     let mut keys: Vec<ForeignKey> = Vec::new();
-    for row in session.rows(&sql::foreign_key_columns(name)).await? {
+    for row in session.rows(&sql::catalogue::foreign_key_columns(name)).await? {
         let cell = |place: usize| text(&row[place]);
         let (child, parent) = (TableName::new(&cell(0), &cell(1)), TableName::new(&cell(4), &cell(5)));
         if child != *name && parent != *name {
@@ -259,7 +259,7 @@ impl Bonds {
     }
 
     fn alter(&self, table: &TableName, clauses: &[String]) -> String {
-        sql::alter(&self.source, table, &format!("{}, ALGORITHM=INPLACE", clauses.join(", ")))
+        sql::ddl::alter(&self.source, table, &format!("{}, ALGORITHM=INPLACE", clauses.join(", ")))
     }
 
     /// The statements that bind the shadow as the source is bound, under temporary names.
@@ -511,7 +511,7 @@ impl MySql {
         let added = foreign_keys(session, &self.names.shadow).await?;
         let drops: Vec<String> = added.iter().map(|key| drop(&key.name)).collect();
         if !drops.is_empty() {
-            session.execute(&sql::alter(&self.source, &self.names.shadow, &drops.join(", "))).await?;
+            session.execute(&sql::ddl::alter(&self.source, &self.names.shadow, &drops.join(", "))).await?;
         }
         Ok(added)
     }
@@ -540,7 +540,7 @@ impl MySql {
     }
 
     fn orphans_of(&self, key: &ForeignKey) -> String {
-        sql::has_orphans(&self.source, &key.child, &key.columns, &key.parent, &key.parent_columns)
+        sql::catalogue::has_orphans(&self.source, &key.child, &key.columns, &key.parent, &key.parent_columns)
     }
 
     /// What stands in the way of a key that the clauses have given to the clone.
@@ -615,7 +615,8 @@ impl MySql {
             let key = ForeignKey { name: format!("{}{number}", self.early_prefix()), ..key.following() };
             format!("ADD {}", key.definition(self.server.version))
         }));
-        let alter = sql::alter(&self.source, &self.names.shadow, &format!("{}, ALGORITHM=INPLACE", clauses.join(", ")));
+        let alter =
+            sql::ddl::alter(&self.source, &self.names.shadow, &format!("{}, ALGORITHM=INPLACE", clauses.join(", ")));
         let control = self.crew.lease(Slot::Control).await?;
         control.execute(&alter).await.map_err(|failure| failure.of_clauses(attempted()))?;
         self.crew.checks_parents.store(true, Ordering::SeqCst);
@@ -637,7 +638,7 @@ impl MySql {
             Flavour::MySql
                 if self.server.version.is_mysql_since((9, 6, 0))
                     && session
-                        .text(sql::NATIVE_FOREIGN_KEYS)
+                        .text(sql::catalogue::NATIVE_FOREIGN_KEYS)
                         .await
                         .is_ok_and(|value| matches!(&*value, "0" | "OFF")) =>
             {
@@ -738,8 +739,10 @@ impl MySql {
         if let Some(above) = above.iter().find(|above| above.changes_parents_of(key)) {
             return because(&format!("{} changes rows of {parent} in the same way", above.describe()));
         }
-        let image =
-            session.text(sql::ROW_IMAGE).await.map_err(|failure| failure.of_catalogue("look at binlog_row_image"))?;
+        let image = session
+            .text(sql::log::ROW_IMAGE)
+            .await
+            .map_err(|failure| failure.of_catalogue("look at binlog_row_image"))?;
         let is_primary = table.indexes.iter().any(|index| {
             let refers_to = |column: &String| index.parts.iter().any(|part| is_same(&part.column, column));
             index.name == "PRIMARY" && key.parent_columns.iter().all(refers_to)
@@ -847,7 +850,7 @@ impl MySql {
 
     /// Keys of tables that this user may not see would go on pointing to the old table.
     async fn refuse_hidden_keys(&self, session: &mut Session, seen: &[ForeignKey]) -> Option<Refusal> {
-        let count = session.text(&sql::count_keys_to(self.server.version, &self.source)).await.ok()?;
+        let count = session.text(&sql::catalogue::count_keys_to(self.server.version, &self.source)).await.ok()?;
         let seen = seen.iter().filter(|key| key.parent == self.source).count();
         (count.parse::<usize>().ok()? > seen).then(|| {
             refusal(

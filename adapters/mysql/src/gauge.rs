@@ -51,7 +51,8 @@ impl Gauge for MySql {
         let mut loads = Vec::new();
         for measure in measures {
             let is_history = measure.eq_ignore_ascii_case(HISTORY) && self.server.version.flavour == Flavour::MySql;
-            let statement = if is_history { sql::HISTORY.to_owned() } else { sql::status_variable(measure) };
+            let statement =
+                if is_history { sql::session::HISTORY.to_owned() } else { sql::session::status_variable(measure) };
             let row = session.row(&statement).await.map_err(|failure| failure.of_catalogue(of_server(measure)))?;
             let load = row.as_ref().and_then(|row| row.last()).and_then(|cell| text(cell).parse().ok());
             loads.push(load.ok_or_else(|| {
@@ -67,7 +68,7 @@ impl Gauge for MySql {
             return None;
         }
         let mut session = self.crew.reader().await.ok()?;
-        let work = session.row(&sql::work_of(builder)).await.ok()??;
+        let work = session.row(&sql::session::work_of(builder)).await.ok()??;
         let (done, of) = (number(&work[0])?, number(&work[1])?);
         Some((done as f64 / of.max(1) as f64).min(1.0))
     }
@@ -78,7 +79,7 @@ impl MySql {
         if !replica.session.as_ref().is_some_and(Session::is_alive) {
             replica.session = Some(Session::bare(&replica.access).await.ok()?);
         }
-        let statement = sql::last_beat(&self.names.beat, &self.source.name);
+        let statement = sql::journal::last_beat(&self.names.beat, &self.source.name);
         number(&replica.session.as_mut()?.row(&statement).await.ok()??[0])
     }
 }

@@ -15,13 +15,16 @@ const FEWEST: u64 = 64;
 /// `Refused`, if the server keeps too few and this user may not change that (MySQL).
 pub(crate) async fn hear_all(session: &mut Session, attempted: &str) -> Result<()> {
     let attempted = || attempted.to_owned();
-    match session.execute(sql::KEEP_WARNINGS).await {
+    match session.execute(sql::session::KEEP_WARNINGS).await {
         Ok(_) => return Ok(()),
         Err(failure) if failure.ends_session() => return Err(failure.of_catalogue(attempted())),
         // MySQL lets only an administrator set it.
         Err(_) => {}
     }
-    let kept = session.text(sql::KEPT_WARNINGS).await.map_err(|failure: Failure| failure.of_catalogue(attempted()))?;
+    let kept = session
+        .text(sql::session::KEPT_WARNINGS)
+        .await
+        .map_err(|failure: Failure| failure.of_catalogue(attempted()))?;
     match kept.parse::<u64>() {
         Ok(kept) if kept >= FEWEST => Ok(()),
         _ => {

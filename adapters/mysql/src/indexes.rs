@@ -91,9 +91,9 @@ impl MySql {
         session: &mut Session,
         keep: &[String],
     ) -> std::result::Result<Option<Deferred>, Failure> {
-        session.execute(&sql::check_foreign_keys(true)).await?;
+        session.execute(&sql::session::check_foreign_keys(true)).await?;
         let deferred = self.try_to_defer(session, keep).await;
-        session.execute(&sql::check_foreign_keys(false)).await?;
+        session.execute(&sql::session::check_foreign_keys(false)).await?;
         deferred
     }
 
@@ -118,15 +118,15 @@ impl MySql {
             return Ok(None);
         }
         // Each was dropped and added again, the last one first; now all of them, as it will be done.
-        session.execute(&sql::drop_indexes(&self.source, shadow, &names)).await?;
-        session.execute(&sql::add_indexes(&self.source, shadow, &definitions)).await?;
+        session.execute(&sql::ddl::drop_indexes(&self.source, shadow, &names)).await?;
+        session.execute(&sql::ddl::add_indexes(&self.source, shadow, &definitions)).await?;
         if fingerprint(session, shadow).await? != whole {
             return Err(Failure::Server {
                 code: 0,
                 message: "the table is another with its indexes added again".into(),
             });
         }
-        session.execute(&sql::drop_indexes(&self.source, shadow, &names)).await?;
+        session.execute(&sql::ddl::drop_indexes(&self.source, shadow, &names)).await?;
         Ok(Some(Deferred { definitions, fingerprint: whole }))
     }
 
@@ -137,18 +137,18 @@ impl MySql {
         definition: &Definition,
     ) -> std::result::Result<bool, Failure> {
         let shadow = &self.names.shadow;
-        match session.execute(&sql::drop_indexes(&self.source, shadow, &[&definition.name])).await {
+        match session.execute(&sql::ddl::drop_indexes(&self.source, shadow, &[&definition.name])).await {
             Ok(_) => {}
             Err(failure) if failure.ends_session() => return Err(failure),
             Err(_) => return Ok(false),
         }
         let added =
-            session.execute(&sql::add_indexes(&self.source, shadow, std::slice::from_ref(&definition.text))).await;
+            session.execute(&sql::ddl::add_indexes(&self.source, shadow, std::slice::from_ref(&definition.text))).await;
         match added {
             Ok(_) => Ok(true),
             Err(failure) if failure.ends_session() => Err(failure),
             Err(_) => {
-                session.execute(&sql::add_index_anyhow(&self.source, shadow, &definition.text)).await?;
+                session.execute(&sql::ddl::add_index_anyhow(&self.source, shadow, &definition.text)).await?;
                 Ok(false)
             }
         }
@@ -188,13 +188,13 @@ impl MySql {
         let is_missing = |text: &&String| named(text).is_none_or(|name| present.iter().all(|one| one.name != name));
         let missing: Vec<String> = deferred.definitions.iter().filter(is_missing).cloned().collect();
         if !missing.is_empty() {
-            for setting in sql::build_settings(self.server.version, gently) {
+            for setting in sql::ddl::build_settings(self.server.version, gently) {
                 session.execute(setting).await?;
             }
             // At its end it waits for comparisons, and would undo all its work rather than wait for long.
-            session.execute(&sql::lock_waits(BUILD_WAIT)).await?;
-            let added = session.execute(&sql::add_indexes(&self.source, shadow, &missing)).await;
-            session.execute(&sql::lock_waits(self.target.lock_timeout)).await?;
+            session.execute(&sql::session::lock_waits(BUILD_WAIT)).await?;
+            let added = session.execute(&sql::ddl::add_indexes(&self.source, shadow, &missing)).await;
+            session.execute(&sql::session::lock_waits(self.target.lock_timeout)).await?;
             added?;
         }
         fingerprint(session, shadow).await

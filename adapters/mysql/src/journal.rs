@@ -112,7 +112,7 @@ impl Journal for MySql {
         self.make_journal().await?;
         let json = serde_json::to_string(record).expect("a record has only plain fields");
         let stage = serde_json::to_string(&record.stage).expect("a stage is a word");
-        let entry = sql::Entry {
+        let entry = sql::journal::Entry {
             alter: &record.alter,
             stage: stage.trim_matches('"'),
             holder: &record.holder,
@@ -124,7 +124,7 @@ impl Journal for MySql {
             Stage::Altering => self.note_altering().await?,
             _ => {}
         }
-        self.write_journal(&sql::save_entry(&self.names.journal, &self.source.name, &entry)).await
+        self.write_journal(&sql::journal::save_entry(&self.names.journal, &self.source.name, &entry)).await
     }
 }
 
@@ -133,7 +133,7 @@ impl MySql {
     pub(crate) async fn entry(&self, session: &mut Session) -> Result<Entry> {
         let attempted = || self.doing("read the journal of");
         self.check_own_tables(session).await?;
-        let row = match session.row(&sql::load_entry(&self.names.journal, &self.source.name)).await {
+        let row = match session.row(&sql::journal::load_entry(&self.names.journal, &self.source.name)).await {
             Ok(Some(row)) => row,
             Ok(None) | Err(Failure::Server { code: NO_SUCH_TABLE, .. }) => return Ok(Entry::default()),
             Err(failure) => return Err(failure.of_catalogue(attempted())),
@@ -164,7 +164,7 @@ impl MySql {
 
     pub(crate) async fn save_facts(&self, facts: &Facts) -> Result<()> {
         let json = serde_json::to_string(facts).expect("facts have only plain fields");
-        self.write_journal(&sql::save_facts(&self.names.journal, &self.source.name, &json)).await
+        self.write_journal(&sql::journal::save_facts(&self.names.journal, &self.source.name, &json)).await
     }
 
     async fn write_journal(&self, statement: &str) -> Result<()> {
@@ -180,13 +180,13 @@ impl MySql {
         }
         let mut lease = self.crew.lease(crate::crew::Slot::Control).await?;
         for (name, create) in [
-            (&self.names.journal, sql::create_journal(&self.names.journal)),
-            (&self.names.beat, sql::create_beat(&self.names.beat)),
+            (&self.names.journal, sql::journal::create_journal(&self.names.journal)),
+            (&self.names.beat, sql::journal::create_beat(&self.names.beat)),
         ] {
             let attempted = || format!("make the journal table {}", name.plain());
             let found = lease
                 .session()
-                .row(&sql::find_table(name))
+                .row(&sql::catalogue::find_table(name))
                 .await
                 .map_err(|failure| failure.of_catalogue(attempted()))?;
             if found.is_none() {
@@ -205,7 +205,7 @@ impl MySql {
             .map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
         let is_plain = name.plain().chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.'));
         let ids = if is_plain {
-            session.rows(&sql::innodb_ids(self.server.version, name)).await.unwrap_or_default()
+            session.rows(&sql::catalogue::innodb_ids(self.server.version, name)).await.unwrap_or_default()
         } else {
             Vec::new()
         };

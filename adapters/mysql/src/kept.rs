@@ -52,7 +52,7 @@ impl MySql {
             return Ok(());
         }
         let mut lease = self.crew.lease(Slot::Control).await?;
-        let outcome = lease.session().execute(&sql::add_kept(shape, &shape.shadow)).await;
+        let outcome = lease.session().execute(&sql::ddl::add_kept(shape, &shape.shadow)).await;
         lease.keep();
         let attempted = || self.doing("give the former key's columns to the shadow of");
         outcome.map(|_| ()).map_err(|failure| failure.of_clauses(attempted()))
@@ -67,7 +67,7 @@ impl MySql {
             return Ok(());
         }
         let mut lease = self.crew.lease(Slot::Control).await?;
-        let drop = sql::drop_kept(&self.source, &self.source, &names);
+        let drop = sql::ddl::drop_kept(&self.source, &self.source, &names);
         let outcome = execute_within(lease.session(), &self.crew.access, &drop, self.crew.lock_timeout).await;
         let attempted = || self.doing("drop our columns with the former key from");
         outcome.map_err(|failure| failure.of_lock(attempted()))?;
@@ -107,9 +107,9 @@ impl MySql {
         shape: &Shape,
         clone: &TableName,
     ) -> std::result::Result<(), Failure> {
-        session.execute(&sql::add_kept(shape, clone)).await?;
+        session.execute(&sql::ddl::add_kept(shape, clone)).await?;
         let names: Vec<&str> = shape.kept.iter().map(|pair| &*pair.shadow.name).collect();
-        session.execute(&sql::drop_kept(&self.source, clone, &names)).await.map(|_| ())
+        session.execute(&sql::ddl::drop_kept(&self.source, clone, &names)).await.map(|_| ())
     }
 }
 

@@ -54,10 +54,10 @@ impl MySql {
         if shape.kept.is_empty() {
             return self.last_that_can_wait(session, altered, shape).await;
         }
-        session.execute(&sql::add_kept(shape, altered)).await?;
+        session.execute(&sql::ddl::add_kept(shape, altered)).await?;
         let found = self.last_that_can_wait(session, altered, shape).await?;
         let names: Vec<&str> = shape.kept.iter().map(|pair| &*pair.shadow.name).collect();
-        session.execute(&sql::drop_kept(&self.source, altered, &names)).await?;
+        session.execute(&sql::ddl::drop_kept(&self.source, altered, &names)).await?;
         Ok(found)
     }
 
@@ -69,14 +69,14 @@ impl MySql {
     ) -> std::result::Result<Option<Definition>, Failure> {
         let Some(last) = secondary(&definition_of(session, altered).await?).pop() else { return Ok(None) };
         let names = (&self.source, altered);
-        session.execute(&sql::drop_indexes(names.0, names.1, &[&last.name])).await?;
-        session.execute(&sql::add_lookup(shape, altered, "KEY")).await?;
-        match session.execute(&sql::exchange_index(names.0, names.1, LOOKUP, &last.text)).await {
+        session.execute(&sql::ddl::drop_indexes(names.0, names.1, &[&last.name])).await?;
+        session.execute(&sql::ddl::add_lookup(shape, altered, "KEY")).await?;
+        match session.execute(&sql::ddl::exchange_index(names.0, names.1, LOOKUP, &last.text)).await {
             Ok(_) => Ok(Some(last)),
             Err(failure) if failure.ends_session() => Err(failure),
             Err(_) => {
-                session.execute(&sql::drop_indexes(names.0, names.1, &[LOOKUP])).await?;
-                session.execute(&sql::add_index_anyhow(names.0, names.1, &last.text)).await?;
+                session.execute(&sql::ddl::drop_indexes(names.0, names.1, &[LOOKUP])).await?;
+                session.execute(&sql::ddl::add_index_anyhow(names.0, names.1, &last.text)).await?;
                 Ok(None)
             }
         }
@@ -89,7 +89,7 @@ impl MySql {
         let late = self.late_index(lease.session(), &shape.shadow, shape).await?;
         let late = late.map_err(|refusal| altergeist_contract::Error::refused(attempted(), refusal.reason))?;
         if let Some(late) = &late {
-            let drop = sql::drop_indexes(&self.source, &shape.shadow, &[&late.name]);
+            let drop = sql::ddl::drop_indexes(&self.source, &shape.shadow, &[&late.name]);
             lease.session().execute(&drop).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         lease.keep();

@@ -71,11 +71,11 @@ impl Filters {
 
 /// What makes a replica leave out transactions, or rows, and apply the heartbeats all the same.
 async fn leaves_out(session: &mut Session, version: Version) -> std::result::Result<Option<String>, Failure> {
-    let settings = session.rows(sql::replica_filters(version)).await?;
+    let settings = session.rows(sql::log::replica_filters(version)).await?;
     let mut found: Vec<String> = settings.iter().map(|row| text(&row[0])).collect();
     if version.flavour == Flavour::MariaDb {
         // Each connection has filters of its own, and by domain and server too.
-        for connection in session.named_rows(sql::replication_status(version)).await? {
+        for connection in session.named_rows(sql::log::replication_status(version)).await? {
             let set =
                 connection.into_iter().filter(|(name, value)| name.starts_with("Replicate_") && !value.is_empty());
             found.extend(set.map(|(name, _)| name));
@@ -122,7 +122,7 @@ impl MySql {
         let mut session = Session::bare(&log.access).await?;
         let attempted = || format!("look at the settings of {replica}");
         let row = session
-            .row(sql::replica_settings(version))
+            .row(sql::log::replica_settings(version))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?
             .unwrap_or_default();
@@ -147,7 +147,7 @@ impl MySql {
             refuse("its log leaves out schemas (binlog_do_db, binlog_ignore_db)", "name a replica without filters");
         }
         let sources = session
-            .rows(sql::replication_status(version))
+            .rows(sql::log::replication_status(version))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         match sources.len() {
@@ -169,7 +169,8 @@ impl MySql {
 
     async fn is_log_filtered(&self, session: &mut Session, version: Version) -> Result<bool> {
         let attempted = || format!("look at the log of replica {}", self.log.access.address);
-        let row = session.row(sql::log_status(version)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let row =
+            session.row(sql::log::log_status(version)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         let row = row.unwrap_or_default();
         Ok([2, 3].iter().any(|place| row.get(*place).map(text).is_some_and(|list| !list.is_empty())))
     }
@@ -177,7 +178,7 @@ impl MySql {
     async fn is_table_alike(&self, on_replica: &mut Session, table: &TableName) -> Result<bool> {
         let attempted = || format!("compare the columns of {}", table.plain());
         let mut here = self.crew.reader().await?;
-        let columns = sql::columns(table);
+        let columns = sql::catalogue::columns(table);
         let primary = here.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         let replica = on_replica.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         Ok(!primary.is_empty() && primary == replica)
@@ -203,7 +204,7 @@ impl MySql {
         let attempted = || self.doing("open a replica's log for");
         let mut session = Session::bare(&self.log.access).await?;
         let begun = Instant::now();
-        let statement = sql::last_beat(&self.names.beat, &self.source.name);
+        let statement = sql::journal::last_beat(&self.names.beat, &self.source.name);
         loop {
             // Until the replica has made the heartbeats' table, it answers that there is none.
             let row = match session.row(&statement).await {

@@ -20,7 +20,7 @@ impl MySql {
             let attempted =
                 || self.doing(&format!("count values of column {} that lose something in", pair.source.name));
             let (Loss::Rounded(condition) | Loss::Refused(condition)) = &loss;
-            let query = sql::count_where(&self.source, condition);
+            let query = sql::catalogue::count_where(&self.source, condition);
             let rows = session.text(&query).await.map_err(|failure| failure.of_rows(attempted()))?;
             let rows: u64 = rows.parse().map_err(|_| Error::fatal(attempted(), "the server does not count them"))?;
             if rows == 0 {

@@ -105,7 +105,7 @@ impl MySql {
                 return Err(Error::refused(self.doing("lock"), reason));
             }
             let mut lease = self.crew.lease(Slot::Neighbour(number)).await?;
-            for statement in [sql::lock_waits(within), sql::idle_limit(within)] {
+            for statement in [sql::session::lock_waits(within), sql::session::idle_limit(within)] {
                 let done = lease.session().execute(&statement).await;
                 done.map_err(|failure| failure.of_catalogue(self.doing("lock")))?;
             }
@@ -129,7 +129,7 @@ impl MySql {
         let own: Vec<u64> = neighbours.ids().collect();
         let mut not_locked = None;
         for neighbour in neighbours.0.iter_mut().filter(|neighbour| neighbour.is_parent == parents) {
-            let lock = sql::lock_neighbour(&self.source, &neighbour.table, neighbour.is_child);
+            let lock = sql::cutover::lock_neighbour(&self.source, &neighbour.table, neighbour.is_child);
             let bound = std::slice::from_ref(&neighbour.table);
             if let Err(failed) = self.wait_for_lock(neighbour.lease.session(), &lock, bound, &own, until).await? {
                 not_locked = Some((neighbour.table.clone(), failed));

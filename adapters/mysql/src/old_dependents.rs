@@ -26,7 +26,10 @@ impl MySql {
                 format!("{} ({alter})", key.describe())
             })
             .collect();
-        let views = session.rows(&sql::views_over(old)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let views = session
+            .rows(&sql::catalogue::views_over(old))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         dependents.extend(views.iter().map(|row| format!("view {}.{}", text(&row[0]), text(&row[1]))));
         if dependents.is_empty() {
             return Ok(());

@@ -33,7 +33,7 @@ pub(crate) async fn check(access: &Access, first: &mut Session) -> Result<()> {
 
 async fn identity(access: &Access, session: &mut Session) -> Result<String> {
     let attempted = || format!("ask who answers at {}", access.address);
-    let row = session.row(sql::IDENTITY).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    let row = session.row(sql::session::IDENTITY).await.map_err(|failure| failure.of_catalogue(attempted()))?;
     let row = row.unwrap_or_default();
     let id = row.get(1).and_then(number).unwrap_or_default();
     // The greeting has room for 32 bits.

@@ -95,7 +95,7 @@ impl MySql {
             }));
         }
         for guard in &self.names.guards {
-            let found = session.row(&sql::find_trigger(guard)).await;
+            let found = session.row(&sql::triggers::find_trigger(guard)).await;
             let on = found.map_err(|failure| failure.of_catalogue(attempted()))?.map(|row| text(&row[0]));
             if let Some(on) = on.filter(|on| *on != self.source.name && *on != self.names.shadow.name) {
                 refusals.push(Refusal {
@@ -117,12 +117,12 @@ pub(crate) async fn oddity(
     name: &TableName,
     columns: Option<&[(&str, &str, bool)]>,
 ) -> std::result::Result<Option<String>, Failure> {
-    let Some(facts) = session.row(&sql::table_facts(name)).await? else { return Ok(None) };
+    let Some(facts) = session.row(&sql::catalogue::table_facts(name)).await? else { return Ok(None) };
     let kind = text(&facts[0]);
     if kind != "BASE TABLE" {
         return Ok(Some(format!("it is a {}, not a plain table", kind.to_lowercase())));
     }
-    let triggers = session.text(&sql::count_others_triggers(source, clone, name)).await?;
+    let triggers = session.text(&sql::triggers::count_others_triggers(source, clone, name)).await?;
     if triggers != "0" {
         return Ok(Some("it has triggers".to_owned()));
     }
@@ -130,7 +130,7 @@ pub(crate) async fn oddity(
     if text(&facts[1]) != "InnoDB" || text(&facts[6]).contains("partitioned") {
         return Ok(Some("its engine is not plain InnoDB".to_owned()));
     }
-    let found = session.rows(&sql::columns(name)).await?;
+    let found = session.rows(&sql::catalogue::columns(name)).await?;
     let is_as_made = found.len() == expected.len()
         && found.iter().zip(expected).all(|(row, (column, data_type, is_nullable))| {
             let cell = |place: usize| text(&row[place]);
@@ -145,6 +145,6 @@ pub(crate) async fn oddity(
     if !is_as_made {
         return Ok(Some("its columns are others".to_owned()));
     }
-    let keys = session.text(&sql::count_constraints(name)).await?;
+    let keys = session.text(&sql::catalogue::count_constraints(name)).await?;
     Ok((keys != "0").then(|| "it has constraints, or foreign keys refer to it".to_owned()))
 }

@@ -19,7 +19,7 @@ impl MySql {
         let attempted = || self.doing("count the partitions of");
         let mut files = [0; 2];
         for (files, table) in files.iter_mut().zip([&self.source, &self.names.clone]) {
-            let count = session.text(&sql::count_partitions(table)).await;
+            let count = session.text(&sql::catalogue::count_partitions(table)).await;
             let count = count.map_err(|failure| failure.of_catalogue(attempted()))?;
             let count = count.parse::<u64>();
             *files = count.map_err(|_| Error::fatal(attempted(), "the server does not count them"))?.max(1);
@@ -49,10 +49,10 @@ impl MySql {
 
     async fn rename_there_and_back(&self, session: &mut Session) -> std::result::Result<Duration, Failure> {
         let (clone, renamed) = (&self.names.clone, &self.names.renamed_clone);
-        session.execute(&sql::drop_table(&self.source, renamed)).await?;
+        session.execute(&sql::ddl::drop_table(&self.source, renamed)).await?;
         let begun = Instant::now();
-        session.execute(&sql::rename(&self.source, clone, renamed)).await?;
-        session.execute(&sql::rename(&self.source, renamed, clone)).await?;
+        session.execute(&sql::cutover::rename(&self.source, clone, renamed)).await?;
+        session.execute(&sql::cutover::rename(&self.source, renamed, clone)).await?;
         Ok(begun.elapsed())
     }
 

@@ -181,7 +181,7 @@ struct Found {
     is_entry: bool,
 }
 
-/// A session, for people: what [`sql::metadata_locks`] tells.
+/// A session, for people: what [`sql::session::metadata_locks`] tells.
 fn described(row: &crate::session::Cells) -> String {
     format!("connection {} ({}@{}, for {} s)", text(&row[0]), text(&row[1]), text(&row[2]), text(&row[3]))
 }
@@ -193,16 +193,20 @@ fn refusal(object: impl Into<String>, reason: impl Into<String>, remedy: impl In
 impl MySql {
     async fn table_facts(&self, session: &mut Session) -> Result<TableFacts> {
         let attempted = || self.doing("look at");
-        let row =
-            session.row(&sql::table_facts(&self.source)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let row = session
+            .row(&sql::catalogue::table_facts(&self.source))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         let row = row.ok_or_else(|| {
             Error::refused(
                 attempted(),
                 "it was dropped or renamed; `altergeist cleanup` drops what its change has left",
             )
         })?;
-        let made =
-            session.row(&sql::show_create(&self.source)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let made = session
+            .row(&sql::catalogue::show_create(&self.source))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         Ok(TableFacts {
             kind: text(&row[0]),
             engine: text(&row[1]),
@@ -280,7 +284,7 @@ impl MySql {
                 let after = self.outlines(session, names).await?.copy;
                 *self.expected.lock().expect("not poisoned") =
                     Some(Altering { before: outlines.source, after, drops_keys });
-                trial.native = Some(sql::alter_by(means, &self.source, self.asked.clauses.trim()));
+                trial.native = Some(sql::ddl::alter_by(means, &self.source, self.asked.clauses.trim()));
                 return Ok(trial);
             }
             is_altered = tried.is_altered;
@@ -379,7 +383,7 @@ impl MySql {
             let parts = |rows: Vec<crate::session::Cells>| -> BTreeSet<(String, String)> {
                 rows.iter().map(|row| (text(&row[0]), text(&row[1]))).collect()
             };
-            let query = sql::innodb_parts(self.server.version, clone);
+            let query = sql::catalogue::innodb_parts(self.server.version, clone);
             // Where the numbers may not be read, nothing is known.
             let before = parts(session.rows(&query).await.unwrap_or_default());
             if before.is_empty() || !adds_partitions && before.iter().any(|(_, index)| index.is_empty()) {
@@ -433,7 +437,7 @@ impl MySql {
         }
         for pair in shape.columns.iter().filter(|pair| pair.source.nullable && !pair.shadow.nullable) {
             let attempted = || self.doing(&format!("look for NULLs of column {} in", pair.source.name));
-            let query = sql::has_nulls(&self.source, &pair.source.name);
+            let query = sql::catalogue::has_nulls(&self.source, &pair.source.name);
             if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some() {
                 let remedy = "give them a value first, or keep the column nullable";
                 refusals.push(refusal(
@@ -452,16 +456,16 @@ impl MySql {
     /// moments alone: changed rows would be followed in vain then, and where they are looked at again, they would not be seen.
     async fn refuse_lost_keys(&self, session: &mut Session, shape: &Shape) -> Result<Option<Refusal>> {
         let attempted = self.doing("look for rows by their keys in");
-        let zone = shape.in_utc.then_some((sql::IN_UTC, sql::IN_SERVERS_ZONE));
-        for open in sql::OPEN_SNAPSHOT.into_iter().chain(zone.map(|(utc, _)| utc)) {
+        let zone = shape.in_utc.then_some((sql::session::IN_UTC, sql::session::IN_SERVERS_ZONE));
+        for open in sql::compare::OPEN_SNAPSHOT.into_iter().chain(zone.map(|(utc, _)| utc)) {
             session.execute(open).await.map_err(|failure| failure.of_rows(&attempted))?;
         }
         let looking = async {
-            let keys = self.keys(session, shape, &sql::first_keys(shape), &attempted).await?;
+            let keys = self.keys(session, shape, &sql::rows::first_keys(shape), &attempted).await?;
             if keys.is_empty() {
                 return Ok(None);
             }
-            let found = self.keys(session, shape, &sql::keys_among(shape, &keys)?, &attempted).await?;
+            let found = self.keys(session, shape, &sql::rows::keys_among(shape, &keys)?, &attempted).await?;
             let lost = keys.iter().filter(|key| !found.contains(key)).count();
             Ok((lost > 0).then(|| {
                 refusal(
@@ -488,14 +492,17 @@ impl MySql {
     async fn refuse_zero_dates(&self, session: &mut Session, shape: &Shape) -> Result<Vec<Refusal>> {
         let attempted = || self.doing("look for zero dates in");
         let mut refusals = Vec::new();
-        let rules = session.text(sql::REFUSES_ZERO_DATES).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let rules = session
+            .text(sql::catalogue::REFUSES_ZERO_DATES)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         if self.target.allow_zero_dates || rules != "1" {
             return Ok(refusals);
         }
         let is_date = |data_type: &str| matches!(data_type, "date" | "datetime" | "timestamp");
         for given in shape.given.iter().filter(|given| is_date(&given.column.data_type)) {
             if session
-                .row(&sql::has_rows(&self.source))
+                .row(&sql::catalogue::has_rows(&self.source))
                 .await
                 .map_err(|failure| failure.of_rows(attempted()))?
                 .is_some()
@@ -511,7 +518,7 @@ impl MySql {
             if !is_date(&pair.source.data_type) || !is_date(&pair.shadow.data_type) {
                 continue;
             }
-            let query = sql::has_zero_dates(&self.source, &pair.source.name);
+            let query = sql::catalogue::has_zero_dates(&self.source, &pair.source.name);
             if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some() {
                 refusals.push(refusal(
                     format!("column {}", pair.source.name),
@@ -529,11 +536,11 @@ impl MySql {
             if !self.exists(session, clone).await? {
                 continue;
             }
-            let row = session.row(&sql::has_rows(clone)).await;
+            let row = session.row(&sql::catalogue::has_rows(clone)).await;
             if row.map_err(|failure| failure.of_catalogue(attempted()))?.is_some() {
                 return Err(Error::refused(attempted(), "it has rows, so it is not ours"));
             }
-            let dropped = session.execute(&sql::drop_table(&self.source, clone)).await;
+            let dropped = session.execute(&sql::ddl::drop_table(&self.source, clone)).await;
             dropped.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         Ok(())
@@ -545,7 +552,7 @@ impl MySql {
             return true;
         }
         let most = if self.server.version.is_mysql_since((9, 1, 0)) { 255 } else { 64 };
-        let versions = session.text(&sql::row_versions(&self.source)).await.unwrap_or_default();
+        let versions = session.text(&sql::catalogue::row_versions(&self.source)).await.unwrap_or_default();
         versions.parse::<u64>().unwrap_or_default() < most
     }
 
@@ -554,7 +561,7 @@ impl MySql {
         let attempted = || self.doing("look at the altered clone of");
         let mut refusals = Vec::new();
         let row = session
-            .row(&sql::table_facts(&self.names.clone))
+            .row(&sql::catalogue::table_facts(&self.names.clone))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         let engine = row.map(|row| text(&row[1])).unwrap_or_default();
@@ -585,7 +592,7 @@ impl MySql {
     async fn refuse_log(&self, session: &mut Session) -> Result<Vec<Refusal>> {
         let attempted = || self.doing("look at the log's settings for");
         let row = session
-            .row(sql::log_settings(self.server.version))
+            .row(sql::log::log_settings(self.server.version))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         let setting = |place: usize| row.as_ref().and_then(|row| row.get(place)).map(text).unwrap_or_default();
@@ -620,7 +627,7 @@ impl MySql {
                 "change the table by the cluster's own means",
             ));
         }
-        match session.row(sql::log_status(self.server.version)).await {
+        match session.row(sql::log::log_status(self.server.version)).await {
             Ok(Some(row))
                 if row.get(2).map(text).is_some_and(|list| !list.is_empty())
                     || row.get(3).map(text).is_some_and(|list| !list.is_empty()) =>
@@ -638,7 +645,7 @@ impl MySql {
                 ));
             }
         }
-        if let Err(failure) = session.rows(sql::PREPARED).await {
+        if let Err(failure) = session.rows(sql::log::PREPARED).await {
             let error = failure.of_catalogue(attempted());
             refusals.push(refusal(
                 "privileges",
@@ -678,10 +685,10 @@ impl MySql {
 
     pub(crate) async fn is_go_ahead(&self, session: &mut Session, name: &TableName) -> Result<bool> {
         let row = session
-            .row(&sql::table_facts(name))
+            .row(&sql::catalogue::table_facts(name))
             .await
             .map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
-        Ok(row.is_some_and(|row| text(&row[5]) == sql::GO_AHEAD))
+        Ok(row.is_some_and(|row| text(&row[5]) == sql::cutover::GO_AHEAD))
     }
 
     fn compose(&self, facts: TableFacts, trial: Trial, refusals: Vec<Refusal>) -> Plan {
@@ -743,12 +750,12 @@ impl MySql {
         let instant = "shared, for an instant, as any query";
         let alter = self.target.alter.trim();
         let mut steps = vec![
-            step(sql::create_journal(&self.names.journal), "none"),
-            step(sql::create_beat(&self.names.beat), "none"),
-            step(sql::create_like(&self.source, &self.names.shadow), instant),
+            step(sql::journal::create_journal(&self.names.journal), "none"),
+            step(sql::journal::create_beat(&self.names.beat), "none"),
+            step(sql::ddl::create_like(&self.source, &self.names.shadow), instant),
         ];
         if !alter.is_empty() {
-            steps.push(step(sql::alter(&self.source, &self.names.shadow, alter), "none"));
+            steps.push(step(sql::ddl::alter(&self.source, &self.names.shadow, alter), "none"));
         }
         let index = sql::quote(&shape.key.index);
         steps.push(step(
@@ -766,23 +773,24 @@ impl MySql {
         if !deferred.is_empty() {
             let lock = "none; replicas do the same in one go when they come to it, and lag meanwhile (--keep-indexes has the \
                         indexes from the beginning)";
-            steps.push(step(sql::add_indexes(&self.source, &self.names.shadow, deferred), lock));
+            steps.push(step(sql::ddl::add_indexes(&self.source, &self.names.shadow, deferred), lock));
         }
-        steps.push(step(sql::analyze(&self.source, &self.names.shadow), "none"));
+        steps.push(step(sql::ddl::analyze(&self.source, &self.names.shadow), "none"));
         let (lock, rename, what) = match self.server.version.flavour {
             Flavour::MySql => {
-                let rename = sql::rename_both(&self.source, &self.names.old, &self.names.shadow);
+                let rename = sql::cutover::rename_both(&self.source, &self.names.old, &self.names.shadow);
                 (
-                    sql::lock_both(&self.source, &self.names.shadow),
+                    sql::cutover::lock_both(&self.source, &self.names.shadow),
                     rename,
                     "exclusive, waited for no longer than the lock timeout, held until the last changes are in the shadow",
                 )
             }
             Flavour::MariaDb => {
                 let names = &self.names;
-                let rename = sql::rename_both_on(&self.source, &names.old, &names.shadow, &names.go, &names.went);
+                let rename =
+                    sql::cutover::rename_both_on(&self.source, &names.old, &names.shadow, &names.go, &names.went);
                 (
-                    sql::lock_against_writes(&self.source),
+                    sql::cutover::lock_against_writes(&self.source),
                     rename,
                     "against writes, waited for no longer than the lock timeout, held until the last changes are in the shadow",
                 )
@@ -801,7 +809,7 @@ impl MySql {
         let mut found = Vec::new();
         let table = |name: &TableName, what: &str, reason: &str, is_old_table| Found {
             shown: Leftover { object: format!("{what} {}", name.plain()), reason: reason.into(), is_old_table },
-            drop: sql::drop_table(&self.source, name),
+            drop: sql::ddl::drop_table(&self.source, name),
             is_entry: false,
         };
         if self.is_our_shadow(session, &entry.facts).await? {
@@ -815,7 +823,7 @@ impl MySql {
         }
         for clone in self.clones() {
             if self.is_plain(session, clone).await?
-                && session.row(&sql::has_rows(clone)).await.is_ok_and(|row| row.is_none())
+                && session.row(&sql::catalogue::has_rows(clone)).await.is_ok_and(|row| row.is_none())
             {
                 found.push(table(clone, "empty clone", "clauses were tried on it", false));
             }
@@ -855,11 +863,11 @@ impl MySql {
         let mut found = Vec::new();
         let row = |of: &TableName, what: &str, reason: &str| Found {
             shown: Leftover { object: format!("{what} in {}", of.plain()), reason: reason.into(), is_old_table: false },
-            drop: sql::delete_entry(of, &self.source.name),
+            drop: sql::journal::delete_entry(of, &self.source.name),
             is_entry: true,
         };
         if has_entry || self.exists(session, &self.names.beat).await? {
-            let beat = session.row(&sql::last_beat(&self.names.beat, &self.source.name)).await;
+            let beat = session.row(&sql::journal::last_beat(&self.names.beat, &self.source.name)).await;
             if beat.is_ok_and(|beat| beat.is_some()) {
                 found.push(Found {
                     is_entry: false,
@@ -881,10 +889,10 @@ impl MySql {
     /// Who may hold what we wait for, as far as the server tells; begins with a colon if it tells anything.
     pub(crate) async fn who_is_in_the_way(&self, table: &TableName) -> String {
         let Ok(mut session) = self.crew.reader().await else { return String::new() };
-        let query = sql::metadata_locks(self.server.version, table);
+        let query = sql::session::metadata_locks(self.server.version, table);
         let mut rows = session.rows(&query).await.unwrap_or_default();
         if rows.is_empty() {
-            rows = session.rows(sql::OPEN_TRANSACTIONS).await.unwrap_or_default();
+            rows = session.rows(sql::session::OPEN_TRANSACTIONS).await.unwrap_or_default();
         }
         match rows.is_empty() {
             true => String::new(),
@@ -899,12 +907,12 @@ impl MySql {
         let mut session = self.crew.reader().await?;
         let mut ended = Vec::new();
         for name in tables {
-            let query = sql::metadata_locks(self.server.version, name);
+            let query = sql::session::metadata_locks(self.server.version, name);
             let rows = session.rows(&query).await.map_err(|failure| failure.of_catalogue(attempted()))?;
             for row in rows {
                 let Some(id) = number(&row[0]).filter(|id| !own.contains(id)) else { continue };
                 let who = described(&row);
-                match session.execute(&sql::kill(id)).await {
+                match session.execute(&sql::session::kill(id)).await {
                     Ok(_) => {
                         tracing::warn!("ended {who}, which stood in the way of the cut-over of {}", self.title);
                         ended.push(who);
@@ -922,7 +930,7 @@ impl MySql {
         if !self.target.kill_blockers {
             return None;
         }
-        let query = sql::metadata_locks(self.server.version, &self.source);
+        let query = sql::session::metadata_locks(self.server.version, &self.source);
         let failure = session.rows(&query).await.err()?;
         let remedy = match self.server.version.flavour {
             Flavour::MySql => "GRANT SELECT ON performance_schema.* to this user, or leave --kill-blockers out",

@@ -41,12 +41,12 @@ impl MySql {
     /// The servers this one replicates from, stopped or not. A user who may not see them sees none: what a copy needs to follow
     /// the log includes the right to see them.
     async fn sources(&self, session: &mut Session) -> Result<Vec<String>> {
-        let rows = match session.rows(sql::replication_status(self.server.version)).await {
+        let rows = match session.rows(sql::log::replication_status(self.server.version)).await {
             Ok(rows) => rows,
             Err(failure) if failure.ends_session() => {
                 return Err(failure.of_catalogue(self.doing("look for the source of the server of")));
             }
-            Err(_) => session.rows(sql::REPLICATION_SOURCES).await.unwrap_or_default(),
+            Err(_) => session.rows(sql::log::REPLICATION_SOURCES).await.unwrap_or_default(),
         };
         let (host, port) = match self.server.version.flavour {
             Flavour::MySql => (1, 3),
@@ -66,7 +66,7 @@ impl MySql {
         if self.server.version.flavour == Flavour::MariaDb {
             return None;
         }
-        let row = session.row(sql::GROUP_ROLE).await.ok().flatten()?;
+        let row = session.row(sql::log::GROUP_ROLE).await.ok().flatten()?;
         let (role, primaries) = (text(&row[0]), text(&row[1]));
         let (reason, remedy) = match (&*role, &*primaries) {
             ("SECONDARY", _) => ("it is a secondary of a replication group", "name the group's primary in --url"),

@@ -99,7 +99,7 @@ impl MySql {
         let mut session = self.crew.reader().await?;
         let version = self.server.version;
         let mut seen = Seen::default();
-        let rows = match session.rows(sql::log_readers(version)).await {
+        let rows = match session.rows(sql::log::log_readers(version)).await {
             Ok(rows) => rows,
             Err(failure) if failure.ends_session() => return Err(failure.of_catalogue(self.doing("find replicas of"))),
             Err(_) => {
@@ -125,7 +125,7 @@ impl MySql {
         if readers.is_empty() {
             return Ok(seen);
         }
-        let hosts = session.rows(sql::HOSTS_OF_LOG_READERS).await.unwrap_or_default();
+        let hosts = session.rows(sql::log::HOSTS_OF_LOG_READERS).await.unwrap_or_default();
         let hosts: BTreeSet<String> = hosts.iter().map(|row| text(&row[0])).collect();
         for reader in readers {
             match self.reach(&reader, &hosts).await {
@@ -147,7 +147,7 @@ impl MySql {
             let access = self.crew.access.at(host, reader.port);
             let asked = async {
                 let mut session = Session::bare(&access).await.ok()?;
-                session.text(sql::SERVER_ID).await.ok()
+                session.text(sql::log::SERVER_ID).await.ok()
             };
             let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
             if answer.is_some_and(|id| id == reader.server_id.to_string()) {

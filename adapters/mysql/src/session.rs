@@ -49,7 +49,7 @@ impl Session {
     /// Brings a connection that is only connected into that state.
     pub(crate) async fn set_up(&mut self, access: &Access, version: Version, lock_timeout: Duration) -> Result<()> {
         let attempted = || format!("set up a session on {}", access.address);
-        let modes = self.text(sql::GLOBAL_MODES).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let modes = self.text(sql::session::GLOBAL_MODES).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         for statement in settings::session(version, &modes, lock_timeout) {
             self.execute(&statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
@@ -173,13 +173,13 @@ pub(crate) async fn execute_within(
 pub(crate) async fn kill_query(access: &Access, id: u64) {
     if let Ok(mut killer) = Session::bare(access).await {
         // If it fails, the server's own timeout ends the statement within the second.
-        let _ = killer.execute(&sql::kill_query(id)).await;
+        let _ = killer.execute(&sql::session::kill_query(id)).await;
     }
 }
 
 /// Ends a connection of ours on the server; one that is gone already is no error.
 pub(crate) async fn kill(killer: &mut Session, id: u64) -> Result<()> {
-    match killer.execute(&sql::kill(id)).await {
+    match killer.execute(&sql::session::kill(id)).await {
         Err(failure) if failure.code() != Some(crate::error::NO_SUCH_THREAD) => {
             let mut error = failure.of_catalogue(format!("end connection {id}, left by an earlier run"));
             if error.kind == Kind::Refused {

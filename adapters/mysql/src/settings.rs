@@ -3,7 +3,7 @@
 //! A statement of ours must mean the same everywhere, and the server must print definitions in one form. So the modes that
 //! change how SQL is read or printed count for the user's own clauses alone.
 
-use crate::sql::whole_seconds;
+use crate::sql::session::whole_seconds;
 use crate::version::{Flavour, Version};
 use std::time::Duration;
 

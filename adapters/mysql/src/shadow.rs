@@ -10,7 +10,8 @@ use crate::key::LOOKUP;
 use crate::names::TableName;
 use crate::session::{Cells, Session, execute_within, number, text};
 use crate::shape::Shape;
-use crate::sql::{self, Compared};
+use crate::sql;
+use crate::sql::compare::Compared;
 use crate::table::{Index, Part, Table, definition_of, is_same};
 use crate::uniqueness::{self, Defined};
 use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Kind, Result, Shadow, Watermark};
@@ -81,8 +82,10 @@ impl Shadow for MySql {
     async fn next_chunk(&self, after: &Watermark, rows: u64) -> Result<Chunk> {
         let shape = self.shape().await?;
         let attempted = || self.doing("find the end of a chunk of");
-        let found =
-            self.read(&sql::range_end(&shape, after, rows)?).await.map_err(|failure| failure.of_rows(attempted()))?;
+        let found = self
+            .read(&sql::rows::range_end(&shape, after, rows)?)
+            .await
+            .map_err(|failure| failure.of_rows(attempted()))?;
         let through = match found.first() {
             Some(row) => Watermark::At(
                 shape.key.of_query(row).ok_or_else(|| Error::fatal(attempted(), "its key cannot be read"))?,
@@ -95,7 +98,7 @@ impl Shadow for MySql {
     async fn copy(&self, chunk: &Chunk) -> Result<u64> {
         let shape = self.shape().await?;
         let attempted = || self.doing("copy a chunk of");
-        let statement = sql::copy(&shape, chunk)?;
+        let statement = sql::rows::copy(&shape, chunk)?;
         let _moves = self.cascades.moves.read().await;
         let mut lease = self.crew.worker().await?;
         let writing = self.tally.begin();
@@ -118,7 +121,7 @@ impl Shadow for MySql {
 
     async fn clear_beyond(&self, through: &Watermark) -> Result<()> {
         let shape = self.shape().await?;
-        let statement = sql::delete_beyond(&shape, through, MOST_DELETED)?;
+        let statement = sql::rows::delete_beyond(&shape, through, MOST_DELETED)?;
         let mut lease = self.crew.worker().await?;
         loop {
             let attempted = || self.doing("clear the shadow of");
@@ -137,7 +140,7 @@ impl Shadow for MySql {
 
     async fn clear(&self) -> Result<()> {
         let lease = self.crew.lease(Slot::Control).await?;
-        let statement = sql::truncate(&self.source, &self.names.shadow);
+        let statement = sql::ddl::truncate(&self.source, &self.names.shadow);
         lease.execute(&statement).await.map_err(|failure| failure.of_rows(self.doing("clear the shadow of")))?;
         // The storage engine makes another table of it.
         let mut reader = self.crew.reader().await?;
@@ -164,7 +167,7 @@ impl Shadow for MySql {
     async fn analyze(&self, _gently: bool) -> Result<()> {
         let shape = self.shape().await?;
         let mut lease = self.crew.worker().await?;
-        let mut outcome = lease.session().rows(&sql::analyze(&self.source, &self.names.shadow)).await.map(|_| ());
+        let mut outcome = lease.session().rows(&sql::ddl::analyze(&self.source, &self.names.shadow)).await.map(|_| ());
         if outcome.is_ok() {
             outcome = self.carry_statistics(lease.session(), &shape).await;
         }
@@ -177,10 +180,10 @@ impl Shadow for MySql {
         self.tally.start(&self.beats).await?;
         let attempted = self.doing("compare a chunk of");
         let statements = [
-            sql::count_rows(&shape, chunk)?,
-            sql::count_in_shadow(&shape, chunk)?,
-            sql::missing_or_different(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
-            sql::surplus(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
+            sql::compare::count_rows(&shape, chunk)?,
+            sql::compare::count_in_shadow(&shape, chunk)?,
+            sql::compare::missing_or_different(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
+            sql::compare::surplus(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
         ];
         // Where the shadow lacks no row of the source and holds as many, it holds no other: nothing is left to ask.
         let is_answered = |answers: &[Vec<Cells>]| match answers {
@@ -209,8 +212,8 @@ impl Shadow for MySql {
         let attempted = self.doing("compare rows of");
         let mut statements = Vec::new();
         for part in parts(keys) {
-            statements.push(sql::missing_or_different(&shape, &Compared::Keys(part), MOST_DIFFERENCES + 1)?);
-            statements.push(sql::surplus(&shape, &Compared::Keys(part), MOST_DIFFERENCES + 1)?);
+            statements.push(sql::compare::missing_or_different(&shape, &Compared::Keys(part), MOST_DIFFERENCES + 1)?);
+            statements.push(sql::compare::surplus(&shape, &Compared::Keys(part), MOST_DIFFERENCES + 1)?);
         }
         let mut lease = self.crew.worker().await?;
         let outcome = in_snapshot(lease.session(), &statements, |_| false).await;
@@ -271,7 +274,7 @@ impl MySql {
         let mut lease = self.crew.lease(Slot::Control).await?;
         let session = lease.session();
         session
-            .execute(&sql::drop_table(&self.source, &self.names.shadow))
+            .execute(&sql::ddl::drop_table(&self.source, &self.names.shadow))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         let copy = &self.names.shadow;
@@ -291,9 +294,9 @@ impl MySql {
         let shape = self.shape().await?;
         let is_mapped = shape.key.is_mapped();
         let mut lease = self.crew.lease(Slot::Control).await?;
-        let mut outcome = lease.session().execute(&sql::add_lookup(&shape, &shape.shadow, "UNIQUE KEY")).await;
+        let mut outcome = lease.session().execute(&sql::ddl::add_lookup(&shape, &shape.shadow, "UNIQUE KEY")).await;
         if outcome.as_ref().is_err_and(|failure| failure.code() == Some(NOT_OVER_PARTITIONS)) && !is_mapped {
-            outcome = lease.session().execute(&sql::add_lookup(&shape, &shape.shadow, "KEY")).await;
+            outcome = lease.session().execute(&sql::ddl::add_lookup(&shape, &shape.shadow, "KEY")).await;
         }
         lease.keep();
         outcome.map(|_| ()).map_err(|failure| failure.of_clauses(attempted()))
@@ -314,12 +317,12 @@ impl MySql {
             let mut lease = self.crew.lease(Slot::Control).await?;
             let outcome = match &facts.late_index {
                 None => {
-                    let drop = sql::drop_indexes(&self.source, &self.source, &[LOOKUP]);
+                    let drop = sql::ddl::drop_indexes(&self.source, &self.source, &[LOOKUP]);
                     execute_within(lease.session(), &self.crew.access, &drop, self.crew.lock_timeout).await
                 }
                 // It takes its time, but locks are waited for no longer than the session's own limit says.
                 Some(late) => {
-                    let exchange = sql::exchange_index(&self.source, &self.source, LOOKUP, late);
+                    let exchange = sql::ddl::exchange_index(&self.source, &self.source, LOOKUP, late);
                     lease.session().execute(&exchange).await
                 }
             };
@@ -353,7 +356,7 @@ impl MySql {
             let has_pair = |part: &Part| shape.columns.iter().any(|pair| is_same(&pair.shadow.name, &part.column));
             let values = if index.parts.iter().all(has_pair) {
                 let Some(expressions) = newly_unique(shape, &source, index) else { continue };
-                let statement = sql::duplicates(&self.source, &expressions);
+                let statement = sql::catalogue::duplicates(&self.source, &expressions);
                 session.text(&statement).await.map_err(|failure| failure.of_rows(attempted()))?
             } else {
                 let before = Defined { table: &source, definition: &source_definition };
@@ -445,12 +448,12 @@ pub(crate) async fn refresh_within(
     }
     while !keys.is_empty() {
         for part in parts(&keys) {
-            let deleted = session.execute(&sql::delete_keys(shape, part)?).await;
+            let deleted = session.execute(&sql::rows::delete_keys(shape, part)?).await;
             written += deleted.map_err(|failure| failure.of_rows(attempted))?.rows;
         }
         if *through != Watermark::Start {
             for part in parts(&keys) {
-                written += insert(session, shape, &sql::insert_keys(shape, part, through)?, attempted).await?;
+                written += insert(session, shape, &sql::rows::insert_keys(shape, part, through)?, attempted).await?;
             }
         }
         keys = stale_of(session, shape, &keys, attempted).await?.into();
@@ -490,7 +493,7 @@ async fn in_snapshot(
     statements: &[String],
     is_answered: impl Fn(&[Vec<Cells>]) -> bool,
 ) -> std::result::Result<Vec<Vec<Cells>>, Failure> {
-    for open in sql::OPEN_SNAPSHOT {
+    for open in sql::compare::OPEN_SNAPSHOT {
         session.execute(open).await?;
     }
     let mut answers = Vec::new();

@@ -29,7 +29,7 @@ impl MySql {
     ) -> std::result::Result<Vec<String>, Failure> {
         let analyze = |what: String| format!("{}ANALYZE TABLE {} {what}", sign(&shape.source), table(&shape.shadow));
         if self.server.version.flavour == Flavour::MySql {
-            let histograms = session.rows(&sql::histograms(&shape.source)).await?;
+            let histograms = session.rows(&sql::ddl::histograms(&shape.source)).await?;
             let again = |row: &crate::session::Cells| {
                 let [column, buckets, is_automatic] = [0, 1, 2].map(|place| text(&row[place]));
                 let update = if is_automatic == "true" { " AUTO UPDATE" } else { "" };
@@ -39,11 +39,11 @@ impl MySql {
             return Ok(histograms.iter().map(again).collect());
         }
         // Who may not read them does not get them.
-        let columns = match session.rows(&sql::persistent_statistics(&shape.source, "column")).await {
+        let columns = match session.rows(&sql::ddl::persistent_statistics(&shape.source, "column")).await {
             Err(failure) if failure.ends_session() => return Err(failure),
             columns => columns.unwrap_or_default(),
         };
-        let indexes = match session.rows(&sql::persistent_statistics(&shape.source, "index")).await {
+        let indexes = match session.rows(&sql::ddl::persistent_statistics(&shape.source, "index")).await {
             Err(failure) if failure.ends_session() => return Err(failure),
             indexes => indexes.unwrap_or_default(),
         };

@@ -65,11 +65,12 @@ impl Table {
         version: Version,
         name: &TableName,
     ) -> Result<Option<Table>, Failure> {
-        let columns: Vec<Column> = session.rows(&sql::columns(name)).await?.iter().map(|row| column(row)).collect();
+        let columns: Vec<Column> =
+            session.rows(&sql::catalogue::columns(name)).await?.iter().map(|row| column(row)).collect();
         if columns.is_empty() {
             return Ok(None);
         }
-        let parts = session.rows(&sql::index_parts(version, name)).await?;
+        let parts = session.rows(&sql::catalogue::index_parts(version, name)).await?;
         Ok(Some(Table { columns, indexes: indexes(&parts) }))
     }
 
@@ -162,10 +163,10 @@ fn indexes(parts: &[Vec<Option<Vec<u8>>>]) -> Vec<Index> {
 
 /// The table in the server's own words, with every byte of its literals.
 pub(crate) async fn definition_of(session: &mut Session, name: &TableName) -> Result<String, Failure> {
-    session.execute(sql::RESULTS_AS_THEY_ARE).await?;
-    let found = session.row(&sql::show_create(name)).await;
+    session.execute(sql::catalogue::RESULTS_AS_THEY_ARE).await?;
+    let found = session.row(&sql::catalogue::show_create(name)).await;
     if session.is_alive() {
-        session.execute(sql::RESULTS_IN_UTF8).await?;
+        session.execute(sql::catalogue::RESULTS_IN_UTF8).await?;
     }
     let row = found?.unwrap_or_default();
     Ok(literals::faithful(row.get(1).and_then(Option::as_deref).unwrap_or_default()))

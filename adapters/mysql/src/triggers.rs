@@ -43,7 +43,7 @@ pub(crate) struct Triggers {
 impl Triggers {
     /// A table's triggers, in the order they fire.
     async fn read(session: &mut Session, table: &TableName) -> std::result::Result<Triggers, Failure> {
-        let seen = session.rows(&sql::trigger_facts(table)).await?;
+        let seen = session.rows(&sql::triggers::trigger_facts(table)).await?;
         let mut list = Vec::new();
         if !seen.is_empty() {
             // As it was written: the text must not pass through another character set.
@@ -51,7 +51,7 @@ impl Triggers {
         }
         for row in &seen {
             let name = text(&row[0]);
-            let show = sql::show_create_trigger(&TableName::new(&table.schema, &name));
+            let show = sql::triggers::show_create_trigger(&TableName::new(&table.schema, &name));
             let made = session.row(&show).await?.unwrap_or_default();
             let cell = |place: usize| made.get(place).map(text).unwrap_or_default();
             list.push(Trigger {
@@ -75,7 +75,7 @@ impl Triggers {
         session: &mut Session,
         table: &TableName,
     ) -> std::result::Result<bool, Failure> {
-        Ok(session.rows(&sql::trigger_facts(table)).await? == self.seen)
+        Ok(session.rows(&sql::triggers::trigger_facts(table)).await? == self.seen)
     }
 }
 
@@ -138,7 +138,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 async fn standing_on(session: &mut Session, table: &TableName) -> std::result::Result<Vec<String>, Failure> {
-    let rows = session.rows(&sql::trigger_facts(table)).await?;
+    let rows = session.rows(&sql::triggers::trigger_facts(table)).await?;
     Ok(rows.iter().map(|row| text(&row[0])).collect())
 }
 
@@ -151,12 +151,12 @@ pub(crate) async fn carry(
     names: &Names,
     triggers: &[Trigger],
 ) -> std::result::Result<(), Failure> {
-    maker.execute(&sql::use_schema(&source.schema)).await?;
+    maker.execute(&sql::triggers::use_schema(&source.schema)).await?;
     let on_old = standing_on(maker, &names.old).await?;
     let on_new = standing_on(maker, source).await?;
     for trigger in triggers.iter().filter(|trigger| !on_new.contains(&trigger.name)) {
         if on_old.contains(&trigger.name) {
-            let drop = sql::drop_trigger(source, &TableName::new(&source.schema, &trigger.name));
+            let drop = sql::triggers::drop_trigger(source, &TableName::new(&source.schema, &trigger.name));
             match &mut dropper {
                 Some(session) => session.execute(&drop).await?,
                 None => maker.execute(&drop).await?,
@@ -170,7 +170,7 @@ pub(crate) async fn carry(
         maker.execute("SET NAMES utf8mb4").await?;
     }
     for guard in names.guards.iter().filter(|guard| on_new.contains(&guard.name)) {
-        maker.execute(&sql::drop_trigger(source, guard)).await?;
+        maker.execute(&sql::triggers::drop_trigger(source, guard)).await?;
     }
     Ok(())
 }
@@ -195,9 +195,9 @@ impl MySql {
             let guard = &self.names.guards[place];
             let is_wanted = events(&triggers.list).any(|wanted| wanted == place);
             let statement = match (is_wanted, standing.contains(&guard.name)) {
-                (true, false) => sql::create_guard(&self.source, &self.names.shadow, guard, event),
+                (true, false) => sql::triggers::create_guard(&self.source, &self.names.shadow, guard, event),
                 // Left by an attempt when the source had other triggers: nothing would take it away after the swap.
-                (false, true) => sql::drop_trigger(&self.source, guard),
+                (false, true) => sql::triggers::drop_trigger(&self.source, guard),
                 _ => continue,
             };
             session.execute(&statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
@@ -251,13 +251,13 @@ impl MySql {
             return Ok(refusals);
         }
         let of_schema = session
-            .text(&sql::schema_collation(&self.source.schema))
+            .text(&sql::triggers::schema_collation(&self.source.schema))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         // Triggers and tables have names of their own.
         let trial = &self.names.clone;
         session
-            .execute(&sql::use_schema(&self.source.schema))
+            .execute(&sql::triggers::use_schema(&self.source.schema))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         for (trigger, row) in triggers.list.iter().zip(&triggers.seen) {
@@ -266,7 +266,7 @@ impl MySql {
                 reason,
                 remedy: remedy.into(),
             };
-            let tried = match trial_of(trigger, &sql::trial_trigger(trial, row)) {
+            let tried = match trial_of(trigger, &sql::triggers::trial_trigger(trial, row)) {
                 Some([settings, create]) => match session.execute_bytes(settings).await {
                     Ok(()) => session.execute_bytes(create).await,
                     failed => failed,
@@ -280,7 +280,7 @@ impl MySql {
             session.execute("SET NAMES utf8mb4").await.map_err(|failure| failure.of_catalogue(attempted()))?;
             match tried {
                 Ok(_) => {
-                    let drop = sql::drop_trigger(&self.source, trial);
+                    let drop = sql::triggers::drop_trigger(&self.source, trial);
                     session.execute(&drop).await.map_err(|failure| failure.of_catalogue(attempted()))?;
                 }
                 Err(failure) if failure.ends_session() => return Err(failure.of_catalogue(attempted())),

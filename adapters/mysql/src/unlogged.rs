@@ -89,7 +89,7 @@ impl Unlogged {
 impl MySql {
     /// What the plan says where the server does not count.
     pub(crate) async fn unlogged_note(&self, session: &mut Session) -> Option<String> {
-        let asked = sql::rows_changed(&self.source);
+        let asked = sql::catalogue::rows_changed(&self.source);
         let remedy = match self.server.version.flavour {
             Flavour::MariaDb => "",
             Flavour::MySql => match session.row(&asked).await {

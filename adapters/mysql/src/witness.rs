@@ -143,12 +143,12 @@ impl Witness {
 
     /// What MySQL counts; None where it does not, or this role may not read it.
     async fn count(&self) -> Result<Option<Counted>> {
-        let row = self.ask_beside(&sql::rows_changed(&self.source)).await?;
+        let row = self.ask_beside(&sql::catalogue::rows_changed(&self.source)).await?;
         Ok(row.as_ref().and_then(Counted::read))
     }
 
     async fn is_log_off(&self) -> Result<bool> {
-        Ok(self.ask_beside(sql::IS_LOG_OFF).await?.is_some())
+        Ok(self.ask_beside(sql::catalogue::IS_LOG_OFF).await?.is_some())
     }
 
     /// A row of what only MySQL can tell, and only to some roles.
@@ -179,7 +179,7 @@ impl Witness {
             None => self.open().await?,
         };
         let begun = Instant::now();
-        let row = session.row(&sql::last_change(&self.source)).await;
+        let row = session.row(&sql::log::last_change(&self.source)).await;
         let row = row.map_err(|failure| failure.of_catalogue(attempted()))?.unwrap_or_default();
         *kept = Some(session);
         let last = row.first().and_then(number);
@@ -192,7 +192,7 @@ impl Witness {
         let attempted = || format!("ask when {} was changed last", self.source.plain());
         let mut session = Session::open(&self.crew.access, self.crew.version, Duration::from_secs(1)).await?;
         // The time is told in the session's time zone, in which hours may come twice.
-        session.execute(sql::IN_UTC).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        session.execute(sql::session::IN_UTC).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         Ok(session)
     }
 }

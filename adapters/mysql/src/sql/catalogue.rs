@@ -1,0 +1,238 @@
+//! What is asked of the catalogue, and counted in the source.
+
+use crate::names::TableName;
+use crate::sql::quote::{as_bytes, quote, sign, string, table};
+use crate::version::{Flavour, Version};
+
+/// Whether the server's own rules refuse zero dates.
+pub(crate) const REFUSES_ZERO_DATES: &str = "SELECT FIND_IN_SET('NO_ZERO_DATE', @@global.sql_mode) > 0 \
+     OR FIND_IN_SET('NO_ZERO_IN_DATE', @@global.sql_mode) > 0";
+
+pub(crate) fn has_zero_dates(source: &TableName, column: &str) -> String {
+    let column = quote(column);
+    format!("{}SELECT 1 FROM {} WHERE MONTH({column}) = 0 OR DAY({column}) = 0 LIMIT 1", sign(source), table(source))
+}
+
+/// How many partitions a table has; of subpartitions, each counts.
+pub(crate) fn count_partitions(name: &TableName) -> String {
+    format!(
+        "SELECT COUNT(*) FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+/// Views whose text names a table; both servers write out the schema.
+pub(crate) fn views_over(name: &TableName) -> String {
+    format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.VIEWS WHERE LOCATE({}, VIEW_DEFINITION) > 0 ORDER BY 1, 2",
+        string(&table(name))
+    )
+}
+
+/// The names of all CHECK constraints of a schema.
+pub(crate) fn check_names(schema: &str) -> String {
+    format!(
+        "SELECT CONSTRAINT_NAME FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = {}",
+        string(schema)
+    )
+}
+
+pub(crate) fn find_table(name: &TableName) -> String {
+    format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+/// Type, engine, rows, bytes, the counter's next value, comment and creation options of a table.
+pub(crate) fn table_facts(name: &TableName) -> String {
+    format!(
+        "SELECT TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH, AUTO_INCREMENT, TABLE_COMMENT, CREATE_OPTIONS \
+         FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+pub(crate) fn columns(name: &TableName) -> String {
+    format!(
+        "SELECT COLUMN_NAME, ORDINAL_POSITION, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
+         COLUMN_DEFAULT, GENERATION_EXPRESSION, EXTRA FROM information_schema.COLUMNS \
+         WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+pub(crate) fn index_parts(version: Version, name: &TableName) -> String {
+    let visible = match version.flavour {
+        Flavour::MySql => "IS_VISIBLE",
+        Flavour::MariaDb => "IF(IGNORED = 'NO', 'YES', 'NO')",
+    };
+    format!(
+        "SELECT INDEX_NAME, NON_UNIQUE, COLUMN_NAME, COLLATION, SUB_PART, INDEX_TYPE, {visible} FROM information_schema.STATISTICS \
+         WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY INDEX_NAME, SEQ_IN_INDEX",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
+/// Bytes of literals in other character sets are shown only so; see `literals`.
+pub(crate) const RESULTS_AS_THEY_ARE: &str = "SET SESSION character_set_results = NULL";
+
+pub(crate) const RESULTS_IN_UTF8: &str = "SET SESSION character_set_results = utf8mb4";
+
+pub(crate) fn show_create(name: &TableName) -> String {
+    format!("SHOW CREATE TABLE {}", table(name))
+}
+
+/// Foreign keys that leave from the table or point at it, column by column: child, name, column, parent and its column,
+/// and what happens when the parent's row goes or changes.
+pub(crate) fn foreign_key_columns(name: &TableName) -> String {
+    let (schema, table) = (string(&name.schema), string(&name.name));
+    format!(
+        "SELECT k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA, \
+         k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, r.DELETE_RULE, r.UPDATE_RULE \
+         FROM information_schema.KEY_COLUMN_USAGE k JOIN information_schema.REFERENTIAL_CONSTRAINTS r \
+         ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME \
+         WHERE k.REFERENCED_TABLE_NAME IS NOT NULL AND ((k.TABLE_SCHEMA = {schema} AND k.TABLE_NAME = {table}) \
+         OR (k.REFERENCED_TABLE_SCHEMA = {schema} AND k.REFERENCED_TABLE_NAME = {table})) \
+         ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION"
+    )
+}
+
+/// How many foreign keys point at a table, whoever may see their tables.
+pub(crate) fn count_keys_to(version: Version, name: &TableName) -> String {
+    let view = match version.flavour {
+        Flavour::MySql => "INNODB_FOREIGN",
+        Flavour::MariaDb => "INNODB_SYS_FOREIGN",
+    };
+    let path = as_bytes(&format!("{}/{}", name.schema, name.name));
+    format!("SELECT COUNT(*) FROM information_schema.{view} WHERE CAST(REF_NAME AS BINARY) = {path}")
+}
+
+/// Whether a table holds a row that refers to no row of another.
+pub(crate) fn has_orphans(
+    source: &TableName,
+    child: &TableName,
+    columns: &[String],
+    parent: &TableName,
+    parent_columns: &[String],
+) -> String {
+    let pairs = || columns.iter().zip(parent_columns).map(|(column, key)| (quote(column), quote(key)));
+    let joined: Vec<String> = pairs().map(|(column, key)| format!("p.{key} = c.{column}")).collect();
+    let present: Vec<String> = pairs().map(|(column, _)| format!("c.{column} IS NOT NULL")).collect();
+    format!(
+        "{}SELECT 1 FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {}) LIMIT 1",
+        sign(source),
+        table(child),
+        present.join(" AND "),
+        table(parent),
+        joined.join(" AND ")
+    )
+}
+
+/// Whether the storage engine carries out foreign keys' actions by itself, unlogged; MySQL 9.6 and later.
+pub(crate) const NATIVE_FOREIGN_KEYS: &str = "SELECT @@global.innodb_native_foreign_keys";
+
+/// How many rows of a table anybody has changed, or tried to, and how many statements have set `sql_log_bin` (MySQL).
+pub(crate) fn rows_changed(table: &TableName) -> String {
+    format!(
+        "{}SELECT (SELECT COUNT_INSERT + COUNT_UPDATE + COUNT_DELETE FROM performance_schema.table_io_waits_summary_by_table \
+         WHERE OBJECT_TYPE = 'TABLE' AND OBJECT_SCHEMA = {} AND OBJECT_NAME = {}), \
+         (SELECT COALESCE(SUM(COUNT_STAR), 0) FROM performance_schema.events_statements_summary_by_digest \
+         WHERE DIGEST_TEXT LIKE '%sql_log_bin%')",
+        sign(table),
+        string(&table.schema),
+        string(&table.name)
+    )
+}
+
+/// Whether a user's session has switched the log off for itself (MySQL).
+pub(crate) const IS_LOG_OFF: &str = "SELECT 1 FROM performance_schema.variables_by_thread v \
+     JOIN performance_schema.threads t USING (THREAD_ID) \
+     WHERE v.VARIABLE_NAME = 'sql_log_bin' AND v.VARIABLE_VALUE = 'OFF' AND t.TYPE = 'FOREGROUND' LIMIT 1";
+
+/// How many constraints but its primary key a table has, and how many foreign keys refer to it.
+pub(crate) fn count_constraints(table: &TableName) -> String {
+    let (schema, name) = (string(&table.schema), string(&table.name));
+    format!(
+        "SELECT (SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = {schema} \
+         AND TABLE_NAME = {name} AND CONSTRAINT_TYPE <> 'PRIMARY KEY') \
+         + (SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS \
+         WHERE UNIQUE_CONSTRAINT_SCHEMA = {schema} AND REFERENCED_TABLE_NAME = {name})"
+    )
+}
+
+/// Children and parents of all foreign keys that change the child's rows when the parent's change.
+pub(crate) const ACTING_KEYS: &str = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME \
+     FROM information_schema.REFERENTIAL_CONSTRAINTS \
+     WHERE DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION') OR UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION')";
+
+/// The InnoDB numbers of a table, or of its partitions. Names with other than plain letters are spelled otherwise there,
+/// and are compared as bytes, because the view's own collation knows no case.
+pub(crate) fn innodb_ids(version: Version, name: &TableName) -> String {
+    let path = format!("{}/{}", name.schema, name.name);
+    let view = match version.flavour {
+        Flavour::MySql => "INNODB_TABLES",
+        Flavour::MariaDb => "INNODB_SYS_TABLES",
+    };
+    let [whole, part, old_part] =
+        [path.clone(), format!("{path}#p#"), format!("{path}#P#")].map(|path| as_bytes(&path));
+    format!(
+        "SELECT TABLE_ID FROM information_schema.{view} WHERE CAST(NAME AS BINARY) = {whole} \
+         OR LEFT(CAST(NAME AS BINARY), {length}) IN ({part}, {old_part}) ORDER BY TABLE_ID",
+        length = path.len() + 3
+    )
+}
+
+/// The InnoDB numbers of a table, or of its partitions, each with those of its indexes; MySQL does not tell those of
+/// partitions.
+pub(crate) fn innodb_parts(version: Version, name: &TableName) -> String {
+    let (tables, indexes) = match version.flavour {
+        Flavour::MySql => ("INNODB_TABLES", "INNODB_INDEXES"),
+        Flavour::MariaDb => ("INNODB_SYS_TABLES", "INNODB_SYS_INDEXES"),
+    };
+    let path = format!("{}/{}", name.schema, name.name);
+    let [whole, part, old_part] =
+        [path.clone(), format!("{path}#p#"), format!("{path}#P#")].map(|path| as_bytes(&path));
+    format!(
+        "SELECT t.TABLE_ID, i.INDEX_ID FROM information_schema.{tables} t LEFT JOIN information_schema.{indexes} i ON i.TABLE_ID = t.TABLE_ID \
+         WHERE CAST(t.NAME AS BINARY) = {whole} OR LEFT(CAST(t.NAME AS BINARY), {length}) IN ({part}, {old_part})",
+        length = path.len() + 3
+    )
+}
+
+/// How often the table was changed instantly since it was last rebuilt: the server allows only so many.
+pub(crate) fn row_versions(name: &TableName) -> String {
+    let path = as_bytes(&format!("{}/{}", name.schema, name.name));
+    format!("SELECT TOTAL_ROW_VERSIONS FROM information_schema.INNODB_TABLES WHERE CAST(NAME AS BINARY) = {path}")
+}
+
+pub(crate) fn has_rows(name: &TableName) -> String {
+    format!("SELECT 1 FROM {} LIMIT 1", table(name))
+}
+
+pub(crate) fn has_nulls(source: &TableName, column: &str) -> String {
+    format!("{}SELECT 1 FROM {} WHERE {} IS NULL LIMIT 1", sign(source), table(source), quote(column))
+}
+
+/// How many of the source's rows meet a condition.
+pub(crate) fn count_where(source: &TableName, condition: &str) -> String {
+    format!("{}SELECT COUNT(*) FROM {} WHERE {condition}", sign(source), table(source))
+}
+
+/// How many values the source holds more than once over these expressions, none of them NULL.
+pub(crate) fn duplicates(source: &TableName, expressions: &[String]) -> String {
+    let present: Vec<String> = expressions.iter().map(|expression| format!("{expression} IS NOT NULL")).collect();
+    format!(
+        "{}SELECT COUNT(*) FROM (SELECT 1 FROM {} s WHERE {} GROUP BY {} HAVING COUNT(*) > 1) held",
+        sign(source),
+        table(source),
+        present.join(" AND "),
+        expressions.join(", ")
+    )
+}

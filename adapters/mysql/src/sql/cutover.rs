@@ -1,0 +1,107 @@
+//! The statements of the lock and the swap.
+
+use crate::names::TableName;
+use crate::sql::quote::{sign, string, table};
+
+/// Nobody but this session reads or writes either table.
+pub(crate) fn lock_both(source: &TableName, shadow: &TableName) -> String {
+    format!("{}LOCK TABLES {} WRITE, {} WRITE", sign(source), table(source), table(shadow))
+}
+
+/// Nobody but this session reads or writes the source.
+pub(crate) fn lock_against_all(source: &TableName) -> String {
+    format!("{}LOCK TABLES {} WRITE", sign(source), table(source))
+}
+
+/// A table that foreign keys bind to the source: a parent is not written to, a child not touched at all.
+pub(crate) fn lock_neighbour(source: &TableName, neighbour: &TableName, is_child: bool) -> String {
+    let against = if is_child { "WRITE" } else { "READ" };
+    format!("{}LOCK TABLES {} {against}", sign(source), table(neighbour))
+}
+
+/// The source against all, if it can be had without waiting (MariaDB).
+pub(crate) fn lock_at_once(source: &TableName) -> String {
+    format!("{}LOCK TABLES {} WRITE NOWAIT", sign(source), table(source))
+}
+
+/// A transaction that has read the source and not written it (MySQL).
+pub(crate) fn find_reader(source: &TableName) -> String {
+    let held = |alias: &str, kind: &str| {
+        format!(
+            "{alias}.OBJECT_TYPE = 'TABLE' AND {alias}.OBJECT_SCHEMA = {} AND {alias}.OBJECT_NAME = {} \
+             AND {alias}.LOCK_TYPE = '{kind}' AND {alias}.LOCK_STATUS = 'GRANTED'",
+            string(&source.schema),
+            string(&source.name)
+        )
+    };
+    format!(
+        "{}SELECT 1 FROM performance_schema.metadata_locks r WHERE {} AND NOT EXISTS \
+         (SELECT 1 FROM performance_schema.metadata_locks w WHERE w.OWNER_THREAD_ID = r.OWNER_THREAD_ID AND {}) LIMIT 1",
+        sign(source),
+        held("r", "SHARED_READ"),
+        held("w", "SHARED_WRITE")
+    )
+}
+
+/// Nobody writes the source; everybody may read it.
+pub(crate) fn lock_against_writes(source: &TableName) -> String {
+    format!("{}LOCK TABLES {} READ", sign(source), table(source))
+}
+
+pub(crate) fn rename(source: &TableName, from: &TableName, to: &TableName) -> String {
+    format!("{}RENAME TABLE {} TO {}", sign(source), table(from), table(to))
+}
+
+pub(crate) fn rename_both(source: &TableName, old: &TableName, shadow: &TableName) -> String {
+    let source_quoted = table(source);
+    format!("{}RENAME TABLE {source_quoted} TO {}, {} TO {source_quoted}", sign(source), table(old), table(shadow))
+}
+
+/// The same, but only if the go-ahead exists: its rename comes first, and without it nothing happens.
+pub(crate) fn rename_both_on(
+    source: &TableName,
+    old: &TableName,
+    shadow: &TableName,
+    go: &TableName,
+    went: &TableName,
+) -> String {
+    let source_quoted = table(source);
+    format!(
+        "{}RENAME TABLE {} TO {}, {source_quoted} TO {}, {} TO {source_quoted}",
+        sign(source),
+        table(go),
+        table(went),
+        table(old),
+        table(shadow)
+    )
+}
+
+/// Where tables come from that only say something by being there.
+pub(crate) const GO_AHEAD: &str = "altergeist: go-ahead of a cut-over";
+
+pub(crate) fn create_go_ahead(source: &TableName, go: &TableName) -> String {
+    format!("{}CREATE TABLE {} (go TINYINT) ENGINE = MEMORY COMMENT = '{GO_AHEAD}'", sign(source), table(go))
+}
+
+/// What a session is doing: its state and its statement.
+pub(crate) fn doing(id: u64) -> String {
+    format!("SELECT STATE, INFO FROM information_schema.PROCESSLIST WHERE ID = {id}")
+}
+
+/// Waits only behind a lock that is held exclusively, not behind one that is waited for.
+pub(crate) fn look_at(name: &TableName) -> String {
+    format!("SHOW CREATE TABLE {}", table(name))
+}
+
+pub(crate) fn next_row_number(source: &TableName, of: &TableName) -> String {
+    format!(
+        "{}SELECT AUTO_INCREMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        sign(source),
+        string(&of.schema),
+        string(&of.name)
+    )
+}
+
+pub(crate) fn set_next_row_number(source: &TableName, of: &TableName, number: u64) -> String {
+    format!("{}ALTER TABLE {} AUTO_INCREMENT = {number}", sign(source), table(of))
+}

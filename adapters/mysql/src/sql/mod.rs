@@ -1,0 +1,14 @@
+//! All SQL, whole and readable as SQL.
+
+pub(crate) mod catalogue;
+pub(crate) mod compare;
+pub(crate) mod cutover;
+pub(crate) mod ddl;
+pub(crate) mod journal;
+pub(crate) mod log;
+pub(crate) mod quote;
+pub(crate) mod rows;
+pub(crate) mod session;
+pub(crate) mod triggers;
+
+pub(crate) use quote::{is_signed, quote, sign, string, table};

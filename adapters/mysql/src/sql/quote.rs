@@ -1,0 +1,35 @@
+//! Names and texts in statements. [`quote`] is the one function that quotes identifiers.
+
+use crate::names::TableName;
+
+/// An identifier, quoted.
+pub(crate) fn quote(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// A table's name, quoted.
+pub(crate) fn table(name: &TableName) -> String {
+    format!("{}.{}", quote(&name.schema), quote(&name.name))
+}
+
+/// A text that says itself in every sql_mode.
+pub(crate) fn string(text: &str) -> String {
+    if text.contains('\\') {
+        return format!("CONVERT(x'{}' USING utf8mb4)", crate::key::hex(text.as_bytes()));
+    }
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// What every statement of ours begins with, so that it can be found and killed.
+pub(crate) fn sign(source: &TableName) -> String {
+    format!("/* altergeist {} */ ", source.plain().replace("*/", "* /"))
+}
+
+/// Whether a statement in the log is one of ours for this table.
+pub(crate) fn is_signed(statement: &str, source: &TableName) -> bool {
+    statement.starts_with(&sign(source))
+}
+
+pub(crate) fn as_bytes(text: &str) -> String {
+    format!("x'{}'", crate::key::hex(text.as_bytes()))
+}

@@ -1,0 +1,283 @@
+//! Ranges and sets of keys, and the statements that copy and refresh rows.
+
+use crate::convert;
+use crate::key::{KeyColumn, KeyIndex};
+use crate::mapping::Mapping;
+use crate::shape::Shape;
+use crate::sql::quote::{quote, sign, table};
+use altergeist_contract::{Chunk, Key, Result, Watermark};
+
+/// The key's columns in one of the tables; in the shadow said in the source's terms.
+pub(crate) fn columns_of(key: &KeyIndex, in_shadow: bool, of: &str) -> Vec<String> {
+    let name = |column: &KeyColumn| match in_shadow {
+        true => column.mapping.back(&format!("{of}{}", quote(&column.shadow_name))),
+        false => format!("{of}{}", quote(&column.name)),
+    };
+    key.columns.iter().map(name).collect()
+}
+
+/// ` ORDER BY` the key. Nothing for an index of prefixes: the server would sort all rows each time. It gives them in the
+/// index's order by itself, and nothing but the size of chunks rests on that.
+fn in_order(key: &KeyIndex, columns: &[String]) -> String {
+    if key.has_prefix() { String::new() } else { format!(" ORDER BY {}", order_of(key, columns)) }
+}
+
+fn order_of(key: &KeyIndex, columns: &[String]) -> String {
+    let ordered = key.columns.iter().zip(columns);
+    let ordered = ordered.map(|(column, name)| if column.descending { format!("{name} DESC") } else { name.clone() });
+    ordered.collect::<Vec<_>>().join(", ")
+}
+
+/// `(a, b) > (1, 2)` in the form both servers' range optimisers understand:
+/// `(a > 1) OR (a = 1 AND b > 2)`. A descending column runs the other way.
+fn beyond(key: &KeyIndex, columns: &[String], mark: &Key, is_after: bool) -> Result<String> {
+    let literals = key.literals(mark)?;
+    let alternatives: Vec<String> = (0..columns.len())
+        .map(|place| {
+            let column = &key.columns[place];
+            let operator = match (is_after != column.descending, is_after || place + 1 < columns.len()) {
+                (true, true) => ">",
+                (true, false) => ">=",
+                (false, true) => "<",
+                (false, false) => "<=",
+            };
+            let mut terms: Vec<String> =
+                (0..place).map(|before| format!("{} = {}", columns[before], literals[before])).collect();
+            terms.push(column.spelling.bounded(&columns[place], operator, &literals[place]));
+            format!("({})", terms.join(" AND "))
+        })
+        .collect();
+    Ok(format!("({})", alternatives.join(" OR ")))
+}
+
+pub(crate) fn range(key: &KeyIndex, columns: &[String], chunk: &Chunk) -> Result<String> {
+    let mut bounds = Vec::new();
+    match &chunk.after {
+        Watermark::Start => {}
+        Watermark::At(mark) => bounds.push(beyond(key, columns, mark, true)?),
+        Watermark::End => bounds.push("FALSE".to_owned()),
+    }
+    match &chunk.through {
+        Watermark::Start => bounds.push("FALSE".to_owned()),
+        Watermark::At(mark) => bounds.push(beyond(key, columns, mark, false)?),
+        Watermark::End => {}
+    }
+    Ok(if bounds.is_empty() { "TRUE".to_owned() } else { bounds.join(" AND ") })
+}
+
+/// Whether a row has one of these keys. The same form for composite keys as for ranges, because MariaDB looks up no row constructors.
+pub(crate) fn among(key: &KeyIndex, columns: &[String], keys: &[Key]) -> Result<String> {
+    let values = keys.iter().map(|one| key.literals(one)).collect::<Result<Vec<_>>>()?;
+    if !key.has_prefix() {
+        return Ok(one_of(columns, &values));
+    }
+    // Some collations call texts equal whose prefixes differ. The rows are told apart by prefixes.
+    let one = |value: &Vec<String>| {
+        let terms = key.columns.iter().zip(columns).zip(value).map(|((part, column), literal)| {
+            let whole = format!("{column} = {literal}");
+            part.prefix.map_or(whole.clone(), |length| {
+                format!("{whole} AND LEFT({column}, {length}) = LEFT({literal}, {length})")
+            })
+        });
+        format!("({})", terms.collect::<Vec<_>>().join(" AND "))
+    };
+    Ok(format!("({})", values.iter().map(one).collect::<Vec<_>>().join(" OR ")))
+}
+
+/// Whether columns hold one of these lists of values, given as literals.
+pub(crate) fn one_of(columns: &[String], values: &[Vec<String>]) -> String {
+    if let [column] = columns {
+        return format!("{column} IN ({})", values.iter().flatten().cloned().collect::<Vec<_>>().join(", "));
+    }
+    let one = |value: &Vec<String>| {
+        let terms = columns.iter().zip(value).map(|(column, literal)| format!("{column} = {literal}"));
+        format!("({})", terms.collect::<Vec<_>>().join(" AND "))
+    };
+    format!("({})", values.iter().map(one).collect::<Vec<_>>().join(" OR "))
+}
+
+/// One of these keys, in the shadow. Where its values are mapped, the index finds them by its own terms, and
+/// the source's terms decide.
+pub(crate) fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<String> {
+    let columns = columns_of(key, true, of);
+    if !key.is_mapped() {
+        return among(key, &columns, keys);
+    }
+    let alternatives: Vec<String> = keys
+        .iter()
+        .map(|one| {
+            let literals = key.literals(one)?;
+            let term = |((column, back), literal): ((&KeyColumn, &String), &String)| match &column.mapping {
+                Mapping::Same => format!("{back} = {literal}"),
+                mapping => {
+                    let found = format!("{of}{} = {}", quote(&column.shadow_name), mapping.to_shadow(literal));
+                    format!("{found} AND {back} = {literal}")
+                }
+            };
+            let terms: Vec<String> = key.columns.iter().zip(&columns).zip(&literals).map(term).collect();
+            Ok(format!("({})", terms.join(" AND ")))
+        })
+        .collect::<Result<_>>()?;
+    Ok(format!("({})", alternatives.join(" OR ")))
+}
+
+/// The key columns in the forms that [`Spelling::of_query`](crate::key::Spelling::of_query) reads.
+pub(crate) fn spelled(key: &KeyIndex, columns: &[String]) -> String {
+    let spelled = key.columns.iter().zip(columns).map(|(column, name)| column.spelling.asked(name));
+    spelled.collect::<Vec<_>>().join(", ")
+}
+
+/// The same of the shadow's columns.
+pub(crate) fn spelled_of_shadow(key: &KeyIndex, of: &str) -> String {
+    let columns = columns_of(key, true, of);
+    let spelled = key.columns.iter().zip(&columns).map(|(column, name)| column.spelling.asked_of_shadow(name));
+    spelled.collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) fn range_end(shape: &Shape, mark: &Watermark, rows: u64) -> Result<String> {
+    let columns = columns_of(&shape.key, false, "");
+    let chunk = Chunk { after: mark.clone(), through: Watermark::End };
+    Ok(format!(
+        "{}SELECT {} FROM {} FORCE INDEX ({}) WHERE {}{} LIMIT 1 OFFSET {}",
+        sign(&shape.source),
+        spelled(&shape.key, &columns),
+        table(&shape.source),
+        quote(&shape.key.index),
+        range(&shape.key, &columns, &chunk)?,
+        in_order(&shape.key, &columns),
+        rows.max(1) - 1
+    ))
+}
+
+/// Some of the source's keys.
+pub(crate) fn first_keys(shape: &Shape) -> String {
+    const SAMPLE: u64 = 100;
+    format!("{}{} LIMIT {SAMPLE}", keys_of(shape), in_order(&shape.key, &columns_of(&shape.key, false, "")))
+}
+
+/// Those of these keys that the source holds.
+pub(crate) fn keys_among(shape: &Shape, keys: &[Key]) -> Result<String> {
+    Ok(format!("{} WHERE {}", keys_of(shape), among(&shape.key, &columns_of(&shape.key, false, ""), keys)?))
+}
+
+fn keys_of(shape: &Shape) -> String {
+    format!(
+        "{}SELECT {} FROM {} FORCE INDEX ({})",
+        sign(&shape.source),
+        spelled(&shape.key, &columns_of(&shape.key, false, "")),
+        table(&shape.source),
+        quote(&shape.key.index)
+    )
+}
+
+fn insert_select(shape: &Shape, condition: &str) -> String {
+    let list = |name: fn(&crate::shape::Pair) -> String, given: fn(&crate::shape::Given) -> String| {
+        let columns = shape.columns.iter().chain(&shape.kept).map(name);
+        columns.chain(shape.given.iter().map(given)).collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "{}INSERT INTO {} ({}) SELECT {} FROM {} FORCE INDEX ({}) WHERE {condition}",
+        sign(&shape.source),
+        table(&shape.shadow),
+        list(|pair| quote(&pair.shadow.name), |given| quote(&given.column.name)),
+        list(convert::copied, |given| given.value.to_owned()),
+        table(&shape.source),
+        quote(&shape.key.index)
+    )
+}
+
+pub(crate) fn copy(shape: &Shape, chunk: &Chunk) -> Result<String> {
+    Ok(insert_select(shape, &range(&shape.key, &columns_of(&shape.key, false, ""), chunk)?))
+}
+
+pub(crate) fn delete_keys(shape: &Shape, keys: &[Key]) -> Result<String> {
+    let shadow = table(&shape.shadow);
+    Ok(format!(
+        "{}DELETE FROM {shadow} USING {shadow} FORCE INDEX ({}) WHERE {}",
+        sign(&shape.source),
+        quote(&shape.key.shadow_index),
+        among_shadows(&shape.key, "", keys)?
+    ))
+}
+
+pub(crate) fn insert_keys(shape: &Shape, keys: &[Key], through: &Watermark) -> Result<String> {
+    let columns = columns_of(&shape.key, false, "");
+    let chunk = Chunk { after: Watermark::Start, through: through.clone() };
+    let condition = format!("{} AND {}", among(&shape.key, &columns, keys)?, range(&shape.key, &columns, &chunk)?);
+    Ok(insert_select(shape, &condition))
+}
+
+pub(crate) fn delete_beyond(shape: &Shape, mark: &Watermark, rows: u64) -> Result<String> {
+    let chunk = Chunk { after: mark.clone(), through: Watermark::End };
+    let columns = columns_of(&shape.key, true, "");
+    Ok(format!(
+        "{}DELETE FROM {} WHERE {}{} LIMIT {rows}",
+        sign(&shape.source),
+        table(&shape.shadow),
+        range(&shape.key, &columns, &chunk)?,
+        in_order(&shape.key, &columns)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::catalogue::columns;
+    use crate::sql::quote::{quote, sign, string};
+    use crate::sql::session::whole_seconds;
+
+    #[test]
+    fn identifiers_and_texts_are_quoted() {
+        assert_eq!(quote("a`b"), "`a``b`");
+        assert_eq!(string("it's"), "'it''s'");
+        assert_eq!(string("a\\b"), "CONVERT(x'615c62' USING utf8mb4)");
+        assert_eq!(sign(&TableName::new("s", "a*/b")), "/* altergeist s.a* /b */ ");
+    }
+
+    fn key(descending: [bool; 2], mapping: Mapping) -> KeyIndex {
+        let column = |(name, descending): (&str, bool)| KeyColumn {
+            name: name.into(),
+            shadow_name: name.into(),
+            ordinal: 0,
+            spelling: crate::key::Spelling::Integer { bytes: 4, unsigned: false },
+            descending,
+            prefix: None,
+            mapping: mapping.clone(),
+        };
+        let columns = ["a", "b"].into_iter().zip(descending).map(column).collect();
+        KeyIndex { index: "PRIMARY".into(), shadow_index: "PRIMARY".into(), columns }
+    }
+
+    #[test]
+    fn a_composite_range_is_a_choice_of_prefixes() {
+        let mark = Key::compose([&b"1"[..], b"2"]);
+        let range = |key: &KeyIndex, is_after| beyond(key, &columns_of(key, false, ""), &mark, is_after).unwrap();
+        let plain = key([false; 2], Mapping::Same);
+        assert_eq!(range(&plain, true), "((`a` > 1) OR (`a` = 1 AND `b` > 2))");
+        assert_eq!(range(&plain, false), "((`a` < 1) OR (`a` = 1 AND `b` <= 2))");
+        let mixed = key([false, true], Mapping::Same);
+        assert_eq!(range(&mixed, true), "((`a` > 1) OR (`a` = 1 AND `b` < 2))");
+        assert_eq!(range(&mixed, false), "((`a` < 1) OR (`a` = 1 AND `b` >= 2))");
+        assert_eq!(order_of(&mixed, &columns_of(&mixed, false, "")), "`a`, `b` DESC");
+    }
+
+    #[test]
+    fn mapped_keys_are_found_by_the_shadows_terms_and_told_apart_by_the_sources() {
+        let mark = Key::compose([&b"1"[..], b"2"]);
+        let mapped = key(
+            [false; 2],
+            Mapping::Digits { charset: "latin1".into(), collation: "latin1_bin".into(), unsigned: true },
+        );
+        assert_eq!(
+            among_shadows(&mapped, "d.", &[mark]).unwrap(),
+            "((d.`a` = CONVERT(CAST(1 AS CHAR) USING latin1) COLLATE latin1_bin AND CAST(d.`a` AS UNSIGNED) = 1 \
+             AND d.`b` = CONVERT(CAST(2 AS CHAR) USING latin1) COLLATE latin1_bin AND CAST(d.`b` AS UNSIGNED) = 2))"
+        );
+    }
+
+    #[test]
+    fn waits_are_whole_seconds_and_never_none() {
+        assert_eq!(whole_seconds(Duration::from_millis(300)), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(2001)), 3);
+    }
+}
