@@ -1,31 +1,31 @@
 //! The engine: one process's work on one table of one server.
 
-use crate::beats::{Beats, prepared};
-use crate::cascades::Cascades;
-use crate::changes::{self, Beside, MySqlStream};
-use crate::clauses::{self, Asked, Clauses};
-use crate::connect::Access;
-use crate::crew::Crew;
-use crate::elsewhere::Elsewhere;
-use crate::followed::Followed;
-use crate::follower::{BEGIN_ANEW, Follower};
-use crate::foreign_keys::foreign_keys;
+use crate::cutover::foreign_keys::foreign_keys;
 use crate::journal::Altering;
-use crate::log_server::LogServer;
-use crate::names::{Names, TableName};
-use crate::one_server;
-use crate::place::{Bookmark, Place};
-use crate::reach;
-use crate::replicas::Replica;
-use crate::session::{Session, text};
-use crate::shape::{self, Shape, Zone};
+use crate::log::cascades::Cascades;
+use crate::log::elsewhere::Elsewhere;
+use crate::log::position::{Bookmark, Place};
+use crate::log::source::LogServer;
+use crate::log::statement;
+use crate::log::stream::{self, Beside, MySqlStream};
+use crate::log::tally::Tally;
+use crate::log::transactions::{BEGIN_ANEW, Follower};
+use crate::log::witness::Witness;
+use crate::schema::clauses::{self, Asked, Clauses};
+use crate::schema::columns::{self, Shape, Zone};
+use crate::schema::lexer::{Token, tokens};
+use crate::schema::table::Table;
+use crate::server::connect::Access;
+use crate::server::heartbeat::{Beats, prepared};
+use crate::server::names::{Names, TableName};
+use crate::server::one_server;
+use crate::server::pool::Crew;
+use crate::server::reachability;
+use crate::server::replicas::Replica;
+use crate::server::session::{Session, text};
+use crate::server::version::{Flavour, Version};
+use crate::shadow::followed::Followed;
 use crate::sql;
-use crate::statement;
-use crate::table::Table;
-use crate::tally::Tally;
-use crate::token::{Token, tokens};
-use crate::version::{Flavour, Version};
-use crate::witness::Witness;
 use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -147,7 +147,7 @@ impl Engine for MySql {
 
     async fn hold(&self) -> Result<Hold> {
         let Hold::HeldBy(session) = self.crew.hold().await? else {
-            reach::watch_over(&self.crew);
+            reachability::watch_over(&self.crew);
             return Ok(Hold::Taken);
         };
         let mut reader = self.crew.reader().await?;
@@ -231,7 +231,7 @@ impl Engine for MySql {
             shadow: self.names.shadow.plain(),
         };
         self.witness.begin().await?;
-        changes::follow(session, reader_id, follower, &bookmark, self.undecided.clone(), beside).await
+        stream::follow(session, reader_id, follower, &bookmark, self.undecided.clone(), beside).await
     }
 
     async fn check_stream(&self) -> Result<()> {
@@ -299,7 +299,7 @@ impl MySql {
         let shadow = self.look(session, &self.names.shadow).await?;
         let (zone, flavour) = (self.server.zone(), self.server.version.flavour);
         let names = (&self.source, &self.names.shadow);
-        shape::find(names, &source, &shadow, &self.clauses()?, zone, flavour).map_err(|refusals| {
+        columns::find(names, &source, &shadow, &self.clauses()?, zone, flavour).map_err(|refusals| {
             let reasons: Vec<String> =
                 refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
             Error::refused(self.doing("make the shadow of"), reasons.join("; "))
@@ -307,17 +307,17 @@ impl MySql {
     }
 
     /// The key the shadow's rows are found by; before there is a shadow, the source's best.
-    async fn key(&self) -> Result<crate::key::KeyIndex> {
+    async fn key(&self) -> Result<crate::key::index::KeyIndex> {
         let mut session = self.crew.reader().await?;
         if self.exists(&mut session, &self.names.shadow).await? {
             return Ok(self.shape().await?.key.clone());
         }
         let source = self.look(&mut session, &self.source).await?;
-        let candidates = crate::key::candidates(&source).map_err(|reasons| {
+        let candidates = crate::key::index::candidates(&source).map_err(|reasons| {
             Error::refused(self.doing("follow"), format!("it has no usable key: {}", reasons.join("; ")))
         })?;
         let (index, columns) = candidates.into_iter().next().expect("there is one, or there was a reason");
-        Ok(crate::key::KeyIndex { index: index.name, shadow_index: String::new(), columns })
+        Ok(crate::key::index::KeyIndex { index: index.name, shadow_index: String::new(), columns })
     }
 
     /// Waits until none of these is prepared any more.

@@ -1,13 +1,13 @@
 //! The journal: the core's record of each table's change, and our own facts about what was made.
 
+use crate::cutover::foreign_keys::{Carried, ForeignKey};
+use crate::cutover::triggers::Trigger;
 use crate::engine::MySql;
-use crate::error::{Failure, NO_SUCH_TABLE};
-use crate::foreign_keys::{Carried, ForeignKey};
-use crate::indexes::Deferred;
-use crate::session::{Session, text};
+use crate::schema::table::{definition_of, fingerprint, outline};
+use crate::server::error::{Failure, NO_SUCH_TABLE};
+use crate::server::session::{Session, text};
+use crate::shadow::indexes::Deferred;
 use crate::sql;
-use crate::table::{definition_of, fingerprint, outline};
-use crate::triggers::Trigger;
 use altergeist_contract::{Error, Journal, Record, Result, Stage};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
@@ -168,7 +168,7 @@ impl MySql {
     }
 
     async fn write_journal(&self, statement: &str) -> Result<()> {
-        let lease = self.crew.lease(crate::crew::Slot::Control).await?;
+        let lease = self.crew.lease(crate::server::pool::Slot::Control).await?;
         lease.execute(statement).await.map_err(|failure| failure.of_catalogue(self.doing("write the journal of")))?;
         Ok(())
     }
@@ -178,7 +178,7 @@ impl MySql {
         if self.has_journal.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let mut lease = self.crew.lease(crate::crew::Slot::Control).await?;
+        let mut lease = self.crew.lease(crate::server::pool::Slot::Control).await?;
         for (name, create) in [
             (&self.names.journal, sql::journal::create_journal(&self.names.journal)),
             (&self.names.beat, sql::journal::create_beat(&self.names.beat)),
@@ -199,7 +199,7 @@ impl MySql {
     }
 
     /// How to know a table again.
-    pub(crate) async fn made(&self, session: &mut Session, name: &crate::names::TableName) -> Result<Made> {
+    pub(crate) async fn made(&self, session: &mut Session, name: &crate::server::names::TableName) -> Result<Made> {
         let fingerprint = fingerprint(session, name)
             .await
             .map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;

@@ -1,8 +1,8 @@
 //! What is asked of the catalogue, and counted in the source.
 
-use crate::names::TableName;
+use crate::server::names::TableName;
+use crate::server::version::{Flavour, Version};
 use crate::sql::quote::{as_bytes, quote, sign, string, table};
-use crate::version::{Flavour, Version};
 
 /// Whether the server's own rules refuse zero dates.
 pub(crate) const REFUSES_ZERO_DATES: &str = "SELECT FIND_IN_SET('NO_ZERO_DATE', @@global.sql_mode) > 0 \

@@ -1,9 +1,9 @@
 //! The statements that compare the shadow with its source.
 
-use crate::cascades::OwnKey;
-use crate::key::{KeyColumn, KeyIndex};
-use crate::mapping::Mapping;
-use crate::shape::Shape;
+use crate::key::index::{KeyColumn, KeyIndex};
+use crate::key::mapping::Mapping;
+use crate::log::cascades::OwnKey;
+use crate::schema::columns::Shape;
 use crate::sql::quote::{quote, sign, table};
 use crate::sql::rows::{among, among_shadows, columns_of, one_of, range, spelled, spelled_of_shadow};
 use altergeist_contract::{Chunk, Key, Result, Watermark};

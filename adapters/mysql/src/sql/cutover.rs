@@ -1,6 +1,6 @@
 //! The statements of the lock and the swap.
 
-use crate::names::TableName;
+use crate::server::names::TableName;
 use crate::sql::quote::{sign, string, table};
 
 /// Nobody but this session reads or writes either table.

@@ -1,10 +1,10 @@
 //! The statements that make and change the shadow.
 
-use crate::key::LOOKUP;
-use crate::names::TableName;
-use crate::shape::Shape;
+use crate::key::index::LOOKUP;
+use crate::schema::columns::Shape;
+use crate::server::names::TableName;
+use crate::server::version::Version;
 use crate::sql::quote::{quote, sign, string, table};
-use crate::version::Version;
 
 pub(crate) fn create_like(source: &TableName, copy: &TableName) -> String {
     format!("{}CREATE TABLE {} LIKE {}", sign(source), table(copy), table(source))

@@ -1,6 +1,6 @@
 //! The journal and the heartbeats.
 
-use crate::names::TableName;
+use crate::server::names::TableName;
 use crate::sql::quote::{sign, string, table};
 
 pub(crate) fn create_journal(journal: &TableName) -> String {

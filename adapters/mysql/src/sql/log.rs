@@ -1,8 +1,8 @@
 //! What is asked about the binary log and its readers.
 
-use crate::names::{TableName, hash};
+use crate::server::names::{TableName, hash};
+use crate::server::version::{Flavour, Version};
 use crate::sql::quote::{sign, string};
-use crate::version::{Flavour, Version};
 
 /// What of a row that changes is in the log.
 pub(crate) const ROW_IMAGE: &str = "SELECT @@global.binlog_row_image";

@@ -1,6 +1,6 @@
 //! Names and texts in statements. [`quote`] is the one function that quotes identifiers.
 
-use crate::names::TableName;
+use crate::server::names::TableName;
 
 /// An identifier, quoted.
 pub(crate) fn quote(name: &str) -> String {
@@ -15,7 +15,7 @@ pub(crate) fn table(name: &TableName) -> String {
 /// A text that says itself in every sql_mode.
 pub(crate) fn string(text: &str) -> String {
     if text.contains('\\') {
-        return format!("CONVERT(x'{}' USING utf8mb4)", crate::key::hex(text.as_bytes()));
+        return format!("CONVERT(x'{}' USING utf8mb4)", crate::key::index::hex(text.as_bytes()));
     }
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -31,5 +31,5 @@ pub(crate) fn is_signed(statement: &str, source: &TableName) -> bool {
 }
 
 pub(crate) fn as_bytes(text: &str) -> String {
-    format!("x'{}'", crate::key::hex(text.as_bytes()))
+    format!("x'{}'", crate::key::index::hex(text.as_bytes()))
 }

@@ -1,9 +1,9 @@
 //! Ranges and sets of keys, and the statements that copy and refresh rows.
 
-use crate::convert;
-use crate::key::{KeyColumn, KeyIndex};
-use crate::mapping::Mapping;
-use crate::shape::Shape;
+use crate::key::index::{KeyColumn, KeyIndex};
+use crate::key::mapping::Mapping;
+use crate::schema::columns::Shape;
+use crate::schema::convert;
 use crate::sql::quote::{quote, sign, table};
 use altergeist_contract::{Chunk, Key, Result, Watermark};
 
@@ -121,7 +121,7 @@ pub(crate) fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<St
     Ok(format!("({})", alternatives.join(" OR ")))
 }
 
-/// The key columns in the forms that [`Spelling::of_query`](crate::key::Spelling::of_query) reads.
+/// The key columns in the forms that [`Spelling::of_query`](crate::key::index::Spelling::of_query) reads.
 pub(crate) fn spelled(key: &KeyIndex, columns: &[String]) -> String {
     let spelled = key.columns.iter().zip(columns).map(|(column, name)| column.spelling.asked(name));
     spelled.collect::<Vec<_>>().join(", ")
@@ -171,7 +171,8 @@ fn keys_of(shape: &Shape) -> String {
 }
 
 fn insert_select(shape: &Shape, condition: &str) -> String {
-    let list = |name: fn(&crate::shape::Pair) -> String, given: fn(&crate::shape::Given) -> String| {
+    let list = |name: fn(&crate::schema::columns::Pair) -> String,
+                given: fn(&crate::schema::columns::Given) -> String| {
         let columns = shape.columns.iter().chain(&shape.kept).map(name);
         columns.chain(shape.given.iter().map(given)).collect::<Vec<_>>().join(", ")
     };
@@ -239,7 +240,7 @@ mod tests {
             name: name.into(),
             shadow_name: name.into(),
             ordinal: 0,
-            spelling: crate::key::Spelling::Integer { bytes: 4, unsigned: false },
+            spelling: crate::key::index::Spelling::Integer { bytes: 4, unsigned: false },
             descending,
             prefix: None,
             mapping: mapping.clone(),

@@ -1,8 +1,8 @@
 //! What a session of ours says of itself and of others: settings, locks by name, who does what.
 
-use crate::names::TableName;
+use crate::server::names::TableName;
+use crate::server::version::{Flavour, Version};
 use crate::sql::quote::string;
-use crate::version::{Flavour, Version};
 use std::time::Duration;
 
 pub(crate) const GLOBAL_MODES: &str = "SELECT @@global.sql_mode LIMIT 1";

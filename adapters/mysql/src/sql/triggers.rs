@@ -1,6 +1,6 @@
 //! The statements about triggers, and the guards that stand until they are carried.
 
-use crate::names::TableName;
+use crate::server::names::TableName;
 use crate::sql::quote::{quote, sign, string, table};
 
 /// Name, event, timing, body, definer, database's collation, and whatever else tells one from another, in the order in
@@ -67,8 +67,8 @@ pub(crate) fn create_guard(source: &TableName, on: &TableName, guard: &TableName
 }
 
 /// The head of a trigger of [`trigger_facts`] under another name on the table of that name, in the current schema.
-pub(crate) fn trial_trigger(name: &TableName, facts: &crate::session::Cells) -> String {
-    let [event, timing, definer] = [1, 2, 4].map(|place| crate::session::text(&facts[place]));
+pub(crate) fn trial_trigger(name: &TableName, facts: &crate::server::session::Cells) -> String {
+    let [event, timing, definer] = [1, 2, 4].map(|place| crate::server::session::text(&facts[place]));
     let (user, host) = definer.rsplit_once('@').unwrap_or((&definer, ""));
     let definer = if host.is_empty() { quote(user) } else { format!("{}@{}", quote(user), quote(host)) };
     let name = quote(&name.name);

@@ -1,0 +1,6 @@
+//! The lock, the swap, and what is carried by it (law 7).
+
+pub(crate) mod foreign_keys;
+pub(crate) mod lock;
+pub(crate) mod locked_relations;
+pub(crate) mod triggers;

@@ -1,0 +1,7 @@
+//! What rows are followed by, and how their keys are spelled (law 5).
+
+pub(crate) mod index;
+pub(crate) mod kept;
+pub(crate) mod mapping;
+pub(crate) mod missing_key;
+pub(crate) mod temporal;

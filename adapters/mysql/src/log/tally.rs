@@ -1,0 +1,204 @@
+//! Counts the rows of the shadow (law 10): those that this run wrote, and those that the log tells
+//! of. Only this run may write the shadow. If the log tells of more rows, somebody else wrote it: a
+//! job that loops over all tables, for example. The proof does not see what is written after it.
+//!
+//! The log does not say who wrote a row (MariaDB's names no session). So the rows are counted on
+//! both sides. The count begins before the first comparison, while the run writes nothing: what
+//! others wrote before it, the proof sees.
+
+use crate::server::heartbeat::Beats;
+use altergeist_contract::{Error, Kind, Marker, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::Mutex as AsyncMutex;
+
+/// The counts of one engine value; see the module.
+pub(crate) struct Tally {
+    state: Mutex<State>,
+    /// The heartbeat from which the log's rows are counted; none has the greatest number.
+    pub(crate) counted_from: Arc<AtomicU64>,
+    /// Whether the log is followed, and nothing is counted yet.
+    is_due: AsyncMutex<bool>,
+}
+
+impl Default for Tally {
+    fn default() -> Tally {
+        let counted_from = Arc::new(AtomicU64::new(u64::MAX));
+        Tally { state: Mutex::default(), counted_from, is_due: AsyncMutex::default() }
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// Writes that were begun, and those that have ended.
+    begun: u64,
+    ended: u64,
+    /// Rows this run has written.
+    written: u64,
+    /// Whether a write ended without an answer: nobody knows how many rows it wrote.
+    is_lost: bool,
+    /// Rows the log has told of.
+    heard: u64,
+    /// The counts when the run was last seen to write nothing, and a mark behind that.
+    quiet: Option<(u64, u64, Marker)>,
+}
+
+/// A write that was begun. Without an end, its rows are not known.
+pub(crate) struct Writing<'a> {
+    tally: &'a Tally,
+    has_ended: bool,
+}
+
+impl Tally {
+    /// The log is about to be followed. Nothing is counted yet.
+    pub(crate) async fn follow(&self) {
+        *self.is_due.lock().await = true;
+        self.restart(u64::MAX);
+    }
+
+    /// Counts from now on, unless it does already. This run writes nothing at this moment.
+    pub(crate) async fn start(&self, beats: &Beats) -> Result<()> {
+        let mut is_due = self.is_due.lock().await;
+        if *is_due {
+            let mark = beats.mark();
+            self.restart(mark.0);
+            beats.proven(mark).await?;
+            *is_due = false;
+        }
+        Ok(())
+    }
+
+    fn restart(&self, from: u64) {
+        *self.state() = State::default();
+        self.counted_from.store(from, Ordering::SeqCst);
+    }
+
+    /// A statement or transaction of this run is about to write the shadow.
+    pub(crate) fn begin(&self) -> Writing<'_> {
+        self.state().begun += 1;
+        Writing { tally: self, has_ended: false }
+    }
+
+    /// The log has told of so many rows of the shadow in all, and has passed a mark.
+    ///
+    /// # Errors
+    /// `Missed` if this run has written fewer.
+    pub(crate) fn hear(&self, heard: u64, passed: Marker, shadow: &str) -> Result<()> {
+        let mut state = self.state();
+        state.heard = heard;
+        match state.quiet {
+            Some((begun, written, mark)) if passed >= mark => {
+                state.quiet = None;
+                let is_still_quiet = state.begun == begun && state.written == written;
+                if is_still_quiet { judge(&state, written, shadow) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the counts compared when the log has passed the next mark, if this run writes nothing
+    /// until then.
+    pub(crate) fn ask(&self, mark: impl FnOnce() -> Marker) {
+        let mut state = self.state();
+        if state.quiet.is_none() && state.begun == state.ended && !state.is_lost {
+            state.quiet = Some((state.begun, state.written, mark()));
+        }
+    }
+
+    /// Compares at once: the log has passed a mark behind everything but so many rows of this run.
+    ///
+    /// # Errors
+    /// `Missed` if somebody else has written the shadow; `Disconnected` if that cannot be told.
+    pub(crate) fn ask_under_lock(&self, behind: u64, shadow: &str) -> Result<()> {
+        let state = self.state();
+        if state.is_lost {
+            let reason = "a write of this run ended without an answer; the rows must be compared again";
+            return Err(Error::new(Kind::Disconnected, attempted(shadow), reason));
+        }
+        judge(&state, state.written.saturating_sub(behind), shadow)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("not poisoned")
+    }
+}
+
+fn judge(state: &State, written: u64, shadow: &str) -> Result<()> {
+    if state.heard <= written || state.is_lost {
+        return Ok(());
+    }
+    let reason = format!(
+        "another session wrote {} rows of it, and only this run may. Let the job that loops over \
+         all tables skip those whose names end with _ag_shadow",
+        state.heard - written
+    );
+    Err(Error::new(Kind::Missed, attempted(shadow), reason))
+}
+
+fn attempted(shadow: &str) -> String {
+    format!("keep {shadow} as this run made it")
+}
+
+impl Writing<'_> {
+    /// The write has come to its end: it wrote so many rows, or failed.
+    pub(crate) fn end(mut self, outcome: Result<u64>) -> Result<u64> {
+        let mut state = self.tally.state();
+        match &outcome {
+            Ok(rows) => state.written += rows,
+            Err(error) => state.is_lost |= error.kind == Kind::Disconnected,
+        }
+        state.ended += 1;
+        self.has_ended = true;
+        outcome
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let mut state = self.tally.state();
+            state.ended += 1;
+            state.is_lost = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHADOW: &str = "s._t_ag_shadow";
+
+    #[test]
+    fn rows_of_others_are_missed_ones() {
+        let tally = Tally::default();
+        assert!(tally.begin().end(Ok(3)).is_ok());
+        assert!(tally.hear(3, Marker(1), SHADOW).is_ok());
+        assert!(tally.ask_under_lock(0, SHADOW).is_ok());
+        assert!(tally.begin().end(Ok(2)).is_ok());
+        assert!(tally.ask_under_lock(2, SHADOW).is_ok(), "the last rows lie behind the mark");
+        tally.hear(4, Marker(2), SHADOW).unwrap();
+        assert_eq!(tally.ask_under_lock(2, SHADOW).unwrap_err().kind, Kind::Missed);
+    }
+
+    #[test]
+    fn a_quiet_run_notices_at_the_next_mark() {
+        let tally = Tally::default();
+        tally.ask(|| Marker(5));
+        assert!(tally.hear(1, Marker(4), SHADOW).is_ok());
+        assert_eq!(tally.hear(1, Marker(5), SHADOW).unwrap_err().kind, Kind::Missed);
+        tally.ask(|| Marker(6));
+        assert!(tally.begin().end(Ok(1)).is_ok());
+        assert!(tally.hear(2, Marker(6), SHADOW).is_ok(), "it wrote meanwhile");
+    }
+
+    #[test]
+    fn a_write_without_an_answer_is_not_guessed() {
+        let tally = Tally::default();
+        drop(tally.begin());
+        assert_eq!(tally.ask_under_lock(0, SHADOW).unwrap_err().kind, Kind::Disconnected);
+        tally.restart(1);
+        let failed = tally.begin().end(Err(Error::new(Kind::Transient, "a", "b")));
+        assert!(failed.is_err() && tally.ask_under_lock(0, SHADOW).is_ok(), "it was rolled back");
+    }
+}

@@ -1,0 +1,519 @@
+//! Reads the clauses of an ALTER TABLE for what the server cannot tell afterwards: which column became which. Everything
+//! else is the server's business. What cannot be read is refused, naming the clause. Pure.
+
+use crate::schema::lexer::{Token, spanned, tokens};
+use crate::schema::pasted;
+use crate::schema::table::is_same;
+use altergeist_contract::{Error, Result};
+
+/// What the clauses say about columns' names.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Clauses {
+    renamed: Vec<(String, String)>,
+    dropped: Vec<String>,
+    added: Vec<Added>,
+    adds_partitions: bool,
+    sets_row_number: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Added {
+    name: String,
+    if_missing: bool,
+}
+
+impl Clauses {
+    /// Reads clauses; `renames` are the user's own words on columns, and override them.
+    pub(crate) fn read(text: &str, ansi_quotes: bool, renames: &[(String, String)]) -> Result<Clauses> {
+        let tokens = tokens(text, ansi_quotes).map_err(refused)?;
+        let mut clauses = Clauses { sets_row_number: sets_row_number(&tokens), ..Clauses::default() };
+        for clause in split(&tokens) {
+            clauses.take(clause).map_err(|reason| {
+                let shown: Vec<&str> = clause.iter().take(4).filter_map(Token::name).collect();
+                refused(format!("{reason} (in '{} …')", shown.join(" ")))
+            })?;
+        }
+        for (old, new) in renames {
+            clauses.renamed.retain(|(name, _)| !is_same(name, old));
+            clauses.renamed.push((old.clone(), new.clone()));
+        }
+        Ok(clauses)
+    }
+
+    /// What a column of the source is called in the shadow; None if it is dropped.
+    pub(crate) fn name_after(&self, name: &str) -> Option<String> {
+        if let Some((_, new)) = self.renamed.iter().find(|(old, _)| is_same(old, name)) {
+            return Some(new.clone());
+        }
+        (!self.dropped.iter().any(|dropped| is_same(dropped, name))).then(|| name.to_owned())
+    }
+
+    /// Whether a column of this name is made anew.
+    pub(crate) fn adds(&self, name: &str) -> bool {
+        self.added.iter().any(|added| is_same(&added.name, name))
+    }
+
+    /// Whether that happens only where there is none yet.
+    pub(crate) fn adds_if_missing(&self, name: &str) -> bool {
+        self.added.iter().any(|added| added.if_missing && is_same(&added.name, name))
+    }
+
+    /// Whether partitions are added, which the servers take no means for.
+    pub(crate) fn adds_partitions(&self) -> bool {
+        self.adds_partitions
+    }
+
+    /// Whether they say which AUTO_INCREMENT comes next.
+    pub(crate) fn sets_row_number(&self) -> bool {
+        self.sets_row_number
+    }
+
+    fn take(&mut self, clause: &[Token]) -> std::result::Result<(), String> {
+        let Some(first) = clause.first() else { return Err("a clause is empty".into()) };
+        let rest = &clause[1..];
+        match &*first.keyword() {
+            "CHANGE" => self.take_change(rest),
+            "RENAME" => self.take_rename(rest),
+            "DROP" => self.take_drop(rest),
+            "ADD" => self.take_add(rest),
+            "ALTER" if rest.first().is_some_and(|token| token.is("TABLE")) => {
+                Err("only what follows ALTER TABLE and the table's name is wanted".into())
+            }
+            "ALGORITHM" | "LOCK" => Err("give ALGORITHM and LOCK a clause of their own, or leave them out".into()),
+            "WAIT" | "NOWAIT" => {
+                Err("leave out WAIT and NOWAIT: how long locks are waited for is this tool's part".into())
+            }
+            "EXCHANGE" | "TRUNCATE" | "DISCARD" | "IMPORT" => Err("this changes rows, not the table's form".into()),
+            "CONVERT" if rest.first().is_some_and(|token| token.is("PARTITION") || token.is("TABLE")) => {
+                Err("this moves rows between tables".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take_change(&mut self, rest: &[Token]) -> std::result::Result<(), String> {
+        let (rest, _) = without_condition(without(rest, "COLUMN"), false);
+        let [old, new, ..] = rest else { return Err("a CHANGE lacks its names".into()) };
+        self.rename(old, new)
+    }
+
+    fn take_rename(&mut self, rest: &[Token]) -> std::result::Result<(), String> {
+        match rest.first().map(Token::keyword).as_deref() {
+            Some("COLUMN") => {
+                let (rest, _) = without_condition(&rest[1..], false);
+                let [old, to, new] = rest else { return Err("a RENAME COLUMN cannot be read".into()) };
+                if !to.is("TO") {
+                    return Err("a RENAME COLUMN lacks its TO".into());
+                }
+                self.rename(old, new)
+            }
+            Some("INDEX" | "KEY") => Ok(()),
+            _ => Err("renaming the table is not a change of its form: do it before or afterwards".into()),
+        }
+    }
+
+    fn rename(&mut self, old: &Token, new: &Token) -> std::result::Result<(), String> {
+        let (Some(old), Some(new)) = (old.name(), new.name()) else {
+            return Err("a column's name cannot be read".into());
+        };
+        self.renamed.push((old.to_owned(), new.to_owned()));
+        Ok(())
+    }
+
+    fn take_drop(&mut self, rest: &[Token]) -> std::result::Result<(), String> {
+        let keyword = rest.first().map(Token::keyword).unwrap_or_default();
+        match &*keyword {
+            "PARTITION" => Err("this drops rows, not only the table's form".into()),
+            "PRIMARY" | "INDEX" | "KEY" | "FOREIGN" | "CONSTRAINT" | "CHECK" => Ok(()),
+            "PERIOD" | "SYSTEM" if rest.len() > 1 && !rest[1].is("RESTRICT") && !rest[1].is("CASCADE") => Ok(()),
+            _ => {
+                let (rest, _) = without_condition(without(rest, "COLUMN"), false);
+                let name = rest.first().and_then(Token::name).ok_or("a DROP lacks its name")?;
+                self.dropped.push(name.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    fn take_add(&mut self, rest: &[Token]) -> std::result::Result<(), String> {
+        let keyword = rest.first().map(Token::keyword).unwrap_or_default();
+        self.adds_partitions |= keyword == "PARTITION";
+        if matches!(
+            &*keyword,
+            "INDEX"
+                | "KEY"
+                | "FULLTEXT"
+                | "SPATIAL"
+                | "UNIQUE"
+                | "PRIMARY"
+                | "CONSTRAINT"
+                | "FOREIGN"
+                | "CHECK"
+                | "PARTITION"
+                | "VECTOR"
+        ) {
+            return Ok(());
+        }
+        if matches!(&*keyword, "PERIOD" | "SYSTEM")
+            && rest.get(1).is_some_and(|token| token.is("FOR") || token.is("VERSIONING"))
+        {
+            return Err("this makes a table that keeps its own history".into());
+        }
+        let (rest, if_missing) = without_condition(without(rest, "COLUMN"), true);
+        match rest.first() {
+            Some(Token::Sign('(')) if rest.last() == Some(&Token::Sign(')')) => {
+                split(&rest[1..rest.len() - 1]).try_for_each(|column| self.take_added(column, if_missing))
+            }
+            _ => self.take_added(rest, if_missing),
+        }
+    }
+
+    fn take_added(&mut self, column: &[Token], if_missing: bool) -> std::result::Result<(), String> {
+        let first = column.first().ok_or("an ADD lacks its column")?;
+        if matches!(
+            &*first.keyword(),
+            "INDEX" | "KEY" | "FULLTEXT" | "SPATIAL" | "UNIQUE" | "PRIMARY" | "CONSTRAINT" | "FOREIGN" | "CHECK"
+        ) {
+            return Ok(());
+        }
+        let name = first.name().ok_or("an ADD lacks its column's name")?;
+        self.added.push(Added { name: name.to_owned(), if_missing });
+        Ok(())
+    }
+}
+
+/// Of a column's own AUTO_INCREMENT no number is said.
+fn sets_row_number(tokens: &[Token]) -> bool {
+    let is_number =
+        |token: &Token| matches!(token, Token::Word(word) if word.starts_with(|c: char| c.is_ascii_digit()));
+    tokens.iter().enumerate().any(|(place, token)| {
+        let behind = &tokens[place + 1..];
+        token.is("AUTO_INCREMENT") && without_sign(behind, '=').first().is_some_and(is_number)
+    })
+}
+
+fn without_sign(tokens: &[Token], sign: char) -> &[Token] {
+    match tokens {
+        [first, rest @ ..] if first.is_sign(sign) => rest,
+        _ => tokens,
+    }
+}
+
+fn refused(reason: impl Into<String>) -> Error {
+    Error::refused("read the clauses", reason)
+}
+
+/// The clauses between top-level commas; none for no tokens at all.
+fn split(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
+    let mut depth = 0_i32;
+    let clauses = tokens.split(move |token| {
+        match token {
+            Token::Sign('(') => depth += 1,
+            Token::Sign(')') => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && token.is_sign(',')
+    });
+    clauses.take(if tokens.is_empty() { 0 } else { usize::MAX })
+}
+
+fn without<'a>(tokens: &'a [Token], keyword: &str) -> &'a [Token] {
+    match tokens {
+        [first, rest @ ..] if first.is(keyword) && !rest.is_empty() => rest,
+        _ => tokens,
+    }
+}
+
+/// Without IF EXISTS, or IF NOT EXISTS; and whether it was there.
+fn without_condition(tokens: &[Token], negated: bool) -> (&[Token], bool) {
+    match tokens {
+        [first, second, third, rest @ ..] if negated && first.is("IF") && second.is("NOT") && third.is("EXISTS") => {
+            (rest, true)
+        }
+        [first, second, rest @ ..] if !negated && first.is("IF") && second.is("EXISTS") => (rest, true),
+        _ => (tokens, false),
+    }
+}
+
+/// What the user asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Asked {
+    /// The clauses alone.
+    pub clauses: String,
+    /// How the server should carry them out, had it to do so by itself: `ALGORITHM=INPLACE`, `LOCK=NONE`.
+    pub means: Vec<String>,
+}
+
+impl Asked {
+    /// Whether the change must not be done but in an instant.
+    pub(crate) fn wants_instant(&self) -> bool {
+        self.means.iter().any(|means| means == "ALGORITHM=INSTANT")
+    }
+}
+
+/// What is asked for: of a whole `ALTER TABLE t …;` what follows the name, if that is the name of the table to change; and
+/// apart from it what is said of the means.
+pub(crate) fn asked(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<Asked> {
+    let clauses = bare(text, ansi_quotes, schema, table)?;
+    Ok(without_means(&clauses, ansi_quotes))
+}
+
+/// Takes ALGORITHM and LOCK out.
+fn without_means(text: &str, ansi_quotes: bool) -> Asked {
+    let mut means = Vec::new();
+    let clauses = without_clauses(text, ansi_quotes, |clause| {
+        let word = clause.first().map(Token::keyword).unwrap_or_default();
+        let value = match clause {
+            [_, sign, value] if sign.is_sign('=') => Some(value),
+            [_, value] => Some(value),
+            _ => None,
+        };
+        let value = value.filter(|_| matches!(&*word, "ALGORITHM" | "LOCK"));
+        means.extend(value.map(|value| format!("{word}={}", value.keyword())));
+        value.is_some()
+    });
+    Asked { clauses, means }
+}
+
+/// Takes clauses out that drop foreign keys, of those there are; gives the rest, and the keys' names.
+pub(crate) fn without_dropped_keys(text: &str, ansi_quotes: bool, there: &[String]) -> (String, Vec<String>) {
+    let mut dropped = Vec::new();
+    let rest = without_clauses(text, ansi_quotes, |clause| {
+        let rest = match clause {
+            [drop, foreign, key, rest @ ..] if drop.is("DROP") && foreign.is("FOREIGN") && key.is("KEY") => rest,
+            [drop, constraint, rest @ ..] if drop.is("DROP") && constraint.is("CONSTRAINT") => rest,
+            _ => return false,
+        };
+        let name = without_condition(rest, false).0.first().and_then(Token::name);
+        let found = there.iter().find(|there| name.is_some_and(|name| is_same(name, there)));
+        dropped.extend(found.cloned());
+        found.is_some()
+    });
+    (rest, dropped)
+}
+
+/// Takes clauses out, with a comma each.
+fn without_clauses(text: &str, ansi_quotes: bool, mut is_out: impl FnMut(&[Token]) -> bool) -> String {
+    let Ok(tokens) = spanned(text, ansi_quotes) else { return text.to_owned() };
+    let chars: Vec<char> = text.chars().collect();
+    let plain: Vec<Token> = tokens.iter().map(|(token, _)| token.clone()).collect();
+    let mut clauses = String::new();
+    let (mut taken, mut place, mut is_first_kept) = (0, 0, true);
+    for clause in split(&plain) {
+        let (first, behind) = (place, place + clause.len());
+        place = behind + 1;
+        if !is_out(clause) {
+            is_first_kept = false;
+            continue;
+        }
+        // With the comma before it, or, if nothing before it is kept, the one behind it.
+        let begin = if is_first_kept { tokens[first].1.start } else { tokens[first - 1].1.start };
+        let end = match tokens.get(behind).filter(|_| is_first_kept) {
+            Some((_, comma)) => comma.end,
+            None => tokens[behind - 1].1.end,
+        };
+        clauses.extend(&chars[taken..begin.max(taken)]);
+        taken = end;
+    }
+    clauses.extend(&chars[taken..]);
+    clauses
+}
+
+fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<String> {
+    let Ok(tokens) = spanned(text, ansi_quotes) else { return Ok(text.to_owned()) };
+    let mut end = tokens.len();
+    while end > 0 && tokens[end - 1].0.is_sign(';') {
+        end -= 1;
+    }
+    let mut rest = &tokens[..end];
+    let chars: Vec<char> = text.chars().collect();
+    if let Some(clause) = pasted::as_clause(&chars, rest, schema, table) {
+        return clause;
+    }
+    if let [(first, _), tail @ ..] = rest
+        && first.is("ALTER")
+    {
+        let mut tail = tail;
+        while let [(word, _), after @ ..] = tail
+            && (word.is("ONLINE") || word.is("IGNORE"))
+        {
+            tail = after;
+        }
+        if let [(word, _), after @ ..] = tail
+            && word.is("TABLE")
+        {
+            rest = named(after, schema, table)?;
+        }
+    }
+    // Comments before the clauses stay: some of them are executed.
+    let begin = if rest.len() == end { 0 } else { rest.first().map_or(chars.len(), |(_, span)| span.start) };
+    let close = if end == tokens.len() { chars.len() } else { tokens[end].1.start };
+    Ok(chars[begin.min(close)..close].iter().collect())
+}
+
+pub(crate) type Spanned = (Token, std::ops::Range<usize>);
+
+pub(crate) fn named<'a>(tokens: &'a [Spanned], schema: &str, table: &str) -> Result<&'a [Spanned]> {
+    let is = |token: &Token, name: &str| token.name() == Some(name);
+    let tokens = match tokens {
+        [(first, _), (second, _), rest @ ..] if first.is("IF") && second.is("EXISTS") => rest,
+        _ => tokens,
+    };
+    match tokens {
+        [(first, _), (dot, _), (second, _), rest @ ..]
+            if dot.is_sign('.') && is(first, schema) && is(second, table) =>
+        {
+            Ok(rest)
+        }
+        [(first, _), rest @ ..] if is(first, table) && !rest.first().is_some_and(|(token, _)| token.is_sign('.')) => {
+            Ok(rest)
+        }
+        _ => Err(refused(format!("the statement alters another table than {schema}.{table}"))),
+    }
+}
+
+/// Whether the text is one clause list and nothing after it.
+pub(crate) fn is_single_statement(text: &str, ansi_quotes: bool) -> bool {
+    tokens(text, ansi_quotes).is_ok_and(|tokens| !tokens.iter().any(|token| token.is_sign(';')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Clauses {
+        Clauses::read(text, false, &[]).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn renames_are_found_in_all_their_forms() {
+        for text in [
+            "CHANGE a b INT",
+            "change column `a` `b` int after c",
+            "RENAME COLUMN a TO b",
+            "ADD KEY (x), CHANGE COLUMN IF EXISTS a b DECIMAL(10, 2) COMMENT 'change c d'",
+            "/*!80000 RENAME COLUMN A TO b */",
+        ] {
+            assert_eq!(read(text).name_after("a").as_deref(), Some("b"), "{text}");
+        }
+    }
+
+    #[test]
+    fn drops_and_adds_of_columns_are_told_from_those_of_indexes() {
+        let clauses =
+            read("DROP a, DROP COLUMN IF EXISTS b, DROP INDEX c, DROP PRIMARY KEY, DROP CONSTRAINT d, DROP `key`");
+        assert_eq!(clauses.dropped, ["a", "b", "key"]);
+        let clauses = read(
+            "ADD a INT, ADD COLUMN (b INT, c ENUM('x,y')), ADD INDEX d (e), ADD CONSTRAINT f CHECK (g > 0), ADD COLUMN IF NOT EXISTS h INT",
+        );
+        assert!(["a", "b", "c", "h"].iter().all(|name| clauses.adds(name)));
+        assert!(["d", "e", "f", "g"].iter().all(|name| !clauses.adds(name)));
+        assert!(clauses.adds_if_missing("H") && !clauses.adds_if_missing("a"));
+    }
+
+    #[test]
+    fn what_is_not_about_columns_is_left_to_the_server() {
+        assert_eq!(
+            read("ENGINE=InnoDB ROW_FORMAT=DYNAMIC, COMMENT='a, DROP b', RENAME INDEX a TO b, FORCE"),
+            Clauses::default()
+        );
+        assert_eq!(read(""), Clauses::default());
+    }
+
+    #[test]
+    fn what_is_not_ours_to_do_is_refused_with_a_sentence() {
+        for text in [
+            "RENAME TO other",
+            "RENAME other",
+            "RENAME = other",
+            "RENAME AS other",
+            "ADD a INT, ALGORITHM=INPLACE PARTITION BY HASH (a)",
+            "CONVERT PARTITION p0 TO TABLE x",
+            "CONVERT TABLE x TO PARTITION p0 VALUES LESS THAN (5)",
+            "DROP PARTITION p0",
+            "TRUNCATE PARTITION p0",
+            "ALTER TABLE t ADD a INT",
+            "ADD a INT,",
+            "CHANGE a",
+            "ADD 'a",
+            "ADD SYSTEM VERSIONING",
+        ] {
+            assert!(Clauses::read(text, false, &[]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_users_own_word_on_a_column_wins() {
+        let renames = [("a".to_owned(), "z".to_owned())];
+        assert_eq!(Clauses::read("CHANGE a b INT", false, &renames).unwrap().name_after("A").as_deref(), Some("z"));
+    }
+
+    #[test]
+    fn a_whole_statement_is_taken_if_it_is_about_the_table() {
+        for text in [
+            "ALTER TABLE t ADD a INT",
+            "alter table `s`.`t`  ADD a INT ;",
+            "ALTER IGNORE TABLE IF EXISTS s.t ADD a INT;",
+            "ADD a INT",
+        ] {
+            assert_eq!(bare(text, false, "s", "t").unwrap().trim(), "ADD a INT", "{text}");
+        }
+        for text in ["ALTER TABLE other ADD a INT", "ALTER TABLE x.t ADD a INT"] {
+            assert!(bare(text, false, "s", "t").is_err(), "{text}");
+        }
+        assert_eq!(bare("ALTER COLUMN a SET DEFAULT 1", false, "s", "t").unwrap(), "ALTER COLUMN a SET DEFAULT 1");
+        assert_eq!(bare("ADD a INT; DROP b", false, "s", "t").unwrap(), "ADD a INT; DROP b");
+        assert_eq!(bare("ALTER TABLE t", false, "s", "t").unwrap(), "");
+        assert_eq!(bare("", false, "s", "t").unwrap(), "");
+    }
+
+    #[test]
+    fn the_means_are_taken_out_of_the_clauses() {
+        for (text, clauses, means) in [
+            ("ADD a INT, ALGORITHM=INPLACE, LOCK = NONE", "ADD a INT", "ALGORITHM=INPLACE LOCK=NONE"),
+            ("algorithm instant, ADD a INT", "ADD a INT", "ALGORITHM=INSTANT"),
+            ("ADD a INT, LOCK=NONE, DROP b", "ADD a INT, DROP b", "LOCK=NONE"),
+            ("ALGORITHM=COPY, LOCK=NONE", "", "ALGORITHM=COPY LOCK=NONE"),
+            ("ADD algorithm INT, ADD `lock` INT", "ADD algorithm INT, ADD `lock` INT", ""),
+            ("", "", ""),
+        ] {
+            let asked = asked(text, false, "s", "t").unwrap();
+            assert_eq!((asked.clauses.trim(), &*asked.means.join(" ")), (clauses, means), "{text}");
+        }
+    }
+
+    #[test]
+    fn foreign_keys_that_are_dropped_are_taken_out_of_the_clauses() {
+        let there = ["b c".to_owned(), "d".to_owned()];
+        for (text, rest, dropped) in [
+            (
+                "ADD a INT COMMENT 'DROP FOREIGN KEY d', drop foreign key `b c`, DROP KEY d",
+                "ADD a INT COMMENT 'DROP FOREIGN KEY d', DROP KEY d",
+                "b c",
+            ),
+            ("DROP CONSTRAINT IF EXISTS D, DROP CONSTRAINT e", "DROP CONSTRAINT e", "d"),
+            ("DROP FOREIGN KEY d", "", "d"),
+        ] {
+            let (found, names) = without_dropped_keys(text, false, &there);
+            assert_eq!((found.trim(), &*names.join(" ")), (rest, dropped), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_for_the_next_row_is_told_from_a_column_that_is_numbered() {
+        for (text, is_set) in [
+            ("AUTO_INCREMENT=7", true),
+            ("ADD a INT, ENGINE = InnoDB auto_increment 7", true),
+            ("MODIFY id INT AUTO_INCREMENT COMMENT 'AUTO_INCREMENT=7'", false),
+            ("ADD `auto_increment` INT", false),
+        ] {
+            assert_eq!(read(text).sets_row_number(), is_set, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_second_statement_is_seen() {
+        assert!(is_single_statement("ADD a INT COMMENT ';'", false));
+        assert!(!is_single_statement("ADD a INT; DROP TABLE t", false));
+    }
+}

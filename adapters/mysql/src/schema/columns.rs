@@ -1,0 +1,446 @@
+//! How the shadow's columns stem from the source's: the map every statement that moves rows is made from.
+
+use crate::key::index::{self, KeyColumn, KeyIndex};
+use crate::key::kept;
+use crate::key::mapping::Mapping;
+use crate::key::missing_key;
+use crate::log::cascades::OwnKey;
+use crate::schema::clauses::Clauses;
+use crate::schema::convert;
+use crate::schema::table::{Column, Index, Table, is_same};
+use crate::server::names::TableName;
+use crate::server::version::Flavour;
+use crate::sql::quote;
+use altergeist_contract::{Error, Refusal, Result};
+
+/// What the server's time zone does to TIMESTAMP values on their way through SQL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Zone {
+    /// It is equally far from UTC all the year: nothing.
+    Fixed,
+    /// In hours that come twice, a literal cannot say which it means (MariaDB).
+    HidesMoments,
+    /// In hours that come twice, INSERT … SELECT and ALTER TABLE take the first for the second, even from a TIMESTAMP to
+    /// a TIMESTAMP (MySQL; tried on 9.7).
+    LosesMoments,
+}
+
+/// Source, shadow, and what they share.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub source: TableName,
+    pub shadow: TableName,
+    pub key: KeyIndex,
+    /// Columns that are written when a row is copied.
+    pub columns: Vec<Pair>,
+    /// Key columns that the altered table does not have: the shadow keeps their values in columns of ours.
+    pub kept: Vec<Pair>,
+    /// Columns that are added without a value for the rows that exist.
+    pub given: Vec<Given>,
+    /// Whether sessions that move rows must live in UTC, so that no moment is mistaken for another.
+    pub in_utc: bool,
+    /// Whether the clauses say which AUTO_INCREMENT comes next, so that the source's is not carried.
+    pub sets_row_number: bool,
+    /// Foreign keys of the table to itself whose actions are not in the log.
+    pub own_keys: Vec<OwnKey>,
+    /// Whether the log tells of every row that changes: no other row's change does it silently.
+    pub log_tells_all: bool,
+    /// Whether values may be rounded where the server's own ALTER would round them, with a note.
+    pub rounds: bool,
+}
+
+/// A column of the shadow, and the column of the source its values come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Pair {
+    pub source: Column,
+    pub shadow: Column,
+    /// Whether the value's text is copied, see [`convert::goes_by_text`].
+    pub by_text: bool,
+}
+
+/// A column that is added NOT NULL without a default, and what the server's own ALTER gives it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Given {
+    pub column: Column,
+    pub value: &'static str,
+}
+
+impl Shape {
+    /// What a column of the source is called in the shadow; a name that is none of its columns stays.
+    pub(crate) fn name_after(&self, column: &str) -> String {
+        let pair = self.columns.iter().find(|pair| is_same(&pair.source.name, column));
+        pair.map_or_else(|| column.to_owned(), |pair| pair.shadow.name.clone())
+    }
+
+    /// Whether a row `s` of the source and a row `d` of the shadow hold the same.
+    pub(crate) fn equality(&self) -> Result<String> {
+        let terms: Option<Vec<String>> = self.columns.iter().map(|pair| convert::equal(pair, "s.", "d.")).collect();
+        terms.map(|terms| terms.join(" AND ")).ok_or_else(|| {
+            Error::fatal(
+                format!("compare {} with its shadow", self.source.plain()),
+                "a column's change of type cannot be compared",
+            )
+        })
+    }
+}
+
+/// Finds the shape, or everything that is in its way.
+pub(crate) fn find(
+    names: (&TableName, &TableName),
+    source: &Table,
+    shadow: &Table,
+    clauses: &Clauses,
+    zone: Zone,
+    flavour: Flavour,
+) -> std::result::Result<Shape, Vec<Refusal>> {
+    let shadow = &without_kept(shadow);
+    let columns = pairs(source, shadow, clauses, flavour).map_err(|refusal| vec![refusal])?;
+    let mut refusals = incomparable(&columns);
+    let key = followed((names.0, source), shadow, &columns, zone == Zone::Fixed);
+    let (key, kept) = key.map_or_else(|refusal| (Err(refusal), Vec::new()), |(key, kept)| (Ok(key), kept));
+    let is_moment = |column: &Column| column.data_type == "timestamp";
+    let moments = columns.iter().any(|pair| is_moment(&pair.source) && is_moment(&pair.shadow));
+    let in_utc = match zone {
+        Zone::Fixed => false,
+        Zone::HidesMoments => key.as_ref().is_ok_and(KeyIndex::has_moments),
+        Zone::LosesMoments => moments,
+    };
+    if in_utc {
+        refusals.extend(zoned(shadow, &columns));
+    }
+    let given = given(shadow, &columns).unwrap_or_else(|refusal| {
+        refusals.push(refusal);
+        Vec::new()
+    });
+    match key {
+        Ok(key) if refusals.is_empty() => {
+            let columns = columns.into_iter().filter(|pair| !pair.shadow.generated).collect();
+            return Ok(Shape {
+                source: names.0.clone(),
+                shadow: names.1.clone(),
+                key,
+                columns,
+                kept,
+                given,
+                in_utc,
+                sets_row_number: clauses.sets_row_number(),
+                own_keys: Vec::new(),
+                log_tells_all: true,
+                rounds: false,
+            });
+        }
+        Ok(_) => {}
+        Err(refusal) => refusals.push(refusal),
+    }
+    Err(refusals)
+}
+
+/// The altered table as the clauses make it.
+fn without_kept(shadow: &Table) -> Table {
+    let columns = shadow.columns.iter().filter(|column| !kept::is_kept(&column.name)).cloned().collect();
+    Table { columns, indexes: shadow.indexes.clone() }
+}
+
+/// Every surviving column, and a proof that the clauses explain every column of the shadow.
+fn pairs(
+    source: &Table,
+    shadow: &Table,
+    clauses: &Clauses,
+    flavour: Flavour,
+) -> std::result::Result<Vec<Pair>, Refusal> {
+    let mut pairs = Vec::new();
+    for column in &source.columns {
+        let Some(name) = clauses.name_after(&column.name) else { continue };
+        let Some(after) = shadow.column(&name) else {
+            return Err(unexplained(
+                &format!("column {}", column.name),
+                "the altered table has no column it could have become",
+            ));
+        };
+        let by_text = convert::goes_by_text(column, after, flavour);
+        pairs.push(Pair { source: column.clone(), shadow: after.clone(), by_text });
+    }
+    for column in &shadow.columns {
+        let kept = pairs.iter().filter(|pair| is_same(&pair.shadow.name, &column.name)).count();
+        let added = clauses.adds(&column.name) && !(clauses.adds_if_missing(&column.name) && kept > 0);
+        if kept + usize::from(added) != 1 {
+            return Err(unexplained(&format!("column {}", column.name), "the clauses do not tell what it was before"));
+        }
+    }
+    Ok(pairs)
+}
+
+/// The server's implicit defaults, which it gives in an ALTER TABLE, and in strict modes in no INSERT.
+fn given(shadow: &Table, pairs: &[Pair]) -> std::result::Result<Vec<Given>, Refusal> {
+    let is_added = |column: &&Column| !pairs.iter().any(|pair| is_same(&pair.shadow.name, &column.name));
+    let needs_one = |column: &&Column| {
+        !column.nullable && !column.has_default && !column.generated && !column.extra.contains("AUTO_INCREMENT")
+    };
+    let value = |column: &Column| {
+        Some(match &*column.data_type {
+            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "float" | "double" | "bit"
+            | "year" => "0",
+            // The first member.
+            "enum" => "1",
+            "date" | "datetime" | "timestamp" => "'0000-00-00'",
+            "time" => "'00:00:00'",
+            "json" => "CAST('null' AS JSON)",
+            "uuid" => "'00000000-0000-0000-0000-000000000000'",
+            "inet4" => "'0.0.0.0'",
+            "inet6" => "'::'",
+            "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
+            | "geomcollection" | "geometrycollection" | "vector" => return None,
+            _ => "''",
+        })
+    };
+    let columns = shadow.columns.iter().filter(is_added).filter(needs_one);
+    columns
+        .map(|column| match value(column) {
+            Some(value) => Ok(Given { column: column.clone(), value }),
+            None => Err(Refusal {
+                object: format!("column {}", column.name),
+                reason: "it would be NOT NULL, and the rows that exist have no value for it".into(),
+                remedy: "give it a default, or let it be NULL".into(),
+            }),
+        })
+        .collect()
+}
+
+fn unexplained(object: &str, reason: &str) -> Refusal {
+    Refusal {
+        object: object.into(),
+        reason: reason.into(),
+        remedy: "say which column it was with --rename old=new, or write the change in other words".into(),
+    }
+}
+
+fn incomparable(pairs: &[Pair]) -> Vec<Refusal> {
+    let odd = pairs.iter().filter(|pair| !pair.shadow.generated && convert::equal(pair, "s.", "d.").is_none());
+    odd.map(|pair| Refusal {
+        object: format!("column {}", pair.source.name),
+        reason: format!(
+            "its change from {} to {} cannot be verified",
+            pair.source.column_type, pair.shadow.column_type
+        ),
+        remedy: "change it in steps, or keep its type".into(),
+    })
+    .collect()
+}
+
+/// What cannot be computed in UTC, where the sessions live when the server's own zone would change moments.
+fn zoned(shadow: &Table, pairs: &[Pair]) -> Vec<Refusal> {
+    let refused = |column: &Column, what: &str| {
+        Refusal {
+        object: format!("column {}", column.name),
+        reason: format!(
+            "{what} depends on the server's time zone, in which hours come twice, and other TIMESTAMP columns must be \
+             copied in UTC lest they lose those hours"
+        ),
+        remedy: "set the server's time_zone to a fixed one meanwhile (SET GLOBAL time_zone = '+00:00'), or leave the column out"
+            .into(),
+    }
+    };
+    let is_moment = |column: &Column| column.data_type == "timestamp";
+    let converted = pairs.iter().filter(|pair| is_moment(&pair.source) != is_moment(&pair.shadow));
+    let mut refusals: Vec<Refusal> = converted.map(|pair| refused(&pair.source, "its conversion")).collect();
+    for column in &shadow.columns {
+        let is_added = !pairs.iter().any(|pair| is_same(&pair.shadow.name, &column.name));
+        let default = column.default.to_uppercase();
+        let tells_time = ["NOW", "CURRENT_", "CURDATE", "CURTIME", "SYSDATE", "LOCALTIME", "FROM_UNIXTIME"];
+        if is_added && !is_moment(column) && tells_time.iter().any(|word| default.contains(word)) {
+            refusals.push(refused(column, "its default"));
+        }
+        let expression = column.expression.to_lowercase();
+        let mut moments = pairs.iter().filter(|pair| is_moment(&pair.shadow));
+        if moments.any(|pair| expression.contains(&quote(&pair.shadow.name).to_lowercase())) {
+            refusals.push(refused(column, "what it is computed from"));
+        }
+    }
+    refusals
+}
+
+fn followed(
+    (name, source): (&TableName, &Table),
+    shadow: &Table,
+    pairs: &[Pair],
+    is_zone_fixed: bool,
+) -> std::result::Result<(KeyIndex, Vec<Pair>), Refusal> {
+    let no_key = |reasons: Vec<String>| Refusal {
+        object: "the table's keys".into(),
+        reason: match reasons.is_empty() {
+            true => "the table has no unique index".into(),
+            false => format!("no unique index can follow the rows: {}", reasons.join("; ")),
+        },
+        remedy: missing_key::remedy(name, source),
+    };
+    let mut by_kept = None;
+    let mut by_lookup = None;
+    for (index, columns) in index::candidates(source).map_err(no_key)? {
+        match followed_by(&index, columns, shadow, pairs, is_zone_fixed) {
+            Ok(key) if key.needs_lookup() => {
+                by_lookup.get_or_insert(key);
+            }
+            Ok(key) => return Ok((key, Vec::new())),
+            Err(columns) => {
+                by_kept.get_or_insert_with(|| kept::key(&index.name, columns, source));
+            }
+        }
+    }
+    let by_lookup = by_lookup.map(|key| (key, Vec::new()));
+    Ok(by_lookup.or(by_kept).expect("there is a candidate, or there was a reason"))
+}
+
+/// The key by this index; or its columns, where some have no counterpart in the shadow that rows can be found by. Those
+/// are the ones without a name in the shadow.
+fn followed_by(
+    index: &Index,
+    mut columns: Vec<KeyColumn>,
+    shadow: &Table,
+    pairs: &[Pair],
+    is_zone_fixed: bool,
+) -> std::result::Result<KeyIndex, Vec<KeyColumn>> {
+    for column in &mut columns {
+        let pair = pairs.iter().find(|pair| pair.source.name == column.name);
+        let pair = pair.filter(|pair| !pair.shadow.generated || is_computed_alike(pair, shadow, pairs));
+        let Some(pair) = pair else { continue };
+        let mapping = match column.prefix {
+            None => Mapping::of(&pair.source, &pair.shadow, is_zone_fixed),
+            Some(_) => Mapping::of_prefix(&pair.source, &pair.shadow),
+        };
+        let Some(mapping) = mapping else { continue };
+        column.mapping = mapping;
+        column.shadow_name = pair.shadow.name.clone();
+    }
+    if columns.iter().any(|column| column.shadow_name.is_empty()) {
+        return Err(columns);
+    }
+    let shadow_index = index::lookup_index(shadow, &columns).unwrap_or_else(|| index::LOOKUP.to_owned());
+    Ok(KeyIndex { index: index.name.clone(), shadow_index, columns })
+}
+
+/// Whether the server computes the same value for a row of the shadow as for the source's.
+fn is_computed_alike(pair: &Pair, shadow: &Table, pairs: &[Pair]) -> bool {
+    let expression = pair.shadow.expression.to_lowercase();
+    let is_input = |column: &&Column| expression.contains(&quote(&column.name).to_lowercase());
+    let stays = |column: &Column| {
+        let before = pairs.iter().find(|pair| is_same(&pair.shadow.name, &column.name)).map(|pair| &pair.source);
+        before.is_some_and(|before| {
+            is_same(&before.name, &column.name) && before.is_alike(column) && before.expression == column.expression
+        })
+    };
+    pair.source.generated
+        && pair.source.expression == pair.shadow.expression
+        && pair.source.is_alike(&pair.shadow)
+        && shadow.columns.iter().filter(is_input).all(stays)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::table::Part;
+
+    fn table(columns: &[&str]) -> Table {
+        let column = |(ordinal, name): (usize, &&str)| Column {
+            name: (*name).into(),
+            ordinal,
+            data_type: "int".into(),
+            column_type: "int".into(),
+            ..Column::default()
+        };
+        let key = Index {
+            name: "PRIMARY".into(),
+            unique: true,
+            usable: true,
+            parts: vec![Part { column: columns[0].into(), ..Part::default() }],
+        };
+        Table { columns: columns.iter().enumerate().map(column).collect(), indexes: vec![key] }
+    }
+
+    fn found(
+        source: &[&str],
+        shadow: &[&str],
+        clauses: &str,
+    ) -> std::result::Result<Vec<(String, String)>, Vec<Refusal>> {
+        let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
+        let clauses = Clauses::read(clauses, false, &[]).unwrap();
+        let shape = find((&names.0, &names.1), &table(source), &table(shadow), &clauses, Zone::Fixed, Flavour::MySql)?;
+        Ok(shape.columns.into_iter().map(|pair| (pair.source.name, pair.shadow.name)).collect())
+    }
+
+    fn named(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
+    }
+
+    #[test]
+    fn names_that_swap_take_their_values_along() {
+        let clauses = "RENAME COLUMN a TO b, RENAME COLUMN b TO a";
+        assert_eq!(
+            found(&["id", "a", "b"], &["id", "b", "a"], clauses).unwrap(),
+            named(&[("id", "id"), ("a", "b"), ("b", "a")])
+        );
+    }
+
+    #[test]
+    fn a_name_given_away_and_added_again_is_another_column() {
+        let clauses = "CHANGE a b INT, ADD a INT";
+        assert_eq!(found(&["id", "a"], &["id", "b", "a"], clauses).unwrap(), named(&[("id", "id"), ("a", "b")]));
+        assert_eq!(found(&["id", "a"], &["id", "a"], "DROP a, ADD a INT").unwrap(), named(&[("id", "id")]));
+    }
+
+    #[test]
+    fn a_column_nobody_explains_is_refused() {
+        assert!(found(&["id", "a"], &["id", "b"], "").is_err());
+        assert!(found(&["id", "a"], &["id", "a", "b"], "").is_err());
+    }
+
+    #[test]
+    fn letter_case_makes_no_other_column() {
+        assert_eq!(found(&["id", "A"], &["ID", "a"], "MODIFY a INT").unwrap(), named(&[("id", "ID"), ("A", "a")]));
+    }
+
+    #[test]
+    fn rows_are_found_by_an_index_of_ours_only_where_the_altered_table_has_none() {
+        let unique = |name: &str, column: &str| Index {
+            name: name.into(),
+            unique: true,
+            usable: true,
+            parts: vec![Part { column: column.into(), ..Part::default() }],
+        };
+        let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
+        let index_of = |source: &Table, shadow: &Table| {
+            let clauses = Clauses::default();
+            let key = find((&names.0, &names.1), source, shadow, &clauses, Zone::Fixed, Flavour::MySql).unwrap().key;
+            (key.index, key.shadow_index)
+        };
+        let mut source = table(&["id", "a"]);
+        let mut shadow = source.clone();
+        shadow.indexes = vec![unique("PRIMARY", "a")];
+        assert_eq!(index_of(&source, &shadow), ("PRIMARY".into(), index::LOOKUP.into()));
+        source.indexes.push(unique("by_a", "a"));
+        assert_eq!(index_of(&source, &shadow), ("by_a".into(), "PRIMARY".into()));
+        // The shadow as it is made then.
+        source.indexes.pop();
+        shadow.indexes.push(unique(index::LOOKUP, "id"));
+        assert_eq!(index_of(&source, &shadow), ("PRIMARY".into(), index::LOOKUP.into()));
+    }
+
+    #[test]
+    fn a_key_that_goes_is_kept_in_a_column_of_ours() {
+        let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
+        let clauses = Clauses::read("DROP id", false, &[]).unwrap();
+        let shape_of = |shadow: &Table| {
+            let source = table(&["id", "a"]);
+            find((&names.0, &names.1), &source, shadow, &clauses, Zone::Fixed, Flavour::MySql).unwrap()
+        };
+        let mut shadow = table(&["a"]);
+        let before = shape_of(&shadow);
+        // The same when the shadow has it.
+        shadow.columns.push(Column { name: "_ag_key_1".into(), ..Column::default() });
+        for shape in [before, shape_of(&shadow)] {
+            assert_eq!(shape.kept.iter().map(|pair| &*pair.shadow.name).collect::<Vec<_>>(), ["_ag_key_1"]);
+            assert_eq!((&*shape.key.columns[0].name, &*shape.key.columns[0].shadow_name), ("id", "_ag_key_1"));
+            assert!(shape.key.needs_lookup());
+            assert_eq!(shape.columns.len(), 1);
+        }
+    }
+}

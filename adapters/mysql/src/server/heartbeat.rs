@@ -1,0 +1,322 @@
+//! The heartbeats: a number in a small table of ours, raised several times a second by a session of its own.
+//!
+//! They discharge law 1. Both servers make transactions visible in the order of their log (MySQL with
+//! `binlog_order_commits`, which `plan` demands; MariaDB always). So a heartbeat whose COMMIT has returned, which is
+//! *proven*, shows that everything before it in the log is visible, whatever held up those commits: a replica's
+//! acknowledgement, a slow disk. And a mark is nothing else than a heartbeat that was not yet sent when the mark was asked for.
+//!
+//! Prepared transactions are apart: their rows stand in the log where they were prepared, and neither server promises that
+//! their end becomes visible in the log's order. So their names are watched too, until XA RECOVER does not know them any more.
+
+use crate::log::statement::spell_xid;
+use crate::server::names::{Names, TableName};
+use crate::server::pool::{Crew, Lease, Slot};
+use crate::server::session::{Cells, Session, number, text};
+use crate::sql;
+use altergeist_contract::{CommitLatency, Error, Kind, Marker, Result};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+/// How often the heart beats when nobody asks.
+const PERIOD: Duration = Duration::from_millis(100);
+/// A commit that takes longer is told of, again and again.
+const SLOW_COMMIT: Duration = Duration::from_secs(5);
+/// How long a lost connection is sought again.
+const RECONNECT_FOR: Duration = Duration::from_secs(20);
+/// Commits remembered: they say how quick the server is now.
+const COMMITS: usize = 16;
+/// Beats remembered for measuring replicas: some minutes.
+const REMEMBERED: usize = 4096;
+
+/// The heartbeats of a run; see the module.
+pub(crate) struct Beats {
+    shared: Arc<Shared>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    crew: Arc<Crew>,
+    source: TableName,
+    table: TableName,
+    state: Mutex<State>,
+    nudge: Notify,
+    pulse: watch::Sender<Pulse>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last beat that may have been sent.
+    sent: u64,
+    /// When each of the last beats was sent.
+    sent_at: VecDeque<(u64, Instant)>,
+    /// How long the last commits took, and when the one under way was sent.
+    commits: VecDeque<Duration>,
+    under_way: Option<Instant>,
+    /// Prepared transactions that have ended in the log, and may not yet be visible.
+    watched: HashSet<String>,
+}
+
+/// What is known of the beats.
+#[derive(Clone, Default)]
+struct Pulse {
+    proven: u64,
+    /// Counts looks at the prepared transactions.
+    looked: u64,
+    stopped: Option<String>,
+}
+
+impl Beats {
+    pub(crate) fn new(crew: Arc<Crew>, source: TableName, names: &Names) -> Beats {
+        let (pulse, _) = watch::channel(Pulse { stopped: Some("they were not begun".into()), ..Pulse::default() });
+        let shared =
+            Shared { crew, source, table: names.beat.clone(), state: Mutex::default(), nudge: Notify::new(), pulse };
+        Beats { shared: Arc::new(shared), task: Mutex::default() }
+    }
+
+    /// Lets the heart beat, if it does not, and waits for what it knows at first.
+    pub(crate) async fn begin(&self) -> Result<()> {
+        let running = self.task.lock().expect("not poisoned").as_ref().is_some_and(|task| !task.is_finished());
+        if !running {
+            let (lease, last) = self.shared.connect().await?;
+            self.shared.know(last);
+            let shared = self.shared.clone();
+            *self.task.lock().expect("not poisoned") = Some(tokio::spawn(async move { shared.run(lease, last).await }));
+        }
+        Ok(())
+    }
+
+    /// Returns whether the beats go on from where a position was saved. If their table was dropped or emptied meanwhile, the
+    /// numbers begin again, and every mark up to the saved one would count as passed (law 1).
+    pub(crate) fn go_on_from(&self, saved: u64) -> bool {
+        self.shared.state.lock().expect("not poisoned").sent >= saved
+    }
+
+    /// Ends the beats.
+    pub(crate) fn end(&self) {
+        if let Some(task) = self.task.lock().expect("not poisoned").take() {
+            task.abort();
+        }
+        self.shared.pulse.send_modify(|pulse| pulse.stopped = Some("they were ended".into()));
+    }
+
+    /// A beat that is yet to be sent, and will be at once.
+    pub(crate) fn mark(&self) -> Marker {
+        let number = self.shared.state.lock().expect("not poisoned").sent + 1;
+        self.shared.nudge.notify_one();
+        Marker(number)
+    }
+
+    /// Waits until everything in the log before this beat is visible. Cancel-safe.
+    pub(crate) async fn proven(&self, beat: Marker) -> Result<()> {
+        self.wait(|pulse| pulse.proven >= beat.0).await
+    }
+
+    /// Waits until the ends of these prepared transactions, which the log has passed, are visible. Cancel-safe.
+    pub(crate) async fn visible(&self, xids: &[String]) -> Result<()> {
+        self.shared.state.lock().expect("not poisoned").watched.extend(xids.iter().cloned());
+        self.shared.nudge.notify_one();
+        let looked = self.shared.pulse.borrow().looked;
+        let shared = &self.shared;
+        self.wait(|pulse| {
+            pulse.looked > looked
+                && !xids.iter().any(|xid| shared.state.lock().expect("not poisoned").watched.contains(xid))
+        })
+        .await
+    }
+
+    async fn wait(&self, mut is_enough: impl FnMut(&Pulse) -> bool) -> Result<()> {
+        let mut pulse = self.shared.pulse.subscribe();
+        let seen = pulse
+            .wait_for(|pulse| pulse.stopped.is_some() || is_enough(pulse))
+            .await
+            .expect("the sender lives in self");
+        match &seen.stopped {
+            Some(reason) if !is_enough(&seen) => {
+                let attempted = format!("keep the heartbeats of {} going", self.shared.source.plain());
+                Err(Error::new(Kind::Disconnected, attempted, reason.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How long commits take now; the one under way counts as it stands.
+    pub(crate) fn commit_latency(&self) -> Option<CommitLatency> {
+        let state = self.shared.state.lock().expect("not poisoned");
+        let waited = state.under_way.map(|sent| sent.elapsed());
+        CommitLatency::of(state.commits.iter().rev().copied(), waited)
+    }
+
+    /// How long ago the first beat was sent that is later than this one; zero if there is none.
+    pub(crate) fn age(&self, beat: u64) -> Duration {
+        let state = self.shared.state.lock().expect("not poisoned");
+        state.sent_at.iter().find(|(number, _)| *number > beat).map(|(_, at)| at.elapsed()).unwrap_or_default()
+    }
+}
+
+impl Drop for Beats {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Shared {
+    /// A session, and the last beat that is in the table. It is visible, so it is proven.
+    async fn connect(&self) -> Result<(Lease, u64)> {
+        let mut lease = self.crew.lease(Slot::Beat).await?;
+        let attempted = || format!("read the heartbeat of {}", self.source.plain());
+        let find = sql::journal::last_beat(&self.table, &self.source.name);
+        let mut row = lease.session().row(&find).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        if row.is_none() {
+            let next = first_number(self.state.lock().expect("not poisoned").sent, now_millis());
+            let first = sql::journal::first_beat(&self.table, &self.source.name, next);
+            lease.session().execute(&first).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            row = lease.session().row(&find).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
+        let last = row.and_then(|row| number(&row[0])).ok_or_else(|| Error::fatal(attempted(), "there is none"))?;
+        Ok((lease, last))
+    }
+
+    fn know(&self, last: u64) {
+        let mut state = self.state.lock().expect("not poisoned");
+        state.sent = state.sent.max(last);
+        self.pulse.send_modify(|pulse| {
+            pulse.proven = pulse.proven.max(last);
+            pulse.stopped = None;
+        });
+    }
+
+    async fn run(&self, mut lease: Lease, mut last: u64) {
+        loop {
+            let error = self.beat_on(lease.session(), last).await;
+            tracing::warn!(%error, "the heartbeat stopped");
+            drop(lease);
+            (lease, last) = match self.reconnect(error).await {
+                Ok(found) => found,
+                Err(error) => {
+                    self.pulse.send_modify(|pulse| pulse.stopped = Some(error.reason));
+                    return;
+                }
+            };
+            self.know(last);
+        }
+    }
+
+    async fn reconnect(&self, mut error: Error) -> Result<(Lease, u64)> {
+        let begun = Instant::now();
+        while error.kind != Kind::Fatal && begun.elapsed() < RECONNECT_FOR {
+            match self.connect().await {
+                Ok(found) => return Ok(found),
+                Err(again) => error = again,
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+        Err(error)
+    }
+
+    /// Beats until something fails.
+    async fn beat_on(&self, session: &mut Session, mut last: u64) -> Error {
+        loop {
+            // A mark asked for meanwhile has left its permit; otherwise a period passes.
+            let _ = tokio::time::timeout(PERIOD, self.nudge.notified()).await;
+            match self.beat(session, last + 1).await {
+                Ok(()) => last += 1,
+                Err(error) if error.kind == Kind::Transient => continue,
+                Err(error) => return error,
+            }
+            if let Err(error) = self.look_at_prepared(session).await {
+                return error;
+            }
+        }
+    }
+
+    async fn beat(&self, session: &mut Session, number: u64) -> Result<()> {
+        let attempted = || format!("write the heartbeat of {}", self.source.plain());
+        self.note_sent(number);
+        let statement = sql::journal::next_beat(&self.table, &self.source, number);
+        let commit = session.execute(&statement);
+        tokio::pin!(commit);
+        let done = loop {
+            match tokio::time::timeout(SLOW_COMMIT, &mut commit).await {
+                Ok(outcome) => break outcome.map_err(|failure| failure.of_catalogue(attempted()))?,
+                Err(_) => tracing::warn!("the server holds up commits; changes wait until they are visible"),
+            }
+        };
+        if done.rows != 1 {
+            return Err(Error::fatal(attempted(), "somebody else wrote it"));
+        }
+        self.note_committed();
+        self.pulse.send_modify(|pulse| pulse.proven = number);
+        Ok(())
+    }
+
+    fn note_committed(&self) {
+        let mut state = self.state.lock().expect("not poisoned");
+        if let Some(sent) = state.under_way.take() {
+            state.commits.push_back(sent.elapsed());
+        }
+        if state.commits.len() > COMMITS {
+            state.commits.pop_front();
+        }
+    }
+
+    fn note_sent(&self, number: u64) {
+        let mut state = self.state.lock().expect("not poisoned");
+        state.under_way = Some(Instant::now());
+        state.sent = state.sent.max(number);
+        state.sent_at.push_back((number, Instant::now()));
+        if state.sent_at.len() > REMEMBERED {
+            state.sent_at.pop_front();
+        }
+    }
+
+    async fn look_at_prepared(&self, session: &mut Session) -> Result<()> {
+        if self.state.lock().expect("not poisoned").watched.is_empty() {
+            return Ok(());
+        }
+        let prepared = prepared(session).await?;
+        self.state.lock().expect("not poisoned").watched.retain(|xid| prepared.contains(xid));
+        self.pulse.send_modify(|pulse| pulse.looked += 1);
+        Ok(())
+    }
+}
+
+/// The number of the first heartbeat in a new row. It is above every number of an earlier row: that had a number for each
+/// period since its own time, and a period is far longer than a millisecond. An earlier number is still in saved
+/// positions, and on replicas that lag.
+fn first_number(sent: u64, now_millis: u64) -> u64 {
+    sent.max(now_millis) + 1
+}
+
+fn now_millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// The prepared transactions of the server, by name.
+pub(crate) async fn prepared(session: &mut Session) -> Result<HashSet<String>> {
+    let rows =
+        session.rows(sql::log::PREPARED).await.map_err(|failure| failure.of_catalogue("list prepared transactions"))?;
+    Ok(rows.iter().filter_map(xid).collect())
+}
+
+/// A row of XA RECOVER: format, the lengths of the two parts, and both parts joined.
+fn xid(row: &Cells) -> Option<String> {
+    let [format, length, _, data] = &row[..] else { return None };
+    let (gtrid, bqual) = data.as_deref()?.split_at_checked(number(length)? as usize)?;
+    Some(spell_xid(text(format).parse().ok()?, &crate::key::index::hex(gtrid), &crate::key::index::hex(bqual)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_row_has_a_number_above_all_earlier_ones() {
+        let hour_ago = first_number(0, 3_600_000);
+        let beaten_every_period = hour_ago + 3_600_000 / PERIOD.as_millis() as u64;
+        assert!(first_number(0, 7_200_000) > beaten_every_period);
+        assert_eq!(first_number(9_000_000, 7_200_000), 9_000_001, "a clock that goes back changes nothing");
+    }
+}

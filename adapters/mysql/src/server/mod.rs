@@ -1,0 +1,17 @@
+//! How to get in, and what the server is: connections, sessions, versions, errors, names, heartbeats.
+
+pub(crate) mod connect;
+pub(crate) mod error;
+pub(crate) mod gauge;
+pub(crate) mod heartbeat;
+pub(crate) mod hidden_warnings;
+pub(crate) mod names;
+pub(crate) mod one_server;
+pub(crate) mod option_file;
+pub(crate) mod own_objects;
+pub(crate) mod pool;
+pub(crate) mod reachability;
+pub(crate) mod replicas;
+pub(crate) mod session;
+pub(crate) mod settings;
+pub(crate) mod version;

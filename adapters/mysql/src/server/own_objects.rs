@@ -1,0 +1,150 @@
+//! What bears the names of this tool's own tables, before it is used: somebody else may have made it. A view of such a
+//! name would run its functions as us, and a trigger would change what we write.
+//!
+//! It is looked at whenever the journal is read, and again before the swap. Between two looks the log tells: DDL of
+//! others on these tables ends the run (`statement`).
+
+use crate::engine::MySql;
+use crate::journal::Facts;
+use crate::server::error::Failure;
+use crate::server::names::TableName;
+use crate::server::session::{Session, text};
+use crate::sql;
+use altergeist_contract::{Error, Refusal, Result};
+
+/// Columns of the journal and of the heartbeats: name, type, whether it may be NULL.
+const JOURNAL: [(&str, &str, bool); 8] = [
+    ("source", "varchar", false),
+    ("alter_clauses", "longtext", false),
+    ("stage", "varchar", false),
+    ("updated_at", "datetime", false),
+    ("holder", "varchar", false),
+    ("message", "text", false),
+    ("record", "longtext", true),
+    ("facts", "longtext", false),
+];
+const BEAT: [(&str, &str, bool); 2] = [("source", "varchar", false), ("beat", "bigint", false)];
+
+impl MySql {
+    /// Proves that the journal and the heartbeats, where they exist, are tables as this tool makes them.
+    ///
+    /// # Errors
+    /// `Refused`, naming the object and what it is.
+    pub(crate) async fn check_own_tables(&self, session: &mut Session) -> Result<()> {
+        let expected: [(&TableName, &[_]); 2] = [(&self.names.journal, &JOURNAL), (&self.names.beat, &BEAT)];
+        for (name, columns) in expected {
+            let odd = oddity(session, &self.source, &self.names.clone, name, Some(columns)).await;
+            if let Some(odd) = odd.map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))? {
+                let reason = format!("{odd}, so this tool did not make it; look who did, then drop or rename it");
+                return Err(Error::refused(format!("use {}", name.plain()), reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a table of this name exists that may be one of ours.
+    pub(crate) async fn is_plain(&self, session: &mut Session, name: &TableName) -> Result<bool> {
+        let odd = oddity(session, &self.source, &self.names.clone, name, None).await;
+        let odd = odd.map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
+        Ok(odd.is_none() && self.exists(session, name).await?)
+    }
+
+    /// Returns whether the shadow's name belongs to the table that this change has made, whatever others have put on it.
+    ///
+    /// # Errors
+    /// `Refused`, if this change has a shadow and something else bears its name.
+    pub(crate) async fn is_our_shadow(&self, session: &mut Session, facts: &Facts) -> Result<bool> {
+        let shadow = &self.names.shadow;
+        if !facts.has_shadow || !self.exists(session, shadow).await? {
+            return Ok(false);
+        }
+        if self.is_plain(session, shadow).await? {
+            return Ok(true);
+        }
+        let is_made = match &facts.shadow {
+            None => false,
+            Some(made) => made.is_same(&self.made(session, shadow).await?),
+        };
+        if is_made {
+            return Ok(true);
+        }
+        let odd = oddity(session, &self.source, &self.names.clone, shadow, None).await;
+        let odd = odd.map_err(|failure| failure.of_catalogue(format!("look at {}", shadow.plain())))?;
+        Err(Error::refused(
+            format!("look at the shadow of {}", self.title),
+            format!(
+                "{} bears the shadow's name, and {}; look who made it, then drop or rename it, and run cleanup again",
+                shadow.plain(),
+                odd.unwrap_or_else(|| "it is not the shadow".to_owned())
+            ),
+        ))
+    }
+
+    /// What bears the names that a change needs, and is not ours.
+    pub(crate) async fn refuse_others_objects(&self, session: &mut Session) -> Result<Vec<Refusal>> {
+        let attempted = || self.doing("look for what bears the names needed to change");
+        let mut refusals = Vec::new();
+        for name in [&self.names.shadow, &self.names.clone] {
+            let odd = oddity(session, &self.source, &self.names.clone, name, None)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
+            refusals.extend(odd.map(|odd| Refusal {
+                object: name.plain(),
+                reason: format!("it has a name this tool needs, and {odd}"),
+                remedy: "look who made it, then drop or rename it".into(),
+            }));
+        }
+        for guard in &self.names.guards {
+            let found = session.row(&sql::triggers::find_trigger(guard)).await;
+            let on = found.map_err(|failure| failure.of_catalogue(attempted()))?.map(|row| text(&row[0]));
+            if let Some(on) = on.filter(|on| *on != self.source.name && *on != self.names.shadow.name) {
+                refusals.push(Refusal {
+                    object: format!("trigger {}", guard.plain()),
+                    reason: format!("it has a name this tool needs, and stands on {on}"),
+                    remedy: "look who made it, then drop it".into(),
+                });
+            }
+        }
+        Ok(refusals)
+    }
+}
+
+/// What is odd about a table for one that this tool has made for a source; nothing if there is no such table.
+pub(crate) async fn oddity(
+    session: &mut Session,
+    source: &TableName,
+    clone: &TableName,
+    name: &TableName,
+    columns: Option<&[(&str, &str, bool)]>,
+) -> std::result::Result<Option<String>, Failure> {
+    let Some(facts) = session.row(&sql::catalogue::table_facts(name)).await? else { return Ok(None) };
+    let kind = text(&facts[0]);
+    if kind != "BASE TABLE" {
+        return Ok(Some(format!("it is a {}, not a plain table", kind.to_lowercase())));
+    }
+    let triggers = session.text(&sql::triggers::count_others_triggers(source, clone, name)).await?;
+    if triggers != "0" {
+        return Ok(Some("it has triggers".to_owned()));
+    }
+    let Some(expected) = columns else { return Ok(None) };
+    if text(&facts[1]) != "InnoDB" || text(&facts[6]).contains("partitioned") {
+        return Ok(Some("its engine is not plain InnoDB".to_owned()));
+    }
+    let found = session.rows(&sql::catalogue::columns(name)).await?;
+    let is_as_made = found.len() == expected.len()
+        && found.iter().zip(expected).all(|(row, (column, data_type, is_nullable))| {
+            let cell = |place: usize| text(&row[place]);
+            let has_default = !matches!(&*cell(7), "" | "NULL");
+            cell(0) == *column
+                && cell(2) == *data_type
+                && (cell(6) == "YES") == *is_nullable
+                && !has_default
+                && cell(8).is_empty()
+                && cell(9).is_empty()
+        });
+    if !is_as_made {
+        return Ok(Some("its columns are others".to_owned()));
+    }
+    let keys = session.text(&sql::catalogue::count_constraints(name)).await?;
+    Ok((keys != "0").then(|| "it has constraints, or foreign keys refer to it".to_owned()))
+}

@@ -1,0 +1,159 @@
+//! The replicas whose lag counts: those the user names; or, if none is named, those that read the server's log when the
+//! run begins and that let us in. What is seen and cannot be asked is told, in `plan` and when the run begins.
+//!
+//! The server tells who reads its log: their numbers and ports, and their hosts if they were set to say so; else the list
+//! of sessions has the hosts. Whoever answers at such an address with the same number is the replica.
+
+use crate::engine::MySql;
+use crate::server::connect::Access;
+use crate::server::session::{Session, number, text};
+use crate::server::version::Flavour;
+use crate::sql;
+use altergeist_contract::Result;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How long a replica may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A replica whose lag counts, with a session that is kept.
+pub(crate) struct Replica {
+    pub access: Access,
+    pub session: Option<Session>,
+    /// Whether it must be one: it was named, or a beat of this run has arrived there.
+    pub is_certain: bool,
+}
+
+/// What is seen of the server's replicas.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub reached: Vec<Access>,
+    /// Those that cannot be asked, and why; for people.
+    pub unreached: Vec<String>,
+}
+
+/// A reader of the log, as the server tells.
+struct Reader {
+    server_id: u64,
+    /// Empty if it does not say.
+    host: String,
+    port: u16,
+}
+
+impl MySql {
+    /// The replicas that count from now on. The log cannot come faster than the replica it is read from.
+    pub(crate) async fn watched(&self) -> Result<Vec<Replica>> {
+        let streamed = self.target.stream_from.iter().filter(|_| self.log.is_replica);
+        let named = self.target.replicas.iter().chain(streamed);
+        let mut watched = named.map(|url| Access::read(url)).collect::<Result<Vec<Access>>>()?;
+        if self.target.replicas.is_empty() {
+            let seen = self.see_replicas().await?;
+            for unreached in seen.unreached {
+                tracing::warn!("{unreached}: its lag does not count");
+            }
+            let is_new = |found: &Access| watched.iter().all(|known| known.address != found.address);
+            let found: Vec<Access> = seen.reached.into_iter().filter(is_new).collect();
+            watched.extend(found);
+        }
+        let named = self.target.replicas.len() + usize::from(self.log.is_replica);
+        let replica = |(nth, access)| Replica { access, session: None, is_certain: nth < named };
+        Ok(watched.into_iter().enumerate().map(replica).collect())
+    }
+
+    /// Forgets those that only seemed to be replicas: a server goes on listing a reader that has left until it next sends
+    /// it something. Whoever was named, or was heard of once, is never forgotten.
+    pub(crate) async fn forget_those_that_left(&self, replicas: &mut Vec<Replica>) -> Result<()> {
+        if replicas.iter().all(|replica| replica.is_certain) {
+            return Ok(());
+        }
+        let seen = self.see_replicas().await?;
+        replicas.retain(|replica| {
+            let stays =
+                replica.is_certain || seen.reached.iter().any(|access| access.address == replica.access.address);
+            if !stays {
+                tracing::warn!("{} has stopped reading the log: its lag does not count", replica.access.address);
+            }
+            stays
+        });
+        Ok(())
+    }
+
+    /// What `plan` says of them.
+    pub(crate) async fn replica_notes(&self) -> Result<Vec<String>> {
+        let seen = self.see_replicas().await?;
+        let is_named = |address: &str| {
+            let urls = self.target.replicas.iter().chain(&self.target.stream_from);
+            urls.filter_map(|url| Access::read(url).ok()).any(|access| access.address == address)
+        };
+        let counts = self.target.replicas.is_empty();
+        let reached = seen.reached.iter().filter(|access| !is_named(&access.address)).map(|access| match counts {
+            true => format!("replica {} was found: its lag counts", access.address),
+            false => format!("replica {} was found and is not named: its lag does not count", access.address),
+        });
+        let unreached =
+            seen.unreached.iter().map(|what| format!("{what}: its lag does not count; name it with --replica URL"));
+        Ok(reached.chain(unreached).collect())
+    }
+
+    async fn see_replicas(&self) -> Result<Seen> {
+        let mut session = self.crew.reader().await?;
+        let version = self.server.version;
+        let mut seen = Seen::default();
+        let rows = match session.rows(sql::log::log_readers(version)).await {
+            Ok(rows) => rows,
+            Err(failure) if failure.ends_session() => return Err(failure.of_catalogue(self.doing("find replicas of"))),
+            Err(_) => {
+                let right = match version.flavour {
+                    Flavour::MySql => "REPLICATION SLAVE",
+                    Flavour::MariaDb => "REPLICATION MASTER ADMIN",
+                };
+                seen.unreached.push(format!("whether there are replicas cannot be told (that takes {right})"));
+                return Ok(seen);
+            }
+        };
+        // Host and port stand beside the name and password that replicas may tell, and before one column or two.
+        let behind = if version.flavour == Flavour::MySql { 3 } else { 2 };
+        let readers = rows.iter().filter_map(|row| {
+            Some(Reader {
+                server_id: number(row.first()?)?,
+                host: row.get(1).map(text).unwrap_or_default(),
+                port: number(row.get(row.len().checked_sub(behind)?)?)?.try_into().ok()?,
+            })
+        });
+        // Tools that read the log tell no port.
+        let readers: Vec<Reader> = readers.filter(|reader| reader.port > 0).collect();
+        if readers.is_empty() {
+            return Ok(seen);
+        }
+        let hosts = session.rows(sql::log::HOSTS_OF_LOG_READERS).await.unwrap_or_default();
+        let hosts: BTreeSet<String> = hosts.iter().map(|row| text(&row[0])).collect();
+        for reader in readers {
+            match self.reach(&reader, &hosts).await {
+                Some(access) => seen.reached.push(access),
+                None => seen.unreached.push(format!(
+                    "replica {}:{} (server_id {}) was found and does not let us in",
+                    if reader.host.is_empty() { "?" } else { &reader.host },
+                    reader.port,
+                    reader.server_id
+                )),
+            }
+        }
+        Ok(seen)
+    }
+
+    async fn reach(&self, reader: &Reader, hosts: &BTreeSet<String>) -> Option<Access> {
+        let told = (!reader.host.is_empty()).then_some(&reader.host);
+        for host in told.into_iter().chain(hosts) {
+            let access = self.crew.access.at(host, reader.port);
+            let asked = async {
+                let mut session = Session::bare(&access).await.ok()?;
+                session.text(sql::log::SERVER_ID).await.ok()
+            };
+            let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
+            if answer.is_some_and(|id| id == reader.server_id.to_string()) {
+                return Some(access);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,9 @@
+//! The shadow: made, filled, kept current and compared (laws 2 and 4).
+
+pub(crate) mod clone;
+pub(crate) mod duplicates;
+pub(crate) mod followed;
+pub(crate) mod indexes;
+pub(crate) mod late_index;
+pub(crate) mod rows;
+pub(crate) mod statistics;
