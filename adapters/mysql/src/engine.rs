@@ -1,98 +1,40 @@
 //! The engine: one process's work on one table of one server.
 
-use crate::cutover::foreign_keys::foreign_keys;
-use crate::journal::Altering;
 use crate::log::cascades::Cascades;
 use crate::log::elsewhere::Elsewhere;
 use crate::log::position::{Bookmark, Place};
 use crate::log::source::LogServer;
 use crate::log::statement;
 use crate::log::stream::{self, Beside, MySqlStream};
-use crate::log::tally::Tally;
-use crate::log::transactions::{BEGIN_ANEW, Follower};
+use crate::log::transactions::Follower;
 use crate::log::witness::Witness;
-use crate::schema::clauses::{self, Asked, Clauses};
-use crate::schema::columns::{self, Shape, Zone};
+use crate::schema::clauses;
+use crate::schema::foreign_key::foreign_keys;
 use crate::schema::lexer::{Token, tokens};
-use crate::schema::table::Table;
+use crate::server::about::Server;
 use crate::server::connect::Access;
+use crate::server::error::BEGIN_ANEW;
 use crate::server::heartbeat::{Beats, prepared};
 use crate::server::names::{Names, TableName};
 use crate::server::one_server;
-use crate::server::pool::Crew;
-use crate::server::reachability;
-use crate::server::replicas::Replica;
+use crate::server::pool::{Crew, watch_over};
 use crate::server::session::{Session, text};
-use crate::server::version::{Flavour, Version};
+use crate::server::version::Flavour;
 use crate::shadow::followed::Followed;
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex as AsyncMutex;
 
 /// How long transactions that are prepared when the log is opened are waited for.
 const PREPARED_END: Duration = Duration::from_secs(30);
+
 /// How many positions are tried for one before which nothing is prepared.
 const PLACES_TRIED: u32 = 3;
-
-/// MySQL or MariaDB: the server tells which.
-pub struct MySql {
-    pub(crate) target: Target,
-    /// What the target's clauses were before the means, and the foreign keys they drop, were taken out of them.
-    pub(crate) asked: Asked,
-    /// Foreign keys of the source that the clauses drop.
-    pub(crate) dropped_keys: Vec<String>,
-    pub(crate) server: Server,
-    /// Where the log is read.
-    pub(crate) log: LogServer,
-    pub(crate) source: TableName,
-    /// The table, for people.
-    pub(crate) title: String,
-    pub(crate) names: Names,
-    pub(crate) crew: Arc<Crew>,
-    pub(crate) beats: Arc<Beats>,
-    /// Tells of changes that the log does not tell of.
-    pub(crate) witness: Arc<Witness>,
-    /// Tells of rows that others write into the shadow.
-    pub(crate) tally: Arc<Tally>,
-    /// When the settings of the server whose log is read were looked at.
-    pub(crate) settings_read: Mutex<Option<Instant>>,
-    pub(crate) shape: Arc<Mutex<Option<Arc<Shape>>>>,
-    /// Foreign keys' actions that the log does not tell.
-    pub(crate) cascades: Cascades,
-    /// What the last plan that needs no copy makes of the table.
-    pub(crate) expected: Mutex<Option<Altering>>,
-    pub(crate) has_journal: AtomicBool,
-    /// The table itself has refused what its empty clone took.
-    pub(crate) is_native_refused: AtomicBool,
-    /// Prepared transactions on the source that the stream has seen and that have not ended.
-    pub(crate) undecided: Arc<AtomicUsize>,
-    /// Transactions that were prepared when the log was opened, and have ended since.
-    pub(crate) settled: Mutex<HashSet<String>>,
-    /// The replicas that count, once they were looked for.
-    pub(crate) replicas: AsyncMutex<Option<Vec<Replica>>>,
-    /// Asks how heavily the server is used, once it was asked to.
-    pub(crate) watch: AsyncMutex<Option<Session>>,
-    /// The connection that builds indexes, by the server's number; 0 while none does.
-    pub(crate) builder: AtomicU64,
-}
-
-/// What is known of the server.
-#[derive(Clone, Debug)]
-pub(crate) struct Server {
-    pub version: Version,
-    /// What it calls itself, for positions.
-    pub identity: String,
-    pub has_gtids: bool,
-    /// Its own sql_mode.
-    pub modes: String,
-    pub has_ansi_quotes: bool,
-    /// Whether its time zone has the same distance from UTC all the year, so that no hour comes twice.
-    pub is_zone_fixed: bool,
-}
 
 impl Engine for MySql {
     type Stream = MySqlStream;
@@ -147,7 +89,7 @@ impl Engine for MySql {
 
     async fn hold(&self) -> Result<Hold> {
         let Hold::HeldBy(session) = self.crew.hold().await? else {
-            reachability::watch_over(&self.crew);
+            watch_over(&self.crew);
             return Ok(Hold::Taken);
         };
         let mut reader = self.crew.reader().await?;
@@ -247,79 +189,6 @@ impl Engine for MySql {
 }
 
 impl MySql {
-    /// What is attempted, with the table's name.
-    pub(crate) fn doing(&self, what: &str) -> String {
-        format!("{what} {}", self.title)
-    }
-
-    pub(crate) fn clauses(&self) -> Result<Clauses> {
-        Clauses::read(&self.target.alter, self.server.has_ansi_quotes, &self.target.renames)
-    }
-
-    /// A table's columns and indexes; an error if there is no such table.
-    pub(crate) async fn look(&self, session: &mut Session, name: &TableName) -> Result<Table> {
-        let attempted = || format!("look at {}", name.plain());
-        let found = Table::read(session, self.server.version, name)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        found.ok_or_else(|| match *name == self.source || *name == self.names.shadow {
-            true => Error::fatal(attempted(), format!("it was dropped or renamed; {BEGIN_ANEW}")),
-            false => Error::fatal(attempted(), "there is no such table"),
-        })
-    }
-
-    pub(crate) async fn exists(&self, session: &mut Session, name: &TableName) -> Result<bool> {
-        let found = session
-            .row(&sql::catalogue::find_table(name))
-            .await
-            .map_err(|failure| failure.of_catalogue(format!("look for {}", name.plain())))?;
-        Ok(found.is_some())
-    }
-
-    /// How the shadow's columns stem from the source's. The same for the whole run.
-    pub(crate) async fn shape(&self) -> Result<Arc<Shape>> {
-        if let Some(shape) = &*self.shape.lock().expect("not poisoned") {
-            return Ok(shape.clone());
-        }
-        let has_parents = !self.parents_to_follow().await?.is_empty();
-        let mut session = self.crew.reader().await?;
-        let mut shape = self.find_shape(&mut session).await?;
-        shape.rounds = self.target.allow_rounding;
-        shape.own_keys = self.own_keys(&mut session, &shape).await?;
-        shape.log_tells_all = shape.own_keys.is_empty() && !has_parents;
-        let shape = Arc::new(shape);
-        self.crew.in_utc.store(shape.in_utc, Ordering::SeqCst);
-        self.crew.checks_parents.store(self.has_early_keys(&mut session).await?, Ordering::SeqCst);
-        *self.shape.lock().expect("not poisoned") = Some(shape.clone());
-        Ok(shape)
-    }
-
-    async fn find_shape(&self, session: &mut Session) -> Result<Shape> {
-        let source = self.look(session, &self.source).await?;
-        let shadow = self.look(session, &self.names.shadow).await?;
-        let (zone, flavour) = (self.server.zone(), self.server.version.flavour);
-        let names = (&self.source, &self.names.shadow);
-        columns::find(names, &source, &shadow, &self.clauses()?, zone, flavour).map_err(|refusals| {
-            let reasons: Vec<String> =
-                refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
-            Error::refused(self.doing("make the shadow of"), reasons.join("; "))
-        })
-    }
-
-    /// The key the shadow's rows are found by; before there is a shadow, the source's best.
-    async fn key(&self) -> Result<crate::key::index::KeyIndex> {
-        let mut session = self.crew.reader().await?;
-        if self.exists(&mut session, &self.names.shadow).await? {
-            return Ok(self.shape().await?.key.clone());
-        }
-        let source = self.look(&mut session, &self.source).await?;
-        let candidates = crate::key::index::candidates(&source).map_err(|reasons| {
-            Error::refused(self.doing("follow"), format!("it has no usable key: {}", reasons.join("; ")))
-        })?;
-        let (index, columns) = candidates.into_iter().next().expect("there is one, or there was a reason");
-        Ok(crate::key::index::KeyIndex { index: index.name, shadow_index: String::new(), columns })
-    }
-
     /// Waits until none of these is prepared any more.
     async fn wait_for_prepared(&self, session: &mut Session, before: &HashSet<String>, until: Instant) -> Result<()> {
         loop {
@@ -387,39 +256,6 @@ impl MySql {
             }
         }
         Ok(())
-    }
-}
-
-impl Server {
-    pub(crate) fn zone(&self) -> Zone {
-        match (self.is_zone_fixed, self.version.flavour) {
-            (true, _) => Zone::Fixed,
-            (false, Flavour::MySql) => Zone::LosesMoments,
-            (false, Flavour::MariaDb) => Zone::HidesMoments,
-        }
-    }
-
-    pub(crate) async fn ask(session: &mut Session) -> Result<Server> {
-        let attempted = "ask the server what it is";
-        let version = session.text(sql::session::VERSION).await.map_err(|failure| failure.of_catalogue(attempted))?;
-        let version = Version::read(&version)?;
-        let row = session
-            .row(sql::session::settings(version))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted))?
-            .unwrap_or_default();
-        let cell = |place: usize| row.get(place).map(text).unwrap_or_default();
-        let modes = cell(2);
-        let distances =
-            session.text(sql::session::ZONE_DISTANCES).await.map_err(|failure| failure.of_catalogue(attempted))?;
-        Ok(Server {
-            version,
-            identity: cell(0),
-            has_gtids: cell(1) == "ON",
-            has_ansi_quotes: modes.split(',').any(|mode| mode == "ANSI_QUOTES"),
-            modes,
-            is_zone_fixed: distances == "1",
-        })
     }
 }
 

@@ -1,85 +1,13 @@
 //! The journal: the core's record of each table's change, and our own facts about what was made.
 
-use crate::cutover::foreign_keys::{Carried, ForeignKey};
-use crate::cutover::triggers::Trigger;
-use crate::engine::MySql;
+use crate::facts::{Entry, Facts, Made};
 use crate::schema::table::{definition_of, fingerprint, outline};
 use crate::server::error::{Failure, NO_SUCH_TABLE};
 use crate::server::session::{Session, text};
-use crate::shadow::indexes::Deferred;
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Error, Journal, Record, Result, Stage};
-use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
-
-/// What this engine writes down beside the core's record.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Facts {
-    /// The source as it was when the shadow was made.
-    pub source: Option<Made>,
-    /// The source in the server's words when the shadow was made, or when the shadow followed it last; empty before.
-    pub source_text: String,
-    /// Set before the shadow is made: from then on a table of its name is ours.
-    pub has_shadow: bool,
-    /// The shadow, once it was altered.
-    pub shadow: Option<Made>,
-    /// Whether it has an index of ours that the altered table is not to have.
-    pub has_lookup: bool,
-    /// The index that is built when that one goes, because there is no room for both.
-    pub late_index: Option<String>,
-    /// Indexes that it does not have yet.
-    pub deferred: Option<Deferred>,
-    /// The foreign keys that a swap carries: from before the first of them is touched until all are in their places.
-    pub foreign_keys: Option<Vec<Carried>>,
-    /// The foreign keys that the clauses gave to the shadow, which does not have them before the swap.
-    #[serde(default)]
-    pub added_keys: Vec<ForeignKey>,
-    /// The source's triggers, from before the swap until they stand on the new table.
-    pub triggers: Vec<Trigger>,
-    /// The fingerprint of the table the change made.
-    pub done: Option<String>,
-    /// What the server was told to do by itself.
-    pub altering: Option<Altering>,
-}
-
-/// A change the server does in one statement: whether it happened can be seen from the table.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Altering {
-    /// The outlines of the table before and after it.
-    pub before: Vec<String>,
-    pub after: Vec<String>,
-    /// Whether it drops foreign keys, which outlines do not tell of.
-    #[serde(default)]
-    pub drops_keys: bool,
-}
-
-/// How to know a table again.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Made {
-    pub fingerprint: String,
-    /// The storage engine's own numbers, which renames keep; empty if they may not be read.
-    pub ids: Vec<String>,
-}
-
-impl Made {
-    /// Returns whether both are one table. The engine's numbers tell tables apart that are made alike; where they may not
-    /// be read, only the making can.
-    pub(crate) fn is_same(&self, now: &Made) -> bool {
-        match self.ids.is_empty() || now.ids.is_empty() {
-            true => self.fingerprint == now.fingerprint,
-            false => self.ids == now.ids,
-        }
-    }
-}
-
-/// What the journal holds for the table.
-#[derive(Default)]
-pub(crate) struct Entry {
-    pub record: Option<Record>,
-    pub facts: Facts,
-    pub exists: bool,
-}
 
 impl Journal for MySql {
     async fn load(&self) -> Result<Option<Record>> {

@@ -3,6 +3,7 @@
 
 mod cutover;
 mod engine;
+mod facts;
 mod journal;
 mod key;
 mod log;
@@ -11,7 +12,8 @@ mod schema;
 mod server;
 mod shadow;
 mod sql;
+mod state;
 
 pub use cutover::lock::MySqlLock;
-pub use engine::MySql;
 pub use log::stream::MySqlStream;
+pub use state::MySql;

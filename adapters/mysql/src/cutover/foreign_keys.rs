@@ -22,10 +22,11 @@
 //!   early one follows it. When a parent's change has passed the source's own key, no row of the source refers to it, so any
 //!   row of the shadow that does is stale, and its refresh is still to come.
 
-use crate::cutover::locked_relations::Hands;
-use crate::engine::MySql;
-use crate::log::cascades::{OwnKey, Parent};
+use crate::cutover::hands::Hands;
+use crate::facts::Carried;
+use crate::log::cascades::Parent;
 use crate::schema::columns::Shape;
+use crate::schema::foreign_key::{ForeignKey, OwnKey, foreign_keys, writes};
 use crate::schema::table::{Index, Table, is_same};
 use crate::server::error::Failure;
 use crate::server::names::{TableName, hash};
@@ -33,32 +34,10 @@ use crate::server::pool::Slot;
 use crate::server::session::{Session, text};
 use crate::server::version::{Flavour, Version};
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Error, ForeignKeys, Kind, Refusal, Result};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-
-/// A foreign key, as the catalogue has it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct ForeignKey {
-    pub child: TableName,
-    pub name: String,
-    pub columns: Vec<String>,
-    pub parent: TableName,
-    pub parent_columns: Vec<String>,
-    pub on_delete: String,
-    pub on_update: String,
-}
-
-/// A foreign key as it will be after the change, and its name meanwhile.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Carried {
-    pub temporary: String,
-    pub key: ForeignKey,
-    /// Whether the clauses add it, so that nobody has seen to it that the rows keep to it.
-    #[serde(default)]
-    pub is_new: bool,
-}
 
 /// A statement that alters one of the tables that foreign keys bind together.
 #[derive(Clone, Debug)]
@@ -77,56 +56,6 @@ pub(crate) struct Bonds {
     /// What the names of early keys begin with.
     early: String,
     carried: Vec<Carried>,
-}
-
-impl ForeignKey {
-    fn is_between(&self, child: &TableName, parent: &TableName) -> bool {
-        self.child == *child && self.parent == *parent
-    }
-
-    /// Whether it changes rows of its child by itself.
-    fn writes(&self) -> bool {
-        writes(&self.on_delete) || writes(&self.on_update)
-    }
-
-    /// Whether it changes what `key` refers to, or takes rows of its parent away.
-    fn changes_parents_of(&self, key: &ForeignKey) -> bool {
-        let has_columns =
-            || self.columns.iter().any(|column| key.parent_columns.iter().any(|other| is_same(column, other)));
-        self.child == key.parent && self.writes() && (self.on_delete == "CASCADE" || has_columns())
-    }
-
-    /// The same key, refusing nothing.
-    fn following(self) -> ForeignKey {
-        let followed = |action: String| if writes(&action) { action } else { "CASCADE".to_owned() };
-        ForeignKey { on_delete: followed(self.on_delete), on_update: followed(self.on_update), ..self }
-    }
-
-    /// For people: `fk_name (shop.items to shop.orders)`.
-    pub(crate) fn describe(&self) -> String {
-        format!("foreign key {} ({} to {})", self.name, self.child.plain(), self.parent.plain())
-    }
-
-    /// As a clause of ALTER TABLE. Each server takes one action for what is meant when none is named, and spells that one
-    /// in its own definitions by silence.
-    fn definition(&self, version: Version) -> String {
-        let silent = match version.flavour {
-            Flavour::MySql => "NO ACTION",
-            Flavour::MariaDb => "RESTRICT",
-        };
-        let action = |on: &str, action: &str| {
-            if action == silent { String::new() } else { format!(" ON {on} {action}") }
-        };
-        format!(
-            "CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}){}{}",
-            sql::quote(&self.name),
-            quoted(&self.columns),
-            sql::table(&self.parent),
-            quoted(&self.parent_columns),
-            action("DELETE", &self.on_delete),
-            action("UPDATE", &self.on_update)
-        )
-    }
 }
 
 /// How the shadow comes to know what the actions of foreign keys do to the source.
@@ -148,40 +77,6 @@ fn unlogged(key: &ForeignKey, why: &str) -> (String, &'static str) {
 }
 
 const CORRECT_ROWS: &str = "give these rows a parent, or delete them, and give the same command again";
-
-fn writes(action: &str) -> bool {
-    !matches!(action, "RESTRICT" | "NO ACTION")
-}
-
-fn quoted(columns: &[String]) -> String {
-    columns.iter().map(|column| sql::quote(column)).collect::<Vec<_>>().join(", ")
-}
-
-/// The foreign keys that leave from a table or point at it, ordered by child and name.
-///
-/// The catalogue is searched as the server compares names, and the answer kept to what is spelled exactly so.
-pub(crate) async fn foreign_keys(
-    session: &mut Session,
-    name: &TableName,
-) -> std::result::Result<Vec<ForeignKey>, Failure> {
-    let mut keys: Vec<ForeignKey> = Vec::new();
-    for row in session.rows(&sql::catalogue::foreign_key_columns(name)).await? {
-        let cell = |place: usize| text(&row[place]);
-        let (child, parent) = (TableName::new(&cell(0), &cell(1)), TableName::new(&cell(4), &cell(5)));
-        if child != *name && parent != *name {
-            continue;
-        }
-        if keys.last().is_none_or(|key| key.child != child || key.name != cell(2)) {
-            let (columns, parent_columns) = (Vec::new(), Vec::new());
-            let (on_delete, on_update) = (cell(7), cell(8));
-            keys.push(ForeignKey { child, name: cell(2), columns, parent, parent_columns, on_delete, on_update });
-        }
-        let key = keys.last_mut().expect("one was pushed");
-        key.columns.push(cell(3));
-        key.parent_columns.push(cell(6));
-    }
-    Ok(keys)
-}
 
 /// The indexes that the server may have made for a foreign key by itself. It replaces such an index, rebuilding it and
 /// under another name, when a key is added; an index that was renamed, even to its own name, is ours to keep.

@@ -22,68 +22,63 @@
 //! The RENAME also waits for transactions that have read the source, and holds up everybody meanwhile. So the holder
 //! first makes sure that there are none, and a renamer that waits for one that began since is ended in time.
 
+use crate::cutover::best_effort::best_effort;
 use crate::cutover::foreign_keys::{Altered, Bonds};
-use crate::cutover::locked_relations::{Hands, Neighbours, NotLocked};
-use crate::cutover::triggers::{Triggers, carry};
-use crate::engine::MySql;
-use crate::journal::Made;
+use crate::cutover::hands::{Hands, Neighbours, NotLocked};
+use crate::cutover::triggers::Triggers;
+use crate::facts::Made;
 use crate::log::cascades::Locking;
 use crate::log::source::Filters;
 use crate::log::tally::Tally;
-use crate::log::transactions::BEGIN_ANEW;
 use crate::log::witness::Witness;
 use crate::schema::columns::Shape;
 use crate::schema::table::definition_of;
-use crate::server::error::{Failure, LOCK_WAIT_TIMEOUT, NO_SUCH_TABLE};
+use crate::server::error::{BEGIN_ANEW, Failure};
 use crate::server::heartbeat::Beats;
 use crate::server::names::{Names, TableName};
 use crate::server::own_objects::oddity;
 use crate::server::pool::{Crew, Lease, Slot};
-use crate::server::session::{Session, execute_within, kill_query, number, text};
+use crate::server::session::{Session, execute_within, number, text};
 use crate::server::version::Flavour;
 use crate::shadow::followed::is_made_alike;
 use crate::shadow::rows::refresh_within;
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Cutover, Error, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A lock that is free is had within this.
 const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+
 /// How soon it is looked again for a moment at which nobody is in the middle of something.
 const GAP_LOOK: Duration = Duration::from_millis(2);
-/// How long the renamer would wait in line; it is ended before.
-const RENAME_WITHIN: Duration = Duration::from_secs(60);
-
-/// Whoever will hold the new table once it bears the name.
-type Guardian = Pin<Box<dyn Future<Output = (Lease, std::result::Result<(), Failure>)> + Send>>;
 
 /// The source locked, with the shadow out of everybody's reach but ours.
 pub struct MySqlLock {
-    crew: Arc<Crew>,
-    beats: Arc<Beats>,
-    shape: Arc<Shape>,
-    names: Names,
-    holder: Lease,
+    pub(crate) crew: Arc<Crew>,
+    pub(crate) beats: Arc<Beats>,
+    pub(crate) shape: Arc<Shape>,
+    pub(crate) names: Names,
+    pub(crate) holder: Lease,
     /// The tables at the other ends of foreign keys (MariaDB).
-    neighbours: Neighbours,
-    undecided: Arc<AtomicUsize>,
+    pub(crate) neighbours: Neighbours,
+    pub(crate) undecided: Arc<AtomicUsize>,
     /// The foreign keys the swap carries.
-    bonds: Option<Bonds>,
-    triggers: Triggers,
+    pub(crate) bonds: Option<Bonds>,
+    pub(crate) triggers: Triggers,
     /// The source in the server's words, as the shadow has followed it; empty if that is not known.
-    source_text: String,
-    witness: Arc<Witness>,
-    tally: Arc<Tally>,
+    pub(crate) source_text: String,
+    pub(crate) witness: Arc<Witness>,
+    pub(crate) tally: Arc<Tally>,
     /// Rows of the shadow that were written under this lock, behind the last mark.
-    rows_written: u64,
+    pub(crate) rows_written: u64,
     /// What the log that is read depends on, where it is a replica's.
-    filters: Filters,
+    pub(crate) filters: Filters,
     /// How long anything may be waited for.
-    within: Duration,
-    _locking: Locking,
+    pub(crate) within: Duration,
+    pub(crate) _locking: Locking,
 }
 
 impl Cutover for MySql {
@@ -387,30 +382,30 @@ async fn refresh_and_commit(session: &mut Session, shape: &Shape, keys: &[Key], 
 }
 
 impl MySqlLock {
-    fn error(&self, kind: Kind, reason: impl Into<String>) -> Error {
+    pub(crate) fn error(&self, kind: Kind, reason: impl Into<String>) -> Error {
         Error::new(kind, format!("swap {} and its shadow", self.shape.source.plain()), reason)
     }
 
-    fn failed(&self, failure: Failure) -> Error {
+    pub(crate) fn failed(&self, failure: Failure) -> Error {
         failure.of_lock(format!("swap {} and its shadow", self.shape.source.plain()))
     }
 
-    async fn unlock(&mut self) -> std::result::Result<(), Failure> {
+    pub(crate) async fn unlock(&mut self) -> std::result::Result<(), Failure> {
         self.holder.session().execute("UNLOCK TABLES").await.map(|_| ())
     }
 
     /// Nothing was sent that could swap. A lock that cannot be released is gone with its connection.
-    async fn refuse(mut self, mut error: Error) -> Swap {
+    pub(crate) async fn refuse(mut self, mut error: Error) -> Swap {
         if let Err(failure) = self.withdraw().await {
             error = also_bound(error, failure);
         }
-        let _ = self.unlock().await;
+        best_effort(self.unlock().await);
         self.neighbours.unlock().await;
         Swap::Refused(error)
     }
 
     /// Binds the shadow as the source is bound. The lock stands, and both hold the same.
-    async fn bind(&mut self) -> Result<()> {
+    pub(crate) async fn bind(&mut self) -> Result<()> {
         let Some(bonds) = self.bonds.clone() else { return Ok(()) };
         let outcome = match self.crew.version.flavour {
             Flavour::MySql => bind(self.holder.session(), &self.crew, &bonds, self.within).await,
@@ -428,7 +423,7 @@ impl MySqlLock {
     }
 
     /// Alters the shadow, and children by the sessions that lock them (MariaDB).
-    async fn alter_each(
+    pub(crate) async fn alter_each(
         &mut self,
         control: &mut Session,
         statements: Vec<Altered>,
@@ -441,7 +436,7 @@ impl MySqlLock {
     }
 
     /// Takes back what [`MySqlLock::bind`] did.
-    async fn withdraw(&mut self) -> std::result::Result<(), Failure> {
+    pub(crate) async fn withdraw(&mut self) -> std::result::Result<(), Failure> {
         let Some(bonds) = self.bonds.clone() else { return Ok(()) };
         if self.crew.version.flavour == Flavour::MySql {
             return bonds.withdraw(self.holder.session()).await;
@@ -454,280 +449,6 @@ impl MySqlLock {
         };
         control.keep();
         outcome
-    }
-
-    // --- MySQL --------------------------------------------------------------------------------
-
-    async fn swap_under_lock(mut self) -> Swap {
-        if let Err(failure) = carry_row_number(self.holder.session(), &self.shape).await {
-            let error = self.failed(failure);
-            return self.refuse(error).await;
-        }
-        if let Err(error) = self.bind().await {
-            return self.refuse(error).await;
-        }
-        let rename = sql::cutover::rename_both(&self.shape.source, &self.names.old, &self.shape.shadow);
-        match self.holder.session().execute(&rename).await {
-            Ok(_) => {
-                // The swap is done whatever becomes of these. What is left of them is done again by `finish`, with the guards
-                // standing; without a connection there is no lock.
-                let session = self.holder.session();
-                if let Some(bonds) = &self.bonds {
-                    let _ = bonds.settle(&mut Hands::one(session)).await;
-                }
-                if !self.triggers.list.is_empty() {
-                    let _ = carry(session, None, &self.shape.source, &self.names, &self.triggers.list).await;
-                }
-                let _ = self.unlock().await;
-                Swap::Done
-            }
-            Err(failure) if failure.ends_session() => Swap::Unknown(self.failed(failure)),
-            Err(failure) => {
-                let error = self.failed(failure);
-                self.refuse(error).await
-            }
-        }
-    }
-
-    // --- MariaDB ------------------------------------------------------------------------------
-
-    async fn swap_in_line(mut self) -> Swap {
-        if let Err(error) = self.bind().await {
-            return self.refuse(error).await;
-        }
-        let mut renamer = match self.prepare_rename().await {
-            Ok(renamer) => renamer,
-            Err(error) => return self.refuse(error).await,
-        };
-        let id = renamer.id();
-        let statement = sql::cutover::rename_both_on(
-            &self.shape.source,
-            &self.names.old,
-            &self.shape.shadow,
-            &self.names.go,
-            &self.names.went,
-        );
-        let mut sent = Box::pin(async move {
-            let outcome = renamer.session().execute(&statement).await;
-            renamer.keep();
-            outcome
-        });
-        let proven = tokio::select! {
-            // It cannot have succeeded: the go-ahead does not exist.
-            outcome = &mut sent => Err(match outcome {
-                Ok(_) => self.error(Kind::Fatal, "the RENAME did not wait for the lock"),
-                Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => {
-                    self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened")
-                }
-                Err(failure) => self.failed(failure),
-            }),
-            proven = self.give_go_ahead(id) => proven,
-        };
-        let guardian = match proven {
-            Ok(guardian) => guardian,
-            Err(error) => {
-                drop(sent);
-                return self.abort(error).await;
-            }
-        };
-        let mut lock = self;
-        // If this fails the connection is gone, and the lock with it.
-        let _ = lock.unlock().await;
-        let outcome = match tokio::time::timeout(lock.within, &mut sent).await {
-            Ok(outcome) => outcome,
-            Err(_) => tokio::join!(&mut sent, kill_query(&lock.crew.access, id)).0,
-        };
-        match outcome {
-            Ok(_) => {
-                // What is left of this is done again by `finish`, with the guards standing.
-                if let Some(guardian) = guardian {
-                    let _ = lock.carry_behind(guardian).await;
-                }
-                let _ = lock.settle_behind().await;
-                lock.neighbours.unlock().await;
-                Swap::Done
-            }
-            Err(failure) => {
-                // It has, or is about to have, a lock on whatever bears the name.
-                drop(guardian);
-                let buried = lock.crew.bury().await;
-                if failure.ends_session() || buried.is_err() {
-                    return Swap::Unknown(lock.failed(failure));
-                }
-                // If this fails, the next attempt does it.
-                let _ = lock.revoke_go_ahead().await;
-                let error = lock.failed(failure);
-                lock.refuse(error).await
-            }
-        }
-    }
-
-    /// Everything the RENAME needs, and a proof that it has no go-ahead from an earlier attempt.
-    async fn prepare_rename(&self) -> Result<Lease> {
-        let mut worker = self.crew.worker().await?;
-        carry_row_number(worker.session(), &self.shape).await.map_err(|failure| self.failed(failure))?;
-        for name in [&self.names.go, &self.names.went] {
-            let facts = worker
-                .session()
-                .row(&sql::catalogue::table_facts(name))
-                .await
-                .map_err(|failure| self.failed(failure))?;
-            let Some(facts) = facts else { continue };
-            if text(&facts[5]) != sql::cutover::GO_AHEAD {
-                return Err(self.error(Kind::Fatal, format!("{} is not ours", name.plain())));
-            }
-            let drop = sql::ddl::drop_table(&self.shape.source, name);
-            worker.session().execute(&drop).await.map_err(|failure| self.failed(failure))?;
-        }
-        worker.keep();
-        let mut renamer = self.crew.lease(Slot::Rename).await?;
-        renamer
-            .session()
-            .execute(&sql::session::lock_waits(RENAME_WITHIN))
-            .await
-            .map_err(|failure| self.failed(failure))?;
-        Ok(renamer)
-    }
-
-    /// Where there are triggers, also puts a session in line behind the renamer, for the new table.
-    async fn give_go_ahead(&mut self, renamer: u64) -> Result<Option<Guardian>> {
-        let mut worker = self.crew.worker().await?;
-        let session = worker.session();
-        session.execute("SET SESSION lock_wait_timeout = 0").await.map_err(|failure| self.failed(failure))?;
-        let begun = Instant::now();
-        while !self.is_next_in_line(session, renamer).await? {
-            if begun.elapsed() > self.within {
-                return Err(
-                    self.error(Kind::Busy, "the RENAME did not get into line for the table: somebody uses its shadow")
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let guardian = match self.triggers.list.is_empty() {
-            true => None,
-            false => {
-                // To lock a table is to open its children.
-                self.neighbours.unlock_children().await;
-                Some(self.queue_guardian(session).await?)
-            }
-        };
-        let create = sql::cutover::create_go_ahead(&self.shape.source, &self.names.go);
-        session.execute("SET SESSION lock_wait_timeout = 1").await.map_err(|failure| self.failed(failure))?;
-        session.execute(&create).await.map_err(|failure| self.failed(failure))?;
-        Ok(guardian)
-    }
-
-    /// A session that waits for the source's name exclusively. The RENAME goes before it, and it goes before every
-    /// writer.
-    async fn queue_guardian(&self, watcher: &mut Session) -> Result<Guardian> {
-        let mut lease = self.crew.lease(Slot::Triggers).await?;
-        let id = lease.id();
-        for statement in [sql::session::lock_waits(3 * self.within), sql::session::idle_limit(self.within)] {
-            lease.session().execute(&statement).await.map_err(|failure| self.failed(failure))?;
-        }
-        let lock = sql::cutover::lock_against_all(&self.shape.source);
-        let mut guardian: Guardian = Box::pin(async move {
-            let outcome = lease.session().execute(&lock).await;
-            (lease, outcome.map(|_| ()))
-        });
-        let begun = Instant::now();
-        loop {
-            tokio::select! {
-                biased;
-                (_, outcome) = &mut guardian => {
-                    return Err(match outcome {
-                        Ok(()) => self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened"),
-                        Err(failure) => self.failed(failure),
-                    });
-                }
-                waits = self.waits_for_a_table(watcher, id) => if waits? { return Ok(guardian) },
-            }
-            if begun.elapsed() > self.within {
-                return Err(self.error(Kind::Busy, "the session that carries the triggers did not get into line"));
-            }
-            tokio::select! {
-                _ = tokio::time::sleep(Duration::from_millis(1)) => {}
-                (_, outcome) = &mut guardian => {
-                    return Err(match outcome {
-                        Ok(()) => self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened"),
-                        Err(failure) => self.failed(failure),
-                    });
-                }
-            }
-        }
-    }
-
-    async fn carry_behind(&mut self, guardian: Guardian) -> std::result::Result<(), Failure> {
-        let (mut maker, outcome) = guardian.await;
-        outcome?;
-        let session = maker.session();
-        let dropper = self.holder.session();
-        carry(session, Some(dropper), &self.shape.source, &self.names, &self.triggers.list).await?;
-        session.execute("UNLOCK TABLES").await.map(|_| ())
-    }
-
-    /// Gives the foreign keys their own names while their other ends are still locked, as far as that goes in time. A
-    /// writer may hold the new table already and wait for a child, so children are let go before it is altered.
-    async fn settle_behind(&mut self) -> std::result::Result<(), Failure> {
-        let Some(bonds) = &self.bonds else { return Ok(()) };
-        let lease = self.crew.lease(Slot::Control).await;
-        let mut control = lease.map_err(|error| Failure::Lost(error.to_string()))?;
-        let spent = |_| Err(Failure::Lost("the time for it was spent".into()));
-        let mut hands = Hands { control: control.session(), neighbours: Some(&mut self.neighbours) };
-        let settling = tokio::time::timeout(self.within, bonds.settle_others(&mut hands));
-        settling.await.unwrap_or_else(spent)?;
-        self.neighbours.unlock_children().await;
-        let mut hands = Hands { control: control.session(), neighbours: Some(&mut self.neighbours) };
-        let settling = tokio::time::timeout(self.within, bonds.settle_source(&mut hands));
-        settling.await.unwrap_or_else(spent)?;
-        control.keep();
-        Ok(())
-    }
-
-    /// Whether the renamer waits for the source itself; the module says why that is so.
-    async fn is_next_in_line(&self, session: &mut Session, renamer: u64) -> Result<bool> {
-        if !sorts_before(&self.shape.source, &self.shape.shadow) && !self.is_locked(session).await? {
-            return Ok(false);
-        }
-        // Asked last: what it waits for now comes behind what it was just seen to hold.
-        self.waits_for_a_table(session, renamer).await
-    }
-
-    async fn waits_for_a_table(&self, session: &mut Session, id: u64) -> Result<bool> {
-        let row =
-            session.row(&sql::cutover::doing(id)).await.map_err(|failure| self.failed(failure))?.unwrap_or_default();
-        let [state, statement] = &row[..] else { return Ok(false) };
-        Ok(text(state) == "Waiting for table metadata lock" && sql::is_signed(&text(statement), &self.shape.source))
-    }
-
-    /// Whether somebody, which can only be the renamer, holds the shadow exclusively.
-    async fn is_locked(&self, session: &mut Session) -> Result<bool> {
-        match session.rows(&sql::cutover::look_at(&self.shape.shadow)).await {
-            Ok(_) => Ok(false),
-            Err(Failure::Server { code: LOCK_WAIT_TIMEOUT, .. }) => Ok(true),
-            Err(failure) => Err(self.failed(failure)),
-        }
-    }
-
-    /// Ends the renamer before the lock is let go; without a go-ahead it could do nothing, but it would hold up the application.
-    async fn abort(self, error: Error) -> Swap {
-        let ended = self.crew.bury().await;
-        let revoked = match ended {
-            Ok(()) => self.revoke_go_ahead().await,
-            Err(error) => Err(error),
-        };
-        match revoked {
-            Ok(()) => self.refuse(error).await,
-            Err(error) => Swap::Unknown(error),
-        }
-    }
-
-    async fn revoke_go_ahead(&self) -> Result<()> {
-        let mut worker = self.crew.worker().await?;
-        let drop = sql::ddl::drop_table(&self.shape.source, &self.names.go);
-        worker.session().execute(&drop).await.map_err(|failure| self.failed(failure))?;
-        worker.keep();
-        Ok(())
     }
 }
 
@@ -746,12 +467,8 @@ fn also_bound(mut error: Error, failure: Failure) -> Error {
     error
 }
 
-fn sorts_before(one: &TableName, other: &TableName) -> bool {
-    one.name.as_bytes() < other.name.as_bytes()
-}
-
 /// The next row's number, so that numbers of deleted last rows are not given out again.
-async fn carry_row_number(session: &mut Session, shape: &Shape) -> std::result::Result<(), Failure> {
+pub(crate) async fn carry_row_number(session: &mut Session, shape: &Shape) -> std::result::Result<(), Failure> {
     if shape.sets_row_number {
         return Ok(());
     }

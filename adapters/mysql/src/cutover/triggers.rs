@@ -7,31 +7,17 @@
 //! that is not this tool's. They go when all triggers stand. A crash in between leaves a table that refuses those writes,
 //! loudly, until the same command is given again; the journal knows every trigger's text.
 
-use crate::engine::MySql;
-use crate::journal::Facts;
+use crate::facts::{Facts, Trigger};
 use crate::server::error::Failure;
 use crate::server::names::{Names, TableName};
 use crate::server::pool::{Lease, Slot};
 use crate::server::session::{Cells, Session, text};
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Error, Ownership, Refusal, Result};
-use serde::{Deserialize, Serialize};
 
 /// The events a trigger can stand on, in the order of [`Names::guards`].
 const EVENTS: [&str; 3] = ["INSERT", "UPDATE", "DELETE"];
-
-/// A trigger, as it must be made again.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Trigger {
-    pub name: String,
-    /// INSERT, UPDATE or DELETE; newer servers know several at once.
-    pub event: String,
-    sql_mode: String,
-    charset: String,
-    collation: String,
-    /// The server's own statement, in the trigger's own character set, in hex.
-    statement: String,
-}
 
 /// The triggers of a table, and what the catalogue said of them when they were read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -58,7 +44,7 @@ impl Triggers {
                 name,
                 event: text(&row[1]),
                 sql_mode: cell(1),
-                statement: made.get(2).and_then(|cell| cell.as_deref()).map(crate::key::index::hex).unwrap_or_default(),
+                statement: made.get(2).and_then(|cell| cell.as_deref()).map(crate::sql::quote::hex).unwrap_or_default(),
                 charset: cell(3),
                 collation: cell(4),
             });

@@ -3,7 +3,7 @@
 //! the shadow's terms, and told from others by turning the shadow's value back. A change that cannot be turned
 //! back is refused. Pure.
 
-use crate::key::index::Spelling;
+use crate::key::spelling::Spelling;
 use crate::schema::table::Column;
 
 /// How values of the shadow's column stem from the source's.

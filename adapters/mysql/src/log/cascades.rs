@@ -22,10 +22,11 @@
 //! will be; rows that refer to such a one are looked for when all is copied ([`Shape::own_keys`], `clear_stale`). And if it
 //! has come back since, the log told of that, and it is refreshed.
 
-use crate::cutover::foreign_keys::ForeignKey;
-use crate::key::index::{KeyIndex, Spelling};
+use crate::key::index::KeyIndex;
+use crate::key::spelling::Spelling;
 use crate::log::row_image::{Cell, Deed, Form, Rows};
 use crate::schema::columns::Shape;
+use crate::schema::foreign_key::ForeignKey;
 use crate::schema::table::{Table, is_same};
 use crate::server::error::Failure;
 use crate::server::names::TableName;
@@ -107,26 +108,6 @@ impl Parent {
 
 fn is_value(key: &KeyIndex, one: &Key) -> bool {
     one.columns().len() > key.columns.len()
-}
-
-/// A foreign key of the source to itself whose actions the log does not tell.
-#[derive(Clone, Debug)]
-pub(crate) struct OwnKey {
-    /// The columns that refer to those of the rows' key, in its order, with the names they have in the source.
-    pub columns: Vec<String>,
-}
-
-impl OwnKey {
-    /// None if it does not refer to the very columns that the rows' key has, or if a session's time zone could change their values.
-    pub(crate) fn of(key: &ForeignKey, rows: &KeyIndex) -> Option<OwnKey> {
-        if rows.has_moments() {
-            return None;
-        }
-        let referring = |name: &String| key.parent_columns.iter().position(|column| is_same(column, name));
-        let columns = rows.columns.iter().map(|column| Some(key.columns[referring(&column.name)?].clone()));
-        let columns: Vec<String> = columns.collect::<Option<_>>()?;
-        (columns.len() == key.columns.len()).then_some(OwnKey { columns })
-    }
 }
 
 /// The keys of rows of the shadow that refer to one of these rows, and do so no more in the source.

@@ -1,9 +1,8 @@
 //! Whether a statement that others wrote into the log as text may have changed the source: it has, if a table that it
 //! wrote reaches the source by a trigger, a view or a foreign key's action. The server knows.
 
-use crate::log::transactions::{BEGIN_ANEW, STATEMENTS_REMEDY};
-use crate::plan::privileges::sees_triggers;
-use crate::server::error::Failure;
+use crate::server::error::{BEGIN_ANEW, Failure, STATEMENTS_REMEDY};
+use crate::server::grants::sees_triggers;
 use crate::server::names::TableName;
 use crate::server::pool::Crew;
 use crate::server::session::{Session, text};

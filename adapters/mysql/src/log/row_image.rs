@@ -130,7 +130,7 @@ fn extent(form: Form, bytes: &[u8]) -> Option<(usize, usize)> {
         TIME2 => Some((0, 3 + fraction)),
         VARCHAR | COMPRESSED_VARCHAR => counted(if both > 255 { 2 } else { 1 }),
         BIT => Some((0, usize::from(two) + usize::from(one > 0))),
-        DECIMAL => Some((0, crate::key::index::decimal_bytes(one.into(), two.into()))),
+        DECIMAL => Some((0, crate::key::spelling::decimal_bytes(one.into(), two.into()))),
         ENUM | SET => Some((0, two.into())),
         COMPRESSED_BLOB | VECTOR | JSON | 249..=252 | GEOMETRY if (1..=4).contains(&one) => counted(one.into()),
         STRING if matches!(one, ENUM | SET) => Some((0, two.into())),

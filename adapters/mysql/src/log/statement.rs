@@ -1,10 +1,10 @@
 //! What a statement in the log means for us. With row format most statements are the ends of transactions and DDL; a
 //! statement that changes rows would change them behind our back. Pure.
 
-use crate::log::transactions::STATEMENTS_REMEDY;
 use crate::log::written::tables_written;
 use crate::schema::harmless::leaves_rows_alone;
 use crate::schema::lexer::{Token, tokens};
+use crate::server::error::STATEMENTS_REMEDY;
 use crate::server::names::TableName;
 use crate::sql;
 

@@ -4,9 +4,9 @@ use crate::log::cascades::Cascades;
 use crate::log::elsewhere::Elsewhere;
 use crate::log::position::{Bookmark, Place, spell_domains};
 use crate::log::tally::Tally;
-use crate::log::transactions::{BEGIN_ANEW, Batch, Follower, GTID, LogEvent, TAGGED_GTID};
+use crate::log::transactions::{Batch, Follower, GTID, LogEvent, TAGGED_GTID};
 use crate::log::witness::Witness;
-use crate::server::error::{Failure, READING_LOG_FAILED};
+use crate::server::error::{BEGIN_ANEW, Failure, READING_LOG_FAILED};
 use crate::server::heartbeat::Beats;
 use crate::server::session::Session;
 use crate::shadow::followed::Followed;
@@ -201,7 +201,7 @@ fn check(event: &Event) -> Result<()> {
 fn gtid(event: &Event) -> Result<(String, u64)> {
     match event.read_data() {
         Ok(Some(EventData::GtidEvent(gtid))) => {
-            let digits = crate::key::index::hex(&gtid.sid());
+            let digits = crate::sql::quote::hex(&gtid.sid());
             let uuid = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-");
             let tag = gtid.tag().map(|tag| format!(":{}", tag.as_str())).unwrap_or_default();
             Ok((uuid + &tag, gtid.gno()))

@@ -1,12 +1,14 @@
 //! Follows the log event by event: finds the keys of the source's rows, keeps to the grammar of transactions, and gives
 //! batches that end with a heartbeat of ours. No waiting and no server here; an event that does not fit ends the run.
 
-use crate::key::index::{KeyIndex, hex};
+use crate::key::index::KeyIndex;
 use crate::log::cascades::Parent;
 use crate::log::position::{Bookmark, Place};
 use crate::log::row_image::{Cell, Deed, Fields, Form, Rows, TableMap};
 use crate::log::statement::{Concern, Meaning, meaning, spell_xid};
+use crate::server::error::BEGIN_ANEW;
 use crate::server::names::{Names, TableName};
+use crate::sql::quote::hex;
 use altergeist_contract::{Error, Key, Marker, Position, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
@@ -15,16 +17,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Keys that are handed on without waiting for a heartbeat to come by: a transaction may be larger than memory.
 const MOST_KEYS: usize = 20_000;
+
 /// Keys of prepared transactions that have not ended; they cannot be handed on.
 const MOST_UNDECIDED_KEYS: usize = 5_000_000;
+
 /// The largest event that is taken out of a compressed one.
 const LARGEST_INFLATED: u64 = 1 << 30;
-
-/// What is left to do when the log cannot be followed on.
-pub(crate) const BEGIN_ANEW: &str =
-    "the same command cannot go on: `altergeist cleanup` drops the shadow and the rows copied so far; then begin anew";
-/// What keeps statements out of the log.
-pub(crate) const STATEMENTS_REMEDY: &str = "let that session SET binlog_format = ROW";
 
 /// What the log has given so far.
 #[derive(Debug)]
@@ -130,9 +128,11 @@ enum Gtid {
 
 /// What MariaDB's names of transactions tell beside: that one statement follows, or a transaction that is only prepared.
 const STANDALONE: u64 = 1;
+
 const PREPARES: u64 = 64;
 
 const ARTIFICIAL: u16 = 0x20;
+
 const IGNORABLE: u16 = 0x80;
 
 impl Follower {
@@ -524,18 +524,30 @@ impl Follower {
 }
 
 const QUERY: u8 = 2;
+
 const ROTATE: u8 = 4;
+
 const XID: u8 = 16;
+
 const LOAD_QUERY: u8 = 18;
+
 const TABLE_MAP: u8 = 19;
+
 const INCIDENT: u8 = 26;
+
 /// MySQL's name of a transaction; the caller decodes it.
 pub(crate) const GTID: u8 = 33;
+
 const ANONYMOUS_GTID: u8 = 34;
+
 pub(crate) const TAGGED_GTID: u8 = 42;
+
 const XA_PREPARE: u8 = 38;
+
 const PAYLOAD: u8 = 40;
+
 const MARIADB_GTID: u8 = 162;
+
 const COMPRESSED_QUERY: u8 = 165;
 
 /// Events that carry no rows: the format's description, the end of a file, heartbeats (two forms), variables for statements, the blocks

@@ -9,10 +9,10 @@
 //! The least surplus ever seen is the base. Each look takes what the log has told of before it, so the
 //! base is never too small, and nothing is missed by mistake.
 
-use crate::engine::MySql;
 use crate::server::session::{Cells, Session, number};
 use crate::server::version::Flavour;
 use crate::sql;
+use crate::state::MySql;
 use std::sync::Mutex;
 
 /// The counts of one source; see the module.

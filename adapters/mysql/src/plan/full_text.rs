@@ -2,9 +2,9 @@
 //! if its number is larger than all before it. So a changed row can be written into a copy only if it is the last one
 //! (error 182).
 
-use crate::engine::MySql;
 use crate::schema::table::definition_of;
 use crate::server::session::Session;
+use crate::state::MySql;
 use altergeist_contract::{Refusal, Result};
 
 impl MySql {

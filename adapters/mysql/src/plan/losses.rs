@@ -1,10 +1,10 @@
 //! Tells in `plan` how many rows lose something by a change of type.
 
-use crate::engine::MySql;
 use crate::schema::columns::Shape;
 use crate::schema::rounding::{Loss, loss};
 use crate::server::session::Session;
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Error, Refusal, Result};
 
 impl MySql {

@@ -1,6 +1,7 @@
 //! What `plan` finds out and refuses: one check, one file.
 
 pub(crate) mod full_text;
+pub(crate) mod log_source;
 pub(crate) mod losses;
 pub(crate) mod neighbour_privileges;
 pub(crate) mod old_dependents;

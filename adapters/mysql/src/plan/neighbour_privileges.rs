@@ -1,11 +1,11 @@
 //! Privileges on tables at the other ends of foreign keys, which may lie in other schemas.
 
-use crate::cutover::foreign_keys::foreign_keys;
-use crate::engine::MySql;
+use crate::schema::foreign_key::foreign_keys;
 use crate::server::names::TableName;
 use crate::server::session::Session;
 use crate::server::version::Flavour;
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Refusal, Result};
 
 /// What the cut-over does to tables that refer to the source.

@@ -3,10 +3,10 @@
 //! Our sessions do not check foreign keys, so the server would drop a table that others refer to. A
 //! view would stay, and fail.
 
-use crate::cutover::foreign_keys::foreign_keys;
-use crate::engine::MySql;
+use crate::schema::foreign_key::foreign_keys;
 use crate::server::session::{Session, text};
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Error, Result};
 
 impl MySql {

@@ -1,11 +1,11 @@
 //! Every partition is a file that the server renames under the swap's lock, one after another. `plan`
 //! measures that on the altered, empty clone, which has the same partitions.
 
-use crate::engine::MySql;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::session::Session;
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Error, Refusal, Result};
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,6 @@
 //! Finds out what would happen: asks the server and the catalogue, and tries the clauses on an empty clone.
 
-use crate::cutover::foreign_keys::{ForeignKey, foreign_keys};
-use crate::engine::MySql;
-use crate::journal::Altering;
+use crate::facts::Altering;
 use crate::key::index::LOOKUP;
 use crate::key::kept;
 use crate::plan::other_engine;
@@ -10,6 +8,7 @@ use crate::plan::others_flags::refuse_others_flags;
 use crate::schema::check_names::{self, Renamed};
 use crate::schema::clauses::{Clauses, is_single_statement};
 use crate::schema::columns::{self, Shape};
+use crate::schema::foreign_key::{ForeignKey, foreign_keys};
 use crate::schema::table::{definition_of, outline};
 use crate::server::error::NO_SUCH_THREAD;
 use crate::server::names::TableName;
@@ -17,8 +16,9 @@ use crate::server::pool::Slot;
 use crate::server::session::{Session, execute_within, number, text};
 use crate::server::settings;
 use crate::server::version::Flavour;
-use crate::shadow::late_index;
+use crate::shadow::{kept_columns, late_index};
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{
     Error, Key, Kind, Leftover, Ownership, Plan, Preflight, Refusal, Result, Stage, Step, Strategy, Verdict,
 };
@@ -345,7 +345,7 @@ impl MySql {
                 trial.deferred.retain(|text| late.as_ref().is_none_or(|late| late.text != *text));
                 trial.notes = self.foreign_key_notes(session, &shape).await?;
                 trial.notes.extend(lookup_note(&shape));
-                trial.notes.extend(kept::note(&shape));
+                trial.notes.extend(kept_columns::note(&shape));
                 trial.notes.extend(late.iter().map(late_index::note));
                 trial.notes.extend(rounded);
                 let (measured, too_long) = self.measure_swap(session).await?;
@@ -845,7 +845,7 @@ impl MySql {
         Ok(found)
     }
 
-    async fn is_old_ours(&self, session: &mut Session, entry: &crate::journal::Entry) -> Result<bool> {
+    async fn is_old_ours(&self, session: &mut Session, entry: &crate::facts::Entry) -> Result<bool> {
         let Some(made) = &entry.facts.source else { return Ok(false) };
         if !self.exists(session, &self.names.old).await? {
             return Ok(false);

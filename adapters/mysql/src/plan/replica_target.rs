@@ -1,10 +1,10 @@
 //! Refuses a server that takes its rows from another one: the change would be made there alone, and the next row that
 //! arrives may not fit the altered table. Who knows better says so with `--allow-replica`.
 
-use crate::engine::MySql;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Refusal, Result};
 
 const REMEDY: &str = "name the primary in --url, and the change replicates from there; where this server takes the writes, as in a \

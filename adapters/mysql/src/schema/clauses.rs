@@ -1,7 +1,7 @@
 //! Reads the clauses of an ALTER TABLE for what the server cannot tell afterwards: which column became which. Everything
 //! else is the server's business. What cannot be read is refused, naming the clause. Pure.
 
-use crate::schema::lexer::{Token, spanned, tokens};
+use crate::schema::lexer::{Token, named, spanned, tokens};
 use crate::schema::pasted;
 use crate::schema::table::is_same;
 use altergeist_contract::{Error, Result};
@@ -349,27 +349,6 @@ fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<Stri
     let begin = if rest.len() == end { 0 } else { rest.first().map_or(chars.len(), |(_, span)| span.start) };
     let close = if end == tokens.len() { chars.len() } else { tokens[end].1.start };
     Ok(chars[begin.min(close)..close].iter().collect())
-}
-
-pub(crate) type Spanned = (Token, std::ops::Range<usize>);
-
-pub(crate) fn named<'a>(tokens: &'a [Spanned], schema: &str, table: &str) -> Result<&'a [Spanned]> {
-    let is = |token: &Token, name: &str| token.name() == Some(name);
-    let tokens = match tokens {
-        [(first, _), (second, _), rest @ ..] if first.is("IF") && second.is("EXISTS") => rest,
-        _ => tokens,
-    };
-    match tokens {
-        [(first, _), (dot, _), (second, _), rest @ ..]
-            if dot.is_sign('.') && is(first, schema) && is(second, table) =>
-        {
-            Ok(rest)
-        }
-        [(first, _), rest @ ..] if is(first, table) && !rest.first().is_some_and(|(token, _)| token.is_sign('.')) => {
-            Ok(rest)
-        }
-        _ => Err(refused(format!("the statement alters another table than {schema}.{table}"))),
-    }
 }
 
 /// Whether the text is one clause list and nothing after it.

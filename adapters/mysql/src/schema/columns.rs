@@ -1,29 +1,18 @@
 //! How the shadow's columns stem from the source's: the map every statement that moves rows is made from.
 
 use crate::key::index::{self, KeyColumn, KeyIndex};
-use crate::key::kept;
 use crate::key::mapping::Mapping;
-use crate::key::missing_key;
-use crate::log::cascades::OwnKey;
+use crate::key::{kept, missing_key};
 use crate::schema::clauses::Clauses;
 use crate::schema::convert;
+use crate::schema::foreign_key::OwnKey;
+use crate::schema::pair::{Given, Pair};
 use crate::schema::table::{Column, Index, Table, is_same};
+use crate::server::about::Zone;
 use crate::server::names::TableName;
 use crate::server::version::Flavour;
 use crate::sql::quote;
 use altergeist_contract::{Error, Refusal, Result};
-
-/// What the server's time zone does to TIMESTAMP values on their way through SQL.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Zone {
-    /// It is equally far from UTC all the year: nothing.
-    Fixed,
-    /// In hours that come twice, a literal cannot say which it means (MariaDB).
-    HidesMoments,
-    /// In hours that come twice, INSERT … SELECT and ALTER TABLE take the first for the second, even from a TIMESTAMP to
-    /// a TIMESTAMP (MySQL; tried on 9.7).
-    LosesMoments,
-}
 
 /// Source, shadow, and what they share.
 #[derive(Clone, Debug)]
@@ -47,22 +36,6 @@ pub(crate) struct Shape {
     pub log_tells_all: bool,
     /// Whether values may be rounded where the server's own ALTER would round them, with a note.
     pub rounds: bool,
-}
-
-/// A column of the shadow, and the column of the source its values come from.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Pair {
-    pub source: Column,
-    pub shadow: Column,
-    /// Whether the value's text is copied, see [`convert::goes_by_text`].
-    pub by_text: bool,
-}
-
-/// A column that is added NOT NULL without a default, and what the server's own ALTER gives it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Given {
-    pub column: Column,
-    pub value: &'static str,
 }
 
 impl Shape {

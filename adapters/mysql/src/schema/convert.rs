@@ -1,7 +1,7 @@
 //! How a value of the source looks in the shadow's type, said in SQL, for comparing and for finding duplicates. Copying
 //! needs little of it: there the server converts by itself, and only where it does so otherwise than its ALTER is it told how. What is not listed here is refused by `plan`. Pure.
 
-use crate::schema::columns::Pair;
+use crate::schema::pair::Pair;
 use crate::schema::table::Column;
 use crate::server::version::Flavour;
 use crate::sql::{quote, string};

@@ -1,5 +1,6 @@
 //! Splits MySQL's SQL into words, names, texts and signs, so that nothing inside quotes or comments is taken for SQL. Pure.
 
+use altergeist_contract::{Error, Result};
 use std::ops::Range;
 
 /// One token.
@@ -177,6 +178,29 @@ impl Scanner {
 
 fn is_of_word(char: char) -> bool {
     char.is_alphanumeric() || matches!(char, '_' | '$' | '@') || char as u32 > 0x7f
+}
+
+pub(crate) type Spanned = (Token, std::ops::Range<usize>);
+
+pub(crate) fn named<'a>(tokens: &'a [Spanned], schema: &str, table: &str) -> Result<&'a [Spanned]> {
+    let is = |token: &Token, name: &str| token.name() == Some(name);
+    let tokens = match tokens {
+        [(first, _), (second, _), rest @ ..] if first.is("IF") && second.is("EXISTS") => rest,
+        _ => tokens,
+    };
+    match tokens {
+        [(first, _), (dot, _), (second, _), rest @ ..]
+            if dot.is_sign('.') && is(first, schema) && is(second, table) =>
+        {
+            Ok(rest)
+        }
+        [(first, _), rest @ ..] if is(first, table) && !rest.first().is_some_and(|(token, _)| token.is_sign('.')) => {
+            Ok(rest)
+        }
+        _ => {
+            Err(Error::refused("read the clauses", format!("the statement alters another table than {schema}.{table}")))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! `_utf8mb4'new'` today is `_latin1'new'` after the next ALTER of a latin1 table. So what is sent back to the server is
 //! spelled in hex, and two definitions are compared without character sets.
 
-use crate::key::index::hex;
+use crate::sql::quote::hex;
 use crate::sql::string;
 
 /// The definition as text. A literal that is not plain ASCII becomes hex, which says the same bytes in every session.

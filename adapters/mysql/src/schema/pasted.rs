@@ -1,7 +1,6 @@
 //! `CREATE INDEX … ON t (…)` and `DROP INDEX … ON t`, said as the clause of an ALTER TABLE. Pure.
 
-use crate::schema::clauses::{Spanned, named};
-use crate::schema::lexer::Token;
+use crate::schema::lexer::{Spanned, Token, named};
 use altergeist_contract::Result;
 
 /// The clause that does the same; None if the text is neither of these statements.

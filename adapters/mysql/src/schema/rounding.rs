@@ -1,7 +1,7 @@
 //! Values that a change of type rounds or cuts short, though the server's own ALTER only notes it; and values that the
 //! ALTER refuses, though an INSERT takes them. `plan` counts both before anything is copied. Pure.
 
-use crate::schema::columns::Pair;
+use crate::schema::pair::Pair;
 use crate::schema::table::Column;
 use crate::server::version::Flavour;
 use crate::sql::quote;

@@ -1,6 +1,7 @@
 //! What servers say when something fails, and what that means. The one table from codes to kinds.
 
 use altergeist_contract::{Error, Kind};
+use std::io::Read;
 
 /// What came of a statement that failed.
 #[derive(Clone, Debug)]
@@ -17,21 +18,33 @@ pub(crate) enum Failure {
 }
 
 pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
+
 /// A row whose parent is missing.
 pub(crate) const NO_PARENT: u16 = 1452;
+
 pub(crate) const INTERRUPTED: u16 = 1317;
+
 /// The table has changed since the snapshot that it is looked at by.
 pub(crate) const TABLE_CHANGED: u16 = 1412;
+
 /// A number or a moment that lost digits, as a note.
 pub(crate) const TRUNCATED: u16 = 1265;
+
 pub(crate) const TRUNCATED_VALUE: u16 = 1292;
+
 pub(crate) const NO_SUCH_TABLE: u16 = 1146;
+
 pub(crate) const NO_SUCH_THREAD: u16 = 1094;
+
 /// The server cannot do it without copying the table.
 pub(crate) const NO_INPLACE: u16 = 1846;
+
 pub(crate) const READING_LOG_FAILED: u16 = 1236;
+
 const TABLE_FULL: u16 = 1114;
+
 const DISK_FULL: u16 = 1021;
+
 const TEMPORARY_FILE_FULL: u16 = 1878;
 
 impl Failure {
@@ -246,6 +259,13 @@ fn column_named(message: &str) -> Option<&str> {
     let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
     (plain && !name.is_empty() && name.len() <= 64).then_some(name)
 }
+
+/// What is left to do when the log cannot be followed on.
+pub(crate) const BEGIN_ANEW: &str =
+    "the same command cannot go on: `altergeist cleanup` drops the shadow and the rows copied so far; then begin anew";
+
+/// What keeps statements out of the log.
+pub(crate) const STATEMENTS_REMEDY: &str = "let that session SET binlog_format = ROW";
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,11 @@
 //! Replicas' lag, by our own heartbeats: which beat has arrived there, and how long ago the next one was sent. No clocks are
 //! compared.
 
-use crate::engine::MySql;
-use crate::server::replicas::Replica;
+use crate::server::about::Replica;
 use crate::server::session::{Session, number, text};
 use crate::server::version::Flavour;
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{CommitLatency, Error, Gauge, ReplicaLag, Result};
 use std::sync::atomic::Ordering;
 use std::time::Duration;

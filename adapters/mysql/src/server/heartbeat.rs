@@ -305,7 +305,7 @@ pub(crate) async fn prepared(session: &mut Session) -> Result<HashSet<String>> {
 fn xid(row: &Cells) -> Option<String> {
     let [format, length, _, data] = &row[..] else { return None };
     let (gtrid, bqual) = data.as_deref()?.split_at_checked(number(length)? as usize)?;
-    Some(spell_xid(text(format).parse().ok()?, &crate::key::index::hex(gtrid), &crate::key::index::hex(bqual)))
+    Some(spell_xid(text(format).parse().ok()?, &crate::sql::quote::hex(gtrid), &crate::sql::quote::hex(bqual)))
 }
 
 #[cfg(test)]

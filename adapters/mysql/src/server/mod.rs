@@ -1,10 +1,11 @@
 //! How to get in, and what the server is: connections, sessions, versions, errors, names, heartbeats.
 
+pub(crate) mod about;
 pub(crate) mod connect;
 pub(crate) mod error;
 pub(crate) mod gauge;
+pub(crate) mod grants;
 pub(crate) mod heartbeat;
-pub(crate) mod hidden_warnings;
 pub(crate) mod names;
 pub(crate) mod one_server;
 pub(crate) mod option_file;

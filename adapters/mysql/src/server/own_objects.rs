@@ -4,12 +4,12 @@
 //! It is looked at whenever the journal is read, and again before the swap. Between two looks the log tells: DDL of
 //! others on these tables ends the run (`statement`).
 
-use crate::engine::MySql;
-use crate::journal::Facts;
+use crate::facts::Facts;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::session::{Session, text};
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Error, Refusal, Result};
 
 /// Columns of the journal and of the heartbeats: name, type, whether it may be NULL.

@@ -14,18 +14,22 @@ use crate::server::version::Version;
 use crate::sql;
 use altergeist_contract::{Error, Hold, Kind, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 /// The most sessions that copy and refresh at once.
 const MOST_WORKERS: usize = 32;
+
 /// Tables that foreign keys may bind to the source where each is locked by a session of its own.
 pub(crate) const MOST_NEIGHBOURS: usize = 64;
+
 /// How long a session that was ended may take to roll back.
 const LONGEST_ROLLBACK: Duration = Duration::from_secs(120);
+
 /// How long the run lock is waited for: the server may not yet have noticed that its last holder is gone.
 const GRACE_SECONDS: u64 = 1;
+
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A session's part.
@@ -413,4 +417,27 @@ impl Drop for Lease {
             self.crew.abandon(session.id, self.place);
         }
     }
+}
+
+/// How often the server is asked.
+pub(crate) const PERIOD: Duration = Duration::from_secs(5);
+
+/// A server that has not answered for so long is out of reach.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Asks, as long as there is a crew, and tells its sessions when no answer comes.
+pub(crate) fn watch_over(crew: &Arc<Crew>) {
+    let crew: Weak<Crew> = Arc::downgrade(crew);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            let Some(crew) = crew.upgrade() else { return };
+            // A lock that was lost is told of when the run itself asks.
+            if tokio::time::timeout(PATIENCE, crew.still_held()).await.is_err() {
+                tracing::warn!("the server has not answered for {} s", PATIENCE.as_secs());
+                crew.access.reach.lose();
+                return;
+            }
+        }
+    });
 }

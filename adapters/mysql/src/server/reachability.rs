@@ -4,21 +4,19 @@
 //!
 //! The server is told to end our sessions when it has not heard of them for a while, so nobody's lock outlives its holder for long.
 
-use crate::server::pool::Crew;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How often the server is asked.
-const PERIOD: Duration = Duration::from_secs(5);
-/// A server that has not answered for so long is out of reach.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// A holder of the run lock that has not asked for so long is dead, or cut off.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(25);
+
 /// One that has asked this recently lives.
 pub(crate) const ALIVE_WITHIN: Duration = Duration::from_secs(7);
+
 /// The server ends sessions that did nothing for so long.
 pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
 /// Sessions that did nothing for so long are not used again.
 pub(crate) const FRESH: Duration = Duration::from_secs(30);
 
@@ -31,7 +29,7 @@ impl Reach {
         Reach(Arc::new(watch::Sender::new(true)))
     }
 
-    fn lose(&self) {
+    pub(crate) fn lose(&self) {
         self.0.send_replace(false);
     }
 
@@ -40,23 +38,6 @@ impl Reach {
         let mut reach = self.0.subscribe();
         let _ = reach.wait_for(|is_reachable| !is_reachable).await;
     }
-}
-
-/// Asks, as long as there is a crew, and tells its sessions when no answer comes.
-pub(crate) fn watch_over(crew: &Arc<Crew>) {
-    let crew: Weak<Crew> = Arc::downgrade(crew);
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(PERIOD).await;
-            let Some(crew) = crew.upgrade() else { return };
-            // A lock that was lost is told of when the run itself asks.
-            if tokio::time::timeout(PATIENCE, crew.still_held()).await.is_err() {
-                tracing::warn!("the server has not answered for {} s", PATIENCE.as_secs());
-                crew.access.reach.lose();
-                return;
-            }
-        }
-    });
 }
 
 #[cfg(test)]

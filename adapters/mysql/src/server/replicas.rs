@@ -4,25 +4,18 @@
 //! The server tells who reads its log: their numbers and ports, and their hosts if they were set to say so; else the list
 //! of sessions has the hosts. Whoever answers at such an address with the same number is the replica.
 
-use crate::engine::MySql;
+use crate::server::about::Replica;
 use crate::server::connect::Access;
 use crate::server::session::{Session, number, text};
 use crate::server::version::Flavour;
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::Result;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long a replica may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// A replica whose lag counts, with a session that is kept.
-pub(crate) struct Replica {
-    pub access: Access,
-    pub session: Option<Session>,
-    /// Whether it must be one: it was named, or a beat of this run has arrived there.
-    pub is_certain: bool,
-}
 
 /// What is seen of the server's replicas.
 #[derive(Default)]

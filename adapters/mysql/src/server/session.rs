@@ -3,12 +3,11 @@
 
 use crate::server::connect::Access;
 use crate::server::error::Failure;
-use crate::server::hidden_warnings;
 use crate::server::reachability::{FRESH, Reach};
 use crate::server::settings;
 use crate::server::version::Version;
 use crate::sql;
-use altergeist_contract::{Kind, Result};
+use altergeist_contract::{Error, Kind, Result};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use std::time::{Duration, Instant};
@@ -53,7 +52,7 @@ impl Session {
         for statement in settings::session(version, &modes, lock_timeout) {
             self.execute(&statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
-        hidden_warnings::hear_all(self, &attempted()).await
+        hear_all(self, &attempted()).await
     }
 
     /// Whether it can take another statement.
@@ -212,4 +211,35 @@ pub(crate) fn text(cell: &Option<Vec<u8>>) -> String {
 /// A cell as a number; NULL, and what is no number, is None.
 pub(crate) fn number(cell: &Option<Vec<u8>>) -> Option<u64> {
     text(cell).parse().ok()
+}
+
+/// How many warnings the server must keep. It is what both servers keep or more, unless they are told otherwise.
+pub(crate) const FEWEST: u64 = 64;
+
+/// Has a session keep as many warnings as it can.
+///
+/// # Errors
+/// `Refused`, if the server keeps too few and this user may not change that (MySQL).
+pub(crate) async fn hear_all(session: &mut Session, attempted: &str) -> Result<()> {
+    let attempted = || attempted.to_owned();
+    match session.execute(sql::session::KEEP_WARNINGS).await {
+        Ok(_) => return Ok(()),
+        Err(failure) if failure.ends_session() => return Err(failure.of_catalogue(attempted())),
+        // MySQL lets only an administrator set it.
+        Err(_) => {}
+    }
+    let kept = session
+        .text(sql::session::KEPT_WARNINGS)
+        .await
+        .map_err(|failure: Failure| failure.of_catalogue(attempted()))?;
+    match kept.parse::<u64>() {
+        Ok(kept) if kept >= FEWEST => Ok(()),
+        _ => {
+            let reason = format!(
+                "the server keeps only {kept} warnings of a statement (max_error_count), so lost digits would not be seen; \
+                 SET GLOBAL max_error_count = 1024, or GRANT SESSION_VARIABLES_ADMIN ON *.* to this user"
+            );
+            Err(Error::refused(attempted(), reason))
+        }
+    }
 }

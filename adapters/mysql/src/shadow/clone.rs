@@ -1,6 +1,5 @@
 //! Makes an altered, empty copy of the source: the clone that clauses are tried on, and the shadow.
 
-use crate::engine::MySql;
 use crate::schema::check_names::{self, Renamed};
 use crate::schema::table::definition_of;
 use crate::server::error::Failure;
@@ -9,6 +8,7 @@ use crate::server::session::{Session, text};
 use crate::server::settings;
 use crate::server::version::Flavour;
 use crate::sql;
+use crate::state::MySql;
 
 /// MySQL makes one index of full texts at a time, unless it is told to copy the table.
 const ONE_FULL_TEXT: u16 = 1795;

@@ -2,18 +2,17 @@
 //! columns alone does not end the run: right before the lock the shadow is given what the source was given meanwhile, and
 //! under the lock the source must still be as it was then. Triggers are carried by the swap anyway.
 
-use crate::engine::MySql;
-use crate::log::transactions::BEGIN_ANEW;
 use crate::schema::columns::Shape;
 use crate::schema::harmless::OPTIONS;
 use crate::schema::literals;
 use crate::schema::table::{Table, definition_of, is_same, outline};
-use crate::server::error::{Failure, NO_INPLACE};
+use crate::server::error::{BEGIN_ANEW, Failure, NO_INPLACE};
 use crate::server::names::TableName;
 use crate::server::pool::{Crew, Slot};
 use crate::server::session::Session;
 use crate::shadow::indexes::{Definition, quoted};
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Error, Result};
 use std::sync::Arc;
 
@@ -83,7 +82,7 @@ impl MySql {
         }
         let now = definition_of(&mut reader, &self.source).await.map_err(catalogue)?;
         within_reach(&self.source, &facts.source_text, &now)?;
-        let is_as_noted = |made: &Option<crate::journal::Made>, now: &crate::journal::Made| made.as_ref() == Some(now);
+        let is_as_noted = |made: &Option<crate::facts::Made>, now: &crate::facts::Made| made.as_ref() == Some(now);
         let source = self.made(&mut reader, &self.source).await?;
         let have = definition_of(&mut reader, &self.names.shadow).await.map_err(catalogue)?;
         let changed = Changed::between(&facts.source_text, &now, &have);

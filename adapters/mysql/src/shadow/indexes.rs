@@ -9,30 +9,20 @@
 //! Where foreign keys stand on the shadow from its beginning, nothing is left out. Each change of a parent's row opens the
 //! shadow then, so a build that waits for one open transaction would hold up all other changes of parents.
 
-use crate::engine::MySql;
-use crate::journal::Facts;
+use crate::facts::{Deferred, Facts};
 use crate::schema::table::{definition_of, fingerprint};
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::pool::Slot;
 use crate::server::session::Session;
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Error, Kind, Result};
-use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long a build may wait for those that compare rows meanwhile.
 const BUILD_WAIT: Duration = Duration::from_secs(600);
-
-/// What is left out of the shadow.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Deferred {
-    /// The indexes, as SHOW CREATE TABLE tells them, in its order.
-    pub definitions: Vec<String>,
-    /// Of the table with all of them.
-    pub fingerprint: String,
-}
 
 /// An index as SHOW CREATE TABLE tells it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,7 +1,6 @@
 //! A table has at most 64 indexes. If the altered table has all of them, our own index over the former
 //! key needs the place of one: the last secondary index is built right after the swap, when ours goes.
 
-use crate::engine::MySql;
 use crate::key::index::LOOKUP;
 use crate::schema::columns::Shape;
 use crate::schema::table::{Table, definition_of};
@@ -11,6 +10,7 @@ use crate::server::pool::Slot;
 use crate::server::session::Session;
 use crate::shadow::indexes::{Definition, secondary};
 use crate::sql;
+use crate::state::MySql;
 use altergeist_contract::{Refusal, Result};
 
 /// Indexes that a table can have.

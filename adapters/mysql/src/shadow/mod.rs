@@ -4,6 +4,7 @@ pub(crate) mod clone;
 pub(crate) mod duplicates;
 pub(crate) mod followed;
 pub(crate) mod indexes;
+pub(crate) mod kept_columns;
 pub(crate) mod late_index;
 pub(crate) mod rows;
 pub(crate) mod statistics;

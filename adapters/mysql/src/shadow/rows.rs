@@ -1,11 +1,10 @@
 //! The statements that make the shadow, fill it, keep it current, and compare it.
 
-use crate::cutover::foreign_keys::ForeignKey;
-use crate::engine::MySql;
 use crate::key::index::LOOKUP;
 use crate::log::cascades::{rows_of, stale_children};
 use crate::schema::columns::Shape;
 use crate::schema::convert;
+use crate::schema::foreign_key::ForeignKey;
 use crate::schema::table::{Index, Part, Table, definition_of, is_same};
 use crate::server::error::{Failure, TABLE_CHANGED, TRUNCATED, TRUNCATED_VALUE};
 use crate::server::names::TableName;
@@ -14,6 +13,7 @@ use crate::server::session::{Cells, Session, execute_within, number, text};
 use crate::shadow::duplicates::{self, Defined};
 use crate::sql;
 use crate::sql::compare::Compared;
+use crate::state::MySql;
 use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Kind, Result, Shadow, Watermark};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;

@@ -1,13 +1,13 @@
 //! Statistics that somebody asked for stay with a table's name only if the shadow has them before the swap: histograms of
 //! MySQL, persistent statistics of MariaDB. Both follow a table that is renamed.
 
-use crate::engine::MySql;
 use crate::schema::columns::Shape;
 use crate::schema::table::{Table, is_same};
 use crate::server::error::Failure;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
 use crate::sql::{self, quote, sign, table};
+use crate::state::MySql;
 
 impl MySql {
     /// Gives the filled shadow what the source has of them, by looking at the shadow's own rows.

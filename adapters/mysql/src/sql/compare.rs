@@ -2,8 +2,8 @@
 
 use crate::key::index::{KeyColumn, KeyIndex};
 use crate::key::mapping::Mapping;
-use crate::log::cascades::OwnKey;
 use crate::schema::columns::Shape;
+use crate::schema::foreign_key::OwnKey;
 use crate::sql::quote::{quote, sign, table};
 use crate::sql::rows::{among, among_shadows, columns_of, one_of, range, spelled, spelled_of_shadow};
 use altergeist_contract::{Chunk, Key, Result, Watermark};

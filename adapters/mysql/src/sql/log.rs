@@ -117,7 +117,8 @@ pub(crate) fn are_gtids_executed(set: &str) -> String {
 
 /// A number for this run on the server's list of log readers.
 pub(crate) fn reader_id(source: &TableName) -> u32 {
-    use std::hash::{BuildHasher, Hasher};
+    use std::hash::BuildHasher;
+    use std::hash::Hasher;
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
     // High, so that it does not meet the numbers people give their servers.
     0x8000_0000 | (random ^ hash(&source.plain())) as u32 >> 1

@@ -15,7 +15,7 @@ pub(crate) fn table(name: &TableName) -> String {
 /// A text that says itself in every sql_mode.
 pub(crate) fn string(text: &str) -> String {
     if text.contains('\\') {
-        return format!("CONVERT(x'{}' USING utf8mb4)", crate::key::index::hex(text.as_bytes()));
+        return format!("CONVERT(x'{}' USING utf8mb4)", crate::sql::quote::hex(text.as_bytes()));
     }
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -31,5 +31,10 @@ pub(crate) fn is_signed(statement: &str, source: &TableName) -> bool {
 }
 
 pub(crate) fn as_bytes(text: &str) -> String {
-    format!("x'{}'", crate::key::index::hex(text.as_bytes()))
+    format!("x'{}'", crate::sql::quote::hex(text.as_bytes()))
+}
+
+/// Bytes as hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -121,7 +121,7 @@ pub(crate) fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<St
     Ok(format!("({})", alternatives.join(" OR ")))
 }
 
-/// The key columns in the forms that [`Spelling::of_query`](crate::key::index::Spelling::of_query) reads.
+/// The key columns in the forms that [`Spelling::of_query`](crate::key::spelling::Spelling::of_query) reads.
 pub(crate) fn spelled(key: &KeyIndex, columns: &[String]) -> String {
     let spelled = key.columns.iter().zip(columns).map(|(column, name)| column.spelling.asked(name));
     spelled.collect::<Vec<_>>().join(", ")
@@ -171,8 +171,7 @@ fn keys_of(shape: &Shape) -> String {
 }
 
 fn insert_select(shape: &Shape, condition: &str) -> String {
-    let list = |name: fn(&crate::schema::columns::Pair) -> String,
-                given: fn(&crate::schema::columns::Given) -> String| {
+    let list = |name: fn(&crate::schema::pair::Pair) -> String, given: fn(&crate::schema::pair::Given) -> String| {
         let columns = shape.columns.iter().chain(&shape.kept).map(name);
         columns.chain(shape.given.iter().map(given)).collect::<Vec<_>>().join(", ")
     };
@@ -224,7 +223,9 @@ pub(crate) fn delete_beyond(shape: &Shape, mark: &Watermark, rows: u64) -> Resul
 mod tests {
     use super::*;
     use crate::sql::catalogue::columns;
-    use crate::sql::quote::{quote, sign, string};
+    use crate::sql::quote::quote;
+    use crate::sql::quote::sign;
+    use crate::sql::quote::string;
     use crate::sql::session::whole_seconds;
 
     #[test]
@@ -240,7 +241,7 @@ mod tests {
             name: name.into(),
             shadow_name: name.into(),
             ordinal: 0,
-            spelling: crate::key::index::Spelling::Integer { bytes: 4, unsigned: false },
+            spelling: crate::key::spelling::Spelling::Integer { bytes: 4, unsigned: false },
             descending,
             prefix: None,
             mapping: mapping.clone(),

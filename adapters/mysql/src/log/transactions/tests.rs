@@ -1,7 +1,8 @@
 //! The follower against events made by hand.
 
 use super::*;
-use crate::key::index::{KeyColumn, Spelling};
+use crate::key::index::KeyColumn;
+use crate::key::spelling::Spelling;
 use crate::log::position::GtidSet;
 
 const TABLE: u8 = 7;
