@@ -1,7 +1,6 @@
 //! What the journal holds beside the core's record: the facts about what was made.
 
-use crate::schema::foreign_key::{ForeignKey, foreign_keys};
-use crate::schema::table::{fingerprint, is_same};
+use crate::schema::foreign_key::ForeignKey;
 use altergeist_contract::Record;
 use serde::{Deserialize, Serialize};
 

@@ -24,20 +24,19 @@
 
 use crate::cutover::hands::Hands;
 use crate::facts::Carried;
-use crate::log::cascades::Parent;
 use crate::schema::columns::Shape;
-use crate::schema::foreign_key::{ForeignKey, OwnKey, foreign_keys, writes};
-use crate::schema::table::{Index, Table, is_same};
+use crate::schema::foreign_key::{ForeignKey, foreign_keys};
+use crate::schema::foreign_key_indexes::keep_indexes;
+use crate::schema::table::{Table, is_same};
 use crate::server::error::Failure;
 use crate::server::names::{TableName, hash};
 use crate::server::pool::Slot;
-use crate::server::session::{Session, text};
-use crate::server::version::{Flavour, Version};
+use crate::server::session::Session;
+use crate::server::version::Version;
 use crate::sql;
 use crate::state::MySql;
-use altergeist_contract::{Error, ForeignKeys, Kind, Refusal, Result};
+use altergeist_contract::{Error, ForeignKeys, Kind, Result};
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 
 /// A statement that alters one of the tables that foreign keys bind together.
 #[derive(Clone, Debug)]
@@ -58,62 +57,7 @@ pub(crate) struct Bonds {
     carried: Vec<Carried>,
 }
 
-/// How the shadow comes to know what the actions of foreign keys do to the source.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum ToldBy {
-    /// The log has it like any other change.
-    Log,
-    /// The same keys stand on the shadow from its beginning.
-    EarlyKeys,
-    /// What sets them off is followed, see [`crate::log::cascades`].
-    Parents,
-}
-
-/// Why a key stands in the way whose actions are not in the log, and what to do.
-fn unlogged(key: &ForeignKey, why: &str) -> (String, &'static str) {
-    let actions = format!("it is ON DELETE {} ON UPDATE {}", key.on_delete, key.on_update);
-    let reason = format!("{actions}, this server does not log what that does to the table's rows, and {why}");
-    (reason, "drop it, or make it refuse (NO ACTION), for the time of the change")
-}
-
-const CORRECT_ROWS: &str = "give these rows a parent, or delete them, and give the same command again";
-
-/// The indexes that the server may have made for a foreign key by itself. It replaces such an index, rebuilding it and
-/// under another name, when a key is added; an index that was renamed, even to its own name, is ours to keep.
-fn own_indexes<'t, 'k>(table: &'t Table, keys: impl Iterator<Item = &'k ForeignKey>) -> BTreeSet<&'t str> {
-    let lists: Vec<&[String]> = keys.map(|key| &key.columns[..]).collect();
-    let may_be_made = |index: &&crate::schema::table::Index| {
-        !index.unique
-            && lists.iter().any(|columns| {
-                columns.len() == index.parts.len()
-                    && index.parts.iter().zip(*columns).all(|(part, column)| is_same(&part.column, column))
-            })
-    };
-    table.indexes.iter().filter(may_be_made).map(|index| &*index.name).collect()
-}
-
-/// Clauses that make such indexes ours to keep.
-fn keep_indexes<'a>(table: &Table, keys: impl Iterator<Item = &'a ForeignKey>) -> Vec<String> {
-    let renamed = |index: &&str| format!("RENAME INDEX {} TO {}", sql::quote(index), sql::quote(index));
-    own_indexes(table, keys).iter().map(renamed).collect()
-}
-
-/// Whether the table has an index that begins with these columns, whole.
-fn has_index(table: &Table, columns: &[String]) -> bool {
-    index_over(table, columns).is_some()
-}
-
-/// The first index of the table that begins with these columns, whole.
-fn index_over<'t>(table: &'t Table, columns: &[String]) -> Option<&'t Index> {
-    table.indexes.iter().find(|index| {
-        index.parts.len() >= columns.len()
-            && index
-                .parts
-                .iter()
-                .zip(columns)
-                .all(|(part, column)| part.prefix.is_none() && is_same(&part.column, column))
-    })
-}
+pub(crate) const CORRECT_ROWS: &str = "give these rows a parent, or delete them, and give the same command again";
 
 impl Bonds {
     /// Further tables for LOCK TABLES; begins with a comma if there are any. MySQL wants the parents of new keys to be locked too.
@@ -128,7 +72,7 @@ impl Bonds {
     }
 
     /// Other tables that this one has keys to.
-    fn parents(&self) -> impl Iterator<Item = &TableName> {
+    pub(crate) fn parents(&self) -> impl Iterator<Item = &TableName> {
         let own = self.carried.iter().filter(|carried| carried.key.child == self.source);
         own.map(|carried| &carried.key.parent).filter(|parent| **parent != self.source)
     }
@@ -144,7 +88,7 @@ impl Bonds {
         children
     }
 
-    fn of<'a>(&'a self, child: &'a TableName) -> impl Iterator<Item = &'a Carried> {
+    pub(crate) fn of<'a>(&'a self, child: &'a TableName) -> impl Iterator<Item = &'a Carried> {
         self.carried.iter().filter(move |carried| carried.key.child == *child)
     }
 
@@ -153,7 +97,7 @@ impl Bonds {
         if *name == self.source { self.shadow.clone() } else { name.clone() }
     }
 
-    fn alter(&self, table: &TableName, clauses: &[String]) -> String {
+    pub(crate) fn alter(&self, table: &TableName, clauses: &[String]) -> String {
         sql::ddl::alter(&self.source, table, &format!("{}, ALGORITHM=INPLACE", clauses.join(", ")))
     }
 
@@ -245,7 +189,7 @@ impl Bonds {
     }
 
     /// Gives a table's keys their own names in place of the temporary ones, in one statement.
-    async fn name(&self, hands: &mut Hands<'_>, child: &TableName) -> std::result::Result<(), Failure> {
+    pub(crate) async fn name(&self, hands: &mut Hands<'_>, child: &TableName) -> std::result::Result<(), Failure> {
         let now = foreign_keys(hands.control, child).await?;
         let stands = |name: &str| now.iter().any(|key| key.child == *child && key.name == name);
         let is_early = |key: &&ForeignKey| key.child == *child && key.name.starts_with(&self.early);
@@ -267,7 +211,7 @@ impl Bonds {
 
 /// A key that the clauses add, as one of the source that is; None where its columns are new or will be others: then only the new
 /// table can tell whether its rows keep to it.
-fn before_change(key: &ForeignKey, shape: &Shape) -> Option<ForeignKey> {
+pub(crate) fn before_change(key: &ForeignKey, shape: &Shape) -> Option<ForeignKey> {
     let before = |column: &String| {
         let pair = shape.columns.iter().find(|pair| is_same(&pair.shadow.name, column))?;
         pair.source.is_alike(&pair.shadow).then(|| pair.source.name.clone())
@@ -279,10 +223,6 @@ fn drop(name: &str) -> String {
     format!("DROP FOREIGN KEY {}", sql::quote(name))
 }
 
-fn refusal(object: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Refusal {
-    Refusal { object: object.into(), reason: reason.into(), remedy: remedy.into() }
-}
-
 impl MySql {
     /// The foreign keys from the table and to it.
     pub(crate) async fn source_keys(&self, session: &mut Session) -> Result<Vec<ForeignKey>> {
@@ -292,7 +232,7 @@ impl MySql {
     }
 
     /// The foreign keys that will be carried, with the columns' names after the change, and those that the clauses add.
-    fn carried(&self, keys: &[ForeignKey], added: &[ForeignKey], shape: &Shape) -> Vec<Carried> {
+    pub(crate) fn carried(&self, keys: &[ForeignKey], added: &[ForeignKey], shape: &Shape) -> Vec<Carried> {
         let hash = hash(&self.title);
         let is_left = |key: &ForeignKey| self.target.foreign_keys != ForeignKeys::Carry || self.drops(key);
         keys.iter()
@@ -306,7 +246,7 @@ impl MySql {
 
     /// Keys that the clauses gave to a copy of the source, as keys of the source: those that they do not name get the number after
     /// its highest, as from the server.
-    fn named(&self, added: &[ForeignKey], keys: &[ForeignKey]) -> Vec<ForeignKey> {
+    pub(crate) fn named(&self, added: &[ForeignKey], keys: &[ForeignKey]) -> Vec<ForeignKey> {
         let generated = |table: &str, name: &str| name.strip_prefix(&format!("{table}_ibfk_"))?.parse::<u64>().ok();
         let own = keys.iter().filter(|key| key.child == self.source);
         let highest = own.filter_map(|key| generated(&self.source.name, &key.name)).max().unwrap_or(0);
@@ -318,12 +258,12 @@ impl MySql {
     }
 
     /// Whether the clauses drop a key.
-    fn drops(&self, key: &ForeignKey) -> bool {
+    pub(crate) fn drops(&self, key: &ForeignKey) -> bool {
         key.child == self.source && self.dropped_keys.contains(&key.name)
     }
 
     /// A key with the columns' names after the change.
-    fn renamed(&self, key: &ForeignKey, shape: &Shape) -> ForeignKey {
+    pub(crate) fn renamed(&self, key: &ForeignKey, shape: &Shape) -> ForeignKey {
         let after = |table: &TableName, columns: &[String]| match *table == self.source {
             true => columns.iter().map(|column| shape.name_after(column)).collect(),
             false => columns.to_vec(),
@@ -434,49 +374,8 @@ impl MySql {
         }
     }
 
-    fn orphans_of(&self, key: &ForeignKey) -> String {
+    pub(crate) fn orphans_of(&self, key: &ForeignKey) -> String {
         sql::catalogue::has_orphans(&self.source, &key.child, &key.columns, &key.parent, &key.parent_columns)
-    }
-
-    /// What stands in the way of a key that the clauses have given to the clone.
-    pub(crate) async fn refuse_added_keys(&self, session: &mut Session, shape: &Shape) -> Result<Vec<Refusal>> {
-        let attempted = || self.doing("look for foreign keys of the altered clone of");
-        let added =
-            foreign_keys(session, &self.names.clone).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        let keys = self.source_keys(session).await?;
-        let mut refusals = Vec::new();
-        for key in self.named(&added, &keys) {
-            let mut refuse = |reason: &str, remedy: &str| refusals.push(refusal(key.describe(), reason, remedy));
-            if self.target.foreign_keys == ForeignKeys::Refuse {
-                refuse("foreign keys are to be refused", "leave out --foreign-keys refuse");
-                continue;
-            }
-            let parent = self.parent_of(session, &key).await?;
-            if key.parent != self.source && !parent.is_some_and(|parent| has_index(&parent, &key.parent_columns)) {
-                refuse("the columns it refers to are not there, or have no index", "give them one, or leave it out");
-                continue;
-            }
-            let Some(before) = before_change(&key, shape) else { continue };
-            let found = session.row(&self.orphans_of(&before)).await.map_err(|failure| failure.of_rows(attempted()))?;
-            if found.is_some() {
-                refuse("rows of the table refer to a parent that is not there", CORRECT_ROWS);
-            }
-        }
-        Ok(refusals)
-    }
-
-    fn early_prefix(&self) -> String {
-        format!("_ag_{:016x}_early_", hash(&self.title))
-    }
-
-    /// The keys of the source that must stand on the shadow from its beginning.
-    pub(crate) async fn early_keys(&self, session: &mut Session) -> Result<Vec<ForeignKey>> {
-        let keys = self.source_keys(session).await?;
-        if self.told_by(session, &keys).await != ToldBy::EarlyKeys {
-            return Ok(Vec::new());
-        }
-        // Those that the clauses drop too: until the swap they act.
-        Ok(keys.into_iter().filter(|key| key.child == self.source && key.writes()).collect())
     }
 
     /// The parents that the cut-over locks: of the keys that are there, and of those that come. A key that is dropped or left
@@ -493,320 +392,17 @@ impl MySql {
         }
         Ok(parents)
     }
-
-    /// Gives the empty, altered shadow the keys that must stand on it from the beginning; the module says why.
-    pub(crate) async fn found_keys(&self) -> Result<()> {
-        let attempted = || self.doing("give foreign keys to the shadow of");
-        let shape = self.shape().await?;
-        let mut session = self.crew.reader().await?;
-        let early = self.early_keys(&mut session).await?;
-        let early: Vec<ForeignKey> = early.iter().map(|key| self.renamed(key, &shape)).collect();
-        if early.is_empty() {
-            return Ok(());
-        }
-        let shadow = self.look(&mut session, &self.names.shadow).await?;
-        let mut clauses = keep_indexes(&shadow, early.iter());
-        clauses.extend(early.into_iter().zip(1..).map(|(key, number)| {
-            let key = ForeignKey { name: format!("{}{number}", self.early_prefix()), ..key.following() };
-            format!("ADD {}", key.definition(self.server.version))
-        }));
-        let alter =
-            sql::ddl::alter(&self.source, &self.names.shadow, &format!("{}, ALGORITHM=INPLACE", clauses.join(", ")));
-        let control = self.crew.lease(Slot::Control).await?;
-        control.execute(&alter).await.map_err(|failure| failure.of_clauses(attempted()))?;
-        self.crew.checks_parents.store(true, Ordering::SeqCst);
-        Ok(())
-    }
-
-    /// Whether the shadow has early keys.
-    pub(crate) async fn has_early_keys(&self, session: &mut Session) -> Result<bool> {
-        let keys = foreign_keys(session, &self.names.shadow)
-            .await
-            .map_err(|failure| failure.of_catalogue(self.doing("look for foreign keys of the shadow of")))?;
-        Ok(keys.iter().any(|key| key.name.starts_with(&self.early_prefix())))
-    }
-
-    /// How the shadow comes to know what the actions of the table's own keys do; the keys are those from it and to it.
-    async fn told_by(&self, session: &mut Session, keys: &[ForeignKey]) -> ToldBy {
-        let has_to_itself = || keys.iter().any(|key| key.is_between(&self.source, &self.source) && key.writes());
-        match self.server.version.flavour {
-            Flavour::MySql
-                if self.server.version.is_mysql_since((9, 6, 0))
-                    && session
-                        .text(sql::catalogue::NATIVE_FOREIGN_KEYS)
-                        .await
-                        .is_ok_and(|value| matches!(&*value, "0" | "OFF")) =>
-            {
-                ToldBy::Log
-            }
-            // An early key's action would be another that the log does not tell, and the rows below such a row would stay.
-            Flavour::MariaDb if !has_to_itself() => ToldBy::EarlyKeys,
-            Flavour::MySql | Flavour::MariaDb => ToldBy::Parents,
-        }
-    }
-
-    /// The keys of the table to itself whose actions are not in the log.
-    pub(crate) async fn own_keys(&self, session: &mut Session, shape: &Shape) -> Result<Vec<OwnKey>> {
-        let keys = self.source_keys(session).await?;
-        if self.told_by(session, &keys).await != ToldBy::Parents {
-            return Ok(Vec::new());
-        }
-        let acting = keys.iter().filter(|key| key.is_between(&self.source, &self.source) && key.writes());
-        let own = |key: &ForeignKey| {
-            OwnKey::of(key, &shape.key)
-                .ok_or_else(|| Error::refused(self.doing("follow"), format!("{} cannot be followed", key.describe())))
-        };
-        acting.map(own).collect()
-    }
-
-    /// The foreign keys that the swap could not carry, or must not, by name.
-    pub(crate) async fn refuse_foreign_keys(
-        &self,
-        session: &mut Session,
-        shape: &Shape,
-        altered: &Table,
-    ) -> Result<Vec<Refusal>> {
-        let keys = self.source_keys(session).await?;
-        let told_by = self.told_by(session, &keys).await;
-        let mut refusals = Vec::new();
-        for key in &keys {
-            let found = match told_by {
-                _ if key.child != self.source || !key.writes() => None,
-                ToldBy::Log => None,
-                ToldBy::EarlyKeys if self.target.foreign_keys == ForeignKeys::Carry => None,
-                ToldBy::EarlyKeys => Some(unlogged(key, "without it the new table could not be kept current")),
-                ToldBy::Parents => self.in_the_way_unlogged(session, key, shape).await?,
-            };
-            let is_early = told_by == ToldBy::EarlyKeys && key.child == self.source && key.writes();
-            let found = found.or_else(|| self.in_the_way(key, shape, altered, is_early));
-            refusals.extend(found.map(|(reason, remedy)| refusal(key.describe(), reason, remedy)));
-        }
-        refusals.extend(self.refuse_hidden_keys(session, &keys).await);
-        if told_by == ToldBy::EarlyKeys {
-            for key in keys.iter().filter(|key| key.child == self.source && key.writes()) {
-                let found = session
-                    .row(&self.orphans_of(key))
-                    .await
-                    .map_err(|failure| failure.of_rows(self.doing("look for rows without a parent in")))?;
-                if found.is_some() {
-                    let reason = "rows of the table refer to a parent that is not there";
-                    refusals.push(refusal(key.describe(), reason, "give these rows a parent, or delete them"));
-                }
-            }
-        }
-        Ok(refusals)
-    }
-
-    /// Why a key of the table cannot be followed whose actions the log does not tell.
-    async fn in_the_way_unlogged(
-        &self,
-        session: &mut Session,
-        key: &ForeignKey,
-        shape: &Shape,
-    ) -> Result<Option<(String, &'static str)>> {
-        let because = |why: &str| Ok(Some(unlogged(key, why)));
-        let is_alike = |column: &String| {
-            let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
-            pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow))
-        };
-        if !key.columns.iter().all(is_alike) {
-            return because("one of its columns would not be the same afterwards");
-        }
-        if key.parent == self.source {
-            return match OwnKey::of(key, &shape.key) {
-                Some(_) => Ok(None),
-                None => because(&format!(
-                    "it does not refer to the columns of {}, by which rows are followed",
-                    shape.key.index
-                )),
-            };
-        }
-        let parent = &key.parent.plain();
-        let Some(table) = self.parent_of(session, key).await? else {
-            return because(&format!("{parent} may not be seen"));
-        };
-        if Parent::of(key, &table).is_none() {
-            return because(&format!("values of {parent} cannot be told from the log"));
-        }
-        let above = foreign_keys(session, &key.parent)
-            .await
-            .map_err(|failure| failure.of_catalogue(format!("look for foreign keys of {parent}")))?;
-        if let Some(above) = above.iter().find(|above| above.changes_parents_of(key)) {
-            return because(&format!("{} changes rows of {parent} in the same way", above.describe()));
-        }
-        let image = session
-            .text(sql::log::ROW_IMAGE)
-            .await
-            .map_err(|failure| failure.of_catalogue("look at binlog_row_image"))?;
-        let is_primary = table.indexes.iter().any(|index| {
-            let refers_to = |column: &String| index.parts.iter().any(|part| is_same(&part.column, column));
-            index.name == "PRIMARY" && key.parent_columns.iter().all(refers_to)
-        });
-        if image == "MINIMAL" && !is_primary {
-            return because(&format!(
-                "binlog_row_image is MINIMAL, so the log does not hold what rows of {parent} it was"
-            ));
-        }
-        Ok(None)
-    }
-
-    async fn parent_of(&self, session: &mut Session, key: &ForeignKey) -> Result<Option<Table>> {
-        Table::read(session, self.server.version, &key.parent)
-            .await
-            .map_err(|failure| failure.of_catalogue(format!("look at {}", key.parent.plain())))
-    }
-
-    /// The parents of the table whose changes tell what is not in the log.
-    pub(crate) async fn parents_to_follow(&self) -> Result<Vec<Parent>> {
-        let mut session = self.crew.reader().await?;
-        let mut parents = Vec::new();
-        let keys = self.source_keys(&mut session).await?;
-        if self.told_by(&mut session, &keys).await != ToldBy::Parents {
-            return Ok(parents);
-        }
-        for key in keys.into_iter().filter(|key| key.child == self.source && key.parent != self.source && key.writes())
-        {
-            let table = self.parent_of(&mut session, &key).await?;
-            let parent = table.and_then(|table| Parent::of(&key, &table));
-            parents.push(parent.ok_or_else(|| {
-                Error::refused(self.doing("follow"), format!("rows of {} cannot be followed", key.parent.plain()))
-            })?);
-        }
-        Ok(parents)
-    }
-
-    /// The indexes of a shadow that must never be missing: its rows are found by them, or an early key needs them. A key
-    /// whose index is missing refuses every change of its parent's rows.
-    pub(crate) async fn indexes_of_use(
-        &self,
-        session: &mut Session,
-        altered: &TableName,
-        shape: &Shape,
-    ) -> Result<Vec<String>> {
-        let mut names = vec![shape.key.shadow_index.clone()];
-        let table = self.look(session, altered).await?;
-        let parents = self.parents_to_follow().await?;
-        let of_parents = parents.iter().map(Parent::child_columns);
-        let early = self.early_keys(session).await?;
-        let of_early = early.iter().map(|key| &key.columns[..]);
-        for columns in of_parents.chain(of_early).chain(shape.own_keys.iter().map(|own| &own.columns[..])) {
-            let columns: Vec<String> = columns.iter().map(|column| shape.name_after(column)).collect();
-            names.extend(index_over(&table, &columns).map(|index| index.name.clone()));
-        }
-        Ok(names)
-    }
-
-    fn in_the_way(
-        &self,
-        key: &ForeignKey,
-        shape: &Shape,
-        altered: &Table,
-        is_early: bool,
-    ) -> Option<(String, &'static str)> {
-        const AFTERWARDS: &str = "drop it before the change and add it again after it";
-        let is_own = key.child == self.source;
-        if self.drops(key) && !is_early {
-            return None;
-        }
-        match self.target.foreign_keys {
-            ForeignKeys::Refuse => {
-                return Some(("foreign keys are to be refused".into(), "leave out --foreign-keys refuse"));
-            }
-            ForeignKeys::Discard if is_own => return None,
-            ForeignKeys::Discard => {
-                return Some((
-                    "only the table's own foreign keys can be left out".into(),
-                    "drop it first, or leave out --foreign-keys discard",
-                ));
-            }
-            ForeignKeys::Carry => {}
-        }
-        let mut ends: Vec<&[String]> = Vec::new();
-        if is_own {
-            ends.push(&key.columns);
-        }
-        if key.parent == self.source {
-            ends.push(&key.parent_columns);
-        }
-        for columns in ends {
-            for column in columns {
-                let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
-                if !pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow)) {
-                    return Some((format!("column {column} would not be the same afterwards"), AFTERWARDS));
-                }
-            }
-            let after: Vec<String> = columns.iter().map(|column| shape.name_after(column)).collect();
-            if !has_index(altered, &after) {
-                return Some((format!("no index would begin with {}", after.join(", ")), AFTERWARDS));
-            }
-        }
-        None
-    }
-
-    /// Keys of tables that this user may not see would go on pointing to the old table.
-    async fn refuse_hidden_keys(&self, session: &mut Session, seen: &[ForeignKey]) -> Option<Refusal> {
-        let count = session.text(&sql::catalogue::count_keys_to(self.server.version, &self.source)).await.ok()?;
-        let seen = seen.iter().filter(|key| key.parent == self.source).count();
-        (count.parse::<usize>().ok()? > seen).then(|| {
-            refusal(
-                format!("foreign keys to {}", self.title),
-                format!("{count} point to it, and this user sees {seen} of them"),
-                "grant it SELECT and ALTER on the tables they belong to",
-            )
-        })
-    }
-
-    /// What people should know of foreign keys before the change, of which the clone has those that it adds.
-    pub(crate) async fn foreign_key_notes(&self, session: &mut Session, shape: &Shape) -> Result<Vec<String>> {
-        let keys = self.source_keys(session).await?;
-        let added = foreign_keys(session, &self.names.clone)
-            .await
-            .map_err(|failure| failure.of_catalogue(self.doing("look for foreign keys of the altered clone of")))?;
-        if keys.is_empty() && added.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut notes = Vec::new();
-        let old = &self.names.old;
-        let own: Vec<String> = keys
-            .iter()
-            .filter(|key| key.child == self.source)
-            .map(|key| format!("ADD {}", key.definition(self.server.version)))
-            .collect();
-        if !own.is_empty() {
-            notes.push(format!(
-                "the old table {} has no foreign keys any more; before it is taken back into use: ALTER TABLE {} {}",
-                old.plain(),
-                sql::table(old),
-                own.join(", ")
-            ));
-        }
-        for carried in self.carried(&keys, &added, shape) {
-            let (key, meanwhile) = (carried.key.describe(), &carried.temporary);
-            notes.push(match carried.is_new {
-                true => format!("{key} binds from the cut-over on; rows are looked at before it and behind it"),
-                false => format!("{key} is carried in the cut-over; it stands as {meanwhile} for a moment"),
-            });
-        }
-        if keys.iter().any(|key| key.child != self.source) {
-            notes.push("the tables with foreign keys to it are locked too while it is swapped".into());
-        }
-        if self.server.version.flavour == Flavour::MariaDb && keys.iter().any(|key| key.parent != self.source) {
-            notes.push("the tables its foreign keys refer to are locked against writes while it is swapped".into());
-        }
-        if !added.is_empty() {
-            notes.push("the tables that added foreign keys refer to are locked too while it is swapped".into());
-        }
-        if self.target.foreign_keys == ForeignKeys::Discard {
-            notes.push("the table's own foreign keys are left out of the new table, as asked".into());
-        }
-        Ok(notes)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::foreign_key::writes;
+    use crate::schema::foreign_key_indexes::has_index;
+    use crate::schema::foreign_key_indexes::own_indexes;
+    use crate::schema::table::Index;
     use crate::schema::table::Part;
+    use crate::server::version::Flavour;
 
     fn key() -> ForeignKey {
         ForeignKey {

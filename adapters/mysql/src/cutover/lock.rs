@@ -38,7 +38,7 @@ use crate::server::heartbeat::Beats;
 use crate::server::names::{Names, TableName};
 use crate::server::own_objects::oddity;
 use crate::server::pool::{Crew, Lease, Slot};
-use crate::server::session::{Session, execute_within, number, text};
+use crate::server::session::{Session, execute_within, number};
 use crate::server::version::Flavour;
 use crate::shadow::followed::is_made_alike;
 use crate::shadow::rows::refresh_within;

@@ -163,15 +163,16 @@ impl MySqlLock {
             let outcome = lease.session().execute(&lock).await;
             (lease, outcome.map(|_| ()))
         });
+        let lost = |outcome| match outcome {
+            Ok(()) => self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened"),
+            Err(failure) => self.failed(failure),
+        };
         let begun = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 (_, outcome) = &mut guardian => {
-                    return Err(match outcome {
-                        Ok(()) => self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened"),
-                        Err(failure) => self.failed(failure),
-                    });
+                    return Err(lost(outcome));
                 }
                 waits = self.waits_for_a_table(watcher, id) => if waits? { return Ok(guardian) },
             }
@@ -181,10 +182,7 @@ impl MySqlLock {
             tokio::select! {
                 _ = tokio::time::sleep(Duration::from_millis(1)) => {}
                 (_, outcome) = &mut guardian => {
-                    return Err(match outcome {
-                        Ok(()) => self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened"),
-                        Err(failure) => self.failed(failure),
-                    });
+                    return Err(lost(outcome));
                 }
             }
         }

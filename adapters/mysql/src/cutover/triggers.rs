@@ -28,7 +28,7 @@ pub(crate) struct Triggers {
 
 impl Triggers {
     /// A table's triggers, in the order they fire.
-    async fn read(session: &mut Session, table: &TableName) -> std::result::Result<Triggers, Failure> {
+    pub(crate) async fn read(session: &mut Session, table: &TableName) -> std::result::Result<Triggers, Failure> {
         let seen = session.rows(&sql::triggers::trigger_facts(table)).await?;
         let mut list = Vec::new();
         if !seen.is_empty() {

@@ -27,11 +27,11 @@ pub(crate) struct Collated {
 }
 
 impl Collated {
-    fn of(column: &Column) -> Collated {
+    pub(crate) fn of(column: &Column) -> Collated {
         Collated { charset: column.charset.clone(), collation: column.collation.clone() }
     }
 
-    fn say(&self, text: &str) -> String {
+    pub(crate) fn say(&self, text: &str) -> String {
         format!("CONVERT({text} USING {}) COLLATE {}", self.charset, self.collation)
     }
 }

@@ -95,7 +95,7 @@ impl Parent {
     }
 
     /// Nobody refers to values of which one is NULL. A key of more columns than the rows' keys have, the first of them empty: no row's.
-    fn key(&self, key: &KeyIndex, cells: &[Cell]) -> Option<Option<Key>> {
+    pub(crate) fn key(&self, key: &KeyIndex, cells: &[Cell]) -> Option<Option<Key>> {
         let mut columns: Vec<Vec<u8>> = vec![Vec::new(); key.columns.len()];
         for (((_, spelling), cell), child) in self.columns.iter().zip(cells).zip(&self.child_columns) {
             let Cell::Value(value) = cell else { return Some(None) };

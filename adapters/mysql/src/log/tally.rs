@@ -118,7 +118,7 @@ impl Tally {
         judge(&state, state.written.saturating_sub(behind), shadow)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("not poisoned")
     }
 }

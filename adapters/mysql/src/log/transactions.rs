@@ -228,7 +228,7 @@ impl Follower {
     }
 
     /// What the log holds it holds for good: whoever reads it again comes to the same place.
-    fn fatal(&self, reason: impl Into<String>) -> Error {
+    pub(crate) fn fatal(&self, reason: impl Into<String>) -> Error {
         let reason = reason.into();
         let reason = if reason.ends_with(BEGIN_ANEW) { reason } else { format!("{reason}; {BEGIN_ANEW}") };
         Error::fatal(format!("follow the log for {}", self.source.plain()), reason)
@@ -240,7 +240,7 @@ impl Follower {
 
     // --- The grammar of transactions ----------------------------------------------------------
 
-    fn announce(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
+    pub(crate) fn announce(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
         if self.phase != Phase::Between {
             return Err(self.fatal("a transaction in the log does not end; part of it could not be read"));
         }
@@ -317,7 +317,7 @@ impl Follower {
     }
 
     /// The transaction is complete: its place is passed, and a heartbeat in it makes a batch.
-    fn end(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
+    pub(crate) fn end(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
         if self.phase == Phase::Between {
             return Err(self.fatal("a transaction in the log was not announced"));
         }
@@ -354,7 +354,7 @@ impl Follower {
         }
     }
 
-    fn pass(&mut self) -> Result<()> {
+    pub(crate) fn pass(&mut self) -> Result<()> {
         match (&mut self.place, self.gtid.take()) {
             (Place::MySql(set), Some(Gtid::MySql(source, number))) => set.add(&source, number),
             (Place::MariaDb(domains), Some(Gtid::MariaDb(domain, server, number))) => {
@@ -447,7 +447,7 @@ impl Follower {
         Ok(None)
     }
 
-    fn rows(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
+    pub(crate) fn rows(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
         self.note_offset(event);
         if self.phase != Phase::Inside {
             return Err(self.fatal("rows stand in the log outside a transaction"));
@@ -512,7 +512,7 @@ impl Follower {
     }
 
     /// Offsets come cut to 32 bits, and grow.
-    fn note_offset(&mut self, event: &LogEvent) {
+    pub(crate) fn note_offset(&mut self, event: &LogEvent) {
         if let Place::File { offset, .. } = &mut self.place
             && event.next_offset != 0
         {

@@ -142,7 +142,7 @@ impl Witness {
     }
 
     /// What MySQL counts; None where it does not, or this role may not read it.
-    async fn count(&self) -> Result<Option<Counted>> {
+    pub(crate) async fn count(&self) -> Result<Option<Counted>> {
         let row = self.ask_beside(&sql::catalogue::rows_changed(&self.source)).await?;
         Ok(row.as_ref().and_then(Counted::read))
     }
@@ -171,7 +171,7 @@ impl Witness {
         Ok(row)
     }
 
-    async fn look(&self) -> Result<Seen> {
+    pub(crate) async fn look(&self) -> Result<Seen> {
         let attempted = || format!("ask when {} was changed last", self.source.plain());
         let mut kept = self.session.lock().await;
         let mut session = match kept.take().filter(Session::is_fresh) {
@@ -188,7 +188,7 @@ impl Witness {
         Ok(Seen { last, earliest })
     }
 
-    async fn open(&self) -> Result<Session> {
+    pub(crate) async fn open(&self) -> Result<Session> {
         let attempted = || format!("ask when {} was changed last", self.source.plain());
         let mut session = Session::open(&self.crew.access, self.crew.version, Duration::from_secs(1)).await?;
         // The time is told in the session's time zone, in which hours may come twice.

@@ -1,6 +1,10 @@
 //! What `plan` finds out and refuses: one check, one file.
 
+pub(crate) mod data;
+pub(crate) mod foreign_keys;
 pub(crate) mod full_text;
+pub(crate) mod leftovers;
+pub(crate) mod log_settings;
 pub(crate) mod log_source;
 pub(crate) mod losses;
 pub(crate) mod neighbour_privileges;
@@ -10,4 +14,8 @@ pub(crate) mod others_flags;
 pub(crate) mod partitions;
 pub(crate) mod preflight;
 pub(crate) mod privileges;
+pub(crate) mod refusal;
 pub(crate) mod replica_target;
+pub(crate) mod steps;
+pub(crate) mod taken_names;
+pub(crate) mod trial;

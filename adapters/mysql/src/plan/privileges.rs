@@ -66,7 +66,7 @@ impl MySql {
         }])
     }
 
-    async fn grants(&self, session: &mut Session) -> Result<Vec<String>> {
+    pub(crate) async fn grants(&self, session: &mut Session) -> Result<Vec<String>> {
         grants(session).await.map_err(|failure| failure.of_catalogue(self.doing("look at the privileges on")))
     }
 }

@@ -68,7 +68,7 @@ impl Clauses {
         self.sets_row_number
     }
 
-    fn take(&mut self, clause: &[Token]) -> std::result::Result<(), String> {
+    pub(crate) fn take(&mut self, clause: &[Token]) -> std::result::Result<(), String> {
         let Some(first) = clause.first() else { return Err("a clause is empty".into()) };
         let rest = &clause[1..];
         match &*first.keyword() {
@@ -112,7 +112,7 @@ impl Clauses {
         }
     }
 
-    fn rename(&mut self, old: &Token, new: &Token) -> std::result::Result<(), String> {
+    pub(crate) fn rename(&mut self, old: &Token, new: &Token) -> std::result::Result<(), String> {
         let (Some(old), Some(new)) = (old.name(), new.name()) else {
             return Err("a column's name cannot be read".into());
         };

@@ -107,7 +107,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn at(&self, ahead: usize) -> Option<char> {
+    pub(crate) fn at(&self, ahead: usize) -> Option<char> {
         self.rest.get(self.place + ahead).copied()
     }
 

@@ -62,7 +62,7 @@ struct Literal {
 
 impl Literal {
     /// The first one. Quoted names, and texts that have no character set before them, are passed over.
-    fn next(text: &[u8]) -> Option<Literal> {
+    pub(crate) fn next(text: &[u8]) -> Option<Literal> {
         let mut place = 0;
         while place < text.len() {
             match text[place] {
@@ -78,7 +78,7 @@ impl Literal {
         None
     }
 
-    fn at(text: &[u8], begin: usize) -> Option<Literal> {
+    pub(crate) fn at(text: &[u8], begin: usize) -> Option<Literal> {
         let name = text[begin + 1..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
         let quote = begin + 1 + name;
         let is_hex = text[quote..].starts_with(b" x'");

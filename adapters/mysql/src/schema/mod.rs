@@ -5,6 +5,7 @@ pub(crate) mod clauses;
 pub(crate) mod columns;
 pub(crate) mod convert;
 pub(crate) mod foreign_key;
+pub(crate) mod foreign_key_indexes;
 pub(crate) mod harmless;
 pub(crate) mod lexer;
 pub(crate) mod literals;

@@ -140,7 +140,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn read(url: &Url) -> Result<Parameters> {
+    pub(crate) fn read(url: &Url) -> Result<Parameters> {
         let mut parameters = Parameters::default();
         for (name, value) in url.query_pairs() {
             match &*name.to_ascii_lowercase().replace('_', "-") {

@@ -1,7 +1,6 @@
 //! What servers say when something fails, and what that means. The one table from codes to kinds.
 
 use altergeist_contract::{Error, Kind};
-use std::io::Read;
 
 /// What came of a statement that failed.
 #[derive(Clone, Debug)]

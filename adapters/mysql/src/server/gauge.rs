@@ -75,7 +75,7 @@ impl Gauge for MySql {
 }
 
 impl MySql {
-    async fn last_beat(&self, replica: &mut Replica) -> Option<u64> {
+    pub(crate) async fn last_beat(&self, replica: &mut Replica) -> Option<u64> {
         if !replica.session.as_ref().is_some_and(Session::is_alive) {
             replica.session = Some(Session::bare(&replica.access).await.ok()?);
         }

@@ -164,7 +164,7 @@ impl Drop for Beats {
 
 impl Shared {
     /// A session, and the last beat that is in the table. It is visible, so it is proven.
-    async fn connect(&self) -> Result<(Lease, u64)> {
+    pub(crate) async fn connect(&self) -> Result<(Lease, u64)> {
         let mut lease = self.crew.lease(Slot::Beat).await?;
         let attempted = || format!("read the heartbeat of {}", self.source.plain());
         let find = sql::journal::last_beat(&self.table, &self.source.name);
@@ -232,7 +232,7 @@ impl Shared {
         }
     }
 
-    async fn beat(&self, session: &mut Session, number: u64) -> Result<()> {
+    pub(crate) async fn beat(&self, session: &mut Session, number: u64) -> Result<()> {
         let attempted = || format!("write the heartbeat of {}", self.source.plain());
         self.note_sent(number);
         let statement = sql::journal::next_beat(&self.table, &self.source, number);

@@ -36,7 +36,7 @@ impl Client {
         }
     }
 
-    fn read(&mut self, text: &str, depth: u8) {
+    pub(crate) fn read(&mut self, text: &str, depth: u8) {
         let mut inside = false;
         for line in text.lines().map(str::trim) {
             match line.chars().next() {
@@ -67,7 +67,7 @@ impl Client {
         }
     }
 
-    fn take(&mut self, line: &str) {
+    pub(crate) fn take(&mut self, line: &str) {
         let line = without_comment(line);
         let (name, value) = line.split_once('=').map_or((line, None), |(name, value)| (name, Some(value)));
         let value = value.map(|value| plain(value.trim()));

@@ -136,7 +136,7 @@ impl Crew {
         self.fill(guard, place, Some(permit)).await
     }
 
-    async fn fill(
+    pub(crate) async fn fill(
         self: &Arc<Self>,
         mut guard: OwnedMutexGuard<Option<Session>>,
         place: usize,
@@ -308,7 +308,7 @@ impl Crew {
     }
 
     /// Ends every session that still holds a fence. Our own idle ones are let go first: they are opened again.
-    async fn clear(&self, session: &mut Session) -> Result<()> {
+    pub(crate) async fn clear(&self, session: &mut Session) -> Result<()> {
         for slot in &self.slots {
             if let Ok(mut session) = slot.try_lock() {
                 *session = None;
@@ -339,7 +339,7 @@ impl Crew {
         Ok(if holder.is_empty() { None } else { Some(self.describe(&mut session, &holder).await) })
     }
 
-    async fn describe(&self, session: &mut Session, holder: &str) -> String {
+    pub(crate) async fn describe(&self, session: &mut Session, holder: &str) -> String {
         let Ok(id) = holder.parse() else { return "a session that has just ended".into() };
         match session.row(&sql::session::who_is(id)).await {
             Ok(Some(row)) => {

@@ -131,7 +131,7 @@ impl Session {
         self.take()
     }
 
-    fn take(&mut self) -> std::result::Result<Conn, Failure> {
+    pub(crate) fn take(&mut self) -> std::result::Result<Conn, Failure> {
         self.conn.take().ok_or_else(|| Failure::Lost("the connection was lost before".into()))
     }
 

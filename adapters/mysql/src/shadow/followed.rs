@@ -225,7 +225,7 @@ impl Changed {
         *self == Changed::default()
     }
 
-    fn named(&self) -> Vec<String> {
+    pub(crate) fn named(&self) -> Vec<String> {
         let indexes = self.drop.iter().chain(self.add.iter().map(|index| &index.name));
         let mut named: Vec<String> = indexes.map(|name| format!("index {name}")).collect();
         named.extend(self.options.iter().map(|(name, _)| format!("option {name}")));

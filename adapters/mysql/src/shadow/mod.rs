@@ -2,6 +2,7 @@
 
 pub(crate) mod clone;
 pub(crate) mod duplicates;
+pub(crate) mod early_keys;
 pub(crate) mod followed;
 pub(crate) mod indexes;
 pub(crate) mod kept_columns;

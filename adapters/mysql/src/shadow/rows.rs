@@ -289,7 +289,7 @@ impl MySql {
 
     /// Gives the empty shadow an index that finds rows by the key's columns. It is as unique as the key, unless partitions
     /// forbid that, and then no two keys may be one to it.
-    async fn add_lookup(&self) -> Result<()> {
+    pub(crate) async fn add_lookup(&self) -> Result<()> {
         let attempted = || self.doing("give an index over the key to the shadow of");
         let shape = self.shape().await?;
         let is_mapped = shape.key.is_mapped();
@@ -376,7 +376,7 @@ impl MySql {
         Ok(found)
     }
 
-    async fn read(&self, statement: &str) -> std::result::Result<Vec<Cells>, Failure> {
+    pub(crate) async fn read(&self, statement: &str) -> std::result::Result<Vec<Cells>, Failure> {
         let mut lease = self.crew.worker().await.map_err(|error| Failure::Lost(error.to_string()))?;
         let rows = lease.session().rows(statement).await;
         lease.keep();

@@ -11,4 +11,4 @@ pub(crate) mod rows;
 pub(crate) mod session;
 pub(crate) mod triggers;
 
-pub(crate) use quote::{hex, is_signed, quote, sign, string, table};
+pub(crate) use quote::{is_signed, quote, sign, string, table};

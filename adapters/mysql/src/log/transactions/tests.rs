@@ -55,21 +55,21 @@ struct Log {
 }
 
 impl Log {
-    fn new() -> Log {
+    pub(crate) fn new() -> Log {
         Log { follower: follower(), number: 0 }
     }
 
-    fn announce(&mut self) {
+    pub(crate) fn announce(&mut self) {
         self.number += 1;
         let announced = LogEvent { gtid: Some(("a".into(), self.number)), ..event(GTID, &[]) };
         self.follower.take(&announced).unwrap();
     }
 
-    fn say(&mut self, text: &str) -> Result<Option<Batch>> {
+    pub(crate) fn say(&mut self, text: &str) -> Result<Option<Batch>> {
         self.follower.take(&event(QUERY, &query(text)))
     }
 
-    fn write(&mut self, ids: &[u32]) -> Result<Option<Batch>> {
+    pub(crate) fn write(&mut self, ids: &[u32]) -> Result<Option<Batch>> {
         self.follower.take(&event(TABLE_MAP, &table_map(TABLE, "t", &[3], &[])))?;
         let mut body = vec![TABLE, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1];
         ids.iter().for_each(|id| body.extend([&[0][..], &id.to_le_bytes()].concat()));
@@ -87,7 +87,7 @@ impl Log {
         assert!(self.commit().unwrap().is_none());
     }
 
-    fn beat(&mut self, number: u64) -> Result<Batch> {
+    pub(crate) fn beat(&mut self, number: u64) -> Result<Batch> {
         self.announce();
         self.say("BEGIN")?;
         self.follower.take(&event(TABLE_MAP, &table_map(BEATS, "_altergeist_beat", &[15, 8], &[0, 1])))?;
