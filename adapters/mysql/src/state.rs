@@ -5,7 +5,7 @@ use crate::log::cascades::Cascades;
 use crate::log::source::LogServer;
 use crate::log::tally::Tally;
 use crate::log::witness::Witness;
-use crate::schema::clauses::{self, Asked, Clauses};
+use crate::schema::clauses::{Asked, Clauses};
 use crate::schema::columns::{self, Shape};
 use crate::schema::table::Table;
 use crate::server::about::{Replica, Server};

@@ -397,7 +397,6 @@ impl MySql {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::foreign_key::writes;
     use crate::schema::foreign_key_indexes::has_index;
     use crate::schema::foreign_key_indexes::own_indexes;
     use crate::schema::table::Index;

@@ -168,9 +168,6 @@ pub(crate) fn lookup_index(shadow: &Table, columns: &[KeyColumn]) -> Option<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::spelling::decimal;
-    use crate::key::spelling::integer;
-    use crate::key::spelling::moment;
     use crate::schema::table::Column;
     use crate::sql::quote::hex;
 

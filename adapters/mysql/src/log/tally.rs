@@ -118,7 +118,7 @@ impl Tally {
         judge(&state, state.written.saturating_sub(behind), shadow)
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("not poisoned")
     }
 }

@@ -9,10 +9,7 @@
 //! The least surplus ever seen is the base. Each look takes what the log has told of before it, so the
 //! base is never too small, and nothing is missed by mistake.
 
-use crate::server::session::{Cells, Session, number};
-use crate::server::version::Flavour;
-use crate::sql;
-use crate::state::MySql;
+use crate::server::session::{Cells, number};
 use std::sync::Mutex;
 
 /// The counts of one source; see the module.
@@ -83,24 +80,6 @@ impl Unlogged {
             return 0;
         }
         u64::try_from(surplus(counted, state.heard) - base).unwrap_or_default()
-    }
-}
-
-impl MySql {
-    /// What the plan says where the server does not count.
-    pub(crate) async fn unlogged_note(&self, session: &mut Session) -> Option<String> {
-        let asked = sql::catalogue::rows_changed(&self.source);
-        let remedy = match self.server.version.flavour {
-            Flavour::MariaDb => "",
-            Flavour::MySql => match session.row(&asked).await {
-                Ok(Some(row)) if Counted::read(&row).is_some() => return None,
-                _ => ", or switch performance_schema on and grant this user SELECT on it",
-            },
-        };
-        Some(format!(
-            "nothing shows rows that a session writes with sql_log_bin = 0 after the proof, while others write the \
-             table: let nobody do so until the change is done{remedy}"
-        ))
     }
 }
 

@@ -171,7 +171,7 @@ impl Witness {
         Ok(row)
     }
 
-    pub(crate) async fn look(&self) -> Result<Seen> {
+    async fn look(&self) -> Result<Seen> {
         let attempted = || format!("ask when {} was changed last", self.source.plain());
         let mut kept = self.session.lock().await;
         let mut session = match kept.take().filter(Session::is_fresh) {

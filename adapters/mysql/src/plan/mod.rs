@@ -19,3 +19,4 @@ pub(crate) mod replica_target;
 pub(crate) mod steps;
 pub(crate) mod taken_names;
 pub(crate) mod trial;
+pub(crate) mod unlogged_note;

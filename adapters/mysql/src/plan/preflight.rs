@@ -178,7 +178,6 @@ impl MySql {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::plan::trial::keeps_its_rows;
     use std::collections::BTreeSet;
 

@@ -222,11 +222,12 @@ pub(crate) fn delete_beyond(shape: &Shape, mark: &Watermark, rows: u64) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::catalogue::columns;
+    use crate::server::names::TableName;
     use crate::sql::quote::quote;
     use crate::sql::quote::sign;
     use crate::sql::quote::string;
     use crate::sql::session::whole_seconds;
+    use std::time::Duration;
 
     #[test]
     fn identifiers_and_texts_are_quoted() {
