@@ -1,9 +1,7 @@
 //! Where a server is and how to get in: URL, password file, environment, TLS. Opens plain sessions and the
 //! raw streams the log is read from. A password is never printed: nothing here has `Debug`.
 
-use crate::error;
 use crate::parameters::{Parameters, unreadable, variable};
-use crate::session::Session;
 use altergeist_contract::{Error, Kind, Result};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -147,23 +145,12 @@ impl Server {
         }
     }
 
-    /// Opens a session and gives it its settings, as one piece of SQL.
-    pub(crate) async fn open(&self, application: &str, settings: &str) -> Result<Session> {
-        let attempted = || format!("connect to {}", self.name());
-        let config = self.driver_config(application);
-        let opening = Session::begin(&config, self.connector(), settings);
-        match tokio::time::timeout(self.patience, opening).await {
-            Err(_) => Err(error::silent(attempted(), self.patience)),
-            Ok(Err(error)) => Err(refused_or_lost(attempted(), &error)),
-            Ok(Ok(session)) => Ok(session),
-        }
-    }
 
-    fn connector(&self) -> MakeRustlsConnect {
+    pub(crate) fn connector(&self) -> MakeRustlsConnect {
         MakeRustlsConnect::new((*self.tls.config).clone())
     }
 
-    fn driver_config(&self, application: &str) -> tokio_postgres::Config {
+    pub(crate) fn driver_config(&self, application: &str) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         match &self.address {
             Address::Tcp(host, port) => config.host(host).port(*port),
@@ -184,20 +171,6 @@ impl Server {
             config.password(password);
         }
         config
-    }
-}
-
-/// A server that answers and will not let us in is not one to try again.
-fn refused_or_lost(attempted: String, error: &tokio_postgres::Error) -> Error {
-    match error.as_db_error() {
-        Some(server) if server.code().code().starts_with("28") || server.code().code() == "3D000" => {
-            Error::fatal(attempted, server.message())
-        }
-        Some(_) => {
-            let answer = error::of(attempted, error);
-            Error::new(Kind::Disconnected, answer.attempted, answer.reason)
-        }
-        None => error::lost(attempted, error),
     }
 }
 

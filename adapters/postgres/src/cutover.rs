@@ -264,7 +264,7 @@ async fn acquire(
     // The server ends an autovacuum that is in the way, but only after this long.
     let hurry = if prepared.may_hurry { "SET LOCAL deadlock_timeout = '20ms'" } else { "" };
     session.run(&format!("BEGIN; {hurry}")).await?;
-    for statement in neighbours::locks(engine, &prepared.neighbours, &prepared.parents) {
+    for statement in neighbours::locks(&engine.names, &prepared.neighbours, &prepared.parents) {
         session.run(&bounded(&statement)).await?;
     }
     session.run(&sql::under_lock(within)).await

@@ -39,11 +39,11 @@ pub struct Postgres {
     /// The session for marks. Shared: a mark that nobody waits for any more does no harm.
     pub(crate) marks: Arc<Marks>,
     /// What is known of the shadow.
-    shadow: Mutex<Option<Arc<ShadowFacts>>>,
+    pub(crate) shadow: Mutex<Option<Arc<ShadowFacts>>>,
     /// Set when the shadow has the index its rows are found by.
-    has_lookup: Mutex<Arc<OnceCell<()>>>,
+    pub(crate) has_lookup: Mutex<Arc<OnceCell<()>>>,
     /// The heartbeat, once the log is read.
-    pulse: Mutex<Option<Arc<Pulse>>>,
+    pub(crate) pulse: Mutex<Option<Arc<Pulse>>>,
     pub(crate) replicas: Replicas,
     /// The session that last held the lock of the cut-over.
     pub(crate) cutover_pid: Arc<Mutex<Option<i32>>>,
@@ -89,25 +89,7 @@ impl Marks {
 }
 
 impl Postgres {
-    /// What is known of the shadow; there must be one.
-    pub(crate) async fn shadow(&self) -> Result<Arc<ShadowFacts>> {
-        if let Some(known) = locked(&self.shadow).clone() {
-            return Ok(known);
-        }
-        let lease = self.control.take().await?;
-        let result = self.take_up_shadow(&lease).await;
-        let shadow = Arc::new(lease.settle(result).await?);
-        *locked(&self.shadow) = Some(shadow.clone());
-        Ok(shadow)
-    }
 
-    async fn take_up_shadow(&self, session: &Session) -> Result<ShadowFacts> {
-        let shadow = journal::facts(session, self).await.and_then(|facts| self.shadow_of(facts))?;
-        let attempted = format!("go on with the shadow of {}", self.names.display);
-        ours::require_schema(session, &self.names.shadow_schema, &attempted).await?;
-        ours::require_bare(session, shadow.oid, &attempted).await?;
-        Ok(shadow)
-    }
 
     /// Takes note of a new shadow, or that there is none; sessions forget the statements they knew.
     pub(crate) fn set_shadow(&self, shadow: Option<ShadowFacts>) {
@@ -121,10 +103,6 @@ impl Postgres {
         locked(&self.has_lookup).clone()
     }
 
-    pub(crate) fn shadow_of(&self, facts: Facts) -> Result<ShadowFacts> {
-        let none = || Error::fatal(format!("use the shadow of {}", self.names.display), "it was never made");
-        facts.shadow.ok_or_else(none)
-    }
 
     /// Begins the heartbeat, if it does not beat yet.
     pub(crate) fn start_pulse(&self, facts: &Facts) {

@@ -224,7 +224,7 @@ impl Gauge for Postgres {
 }
 
 async fn count_writes(session: &Session, engine: &Postgres) -> Result<Option<Writes>> {
-    let source = preflight::source(session, engine).await?;
+    let source = preflight::source(session, &engine.names).await?;
     let row = session.one(sql::WRITES, &[&source]).await;
     let row =
         row.map_err(|error| error::of(format!("ask how often {} is written to", engine.names.display), &error))?;

@@ -8,7 +8,8 @@ use crate::layout::Layout;
 use crate::names::{self, JOURNAL_SCHEMA, MARKER};
 use crate::ours::{self, JournalLock, Trust};
 use crate::recipe::Recipe;
-use crate::session::Session;
+use crate::session::{Session, locked};
+use std::sync::Arc;
 use crate::sql;
 use crate::witness::Witness;
 use altergeist_contract::{Error, Journal, Kind, Record, Result, Stage};
@@ -102,6 +103,33 @@ pub(crate) struct Entry {
     pub(crate) facts: Option<Facts>,
     /// Whether nobody else can have written it: only then may statements in it be run.
     pub(crate) is_ours: bool,
+}
+
+impl Postgres {
+    /// What is known of the shadow; there must be one.
+    pub(crate) async fn shadow(&self) -> Result<Arc<ShadowFacts>> {
+        if let Some(known) = locked(&self.shadow).clone() {
+            return Ok(known);
+        }
+        let lease = self.control.take().await?;
+        let result = self.take_up_shadow(&lease).await;
+        let shadow = Arc::new(lease.settle(result).await?);
+        *locked(&self.shadow) = Some(shadow.clone());
+        Ok(shadow)
+    }
+
+    async fn take_up_shadow(&self, session: &Session) -> Result<ShadowFacts> {
+        let shadow = journal::facts(session, self).await.and_then(|facts| self.shadow_of(facts))?;
+        let attempted = format!("go on with the shadow of {}", self.names.display);
+        ours::require_schema(session, &self.names.shadow_schema, &attempted).await?;
+        ours::require_bare(session, shadow.oid, &attempted).await?;
+        Ok(shadow)
+    }
+
+    pub(crate) fn shadow_of(&self, facts: Facts) -> Result<ShadowFacts> {
+        let none = || Error::fatal(format!("use the shadow of {}", self.names.display), "it was never made");
+        facts.shadow.ok_or_else(none)
+    }
 }
 
 impl Journal for Postgres {

@@ -3,7 +3,7 @@
 
 use crate::alteration::refuse;
 use crate::definition;
-use crate::engine::Postgres;
+use crate::names::Names;
 use crate::error;
 use crate::key::Candidate;
 use crate::names::quoted;
@@ -19,25 +19,25 @@ const NULLABLE: &str = "one of its columns may be NULL";
 const INVALID: &str = "it is not valid";
 
 /// The refusal of a table whose rows cannot be followed.
-pub(crate) async fn refusal(session: &Session, engine: &Postgres, table: u32, why: &str) -> Result<Refusal> {
+pub(crate) async fn refusal(session: &Session, names: &Names, table: u32, why: &str) -> Result<Refusal> {
     let failed = |error: tokio_postgres::Error| error::of("read the table's keys", &error);
     let rows = session.query(sql::KEYS, &[&table, &true]).await.map_err(failed)?;
     let keys: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();
     let columns = definition::attributes(session, table).await?;
     let is_not_null = |name: &str| columns.iter().any(|column| column.name == name && column.not_null);
-    let source = engine.names.source();
+    let source = names.source();
     let mut remedy = None;
     for key in keys.iter().filter(|key| key.unfit.as_deref() == Some(NULLABLE) && !key.is_deferrable) {
         let missing = key.columns.iter().map(|column| &column.source).filter(|name| !is_not_null(name.as_str()));
         let nullable: Vec<String> = missing.map(|name| quoted(name)).collect();
         let Some(nulls) = holds_null(session, &source, &nullable).await? else { continue };
-        remedy = Some(set_not_null(&engine.names.source(), &key.name, &nullable, nulls));
+        remedy = Some(set_not_null(&names.source(), &key.name, &nullable, nulls));
         if !nulls {
             break;
         }
     }
     let remedy = remedy.unwrap_or_else(|| offer(&source, &keys, columns.iter().any(|column| column.name == OFFERED)));
-    let object = format!("table {}", engine.names.display);
+    let object = format!("table {}", names.display);
     Ok(refuse(object, format!("there is no key to follow its rows by: {why}"), &remedy))
 }
 

@@ -69,7 +69,7 @@ async fn open_anew(session: &Session, engine: &Postgres) -> Result<Position> {
     journal::ensure_tables(session).await?;
     drop_log(session, engine).await?;
     log_server::check(session, engine).await?;
-    let source = preflight::source(session, engine).await?;
+    let source = preflight::source(session, &engine.names).await?;
     let own_identity = lend_identity(session, engine, source).await?;
     let (key, identity) = preflight::key(session, source).await?;
     let key = key.map_err(|why| Error::refused(format!("follow {}", engine.names.display), why))?;

@@ -2,9 +2,9 @@
 //! rules and policies read it. They are locked before the table, so that nobody who came by them still reads or writes the
 //! old one, and nobody is caught in a deadlock.
 
-use crate::engine::Postgres;
 use crate::error;
 use crate::materialized::Materialized;
+use crate::names::Names;
 use crate::session::Session;
 use crate::sql;
 use altergeist_contract::Result;
@@ -51,7 +51,7 @@ pub(crate) async fn list(
 /// The statements that lock everything, in order. LOCK TABLE on a view would lock every table under it as well, so a view
 /// is locked by giving it to the owner it has. A table that is not ours to lock is locked in the swap. `parents` are the tables
 /// that new foreign keys will point to: only their writers are kept out.
-pub(crate) fn locks(engine: &Postgres, neighbours: &[Neighbour], parents: &[String]) -> Vec<String> {
+pub(crate) fn locks(names: &Names, neighbours: &[Neighbour], parents: &[String]) -> Vec<String> {
     let view = |view: &Neighbour| format!("ALTER TABLE {} OWNER TO {}", view.name, view.owner);
     let mut statements: Vec<String> = neighbours.iter().filter(|neighbour| neighbour.is_view).map(view).collect();
     let parents = parents.iter().filter(|parent| !neighbours.iter().any(|neighbour| neighbour.name == **parent));
@@ -63,8 +63,8 @@ pub(crate) fn locks(engine: &Postgres, neighbours: &[Neighbour], parents: &[Stri
     let spelled = |table: &Neighbour| format!("{}{}", if table.only { "ONLY " } else { "" }, table.name);
     let mut tables: Vec<String> = tables.map(spelled).collect();
     // Nobody but us queues at the shadow. The source comes last: those who write to it must get through until then.
-    tables.push(format!("ONLY {}", engine.names.shadow()));
-    tables.push(format!("ONLY {}", engine.names.source()));
+    tables.push(format!("ONLY {}", names.shadow()));
+    tables.push(format!("ONLY {}", names.source()));
     statements.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables.join(", ")));
     statements
 }

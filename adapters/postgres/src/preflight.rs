@@ -19,7 +19,7 @@ use crate::leftovers;
 use crate::log_server;
 use crate::making::{self, Making};
 use crate::materialized::{self, Materialized};
-use crate::names::{self, MARKER};
+use crate::names::{self, MARKER, Names};
 use crate::neighbours;
 use crate::obstacles;
 use crate::oids;
@@ -117,19 +117,6 @@ struct View {
 }
 
 impl Postgres {
-    /// What is to be done, to this source.
-    pub(crate) fn wish<'a>(&'a self, source: u32, key: Option<&'a Candidate>, clauses: &'a Clauses) -> Wish<'a> {
-        Wish {
-            names: &self.names,
-            version: self.version,
-            source,
-            key,
-            clauses,
-            order: &[],
-            making: None,
-            search_path: &self.search_path,
-        }
-    }
 
     /// How many sessions this process has already.
     fn open_sessions(&self) -> usize {
@@ -143,9 +130,9 @@ impl Postgres {
 }
 
 /// The table that answers to the name.
-pub(crate) async fn source(session: &Session, engine: &Postgres) -> Result<u32> {
-    let found = journal::table_id(session, &engine.names.schema, &engine.names.table).await?;
-    found.ok_or_else(|| Error::refused(format!("look up {}", engine.names.display), "there is no such table any more"))
+pub(crate) async fn source(session: &Session, names: &Names) -> Result<u32> {
+    let found = journal::table_id(session, &names.schema, &names.table).await?;
+    found.ok_or_else(|| Error::refused(format!("look up {}", names.display), "there is no such table any more"))
 }
 
 /// The key rows are followed by, or why there is none, and the table's replica identity.
@@ -184,6 +171,22 @@ pub(crate) async fn lent(session: &Session, engine: &Postgres, table: u32) -> Re
     }))
 }
 
+impl Postgres {
+    /// What is to be done, to this source.
+    pub(crate) fn wish<'a>(&'a self, source: u32, key: Option<&'a Candidate>, clauses: &'a Clauses) -> Wish<'a> {
+        Wish {
+            names: &self.names,
+            version: self.version,
+            source,
+            key,
+            clauses,
+            order: &[],
+            making: None,
+            search_path: &self.search_path,
+        }
+    }
+}
+
 /// The clauses, as far as they are read here.
 pub(crate) async fn clauses(
     session: &Session,
@@ -220,7 +223,7 @@ pub(crate) async fn schema_state(session: &Session, schema: &str) -> Result<Sche
 }
 
 async fn look(session: &Session, engine: &Postgres) -> Result<View> {
-    let source = source(session, engine).await?;
+    let source = source(session, &engine.names).await?;
     let failed = |error: tokio_postgres::Error| error::of(format!("look at {}", engine.names.display), &error);
     let size = session.one(sql::SIZE, &[&source]).await.map_err(failed)?;
     let clauses = clauses(session, engine, source).await?;
@@ -273,7 +276,7 @@ async fn look(session: &Session, engine: &Postgres) -> Result<View> {
                 ));
                 view.key = Some(lent.key);
             }
-            None => view.obstacles.push(keyless::refusal(session, engine, source, &why).await?),
+            None => view.obstacles.push(keyless::refusal(session, &engine.names, source, &why).await?),
         },
     }
     view.notes_on_copy.extend(blockers::temporary(session, source).await?.iter().map(|blocker| {
@@ -742,7 +745,7 @@ fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> Plan {
         notes.extend(view.materialized.iter().filter_map(Materialized::note));
     }
     let steps = match &view.recipe {
-        Some(recipe) if !is_copy && !is_native => recipe.steps(engine),
+        Some(recipe) if !is_copy && !is_native => recipe.steps(engine.target.lock_timeout),
         _ if is_native => native_steps(engine),
         _ => copy_steps(engine, view.altered.as_ref(), &view.hanging, &view.neighbours),
     };
@@ -878,7 +881,7 @@ async fn alter_natively(session: &Session, engine: &Postgres) -> Result<()> {
     let failed = |error: tokio_postgres::Error| error::of_native(attempted(), &error);
     session.run("BEGIN").await.map_err(failed)?;
     session.run(&sql::use_search_path(&engine.search_path)).await.map_err(failed)?;
-    let cascade = cascade::of_change(session, engine, source(session, engine).await?).await?;
+    let cascade = cascade::of_change(session, engine, source(session, &engine.names).await?).await?;
     for statement in cascade.views_first().into_iter().chain(statements(engine)) {
         session.execute(&statement, &[]).await.map_err(failed)?;
     }

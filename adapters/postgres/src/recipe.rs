@@ -11,6 +11,7 @@ use crate::session::{Session, locked};
 use crate::sql;
 use altergeist_contract::{Error, Kind, Result, Step};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The change, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,8 +159,8 @@ impl Recipe {
     }
 
     /// What is left to do, for people.
-    pub(crate) fn steps(&self, engine: &Postgres) -> Vec<Step> {
-        let wait = format!("after a wait of at most {:?}", engine.target.lock_timeout);
+    pub(crate) fn steps(&self, lock_timeout: Duration) -> Vec<Step> {
+        let wait = format!("after a wait of at most {lock_timeout:?}");
         let lock = |step: &RecipeStep| match step.lock {
             StepLock::Instant if step.statement.contains("FOREIGN KEY") => {
                 format!("ACCESS EXCLUSIVE at most, and SHARE ROW EXCLUSIVE on the parent, for an instant, {wait}")

@@ -143,6 +143,34 @@ impl Session {
     }
 }
 
+impl Server {
+    /// Opens a session and gives it its settings, as one piece of SQL.
+    pub(crate) async fn open(&self, application: &str, settings: &str) -> Result<Session> {
+        let attempted = || format!("connect to {}", self.name());
+        let config = self.driver_config(application);
+        let opening = Session::begin(&config, self.connector(), settings);
+        match tokio::time::timeout(self.patience, opening).await {
+            Err(_) => Err(error::silent(attempted(), self.patience)),
+            Ok(Err(error)) => Err(refused_or_lost(attempted(), &error)),
+            Ok(Ok(session)) => Ok(session),
+        }
+    }
+}
+
+/// A server that answers and will not let us in is not one to try again.
+fn refused_or_lost(attempted: String, error: &tokio_postgres::Error) -> Error {
+    match error.as_db_error() {
+        Some(server) if server.code().code().starts_with("28") || server.code().code() == "3D000" => {
+            Error::fatal(attempted, server.message())
+        }
+        Some(_) => {
+            let answer = error::of(attempted, error);
+            Error::new(Kind::Disconnected, answer.attempted, answer.reason)
+        }
+        None => error::lost(attempted, error),
+    }
+}
+
 fn keep(notices: &Mutex<Vec<Notice>>, notice: &tokio_postgres::error::DbError) {
     let mut notices = locked(notices);
     if notices.len() < NOTICES {

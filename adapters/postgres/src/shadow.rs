@@ -163,11 +163,11 @@ async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
     let attempted = || format!("make the shadow of {}", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     journal::ensure_tables(session).await?;
-    ours::ensure_schema(session, &engine.names.shadow_schema, preflight::source(session, engine).await?).await?;
+    ours::ensure_schema(session, &engine.names.shadow_schema, preflight::source(session, &engine.names).await?).await?;
     session.run("BEGIN").await.map_err(failed)?;
     ours::keep_schemas(session, &attempted()).await?;
     let known = journal::entry(session, engine).await?.facts;
-    let source = preflight::source(session, engine).await?;
+    let source = preflight::source(session, &engine.names).await?;
     make_room(session, engine, known.as_ref(), source).await?;
     let clauses =
         preflight::clauses(session, engine, source).await?.map_err(|refusal| refused(attempted(), &[refusal]))?;
