@@ -1,143 +1,27 @@
 //! The engine: one process's work on one table of one PostgreSQL server.
 
-use crate::changes::LogStream;
-use crate::connect::Server;
-use crate::gauge::{Guarded, Pulse, Replicas};
-use crate::journal::{self, Facts, ShadowFacts};
-use crate::log;
-use crate::log_server;
-use crate::names::Names;
-use crate::ours::{self, JournalLock};
-use crate::session::{Pool, RunLock, Session, locked};
-use crate::version::Version;
-use crate::{error, sql, witness};
+use crate::log::slot;
+use crate::log::source;
+use crate::log::stream::LogStream;
+use crate::log::witness;
+use crate::server::connect::Server;
+use crate::server::error;
+use crate::server::names::Names;
+use crate::server::own_objects::{self, JournalLock};
+use crate::server::pool::Pool;
+use crate::server::replicas::Replicas;
+use crate::server::run_lock::RunLock;
+use crate::server::session::Session;
+use crate::server::version::Version;
+use crate::sql;
+use crate::state::{Marks, Postgres};
 use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-use tokio::sync::OnceCell;
+use std::time::Duration;
 
 /// The shortest lock wait that makes sense on a real network.
 const SHORTEST_LOCK_TIMEOUT: Duration = Duration::from_millis(10);
-
-/// One table on one PostgreSQL server.
-pub struct Postgres {
-    pub(crate) target: Target,
-    pub(crate) server: Arc<Server>,
-    /// The standby the log is read from, if it is not read where the table is.
-    pub(crate) standby: Option<Arc<Server>>,
-    pub(crate) database: String,
-    pub(crate) names: Names,
-    pub(crate) version: Version,
-    /// The search path of the user's own session.
-    pub(crate) search_path: String,
-    pub(crate) run: Arc<RunLock>,
-    /// The session that reads and changes definitions and writes the journal.
-    pub(crate) control: Arc<Pool>,
-    /// The sessions that move rows.
-    pub(crate) workers: Arc<Pool>,
-    /// The session for marks. Shared: a mark that nobody waits for any more does no harm.
-    pub(crate) marks: Arc<Marks>,
-    /// What is known of the shadow.
-    pub(crate) shadow: Mutex<Option<Arc<ShadowFacts>>>,
-    /// Set when the shadow has the index its rows are found by.
-    pub(crate) has_lookup: Mutex<Arc<OnceCell<()>>>,
-    /// The heartbeat, once the log is read.
-    pub(crate) pulse: Mutex<Option<Arc<Pulse>>>,
-    pub(crate) replicas: Replicas,
-    /// The session that last held the lock of the cut-over.
-    pub(crate) cutover_pid: Arc<Mutex<Option<i32>>>,
-    /// When this process began to read the log.
-    pub(crate) following_since: Mutex<Option<Instant>>,
-    /// When the change stream was last seen to be whole.
-    pub(crate) stream_was_good: Mutex<Option<Instant>>,
-    /// The steps the last plan found.
-    pub(crate) recipe: Mutex<Option<crate::recipe::Recipe>>,
-}
-
-/// Marks of this process.
-pub(crate) struct Marks {
-    server: Arc<Server>,
-    application: String,
-    /// Tells our marks from those of an earlier process.
-    pub(crate) incarnation: String,
-    last: AtomicU64,
-    session: tokio::sync::Mutex<Option<Arc<Session>>>,
-}
-
-impl Marks {
-    /// Puts a mark into the log, by a session of its own.
-    pub(crate) async fn put(&self) -> Result<Marker> {
-        let attempted = "put a mark into the log";
-        let session = self.session().await?;
-        let number = self.last.fetch_add(1, Ordering::SeqCst) + 1;
-        let text = format!("{}:{number}", self.incarnation);
-        session.query(sql::MARK, &[&text]).await.map_err(|error| error::of(attempted, &error))?;
-        Ok(Marker(number))
-    }
-
-    /// The session of the marks.
-    pub(crate) async fn session(&self) -> Result<Arc<Session>> {
-        let mut slot = self.session.lock().await;
-        if let Some(session) = slot.as_ref().filter(|session| !session.is_closed()) {
-            return Ok(session.clone());
-        }
-        let session = Arc::new(self.server.open(&self.application, &sql::mark_settings()).await?);
-        *slot = Some(session.clone());
-        Ok(session)
-    }
-}
-
-impl Postgres {
-
-
-    /// Takes note of a new shadow, or that there is none; sessions forget the statements they knew.
-    pub(crate) fn set_shadow(&self, shadow: Option<ShadowFacts>) {
-        *locked(&self.shadow) = shadow.map(Arc::new);
-        *locked(&self.has_lookup) = Arc::default();
-        self.workers.refresh();
-    }
-
-    /// Whether this process knows that the shadow has the index its rows are found by.
-    pub(crate) fn has_lookup(&self) -> Arc<OnceCell<()>> {
-        locked(&self.has_lookup).clone()
-    }
-
-
-    /// Begins the heartbeat, if it does not beat yet.
-    pub(crate) fn start_pulse(&self, facts: &Facts) {
-        let mut pulse = locked(&self.pulse);
-        if pulse.is_none() {
-            let identity = facts.witness.as_ref().and_then(|witness| witness.identity.clone());
-            let guarded = Guarded { source: facts.source, identity: identity.unwrap_or_default() };
-            let incarnation = self.marks.incarnation.clone();
-            *pulse = Some(Arc::new(Pulse::start(self.server.clone(), self.names.clone(), incarnation, guarded)));
-        }
-    }
-
-    pub(crate) fn pulse(&self) -> Option<Arc<Pulse>> {
-        locked(&self.pulse).clone()
-    }
-
-    /// Ends the heartbeat.
-    pub(crate) fn stop_pulse(&self) {
-        *locked(&self.pulse) = None;
-    }
-
-    /// How long a statement may wait for a lock others queue behind, as the server is told it.
-    pub(crate) fn lock_timeout_ms(&self) -> u128 {
-        self.target.lock_timeout.as_millis().max(1)
-    }
-
-    /// Under the run lock only.
-    pub(crate) fn require_hold(&self, attempted: &str) -> Result<()> {
-        if self.run.is_taken() {
-            Ok(())
-        } else {
-            Err(Error::new(Kind::Disconnected, attempted, "the run lock is not held"))
-        }
-    }
-}
 
 impl Engine for Postgres {
     type Stream = LogStream;
@@ -159,7 +43,7 @@ impl Engine for Postgres {
         let (schema, table) = find_table(&probe, &target.table, about.get(2)).await?;
         let database: String = about.get(1);
         let names = Names::new(&database, &schema, &table);
-        let standby = log_server::standby(target.stream_from.as_ref(), &server).await?;
+        let standby = source::standby(target.stream_from.as_ref(), &server).await?;
         Ok(assemble(target, (server, standby), (database, names), version, about.get(2)))
     }
 
@@ -184,23 +68,23 @@ impl Engine for Postgres {
     }
 
     async fn open_log(&self) -> Result<Position> {
-        log::open(self).await
+        slot::open(self).await
     }
 
     async fn follow(&self, from: &Position) -> Result<LogStream> {
-        log::follow(self, from).await
+        slot::follow(self, from).await
     }
 
     async fn log_now(&self) -> Result<Option<Position>> {
         let lease = self.control.take().await?;
-        let now = log::now(&lease, self).await;
+        let now = slot::now(&lease, self).await;
         lease.settle(now).await
     }
 
     async fn pass_log(&self, before: &Position) -> Result<()> {
         // The server reads all of it, if only to find its way: nobody else should wait for that.
         let session = self.server.open(&self.names.application, &sql::mark_settings()).await?;
-        log::pass(&session, self, before).await
+        slot::pass(&session, self, before).await
     }
 
     async fn check_stream(&self) -> Result<()> {
@@ -304,8 +188,8 @@ async fn look_up(session: &Session, name: &str, path: &str) -> Option<tokio_post
 /// A table that is not there any more, while the journal still knows it: what is left of its change can be taken away.
 /// Schema, name and stage.
 async fn gone_table(session: &Session, given: &str) -> Option<(String, String, String)> {
-    ours::trust(session, "look into the journal").await.ok()?;
-    let rows = ours::use_journal(session, JournalLock::Read, &sql::find_in_journal(given)).await.ok()?;
+    own_objects::trust(session, "look into the journal").await.ok()?;
+    let rows = own_objects::use_journal(session, JournalLock::Read, &sql::find_in_journal(given)).await.ok()?;
     let row = rows.iter().find(|row| row.columns().len() == 3)?;
     Some((row.get(0)?.to_owned(), row.get(1)?.to_owned(), row.get(2)?.to_owned()))
 }

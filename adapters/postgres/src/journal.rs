@@ -1,100 +1,21 @@
 //! The journal: one row for each table, with the core's record and what this engine must know to go on.
 
-use crate::alteration::{Arrival, Deferred};
-use crate::definition::{self, Line};
-use crate::engine::Postgres;
-use crate::error;
-use crate::layout::Layout;
-use crate::names::{self, JOURNAL_SCHEMA, MARKER};
-use crate::ours::{self, JournalLock, Trust};
-use crate::recipe::Recipe;
-use crate::session::{Session, locked};
-use std::sync::Arc;
+use crate::facts::{Facts, ShadowFacts};
+use crate::schema::catalogue;
+use crate::schema::definition;
+use crate::server::error;
+use crate::server::names::{JOURNAL_SCHEMA, MARKER};
+use crate::server::own_objects::{self, JournalLock, Trust};
+use crate::server::session::{Session, locked};
 use crate::sql;
-use crate::witness::Witness;
+use crate::sql::quote;
+use crate::state::Postgres;
 use altergeist_contract::{Error, Journal, Kind, Record, Result, Stage};
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Why there is nothing to go on from.
 pub(crate) const FORGOTTEN: &str = "the journal does not know the run: somebody has dropped the schema altergeist, or it was never begun; \
                          `altergeist cleanup` drops what is left of it; then begin anew";
-
-/// What this engine writes down beside the record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Facts {
-    /// The server's own identity.
-    pub(crate) system: String,
-    /// The standby that has the slot, if it is not where the table is.
-    #[serde(default)]
-    pub(crate) log_place: Option<String>,
-    /// The source.
-    pub(crate) source: u32,
-    /// The source's definition when the run began.
-    pub(crate) source_lines: Vec<Line>,
-    /// What the change stream depends on.
-    #[serde(default)]
-    pub(crate) witness: Option<Witness>,
-    /// The source's own replica identity, as the catalogue spells it, while it has another one for the sake of the run.
-    #[serde(default)]
-    pub(crate) own_identity: Option<String>,
-    /// The shadow, once it is made.
-    pub(crate) shadow: Option<ShadowFacts>,
-    /// The structure of the table the finished change made.
-    pub(crate) done: Option<String>,
-    /// The steps of a change without a copy.
-    #[serde(default)]
-    pub(crate) recipe: Option<Recipe>,
-}
-
-impl Facts {
-    /// Nothing is known yet.
-    pub(crate) fn none() -> Facts {
-        Facts {
-            system: String::new(),
-            log_place: None,
-            source: 0,
-            source_lines: Vec::new(),
-            witness: None,
-            own_identity: None,
-            shadow: None,
-            done: None,
-            recipe: None,
-        }
-    }
-}
-
-/// What must be known of the shadow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ShadowFacts {
-    /// The shadow.
-    pub(crate) oid: u32,
-    /// Its definition when everything is in place.
-    pub(crate) lines: Vec<Line>,
-    /// Whether it is kept out of the log, and a crash of the server empties it.
-    #[serde(default)]
-    pub(crate) is_unlogged: bool,
-    /// How rows move.
-    pub(crate) layout: Layout,
-    /// Indexes that are built when the rows are there.
-    pub(crate) deferred: Vec<Deferred>,
-    /// The index rows are found by, where the shadow was made without it: built before the first of them is looked for.
-    #[serde(default)]
-    pub(crate) lookup: Option<Deferred>,
-    /// Constraints that hold for new rows only, and come in the swap.
-    pub(crate) late: Vec<String>,
-    /// What is done at the end of the swap, and after it.
-    #[serde(default)]
-    pub(crate) arrival: Arrival,
-    /// The columns that were in the source, by their names there and in the shadow.
-    #[serde(default)]
-    pub(crate) survivors: Vec<(String, String)>,
-    /// Whether it tells who else writes to it.
-    #[serde(default)]
-    pub(crate) is_guarded: bool,
-    /// What is left to check of the rows of old after the swap.
-    #[serde(default)]
-    pub(crate) finish: Vec<String>,
-}
 
 /// A table's entry.
 #[derive(Default)]
@@ -119,10 +40,10 @@ impl Postgres {
     }
 
     async fn take_up_shadow(&self, session: &Session) -> Result<ShadowFacts> {
-        let shadow = journal::facts(session, self).await.and_then(|facts| self.shadow_of(facts))?;
+        let shadow = facts(session, self).await.and_then(|facts| self.shadow_of(facts))?;
         let attempted = format!("go on with the shadow of {}", self.names.display);
-        ours::require_schema(session, &self.names.shadow_schema, &attempted).await?;
-        ours::require_bare(session, shadow.oid, &attempted).await?;
+        own_objects::require_schema(session, &self.names.shadow_schema, &attempted).await?;
+        own_objects::require_bare(session, shadow.oid, &attempted).await?;
         Ok(shadow)
     }
 
@@ -157,7 +78,7 @@ async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
     if let Some(shadow) = shadow
         && is_ours
         && matches!(record.stage, Stage::Copying | Stage::CuttingOver)
-        && table_id(session, &engine.names.shadow_schema, &engine.names.table).await? == Some(shadow.oid)
+        && catalogue::table_id(session, &engine.names.shadow_schema, &engine.names.table).await? == Some(shadow.oid)
         && !is_whole(session, shadow).await?
     {
         tracing::warn!(
@@ -172,7 +93,9 @@ async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
         (Stage::Altering, None) => return Ok(None),
         _ => return Ok(Some(record)),
     };
-    let Some(table) = table_id(session, &engine.names.schema, &engine.names.table).await? else { return Ok(None) };
+    let Some(table) = catalogue::table_id(session, &engine.names.schema, &engine.names.table).await? else {
+        return Ok(None);
+    };
     let structure = definition::structure(&definition::describe(session, table).await?);
     Ok((structure == done).then_some(Record { stage: Stage::Done, ..record }))
 }
@@ -204,13 +127,15 @@ async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<(
         &record.message,
         &text,
     ];
-    let saved = ours::use_journal(session, JournalLock::Write, &sql::save(&columns.map(names::literal))).await;
-    saved.map(drop).map_err(|error| ours::journal_error(attempted(), &error))
+    let saved = own_objects::use_journal(session, JournalLock::Write, &sql::save(&columns.map(quote::literal))).await;
+    saved.map(drop).map_err(|error| own_objects::journal_error(attempted(), &error))
 }
 
 /// Notes what the finished change made of the table, by a swap or natively: the record speaks of that table only.
 pub(crate) async fn note_done(session: &Session, engine: &Postgres) -> Result<()> {
-    let Some(table) = table_id(session, &engine.names.schema, &engine.names.table).await? else { return Ok(()) };
+    let Some(table) = catalogue::table_id(session, &engine.names.schema, &engine.names.table).await? else {
+        return Ok(());
+    };
     let done = Some(definition::structure(&definition::describe(session, table).await?));
     let facts = match entry(session, engine).await?.facts {
         Some(facts) => Facts { done, recipe: None, ..facts },
@@ -226,9 +151,9 @@ pub(crate) async fn entry(session: &Session, engine: &Postgres) -> Result<Entry>
     if !session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get::<_, bool>(0) {
         return Ok(Entry::default());
     }
-    let is_ours = ours::trust(session, &attempted()).await? == Trust::Full;
-    let rows = ours::use_journal(session, JournalLock::Read, &sql::load(&engine.names.display)).await;
-    let rows = rows.map_err(|error| ours::journal_error(attempted(), &error))?;
+    let is_ours = own_objects::trust(session, &attempted()).await? == Trust::Full;
+    let rows = own_objects::use_journal(session, JournalLock::Read, &sql::load(&engine.names.display)).await;
+    let rows = rows.map_err(|error| own_objects::journal_error(attempted(), &error))?;
     let Some(row) = rows.iter().find(|row| row.columns().len() == 2) else { return Ok(Entry::default()) };
     Ok(Entry { record: read(row.get(0), &attempted())?, facts: read(row.get(1), &attempted())?, is_ours })
 }
@@ -239,7 +164,7 @@ pub(crate) async fn facts(session: &Session, engine: &Postgres) -> Result<Facts>
     let entry = entry(session, engine).await?;
     if !entry.is_ours {
         // It may be another's, or be gone.
-        ours::require(session, &attempted).await?;
+        own_objects::require(session, &attempted).await?;
     }
     // Without its journal nothing proves what was copied: a run copies again.
     entry.facts.ok_or_else(|| Error::new(Kind::Missed, attempted, FORGOTTEN))
@@ -250,15 +175,15 @@ pub(crate) async fn save_facts(session: &Session, engine: &Postgres, facts: &Fac
     let attempted = || format!("write the journal of {}", engine.names.display);
     let text = serde_json::to_string(facts).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
     let statement = sql::save_facts(&engine.names.display, &text);
-    let saved = ours::use_journal(session, JournalLock::Write, &statement).await;
-    saved.map(drop).map_err(|error| ours::journal_error(attempted(), &error))
+    let saved = own_objects::use_journal(session, JournalLock::Write, &statement).await;
+    saved.map(drop).map_err(|error| own_objects::journal_error(attempted(), &error))
 }
 
 /// Makes the journal where it is missing, and refuses one that is somebody else's. Two runs may begin at once: one of them makes
 /// it, and the other waits.
 pub(crate) async fn ensure_tables(session: &Session) -> Result<()> {
     const ATTEMPTED: &str = "make the journal";
-    ours::require(session, ATTEMPTED).await?;
+    own_objects::require(session, ATTEMPTED).await?;
     let failed = |error: tokio_postgres::Error| error::of_clauses(ATTEMPTED, &error);
     if session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get(0) {
         return Ok(());
@@ -272,13 +197,13 @@ pub(crate) async fn ensure_tables(session: &Session) -> Result<()> {
 async fn make_tables(session: &Session) -> Result<()> {
     const ATTEMPTED: &str = "make the journal";
     let failed = |error: tokio_postgres::Error| error::of_clauses(ATTEMPTED, &error);
-    ours::serialise(session).await?;
+    own_objects::serialise(session).await?;
     let comments = session.query(sql::SCHEMA_COMMENT, &[&JOURNAL_SCHEMA]).await.map_err(failed)?;
     if comments.is_empty() {
         session.run(&sql::create_schema(JOURNAL_SCHEMA, MARKER)).await.map_err(failed)?;
     }
     make_as_ours(session, sql::JOURNAL_TABLES).await.map_err(failed)?;
-    ours::require(session, ATTEMPTED).await
+    own_objects::require(session, ATTEMPTED).await
 }
 
 /// Makes tables of ours where they are missing, within the session's transaction. What event triggers and default privileges
@@ -305,13 +230,6 @@ async fn strip_privileges(session: &Session) -> std::result::Result<(), tokio_po
     let rows = session.query(sql::STRIP_PRIVILEGES, &[]).await?;
     let script: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     session.run(&script.join(";\n")).await
-}
-
-/// A table's identity by its exact name.
-pub(crate) async fn table_id(session: &Session, schema: &str, table: &str) -> Result<Option<u32>> {
-    let rows = session.query(sql::TABLE_ID, &[&schema, &table]).await;
-    let rows = rows.map_err(|error| error::of(format!("look up {}", names::qualified(schema, table)), &error))?;
-    Ok(rows.first().map(|row| row.get(0)))
 }
 
 fn read<T: serde::de::DeserializeOwned>(text: Option<&str>, attempted: &str) -> Result<Option<T>> {

@@ -1,0 +1,305 @@
+//! Puts the shadow in the source's place: one lock, one transaction, and an answer for when no answer came.
+
+use crate::cutover::blockers;
+use crate::cutover::finish;
+use crate::cutover::locked_relations::{self, Neighbour};
+use crate::cutover::materialized_views::{self, Materialized};
+use crate::cutover::ownership;
+use crate::cutover::swap::Swapper;
+use crate::cutover::twins;
+use crate::facts::{Facts, ShadowFacts};
+use crate::journal;
+use crate::log::witness;
+use crate::plan::cascade::{self, Cascade};
+use crate::plan::oids;
+use crate::plan::rehearsal::{self, Adapted};
+use crate::server::connect::CONNECT_TIMEOUT;
+use crate::server::error;
+use crate::server::names::Names;
+use crate::server::own_objects;
+use crate::server::pool::{Lease, Pool};
+use crate::server::session::{Session, locked};
+use crate::shadow::followed;
+use crate::shadow::rows;
+use crate::sql;
+use crate::state::{Marks, Postgres};
+use altergeist_contract::{Cutover, Error, Key, Kind, Marker, Ownership, Refusal, Result, Swap, TableLock, Watermark};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How much longer than the lock timeout we wait for the server to say that it has passed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Both tables, locked against everybody.
+pub struct CutoverLock {
+    lease: Lease,
+    marks: Arc<Marks>,
+    table: String,
+    shadow: Arc<ShadowFacts>,
+    swapper: Swapper,
+}
+
+/// What was found out before the lock is asked for.
+struct Prepared {
+    facts: Facts,
+    neighbours: Vec<Neighbour>,
+    /// The materialized views that are replaced with the table.
+    views: Vec<Materialized>,
+    /// What CASCADE drops.
+    cascade: Cascade,
+    /// How what hangs on the table is to be made.
+    adapted: Adapted,
+    /// The tables new foreign keys will point to.
+    parents: Vec<String>,
+    are_views_ready: bool,
+    /// Whether this role may shorten the server's own wait for a deadlock.
+    may_hurry: bool,
+    /// How long all the locks together may be waited for.
+    budget: Duration,
+}
+
+impl Cutover for Postgres {
+    type Lock = CutoverLock;
+
+    async fn lock(&self, within: Duration) -> Result<CutoverLock> {
+        let lease = self.control.take().await?;
+        let followed = followed::follow(&lease, self).await;
+        lease.settle(followed).await?;
+        let shadow = self.shadow().await?;
+        let lease = self.control.take().await?;
+        let result = prepare(&lease, self, within).await;
+        let prepared = lease.settle(result).await?;
+        if !prepared.are_views_ready {
+            twins::prepare(self, prepared.facts.source, shadow.oid).await?;
+        }
+        let pool = Pool::new(self.server.clone(), self.run.clone(), sql::cutover_settings(within), 1);
+        let lease = pool.take().await?;
+        *locked(&self.cutover_pid) = Some(lease.pid);
+        let swapper = Swapper {
+            names: self.names.clone(),
+            facts: prepared.facts.clone(),
+            neighbours: prepared.neighbours.clone(),
+            views: prepared.views.clone(),
+            cascade: prepared.cascade.clone(),
+            adapted: prepared.adapted.clone(),
+            identities: self.identities(&prepared, &shadow).await?,
+            foreign_keys: self.target.foreign_keys,
+            version: self.version,
+        };
+        prepare_statements(&lease, self, &shadow).await?;
+        swapper.rehearse(&lease, &shadow).await?;
+        take_lock(&lease, self, &prepared, within).await?;
+        if !journal::is_whole(&lease, &shadow).await? {
+            let attempted = format!("lock {} for the cut-over", self.names.display);
+            let reason = "the server has crashed and emptied the unlogged shadow";
+            return Err(Error::new(Kind::Disconnected, attempted, reason));
+        }
+        Ok(CutoverLock { lease, marks: self.marks.clone(), table: self.names.display.clone(), shadow, swapper })
+    }
+
+    async fn ownership(&self) -> Result<Ownership> {
+        let session = self.server.open(&self.names.application, &sql::control_settings(CONNECT_TIMEOUT)).await?;
+        let last = *locked(&self.cutover_pid);
+        if let Some(pid) = last {
+            ownership::outlive(&session, self, pid).await?;
+        }
+        ownership::who_answers(&session, self).await
+    }
+
+    async fn finish(&self) -> Result<()> {
+        self.stop_pulse();
+        let lease = self.control.take().await?;
+        let result = finish::finish(&lease, self).await;
+        lease.settle(result).await
+    }
+}
+
+/// Looks for those who would keep us waiting, and does not even queue behind them.
+async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Result<Prepared> {
+    let attempted = || format!("lock {} for the cut-over", engine.names.display);
+    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
+    let facts = journal::facts(session, engine).await?;
+    own_objects::ensure_schema(session, &engine.names.old_schema, facts.source).await?;
+    let temporary = blockers::temporary(session, facts.source).await?;
+    if !temporary.is_empty() {
+        let who = blockers::names(&temporary);
+        blockers::end(session, engine, temporary).await?;
+        // What ended sessions had is gone when they are: the next attempt sees it.
+        return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {who}")));
+    }
+    let cascade = cascade::of_change(session, engine, facts.source).await?;
+    let announced = facts.shadow.as_ref().map(|shadow| &*shadow.arrival.cascade).unwrap_or_default();
+    if let Some(object) = cascade.unannounced(announced) {
+        let reason =
+            format!("CASCADE would drop what the plan did not name: {object}; drop it, and run the same command again");
+        return Err(Error::refused(attempted(), reason));
+    }
+    let views = cascade.without(materialized_views::list(session, facts.source).await?);
+    let neighbours =
+        locked_relations::list(session, &engine.names.display, facts.source, &views, &cascade.relations()).await?;
+    let are_views_ready = match &facts.shadow {
+        Some(shadow) => twins::are_ready(session, &views, shadow.oid).await?,
+        None => true,
+    };
+    let tables: Vec<u32> = neighbours.iter().map(|neighbour| neighbour.oid).chain([facts.source]).collect();
+    blockers::wait_for_old_snapshots(session, engine).await?;
+    let in_the_way = blockers::holders(session, &tables, within).await?;
+    let left = blockers::end(session, engine, in_the_way).await?;
+    if !left.is_empty() {
+        return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {}", blockers::names(&left))));
+    }
+    let row = session.one(sql::DEADLOCKS, &[]).await.map_err(failed)?;
+    let deadlock_ms = u64::try_from(row.get::<_, i64>(1)).unwrap_or_default();
+    // Who waits for us looks for a deadlock after this long, once: by then we have everything, or have given up.
+    let budget = within.min(Duration::from_millis(deadlock_ms) * 4 / 5).max(Duration::from_millis(10));
+    let parents = facts.shadow.as_ref().map(|shadow| shadow.arrival.parents.clone()).unwrap_or_default();
+    let adapted = rehearsal::beforehand(session, engine, facts.source, &views).await?;
+    Ok(Prepared { facts, neighbours, views, cascade, adapted, parents, are_views_ready, may_hurry: row.get(0), budget })
+}
+
+impl Postgres {
+    /// The statements that put the new identities where the old ones are kept as data.
+    async fn identities(&self, prepared: &Prepared, shadow: &ShadowFacts) -> Result<Vec<String>> {
+        let lease = self.control.take().await?;
+        let result = identities(&lease, &self.names, prepared, shadow).await;
+        lease.settle(result).await
+    }
+}
+
+async fn identities(
+    session: &Session,
+    names: &Names,
+    prepared: &Prepared,
+    shadow: &ShadowFacts,
+) -> Result<Vec<String>> {
+    let twins = twins::twins(session, &prepared.views, shadow.oid).await?;
+    let (mut old, mut new): (Vec<u32>, Vec<u32>) = twins.into_iter().unzip();
+    old.push(prepared.facts.source);
+    new.push(shadow.oid);
+    let kept = oids::find(session, &old, &new).await?;
+    match kept.refusals().into_iter().next() {
+        None => Ok(kept.statements()),
+        Some(Refusal { object, reason, remedy }) => {
+            let attempted = format!("lock {} for the cut-over", names.display);
+            Err(Error::refused(attempted, format!("{object}: {reason}; {remedy}")))
+        }
+    }
+}
+
+/// What of the last refresh is prepared now costs no time under the lock.
+async fn prepare_statements(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
+    let failed =
+        |error: tokio_postgres::Error| error::of(format!("prepare the cut-over of {}", engine.names.display), &error);
+    session.prepare(&sql::delete_keys(&shadow.layout, 1)).await.map_err(failed)?;
+    session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End, 1)).await.map_err(failed)
+}
+
+/// The strongest lock at once, everywhere: a weaker one that is raised later kills others by deadlock.
+async fn take_lock(session: &Session, engine: &Postgres, prepared: &Prepared, within: Duration) -> Result<()> {
+    let attempted = || format!("lock {} for the cut-over", engine.names.display);
+    let budget = prepared.budget;
+    let locking = acquire(session, engine, prepared, within);
+    tokio::pin!(locking);
+    let mut blockers = String::new();
+    let outcome = tokio::select! {
+        outcome = &mut locking => Ok(outcome),
+        named = who_blocks(engine, session.pid, budget) => {
+            blockers = named;
+            tokio::time::timeout(budget + GRACE, locking).await
+        }
+    };
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            let mut answer = error::of_lock(attempted(), &error);
+            if answer.kind == Kind::Busy && !blockers.is_empty() {
+                answer.reason = format!("in the way for {budget:?}: {blockers}");
+            }
+            Err(answer)
+        }
+        Err(_) => {
+            engine.run.end_one(session.pid).await?;
+            Err(Error::new(Kind::Busy, attempted(), "the server did not say whether the lock came"))
+        }
+    }
+}
+
+/// One statement after the other, all of them together within the budget.
+async fn acquire(
+    session: &Session,
+    engine: &Postgres,
+    prepared: &Prepared,
+    within: Duration,
+) -> std::result::Result<(), tokio_postgres::Error> {
+    let deadline = Instant::now() + prepared.budget;
+    let bounded = |statement: &str| {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
+        format!("SET LOCAL lock_timeout = {left}; SET LOCAL statement_timeout = {left}; {statement}")
+    };
+    // The server ends an autovacuum that is in the way, but only after this long.
+    let hurry = if prepared.may_hurry { "SET LOCAL deadlock_timeout = '20ms'" } else { "" };
+    session.run(&format!("BEGIN; {hurry}")).await?;
+    for statement in locked_relations::locks(&engine.names, &prepared.neighbours, &prepared.parents) {
+        session.run(&bounded(&statement)).await?;
+    }
+    session.run(&sql::under_lock(within)).await
+}
+
+/// Names who stands before us, shortly before we give up; ends them if that was asked for.
+async fn who_blocks(engine: &Postgres, pid: i32, within: Duration) -> String {
+    tokio::time::sleep(within * 3 / 4).await;
+    let Ok(lease) = engine.control.take().await else { return String::new() };
+    let named = name_and_end(&lease, engine, pid).await;
+    lease.settle(named).await.unwrap_or_default()
+}
+
+async fn name_and_end(session: &Session, engine: &Postgres, pid: i32) -> Result<String> {
+    let before = blockers::before(session, pid).await?;
+    let names = blockers::names(&before);
+    blockers::end(session, engine, before).await?;
+    Ok(names)
+}
+
+impl TableLock for CutoverLock {
+    async fn mark(&mut self) -> Result<Marker> {
+        self.marks.put().await
+    }
+
+    async fn refresh(&mut self, keys: &[Key]) -> Result<()> {
+        rows::refresh(&self.lease, &self.table, &self.shadow, keys, &Watermark::End).await
+    }
+
+    async fn clear(&mut self) -> Result<()> {
+        let cleared = self.lease.execute(&sql::empty(&self.shadow.layout), &[]).await;
+        cleared.map(drop).map_err(|error| error::of(format!("clear the shadow of {}", self.table), &error))
+    }
+
+    async fn check_stream(&mut self) -> Result<()> {
+        let Swapper { names, facts, .. } = &self.swapper;
+        witness::hold_still(&self.lease, names).await?;
+        // This session sees its own new version of the publication; any other sees the one it was made of.
+        witness::judge(&*self.marks.session().await?, names, facts).await
+    }
+
+    async fn swap(self) -> Swap {
+        let CutoverLock { lease, shadow, swapper, .. } = self;
+        if let Err(error) = swapper.swap(&lease, &shadow).await {
+            lease.roll_back().await;
+            return Swap::Refused(error);
+        }
+        let attempted = format!("commit the swap of {}", swapper.names.display);
+        match lease.run("COMMIT").await {
+            Ok(()) => Swap::Done,
+            Err(error) => match error::of(attempted, &error) {
+                error if error.kind == Kind::Disconnected => Swap::Unknown(error),
+                error => Swap::Refused(error),
+            },
+        }
+    }
+
+    async fn release(self) -> Result<()> {
+        let released = self.lease.run("ROLLBACK").await;
+        let attempted = format!("release the lock of {}", self.table);
+        self.lease.settle(released.map_err(|error| error::of(attempted, &error))).await
+    }
+}

@@ -1,0 +1,116 @@
+//! Materialized views that read the table, or one another. None can be told to read another table, so each gets a twin that
+//! reads the shadow, made and filled before the swap and put in its place by it. Nobody waits meanwhile.
+
+use crate::server::error;
+use crate::server::names;
+use crate::server::session::Session;
+use crate::sql;
+use crate::sql::quote;
+use altergeist_contract::Result;
+
+/// One of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Materialized {
+    pub(crate) oid: u32,
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    pub(crate) has_rows: bool,
+    /// Whether it can be refreshed while it is read.
+    pub(crate) is_refreshed_beside: bool,
+    /// What stands between its name and its query.
+    pub(crate) storage: String,
+}
+
+impl Materialized {
+    /// Its name, qualified and quoted.
+    pub(crate) fn display(&self) -> String {
+        quote::qualified(&self.schema, &self.name)
+    }
+
+    /// Its schema and its name.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        (&self.schema, &self.name)
+    }
+
+    /// Its schema.
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// Where its twin waits for the swap.
+    pub(crate) fn waiting_schema(&self) -> String {
+        names::shadow_schema(&self.schema)
+    }
+
+    pub(crate) fn twin(&self) -> String {
+        quote::qualified(&self.waiting_schema(), &self.name)
+    }
+
+    /// What brings it up to date after the swap, if nobody has to wait for that.
+    pub(crate) fn refresh(&self) -> Option<String> {
+        (self.has_rows && self.is_refreshed_beside)
+            .then(|| format!("REFRESH MATERIALIZED VIEW CONCURRENTLY {}", self.display()))
+    }
+
+    /// What an operator must know of it.
+    pub(crate) fn note(&self) -> Option<String> {
+        (self.has_rows && !self.is_refreshed_beside).then(|| {
+            format!(
+                "materialized view {} will show the rows of some time before the swap: it has no unique index, so only you can \
+                 say when its readers may wait for REFRESH",
+                self.display()
+            )
+        })
+    }
+}
+
+/// Lists the materialized views over a table, in the order in which they can be made.
+pub(crate) async fn list(session: &Session, table: u32) -> Result<Vec<Materialized>> {
+    let rows = session.query(sql::MATERIALIZED, &[&table]).await;
+    let rows = rows.map_err(|error| error::of("look for materialized views", &error))?;
+    let view = |row: &tokio_postgres::Row| Materialized {
+        oid: row.get(0),
+        schema: row.get(1),
+        name: row.get(2),
+        has_rows: row.get(3),
+        is_refreshed_beside: row.get(4),
+        storage: row.get(5),
+    };
+    Ok(in_order(rows.iter().map(|row| (view(row), row.get(6))).collect()))
+}
+
+/// Views with what they read, in an order in which each can be made.
+fn in_order(mut views: Vec<(Materialized, Vec<u32>)>) -> Vec<Materialized> {
+    let mut ordered = Vec::new();
+    while !views.is_empty() {
+        let is_missing = |oid: &u32, of: &[(Materialized, Vec<u32>)]| of.iter().any(|(view, _)| view.oid == *oid);
+        let next = views.iter().position(|(_, reads)| !reads.iter().any(|oid| is_missing(oid, &views)));
+        // There is always one: the server makes no view that reads itself, by whatever way.
+        ordered.push(views.remove(next.unwrap_or_default()).0);
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(oid: u32) -> Materialized {
+        let text = String::new();
+        Materialized {
+            oid,
+            schema: text.clone(),
+            name: text.clone(),
+            has_rows: true,
+            is_refreshed_beside: false,
+            storage: text,
+        }
+    }
+
+    #[test]
+    fn what_is_read_comes_first_whatever_its_number_is() {
+        let views = vec![(view(1), vec![9, 7, 50]), (view(7), vec![9]), (view(9), vec![50])];
+        let ordered: Vec<u32> = in_order(views).iter().map(|view| view.oid).collect();
+        assert_eq!(ordered, [9, 7, 1]);
+    }
+}

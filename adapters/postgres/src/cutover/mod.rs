@@ -1,0 +1,11 @@
+//! One lock, one transaction, and an answer for when no answer came.
+
+pub(crate) mod blockers;
+pub(crate) mod dependents;
+pub(crate) mod finish;
+pub(crate) mod lock;
+pub(crate) mod locked_relations;
+pub(crate) mod materialized_views;
+pub(crate) mod ownership;
+pub(crate) mod swap;
+pub(crate) mod twins;

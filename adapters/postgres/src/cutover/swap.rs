@@ -1,0 +1,294 @@
+//! The swap: one transaction that puts the shadow in the source's place, and makes what hangs on it.
+
+use crate::cutover::blockers;
+use crate::cutover::dependents::{self, Carried};
+use crate::cutover::locked_relations::{self, Neighbour};
+use crate::cutover::materialized_views::{self, Materialized};
+use crate::cutover::twins;
+use crate::facts::{Facts, ShadowFacts};
+use crate::plan::cascade::Cascade;
+use crate::plan::refusals;
+use crate::plan::rehearsal::Adapted;
+use crate::schema::catalogue::{self, SchemaState};
+use crate::schema::definition;
+use crate::schema::user_definition;
+use crate::server::error;
+use crate::server::names::Names;
+use crate::server::own_objects;
+use crate::server::session::Session;
+use crate::server::version::Version;
+use crate::shadow::followed;
+use crate::shadow::guard;
+use crate::sql;
+use crate::sql::quote::{literal, qualified, quoted};
+use altergeist_contract::{Error, ForeignKeys, Kind, Result};
+
+/// What the swap needs to know.
+pub(crate) struct Swapper {
+    pub(crate) names: Names,
+    pub(crate) facts: Facts,
+    pub(crate) neighbours: Vec<Neighbour>,
+    pub(crate) views: Vec<Materialized>,
+    pub(crate) cascade: Cascade,
+    pub(crate) adapted: Adapted,
+    pub(crate) identities: Vec<String>,
+    pub(crate) foreign_keys: ForeignKeys,
+    pub(crate) version: Version,
+}
+
+/// Bodies of functions are checked where they are written, by the search path of that time. What reads the catalogue is
+/// planned once, in the rehearsal: to plan it again under the lock would take longer than all the rest.
+fn swap_settings() -> String {
+    format!("{} SET LOCAL plan_cache_mode = force_generic_plan", sql::use_own_language())
+}
+
+impl Swapper {
+    /// Reads all that the swap will read, before the lock: its statements are prepared then, and the session knows the
+    /// catalogue. What the swap would refuse is refused here, and nobody waits for it.
+    pub(crate) async fn rehearse(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let attempted = || format!("prepare the cut-over of {}", self.names.display);
+        let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
+        session.run(&format!("BEGIN READ ONLY; {}", swap_settings())).await.map_err(failed)?;
+        self.check_source(session, shadow).await?;
+        own_objects::require(session, &attempted()).await?;
+        definition::describe(session, shadow.oid).await?;
+        dependents::read(session, &self.names, self.facts.source, &self.views).await?;
+        twins::definitions(session, &self.views, &self.adapted).await?;
+        definition::attributes(session, shadow.oid).await?;
+        for table in [self.facts.source, shadow.oid] {
+            sequences(session, table).await?;
+            statistics(session, table).await?;
+        }
+        session.run("ROLLBACK").await.map_err(failed)
+    }
+
+    /// Everything up to the commit. Whatever was changed by others since the run began ends it here.
+    pub(crate) async fn swap(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let attempted = || format!("swap {} with its shadow", self.names.display);
+        let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+        session.run(&swap_settings()).await.map_err(failed)?;
+        self.check_source(session, shadow).await?;
+        let mut script = shadow.late.clone();
+        script.push(sql::drop_publication(&self.names.publication));
+        if shadow.is_guarded {
+            script.extend(guard::drop(&self.names, &user_definition::partitions(session, shadow.oid).await?));
+        }
+        session.run(&script.join(";\n")).await.map_err(failed)?;
+        self.check_shadow(session, shadow).await?;
+        self.make_room(session).await?;
+        let hanging = dependents::read(session, &self.names, self.facts.source, &self.views).await?;
+        let Some(made) = self.adapted.of(&hanging) else {
+            return Err(Error::new(Kind::Busy, attempted(), "what is connected with it has just changed"));
+        };
+        let materialized = twins::definitions(session, &self.views, &self.adapted).await?;
+        let wanted = dependents::wanted(&made, &shadow.survivors, &shadow.arrival, self.foreign_keys);
+        let columns = definition::attributes(session, shadow.oid).await?;
+        let columns: Vec<String> = columns.into_iter().map(|column| column.name).collect();
+        let (old_names, new_names) = dependents::renames(&self.names.source(), &shadow.survivors, &columns);
+        let (before, after) = self.sequences(session, shadow).await?;
+        let (views_before, views_after) = twins::swap(session, &self.names, &self.views).await?;
+        let mut script = self.cascade.statements();
+        let is_there = |carried: &&Carried| !self.cascade.drops(&carried.object);
+        script.extend(hanging.iter().filter(is_there).filter_map(|carried| carried.before.clone()));
+        script.extend(before);
+        script.extend(self.moves(session, shadow).await?);
+        script.extend(self.identities.iter().cloned());
+        script.extend(views_before);
+        script.extend(old_names);
+        session.run(&script.join(";\n")).await.map_err(failed)?;
+        dependents::make(session, &self.names, &wanted).await?;
+        dependents::check(session, &self.names, shadow.oid, &wanted).await?;
+        let new_views = materialized_views::list(session, shadow.oid).await?;
+        if twins::definitions(session, &new_views, &Adapted::default()).await? != materialized {
+            return Err(Error::refused(attempted(), "a materialized view is not what it was"));
+        }
+        let script: Vec<String> = views_after.into_iter().chain(new_names).chain(after).collect();
+        session.run(&script.join(";\n")).await.map_err(failed)?;
+        self.arrive(session, shadow).await?;
+        if let Some(own) = &self.facts.own_identity {
+            let tables = [self.names.source(), self.names.old()];
+            let script = tables.map(|table| sql::own_identity(&table, own)).join(";\n");
+            session.run(&script).await.map_err(failed)?;
+        }
+        let lines = definition::describe(session, shadow.oid).await?;
+        let finish = wanted.into_iter().filter_map(|carried| carried.finish).filter_map(|proof| {
+            let other = shadow.arrival.other_proofs.iter().find(|(known, _)| *known == proof);
+            other.map_or(Some(proof), |(_, other)| other.clone())
+        });
+        let finish = finish.chain(self.views.iter().filter_map(Materialized::refresh)).collect();
+        let facts = Facts {
+            done: Some(definition::structure(&lines)),
+            shadow: Some(ShadowFacts { finish, ..shadow.clone() }),
+            own_identity: None,
+            ..self.facts.clone()
+        };
+        self.save_facts(session, &facts).await
+    }
+
+    /// The tables, and the statistics, which do not move with them.
+    pub(crate) async fn moves(&self, session: &Session, shadow: &ShadowFacts) -> Result<Vec<String>> {
+        let names = &self.names;
+        let of_source = statistics(session, self.facts.source).await?;
+        let of_shadow = statistics(session, shadow.oid).await?;
+        let moved = |schema: &str, name: &str, to: &str| {
+            format!("ALTER STATISTICS {} SET SCHEMA {}", qualified(schema, name), quoted(to))
+        };
+        let mut moves: Vec<String> =
+            of_source.iter().map(|(name, schema)| moved(schema, name, &names.old_schema)).collect();
+        moves.push(format!("ALTER TABLE {} SET SCHEMA {}", names.source(), quoted(&names.old_schema)));
+        moves.push(format!("ALTER TABLE {} SET SCHEMA {}", names.shadow(), quoted(&names.schema)));
+        if shadow.layout.is_partitioned {
+            let partitions = user_definition::partitions(session, shadow.oid).await?;
+            moves.extend(partitions.iter().map(|(name, schema)| {
+                format!("ALTER TABLE {} SET SCHEMA {}", qualified(schema, name), quoted(&names.schema))
+            }));
+        }
+        moves.extend(of_shadow.iter().map(|(name, schema)| {
+            let home = of_source.iter().find(|(was, _)| was == name).map_or(&names.schema, |(_, home)| home);
+            moved(schema, name, home)
+        }));
+        Ok(moves)
+    }
+
+    pub(crate) async fn check_source(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let refused = |reason: String| Error::refused(format!("swap {} with its shadow", self.names.display), reason);
+        let source = catalogue::table_id(session, &self.names.schema, &self.names.table).await?;
+        let own = catalogue::table_id(session, &self.names.shadow_schema, &self.names.table).await?;
+        if source != Some(self.facts.source) || own != Some(shadow.oid) {
+            return Err(refused("the source or the shadow is not the table it was when the run began".to_owned()));
+        }
+        let now = definition::describe(session, self.facts.source).await?;
+        let changed = definition::differences(&self.facts.source_lines, &now);
+        if !followed::out_of_reach(&self.facts.source_lines, &now).is_empty() {
+            return Err(refused(format!("it was changed by somebody else: {}", changed.join(", "))));
+        }
+        if !changed.is_empty() {
+            let attempted = format!("swap {} with its shadow", self.names.display);
+            return Err(Error::new(Kind::Busy, attempted, "what the shadow must follow has just changed"));
+        }
+        let cascade = self.cascade.again(session, self.facts.source).await?;
+        let views = cascade.without(materialized_views::list(session, self.facts.source).await?);
+        if !blockers::temporary(session, self.facts.source).await?.is_empty()
+            || cascade != self.cascade
+            || views != self.views
+            || !twins::are_ready(session, &views, shadow.oid).await?
+            || locked_relations::list(session, &self.names.display, self.facts.source, &views, &cascade.relations())
+                .await?
+                != self.neighbours
+        {
+            let attempted = format!("swap {} with its shadow", self.names.display);
+            return Err(Error::new(Kind::Busy, attempted, "what is connected with it has just changed"));
+        }
+        let mut new = refusals::find(session, &self.names, self.facts.source, &views, self.foreign_keys).await?;
+        new.retain(|obstacle| !shadow.arrival.drops(&obstacle.object));
+        if !new.is_empty() {
+            let names: Vec<String> = new.into_iter().map(|obstacle| obstacle.object).collect();
+            return Err(refused(format!("something came to depend on it meanwhile: {}", names.join(", "))));
+        }
+        Ok(())
+    }
+
+    /// The shadow must be, object by object, what the clauses made of the clone.
+    pub(crate) async fn check_shadow(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let now = definition::describe(session, shadow.oid).await?;
+        let differing = definition::differences(&shadow.lines, &now);
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let reason = format!("the shadow is not what it should be: {}", differing.join(", "));
+        Err(Error::refused(format!("swap {} with its shadow", self.names.display), reason))
+    }
+
+    /// Renames, and the clauses about what was put in place only now.
+    pub(crate) async fn arrive(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let attempted = || format!("swap {} with its shadow", self.names.display);
+        let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+        let arrival = &shadow.arrival;
+        if let Some(wanted) = &arrival.structure {
+            session.run(&arrival.renames.join(";\n")).await.map_err(failed)?;
+            let now = definition::structure(&definition::describe(session, shadow.oid).await?);
+            if now != *wanted {
+                return Err(Error::refused(attempted(), "with its columns renamed the table is not what it should be"));
+            }
+        }
+        if arrival.clauses.is_empty() {
+            return Ok(());
+        }
+        let path = sql::use_search_path(&arrival.search_path);
+        let script = format!("{path};\n{};\n{}", arrival.clauses.join(";\n"), sql::use_own_language());
+        session.run(&script).await.map_err(failed)
+    }
+
+    pub(crate) async fn make_room(&self, session: &Session) -> Result<()> {
+        let attempted = format!("make room for the old table of {}", self.names.display);
+        own_objects::keep_schemas(session, &attempted).await?;
+        own_objects::require_schema(session, &self.names.old_schema, &attempted).await?;
+        match catalogue::schema_state(session, &self.names.old_schema).await? {
+            SchemaState::Missing => definition::make_schema(session, &self.names.old_schema, self.facts.source).await,
+            SchemaState::Ours => definition::open_to_owner(session, &self.names.old_schema, self.facts.source).await,
+            SchemaState::Foreign => Err(Error::refused(
+                attempted,
+                format!("the schema {} was made by somebody else", self.names.old_schema),
+            )),
+        }
+    }
+
+    /// What must be done with sequences before and after the tables move: one that belongs to a column of the source goes
+    /// over to the shadow's, unless that has one of its own.
+    pub(crate) async fn sequences(
+        &self,
+        session: &Session,
+        shadow: &ShadowFacts,
+    ) -> Result<(Vec<String>, Vec<String>)> {
+        let of_source = sequences(session, self.facts.source).await?;
+        let of_shadow = sequences(session, shadow.oid).await?;
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let has_identity = |column: &str| of_source.iter().any(|(name, _, is_identity)| name == column && *is_identity);
+        for (column, sequence, is_identity) in &of_source {
+            let Some(heir) = shadow.layout.columns.iter().find(|heir| heir.source == *column) else { continue };
+            // Where a serial became an identity its sequence stays with the column, and gives no numbers any more.
+            let is_left_over = !is_identity && has_identity(column);
+            // One of the shadow's own goes on from where the old one has come to.
+            let own = of_shadow.iter().find(|(name, ..)| *name == heir.name && !is_left_over);
+            if let Some((_, own, _)) = own {
+                before
+                    .push(format!("SELECT setval({}::regclass, last_value, is_called) FROM {sequence}", literal(own)));
+            } else if !is_identity {
+                before.push(format!("ALTER SEQUENCE {sequence} OWNED BY NONE"));
+                after.push(format!(
+                    "ALTER SEQUENCE {sequence} OWNED BY {}.{}",
+                    self.names.source(),
+                    quoted(&heir.name)
+                ));
+                if shadow.is_unlogged && self.version.has_unlogged_sequences() {
+                    after.push(format!("ALTER SEQUENCE {sequence} SET UNLOGGED"));
+                }
+            }
+        }
+        Ok((before, after))
+    }
+
+    pub(crate) async fn save_facts(&self, session: &Session, facts: &Facts) -> Result<()> {
+        let attempted = || format!("write the journal of {}", self.names.display);
+        let text = serde_json::to_string(facts).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
+        let failed = |error: tokio_postgres::Error| own_objects::journal_error(attempted(), &error);
+        // What is looked at here was planned in the rehearsal.
+        session.run(sql::LOCK_JOURNAL).await.map_err(failed)?;
+        own_objects::require(session, &attempted()).await?;
+        session.run(&sql::save_facts(&self.names.display, &text)).await.map_err(failed)
+    }
+}
+
+/// The sequences of a table's columns: column, sequence, and whether it is an identity's.
+async fn sequences(session: &Session, table: u32) -> Result<Vec<(String, String, bool)>> {
+    let rows = session.query(sql::SEQUENCES, &[&table]).await;
+    let rows = rows.map_err(|error| error::of("read the sequences", &error))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
+}
+
+/// The extended statistics of a table: name and schema.
+async fn statistics(session: &Session, table: u32) -> Result<Vec<(String, String)>> {
+    let rows = session.query(sql::STATISTICS, &[&table]).await;
+    let rows = rows.map_err(|error| error::of("read the extended statistics", &error))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}

@@ -1,0 +1,14 @@
+//! The change stream: the keys of changed rows, and when they are visible.
+
+pub(crate) mod decode;
+pub(crate) mod identity;
+pub(crate) mod orphans;
+pub(crate) mod polling;
+pub(crate) mod reader;
+pub(crate) mod retained;
+pub(crate) mod slot;
+pub(crate) mod source;
+pub(crate) mod stream;
+pub(crate) mod visibility;
+pub(crate) mod wire;
+pub(crate) mod witness;

@@ -1,0 +1,321 @@
+//! The change stream. A task of its own reads and decodes, and keeps the connection alive while nobody listens; what it
+//! decodes is delivered in order, each transaction only when every later read sees it (law 1).
+
+use crate::log::decode::Lsn;
+use crate::log::reader::{
+    self, Asking, DELIVERY, Decoder, Event, FIRST_LOOK, Feed, LAST_LOOK, LOOK_PERIOD, STANDBY_LOOK, Source,
+    WAITING_BATCHES,
+};
+use crate::log::source;
+use crate::log::visibility::Snapshot;
+use crate::schema::definition::{self, Line};
+use crate::server::error;
+use crate::shadow::followed;
+use crate::sql;
+use altergeist_contract::{ChangeStream, Changes, Error, Kind, Marker, Position, Result};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// The log of one table.
+pub struct LogStream {
+    pub(crate) events: mpsc::Receiver<Result<Vec<Event>>>,
+    pub(crate) saved: watch::Sender<Lsn>,
+    pub(crate) reader: JoinHandle<()>,
+    pub(crate) asking: Asking,
+    pub(crate) display: String,
+    pub(crate) source: u32,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) pending: VecDeque<Event>,
+    pub(crate) transaction: Option<u32>,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) position: Position,
+    pub(crate) marker: Marker,
+    /// When it was last asked what is visible.
+    pub(crate) looked: Instant,
+    /// When the log, or else the standby itself, last showed that it is followed still.
+    pub(crate) assured: Instant,
+    pub(crate) pause: Duration,
+    /// Whether the source's definition was sent again and could not be looked at.
+    pub(crate) is_unchecked: bool,
+}
+
+impl Drop for LogStream {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl ChangeStream for LogStream {
+    async fn next(&mut self) -> Result<Changes> {
+        loop {
+            while let Ok(batch) = self.events.try_recv() {
+                self.pending.extend(batch?);
+                if self.pending.len() > DELIVERY {
+                    break;
+                }
+            }
+            if let Some(changes) = self.deliver() {
+                return Ok(changes);
+            }
+            match self.pending.front() {
+                None => self.wait().await?,
+                Some(Event::Described) => self.check_definition().await?,
+                Some(_) => self.look().await?,
+            }
+        }
+    }
+
+    async fn forget(&mut self, before: &Position) -> Result<()> {
+        let attempted = || format!("let the log before {before} be forgotten");
+        let saved = Lsn::parse(&before.0).ok_or_else(|| Error::fatal(attempted(), "the position cannot be read"))?;
+        self.saved.send_if_modified(|known| {
+            let is_later = saved > *known;
+            *known = saved.max(*known);
+            is_later
+        });
+        Ok(())
+    }
+}
+
+impl LogStream {
+    /// Begins to read what the connection streams.
+    pub(crate) fn begin(feed: Feed, asking: Asking, source: Source, from: Position) -> LogStream {
+        let (sender, events) = mpsc::channel(WAITING_BATCHES);
+        let (saved, heard) = watch::channel(Lsn::default());
+        let (display, oid, lines) = (source.display.clone(), source.oid, source.lines.clone());
+        let decoder = Decoder { source, key_places: None };
+        let reader = tokio::spawn(reader::read(feed, decoder, sender, heard));
+        LogStream {
+            events,
+            saved,
+            reader,
+            asking,
+            display,
+            source: oid,
+            lines,
+            pending: VecDeque::new(),
+            transaction: None,
+            snapshot: Snapshot::default(),
+            position: from,
+            marker: Marker::NONE,
+            looked: Instant::now(),
+            assured: Instant::now(),
+            pause: FIRST_LOOK,
+            is_unchecked: false,
+        }
+    }
+
+    /// Takes what may be delivered now from what is pending; None if that is nothing. Never waits, so nothing is lost
+    /// when the caller stops listening.
+    pub(crate) fn deliver(&mut self) -> Option<Changes> {
+        let mut changes =
+            Changes { emptied: false, keys: Vec::new(), position: self.position.clone(), marker: self.marker };
+        let mut moved = false;
+        while changes.keys.len() < DELIVERY && self.is_ready() {
+            match self.pending.pop_front()? {
+                Event::Begin(xid) => self.transaction = Some(xid),
+                Event::Changed(key) => changes.keys.push(key),
+                Event::Emptied => {
+                    // What changed before was emptied with the rest.
+                    changes.keys.clear();
+                    changes.emptied = true;
+                }
+                Event::Mark(number) => self.marker = self.marker.max(Marker(number)),
+                Event::Described => {}
+                Event::Commit(end) => {
+                    self.transaction = None;
+                    self.position = Position(end.to_string());
+                    moved = true;
+                }
+            }
+        }
+        if !moved && changes.keys.is_empty() && !changes.emptied {
+            return None;
+        }
+        changes.position = self.position.clone();
+        // A mark counts when its transaction has been passed: nothing of that is left when the position moves.
+        changes.marker = self.marker;
+        Some(changes)
+    }
+
+    /// Whether the first pending event may be delivered.
+    pub(crate) fn is_ready(&self) -> bool {
+        match self.pending.front() {
+            None | Some(Event::Described) => false,
+            Some(Event::Begin(_) | Event::Mark(_) | Event::Commit(_)) => true,
+            Some(Event::Changed(_) | Event::Emptied) => self.transaction.is_some_and(|xid| self.snapshot.sees(xid)),
+        }
+    }
+
+    pub(crate) async fn wait(&mut self) -> Result<()> {
+        let batch = loop {
+            // Whoever waits may give up and come back sooner than it is time to look.
+            let look = self.assured + STANDBY_LOOK;
+            match tokio::time::timeout_at(look.into(), self.events.recv()).await {
+                Ok(batch) => break batch.ok_or_else(|| self.lost())??,
+                Err(_) => self.check_standby().await?,
+            }
+            self.assured = Instant::now();
+        };
+        self.assured = Instant::now();
+        if self.is_unchecked {
+            self.pending.push_back(Event::Described);
+        }
+        self.pending.extend(batch);
+        Ok(())
+    }
+
+    /// A standby that was promoted writes a log of its own, in which nothing of the primary's appears any more.
+    pub(crate) async fn check_standby(&self) -> Result<()> {
+        match &self.asking.standby {
+            Some(standby) if !source::is_still_standby(standby).await? => {
+                let reason = "the standby its log is read from was promoted; `altergeist cleanup`, then begin anew";
+                Err(Error::fatal(format!("follow {}", self.display), reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets changes gather, so that one question serves them all; not while a mark is among them, which somebody waits for.
+    pub(crate) async fn gather(&mut self) -> Result<()> {
+        let until = self.looked + LOOK_PERIOD;
+        while self.pending.len() <= DELIVERY && !self.pending.iter().any(|event| matches!(event, Event::Mark(_))) {
+            tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => break,
+                batch = self.events.recv() => self.pending.extend(batch.ok_or_else(|| self.lost())??),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn lost(&self) -> Error {
+        Error::new(Kind::Disconnected, format!("follow {}", self.display), "its reader has ended")
+    }
+
+    /// Asks the primary what is visible; if the transaction at the front still is not, waits a moment.
+    pub(crate) async fn look(&mut self) -> Result<()> {
+        self.gather().await?;
+        self.looked = Instant::now();
+        let attempted = || format!("ask which changes of {} are visible", self.display);
+        let row = self.asking.gate.one(sql::SNAPSHOT, &[]).await.map_err(|error| error::of(attempted(), &error))?;
+        let snapshot = Snapshot::parse(row.get(0));
+        self.snapshot = snapshot.ok_or_else(|| Error::fatal(attempted(), "the server's snapshot cannot be read"))?;
+        if self.is_ready() {
+            self.pause = FIRST_LOOK;
+            return Ok(());
+        }
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LAST_LOOK);
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    /// The server describes a table again when anything about it may have changed. If something has, it was not us.
+    /// Locked, it cannot be looked at, and the cut-over must not be kept waiting for that: it compares the definitions
+    /// itself before it swaps. If the lock was somebody else's, the next event makes us look.
+    pub(crate) async fn check_definition(&mut self) -> Result<()> {
+        self.is_unchecked = false;
+        let now = match definition::describe(&self.asking.gate, self.source).await {
+            Err(error) if error.kind == Kind::Transient => {
+                self.is_unchecked = true;
+                self.pending.pop_front();
+                return Ok(());
+            }
+            now => now?,
+        };
+        let lost = followed::out_of_reach(&self.lines, &now);
+        if !lost.is_empty() {
+            return Err(followed::ended(&self.display, &lost));
+        }
+        self.pending.pop_front();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::reader::{Decoder, Event, Source};
+    use altergeist_contract::Key;
+
+    fn decoder() -> Decoder {
+        let source = Source {
+            oid: 9,
+            identity: b'd',
+            lines: Vec::new(),
+            schema: "s".into(),
+            table: "t".into(),
+            display: "s.t".into(),
+            key: vec!["b".into(), "a".into()],
+            incarnation: "me".into(),
+        };
+        Decoder { source, key_places: None }
+    }
+
+    fn relation(name: &str, columns: &[&str]) -> Vec<u8> {
+        let mut bytes =
+            [b"R\0\0\0\x09s\0", name.as_bytes(), b"\0d\0", &[u8::try_from(columns.len()).unwrap()]].concat();
+        for column in columns {
+            bytes.extend([b"\x01", column.as_bytes(), b"\0\0\0\0\x17\xff\xff\xff\xff"].concat());
+        }
+        bytes
+    }
+
+    fn value(byte: u8) -> [u8; 6] {
+        [b'b', 0, 0, 0, 1, byte]
+    }
+
+    #[test]
+    fn a_key_is_put_together_in_its_own_order() {
+        let mut decoder = decoder();
+        let mut events = Vec::new();
+        decoder.take(&relation("t", &["a", "b"]), &mut events).unwrap();
+        decoder.take(&[&b"I\0\0\0\x09N\0\x02"[..], &value(1), &value(2)].concat(), &mut events).unwrap();
+        assert_eq!(events, [Event::Described, Event::Changed(Key::compose([&[2][..], &[1]]))]);
+    }
+
+    #[test]
+    fn a_changed_key_is_two_keys_and_one_out_of_line_comes_from_the_old_row() {
+        let mut decoder = decoder();
+        let mut events = Vec::new();
+        decoder.take(&relation("t", &["a", "b"]), &mut events).unwrap();
+        let update = [&b"U\0\0\0\x09K\0\x02"[..], &value(1), &value(2), b"N\0\x02", &value(3), b"u"].concat();
+        decoder.take(&update, &mut events).unwrap();
+        assert_eq!(
+            events[1..],
+            [Event::Changed(Key::compose([&[2][..], &[1]])), Event::Changed(Key::compose([&[2][..], &[3]]))]
+        );
+    }
+
+    #[test]
+    fn a_row_without_its_key_ends_the_run() {
+        let mut decoder = decoder();
+        let mut events = Vec::new();
+        assert!(decoder.take(&[&b"I\0\0\0\x09N\0\x02"[..], &value(1), &value(2)].concat(), &mut events).is_err());
+        decoder.take(&relation("t", &["a", "b"]), &mut events).unwrap();
+        assert!(decoder.take(&[&b"I\0\0\0\x09N\0\x02"[..], &value(1), b"n"].concat(), &mut events).is_err());
+        assert!(decoder.take(&relation("other", &["a", "b"]), &mut events).is_err());
+        assert!(decoder.take(&relation("t", &["a"]), &mut events).is_err());
+    }
+
+    #[test]
+    fn a_row_that_changed_under_another_identity_may_have_been_missed() {
+        let mut told = relation("t", &["a", "b"]);
+        let letter = told.windows(3).position(|bytes| bytes == b"\0d\0").unwrap() + 1;
+        told[letter] = b'i';
+        let missed = decoder().take(&told, &mut Vec::new()).unwrap_err();
+        assert_eq!(missed.kind, Kind::Missed);
+        let wider = decoder().take(&relation("t", &["a", "b", "c"]), &mut Vec::new()).unwrap_err();
+        assert_eq!(wider.kind, Kind::Missed);
+    }
+
+    #[test]
+    fn only_marks_of_this_process_count() {
+        let decoder = decoder();
+        assert_eq!(decoder.mark(b"me:7"), Some(Event::Mark(7)));
+        assert_eq!(decoder.mark(b"other:7"), None);
+        assert_eq!(decoder.mark(b"me:beat"), None);
+    }
+}

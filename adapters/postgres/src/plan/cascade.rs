@@ -1,0 +1,184 @@
+//! Finds what `DROP … CASCADE` takes away beside the column or constraint: views, and views on them, rules, policies,
+//! triggers, functions, defaults, foreign keys of other tables. The plan names each object. The swap drops the same ones
+//! before the tables change places, and only those: whoever made a new one meanwhile hears of it first.
+
+use crate::cutover::materialized_views::Materialized;
+use crate::schema::clauses::Cascades;
+use crate::schema::requested;
+use crate::server::error::{self, refuse};
+use crate::server::session::Session;
+use crate::sql;
+use crate::state::Postgres;
+use altergeist_contract::{Error, Refusal, Result};
+
+/// What CASCADE takes away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cascade {
+    /// What the clauses drop.
+    dropped: Cascades,
+    taken: Vec<Taken>,
+}
+
+/// One object that goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Taken {
+    object: String,
+    /// Drops it; None where the old table keeps it, or what hangs on the table is dropped in any case.
+    statement: Option<String>,
+    /// Whether a copy can do without it as the server would.
+    is_known: bool,
+    /// Whether this role may drop it.
+    is_ours: bool,
+    /// The relation it is, or is on.
+    relation: Option<u32>,
+    oid: u32,
+}
+
+/// Finds what goes with the dropped columns and constraints of a table.
+pub(crate) async fn find(session: &Session, table: u32, dropped: &Cascades) -> Result<Cascade> {
+    if dropped.is_empty() {
+        return Ok(Cascade::default());
+    }
+    let failed = |error: tokio_postgres::Error| error::of("look for what CASCADE takes away", &error);
+    let (columns, constraints) = (dropped.columns(), dropped.constraints());
+    let rows = session.query(sql::CASCADE, &[&table, &columns, &constraints]).await.map_err(failed)?;
+    let taken = |row: &tokio_postgres::Row| Taken {
+        object: row.get(0),
+        statement: row.get(1),
+        is_known: row.get(2),
+        is_ours: row.get(3),
+        relation: row.get(4),
+        oid: row.get(5),
+    };
+    Ok(Cascade { dropped: dropped.clone(), taken: rows.iter().map(taken).collect() })
+}
+
+/// Finds what the change that was asked for takes away by CASCADE.
+pub(crate) async fn of_change(session: &Session, engine: &Postgres, table: u32) -> Result<Cascade> {
+    match requested::clauses(session, engine, table).await? {
+        Ok(clauses) => find(session, table, &clauses.cascades).await,
+        Err(refusal) => Err(Error::refused(format!("read {}", refusal.object), refusal.reason)),
+    }
+}
+
+impl Cascade {
+    /// Looks again.
+    pub(crate) async fn again(&self, session: &Session, table: u32) -> Result<Cascade> {
+        find(session, table, &self.dropped).await
+    }
+
+    /// Whether it takes an object, as the other queries of the catalogue spell it.
+    pub(crate) fn takes(&self, object: &str) -> bool {
+        self.taken.iter().any(|taken| taken.object == object)
+    }
+
+    /// Everything it takes, by name.
+    pub(crate) fn objects(&self) -> Vec<String> {
+        self.taken.iter().map(|taken| taken.object.clone()).collect()
+    }
+
+    /// The identities of everything it takes.
+    pub(crate) fn oids(&self) -> Vec<u32> {
+        self.taken.iter().map(|taken| taken.oid).collect()
+    }
+
+    /// The relations that must be locked for it.
+    pub(crate) fn relations(&self) -> Vec<u32> {
+        self.taken.iter().filter_map(|taken| taken.relation).collect()
+    }
+
+    /// The materialized views that stay.
+    pub(crate) fn without(&self, mut views: Vec<Materialized>) -> Vec<Materialized> {
+        views.retain(|view| !self.taken.iter().any(|taken| taken.oid == view.oid));
+        views
+    }
+
+    /// Whether an object is dropped by a statement of [`Cascade::statements`].
+    pub(crate) fn drops(&self, object: &str) -> bool {
+        self.taken.iter().any(|taken| taken.object == object && taken.statement.is_some())
+    }
+
+    /// The statements that drop what does not go with the old table.
+    pub(crate) fn statements(&self) -> Vec<String> {
+        self.taken.iter().filter_map(|taken| taken.statement.clone()).collect()
+    }
+
+    /// The statements that drop the views, if this role may drop all that goes: who reads through a view locks it before
+    /// the table, so it must be dropped before the table is locked.
+    pub(crate) fn views_first(&self) -> Vec<String> {
+        if !self.taken.iter().all(|taken| taken.is_known && taken.is_ours) {
+            return Vec::new();
+        }
+        let views = self.taken.iter().filter(|taken| taken.relation == Some(taken.oid));
+        views.filter_map(|taken| taken.statement.clone()).collect()
+    }
+
+    /// What a copy cannot take away, or this role may not.
+    pub(crate) fn refusals(&self) -> Vec<Refusal> {
+        let refusal = |taken: &Taken| {
+            let (reason, remedy) = match taken {
+                taken if !taken.is_known => (
+                    "CASCADE drops it, too, and a copy cannot",
+                    "drop it first; or make DROP … CASCADE a change of its own, which the server does without a copy",
+                ),
+                taken if !taken.is_ours => (
+                    "CASCADE drops it, too, and this role does not own it",
+                    "run as a member of its owner; or make DROP … CASCADE a change of its own, which the server does without a \
+                     copy",
+                ),
+                _ => return None,
+            };
+            Some(refuse(taken.object.clone(), reason, remedy))
+        };
+        self.taken.iter().filter_map(refusal).collect()
+    }
+
+    /// What an operator must know of it.
+    pub(crate) fn note(&self) -> Option<String> {
+        (!self.taken.is_empty()).then(|| format!("CASCADE drops with it: {}", self.objects().join(", ")))
+    }
+
+    /// The first object that the plan did not name.
+    pub(crate) fn unannounced(&self, announced: &[String]) -> Option<&str> {
+        self.taken.iter().map(|taken| &*taken.object).find(|object| !announced.iter().any(|known| known == object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::clauses::Cascades;
+
+    fn taken(object: &str, statement: Option<&str>, is_ours: bool) -> Taken {
+        Taken {
+            object: object.to_owned(),
+            statement: statement.map(str::to_owned),
+            is_known: true,
+            is_ours,
+            relation: Some(7),
+            oid: 7,
+        }
+    }
+
+    #[test]
+    fn the_views_go_first_only_where_everything_may_be_dropped() {
+        let mut cascade =
+            Cascade { dropped: Cascades::default(), taken: vec![taken("view v", Some("DROP VIEW v"), true)] };
+        assert_eq!(cascade.views_first(), ["DROP VIEW v"]);
+        assert!(cascade.refusals().is_empty());
+        cascade.taken.push(taken("view w", Some("DROP VIEW w"), false));
+        assert!(cascade.views_first().is_empty());
+        assert_eq!(cascade.refusals().len(), 1);
+    }
+
+    #[test]
+    fn what_the_plan_did_not_name_is_found() {
+        let cascade = Cascade {
+            dropped: Cascades::default(),
+            taken: vec![taken("view v", None, true), taken("view w", None, true)],
+        };
+        assert_eq!(cascade.unannounced(&["view v".to_owned()]), Some("view w"));
+        assert_eq!(cascade.unannounced(&["view w".to_owned(), "view v".to_owned()]), None);
+        assert!(cascade.takes("view v") && !cascade.drops("view v"));
+    }
+}

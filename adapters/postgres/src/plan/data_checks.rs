@@ -1,0 +1,168 @@
+//! What the altered table demands of rows, asked of the source's rows before anything is copied: that values fit their new
+//! types, that checks hold, that foreign keys find their parents.
+
+use crate::schema::altered::{News, Orphans, Risk};
+use crate::schema::columns::Layout;
+use crate::server::error::{self, refuse};
+use crate::server::session::Session;
+use crate::shadow::duplicates;
+use crate::sql;
+use crate::sql::quote::quoted;
+use altergeist_contract::{Refusal, Result};
+use std::collections::BTreeSet;
+use tokio_postgres::Row;
+
+/// A constraint of the altered table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Constraint {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) definition: String,
+    /// Its index, as the statement that makes it; empty if it has none.
+    pub(crate) index: String,
+    pub(crate) is_deferrable: bool,
+    pub(crate) is_deferred: bool,
+    pub(crate) column: String,
+    /// Where its index is stored; empty for the database's own place.
+    pub(crate) tablespace: String,
+    pub(crate) expression: Option<String>,
+    pub(crate) is_validated: bool,
+    pub(crate) columns: Vec<String>,
+}
+
+impl Constraint {
+    pub(crate) fn of_row(row: &Row) -> Constraint {
+        Constraint {
+            name: row.get(0),
+            kind: row.get(1),
+            definition: row.get(2),
+            index: row.get::<_, Option<String>>(3).unwrap_or_default(),
+            is_deferrable: row.get(4),
+            is_deferred: row.get(5),
+            column: row.get::<_, Option<String>>(6).unwrap_or_default(),
+            tablespace: row.get(7),
+            expression: row.get(8),
+            is_validated: row.get(9),
+            columns: row.get(10),
+        }
+    }
+}
+
+/// Reads a table's constraints.
+pub(crate) async fn constraints(session: &Session, table: u32) -> Result<Vec<Constraint>> {
+    let rows = session.query(sql::CONSTRAINTS, &[&table]).await;
+    let rows = rows.map_err(|error| error::of("read the constraints", &error))?;
+    Ok(rows.iter().map(Constraint::of_row).collect())
+}
+
+/// A question about the rows: how many are not as they must be.
+pub(crate) struct Question {
+    pub(crate) statement: String,
+    pub(crate) object: String,
+    /// What is wrong with that many rows.
+    pub(crate) complaint: String,
+}
+
+/// The questions about checks the source does not already hold to, and about foreign keys that are added.
+pub(crate) fn questions(
+    source: &[Constraint],
+    demanded: &[Constraint],
+    orphans: &[Orphans],
+    layout: &Layout,
+    news: &News,
+) -> Vec<Question> {
+    let checks = demanded.iter().filter(|check| check.kind == "c" && check.is_validated);
+    let new = checks.filter(|check| !is_held(check, source, layout));
+    let checks = new.filter_map(|check| violated(check, layout, news));
+    checks.chain(orphans.iter().filter_map(|orphans| orphaned(orphans, layout, news))).collect()
+}
+
+/// Whether every row of the source satisfies a check, over values that stay the same.
+fn is_held(check: &Constraint, source: &[Constraint], layout: &Layout) -> bool {
+    let stays = |name: &String| layout.columns.iter().any(|column| column.name == *name && !column.changed);
+    check.columns.iter().all(stays)
+        && source.iter().any(|known| known.is_validated && known.definition == check.definition && known.kind == "c")
+}
+
+fn violated(check: &Constraint, layout: &Layout, news: &News) -> Option<Question> {
+    let rows = known_rows(&check.columns, layout, news)?;
+    let expression = check.expression.as_ref()?;
+    Some(Question {
+        statement: format!("SELECT count(*) FROM {rows} WHERE ({expression}) IS FALSE"),
+        object: format!("constraint {}", check.name),
+        complaint: "violate it".to_owned(),
+    })
+}
+
+fn orphaned(key: &Orphans, layout: &Layout, news: &News) -> Option<Question> {
+    let rows = known_rows(&key.columns, layout, news)?;
+    let parent_column = |name: &String| match key.is_to_itself {
+        false => Some(name.clone()),
+        true => layout.columns.iter().find(|column| column.name == *name).map(|column| column.source.clone()),
+    };
+    let parent_columns = key.parent_columns.iter().map(parent_column).collect::<Option<Vec<_>>>()?;
+    let child = |column: &String| format!("{}.{}", layout.alias, quoted(column));
+    let present: Vec<String> = key.columns.iter().map(|column| format!("{} IS NOT NULL", child(column))).collect();
+    let pairs = key.columns.iter().zip(&parent_columns);
+    let found: Vec<String> =
+        pairs.map(|(column, parent)| format!("altergeist_parent.{} = {}", quoted(parent), child(column))).collect();
+    let parent = if key.is_to_itself { &layout.source } else { &key.parent };
+    Some(Question {
+        statement: format!(
+            "SELECT count(*) FROM {rows} WHERE {} AND NOT EXISTS (
+                SELECT FROM {parent} AS altergeist_parent WHERE {})",
+            present.join(" AND "),
+            found.join(" AND ")
+        ),
+        object: format!("foreign key {}", key.name),
+        complaint: format!("have no parent in {parent}"),
+    })
+}
+
+/// The rows as they will be; None if one of these columns gets a value of its own in every row.
+fn known_rows(columns: &[String], layout: &Layout, news: &News) -> Option<String> {
+    let wanted: BTreeSet<String> = columns.iter().cloned().collect();
+    let is_made_up = |column: &String| news.added.iter().any(|(name, value)| name == column && value.is_none());
+    (!wanted.iter().any(is_made_up)).then(|| duplicates::future_rows(&wanted, layout, news))
+}
+
+/// Asks.
+pub(crate) async fn refusals(session: &Session, table: &str, questions: &[Question]) -> Result<Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    for question in questions {
+        let answer = session.one(&question.statement, &[]).await;
+        let answer = answer.map_err(|error| error::of(format!("look at the rows of {table}"), &error))?;
+        let rows: i64 = answer.get(0);
+        if rows > 0 {
+            let many = if rows == 1 { "row" } else { "rows" };
+            let reason = format!("{rows} {many} {}", question.complaint);
+            refusals.push(refuse(question.object.clone(), reason, "correct these rows first"));
+        }
+    }
+    Ok(refusals)
+}
+
+/// The columns into whose new type a value does not fit.
+pub(crate) async fn misfits(session: &Session, layout: &Layout, risks: &[Risk]) -> Result<Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    for risk in risks {
+        let attempted = || format!("look whether the values of column {} fit its new type", risk.column);
+        let too_long = risk.too_long.as_deref().unwrap_or("false");
+        let statement = format!(
+            "SELECT count({}), coalesce(bool_or({too_long}), false) FROM ONLY {} AS {}",
+            risk.cast, layout.source, layout.alias
+        );
+        let reason = match session.one(&statement, &[]).await {
+            Ok(row) if row.get::<_, bool>(1) => "a value is too long for its new type".to_owned(),
+            Ok(_) => continue,
+            Err(error) if error::is_of_value(&error) => error::of(attempted(), &error).reason,
+            Err(error) => return Err(error::of(attempted(), &error)),
+        };
+        refusals.push(refuse(
+            format!("column {}", risk.column),
+            reason,
+            "correct these rows first, or give a USING that does",
+        ));
+    }
+    Ok(refusals)
+}

@@ -1,0 +1,181 @@
+//! What this tool has left on a server for one table, and how it is taken away. Only what the journal knows, or what
+//! stands under a name nobody else would have, counts as ours.
+
+use crate::cutover::materialized_views::{self, Materialized};
+use crate::cutover::twins;
+use crate::facts::Recipe;
+use crate::journal::{self, Entry};
+use crate::log::orphans::{self, Orphan};
+use crate::log::slot;
+use crate::plan::online_steps;
+use crate::schema::catalogue::{self, SchemaState};
+use crate::server::error;
+use crate::server::names::Names;
+use crate::server::own_objects::{self, JournalLock};
+use crate::server::session::Session;
+use crate::shadow::guard;
+use crate::sql;
+use crate::sql::quote::qualified;
+use crate::state::Postgres;
+use altergeist_contract::{Error, Leftover, Result, Stage};
+
+/// What was found.
+struct Found {
+    shadow: Option<(u32, String)>,
+    /// The materialized views that wait for the swap.
+    twins: Vec<String>,
+    old: bool,
+    slot: bool,
+    /// The standby the slot is on, if it was not named.
+    slot_elsewhere: Option<String>,
+    orphans: Vec<Orphan>,
+    publication: bool,
+    /// Whether the source has a replica identity for the time of the run.
+    identity: bool,
+    entry: bool,
+    /// Whether nobody else can have written the entry.
+    is_ours: bool,
+    recipe: Option<Recipe>,
+    stage: Option<Stage>,
+}
+
+async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
+    let failed =
+        |error: tokio_postgres::Error| error::of(format!("look for leftovers of {}", engine.names.display), &error);
+    let names = &engine.names;
+    let Entry { record, facts, is_ours } = journal::entry(session, engine).await?;
+    let old = catalogue::table_id(session, &names.old_schema, &names.table).await?;
+    let known_shadow = facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
+    let known_source = facts.as_ref().map(|facts| facts.source);
+    // Where somebody has dropped the journal, what lies in a schema of ours under the table's name is what is left of its change.
+    let is_forgotten = facts.is_none();
+    let is_ours_by_place = async |schema: &str| {
+        let is_marked = matches!(catalogue::schema_state(session, schema).await?, SchemaState::Ours);
+        Ok::<_, Error>(is_forgotten && is_marked && own_objects::stranger_schema(session, schema).await?.is_none())
+    };
+    let in_old = is_ours_by_place(&names.old_schema).await?;
+    let shadow = match known_shadow {
+        None if is_ours_by_place(&names.shadow_schema).await? => {
+            let found = catalogue::table_id(session, &names.shadow_schema, &names.table).await?;
+            found.map(|found| (found, names.shadow()))
+        }
+        None => None,
+        // Somebody may have renamed it.
+        Some(known) => {
+            let rows = session.query(sql::NAME_IN, &[&known, &names.shadow_schema]).await.map_err(failed)?;
+            rows.first().map(|row| (known, qualified(&names.shadow_schema, row.get(0))))
+        }
+    };
+    let twins = match &shadow {
+        Some((shadow, _)) => materialized_views::list(session, *shadow).await?,
+        None => Vec::new(),
+    };
+    Ok(Found {
+        shadow,
+        twins: twins.iter().map(Materialized::display).collect(),
+        old: old.is_some() && (old == known_source || in_old),
+        slot: !engine.log_session(session).await?.query(sql::SLOT, &[&names.slot]).await.map_err(failed)?.is_empty(),
+        slot_elsewhere: facts
+            .as_ref()
+            .and_then(|facts| facts.log_place.clone())
+            .filter(|_| engine.target.stream_from.is_none()),
+        orphans: orphans::orphans(session, engine).await?,
+        publication: session.one(sql::PUBLICATION, &[&names.publication]).await.map_err(failed)?.get(0),
+        identity: facts.as_ref().is_some_and(|facts| facts.own_identity.is_some()),
+        entry: record.is_some() || facts.is_some(),
+        is_ours,
+        recipe: facts.as_ref().and_then(|facts| facts.recipe.clone()).filter(|recipe| !recipe.is_done()),
+        stage: record.map(|record| record.stage),
+    })
+}
+
+/// Lists what is there.
+pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Leftover>> {
+    let found = find(session, engine).await?;
+    let names = &engine.names;
+    let needed = match found.stage {
+        Some(Stage::Done) => "left by a finished change; not needed",
+        Some(_) => "needed to go on with the change that was begun",
+        None => "left by a change that hardly began; not needed",
+    };
+    let mut list = Vec::new();
+    let mut add = |is_there: bool, object: String, reason: &str, is_old_table: bool| {
+        if is_there {
+            list.push(Leftover { object, reason: reason.to_owned(), is_old_table });
+        }
+    };
+    let begun = "left by a change in steps that is not finished; the same command goes on with it";
+    add(found.recipe.is_some(), format!("constraints and indexes begun on {}", names.display), begun, false);
+    if let Some((_, shadow)) = &found.shadow {
+        add(true, format!("shadow table {shadow}"), needed, false);
+    }
+    for twin in &found.twins {
+        add(true, format!("materialized view {twin}"), needed, false);
+    }
+    add(found.slot, format!("replication slot {}", names.slot), needed, false);
+    if let Some(place) = &found.slot_elsewhere {
+        add(true, format!("replication slot {} on {place}", names.slot), needed, false);
+    }
+    add(found.publication, format!("publication {}", names.publication), needed, false);
+    add(found.identity, format!("replica identity of {}", names.display), "lent for the time of the change", false);
+    add(found.old, format!("old table {}", names.old()), "the table before the change: the way back", true);
+    let kept = if found.stage == Some(Stage::Done) { "tells that the change is done" } else { needed };
+    add(found.entry, format!("journal entry of {} in altergeist.journal", names.display), kept, false);
+    for orphan in &found.orphans {
+        let kind = if orphan.is_slot { "replication slot" } else { "publication" };
+        let why = "left by a change the journal does not know any more; nobody needs it";
+        add(true, format!("{kind} {}", orphan.name), why, false);
+    }
+    Ok(list)
+}
+
+/// Takes away what [`list`] lists. The journal's entry stays while the old table does: it is what proves it ours.
+pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -> Result<()> {
+    let names = &engine.names;
+    let found = find(session, engine).await?;
+    slot::drop_log(session, engine).await?;
+    for orphan in &found.orphans {
+        orphan.drop(session).await?;
+    }
+    if let Some(recipe) = &found.recipe {
+        if !found.is_ours {
+            own_objects::require(session, &format!("take back what was begun on {}", names.display)).await?;
+        }
+        online_steps::undo(session, engine, recipe).await?;
+    }
+    if let Some((shadow, name)) = &found.shadow {
+        let twins = materialized_views::list(session, *shadow).await?;
+        twins::drop_twins(session, *shadow).await?;
+        for twin in &twins {
+            own_objects::drop_schema_if_empty(session, twin.schema()).await?;
+        }
+        drop_table(session, name).await?;
+    }
+    if matches!(catalogue::schema_state(session, &names.shadow_schema).await?, SchemaState::Ours) {
+        drop_guard(session, names).await?;
+    }
+    own_objects::drop_schema_if_empty(session, &names.shadow_schema).await?;
+    if found.old && !old_too {
+        return Ok(());
+    }
+    if found.old {
+        drop_table(session, &names.old()).await?;
+    }
+    own_objects::drop_schema_if_empty(session, &names.old_schema).await?;
+    if !found.entry {
+        return Ok(());
+    }
+    let forgotten = own_objects::use_journal(session, JournalLock::Write, &sql::forget(&names.display)).await;
+    forgotten.map(drop).map_err(|error| own_objects::journal_error(format!("forget {}", names.display), &error))
+}
+
+/// What noticed foreign writes to the shadow goes when that has gone.
+async fn drop_guard(session: &Session, names: &Names) -> Result<()> {
+    let dropped = session.run(&guard::drop_note(names).join(";\n")).await;
+    dropped.map_err(|error| error::of_clauses(format!("drop the guard of the shadow of {}", names.display), &error))
+}
+
+async fn drop_table(session: &Session, table: &str) -> Result<()> {
+    let dropped = session.run(&format!("DROP TABLE {table}")).await;
+    dropped.map_err(|error| error::of_drop(format!("drop {table}"), &error))
+}

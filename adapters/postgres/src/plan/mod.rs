@@ -1,0 +1,18 @@
+//! What would happen, and what stands in the way. One check, one file.
+
+pub(crate) mod cascade;
+pub(crate) mod data;
+pub(crate) mod data_checks;
+pub(crate) mod leftovers;
+pub(crate) mod look;
+pub(crate) mod lost_keys;
+pub(crate) mod native;
+pub(crate) mod oids;
+pub(crate) mod online_steps;
+pub(crate) mod others_flags;
+pub(crate) mod preflight;
+pub(crate) mod refusals;
+pub(crate) mod rehearsal;
+pub(crate) mod steps;
+pub(crate) mod trial;
+pub(crate) mod view;

@@ -1,0 +1,222 @@
+//! Identities kept as data: `regclass`, `oid`, `regtype` and `regproc` columns of other tables that hold the table, its types,
+//! indexes or materialized views. The new ones have other identities, so the swap changes those rows. Where it may not, or
+//! could not do it at once, the plan refuses by name.
+
+use crate::server::error::{self, refuse};
+use crate::server::session::Session;
+use crate::sql;
+use altergeist_contract::{Refusal, Result};
+
+/// A bigger table is not read: it is no registry of tables, and reading it takes time.
+const BYTES_MAX: i64 = 256 << 20;
+
+/// More rows are not changed under the lock.
+const ROWS_MAX: i64 = 1000;
+
+/// A bigger table without rows to spare is not changed under the lock: the server may have to read all of it.
+const CHANGED_BYTES_MAX: i64 = 16 << 20;
+
+/// A column that may hold identities, and each of these.
+struct Place {
+    object: String,
+    table: String,
+    bytes: i64,
+    obstacle: Option<String>,
+    identities: Vec<Identity>,
+}
+
+/// An identity that is another one after the swap.
+struct Identity {
+    thing: String,
+    condition: String,
+    /// None if nothing has it afterwards.
+    assignment: Option<String>,
+}
+
+/// Where an identity is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Kept {
+    object: String,
+    /// Whose it is.
+    thing: String,
+    table: String,
+    condition: String,
+    assignment: Option<String>,
+    bytes: i64,
+    /// What keeps a row from being changed.
+    obstacle: Option<String>,
+    rows: i64,
+}
+
+/// What was found.
+#[derive(Default)]
+pub(crate) struct Found {
+    kept: Vec<Kept>,
+    /// Columns that were not looked at, and why.
+    passed_over: Vec<String>,
+}
+
+/// Looks for the identities of relations and of what belongs to them; the statements put those of their heirs in their place.
+pub(crate) async fn find(session: &Session, relations: &[u32], heirs: &[u32]) -> Result<Found> {
+    let failed = |error: tokio_postgres::Error| error::of("look for columns that hold the table's OID", &error);
+    let mut found = Found::default();
+    for place in places(session, relations, heirs).await.map_err(failed)? {
+        if place.bytes > BYTES_MAX {
+            found.passed_over.push(place.object);
+            continue;
+        }
+        let any: Vec<String> = place.identities.iter().map(|identity| format!("({})", identity.condition)).collect();
+        match count(session, &place.table, &any.join(" OR ")).await.map_err(failed)? {
+            None => found.passed_over.push(place.object),
+            Some(0) => {}
+            Some(_) => found.kept.extend(kept(session, place).await.map_err(failed)?),
+        }
+    }
+    Ok(found)
+}
+
+async fn places(
+    session: &Session,
+    relations: &[u32],
+    heirs: &[u32],
+) -> std::result::Result<Vec<Place>, tokio_postgres::Error> {
+    let mut places: Vec<Place> = Vec::new();
+    for row in session.query(sql::OID_COLUMNS, &[&relations, &heirs]).await? {
+        let (table, column): (String, String) = (row.get(0), row.get(1));
+        let object = format!("column {column} of {table}");
+        let identity = Identity { condition: row.get(2), assignment: row.get(3), thing: row.get(6) };
+        match places.last_mut().filter(|last| last.object == object) {
+            Some(place) => place.identities.push(identity),
+            None => places.push(Place {
+                object,
+                table,
+                bytes: row.get(4),
+                obstacle: row.get(5),
+                identities: vec![identity],
+            }),
+        }
+    }
+    Ok(places)
+}
+
+/// The identities that a column does hold.
+async fn kept(session: &Session, place: Place) -> std::result::Result<Vec<Kept>, tokio_postgres::Error> {
+    let mut kept = Vec::new();
+    for Identity { thing, condition, assignment } in place.identities {
+        // An index that the clauses drop has no heir, and nothing to be said of it.
+        let is_forgotten = assignment.is_none() && !thing.starts_with("function ");
+        let rows = count(session, &place.table, &condition).await?.unwrap_or_default();
+        if rows > 0 && !is_forgotten {
+            kept.push(Kept {
+                object: place.object.clone(),
+                thing,
+                table: place.table.clone(),
+                condition,
+                assignment,
+                bytes: place.bytes,
+                obstacle: place.obstacle.clone(),
+                rows,
+            });
+        }
+    }
+    Ok(kept)
+}
+
+/// How many rows hold it; None if this role may not know, or the answer takes too long.
+async fn count(
+    session: &Session,
+    table: &str,
+    condition: &str,
+) -> std::result::Result<Option<i64>, tokio_postgres::Error> {
+    let question =
+        format!("SELECT count(*) FROM (SELECT FROM ONLY {table} WHERE {condition} LIMIT {}) AS rows", ROWS_MAX + 1);
+    session.run("BEGIN READ ONLY; SET LOCAL statement_timeout = '2s'; SET LOCAL lock_timeout = '200ms'").await?;
+    let answer = session.query(&question, &[]).await;
+    session.run("ROLLBACK").await?;
+    match answer {
+        Ok(rows) => Ok(rows.first().map(|row| row.get(0))),
+        Err(error) if error.is_closed() || error.as_db_error().is_none() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+impl Found {
+    /// Why the swap could not change them.
+    pub(crate) fn refusals(&self) -> Vec<Refusal> {
+        let refusal = |kept: &Kept| {
+            let why = match &kept.obstacle {
+                _ if kept.assignment.is_none() => "the swap makes it anew, and only then it has an OID".to_owned(),
+                Some(why) => why.clone(),
+                None if kept.rows > ROWS_MAX => format!("more than {ROWS_MAX} rows hold it"),
+                None if kept.bytes > CHANGED_BYTES_MAX => {
+                    "that table is too big to be changed under the lock".to_owned()
+                }
+                None => return None,
+            };
+            let reason = format!(
+                "it holds the OID of {}, which is another one after the swap, and the swap cannot change it: {why}",
+                kept.thing
+            );
+            let remedy = "take those rows away for the time of the change, and put them back afterwards";
+            Some(refuse(kept.object.clone(), reason, remedy))
+        };
+        self.kept.iter().filter_map(refusal).collect()
+    }
+
+    /// What an operator must know of it.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self
+            .kept
+            .iter()
+            .map(|kept| {
+                format!(
+                    "{} holds the OID of {} in {} rows; the swap puts the new one there",
+                    kept.object, kept.thing, kept.rows
+                )
+            })
+            .collect();
+        if !self.passed_over.is_empty() {
+            notes.push(format!(
+                "not looked at, for it is big, locked or not readable: whether the table's OID is kept in {}",
+                self.passed_over.join(", ")
+            ));
+        }
+        notes
+    }
+
+    /// The statements that put the heir's identity there.
+    pub(crate) fn statements(&self) -> Vec<String> {
+        let update = |kept: &Kept| {
+            let assignment = kept.assignment.as_ref()?;
+            Some(format!("UPDATE ONLY {} SET {assignment} WHERE {}", kept.table, kept.condition))
+        };
+        self.kept.iter().filter_map(update).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(rows: i64, obstacle: Option<&str>) -> Kept {
+        Kept {
+            object: "column rel of public.registry".into(),
+            table: "public.registry".into(),
+            thing: "relation public.t".into(),
+            condition: "rel = 1".into(),
+            assignment: Some("rel = 2".into()),
+            bytes: 8192,
+            obstacle: obstacle.map(Into::into),
+            rows,
+        }
+    }
+
+    #[test]
+    fn a_few_rows_that_may_be_changed_are_and_others_are_refused_by_name() {
+        let found = Found { kept: vec![kept(3, None)], passed_over: Vec::new() };
+        assert!(found.refusals().is_empty());
+        assert_eq!(found.statements(), ["UPDATE ONLY public.registry SET rel = 2 WHERE rel = 1"]);
+        let found = Found { kept: vec![kept(1001, None), kept(1, Some("a trigger"))], passed_over: Vec::new() };
+        assert_eq!(found.refusals().len(), 2);
+    }
+}

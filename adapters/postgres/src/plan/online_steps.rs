@@ -1,0 +1,248 @@
+//! A change in steps, none of which keeps anybody waiting for longer than an instant: what demands something of the rows is
+//! put in place for new rows first, then proven for all under a lock that lets everybody read and write. Each step and its
+//! note in the journal are one transaction; an index that is built concurrently cannot be, so it is looked for.
+
+use crate::facts::{Facts, Recipe, RecipeStep, StepLock};
+use crate::journal;
+use crate::plan::data_checks::Constraint;
+use crate::server::error;
+use crate::server::session::{Session, locked};
+use crate::sql;
+use crate::sql::quote::{qualified, quoted};
+use crate::state::Postgres;
+use altergeist_contract::{Error, Kind, Result};
+
+/// What a recipe is made of.
+pub(crate) struct Ingredients<'a> {
+    /// Clauses that touch only the catalogue.
+    pub(crate) light: &'a [String],
+    /// Foreign keys: the name, quoted, and the clause that adds it for new rows only.
+    pub(crate) foreign_keys: Vec<(String, String)>,
+    /// Statements that prove the foreign keys.
+    pub(crate) validations: Vec<String>,
+    /// Constraints to be proven, as given.
+    pub(crate) validated: &'a [String],
+    /// The constraints with all clauses, and with the light ones alone.
+    pub(crate) wanted: &'a [Constraint],
+    pub(crate) given: &'a [Constraint],
+    /// Columns that may no longer be NULL.
+    pub(crate) not_null: Vec<String>,
+    /// The clone's qualified name, as index definitions spell it.
+    pub(crate) clone: String,
+}
+
+/// Writes the steps; None if one of the constraints cannot be had this way.
+pub(crate) fn write(engine: &Postgres, parts: &Ingredients<'_>) -> Option<Recipe> {
+    let table = engine.names.source();
+    let mut steps = Vec::new();
+    let mut undo = Vec::new();
+    let is_new = |constraint: &&Constraint| !parts.given.iter().any(|given| given.name == constraint.name);
+    let new: Vec<&Constraint> = parts.wanted.iter().filter(is_new).collect();
+    if new.iter().any(|constraint| constraint.kind == "x") {
+        return None;
+    }
+    let mut first: Vec<String> = Vec::new();
+    let mut scans = parts.validations.clone();
+    let scan = |name: &str| format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}");
+    for constraint in new.iter().filter(|constraint| matches!(constraint.kind.as_str(), "c" | "n")) {
+        let name = quoted(&constraint.name);
+        first.push(format!("ADD CONSTRAINT {name} {} NOT VALID", constraint.definition));
+        scans.push(scan(&name));
+        undo.push(drop_constraint(&table, &name));
+    }
+    let mut proofs = Vec::new();
+    for column in parts.not_null.iter().filter(|_| !engine.version.names_not_null()) {
+        let name = quoted(&format!("altergeist_{}", crate::server::names::tag(column)));
+        let column = quoted(column);
+        first.push(format!("ADD CONSTRAINT {name} CHECK ({column} IS NOT NULL) NOT VALID"));
+        scans.push(scan(&name));
+        proofs.push(instant(format!("ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL")));
+        proofs.push(instant(format!("ALTER TABLE {table} DROP CONSTRAINT {name}")));
+        undo.push(drop_constraint(&table, &name));
+    }
+    for (name, clause) in &parts.foreign_keys {
+        first.push(clause.clone());
+        undo.push(drop_constraint(&table, name));
+    }
+    scans.extend(parts.validated.iter().map(|name| scan(name)));
+    steps.extend(parts.light.iter().map(|clauses| instant(format!("ALTER TABLE {table} {clauses}"))));
+    if !first.is_empty() {
+        steps.push(instant(format!("ALTER TABLE {table} {}", first.join(", "))));
+    }
+    steps.extend(scans.into_iter().map(|statement| RecipeStep {
+        statement,
+        index: String::new(),
+        lock: StepLock::Scan,
+    }));
+    steps.extend(proofs);
+    for constraint in new.iter().filter(|constraint| matches!(constraint.kind.as_str(), "u" | "p")) {
+        let (build, add) = by_index(engine, constraint, &parts.clone)?;
+        undo.push(format!("DROP INDEX CONCURRENTLY IF EXISTS {}", build.index));
+        steps.push(build);
+        steps.push(add);
+    }
+    let alter = engine.target.alter.clone();
+    Some(Recipe { alter, search_path: engine.search_path.clone(), steps, done: 0, undo })
+}
+
+fn drop_constraint(table: &str, name: &str) -> String {
+    format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+}
+
+fn instant(statement: String) -> RecipeStep {
+    RecipeStep { statement, index: String::new(), lock: StepLock::Instant }
+}
+
+/// A unique constraint by way of its index.
+fn by_index(engine: &Postgres, constraint: &Constraint, clone: &str) -> Option<(RecipeStep, RecipeStep)> {
+    let name = quoted(&constraint.name);
+    let begin = format!("CREATE UNIQUE INDEX {name} ON {clone} ");
+    let rest = constraint.index.strip_prefix(&begin)?;
+    let table = engine.names.source();
+    let place = match constraint.tablespace.as_str() {
+        "" => String::new(),
+        tablespace => format!(" TABLESPACE {}", quoted(tablespace)),
+    };
+    // A predicate would follow the tablespace, but no constraint has one.
+    let build = RecipeStep {
+        statement: format!("CREATE UNIQUE INDEX CONCURRENTLY {name} ON {table} {rest}{place}"),
+        index: qualified(&engine.names.schema, &constraint.name),
+        lock: StepLock::Build,
+    };
+    let kind = if constraint.kind == "p" { "PRIMARY KEY" } else { "UNIQUE" };
+    let late = match (constraint.is_deferrable, constraint.is_deferred) {
+        (_, true) => " DEFERRABLE INITIALLY DEFERRED",
+        (true, false) => " DEFERRABLE",
+        _ => "",
+    };
+    let add = format!("ALTER TABLE {table} ADD CONSTRAINT {name} {kind} USING INDEX {name}{late}");
+    Some((build, instant(add)))
+}
+
+/// The recipe of the journal, if it is not done.
+pub(crate) async fn unfinished(session: &Session, engine: &Postgres) -> Result<Option<Recipe>> {
+    let entry = journal::entry(session, engine).await?;
+    // Statements somebody else may have written are not run.
+    let facts = entry.facts.filter(|_| entry.is_ours);
+    Ok(facts.and_then(|facts| facts.recipe).filter(|recipe| !recipe.is_done()))
+}
+
+/// Carries out what is left.
+pub(crate) async fn carry_out(session: &Session, engine: &Postgres) -> Result<()> {
+    let mut recipe = match unfinished(session, engine).await? {
+        Some(recipe) if recipe.alter == engine.target.alter => recipe,
+        _ => {
+            let planned = locked(&engine.recipe).take();
+            planned.ok_or_else(|| Error::fatal(attempted(engine), "nothing was planned that is to be done in steps"))?
+        }
+    };
+    note(session, engine, &recipe).await?;
+    while let Some(step) = recipe.steps.get(recipe.done).cloned() {
+        recipe.done += 1;
+        let outcome = match step.index.as_str() {
+            "" => one_step(session, engine, &recipe, &step).await,
+            _ => build(session, engine, &recipe, &step).await,
+        };
+        match outcome {
+            Err(error) if error.kind == Kind::Refused => return Err(give_up(session, engine, &recipe, error).await),
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
+fn attempted(engine: &Postgres) -> String {
+    format!("alter {} step by step", engine.names.display)
+}
+
+async fn note(session: &Session, engine: &Postgres, recipe: &Recipe) -> Result<()> {
+    let facts = journal::entry(session, engine).await?.facts.unwrap_or_else(Facts::none);
+    journal::save_facts(session, engine, &Facts { recipe: Some(recipe.clone()), done: None, ..facts }).await
+}
+
+async fn one_step(session: &Session, engine: &Postgres, recipe: &Recipe, step: &RecipeStep) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| error::of_native(doing(engine, step), &error);
+    session.run("BEGIN").await.map_err(failed)?;
+    session.run(&sql::use_search_path(&recipe.search_path)).await.map_err(failed)?;
+    session.execute(&step.statement, &[]).await.map_err(failed)?;
+    session.run(&sql::use_own_language()).await.map_err(failed)?;
+    note(session, engine, recipe).await?;
+    session.run("COMMIT").await.map_err(failed)
+}
+
+/// Builds an index while everybody writes. What an earlier attempt left is not whole, and goes first. The wait for
+/// transactions that began before keeps nobody waiting, so it has no bound.
+async fn build(session: &Session, engine: &Postgres, recipe: &Recipe, step: &RecipeStep) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| error::of_native(doing(engine, step), &error);
+    let state = session.query(sql::INDEX_STATE, &[&step.index]).await.map_err(failed)?;
+    let is_whole = state.first().map(|row| row.get::<_, bool>(0));
+    session.run("SET lock_timeout = 0").await.map_err(failed)?;
+    let mut outcome = Ok(());
+    if is_whole == Some(false) {
+        outcome = session.run(&format!("DROP INDEX CONCURRENTLY {}", step.index)).await;
+    }
+    if outcome.is_ok() && is_whole != Some(true) {
+        outcome = session.run(&step.statement).await;
+    }
+    session.run(&format!("SET lock_timeout = {}", engine.lock_timeout_ms())).await.map_err(failed)?;
+    outcome.map_err(failed)?;
+    note(session, engine, recipe).await
+}
+
+fn doing(engine: &Postgres, step: &RecipeStep) -> String {
+    let what = match step.lock {
+        StepLock::Build => format!("build the index {}", step.index),
+        StepLock::Scan => step.statement.clone(),
+        StepLock::Instant => format!("alter {}", engine.names.display),
+    };
+    format!("{what} ({})", engine.names.display)
+}
+
+/// The rows are not as demanded: takes away what was begun.
+async fn give_up(session: &Session, engine: &Postgres, recipe: &Recipe, mut error: Error) -> Error {
+    // The transaction of the step is over; whatever it was.
+    let _ = session.run("ROLLBACK").await;
+    let undone = undo(session, engine, recipe).await;
+    let light = recipe.steps.iter().take(recipe.done - 1).filter(|step| {
+        step.lock == StepLock::Instant
+            && !step.statement.contains(" NOT VALID")
+            && !step.statement.contains("USING INDEX")
+    });
+    let kept: Vec<&str> = light.map(|step| step.statement.as_str()).collect();
+    if !kept.is_empty() {
+        error.reason = format!("{}; this was done before and stays: {}", error.reason, kept.join("; "));
+    }
+    if let Err(left) = undone {
+        error.reason = format!("{}; and what was begun is still there: {left}", error.reason);
+    }
+    error
+}
+
+/// Takes away the constraints and indexes of a recipe that is not done, and forgets it.
+pub(crate) async fn undo(session: &Session, engine: &Postgres, recipe: &Recipe) -> Result<()> {
+    let attempted = || format!("take back what was begun on {}", engine.names.display);
+    for statement in &recipe.undo {
+        match session.run(statement).await {
+            // With the table, all of it is gone.
+            Err(error) if error::is_code(&error, "42P01") || error::is_code(&error, "3F000") => {}
+            other => other.map_err(|error| error::of_lock(attempted(), &error))?,
+        }
+    }
+    let facts = journal::entry(session, engine).await?.facts.unwrap_or_else(Facts::none);
+    journal::save_facts(session, engine, &Facts { recipe: None, ..facts }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::facts::{Recipe, RecipeStep, StepLock};
+
+    #[test]
+    fn a_recipe_is_done_when_no_step_is_left() {
+        let step = RecipeStep { statement: "x".into(), index: String::new(), lock: StepLock::Scan };
+        let mut recipe =
+            Recipe { alter: String::new(), search_path: String::new(), steps: vec![step], done: 0, undo: Vec::new() };
+        assert!(!recipe.is_done());
+        recipe.done = 1;
+        assert!(recipe.is_done());
+    }
+}

@@ -1,0 +1,425 @@
+//! Rehearses the swap for what hangs on the table and is kept as a parsed query: views, rules, policies, triggers, functions.
+//! An empty table like the source gets stand-ins for them. The clauses then alter it, so the server itself says how each of
+//! them reads afterwards: it adds a new column to a list of aliases, for instance. The swap makes them in these words. It is
+//! rehearsed with them, statement by statement, on the stand-ins. All of it is rolled back.
+
+use crate::cutover::dependents::{self, Carried};
+use crate::cutover::materialized_views::Materialized;
+use crate::plan::cascade;
+use crate::schema::alteration;
+use crate::schema::altered::{NOT_ACCEPTED, Wish};
+use crate::schema::catalogue;
+use crate::schema::clauses::Clauses;
+use crate::schema::definition;
+use crate::schema::expression;
+use crate::schema::requested;
+use crate::schema::retarget::{self, Move, retarget};
+use crate::server::error::{self, refuse};
+use crate::server::names::Names;
+use crate::server::session::Session;
+use crate::sql;
+use crate::sql::quote::{self, quoted};
+use crate::state::Postgres;
+use altergeist_contract::{Error, Refusal, Result};
+
+/// What to do about an object that could not be carried.
+const REMEDY: &str = "drop it first, and make it again afterwards";
+
+/// How the swap makes what hangs on the table.
+#[derive(Clone, Default)]
+pub(crate) struct Adapted {
+    /// Each object as it is, and as it is to be made.
+    objects: Vec<(Carried, Carried)>,
+    /// The queries of the materialized views, as they are and as they are to be made.
+    queries: Vec<(String, String)>,
+}
+
+impl Adapted {
+    /// What hangs on the table, as it is to be made. None if anything was changed since the rehearsal.
+    pub(crate) fn of(&self, hanging: &[Carried]) -> Option<Vec<Carried>> {
+        let made = |carried: &Carried| Some(self.objects.iter().find(|(was, _)| was == carried)?.1.clone());
+        hanging.iter().map(made).collect()
+    }
+
+    /// The query of a materialized view, as it is to be made.
+    pub(crate) fn query(&self, query: &str) -> String {
+        let made = self.queries.iter().find(|(was, _)| was == query);
+        made.map_or(query, |(_, made)| made).to_owned()
+    }
+}
+
+/// Whether the server keeps it as a parsed query, or makes it from one.
+fn is_rehearsed(carried: &Carried) -> bool {
+    ["view ", "rule ", "policy ", "trigger ", "function ", "row security"]
+        .iter()
+        .any(|kind| carried.object.starts_with(kind))
+}
+
+/// Rehearses, inside the session's transaction, in schemas named after `schema`.
+pub(crate) async fn rehearse(
+    session: &Session,
+    engine: &Postgres,
+    clauses: &Clauses,
+    source: u32,
+    views: &[Materialized],
+    schema: &str,
+) -> Result<std::result::Result<Adapted, Vec<Refusal>>> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(&engine.names), &error);
+    let all = dependents::read(session, &engine.names, source, views).await?;
+    let mut queries = Vec::new();
+    for view in views {
+        queries.push(session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get::<_, String>(0));
+    }
+    let as_it_is = Adapted {
+        objects: all.into_iter().map(|carried| (carried.clone(), carried)).collect(),
+        queries: queries.into_iter().map(|query| (query.clone(), query)).collect(),
+    };
+    let mut scenes = dependents::read(session, &engine.names, source, &[]).await?;
+    scenes.retain(is_rehearsed);
+    // A table of the user's own making is no copy that the clauses could alter.
+    if engine.target.create.is_some() || (scenes.is_empty() && views.is_empty()) {
+        return Ok(Ok(as_it_is));
+    }
+    session.run("SAVEPOINT rehearsal; SET LOCAL check_function_bodies = off").await.map_err(failed)?;
+    let wish = engine.wish(source, None, clauses);
+    let mut stage = Stage::open(session, engine, source, schema).await?;
+    let outcome = stage.play(&wish, scenes, views, as_it_is).await?;
+    session.run("ROLLBACK TO SAVEPOINT rehearsal").await.map_err(failed)?;
+    Ok(outcome)
+}
+
+/// Asks the server, on stand-ins, how what hangs on the table now is to be made on the altered one.
+pub(crate) async fn beforehand(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+    views: &[Materialized],
+) -> Result<Adapted> {
+    let failed = |error: tokio_postgres::Error| error::of(attempted(&engine.names), &error);
+    let refused = |refusals: &[Refusal]| {
+        let reasons = refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason));
+        Error::refused(attempted(&engine.names), reasons.collect::<Vec<_>>().join("; "))
+    };
+    let clauses = requested::clauses(session, engine, source).await?.map_err(|refusal| refused(&[refusal]))?;
+    session.run("BEGIN").await.map_err(failed)?;
+    let schema = format!("ag_plan_{}", engine.marks.incarnation);
+    let outcome = rehearse(session, engine, &clauses, source, views, &schema).await?;
+    session.run("ROLLBACK").await.map_err(failed)?;
+    outcome.map_err(|refusals| refused(&refusals))
+}
+
+fn attempted(names: &Names) -> String {
+    format!("rehearse the swap of {}", names.display)
+}
+
+/// The stand-ins of the table and of what hangs on it.
+struct Stage<'a> {
+    session: &'a Session,
+    engine: &'a Postgres,
+    source: u32,
+    schema: String,
+    /// The table's stand-in.
+    table: u32,
+    own: Move,
+    /// The stand-ins of everything else.
+    others: Vec<Move>,
+    /// The schemas of the others, and those of their stand-ins.
+    schemas: Vec<(String, String)>,
+}
+
+impl<'a> Stage<'a> {
+    async fn open(session: &'a Session, engine: &'a Postgres, source: u32, schema: &str) -> Result<Stage<'a>> {
+        let names = &engine.names;
+        let own = Move { schema: quoted(&names.schema), name: quoted(&names.table), to: quoted(schema) };
+        let mut stage = Stage {
+            session,
+            engine,
+            source,
+            schema: schema.to_owned(),
+            table: 0,
+            schemas: vec![(own.schema.clone(), own.to.clone())],
+            own,
+            others: Vec::new(),
+        };
+        stage.make_schema(schema).await?;
+        stage.table = definition::build(session, names, engine.version, source, schema).await?;
+        Ok(stage)
+    }
+
+    /// Makes a schema that is open to everybody who is to own something in it. Nobody else ever sees it.
+    async fn make_schema(&self, schema: &str) -> Result<()> {
+        definition::make_schema(self.session, schema, self.source).await?;
+        self.run(&format!("GRANT USAGE, CREATE ON SCHEMA {} TO PUBLIC", quoted(schema))).await
+    }
+
+    async fn run(&self, statement: &str) -> Result<()> {
+        let ran = self.session.run(statement).await;
+        ran.map_err(|error| error::of_clauses(attempted(&self.engine.names), &error))
+    }
+
+    /// Runs a statement of an object's, and says why the server refuses it.
+    async fn try_run(&self, statement: &str) -> Result<std::result::Result<(), String>> {
+        self.run("SAVEPOINT scene").await?;
+        match self.session.run(statement).await {
+            Ok(()) => self.run("RELEASE SAVEPOINT scene").await.map(Ok),
+            Err(error) if error::is_passing(&error) => Err(error::of_lock(attempted(&self.engine.names), &error)),
+            Err(error) => {
+                self.run("ROLLBACK TO SAVEPOINT scene").await?;
+                Ok(Err(error::of_clauses("try it", &error).reason))
+            }
+        }
+    }
+
+    async fn play(
+        &mut self,
+        wish: &Wish<'_>,
+        scenes: Vec<Carried>,
+        views: &[Materialized],
+        as_it_is: Adapted,
+    ) -> Result<std::result::Result<Adapted, Vec<Refusal>>> {
+        let mut refusals = Vec::new();
+        for scene in &scenes {
+            let made = self.stand_in(scene).await?;
+            refusals.extend(made.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)));
+        }
+        let mut twins = Vec::new();
+        for view in views {
+            match self.twin(view).await? {
+                Ok(twin) => twins.push(twin),
+                Err(why) => refusals.push(refuse(
+                    format!("materialized view {}", view.display()),
+                    could_not(&why),
+                    "drop it for the time of the change",
+                )),
+            }
+        }
+        if !refusals.is_empty() {
+            return Ok(Err(refusals));
+        }
+        let misread = "the server reads what it prints of it as something else";
+        refusals
+            .extend(differing(&scenes, &self.read().await?).map(|scene| refuse(scene.object.clone(), misread, REMEDY)));
+        let queries: Vec<String> = as_it_is.queries.iter().map(|(query, _)| query.clone()).collect();
+        let seen = self.queries(&twins).await?;
+        let misread_views = views.iter().zip(queries.iter().zip(&seen)).filter(|(_, (was, is))| was != is);
+        refusals.extend(misread_views.map(|(view, _)| {
+            refuse(format!("materialized view {}", view.display()), misread, "drop it for the time of the change")
+        }));
+        if !refusals.is_empty() {
+            return Ok(Err(refusals));
+        }
+        self.run("SAVEPOINT unaltered").await?;
+        let mut altered = alteration::alter_built(self.session, wish, self.table, &self.schema).await?;
+        altered.refusals.retain(|refusal| refusal.reason.starts_with(NOT_ACCEPTED));
+        if !altered.refusals.is_empty() {
+            return Ok(Err(altered.refusals));
+        }
+        let after = self.read().await?;
+        let queries_after = self.queries(&twins).await?;
+        self.run("ROLLBACK TO SAVEPOINT unaltered").await?;
+        let mut made = Vec::new();
+        let cascade = cascade::find(self.session, self.source, &wish.clauses.cascades).await?;
+        for scene in &scenes {
+            match after.iter().find(|after| after.object == scene.object) {
+                None if cascade.takes(&scene.object) => {}
+                None => refusals.push(refuse(scene.object.clone(), "the clauses would take it away", "drop it first")),
+                Some(_) if cascade.takes(&scene.object) => {
+                    let reason = "it depends on what the clauses drop, but CASCADE would not drop it";
+                    refusals.push(refuse(scene.object.clone(), reason, "drop it first"));
+                }
+                Some(after) => made.push(Carried { after: after.after.clone(), ..scene.clone() }),
+            }
+        }
+        refusals.extend(self.swap(wish, &made).await?);
+        if !refusals.is_empty() {
+            return Ok(Err(refusals));
+        }
+        let objects = as_it_is.objects.into_iter().map(|(was, _)| {
+            let now = made.iter().find(|made| made.object == was.object).cloned().unwrap_or_else(|| was.clone());
+            (was, now)
+        });
+        let queries = queries.into_iter().zip(queries_after);
+        Ok(Ok(Adapted { objects: objects.collect(), queries: queries.collect() }))
+    }
+
+    /// Does what the swap does: takes away, moves, makes, reads, renames.
+    async fn swap(&self, wish: &Wish<'_>, made: &[Carried]) -> Result<Vec<Refusal>> {
+        let (shadow, gone) = (format!("{}_shadow", self.schema), format!("{}_gone", self.schema));
+        for schema in [&shadow, &gone] {
+            self.make_schema(schema).await?;
+        }
+        let altered = alteration::alter_clone(self.session, wish, &shadow).await?;
+        let mut refusals = Vec::new();
+        for scene in made.iter() {
+            let Some(before) = &scene.before else { continue };
+            let taken = self.try_run(&self.staged(scene, before)).await?;
+            refusals.extend(taken.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)));
+        }
+        let table = &self.engine.names.table;
+        self.run(&format!(
+            "ALTER TABLE {} SET SCHEMA {}; ALTER TABLE {} SET SCHEMA {}",
+            quote::qualified(&self.schema, table),
+            quoted(&gone),
+            quote::qualified(&shadow, table),
+            quoted(&self.schema)
+        ))
+        .await?;
+        for scene in made {
+            let made = self.try_run(&self.staged(scene, &scene.after)).await?;
+            refusals.extend(made.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)));
+        }
+        if !refusals.is_empty() {
+            return Ok(refusals);
+        }
+        let found = self.read().await?;
+        let misread = "it would come out of the swap as something else";
+        refusals.extend(differing(made, &found).map(|scene| refuse(scene.object.clone(), misread, REMEDY)));
+        let is_new = |found: &&Carried| is_rehearsed(found) && !made.iter().any(|made| made.object == found.object);
+        refusals.extend(found.iter().filter(is_new).map(|found| {
+            let reason = "it is not on the table, but an event trigger would put it on the new one";
+            refuse(found.object.clone(), reason, "disable the event trigger: ALTER EVENT TRIGGER … DISABLE")
+        }));
+        let renames = retarget(&altered.arrival.renames.join(";\n"), std::slice::from_ref(&self.own));
+        if let Err(why) = self.try_run(&renames).await? {
+            refusals.push(refuse(format!("the clauses for {}", self.engine.names.display), why, "rename it by itself"));
+        }
+        Ok(refusals)
+    }
+
+    /// A statement of an object's, in which the table and the object are their stand-ins.
+    fn staged(&self, scene: &Carried, statement: &str) -> String {
+        let mut moves = vec![self.own.clone()];
+        moves.extend(host(&scene.object).and_then(|(schema, name)| {
+            self.others.iter().find(|known| known.schema == schema && known.name == name).cloned()
+        }));
+        expression::reread(&retarget(statement, &moves))
+    }
+
+    /// Makes the stand-in of an object, and of the relation it is on.
+    async fn stand_in(&mut self, scene: &Carried) -> Result<std::result::Result<(), String>> {
+        if let Some((schema, name)) = host(&scene.object)
+            && !self.others.iter().any(|known| known.schema == schema && known.name == name)
+        {
+            let stand_in = self.place(schema, name).await?;
+            if scene.object.contains(" on ") {
+                let own = format!("{schema}.{name}");
+                let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(&self.engine.names), &error);
+                let is_view: bool = self.session.one(sql::IS_VIEW, &[&own]).await.map_err(failed)?.get(0);
+                let make = match is_view {
+                    true => format!("CREATE VIEW {}.{name} AS SELECT * FROM {own}", stand_in.to),
+                    false => format!("CREATE TABLE {}.{name} (LIKE {own})", stand_in.to),
+                };
+                if let Err(why) = self.try_run(&make).await? {
+                    return Ok(Err(why));
+                }
+            }
+            self.others.push(stand_in);
+        }
+        // A policy of another table is only altered by the swap, so its stand-in must be there first.
+        if let Some(policy) = scene.object.strip_prefix("policy ").filter(|_| host(&scene.object).is_some())
+            && let Err(why) = self.try_run(&self.staged(scene, &format!("CREATE POLICY {policy}"))).await?
+        {
+            return Ok(Err(why));
+        }
+        self.try_run(&self.staged(scene, &scene.after)).await
+    }
+
+    /// Makes the stand-in of a materialized view, without rows.
+    async fn twin(&mut self, view: &Materialized) -> Result<std::result::Result<u32, String>> {
+        let (schema, name) = view.parts();
+        let stand_in = self.place(&quoted(schema), &quoted(name)).await?;
+        let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(&self.engine.names), &error);
+        let query: String = self.session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
+        let moves: Vec<Move> = self.others.iter().chain([&self.own]).cloned().collect();
+        let query = expression::reread(&retarget(query.trim_end().trim_end_matches(';'), &moves));
+        let made = format!("{}.{}", stand_in.to, stand_in.name);
+        if let Err(why) = self.try_run(&format!("CREATE MATERIALIZED VIEW {made} AS {query}\nWITH NO DATA")).await? {
+            return Ok(Err(why));
+        }
+        self.others.push(stand_in.clone());
+        let found = catalogue::table_id(self.session, &unquoted(&stand_in.to), name).await?;
+        Ok(found.ok_or_else(|| "it cannot be found".to_owned()))
+    }
+
+    /// Where the stand-in of something goes; its schema exists then.
+    async fn place(&mut self, schema: &str, name: &str) -> Result<Move> {
+        let known = self.schemas.iter().find(|(known, _)| known == schema).map(|(_, to)| to.clone());
+        let to = match known {
+            Some(to) => to,
+            None => {
+                let to = format!("{}_{}", self.schema, self.schemas.len());
+                self.make_schema(&to).await?;
+                self.schemas.push((schema.to_owned(), quoted(&to)));
+                quoted(&to)
+            }
+        };
+        Ok(Move { schema: schema.to_owned(), name: name.to_owned(), to })
+    }
+
+    /// What hangs on the table's stand-in, as if it hung on the table.
+    async fn read(&self) -> Result<Vec<Carried>> {
+        let names = &self.engine.names;
+        let table = catalogue::table_id(self.session, &self.schema, &names.table).await?.unwrap_or(self.table);
+        let mut found = dependents::read(self.session, names, table, &[]).await?;
+        let back: Vec<Move> = self.others.iter().chain([&self.own]).map(Move::back).collect();
+        for carried in &mut found {
+            carried.object = retarget(&carried.object, &back);
+            carried.after = retarget(&carried.after, &back);
+        }
+        Ok(found)
+    }
+
+    /// The queries of the stand-ins of materialized views, as if they read the table.
+    async fn queries(&self, twins: &[u32]) -> Result<Vec<String>> {
+        let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(&self.engine.names), &error);
+        let back: Vec<Move> = self.others.iter().chain([&self.own]).map(Move::back).collect();
+        let mut queries = Vec::new();
+        for twin in twins {
+            let query: String = self.session.one(sql::VIEW_QUERY, &[twin]).await.map_err(failed)?.get(0);
+            queries.push(retarget(&query, &back));
+        }
+        Ok(queries)
+    }
+}
+
+/// Those that were not found as they are wanted.
+fn differing<'a>(wanted: &'a [Carried], found: &'a [Carried]) -> impl Iterator<Item = &'a Carried> {
+    let is_there =
+        |wanted: &&Carried| found.iter().any(|found| found.object == wanted.object && found.after == wanted.after);
+    wanted.iter().filter(move |wanted| !is_there(wanted))
+}
+
+fn could_not(why: &str) -> String {
+    format!("it could not be made again on the altered table: {why}")
+}
+
+/// The relation or function that an object is, or is on, if that is not the table: schema and name.
+fn host(object: &str) -> Option<(&str, &str)> {
+    let (kind, rest) = object.split_once(' ')?;
+    let spelled = match kind {
+        "view" | "function" => rest,
+        "rule" | "policy" | "trigger" => &rest[rest.rfind(" on ")? + " on ".len()..],
+        _ => return None,
+    };
+    retarget::qualified(spelled)
+}
+
+/// A name of ours as it was before it was quoted.
+fn unquoted(name: &str) -> String {
+    name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name).replace("\"\"", "\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_says_what_it_is_on() {
+        assert_eq!(host("view public.v"), Some(("public", "v")));
+        assert_eq!(host("function shop.\"f x\"(shop.t)"), Some(("shop", "\"f x\"")));
+        assert_eq!(host("rule \"a on b\" on public.\"o p\""), Some(("public", "\"o p\"")));
+        assert_eq!(host("trigger own"), None);
+        assert_eq!(host("row security"), None);
+        assert_eq!(host("publication p"), None);
+    }
+}

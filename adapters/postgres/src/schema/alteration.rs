@@ -1,0 +1,208 @@
+//! Applies the user's clauses to an empty clone of the source and reads what came of it: which column became which, how
+//! values get there, what can wait until the rows are copied, and what cannot be done at all.
+
+use crate::schema::altered::{Altered, News, Orphans, Wish};
+use crate::schema::arrival;
+use crate::schema::definition::{self, Attribute};
+use crate::schema::foreign_key_clauses::{self, Keys};
+use crate::schema::user_definition;
+use crate::server::error;
+use crate::server::session::{Notice, Session};
+use crate::sql;
+use crate::sql::quote;
+use altergeist_contract::{Refusal, Result};
+use std::collections::BTreeSet;
+
+/// Builds the clone in a schema, alters it, and reads the outcome. Inside the session's transaction. Without clauses to
+/// apply the clone is a plain copy.
+pub(crate) async fn alter_clone(session: &Session, wish: &Wish<'_>, schema: &str) -> Result<Altered> {
+    if let Some(making) = wish.making {
+        return user_definition::make(session, wish, making, schema).await;
+    }
+    let clone = definition::build(session, wish.names, wish.version, wish.source, schema).await?;
+    let source_lines = definition::describe(session, wish.source).await?;
+    let unlike = definition::differences(&source_lines, &definition::describe(session, clone).await?);
+    let mut altered = alter_built(session, wish, clone, schema).await?;
+    altered.source_lines = source_lines;
+    altered.refusals.splice(0..0, unlike.into_iter().map(not_carried));
+    Ok(altered)
+}
+
+/// Alters a clone that was built in a schema, and reads the outcome.
+pub(crate) async fn alter_built(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> Result<Altered> {
+    let before = definition::attributes(session, clone).await?;
+    let Keys { arrival, orphans, refusals: key_refusals } =
+        foreign_key_clauses::try_keys(session, wish, schema).await?;
+    let (is_catalogue_only, outcome) = apply(session, wish, clone, schema).await?;
+    let mut altered = Altered {
+        clone,
+        source_lines: Vec::new(),
+        lines: Vec::new(),
+        arrival,
+        layout: None,
+        news: News::default(),
+        refusals: key_refusals,
+        is_catalogue_only,
+        touches_columns: false,
+        touched: Vec::new(),
+        revalued: Vec::new(),
+        demanded: Vec::new(),
+    };
+    match outcome {
+        Err(words) => altered.refusals.push(foreign_key_clauses::not_accepted(wish, words)),
+        Ok(()) => {
+            foreign_key_clauses::try_late(session, wish, schema, &mut altered).await?;
+            read_outcome(session, wish, &before, schema, &mut altered).await?;
+            altered.arrival.orphans.extend(orphans);
+        }
+    }
+    Ok(altered)
+}
+
+/// Applies the clauses. Says whether the server rewrote or scanned anything, and its words if it would not have them.
+async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> Result<(bool, Result<(), String>)> {
+    if wish.clauses.native.is_empty() {
+        return Ok((false, Ok(())));
+    }
+    let attempted = || format!("try the clauses on a clone of {}", wish.names.display);
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    let before = storage(session, clone).await.map_err(failed)?;
+    let table = quote::qualified(schema, &wish.names.table);
+    session.run(&sql::use_search_path(wish.search_path)).await.map_err(failed)?;
+    session.run("SAVEPOINT clauses; SET LOCAL client_min_messages = debug1").await.map_err(failed)?;
+    session.take_notices();
+    let mut outcome = Ok(0);
+    for statement in &wish.clauses.statements {
+        outcome = session.execute(&format!("ALTER TABLE {table} {statement}"), &[]).await;
+        if outcome.is_err() {
+            break;
+        }
+    }
+    let notices = session.take_notices();
+    if let Err(error) = outcome {
+        let answer = error::of_clauses(attempted(), &error);
+        if answer.kind != altergeist_contract::Kind::Refused {
+            return Err(answer);
+        }
+        session.run(&format!("ROLLBACK TO SAVEPOINT clauses; {}", sql::use_own_language())).await.map_err(failed)?;
+        return Ok((false, Err(answer.reason)));
+    }
+    session
+        .run(&format!("SET LOCAL client_min_messages = warning; {}", sql::use_own_language()))
+        .await
+        .map_err(failed)?;
+    for constraint in &wish.clauses.validated {
+        // One that the clone has not is a foreign key, which the swap carries.
+        let validate = format!("ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}");
+        session.run("SAVEPOINT validation").await.map_err(failed)?;
+        let outcome = session.run(&validate).await;
+        let end = if outcome.is_ok() { "RELEASE" } else { "ROLLBACK TO" };
+        session.run(&format!("{end} SAVEPOINT validation")).await.map_err(failed)?;
+    }
+    let after = storage(session, clone).await.map_err(failed)?;
+    Ok((after.is_subset(&before) && !notices.iter().any(is_heavy), Ok(())))
+}
+
+/// Gives renamed columns their old names back: what speaks of them is carried by these, and in the swap the server itself
+/// carries the new ones into it. A new column that has taken an old name gives way until then.
+async fn hold_names_back(
+    session: &Session,
+    wish: &Wish<'_>,
+    before: &[Attribute],
+    schema: &str,
+    altered: &mut Altered,
+) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses("hold back the new names of columns", &error);
+    let after = definition::attributes(session, altered.clone).await?;
+    let old_name = |new: &Attribute| before.iter().find(|old| old.number == new.number).map(|old| old.name.clone());
+    let kept: BTreeSet<String> = after.iter().filter_map(old_name).collect();
+    let held = |new: &Attribute| match old_name(new) {
+        Some(old) => old,
+        None if kept.contains(&new.name) => format!("altergeist_new_{}", new.number),
+        None => new.name.clone(),
+    };
+    let renamed: Vec<(i16, String, String)> =
+        after.iter().map(|new| (new.number, held(new), new.name.clone())).collect();
+    let renamed: Vec<_> = renamed.into_iter().filter(|(_, held, new)| held != new).collect();
+    if renamed.is_empty() {
+        return Ok(());
+    }
+    let orphans = &mut altered.arrival.orphans;
+    for column in orphans.iter_mut().flat_map(Orphans::own_columns) {
+        if let Some((_, held, _)) = renamed.iter().find(|(.., new)| new == column) {
+            column.clone_from(held);
+        }
+    }
+    let between = |number: i16| format!("altergeist_between_{number}");
+    let rename = |table: &str, from: &str, to: &str| {
+        format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", quote::quoted(from), quote::quoted(to))
+    };
+    let clone = quote::qualified(schema, &wish.names.table);
+    let away = renamed.iter().map(|(number, _, new)| rename(&clone, new, &between(*number)));
+    let back = renamed.iter().map(|(number, held, _)| rename(&clone, &between(*number), held));
+    session.run(&away.chain(back).collect::<Vec<_>>().join(";\n")).await.map_err(failed)?;
+    let table = wish.names.source();
+    let away = renamed.iter().map(|(number, held, _)| rename(&table, held, &between(*number)));
+    let there = renamed.iter().map(|(number, _, new)| rename(&table, &between(*number), new));
+    altered.arrival.renames = away.chain(there).collect();
+    altered.arrival.structure = Some(definition::structure(&altered.lines));
+    altered.lines = definition::describe(session, altered.clone).await?;
+    Ok(())
+}
+
+/// The files of a table and its indexes, and how often the table was read: equal before and after if nothing was
+/// rewritten, built or scanned. Indexes that are gone do not count.
+async fn storage(
+    session: &Session,
+    table: u32,
+) -> std::result::Result<BTreeSet<(u32, Option<u32>, i64)>, tokio_postgres::Error> {
+    let rows = session.query(sql::STORAGE, &[&table]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
+}
+
+/// Whether the server said that it rewrites, scans or builds; the routine's name is the same in every language.
+fn is_heavy(notice: &Notice) -> bool {
+    matches!(notice.routine.as_str(), "ATRewriteTable" | "index_build" | "validateForeignKeyConstraint")
+        || notice.message.starts_with("rewriting table")
+        || notice.message.starts_with("verifying table")
+}
+
+async fn read_outcome(
+    session: &Session,
+    wish: &Wish<'_>,
+    before: &[Attribute],
+    schema: &str,
+    altered: &mut Altered,
+) -> Result<()> {
+    altered.lines = definition::describe(session, altered.clone).await?;
+    hold_names_back(session, wish, before, schema, altered).await?;
+    altered.refusals.extend(arrival::still_plain(session, wish, schema, altered.clone).await?);
+    let after = definition::attributes(session, altered.clone).await?;
+    altered.news = arrival::news(wish, before, &after);
+    let is_same = |old: &Attribute| {
+        let new = after.iter().find(|new| new.number == old.number);
+        new.is_some_and(|new| new.stored_shape() == old.stored_shape())
+    };
+    altered.touched = before.iter().filter(|old| !is_same(old)).map(|old| old.name.clone()).collect();
+    altered.touches_columns = !altered.touched.is_empty();
+    altered.revalued = arrival::revalued(session, wish, before, &after).await?;
+    altered.demanded = after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
+    match wish.key.map(|key| arrival::layout(wish, key, before, &after, schema)).transpose() {
+        Err(refusal) => altered.refusals.push(refusal),
+        // Without a key the caller has already refused.
+        Ok(None) => {}
+        Ok(Some(layout)) => {
+            altered.layout = Some(arrival::find_by_key(session, layout, altered.clone).await?);
+        }
+    }
+    altered.refusals.extend(arrival::name_clashes(session, wish, altered.clone).await?);
+    Ok(())
+}
+
+fn not_carried(object: String) -> Refusal {
+    error::refuse(
+        object,
+        "it could not be carried to a copy of the table exactly as it is",
+        "change it, or take it away, before this change",
+    )
+}

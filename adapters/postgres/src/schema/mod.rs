@@ -1,0 +1,17 @@
+//! What ALTER makes of the table.
+
+pub(crate) mod alteration;
+pub(crate) mod altered;
+pub(crate) mod arrival;
+pub(crate) mod catalogue;
+pub(crate) mod clause;
+pub(crate) mod clauses;
+pub(crate) mod columns;
+pub(crate) mod definition;
+pub(crate) mod expression;
+pub(crate) mod foreign_key_clauses;
+pub(crate) mod lexer;
+pub(crate) mod pasted;
+pub(crate) mod requested;
+pub(crate) mod retarget;
+pub(crate) mod user_definition;

@@ -1,0 +1,281 @@
+//! A shadow of the user's own making (`--create`): for what ALTER TABLE cannot say, as another order of the columns or
+//! partitions. Its columns are those of the source that have the same names, or the names `--rename` gives them.
+
+use crate::schema::altered::{self, Altered, Arrival, Making, News, Wish};
+use crate::schema::arrival;
+use crate::schema::clauses;
+use crate::schema::columns::Layout;
+use crate::schema::definition::{self, Attribute};
+use crate::server::error::{self, refuse};
+use crate::server::session::Session;
+use crate::sql;
+use crate::sql::quote;
+use altergeist_contract::{Kind, Refusal, Result, Target, Watermark};
+
+/// Reads the file's text; None if none was given.
+pub(crate) fn read(target: &Target) -> Option<std::result::Result<Making, Refusal>> {
+    let text = target.create.as_ref()?;
+    let statements = clauses::making(text).map_err(|why| {
+        refuse("the file given with --create".to_owned(), why, "write CREATE TABLE, CREATE INDEX and COMMENT ON only")
+    });
+    Some(statements.map(|statements| Making { statements, renames: target.renames.clone() }))
+}
+
+/// Makes the table in a schema of ours, and reads what came of it. Inside the session's transaction.
+pub(crate) async fn make(session: &Session, wish: &Wish<'_>, making: &Making, schema: &str) -> Result<Altered> {
+    let mut altered = Altered {
+        clone: 0,
+        source_lines: definition::describe(session, wish.source).await?,
+        lines: Vec::new(),
+        arrival: Arrival::default(),
+        layout: None,
+        news: News::default(),
+        refusals: Vec::new(),
+        is_catalogue_only: false,
+        touches_columns: false,
+        touched: Vec::new(),
+        revalued: Vec::new(),
+        demanded: Vec::new(),
+    };
+    let refusals = carry_out(session, wish, making, schema, &mut altered.clone).await?;
+    altered.refusals.extend(refusals);
+    if altered.refusals.is_empty() {
+        read_outcome(session, wish, making, schema, &mut altered).await?;
+    }
+    Ok(altered)
+}
+
+/// Carries the statements out, with the schema of ours before the user's own.
+async fn carry_out(
+    session: &Session,
+    wish: &Wish<'_>,
+    making: &Making,
+    schema: &str,
+    made: &mut u32,
+) -> Result<Vec<Refusal>> {
+    let attempted = || format!("make the new {} as the file says", wish.names.table);
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    let file = || "the file given with --create".to_owned();
+    let before: Vec<u32> =
+        session.query(sql::RELATIONS_IN, &[&schema]).await.map_err(failed)?.iter().map(|row| row.get(0)).collect();
+    let path = format!("{}, {}", quote::quoted(schema), wish.search_path);
+    session.run(&format!("SAVEPOINT making; {}", sql::use_search_path(&path))).await.map_err(failed)?;
+    for statement in &making.statements {
+        let Err(error) = session.execute(statement, &[]).await else { continue };
+        let answer = failed(error);
+        if answer.kind != Kind::Refused {
+            return Err(answer);
+        }
+        session.run(&format!("ROLLBACK TO SAVEPOINT making; {}", sql::use_own_language())).await.map_err(failed)?;
+        let reason = format!("{}: {}", altered::NOT_ACCEPTED, answer.reason);
+        return Ok(vec![refuse(file(), reason, "correct it; names of new objects stand there without a schema")]);
+    }
+    session.run(&sql::use_own_language()).await.map_err(failed)?;
+    let found = session.query(sql::TABLE_ID, &[&schema, &wish.names.table]).await.map_err(failed)?;
+    let Some(oid) = found.first().map(|row| row.get::<_, u32>(0)) else {
+        let reason = format!("it makes no table called {}", wish.names.table);
+        return Ok(vec![refuse(file(), reason, "let the new table have the old one's name, without a schema")]);
+    };
+    *made = oid;
+    let strays = session.query(sql::STRAYS, &[&schema, &before, &oid]).await.map_err(failed)?;
+    let stray = |row: &tokio_postgres::Row| {
+        refuse(row.get(0), "the file makes it, and it is no part of the table", "make it in a statement of its own")
+    };
+    let mut refusals: Vec<Refusal> = strays.iter().map(stray).collect();
+    let kind = session.one(sql::MADE, &[&oid]).await.map_err(failed)?;
+    if !kind.get::<_, bool>(0) || !kind.get::<_, bool>(2) {
+        let reason = "it makes something other than a logged table, partitioned or not, without parents";
+        refusals.push(refuse(file(), reason, "leave that out"));
+    }
+    if refusals.is_empty() {
+        own(session, wish, schema, oid).await?;
+    }
+    Ok(refusals)
+}
+
+/// The new table belongs to whom the old one does, and is open to the same.
+async fn own(session: &Session, wish: &Wish<'_>, schema: &str, oid: u32) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses("give the new table to the old one's owner", &error);
+    let table = quote::qualified(schema, &wish.names.table);
+    let owner = session.one(sql::OWNER, &[&wish.source]).await.map_err(failed)?;
+    if !owner.get::<_, bool>(1) {
+        let mut tables = vec![table.clone()];
+        tables
+            .extend(partitions(session, oid).await?.into_iter().map(|(name, schema)| quote::qualified(&schema, &name)));
+        let owner = quote::quoted(owner.get(0));
+        let script: Vec<String> = tables.iter().map(|table| format!("ALTER TABLE {table} OWNER TO {owner}")).collect();
+        session.run(&script.join("; ")).await.map_err(failed)?;
+    }
+    definition::carry_privileges(session, wish.source, oid, &table).await.map_err(failed)
+}
+
+/// A table's partitions: name and schema.
+pub(crate) async fn partitions(session: &Session, table: u32) -> Result<Vec<(String, String)>> {
+    let rows = session.query(sql::PARTITIONS, &[&table]).await;
+    let rows = rows.map_err(|error| error::of("list the partitions of the new table", &error))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn read_outcome(
+    session: &Session,
+    wish: &Wish<'_>,
+    making: &Making,
+    schema: &str,
+    altered: &mut Altered,
+) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses("read what the file has made", &error);
+    let after = definition::attributes(session, altered.clone).await?;
+    let mut before = definition::attributes(session, wish.source).await?;
+    // As it will be: without anything of ours.
+    altered.lines = definition::describe(session, altered.clone).await?;
+    altered.refusals.extend(match_by_name(&mut before, &after, making));
+    altered.news = arrival::news(wish, &before, &after);
+    let same = |old: &Attribute| {
+        let new = after.iter().find(|new| new.number == old.number);
+        new.is_some_and(|new| new.stored_shape() == old.stored_shape())
+    };
+    altered.touched = before.iter().filter(|old| !same(old)).map(|old| old.name.clone()).collect();
+    altered.touches_columns = !altered.touched.is_empty();
+    altered.revalued = arrival::revalued(session, wish, &before, &after).await?;
+    altered.demanded = after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
+    altered.refusals.extend(arrival::name_clashes(session, wish, altered.clone).await?);
+    let Some(key) = wish.key else { return Ok(()) };
+    match arrival::layout(wish, key, &before, &after, schema) {
+        Err(refusal) => altered.refusals.push(refusal),
+        Ok(mut layout) => {
+            layout.is_partitioned = session.one(sql::MADE, &[&altered.clone]).await.map_err(failed)?.get(1);
+            altered.refusals.extend(unfit_for_partitions(&layout));
+            altered.refusals.extend(conversions(session, &layout).await?);
+            if altered.refusals.is_empty() {
+                altered.layout = Some(arrival::find_by_key(session, layout, altered.clone).await?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives the source's columns the numbers of those of the new table that they become, as if an ALTER had made it of them. A
+/// column that is lost beside one that is new may be one that is renamed, and nobody may guess.
+fn match_by_name(before: &mut [Attribute], after: &[Attribute], making: &Making) -> Vec<Refusal> {
+    let becomes = |old: &str| {
+        let renamed = making.renames.iter().find(|(from, _)| from == old);
+        renamed.map_or_else(|| old.to_owned(), |(_, to)| to.clone())
+    };
+    let mut refusals = Vec::new();
+    for (old, new) in &making.renames {
+        if !before.iter().any(|column| column.name == *old) || !after.iter().any(|column| column.name == *new) {
+            let object = format!("--rename {old}={new}");
+            refusals.push(refuse(
+                object,
+                "there is no such column in the old or in the new table",
+                "correct the names",
+            ));
+        }
+    }
+    let mut lost = Vec::new();
+    for (place, column) in before.iter_mut().enumerate() {
+        let new = after.iter().find(|new| new.name == becomes(&column.name));
+        // No column of a table has a negative number but the system's own.
+        let none = -1000 - i16::try_from(place).unwrap_or_default();
+        column.number = new.map_or(none, |new| new.number);
+        if new.is_none() && !column.generated {
+            lost.push(column.name.clone());
+        }
+    }
+    let is_new = |new: &&Attribute| !new.generated && !before.iter().any(|old| old.number == new.number);
+    let fresh: Vec<&str> = after.iter().filter(is_new).map(|new| new.name.as_str()).collect();
+    if !fresh.is_empty() {
+        refusals.extend(lost.iter().map(|column| {
+            refuse(
+                format!("column {column}"),
+                format!(
+                    "the new table does not have it, and has {} instead: that may be a new name or a loss",
+                    fresh.join(", ")
+                ),
+                "say --rename old=new; or drop columns and add others in two changes",
+            )
+        }));
+    }
+    refusals
+}
+
+/// Rows of a partitioned table are found by an index that cannot keep out a second row of the same key.
+fn unfit_for_partitions(layout: &Layout) -> Option<Refusal> {
+    let is_unfit =
+        layout.is_partitioned && (!layout.order.is_empty() || layout.keys.iter().any(|key| !key.spelled_once));
+    is_unfit.then(|| {
+        refuse(
+            "the partitions of the new table".to_owned(),
+            "a key of this type has several spellings, or the rows shall have an order of their own, and then a partitioned \
+             table cannot keep out a second row of one key",
+            "follow the rows by a key of integers, text in a deterministic collation, uuid, dates or times, without --order-by",
+        )
+    })
+}
+
+/// Has the server look whether every value can become what its new column holds.
+async fn conversions(session: &Session, layout: &Layout) -> Result<Option<Refusal>> {
+    let failed = |error: tokio_postgres::Error| error::of_clauses("try to convert the columns", &error);
+    session.run("SAVEPOINT conversion").await.map_err(failed)?;
+    let outcome = session.prepare(&sql::copy(layout, &Watermark::Start, &Watermark::End)).await;
+    session.run("ROLLBACK TO SAVEPOINT conversion").await.map_err(failed)?;
+    let Err(error) = outcome else { return Ok(None) };
+    let answer = failed(error);
+    if answer.kind != Kind::Refused {
+        return Err(answer);
+    }
+    Ok(Some(refuse(
+        "the columns of the new table".to_owned(),
+        answer.reason,
+        "change the column's type in a change of its own, by ALTER COLUMN … TYPE … USING",
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::altered::Making;
+    use crate::schema::definition::Attribute;
+
+    fn column(number: i16, name: &str) -> Attribute {
+        Attribute {
+            number,
+            name: name.into(),
+            type_name: "integer".into(),
+            type_oid: 23,
+            modifier: -1,
+            collation: 0,
+            not_null: false,
+            generated: false,
+            identity: false,
+            default: None,
+            is_volatile: false,
+            base_type: None,
+        }
+    }
+
+    fn matched(before: &[&str], after: &[&str], renames: &[(&str, &str)]) -> (Vec<i16>, usize) {
+        let columns = |names: &[&str]| -> Vec<Attribute> {
+            names.iter().zip(1..).map(|(name, number)| column(number, name)).collect()
+        };
+        let renames = renames.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
+        let (mut before, after) = (columns(before), columns(after));
+        let refusals = match_by_name(&mut before, &after, &Making { statements: Vec::new(), renames });
+        (before.iter().map(|column| column.number).collect(), refusals.len())
+    }
+
+    #[test]
+    fn columns_are_matched_by_name_whatever_their_order() {
+        assert_eq!(matched(&["a", "b"], &["b", "a"], &[]), (vec![2, 1], 0));
+        assert_eq!(matched(&["a", "b"], &["b", "c"], &[("a", "c")]), (vec![2, 1], 0));
+        assert_eq!(matched(&["a", "b"], &["b", "a"], &[("a", "b"), ("b", "a")]), (vec![1, 2], 0));
+    }
+
+    #[test]
+    fn a_column_that_may_have_been_renamed_is_asked_about() {
+        assert_eq!(matched(&["a", "b"], &["a", "c"], &[]).1, 1);
+        assert_eq!(matched(&["a", "b"], &["a"], &[]).1, 0);
+        assert_eq!(matched(&["a"], &["a", "c"], &[]).1, 0);
+        assert_eq!(matched(&["a"], &["a"], &[("x", "a")]).1, 1);
+    }
+}

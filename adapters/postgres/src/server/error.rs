@@ -1,0 +1,188 @@
+//! Sorts the server's errors by what the core does about them, and keeps row values out of their words.
+
+use altergeist_contract::{Error, Kind, Refusal};
+use std::time::Duration;
+use tokio_postgres::error::DbError;
+
+pub(crate) fn refuse(object: String, reason: impl Into<String>, remedy: &str) -> Refusal {
+    Refusal { object, reason: reason.into(), remedy: remedy.to_owned() }
+}
+
+/// What a server code means to us. One table; a code that is not in it is fatal.
+enum Meaning {
+    /// The same may work if tried again.
+    Again(&'static str),
+    /// A lock did not come in its time.
+    LockTimeout,
+    /// A statement was cancelled, by a timeout or by a person.
+    Cancelled,
+    /// A row of another key stands in a unique index or exclusion constraint.
+    InTheWay,
+    /// A row cannot be what the shadow demands.
+    Value(&'static str),
+    /// The session is gone, or the server is going.
+    Gone(&'static str),
+    /// There is no room on the server's disk.
+    Full,
+    /// The message names objects of the catalogue, never a value.
+    Plain,
+    /// Unknown, or known to carry values.
+    Unspeakable,
+}
+
+fn meaning(code: &str) -> Meaning {
+    match code {
+        "40001" => Meaning::Again("the server could not serialise it with other work"),
+        "40P01" => Meaning::Again("the server ended a deadlock"),
+        "55P03" => Meaning::LockTimeout,
+        "57014" => Meaning::Cancelled,
+        "23505" | "23P01" => Meaning::InTheWay,
+        "23502" => Meaning::Value("a row holds NULL where it may not"),
+        "23514" => Meaning::Value("a row violates a check"),
+        "22001" => Meaning::Value("a value is too long for its new type"),
+        "22003" | "22008" => Meaning::Value("a value is out of the range of its new type"),
+        "22P02" | "22007" => Meaning::Value("a value cannot be read as its new type"),
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Meaning::Gone("the server ended the session"),
+        "53300" => Meaning::Gone("the server has no free connection"),
+        "53100" => Meaning::Full,
+        "55006" | "55000" | "53200" | "53400" | "58P01" => Meaning::Plain,
+        _ => match code.get(..2) {
+            Some("08") => Meaning::Gone("the connection broke"),
+            Some("22") => Meaning::Value("a value cannot be converted"),
+            Some("0A" | "25" | "28" | "2B" | "3D" | "3F" | "42") => Meaning::Plain,
+            _ => Meaning::Unspeakable,
+        },
+    }
+}
+
+/// An error of a statement that drops something of ours: names what depends on it.
+pub(crate) fn of_drop(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
+    let mut answer = of_clauses(attempted, error);
+    let dependents = error.as_db_error().filter(|server| server.code().code() == "2BP01").and_then(DbError::detail);
+    if let Some(dependents) = dependents {
+        let named = dependents.lines().collect::<Vec<_>>().join(", ");
+        answer.reason =
+            format!("other objects need it: {named}; drop them, or let them read the new table, and clean up again");
+    }
+    answer
+}
+
+/// An error of a statement on the shadow's rows, or of any statement that locks nothing of the user's.
+pub(crate) fn of(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
+    let Some(server) = error.as_db_error() else { return lost(attempted, error) };
+    match meaning(server.code().code()) {
+        Meaning::Again(why) => Error::new(Kind::Transient, attempted, why),
+        Meaning::LockTimeout => Error::new(Kind::Transient, attempted, "a lock did not come within its time"),
+        Meaning::InTheWay => in_the_way(attempted, server),
+        Meaning::Value(why) => Error::fatal(attempted, format!("{why}{}", place(server))),
+        Meaning::Gone(why) => Error::new(Kind::Disconnected, attempted, why),
+        Meaning::Full => Error::fatal(attempted, full(server)),
+        Meaning::Plain => Error::fatal(attempted, words(server)),
+        Meaning::Cancelled => {
+            Error::new(Kind::Transient, attempted, "it took longer than it may, or somebody cancelled it")
+        }
+        Meaning::Unspeakable => Error::fatal(attempted, code_only(server)),
+    }
+}
+
+/// An error of a statement that waited for a lock on the source: nothing happened.
+pub(crate) fn of_lock(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
+    if is_timeout(error) {
+        return Error::new(Kind::Busy, attempted, "the lock did not come within its time");
+    }
+    if is_code(error, "40P01") {
+        return Error::new(Kind::Busy, attempted, "others wait for us while we wait for them");
+    }
+    of(attempted, error)
+}
+
+/// An error of the user's clauses on an empty table: no row was there, so the server's own words hold none.
+pub(crate) fn of_clauses(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
+    match error.as_db_error() {
+        Some(server) if !is_passing(error) && !is_code(error, "53100") => Error::refused(attempted, words(server)),
+        _ => of_lock(attempted, error),
+    }
+}
+
+/// An error of a statement that changes the real table: as for clauses, but rows were there.
+pub(crate) fn of_native(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
+    let speaks_of_values = error.code().is_some_and(|code| {
+        matches!(meaning(code.code()), Meaning::Value(_) | Meaning::InTheWay | Meaning::Unspeakable)
+    });
+    if speaks_of_values {
+        let answer = of(attempted, error);
+        return Error::refused(answer.attempted, answer.reason);
+    }
+    of_clauses(attempted, error)
+}
+
+/// Whether a row's value is what the server will not have.
+pub(crate) fn is_of_value(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| matches!(meaning(code.code()), Meaning::Value(_)))
+}
+
+/// Whether a wait ended by `lock_timeout` or `statement_timeout`.
+pub(crate) fn is_timeout(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| matches!(meaning(code.code()), Meaning::LockTimeout | Meaning::Cancelled))
+}
+
+/// Whether the error says nothing about the statement itself, only about this moment.
+pub(crate) fn is_passing(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| {
+        matches!(meaning(code.code()), Meaning::Again(_) | Meaning::LockTimeout | Meaning::Cancelled | Meaning::Gone(_))
+    })
+}
+
+/// The server's code, for the few places where one code decides.
+pub(crate) fn is_code(error: &tokio_postgres::Error, code: &str) -> bool {
+    error.code().is_some_and(|found| found.code() == code)
+}
+
+/// A connection that ended, or never began.
+pub(crate) fn lost(attempted: impl Into<String>, error: &dyn std::error::Error) -> Error {
+    let mut reason = error.to_string();
+    if let Some(source) = error.source() {
+        reason = format!("{reason}: {source}");
+    }
+    Error::new(Kind::Disconnected, attempted, reason)
+}
+
+/// A wait of ours that ended without an answer.
+pub(crate) fn silent(attempted: impl Into<String>, waited: Duration) -> Error {
+    Error::new(Kind::Disconnected, attempted, format!("the server did not answer within {waited:?}"))
+}
+
+fn in_the_way(attempted: impl Into<String>, server: &DbError) -> Error {
+    let index = server.constraint().unwrap_or("an index the server did not name").to_owned();
+    let reason = format!("a row of another key is in the way in {index}");
+    Error::new(Kind::Stale { index }, attempted, reason)
+}
+
+/// Where the server says it happened, by the names of objects only.
+fn place(server: &DbError) -> String {
+    match (server.column(), server.constraint()) {
+        (Some(column), _) => format!(" (column {column})"),
+        (None, Some(constraint)) => format!(" (constraint {constraint})"),
+        (None, None) => String::new(),
+    }
+}
+
+/// Whoever reads this has no room to lose: what is left makes the server keep its log, too.
+fn full(server: &DbError) -> String {
+    format!(
+        "the server's disk is full: {}. Make room, and the same command goes on from here. Until then the shadow keeps its room, \
+         and the replication slot makes the server keep its log: `altergeist cleanup` gives both back, and the copy begins anew then",
+        server.message()
+    )
+}
+
+fn words(server: &DbError) -> String {
+    match server.hint() {
+        Some(hint) => format!("{} (hint: {hint})", server.message()),
+        None => server.message().to_owned(),
+    }
+}
+
+fn code_only(server: &DbError) -> String {
+    format!("the server answered with code {}", server.code().code())
+}

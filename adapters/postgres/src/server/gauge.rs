@@ -1,0 +1,121 @@
+//! The heartbeat, and how far replicas are behind by it: no two clocks are ever compared.
+
+use crate::log::retained;
+use crate::schema::catalogue;
+use crate::server::connect::Server;
+use crate::server::error;
+use crate::server::heartbeat::PATIENCE;
+use crate::server::replicas::Replica;
+use crate::server::session::Session;
+use crate::sql;
+use crate::state::Postgres;
+use altergeist_contract::{CommitLatency, Error, Gauge, LogKept, ReplicaLag, Result, Writes};
+use std::time::Duration;
+
+/// A session at work tells once a second what it has written.
+const COUNTED_LATE: Duration = Duration::from_millis(1500);
+
+impl Gauge for Postgres {
+    async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
+        let given =
+            futures_util::future::try_join_all(self.replicas.0.iter().map(|replica| lag_of(self, replica))).await?;
+        Ok(given.into_iter().chain(standbys(self).await?).collect())
+    }
+
+    fn commit_latency(&self) -> Option<CommitLatency> {
+        self.pulse()?.commit_latency()
+    }
+
+    async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>> {
+        let lease = self.control.take().await?;
+        let row = lease.one(sql::LOADS, &[&self.names.application]).await;
+        let row = lease.settle(row.map_err(|error| error::of("ask how heavily the server is used", &error))).await?;
+        measures.iter().map(|measure| load(&row, measure)).collect()
+    }
+
+    async fn built(&self) -> Option<f64> {
+        let shadow = self.shadow().await.ok()?;
+        let names: Vec<&str> = shadow.lookup.iter().chain(&shadow.deferred).map(|index| index.name.as_str()).collect();
+        let lease = self.control.take().await.ok()?;
+        let rows = lease.query(sql::BUILT, &[&shadow.oid, &names]).await;
+        let rows = rows.map_err(|error| error::of("ask how far the indexes are", &error));
+        let built: f64 = lease.settle(rows).await.ok()?.first()?.get(0);
+        (!names.is_empty()).then(|| built / names.len() as f64)
+    }
+
+    async fn writes(&self) -> Result<Option<Writes>> {
+        // A standby's log cannot be passed over, so it is read from the first row on.
+        if self.standby.is_some() {
+            return Ok(None);
+        }
+        let lease = self.control.take().await?;
+        let counted = count_writes(&lease, self).await;
+        lease.settle(counted).await
+    }
+
+    async fn log_kept(&self) -> Result<Option<LogKept>> {
+        let lease = self.control.take().await?;
+        let kept = retained::kept(&lease, self).await;
+        lease.settle(kept).await
+    }
+
+    async fn give_up_log(&self) -> Result<String> {
+        let lease = self.control.take().await?;
+        let outlook = retained::give_up(&lease, self).await;
+        lease.settle(outlook).await
+    }
+}
+
+async fn count_writes(session: &Session, engine: &Postgres) -> Result<Option<Writes>> {
+    let source = catalogue::source(session, &engine.names).await?;
+    let row = session.one(sql::WRITES, &[&source]).await;
+    let row =
+        row.map_err(|error| error::of(format!("ask how often {} is written to", engine.names.display), &error))?;
+    let count = row.get::<_, Option<i64>>(0).and_then(|count| u64::try_from(count).ok());
+    Ok(count.map(|count| Writes { count, late: COUNTED_LATE }))
+}
+
+/// What [`sql::LOADS`] tells, in its order.
+const LOADS: [&str; 4] = ["active_sessions", "connections", "lock_waiters", "oldest_transaction_seconds"];
+
+fn load(row: &tokio_postgres::Row, measure: &str) -> Result<f64> {
+    let refused = |reason: String| Error::refused(format!("look at the load {measure}"), reason);
+    let Some(nth) = LOADS.iter().position(|name| *name == measure) else {
+        return Err(refused(format!("there is none of this name; there are {}", LOADS.join(", "))));
+    };
+    row.get::<_, Option<f64>>(nth).ok_or_else(|| {
+        refused("the server tells it only to members of pg_read_all_stats or pg_monitor: grant one of them".into())
+    })
+}
+
+async fn lag_of(engine: &Postgres, replica: &Replica) -> Result<ReplicaLag> {
+    let server = Server::parse(&replica.url)?;
+    let seen = tokio::time::timeout(PATIENCE, last_beat(engine, replica)).await;
+    let seen = seen.unwrap_or_else(|_| Err(error::silent("ask a replica", PATIENCE)));
+    let lag = seen.ok().flatten().and_then(|seen| engine.pulse()?.age_after(seen));
+    Ok(ReplicaLag { replica: server.name(), lag })
+}
+
+/// The standbys the server itself knows of, by what it says of them.
+async fn standbys(engine: &Postgres) -> Result<Vec<ReplicaLag>> {
+    let lease = engine.control.take().await?;
+    let rows = lease.query(sql::STANDBYS, &[]).await;
+    let rows = lease.settle(rows.map_err(|error| error::of("ask how far the standbys are", &error))).await?;
+    let standby = |row: &tokio_postgres::Row| ReplicaLag {
+        replica: row.get(0),
+        lag: row.get::<_, Option<f64>>(1).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+    };
+    Ok(rows.iter().map(standby).collect())
+}
+
+async fn last_beat(engine: &Postgres, replica: &Replica) -> Result<Option<i64>> {
+    let mut slot = replica.session.lock().await;
+    if slot.as_ref().is_none_or(Session::is_closed) {
+        let server = Server::reach(&replica.url).await?;
+        *slot = Some(server.open(&engine.names.application, &sql::probe_settings()).await?);
+    }
+    let session = slot.as_ref().expect("it was just opened");
+    let rows = session.query(sql::LAST_BEAT, &[&engine.names.display, &engine.marks.incarnation]).await;
+    let rows = rows.map_err(|error| error::of("ask a replica", &error))?;
+    Ok(rows.first().map(|row| row.get(0)))
+}

@@ -1,0 +1,153 @@
+//! The heartbeat: a row written again and again, whose commits tell how long a commit takes now.
+
+use crate::server::connect::Server;
+use crate::server::error;
+use crate::server::names::Names;
+use crate::server::own_objects;
+use crate::server::session::{Session, locked};
+use crate::sql;
+use altergeist_contract::{CommitLatency, Result};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// How often the heart beats.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// Every so many beats a mark nobody waits for moves the slot on where the table is quiet.
+const BEATS_PER_MARK: i64 = 10;
+
+/// How long one beat, or one question to a replica, may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Beats remembered: an hour's worth.
+const REMEMBERED: usize = 10 * 3600;
+
+/// A heartbeat without a beat for this long says nothing about replicas.
+const STALE: Duration = Duration::from_secs(3);
+
+/// A row written again and again, in a task of its own.
+pub(crate) struct Pulse {
+    pub(crate) beats: Arc<Mutex<VecDeque<Beat>>>,
+    pub(crate) task: JoinHandle<()>,
+}
+
+/// The table whose replica identity is watched.
+#[derive(Clone)]
+pub(crate) struct Guarded {
+    pub(crate) source: u32,
+    /// Its replica identity when the log was opened.
+    pub(crate) identity: String,
+}
+
+/// A beat whose commit has returned.
+pub(crate) struct Beat {
+    number: i64,
+    written: Instant,
+    took: Duration,
+}
+
+impl Pulse {
+    /// Begins to beat.
+    pub(crate) fn start(server: Arc<Server>, names: Names, incarnation: String, guarded: Guarded) -> Pulse {
+        let beats = Arc::new(Mutex::new(VecDeque::new()));
+        let task = tokio::spawn(beat(server, names, incarnation, guarded, beats.clone()));
+        Pulse { beats, task }
+    }
+
+    /// How long ago the first beat after this one was written; None if the heart has stopped.
+    pub(crate) fn age_after(&self, seen: i64) -> Option<Duration> {
+        let beats = locked(&self.beats);
+        if beats.back()?.written.elapsed() > STALE {
+            return None;
+        }
+        let unseen = beats.iter().find(|beat| beat.number > seen);
+        Some(unseen.map_or(Duration::ZERO, |beat| beat.written.elapsed()))
+    }
+
+    /// How long commits take now; what is overdue counts as it stands.
+    pub(crate) fn commit_latency(&self) -> Option<CommitLatency> {
+        let beats = locked(&self.beats);
+        let overdue = beats.back()?.written.elapsed().saturating_sub(2 * BEAT);
+        CommitLatency::of(beats.iter().rev().map(|beat| beat.took), Some(overdue))
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Beats for ever; a lost connection is opened again. Nobody is told of a failure: an old beat says it all.
+async fn beat(
+    server: Arc<Server>,
+    names: Names,
+    incarnation: String,
+    guarded: Guarded,
+    beats: Arc<Mutex<VecDeque<Beat>>>,
+) {
+    let mut session: Option<(Session, u32)> = None;
+    let mut ticks = tokio::time::interval(BEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for number in 1.. {
+        ticks.tick().await;
+        if session.as_ref().is_none_or(|(session, _)| session.is_closed()) {
+            session = open(&server, &names).await.ok().flatten();
+        }
+        let Some((open, heartbeat)) = &session else { continue };
+        let written = Instant::now();
+        let writing = write(open, *heartbeat, &names, &incarnation, number);
+        if matches!(tokio::time::timeout(PATIENCE, writing).await, Ok(Ok(()))) {
+            remember(&beats, Beat { number, written, took: written.elapsed() });
+        }
+        if number % BEATS_PER_MARK == 0 {
+            // Tried again a second later; the run itself says what it means.
+            let _ = tokio::time::timeout(PATIENCE, guard(open, &names, &guarded)).await;
+        }
+    }
+}
+
+/// A publication that does not cover the table's replica identity makes the server refuse the application's updates and
+/// deletes. So it goes as soon as the identity is another one; the run finds it gone, and begins anew.
+async fn guard(session: &Session, names: &Names, guarded: &Guarded) -> std::result::Result<(), tokio_postgres::Error> {
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&guarded.source, &guarded.identity, &names.old_schema];
+    let rows = session.query(sql::IDENTITY_CHANGED, &parameters).await?;
+    if rows.first().is_some_and(|row| row.get(0)) {
+        tracing::warn!("{}: its replica identity was changed; the publication of this run is dropped", names.display);
+        session.run(&sql::drop_publication(&names.publication)).await?;
+    }
+    Ok(())
+}
+
+/// A session to beat with, and the table for it, if that is ours.
+async fn open(server: &Server, names: &Names) -> Result<Option<(Session, u32)>> {
+    let session = server.open(&names.application, &sql::mark_settings()).await?;
+    own_objects::require(&session, "beat").await?;
+    let table = session.one(sql::HEARTBEAT, &[]).await.map_err(|error| error::of("look for the heartbeat", &error))?;
+    Ok(table.get::<_, Option<u32>>(0).map(|table| (session, table)))
+}
+
+async fn write(
+    session: &Session,
+    heartbeat: u32,
+    names: &Names,
+    incarnation: &str,
+    number: i64,
+) -> std::result::Result<(), tokio_postgres::Error> {
+    session.run(&sql::beat(heartbeat, &names.display, incarnation, number)).await?;
+    if number % BEATS_PER_MARK == 0 {
+        session.query(sql::MARK, &[&format!("{incarnation}:beat")]).await?;
+    }
+    Ok(())
+}
+
+fn remember(beats: &Mutex<VecDeque<Beat>>, beat: Beat) {
+    let mut beats = locked(beats);
+    if beats.len() == REMEMBERED {
+        beats.pop_front();
+    }
+    beats.push_back(beat);
+}

@@ -1,0 +1,15 @@
+//! How to get in, and what the server is.
+
+pub(crate) mod connect;
+pub(crate) mod error;
+pub(crate) mod gauge;
+pub(crate) mod heartbeat;
+pub(crate) mod names;
+pub(crate) mod own_objects;
+pub(crate) mod parameters;
+pub(crate) mod pool;
+pub(crate) mod pooler;
+pub(crate) mod replicas;
+pub(crate) mod run_lock;
+pub(crate) mod session;
+pub(crate) mod version;

@@ -1,0 +1,145 @@
+//! The names of everything we make on a server, and the numbers of the locks that guard it.
+
+use crate::sql::quote::qualified;
+
+/// The longest name the server keeps.
+const NAME_BYTES: usize = 63;
+
+/// The schema of the journal.
+pub(crate) const JOURNAL_SCHEMA: &str = "altergeist";
+
+/// The comment that marks a schema as made by this tool.
+pub(crate) const MARKER: &str = "made by altergeist; see altergeist.journal before touching it";
+
+/// A table's name in two parts, and whatever is named after it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Names {
+    /// The schema of the source.
+    pub(crate) schema: String,
+    /// The name of the source, which shadow and old table share.
+    pub(crate) table: String,
+    /// Qualified and quoted where needed: how people read it, and the journal's key.
+    pub(crate) display: String,
+    /// The schema the shadow is built in.
+    pub(crate) shadow_schema: String,
+    /// The schema the old table goes to.
+    pub(crate) old_schema: String,
+    /// The replication slot.
+    pub(crate) slot: String,
+    /// The publication.
+    pub(crate) publication: String,
+    /// How our sessions present themselves.
+    pub(crate) application: String,
+    /// The advisory lock of the run.
+    pub(crate) run_lock: i64,
+    /// The advisory lock every session of a run shares.
+    pub(crate) fence: i64,
+}
+
+impl Names {
+    /// The names for a table of a database.
+    pub(crate) fn new(database: &str, schema: &str, table: &str) -> Names {
+        let display = qualified(schema, table);
+        let tag = format!("{:016x}", fnv(&[database, schema, table]));
+        Names {
+            shadow_schema: shadow_schema(schema),
+            old_schema: shortened("ag_old_", schema),
+            slot: format!("altergeist_{tag}"),
+            publication: format!("altergeist_{tag}"),
+            application: application(&display, &tag),
+            run_lock: fnv(&["run", schema, table]).cast_signed(),
+            fence: fnv(&["fence", schema, table]).cast_signed(),
+            schema: schema.to_owned(),
+            table: table.to_owned(),
+            display,
+        }
+    }
+
+    /// The source, quoted.
+    pub(crate) fn source(&self) -> String {
+        qualified(&self.schema, &self.table)
+    }
+
+    /// The shadow, quoted.
+    pub(crate) fn shadow(&self) -> String {
+        qualified(&self.shadow_schema, &self.table)
+    }
+
+    /// The old table, quoted.
+    pub(crate) fn old(&self) -> String {
+        qualified(&self.old_schema, &self.table)
+    }
+}
+
+/// The schema in which what shall stand in a schema waits for the swap.
+pub(crate) fn shadow_schema(schema: &str) -> String {
+    shortened("ag_shadow_", schema)
+}
+
+/// A short word that stands for a name.
+pub(crate) fn tag(name: &str) -> String {
+    format!("{:016x}", fnv(&[name]))
+}
+
+/// A prefix and a name, within the server's bound; what is cut off is replaced by its hash.
+fn shortened(prefix: &str, name: &str) -> String {
+    let whole = format!("{prefix}{name}");
+    if whole.len() <= NAME_BYTES {
+        return whole;
+    }
+    let hash = format!("_{:08x}", fnv(&[name]) >> 32);
+    format!("{}{hash}", cut(&whole, NAME_BYTES - hash.len()))
+}
+
+/// The application name: readable where the server would keep it as it is.
+fn application(display: &str, tag: &str) -> String {
+    let whole = format!("altergeist {display}");
+    if whole.len() <= NAME_BYTES && whole.is_ascii() { whole } else { format!("altergeist {tag}") }
+}
+
+/// The longest beginning of a text within a number of bytes.
+fn cut(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    &text[..end]
+}
+
+/// FNV-1a over the parts: stable for ever, as names on a server must be.
+fn fnv(parts: &[&str]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::quote::{literal, quoted};
+
+    #[test]
+    fn a_name_is_quoted_only_where_it_must_be() {
+        assert_eq!(quoted("orders_2"), "orders_2");
+        assert_eq!(quoted("Orders"), "\"Orders\"");
+        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
+        assert_eq!(quoted("order"), "\"order\"");
+        assert_eq!(quoted("2x"), "\"2x\"");
+        assert_eq!(quoted(""), "\"\"");
+    }
+
+    #[test]
+    fn a_literal_keeps_quotes_and_backslashes() {
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal("a\\b"), "E'a\\\\b'");
+    }
+
+    #[test]
+    fn long_schemas_get_short_distinct_names() {
+        let one = Names::new("db", &"é".repeat(31), "t");
+        let other = Names::new("db", &format!("{}x", "é".repeat(30)), "t");
+        assert!(one.shadow_schema.len() <= NAME_BYTES && one.old_schema.len() <= NAME_BYTES);
+        assert_ne!(one.shadow_schema, other.shadow_schema);
+    }
+
+    #[test]
+    fn tables_whose_names_join_alike_have_different_slots() {
+        assert_ne!(Names::new("db", "a", "bc").slot, Names::new("db", "ab", "c").slot);
+    }
+}

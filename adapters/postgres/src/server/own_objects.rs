@@ -1,0 +1,190 @@
+//! Whether what bears the names of this tool is its own. Whoever may make a schema can make one under our name first, with
+//! a trigger that does to the next superuser what it likes. So nothing is used before its owner and its shape are known.
+
+use crate::schema::catalogue::{self, SchemaState};
+use crate::schema::definition;
+use crate::server::error::{self, refuse};
+use crate::server::names::JOURNAL_SCHEMA;
+use crate::server::session::Session;
+use crate::sql;
+use crate::sql::quote::quoted;
+use altergeist_contract::{Error, Kind, Refusal, Result};
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
+
+/// Drops a schema of ours in which nothing is left.
+pub(crate) async fn drop_schema_if_empty(session: &Session, schema: &str) -> Result<()> {
+    if !matches!(catalogue::schema_state(session, schema).await?, SchemaState::Ours) {
+        return Ok(());
+    }
+    let attempted = || format!("drop the empty schema {schema}");
+    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
+    session.run("BEGIN").await.map_err(failed)?;
+    serialise(session).await?;
+    let rows = session.query(sql::SCHEMA_IS_EMPTY, &[&schema]).await.map_err(failed)?;
+    if !rows.first().is_some_and(|row| row.get(0)) {
+        return session.run("ROLLBACK").await.map_err(failed);
+    }
+    match session.run(&format!("DROP SCHEMA {}; COMMIT", quoted(schema))).await {
+        // Somebody has just begun to use it.
+        Err(error) if error::is_code(&error, "2BP01") => session.run("ROLLBACK").await.map_err(failed),
+        other => other.map_err(failed),
+    }
+}
+
+/// Something under our name that is not ours.
+struct Stranger {
+    object: String,
+    why: String,
+    remedy: String,
+    /// Whether to read it may already run code of somebody else.
+    bears_code: bool,
+}
+
+/// How far the journal may be used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// It is as this tool makes it, and nobody else may write it: the statements in it may be run.
+    Full,
+    /// It bears no code, but somebody else may have written it: its rows are read and taken away, and nothing in them is run.
+    AsData,
+}
+
+async fn strangers(session: &Session) -> Result<Vec<Stranger>> {
+    let rows = session.query(sql::STRANGERS, &[]).await;
+    let rows = rows.map_err(|error| error::of(format!("look at the schema {JOURNAL_SCHEMA}"), &error))?;
+    let stranger = |row: &tokio_postgres::Row| Stranger {
+        object: row.get(0),
+        why: row.get(1),
+        remedy: row.get(2),
+        bears_code: row.get(3),
+    };
+    Ok(rows.iter().map(stranger).collect())
+}
+
+/// What of the journal is not ours, as refusals.
+pub(crate) async fn refusals(session: &Session) -> Result<Vec<Refusal>> {
+    let strangers = strangers(session).await?;
+    Ok(strangers.into_iter().map(|it| refuse(it.object, it.why, &it.remedy)).collect())
+}
+
+/// How far the journal may be used; refuses one that could run code of somebody else.
+pub(crate) async fn trust(session: &Session, attempted: &str) -> Result<Trust> {
+    let strangers = strangers(session).await?;
+    match strangers.iter().find(|stranger| stranger.bears_code) {
+        Some(stranger) => Err(refused(attempted, stranger)),
+        None if strangers.is_empty() => Ok(Trust::Full),
+        None => Ok(Trust::AsData),
+    }
+}
+
+/// Refuses unless the journal is ours in every respect.
+pub(crate) async fn require(session: &Session, attempted: &str) -> Result<()> {
+    match strangers(session).await?.first() {
+        None => Ok(()),
+        Some(stranger) => Err(refused(attempted, stranger)),
+    }
+}
+
+fn refused(attempted: &str, stranger: &Stranger) -> Error {
+    Error::refused(attempted, format!("{}: {}; {}", stranger.object, stranger.why, stranger.remedy))
+}
+
+/// Runs one statement on the journal. In the same transaction it is locked first, and seen once more to bear no code: nobody
+/// can put a trigger on it, or another table in its place, between the look and the use.
+pub(crate) async fn use_journal(
+    session: &Session,
+    lock: JournalLock,
+    statement: &str,
+) -> std::result::Result<Vec<SimpleQueryRow>, tokio_postgres::Error> {
+    let mode = match lock {
+        JournalLock::Read => "ACCESS SHARE",
+        JournalLock::Write => "ROW EXCLUSIVE",
+    };
+    let proof = sql::no_code();
+    let script = format!("LOCK TABLE ONLY altergeist.journal IN {mode} MODE;\n{proof};\n{statement}");
+    let mut rows = Vec::new();
+    for message in session.script(&script).await? {
+        if let SimpleQueryMessage::Row(row) = message {
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+/// What is done with the journal under its lock.
+#[derive(Clone, Copy)]
+pub(crate) enum JournalLock {
+    /// Rows are read.
+    Read,
+    /// Rows are written.
+    Write,
+}
+
+/// What an error of [`use_journal`] means.
+pub(crate) fn journal_error(attempted: String, failed: &tokio_postgres::Error) -> Error {
+    if error::is_code(failed, sql::NO_CODE_FAILED) {
+        let reason = "the journal was changed by somebody else at this moment; `altergeist plan` says how";
+        return Error::refused(attempted, reason);
+    }
+    if error::is_code(failed, "42501") {
+        let reason = "the journal in the schema altergeist belongs to another role, and this role may not use it: run as that role, \
+                      or as one that may";
+        return Error::refused(attempted, reason);
+    }
+    error::of(attempted, failed)
+}
+
+/// A schema of ours for the shadow or the old table that another role owns, or that everybody may put objects into.
+pub(crate) async fn stranger_schema(session: &Session, schema: &str) -> Result<Option<Refusal>> {
+    let rows = session.query(sql::STRANGER_SCHEMA, &[&schema]).await;
+    let rows = rows.map_err(|error| error::of(format!("look at the schema {schema}"), &error))?;
+    Ok(rows.first().map(|row| refuse(format!("schema {schema}"), row.get::<_, String>(0), row.get(1))))
+}
+
+/// Refuses such a schema.
+pub(crate) async fn require_schema(session: &Session, schema: &str, attempted: &str) -> Result<()> {
+    match stranger_schema(session, schema).await? {
+        None => Ok(()),
+        Some(it) => Err(Error::refused(attempted, format!("{}: {}; {}", it.object, it.reason, it.remedy))),
+    }
+}
+
+/// Refuses a shadow that bears what this tool never puts there: it is filled by whoever runs us.
+pub(crate) async fn require_bare(session: &Session, shadow: u32, attempted: &str) -> Result<()> {
+    let rows = session.query(sql::CODE_ON, &[&shadow]).await;
+    let rows = rows.map_err(|error| error::of(attempted, &error))?;
+    match rows.first() {
+        None => Ok(()),
+        Some(row) => {
+            let (object, remedy): (String, String) = (row.get(0), row.get(1));
+            let reason = format!("{object} was put on the shadow by somebody else; {remedy}");
+            Err(Error::new(Kind::Refused, attempted, reason))
+        }
+    }
+}
+
+/// Makes those who make or drop schemas of ours wait for each other, until the session's transaction ends.
+pub(crate) async fn serialise(session: &Session) -> Result<()> {
+    let waited = session.query(sql::SERIALISE, &[]).await;
+    waited.map(drop).map_err(|error| error::of("wait for another run that makes or drops a schema", &error))
+}
+
+/// Keeps schemas of ours from being made or dropped by others, until the session's transaction ends.
+pub(crate) async fn keep_schemas(session: &Session, attempted: &str) -> Result<()> {
+    let kept = session.query(sql::KEEP_SCHEMAS, &[]).await;
+    kept.map(drop).map_err(|error| error::of_lock(attempted, &error))
+}
+
+/// Makes a schema for shadows or old tables where it is missing, in a transaction of its own.
+pub(crate) async fn ensure_schema(session: &Session, schema: &str, source: u32) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| error::of(format!("make the schema {schema}"), &error);
+    if !matches!(catalogue::schema_state(session, schema).await?, SchemaState::Missing) {
+        return Ok(());
+    }
+    session.run("BEGIN").await.map_err(failed)?;
+    serialise(session).await?;
+    if matches!(catalogue::schema_state(session, schema).await?, SchemaState::Missing) {
+        definition::make_schema(session, schema, source).await?;
+    }
+    session.run("COMMIT").await.map_err(failed)
+}

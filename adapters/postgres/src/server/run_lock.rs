@@ -1,0 +1,147 @@
+//! The run lock, and the fence that tells a session of this run from what a killed process left running.
+
+use crate::server::connect::Server;
+use crate::server::error;
+use crate::server::names::Names;
+use crate::server::session::{self, Session};
+use crate::sql;
+use altergeist_contract::{Error, Hold, Kind, Result};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a session that must end may take to do so.
+const BURIAL: Duration = Duration::from_secs(20);
+
+/// How long a process that has ended may still hold the run lock: the server has to see that its connection is gone.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How soon the run lock is asked for again meanwhile.
+const GRACE_LOOK: Duration = Duration::from_millis(50);
+
+/// The run lock, on a connection of its own, and the sessions that were given up and may still be at work.
+pub(crate) struct RunLock {
+    pub(crate) server: Arc<Server>,
+    pub(crate) names: Names,
+    pub(crate) holder: Mutex<Option<Arc<Session>>>,
+    pub(crate) given_up: Mutex<Vec<i32>>,
+}
+
+impl RunLock {
+    pub(crate) fn new(server: Arc<Server>, names: Names) -> RunLock {
+        RunLock { server, names, holder: Mutex::new(None), given_up: Mutex::default() }
+    }
+
+    /// Takes the lock, ends every session of earlier holders, and proves by the fence that none is left.
+    pub(crate) async fn take(&self) -> Result<Hold> {
+        if self.verify().await.is_ok() {
+            return Ok(Hold::Taken);
+        }
+        let attempted = || format!("take the run lock of {}", self.names.display);
+        let session = self.server.open(&self.names.application, &sql::holder_settings(BURIAL)).await?;
+        let until = Instant::now() + GRACE;
+        loop {
+            let taken = session.one(sql::TRY_LOCK, &[&self.names.run_lock]).await;
+            if taken.map_err(|error| error::of(attempted(), &error))?.get(0) {
+                break;
+            }
+            if Instant::now() > until {
+                return self.held_by(&session).await;
+            }
+            tokio::time::sleep(GRACE_LOOK).await;
+        }
+        self.clear_the_field(&session).await?;
+        *session::locked(&self.holder) = Some(Arc::new(session));
+        Ok(Hold::Taken)
+    }
+
+    /// Proves that the lock is ours: it lives as long as its session, and the same process must answer.
+    pub(crate) async fn verify(&self) -> Result<()> {
+        let attempted = || format!("prove the run lock of {}", self.names.display);
+        let lost = |why| Error::new(Kind::Disconnected, attempted(), why);
+        let session = self.session().ok_or_else(|| lost("it is not held"))?;
+        let asking = session.one(sql::OWN_PID, &[]);
+        let answer = tokio::time::timeout(BURIAL, asking).await.map_err(|_| error::silent(attempted(), BURIAL))?;
+        let pid: i32 = answer.map_err(|error| error::of(attempted(), &error))?.get(0);
+        if pid == session.pid { Ok(()) } else { Err(lost("another server process answers for its session")) }
+    }
+
+    pub(crate) fn is_taken(&self) -> bool {
+        self.session().is_some()
+    }
+
+    /// Remembers a session that may still be at work on the server.
+    pub(crate) fn give_up(&self, pid: i32) {
+        session::locked(&self.given_up).push(pid);
+    }
+
+    /// Ends the sessions that were given up, and waits until they are gone.
+    pub(crate) async fn bury(&self) -> Result<()> {
+        let pids = session::locked(&self.given_up).clone();
+        if pids.is_empty() {
+            return Ok(());
+        }
+        if let Some(session) = self.session() {
+            self.end(&session, &pids).await?;
+        }
+        session::locked(&self.given_up).retain(|pid| !pids.contains(pid));
+        Ok(())
+    }
+
+    /// Ends one session of ours, and waits until it is gone.
+    pub(crate) async fn end_one(&self, pid: i32) -> Result<()> {
+        let session = self.session();
+        let Some(session) = session else { return self.verify().await };
+        self.end(&session, &[pid]).await
+    }
+
+    pub(crate) async fn end(&self, session: &Session, pids: &[i32]) -> Result<()> {
+        let attempted = || format!("end sessions of {} that were given up", self.names.display);
+        let deadline = Instant::now() + BURIAL;
+        loop {
+            let ended = session.one(sql::END_FENCED, &[&self.names.fence, &pids]).await;
+            let left: i64 = ended.map_err(|error| error::of(attempted(), &error))?.get(0);
+            if left == 0 {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(error::silent(attempted(), BURIAL));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub(crate) fn session(&self) -> Option<Arc<Session>> {
+        session::locked(&self.holder).clone()
+    }
+
+    pub(crate) async fn held_by(&self, session: &Session) -> Result<Hold> {
+        let who = self.holder(session).await?;
+        Ok(Hold::HeldBy(who.unwrap_or_else(|| "a session that has just let go".to_owned())))
+    }
+
+    /// Who holds the run lock now, for people.
+    pub(crate) async fn holder(&self, session: &Session) -> Result<Option<String>> {
+        let who = session.query(sql::WHO_HOLDS, &[&self.names.run_lock]).await;
+        let who = who.map_err(|error| error::of("ask who holds the run lock", &error))?;
+        Ok(who.first().map(|row| row.get(0)))
+    }
+
+    /// Ends what earlier runs left, and takes the fence for a moment: nobody else can then be behind it.
+    pub(crate) async fn clear_the_field(&self, session: &Session) -> Result<()> {
+        let attempted = || format!("end what an earlier run of {} left running", self.names.display);
+        let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
+        let deadline = Instant::now() + BURIAL;
+        loop {
+            let left = session.query(sql::END_ALL_FENCED, &[&self.names.fence]).await.map_err(failed)?;
+            if session.one(sql::TRY_LOCK, &[&self.names.fence]).await.map_err(failed)?.get(0) {
+                return session.query(sql::UNLOCK, &[&self.names.fence]).await.map(drop).map_err(failed);
+            }
+            if Instant::now() > deadline {
+                let sessions: Vec<String> = left.iter().map(|row| row.get(0)).collect();
+                let reason = format!("still at work after {BURIAL:?}: {}", sessions.join(", "));
+                return Err(Error::new(Kind::Busy, attempted(), reason));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

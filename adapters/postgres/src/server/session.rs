@@ -1,0 +1,175 @@
+//! Sessions with a known state, lent out one at a time; the run lock; and the fence that tells a session of
+//! this run from what a killed process or a dropped future left running.
+
+use crate::server::connect::Server;
+use crate::server::error;
+use crate::sql;
+use altergeist_contract::{Error, Kind, Result};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Client, Config, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// The longest list of notices kept for whoever asked for them.
+const NOTICES: usize = 256;
+
+/// One connection. Statements are prepared once each.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    /// The server process behind it.
+    pub(crate) pid: i32,
+    pub(crate) statements: Mutex<HashMap<String, Statement>>,
+    pub(crate) notices: Arc<Mutex<Vec<Notice>>>,
+}
+
+/// What the server remarked: the routine that did, and its words.
+#[derive(Clone)]
+pub(crate) struct Notice {
+    pub(crate) routine: String,
+    pub(crate) message: String,
+}
+
+type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+impl Session {
+    /// Connects and sends the settings.
+    pub(crate) async fn begin(
+        config: &Config,
+        tls: MakeRustlsConnect,
+        settings: &str,
+    ) -> std::result::Result<Session, tokio_postgres::Error> {
+        let (client, mut connection) = config.connect(tls).await?;
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let kept = notices.clone();
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+                if let AsyncMessage::Notice(notice) = message {
+                    keep(&kept, &notice);
+                }
+            }
+        });
+        client.batch_execute(settings).await?;
+        let pid = client.query_one(sql::OWN_PID, &[]).await?.get(0);
+        Ok(Session { client, pid, statements: Mutex::default(), notices })
+    }
+
+    /// Whether the connection is known to be gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Runs one or more statements that give nothing back.
+    pub(crate) async fn run(&self, statements: &str) -> std::result::Result<(), tokio_postgres::Error> {
+        self.client.batch_execute(statements).await
+    }
+
+    /// Runs statements for the rows of all of them, as text; in one transaction, the session's if it has one.
+    pub(crate) async fn script(
+        &self,
+        statements: &str,
+    ) -> std::result::Result<Vec<tokio_postgres::SimpleQueryMessage>, tokio_postgres::Error> {
+        self.client.simple_query(statements).await
+    }
+
+    /// Runs exactly one statement, whatever the text pretends to be; says how many rows it touched.
+    pub(crate) async fn execute(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> std::result::Result<u64, tokio_postgres::Error> {
+        let prepared = self.prepared(statement).await?;
+        self.client.execute(&prepared, parameters).await
+    }
+
+    /// Runs one statement for its rows.
+    pub(crate) async fn query(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
+        let prepared = self.prepared(statement).await?;
+        self.client.query(&prepared, parameters).await
+    }
+
+    /// Runs one statement for its rows, as they come.
+    pub(crate) async fn stream(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> std::result::Result<tokio_postgres::RowStream, tokio_postgres::Error> {
+        let prepared = self.prepared(statement).await?;
+        self.client.query_raw(&prepared, parameters.iter().copied()).await
+    }
+
+    /// Runs one statement that always gives one row.
+    pub(crate) async fn one(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> std::result::Result<Row, tokio_postgres::Error> {
+        let prepared = self.prepared(statement).await?;
+        self.client.query_one(&prepared, parameters).await
+    }
+
+    /// Prepares statements ahead, so that they cost one round trip when it matters.
+    pub(crate) async fn prepare(&self, statement: &str) -> std::result::Result<(), tokio_postgres::Error> {
+        self.prepared(statement).await.map(drop)
+    }
+
+    /// What the server has remarked since this was last asked.
+    pub(crate) fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut *locked(&self.notices))
+    }
+
+    pub(crate) async fn prepared(&self, statement: &str) -> std::result::Result<Statement, tokio_postgres::Error> {
+        let known = locked(&self.statements).get(statement).cloned();
+        if let Some(prepared) = known {
+            return Ok(prepared);
+        }
+        let prepared = self.client.prepare(statement).await?;
+        locked(&self.statements).insert(statement.to_owned(), prepared.clone());
+        Ok(prepared)
+    }
+}
+
+impl Server {
+    /// Opens a session and gives it its settings, as one piece of SQL.
+    pub(crate) async fn open(&self, application: &str, settings: &str) -> Result<Session> {
+        let attempted = || format!("connect to {}", self.name());
+        let config = self.driver_config(application);
+        let opening = Session::begin(&config, self.connector(), settings);
+        match tokio::time::timeout(self.patience, opening).await {
+            Err(_) => Err(error::silent(attempted(), self.patience)),
+            Ok(Err(error)) => Err(refused_or_lost(attempted(), &error)),
+            Ok(Ok(session)) => Ok(session),
+        }
+    }
+}
+
+/// A server that answers and will not let us in is not one to try again.
+fn refused_or_lost(attempted: String, error: &tokio_postgres::Error) -> Error {
+    match error.as_db_error() {
+        Some(server) if server.code().code().starts_with("28") || server.code().code() == "3D000" => {
+            Error::fatal(attempted, server.message())
+        }
+        Some(_) => {
+            let answer = error::of(attempted, error);
+            Error::new(Kind::Disconnected, answer.attempted, answer.reason)
+        }
+        None => error::lost(attempted, error),
+    }
+}
+
+fn keep(notices: &Mutex<Vec<Notice>>, notice: &tokio_postgres::error::DbError) {
+    let mut notices = locked(notices);
+    if notices.len() < NOTICES {
+        let routine = notice.routine().unwrap_or_default().to_owned();
+        notices.push(Notice { routine, message: notice.message().to_owned() });
+    }
+}
+
+/// A mutex no code panics under.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

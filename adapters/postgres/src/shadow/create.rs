@@ -1,0 +1,189 @@
+//! Makes the shadow, in one transaction.
+
+use crate::cutover::twins;
+use crate::facts::{Facts, ShadowFacts};
+use crate::journal;
+use crate::log::source;
+use crate::plan::cascade;
+use crate::schema::alteration;
+use crate::schema::altered::{Altered, Deferred, LeftOut, Wish};
+use crate::schema::arrival;
+use crate::schema::catalogue;
+use crate::schema::definition;
+use crate::schema::expression;
+use crate::schema::requested;
+use crate::schema::user_definition;
+use crate::server::error;
+use crate::server::own_objects;
+use crate::server::session::Session;
+use crate::shadow::followed;
+use crate::shadow::guard;
+use crate::sql;
+use crate::sql::quote;
+use crate::state::Postgres;
+use altergeist_contract::{Error, Refusal, Result};
+
+/// The greatest table, in bytes without its indexes and what is out of line, whose shadow is begun without the index its rows
+/// are found by: building it holds up everything else of the run, for a minute or so at this size.
+const BARE_BYTES_MAX: i64 = 16 << 30;
+
+/// One transaction makes the shadow, alters it, and writes down what must be known of it.
+pub(crate) async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
+    let attempted = || format!("make the shadow of {}", engine.names.display);
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    journal::ensure_tables(session).await?;
+    own_objects::ensure_schema(session, &engine.names.shadow_schema, catalogue::source(session, &engine.names).await?)
+        .await?;
+    session.run("BEGIN").await.map_err(failed)?;
+    own_objects::keep_schemas(session, &attempted()).await?;
+    let known = journal::entry(session, engine).await?.facts;
+    let source = catalogue::source(session, &engine.names).await?;
+    make_room(session, engine, known.as_ref(), source).await?;
+    let clauses =
+        requested::clauses(session, engine, source).await?.map_err(|refusal| refused(attempted(), &[refusal]))?;
+    let (key, _) = catalogue::key(session, source).await?;
+    let key = key.map_err(|why| Error::refused(attempted(), why))?;
+    let wishes = requested::copy_wishes(session, engine, source).await?;
+    let (order, making) = wishes.map_err(|refusal| refused(attempted(), &[refusal]))?;
+    let wish = Wish { order: &order, making: making.as_ref(), ..engine.wish(source, Some(&key), &clauses) };
+    let mut altered = alteration::alter_clone(session, &wish, &engine.names.shadow_schema).await?;
+    altered.arrival.cascade = cascade::find(session, source, &clauses.cascades).await?.objects();
+    if !altered.refusals.is_empty() {
+        return Err(refused(attempted(), &altered.refusals));
+    }
+    check_source(attempted(), known.as_ref(), source, &altered)?;
+    let mut shadow = strip(session, engine, source, &altered).await?;
+    shadow.survivors = survivors(session, engine, source, &shadow).await?;
+    let parts = user_definition::partitions(session, shadow.oid).await?;
+    shadow.is_guarded = guard::set(session, &engine.names, shadow.oid, &parts).await?;
+    if shadow.is_unlogged {
+        journal::make_as_ours(session, sql::NOTE_WHOLE).await.map_err(failed)?;
+        session.execute(sql::ADD_WHOLE, &[&shadow.oid]).await.map_err(failed)?;
+    }
+    let facts = Facts {
+        system: source::system(session).await?,
+        log_place: engine.log_place(),
+        source,
+        source_lines: altered.source_lines,
+        witness: known.as_ref().and_then(|known| known.witness.clone()),
+        own_identity: known.and_then(|known| known.own_identity),
+        shadow: Some(shadow.clone()),
+        done: None,
+        recipe: None,
+    };
+    journal::save_facts(session, engine, &facts).await?;
+    session.run("COMMIT").await.map_err(failed)?;
+    Ok(shadow)
+}
+
+/// Makes the schema and drops what an earlier attempt left in it. Only what the journal knows is ours.
+async fn make_room(session: &Session, engine: &Postgres, known: Option<&Facts>, source: u32) -> Result<()> {
+    let names = &engine.names;
+    let attempted = || format!("make room for the shadow of {}", names.display);
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
+    own_objects::require_schema(session, &names.shadow_schema, &attempted()).await?;
+    match catalogue::schema_state(session, &names.shadow_schema).await? {
+        catalogue::SchemaState::Missing => return definition::make_schema(session, &names.shadow_schema, source).await,
+        catalogue::SchemaState::Foreign => {
+            return Err(Error::refused(
+                attempted(),
+                format!("the schema {} was made by somebody else", names.shadow_schema),
+            ));
+        }
+        catalogue::SchemaState::Ours => definition::open_to_owner(session, &names.shadow_schema, source).await?,
+    }
+    let Some(found) = catalogue::table_id(session, &names.shadow_schema, &names.table).await? else { return Ok(()) };
+    if known.and_then(|facts| facts.shadow.as_ref()).is_none_or(|shadow| shadow.oid != found) {
+        return Err(Error::refused(attempted(), format!("{} is not known to the journal", names.shadow())));
+    }
+    twins::drop_twins(session, found).await?;
+    session.run(&format!("DROP TABLE {}", names.shadow())).await.map_err(failed)
+}
+
+/// The source must be what it was when the log was opened.
+fn check_source(attempted: String, known: Option<&Facts>, source: u32, altered: &Altered) -> Result<()> {
+    let Some(known) = known.filter(|known| known.source == source) else { return Ok(()) };
+    let changed = followed::out_of_reach(&known.source_lines, &altered.source_lines);
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(attempted, format!("the table was changed by somebody else meanwhile: {}", changed.join(", "))))
+}
+
+/// Takes away what can wait, gives a partition's shadow what proves that its rows are within the bound, and says what must be
+/// known of the shadow.
+async fn strip(session: &Session, engine: &Postgres, source: u32, altered: &Altered) -> Result<ShadowFacts> {
+    let failed =
+        |error: tokio_postgres::Error| error::of_clauses("take away what can wait until rows are copied", &error);
+    let layout = altered
+        .layout
+        .clone()
+        .ok_or_else(|| Error::fatal("make the shadow", "the clauses left no way to follow rows"))?;
+    let oid = altered.clone;
+    let late_rows = session.query(sql::LATE_CONSTRAINTS, &[&oid]).await.map_err(failed)?;
+    let mut late: Vec<String> = arrival::drop_helpers(&layout).into_iter().collect();
+    let mut script = Vec::new();
+    for row in &late_rows {
+        script.push(row.get::<_, String>(0));
+        late.push(expression::reread(row.get(1)));
+        late.extend(row.get::<_, Option<String>>(2));
+    }
+    let left_out = match engine.target.keep_indexes {
+        true => LeftOut::default(),
+        false => arrival::left_out(session, &layout, oid).await?,
+    };
+    let schema = layout.shadow_schema.clone();
+    let drop = |index: &Deferred| format!("DROP INDEX {schema}.{}", quote::quoted(&index.name));
+    script.extend(left_out.deferred.iter().map(drop));
+    let size: i64 = session.one(sql::HEAP_SIZE, &[&source]).await.map_err(failed)?.get(0);
+    let lookup = left_out.lookup.filter(|_| size <= BARE_BYTES_MAX);
+    script.extend(lookup.iter().map(|(_, drop)| drop.clone()));
+    let bound: Option<String> = session.one(sql::PARTITION_BOUND, &[&source]).await.map_err(failed)?.get(0);
+    script.extend(
+        bound.map(|bound| format!("ALTER TABLE {} ADD CONSTRAINT altergeist_bound CHECK ({bound})", layout.shadow)),
+    );
+    if !script.is_empty() {
+        session.run(&script.join(";\n")).await.map_err(failed)?;
+    }
+    Ok(ShadowFacts {
+        oid,
+        lines: altered.lines.clone(),
+        is_unlogged: session.one(sql::IS_UNLOGGED, &[&oid]).await.map_err(failed)?.get(0),
+        layout,
+        deferred: left_out.deferred,
+        lookup: lookup.map(|(index, _)| index),
+        late,
+        arrival: altered.arrival.clone(),
+        survivors: Vec::new(),
+        is_guarded: false,
+        finish: Vec::new(),
+    })
+}
+
+/// The columns of the source that the shadow has too, with their names in both. A clone's columns are numbered as the
+/// source's stand in order, whatever they are renamed to; in a table of the user's own making only the layout tells.
+async fn survivors(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+    shadow: &ShadowFacts,
+) -> Result<Vec<(String, String)>> {
+    if engine.target.create.is_some() {
+        let filled = shadow.layout.columns.iter().map(|column| (column.source.clone(), column.name.clone()));
+        return Ok(filled.collect());
+    }
+    let now = definition::attributes(session, shadow.oid).await?;
+    let before = definition::attributes(session, source).await?;
+    let number = |at: usize| i16::try_from(at + 1).unwrap_or(i16::MAX);
+    let pairs = before.iter().enumerate().filter_map(|(at, old)| {
+        let heir = now.iter().find(|new| new.number == number(at))?;
+        Some((old.name.clone(), heir.name.clone()))
+    });
+    Ok(pairs.collect())
+}
+
+fn refused(attempted: String, refusals: &[Refusal]) -> Error {
+    let reasons: Vec<String> =
+        refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
+    Error::refused(attempted, reasons.join("; "))
+}

@@ -1,0 +1,186 @@
+//! Counts what a unique index of the shadow would refuse, by a question to the source: each of the index's expressions is
+//! computed from the source's rows as the copy would, and grouped as the index would compare.
+
+use crate::schema::altered::News;
+use crate::schema::columns::Layout;
+use crate::server::error;
+use crate::server::session::Session;
+use crate::sql;
+use crate::sql::quote::quoted;
+use altergeist_contract::{Duplicates, Result};
+use std::collections::BTreeSet;
+use tokio_postgres::Row;
+
+/// A question about one index.
+pub(crate) struct Count {
+    index: String,
+    statement: String,
+}
+
+/// A unique index, taken apart.
+struct UniqueIndex {
+    name: String,
+    definition: String,
+    expressions: Vec<String>,
+    predicate: Option<String>,
+    nulls_are_equal: bool,
+    columns: BTreeSet<String>,
+}
+
+impl UniqueIndex {
+    fn of_row(row: &Row) -> UniqueIndex {
+        UniqueIndex {
+            name: row.get(0),
+            definition: row.get(1),
+            expressions: row.get(2),
+            predicate: row.get(3),
+            nulls_are_equal: row.get(4),
+            columns: row.get::<_, Vec<String>>(5).into_iter().collect(),
+        }
+    }
+}
+
+/// The questions for those unique indexes of the shadow whose uniqueness the source does not already guarantee.
+pub(crate) async fn queries(
+    session: &Session,
+    source: u32,
+    shadow: u32,
+    layout: &Layout,
+    news: &News,
+) -> Result<Vec<Count>> {
+    let guaranteed = indexes(session, source).await?;
+    let demanded = indexes(session, shadow).await?;
+    let is_ours = |index: &UniqueIndex| layout.helper_index.as_ref() == Some(&index.name);
+    let demanded = demanded.into_iter().filter(|index| !is_ours(index));
+    let new = demanded.filter(|index| !is_guaranteed(index, &guaranteed, layout, news));
+    Ok(new.filter_map(|index| question(&index, layout, news)).collect())
+}
+
+/// Asks.
+pub(crate) async fn count(session: &Session, questions: &[Count]) -> Result<Vec<Duplicates>> {
+    let mut found = Vec::new();
+    for question in questions {
+        let attempted = || format!("look for duplicates over the unique index {}", question.index);
+        let row = session.one(&question.statement, &[]).await.map_err(|error| error::of(attempted(), &error))?;
+        let values: i64 = row.get(0);
+        if values > 0 {
+            found.push(Duplicates { index: question.index.clone(), values: values.unsigned_abs() });
+        }
+    }
+    Ok(found)
+}
+
+async fn indexes(session: &Session, table: u32) -> Result<Vec<UniqueIndex>> {
+    let rows = session.query(sql::UNIQUE_INDEXES, &[&table]).await;
+    let rows = rows.map_err(|error| error::of("read the unique indexes", &error))?;
+    Ok(rows.iter().map(UniqueIndex::of_row).collect())
+}
+
+/// Whether the source has the same index over columns that stay the same.
+fn is_guaranteed(index: &UniqueIndex, guaranteed: &[UniqueIndex], layout: &Layout, news: &News) -> bool {
+    let touched = |column: &String| {
+        let filled = layout.columns.iter().find(|filled| filled.name == *column);
+        filled.is_none_or(|filled| filled.changed || filled.source != *column)
+            || news.generated.iter().any(|(name, _)| name == column)
+    };
+    !index.columns.iter().any(touched)
+        && guaranteed.iter().any(|known| known.name == index.name && known.definition == index.definition)
+}
+
+/// How many values of an index are held more than once; None if a value is made up row by row.
+fn question(index: &UniqueIndex, layout: &Layout, news: &News) -> Option<Count> {
+    let is_made_up = |column: &String| news.added.iter().any(|(name, value)| name == column && value.is_none());
+    if index.columns.iter().any(is_made_up) {
+        return None;
+    }
+    let mut conditions: Vec<String> = index.predicate.iter().cloned().collect();
+    if !index.nulls_are_equal {
+        conditions.extend(index.expressions.iter().map(|expression| format!("({expression}) IS NOT NULL")));
+    }
+    let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
+    let statement = format!(
+        "SELECT count(*) FROM (
+            SELECT FROM {rows}
+            WHERE {condition}
+            GROUP BY {expressions}
+            HAVING count(*) > 1) AS duplicates",
+        rows = future_rows(&index.columns, layout, news),
+        expressions = index.expressions.join(", "),
+    );
+    Some(Count { index: index.name.clone(), statement })
+}
+
+/// The source's rows as they will be in the shadow, with those of its new columns that are asked for. Named as the table.
+pub(crate) fn future_rows(asked: &BTreeSet<String>, layout: &Layout, news: &News) -> String {
+    let filled = layout
+        .columns
+        .iter()
+        .map(|column| format!("CAST(({}\n) AS {}) AS {}", column.value, column.type_name, quoted(&column.name)));
+    let added = news.added.iter().filter(|(name, _)| asked.contains(name));
+    let added = added.filter_map(|(name, value)| Some(format!("({}\n) AS {}", value.as_ref()?, quoted(name))));
+    let columns = filled.chain(added).collect::<Vec<_>>().join(", ");
+    let generated = news.generated.iter().filter(|(name, _)| asked.contains(name));
+    let generated: String =
+        generated.map(|(name, expression)| format!(", ({expression}) AS {}", quoted(name))).collect();
+    format!(
+        "(SELECT *{generated} FROM (SELECT {columns} FROM ONLY {} AS {alias}) AS filled) AS {alias}",
+        layout.source,
+        alias = layout.alias
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::altered::News;
+    use crate::schema::columns::{Column, Layout, Sameness};
+
+    fn index(expressions: &[&str], columns: &[&str]) -> UniqueIndex {
+        UniqueIndex {
+            name: "u".into(),
+            definition: "CREATE UNIQUE INDEX u ON USING btree (a)".into(),
+            expressions: expressions.iter().map(|&text| text.to_owned()).collect(),
+            predicate: None,
+            nulls_are_equal: false,
+            columns: columns.iter().map(|&text| text.to_owned()).collect(),
+        }
+    }
+
+    fn layout(changed: bool) -> Layout {
+        let column = Column {
+            name: "a".into(),
+            source: "a".into(),
+            type_name: "bigint".into(),
+            value: "t.a".into(),
+            changed,
+            sameness: Sameness::Equal,
+        };
+        Layout {
+            order: Vec::new(),
+            is_partitioned: false,
+            source: "s.t".into(),
+            shadow: "ag_shadow_s.t".into(),
+            shadow_schema: "ag_shadow_s".into(),
+            alias: "t".into(),
+            key_index: "p".into(),
+            keys: Vec::new(),
+            columns: vec![column],
+            helper_index: None,
+        }
+    }
+
+    #[test]
+    fn an_index_over_columns_that_stay_needs_no_question() {
+        let same = index(&["a"], &["a"]);
+        assert!(is_guaranteed(&same, &[index(&["a"], &["a"])], &layout(false), &News::default()));
+        assert!(!is_guaranteed(&same, &[index(&["a"], &["a"])], &layout(true), &News::default()));
+        assert!(!is_guaranteed(&same, &[], &layout(false), &News::default()));
+    }
+
+    #[test]
+    fn a_value_made_up_row_by_row_is_not_asked_about() {
+        let news = News { added: vec![("b".into(), None)], ..News::default() };
+        assert!(question(&index(&["b"], &["b"]), &layout(false), &news).is_none());
+        assert!(question(&index(&["a"], &["a"]), &layout(false), &news).is_some());
+    }
+}

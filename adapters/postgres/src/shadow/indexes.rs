@@ -1,0 +1,61 @@
+//! Builds the shadow's indexes when the rows are there.
+
+use crate::facts::ShadowFacts;
+use crate::schema::altered::Deferred;
+use crate::schema::catalogue;
+use crate::schema::expression;
+use crate::server::error;
+use crate::server::session::Session;
+use crate::sql;
+use crate::sql::quote;
+use crate::state::Postgres;
+use altergeist_contract::Result;
+use tokio_postgres::types::ToSql;
+
+pub(crate) async fn build_index(engine: &Postgres, index: &Deferred, gently: bool) -> Result<()> {
+    let lease = engine.workers.take().await?;
+    let result = build_if_missing(&lease, engine, index, gently).await;
+    lease.settle(result).await
+}
+
+async fn build_if_missing(session: &Session, engine: &Postgres, index: &Deferred, gently: bool) -> Result<()> {
+    let attempted = || format!("build the index {} of the shadow of {}", index.name, engine.names.display);
+    if catalogue::table_id(session, &engine.names.shadow_schema, &index.name).await?.is_some() {
+        return Ok(());
+    }
+    let statements = format!(
+        "BEGIN; {own} SET LOCAL default_tablespace = {};{} {}; COMMIT",
+        quote::literal(&index.tablespace),
+        if gently { " SET LOCAL max_parallel_maintenance_workers = 0;" } else { "" },
+        expression::reread(&index.create),
+        own = sql::use_own_language(),
+    );
+    session.run(&statements).await.map_err(|error| error::of(attempted(), &error))
+}
+
+/// Constraints, comments and settings take a lock the builds would wait for each other with, so they come last.
+pub(crate) async fn finish_indexes(engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
+    let lease = engine.workers.take().await?;
+    let result = finish(&lease, engine, shadow).await;
+    lease.settle(result).await
+}
+
+async fn finish(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| {
+        error::of(format!("finish the indexes of the shadow of {}", engine.names.display), &error)
+    };
+    let mut statements: Vec<&str> = Vec::new();
+    for index in shadow.lookup.iter().chain(&shadow.deferred) {
+        if let Some(constraint) = &index.constraint {
+            let parameters: [&(dyn ToSql + Sync); 2] = [&engine.names.shadow_schema, &index.name];
+            let is_made: bool = session.one(sql::IS_CONSTRAINT, &parameters).await.map_err(failed)?.get(0);
+            statements.extend((!is_made).then_some(constraint.as_str()));
+        }
+        statements.extend(index.finish.iter().map(String::as_str));
+    }
+    if statements.is_empty() {
+        return Ok(());
+    }
+    let script = format!("BEGIN; {}{};\nCOMMIT", sql::use_own_language(), statements.join(";\n"));
+    session.run(&script).await.map_err(failed)
+}

@@ -1,0 +1,10 @@
+//! The shadow: how it is made, filled, compared and kept current.
+
+pub(crate) mod compare;
+pub(crate) mod create;
+pub(crate) mod duplicates;
+pub(crate) mod followed;
+pub(crate) mod guard;
+pub(crate) mod indexes;
+pub(crate) mod row_error;
+pub(crate) mod rows;
