@@ -1,5 +1,6 @@
-//! The story of an online schema change: copy, follow, prove, swap. It names no engine, builds no SQL and
-//! holds no value; see `docs/story.md` for how to read it, and `docs/laws.md` for what it must never break.
+//! The story of an online schema change: copy, follow, prove, swap. It names no engine, builds no
+//! SQL and holds no value; see `docs/story.md` for how to read it, and `docs/laws.md` for what it
+//! must never break.
 // The core runs as one task and never spawns, so no future here needs to be `Send`.
 #![allow(async_fn_in_trait)]
 

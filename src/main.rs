@@ -12,7 +12,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr();
-    let runtime = tokio::runtime::Runtime::new().expect("the operating system lets a process have threads");
+    let runtime =
+        tokio::runtime::Runtime::new().expect("the operating system lets a process have threads");
     let code = runtime.block_on(async {
         match cli.command {
             Command::Plan(args) => commands::plan(&args).await,
@@ -29,8 +30,11 @@ fn main() -> ExitCode {
 /// Warnings go to stderr, more of them with `RUST_LOG`; stdout is for results. The drivers stay
 /// silent: they log statements, parameters and server messages, which hold row values.
 fn log_to_stderr() {
-    let mut filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    for driver in ["mysql_async=off", "mysql_common=off", "tokio_postgres=off", "postgres_protocol=off"] {
+    let mut filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    for driver in
+        ["mysql_async=off", "mysql_common=off", "tokio_postgres=off", "postgres_protocol=off"]
+    {
         filter = filter.add_directive(driver.parse().expect("a well formed directive"));
     }
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();

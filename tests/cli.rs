@@ -37,7 +37,15 @@ fn a_number_out_of_range_is_wrong_usage() {
 
 #[test]
 fn a_url_of_no_engine_exits_2_and_shows_no_password() {
-    let output = altergeist(&["plan", "--url", "oracle://me:secret@h/d", "--table", "t", "--alter", "ADD c int"]);
+    let output = altergeist(&[
+        "plan",
+        "--url",
+        "oracle://me:secret@h/d",
+        "--table",
+        "t",
+        "--alter",
+        "ADD c int",
+    ]);
     assert_eq!(code(&output), 2);
     assert!(said(&output).contains("postgres://"), "{}", said(&output));
     assert!(!said(&output).contains("secret"), "{}", said(&output));
@@ -66,7 +74,11 @@ fn help_lists_the_exit_codes() {
     let output = altergeist(&["--help"]);
     assert_eq!(code(&output), 0);
     let words: Vec<String> = said(&output).split_whitespace().map(str::to_owned).collect();
-    for code in ["3 refused by the plan", "6 another run holds the table", "8 the outcome of the swap is unknown"] {
+    for code in [
+        "3 refused by the plan",
+        "6 another run holds the table",
+        "8 the outcome of the swap is unknown",
+    ] {
         assert!(words.join(" ").contains(code), "{code} is missing in {}", said(&output));
     }
 }
@@ -79,8 +91,17 @@ fn a_file_at_the_socket_s_path_is_kept_and_wrong_usage() {
     let missing = folder.path().join("nowhere").join("socket");
     for (path, words) in [(&file, "no socket"), (&missing, "nowhere")] {
         let path = path.to_str().expect("the path is text");
-        let run =
-            ["run", "--url", "postgres://127.0.0.1:1/d", "--table", "t", "--alter", "ADD c int", "--socket", path];
+        let run = [
+            "run",
+            "--url",
+            "postgres://127.0.0.1:1/d",
+            "--table",
+            "t",
+            "--alter",
+            "ADD c int",
+            "--socket",
+            path,
+        ];
         let output = altergeist(&run);
         assert_eq!(code(&output), 2, "{}", said(&output));
         assert!(said(&output).contains(words), "{}", said(&output));

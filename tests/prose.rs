@@ -1,4 +1,5 @@
-//! Rules of prose that a compiler does not check: width and plain English. Each test names file and line.
+//! Rules of prose that a compiler does not check: width and plain English. Each test names file and
+//! line.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,9 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
         let path = entry.expect("it can be read").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match path.is_dir() {
-            true if name != "target" && !name.starts_with('.') => found.extend(files(&path, extension)),
+            true if name != "target" && !name.starts_with('.') => {
+                found.extend(files(&path, extension))
+            }
             false if path.extension().is_some_and(|of| of == extension) => found.push(path),
             _ => {}
         }
@@ -57,7 +60,8 @@ fn pages() -> Vec<PathBuf> {
     files(root(), "md").into_iter().filter(|path| !is_record(path)).collect()
 }
 
-/// A string literal of a Rust file: the line it begins in, its text, and whether it has lines of its own.
+/// A string literal of a Rust file: the line it begins in, its text, and whether it has lines of
+/// its own.
 struct Literal {
     line: usize,
     lines: usize,
@@ -94,7 +98,9 @@ fn literals(source: &str) -> Vec<Literal> {
             let inside = &rest[1..];
             let length = match inside.strip_prefix('\\') {
                 Some(escaped) => escaped.find('\'').map(|end| end + 2),
-                None => inside.char_indices().nth(1).filter(|(_, c)| *c == '\'').map(|(at, _)| at + 1),
+                None => {
+                    inside.char_indices().nth(1).filter(|(_, c)| *c == '\'').map(|(at, _)| at + 1)
+                }
             };
             rest = &inside[length.unwrap_or(0)..];
         } else {
@@ -135,11 +141,17 @@ fn no_line_of_code_is_too_wide() {
     for path in files(root(), "rs") {
         let text = read(&path);
         // SQL and tables of words are written whole, line by line.
-        let whole: Vec<_> = literals(&text).into_iter().filter(|literal| literal.has_newlines).collect();
+        let whole: Vec<_> =
+            literals(&text).into_iter().filter(|literal| literal.has_newlines).collect();
         let is_whole = |line| whole.iter().any(|it| (it.line..=it.line + it.lines).contains(&line));
         for (nth, line) in text.lines().enumerate() {
             let width = line.chars().count();
-            assert!(width <= WIDTH || is_whole(nth + 1), "{}:{}: {width} columns", shown(&path), nth + 1);
+            assert!(
+                width <= WIDTH || is_whole(nth + 1),
+                "{}:{}: {width} columns",
+                shown(&path),
+                nth + 1
+            );
         }
     }
 }
@@ -149,7 +161,8 @@ fn no_line_of_prose_is_too_wide() {
     for path in files(root(), "md") {
         for (nth, line) in read(&path).lines().enumerate() {
             // A row of a table and a link cannot be wrapped.
-            let is_one = line.starts_with(['|', '#']) || !line.trim_start_matches(['-', ' ', '>']).contains(' ');
+            let is_one = line.starts_with(['|', '#'])
+                || !line.trim_start_matches(['-', ' ', '>']).contains(' ');
             let width = line.chars().count();
             assert!(width <= WIDTH || is_one, "{}:{}: {width} columns", shown(&path), nth + 1);
         }
@@ -157,7 +170,8 @@ fn no_line_of_prose_is_too_wide() {
 }
 
 fn banned(text: &str) -> Option<&'static (&'static str, &'static str)> {
-    let words: Vec<String> = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase).collect();
+    let words: Vec<String> =
+        text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase).collect();
     let text = format!(" {} ", words.join(" "));
     BANNED.iter().find(|(phrase, _)| text.contains(&format!(" {phrase} ")))
 }
@@ -177,7 +191,8 @@ fn pages_are_in_plain_english() {
 fn what_the_program_says_is_in_plain_english() {
     let model = root().join("adapters/contract/src");
     let product = ["src", "adapters"].map(|folder| files(&root().join(folder), "rs")).concat();
-    let is_said = |path: &&PathBuf| !path.starts_with(&model) && !path.iter().any(|part| part == "tests");
+    let is_said =
+        |path: &&PathBuf| !path.starts_with(&model) && !path.iter().any(|part| part == "tests");
     for path in product.iter().filter(is_said) {
         let text = read(path);
         let text = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -191,7 +206,8 @@ fn what_the_program_says_is_in_plain_english() {
 
 #[test]
 fn literals_are_found() {
-    let source = "let a = \"one \\\n   two\"; // \"not this\"\nlet b = r#\"th\"ree\"#;\nlet c = '\"';\nf('a, \"four\")";
+    let source = "let a = \"one \\\n   two\"; // \"not this\"\nlet b = r#\"th\"ree\"#;\nlet c = \
+                  '\"';\nf('a, \"four\")";
     let found: Vec<_> = literals(source).into_iter().map(|it| (it.line, it.text)).collect();
     let expected = [(1, "one two"), (3, "th\"ree"), (5, "four")];
     assert_eq!(found, expected.map(|(line, text)| (line, text.to_owned())));

@@ -26,10 +26,16 @@ fn help(words: &[&str]) -> String {
 
 fn page() -> String {
     let mut page =
-        "# The command line\n\nThis page is what `--help` prints. `make reference` writes it again.\n".to_owned();
+        "# The command line\n\nThis page is what `--help` prints. `make reference` writes it \
+         again.\n"
+            .to_owned();
     let _ = write!(page, "\n## altergeist\n\n```text\n{}```\n", help(&["--help"]));
     for command in COMMANDS {
-        let _ = write!(page, "\n## altergeist {command}\n\n```text\n{}```\n", help(&[command, "--help"]));
+        let _ = write!(
+            page,
+            "\n## altergeist {command}\n\n```text\n{}```\n",
+            help(&[command, "--help"])
+        );
     }
     page
 }
@@ -41,13 +47,20 @@ fn the_page_is_what_the_help_says() {
         std::fs::write(&path, page()).expect("the page can be written");
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == page(), "{PAGE} is not what --help says: run `make reference` and commit it");
+    assert!(
+        written == page(),
+        "{PAGE} is not what --help says: run `make reference` and commit it"
+    );
 }
 
 #[test]
 fn every_command_is_on_the_page() {
     let listed = help(&["--help"]);
-    let commands = listed.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands = listed
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
     let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names[..names.len() - 1], COMMANDS, "the last is `help`");
 }

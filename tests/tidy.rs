@@ -1,4 +1,5 @@
-//! Rules of the house that a compiler does not check. Each test names the file, and the line where there is one.
+//! Rules of the house that a compiler does not check. Each test names the file, and the line where
+//! there is one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -53,10 +54,13 @@ fn product(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap_or(text)
 }
 
-/// Every path in `use` statements that begin with this word: `use crate::a::{b, c::d};` has `a::b` and `a::c::d`.
+/// Every path in `use` statements that begin with this word: `use crate::a::{b, c::d};` has `a::b`
+/// and `a::c::d`.
 fn used(text: &str, begin: &str) -> Vec<String> {
     let statements = product(text).split(';').filter_map(|statement| {
-        let at = statement.rfind("use ").filter(|at| statement[..*at].ends_with(['\n', ' ']) || *at == 0)?;
+        let at = statement
+            .rfind("use ")
+            .filter(|at| statement[..*at].ends_with(['\n', ' ']) || *at == 0)?;
         statement[at + 4..].trim().strip_prefix(begin).map(str::to_owned)
     });
     statements.flat_map(|tree| leaves("", &tree)).collect()
@@ -117,7 +121,11 @@ fn imports(modules: &BTreeMap<String, String>) -> BTreeMap<&str, BTreeSet<String
 
 /// A way from a module back to itself.
 fn circle(imports: &BTreeMap<&str, BTreeSet<String>>) -> Option<Vec<String>> {
-    fn walk(imports: &BTreeMap<&str, BTreeSet<String>>, way: &mut Vec<String>, done: &mut BTreeSet<String>) -> bool {
+    fn walk(
+        imports: &BTreeMap<&str, BTreeSet<String>>,
+        way: &mut Vec<String>,
+        done: &mut BTreeSet<String>,
+    ) -> bool {
         let here = way.last().expect("a way begins somewhere").clone();
         for next in imports.get(here.as_str()).into_iter().flatten() {
             if let Some(from) = way.iter().position(|seen| seen == next) {
@@ -165,7 +173,8 @@ fn the_core_names_neither_the_command_line_nor_an_interface() {
         if !CORE.contains(&room(module).as_str()) {
             continue;
         }
-        let named: Vec<&String> = imported.iter().filter(|it| NOT_OF_THE_CORE.contains(&room(it).as_str())).collect();
+        let named: Vec<&String> =
+            imported.iter().filter(|it| NOT_OF_THE_CORE.contains(&room(it).as_str())).collect();
         assert!(named.is_empty(), "src/{}.rs imports {named:?}", module.replace("::", "/"));
     }
 }
@@ -175,7 +184,12 @@ fn only_the_choice_of_an_engine_names_an_adapter() {
     for path in rust_files(&root().join("src")) {
         let text = fs::read_to_string(&path).expect("a file of the project can be read");
         let names_one = text.contains("altergeist_mysql") || text.contains("altergeist_postgres");
-        assert_eq!(names_one, path.ends_with("cli/engines.rs"), "{} names an adapter", shown(&path));
+        assert_eq!(
+            names_one,
+            path.ends_with("cli/engines.rs"),
+            "{} names an adapter",
+            shown(&path)
+        );
     }
 }
 
@@ -183,7 +197,11 @@ fn only_the_choice_of_an_engine_names_an_adapter() {
 fn every_file_begins_with_what_it_is_for() {
     for path in CODE.iter().flat_map(|folder| rust_files(&root().join(folder))) {
         let text = fs::read_to_string(&path).expect("a file of the project can be read");
-        assert!(text.starts_with("//! "), "{}:1: the first line does not say what the file is for", shown(&path));
+        assert!(
+            text.starts_with("//! "),
+            "{}:1: the first line does not say what the file is for",
+            shown(&path)
+        );
     }
 }
 

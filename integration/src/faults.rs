@@ -26,8 +26,8 @@ pub enum Fault {
     Cut,
     /// Every connection is reset once this many bytes more came from the server.
     CutAfter(u64),
-    /// A connection on which the client has said the first words is reset when the server answers the second: what was
-    /// asked for happens, and the client never hears of it.
+    /// A connection on which the client has said the first words is reset when the server answers
+    /// the second: what was asked for happens, and the client never hears of it.
     LoseAnswer(&'static str, &'static str),
 }
 
@@ -98,7 +98,12 @@ async fn accept(
 }
 
 /// Ends when either side ends or the fault says so; both are reset then, not closed.
-async fn serve(client: TcpStream, server: TcpStream, faults: watch::Receiver<Fault>, allowance: Arc<AtomicU64>) {
+async fn serve(
+    client: TcpStream,
+    server: TcpStream,
+    faults: watch::Receiver<Fault>,
+    allowance: Arc<AtomicU64>,
+) {
     for stream in [&client, &server] {
         let _nodelay = stream.set_nodelay(true);
         let _reset_on_drop = stream.set_zero_linger();
@@ -114,14 +119,16 @@ async fn serve(client: TcpStream, server: TcpStream, faults: watch::Receiver<Fau
     }
 }
 
-/// How much of what [`Fault::LoseAnswer`] waits for the client has said: nothing, the first words, all.
+/// How much of what [`Fault::LoseAnswer`] waits for the client has said: nothing, the first words,
+/// all.
 #[derive(Default)]
 struct Told(AtomicU64);
 
 impl Told {
     fn listen(&self, fault: Fault, bytes: &[u8]) {
         let Fault::LoseAnswer(first, second) = fault else { return };
-        let says = |words: &str| bytes.windows(words.len()).any(|window| window == words.as_bytes());
+        let says =
+            |words: &str| bytes.windows(words.len()).any(|window| window == words.as_bytes());
         if says(first) {
             self.0.fetch_max(1, Ordering::SeqCst);
         } else if self.0.load(Ordering::SeqCst) == 1 && says(second) {
@@ -140,10 +147,16 @@ enum Side<'a> {
     Server(Arc<AtomicU64>, &'a Told),
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut faults: watch::Receiver<Fault>, side: Side<'_>) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut faults: watch::Receiver<Fault>,
+    side: Side<'_>,
+) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let Ok(fault) = faults.wait_for(|fault| *fault != Fault::Stall).await.map(|fault| *fault) else {
+        let Ok(fault) = faults.wait_for(|fault| *fault != Fault::Stall).await.map(|fault| *fault)
+        else {
             return;
         };
         let mut passed = read;
@@ -152,8 +165,9 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut faults: watch
             (Fault::LoseAnswer(..), Side::Client(told)) => told.listen(fault, &buffer[..read]),
             (Fault::LoseAnswer(..), Side::Server(_, told)) if told.everything() => return,
             (Fault::CutAfter(_), Side::Server(left, _)) => {
-                let before =
-                    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| Some(n.saturating_sub(read as u64)));
+                let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| {
+                    Some(n.saturating_sub(read as u64))
+                });
                 passed = before.map_or(0, |before| before.min(read as u64)) as usize;
             }
             _ => {}

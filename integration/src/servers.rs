@@ -137,7 +137,10 @@ impl Server {
         copy_folder(&flavour.home().join("template"), &server.data());
         server.own_the_folder();
         server.run_on_a_free_port();
-        server.must(if flavour.is_postgres() { "postgres" } else { "mysql" }, &format!("CREATE DATABASE {DATABASE}"));
+        server.must(
+            if flavour.is_postgres() { "postgres" } else { "mysql" },
+            &format!("CREATE DATABASE {DATABASE}"),
+        );
         Some(server)
     }
 
@@ -199,19 +202,26 @@ impl Server {
         block_on(async move { Session::connect(&url).await?.rows(sql).await })
     }
 
-    /// What `pg_dump` of the server's own version says of a database's definitions, but for what is in `but`: patterns of
-    /// schemas.
+    /// What `pg_dump` of the server's own version says of a database's definitions, but for what is
+    /// in `but`: patterns of schemas.
     ///
     /// # Panics
     /// When it fails.
     pub fn dump(&self, database: &str, but: &[&str]) -> String {
         let mut command = Command::new(self.flavour.program("pg_dump"));
-        command.arg("--schema-only").args(but.iter().map(|schema| format!("--exclude-schema={schema}")));
+        command
+            .arg("--schema-only")
+            .args(but.iter().map(|schema| format!("--exclude-schema={schema}")));
         let output = command.arg(self.url(database)).output().expect("pg_dump can be started");
-        assert!(output.status.success(), "pg_dump failed: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "pg_dump failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let text = String::from_utf8_lossy(&output.stdout);
         // These two lines carry a random word.
-        let is_said = |line: &&str| !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict ");
+        let is_said =
+            |line: &&str| !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict ");
         text.lines().filter(is_said).map(|line| format!("{line}\n")).collect()
     }
 
@@ -235,8 +245,9 @@ impl Server {
         }
     }
 
-    /// Lets no file grow beyond so many bytes that a session begun from now on writes to, as if the disk were full; None lets them
-    /// grow again. A bound that is no multiple of a page gives what a full disk gives: a write that ends in the middle.
+    /// Lets no file grow beyond so many bytes that a session begun from now on writes to, as if the
+    /// disk were full; None lets them grow again. A bound that is no multiple of a page gives what
+    /// a full disk gives: a write that ends in the middle.
     ///
     /// # Panics
     /// When the server does not run, or the kernel refuses.
@@ -245,7 +256,10 @@ impl Server {
         let bound = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
         // Only the same user may, and only the soft limit is moved.
         let mut command = dying_with_us(self.flavour.is_postgres() && is_root());
-        command.arg("prlimit").arg(format!("--pid={}", child.id())).arg(format!("--fsize={bound}:"));
+        command
+            .arg("prlimit")
+            .arg(format!("--pid={}", child.id()))
+            .arg(format!("--fsize={bound}:"));
         must_run(&mut command);
     }
 
@@ -281,7 +295,12 @@ impl Server {
         // Backends of a killed postmaster need a moment to notice, and hold its memory until then.
         let deadline = Instant::now() + STARTUP;
         while let Err(why) = self.run() {
-            assert!(Instant::now() < deadline, "{} does not restart: {why}\n{}", self.flavour.name(), self.log_tail());
+            assert!(
+                Instant::now() < deadline,
+                "{} does not restart: {why}\n{}",
+                self.flavour.name(),
+                self.log_tail()
+            );
             thread::sleep(Duration::from_millis(200));
         }
     }
@@ -326,7 +345,8 @@ impl Server {
         SWEEP.call_once(delete_folders_of_dead_processes);
 
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let folder = env::temp_dir().join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
+        let folder =
+            env::temp_dir().join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
         fs::create_dir_all(folder.join("socket")).expect("the temporary folder is writable");
         Self {
             flavour,
@@ -359,7 +379,9 @@ impl Server {
             match self.run() {
                 Ok(()) => return,
                 Err(why) if why.contains("exited") && self.log_tail().contains("in use") => {}
-                Err(why) => panic!("{} does not start: {why}\n{}", self.flavour.name(), self.log_tail()),
+                Err(why) => {
+                    panic!("{} does not start: {why}\n{}", self.flavour.name(), self.log_tail())
+                }
             }
         }
         panic!("{} found no free port", self.flavour.name());
@@ -367,9 +389,17 @@ impl Server {
 
     /// Starts the program and waits until it answers.
     fn run(&mut self) -> Result<(), String> {
-        let log = File::options().create(true).append(true).open(self.log()).map_err(|e| e.to_string())?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .map_err(|e| e.to_string())?;
         let mut command = self.command();
-        command.current_dir("/").stdin(Stdio::null()).stdout(log.try_clone().expect("a log can be shared")).stderr(log);
+        command
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log can be shared"))
+            .stderr(log);
         self.child = Some(spawn_for_life(command).map_err(|e| e.to_string())?);
         self.wait_until_it_answers().inspect_err(|_| self.kill())
     }
@@ -407,7 +437,10 @@ impl Server {
     fn postgres_command(&self) -> Command {
         let mut command = dying_with_us(is_root());
         command.arg(self.flavour.program("postgres")).arg("-D").arg(self.data());
-        let own = [("port", self.port.to_string()), ("unix_socket_directories", display(&self.socket_dir()))];
+        let own = [
+            ("port", self.port.to_string()),
+            ("unix_socket_directories", display(&self.socket_dir())),
+        ];
         for (name, value) in merged(POSTGRES_DEFAULTS, &own, &self.settings) {
             command.arg("-c").arg(format!("{name}={value}"));
         }
@@ -435,7 +468,11 @@ impl Server {
             ("plugin-dir", display(&root.join("lib/mysql/plugin"))),
         ];
         for (name, value) in merged(defaults, &own, &self.settings) {
-            command.arg(if name.starts_with("skip") { format!("--{name}") } else { format!("--{name}={value}") });
+            command.arg(if name.starts_with("skip") {
+                format!("--{name}")
+            } else {
+                format!("--{name}={value}")
+            });
         }
         command
     }
@@ -444,7 +481,19 @@ impl Server {
         let mut command = dying_with_us(is_root());
         command
             .arg(self.flavour.program("pg_basebackup"))
-            .args(["-h", "127.0.0.1", "-U", "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-p"])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-U",
+                "postgres",
+                "-R",
+                "-X",
+                "stream",
+                "-c",
+                "fast",
+                "--no-sync",
+                "-p",
+            ])
             .arg(primary.port.to_string())
             .arg("-D")
             .arg(self.data())
@@ -466,7 +515,8 @@ impl Drop for Server {
     }
 }
 
-/// The address of a server behind a proxy of ours, for the tool: a proxy must be able to read what passes.
+/// The address of a server behind a proxy of ours, for the tool: a proxy must be able to read what
+/// passes.
 #[must_use]
 pub fn url(flavour: Flavour, port: u16, database: &str) -> String {
     let url = bare_url(flavour, port, database);
@@ -485,14 +535,18 @@ pub fn servers_are_required() -> bool {
     env::var_os("ALTERGEIST_WITHOUT_SERVERS").is_none()
 }
 
-/// PgBouncer with these settings, whose file goes into `folder`. `None`, and a word about it, where it isn't installed.
+/// PgBouncer with these settings, whose file goes into `folder`. `None`, and a word about it, where
+/// it isn't installed.
 ///
 /// # Panics
 /// When it is missing and servers are required, or cannot be started.
 pub fn start_pooler(folder: &Path, settings: &str) -> Option<Child> {
     let program = cache_folder().join("pgbouncer/bin/pgbouncer");
     if !program.exists() {
-        assert!(!servers_are_required(), "pgbouncer is missing: integration/install-servers pgbouncer");
+        assert!(
+            !servers_are_required(),
+            "pgbouncer is missing: integration/install-servers pgbouncer"
+        );
         println!("SKIP: pgbouncer is not installed (integration/install-servers pgbouncer)");
         return None;
     }
@@ -565,12 +619,13 @@ fn replication_from(source: &Server) -> String {
     let port = source.port;
     match source.flavour {
         Flavour::MySql97 => format!(
-            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, SOURCE_USER = 'root', \
-             SOURCE_AUTO_POSITION = 1, SOURCE_CONNECT_RETRY = 1, GET_SOURCE_PUBLIC_KEY = 1; START REPLICA"
+            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, \
+             SOURCE_USER = 'root', SOURCE_AUTO_POSITION = 1, SOURCE_CONNECT_RETRY = 1, \
+             GET_SOURCE_PUBLIC_KEY = 1; START REPLICA"
         ),
         _ => format!(
-            "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'root', \
-             MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1; START SLAVE"
+            "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = \
+             'root', MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1; START SLAVE"
         ),
     }
 }
@@ -581,7 +636,10 @@ fn dying_with_us(as_other_user: bool) -> Command {
     let mut command = Command::new("setpriv");
     if as_other_user {
         let user = unprivileged_user();
-        command.arg(format!("--reuid={user}")).arg(format!("--regid={}", group_of(user))).arg("--clear-groups");
+        command
+            .arg(format!("--reuid={user}"))
+            .arg(format!("--regid={}", group_of(user)))
+            .arg("--clear-groups");
     }
     command.args(["--pdeathsig", "KILL", "--"]);
     command
@@ -625,20 +683,28 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 fn must_run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?} could not be started: {e}"));
-    assert!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+    let output =
+        command.output().unwrap_or_else(|e| panic!("{command:?} could not be started: {e}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
-/// A port that is this process's as long as the claim is kept, and through a server's restarts: no server of a test beside it is
-/// started there, which would be taken for this one, and no outgoing connection is given it (the kernel takes those from 32768 up).
-/// Servers use TCP alone, so the same number's UDP port can be the claim; it is gone with the process, however that dies.
+/// A port that is this process's as long as the claim is kept, and through a server's restarts: no
+/// server of a test beside it is started there, which would be taken for this one, and no outgoing
+/// connection is given it (the kernel takes those from 32768 up). Servers use TCP alone, so the
+/// same number's UDP port can be the claim; it is gone with the process, however that dies.
 fn claim_a_free_port() -> (u16, UdpSocket) {
     const PORTS: Range<u16> = 12_000..32_000;
     static TURN: AtomicU32 = AtomicU32::new(0);
     let count = u32::from(PORTS.end - PORTS.start);
     for _ in 0..count {
         // Processes begin far from one another, so that a port is not given again at once.
-        let turn = std::process::id().wrapping_mul(97).wrapping_add(TURN.fetch_add(1, Ordering::Relaxed)) % count;
+        let turn =
+            std::process::id().wrapping_mul(97).wrapping_add(TURN.fetch_add(1, Ordering::Relaxed))
+                % count;
         let port = PORTS.start + u16::try_from(turn).expect("it is less than the number of ports");
         let address = ("127.0.0.1", port);
         if let (Ok(claim), Ok(_)) = (UdpSocket::bind(address), TcpListener::bind(address)) {

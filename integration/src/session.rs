@@ -57,9 +57,10 @@ impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
             // Who was in the way of whom is said in the detail only.
-            Some(db) if db.code().code() == "40P01" => {
-                Self { code: "40P01".into(), message: format!("{}: {}", db.message(), db.detail().unwrap_or_default()) }
-            }
+            Some(db) if db.code().code() == "40P01" => Self {
+                code: "40P01".into(),
+                message: format!("{}: {}", db.message(), db.detail().unwrap_or_default()),
+            },
             Some(db) => Self { code: db.code().code().into(), message: db.message().into() },
             None => Self { code: String::new(), message: error.to_string() },
         }
@@ -88,7 +89,9 @@ impl Session {
         } else {
             let opts = mysql_async::Opts::from_url(url)
                 .map_err(|e| Failure { code: String::new(), message: e.to_string() })?;
-            let opts = mysql_async::OptsBuilder::from_opts(opts).prefer_socket(Some(false)).client_found_rows(true);
+            let opts = mysql_async::OptsBuilder::from_opts(opts)
+                .prefer_socket(Some(false))
+                .client_found_rows(true);
             Ok(Self::MySql(Box::new(mysql_async::Conn::new(opts).await?)))
         }
     }
@@ -105,7 +108,9 @@ impl Session {
                     match message {
                         SimpleQueryMessage::RowDescription(_) => rows.clear(),
                         SimpleQueryMessage::Row(row) => {
-                            rows.push((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect());
+                            rows.push(
+                                (0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect(),
+                            );
                         }
                         _ => {}
                     }
@@ -152,7 +157,13 @@ impl Session {
     /// # Errors
     /// What the server answered.
     pub async fn value(&mut self, sql: &str) -> Result<Option<String>, Failure> {
-        Ok(self.rows(sql).await?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+        Ok(self
+            .rows(sql)
+            .await?
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next())
+            .flatten())
     }
 
     /// Whether this is a PostgreSQL server.

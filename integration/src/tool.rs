@@ -21,7 +21,9 @@ pub const LIMIT: Duration = Duration::from_secs(180);
 pub fn widening(flavour: Flavour) -> &'static str {
     match flavour.is_postgres() {
         true => "ALTER COLUMN k TYPE bigint, ADD COLUMN note text NOT NULL DEFAULT 'new'",
-        false => "MODIFY COLUMN k bigint NOT NULL, ADD COLUMN note varchar(40) NOT NULL DEFAULT 'new'",
+        false => {
+            "MODIFY COLUMN k bigint NOT NULL, ADD COLUMN note varchar(40) NOT NULL DEFAULT 'new'"
+        }
     }
 }
 
@@ -51,7 +53,11 @@ impl Ended {
     pub fn must_say(self, words: &[&str]) -> Self {
         let said = self.output.to_lowercase();
         for word in words {
-            assert!(said.contains(&word.to_lowercase()), "{word:?} is missing in:\n{}", self.output);
+            assert!(
+                said.contains(&word.to_lowercase()),
+                "{word:?} is missing in:\n{}",
+                self.output
+            );
         }
         self
     }
@@ -128,7 +134,11 @@ impl Running {
             if let Some(status) = self.child.try_wait().expect("a child can be asked about") {
                 return Ended { code: status.code(), output: self.output() };
             }
-            assert!(Instant::now() < deadline, "it goes on after {LIMIT:?}; it said:\n{}", self.output());
+            assert!(
+                Instant::now() < deadline,
+                "it goes on after {LIMIT:?}; it said:\n{}",
+                self.output()
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -149,7 +159,11 @@ impl Running {
                 return answer;
             }
             assert!(self.is_running(), "it has ended; it said:\n{}", self.output());
-            assert!(Instant::now() < deadline, "nobody answers {order:?}; it said:\n{}", self.output());
+            assert!(
+                Instant::now() < deadline,
+                "nobody answers {order:?}; it said:\n{}",
+                self.output()
+            );
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -202,12 +216,17 @@ impl Running {
                 Ok(status) if wanted(&status) => return Ok(status),
                 _ => thread::sleep(Duration::from_millis(5)),
             }
-            assert!(Instant::now() < deadline, "it goes on after {LIMIT:?}; it said:\n{}", self.output());
+            assert!(
+                Instant::now() < deadline,
+                "it goes on after {LIMIT:?}; it said:\n{}",
+                self.output()
+            );
         }
     }
 }
 
-/// Watches for a second that something does not happen. Absence has no condition to wait for, so time must do.
+/// Watches for a second that something does not happen. Absence has no condition to wait for, so
+/// time must do.
 ///
 /// # Panics
 /// When `is_so` is not true at some moment; it says `what` should have stayed.
@@ -238,7 +257,10 @@ pub(crate) fn ask(socket: &Path, order: &str) -> std::io::Result<String> {
 
 fn spawn(mut command: Command, output: &Path) -> Child {
     let output = File::create(output).expect("the temporary folder is writable");
-    command.stdin(Stdio::null()).stdout(output.try_clone().expect("a file can be shared")).stderr(output);
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().expect("a file can be shared"))
+        .stderr(output);
     command.spawn().unwrap_or_else(|e| panic!("{command:?} could not be started: {e}"))
 }
 
@@ -252,7 +274,8 @@ pub fn binary() -> &'static Path {
         let own = std::env::current_exe().expect("a test knows where it is");
         let profile = own.ancestors().nth(2).expect("tests are in <target>/<profile>/deps");
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // Of the whole workspace, as the tests are: with other features everything would be compiled once more.
+        // Of the whole workspace, as the tests are: with other features everything would be
+        // compiled once more.
         build.args(["build", "--quiet", "--workspace", "--bin", "altergeist"]);
         build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         // What a test is told by the cargo that runs it would make some dependencies look changed.
@@ -271,18 +294,26 @@ pub fn binary() -> &'static Path {
 /// When the server does not answer.
 pub fn inventory(server: &Server) -> BTreeSet<String> {
     let sql = if server.flavour().is_postgres() {
-        "SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema|public$)' \
-         UNION ALL SELECT 'relation ' || relnamespace::regnamespace || '.' || relname FROM pg_class \
-         WHERE relnamespace::regnamespace::text !~ '^(pg_|information_schema)' AND relkind IN ('r', 'p', 'v', 'm', 'S') \
-         UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots \
-         UNION ALL SELECT 'publication ' || pubname FROM pg_publication \
-         UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE NOT tgisinternal"
+        "SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ \
+         '^(pg_|information_schema|public$)' UNION ALL SELECT 'relation ' || \
+         relnamespace::regnamespace || '.' || relname FROM pg_class WHERE \
+         relnamespace::regnamespace::text !~ '^(pg_|information_schema)' AND relkind IN ('r', 'p', \
+         'v', 'm', 'S') UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots UNION ALL \
+         SELECT 'publication ' || pubname FROM pg_publication UNION ALL SELECT 'trigger ' || \
+         tgname FROM pg_trigger WHERE NOT tgisinternal"
     } else {
         "SELECT CONCAT('relation ', table_schema, '.', table_name) FROM information_schema.tables \
          WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') \
-         UNION ALL SELECT CONCAT('trigger ', trigger_name) FROM information_schema.triggers WHERE trigger_schema <> 'sys'"
+         UNION ALL SELECT CONCAT('trigger ', trigger_name) FROM information_schema.triggers WHERE \
+         trigger_schema <> 'sys'"
     };
-    server.query(DATABASE, sql).expect("the catalogue can be read").into_iter().flatten().flatten().collect()
+    server
+        .query(DATABASE, sql)
+        .expect("the catalogue can be read")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect()
 }
 
 /// What `now` holds that `before` did not, but for the journal.
@@ -319,23 +350,26 @@ pub fn structure(server: &Server, table: &str) -> BTreeSet<String> {
         (
             "public",
             format!(
-                "SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename = '{table}'"
+                "SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public' AND \
+                 tablename = '{table}'"
             ),
         )
     } else {
         (
             DATABASE,
             format!(
-                "SELECT CONCAT('index ', index_name, ' ', non_unique, ' ', seq_in_index, ' ', column_name) \
-                 FROM information_schema.statistics WHERE table_schema = '{DATABASE}' AND table_name = '{table}'"
+                "SELECT CONCAT('index ', index_name, ' ', non_unique, ' ', seq_in_index, ' ', \
+                 column_name) FROM information_schema.statistics WHERE table_schema = '{DATABASE}' \
+                 AND table_name = '{table}'"
             ),
         )
     };
     let columns = format!(
-        "SELECT concat('column ', column_name, ' ', data_type, ' ', is_nullable) FROM information_schema.columns \
-         WHERE table_schema = '{schema}' AND table_name = '{table}'"
+        "SELECT concat('column ', column_name, ' ', data_type, ' ', is_nullable) FROM \
+         information_schema.columns WHERE table_schema = '{schema}' AND table_name = '{table}'"
     );
-    let rows = [columns, indexes].map(|sql| server.query(DATABASE, &sql).expect("the catalogue can be read"));
+    let rows = [columns, indexes]
+        .map(|sql| server.query(DATABASE, &sql).expect("the catalogue can be read"));
     rows.into_iter().flatten().flatten().flatten().collect()
 }
 

@@ -1,5 +1,6 @@
-//! A TCP proxy that knows one moment: when a client sends a statement with certain words for the n-th time. That statement
-//! does not arrive, or its answer does not. It knows no protocol; a statement is taken to come in one piece.
+//! A TCP proxy that knows one moment: when a client sends a statement with certain words for the
+//! n-th time. That statement does not arrive, or its answer does not. It knows no protocol; a
+//! statement is taken to come in one piece.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -34,7 +35,8 @@ struct Wire {
 }
 
 impl Trip {
-    /// Starts a proxy in front of `port` on this machine, for the n-th statement (from 1) with any of these words.
+    /// Starts a proxy in front of `port` on this machine, for the n-th statement (from 1) with any
+    /// of these words.
     ///
     /// # Panics
     /// When no port is free.
@@ -83,7 +85,8 @@ impl Wire {
         let trips = *left == 0;
         if trips {
             *left = u32::MAX;
-            let _nobody_waits = self.tell.lock().expect("nobody panics with it").send(text.into_owned());
+            let _nobody_waits =
+                self.tell.lock().expect("nobody panics with it").send(text.into_owned());
         }
         trips
     }

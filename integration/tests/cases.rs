@@ -1,7 +1,8 @@
-//! Every case folder on every server it is meant for: `cargo test -p altergeist-integration --test cases -- NAME`.
+//! Every case folder on every server it is meant for: `cargo test -p altergeist-integration --test
+//! cases -- NAME`.
 //!
-//! The tests are found when the program starts, so that a case is a folder and nothing else; that is why they do not
-//! run in the usual harness.
+//! The tests are found when the program starts, so that a case is a folder and nothing else; that
+//! is why they do not run in the usual harness.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use libtest_mimic::{Arguments, Trial};
 /// Cases wait for servers most of the time.
 const AT_ONCE: usize = 4;
 
-/// Set, every case runs killed and live on every server it is for: `make cases`. Otherwise it runs once, and the servers
-/// and the ways take turns from case to case.
+/// Set, every case runs killed and live on every server it is for: `make cases`. Otherwise it runs
+/// once, and the servers and the ways take turns from case to case.
 const EVERYWHERE: &str = "ALTERGEIST_EVERYWHERE";
 
 fn main() -> ExitCode {

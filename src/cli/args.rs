@@ -11,13 +11,13 @@ use std::time::Duration;
 
 /// Changes the schema of a huge table while the application keeps reading and writing it.
 ///
-/// altergeist fills an altered shadow of the table in chunks and keeps it current from the server's own log. It
-/// proves the two equal and swaps them under a brief lock.
+/// altergeist fills an altered shadow of the table in chunks and keeps it current from the server's
+/// own log. It proves the two equal and swaps them under a brief lock.
 ///
-/// Exit codes: 0 done, or nothing to do; 1 failed, the source is untouched; 2 wrong usage; 3 refused by the plan,
-/// nothing was changed; 4 verification failed; 5 stopped on request or by critical load, resumable; 6 another run
-/// holds the table; 7 could not get the lock, resumable; 8 the outcome of the swap is unknown; 9 swapped, but not
-/// finished: repeat the same command.
+/// Exit codes: 0 done, or nothing to do; 1 failed, the source is untouched; 2 wrong usage; 3
+/// refused by the plan, nothing was changed; 4 verification failed; 5 stopped on request or by
+/// critical load, resumable; 6 another run holds the table; 7 could not get the lock, resumable; 8
+/// the outcome of the swap is unknown; 9 swapped, but not finished: repeat the same command.
 #[derive(Parser)]
 #[command(name = "altergeist", version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
@@ -44,8 +44,8 @@ pub enum Command {
 /// Which table.
 #[derive(Args)]
 pub struct TableArgs {
-    /// Server and database: postgres://user@host:port/db or mysql://user@host:port/db. The password comes from
-    /// PGPASSWORD, MYSQL_PWD, ~/.pgpass or ~/.my.cnf
+    /// Server and database: postgres://user@host:port/db or mysql://user@host:port/db. The password
+    /// comes from PGPASSWORD, MYSQL_PWD, ~/.pgpass or ~/.my.cnf
     #[arg(long, env = "ALTERGEIST_URL", hide_env_values = true)]
     pub url: String,
     /// Table, or schema.table
@@ -59,7 +59,11 @@ pub struct ChangeArgs {
     #[command(flatten)]
     table: TableArgs,
     /// The clauses after ALTER TABLE name; '' rebuilds the table
-    #[arg(long, allow_hyphen_values = true, default_value_if("create", ArgPredicate::IsPresent, ""))]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        default_value_if("create", ArgPredicate::IsPresent, "")
+    )]
     alter: String,
     /// auto: native if no rewrite or scan is needed; native: never copy; copy: always copy
     #[arg(long, value_enum, default_value_t = StrategyArg::Auto)]
@@ -70,7 +74,8 @@ pub struct ChangeArgs {
     /// Longest wait for the cut-over lock, and longest time to hold it
     #[arg(long, value_parser = lock_time, default_value = "1s")]
     lock_timeout: Duration,
-    /// Foreign keys from and to the table. carry: keep them; discard: drop them; refuse: refuse a table that has any
+    /// Foreign keys from and to the table. carry: keep them; discard: drop them; refuse: refuse a
+    /// table that has any
     #[arg(long, value_enum, default_value_t = ForeignKeysArg::Carry)]
     foreign_keys: ForeignKeysArg,
     /// Copy zero dates, such as 0000-00-00, as they are (MySQL, MariaDB)
@@ -162,8 +167,9 @@ pub struct RunArgs {
     /// Pause the copy and the cut-over while a replica lags more than this
     #[arg(long, value_parser = humantime::parse_duration, default_value = "1500ms")]
     max_lag: Duration,
-    /// Pause the copy and the cut-over while a load metric exceeds its limit, as in Threads_running=25. Metrics: global
-    /// status variables (MySQL, MariaDB); active_sessions, connections, lock_waiters, oldest_transaction_seconds (PostgreSQL)
+    /// Pause the copy and the cut-over while a load metric exceeds its limit, as in
+    /// Threads_running=25. Metrics: global status variables (MySQL, MariaDB); active_sessions,
+    /// connections, lock_waiters, oldest_transaction_seconds (PostgreSQL)
     #[arg(long, value_name = "NAME=N,...", default_value_t, hide_default_value = true)]
     max_load: Limits,
     /// Stop (resumable) when a load metric exceeds its limit
@@ -181,7 +187,8 @@ pub struct RunArgs {
     /// Before each attempt at the lock, wait this long for older snapshots to end (PostgreSQL)
     #[arg(long, value_parser = humantime::parse_duration)]
     wait_old_snapshots: Option<Duration>,
-    /// Upper limit of log that the server retains for this run, as 500MB or 20GB; above it the run stops
+    /// Upper limit of log that the server retains for this run, as 500MB or 20GB; above it the run
+    /// stops
     #[arg(long, value_parser = bytes)]
     max_log_kept: Option<u64>,
     /// Socket for altergeist ctl; by default in the user's runtime folder, named after the table
@@ -348,12 +355,17 @@ impl RunArgs {
 }
 
 fn orders() -> String {
-    format!("Orders:\n{}", socket::HELP.lines().map(|line| format!("  {line}\n")).collect::<String>())
+    format!(
+        "Orders:\n{}",
+        socket::HELP.lines().map(|line| format!("  {line}\n")).collect::<String>()
+    )
 }
 
 /// Returns who runs this, for other runs to report.
 fn holder() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into());
+    let user = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_else(|_| "an unknown user".into());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = match host.trim() {
         "" => "an unknown host",
@@ -376,7 +388,8 @@ fn nice(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A time that a lock may take: servers count it in whole milliseconds, and nobody wants to wait for hours.
+/// A time that a lock may take: servers count it in whole milliseconds, and nobody wants to wait
+/// for hours.
 fn lock_time(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     match duration {

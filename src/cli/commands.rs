@@ -30,13 +30,15 @@ pub async fn run(args: &RunArgs) -> u8 {
     let settings = Arc::new(watch::Sender::new(args.settings()));
     let status = watch::Sender::new(Status::default());
     let path = args.socket.clone().unwrap_or_else(|| socket::default_path(&target));
-    let listening = match socket::listen(&path, &target.table, settings.clone(), status.subscribe()).await {
-        Ok(listening) => listening,
-        Err(error) => return failed(&Failure::Error(error)),
-    };
+    let listening =
+        match socket::listen(&path, &target.table, settings.clone(), status.subscribe()).await {
+            Ok(listening) => listening,
+            Err(error) => return failed(&Failure::Error(error)),
+        };
     let shown = progress::show(args.progress, status.subscribe());
     stop_on_signals(settings.clone());
-    let task = RunTask { options: args.options(), settings: settings.subscribe(), status: status.clone() };
+    let task =
+        RunTask { options: args.options(), settings: settings.subscribe(), status: status.clone() };
     let mut panicked = settings.subscribe();
     // Dropped at any await, the run is what a kill would leave: resumable.
     let ended = tokio::select! {
@@ -73,13 +75,21 @@ pub async fn status(args: &StatusArgs) -> u8 {
     match ask(&target, StatusTask).await {
         Err(failure) => failed(&failure),
         Ok(found) if args.json => {
-            println!("{}", report::journal_json(&found.table, found.record.as_ref(), found.holder.as_deref()));
+            println!(
+                "{}",
+                report::journal_json(&found.table, found.record.as_ref(), found.holder.as_deref())
+            );
             0
         }
         Ok(found) => {
             print!(
                 "{}",
-                report::journal(&found.table, found.record.as_ref(), found.holder.as_deref(), &found.leftovers)
+                report::journal(
+                    &found.table,
+                    found.record.as_ref(),
+                    found.holder.as_deref(),
+                    &found.leftovers
+                )
             );
             0
         }
@@ -120,7 +130,10 @@ pub async fn ctl(args: &CtlArgs) -> u8 {
 }
 
 /// An task whose only failures are failures.
-async fn ask<T>(target: &Target, task: impl Task<Outcome = Result<T, Failure>>) -> Result<T, Failure> {
+async fn ask<T>(
+    target: &Target,
+    task: impl Task<Outcome = Result<T, Failure>>,
+) -> Result<T, Failure> {
     with_engine(target, task).await?
 }
 
@@ -129,16 +142,21 @@ fn failed(failure: &Failure) -> u8 {
     failure.exit_code()
 }
 
-/// The first signal stops the run between two turns, the second at once. The same command resumes it.
+/// The first signal stops the run between two turns, the second at once. The same command resumes
+/// it.
 fn stop_on_signals(settings: Arc<watch::Sender<Settings>>) {
     let listen = |kind| signal(kind).expect("signals can be listened to");
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));
+    let (mut interrupt, mut terminate) =
+        (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));
     tokio::spawn(async move {
         for signals in 0.. {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
             match signals {
                 0 => {
-                    eprintln!("altergeist: stopping when nothing is in flight; repeat the signal to stop at once");
+                    eprintln!(
+                        "altergeist: stopping when nothing is in flight; repeat the signal to \
+                         stop at once"
+                    );
                     settings.send_modify(|settings| settings.stop = true);
                 }
                 1 => settings.send_modify(|settings| settings.panic = true),
@@ -189,7 +207,12 @@ impl Task for StatusTask {
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
         let engine = E::connect(target).await?;
         let (record, leftovers) = (engine.load().await?, engine.leftovers().await?);
-        Ok(Found { holder: engine.holder().await?, table: engine.table().to_owned(), record, leftovers })
+        Ok(Found {
+            holder: engine.holder().await?,
+            table: engine.table().to_owned(),
+            record,
+            leftovers,
+        })
     }
 }
 
@@ -216,8 +239,9 @@ impl Task for CleanupTask {
     }
 }
 
-/// Nothing may be dropped while it is not known which table answers to the name. What a finished swap has left to do is tried
-/// once more, and given up if it fails: nothing that fails after the swap may keep the rest from being taken away.
+/// Nothing may be dropped while it is not known which table answers to the name. What a finished
+/// swap has left to do is tried once more, and given up if it fails: nothing that fails after the
+/// swap may keep the rest from being taken away.
 async fn settle_swap<E: Engine>(engine: &E, record: Record) -> Result<(), Failure> {
     use altergeist::contract::{Ownership, Stage};
     if record.stage != Stage::CuttingOver {
@@ -230,7 +254,8 @@ async fn settle_swap<E: Engine>(engine: &E, record: Record) -> Result<(), Failur
             match engine.finish().await {
                 Err(error) if error.kind == Kind::Disconnected => return Err(error.into()),
                 Err(error) => eprintln!(
-                    "altergeist: {} is swapped; one step after the swap still fails and is skipped: {error}",
+                    "altergeist: {} is swapped; one step after the swap still fails and is \
+                     skipped: {error}",
                     engine.table()
                 ),
                 Ok(()) => {}

@@ -26,7 +26,8 @@ pub async fn with_engine<T: Task>(target: &Target, task: T) -> Result<T::Outcome
         _ => Err(Error::new(
             Kind::Usage,
             "read --url",
-            "it must begin with postgres://, mysql:// or mariadb://, as in mysql://user@host:3306/database",
+            "it must begin with postgres://, mysql:// or mariadb://, as in \
+             mysql://user@host:3306/database",
         )),
     }
 }

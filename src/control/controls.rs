@@ -62,7 +62,8 @@ impl Control {
         self.update(|status| {
             status.percent = done * 100.0;
             status.rows_per_second = rows_per_second as u64;
-            status.eta_seconds = (rows_per_second > 0.0).then(|| (rest / rows_per_second).ceil() as u64);
+            status.eta_seconds =
+                (rows_per_second > 0.0).then(|| (rest / rows_per_second).ceil() as u64);
         });
     }
 }

@@ -55,7 +55,8 @@ pub enum Failure {
         /// How far the reader is behind the writers.
         seconds: u64,
     },
-    /// The swap was sent, no answer came, and the server's state proves nothing: a person must look.
+    /// The swap was sent, no answer came, and the server's state proves nothing: a person must
+    /// look.
     SwapUnknown(String),
     /// The tables are swapped, but a step after the swap failed.
     Unfinished(Error),
@@ -71,7 +72,9 @@ impl Failure {
     pub fn speaks_of_rows(&self) -> bool {
         match self {
             Failure::Unequal { .. } => true,
-            Failure::Error(error) => matches!(error.kind, Kind::Fatal | Kind::Refused | Kind::Stale { .. }),
+            Failure::Error(error) => {
+                matches!(error.kind, Kind::Fatal | Kind::Refused | Kind::Stale { .. })
+            }
             _ => false,
         }
     }
@@ -86,7 +89,10 @@ impl Failure {
             Failure::Unequal { .. } => 4,
             Failure::Stopped | Failure::CriticalLoad { .. } | Failure::LogFull { .. } => 5,
             Failure::Held { .. } => 6,
-            Failure::NoLock(_) | Failure::LogHeldUp(_) | Failure::TooFast { .. } | Failure::Behind { .. } => 7,
+            Failure::NoLock(_)
+            | Failure::LogHeldUp(_)
+            | Failure::TooFast { .. }
+            | Failure::Behind { .. } => 7,
             Failure::SwapUnknown(_) => 8,
             Failure::Unfinished(_) => 9,
         }
@@ -104,22 +110,35 @@ impl fmt::Display for Failure {
         match self {
             Failure::Refused(plan) => {
                 write!(f, "the plan refuses this change of {}", plan.table)?;
-                plan.refusals.iter().try_for_each(|it| write!(f, "\n  {}: {}; {}", it.object, it.reason, it.remedy))
+                plan.refusals
+                    .iter()
+                    .try_for_each(|it| write!(f, "\n  {}: {}; {}", it.object, it.reason, it.remedy))
             }
-            Failure::Held { table, holder } => write!(f, "another run holds {table}: {holder}. Nothing was done"),
+            Failure::Held { table, holder } => {
+                write!(f, "another run holds {table}: {holder}. Nothing was done")
+            }
             Failure::Unequal { rows } => write!(
                 f,
-                "{rows} rows of the shadow differ from the source, and no change in the log explains it. \
-                 The source is untouched; the shadow is kept for inspection. Writes that bypass the log cause this, \
-                 such as sql_log_bin = 0 while no process ran; if there were none, please report it. \
-                 `altergeist cleanup` drops the shadow, and the same command then copies the table again"
+                "{rows} rows of the shadow differ from the source, and no change in the log \
+                 explains it. The source is untouched; the shadow is kept for inspection. Writes \
+                 that bypass the log cause this, such as sql_log_bin = 0 while no process ran; if \
+                 there were none, please report it. `altergeist cleanup` drops the shadow, and the \
+                 same command then copies the table again"
             ),
             Failure::Stopped => write!(f, "stopped on request. {RESUME}"),
             Failure::CriticalLoad { limit, load } => {
-                write!(f, "stopped: {} {load} > {}, the limit of --critical-load. {RESUME}", limit.measure, limit.most)
+                write!(
+                    f,
+                    "stopped: {} {load} > {}, the limit of --critical-load. {RESUME}",
+                    limit.measure, limit.most
+                )
             }
             Failure::LogFull { bytes, outlook } => {
-                write!(f, "stopped: the server retains {} MB of log for this run, its limit: {outlook}", bytes >> 20)
+                write!(
+                    f,
+                    "stopped: the server retains {} MB of log for this run, its limit: {outlook}",
+                    bytes >> 20
+                )
             }
             Failure::NoLock(reason) => {
                 write!(f, "could not lock the table for the swap: {reason}. {RESUME}")
@@ -129,24 +148,25 @@ impl fmt::Display for Failure {
             }
             Failure::TooFast { seconds, changed, refreshed } => write!(
                 f,
-                "the application writes faster than the run can follow: in {seconds} s the log named {changed} \
-                 changed keys, and the run refreshed {refreshed}. Repeat the command with more --workers, or in \
-                 a quieter hour; it continues from here"
+                "the application writes faster than the run can follow: in {seconds} s the log \
+                 named {changed} changed keys, and the run refreshed {refreshed}. Repeat the \
+                 command with more --workers, or in a quieter hour; it continues from here"
             ),
             Failure::Behind { seconds } => write!(
                 f,
-                "the server writes its log faster than the run can read it: the reader is {seconds} s behind, \
-                 and the gap grows. Repeat the command in a quieter hour; it continues from here"
+                "the server writes its log faster than the run can read it: the reader is \
+                 {seconds} s behind, and the gap grows. Repeat the command in a quieter hour; it \
+                 continues from here"
             ),
             Failure::SwapUnknown(found) => write!(
                 f,
-                "the swap was sent, no answer came, and it is unknown whether it happened: {found}. \
-                 Look at both tables before anything else is done to them"
+                "the swap was sent, no answer came, and it is unknown whether it happened: \
+                 {found}. Look at both tables before anything else is done to them"
             ),
             Failure::Unfinished(error) => write!(
                 f,
-                "the tables are swapped, but the run is not finished: {error}. Repeat the same command; \
-                 it does the rest"
+                "the tables are swapped, but the run is not finished: {error}. Repeat the same \
+                 command; it does the rest"
             ),
             Failure::Error(error) => error.fmt(f),
         }

@@ -29,7 +29,8 @@ fn limit(part: &str) -> std::result::Result<Limit, String> {
     let wrong = || format!("{part:?} is not of the form NAME=NUMBER");
     let (measure, most) = part.split_once('=').ok_or_else(wrong)?;
     let measure = measure.trim();
-    let is_name = !measure.is_empty() && measure.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let is_name =
+        !measure.is_empty() && measure.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let most = most.trim().parse::<f64>().ok().filter(|most| most.is_finite() && *most >= 0.0);
     match (is_name, most) {
         (true, Some(most)) => Ok(Limit { measure: measure.to_owned(), most }),
@@ -39,7 +40,8 @@ fn limit(part: &str) -> std::result::Result<Limit, String> {
 
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let written: Vec<String> = self.0.iter().map(|limit| format!("{}={}", limit.measure, limit.most)).collect();
+        let written: Vec<String> =
+            self.0.iter().map(|limit| format!("{}={}", limit.measure, limit.most)).collect();
         f.write_str(&written.join(","))
     }
 }
@@ -58,7 +60,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_limit() {
-        for text in ["Threads_running", "=5", "a=", "a=b", "a=-1", "a=inf", "a=NaN", "a b=1", "a'=1"] {
+        for text in
+            ["Threads_running", "=5", "a=", "a=b", "a=-1", "a=inf", "a=NaN", "a b=1", "a'=1"]
+        {
             assert!(text.parse::<Limits>().is_err(), "{text:?}");
         }
     }

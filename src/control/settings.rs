@@ -55,7 +55,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether the server's other work comes first. A statement that cannot be slowed down is then started gently.
+    /// Whether the server's other work comes first. A statement that cannot be slowed down is then
+    /// started gently.
     pub fn is_gentle(&self) -> bool {
         self.max_commit_latency.is_some() || self.nice > 0.0
     }

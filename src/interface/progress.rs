@@ -44,12 +44,12 @@ impl Shown {
 pub fn show(how: ProgressArg, status: watch::Receiver<Status>) -> Shown {
     Shown(match resolve(how) {
         ProgressArg::Bar | ProgressArg::Auto => tokio::spawn(show_bar(status)),
-        ProgressArg::Plain => {
-            tokio::spawn(show_lines(status, LINE_EVERY, |status| eprintln!("{}", report::line(status))))
-        }
-        ProgressArg::Json => {
-            tokio::spawn(show_lines(status, JSON_EVERY, |status| println!("{}", report::json(status))))
-        }
+        ProgressArg::Plain => tokio::spawn(show_lines(status, LINE_EVERY, |status| {
+            eprintln!("{}", report::line(status))
+        })),
+        ProgressArg::Json => tokio::spawn(show_lines(status, JSON_EVERY, |status| {
+            println!("{}", report::json(status))
+        })),
     })
 }
 
@@ -105,7 +105,8 @@ async fn show_lines(mut status: watch::Receiver<Status>, every: Duration, print:
             if let Some(error) = new_error(&mut last_error, &now) {
                 eprintln!("{error}");
             }
-            let is_due = shown.is_none_or(|(phase, at)| phase != now.phase || at.elapsed() >= every);
+            let is_due =
+                shown.is_none_or(|(phase, at)| phase != now.phase || at.elapsed() >= every);
             if is_due {
                 print(&now);
                 shown = Some((now.phase, Instant::now()));
@@ -118,7 +119,8 @@ async fn show_lines(mut status: watch::Receiver<Status>, every: Duration, print:
     }
 }
 
-/// Returns an error that the run continued after, once. The error that ends a run is printed elsewhere.
+/// Returns an error that the run continued after, once. The error that ends a run is printed
+/// elsewhere.
 fn new_error(last_error: &mut Option<String>, status: &Status) -> Option<String> {
     if status.last_error == *last_error || status.phase == Phase::Failed {
         return None;

@@ -17,11 +17,19 @@ pub fn json(value: &impl Serialize) -> String {
 pub fn plan(plan: &Plan) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "table      {}", plan.table);
-    let _ = writeln!(text, "change     {}", if plan.alter.is_empty() { "(plain rebuild)" } else { &plan.alter });
+    let _ = writeln!(
+        text,
+        "change     {}",
+        if plan.alter.is_empty() { "(plain rebuild)" } else { &plan.alter }
+    );
     let strategy = match (&plan.verdict, plan.refusals.is_empty()) {
         (_, false) => "refused".to_owned(),
-        (Verdict::Native(_), true) => "native: the server neither rewrites nor scans the table".to_owned(),
-        (Verdict::Online, true) => "online: native, in steps that each hold a lock only briefly".to_owned(),
+        (Verdict::Native(_), true) => {
+            "native: the server neither rewrites nor scans the table".to_owned()
+        }
+        (Verdict::Online, true) => {
+            "online: native, in steps that each hold a lock only briefly".to_owned()
+        }
         (Verdict::Copy, true) => {
             format!("copy into a shadow table; follow the log by key {}", plan.key)
         }
@@ -33,10 +41,20 @@ pub fn plan(plan: &Plan) -> String {
     }
     for (nth, step) in plan.steps.iter().enumerate() {
         let title = if nth == 0 { "steps" } else { "" };
-        let _ = writeln!(text, "{title:<10} {}. {}\n             lock: {}", nth + 1, step.statement, step.lock);
+        let _ = writeln!(
+            text,
+            "{title:<10} {}. {}\n             lock: {}",
+            nth + 1,
+            step.statement,
+            step.lock
+        );
     }
     for refusal in &plan.refusals {
-        let _ = writeln!(text, "refused    {}: {}\n             {}", refusal.object, refusal.reason, refusal.remedy);
+        let _ = writeln!(
+            text,
+            "refused    {}: {}\n             {}",
+            refusal.object, refusal.reason, refusal.remedy
+        );
     }
     for note in &plan.notes {
         let _ = writeln!(text, "note       {note}");
@@ -50,11 +68,13 @@ pub fn outcome(outcome: Outcome, status: &Status) -> String {
     match outcome {
         Outcome::AlreadyDone => format!("{table}: already done, nothing to do"),
         Outcome::Altered => format!("{table}: done natively; nothing was copied"),
-        Outcome::Finished => format!("{table}: done. An earlier run had swapped the tables; this one did the rest"),
+        Outcome::Finished => {
+            format!("{table}: done. An earlier run had swapped the tables; this one did the rest")
+        }
         Outcome::Swapped => format!(
-            "{table}: done. {} rows copied, {} proven equal, {} changed keys refreshed. Locked for {:.0} ms \
-             (drain {:.0} ms, refresh {:.0} ms, swap {:.0} ms). The old table is kept; \
-             `altergeist cleanup --drop-old` drops it",
+            "{table}: done. {} rows copied, {} proven equal, {} changed keys refreshed. Locked \
+             for {:.0} ms (drain {:.0} ms, refresh {:.0} ms, swap {:.0} ms). The old table is \
+             kept; `altergeist cleanup --drop-old` drops it",
             grouped(status.rows_copied),
             grouped(status.rows_verified),
             grouped(status.keys_refreshed),
@@ -93,7 +113,11 @@ pub fn line(status: &Status) -> String {
     let mut text = format!("{}", Name(status.phase));
     match status.phase {
         Phase::Copying | Phase::Verifying => {
-            let done = if status.phase == Phase::Copying { status.rows_copied } else { status.rows_verified };
+            let done = if status.phase == Phase::Copying {
+                status.rows_copied
+            } else {
+                status.rows_verified
+            };
             let _ = write!(
                 text,
                 " {:.1} %, {} of about {} rows",
@@ -127,7 +151,8 @@ pub fn line(status: &Status) -> String {
     if status.pending_keys > 0 {
         let _ = write!(text, ", {} pending keys", grouped(status.pending_keys));
     }
-    if let Some(behind) = status.log_behind_seconds.filter(|behind| *behind >= WORTH_SAYING_SECONDS) {
+    if let Some(behind) = status.log_behind_seconds.filter(|behind| *behind >= WORTH_SAYING_SECONDS)
+    {
         let _ = write!(text, ", log reader {behind:.0} s behind");
     }
     if let Some(reason) = &status.throttle_reason {
@@ -137,11 +162,17 @@ pub fn line(status: &Status) -> String {
 }
 
 /// A change for which no process answers, as the journal has it.
-pub fn journal(table: &str, record: Option<&Record>, holder: Option<&str>, leftovers: &[Leftover]) -> String {
+pub fn journal(
+    table: &str,
+    record: Option<&Record>,
+    holder: Option<&str>,
+    leftovers: &[Leftover],
+) -> String {
     let mut text = match record {
         None => format!("{table}: no change is known\n"),
         Some(record) => format!(
-            "{table}: {}, {} of about {} rows copied\nchange     {}\nstarted by {}\n{}position   {}\n",
+            "{table}: {}, {} of about {} rows copied\nchange     {}\nstarted by {}\n{}position   \
+             {}\n",
             stage(record.stage),
             grouped(record.rows_copied),
             grouped(record.rows_estimated),
@@ -162,7 +193,9 @@ fn life(record: &Record, holder: Option<&str>) -> String {
     match (record.stage, holder) {
         (_, Some(who)) => format!("held by    {who}\n"),
         (Stage::Done, None) => String::new(),
-        (_, None) => "held by    nobody: no process works on it. Repeat the command to resume it, or run `altergeist cleanup` to drop it\n".into(),
+        (_, None) => "held by    nobody: no process works on it. Repeat the command to resume it, \
+                      or run `altergeist cleanup` to drop it\n"
+            .into(),
     }
 }
 
@@ -183,8 +216,15 @@ pub fn journal_json(table: &str, record: Option<&Record>, holder: Option<&str>) 
         phase,
         rows_copied: record.rows_copied,
         rows_estimated: record.rows_estimated,
-        percent: if record.stage == Stage::Done { 100.0 } else { percent(record.rows_copied, record.rows_estimated) },
-        stream_position: record.position.as_ref().map_or_else(String::new, |position| position.0.clone()),
+        percent: if record.stage == Stage::Done {
+            100.0
+        } else {
+            percent(record.rows_copied, record.rows_estimated)
+        },
+        stream_position: record
+            .position
+            .as_ref()
+            .map_or_else(String::new, |position| position.0.clone()),
         ..Status::default()
     };
     let mut said = serde_json::to_value(&status).expect("a status is plain data");
@@ -289,8 +329,8 @@ mod tests {
             throttle_reason: Some("replica-lag 9.0s > 1.5s (r1:3306)".into()),
             ..Status::default()
         };
-        let expected =
-            "copying 50.0 %, 500 of about 1,000 rows, 0 rows/s, throttled: replica-lag 9.0s > 1.5s (r1:3306)";
+        let expected = "copying 50.0 %, 500 of about 1,000 rows, 0 rows/s, throttled: replica-lag \
+                        9.0s > 1.5s (r1:3306)";
         assert_eq!(line(&status), expected);
     }
 
@@ -328,7 +368,11 @@ mod tests {
 
     #[test]
     fn an_old_table_is_kept_unless_it_is_asked_for() {
-        let old = Leftover { object: "old table t".into(), reason: "the way back".into(), is_old_table: true };
+        let old = Leftover {
+            object: "old table t".into(),
+            reason: "the way back".into(),
+            is_old_table: true,
+        };
         assert!(cleanup(std::slice::from_ref(&old), false, false).starts_with("kept"));
         assert!(cleanup(&[old], true, false).starts_with("dropped"));
     }

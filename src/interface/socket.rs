@@ -70,12 +70,19 @@ pub async fn listen(
     settings: Arc<watch::Sender<Settings>>,
     status: watch::Receiver<Status>,
 ) -> Result<Option<Listening>> {
-    let wrong = |reason: String| Error::new(Kind::Usage, format!("listen at {}", path.display()), reason);
+    let wrong =
+        |reason: String| Error::new(Kind::Usage, format!("listen at {}", path.display()), reason);
     if let Ok(answer) = ask(path, "status --json").await {
         let other: Status = serde_json::from_str(&answer).unwrap_or_default();
-        return match other.table == table || other.table.ends_with(&format!(".{table}")) || other.table.is_empty() {
+        return match other.table == table
+            || other.table.ends_with(&format!(".{table}"))
+            || other.table.is_empty()
+        {
             true => Ok(None),
-            false => Err(wrong(format!("the run on {} listens there; give this one another --socket", other.table))),
+            false => Err(wrong(format!(
+                "the run on {} listens there; give this one another --socket",
+                other.table
+            ))),
         };
     }
     remove_stale(path).map_err(wrong)?;
@@ -84,7 +91,8 @@ pub async fn listen(
         made.map_err(|error| wrong(error.to_string()))?;
     }
     let listener = UnixListener::bind(path).map_err(|error| wrong(error.to_string()))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|error| wrong(error.to_string()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|error| wrong(error.to_string()))?;
     let task = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve(stream, settings.clone(), status.clone()));
@@ -105,7 +113,11 @@ fn remove_stale(path: &Path) -> std::result::Result<(), String> {
     }
 }
 
-async fn serve(stream: UnixStream, settings: Arc<watch::Sender<Settings>>, status: watch::Receiver<Status>) {
+async fn serve(
+    stream: UnixStream,
+    settings: Arc<watch::Sender<Settings>>,
+    status: watch::Receiver<Status>,
+) {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(read.take(LINE_BYTES_MAX));
@@ -255,9 +267,12 @@ const SETTINGS: &[Setting] = &[
         names: &["max-commit-millis"],
         from_to: 0.0..=60_000.0,
         is_whole: true,
-        read: |settings| settings.max_commit_latency.map_or(0.0, |latency| latency.as_millis() as f64),
+        read: |settings| {
+            settings.max_commit_latency.map_or(0.0, |latency| latency.as_millis() as f64)
+        },
         write: |settings, millis| {
-            settings.max_commit_latency = (millis > 0.0).then(|| Duration::from_millis(millis as u64));
+            settings.max_commit_latency =
+                (millis > 0.0).then(|| Duration::from_millis(millis as u64));
         },
     },
 ];
@@ -274,13 +289,18 @@ pub async fn ask(path: &Path, line: &str) -> std::io::Result<String> {
         stream.read_to_string(&mut answer).await?;
         Ok(answer)
     };
-    tokio::time::timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+    tokio::time::timeout(PATIENCE, talk)
+        .await
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }
 
 /// Returns the default socket of a run on this table.
 pub fn default_path(target: &Target) -> PathBuf {
-    let name: String =
-        target.table.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect();
+    let name: String = target
+        .table
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' })
+        .collect();
     let mut hasher = DefaultHasher::new();
     without_password(&target.url).hash(&mut hasher);
     target.table.hash(&mut hasher);
@@ -294,13 +314,15 @@ pub fn default_path(target: &Target) -> PathBuf {
 /// What to do if there is none, or more than one.
 pub fn only_one() -> std::result::Result<PathBuf, String> {
     let files = std::fs::read_dir(folder()).into_iter().flatten().flatten().map(|file| file.path());
-    let mut sockets: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "sock")).collect();
+    let mut sockets: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|end| end == "sock")).collect();
     sockets.sort();
     match sockets.len() {
         0 => Err(format!("no run listens in {}; give --socket", folder().display())),
         1 => Ok(sockets.remove(0)),
         _ => {
-            let listed: Vec<String> = sockets.iter().map(|path| format!("\n  {}", path.display())).collect();
+            let listed: Vec<String> =
+                sockets.iter().map(|path| format!("\n  {}", path.display())).collect();
             Err(format!("several runs listen; choose one with --socket:{}", listed.concat()))
         }
     }
@@ -334,7 +356,8 @@ mod tests {
 
     #[test]
     fn orders_are_states_and_can_be_taken_back() {
-        let settings = watch::Sender::new(Settings { postpone_cut_over: true, ..Settings::default() });
+        let settings =
+            watch::Sender::new(Settings { postpone_cut_over: true, ..Settings::default() });
         assert_eq!(say("throttle", &settings), "throttled\n");
         assert!(settings.borrow().throttle);
         assert_eq!(say("no-throttle", &settings), "not throttled\n");
@@ -386,7 +409,9 @@ mod tests {
     #[test]
     fn a_password_does_not_reach_the_socket_s_name() {
         assert_eq!(without_password("mysql://me:secret@h/db"), "me@h/db");
-        let with = |url: &str| default_path(&Target { url: url.into(), table: "t".into(), ..Target::default() });
+        let with = |url: &str| {
+            default_path(&Target { url: url.into(), table: "t".into(), ..Target::default() })
+        };
         assert_eq!(with("mysql://me:secret@h/db"), with("mysql://me:other@h/db"));
     }
 }

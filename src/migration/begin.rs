@@ -8,7 +8,10 @@ use altergeist_contract::{Engine, Kind, Record, Stage, Strategy, Verdict};
 
 /// Refuses here or never. If the server can do the change itself, it does, which returns None.
 /// Otherwise it opens the log and creates the shadow.
-pub async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(Record, Listener<E::Stream>)>, Failure> {
+pub async fn begin<E: Engine>(
+    engine: &E,
+    options: &Options,
+) -> Result<Option<(Record, Listener<E::Stream>)>, Failure> {
     let plan = engine.plan().await?;
     if !plan.refusals.is_empty() {
         return Err(Failure::Refused(Box::new(plan)));
@@ -18,7 +21,9 @@ pub async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(R
         record.stage = Stage::Altering;
         checkpoint::save(engine, &mut record).await?;
         let altered = alter_by_itself(engine, options, &plan.verdict).await;
-        let Some(reason) = why_not(&altered, &plan.verdict).filter(|_| options.strategy == Strategy::Auto) else {
+        let Some(reason) =
+            why_not(&altered, &plan.verdict).filter(|_| options.strategy == Strategy::Auto)
+        else {
             altered?;
             record.stage = Stage::Done;
             checkpoint::save(engine, &mut record).await?;
@@ -31,7 +36,8 @@ pub async fn begin<E: Engine>(engine: &E, options: &Options) -> Result<Option<(R
         }
         tracing::warn!(
             reason,
-            "the table refuses a statement that its empty clone accepted; the run copies the table instead"
+            "the table refuses a statement that its empty clone accepted; the run copies the \
+             table instead"
         );
         record.stage = Stage::Preparing;
     }

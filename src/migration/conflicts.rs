@@ -51,13 +51,17 @@ impl<E: Engine> Migration<'_, E> {
         }
         let size = self.control.settings().batch_keys;
         for batch in pending.keys.chunks(size) {
-            self.listener.run_while_streaming(self.engine.refresh(batch, &Watermark::Start)).await??;
+            self.listener
+                .run_while_streaming(self.engine.refresh(batch, &Watermark::Start))
+                .await??;
         }
         let mut failed = None;
         let mut batches: Vec<&[Key]> = pending.keys.chunks(size).collect();
         while let Some(batch) = batches.pop() {
-            let Err(error) =
-                self.listener.run_while_streaming(self.engine.refresh(batch, &self.record.watermark)).await?
+            let Err(error) = self
+                .listener
+                .run_while_streaming(self.engine.refresh(batch, &self.record.watermark))
+                .await?
             else {
                 continue;
             };
@@ -89,8 +93,8 @@ pub async fn refuse_duplicates<E: Engine>(engine: &E) -> Result<()> {
         Some(found) => Err(Error::fatal(
             format!("fill the shadow of {}", engine.table()),
             format!(
-                "{} values occur more than once in the source, and unique index {} allows each only once. \
-                 Remove the duplicates, or leave the index out",
+                "{} values occur more than once in the source, and unique index {} allows each \
+                 only once. Remove the duplicates, or leave the index out",
                 found.values, found.index
             ),
         )),

@@ -19,7 +19,8 @@ impl<E: Engine> Migration<'_, E> {
     /// Copies and refreshes, turn by turn, until the shadow holds the whole key space. An idle
     /// table's log is not read until the copy is done.
     pub async fn copy_all(&mut self, quiet: IdleTable) -> Result<(), Failure> {
-        let (mut pace, mut ahead, mut cadence) = (Pace::default(), Ahead::default(), Cadence::begin());
+        let (mut pace, mut ahead, mut cadence) =
+            (Pace::default(), Ahead::default(), Cadence::begin());
         let (begun, resumed_at) = (Instant::now(), self.record.rows_copied);
         self.control.update(|status| {
             status.phase = Phase::Copying;
@@ -28,7 +29,9 @@ impl<E: Engine> Migration<'_, E> {
         });
         while self.record.watermark != Watermark::End {
             self.wait_until_copying_is_welcome().await?;
-            if !self.listener.is_listening() && !quiet.holds(self.engine, self.control.status().log_kept_bytes).await? {
+            if !self.listener.is_listening()
+                && !quiet.holds(self.engine, self.control.status().log_kept_bytes).await?
+            {
                 self.listener.listen(self.engine).await?;
             }
             let rest = self.copy_turn(&mut pace, &mut ahead).await?;
@@ -57,7 +60,11 @@ impl<E: Engine> Migration<'_, E> {
     /// Copies the next chunks, and finds the chunks of the next turn meanwhile. The watermark moves
     /// to the end of the last chunk before the first failure. Rows beyond it are deleted again, so
     /// that the next turn meets no row of its own. Returns how long to rest.
-    pub async fn copy_turn(&mut self, pace: &mut Pace, ahead: &mut Ahead) -> Result<Duration, Failure> {
+    pub async fn copy_turn(
+        &mut self,
+        pace: &mut Pace,
+        ahead: &mut Ahead,
+    ) -> Result<Duration, Failure> {
         let settings = self.control.settings();
         let (rows, workers) = (pace.rows(&settings), pace.workers(&settings));
         let mut last = String::new();
@@ -71,7 +78,10 @@ impl<E: Engine> Migration<'_, E> {
             let copies = join_all(chunks.iter().map(|chunk| copy_chunk(self.engine, chunk)));
             let (results, ()) = self
                 .listener
-                .run_while_streaming(join(copies, ahead.prefetch(self.engine, &chunks, rows, workers)))
+                .run_while_streaming(join(
+                    copies,
+                    ahead.prefetch(self.engine, &chunks, rows, workers),
+                ))
                 .await?;
             let mut full = Vec::new();
             let failure = advance(&mut self.record, &chunks, results, |chunk| full.push(chunk));
@@ -88,11 +98,14 @@ impl<E: Engine> Migration<'_, E> {
             }
             last = match &error.kind {
                 Kind::Stale { index } => format!(
-                    "unique index {index} still refuses rows. Look for rows that are equal under it, or leave it out"
+                    "unique index {index} still refuses rows. Look for rows that are equal under \
+                     it, or leave it out"
                 ),
                 _ => error.reason.clone(),
             };
-            self.listener.run_while_streaming(self.engine.clear_beyond(&self.record.watermark)).await??;
+            self.listener
+                .run_while_streaming(self.engine.clear_beyond(&self.record.watermark))
+                .await??;
             self.resolve_conflicts(error).await?;
             if failures % (FAILURES_MAX / 5) == 0 {
                 refuse_duplicates(self.engine).await?;
@@ -131,7 +144,13 @@ impl Ahead {
 
     /// Finds the ranges after these. A failure does not matter: `next` finds them when they are
     /// needed.
-    pub async fn prefetch<E: Shadow>(&mut self, engine: &E, chunks: &[Chunk], rows: u64, count: usize) {
+    pub async fn prefetch<E: Shadow>(
+        &mut self,
+        engine: &E,
+        chunks: &[Chunk],
+        rows: u64,
+        count: usize,
+    ) {
         if let Some(last) = chunks.last() {
             self.0 = next_chunks(engine, &last.through, rows, count).await.unwrap_or_default();
         }
@@ -139,7 +158,12 @@ impl Ahead {
 }
 
 /// Returns the ranges of one turn. Each begins where the one before ends.
-async fn next_chunks<E: Shadow>(engine: &E, after: &Watermark, rows: u64, count: usize) -> Result<Vec<Chunk>> {
+async fn next_chunks<E: Shadow>(
+    engine: &E,
+    after: &Watermark,
+    rows: u64,
+    count: usize,
+) -> Result<Vec<Chunk>> {
     let mut chunks: Vec<Chunk> = Vec::new();
     while chunks.len() < count.max(1) {
         let after = chunks.last().map_or(after, |chunk| &chunk.through);

@@ -6,7 +6,9 @@ use crate::migration::checkpoint;
 use crate::migration::keyset::Pending;
 use crate::migration::listen::Listener;
 use crate::migration::state::Migration;
-use altergeist_contract::{Cutover, Engine, Error, Kind, Ownership, Result, Stage, Swap, TableLock};
+use altergeist_contract::{
+    Cutover, Engine, Error, Kind, Ownership, Result, Stage, Swap, TableLock,
+};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -69,7 +71,8 @@ impl<E: Engine> Migration<'_, E> {
             Err(error) => return not_yet(error),
         };
         let locked = Instant::now();
-        let (pending, drained) = drain(&mut lock, &mut self.listener, self.control, locked + within).await;
+        let (pending, drained) =
+            drain(&mut lock, &mut self.listener, self.control, locked + within).await;
         let proven = match drained {
             Ok(()) => lock.check_stream().await,
             Err(error) => Err(error),
@@ -154,9 +157,12 @@ async fn hear_the_last<L: TableLock, S: altergeist_contract::ChangeStream>(
     listener: &mut Listener<S>,
     deadline: Instant,
 ) -> Result<()> {
-    let spent = || Error::new(Kind::Busy, "drain the log under the lock", "it took longer than --lock-timeout");
+    let spent = || {
+        Error::new(Kind::Busy, "drain the log under the lock", "it took longer than --lock-timeout")
+    };
     let mark = lock.mark().await?;
-    let has_passed = timeout_at(deadline, listener.stream_until(mark)).await.map_err(|_| spent())??;
+    let has_passed =
+        timeout_at(deadline, listener.stream_until(mark)).await.map_err(|_| spent())??;
     let is_little = listener.keys.len() <= UNDER_LOCK_KEYS_MAX;
     match has_passed && is_little && Instant::now() < deadline {
         true => Ok(()),

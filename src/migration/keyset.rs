@@ -146,11 +146,15 @@ mod tests {
 
     #[test]
     fn a_key_that_differs_is_pending_or_told_of_before_the_mark_or_missed() {
-        let [pending, later, lost] = ["pending", "later", "lost"].map(|name| Key::compose([name.as_bytes()]));
+        let [pending, later, lost] =
+            ["pending", "later", "lost"].map(|name| Key::compose([name.as_bytes()]));
         let mut keys = KeySet::default();
         keys.absorb(changes(false, &[b"pending"]));
         keys.expect_explanation(&[pending.clone(), later.clone(), lost.clone()], Marker(7));
-        assert_eq!([&pending, &later, &lost].map(|key| keys.is_unexplained(key)), [false, true, true]);
+        assert_eq!(
+            [&pending, &later, &lost].map(|key| keys.is_unexplained(key)),
+            [false, true, true]
+        );
         keys.take();
         keys.absorb(changes(false, &[b"later"]));
         keys.take();

@@ -7,14 +7,20 @@ use std::time::Duration;
 /// Returns why the server refused to do it in one statement. Nothing was changed then.
 pub fn why_not(altered: &Result<(), Failure>, verdict: &Verdict) -> Option<String> {
     match (altered, verdict) {
-        (Err(Failure::Error(error)), Verdict::Native(_)) if error.kind == Kind::Refused => Some(error.reason.clone()),
+        (Err(Failure::Error(error)), Verdict::Native(_)) if error.kind == Kind::Refused => {
+            Some(error.reason.clone())
+        }
         _ => None,
     }
 }
 
 /// Lets the server do the change, in one statement or in steps. It retries a lock that it could not
 /// get.
-pub async fn alter_by_itself<E: Engine>(engine: &E, options: &Options, verdict: &Verdict) -> Result<(), Failure> {
+pub async fn alter_by_itself<E: Engine>(
+    engine: &E,
+    options: &Options,
+    verdict: &Verdict,
+) -> Result<(), Failure> {
     let mut reason = String::new();
     for attempt in 1..=options.lock_attempts {
         let ended = match verdict {

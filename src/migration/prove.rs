@@ -9,7 +9,8 @@ use altergeist_contract::Engine;
 use futures_util::future::join;
 
 impl<E: Engine> Migration<'_, E> {
-    /// Proves the two tables equal. Meanwhile the server analyzes the new one, so that its first query plans are good.
+    /// Proves the two tables equal. Meanwhile the server analyzes the new one, so that its first
+    /// query plans are good.
     pub async fn prove(&mut self, proof: Verification) -> Result<(), Failure> {
         self.control.check_stop()?;
         proof.report_progress(self.control, &self.record);

@@ -45,8 +45,14 @@ impl<E: Engine> Migration<'_, E> {
         let most = settings.batch_keys.min(self.listener.batch.rows(None) as usize);
         let size = refreshed.div_ceil(workers).clamp(most.div_ceil(BATCH_PARTS), most);
         let skip_unchanged = std::mem::take(&mut self.listener.skip_unchanged);
-        let refreshing =
-            refresh_batches(self.engine, pending.keys, &self.record.watermark, size, workers, &skip_unchanged);
+        let refreshing = refresh_batches(
+            self.engine,
+            pending.keys,
+            &self.record.watermark,
+            size,
+            workers,
+            &skip_unchanged,
+        );
         let (full, mut failed) = self.listener.run_while_streaming(refreshing).await?;
         // A small batch is quick and says nothing about the upper limit.
         let target = settings.chunk_time * BATCH_CHUNKS;
@@ -54,7 +60,8 @@ impl<E: Engine> Migration<'_, E> {
             self.listener.batch.learn(rows, took, target);
         }
         // Rows that blocked each other in parallel batches may succeed in one batch.
-        if let Some((keys, _)) = failed.take_if(|(_, error)| size < most && error.kind.is_passing()) {
+        if let Some((keys, _)) = failed.take_if(|(_, error)| size < most && error.kind.is_passing())
+        {
             (_, failed) = self
                 .listener
                 .run_while_streaming(refresh_batches(
@@ -103,7 +110,8 @@ async fn refresh_batches<E: Engine>(
     let results: Vec<_> = stream::iter(batches)
         .map(|batch| async move {
             let begun = Instant::now();
-            let compares = batch.len() <= COMPARED_MAX && engine.log_tells_all() && skip_unchanged.is_due();
+            let compares =
+                batch.len() <= COMPARED_MAX && engine.log_tells_all() && skip_unchanged.is_due();
             let result = match compares {
                 true => refresh_differing(engine, &batch, watermark, skip_unchanged).await,
                 false => engine.refresh(&batch, watermark).await,

@@ -12,7 +12,8 @@ pub async fn why<E: Engine>(engine: &E, failure: &Failure) -> Option<Error> {
     // A cached answer would not cover what has just happened.
     tokio::time::sleep(STREAM_LOOK).await;
     let error = engine.check_stream().await.err()?;
-    let is_reason = matches!(error.kind, Kind::Missed | Kind::Fatal) || matches!(failure, Failure::Unequal { .. });
+    let is_reason = matches!(error.kind, Kind::Missed | Kind::Fatal)
+        || matches!(failure, Failure::Unequal { .. });
     is_reason.then_some(error)
 }
 
@@ -34,7 +35,10 @@ pub enum TakenUp<S> {
 ///
 /// # Errors
 /// `Refused` if another change of the table is not finished.
-pub async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenUp<E::Stream>, Failure> {
+pub async fn taken_up<E: Engine>(
+    engine: &E,
+    options: &Options,
+) -> Result<TakenUp<E::Stream>, Failure> {
     let Some(mut record) = engine.load().await? else {
         return Ok(TakenUp::Nothing);
     };
@@ -56,7 +60,8 @@ pub async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenU
         }
         Stage::Copying => {}
     }
-    let mut listener = Listener::new(record.position.clone().expect("a run that copies has saved a position"));
+    let mut listener =
+        Listener::new(record.position.clone().expect("a run that copies has saved a position"));
     match listener.listen(engine).await {
         Err(error) if error.kind == Kind::Missed => return Ok(TakenUp::Missed(record, error)),
         listening => listening?,
@@ -70,8 +75,8 @@ fn another_change_is_under_way(table: &str, record: &Record) -> Error {
     Error::refused(
         format!("change {table}"),
         format!(
-            "another change of this table is not finished ({}, started by {}). Repeat that command to finish it, \
-             or run `altergeist cleanup` to drop it",
+            "another change of this table is not finished ({}, started by {}). Repeat that \
+             command to finish it, or run `altergeist cleanup` to drop it",
             record.alter, record.holder
         ),
     )

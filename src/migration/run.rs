@@ -48,7 +48,8 @@ pub async fn run<E: Engine>(
                 if anew > ANEW_MAX {
                     return Err(why);
                 }
-                tracing::warn!(reason = %why, "the copy is no longer reliable; the run copies the table again");
+                tracing::warn!(reason = %why, "the copy is no longer reliable; the run copies the \
+                                               table again");
                 control.update(|status| status.last_error = Some(why.to_string()));
                 may_be_quiet = false;
                 continue;
@@ -63,7 +64,9 @@ pub async fn run<E: Engine>(
         let reached = control.status().rows_copied + control.status().rows_verified;
         failures = if reached > progress { 1 } else { failures + 1 };
         progress = reached;
-        if !matches!(error.kind, Kind::Disconnected | Kind::Transient) || failures > options.reconnects {
+        if !matches!(error.kind, Kind::Disconnected | Kind::Transient)
+            || failures > options.reconnects
+        {
             // After the swap no error may claim that the source is untouched.
             return Err(if is_swapped { Failure::Unfinished(error) } else { error.into() });
         }
@@ -71,7 +74,10 @@ pub async fn run<E: Engine>(
         if let Err(stopped) = control.check_stop() {
             return Err(if is_swapped { Failure::Unfinished(error) } else { stopped });
         }
-        tokio::time::sleep(Duration::from_millis(200 * u64::from(failures)).min(Duration::from_secs(10))).await;
+        tokio::time::sleep(
+            Duration::from_millis(200 * u64::from(failures)).min(Duration::from_secs(10)),
+        )
+        .await;
     }
 }
 
@@ -103,7 +109,8 @@ async fn run_once<E: Engine>(
         TakenUp::Missed(record, error) => return anew(engine, record, error.into()).await,
         TakenUp::Resumed(record, listener) => (record, *listener, IdleTable::never()),
         TakenUp::Nothing => {
-            let quiet = if may_be_quiet { IdleTable::watch(engine).await? } else { IdleTable::never() };
+            let quiet =
+                if may_be_quiet { IdleTable::watch(engine).await? } else { IdleTable::never() };
             match begin(engine, options).await? {
                 None => return Ok(Ended::Well(Outcome::Altered)),
                 Some((record, listener)) => (record, listener, quiet),
@@ -149,7 +156,11 @@ async fn anew<E: Engine>(engine: &E, mut record: Record, why: Failure) -> Result
 ///
 /// # Errors
 /// [`Failure::Unfinished`], whatever failed: the tables are swapped.
-async fn finish<E: Engine>(engine: &E, control: &Control, mut record: Record) -> Result<Outcome, Failure> {
+async fn finish<E: Engine>(
+    engine: &E,
+    control: &Control,
+    mut record: Record,
+) -> Result<Outcome, Failure> {
     engine.finish().await.map_err(Failure::Unfinished)?;
     record.stage = Stage::Done;
     checkpoint::save(engine, &mut record).await.map_err(Failure::Unfinished)?;

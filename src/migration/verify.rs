@@ -58,7 +58,11 @@ impl Verification {
         gently: bool,
     ) -> Result<(), Failure> {
         let is_welcome = !gently && run.engine.compares_beside_builds();
-        while is_welcome && !over.is_set() && self.after != Watermark::End && run.listener.keys.is_empty() {
+        while is_welcome
+            && !over.is_set()
+            && self.after != Watermark::End
+            && run.listener.keys.is_empty()
+        {
             if is_throttled(run.engine, run.control).await? {
                 break;
             }
@@ -73,7 +77,11 @@ impl Verification {
 
     /// Reports how far the pass has come.
     pub fn report_progress(&self, control: &Control, record: &Record) {
-        control.update_walk(self.walked, self.verified, record.rows_copied.max(record.rows_estimated));
+        control.update_walk(
+            self.walked,
+            self.verified,
+            record.rows_copied.max(record.rows_estimated),
+        );
     }
 
     /// Compares to the end. Then it compares the differing rows again until each was equal once.
@@ -109,8 +117,10 @@ impl Verification {
         let settings = run.control.settings();
         let (rows, workers) = (self.pace.rows(&settings), self.pace.workers(&settings));
         let turn_begun = Instant::now();
-        let chunks =
-            run.listener.run_while_streaming(self.ahead.next(run.engine, &self.after, rows, workers)).await??;
+        let chunks = run
+            .listener
+            .run_while_streaming(self.ahead.next(run.engine, &self.after, rows, workers))
+            .await??;
         let comparing = join_all(chunks.iter().map(|chunk| compare_chunk(run.engine, chunk)));
         let looking = self.ahead.prefetch(run.engine, &chunks, rows, workers);
         let (compared, ()) = run.listener.run_while_streaming(join(comparing, looking)).await?;
@@ -140,10 +150,14 @@ impl Verification {
 
     /// Refreshes, and compares again the rows whose differences the log has explained. The log must
     /// explain each new difference, too.
-    async fn compare_again<E: Engine>(&mut self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
+    async fn compare_again<E: Engine>(
+        &mut self,
+        run: &mut Migration<'_, E>,
+    ) -> Result<(), Failure> {
         self.check_overdue(run).await?;
         run.refresh_turn().await?;
-        let told: Vec<Key> = self.suspects.extract_if(.., |key| !run.listener.keys.is_unexplained(key)).collect();
+        let told: Vec<Key> =
+            self.suspects.extract_if(.., |key| !run.listener.keys.is_unexplained(key)).collect();
         if told.is_empty() {
             return Ok(());
         }
@@ -178,12 +192,18 @@ impl Verification {
     ///
     /// # Errors
     /// [`Failure::Unequal`] if it did not; [`Failure::Behind`].
-    async fn stream_until_explained<E: Engine>(&mut self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
+    async fn stream_until_explained<E: Engine>(
+        &mut self,
+        run: &mut Migration<'_, E>,
+    ) -> Result<(), Failure> {
         let Some(mark) = self.mark.take() else { return Ok(()) };
         while !run.reach(mark).await? {
             let sought = run.listener.keys.unexplained();
             let unexplained = without_causes(run, sought.clone()).await?;
-            sought.iter().filter(|key| !unexplained.contains(key)).for_each(|key| run.listener.keys.explained(key));
+            sought
+                .iter()
+                .filter(|key| !unexplained.contains(key))
+                .for_each(|key| run.listener.keys.explained(key));
             run.refresh_turn().await?;
         }
         self.check_overdue(run).await
@@ -200,7 +220,8 @@ impl Verification {
         if !unexplained.is_empty() && !run.engine.log_tells_all() {
             // A row that moved to another key is not found any more; the log delivers the new key.
             // No refresh happened that could have made these rows equal.
-            unexplained = run.listener.run_while_streaming(run.engine.compare_keys(&unexplained)).await??;
+            unexplained =
+                run.listener.run_while_streaming(run.engine.compare_keys(&unexplained)).await??;
         }
         match unexplained.len() {
             0 => Ok(()),
@@ -210,7 +231,10 @@ impl Verification {
 }
 
 /// Returns the keys for which no cause is pending either.
-async fn without_causes<E: Engine>(run: &mut Migration<'_, E>, keys: Vec<Key>) -> Result<Vec<Key>, Failure> {
+async fn without_causes<E: Engine>(
+    run: &mut Migration<'_, E>,
+    keys: Vec<Key>,
+) -> Result<Vec<Key>, Failure> {
     let mut left = Vec::new();
     for key in keys {
         let causes = run.listener.run_while_streaming(run.engine.causes(&key)).await??;

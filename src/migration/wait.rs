@@ -32,7 +32,8 @@ impl<E: Engine> Migration<'_, E> {
         Ok(())
     }
 
-    /// Copies nothing while a signal throttles the run. It still follows the log, so that the server need not retain it.
+    /// Copies nothing while a signal throttles the run. It still follows the log, so that the
+    /// server need not retain it.
     ///
     /// # Errors
     /// [`Failure::Stopped`] if the operator stops the run.
@@ -71,7 +72,10 @@ impl<E: Engine> Migration<'_, E> {
     }
 
     /// Listens for a while, or until `news` is ready, and refreshes the changed rows.
-    pub async fn stay_current_until(&mut self, news: impl Future<Output = ()>) -> Result<(), Failure> {
+    pub async fn stay_current_until(
+        &mut self,
+        news: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
         self.control.check_stop()?;
         self.listener.run_while_streaming(timeout(CURRENT, news)).await?.ok();
         self.refresh_turn().await?;

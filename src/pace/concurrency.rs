@@ -77,7 +77,12 @@ struct Trial {
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace { size: ChunkSize::default(), workers: WORKERS_FIRST, trial: Trial::default(), effort: Effort::default() }
+        Pace {
+            size: ChunkSize::default(),
+            workers: WORKERS_FIRST,
+            trial: Trial::default(),
+            effort: Effort::default(),
+        }
     }
 }
 
@@ -95,12 +100,20 @@ impl Pace {
 
     /// Returns the target time of a chunk.
     fn chunk_time(&self, settings: &Settings) -> Duration {
-        settings.chunk_time.mul_f64(self.effort.share()).max(CHUNK_TIME_MIN.min(settings.chunk_time))
+        settings
+            .chunk_time
+            .mul_f64(self.effort.share())
+            .max(CHUNK_TIME_MIN.min(settings.chunk_time))
     }
 
     /// Learns from a turn. `commits` is the present latency of small commits, if known. Returns how
     /// long to rest before the next turn.
-    pub fn learn_turn(&mut self, settings: &Settings, turn: Turn, commits: Option<CommitLatency>) -> Duration {
+    pub fn learn_turn(
+        &mut self,
+        settings: &Settings,
+        turn: Turn,
+        commits: Option<CommitLatency>,
+    ) -> Duration {
         let target = self.chunk_time(settings);
         if let Some(Full { rows, took }) = turn.chunk {
             self.size.learn(rows, took, target);
@@ -134,8 +147,9 @@ impl Pace {
         }
         let Trial { rows, took, rival, is_downward, .. } = std::mem::take(&mut self.trial);
         let speed = rows as f64 / took.as_secs_f64().max(0.001);
-        let is_better =
-            rival.is_none_or(|rival| if is_downward { speed * WORTH > rival } else { speed > rival * WORTH });
+        let is_better = rival.is_none_or(|rival| {
+            if is_downward { speed * WORTH > rival } else { speed > rival * WORTH }
+        });
         let next = match is_downward {
             true => self.workers - 1,
             false => self.workers + 1,
@@ -148,7 +162,8 @@ impl Pace {
         if !is_better {
             self.workers = if is_downward { self.workers + 1 } else { self.workers - 1 };
         }
-        self.trial = Trial { is_downward: !is_downward, settled: SETTLED_TURNS, ..Trial::default() };
+        self.trial =
+            Trial { is_downward: !is_downward, settled: SETTLED_TURNS, ..Trial::default() };
     }
 }
 
@@ -162,11 +177,18 @@ mod tests {
     const SLOW: Option<CommitLatency> = commits(80, 80);
 
     const fn commits(usual: u64, worst: u64) -> Option<CommitLatency> {
-        Some(CommitLatency { usual: Duration::from_millis(usual), worst: Duration::from_millis(worst) })
+        Some(CommitLatency {
+            usual: Duration::from_millis(usual),
+            worst: Duration::from_millis(worst),
+        })
     }
 
     fn gentle() -> Settings {
-        Settings { workers: 4, max_commit_latency: Some(Duration::from_millis(20)), ..Settings::default() }
+        Settings {
+            workers: 4,
+            max_commit_latency: Some(Duration::from_millis(20)),
+            ..Settings::default()
+        }
     }
 
     /// Turns on a server that moves 1,000 rows a second for each of its first `cores` workers.
@@ -232,7 +254,11 @@ mod tests {
         let mut pace = Pace::default();
         walk(&mut pace, &settings, 4, 50);
         assert_eq!(pace.workers(&settings), 4, "nothing is slow, so all is given");
-        assert_eq!(pace.learn_turn(&settings, TURN, SLOW), Duration::ZERO, "shorter chunks come before rests");
+        assert_eq!(
+            pace.learn_turn(&settings, TURN, SLOW),
+            Duration::ZERO,
+            "shorter chunks come before rests"
+        );
         assert!(pace.chunk_time(&settings) < settings.chunk_time);
         let mut rest = Duration::ZERO;
         for _ in 0..30 {

@@ -54,7 +54,13 @@ pub struct Effort {
 
 impl Default for Effort {
     fn default() -> Effort {
-        Effort { share: 1.0, unchanged: Duration::ZERO, best: None, is_wary: false, unavoidable: 0.0 }
+        Effort {
+            share: 1.0,
+            unchanged: Duration::ZERO,
+            best: None,
+            is_wary: false,
+            unavoidable: 0.0,
+        }
     }
 }
 
@@ -71,7 +77,12 @@ impl Effort {
 
     /// Learns after work of `took`. `most` is the limit of a small commit, `commits` the present
     /// latency, if known.
-    pub fn learn(&mut self, most: Option<Duration>, took: Duration, commits: Option<CommitLatency>) {
+    pub fn learn(
+        &mut self,
+        most: Option<Duration>,
+        took: Duration,
+        commits: Option<CommitLatency>,
+    ) {
         self.unchanged += took;
         let Some(most) = most else {
             *self = Effort::default();
@@ -125,12 +136,16 @@ mod tests {
     const HICCUP: Option<CommitLatency> = commits(2, 80);
 
     const fn commits(usual: u64, worst: u64) -> Option<CommitLatency> {
-        Some(CommitLatency { usual: Duration::from_millis(usual), worst: Duration::from_millis(worst) })
+        Some(CommitLatency {
+            usual: Duration::from_millis(usual),
+            worst: Duration::from_millis(worst),
+        })
     }
 
     #[test]
     fn one_slow_commit_in_a_hundred_is_what_the_effort_settles_at() {
-        // A server on which commits are slow in proportion to the effort, each turn showing the worst of three.
+        // A server on which commits are slow in proportion to the effort, each turn showing the
+        // worst of three.
         let mut effort = Effort::default();
         let (mut due, mut slow) = (0.0, 0);
         for turn in 0..5_000 {

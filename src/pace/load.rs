@@ -11,7 +11,10 @@ const LOOK: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`Failure::CriticalLoad`].
-pub async fn exceeded<E: Engine>(engine: &E, settings: &Settings) -> Result<Option<String>, Failure> {
+pub async fn exceeded<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+) -> Result<Option<String>, Failure> {
     let limits: Vec<&Limit> = settings.critical_load.0.iter().chain(&settings.max_load.0).collect();
     if limits.is_empty() {
         return Ok(None);
@@ -23,7 +26,8 @@ pub async fn exceeded<E: Engine>(engine: &E, settings: &Settings) -> Result<Opti
         Err(error) if error.kind == Kind::Refused => return Ok(Some(error.to_string())),
         Err(error) => return Err(error.into()),
     };
-    let above = |(limit, load): (&&Limit, &f64)| (*load > limit.most).then(|| ((*limit).clone(), *load));
+    let above =
+        |(limit, load): (&&Limit, &f64)| (*load > limit.most).then(|| ((*limit).clone(), *load));
     let critical = settings.critical_load.0.len();
     if let Some((limit, load)) = limits.iter().zip(&loads).take(critical).find_map(above) {
         return Err(Failure::CriticalLoad { limit, load });

@@ -61,6 +61,9 @@ mod tests {
 
     #[test]
     fn nobody_minds_a_log_that_is_nearly_caught_up_with() {
-        assert!(!is_given_up(&mut StreamLag::default(), (0..1000).map(|nth| 0.0009 * f64::from(nth))));
+        assert!(!is_given_up(
+            &mut StreamLag::default(),
+            (0..1000).map(|nth| 0.0009 * f64::from(nth))
+        ));
     }
 }

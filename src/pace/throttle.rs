@@ -31,7 +31,8 @@ pub async fn throttled<E: Engine>(
     let is_throttled = reason.is_some();
     control.update(|status| {
         status.replica_lag_seconds = greatest(&lags).map(|lag| lag.as_secs_f64());
-        status.commit_latency_ms = engine.commit_latency().map(|latency| latency.usual.as_secs_f64() * 1000.0);
+        status.commit_latency_ms =
+            engine.commit_latency().map(|latency| latency.usual.as_secs_f64() * 1000.0);
         status.throttle_reason = reason;
     });
     Ok(is_throttled)
@@ -41,7 +42,10 @@ pub async fn throttled<E: Engine>(
 ///
 /// # Errors
 /// [`Failure::LogFull`] if the limit is reached.
-pub async fn look_at_log<E: Engine>(engine: &E, control: &Control) -> Result<Option<LogKept>, Failure> {
+pub async fn look_at_log<E: Engine>(
+    engine: &E,
+    control: &Control,
+) -> Result<Option<LogKept>, Failure> {
     let kept = engine.log_kept().await?;
     control.update(|status| status.log_kept_bytes = kept.map(|kept| kept.bytes));
     match kept {
@@ -67,10 +71,12 @@ pub fn reason(settings: &Settings, lags: &[ReplicaLag]) -> Option<String> {
     })
 }
 
-/// Returns a reason to copy nothing when half of the log that the server may retain is retained already.
+/// Returns a reason to copy nothing when half of the log that the server may retain is retained
+/// already.
 pub fn log_reason(kept: Option<LogKept>) -> Option<String> {
     let LogKept { bytes, limit_bytes: Some(limit) } = kept? else { return None };
-    (bytes > limit / 2).then(|| format!("retained-log {}MB > {}MB, half of its limit", bytes >> 20, limit >> 21))
+    (bytes > limit / 2)
+        .then(|| format!("retained-log {}MB > {}MB, half of its limit", bytes >> 20, limit >> 21))
 }
 
 /// Whether the server retains so much log for this run that the run must end.
@@ -100,7 +106,10 @@ mod tests {
     #[test]
     fn a_replica_behind_throttles_and_is_named() {
         let lags = [replica(Some(Duration::ZERO)), replica(Some(Duration::from_secs(9)))];
-        assert_eq!(reason(&Settings::default(), &lags).as_deref(), Some("replica-lag 9.0s > 1.5s (r1:3306)"));
+        assert_eq!(
+            reason(&Settings::default(), &lags).as_deref(),
+            Some("replica-lag 9.0s > 1.5s (r1:3306)")
+        );
     }
 
     #[test]

@@ -51,7 +51,10 @@ fn law_1_a_log_opened_behind_a_running_transaction_is_seen() {
         habits.flaws = vec![Flaw::StartsBehindRunning];
         habits.visible_at_once_chance = 0.1;
     });
-    assert!(failing.iter().any(|(_, seen)| seen.contains("no change in the log explains it")), "it went unseen");
+    assert!(
+        failing.iter().any(|(_, seen)| seen.contains("no change in the log explains it")),
+        "it went unseen"
+    );
 }
 
 /// Without the proof a lost row would be swapped in: the verification is what stands between.
@@ -76,7 +79,8 @@ fn law_8_a_comparison_that_sees_nothing_lets_through_what_was_written_while_nobo
     assert!(failing.iter().any(|(_, seen)| is_swapped_unequal(seen)), "no lost row got through");
 }
 
-/// The verification is over when rows are kept out of the log while the swap waits: only the look under the lock sees it.
+/// The verification is over when rows are kept out of the log while the swap waits: only the look
+/// under the lock sees it.
 #[test]
 fn law_9_rows_kept_out_of_the_log_before_the_swap_are_lost_where_nobody_asks_under_the_lock() {
     let failing = failing(0..MANY_SEEDS, |habits| {
@@ -95,7 +99,10 @@ fn law_10_a_shadow_that_others_wrote_is_swapped_in_where_nobody_asks() {
         habits.trespass_chance = 0.002;
         habits.flaws = vec![Flaw::TrustsTheShadow];
     };
-    assert!(failing(0..SEEDS, trusting).iter().any(|(_, seen)| is_swapped_unequal(seen)), "none got through");
+    assert!(
+        failing(0..SEEDS, trusting).iter().any(|(_, seen)| is_swapped_unequal(seen)),
+        "none got through"
+    );
     let asking = failing(0..SEEDS, |habits| habits.trespass_chance = 0.002);
     assert!(!asking.iter().any(|(_, seen)| is_swapped_unequal(seen)), "one got through");
 }
@@ -126,8 +133,8 @@ macro_rules! duplicates_lost {
                 with_duplicates(habits);
                 habits.flaws = vec![$flaw];
             });
-            let is_proven_lost = |seen: &str| seen.contains("no change in the log explains it");
-            assert!(failing.iter().any(|(_, seen)| is_proven_lost(seen)), "{:?} went unseen", $flaw);
+            let is_proven = |seen: &str| seen.contains("no change in the log explains it");
+            assert!(failing.iter().any(|(_, seen)| is_proven(seen)), "{:?} went unseen", $flaw);
         })*
     };
 }

@@ -1,6 +1,6 @@
-//! The core against the model engine, one seed at a time: random writers, late commits, moving unique values, faults,
-//! crashes and resumes at any await. A failing seed is printed; `ALTERGEIST_SEED=n` runs it alone, and
-//! `ALTERGEIST_SEEDS=n` with `--ignored` runs that many.
+//! The core against the model engine, one seed at a time: random writers, late commits, moving
+//! unique values, faults, crashes and resumes at any await. A failing seed is printed;
+//! `ALTERGEIST_SEED=n` runs it alone, and `ALTERGEIST_SEEDS=n` with `--ignored` runs that many.
 
 #[cfg(test)]
 mod laws;
@@ -13,10 +13,16 @@ pub fn failing(seeds: std::ops::Range<u64>, habit: Habit) -> Vec<(u64, String)> 
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let share = |nth: u64| seeds.clone().filter(move |seed| seed % threads == nth);
     std::thread::scope(|scope| {
-        let spawn =
-            |nth| scope.spawn(move || share(nth).filter_map(|seed| Some((seed, live(seed, habit).err()?))).collect());
+        let spawn = |nth| {
+            scope.spawn(move || {
+                share(nth).filter_map(|seed| Some((seed, live(seed, habit).err()?))).collect()
+            })
+        };
         let workers: Vec<std::thread::ScopedJoinHandle<Vec<_>>> = (0..threads).map(spawn).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("a seed must not panic")).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("a seed must not panic"))
+            .collect()
     })
 }
 
@@ -44,7 +50,10 @@ mod tests {
     #[test]
     #[ignore = "as many seeds as ALTERGEIST_SEEDS says"]
     fn millions_of_seeds() {
-        let seeds = std::env::var("ALTERGEIST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(1_000_000);
+        let seeds = std::env::var("ALTERGEIST_SEEDS")
+            .ok()
+            .and_then(|seeds| seeds.parse().ok())
+            .unwrap_or(1_000_000);
         assert_none_fails(0..seeds);
     }
 }

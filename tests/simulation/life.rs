@@ -1,4 +1,5 @@
-//! One seed's life: a change of one table, from the first start through crashes to its end, and a look at what is left.
+//! One seed's life: a change of one table, from the first start through crashes to its end, and a
+//! look at what is left.
 
 use altergeist::contract::model::{Habits, Server};
 use altergeist::contract::{Kind, Strategy};
@@ -40,7 +41,11 @@ pub fn live(seed: u64, habit: Habit) -> Result<(), String> {
 
 async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let mut habits = Habits { visible_in_order: rng.random(), rows: rng.random_range(0..60), ..Habits::default() };
+    let mut habits = Habits {
+        visible_in_order: rng.random(),
+        rows: rng.random_range(0..60),
+        ..Habits::default()
+    };
     habits.write_chance = rng.random_range(0.0..0.8);
     habits.compares_beside_builds = rng.random();
     habits.counts_writes = [None, Some(true), Some(false)][rng.random_range(0..3)];
@@ -70,9 +75,14 @@ async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
 }
 
 /// One process after the other, until one comes to the end.
-async fn live_until_done(server: &Server, rng: &mut SmallRng, batch_keys: usize) -> Result<Outcome, String> {
+async fn live_until_done(
+    server: &Server,
+    rng: &mut SmallRng,
+    batch_keys: usize,
+) -> Result<Outcome, String> {
     for life in 0..LIVES_MAX {
-        let mut dies_after = rng.random_bool(0.8).then(|| Duration::from_millis(rng.random_range(1..600)));
+        let mut dies_after =
+            rng.random_bool(0.8).then(|| Duration::from_millis(rng.random_range(1..600)));
         if life > RESTLESS_LIVES {
             server.calm_down();
             dies_after = None;
@@ -105,7 +115,9 @@ fn says_the_truth_about_the_source(server: &Server, failure: &Failure) -> Result
     match (server.is_swapped(), failure.exit_code()) {
         (true, 9) => Ok(()),
         (false, code) if code != 9 => Ok(()),
-        (is_swapped, code) => Err(format!("exit code {code}, and swapped is {is_swapped}: {failure}")),
+        (is_swapped, code) => {
+            Err(format!("exit code {code}, and swapped is {is_swapped}: {failure}"))
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 /// How the change may be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Strategy {
-    /// Natively where the server neither rewrites nor scans the table for it, else by a shadow copy.
+    /// Natively where the server neither rewrites nor scans the table for it, else by a shadow
+    /// copy.
     #[default]
     Auto,
     /// Natively, or not at all.
@@ -22,7 +23,8 @@ pub struct Target {
     pub url: String,
     /// The table, with its schema before a dot if it is not in the connection's own.
     pub table: String,
-    /// What follows `ALTER TABLE name`; empty where the command needs none, and for a plain rebuild.
+    /// What follows `ALTER TABLE name`; empty where the command needs none, and for a plain
+    /// rebuild.
     pub alter: String,
     /// Renamed columns, old name first, where the server cannot tell.
     pub renames: Vec<(String, String)>,
@@ -48,7 +50,8 @@ pub struct Target {
     pub stream_from: Option<String>,
     /// Whether the log is only looked at now and then instead of being streamed.
     pub poll_log: bool,
-    /// Whether secondary indexes are there from the beginning instead of being built after the copy.
+    /// Whether secondary indexes are there from the beginning instead of being built after the
+    /// copy.
     pub keep_indexes: bool,
     /// The shadow's own CREATE TABLE, for what no ALTER can say.
     pub create: Option<String>,
@@ -75,6 +78,9 @@ pub enum ForeignKeys {
 /// Shows no URL: it may hold a password.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target").field("table", &self.table).field("alter", &self.alter).finish_non_exhaustive()
+        f.debug_struct("Target")
+            .field("table", &self.table)
+            .field("alter", &self.alter)
+            .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,13 @@
-//! The laws as tests. Every engine passes the same ones, the model too: an engine is done when it does.
+//! The laws as tests. Every engine passes the same ones, the model too: an engine is done when it
+//! does.
 //!
-//! A [`Laboratory`] gives a table `(id, u, v)` of three integers with key `id` and a unique index over `u`, and the means
-//! to write to it as an application does. The change under test is any that keeps these three columns.
+//! A [`Laboratory`] gives a table `(id, u, v)` of three integers with key `id` and a unique index
+//! over `u`, and the means to write to it as an application does. The change under test is any that
+//! keeps these three columns.
 
 use crate::{
-    ChangeStream, Changes, Chunk, Cutover, Engine, Error, Hold, Journal, Key, Kind, Ownership, Position, Preflight,
-    Record, Result, Shadow, Stage, Swap, TableLock, Watermark,
+    ChangeStream, Changes, Chunk, Cutover, Engine, Error, Hold, Journal, Key, Kind, Ownership,
+    Position, Preflight, Record, Result, Shadow, Stage, Swap, TableLock, Watermark,
 };
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -29,23 +31,25 @@ pub trait Laboratory {
     /// The engine under test.
     type Engine: Engine;
 
-    /// Makes the table anew with rows `(n, n, n)` for n in 1..=rows, and removes whatever an earlier test has left.
+    /// Makes the table anew with rows `(n, n, n)` for n in 1..=rows, and removes whatever an
+    /// earlier test has left.
     async fn fresh(&self, rows: u32);
     /// Connects another process's engine.
     async fn engine(&self) -> Self::Engine;
-    /// Commits one transaction of the application, to whichever table bears the name; visible when this returns.
+    /// Commits one transaction of the application, to whichever table bears the name; visible when
+    /// this returns.
     async fn write(&self, writes: &[Write]);
     /// The rows of the table that bears the name.
     async fn table(&self) -> BTreeSet<Row>;
     /// The rows of the shadow; None if there is none.
     async fn shadow(&self) -> Option<BTreeSet<Row>>;
-    /// Opens a transaction that has read the table, and keeps it open until the value is dropped; None if nothing
-    /// the application does can stand in a lock's way.
+    /// Opens a transaction that has read the table, and keeps it open until the value is dropped;
+    /// None if nothing the application does can stand in a lock's way.
     async fn reader(&self) -> Option<Box<dyn std::any::Any>>;
 }
 
-/// Runs every test of the suite, one after the other, on fresh tables. Says which one it is at, and panics at the first
-/// that fails.
+/// Runs every test of the suite, one after the other, on fresh tables. Says which one it is at, and
+/// panics at the first that fails.
 pub async fn conforms(laboratory: &impl Laboratory) {
     macro_rules! each {
         ($($test:ident),* $(,)?) => {
@@ -102,7 +106,10 @@ async fn made<L: Laboratory>(laboratory: &L) -> (L::Engine, Position) {
     engine.save(&record(Stage::Preparing, None)).await.expect("the record can be saved");
     let position = engine.open_log().await.expect("the log can be opened");
     engine.create().await.expect("the shadow can be made");
-    engine.save(&record(Stage::Copying, Some(position.clone()))).await.expect("the record can be saved");
+    engine
+        .save(&record(Stage::Copying, Some(position.clone())))
+        .await
+        .expect("the record can be saved");
     (engine, position)
 }
 
@@ -190,7 +197,14 @@ async fn a_copy_in_whose_way_a_row_is_says_stale_and_leaves_nothing<L: Laborator
 
 async fn a_refresh_makes_keys_what_the_source_holds_of_them<L: Laboratory>(laboratory: &L) {
     let mut run = copied(laboratory).await;
-    laboratory.write(&[Write::Put((1, 1, 100)), Write::Remove(2), Write::Put((30, 30, 30)), Write::Move(4, 40)]).await;
+    laboratory
+        .write(&[
+            Write::Put((1, 1, 100)),
+            Write::Remove(2),
+            Write::Put((30, 30, 30)),
+            Write::Move(4, 40),
+        ])
+        .await;
     laboratory.write(&[Write::Put((31, 31, 31))]).await;
     laboratory.write(&[Write::Remove(31)]).await;
     let (keys, _) = delivered(&run.engine, &mut run.stream).await;
@@ -205,7 +219,9 @@ async fn a_refresh_keeps_to_the_watermark<L: Laboratory>(laboratory: &L) {
     let mut run = begun(laboratory).await;
     let first = run.engine.next_chunk(&Watermark::Start, 10).await.expect("a chunk can be found");
     run.engine.copy(&first).await.expect("the first chunk can be copied");
-    laboratory.write(&[Write::Put((10, 10, 100)), Write::Put((11, 11, 110)), Write::Put((99, 99, 99))]).await;
+    laboratory
+        .write(&[Write::Put((10, 10, 100)), Write::Put((11, 11, 110)), Write::Put((99, 99, 99))])
+        .await;
     let (keys, _) = delivered(&run.engine, &mut run.stream).await;
     let keys: Vec<Key> = keys.into_iter().collect();
     run.engine.refresh(&keys, &first.through).await.expect("keys can be refreshed");
@@ -270,7 +286,14 @@ async fn a_changed_key_is_two_keys_and_an_unchanged_one_is_one<L: Laboratory>(la
 
 async fn a_key_is_spelled_alike_in_the_log_and_in_a_comparison<L: Laboratory>(laboratory: &L) {
     let mut run = copied(laboratory).await;
-    laboratory.write(&[Write::Put((3, 3, 33)), Write::Remove(9), Write::Put((60, 60, 60)), Write::Move(4, 44)]).await;
+    laboratory
+        .write(&[
+            Write::Put((3, 3, 33)),
+            Write::Remove(9),
+            Write::Put((60, 60, 60)),
+            Write::Move(4, 44),
+        ])
+        .await;
     let (from_the_log, _) = delivered(&run.engine, &mut run.stream).await;
     let compared: HashSet<Key> = keys_lacking(&run.engine).await.into_iter().collect();
     assert_eq!(from_the_log.len(), 5);
@@ -287,14 +310,19 @@ async fn the_log_can_be_read_again_from_any_delivered_position<L: Laboratory>(la
     let mut again = run.engine.follow(&between).await.expect("the log can be followed again");
     assert_eq!(delivered(&run.engine, &mut again).await.0, second);
     drop(again);
-    let mut again = run.engine.follow(&run.position).await.expect("the log can be followed from the start");
+    let mut again =
+        run.engine.follow(&run.position).await.expect("the log can be followed from the start");
     assert_eq!(delivered(&run.engine, &mut again).await.0, first.union(&second).cloned().collect());
 }
 
-async fn the_log_begins_with_what_is_committed_after_a_position_of_now<L: Laboratory>(laboratory: &L) {
+async fn the_log_begins_with_what_is_committed_after_a_position_of_now<L: Laboratory>(
+    laboratory: &L,
+) {
     let (engine, _) = made(laboratory).await;
     laboratory.write(&[Write::Put((1, 1, 10))]).await;
-    let Some(now) = engine.log_now().await.expect("the log can be asked for its end") else { return };
+    let Some(now) = engine.log_now().await.expect("the log can be asked for its end") else {
+        return;
+    };
     laboratory.write(&[Write::Put((2, 2, 20))]).await;
     engine.save(&record(Stage::Copying, Some(now.clone()))).await.expect("the record can be saved");
     engine.pass_log(&now).await.expect("the log can be passed over");
@@ -309,7 +337,8 @@ async fn a_comparison_sees_rows_lost_invented_and_changed<L: Laboratory>(laborat
     laboratory.write(&[Write::Put((1, 1, 99)), Write::Remove(2), Write::Put((70, 70, 70))]).await;
     let differing = keys_lacking(&run.engine).await;
     assert_eq!(differing.len(), 3);
-    let still: HashSet<Key> = run.engine.compare_keys(&differing).await.expect("comparable").into_iter().collect();
+    let still: HashSet<Key> =
+        run.engine.compare_keys(&differing).await.expect("comparable").into_iter().collect();
     assert_eq!(still, differing.iter().cloned().collect());
     run.engine.refresh(&differing, &Watermark::End).await.expect("keys can be refreshed");
     assert_eq!(run.engine.compare_keys(&differing).await.expect("keys can be compared"), []);
@@ -350,13 +379,17 @@ async fn the_record_is_what_was_saved<L: Laboratory>(laboratory: &L) {
 async fn a_lock_that_cannot_be_had_is_given_up_in_time<L: Laboratory>(laboratory: &L) {
     let run = copied(laboratory).await;
     let Some(reader) = laboratory.reader().await else { return };
-    let refused = tokio::time::timeout(Duration::from_secs(10), run.engine.lock(Duration::from_secs(1))).await;
+    let refused =
+        tokio::time::timeout(Duration::from_secs(10), run.engine.lock(Duration::from_secs(1)))
+            .await;
     match refused.expect("the lock is given up in time") {
         Err(error) => assert_eq!(error.kind, Kind::Busy, "{error}"),
         Ok(_) => panic!("the lock was had although the table was in use"),
     }
     let write = laboratory.write(&[Write::Put((1, 1, 11))]);
-    tokio::time::timeout(Duration::from_secs(5), write).await.expect("nobody queues behind a lock given up");
+    tokio::time::timeout(Duration::from_secs(5), write)
+        .await
+        .expect("nobody queues behind a lock given up");
     drop(reader);
 }
 

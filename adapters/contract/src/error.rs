@@ -5,11 +5,12 @@ use std::fmt;
 /// The result of anything asked of an engine.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What the core does about an error. Decided from server codes, in one table per engine, never from
-/// text; an unknown code is `Fatal`.
+/// What the core does about an error. Decided from server codes, in one table per engine, never
+/// from text; an unknown code is `Fatal`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// Nothing happened, and the same may work if tried again: a deadlock, a lock wait that timed out.
+    /// Nothing happened, and the same may work if tried again: a deadlock, a lock wait that timed
+    /// out.
     Transient,
     /// A row of another key stands in the way in this unique index of the shadow (law 4).
     Stale {
@@ -20,8 +21,9 @@ pub enum Kind {
     Busy,
     /// The connection is gone, or what it held. Whether the statement took effect is not known.
     Disconnected,
-    /// The log has left out changes of the source's rows, or may have: its publication, or a filter or setting
-    /// it depends on, was changed. What was copied proves nothing any more, and the run begins anew.
+    /// The log has left out changes of the source's rows, or may have: its publication, or a filter
+    /// or setting it depends on, was changed. What was copied proves nothing any more, and the run
+    /// begins anew.
     Missed,
     /// What was given cannot be read: a URL, a file that is named in it.
     Usage,
@@ -36,7 +38,12 @@ impl Kind {
     pub fn is_passing(&self) -> bool {
         match self {
             Kind::Transient | Kind::Stale { .. } => true,
-            Kind::Busy | Kind::Disconnected | Kind::Missed | Kind::Usage | Kind::Refused | Kind::Fatal => false,
+            Kind::Busy
+            | Kind::Disconnected
+            | Kind::Missed
+            | Kind::Usage
+            | Kind::Refused
+            | Kind::Fatal => false,
         }
     }
 }
@@ -48,8 +55,9 @@ pub struct Error {
     pub kind: Kind,
     /// What was attempted, with the object's name: "copy a chunk of shop.orders".
     pub attempted: String,
-    /// What went wrong, and where it helps what to do next. Never a row's value, a key or a password:
-    /// servers put values into their messages, so an engine passes on only those known to be free of them.
+    /// What went wrong, and where it helps what to do next. Never a row's value, a key or a
+    /// password: servers put values into their messages, so an engine passes on only those known to
+    /// be free of them.
     pub reason: String,
 }
 
@@ -59,8 +67,9 @@ impl Error {
         Error { kind, attempted: attempted.into(), reason: reason.into() }
     }
 
-    /// Of two errors of things done side by side, the one that decides what is done next: a statement whose
-    /// connection was lost may still be running, so it may not hide behind one that passes.
+    /// Of two errors of things done side by side, the one that decides what is done next: a
+    /// statement whose connection was lost may still be running, so it may not hide behind one that
+    /// passes.
     pub fn graver(self, other: Error) -> Error {
         if self.kind.is_passing() { other } else { self }
     }

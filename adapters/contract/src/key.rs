@@ -62,7 +62,8 @@ pub enum Watermark {
 pub struct Chunk {
     /// The range begins after this mark: `Start` or `At`.
     pub after: Watermark,
-    /// The range ends with this mark, inclusive: `At`, or `End` for the last chunk, which has no upper bound.
+    /// The range ends with this mark, inclusive: `At`, or `End` for the last chunk, which has no
+    /// upper bound.
     pub through: Watermark,
 }
 

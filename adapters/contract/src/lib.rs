@@ -1,5 +1,6 @@
-//! What the core and an engine both know, and nothing else: the roles an engine plays, the words they
-//! exchange, an engine in memory to test the core with, and the laws as tests every engine must pass.
+//! What the core and an engine both know, and nothing else: the roles an engine plays, the words
+//! they exchange, an engine in memory to test the core with, and the laws as tests every engine
+//! must pass.
 //!
 //! No SQL, no driver and no server name may appear here outside doc comments.
 // The core runs as one task and never spawns, so no future here needs to be `Send`.
@@ -17,8 +18,8 @@ pub mod record;
 
 pub use change::{ForeignKeys, Strategy, Target};
 pub use engine::{
-    ChangeStream, Changes, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, Hold, Journal, Leftover,
-    LogKept, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock, Writes,
+    ChangeStream, Changes, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, Hold,
+    Journal, Leftover, LogKept, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock, Writes,
 };
 pub use error::{Error, Kind, Result};
 pub use key::{Chunk, Key, Watermark};

@@ -8,8 +8,8 @@ use serde::Serialize;
 pub enum Verdict {
     /// By the server itself, with this statement, under a short lock timeout.
     Native(String),
-    /// By the server itself, in several statements none of which keeps anybody waiting for longer than an instant: the
-    /// plan's steps. A run that dies in between is finished by the next.
+    /// By the server itself, in several statements none of which keeps anybody waiting for longer
+    /// than an instant: the plan's steps. A run that dies in between is finished by the next.
     Online,
     /// By a shadow copy.
     Copy,
@@ -20,7 +20,8 @@ pub enum Verdict {
 pub struct Step {
     /// The statement, or what it stands for where it is repeated.
     pub statement: String,
-    /// What it locks on the user's tables, and for how long; "none" where it locks nothing of theirs.
+    /// What it locks on the user's tables, and for how long; "none" where it locks nothing of
+    /// theirs.
     pub lock: String,
 }
 

@@ -14,8 +14,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// A mark this run has put into the log. Later marks are greater; a mark of an earlier process that is
-/// read again after a restart never passes for one of this process.
+/// A mark this run has put into the log. Later marks are greater; a mark of an earlier process that
+/// is read again after a restart never passes for one of this process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Marker(pub u64);
 

@@ -11,7 +11,8 @@ pub enum Stage {
     Preparing,
     /// The server is being told to do it by itself, in one statement or in steps.
     Altering,
-    /// The shadow exists and is kept current. Everything up to the cut-over goes on from the watermark.
+    /// The shadow exists and is kept current. Everything up to the cut-over goes on from the
+    /// watermark.
     Copying,
     /// A swap may have been sent: ask who owns the name before anything else (law 7).
     CuttingOver,
@@ -34,7 +35,8 @@ pub struct Record {
     pub position: Option<Position>,
     /// Rows copied into the shadow.
     pub rows_copied: u64,
-    /// Rows were copied before `position`, and the log of that time was passed over unread: whatever differs is not explained.
+    /// Rows were copied before `position`, and the log of that time was passed over unread:
+    /// whatever differs is not explained.
     #[serde(default)]
     pub passed_log: bool,
     /// Rows the table was thought to have when the run began.

@@ -1,4 +1,5 @@
-//! The model passes the suite every engine passes: what the simulation proves, it proves of a lawful engine.
+//! The model passes the suite every engine passes: what the simulation proves, it proves of a
+//! lawful engine.
 #![allow(async_fn_in_trait)]
 
 use altergeist_contract::conformance::{Laboratory, Row, Write, conforms};

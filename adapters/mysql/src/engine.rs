@@ -13,7 +13,7 @@ use crate::schema::foreign_key::foreign_keys;
 use crate::schema::lexer::{Token, tokens};
 use crate::server::about::Server;
 use crate::server::connect::Access;
-use crate::server::error::BEGIN_ANEW;
+use crate::server::error::START_AGAIN;
 use crate::server::heartbeat::{Beats, prepared};
 use crate::server::names::{Names, TableName};
 use crate::server::one_server;
@@ -49,15 +49,25 @@ impl Engine for MySql {
         let source = find(&mut session, &table_asked(target, access.schema.as_deref())?).await?;
         let names = Names::of(&source);
         let mut target = target.clone();
-        let asked = clauses::asked(&target.alter, server.has_ansi_quotes, &source.schema, &source.name)?;
-        let keys = foreign_keys(&mut session, &source)
-            .await
-            .map_err(|failure| failure.of_catalogue(format!("look for foreign keys of {}", source.plain())))?;
-        let own: Vec<String> = keys.into_iter().filter(|key| key.child == source).map(|key| key.name).collect();
-        let (kept, dropped_keys) = clauses::without_dropped_keys(&asked.clauses, server.has_ansi_quotes, &own);
+        let asked =
+            clauses::asked(&target.alter, server.has_ansi_quotes, &source.schema, &source.name)?;
+        let keys = foreign_keys(&mut session, &source).await.map_err(|failure| {
+            failure.of_catalogue(format!("look for foreign keys of {}", source.plain()))
+        })?;
+        let own: Vec<String> =
+            keys.into_iter().filter(|key| key.child == source).map(|key| key.name).collect();
+        let (kept, dropped_keys) =
+            clauses::without_dropped_keys(&asked.clauses, server.has_ansi_quotes, &own);
         target.alter = kept;
         let log = LogServer::find(&target, &access, &server).await?;
-        let crew = Crew::new(access, server.version, timeout, source.clone(), names.lock.clone(), target.workers);
+        let crew = Crew::new(
+            access,
+            server.version,
+            timeout,
+            source.clone(),
+            names.lock.clone(),
+            target.workers,
+        );
         let crew = Arc::new(crew);
         let cascades = Cascades::new(crew.clone());
         Ok(MySql {
@@ -94,7 +104,9 @@ impl Engine for MySql {
         };
         let mut reader = self.crew.reader().await?;
         let record = self.entry(&mut reader).await?.record;
-        let run = record.map(|record| format!(", and the journal says {}", record.holder)).unwrap_or_default();
+        let run = record
+            .map(|record| format!(", and the journal says {}", record.holder))
+            .unwrap_or_default();
         Ok(Hold::HeldBy(format!("{session} holds the run lock of {}{run}", self.title)))
     }
 
@@ -106,17 +118,19 @@ impl Engine for MySql {
         self.crew.still_held().await
     }
 
-    /// Why every transaction before the position is visible to reads begun after this returns, and every later one is
-    /// in the stream:
+    /// Why every transaction before the position is visible to reads begun after this returns, and
+    /// every later one is in the stream:
     ///
-    /// - A transaction's rows are written to the log when it commits. One that is running now will be logged behind the
-    ///   position, and be delivered.
-    /// - One that is logged before the position may not be visible yet. A heartbeat sent after the position was read lies
-    ///   behind it; once that is proven, everything before it is visible ([`Beats`]).
-    /// - One that is only prepared has its rows in the log already, perhaps before the position, and becomes visible when
-    ///   it ends. Those are waited for, and a later position is taken; where there always are some, the stream may
-    ///   meet the ends of those that were waited for. One that was being prepared at that very moment, and is not listed yet, is met
-    ///   by the stream when it ends: an end whose beginning was not seen stops the run.
+    /// - A transaction's rows are written to the log when it commits. One that is running now will
+    ///   be logged behind the position, and be delivered.
+    /// - One that is logged before the position may not be visible yet. A heartbeat sent after the
+    ///   position was read lies behind it; once that is proven, everything before it is visible
+    ///   ([`Beats`]).
+    /// - One that is only prepared has its rows in the log already, perhaps before the position,
+    ///   and becomes visible when it ends. Those are waited for, and a later position is taken;
+    ///   where there always are some, the stream may meet the ends of those that were waited for.
+    ///   One that was being prepared at that very moment, and is not listed yet, is met by the
+    ///   stream when it ends: an end whose beginning was not seen stops the run.
     ///
     /// The same holds where the log is a replica's: what is in it was in this server's log before.
     async fn open_log(&self) -> Result<Position> {
@@ -130,7 +144,9 @@ impl Engine for MySql {
         let (place, beat) = loop {
             let (place, beat) = (self.place_now().await?, self.beats.mark());
             let proof = tokio::time::timeout(self.crew.lock_timeout, self.beats.proven(beat));
-            proof.await.map_err(|_| Error::new(Kind::Busy, attempted(), "the server holds up commits"))??;
+            proof.await.map_err(|_| {
+                Error::new(Kind::Busy, attempted(), "the server holds up commits")
+            })??;
             let before = prepared(&mut session).await?;
             self.wait_for_prepared(&mut session, &before, until).await?;
             if before.is_empty() || places == PLACES_TRIED {
@@ -140,7 +156,8 @@ impl Engine for MySql {
             places += 1;
         };
         self.wait_for_arrival(beat).await?;
-        Ok(Bookmark { server: self.log.server.identity.clone(), place, beat: Some(beat.0) }.to_position())
+        Ok(Bookmark { server: self.log.server.identity.clone(), place, beat: Some(beat.0) }
+            .to_position())
     }
 
     async fn follow(&self, from: &Position) -> Result<MySqlStream> {
@@ -150,12 +167,13 @@ impl Engine for MySql {
         self.check_origin(&bookmark).await?;
         self.beats.begin().await?;
         if !self.beats.go_on_from(bookmark.beat.unwrap_or_default()) {
-            let reason = format!("somebody else has changed its heartbeats; {BEGIN_ANEW}");
+            let reason = format!("another session changed its heartbeats; {START_AGAIN}");
             return Err(Error::fatal(self.doing("go on in the log for"), reason));
         }
         let key = self.key().await?;
         let names = (self.source.clone(), &self.names);
-        let mut follower = Follower::new(names, key, self.parents_to_follow().await?, bookmark.clone());
+        let mut follower =
+            Follower::new(names, key, self.parents_to_follow().await?, bookmark.clone());
         follower.forgive(self.settled.lock().expect("not poisoned").clone());
         self.tally.follow().await;
         follower.count_shadow_by(self.tally.counted_from.clone());
@@ -173,7 +191,8 @@ impl Engine for MySql {
             shadow: self.names.shadow.plain(),
         };
         self.witness.begin().await?;
-        stream::follow(session, reader_id, follower, &bookmark, self.undecided.clone(), beside).await
+        stream::follow(session, reader_id, follower, &bookmark, self.undecided.clone(), beside)
+            .await
     }
 
     async fn check_stream(&self) -> Result<()> {
@@ -190,17 +209,23 @@ impl Engine for MySql {
 
 impl MySql {
     /// Waits until none of these is prepared any more.
-    async fn wait_for_prepared(&self, session: &mut Session, before: &HashSet<String>, until: Instant) -> Result<()> {
+    async fn wait_for_prepared(
+        &self,
+        session: &mut Session,
+        before: &HashSet<String>,
+        until: Instant,
+    ) -> Result<()> {
         loop {
-            let left: Vec<String> = prepared(session).await?.intersection(before).cloned().collect();
+            let left: Vec<String> =
+                prepared(session).await?.intersection(before).cloned().collect();
             if left.is_empty() {
                 return Ok(());
             }
             if Instant::now() > until {
                 let left: Vec<String> = left.iter().map(|xid| statement::quoted_xid(xid)).collect();
                 let reason = format!(
-                    "transactions prepared by XA have not ended within {} s, and what they changed cannot be known before: {}; \
-                     end each by XA COMMIT or XA ROLLBACK",
+                    "transactions prepared by XA have not ended within {} s, and what they \
+                     changed cannot be known before: {}; end each by XA COMMIT or XA ROLLBACK",
                     PREPARED_END.as_secs(),
                     left.join("; ")
                 );
@@ -219,14 +244,19 @@ impl MySql {
             (Flavour::MySql, true) => ("gtid", sql::log::MYSQL_GTIDS),
             (Flavour::MySql, false) => ("file", sql::log::log_status(server.version)),
         };
-        let row = session.row(query).await.map_err(|failure| failure.of_catalogue(attempted()))?.unwrap_or_default();
+        let row = session
+            .row(query)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?
+            .unwrap_or_default();
         let said = match (form, &row[..]) {
             ("file", [file, offset, ..]) => format!("{}:{}", text(file), text(offset)),
             (_, [set]) => text(set),
             _ => String::new(),
         };
-        Place::parse(form, &said)
-            .ok_or_else(|| Error::fatal(attempted(), "the server does not tell; is its binary log on?"))
+        Place::parse(form, &said).ok_or_else(|| {
+            Error::fatal(attempted(), "the server does not tell; is its binary log on?")
+        })
     }
 
     /// Whether the position is of this server, and of its present log.
@@ -235,7 +265,8 @@ impl MySql {
         let server = &self.log.server.identity;
         if bookmark.server != *server {
             let reason = format!(
-                "the position is of the log of server {}, and this is server {server}; {BEGIN_ANEW}",
+                "the position is of the log of server {}, and this is server {server}; \
+                 {START_AGAIN}",
                 bookmark.server
             );
             return Err(Error::fatal(attempted(), reason));
@@ -250,7 +281,8 @@ impl MySql {
                 return Err(Error::fatal(
                     attempted(),
                     format!(
-                        "the server has not executed all of the position's transactions: its log was reset; {BEGIN_ANEW}"
+                        "the server has not executed all of the position's transactions: its log \
+                         was reset; {START_AGAIN}"
                     ),
                 ));
             }
@@ -263,7 +295,8 @@ impl MySql {
 fn table_asked(target: &Target, schema: Option<&str>) -> Result<TableName> {
     let attempted = || format!("find table {}", target.table);
     let parts = if target.table.contains('`') {
-        let tokens = tokens(&target.table, false).map_err(|reason| Error::refused(attempted(), reason))?;
+        let tokens =
+            tokens(&target.table, false).map_err(|reason| Error::refused(attempted(), reason))?;
         tokens.iter().filter_map(Token::name).map(str::to_owned).collect()
     } else {
         target.table.splitn(2, '.').map(str::to_owned).collect::<Vec<_>>()
@@ -277,8 +310,10 @@ fn table_asked(target: &Target, schema: Option<&str>) -> Result<TableName> {
 
 async fn find(session: &mut Session, asked: &TableName) -> Result<TableName> {
     let attempted = || format!("find table {}", asked.plain());
-    let row =
-        session.row(&sql::catalogue::find_table(asked)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    let row = session
+        .row(&sql::catalogue::find_table(asked))
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
     match row {
         Some(row) => Ok(TableName::new(&text(&row[0]), &text(&row[1]))),
         // A table that is gone may have left a change behind, which must be cleaned up.

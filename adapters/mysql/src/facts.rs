@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Facts {
     /// The source as it was when the shadow was made.
     pub source: Option<Made>,
-    /// The source in the server's words when the shadow was made, or when the shadow followed it last; empty before.
+    /// The source in the server's words when the shadow was made, or when the shadow followed it
+    /// last; empty before.
     pub source_text: String,
     /// Set before the shadow is made: from then on a table of its name is ours.
     pub has_shadow: bool,
@@ -22,9 +23,11 @@ pub(crate) struct Facts {
     pub late_index: Option<String>,
     /// Indexes that it does not have yet.
     pub deferred: Option<Deferred>,
-    /// The foreign keys that a swap carries: from before the first of them is touched until all are in their places.
+    /// The foreign keys that a swap carries: from before the first of them is touched until all are
+    /// in their places.
     pub foreign_keys: Option<Vec<Carried>>,
-    /// The foreign keys that the clauses gave to the shadow, which does not have them before the swap.
+    /// The foreign keys that the clauses gave to the shadow, which does not have them before the
+    /// swap.
     #[serde(default)]
     pub added_keys: Vec<ForeignKey>,
     /// The source's triggers, from before the swap until they stand on the new table.
@@ -55,8 +58,8 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Returns whether both are one table. The engine's numbers tell tables apart that are made alike; where they may not
-    /// be read, only the making can.
+    /// Returns whether both are one table. The engine's numbers tell tables apart that are made
+    /// alike; where they may not be read, only the making can.
     pub(crate) fn is_same(&self, now: &Made) -> bool {
         match self.ids.is_empty() || now.ids.is_empty() {
             true => self.fingerprint == now.fingerprint,

@@ -27,7 +27,9 @@ impl Journal for MySql {
             }
             return Ok(Some(record));
         }
-        let Some(done) = entry.facts.done.filter(|_| record.stage == Stage::Done) else { return Ok(Some(record)) };
+        let Some(done) = entry.facts.done.filter(|_| record.stage == Stage::Done) else {
+            return Ok(Some(record));
+        };
         let now = match fingerprint(&mut session, &self.source).await {
             // A table that was dropped when its change was done has nothing left to do.
             Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => return Ok(None),
@@ -52,7 +54,12 @@ impl Journal for MySql {
             Stage::Altering => self.note_altering().await?,
             _ => {}
         }
-        self.write_journal(&sql::journal::save_entry(&self.names.journal, &self.source.name, &entry)).await
+        self.write_journal(&sql::journal::save_entry(
+            &self.names.journal,
+            &self.source.name,
+            &entry,
+        ))
+        .await
     }
 }
 
@@ -61,19 +68,30 @@ impl MySql {
     pub(crate) async fn entry(&self, session: &mut Session) -> Result<Entry> {
         let attempted = || self.doing("read the journal of");
         self.check_own_tables(session).await?;
-        let row = match session.row(&sql::journal::load_entry(&self.names.journal, &self.source.name)).await {
+        let row = match session
+            .row(&sql::journal::load_entry(&self.names.journal, &self.source.name))
+            .await
+        {
             Ok(Some(row)) => row,
-            Ok(None) | Err(Failure::Server { code: NO_SUCH_TABLE, .. }) => return Ok(Entry::default()),
+            Ok(None) | Err(Failure::Server { code: NO_SUCH_TABLE, .. }) => {
+                return Ok(Entry::default());
+            }
             Err(failure) => return Err(failure.of_catalogue(attempted())),
         };
-        let unreadable =
-            |error: serde_json::Error| Error::fatal(attempted(), format!("it was written by another version: {error}"));
-        let record = row[0].as_ref().map(|cell| serde_json::from_slice(cell)).transpose().map_err(unreadable)?;
+        let unreadable = |error: serde_json::Error| {
+            Error::fatal(attempted(), format!("it was written by another version: {error}"))
+        };
+        let record = row[0]
+            .as_ref()
+            .map(|cell| serde_json::from_slice(cell))
+            .transpose()
+            .map_err(unreadable)?;
         let facts = serde_json::from_str(&text(&row[1])).map_err(unreadable)?;
         Ok(Entry { record, facts, exists: true })
     }
 
-    /// What is done counts only while the table stays as it is now. From here on no table of the shadow's name is ours.
+    /// What is done counts only while the table stays as it is now. From here on no table of the
+    /// shadow's name is ours.
     async fn note_done(&self) -> Result<()> {
         let mut session = self.crew.reader().await?;
         let mut facts = self.entry(&mut session).await?.facts;
@@ -92,12 +110,16 @@ impl MySql {
 
     pub(crate) async fn save_facts(&self, facts: &Facts) -> Result<()> {
         let json = serde_json::to_string(facts).expect("facts have only plain fields");
-        self.write_journal(&sql::journal::save_facts(&self.names.journal, &self.source.name, &json)).await
+        self.write_journal(&sql::journal::save_facts(&self.names.journal, &self.source.name, &json))
+            .await
     }
 
     async fn write_journal(&self, statement: &str) -> Result<()> {
         let lease = self.crew.lease(crate::server::pool::Slot::Control).await?;
-        lease.execute(statement).await.map_err(|failure| failure.of_catalogue(self.doing("write the journal of")))?;
+        lease
+            .execute(statement)
+            .await
+            .map_err(|failure| failure.of_catalogue(self.doing("write the journal of")))?;
         Ok(())
     }
 
@@ -118,7 +140,11 @@ impl MySql {
                 .await
                 .map_err(|failure| failure.of_catalogue(attempted()))?;
             if found.is_none() {
-                lease.session().execute(&create).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+                lease
+                    .session()
+                    .execute(&create)
+                    .await
+                    .map_err(|failure| failure.of_catalogue(attempted()))?;
             }
         }
         lease.keep();
@@ -127,13 +153,23 @@ impl MySql {
     }
 
     /// How to know a table again.
-    pub(crate) async fn made(&self, session: &mut Session, name: &crate::server::names::TableName) -> Result<Made> {
+    pub(crate) async fn made(
+        &self,
+        session: &mut Session,
+        name: &crate::server::names::TableName,
+    ) -> Result<Made> {
         let fingerprint = fingerprint(session, name)
             .await
             .map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
-        let is_plain = name.plain().chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.'));
+        let is_plain = name
+            .plain()
+            .chars()
+            .all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.'));
         let ids = if is_plain {
-            session.rows(&sql::catalogue::innodb_ids(self.server.version, name)).await.unwrap_or_default()
+            session
+                .rows(&sql::catalogue::innodb_ids(self.server.version, name))
+                .await
+                .unwrap_or_default()
         } else {
             Vec::new()
         };

@@ -9,7 +9,7 @@ use crate::schema::clauses::{Asked, Clauses};
 use crate::schema::columns::{self, Shape};
 use crate::schema::table::Table;
 use crate::server::about::{Replica, Server};
-use crate::server::error::BEGIN_ANEW;
+use crate::server::error::START_AGAIN;
 use crate::server::heartbeat::Beats;
 use crate::server::names::{Names, TableName};
 use crate::server::pool::Crew;
@@ -25,7 +25,8 @@ use tokio::sync::Mutex as AsyncMutex;
 /// MySQL or MariaDB: the server tells which.
 pub struct MySql {
     pub(crate) target: Target,
-    /// What the target's clauses were before the means, and the foreign keys they drop, were taken out of them.
+    /// What the target's clauses were before the means, and the foreign keys they drop, were taken
+    /// out of them.
     pub(crate) asked: Asked,
     /// Foreign keys of the source that the clauses drop.
     pub(crate) dropped_keys: Vec<String>,
@@ -81,7 +82,7 @@ impl MySql {
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         found.ok_or_else(|| match *name == self.source || *name == self.names.shadow {
-            true => Error::fatal(attempted(), format!("it was dropped or renamed; {BEGIN_ANEW}")),
+            true => Error::fatal(attempted(), format!("it was dropped or renamed; {START_AGAIN}")),
             false => Error::fatal(attempted(), "there is no such table"),
         })
     }
@@ -117,11 +118,15 @@ impl MySql {
         let shadow = self.look(session, &self.names.shadow).await?;
         let (zone, flavour) = (self.server.zone(), self.server.version.flavour);
         let names = (&self.source, &self.names.shadow);
-        columns::find(names, &source, &shadow, &self.clauses()?, zone, flavour).map_err(|refusals| {
-            let reasons: Vec<String> =
-                refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
-            Error::refused(self.doing("make the shadow of"), reasons.join("; "))
-        })
+        columns::find(names, &source, &shadow, &self.clauses()?, zone, flavour).map_err(
+            |refusals| {
+                let reasons: Vec<String> = refusals
+                    .iter()
+                    .map(|refusal| format!("{}: {}", refusal.object, refusal.reason))
+                    .collect();
+                Error::refused(self.doing("make the shadow of"), reasons.join("; "))
+            },
+        )
     }
 
     /// The key the shadow's rows are found by; before there is a shadow, the source's best.
@@ -132,9 +137,13 @@ impl MySql {
         }
         let source = self.look(&mut session, &self.source).await?;
         let candidates = crate::key::index::candidates(&source).map_err(|reasons| {
-            Error::refused(self.doing("follow"), format!("it has no usable key: {}", reasons.join("; ")))
+            Error::refused(
+                self.doing("follow"),
+                format!("it has no usable key: {}", reasons.join("; ")),
+            )
         })?;
-        let (index, columns) = candidates.into_iter().next().expect("there is one, or there was a reason");
+        let (index, columns) =
+            candidates.into_iter().next().expect("there is one, or there was a reason");
         Ok(crate::key::index::KeyIndex { index: index.name, shadow_index: String::new(), columns })
     }
 }

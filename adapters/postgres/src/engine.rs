@@ -31,7 +31,9 @@ impl Engine for Postgres {
         target.lock_timeout = target.lock_timeout.max(SHORTEST_LOCK_TIMEOUT);
         let server = Arc::new(Server::reach(&target.url).await?);
         let probe = server.open("altergeist", &sql::probe_settings()).await?;
-        let failed = |error: tokio_postgres::Error| error::of(format!("look around on {}", server.name()), &error);
+        let failed = |error: tokio_postgres::Error| {
+            error::of(format!("look around on {}", server.name()), &error)
+        };
         let about = probe.one(sql::SERVER, &[]).await.map_err(failed)?;
         let version = Version::accept(about.get(0))?;
         if about.get(3) {
@@ -104,7 +106,8 @@ fn assemble(
     search_path: String,
 ) -> Postgres {
     let run = Arc::new(RunLock::new(server.clone(), names.clone()));
-    let control = Pool::new(server.clone(), run.clone(), sql::control_settings(target.lock_timeout), 1);
+    let control =
+        Pool::new(server.clone(), run.clone(), sql::control_settings(target.lock_timeout), 1);
     let workers = Pool::new(server.clone(), run.clone(), sql::worker_settings(), target.workers);
     let marks = Arc::new(Marks {
         server: server.clone(),
@@ -136,15 +139,21 @@ fn assemble(
     }
 }
 
-/// The table's schema and name, by the name the user gave: as SQL would read it, or else letter by letter.
+/// The table's schema and name, by the name the user gave: as SQL would read it, or else letter by
+/// letter.
 async fn find_table(session: &Session, given: &str, path: &str) -> Result<(String, String)> {
     let attempted = || format!("look up the table {given}");
-    let exact = given.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join(".");
+    let exact = given
+        .split('.')
+        .map(|part| format!("\"{}\"", part.replace('"', "\"\"")))
+        .collect::<Vec<_>>()
+        .join(".");
     for name in [given, &exact] {
         let Some(row) = look_up(session, name, path).await else { continue };
         return match row.get::<_, &str>(3) {
             "r" | "p" => Ok((row.get(1), row.get(2))),
-            // What has taken the name of a table that is gone must not keep its change from being cleaned up.
+            // What has taken the name of a table that is gone must not keep its change from being
+            // cleaned up.
             kind => match gone_table(session, given).await {
                 Some((schema, table, stage)) if stage != "done" => Ok((schema, table)),
                 _ => Err(Error::refused(
@@ -185,16 +194,19 @@ async fn look_up(session: &Session, name: &str, path: &str) -> Option<tokio_post
     session.query(sql::FIND_TABLE, &[&number?]).await.ok()?.into_iter().next()
 }
 
-/// A table that is not there any more, while the journal still knows it: what is left of its change can be taken away.
-/// Schema, name and stage.
+/// A table that is not there any more, while the journal still knows it: what is left of its change
+/// can be taken away. Schema, name and stage.
 async fn gone_table(session: &Session, given: &str) -> Option<(String, String, String)> {
     own_objects::trust(session, "look into the journal").await.ok()?;
-    let rows = own_objects::use_journal(session, JournalLock::Read, &sql::find_in_journal(given)).await.ok()?;
+    let rows = own_objects::use_journal(session, JournalLock::Read, &sql::find_in_journal(given))
+        .await
+        .ok()?;
     let row = rows.iter().find(|row| row.columns().len() == 3)?;
     Some((row.get(0)?.to_owned(), row.get(1)?.to_owned(), row.get(2)?.to_owned()))
 }
 
-/// A name no other process has: the standard library seeds its hashers from the system's randomness.
+/// A name no other process has: the standard library seeds its hashers from the system's
+/// randomness.
 fn incarnation() -> String {
     use std::hash::{BuildHasher, Hasher};
     let random = std::hash::RandomState::new().build_hasher().finish();

@@ -22,7 +22,8 @@ pub(crate) struct Facts {
     /// What the change stream depends on.
     #[serde(default)]
     pub(crate) witness: Option<Witness>,
-    /// The source's own replica identity, as the catalogue spells it, while it has another one for the sake of the run.
+    /// The source's own replica identity, as the catalogue spells it, while it has another one for
+    /// the sake of the run.
     #[serde(default)]
     pub(crate) own_identity: Option<String>,
     /// The shadow, once it is made.
@@ -65,7 +66,8 @@ pub(crate) struct ShadowFacts {
     pub(crate) layout: Layout,
     /// Indexes that are built when the rows are there.
     pub(crate) deferred: Vec<Deferred>,
-    /// The index rows are found by, where the shadow was made without it: built before the first of them is looked for.
+    /// The index rows are found by, where the shadow was made without it: built before the first of
+    /// them is looked for.
     #[serde(default)]
     pub(crate) lookup: Option<Deferred>,
     /// Constraints that hold for new rows only, and come in the swap.
@@ -127,12 +129,17 @@ impl Recipe {
         let wait = format!("after a wait of at most {lock_timeout:?}");
         let lock = |step: &RecipeStep| match step.lock {
             StepLock::Instant if step.statement.contains("FOREIGN KEY") => {
-                format!("ACCESS EXCLUSIVE at most, and SHARE ROW EXCLUSIVE on the parent, for an instant, {wait}")
+                format!(
+                    "ACCESS EXCLUSIVE at most, and SHARE ROW EXCLUSIVE on the parent, for an \
+                         instant, {wait}"
+                )
             }
             StepLock::Instant => format!("ACCESS EXCLUSIVE for an instant, {wait}"),
-            StepLock::Scan => "SHARE UPDATE EXCLUSIVE while the rows are read: reads and writes go on".to_owned(),
-            StepLock::Build => "SHARE UPDATE EXCLUSIVE while the index is built: reads and writes go on; it waits for \
-                                transactions that began before"
+            StepLock::Scan => "SHARE UPDATE EXCLUSIVE while the rows are read: reads and writes \
+                               go on"
+                .to_owned(),
+            StepLock::Build => "SHARE UPDATE EXCLUSIVE while the index is built: reads and writes \
+                                go on; it waits for transactions that began before"
                 .to_owned(),
         };
         let left = self.steps.iter().skip(self.done);
@@ -143,7 +150,8 @@ impl Recipe {
 /// What the change stream depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Witness {
-    /// The publication and its entry of the source: their numbers, and those of the transactions that wrote them last.
+    /// The publication and its entry of the source: their numbers, and those of the transactions
+    /// that wrote them last.
     pub(crate) publication: Option<String>,
     /// The source's replica identity: its letter, and the numbers of its columns.
     pub(crate) identity: Option<String>,

@@ -1,4 +1,5 @@
-//! The journal: one row for each table, with the core's record and what this engine must know to go on.
+//! The journal: one row for each table, with the core's record and what this engine must know to go
+//! on.
 
 use crate::facts::{Facts, ShadowFacts};
 use crate::schema::catalogue;
@@ -14,8 +15,9 @@ use altergeist_contract::{Error, Journal, Kind, Record, Result, Stage};
 use std::sync::Arc;
 
 /// Why there is nothing to go on from.
-pub(crate) const FORGOTTEN: &str = "the journal does not know the run: somebody has dropped the schema altergeist, or it was never begun; \
-                         `altergeist cleanup` drops what is left of it; then begin anew";
+pub(crate) const FORGOTTEN: &str = "the journal does not know the run: the schema altergeist was \
+                                    dropped, or the run never started; `altergeist cleanup` drops \
+                                    what is left of it; then start again";
 
 /// A table's entry.
 #[derive(Default)]
@@ -48,7 +50,9 @@ impl Postgres {
     }
 
     pub(crate) fn shadow_of(&self, facts: Facts) -> Result<ShadowFacts> {
-        let none = || Error::fatal(format!("use the shadow of {}", self.names.display), "it was never made");
+        let none = || {
+            Error::fatal(format!("use the shadow of {}", self.names.display), "it was never made")
+        };
         facts.shadow.ok_or_else(none)
     }
 }
@@ -68,9 +72,12 @@ impl Journal for Postgres {
 }
 
 async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
-    let Entry { record: Some(record), facts, is_ours } = entry(session, engine).await? else { return Ok(None) };
+    let Entry { record: Some(record), facts, is_ours } = entry(session, engine).await? else {
+        return Ok(None);
+    };
     let recipe = facts.as_ref().and_then(|facts| facts.recipe.as_ref());
-    if record.stage == Stage::Altering && recipe.is_some_and(|recipe| recipe.is_done() && recipe.alter == record.alter)
+    if record.stage == Stage::Altering
+        && recipe.is_some_and(|recipe| recipe.is_done() && recipe.alter == record.alter)
     {
         return Ok(Some(Record { stage: Stage::Done, ..record }));
     }
@@ -78,11 +85,12 @@ async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
     if let Some(shadow) = shadow
         && is_ours
         && matches!(record.stage, Stage::Copying | Stage::CuttingOver)
-        && catalogue::table_id(session, &engine.names.shadow_schema, &engine.names.table).await? == Some(shadow.oid)
+        && catalogue::table_id(session, &engine.names.shadow_schema, &engine.names.table).await?
+            == Some(shadow.oid)
         && !is_whole(session, shadow).await?
     {
         tracing::warn!(
-            "{}: a crash of the server has emptied the unlogged shadow; the copy begins anew",
+            "{}: a crash of the server has emptied the unlogged shadow; the copy starts again",
             engine.names.display
         );
         return Ok(Some(Record { stage: Stage::Preparing, ..record }));
@@ -93,15 +101,17 @@ async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
         (Stage::Altering, None) => return Ok(None),
         _ => return Ok(Some(record)),
     };
-    let Some(table) = catalogue::table_id(session, &engine.names.schema, &engine.names.table).await? else {
+    let Some(table) =
+        catalogue::table_id(session, &engine.names.schema, &engine.names.table).await?
+    else {
         return Ok(None);
     };
     let structure = definition::structure(&definition::describe(session, table).await?);
     Ok((structure == done).then_some(Record { stage: Stage::Done, ..record }))
 }
 
-/// Whether the shadow holds what was put into it: the server empties an unlogged one when it comes up after a crash. True
-/// once in a transaction, it stays so until that ends.
+/// Whether the shadow holds what was put into it: the server empties an unlogged one when it comes
+/// up after a crash. True once in a transaction, it stays so until that ends.
 pub(crate) async fn is_whole(session: &Session, shadow: &ShadowFacts) -> Result<bool> {
     if !shadow.is_unlogged {
         return Ok(true);
@@ -116,8 +126,10 @@ async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<(
         note_done(session, engine).await?;
     }
     let attempted = || format!("save the record of {}", engine.names.display);
-    let text = serde_json::to_string(record).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
-    let stage = serde_json::to_value(record.stage).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
+    let text = serde_json::to_string(record)
+        .map_err(|error| Error::fatal(attempted(), error.to_string()))?;
+    let stage = serde_json::to_value(record.stage)
+        .map_err(|error| Error::fatal(attempted(), error.to_string()))?;
     let columns = [
         &*engine.names.display,
         &record.run,
@@ -127,13 +139,21 @@ async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<(
         &record.message,
         &text,
     ];
-    let saved = own_objects::use_journal(session, JournalLock::Write, &sql::save(&columns.map(quote::literal))).await;
+    let saved = own_objects::use_journal(
+        session,
+        JournalLock::Write,
+        &sql::save(&columns.map(quote::literal)),
+    )
+    .await;
     saved.map(drop).map_err(|error| own_objects::journal_error(attempted(), &error))
 }
 
-/// Notes what the finished change made of the table, by a swap or natively: the record speaks of that table only.
+/// Notes what the finished change made of the table, by a swap or natively: the record speaks of
+/// that table only.
 pub(crate) async fn note_done(session: &Session, engine: &Postgres) -> Result<()> {
-    let Some(table) = catalogue::table_id(session, &engine.names.schema, &engine.names.table).await? else {
+    let Some(table) =
+        catalogue::table_id(session, &engine.names.schema, &engine.names.table).await?
+    else {
         return Ok(());
     };
     let done = Some(definition::structure(&definition::describe(session, table).await?));
@@ -152,10 +172,18 @@ pub(crate) async fn entry(session: &Session, engine: &Postgres) -> Result<Entry>
         return Ok(Entry::default());
     }
     let is_ours = own_objects::trust(session, &attempted()).await? == Trust::Full;
-    let rows = own_objects::use_journal(session, JournalLock::Read, &sql::load(&engine.names.display)).await;
+    let rows =
+        own_objects::use_journal(session, JournalLock::Read, &sql::load(&engine.names.display))
+            .await;
     let rows = rows.map_err(|error| own_objects::journal_error(attempted(), &error))?;
-    let Some(row) = rows.iter().find(|row| row.columns().len() == 2) else { return Ok(Entry::default()) };
-    Ok(Entry { record: read(row.get(0), &attempted())?, facts: read(row.get(1), &attempted())?, is_ours })
+    let Some(row) = rows.iter().find(|row| row.columns().len() == 2) else {
+        return Ok(Entry::default());
+    };
+    Ok(Entry {
+        record: read(row.get(0), &attempted())?,
+        facts: read(row.get(1), &attempted())?,
+        is_ours,
+    })
 }
 
 /// What was written down for this run; there must be something.
@@ -173,14 +201,15 @@ pub(crate) async fn facts(session: &Session, engine: &Postgres) -> Result<Facts>
 /// Writes the facts down, within the session's transaction if it has one.
 pub(crate) async fn save_facts(session: &Session, engine: &Postgres, facts: &Facts) -> Result<()> {
     let attempted = || format!("write the journal of {}", engine.names.display);
-    let text = serde_json::to_string(facts).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
+    let text = serde_json::to_string(facts)
+        .map_err(|error| Error::fatal(attempted(), error.to_string()))?;
     let statement = sql::save_facts(&engine.names.display, &text);
     let saved = own_objects::use_journal(session, JournalLock::Write, &statement).await;
     saved.map(drop).map_err(|error| own_objects::journal_error(attempted(), &error))
 }
 
-/// Makes the journal where it is missing, and refuses one that is somebody else's. Two runs may begin at once: one of them makes
-/// it, and the other waits.
+/// Makes the journal where it is missing, and refuses one that is somebody else's. Two runs may
+/// begin at once: one of them makes it, and the other waits.
 pub(crate) async fn ensure_tables(session: &Session) -> Result<()> {
     const ATTEMPTED: &str = "make the journal";
     own_objects::require(session, ATTEMPTED).await?;
@@ -206,16 +235,19 @@ async fn make_tables(session: &Session) -> Result<()> {
     own_objects::require(session, ATTEMPTED).await
 }
 
-/// Makes tables of ours where they are missing, within the session's transaction. What event triggers and default privileges
-/// have done to the new ones is undone. A table that was there before may be somebody else's, and stays as it is.
+/// Makes tables of ours where they are missing, within the session's transaction. What event
+/// triggers and default privileges have done to the new ones is undone. A table that was there
+/// before may be somebody else's, and stays as it is.
 pub(crate) async fn make_as_ours(
     session: &Session,
     statements: &str,
 ) -> std::result::Result<(), tokio_postgres::Error> {
     let table = |row: &tokio_postgres::Row| (row.get::<_, u32>(0), row.get::<_, String>(1));
-    let before: Vec<_> = session.query(sql::JOURNAL_TABLES_THERE, &[]).await?.iter().map(table).collect();
+    let before: Vec<_> =
+        session.query(sql::JOURNAL_TABLES_THERE, &[]).await?.iter().map(table).collect();
     session.run(statements).await?;
-    let now: Vec<_> = session.query(sql::JOURNAL_TABLES_THERE, &[]).await?.iter().map(table).collect();
+    let now: Vec<_> =
+        session.query(sql::JOURNAL_TABLES_THERE, &[]).await?.iter().map(table).collect();
     for (oid, name) in now.iter().filter(|made| !before.contains(made)) {
         session.run(&format!("ALTER TABLE {name} OWNER TO CURRENT_USER")).await?;
         let undo = session.query(sql::EVENT_TRIGGERS_UNDONE, &[oid, oid, name]).await?;
@@ -234,5 +266,7 @@ async fn strip_privileges(session: &Session) -> std::result::Result<(), tokio_po
 
 fn read<T: serde::de::DeserializeOwned>(text: Option<&str>, attempted: &str) -> Result<Option<T>> {
     let Some(text) = text else { return Ok(None) };
-    serde_json::from_str(text).map(Some).map_err(|error| Error::fatal(attempted, format!("it cannot be read: {error}")))
+    serde_json::from_str(text)
+        .map(Some)
+        .map_err(|error| Error::fatal(attempted, format!("it cannot be read: {error}")))
 }

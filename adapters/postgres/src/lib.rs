@@ -1,5 +1,5 @@
-//! altergeist on PostgreSQL 14 and later: a shadow in a schema of its own, logical replication for the changed keys, and a
-//! swap by `SET SCHEMA` in one transaction.
+//! altergeist on PostgreSQL 14 and later: a shadow in a schema of its own, logical replication for
+//! the changed keys, and a swap by `SET SCHEMA` in one transaction.
 // The core runs as one task, so no future here needs to be `Send`.
 #![allow(async_fn_in_trait)]
 

@@ -1,4 +1,5 @@
-//! The engine's state: one process's sessions, names and knowledge of one table of one PostgreSQL server.
+//! The engine's state: one process's sessions, names and knowledge of one table of one PostgreSQL
+//! server.
 
 use crate::facts::{Facts, ShadowFacts};
 use crate::server::connect::Server;
@@ -105,7 +106,12 @@ impl Postgres {
             let identity = facts.witness.as_ref().and_then(|witness| witness.identity.clone());
             let guarded = Guarded { source: facts.source, identity: identity.unwrap_or_default() };
             let incarnation = self.marks.incarnation.clone();
-            *pulse = Some(Arc::new(Pulse::start(self.server.clone(), self.names.clone(), incarnation, guarded)));
+            *pulse = Some(Arc::new(Pulse::start(
+                self.server.clone(),
+                self.names.clone(),
+                incarnation,
+                guarded,
+            )));
         }
     }
 

@@ -26,7 +26,8 @@ pub enum Contender {
     Spirit,
     /// pt-online-schema-change, if it is on the PATH.
     PtOsc,
-    /// pg_repack, if it is on the PATH and the server has its extension; it rebuilds the table without changing it.
+    /// pg_repack, if it is on the PATH and the server has its extension; it rebuilds the table
+    /// without changing it.
     PgRepack,
 }
 
@@ -66,11 +67,13 @@ impl Run {
 }
 
 impl Contender {
-    /// Those that can be run against this scene's server here, the gentler ways of altergeist only beside an application.
+    /// Those that can be run against this scene's server here, the gentler ways of altergeist only
+    /// beside an application.
     pub fn present(scene: &Scene, is_loaded: bool) -> Vec<Self> {
         let gentle = [Self::Sparing, Self::Nice].into_iter().filter(|_| is_loaded);
         let peers = [Self::GhOst, Self::Spirit, Self::PtOsc, Self::PgRepack];
-        let found = peers.into_iter().filter(|peer| peer.is_for(scene) && is_on_the_path(peer.program()));
+        let found =
+            peers.into_iter().filter(|peer| peer.is_for(scene) && is_on_the_path(peer.program()));
         [Self::Native, Self::Altergeist].into_iter().chain(gentle).chain(found).collect()
     }
 
@@ -78,9 +81,12 @@ impl Contender {
         match self {
             Self::PgRepack => {
                 let known = "SELECT name FROM pg_available_extensions WHERE name = 'pg_repack'";
-                scene.flavour.is_postgres() && scene.server.query("postgres", known).is_ok_and(|rows| !rows.is_empty())
+                scene.flavour.is_postgres()
+                    && scene.server.query("postgres", known).is_ok_and(|rows| !rows.is_empty())
             }
-            Self::GhOst | Self::Spirit | Self::PtOsc => scene.flavour == crate::servers::Flavour::MySql97,
+            Self::GhOst | Self::Spirit | Self::PtOsc => {
+                scene.flavour == crate::servers::Flavour::MySql97
+            }
             Self::Native | Self::Altergeist | Self::Sparing | Self::Nice => true,
         }
     }
@@ -142,7 +148,8 @@ impl Contender {
         let words: Vec<String> = match self {
             Self::Native => unreachable!("the server itself is no program of ours"),
             Self::Altergeist | Self::Sparing | Self::Nice => {
-                let clauses = if scene.flavour.is_postgres() { "ALTER COLUMN k TYPE bigint" } else { modify };
+                let clauses =
+                    if scene.flavour.is_postgres() { "ALTER COLUMN k TYPE bigint" } else { modify };
                 let url = scene.server.url(database);
                 [
                     "run",
@@ -248,13 +255,15 @@ fn native(scene: &Scene, database: &str) -> Result<(), Failure> {
     scene.server.execute(database, &format!("ALTER TABLE bench {clauses}")).map(drop)
 }
 
-/// Runs a program to its end, or until patience is at its end, reading what it says (a status a line, in JSON, if it is altergeist) and what it uses.
+/// Runs a program to its end, or until patience is at its end, reading what it says (a status a
+/// line, in JSON, if it is altergeist) and what it uses.
 fn watched(mut command: Command, began: Instant, patience: Duration) -> Result<Run, String> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("it could not be started: {error}"))?;
     let pid = child.id();
     let complaints = child.stderr.take().expect("it was piped");
-    let complaints = std::thread::spawn(move || std::io::read_to_string(complaints).unwrap_or_default());
+    let complaints =
+        std::thread::spawn(move || std::io::read_to_string(complaints).unwrap_or_default());
     let (ended, end) = mpsc::channel::<()>();
     let guard = std::thread::spawn(move || {
         let is_late = end.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout);
@@ -266,13 +275,21 @@ fn watched(mut command: Command, began: Instant, patience: Duration) -> Result<R
     let mut phases: Vec<Phase> = Vec::new();
     let mut locked_ms = None;
     let mut used = (Duration::ZERO, 0);
-    for line in BufReader::new(child.stdout.take().expect("it was piped")).lines().map_while(Result::ok) {
+    for line in
+        BufReader::new(child.stdout.take().expect("it was piped")).lines().map_while(Result::ok)
+    {
         used = usage(pid).unwrap_or(used);
         let Ok(status) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
-        if let Some(name) = status["phase"].as_str().filter(|name| phases.last().is_none_or(|last| last.name != *name))
+        if let Some(name) = status["phase"]
+            .as_str()
+            .filter(|name| phases.last().is_none_or(|last| last.name != *name))
         {
             end_last(&mut phases, began.elapsed());
-            phases.push(Phase { name: name.to_owned(), began: began.elapsed(), took: Duration::ZERO });
+            phases.push(Phase {
+                name: name.to_owned(),
+                began: began.elapsed(),
+                took: Duration::ZERO,
+            });
         }
         locked_ms = status["lock_held_ms"].as_f64().or(locked_ms);
     }

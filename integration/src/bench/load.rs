@@ -1,5 +1,5 @@
-//! An application that writes at a fixed rate whatever the server does (open loop): a write's latency counts from the
-//! moment it was due, so that waiting in line is not left out.
+//! An application that writes at a fixed rate whatever the server does (open loop): a write's
+//! latency counts from the moment it was due, so that waiting in line is not left out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,8 +33,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins to write to the table of `scene`: `per_second` writes over all connections, or as many as the server takes;
-    /// half of them to a few rows if some are `hot`.
+    /// Begins to write to the table of `scene`: `per_second` writes over all connections, or as
+    /// many as the server takes; half of them to a few rows if some are `hot`.
     ///
     /// # Panics
     /// When the system has no thread for it.
@@ -103,7 +103,8 @@ impl Writer {
         Ok(written)
     }
 
-    /// 40 % change an indexed column, 30 % another, 15 % delete, 15 % insert what may have been deleted.
+    /// 40 % change an indexed column, 30 % another, 15 % delete, 15 % insert what may have been
+    /// deleted.
     fn statement(&self, rng: &mut SmallRng, is_postgres: bool) -> String {
         let rows = if self.hot && rng.random() { HOT_ROWS } else { self.rows };
         let (n, value) = (rng.random_range(1..=rows), rng.random_range(0..1_000_000));
@@ -113,9 +114,13 @@ impl Writer {
             40..70 => format!("UPDATE bench SET c = 'changed {value}' WHERE {row}"),
             70..85 => format!("DELETE FROM bench WHERE {row}"),
             _ => {
-                let (ignore, nothing) = if is_postgres { ("", " ON CONFLICT DO NOTHING") } else { ("IGNORE ", "") };
+                let (ignore, nothing) =
+                    if is_postgres { ("", " ON CONFLICT DO NOTHING") } else { ("IGNORE ", "") };
                 let key = self.shape.values(&n.to_string(), is_postgres);
-                format!("INSERT {ignore}INTO bench VALUES ({value}, 'new', 'pad {value}', {key}){nothing}")
+                format!(
+                    "INSERT {ignore}INTO bench VALUES ({value}, 'new', 'pad {value}', \
+                     {key}){nothing}"
+                )
             }
         }
     }
@@ -136,9 +141,11 @@ pub struct Tick {
 pub struct Written(Vec<Write>);
 
 impl Written {
-    /// The latency that `percent` of the writes completed in `from..to` did not exceed; 0 if there were none.
+    /// The latency that `percent` of the writes completed in `from..to` did not exceed; 0 if there
+    /// were none.
     pub fn percentile(&self, percent: f64, from: Duration, to: Duration) -> Duration {
-        let mut latencies: Vec<Duration> = self.between(from, to).map(|write| write.latency).collect();
+        let mut latencies: Vec<Duration> =
+            self.between(from, to).map(|write| write.latency).collect();
         latencies.sort_unstable();
         let rank = (latencies.len() as f64 * percent / 100.0).ceil() as usize;
         latencies.get(rank.saturating_sub(1)).copied().unwrap_or_default()
@@ -160,7 +167,11 @@ impl Written {
     pub fn course(&self, piece: Duration) -> Vec<Tick> {
         let end = self.0.last().map_or(Duration::ZERO, |write| write.at);
         let begins = (0..).map(|number| piece * number).take_while(|at| *at < end);
-        let tick = |at| Tick { at, rate: self.rate(at, at + piece), p99: self.percentile(99.0, at, at + piece) };
+        let tick = |at| Tick {
+            at,
+            rate: self.rate(at, at + piece),
+            p99: self.percentile(99.0, at, at + piece),
+        };
         begins.map(tick).collect()
     }
 
@@ -175,22 +186,40 @@ mod tests {
     use super::*;
 
     fn written(at_ms: &[u64]) -> Written {
-        let write = |ms: &u64| Write { at: Duration::from_millis(*ms), latency: Duration::from_millis(*ms / 10) };
+        let write = |ms: &u64| Write {
+            at: Duration::from_millis(*ms),
+            latency: Duration::from_millis(*ms / 10),
+        };
         Written(at_ms.iter().map(write).collect())
     }
 
     #[test]
     fn the_gap_counts_the_time_before_the_first_and_after_the_last_write() {
         let written = written(&[10, 20, 100]);
-        assert_eq!(written.gap(Duration::ZERO, Duration::from_millis(110)), Duration::from_millis(80));
-        assert_eq!(written.gap(Duration::ZERO, Duration::from_millis(900)), Duration::from_millis(800));
+        assert_eq!(
+            written.gap(Duration::ZERO, Duration::from_millis(110)),
+            Duration::from_millis(80)
+        );
+        assert_eq!(
+            written.gap(Duration::ZERO, Duration::from_millis(900)),
+            Duration::from_millis(800)
+        );
     }
 
     #[test]
     fn a_percentile_is_a_latency_that_was_seen() {
         let written = written(&[10, 20, 30, 40]);
-        assert_eq!(written.percentile(50.0, Duration::ZERO, Duration::from_secs(1)), Duration::from_millis(2));
-        assert_eq!(written.percentile(99.0, Duration::ZERO, Duration::from_secs(1)), Duration::from_millis(4));
-        assert_eq!(written.percentile(99.0, Duration::from_secs(1), Duration::from_secs(2)), Duration::ZERO);
+        assert_eq!(
+            written.percentile(50.0, Duration::ZERO, Duration::from_secs(1)),
+            Duration::from_millis(2)
+        );
+        assert_eq!(
+            written.percentile(99.0, Duration::ZERO, Duration::from_secs(1)),
+            Duration::from_millis(4)
+        );
+        assert_eq!(
+            written.percentile(99.0, Duration::from_secs(1), Duration::from_secs(2)),
+            Duration::ZERO
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Times a change of one table by altergeist, by the server itself and by whatever peers are installed, in turn, on the
-//! same server: ratios, never absolute times. Nothing here judges; `docs/benchmarks.md` says how to read it.
+//! Times a change of one table by altergeist, by the server itself and by whatever peers are
+//! installed, in turn, on the same server: ratios, never absolute times. Nothing here judges;
+//! `docs/benchmarks.md` says how to read it.
 
 pub mod contender;
 pub mod load;

@@ -1,11 +1,13 @@
-//! What the application felt of a run, drawn: writes a second, and their p99, before, during and after it.
+//! What the application felt of a run, drawn: writes a second, and their p99, before, during and
+//! after it.
 
 use std::error::Error;
 use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::{
-    BLACK, BLUE, ChartBuilder, DrawingArea, IntoDrawingArea, LineSeries, PathElement, RED, SVGBackend, Text, WHITE,
+    BLACK, BLUE, ChartBuilder, DrawingArea, IntoDrawingArea, LineSeries, PathElement, RED,
+    SVGBackend, Text, WHITE,
 };
 
 use super::contender::Phase;
@@ -14,7 +16,8 @@ use super::summary::{Felt, Sample};
 
 const SIZE: (u32, u32) = (1000, 560);
 
-/// Draws the last run of every contender into a file of its own, named after the title and the contender.
+/// Draws the last run of every contender into a file of its own, named after the title and the
+/// contender.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -37,24 +40,26 @@ fn draw_one(path: &Path, title: &str, felt: &Felt, phases: &[Phase]) -> Result<(
     area.fill(&WHITE)?;
     let (above, below) = area.split_vertically(SIZE.1 / 2);
     let end = felt.course.last().map_or(1.0, |tick| tick.at.as_secs_f64());
-    let curve = |area: &DrawingArea<SVGBackend, Shift>, caption: &str, color, value: fn(&Tick) -> f64| {
-        let points: Vec<(f64, f64)> = felt.course.iter().map(|tick| (tick.at.as_secs_f64(), value(tick))).collect();
-        let top = points.iter().map(|point| point.1).fold(1.0, f64::max) * 1.1;
-        let mut chart = ChartBuilder::on(area)
-            .caption(caption, ("sans-serif", 16))
-            .margin(8)
-            .x_label_area_size(28)
-            .y_label_area_size(52)
-            .build_cartesian_2d(0.0..end, 0.0..top)?;
-        chart.configure_mesh().x_desc("seconds").draw()?;
-        chart.draw_series(LineSeries::new(points, &color))?;
-        for phase in phases {
-            let x = (felt.began + phase.began).as_secs_f64();
-            chart.draw_series([PathElement::new([(x, 0.0), (x, top)], BLACK)])?;
-            chart.draw_series([Text::new(phase.name.clone(), (x, top), ("sans-serif", 12))])?;
-        }
-        Ok::<(), Box<dyn Error>>(())
-    };
+    let curve =
+        |area: &DrawingArea<SVGBackend, Shift>, caption: &str, color, value: fn(&Tick) -> f64| {
+            let points: Vec<(f64, f64)> =
+                felt.course.iter().map(|tick| (tick.at.as_secs_f64(), value(tick))).collect();
+            let top = points.iter().map(|point| point.1).fold(1.0, f64::max) * 1.1;
+            let mut chart = ChartBuilder::on(area)
+                .caption(caption, ("sans-serif", 16))
+                .margin(8)
+                .x_label_area_size(28)
+                .y_label_area_size(52)
+                .build_cartesian_2d(0.0..end, 0.0..top)?;
+            chart.configure_mesh().x_desc("seconds").draw()?;
+            chart.draw_series(LineSeries::new(points, &color))?;
+            for phase in phases {
+                let x = (felt.began + phase.began).as_secs_f64();
+                chart.draw_series([PathElement::new([(x, 0.0), (x, top)], BLACK)])?;
+                chart.draw_series([Text::new(phase.name.clone(), (x, top), ("sans-serif", 12))])?;
+            }
+            Ok::<(), Box<dyn Error>>(())
+        };
     curve(&above, &format!("{title}: writes a second"), BLUE, |tick| tick.rate)?;
     curve(&below, "their p99, ms", RED, |tick| tick.p99.as_secs_f64() * 1e3)?;
     area.present()?;

@@ -1,4 +1,5 @@
-//! How fast changed rows reach the shadow, by itself: nothing is copied, and the shadow has all its indexes.
+//! How fast changed rows reach the shadow, by itself: nothing is copied, and the shadow has all its
+//! indexes.
 
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -14,8 +15,8 @@ use crate::tool::ask;
 /// Longer than any of this should take.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Changes a fifth of the rows, scattered over the table, in one transaction, while a run waits for the order to swap.
-/// Gives how many rows a second were refreshed, counted from the commit.
+/// Changes a fifth of the rows, scattered over the table, in one transaction, while a run waits for
+/// the order to swap. Gives how many rows a second were refreshed, counted from the commit.
 ///
 /// # Errors
 /// What went wrong.
@@ -23,8 +24,13 @@ pub fn rate(scene: &Scene, database: &str) -> Result<f64, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let socket = folder.path().join("socket");
     let mut command = Contender::Altergeist.command(scene, database);
-    command.args(["--postpone-cut-over", "--socket"]).arg(&socket).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut run = Run(command.spawn().map_err(|error| format!("it could not be started: {error}"))?);
+    command
+        .args(["--postpone-cut-over", "--socket"])
+        .arg(&socket)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut run =
+        Run(command.spawn().map_err(|error| format!("it could not be started: {error}"))?);
 
     let before = run.wait_for(&socket, |status| status["phase"] == "waiting")?;
     let before = before["keys_refreshed"].as_u64().unwrap_or_default();
@@ -45,13 +51,18 @@ pub fn rate(scene: &Scene, database: &str) -> Result<f64, String> {
 struct Run(Child);
 
 impl Run {
-    fn wait_for(&mut self, socket: &Path, wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
+    fn wait_for(
+        &mut self,
+        socket: &Path,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value, String> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if let Ok(Some(status)) = self.0.try_wait() {
                 return Err(format!("it ended with {status}"));
             }
-            let said = ask(socket, "status --json").ok().and_then(|said| serde_json::from_str(&said).ok());
+            let said =
+                ask(socket, "status --json").ok().and_then(|said| serde_json::from_str(&said).ok());
             match said {
                 Some(status) if wanted(&status) => return Ok(status),
                 _ => sleep(Duration::from_millis(20)),

@@ -1,4 +1,5 @@
-//! What the table looks like: the easy case, and those that are harder for a tool that walks along a key.
+//! What the table looks like: the easy case, and those that are harder for a tool that walks along
+//! a key.
 
 /// A kind of table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,9 @@ pub enum Shape {
 impl Shape {
     /// The shape that is called so.
     pub fn named(word: &str) -> Option<Self> {
-        [Self::Plain, Self::Uuid, Self::Composite, Self::Wide].into_iter().find(|shape| shape.name() == word)
+        [Self::Plain, Self::Uuid, Self::Composite, Self::Wide]
+            .into_iter()
+            .find(|shape| shape.name() == word)
     }
 
     /// Its name.
@@ -54,9 +57,14 @@ impl Shape {
             Self::Composite => format!("({n}) % 100, {n}"),
             // Not to be compressed to nothing: 250 times another hash.
             Self::Wide if is_postgres => {
-                format!("{n}, (SELECT string_agg(md5(concat({n}, 'd', i)), '') FROM generate_series(1, 250) AS i)")
+                format!(
+                    "{n}, (SELECT string_agg(md5(concat({n}, 'd', i)), '') FROM \
+                     generate_series(1, 250) AS i)"
+                )
             }
-            Self::Wide => format!("{n}, repeat(concat(sha2(concat('d', {n}), 256), sha2(concat('e', {n}), 256)), 64)"),
+            Self::Wide => format!(
+                "{n}, repeat(concat(sha2(concat('d', {n}), 256), sha2(concat('e', {n}), 256)), 64)"
+            ),
         }
     }
 

@@ -15,7 +15,8 @@ pub struct Sample {
     pub contender: Contender,
     /// What it took.
     pub run: Run,
-    /// Of the writers: p99 before and during, the longest gap around the cut-over, writes a second during.
+    /// Of the writers: p99 before and during, the longest gap around the cut-over, writes a second
+    /// during.
     pub load: Option<Felt>,
 }
 
@@ -73,7 +74,8 @@ impl Spread {
     }
 }
 
-/// The table: a line a contender, totals as medians with their spread, and altergeist's time over theirs, round by round.
+/// The table: a line a contender, totals as medians with their spread, and altergeist's time over
+/// theirs, round by round.
 pub fn table(samples: &[Sample]) -> String {
     let mut text = String::new();
     let _ = writeln!(
@@ -82,11 +84,17 @@ pub fn table(samples: &[Sample]) -> String {
         "", "total s (min-max)", "ours / theirs", "… unverified", "client s", "MiB"
     );
     for contender in contenders(samples) {
-        let of = |measure: fn(&Run) -> f64| Spread::of(runs(samples, contender).map(|sample| measure(&sample.run)));
+        let of = |measure: fn(&Run) -> f64| {
+            Spread::of(runs(samples, contender).map(|sample| measure(&sample.run)))
+        };
         let Some(total) = of(|run| run.total.as_secs_f64()) else { continue };
         let cpu = of(|run| run.client_cpu.as_secs_f64()).map_or(0.0, |spread| spread.median);
         let mib = of(|run| run.client_kib as f64 / 1024.0).map_or(0.0, |spread| spread.median);
-        let mark = if runs(samples, contender).all(|sample| sample.run.is_finished) { "" } else { "not within " };
+        let mark = if runs(samples, contender).all(|sample| sample.run.is_finished) {
+            ""
+        } else {
+            "not within "
+        };
         let spread = format!("{mark}{:.1} ({:.1}-{:.1})", total.median, total.min, total.max);
         let verified = ratio(samples, contender, |run| run.total.as_secs_f64());
         let bare = ratio(samples, contender, |run| (run.total - run.verifying()).as_secs_f64());
@@ -108,7 +116,8 @@ fn ratio(samples: &[Sample], against: Contender, measure: fn(&Run) -> f64) -> St
 }
 
 fn felt(samples: &[Sample], contender: Contender) -> String {
-    let felt: Vec<&Felt> = runs(samples, contender).filter_map(|sample| sample.load.as_ref()).collect();
+    let felt: Vec<&Felt> =
+        runs(samples, contender).filter_map(|sample| sample.load.as_ref()).collect();
     let median = |measure: fn(&Felt) -> f64| {
         Spread::of(felt.iter().map(|felt| measure(felt))).map_or(0.0, |spread| spread.median)
     };
@@ -125,7 +134,8 @@ fn felt(samples: &[Sample], contender: Contender) -> String {
     }
 }
 
-/// A line for each contender that says its phases: how long each lasts, and what the application feels meanwhile.
+/// A line for each contender that says its phases: how long each lasts, and what the application
+/// feels meanwhile.
 pub fn phases(samples: &[Sample]) -> String {
     let mut text = String::new();
     for contender in contenders(samples) {
@@ -136,7 +146,8 @@ pub fn phases(samples: &[Sample]) -> String {
             }
         }
         if !names.is_empty() {
-            let phases: Vec<String> = names.iter().map(|name| in_phase(samples, contender, name)).collect();
+            let phases: Vec<String> =
+                names.iter().map(|name| in_phase(samples, contender, name)).collect();
             let _ = writeln!(text, "  {:<12} {}", contender.name(), phases.join("; "));
         }
     }
@@ -155,7 +166,9 @@ fn in_phase(samples: &[Sample], contender: Contender, name: &str) -> String {
         .collect();
     let p99 = Spread::of(felt.iter().map(|felt| felt.p99.as_secs_f64() * 1e3));
     let rate = Spread::of(felt.iter().map(|felt| felt.rate));
-    let felt = p99.zip(rate).map(|(p99, rate)| format!(", p99 {:.0} ms, {:.0} writes/s", p99.median, rate.median));
+    let felt = p99
+        .zip(rate)
+        .map(|(p99, rate)| format!(", p99 {:.0} ms, {:.0} writes/s", p99.median, rate.median));
     let seconds = Spread::of(took).map_or(0.0, |took| took.median);
     format!("{name} {seconds:.1} s{}", felt.unwrap_or_default())
 }
@@ -219,7 +232,10 @@ mod tests {
 
     #[test]
     fn a_median_of_an_even_count_lies_between_the_two_in_the_middle() {
-        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]), Some(Spread { min: 1.0, median: 2.5, max: 4.0 }));
+        assert_eq!(
+            Spread::of([4.0, 1.0, 2.0, 3.0]),
+            Some(Spread { min: 1.0, median: 2.5, max: 4.0 })
+        );
         assert_eq!(Spread::of([]), None);
     }
 }

@@ -1,4 +1,5 @@
-//! `make bench`: the same change by altergeist, by the server and by the peers that are installed, in turn.
+//! `make bench`: the same change by altergeist, by the server and by the peers that are installed,
+//! in turn.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,8 +14,10 @@ use altergeist_integration::bench::shape::Shape;
 use altergeist_integration::bench::summary::{self, Felt, FeltPhase, Sample};
 use altergeist_integration::servers::Flavour;
 
-const USAGE: &str = "usage: bench [--short] [--rows N] [--rounds N] [--writes N] [--json FILE] [--plots FOLDER] [--shape plain|uuid|composite|wide] \
-                     [--hot] [--buffer MIB] [--but CONTENDER]... [--only idle|load|saturation|refresh] [mysql|mariadb|postgres15|postgres18]...";
+const USAGE: &str = "usage: bench [--short] [--rows N] [--rounds N] [--writes N] [--json FILE] \
+                     [--plots FOLDER] [--shape plain|uuid|composite|wide] [--hot] [--buffer MIB] \
+                     [--but CONTENDER]... [--only idle|load|saturation|refresh] \
+                     [mysql|mariadb|postgres15|postgres18]...";
 
 const DATABASE: &str = "bench";
 
@@ -107,7 +110,8 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
     };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
-        let number = |text: String| text.parse::<u32>().map_err(|_| format!("{text} is not a number"));
+        let number =
+            |text: String| text.parse::<u32>().map_err(|_| format!("{text} is not a number"));
         match word.as_str() {
             "--short" => {
                 (options.rows, options.rounds) = (SHORT_ROWS, 1);
@@ -129,7 +133,9 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             "--plots" => options.plots = Some(value()?.into()),
             "--but" => options.but.push(value()?),
             "--json" => options.json = Some(value()?),
-            name => options.flavours.push(Flavour::named(name).ok_or(format!("there is no server {name}"))?),
+            name => options
+                .flavours
+                .push(Flavour::named(name).ok_or(format!("there is no server {name}"))?),
         }
     }
     if options.flavours.is_empty() {
@@ -141,8 +147,8 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
 fn measure(options: &Options) -> Result<(), String> {
     let mut all = Vec::new();
     for flavour in &options.flavours {
-        let scene =
-            Scene::open(*flavour, options.shape, options.rows, options.buffer).ok_or("the server is not installed")?;
+        let scene = Scene::open(*flavour, options.shape, options.rows, options.buffer)
+            .ok_or("the server is not installed")?;
         for &scenario in &options.scenarios {
             let shape = options.shape.name();
             println!("\n{}, {} rows, {shape}, {}", flavour.version(), scene.rows, scenario.name());
@@ -159,20 +165,33 @@ fn measure(options: &Options) -> Result<(), String> {
     }
 }
 
-fn contest(scene: &Scene, options: &Options, scenario: Scenario) -> Result<serde_json::Value, String> {
+fn contest(
+    scene: &Scene,
+    options: &Options,
+    scenario: Scenario,
+) -> Result<serde_json::Value, String> {
     let samples = rounds(scene, options, scenario)?;
     println!("{}{}", summary::table(&samples), summary::phases(&samples));
     if let Some(folder) = &options.plots {
         let title = format!("{}, {}", scene.flavour.version(), scenario.name());
-        plot::draw(folder, &title, &samples).map_err(|error| format!("no plot could be drawn: {error}"))?;
+        plot::draw(folder, &title, &samples)
+            .map_err(|error| format!("no plot could be drawn: {error}"))?;
     }
-    Ok(summary::json(&scene.flavour.version(), scenario.name(), options.shape.name(), scene.rows, &samples))
+    Ok(summary::json(
+        &scene.flavour.version(),
+        scenario.name(),
+        options.shape.name(),
+        scene.rows,
+        &samples,
+    ))
 }
 
 fn refreshed(scene: &Scene, options: &Options) -> Result<serde_json::Value, String> {
     let mut rates = Vec::new();
     for _ in 0..options.rounds {
-        scene.make(DATABASE).map_err(|failure| format!("the table could not be made: {failure}"))?;
+        scene
+            .make(DATABASE)
+            .map_err(|failure| format!("the table could not be made: {failure}"))?;
         let rate = refresh::rate(scene, DATABASE);
         scene.drop(DATABASE).map_err(|failure| failure.to_string())?;
         rates.push(rate?);
@@ -211,14 +230,19 @@ fn rounds(scene: &Scene, options: &Options, scenario: Scenario) -> Result<Vec<Sa
     }
 }
 
-fn once(scene: &Scene, contender: Contender, options: &Options, scenario: Scenario) -> Result<Sample, String> {
+fn once(
+    scene: &Scene,
+    contender: Contender,
+    options: &Options,
+    scenario: Scenario,
+) -> Result<Sample, String> {
     scene.make(DATABASE).map_err(|failure| format!("the table could not be made: {failure}"))?;
     let sample = match scenario {
         Scenario::Load => under_load(scene, contender, Some(options.writes), options.hot),
         Scenario::Saturation => under_load(scene, contender, None, options.hot),
-        Scenario::Idle | Scenario::Refresh => {
-            contender.change(scene, DATABASE, patience(scene)).map(|run| Sample { contender, run, load: None })
-        }
+        Scenario::Idle | Scenario::Refresh => contender
+            .change(scene, DATABASE, patience(scene))
+            .map(|run| Sample { contender, run, load: None }),
     };
     scene.drop(DATABASE).map_err(|failure| failure.to_string())?;
     sample
@@ -228,7 +252,12 @@ fn patience(scene: &Scene) -> Duration {
     PATIENCE_PER_MILLION.mul_f64(scene.rows as f64 / 1e6).max(PATIENCE_PER_MILLION)
 }
 
-fn under_load(scene: &Scene, contender: Contender, writes: Option<u32>, hot: bool) -> Result<Sample, String> {
+fn under_load(
+    scene: &Scene,
+    contender: Contender,
+    writes: Option<u32>,
+    hot: bool,
+) -> Result<Sample, String> {
     let load = Load::start(scene, DATABASE, writes, hot);
     std::thread::sleep(BEFORE);
     let began = load.clock();
@@ -252,8 +281,12 @@ fn under_load(scene: &Scene, contender: Contender, writes: Option<u32>, hot: boo
 
 /// What the application felt in each phase of a run that began at this time of the load's clock.
 fn by_phase(written: &Written, run: &Run, began: Duration) -> Vec<FeltPhase> {
-    let spans = run.phases.iter().map(|phase| (began + phase.began, began + phase.began + phase.took));
+    let spans =
+        run.phases.iter().map(|phase| (began + phase.began, began + phase.began + phase.took));
     spans
-        .map(|(from, to)| FeltPhase { p99: written.percentile(99.0, from, to), rate: written.rate(from, to) })
+        .map(|(from, to)| FeltPhase {
+            p99: written.percentile(99.0, from, to),
+            rate: written.rate(from, to),
+        })
         .collect()
 }

@@ -40,9 +40,11 @@ fn demonstrate(flavour: Flavour) -> Result<(), String> {
     let table = Table::load(&url, "orders", ROWS).map_err(|e| e.to_string())?;
     println!("  {ROWS} rows loaded in {:.1} s", began.elapsed().as_secs_f64());
 
-    let writers = Writers::start(&url, &table, WRITES_PER_SECOND, CONNECTIONS, 1, &Mix::everything());
+    let writers =
+        Writers::start(&url, &table, WRITES_PER_SECOND, CONNECTIONS, 1, &Mix::everything());
     println!(
-        "  {WRITES_PER_SECOND} writes a second over {CONNECTIONS} connections, for {} s on their own\n",
+        "  {WRITES_PER_SECOND} writes a second over {CONNECTIONS} connections, for {} s on their \
+         own\n",
         BASELINE.as_secs()
     );
     thread::sleep(BASELINE);
@@ -65,7 +67,9 @@ struct Run {
 fn alter(url: &str, flavour: Flavour, writers: &Writers) -> Result<Run, String> {
     let clauses = match flavour.is_postgres() {
         true => "ALTER COLUMN k TYPE bigint, ADD COLUMN note text NOT NULL DEFAULT 'new'",
-        false => "MODIFY COLUMN k bigint NOT NULL, ADD COLUMN note varchar(40) NOT NULL DEFAULT 'new'",
+        false => {
+            "MODIFY COLUMN k bigint NOT NULL, ADD COLUMN note varchar(40) NOT NULL DEFAULT 'new'"
+        }
     };
     println!("$ altergeist run --url {url} --table orders --alter \"{clauses}\"\n");
     let from = writers.clock();
@@ -81,7 +85,10 @@ fn alter(url: &str, flavour: Flavour, writers: &Writers) -> Result<Run, String> 
 fn binary() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let binary = own.with_file_name("altergeist");
-    binary.exists().then_some(binary).ok_or_else(|| "altergeist is not built; use `make demo`".into())
+    binary
+        .exists()
+        .then_some(binary)
+        .ok_or_else(|| "altergeist is not built; use `make demo`".into())
 }
 
 /// Waits for the end, watching the largest resident size meanwhile.
@@ -101,8 +108,9 @@ fn wait(child: &mut Child) -> Result<(ExitStatus, u64), String> {
 }
 
 fn tell(run: &Run, report: &Report) {
-    let ms =
-        |time: Option<Duration>| time.map_or_else(|| "-".into(), |time| format!("{:.1} ms", time.as_secs_f64() * 1e3));
+    let ms = |time: Option<Duration>| {
+        time.map_or_else(|| "-".into(), |time| format!("{:.1} ms", time.as_secs_f64() * 1e3))
+    };
     let stall = report.longest_stall(run.from, run.to);
     let cut_over = run.to.saturating_sub(Duration::from_secs(3)).max(run.from);
     let at_cut_over = report.longest_stall(cut_over, run.to + Duration::from_millis(500));
@@ -147,15 +155,24 @@ fn prove(server: &Server, run: &Run, report: &Report) -> Result<(), String> {
     let url = server.url(DATABASE);
     let proof = report.prove(&url)?;
     must_have_changed(server)?;
-    line("proven equal", &format!("{} rows, {} of them written meanwhile", proof.rows, proof.touched));
+    line(
+        "proven equal",
+        &format!("{} rows, {} of them written meanwhile", proof.rows, proof.touched),
+    );
     Ok(())
 }
 
 fn must_have_changed(server: &Server) -> Result<(), String> {
-    let sql = "SELECT data_type FROM information_schema.columns WHERE table_name = 'orders' \
-               AND table_schema IN ('public', 'app') AND column_name IN ('k', 'note') ORDER BY column_name";
-    let types: Vec<_> =
-        server.query(DATABASE, sql).map_err(|e| e.to_string())?.into_iter().flatten().flatten().collect();
+    let sql = "SELECT data_type FROM information_schema.columns WHERE table_name = 'orders' AND \
+               table_schema IN ('public', 'app') AND column_name IN ('k', 'note') ORDER BY \
+               column_name";
+    let types: Vec<_> = server
+        .query(DATABASE, sql)
+        .map_err(|e| e.to_string())?
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect();
     match types.first().map(String::as_str) {
         Some("bigint") if types.len() == 2 => Ok(()),
         _ => Err(format!("the table is not altered: k and note are {types:?}")),

@@ -15,11 +15,17 @@ fn main() -> ExitCode {
         eprintln!("usage: servers start postgres15|postgres18|mariadb|mysql [setting=value]…");
         return ExitCode::from(2);
     };
-    let settings: Vec<(&str, &str)> = arguments[2..].iter().filter_map(|s| s.split_once('=')).collect();
+    let settings: Vec<(&str, &str)> =
+        arguments[2..].iter().filter_map(|s| s.split_once('=')).collect();
     let Some(server) = Server::start(flavour, &settings) else {
         return ExitCode::FAILURE;
     };
-    println!("{}  ({}, sockets in {})", server.url(DATABASE), flavour.version(), server.socket_dir().display());
+    println!(
+        "{}  ({}, sockets in {})",
+        server.url(DATABASE),
+        flavour.version(),
+        server.socket_dir().display()
+    );
     run_until_interrupted();
     drop(server);
     ExitCode::SUCCESS

@@ -28,11 +28,19 @@ const SHARED: [(Flavour, &[(&str, &str)]); 4] = [
 ];
 
 impl Fleet {
-    /// The server for `case`: its own when it has settings, else the shared one. `None` when it is not installed.
+    /// The server for `case`: its own when it has settings, else the shared one. `None` when it is
+    /// not installed.
     pub(super) fn server(&self, case: &Case, flavour: Flavour) -> Option<Arc<Server>> {
-        let shared = SHARED.iter().find(|(kind, _)| *kind == flavour).map_or(&[] as &[_], |(_, settings)| settings);
+        let shared = SHARED
+            .iter()
+            .find(|(kind, _)| *kind == flavour)
+            .map_or(&[] as &[_], |(_, settings)| settings);
         if case.settings.is_empty() {
-            return self.berth(flavour).server.get_or_init(|| Server::start(flavour, shared).map(Arc::new)).clone();
+            return self
+                .berth(flavour)
+                .server
+                .get_or_init(|| Server::start(flavour, shared).map(Arc::new))
+                .clone();
         }
         let own = case.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let settings: Vec<_> = shared.iter().copied().chain(own).collect();
@@ -49,7 +57,10 @@ impl Fleet {
     }
 
     fn berth(&self, flavour: Flavour) -> &Berth {
-        let nth = Flavour::all().iter().position(|kind| *kind == flavour).expect("every kind is in the list");
+        let nth = Flavour::all()
+            .iter()
+            .position(|kind| *kind == flavour)
+            .expect("every kind is in the list");
         &self.berths[nth]
     }
 }

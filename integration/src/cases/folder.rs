@@ -21,7 +21,8 @@ pub struct Case {
     pub(super) table: String,
     pub(super) flags: Vec<String>,
     pub(super) exit: i32,
-    /// What its writes get from foreign keys and checks without any change under way, by the server's codes.
+    /// What its writes get from foreign keys and checks without any change under way, by the
+    /// server's codes.
     pub(super) errors: Vec<String>,
     pub(super) says: Vec<String>,
     pub(super) queries: Vec<(String, String)>,
@@ -40,9 +41,12 @@ impl Case {
         ];
         let mut cases: Vec<Self> = engines
             .into_iter()
-            .flat_map(|(engine, flavours)| folders(&root.join(engine)).into_iter().map(move |path| (path, flavours)))
+            .flat_map(|(engine, flavours)| {
+                folders(&root.join(engine)).into_iter().map(move |path| (path, flavours))
+            })
             .map(|(path, flavours)| {
-                Self::read(&path, flavours).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+                Self::read(&path, flavours)
+                    .unwrap_or_else(|why| panic!("{}: {why}", path.display()))
             })
             .collect();
         cases.sort_by(|one, other| one.name.cmp(&other.name));
@@ -50,18 +54,23 @@ impl Case {
     }
 
     fn read(folder: &Path, flavours: &[Flavour]) -> Result<Self, String> {
-        let must = |name: &str| fs::read_to_string(folder.join(name)).map_err(|e| format!("{name}: {e}"));
+        let must =
+            |name: &str| fs::read_to_string(folder.join(name)).map_err(|e| format!("{name}: {e}"));
         let may = |name: &str| fs::read_to_string(folder.join(name)).ok();
         let lines = |name: &str| may(name).map(|text| lines_of(&text)).unwrap_or_default();
         let mut case = Self {
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             flavours: named(flavours, &lines("servers"))?,
-            settings: lines("settings").iter().map(|line| setting(line)).collect::<Result<_, _>>()?,
+            settings: lines("settings")
+                .iter()
+                .map(|line| setting(line))
+                .collect::<Result<_, _>>()?,
             create: must("create.sql")?,
             blocks: blocks_of(&may("writes.sql").unwrap_or_default()),
             alter: must("alter")?.trim().to_owned(),
             native: may("native.sql"),
-            table: may("table").map_or_else(|| "t".to_owned(), |name| name.trim_end_matches('\n').to_owned()),
+            table: may("table")
+                .map_or_else(|| "t".to_owned(), |name| name.trim_end_matches('\n').to_owned()),
             flags: lines("flags").iter().flat_map(|line| words_of(line, folder)).collect(),
             exit: 0,
             errors: Vec::new(),
@@ -76,9 +85,12 @@ impl Case {
         for line in lines {
             match line.split_once(' ') {
                 Some(("exit", code)) => {
-                    self.exit = code.trim().parse().map_err(|_| format!("{line:?}: no exit code"))?
+                    self.exit =
+                        code.trim().parse().map_err(|_| format!("{line:?}: no exit code"))?
                 }
-                Some(("error", codes)) => self.errors.extend(codes.split_whitespace().map(str::to_owned)),
+                Some(("error", codes)) => {
+                    self.errors.extend(codes.split_whitespace().map(str::to_owned))
+                }
                 Some(("say", words)) => self.says.push(words.trim().to_owned()),
                 Some(("query", rest)) => {
                     let (sql, result) = rest.rsplit_once("=>").ok_or(format!("{line:?}: no =>"))?;
@@ -92,7 +104,11 @@ impl Case {
 
     /// Whether the server may do the change itself, so that nothing is copied.
     pub(super) fn may_be_native(&self) -> bool {
-        let strategy = self.flags.iter().position(|flag| flag == "--strategy").and_then(|at| self.flags.get(at + 1));
+        let strategy = self
+            .flags
+            .iter()
+            .position(|flag| flag == "--strategy")
+            .and_then(|at| self.flags.get(at + 1));
         strategy.is_some_and(|strategy| strategy != "copy")
     }
 }
@@ -103,7 +119,11 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 }
 
 fn lines_of(text: &str) -> Vec<String> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn blocks_of(text: &str) -> Vec<String> {
@@ -124,7 +144,10 @@ fn named(all: &[Flavour], names: &[String]) -> Result<Vec<Flavour>, String> {
         return Ok(all.to_vec());
     }
     let one = |name: &String| all.iter().copied().find(|flavour| flavour.name() == name);
-    names.iter().map(|name| one(name).ok_or(format!("{name:?} is no server of this engine"))).collect()
+    names
+        .iter()
+        .map(|name| one(name).ok_or(format!("{name:?} is no server of this engine")))
+        .collect()
 }
 
 fn setting(line: &str) -> Result<(String, String), String> {
@@ -144,26 +167,37 @@ mod tests {
 
     #[test]
     fn blocks_are_parted_by_blank_lines_and_comments_alone_are_none() {
-        assert_eq!(blocks_of("a;\nb;\n\n\n-- only this\n\n-- and\nc;\n"), ["a;\nb;\n", "-- and\nc;\n"]);
+        assert_eq!(
+            blocks_of("a;\nb;\n\n\n-- only this\n\n-- and\nc;\n"),
+            ["a;\nb;\n", "-- and\nc;\n"]
+        );
         assert!(blocks_of("").is_empty());
     }
 
     #[test]
     fn a_flag_keeps_the_blanks_of_its_value() {
         assert_eq!(words_of("--order-by a, b", Path::new("/x")), ["--order-by", "a, b"]);
-        assert_eq!(words_of("--create {case}/new.sql", Path::new("/x")), ["--create", "/x/new.sql"]);
+        assert_eq!(
+            words_of("--create {case}/new.sql", Path::new("/x")),
+            ["--create", "/x/new.sql"]
+        );
         assert_eq!(words_of("--keep-indexes", Path::new("/x")), ["--keep-indexes"]);
     }
 
     #[test]
     fn every_folder_can_be_read_and_no_name_is_given_twice() {
         let cases = Case::all();
-        let mut names: Vec<(&str, Flavour)> =
-            cases.iter().flat_map(|case| case.flavours.iter().map(|flavour| (case.name.as_str(), *flavour))).collect();
+        let mut names: Vec<(&str, Flavour)> = cases
+            .iter()
+            .flat_map(|case| case.flavours.iter().map(|flavour| (case.name.as_str(), *flavour)))
+            .collect();
         let all = names.len();
         names.dedup();
         assert_eq!(names.len(), all);
         assert!(all > 20, "only {all} cases were found");
-        assert!(cases.iter().all(|case| case.name.len() <= 40), "a name is part of a database's name");
+        assert!(
+            cases.iter().all(|case| case.name.len() <= 40),
+            "a name is part of a database's name"
+        );
     }
 }

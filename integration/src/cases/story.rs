@@ -8,7 +8,9 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::fleet::drop_databases;
-use super::structure::{Name, counter, describe, difference, inventory, is_journal, is_old, name_of, old_table};
+use super::structure::{
+    Name, counter, describe, difference, inventory, is_journal, is_old, name_of, old_table,
+};
 use super::writers::Writers;
 use super::{Case, Fleet, rows};
 use crate::servers::{Flavour, Server};
@@ -18,7 +20,8 @@ use crate::tool::{self, Ended, Running};
 /// One of the ways a case is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Killed while it copies, resumed, cut over while nobody writes; then every row can be accounted for.
+    /// Killed while it copies, resumed, cut over while nobody writes; then every row can be
+    /// accounted for.
     Killed,
     /// Never interrupted, and written to all the time, through the swap and beyond.
     Live,
@@ -79,7 +82,9 @@ pub fn tell(case: &Case, flavour: Flavour, mode: Mode, fleet: &Fleet) -> Result<
         postgres,
     };
     for database in scene.databases() {
-        fleet.create(&scene.server, database, &case.create).map_err(|failure| format!("create.sql: {failure}"))?;
+        fleet
+            .create(&scene.server, database, &case.create)
+            .map_err(|failure| format!("create.sql: {failure}"))?;
     }
     match mode {
         Mode::Killed if case.may_be_native() => scene.quiet(),
@@ -102,17 +107,23 @@ impl Scene<'_> {
     fn killed(&self, flavour: Flavour) -> Result<(), String> {
         let before = self.inventory(&self.database)?;
         let total = rows::count(&self.server, &self.database, &self.case.table).map_err(words)?;
-        let writers = Writers::start(&self.server, &self.database, &self.case.blocks, &self.case.errors);
+        let writers =
+            Writers::start(&self.server, &self.database, &self.case.blocks, &self.case.errors);
         writers.wait_for(10)?;
 
         let part = self.moment(flavour);
         let mut first = self.start(&["--postpone-cut-over"]);
         let seen = first.wait_until_or_end(|status| {
             let copied = status["rows_copied"].as_u64().unwrap_or_default();
-            copied as f64 >= part * total as f64 || !matches!(status["phase"].as_str(), Some("planning" | "copying"))
+            copied as f64 >= part * total as f64
+                || !matches!(status["phase"].as_str(), Some("planning" | "copying"))
         });
-        let seen = seen.map_err(|ended| format!("it ended before it could be killed; {}", said(&ended)))?;
-        let moment = format!("killed after {} of {total} rows ({part:.2}), {}", seen["rows_copied"], seen["phase"]);
+        let seen =
+            seen.map_err(|ended| format!("it ended before it could be killed; {}", said(&ended)))?;
+        let moment = format!(
+            "killed after {} of {total} rows ({part:.2}), {}",
+            seen["rows_copied"], seen["phase"]
+        );
         first.kill();
 
         self.resumed(writers, &before).map_err(|why| format!("{moment}; {why}"))
@@ -122,14 +133,16 @@ impl Scene<'_> {
         writers.wait_for(10)?;
         let mut second = self.start(&["--postpone-cut-over"]);
         let postponed = second.wait_until_or_end(|status| status["phase"] == "waiting");
-        postponed.map_err(|ended| format!("resumed, it ended before the swap; {}", said(&ended)))?;
+        postponed
+            .map_err(|ended| format!("resumed, it ended before the swap; {}", said(&ended)))?;
         writers.wait_for(20)?;
         writers.stop()?;
         second.ask("cut-over");
         let ended = self.ended_with(second.wait(), 0)?;
 
-        let old =
-            old_table(&self.server, &self.database).map_err(words)?.ok_or("there is no old table, or more than one")?;
+        let old = old_table(&self.server, &self.database)
+            .map_err(words)?
+            .ok_or("there is no old table, or more than one")?;
         self.rows_must_be_those_of(&old)?;
         self.counter_must_be_that_of(&old)?;
         self.structure_must_be_the_twins(true)?;
@@ -138,13 +151,16 @@ impl Scene<'_> {
         self.clean_up(before, &["--drop-old"])
     }
 
-    /// What the server may do itself, without a writer: the table before and after can be compared then.
+    /// What the server may do itself, without a writer: the table before and after can be compared
+    /// then.
     fn quiet(&self) -> Result<(), String> {
         let before = self.inventory(&self.database)?;
-        let writers = Writers::start(&self.server, &self.database, &self.case.blocks, &self.case.errors);
+        let writers =
+            Writers::start(&self.server, &self.database, &self.case.blocks, &self.case.errors);
         writers.wait_for(20)?;
         writers.stop()?;
-        rows::fill(&self.server, &self.database, &self.table, &self.reference, &self.table).map_err(words)?;
+        rows::fill(&self.server, &self.database, &self.table, &self.reference, &self.table)
+            .map_err(words)?;
         let ended = self.ended_with(self.start(&[]).wait(), 0)?;
         self.reference_must_be_equal()?;
         self.structure_must_be_the_twins(true)?;
@@ -154,7 +170,8 @@ impl Scene<'_> {
 
     fn live(&self) -> Result<(), String> {
         let before = self.inventory(&self.database)?;
-        let writers = Writers::start(&self.server, &self.database, &self.case.blocks, &self.case.errors);
+        let writers =
+            Writers::start(&self.server, &self.database, &self.case.blocks, &self.case.errors);
         writers.wait_for(10)?;
         let ended = self.start(&[]).wait();
         let writing = writers.wait_for(20);
@@ -184,18 +201,18 @@ impl Scene<'_> {
         self.clean_up(&before, &[])?;
         self.structure_must_be_the_twins(false)?;
         match quiet {
-            true => {
-                rows::differences(&text, &self.rows(&self.database)?).map_err(|why| format!("rows have changed: {why}"))
-            }
+            true => rows::differences(&text, &self.rows(&self.database)?)
+                .map_err(|why| format!("rows have changed: {why}")),
             false => Ok(()),
         }
     }
 
-    /// How much is copied when the kill comes: another part on every server, and the same one every time, unless
-    /// `ALTERGEIST_CASE_SEED` says otherwise.
+    /// How much is copied when the kill comes: another part on every server, and the same one every
+    /// time, unless `ALTERGEIST_CASE_SEED` says otherwise.
     fn moment(&self, flavour: Flavour) -> f64 {
         let mut hasher = DefaultHasher::new();
-        (&self.case.name, flavour.name(), std::env::var("ALTERGEIST_CASE_SEED").ok()).hash(&mut hasher);
+        (&self.case.name, flavour.name(), std::env::var("ALTERGEIST_CASE_SEED").ok())
+            .hash(&mut hasher);
         SmallRng::seed_from_u64(hasher.finish()).random_range(0.0..0.95)
     }
 
@@ -210,12 +227,18 @@ impl Scene<'_> {
         arguments.extend(more);
         let flags = self.flags();
         arguments.extend(flags.iter().map(String::as_str));
-        tool::start(&self.server.url(&self.database), &self.case.table, &self.case.alter, &arguments)
+        tool::start(
+            &self.server.url(&self.database),
+            &self.case.table,
+            &self.case.alter,
+            &arguments,
+        )
     }
 
     fn plan(&self) -> Ended {
         let url = self.server.url(&self.database);
-        let mut words = vec!["plan", "--url", &url, "--table", &self.case.table, "--alter", &self.case.alter];
+        let mut words =
+            vec!["plan", "--url", &url, "--table", &self.case.table, "--alter", &self.case.alter];
         if !self.case.flags.iter().any(|flag| flag == "--strategy") {
             words.extend(["--strategy", "copy"]);
         }
@@ -249,15 +272,20 @@ impl Scene<'_> {
     }
 
     fn rows(&self, database: &str) -> Result<Vec<String>, String> {
-        rows::rows(&self.server, database, &self.table).map_err(|failure| format!("the rows of {database}: {failure}"))
+        rows::rows(&self.server, database, &self.table)
+            .map_err(|failure| format!("the rows of {database}: {failure}"))
     }
 
     /// On MySQL and MariaDB: new rows get the numbers they would have got.
     fn counter_must_be_that_of(&self, old: &Name) -> Result<(), String> {
-        if self.postgres || self.case.alter.to_lowercase().contains("auto_increment") || self.case.native.is_some() {
+        if self.postgres
+            || self.case.alter.to_lowercase().contains("auto_increment")
+            || self.case.native.is_some()
+        {
             return Ok(());
         }
-        let of = |database: &str, table: &Name| counter(&self.server, database, table).map_err(words);
+        let of =
+            |database: &str, table: &Name| counter(&self.server, database, table).map_err(words);
         let (was, is) = (of(&self.database, old)?, of(&self.database, &self.table)?);
         // The reference has no counter when the change took the column away.
         let expected = of(&self.reference, &self.table)?.and(was);
@@ -271,7 +299,8 @@ impl Scene<'_> {
         if altered {
             self.alter_natively(&self.twin)?;
         }
-        let (expected, found) = (describe(&self.server, &self.twin)?, describe(&self.server, &self.database)?);
+        let (expected, found) =
+            (describe(&self.server, &self.twin)?, describe(&self.server, &self.database)?);
         difference(&expected, &found)
             .map_err(|why| format!("the structure is not that of the server's own ALTER:{why}"))
     }
@@ -284,11 +313,18 @@ impl Scene<'_> {
             None => &own,
         };
         // As altergeist's own sessions: the rows are those of a table that has them already.
-        let settings = match (self.postgres, self.case.flags.iter().any(|flag| flag == "--allow-zero-dates")) {
+        let settings = match (
+            self.postgres,
+            self.case.flags.iter().any(|flag| flag == "--allow-zero-dates"),
+        ) {
             (true, _) => "SET lock_timeout = 0",
-            (false, true) => "SET SESSION foreign_key_checks = 0, sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO'",
+            (false, true) => {
+                "SET SESSION foreign_key_checks = 0, sql_mode = \
+                 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO'"
+            }
             (false, false) => {
-                "SET SESSION foreign_key_checks = 0, sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')"
+                "SET SESSION foreign_key_checks = 0, sql_mode = CONCAT(@@sql_mode, \
+                 ',NO_AUTO_VALUE_ON_ZERO')"
             }
         };
         let url = self.server.url(database);
@@ -297,7 +333,9 @@ impl Scene<'_> {
             session.execute(settings).await?;
             session.execute(sql).await
         });
-        altered.map(|_| ()).map_err(|failure| format!("the server itself, in {database}: {failure}"))
+        altered
+            .map(|_| ())
+            .map_err(|failure| format!("the server itself, in {database}: {failure}"))
     }
 
     fn inventory(&self, database: &str) -> Result<BTreeSet<String>, String> {
@@ -308,7 +346,10 @@ impl Scene<'_> {
     fn nothing_may_be_left(&self, before: &BTreeSet<String>) -> Result<(), String> {
         let (twin, mut left) = (self.inventory(&self.twin)?, self.inventory(&self.database)?);
         left.retain(|thing| {
-            !before.contains(thing) && !twin.contains(thing) && !is_journal(thing) && !is_old(thing, self.postgres)
+            !before.contains(thing)
+                && !twin.contains(thing)
+                && !is_journal(thing)
+                && !is_old(thing, self.postgres)
         });
         if left.is_empty() { Ok(()) } else { Err(format!("left behind: {left:?}")) }
     }
@@ -325,12 +366,18 @@ impl Scene<'_> {
 
     fn must_be_as_expected(&self, ended: &Ended) -> Result<(), String> {
         let output = ended.output.to_lowercase();
-        if let Some(missing) = self.case.says.iter().find(|words| !output.contains(&words.to_lowercase())) {
+        if let Some(missing) =
+            self.case.says.iter().find(|words| !output.contains(&words.to_lowercase()))
+        {
             return Err(format!("{missing:?} was not said; {}", said(ended)));
         }
         for (sql, expected) in &self.case.queries {
-            let rows = self.server.query(&self.database, sql).map_err(|failure| format!("{sql}: {failure}"))?;
-            let found = rows.into_iter().flatten().next().flatten().unwrap_or_else(|| "NULL".to_owned());
+            let rows = self
+                .server
+                .query(&self.database, sql)
+                .map_err(|failure| format!("{sql}: {failure}"))?;
+            let found =
+                rows.into_iter().flatten().next().flatten().unwrap_or_else(|| "NULL".to_owned());
             if found != *expected {
                 return Err(format!("{sql} gives {found:?}, not {expected:?}"));
             }

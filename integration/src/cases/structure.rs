@@ -37,13 +37,16 @@ impl Name {
     pub(super) fn is(&self, schema: &str, table: &str, postgres: bool) -> String {
         let name = self.table.replace('\'', "''");
         match postgres {
-            true => format!("{schema} = '{}' AND {table} = '{name}'", self.schema.replace('\'', "''")),
+            true => {
+                format!("{schema} = '{}' AND {table} = '{name}'", self.schema.replace('\'', "''"))
+            }
             false => format!("{table} = '{name}'"),
         }
     }
 }
 
-/// What is in the database and would be the same in another one that was made alike, one thing a line.
+/// What is in the database and would be the same in another one that was made alike, one thing a
+/// line.
 pub(super) fn describe(server: &Server, database: &str) -> Result<Vec<String>, String> {
     match server.flavour().is_postgres() {
         true => dump(server, database),
@@ -54,7 +57,18 @@ pub(super) fn describe(server: &Server, database: &str) -> Result<Vec<String>, S
 /// What pg_dump says, but for what is ours: the schemas of the old table and of the journal.
 fn dump(server: &Server, database: &str) -> Result<Vec<String>, String> {
     let mut command = Command::new(server.flavour().program("pg_dump"));
-    command.args(["-h", "127.0.0.1", "-U", "postgres", "--schema-only", "-N", "ag_*", "-N", "altergeist", "-p"]);
+    command.args([
+        "-h",
+        "127.0.0.1",
+        "-U",
+        "postgres",
+        "--schema-only",
+        "-N",
+        "ag_*",
+        "-N",
+        "altergeist",
+        "-p",
+    ]);
     command.arg(server.port().to_string()).args(["-d", database]).current_dir("/");
     let output = command.output().map_err(|e| format!("pg_dump: {e}"))?;
     if !output.status.success() {
@@ -62,10 +76,15 @@ fn dump(server: &Server, database: &str) -> Result<Vec<String>, String> {
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let invalid = server
-        .query(database, "SELECT 'invalid index ' || indexrelid::regclass FROM pg_index WHERE NOT indisvalid")
+        .query(
+            database,
+            "SELECT 'invalid index ' || indexrelid::regclass FROM pg_index WHERE NOT indisvalid",
+        )
         .map_err(|failure| failure.to_string())?;
     // Newer pg_dumps wrap their text into \restrict with a random word.
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("--") && !line.starts_with('\\'));
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("--") && !line.starts_with('\\'));
     Ok(lines.map(str::to_owned).chain(invalid.into_iter().flatten().flatten()).collect())
 }
 
@@ -76,10 +95,17 @@ fn describe_mysql(server: &Server, database: &str) -> Result<Vec<String>, Failur
         let mut session = Session::connect(&url).await?;
         let mut lines = Vec::new();
         for row in session.rows(MYSQL_TABLES).await? {
-            let [name, kind] = <[_; 2]>::try_from(row).expect("two were asked for").map(Option::unwrap_or_default);
+            let [name, kind] =
+                <[_; 2]>::try_from(row).expect("two were asked for").map(Option::unwrap_or_default);
             let what = if kind == "VIEW" { "VIEW" } else { "TABLE" };
-            let shown = session.rows(&format!("SHOW CREATE {what} `{}`", name.replace('`', "``"))).await?;
-            let text = shown.into_iter().next().and_then(|row| row.into_iter().nth(1)).flatten().unwrap_or_default();
+            let shown =
+                session.rows(&format!("SHOW CREATE {what} `{}`", name.replace('`', "``"))).await?;
+            let text = shown
+                .into_iter()
+                .next()
+                .and_then(|row| row.into_iter().nth(1))
+                .flatten()
+                .unwrap_or_default();
             let text = without_counter(&text).0.replace(&format!("`{database}`"), "`db`");
             lines.extend(text.lines().map(|line| format!("{name}: {line}")));
         }
@@ -93,17 +119,19 @@ fn describe_mysql(server: &Server, database: &str) -> Result<Vec<String>, Failur
     })
 }
 
-const MYSQL_TABLES: &str = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = DATABASE() \
-     AND table_name NOT LIKE '\\_%\\_ag\\_old' AND table_name NOT LIKE '\\_altergeist%' ORDER BY 1";
+const MYSQL_TABLES: &str = "SELECT table_name, table_type FROM information_schema.tables WHERE \
+                            table_schema = DATABASE() AND table_name NOT LIKE '\\_%\\_ag\\_old' \
+                            AND table_name NOT LIKE '\\_altergeist%' ORDER BY 1";
 
 const MYSQL_REST: [&str; 3] = [
-    "SELECT CONCAT_WS(' ', 'trigger', trigger_name, action_timing, event_manipulation, event_object_table, action_order, \
-     action_statement, sql_mode, definer, character_set_client, collation_connection, database_collation) \
-     FROM information_schema.triggers WHERE trigger_schema = DATABASE() ORDER BY 1",
-    "SELECT CONCAT_WS(' ', 'grant', user, host, table_name, table_priv, column_priv) FROM mysql.tables_priv \
-     WHERE db = DATABASE() AND table_name NOT LIKE '\\_%\\_ag\\_%' ORDER BY 1",
-    "SELECT CONCAT_WS(' ', 'grant', user, host, table_name, column_name, column_priv) FROM mysql.columns_priv \
-     WHERE db = DATABASE() AND table_name NOT LIKE '\\_%\\_ag\\_%' ORDER BY 1",
+    "SELECT CONCAT_WS(' ', 'trigger', trigger_name, action_timing, event_manipulation, \
+     event_object_table, action_order, action_statement, sql_mode, definer, character_set_client, \
+     collation_connection, database_collation) FROM information_schema.triggers WHERE \
+     trigger_schema = DATABASE() ORDER BY 1",
+    "SELECT CONCAT_WS(' ', 'grant', user, host, table_name, table_priv, column_priv) FROM \
+     mysql.tables_priv WHERE db = DATABASE() AND table_name NOT LIKE '\\_%\\_ag\\_%' ORDER BY 1",
+    "SELECT CONCAT_WS(' ', 'grant', user, host, table_name, column_name, column_priv) FROM \
+     mysql.columns_priv WHERE db = DATABASE() AND table_name NOT LIKE '\\_%\\_ag\\_%' ORDER BY 1",
 ];
 
 /// A CREATE TABLE without the next AUTO_INCREMENT, and that.
@@ -116,9 +144,18 @@ fn without_counter(text: &str) -> (String, Option<u64>) {
 }
 
 /// The next AUTO_INCREMENT that SHOW CREATE TABLE tells of; MySQL and MariaDB.
-pub(super) fn counter(server: &Server, database: &str, table: &Name) -> Result<Option<u64>, Failure> {
+pub(super) fn counter(
+    server: &Server,
+    database: &str,
+    table: &Name,
+) -> Result<Option<u64>, Failure> {
     let shown = server.query(database, &format!("SHOW CREATE TABLE {}", table.quoted(false)))?;
-    let text = shown.into_iter().next().and_then(|row| row.into_iter().nth(1)).flatten().unwrap_or_default();
+    let text = shown
+        .into_iter()
+        .next()
+        .and_then(|row| row.into_iter().nth(1))
+        .flatten()
+        .unwrap_or_default();
     Ok(without_counter(&text).1)
 }
 
@@ -128,8 +165,11 @@ pub(super) fn difference(expected: &[String], found: &[String]) -> Result<(), St
         return Ok(());
     }
     let only = |lines: &[String], others: &[String], mark: &str| {
-        let lines: Vec<String> =
-            lines.iter().filter(|line| !others.contains(line)).map(|line| format!("\n  {mark} {line}")).collect();
+        let lines: Vec<String> = lines
+            .iter()
+            .filter(|line| !others.contains(line))
+            .map(|line| format!("\n  {mark} {line}"))
+            .collect();
         lines.concat()
     };
     let (missing, surplus) = (only(expected, found, "-"), only(found, expected, "+"));
@@ -145,23 +185,29 @@ pub(super) fn inventory(server: &Server, database: &str) -> Result<BTreeSet<Stri
     Ok(server.query(database, sql)?.into_iter().flatten().flatten().collect())
 }
 
-const POSTGRES_INVENTORY: &str = "\
-     SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$)' \
-     UNION ALL SELECT 'relation ' || relnamespace::regnamespace || '.' || relname FROM pg_class \
-     WHERE relnamespace::regnamespace::text !~ '^(pg_|information_schema)' AND relkind <> 'i' AND relkind <> 'I' \
-     UNION ALL SELECT 'function ' || pronamespace::regnamespace || '.' || proname FROM pg_proc \
-     WHERE pronamespace::regnamespace::text !~ '^(pg_|information_schema)' \
-     UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots WHERE database = current_database() \
-     UNION ALL SELECT 'publication ' || pubname FROM pg_publication \
-     UNION ALL SELECT 'event trigger ' || evtname FROM pg_event_trigger \
-     UNION ALL SELECT 'trigger ' || relnamespace::regnamespace || '.' || tgname FROM pg_trigger \
-     JOIN pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal";
+const POSTGRES_INVENTORY: &str = "SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ \
+                                  '^(pg_|information_schema$)' UNION ALL SELECT 'relation ' || \
+                                  relnamespace::regnamespace || '.' || relname FROM pg_class WHERE \
+                                  relnamespace::regnamespace::text !~ '^(pg_|information_schema)' \
+                                  AND relkind <> 'i' AND relkind <> 'I' UNION ALL SELECT 'function \
+                                  ' || pronamespace::regnamespace || '.' || proname FROM pg_proc \
+                                  WHERE pronamespace::regnamespace::text !~ \
+                                  '^(pg_|information_schema)' UNION ALL SELECT 'slot ' || \
+                                  slot_name FROM pg_replication_slots WHERE database = \
+                                  current_database() UNION ALL SELECT 'publication ' || pubname \
+                                  FROM pg_publication UNION ALL SELECT 'event trigger ' || evtname \
+                                  FROM pg_event_trigger UNION ALL SELECT 'trigger ' || \
+                                  relnamespace::regnamespace || '.' || tgname FROM pg_trigger JOIN \
+                                  pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal";
 
-const MYSQL_INVENTORY: &str = "\
-     SELECT CONCAT('relation ', table_name) FROM information_schema.tables WHERE table_schema = DATABASE() \
-     UNION ALL SELECT CONCAT('trigger ', trigger_name) FROM information_schema.triggers WHERE trigger_schema = DATABASE() \
-     UNION ALL SELECT CONCAT('routine ', routine_name) FROM information_schema.routines WHERE routine_schema = DATABASE() \
-     UNION ALL SELECT CONCAT('event ', event_name) FROM information_schema.events WHERE event_schema = DATABASE()";
+const MYSQL_INVENTORY: &str = "SELECT CONCAT('relation ', table_name) FROM \
+                               information_schema.tables WHERE table_schema = DATABASE() UNION ALL \
+                               SELECT CONCAT('trigger ', trigger_name) FROM \
+                               information_schema.triggers WHERE trigger_schema = DATABASE() UNION \
+                               ALL SELECT CONCAT('routine ', routine_name) FROM \
+                               information_schema.routines WHERE routine_schema = DATABASE() UNION \
+                               ALL SELECT CONCAT('event ', event_name) FROM \
+                               information_schema.events WHERE event_schema = DATABASE()";
 
 /// Whether a thing of the inventory is the journal, which stays.
 pub(super) fn is_journal(thing: &str) -> bool {
@@ -188,7 +234,8 @@ pub(super) fn old_table(server: &Server, database: &str) -> Result<Option<Name>,
     };
     let found = server.query(database, sql)?;
     let mut names = found.into_iter().map(|row| {
-        let [schema, table] = <[_; 2]>::try_from(row).expect("two were asked for").map(Option::unwrap_or_default);
+        let [schema, table] =
+            <[_; 2]>::try_from(row).expect("two were asked for").map(Option::unwrap_or_default);
         Name { schema, table }
     });
     Ok(names.next().filter(|_| names.next().is_none()))
@@ -200,7 +247,8 @@ mod tests {
 
     #[test]
     fn the_counter_is_told_apart_from_the_column() {
-        let text = "CREATE TABLE `t` (\n `id` int AUTO_INCREMENT\n) ENGINE=InnoDB AUTO_INCREMENT=42 COMMENT='x'";
+        let text = "CREATE TABLE `t` (\n `id` int AUTO_INCREMENT\n) ENGINE=InnoDB \
+                    AUTO_INCREMENT=42 COMMENT='x'";
         let (rest, counter) = without_counter(text);
         assert_eq!(counter, Some(42));
         assert!(rest.contains("int AUTO_INCREMENT") && rest.ends_with("InnoDB COMMENT='x'"));

@@ -32,7 +32,12 @@ struct Shared {
 }
 
 impl Writers {
-    pub(super) fn start(server: &Arc<Server>, database: &str, blocks: &[String], errors: &[String]) -> Self {
+    pub(super) fn start(
+        server: &Arc<Server>,
+        database: &str,
+        blocks: &[String],
+        errors: &[String],
+    ) -> Self {
         let shared = Arc::new(Shared {
             server: server.clone(),
             url: server.url(database),
@@ -61,12 +66,17 @@ impl Writers {
     pub(super) fn wait_for(&self, blocks: u64) -> Result<(), String> {
         let goal = self.shared.done.load(Ordering::SeqCst) + blocks;
         let deadline = Instant::now() + 2 * PATIENCE;
-        while self.shared.done.load(Ordering::SeqCst) < goal && !self.threads.iter().any(JoinHandle::is_finished) {
+        while self.shared.done.load(Ordering::SeqCst) < goal
+            && !self.threads.iter().any(JoinHandle::is_finished)
+        {
             if self.threads.is_empty() {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("the writers got no {blocks} blocks done in {:?}", 2 * PATIENCE));
+                return Err(format!(
+                    "the writers got no {blocks} blocks done in {:?}",
+                    2 * PATIENCE
+                ));
             }
             thread::sleep(Duration::from_millis(2));
         }
@@ -80,7 +90,10 @@ impl Writers {
     pub(super) fn stop(mut self) -> Result<(), String> {
         self.shared.stop.store(true, Ordering::SeqCst);
         let threads = std::mem::take(&mut self.threads);
-        let ends: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("a writer never panics")).collect();
+        let ends: Vec<_> = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("a writer never panics"))
+            .collect();
         ends.into_iter().collect()
     }
 }
@@ -100,18 +113,23 @@ impl Shared {
             }
             let (mut session, id) = match open.take() {
                 Some(open) => open,
-                None => self.connect().await.map_err(|failure| format!("no connection: {failure}"))?,
+                None => {
+                    self.connect().await.map_err(|failure| format!("no connection: {failure}"))?
+                }
             };
             let written = tokio::time::timeout(PATIENCE, session.execute(block)).await;
-            let written =
-                written.map_err(|_| format!("the application waits for more than {PATIENCE:?} for\n{block}"))?;
+            let written = written.map_err(|_| {
+                format!("the application waits for more than {PATIENCE:?} for\n{block}")
+            })?;
             open = match written {
                 Ok(_) => Some((session, id)),
                 Err(failure) if self.is_its_own_affair(&failure, id) => {
                     // Whatever the block had begun must not go on: it would hold its locks.
                     session.execute("ROLLBACK").await.is_ok().then_some((session, id))
                 }
-                Err(failure) => return Err(format!("the application got an error: {failure}\nfor\n{block}")),
+                Err(failure) => {
+                    return Err(format!("the application got an error: {failure}\nfor\n{block}"));
+                }
             };
             self.done.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(THINKING).await;
@@ -121,14 +139,19 @@ impl Shared {
 
     async fn connect(&self) -> Result<(Session, u64), Failure> {
         let mut session = Session::connect(&self.url).await?;
-        let who = if session.is_postgres() { "SELECT pg_backend_pid()" } else { "SELECT CONNECTION_ID()" };
+        let who = if session.is_postgres() {
+            "SELECT pg_backend_pid()"
+        } else {
+            "SELECT CONNECTION_ID()"
+        };
         let id = session.value(who).await?.and_then(|id| id.parse().ok()).unwrap_or_default();
         self.sessions.lock().expect("no writer panics").push(id);
         Ok((session, id))
     }
 
-    /// Duplicate keys and serialization, which depend on who comes first; what the case says its writes get; and a
-    /// deadlock that only writers have part in. An error that names one of our tables never is.
+    /// Duplicate keys and serialization, which depend on who comes first; what the case says its
+    /// writes get; and a deadlock that only writers have part in. An error that names one of our
+    /// tables never is.
     fn is_its_own_affair(&self, failure: &Failure, id: u64) -> bool {
         if names_ours(&failure.message) {
             return false;
@@ -149,16 +172,19 @@ impl Shared {
     }
 }
 
-/// Whether a server's words name a table, a key or a trigger that is ours. Two names may be seen right after the swap, when they
-/// refuse what the table's own keys refuse: the former key's, where the clauses take it away, and those that MariaDB's foreign keys
-/// bear until they get their own ones.
+/// Whether a server's words name a table, a key or a trigger that is ours. Two names may be seen
+/// right after the swap, when they refuse what the table's own keys refuse: the former key's, where
+/// the clauses take it away, and those that MariaDB's foreign keys bear until they get their own
+/// ones.
 fn names_ours(message: &str) -> bool {
     let message = message.replace("_ag_key'", "");
-    let is_ours = |name: &str| ["_ag_", "ag_shadow", "altergeist"].iter().any(|part| name.contains(part));
+    let is_ours =
+        |name: &str| ["_ag_", "ag_shadow", "altergeist"].iter().any(|part| name.contains(part));
     message.split('`').any(|name| is_ours(name) && !is_temporary(name))
 }
 
-/// Whether this is the temporary name of a foreign key that is carried: `_ag_`, a hash, and a number.
+/// Whether this is the temporary name of a foreign key that is carried: `_ag_`, a hash, and a
+/// number.
 fn is_temporary(name: &str) -> bool {
     let parts = name.strip_prefix("_ag_").and_then(|rest| rest.split_once('_'));
     parts.is_some_and(|(hash, number)| {
@@ -169,16 +195,21 @@ fn is_temporary(name: &str) -> bool {
     })
 }
 
-/// Who took part in the last deadlock with `session` that the log of a MySQL or MariaDB server tells of. Nobody when it
-/// was not about rows: then it was about the table, and the application does not lock tables.
+/// Who took part in the last deadlock with `session` that the log of a MySQL or MariaDB server
+/// tells of. Nobody when it was not about rows: then it was about the table, and the application
+/// does not lock tables.
 fn parties_of(log: &str, session: u64) -> Vec<u64> {
-    let deadlocks: Vec<Vec<u64>> =
-        log.split("(1) TRANSACTION").skip(1).map(|deadlock| numbers_after(deadlock, "thread id ")).collect();
+    let deadlocks: Vec<Vec<u64>> = log
+        .split("(1) TRANSACTION")
+        .skip(1)
+        .map(|deadlock| numbers_after(deadlock, "thread id "))
+        .collect();
     deadlocks.into_iter().rev().find(|parties| parties.contains(&session)).unwrap_or_default()
 }
 
 fn numbers_after(text: &str, word: &str) -> Vec<u64> {
-    let digits = |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+    let digits =
+        |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
     text.split(word).skip(1).filter_map(digits).collect()
 }
 
@@ -188,8 +219,9 @@ mod tests {
 
     #[test]
     fn the_parties_of_a_deadlock_are_read_from_the_log() {
-        let log = "*** (1) TRANSACTION:\nMySQL thread id 7, OS\n*** (2) TRANSACTION:\nMySQL thread id 9, OS\n\
-                   *** (1) TRANSACTION:\nMySQL thread id 3, OS\n*** (2) TRANSACTION:\nMySQL thread id 4, OS\n";
+        let log = "*** (1) TRANSACTION:\nMySQL thread id 7, OS\n*** (2) TRANSACTION:\nMySQL \
+                   thread id 9, OS\n*** (1) TRANSACTION:\nMySQL thread id 3, OS\n*** (2) \
+                   TRANSACTION:\nMySQL thread id 4, OS\n";
         assert_eq!(parties_of(log, 9), [7, 9]);
         assert_eq!(parties_of(log, 4), [3, 4]);
         assert!(parties_of(log, 5).is_empty());
@@ -198,13 +230,20 @@ mod tests {
     #[test]
     fn an_error_that_names_our_tables_is_told_from_others() {
         assert!(names_ours(
-            "a foreign key constraint fails (`d`.`_t_ag_shadow`, CONSTRAINT `_ag_12_early_1` FOREIGN KEY …)"
+            "a foreign key constraint fails (`d`.`_t_ag_shadow`, CONSTRAINT `_ag_12_early_1` \
+             FOREIGN KEY …)"
         ));
-        assert!(!names_ours("a foreign key constraint fails (`d`.`t`, CONSTRAINT `t_p` FOREIGN KEY …)"));
         assert!(!names_ours(
-            "a foreign key constraint fails (`d`.`t`, CONSTRAINT `_ag_db0dbaf2fb85610f_1` FOREIGN KEY …)"
+            "a foreign key constraint fails (`d`.`t`, CONSTRAINT `t_p` FOREIGN KEY …)"
         ));
-        assert!(names_ours("a foreign key constraint fails (`d`.`_t_ag_old`, CONSTRAINT `_ag_db0dbaf2fb85610f_1` …)"));
+        assert!(!names_ours(
+            "a foreign key constraint fails (`d`.`t`, CONSTRAINT `_ag_db0dbaf2fb85610f_1` FOREIGN \
+             KEY …)"
+        ));
+        assert!(names_ours(
+            "a foreign key constraint fails (`d`.`_t_ag_old`, CONSTRAINT `_ag_db0dbaf2fb85610f_1` \
+             …)"
+        ));
         assert!(names_ours("(`d`.`t`, CONSTRAINT `_ag_db0dbaf2fb85610f_early_1` FOREIGN KEY …)"));
         assert!(!names_ours("Duplicate entry '1' for key 't._ag_key'"));
         assert!(names_ours("Duplicate entry '1' for key '_t_ag_shadow._ag_key'"));

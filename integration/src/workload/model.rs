@@ -33,7 +33,10 @@ enum How {
 }
 
 impl Change {
-    pub(super) fn rows<'a>(&'a self, side: impl Fn(&'a RowChange) -> Option<&'a Row>) -> Vec<Option<Row>> {
+    pub(super) fn rows<'a>(
+        &'a self,
+        side: impl Fn(&'a RowChange) -> Option<&'a Row>,
+    ) -> Vec<Option<Row>> {
         self.0.iter().map(|row| side(row).cloned()).collect()
     }
 
@@ -50,7 +53,10 @@ impl Change {
             let (Some(before), Some(after)) = (&row.before, &row.after) else {
                 continue;
             };
-            if row.how == How::Plain && before.u != after.u && self.takes_elsewhere(row.id, before.u) {
+            if row.how == How::Plain
+                && before.u != after.u
+                && self.takes_elsewhere(row.id, before.u)
+            {
                 statements.push(format!("UPDATE {table} SET u = NULL WHERE id = {}", row.id));
             }
         }
@@ -66,27 +72,41 @@ impl Change {
                 }
                 (_, None, Some(after)) => statements.push(insert(table, row.id, after)),
                 (_, Some(before), Some(after))
-                    if before.u != after.u && after.u.is_none() && self.takes_elsewhere(row.id, before.u) => {}
+                    if before.u != after.u
+                        && after.u.is_none()
+                        && self.takes_elsewhere(row.id, before.u) => {}
                 (_, Some(_), Some(after)) => statements.push(update(table, row.id, after)),
-                (_, _, None) => statements.push(format!("DELETE FROM {table} WHERE id = {}", row.id)),
+                (_, _, None) => {
+                    statements.push(format!("DELETE FROM {table} WHERE id = {}", row.id))
+                }
             }
         }
         statements
     }
 
     fn takes_elsewhere(&self, id: i64, u: Option<i64>) -> bool {
-        u.is_some() && self.0.iter().any(|row| row.id != id && row.after.as_ref().is_some_and(|after| after.u == u))
+        u.is_some()
+            && self
+                .0
+                .iter()
+                .any(|row| row.id != id && row.after.as_ref().is_some_and(|after| after.u == u))
     }
 }
 
 fn insert(table: &str, id: i64, row: &Row) -> String {
     let Row { k, c, pad, .. } = row;
-    format!("INSERT INTO {table} (id, k, u, c, pad) VALUES ({id}, {k}, {}, '{c}', '{pad}')", sql(row.u))
+    format!(
+        "INSERT INTO {table} (id, k, u, c, pad) VALUES ({id}, {k}, {}, '{c}', '{pad}')",
+        sql(row.u)
+    )
 }
 
 fn update(table: &str, id: i64, row: &Row) -> String {
     let Row { k, c, pad, .. } = row;
-    format!("UPDATE {table} SET k = {k}, u = {}, c = '{c}', pad = '{pad}' WHERE id = {id}", sql(row.u))
+    format!(
+        "UPDATE {table} SET k = {k}, u = {}, c = '{c}', pad = '{pad}' WHERE id = {id}",
+        sql(row.u)
+    )
 }
 
 fn sql(number: Option<i64>) -> String {
@@ -129,8 +149,12 @@ impl Model {
     pub(super) fn plan(&mut self, kind: Kind, random: &mut SmallRng) -> Change {
         let changes = match kind {
             Kind::Insert => vec![self.insertion(random)],
-            Kind::Update => self.one(random, &[]).map(|id| self.update_of(id, random)).into_iter().collect(),
-            Kind::Delete => self.one(random, &[]).map(|id| self.plain(id, None)).into_iter().collect(),
+            Kind::Update => {
+                self.one(random, &[]).map(|id| self.update_of(id, random)).into_iter().collect()
+            }
+            Kind::Delete => {
+                self.one(random, &[]).map(|id| self.plain(id, None)).into_iter().collect()
+            }
             Kind::ChangeKey => self.change_of_key(random),
             Kind::SwapUnique => self.two(random, |a, b| (b.u, a.u)),
             Kind::MoveUnique => self.two(random, |a, _| (None, a.u)),
@@ -194,13 +218,19 @@ impl Model {
             return Vec::new();
         }
         let (u_a, u_b) = exchange(&row_a, &row_b);
-        vec![self.plain(a, Some(Row { u: u_a, ..row_a })), self.plain(b, Some(Row { u: u_b, ..row_b }))]
+        vec![
+            self.plain(a, Some(Row { u: u_a, ..row_a })),
+            self.plain(b, Some(Row { u: u_b, ..row_b })),
+        ]
     }
 
     fn giving_up(&self, random: &mut SmallRng) -> Vec<RowChange> {
-        let id =
-            (0..10).find_map(|_| self.one(random, &[]).filter(|&id| self.row(id).is_some_and(|row| row.u.is_some())));
-        id.map(|id| self.plain(id, self.row(id).map(|row| Row { u: None, ..row }))).into_iter().collect()
+        let id = (0..10).find_map(|_| {
+            self.one(random, &[]).filter(|&id| self.row(id).is_some_and(|row| row.u.is_some()))
+        });
+        id.map(|id| self.plain(id, self.row(id).map(|row| Row { u: None, ..row })))
+            .into_iter()
+            .collect()
     }
 
     /// The second half of a move: another row takes the value that the first gave up.
@@ -243,8 +273,12 @@ impl Model {
     fn one(&self, random: &mut SmallRng, but: &[i64]) -> Option<i64> {
         (0..50).find_map(|_| {
             let id = match random.random_range(0..10) {
-                0..3 if !self.recent.is_empty() => self.recent[random.random_range(0..self.recent.len())],
-                3..5 if !self.added.is_empty() => self.added[random.random_range(0..self.added.len())],
+                0..3 if !self.recent.is_empty() => {
+                    self.recent[random.random_range(0..self.recent.len())]
+                }
+                3..5 if !self.added.is_empty() => {
+                    self.added[random.random_range(0..self.added.len())]
+                }
                 _ if !self.loaded.is_empty() => random.random_range(self.loaded.clone()) * STEP,
                 _ => return None,
             };

@@ -34,7 +34,10 @@ impl Oracle {
             let deviating = rows_where(&mut session, &self.table.name, &condition).await;
             let deviating = deviating.map_err(|e| e.to_string())?;
             let count = session.value(&format!("SELECT count(*) FROM {}", self.table.name)).await;
-            let count: u64 = count.map_err(|e| e.to_string())?.and_then(|count| count.parse().ok()).unwrap_or_default();
+            let count: u64 = count
+                .map_err(|e| e.to_string())?
+                .and_then(|count| count.parse().ok())
+                .unwrap_or_default();
             let resurrected = self.resurrected(&mut session).await.map_err(|e| e.to_string())?;
             self.judge(&deviating, count, &resurrected)
         })
@@ -42,16 +45,24 @@ impl Oracle {
 
     /// Deleted keys that are in the table all the same.
     async fn resurrected(&self, session: &mut Session) -> Result<Vec<i64>, Failure> {
-        let gone: Vec<i64> = self.expected.iter().filter(|(_, row)| row.is_none()).map(|(&id, _)| id).collect();
+        let gone: Vec<i64> =
+            self.expected.iter().filter(|(_, row)| row.is_none()).map(|(&id, _)| id).collect();
         let mut found = Vec::new();
         for ids in gone.chunks(1000) {
             let ids = list(ids.iter().copied());
-            found.extend(rows_where(session, &self.table.name, &format!("id IN ({ids})")).await?.into_keys());
+            found.extend(
+                rows_where(session, &self.table.name, &format!("id IN ({ids})")).await?.into_keys(),
+            );
         }
         Ok(found)
     }
 
-    fn judge(&self, deviating: &HashMap<i64, Row>, count: u64, resurrected: &[i64]) -> Result<Proof, String> {
+    fn judge(
+        &self,
+        deviating: &HashMap<i64, Row>,
+        count: u64,
+        resurrected: &[i64],
+    ) -> Result<Proof, String> {
         let mut differences: Vec<String> =
             resurrected.iter().map(|id| format!("row {id} was deleted and is there")).collect();
         for (id, expected) in &self.expected {
@@ -62,7 +73,8 @@ impl Oracle {
                 Some(found) if found == expected => {}
                 Some(found) => differences.push(format!("row {id} is {found:?}, not {expected:?}")),
                 None if is_as_loaded => {}
-                None => differences.push(format!("row {id} is missing or as it was loaded, not {expected:?}")),
+                None => differences
+                    .push(format!("row {id} is missing or as it was loaded, not {expected:?}")),
             }
         }
         for id in deviating.keys().filter(|id| !self.expected.contains_key(id)) {
@@ -80,7 +92,8 @@ impl Oracle {
     /// How many rows there must be.
     pub fn count(&self) -> u64 {
         let touched_present = self.expected.values().flatten().count() as u64;
-        let touched_loaded = self.expected.keys().filter(|&&id| self.table.loaded(id).is_some()).count() as u64;
+        let touched_loaded =
+            self.expected.keys().filter(|&&id| self.table.loaded(id).is_some()).count() as u64;
         self.table.rows - touched_loaded + touched_present
     }
 }
@@ -107,12 +120,24 @@ pub fn differences(url: &str, old: &str, new: &str, columns: &[&str]) -> Result<
         let mut session = Session::connect(url).await?;
         let same = if session.is_postgres() { "IS NOT DISTINCT FROM" } else { "<=>" };
         let key = columns.first().copied().unwrap_or("id");
-        let equal: Vec<String> = columns[1..].iter().map(|column| format!("a.{column} {same} b.{column}")).collect();
-        let condition = equal.into_iter().chain([format!("a.{key} = b.{key}")]).collect::<Vec<_>>().join(" AND ");
+        let equal: Vec<String> =
+            columns[1..].iter().map(|column| format!("a.{column} {same} b.{column}")).collect();
+        let condition = equal
+            .into_iter()
+            .chain([format!("a.{key} = b.{key}")])
+            .collect::<Vec<_>>()
+            .join(" AND ");
         let mut total = 0;
         for (one, other) in [(old, new), (new, old)] {
-            let sql = format!("SELECT count(*) FROM {one} a LEFT JOIN {other} b ON {condition} WHERE b.{key} IS NULL");
-            total += session.value(&sql).await?.and_then(|count| count.parse::<u64>().ok()).unwrap_or_default();
+            let sql = format!(
+                "SELECT count(*) FROM {one} a LEFT JOIN {other} b ON {condition} WHERE b.{key} IS \
+                 NULL"
+            );
+            total += session
+                .value(&sql)
+                .await?
+                .and_then(|count| count.parse::<u64>().ok())
+                .unwrap_or_default();
         }
         Ok(total)
     })

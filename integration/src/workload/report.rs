@@ -94,7 +94,8 @@ impl Report {
 
     /// The latency that `percent` of the writes completed in `from..to` did not exceed.
     pub fn percentile(&self, percent: f64, from: Duration, to: Duration) -> Option<Duration> {
-        let mut latencies: Vec<Duration> = self.between(from, to).map(|completion| completion.latency).collect();
+        let mut latencies: Vec<Duration> =
+            self.between(from, to).map(|completion| completion.latency).collect();
         latencies.sort_unstable();
         let index = (latencies.len() as f64 * percent / 100.0).ceil() as usize;
         latencies.get(index.saturating_sub(1)).copied()
@@ -102,8 +103,10 @@ impl Report {
 
     /// The longest time in `from..to` in which no write completed, and when it began.
     pub fn longest_stall(&self, from: Duration, to: Duration) -> Option<(Duration, Duration)> {
-        let times: Vec<Duration> =
-            std::iter::once(from).chain(self.between(from, to).map(|completion| completion.at)).chain([to]).collect();
+        let times: Vec<Duration> = std::iter::once(from)
+            .chain(self.between(from, to).map(|completion| completion.at))
+            .chain([to])
+            .collect();
         times.windows(2).map(|pair| (pair[1].saturating_sub(pair[0]), pair[0])).max()
     }
 
@@ -118,9 +121,10 @@ impl Report {
     /// The differences found, in words; a writer's surprises count as such.
     pub fn prove(&self, url: &str) -> Result<Proof, String> {
         match self.records.surprises.first() {
-            Some(first) => {
-                Err(format!("{} surprises for the writers, the first: {first}", self.records.surprises.len()))
-            }
+            Some(first) => Err(format!(
+                "{} surprises for the writers, the first: {first}",
+                self.records.surprises.len()
+            )),
             None => self.oracle.check(url),
         }
     }

@@ -56,7 +56,10 @@ impl Table {
         let name = &self.name;
         let last = (skip + 100_000).min(self.rows);
         let numbers = match postgres {
-            true => format!("SELECT n * {STEP} AS id FROM generate_series({}::bigint, {last}) AS n", skip + 1),
+            true => format!(
+                "SELECT n * {STEP} AS id FROM generate_series({}::bigint, {last}) AS n",
+                skip + 1
+            ),
             false => format!(
                 "WITH RECURSIVE d(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM d WHERE n < 999) \
                  SELECT ({skip} + a.n * 1000 + b.n + 1) * {STEP} AS id FROM d a, d b \
@@ -65,7 +68,8 @@ impl Table {
         };
         let [k, u, c, pad] = loaded_values();
         format!(
-            "INSERT INTO {name} (id, k, u, c, pad) SELECT id, {k}, {u}, {c}, {pad} FROM ({numbers}) AS loaded ORDER BY id"
+            "INSERT INTO {name} (id, k, u, c, pad) SELECT id, {k}, {u}, {c}, {pad} FROM \
+             ({numbers}) AS loaded ORDER BY id"
         )
     }
 
@@ -82,7 +86,8 @@ impl Table {
         } else {
             vec![
                 format!(
-                    "ALTER TABLE {name} ADD UNIQUE {plain}_u (u), ADD KEY {plain}_k (k), ADD KEY {plain}_pad (pad)"
+                    "ALTER TABLE {name} ADD UNIQUE {plain}_u (u), ADD KEY {plain}_k (k), ADD KEY \
+                     {plain}_pad (pad)"
                 ),
                 format!("ANALYZE TABLE {name}"),
             ]
@@ -103,7 +108,12 @@ impl Table {
 
 /// The values of a loaded row in SQL, in the order `k u c pad`; [`Table::loaded`] in Rust.
 pub(super) fn loaded_values() -> [&'static str; 4] {
-    ["id * 7919 % 1000003", "id", "lpad(CAST(id AS char(20)), 100, 'c')", "lpad(CAST(id AS char(20)), 50, 'p')"]
+    [
+        "id * 7919 % 1000003",
+        "id",
+        "lpad(CAST(id AS char(20)), 100, 'c')",
+        "lpad(CAST(id AS char(20)), 50, 'p')",
+    ]
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +129,8 @@ pub(super) async fn rows_where(
     table: &str,
     condition: &str,
 ) -> Result<HashMap<i64, Row>, Failure> {
-    let rows = session.rows(&format!("SELECT id, k, u, c, pad FROM {table} WHERE {condition}")).await?;
+    let rows =
+        session.rows(&format!("SELECT id, k, u, c, pad FROM {table} WHERE {condition}")).await?;
     Ok(rows.into_iter().map(parse).collect())
 }
 

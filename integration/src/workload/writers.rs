@@ -49,7 +49,8 @@ impl Mix {
     /// Everything there is, mostly updates and inserts.
     pub fn everything() -> Self {
         use Kind::{
-            Abort, ChangeKey, Delete, Insert, MoveUnique, MoveUniqueInTwo, Replace, Several, SwapUnique, Update,
+            Abort, ChangeKey, Delete, Insert, MoveUnique, MoveUniqueInTwo, Replace, Several,
+            SwapUnique, Update,
         };
         Self(vec![
             (Insert, 15),
@@ -99,7 +100,14 @@ impl Writers {
     ///
     /// # Panics
     /// When the server cannot be reached.
-    pub fn start(url: &str, table: &Table, per_second: u32, connections: u32, seed: u64, mix: &Mix) -> Self {
+    pub fn start(
+        url: &str,
+        table: &Table,
+        per_second: u32,
+        connections: u32,
+        seed: u64,
+        mix: &Mix,
+    ) -> Self {
         let started = Instant::now();
         let stopping = Arc::new(AtomicBool::new(false));
         let completed = Arc::new(AtomicU64::new(0));
@@ -139,7 +147,10 @@ impl Writers {
         let goal = self.completed() + more;
         let deadline = Instant::now() + limit;
         while self.completed() < goal {
-            assert!(Instant::now() < deadline, "the application could not complete {more} writes in {limit:?}");
+            assert!(
+                Instant::now() < deadline,
+                "the application could not complete {more} writes in {limit:?}"
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -165,7 +176,8 @@ impl Writers {
 fn drive(writers: Vec<Writer>, interval: Duration) -> Vec<Writer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime can always be built").block_on(async {
-        let tasks: Vec<_> = writers.into_iter().map(|writer| tokio::spawn(writer.run(interval))).collect();
+        let tasks: Vec<_> =
+            writers.into_iter().map(|writer| tokio::spawn(writer.run(interval))).collect();
         let mut done = Vec::new();
         for task in tasks {
             done.push(task.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())));
@@ -215,7 +227,8 @@ impl Writer {
             tokio::time::sleep_until(due.into()).await;
             let kind = self.mix.pick(&mut self.random);
             if self.write(kind).await {
-                let completion = Completion { at: self.started.elapsed(), latency: due.elapsed(), kind };
+                let completion =
+                    Completion { at: self.started.elapsed(), latency: due.elapsed(), kind };
                 self.records.completions.push(completion);
                 self.completed.fetch_add(1, Ordering::Relaxed);
             }
@@ -288,7 +301,8 @@ impl Writer {
         let mut patience = None;
         while self.session.is_none() {
             if self.is_stopping()
-                && *patience.get_or_insert_with(Instant::now) + Duration::from_secs(30) < Instant::now()
+                && *patience.get_or_insert_with(Instant::now) + Duration::from_secs(30)
+                    < Instant::now()
             {
                 return false;
             }
@@ -309,7 +323,9 @@ impl Writer {
                 break;
             }
             let mut connected = self.session.take().expect("it is connected");
-            let Ok(now) = rows_after(&mut connected.session, &self.model.table.name, number, change).await else {
+            let Ok(now) =
+                rows_after(&mut connected.session, &self.model.table.name, number, change).await
+            else {
                 continue;
             };
             self.session = Some(connected);
@@ -317,7 +333,8 @@ impl Writer {
                 self.model.apply(change);
             } else if now != change.rows(|row| row.before.as_ref()) {
                 self.records.surprises.push(format!(
-                    "after a broken connection the rows {:?} are neither what they were nor what they should be",
+                    "after a broken connection the rows {:?} are neither what they were nor what \
+                     they should be",
                     change.0.iter().map(|row| row.id).collect::<Vec<_>>()
                 ));
             }
@@ -338,7 +355,12 @@ async fn connect(url: &str) -> Result<Connected, Failure> {
     Ok(Connected { session, number })
 }
 
-async fn statements(session: &mut Session, table: &str, kind: Kind, change: &Change) -> Result<(), Failure> {
+async fn statements(
+    session: &mut Session,
+    table: &str,
+    kind: Kind,
+    change: &Change,
+) -> Result<(), Failure> {
     let statements = change.statements(table);
     let alone = statements.len() == 1 && kind != Kind::Abort;
     if !alone {
@@ -365,9 +387,14 @@ async fn rows_after(
     change: &Change,
 ) -> Result<Vec<Option<Row>>, Failure> {
     let is_there = match session.is_postgres() {
-        true => format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {number} AND pid <> pg_backend_pid()"),
+        true => format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid = {number} AND pid <> pg_backend_pid()"
+        ),
         false => {
-            format!("SELECT count(*) FROM information_schema.processlist WHERE id = {number} AND id <> connection_id()")
+            format!(
+                "SELECT count(*) FROM information_schema.processlist WHERE id = {number} AND id \
+                 <> connection_id()"
+            )
         }
     };
     // Numbers begin anew with a restart of the server, so another connection may have this one.

@@ -1,5 +1,5 @@
-//! A network that swallows everything: no connection breaks, no answer comes. The run notices, nobody waits for it for long, and it
-//! goes on when the network is back.
+//! A network that swallows everything: no connection breaks, no answer comes. The run notices,
+//! nobody waits for it for long, and it goes on when the network is back.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,14 +38,19 @@ fn a_lock_that_nobody_hears_of_ends_by_itself(flavour: Flavour) {
     let proxy = FaultProxy::start(server.port());
     Table::load(&server.url(DATABASE), "orders", 500).unwrap();
     let through_proxy = url(flavour, proxy.port(), DATABASE);
-    let mut running =
-        start(&through_proxy, "orders", widening(flavour), &["--postpone-cut-over", "--lock-timeout", "3s"]);
+    let mut running = start(
+        &through_proxy,
+        "orders",
+        widening(flavour),
+        &["--postpone-cut-over", "--lock-timeout", "3s"],
+    );
     running.wait_until(|status| status["phase"] == "waiting");
     block_on(async {
         let mut reader = Session::connect(&server.url(DATABASE)).await.unwrap();
         reader.rows("BEGIN; SELECT COUNT(*) FROM orders").await.unwrap();
         running.ask("cut-over");
-        let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%LOCK TABLES%' AND id <> CONNECTION_ID()";
+        let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%LOCK \
+                       TABLES%' AND id <> CONNECTION_ID()";
         while server.query(DATABASE, waiting).unwrap()[0][0].as_deref() == Some("0") {
             assert!(running.is_running(), "it said:\n{}", running.output());
             thread::sleep(Duration::from_millis(5));
@@ -55,8 +60,13 @@ fn a_lock_that_nobody_hears_of_ends_by_itself(flavour: Flavour) {
     });
     let begun = Instant::now();
     let writing = "SET SESSION lock_wait_timeout = 60; UPDATE orders SET k = k + 1 WHERE id = 10";
-    block_on(async { Session::connect(&server.url(DATABASE)).await.unwrap().rows(writing).await }).unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(20), "the application waited for {:?}", begun.elapsed());
+    block_on(async { Session::connect(&server.url(DATABASE)).await.unwrap().rows(writing).await })
+        .unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "the application waited for {:?}",
+        begun.elapsed()
+    );
     proxy.set(Fault::Pass);
     running.wait().must_be(0);
 }

@@ -1,4 +1,5 @@
-//! The proof sees what the server's own idea of equality does not: values that are equal and not the same.
+//! The proof sees what the server's own idea of equality does not: values that are equal and not
+//! the same.
 
 use std::time::Duration;
 
@@ -42,7 +43,11 @@ const POSTGRES: &[Value] = &[
     value("date", "NULL", "'2000-01-01'"),
     value("bool", "true", "false"),
     value("bytea", "'\\x00'", "'\\x0000'"),
-    value("uuid", "'00000000-0000-0000-0000-000000000000'", "'00000000-0000-0000-0000-000000000001'"),
+    value(
+        "uuid",
+        "'00000000-0000-0000-0000-000000000000'",
+        "'00000000-0000-0000-0000-000000000001'",
+    ),
     value("mood", "'good'", "'bad'"),
     value("bigint", "1", "2"),
 ];
@@ -67,16 +72,24 @@ const MYSQL: &[Value] = &[
     value("bigint", "1", "2"),
 ];
 
-/// Fills a table with rows that hold these values, and its shadow; then each row of the shadow differs in one column from its
-/// own row of the source, and the comparison must name them all.
-fn every_difference_is_seen<E: Engine>(flavour: Flavour, before: &[&str], values: &[Value], shadow: &str) {
+/// Fills a table with rows that hold these values, and its shadow; then each row of the shadow
+/// differs in one column from its own row of the source, and the comparison must name them all.
+fn every_difference_is_seen<E: Engine>(
+    flavour: Flavour,
+    before: &[&str],
+    values: &[Value],
+    shadow: &str,
+) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     let execute = |statement: &str| {
         server.execute("app", statement).unwrap_or_else(|failure| panic!("{statement}: {failure}"));
     };
     before.iter().for_each(|statement| execute(statement));
-    let columns: Vec<String> =
-        values.iter().enumerate().map(|(at, value)| format!("c{at} {}", value.column_type)).collect();
+    let columns: Vec<String> = values
+        .iter()
+        .enumerate()
+        .map(|(at, value)| format!("c{at} {}", value.column_type))
+        .collect();
     execute(&format!("CREATE TABLE vary (id int PRIMARY KEY, {})", columns.join(", ")));
     let row = values.iter().map(|value| value.is).collect::<Vec<_>>().join(", ");
     for id in 0..values.len() {
@@ -106,14 +119,21 @@ fn every_difference_is_seen<E: Engine>(flavour: Flavour, before: &[&str], values
         let mut unseen = Vec::new();
         for (at, value) in values.iter().enumerate() {
             let change = |to: &str| format!("UPDATE {shadow} SET c{at} = {to} WHERE id = {at}");
-            let execute = async |statement: &str| Session::connect(&server.url("app")).await?.execute(statement).await;
-            execute(&change(value.differs)).await.unwrap_or_else(|failure| panic!("{}: {failure}", value.column_type));
+            let execute = async |statement: &str| {
+                Session::connect(&server.url("app")).await?.execute(statement).await
+            };
+            execute(&change(value.differs))
+                .await
+                .unwrap_or_else(|failure| panic!("{}: {failure}", value.column_type));
             let found = engine.compare(&whole).await.expect("the tables can be compared");
-            let again = engine.compare_keys(&found.differing).await.expect("the rows can be compared");
+            let again =
+                engine.compare_keys(&found.differing).await.expect("the rows can be compared");
             if (found.rows, found.differing.len(), again.len()) != (values.len() as u64, 1, 1) {
                 unseen.push(value.column_type);
             }
-            execute(&change(value.is)).await.unwrap_or_else(|failure| panic!("{}: {failure}", value.column_type));
+            execute(&change(value.is))
+                .await
+                .unwrap_or_else(|failure| panic!("{}: {failure}", value.column_type));
         }
         assert!(unseen.is_empty(), "not seen: {unseen:?}");
         assert_eq!(engine.compare(&whole).await.expect("the tables can be compared").differing, []);

@@ -32,17 +32,23 @@ impl<E: Engine> Real<E> {
     async fn execute(&self, statements: &[String]) {
         let mut session = self.session().await;
         for statement in statements {
-            session.execute(statement).await.unwrap_or_else(|failure| panic!("{statement}: {failure}"));
+            session
+                .execute(statement)
+                .await
+                .unwrap_or_else(|failure| panic!("{statement}: {failure}"));
         }
     }
 
     async fn rows(&self, table: &str) -> Option<BTreeSet<Row>> {
-        let rows = self.session().await.rows(&format!("SELECT id, u, v FROM {table}")).await.ok()?;
-        let number = |value: &Option<String>| value.as_deref().expect("not null").parse().expect("a number");
+        let rows =
+            self.session().await.rows(&format!("SELECT id, u, v FROM {table}")).await.ok()?;
+        let number =
+            |value: &Option<String>| value.as_deref().expect("not null").parse().expect("a number");
         Some(rows.iter().map(|row| (number(&row[0]), number(&row[1]), number(&row[2]))).collect())
     }
 
-    /// What an earlier test has left, a replication slot for instance, would stand in the next one's way.
+    /// What an earlier test has left, a replication slot for instance, would stand in the next
+    /// one's way.
     async fn clean_up(&self) {
         let engine = self.engine().await;
         engine.hold().await.expect("nobody holds the table of a test that has ended");
@@ -71,7 +77,9 @@ impl<E: Engine> Laboratory for Real<E> {
         let table = self.name();
         let values: Vec<String> = (1..=rows).map(|n| format!("({n}, {n}, {n})")).collect();
         self.execute(&[
-            format!("CREATE TABLE {table} (id int PRIMARY KEY, u int NOT NULL UNIQUE, v int NOT NULL)"),
+            format!(
+                "CREATE TABLE {table} (id int PRIMARY KEY, u int NOT NULL UNIQUE, v int NOT NULL)"
+            ),
             format!("INSERT INTO {table} (id, u, v) VALUES {}", values.join(", ")),
         ])
         .await;
@@ -96,9 +104,15 @@ impl<E: Engine> Laboratory for Real<E> {
         let mut statements = vec!["BEGIN".to_owned()];
         for write in writes {
             match write {
-                Write::Remove(id) => statements.push(format!("DELETE FROM {table} WHERE id = {id}")),
-                Write::Move(from, to) => statements.push(format!("UPDATE {table} SET id = {to} WHERE id = {from}")),
-                Write::Put((id, _, _)) => statements.push(format!("UPDATE {table} SET u = -{id} WHERE id = {id}")),
+                Write::Remove(id) => {
+                    statements.push(format!("DELETE FROM {table} WHERE id = {id}"))
+                }
+                Write::Move(from, to) => {
+                    statements.push(format!("UPDATE {table} SET id = {to} WHERE id = {from}"))
+                }
+                Write::Put((id, _, _)) => {
+                    statements.push(format!("UPDATE {table} SET u = -{id} WHERE id = {id}"))
+                }
             }
         }
         statements.extend(writes.iter().filter_map(|write| match write {
@@ -152,7 +166,10 @@ fn mysql_9_7_obeys_every_law() {
 
 #[test]
 fn mysql_9_7_obeys_every_law_by_file_and_position() {
-    conforms_on::<MySql>(Flavour::MySql97, &[("gtid-mode", "OFF"), ("enforce-gtid-consistency", "OFF")]);
+    conforms_on::<MySql>(
+        Flavour::MySql97,
+        &[("gtid-mode", "OFF"), ("enforce-gtid-consistency", "OFF")],
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! The ways into MySQL and MariaDB: with TLS and without, by each of the servers' ways to prove a password, by a socket. Each is
-//! asked for a plan, which needs sessions, and for a whole run, which reads the log over the same way.
+//! The ways into MySQL and MariaDB: with TLS and without, by each of the servers' ways to prove a
+//! password, by a socket. Each is asked for a plan, which needs sessions, and for a whole run,
+//! which reads the log over the same way.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,13 +12,27 @@ use altergeist_integration::workload::Table;
 use Flavour::{MariaDb1011, MySql97};
 
 fn plan(url: &str) -> Ended {
-    command(&["plan", "--url", url, "--table", "orders", "--alter", "ENGINE=InnoDB", "--strategy", "copy"])
+    command(&[
+        "plan",
+        "--url",
+        url,
+        "--table",
+        "orders",
+        "--alter",
+        "ENGINE=InnoDB",
+        "--strategy",
+        "copy",
+    ])
 }
 
 fn with_user(server: &Server, how: &str) {
     Table::load(&server.url(DATABASE), "orders", 300).unwrap();
-    for statement in [format!("CREATE USER me@'%' IDENTIFIED {how}"), "GRANT ALL ON *.* TO me@'%'".into()] {
-        server.execute(DATABASE, &statement).unwrap_or_else(|failure| panic!("{statement}: {failure}"));
+    for statement in
+        [format!("CREATE USER me@'%' IDENTIFIED {how}"), "GRANT ALL ON *.* TO me@'%'".into()]
+    {
+        server
+            .execute(DATABASE, &statement)
+            .unwrap_or_else(|failure| panic!("{statement}: {failure}"));
     }
 }
 
@@ -29,13 +44,26 @@ fn url(server: &Server, host: &str, parameters: &str) -> String {
 fn certificate(folder: &Path) -> Option<()> {
     let openssl = |arguments: &str| {
         let mut command = Command::new("openssl");
-        command.args(arguments.split(' ')).current_dir(folder).output().ok().filter(|output| output.status.success())
+        command
+            .args(arguments.split(' '))
+            .current_dir(folder)
+            .output()
+            .ok()
+            .filter(|output| output.status.success())
     };
-    std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
-    openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca-key.pem -out ca.pem")?;
+    std::fs::write(
+        folder.join("names"),
+        "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n",
+    )
+    .unwrap();
+    openssl(
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca-key.pem -out \
+         ca.pem",
+    )?;
     openssl("req -newkey rsa:2048 -nodes -subj /CN=server -keyout key.pem -out request.pem")?;
     openssl(
-        "x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile names -out cert.pem",
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile \
+         names -out cert.pem",
     )?;
     Some(())
 }
@@ -48,14 +76,17 @@ fn the_wire_is_protected_as_the_url_says(flavour: Flavour, how: &str) {
     };
     let file = |name: &str| folder.path().join(name).display().to_string();
     let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
-    let Some(server) = Server::start(flavour, &[("ssl-ca", &ca), ("ssl-cert", &cert), ("ssl-key", &key)]) else {
+    let Some(server) =
+        Server::start(flavour, &[("ssl-ca", &ca), ("ssl-cert", &cert), ("ssl-key", &key)])
+    else {
         return;
     };
     with_user(&server, &format!("{how} REQUIRE SSL"));
     for mode in ["REQUIRED", "PREFERRED", "VERIFY_CA", "VERIFY_IDENTITY"] {
         plan(&url(&server, "127.0.0.1", &format!("?ssl-mode={mode}&ssl-ca={ca}"))).must_be(0);
     }
-    // Without TLS the server refuses; a certificate whose authority nobody vouches for, or of another name, is refused by us.
+    // Without TLS the server refuses; a certificate whose authority nobody vouches for, or of
+    // another name, is refused by us.
     for (host, parameters) in [
         ("127.0.0.1", "?ssl-mode=DISABLED"),
         ("127.0.0.1", "?ssl-mode=VERIFY_IDENTITY"),
@@ -79,7 +110,8 @@ fn mariadb_the_wire_is_protected_as_the_url_says() {
     the_wire_is_protected_as_the_url_says(MariaDb1011, "BY 'secret'");
 }
 
-/// The first time the server has no digest of the password and wants it whole: encrypted with its key, as there is no TLS.
+/// The first time the server has no digest of the password and wants it whole: encrypted with its
+/// key, as there is no TLS.
 #[test]
 fn mysql_a_password_is_proven_without_tls() {
     let Some(server) = Server::start(MySql97, &[]) else { return };

@@ -1,4 +1,5 @@
-//! What becomes of values whose column changes its type: the same as in the server's own ALTER, or refused by the plan.
+//! What becomes of values whose column changes its type: the same as in the server's own ALTER, or
+//! refused by the plan.
 
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
@@ -63,7 +64,10 @@ fn values_become_what_the_servers_own_alter_makes_of_them(flavour: Flavour) {
     let pairs: Vec<_> = ALIKE.iter().chain(mariadb).collect();
     let names: Vec<String> = (0..pairs.len()).map(|number| format!("c{number}")).collect();
     let columns = names.iter().zip(&pairs).map(|(name, (from, _, _))| format!(", {name} {from}"));
-    let create = format!("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY{})", columns.collect::<String>());
+    let create = format!(
+        "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY{})",
+        columns.collect::<String>()
+    );
     server.execute(DATABASE, &create).unwrap();
     server.execute(DATABASE, "INSERT INTO t VALUES ()").unwrap();
     for (name, (_, values, _)) in names.iter().zip(&pairs) {
@@ -71,15 +75,23 @@ fn values_become_what_the_servers_own_alter_makes_of_them(flavour: Flavour) {
     }
     server.execute(DATABASE, "CREATE TABLE twin LIKE t").unwrap();
     server.execute(DATABASE, "INSERT INTO twin SELECT * FROM t").unwrap();
-    let clauses: Vec<String> =
-        names.iter().zip(&pairs).map(|(name, (_, _, into))| format!("MODIFY {name} {into}")).collect();
+    let clauses: Vec<String> = names
+        .iter()
+        .zip(&pairs)
+        .map(|(name, (_, _, into))| format!("MODIFY {name} {into}"))
+        .collect();
     server.execute(DATABASE, &format!("ALTER TABLE twin {}", clauses.join(", "))).unwrap();
     run(&server.url(DATABASE), "t", &clauses.join(", "), &["--strategy", "copy"]).must_be(0);
     for (name, (from, _, into)) in names.iter().zip(&pairs) {
         let query = format!(
-            "SELECT COUNT(*) FROM t JOIN twin USING (id) WHERE NOT (HEX(CONCAT(t.{name})) <=> HEX(CONCAT(twin.{name})))"
+            "SELECT COUNT(*) FROM t JOIN twin USING (id) WHERE NOT (HEX(CONCAT(t.{name})) <=> \
+             HEX(CONCAT(twin.{name})))"
         );
-        assert_eq!(server.query(DATABASE, &query).unwrap(), [[Some("0".to_owned())]], "{from} to {into}");
+        assert_eq!(
+            server.query(DATABASE, &query).unwrap(),
+            [[Some("0".to_owned())]],
+            "{from} to {into}"
+        );
     }
 }
 
@@ -91,7 +103,8 @@ fn values_that_would_lose_something_are_counted_by_the_plan(flavour: Flavour) {
         return;
     };
     let url = server.url(DATABASE);
-    let create = "CREATE TABLE t (id INT PRIMARY KEY, d DATETIME, p DECIMAL(12,4), f DOUBLE, g FLOAT, v VARCHAR(30))";
+    let create = "CREATE TABLE t (id INT PRIMARY KEY, d DATETIME, p DECIMAL(12,4), f DOUBLE, g \
+                  FLOAT, v VARCHAR(30))";
     server.execute(DATABASE, create).unwrap();
     let rows = "INSERT INTO t VALUES (1, '2024-01-02 03:04:05', 1.2345, 0.125, 0.1, '12.345'), \
                 (2, '2024-01-02', 1.25, 0.5, 2.5, '12.5'), (3, NULL, NULL, NULL, NULL, NULL)";
@@ -110,8 +123,18 @@ fn values_that_would_lose_something_are_counted_by_the_plan(flavour: Flavour) {
         command(&plan).must_be(3).must_say(&["1 rows would lose", "--allow-rounding"]);
     }
     let all = clauses.join(", ");
-    let planned =
-        command(&["plan", "--url", &url, "--table", "t", "--alter", &all, "--strategy", "copy", "--allow-rounding"]);
+    let planned = command(&[
+        "plan",
+        "--url",
+        &url,
+        "--table",
+        "t",
+        "--alter",
+        &all,
+        "--strategy",
+        "copy",
+        "--allow-rounding",
+    ]);
     planned.must_be(0).must_say(&["column d: 1 rows lose", "column v: 1 rows lose"]);
     run(&url, "t", &all, &["--strategy", "copy", "--allow-rounding"]).must_be(0);
     server.execute(DATABASE, &format!("ALTER TABLE twin {all}")).unwrap();
@@ -128,11 +151,18 @@ fn duplicates_over_expressions_are_refused_by_name(flavour: Flavour) {
         return;
     };
     let url = server.url(DATABASE);
-    server.execute(DATABASE, "CREATE TABLE t (id INT PRIMARY KEY, email VARCHAR(90), gone DATETIME, n INT)").unwrap();
-    let rows = "INSERT INTO t VALUES (1, 'a@x', NULL, 1), (2, 'A@x', NULL, 2), (3, 'b@x', NULL, 3), (4, 'b@x', '2024-01-01', 4)";
+    server
+        .execute(
+            DATABASE,
+            "CREATE TABLE t (id INT PRIMARY KEY, email VARCHAR(90), gone DATETIME, n INT)",
+        )
+        .unwrap();
+    let rows = "INSERT INTO t VALUES (1, 'a@x', NULL, 1), (2, 'A@x', NULL, 2), (3, 'b@x', NULL, \
+                3), (4, 'b@x', '2024-01-01', 4)";
     server.execute(DATABASE, rows).unwrap();
     let mut refused = vec![
-        "ADD live TINYINT AS (IF(gone IS NULL, 1, NULL)) VIRTUAL, ADD UNIQUE KEY once (email, live)",
+        "ADD live TINYINT AS (IF(gone IS NULL, 1, NULL)) VIRTUAL, ADD UNIQUE KEY once (email, \
+         live)",
         "ADD low VARCHAR(90) AS (LOWER(email)) STORED, ADD UNIQUE KEY once (low)",
         "ADD a INT AS (n DIV 2), ADD b INT AS (a + 1), ADD UNIQUE KEY once (b)",
         "ADD kind VARCHAR(9) NOT NULL DEFAULT 'x', ADD UNIQUE KEY once (kind, email)",
@@ -146,8 +176,10 @@ fn duplicates_over_expressions_are_refused_by_name(flavour: Flavour) {
         let plan = ["plan", "--url", &url, "--table", "t", "--strategy", "copy", "--alter", alter];
         command(&plan).must_be(3).must_say(&["unique index once"]);
     }
-    let taken = "ADD live TINYINT AS (IF(gone IS NULL, 1, NULL)) VIRTUAL, ADD UNIQUE KEY once (n, live)";
-    command(&["plan", "--url", &url, "--table", "t", "--strategy", "copy", "--alter", taken]).must_be(0);
+    let taken =
+        "ADD live TINYINT AS (IF(gone IS NULL, 1, NULL)) VIRTUAL, ADD UNIQUE KEY once (n, live)";
+    command(&["plan", "--url", &url, "--table", "t", "--strategy", "copy", "--alter", taken])
+        .must_be(0);
     // Pasted statements are read as the clauses that do the same.
     let pasted = "CREATE UNIQUE INDEX once ON t (email) ALGORITHM=INPLACE LOCK=NONE";
     command(&["plan", "--url", &url, "--table", "t", "--strategy", "copy", "--alter", pasted])

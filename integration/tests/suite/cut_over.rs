@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{inventory, left_behind, old_table, run, start, structure, widening};
+use altergeist_integration::tool::{
+    inventory, left_behind, old_table, run, start, structure, widening,
+};
 use altergeist_integration::trip::{Then, Trip};
 use altergeist_integration::workload::Table;
 
@@ -15,7 +17,7 @@ fn mysql_sessions_in_the_way_are_named_and_ended_only_when_that_is_asked_for() {
 }
 
 #[test]
-fn mariadb_sessions_in_the_way_are_named_and_not_ended_where_the_server_does_not_tell_whose_the_lock_is() {
+fn mariadb_sessions_in_the_way_are_named_and_not_ended_where_the_holder_is_unknown() {
     blockers(Flavour::MariaDb1011);
 }
 
@@ -40,7 +42,8 @@ fn blockers(flavour: Flavour) {
             let url = url.clone();
             thread::spawn(move || run(&url, "orders", widening(flavour), more)).join().unwrap()
         };
-        let patient = ask(&["--strategy", "copy", "--lock-attempts", "1", "--lock-timeout", "500ms"]);
+        let patient =
+            ask(&["--strategy", "copy", "--lock-attempts", "1", "--lock-timeout", "500ms"]);
         patient.must_be(7).must_say(&[&connection]);
         reader.rows("SELECT 1").await.expect("nobody asked for its end");
 
@@ -73,11 +76,23 @@ fn no_answer(flavour: Flavour) {
     let (before, was) = (inventory(&server), structure(&server, "orders"));
 
     let trip = Trip::start(server.port(), &["RENAME TABLE"], 1, Then::CloseBehind);
-    let running = start(&url(flavour, trip.port(), DATABASE), "orders", widening(flavour), &["--strategy", "copy"]);
+    let running = start(
+        &url(flavour, trip.port(), DATABASE),
+        "orders",
+        widening(flavour),
+        &["--strategy", "copy"],
+    );
     let ended = running.wait().must_be(0);
     assert!(trip.wait(Duration::ZERO).is_some(), "no RENAME was sent:\n{}", ended.output);
     assert_ne!(structure(&server, "orders"), was, "{}", ended.output);
 
-    run(&direct, "orders", widening(flavour), &["--strategy", "copy"]).must_be(0).must_say(&["already"]);
-    assert_eq!(left_behind(&before, &inventory(&server)), old_table(flavour, "orders"), "{}", ended.output);
+    run(&direct, "orders", widening(flavour), &["--strategy", "copy"])
+        .must_be(0)
+        .must_say(&["already"]);
+    assert_eq!(
+        left_behind(&before, &inventory(&server)),
+        old_table(flavour, "orders"),
+        "{}",
+        ended.output
+    );
 }

@@ -1,5 +1,5 @@
-//! Foreign keys over the swap: whatever dies at whichever statement, no key is lost, no row is orphaned, and the same
-//! command puts everything in its place.
+//! Foreign keys over the swap: whatever dies at whichever statement, no key is lost, no row is
+//! orphaned, and the same command puts everything in its place.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,8 @@ CREATE TABLE gone (
   CONSTRAINT gone_with_t FOREIGN KEY (t) REFERENCES t (id) ON DELETE CASCADE
 );
 INSERT INTO gone (t) VALUES (1), (3)";
-const ALTER: &str = "ADD COLUMN w INT NOT NULL DEFAULT 2, ADD CONSTRAINT added FOREIGN KEY (w) REFERENCES p (id)";
+const ALTER: &str =
+    "ADD COLUMN w INT NOT NULL DEFAULT 2, ADD CONSTRAINT added FOREIGN KEY (w) REFERENCES p (id)";
 const COPY: [&str; 2] = ["--strategy", "copy"];
 /// What the cut-over's statements can be told by.
 const CUT_OVER: [&str; 4] = ["LOCK TABLES", "ALGORITHM=INPLACE", "RENAME TABLE", "(go TINYINT)"];
@@ -67,9 +68,13 @@ fn every_statement(flavour: Flavour) {
         let is_last = died.iter().any(Option::is_none);
         seen.extend(died.into_iter().flatten());
         if is_last {
-            let expected = ["LOCK TABLES", "ADD CONSTRAINT `_ag_", "RENAME TABLE", "DROP FOREIGN KEY `_ag_"];
+            let expected =
+                ["LOCK TABLES", "ADD CONSTRAINT `_ag_", "RENAME TABLE", "DROP FOREIGN KEY `_ag_"];
             for words in expected {
-                assert!(seen.iter().any(|said| said.contains(words)), "nothing died at {words}: {seen:#?}");
+                assert!(
+                    seen.iter().any(|said| said.contains(words)),
+                    "nothing died at {words}: {seen:#?}"
+                );
             }
             return;
         }
@@ -87,7 +92,9 @@ fn die_at(server: &Server, nth: u32, then: Then) -> Option<String> {
     let mut expected = structure(server, &database);
     let index = expected.iter().rposition(|line| line.starts_with("t:   KEY")).unwrap() + 1;
     expected.insert(index, "t:   KEY `added` (`w`)".into());
-    let key = expected.iter().position(|line| line.starts_with("t:   CONSTRAINT `above_it`")).unwrap() + 1;
+    let key =
+        expected.iter().position(|line| line.starts_with("t:   CONSTRAINT `above_it`")).unwrap()
+            + 1;
     expected.insert(key, "t:   CONSTRAINT `added` FOREIGN KEY (`w`) REFERENCES `p` (`id`)".into());
     let writers = Writers::start(server.url(&database));
 
@@ -107,7 +114,12 @@ fn die_at(server: &Server, nth: u32, then: Then) -> Option<String> {
     let again = run(&server.url(&database), "t", ALTER, &COPY);
     let written = writers.stop();
 
-    let at = format!("{:?}, {then:?} at {nth}: {statement:?}\n{}\n{}", server.flavour(), said.output, again.output);
+    let at = format!(
+        "{:?}, {then:?} at {nth}: {statement:?}\n{}\n{}",
+        server.flavour(),
+        said.output,
+        again.output
+    );
     assert_eq!(again.code, Some(0), "{at}");
     assert_eq!(structure(server, &database), expected, "{at}");
     let count = |sql: &str| server.query(&database, sql).unwrap()[0][0].clone().unwrap();
@@ -116,12 +128,17 @@ fn die_at(server: &Server, nth: u32, then: Then) -> Option<String> {
         "SELECT COUNT(*) FROM gone LEFT JOIN t ON t.id = gone.t WHERE t.id IS NULL",
         "SELECT COUNT(*) FROM t LEFT JOIN p ON p.id = t.p WHERE p.id IS NULL",
         "SELECT COUNT(*) FROM t LEFT JOIN p ON p.id = t.w WHERE p.id IS NULL",
-        "SELECT COUNT(*) FROM t LEFT JOIN t u ON u.id = t.above WHERE t.above IS NOT NULL AND u.id IS NULL",
+        "SELECT COUNT(*) FROM t LEFT JOIN t u ON u.id = t.above WHERE t.above IS NOT NULL AND \
+         u.id IS NULL",
     ] {
         assert_eq!(count(orphans), "0", "{orphans}\n{at}");
     }
     let there = "SELECT COUNT(*) FROM t WHERE id >= 1000";
-    assert_eq!(count(there), written.to_string(), "rows that were said to be written, or deleted\n{at}");
+    assert_eq!(
+        count(there),
+        written.to_string(),
+        "rows that were said to be written, or deleted\n{at}"
+    );
     server.execute("", &format!("DROP DATABASE {database}")).unwrap();
     statement
 }
@@ -136,21 +153,35 @@ fn rows_that_an_added_key_does_not_allow_are_never_passed_over(flavour: Flavour)
     execute("CREATE TABLE t (id INT NOT NULL PRIMARY KEY, p INT NULL)");
     execute("INSERT INTO t VALUES (1, 1), (2, 2), (3, NULL), (4, 7)");
     let alter = "ADD CONSTRAINT added FOREIGN KEY (p) REFERENCES p (id)";
-    run(&url, "t", alter, &COPY).must_be(3).must_say(&["foreign key added", "a parent that is not there"]);
+    run(&url, "t", alter, &COPY)
+        .must_be(3)
+        .must_say(&["foreign key added", "a parent that is not there"]);
 
     execute("UPDATE t SET p = 1 WHERE id = 4");
-    let mut running =
-        start(&url, "t", alter, &[&COPY[..], &["--chunk-rows", "1", "--workers", "1", "--nice", "50"]].concat());
+    let mut running = start(
+        &url,
+        "t",
+        alter,
+        &[&COPY[..], &["--chunk-rows", "1", "--workers", "1", "--nice", "50"]].concat(),
+    );
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(0));
     execute("UPDATE t SET p = 8 WHERE id = 1");
-    running.wait().must_be(1).must_say(&["foreign key added", "there are some", "the same command"]);
+    running.wait().must_be(1).must_say(&[
+        "foreign key added",
+        "there are some",
+        "the same command",
+    ]);
 
     execute("UPDATE t SET p = 1 WHERE id = 1");
     let mut running = start(&url, "t", alter, &[&COPY[..], &["--postpone-cut-over"]].concat());
     running.wait_until(|status| status["phase"] == "waiting");
     execute("UPDATE t SET p = 9 WHERE id = 2");
     running.ask("cut-over");
-    running.wait().must_be(9).must_say(&["foreign key added", "there are some", "the same command"]);
+    running.wait().must_be(9).must_say(&[
+        "foreign key added",
+        "there are some",
+        "the same command",
+    ]);
     let refused = server.execute(DATABASE, "INSERT INTO t VALUES (5, 10)").unwrap_err();
     assert_eq!(&*refused.code, "1452", "the key binds: {refused:?}");
 
@@ -170,8 +201,8 @@ fn mariadb_rows_that_an_added_key_does_not_allow_are_never_passed_over() {
     rows_that_an_added_key_does_not_allow_are_never_passed_over(Flavour::MariaDb1011);
 }
 
-/// Parents whose rows go and change all the time, under keys that act on the table, with children beside. Without a run none of
-/// these writes is ever refused.
+/// Parents whose rows go and change all the time, under keys that act on the table, with children
+/// beside. Without a run none of these writes is ever refused.
 #[test]
 fn mariadb_busy_parents_are_never_refused_and_never_starve_the_swap() {
     let Some(server) = Server::start(Flavour::MariaDb1011, &[]) else { return };
@@ -198,11 +229,16 @@ fn mariadb_busy_parents_are_never_refused_and_never_starve_the_swap() {
         writer.join().unwrap();
     }
     let count = |sql: &str| server.query(DATABASE, sql).unwrap()[0][0].clone().unwrap();
-    let orphans = "SELECT COUNT(*) FROM t LEFT JOIN p ON p.id = t.p LEFT JOIN q ON q.a = t.qa AND q.b = t.qb \
-                   WHERE (t.p IS NOT NULL AND p.id IS NULL) OR q.id IS NULL";
+    let orphans = "SELECT COUNT(*) FROM t LEFT JOIN p ON p.id = t.p LEFT JOIN q ON q.a = t.qa AND \
+                   q.b = t.qb WHERE (t.p IS NOT NULL AND p.id IS NULL) OR q.id IS NULL";
     assert_eq!(count(orphans), "0", "{}", ended.output);
     let made = server.query(DATABASE, "SHOW CREATE TABLE t").unwrap()[0][1].clone().unwrap();
-    assert!(made.contains("CONSTRAINT `t_p`") && made.contains("CONSTRAINT `t_q`") && !made.contains("_ag_"), "{made}");
+    assert!(
+        made.contains("CONSTRAINT `t_p`")
+            && made.contains("CONSTRAINT `t_q`")
+            && !made.contains("_ag_"),
+        "{made}"
+    );
 }
 
 const BUSY: &str = "
@@ -220,7 +256,8 @@ INSERT INTO t SELECT seq, seq, seq, 7, seq FROM seq_1_to_5000;
 CREATE TABLE c (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, t INT NOT NULL,
   CONSTRAINT c_t FOREIGN KEY (t) REFERENCES t (id) ON DELETE CASCADE)";
 
-/// Gives a statement for one number after the other; a deadlock of rows may be the writers' own, nothing else may.
+/// Gives a statement for one number after the other; a deadlock of rows may be the writers' own,
+/// nothing else may.
 async fn write_on(url: String, statement: &str, stop: Arc<AtomicBool>) {
     let mut session = Session::connect(&url).await.unwrap();
     for number in 1..2000 {
@@ -228,7 +265,10 @@ async fn write_on(url: String, statement: &str, stop: Arc<AtomicBool>) {
             return;
         }
         if let Err(failure) = session.execute(&statement.replace("{}", &number.to_string())).await {
-            assert!(failure.is_deadlock(), "the application must not see this: {failure:?} for {statement}");
+            assert!(
+                failure.is_deadlock(),
+                "the application must not see this: {failure:?} for {statement}"
+            );
         }
         tokio::time::sleep(Duration::from_millis(4)).await;
     }
@@ -238,19 +278,25 @@ async fn write_on(url: String, statement: &str, stop: Arc<AtomicBool>) {
 fn structure(server: &Server, database: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for table in ["p", "t", "kept", "gone"] {
-        let made = server.query(database, &format!("SHOW CREATE TABLE {table}")).unwrap()[0][1].clone().unwrap();
+        let made = server.query(database, &format!("SHOW CREATE TABLE {table}")).unwrap()[0][1]
+            .clone()
+            .unwrap();
         let bound = made.lines().filter(|line| line.contains("KEY"));
         lines.extend(bound.map(|line| format!("{table}: {}", line.trim_end_matches(','))));
     }
     let others = format!(
-        "SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = '{database}' \
-         AND CONSTRAINT_TYPE = 'FOREIGN KEY' AND (TABLE_NAME LIKE '%ag%' OR CONSTRAINT_NAME LIKE '%ag%')"
+        "SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_SCHEMA \
+         = '{database}' AND CONSTRAINT_TYPE = 'FOREIGN KEY' AND (TABLE_NAME LIKE '%ag%' OR \
+         CONSTRAINT_NAME LIKE '%ag%')"
     );
-    lines.extend(server.query(database, &others).unwrap().into_iter().map(|row| format!("stray: {row:?}")));
+    lines.extend(
+        server.query(database, &others).unwrap().into_iter().map(|row| format!("stray: {row:?}")),
+    );
     lines
 }
 
-/// Keeps making parents with children, and taking some of them away again; counts what the server said was done.
+/// Keeps making parents with children, and taking some of them away again; counts what the server
+/// said was done.
 struct Writers {
     stop: Arc<AtomicBool>,
     writer: JoinHandle<u64>,
@@ -281,11 +327,15 @@ async fn write(url: String, stop: Arc<AtomicBool>) -> u64 {
         // The server has others to serve.
         tokio::time::sleep(Duration::from_millis(3)).await;
         let is_there = may_be_refused(
-            session.execute(&format!("INSERT INTO t (id, p, above) VALUES ({id}, {}, 1)", 1 + id % 5)).await,
+            session
+                .execute(&format!("INSERT INTO t (id, p, above) VALUES ({id}, {}, 1)", 1 + id % 5))
+                .await,
         );
         there += u64::from(is_there);
         for child in ["kept", "gone"] {
-            may_be_refused(session.execute(&format!("INSERT INTO {child} (t) VALUES ({id})")).await);
+            may_be_refused(
+                session.execute(&format!("INSERT INTO {child} (t) VALUES ({id})")).await,
+            );
         }
         // Refused as long as it has children.
         may_be_refused(session.execute("DELETE FROM p WHERE id = 1").await);
@@ -295,8 +345,10 @@ async fn write(url: String, stop: Arc<AtomicBool>) -> u64 {
         );
         may_be_refused(session.execute(&format!("DELETE FROM kept WHERE t = {id}")).await);
         if id % 2 == 0 {
-            there -=
-                u64::from(may_be_refused(session.execute(&format!("DELETE FROM t WHERE id = {id}")).await) && is_there);
+            there -= u64::from(
+                may_be_refused(session.execute(&format!("DELETE FROM t WHERE id = {id}")).await)
+                    && is_there,
+            );
         }
     }
     there

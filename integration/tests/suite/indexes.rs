@@ -1,4 +1,5 @@
-//! Secondary indexes are left out while copying and built afterwards; whoever dies meanwhile, they are there in the end.
+//! Secondary indexes are left out while copying and built afterwards; whoever dies meanwhile, they
+//! are there in the end.
 
 use altergeist_integration::every_postgres;
 use std::time::Duration;
@@ -15,12 +16,16 @@ fn a_run_killed_while_it_builds_indexes_builds_them_when_it_is_resumed(flavour: 
     server.execute(DATABASE, "CREATE TABLE natively LIKE orders").unwrap();
     server.execute(DATABASE, &format!("ALTER TABLE natively {}", widening(flavour))).unwrap();
     let writers = Writers::start(&url, &table, 50, 2, 1, &Mix::everything());
-    let names = "SELECT GROUP_CONCAT(DISTINCT index_name ORDER BY index_name) FROM information_schema.statistics \
-                 WHERE table_name = '_orders_ag_shadow'";
+    let names = "SELECT GROUP_CONCAT(DISTINCT index_name ORDER BY index_name) FROM \
+                 information_schema.statistics WHERE table_name = '_orders_ag_shadow'";
 
     let mut running = start(&url, "orders", widening(flavour), &[]);
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(0));
-    assert_eq!(server.query(DATABASE, names).unwrap()[0][0].as_deref(), Some("orders_u,PRIMARY"), "while copying");
+    assert_eq!(
+        server.query(DATABASE, names).unwrap()[0][0].as_deref(),
+        Some("orders_u,PRIMARY"),
+        "while copying"
+    );
     running.wait_until(|status| status["phase"] == "indexing");
     running.kill();
     let ended = run(&url, "orders", widening(flavour), &[]);
@@ -40,7 +45,8 @@ fn mariadb_a_run_killed_while_it_builds_indexes_builds_them_when_it_is_resumed()
     a_run_killed_while_it_builds_indexes_builds_them_when_it_is_resumed(Flavour::MariaDb1011);
 }
 
-/// The change leaves no index over the key that rows are followed by, so the shadow gets one, which goes right after the swap.
+/// The change leaves no index over the key that rows are followed by, so the shadow gets one, which
+/// goes right after the swap.
 fn an_index_of_ours_is_gone_whatever_dies_when_it_is_dropped(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     let alter = "DROP PRIMARY KEY, ADD PRIMARY KEY (id)";
@@ -48,23 +54,36 @@ fn an_index_of_ours_is_gone_whatever_dies_when_it_is_dropped(flavour: Flavour) {
         let database = format!("ours{then:?}").to_lowercase();
         server.execute("", &format!("CREATE DATABASE {database}")).unwrap();
         server
-            .execute(&database, "CREATE TABLE t (id INT NOT NULL, part INT NOT NULL, PRIMARY KEY (id, part))")
+            .execute(
+                &database,
+                "CREATE TABLE t (id INT NOT NULL, part INT NOT NULL, PRIMARY KEY (id, part))",
+            )
             .unwrap();
         server.execute(&database, "INSERT INTO t VALUES (1, 7), (2, 7), (3, 8)").unwrap();
         let trip = Trip::start(server.port(), &["DROP KEY `_ag_key`"], 1, then);
-        let mut running = start(&url(flavour, trip.port(), &database), "t", alter, &["--strategy", "copy"]);
+        let mut running =
+            start(&url(flavour, trip.port(), &database), "t", alter, &["--strategy", "copy"]);
         let mut statement = None;
         while statement.is_none() && running.is_running() {
             statement = trip.wait(Duration::from_millis(50));
         }
-        assert!(statement.is_some(), "{then:?}: the index was never dropped: {}", running.wait().output);
+        assert!(
+            statement.is_some(),
+            "{then:?}: the index was never dropped: {}",
+            running.wait().output
+        );
         match then {
             Then::Hold => drop(running.kill()),
             Then::Close | Then::CloseBehind => drop(running.wait()),
         }
         run(&server.url(&database), "t", alter, &["--strategy", "copy"]).must_be(0);
-        let indexes = "SELECT DISTINCT index_name FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 't'";
-        assert_eq!(server.query(&database, indexes).unwrap(), [[Some("PRIMARY".to_owned())]], "{then:?}");
+        let indexes = "SELECT DISTINCT index_name FROM information_schema.statistics WHERE \
+                       table_schema = DATABASE() AND table_name = 't'";
+        assert_eq!(
+            server.query(&database, indexes).unwrap(),
+            [[Some("PRIMARY".to_owned())]],
+            "{then:?}"
+        );
         let rows = server.query(&database, "SELECT id, part FROM t ORDER BY id").unwrap();
         assert_eq!(rows.len(), 3, "{then:?}");
     }
@@ -101,7 +120,8 @@ fn load_keyed(server: &Server, rows: u32) {
     server.execute(DATABASE, &sql).unwrap();
 }
 
-/// As long as nobody writes, the shadow has no index at all, so whatever a killed run has copied could be copied twice.
+/// As long as nobody writes, the shadow has no index at all, so whatever a killed run has copied
+/// could be copied twice.
 fn a_quiet_table_is_copied_bare_whoever_is_killed_meanwhile(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     load_keyed(&server, 20_000);
@@ -153,12 +173,17 @@ fn a_run_that_dies_when_it_gives_the_key_its_index_goes_on(flavour: Flavour) {
     for statement in ["CREATE UNIQUE INDEX \"the key\"", "PRIMARY KEY USING INDEX"] {
         for then in [Then::Hold, Then::Close, Then::CloseBehind] {
             let trip = Trip::start(server.port(), &[statement], 1, then);
-            let mut running = start(&url(flavour, trip.port(), DATABASE), "t", "", &["--strategy", "copy"]);
+            let mut running =
+                start(&url(flavour, trip.port(), DATABASE), "t", "", &["--strategy", "copy"]);
             let mut reached = None;
             while reached.is_none() && running.is_running() {
                 reached = trip.wait(Duration::from_millis(50));
             }
-            assert!(reached.is_some(), "{statement}, {then:?}: it never came to that: {}", running.wait().output);
+            assert!(
+                reached.is_some(),
+                "{statement}, {then:?}: it never came to that: {}",
+                running.wait().output
+            );
             match then {
                 Then::Hold => drop(running.kill()),
                 Then::Close | Then::CloseBehind => drop(running.wait()),

@@ -35,9 +35,15 @@ fn a_run_killed_at_any_moment_is_finished_by_the_same_command(flavour: Flavour) 
     }
 }
 
-/// Waits for the moment of the `nth` fault, and returns the phase that it meets; `None` if the run has ended before. The
-/// first comes while the run still prepares, or soon after, the next ones meet the copy, the last ones what follows it.
-fn wait_for_the_moment(running: &mut Running, nth: u32, rows: u64, random: &mut SmallRng) -> Option<String> {
+/// Waits for the moment of the `nth` fault, and returns the phase that it meets; `None` if the run
+/// has ended before. The first comes while the run still prepares, or soon after, the next ones
+/// meet the copy, the last ones what follows it.
+fn wait_for_the_moment(
+    running: &mut Running,
+    nth: u32,
+    rows: u64,
+    random: &mut SmallRng,
+) -> Option<String> {
     let copied = rows * u64::from(nth) / 4 + random.random_range(0..rows / 5);
     let is_reached = |status: &serde_json::Value| match status["phase"].as_str() {
         Some("planning") => false,
@@ -52,9 +58,16 @@ fn wait_for_the_moment(running: &mut Running, nth: u32, rows: u64, random: &mut 
     seen["phase"].as_str().map(str::to_owned)
 }
 
-/// A change of a table of so many rows, under so many writes a second, killed up to `kills` times at moments that `seed`
-/// decides, with `more` options.
-fn kill_and_resume(server: &Server, name: &str, load: (u64, u32), seed: u64, kills: u32, more: &[&str]) {
+/// A change of a table of so many rows, under so many writes a second, killed up to `kills` times
+/// at moments that `seed` decides, with `more` options.
+fn kill_and_resume(
+    server: &Server,
+    name: &str,
+    load: (u64, u32),
+    seed: u64,
+    kills: u32,
+    more: &[&str],
+) {
     let (rows, per_second) = load;
     let (url, alter) = (server.url(DATABASE), widening(server.flavour()));
     let table = Table::load(&url, name, rows).unwrap();
@@ -69,14 +82,23 @@ fn kill_and_resume(server: &Server, name: &str, load: (u64, u32), seed: u64, kil
         moments.push(phase);
         running.kill();
     }
-    assert!(kills < 2 || moments.iter().any(|phase| phase == "copying"), "no kill met the copy: {moments:?}");
+    assert!(
+        kills < 2 || moments.iter().any(|phase| phase == "copying"),
+        "no kill met the copy: {moments:?}"
+    );
     let ended = run(&url, name, alter, more);
     let report = writers.stop();
 
     let Ended { code, output } = ended;
     let flavour = server.flavour();
-    assert_eq!(code, Some(0), "{flavour:?}, seed {seed}, killed after {moments:?}; it said:\n{output}");
-    report.prove(&url).unwrap_or_else(|why| panic!("{flavour:?}, seed {seed}, killed after {moments:?}: {why}"));
+    assert_eq!(
+        code,
+        Some(0),
+        "{flavour:?}, seed {seed}, killed after {moments:?}; it said:\n{output}"
+    );
+    report
+        .prove(&url)
+        .unwrap_or_else(|why| panic!("{flavour:?}, seed {seed}, killed after {moments:?}: {why}"));
     let mut left = left_behind(&there, &inventory(server));
     left.retain(|object| object != "schema ag_old_public");
     assert_eq!(left, old_table(flavour, name)[..1], "seed {seed}, killed after {moments:?}");
@@ -116,11 +138,15 @@ fn a_run_whose_network_is_cut_again_and_again_is_finished(flavour: Flavour) {
     let mut random = SmallRng::seed_from_u64(2);
     let through_proxy = url(flavour, proxy.port(), DATABASE);
 
-    let faults = [Fault::Cut, Fault::CutAfter(2_000), Fault::Stall, Fault::Cut, Fault::CutAfter(50_000)];
+    let faults =
+        [Fault::Cut, Fault::CutAfter(2_000), Fault::Stall, Fault::Cut, Fault::CutAfter(50_000)];
     for (nth, fault) in (0..).zip(faults) {
         let mut running = start(&through_proxy, "orders", widening(flavour), &SLOWLY);
         let met = wait_for_the_moment(&mut running, nth.min(3), ROWS, &mut random);
-        assert!(nth == 0 || met.as_deref() == Some("copying"), "{fault:?} was meant for the copy and met {met:?}");
+        assert!(
+            nth == 0 || met.as_deref() == Some("copying"),
+            "{fault:?} was meant for the copy and met {met:?}"
+        );
         proxy.set(fault);
         must_stay("without a network the run goes on", || running.is_running());
         proxy.set(Fault::Pass);
@@ -132,23 +158,31 @@ fn a_run_whose_network_is_cut_again_and_again_is_finished(flavour: Flavour) {
     report.prove(&server.url(DATABASE)).unwrap();
 }
 
-/// The long one: `make soak`. Each server's table of a million rows is changed under 500 writes a second, once without
-/// and once with a kill at a random moment, as often as `ALTERGEIST_SOAK_RUNS` says.
+/// The long one: `make soak`. Each server's table of a million rows is changed under 500 writes a
+/// second, once without and once with a kill at a random moment, as often as `ALTERGEIST_SOAK_RUNS`
+/// says.
 #[test]
 #[ignore = "hours; make soak"]
 fn a_million_rows_killed_and_resumed_over_and_over() {
-    let runs: u64 = std::env::var("ALTERGEIST_SOAK_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
-    for (seed, flavour) in (1..=runs).flat_map(|seed| Flavour::all().map(|flavour| (seed, flavour))) {
+    let runs: u64 =
+        std::env::var("ALTERGEIST_SOAK_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
+    for (seed, flavour) in (1..=runs).flat_map(|seed| Flavour::all().map(|flavour| (seed, flavour)))
+    {
         for kills in [0, 1] {
             let Some(server) = Server::start(flavour, &[]) else { continue };
             let begun = std::time::Instant::now();
             kill_and_resume(&server, "orders", (1_000_000, 500), seed, kills, &[]);
-            println!("{}: run {seed} of {runs}, {kills} kills: equal after {:?}", flavour.name(), begun.elapsed());
+            println!(
+                "{}: run {seed} of {runs}, {kills} kills: equal after {:?}",
+                flavour.name(),
+                begun.elapsed()
+            );
         }
     }
 }
 
-/// By hand, or by a limit on the time of statements: only the statement ends, and its session lives.
+/// By hand, or by a limit on the time of statements: only the statement ends, and its session
+/// lives.
 fn a_run_whose_statements_somebody_cancels_again_and_again_is_finished(flavour: Flavour) {
     // Fewer than may fail in a row.
     const CANCELS: usize = 10;
@@ -179,7 +213,10 @@ fn cancel_what_runs(server: &Server) -> usize {
              WHERE application_name LIKE 'altergeist%' AND backend_type = 'client backend' AND state = 'active'",
             "SELECT pg_cancel_backend",
         ),
-        false => ("SELECT id FROM information_schema.processlist WHERE info LIKE '/* altergeist%'", "KILL QUERY"),
+        false => (
+            "SELECT id FROM information_schema.processlist WHERE info LIKE '/* altergeist%'",
+            "KILL QUERY",
+        ),
     };
     let found = server.query(DATABASE, find).unwrap();
     let ids = found.iter().map(|row| row[0].as_deref().unwrap());

@@ -1,5 +1,6 @@
-//! Where the binary log ends for a run: what cannot be followed stops it with a word on what to do, and leaves the table as it
-//! was; a log that is not the one the position is of is never taken for it.
+//! Where the binary log ends for a run: what cannot be followed stops it with a word on what to do,
+//! and leaves the table as it was; a log that is not the one the position is of is never taken for
+//! it.
 
 use std::thread;
 use std::time::Duration;
@@ -42,13 +43,22 @@ fn execute(server: &Server, statement: &str) {
 /// Somebody's statements while a run goes on, and a word of what the run says then.
 const INTERFERENCES: [(&str, &str); 8] = [
     ("TRUNCATE TABLE orders", "emptied"),
-    ("ALTER TABLE orders ADD COLUMN meanwhile int", "changed by somebody else"),
-    ("CREATE UNIQUE INDEX meanwhile ON orders (id, c)", "changed by somebody else"),
+    ("ALTER TABLE orders ADD COLUMN meanwhile int", "changed by another session"),
+    ("CREATE UNIQUE INDEX meanwhile ON orders (id, c)", "changed by another session"),
     ("DROP INDEX known ON orders", "index known of the table"),
-    ("SET SESSION binlog_format = 'STATEMENT'; UPDATE orders SET k = k + 1 WHERE id = 10", "not by rows"),
-    ("SET SESSION binlog_format = 'MIXED'; UPDATE orders SET k = k + 1 WHERE id = 10", "not by rows"),
-    ("ALTER TABLE _orders_ag_shadow ADD COLUMN meanwhile int", "changed by somebody else"),
-    ("RENAME TABLE orders TO elsewhere; RENAME TABLE elsewhere TO orders", "renamed by somebody else"),
+    (
+        "SET SESSION binlog_format = 'STATEMENT'; UPDATE orders SET k = k + 1 WHERE id = 10",
+        "not by rows",
+    ),
+    (
+        "SET SESSION binlog_format = 'MIXED'; UPDATE orders SET k = k + 1 WHERE id = 10",
+        "not by rows",
+    ),
+    ("ALTER TABLE _orders_ag_shadow ADD COLUMN meanwhile int", "changed by another session"),
+    (
+        "RENAME TABLE orders TO elsewhere; RENAME TABLE elsewhere TO orders",
+        "renamed by somebody else",
+    ),
 ];
 
 fn what_cannot_be_followed_stops_the_run(flavour: Flavour) {
@@ -58,8 +68,15 @@ fn what_cannot_be_followed_stops_the_run(flavour: Flavour) {
         load(&server);
         execute(&server, "CREATE UNIQUE INDEX known ON orders (id, c)");
         let running = half_way(&server, &[]);
-        block_on(async { Session::connect(&server.url(DATABASE)).await.unwrap().rows(statements).await.map(|_| ()) })
-            .unwrap_or_else(|failure| panic!("{statements}: {failure}"));
+        block_on(async {
+            Session::connect(&server.url(DATABASE))
+                .await
+                .unwrap()
+                .rows(statements)
+                .await
+                .map(|_| ())
+        })
+        .unwrap_or_else(|failure| panic!("{statements}: {failure}"));
         let ended = running.wait();
         assert!(ended.code == Some(1), "{statements}: {ended:?}");
         ended.must_say(&[words]);
@@ -84,10 +101,12 @@ fn mariadb_what_cannot_be_followed_stops_the_run() {
     what_cannot_be_followed_stops_the_run(MariaDb1011);
 }
 
-/// Takes away every file there is now. A server keeps those that a reader has open, and notices only when it writes that a
-/// reader is gone.
+/// Takes away every file there is now. A server keeps those that a reader has open, and notices
+/// only when it writes that a reader is gone.
 fn purge(server: &Server) {
-    let files = || server.query(DATABASE, "SHOW BINARY LOGS").unwrap().into_iter().map(|row| row[0].clone());
+    let files = || {
+        server.query(DATABASE, "SHOW BINARY LOGS").unwrap().into_iter().map(|row| row[0].clone())
+    };
     let last = files().next_back().flatten();
     for _ in 0..500 {
         execute(server, "FLUSH BINARY LOGS");
@@ -111,7 +130,7 @@ fn a_log_that_is_gone_or_another_is_not_taken_for_it(flavour: Flavour, settings:
     half_way(&server, &[]).kill();
     execute(&server, "UPDATE orders SET c = 'lost' WHERE id = 50");
     purge(&server);
-    again(&server, &[]).must_be(1).must_say(&["cleanup", "begin anew"]);
+    again(&server, &[]).must_be(1).must_say(&["cleanup", "start again"]);
     cleanup(&server);
 
     // The same names of files and numbers of transactions come again.
@@ -124,13 +143,13 @@ fn a_log_that_is_gone_or_another_is_not_taken_for_it(flavour: Flavour, settings:
     for _ in 0..10 {
         execute(&server, "FLUSH BINARY LOGS");
     }
-    again(&server, &[]).must_be(1).must_say(&["begin anew"]);
+    again(&server, &[]).must_be(1).must_say(&["start again"]);
     cleanup(&server);
 
     let running = half_way(&server, &[]);
     execute(&server, reset);
     execute(&server, "UPDATE orders SET c = 'lost' WHERE id = 80");
-    running.wait().must_be(1).must_say(&["begin anew"]);
+    running.wait().must_be(1).must_say(&["start again"]);
     cleanup(&server);
     again(&server, &[]).must_be(0);
 }
@@ -197,7 +216,8 @@ fn a_replica_whose_log_proves_nothing_is_refused(flavour: Flavour) {
     while replica.query(DATABASE, "SELECT 1 FROM orders").map_or(0, |rows| rows.len()) < 2_000 {
         thread::sleep(Duration::from_millis(20));
     }
-    let refused = |words: &[&str]| again(&server, &["--stream-from", &url]).must_be(3).must_say(words);
+    let refused =
+        |words: &[&str]| again(&server, &["--stream-from", &url]).must_be(3).must_say(words);
     let (stop, begin, disorder, order, filter, no_filter) = match flavour {
         MySql97 => (
             "STOP REPLICA",
@@ -224,7 +244,9 @@ fn a_replica_whose_log_proves_nothing_is_refused(flavour: Flavour) {
         execute(&replica, statement);
     }
     refused(&["filters"]);
-    for statement in [stop, no_filter, "ALTER TABLE orders ADD COLUMN first_of_all int FIRST", begin] {
+    for statement in
+        [stop, no_filter, "ALTER TABLE orders ADD COLUMN first_of_all int FIRST", begin]
+    {
         execute(&replica, statement);
     }
     refused(&["columns differ"]);

@@ -1,5 +1,6 @@
-//! Every test that needs real servers, but for the case folders: one program, so that it is linked once and its tests run side
-//! by side. A file is a theme: `cargo test -p altergeist-integration --test suite -- traps::`.
+//! Every test that needs real servers, but for the case folders: one program, so that it is linked
+//! once and its tests run side by side. A file is a theme: `cargo test -p altergeist-integration
+//! --test suite -- traps::`.
 
 mod black_hole;
 mod comparison;

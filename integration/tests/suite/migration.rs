@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{inventory, left_behind, old_name, old_table, run, structure, widening};
+use altergeist_integration::tool::{
+    inventory, left_behind, old_name, old_table, run, structure, widening,
+};
 use altergeist_integration::workload::{COLUMNS, Mix, Table, Writers, differences};
 
 every_server!(
@@ -32,7 +34,11 @@ fn a_table_is_altered_under_every_kind_of_write(flavour: Flavour) {
 
     let ended = ended.must_be(0);
     let first_error = report.errors().first().map(ToString::to_string);
-    assert_eq!(first_error, None, "the application got an error; altergeist said:\n{}", ended.output);
+    assert_eq!(
+        first_error, None,
+        "the application got an error; altergeist said:\n{}",
+        ended.output
+    );
     assert_eq!(report.broken_connections(), 0);
     report.prove(&url).unwrap();
     assert_eq!(structure(&server, "orders"), widened(&was, flavour));
@@ -81,7 +87,9 @@ fn an_empty_table_and_a_single_row_are_altered_too(flavour: Flavour) {
 }
 
 fn a_unique_value_that_wanders_all_the_time_is_never_lost(flavour: Flavour) {
-    use altergeist_integration::workload::Kind::{ChangeKey, MoveUnique, MoveUniqueInTwo, SwapUnique};
+    use altergeist_integration::workload::Kind::{
+        ChangeKey, MoveUnique, MoveUniqueInTwo, SwapUnique,
+    };
     let Some(server) = Server::start(flavour, &[]) else {
         return;
     };
@@ -94,6 +102,10 @@ fn a_unique_value_that_wanders_all_the_time_is_never_lost(flavour: Flavour) {
     let report = writers.stop();
     let ended = ended.must_be(0);
     let first_error = report.errors().first().map(ToString::to_string);
-    assert_eq!(first_error, None, "the application got an error; altergeist said:\n{}", ended.output);
+    assert_eq!(
+        first_error, None,
+        "the application got an error; altergeist said:\n{}",
+        ended.output
+    );
     report.prove(&url).unwrap();
 }

@@ -1,4 +1,5 @@
-//! What `cleanup` drops and what it does not, and what a swap of many partitions takes; MySQL and MariaDB.
+//! What `cleanup` drops and what it does not, and what a swap of many partitions takes; MySQL and
+//! MariaDB.
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::tool::{command, run, start};
@@ -17,18 +18,24 @@ fn mariadb_cleanup_names_what_others_have_put_on_our_tables() {
 }
 
 fn others_objects_on_our_tables(flavour: Flavour) {
-    let Some(server) = Server::start(flavour, &[("log_bin_trust_function_creators", "ON")]) else { return };
+    let Some(server) = Server::start(flavour, &[("log_bin_trust_function_creators", "ON")]) else {
+        return;
+    };
     let url = server.url(DATABASE);
-    let say = |sql: &str| server.execute(DATABASE, sql).unwrap_or_else(|failure| panic!("{sql}: {failure}"));
+    let say = |sql: &str| {
+        server.execute(DATABASE, sql).unwrap_or_else(|failure| panic!("{sql}: {failure}"))
+    };
     let tables = || -> Vec<String> {
         let rows = server.query(DATABASE, "SHOW TABLES").unwrap();
         rows.iter().map(|row| row[0].clone().unwrap()).collect()
     };
     Table::load(&url, "orders", 300).unwrap();
-    let cleanup = |more: &[&str]| command(&[&["cleanup", "--url", &url, "--table", "orders"], more].concat());
+    let cleanup =
+        |more: &[&str]| command(&[&["cleanup", "--url", &url, "--table", "orders"], more].concat());
 
     // A trigger on the shadow: the run ends, and cleanup drops the shadow all the same.
-    let mut running = start(&url, "orders", "ADD x INT", &["--strategy", "copy", "--postpone-cut-over"]);
+    let mut running =
+        start(&url, "orders", "ADD x INT", &["--strategy", "copy", "--postpone-cut-over"]);
     running.wait_until(|status| status["phase"] == "waiting");
     say("CREATE TRIGGER spies BEFORE INSERT ON _orders_ag_shadow FOR EACH ROW SET NEW.x = 7");
     running.wait().must_be(1).must_say(&["cleanup"]);
@@ -37,7 +44,8 @@ fn others_objects_on_our_tables(flavour: Flavour) {
 
     // The old table stays as long as others need it.
     run(&url, "orders", "ADD x INT", &["--strategy", "copy"]).must_be(0);
-    say("CREATE TABLE kids (id BIGINT PRIMARY KEY, CONSTRAINT needs FOREIGN KEY (id) REFERENCES _orders_ag_old (id))");
+    say("CREATE TABLE kids (id BIGINT PRIMARY KEY, CONSTRAINT needs FOREIGN KEY (id) REFERENCES \
+         _orders_ag_old (id))");
     say("CREATE VIEW looks AS SELECT id FROM _orders_ag_old");
     cleanup(&["--drop-old"]).must_be(3).must_say(&["DROP FOREIGN KEY `needs`", "looks"]);
     assert!(tables().contains(&"_orders_ag_old".to_owned()));
@@ -58,12 +66,19 @@ fn others_objects_on_our_tables(flavour: Flavour) {
 
     // Names as long as they can be, with constraints that the server names.
     let long = "n".repeat(58);
-    say(&format!("CREATE TABLE {long} (id INT PRIMARY KEY, a INT CHECK (a > 0), CONSTRAINT low CHECK (a < 9))"));
+    say(&format!(
+        "CREATE TABLE {long} (id INT PRIMARY KEY, a INT CHECK (a > 0), CONSTRAINT low CHECK (a < \
+         9))"
+    ));
     run(&url, &long, "ADD x INT", &["--strategy", "copy"]).must_be(0);
 
     // Many partitions: what their renames take is measured, and must fit into the lock timeout.
-    let parts: Vec<String> = (1..60).map(|n| format!("PARTITION p{n} VALUES LESS THAN ({n})")).collect();
-    say(&format!("CREATE TABLE parts (id INT PRIMARY KEY) PARTITION BY RANGE (id) ({})", parts.join(", ")));
+    let parts: Vec<String> =
+        (1..60).map(|n| format!("PARTITION p{n} VALUES LESS THAN ({n})")).collect();
+    say(&format!(
+        "CREATE TABLE parts (id INT PRIMARY KEY) PARTITION BY RANGE (id) ({})",
+        parts.join(", ")
+    ));
     let plan = |timeout: &str| {
         let flags = ["--strategy", "copy", "--alter", "ADD x INT", "--lock-timeout", timeout];
         command(&[&["plan", "--url", &url, "--table", "parts"], &flags[..]].concat())
@@ -75,5 +90,7 @@ fn others_objects_on_our_tables(flavour: Flavour) {
     // Another engine.
     say("CREATE TABLE old_engine (id INT PRIMARY KEY) ENGINE = MyISAM");
     let flags = ["--table", "old_engine", "--alter", "ENGINE=InnoDB"];
-    command(&[&["plan", "--url", &url], &flags[..]].concat()).must_be(3).must_say(&["ALTER TABLE", "ENGINE=InnoDB"]);
+    command(&[&["plan", "--url", &url], &flags[..]].concat())
+        .must_be(3)
+        .must_say(&["ALTER TABLE", "ENGINE=InnoDB"]);
 }

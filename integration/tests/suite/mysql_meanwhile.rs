@@ -1,13 +1,13 @@
-//! What others do on MySQL and MariaDB to the table while a run goes on: what the shadow can have it gets, and what
-//! cannot go on is named with a way out.
+//! What others do on MySQL and MariaDB to the table while a run goes on: what the shadow can have
+//! it gets, and what cannot go on is named with a way out.
 
 use Flavour::{MariaDb1011, MySql97};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::tool::{Ended, Running, command, run, start};
 
 const ALTER: &str = "MODIFY n BIGINT NOT NULL";
-const MAKE: &str = "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, v VARCHAR(40), n INT NOT NULL, UNIQUE KEY u (n, id), KEY gone (n)) \
-                    COMMENT = 'old'";
+const MAKE: &str = "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, v VARCHAR(40), n INT NOT NULL, \
+                    UNIQUE KEY u (n, id), KEY gone (n)) COMMENT = 'old'";
 
 fn execute(server: &Server, statement: &str) {
     server.execute(DATABASE, statement).unwrap_or_else(|failure| panic!("{statement}: {failure}"));
@@ -36,7 +36,8 @@ fn make(server: &Server) {
 
 /// A run that has proven everything and waits for the order to swap.
 fn waiting(server: &Server) -> Running {
-    let mut running = start(&server.url(DATABASE), "t", ALTER, &["--strategy", "copy", "--postpone-cut-over"]);
+    let mut running =
+        start(&server.url(DATABASE), "t", ALTER, &["--strategy", "copy", "--postpone-cut-over"]);
     running.wait_until(|status| status["phase"] == "waiting");
     running
 }
@@ -65,18 +66,27 @@ fn what_others_give_the_table_the_new_table_has(flavour: Flavour) {
     let rows = "SELECT GROUP_CONCAT(v ORDER BY id) FROM t";
     assert_eq!(value(&server, rows), "one,changed,three,four!");
     let made = server.query(DATABASE, "SHOW CREATE TABLE t").unwrap()[0][1].clone().unwrap();
-    for words in
-        ["`n` bigint", "KEY `late` (`v`)", "FULLTEXT KEY `words` (`v`)", "COMMENT='it''s new'", "STATS_PERSISTENT=0"]
-    {
+    for words in [
+        "`n` bigint",
+        "KEY `late` (`v`)",
+        "FULLTEXT KEY `words` (`v`)",
+        "COMMENT='it''s new'",
+        "STATS_PERSISTENT=0",
+    ] {
         assert!(made.contains(words), "{words}: {made}");
     }
     assert!(!made.contains("gone"), "{made}");
     execute(&server, "INSERT INTO t VALUES (5, 'five', 5)");
-    assert_eq!(value(&server, "SELECT v FROM t WHERE id = 5"), "five!", "the trigger stands on the new table");
+    assert_eq!(
+        value(&server, "SELECT v FROM t WHERE id = 5"),
+        "five!",
+        "the trigger stands on the new table"
+    );
     cleanup(&server).must_be(0);
 }
 
-/// A table that is renamed, dropped or made again ends the run by its true reason, and can be cleaned up.
+/// A table that is renamed, dropped or made again ends the run by its true reason, and can be
+/// cleaned up.
 fn a_table_that_is_gone_is_named_and_can_be_cleaned_up(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     for (deeds, words) in [
@@ -90,7 +100,8 @@ fn a_table_that_is_gone_is_named_and_can_be_cleaned_up(flavour: Flavour) {
         running.wait().must_be(1).must_say(&[words, "altergeist cleanup"]);
         again(&server).must_be(1).must_say(&[words, "altergeist cleanup"]);
         cleanup(&server).must_be(0);
-        let left = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE '%ag_%'";
+        let left = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = \
+                    DATABASE() AND table_name LIKE '%ag_%'";
         assert_eq!(value(&server, left), "0", "{deeds:?}");
         if deeds.len() > 1 {
             again(&server).must_be(0);
@@ -103,8 +114,8 @@ fn a_table_that_is_gone_is_named_and_can_be_cleaned_up(flavour: Flavour) {
     }
 }
 
-/// Marks of the log are heartbeats. If their row is lost while no process runs, the next one must not begin below the
-/// saved position: then a mark would count as passed before it is put.
+/// Marks of the log are heartbeats. If their row is lost while no process runs, the next one must
+/// not begin below the saved position: then a mark would count as passed before it is put.
 fn a_heartbeat_that_was_lost_begins_above_the_saved_one(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     make(&server);

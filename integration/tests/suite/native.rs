@@ -1,5 +1,5 @@
-//! Changes the server carries out by itself on MySQL and MariaDB: what the table refuses though its empty clone took it,
-//! and what was done and not yet written down.
+//! Changes the server carries out by itself on MySQL and MariaDB: what the table refuses though its
+//! empty clone took it, and what was done and not yet written down.
 
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ fn mysql_what_the_table_refuses_though_its_clone_took_it_is_copied() {
     let Some(server) = Server::start(Flavour::MySql97, &[]) else {
         return;
     };
-    let root = |sql: &str| server.execute(DATABASE, sql).unwrap_or_else(|failure| panic!("{sql}: {failure}"));
+    let root = |sql: &str| {
+        server.execute(DATABASE, sql).unwrap_or_else(|failure| panic!("{sql}: {failure}"))
+    };
     root(TABLE);
     root(ROWS);
     for number in 0..ROW_VERSIONS {
@@ -28,13 +30,17 @@ fn mysql_what_the_table_refuses_though_its_clone_took_it_is_copied() {
     }
     root("CREATE USER alone@'%'");
     root(&format!(
-        "GRANT ALTER, CREATE, DELETE, DROP, INDEX, INSERT, LOCK TABLES, SELECT, TRIGGER, UPDATE ON {DATABASE}.* TO alone@'%'"
+        "GRANT ALTER, CREATE, DELETE, DROP, INDEX, INSERT, LOCK TABLES, SELECT, TRIGGER, UPDATE \
+         ON {DATABASE}.* TO alone@'%'"
     ));
     root("GRANT REPLICATION SLAVE, REPLICATION CLIENT, XA_RECOVER_ADMIN ON *.* TO alone@'%'");
     let url = server.url(DATABASE).replace("root@", "alone@");
     run(&url, "t", ALTER, &["--strategy", "native"]).must_be(3).must_say(&["4092"]);
     run(&url, "t", ALTER, &[]).must_be(0).must_say(&["3 proven equal"]);
-    assert_eq!(server.query(DATABASE, "SELECT SUM(w) FROM t").unwrap()[0][0].as_deref(), Some("21"));
+    assert_eq!(
+        server.query(DATABASE, "SELECT SUM(w) FROM t").unwrap()[0][0].as_deref(),
+        Some("21")
+    );
     run(&url, "t", ALTER, &[]).must_be(0).must_say(&["already"]);
 }
 
@@ -48,12 +54,15 @@ fn mariadb_a_change_that_was_done_and_not_written_down_is_found_done() {
     not_written_down(Flavour::MariaDb1011);
 }
 
-/// The answer to the ALTER is lost; and the run dies before it writes that all is done. The clone's ALTER comes first.
+/// The answer to the ALTER is lost; and the run dies before it writes that all is done. The clone's
+/// ALTER comes first.
 fn not_written_down(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else {
         return;
     };
-    for (words, nth, then) in [("ALGORITHM=INSTANT", 2, Then::CloseBehind), ("'done', NOW()", 1, Then::Hold)] {
+    for (words, nth, then) in
+        [("ALGORITHM=INSTANT", 2, Then::CloseBehind), ("'done', NOW()", 1, Then::Hold)]
+    {
         let database = format!("native_{then:?}").to_lowercase();
         server.execute("", &format!("CREATE DATABASE {database}")).unwrap();
         for statement in [TABLE, ROWS] {

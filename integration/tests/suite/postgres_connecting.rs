@@ -1,4 +1,5 @@
-//! The ways into PostgreSQL: every form of URL its own clients take, and what is said of one that cannot be read or used.
+//! The ways into PostgreSQL: every form of URL its own clients take, and what is said of one that
+//! cannot be read or used.
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::tool::{Ended, command, run};
@@ -20,7 +21,10 @@ fn every_form_of_url_that_the_servers_own_clients_take_is_a_way_in() {
     for url in [
         format!("{address}?application_name=mine&connect_timeout=5&keepalives=1"),
         format!("{address}?target_session_attrs=read-write&options=-c%20geqo%3Doff"),
-        format!("postgresql://postgres@127.0.0.1:{closed},127.0.0.1:{port}/{DATABASE}?target_session_attrs=primary"),
+        format!(
+            "postgresql://postgres@127.0.0.1:{closed},127.0.0.1:{port}/{DATABASE}\
+             ?target_session_attrs=primary"
+        ),
         format!("host=127.0.0.1 port={port} user=postgres dbname='{DATABASE}' connect_timeout=3"),
         format!("host={folder} port={port} user=postgres dbname={DATABASE}"),
         format!("postgres://postgres@/{DATABASE}?host={folder}&port={port}"),
@@ -37,10 +41,14 @@ fn every_form_of_url_that_the_servers_own_clients_take_is_a_way_in() {
     // What the options set is the session's own, as a role's settings are.
     let alter = ["--alter", "ALTER COLUMN n TYPE bigint"];
     let with_path = format!("{address}?options=-c%20search_path%3Dother");
-    command(&[&["plan", "--url", &with_path, "--table", "only_here"], &alter[..]].concat()).must_be(0);
-    command(&[&["plan", "--url", &address, "--table", "only_here"], &alter[..]].concat()).must_be(3);
+    command(&[&["plan", "--url", &with_path, "--table", "only_here"], &alter[..]].concat())
+        .must_be(0);
+    command(&[&["plan", "--url", &address, "--table", "only_here"], &alter[..]].concat())
+        .must_be(3);
 
-    plan(&format!("{address}?target_session_attrs=standby")).must_be(1).must_say(&["target_session_attrs"]);
+    plan(&format!("{address}?target_session_attrs=standby"))
+        .must_be(1)
+        .must_say(&["target_session_attrs"]);
     for unreadable in [
         "postgres://postgres@127.0.0.1/db?nonsense=1",
         "postgres://postgres@127.0.0.1:port/db",
@@ -51,18 +59,24 @@ fn every_form_of_url_that_the_servers_own_clients_take_is_a_way_in() {
     ] {
         plan(unreadable).must_be(2);
     }
-    plan(&format!("postgres://postgres@127.0.0.1:{port}/no_such_database")).must_be(1).must_say(&["no_such_database"]);
-    plan(&format!("postgres://nobody@127.0.0.1:{port}/{DATABASE}")).must_be(1).must_say(&["nobody"]);
+    plan(&format!("postgres://postgres@127.0.0.1:{port}/no_such_database"))
+        .must_be(1)
+        .must_say(&["no_such_database"]);
+    plan(&format!("postgres://nobody@127.0.0.1:{port}/{DATABASE}"))
+        .must_be(1)
+        .must_say(&["nobody"]);
 }
 
 #[test]
 fn a_key_of_bytes_in_a_database_without_an_encoding_is_followed() {
     let Some(server) = Server::start(Flavour::Postgres18, &[]) else { return };
-    let make = "CREATE DATABASE raw ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'";
+    let make =
+        "CREATE DATABASE raw ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'";
     server.execute("postgres", make).unwrap();
     let bytes = "convert_from('\\xff'::bytea, 'SQL_ASCII')";
     let table = format!(
-        "CREATE TABLE t (k text PRIMARY KEY, n int); INSERT INTO t SELECT {bytes} || i, i FROM generate_series(1, 200) i"
+        "CREATE TABLE t (k text PRIMARY KEY, n int); INSERT INTO t SELECT {bytes} || i, i FROM \
+         generate_series(1, 200) i"
     );
     server.execute("raw", &table).unwrap();
     for more in [&["--strategy", "copy"][..], &["--strategy", "copy", "--capture", "poll"]] {

@@ -1,4 +1,5 @@
-//! What PostgreSQL's locks, foreign keys and triggers could do to an application while its table is copied and swapped.
+//! What PostgreSQL's locks, foreign keys and triggers could do to an application while its table is
+//! copied and swapped.
 
 use altergeist_integration::every_postgres;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ fn value(server: &Server, query: &str) -> String {
     rows.first().and_then(|row| row[0].clone()).unwrap_or_default()
 }
 
-/// Says the same again and again in a session of its own until it is told to stop; what answer it expects, if it does. How often it
-/// was said.
+/// Says the same again and again in a session of its own until it is told to stop; what answer it
+/// expects, if it does. How often it was said.
 fn again_and_again(
     server: &Server,
     stop: &Arc<AtomicBool>,
@@ -40,7 +41,10 @@ fn again_and_again(
             let mut session = Session::connect(&url).await.expect("the server can be reached");
             let mut times = 0;
             while !stop.load(Ordering::SeqCst) {
-                let rows = session.rows(statement).await.unwrap_or_else(|failure| panic!("{failure}: {statement}"));
+                let rows = session
+                    .rows(statement)
+                    .await
+                    .unwrap_or_else(|failure| panic!("{failure}: {statement}"));
                 if answer.is_some() {
                     assert_eq!(rows[0][0].as_deref(), answer, "{statement}");
                 }
@@ -51,19 +55,21 @@ fn again_and_again(
     })
 }
 
-/// A lock that is asked for and waited for makes everybody else wait behind it. Where one that is older than the lock timeout has the
-/// table, it is not even asked for.
+/// A lock that is asked for and waited for makes everybody else wait behind it. Where one that is
+/// older than the lock timeout has the table, it is not even asked for.
 fn behind_an_old_transaction_nobody_is_made_to_queue(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     execute(
         &server,
-        "CREATE TABLE t (id int PRIMARY KEY, k int); INSERT INTO t SELECT i, i FROM generate_series(1, 500) i",
+        "CREATE TABLE t (id int PRIMARY KEY, k int); INSERT INTO t SELECT i, i FROM \
+         generate_series(1, 500) i",
     );
     let stop = Arc::new(AtomicBool::new(false));
     block_on(async {
         let mut reader = Session::connect(&server.url(DATABASE)).await.unwrap();
         reader.rows("BEGIN; SELECT count(*) FROM t; SELECT pg_sleep(0.5)").await.unwrap();
-        let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND NOT granted";
+        let waiting =
+            "SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND NOT granted";
         let watcher = again_and_again(&server, &stop, waiting, Some("0"));
         let more = ["--strategy", "copy", "--lock-timeout", "400ms", "--lock-attempts", "3"];
         run(&server.url(DATABASE), "t", "", &more).must_be(7).must_say(&["idle in transaction"]);
@@ -74,7 +80,8 @@ fn behind_an_old_transaction_nobody_is_made_to_queue(flavour: Flavour) {
     run(&server.url(DATABASE), "t", "", &["--strategy", "copy"]).must_be(0);
 }
 
-/// In one transaction, so that the shadow still has the rows when the last statement looks for any that refer to it.
+/// In one transaction, so that the shadow still has the rows when the last statement looks for any
+/// that refer to it.
 fn what_is_deleted_children_first_is_not_refused_for_the_shadow_s_sake(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     let sql = "CREATE TABLE parent (id int PRIMARY KEY);
@@ -84,31 +91,37 @@ fn what_is_deleted_children_first_is_not_refused_for_the_shadow_s_sake(flavour: 
         INSERT INTO t SELECT i, i, i FROM generate_series(1, 100) i;
         INSERT INTO child SELECT i, i FROM generate_series(1, 100) i";
     execute(&server, sql);
-    let mut running = start(&server.url(DATABASE), "t", "", &["--strategy", "copy", "--postpone-cut-over"]);
+    let mut running =
+        start(&server.url(DATABASE), "t", "", &["--strategy", "copy", "--postpone-cut-over"]);
     running.wait_until(|status| status["phase"] == "waiting");
     let delete = |id: u32| {
         format!(
-            "BEGIN; DELETE FROM child WHERE t = {id}; DELETE FROM t WHERE id = {id}; DELETE FROM parent WHERE id = {id}; COMMIT"
+            "BEGIN; DELETE FROM child WHERE t = {id}; DELETE FROM t WHERE id = {id}; DELETE FROM \
+             parent WHERE id = {id}; COMMIT"
         )
     };
     execute(&server, &delete(7));
     execute(
         &server,
-        "BEGIN; INSERT INTO parent VALUES (200); INSERT INTO t VALUES (200, 200); INSERT INTO child VALUES (200, 200); COMMIT",
+        "BEGIN; INSERT INTO parent VALUES (200); INSERT INTO t VALUES (200, 200); INSERT INTO \
+         child VALUES (200, 200); COMMIT",
     );
-    let refused = server.execute(DATABASE, "DELETE FROM t WHERE id = 8").expect_err("a child refers to it");
+    let refused =
+        server.execute(DATABASE, "DELETE FROM t WHERE id = 8").expect_err("a child refers to it");
     assert!(["23503", "23001"].contains(&refused.code.as_str()), "{refused}");
     running.ask("cut-over");
     running.wait().must_be(0);
     execute(&server, &delete(9));
-    let refused = server.execute(DATABASE, "DELETE FROM t WHERE id = 8").expect_err("a child refers to it");
+    let refused =
+        server.execute(DATABASE, "DELETE FROM t WHERE id = 8").expect_err("a child refers to it");
     assert!(["23503", "23001"].contains(&refused.code.as_str()), "{refused}");
     assert_eq!(value(&server, "SELECT count(*) || ' ' || count(p) FROM t"), "99 99");
     let unproven = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND NOT convalidated";
     assert_eq!(value(&server, unproven), "0");
 }
 
-/// Neither while the shadow follows, nor before the swap and after it, nor for what we write ourselves.
+/// Neither while the shadow follows, nor before the swap and after it, nor for what we write
+/// ourselves.
 fn a_trigger_fires_once_for_every_write(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     let sql = "CREATE TABLE t (id int PRIMARY KEY, k int);
@@ -125,8 +138,12 @@ fn a_trigger_fires_once_for_every_write(flavour: Flavour) {
         ALTER TABLE t ENABLE ALWAYS TRIGGER by_row";
     execute(&server, sql);
     let stop = Arc::new(AtomicBool::new(false));
-    let writer =
-        again_and_again(&server, &stop, "UPDATE t SET k = k + 1 WHERE id = (SELECT 1 + (random() * 299)::int)", None);
+    let writer = again_and_again(
+        &server,
+        &stop,
+        "UPDATE t SET k = k + 1 WHERE id = (SELECT 1 + (random() * 299)::int)",
+        None,
+    );
     let url = server.url(DATABASE);
     for _ in 0..3 {
         run(&url, "t", "", &["--strategy", "copy"]).must_be(0);
@@ -134,7 +151,10 @@ fn a_trigger_fires_once_for_every_write(flavour: Flavour) {
     }
     stop.store(true, Ordering::SeqCst);
     let writes = writer.join().unwrap();
-    let told = value(&server, "SELECT concat_ws(' ', (SELECT sum(k) FROM t), by_row, by_statement) FROM fired");
+    let told = value(
+        &server,
+        "SELECT concat_ws(' ', (SELECT sum(k) FROM t), by_row, by_statement) FROM fired",
+    );
     assert_eq!(told, format!("{writes} {writes} {writes}"));
 }
 
@@ -142,11 +162,13 @@ fn a_new_table_is_as_well_known_to_the_planner_as_the_old_one(flavour: Flavour) 
     let Some(server) = Server::start(flavour, &[("autovacuum", "off")]) else { return };
     execute(
         &server,
-        "CREATE TABLE t (id int PRIMARY KEY, k int); INSERT INTO t SELECT i, i % 7 FROM generate_series(1, 50000) i",
+        "CREATE TABLE t (id int PRIMARY KEY, k int); INSERT INTO t SELECT i, i % 7 FROM \
+         generate_series(1, 50000) i",
     );
     run(&server.url(DATABASE), "t", "", &["--strategy", "copy"]).must_be(0);
-    // VACUUM leaves out a page that the proof beside it reads just then. Where several sessions fill a table at once, PostgreSQL 15
-    // gives it pages in advance, which stay as they are until they are needed.
+    // VACUUM leaves out a page that the proof beside it reads just then. Where several sessions
+    // fill a table at once, PostgreSQL 15 gives it pages in advance, which stay as they are until
+    // they are needed.
     let known =
         "SELECT concat_ws(' ', reltuples, relallvisible >= 0.9 * (SELECT count(DISTINCT (ctid::text::point)[0]) FROM t),
                         (SELECT count(*) FROM pg_stats WHERE tablename = 't' AND schemaname = 'public'))

@@ -1,4 +1,5 @@
-//! What hangs on a PostgreSQL table and cannot be carried is found by the plan, and what fails after the swap is only spoken of.
+//! What hangs on a PostgreSQL table and cannot be carried is found by the plan, and what fails
+//! after the swap is only spoken of.
 
 use altergeist_integration::every_postgres;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
@@ -56,9 +57,12 @@ fn a_table_without_a_key_is_told_the_statement_that_helps(flavour: Flavour) {
     server.execute(DATABASE, tables).unwrap();
     let url = server.url(DATABASE);
     let change = |table: &str, alter: &str| run(&url, table, alter, &["--strategy", "copy"]);
-    let offer = "ALTER TABLE public.bare ADD COLUMN altergeist_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY";
+    let offer = "ALTER TABLE public.bare ADD COLUMN altergeist_id bigint GENERATED ALWAYS AS \
+                 IDENTITY PRIMARY KEY";
     change("bare", "ADD COLUMN w int").must_be(3).must_say(&[offer]);
-    change("late", "ADD COLUMN w int").must_be(3).must_say(&["CREATE UNIQUE INDEX CONCURRENTLY ON public.late (a)"]);
+    change("late", "ADD COLUMN w int")
+        .must_be(3)
+        .must_say(&["CREATE UNIQUE INDEX CONCURRENTLY ON public.late (a)"]);
     let widened = "ALTER COLUMN v TYPE bigint";
     change("nullable", widened).must_be(3).must_say(&["--alter 'ALTER COLUMN a SET NOT NULL'"]);
     run(&url, "nullable", "ALTER COLUMN a SET NOT NULL", &[]).must_be(0);

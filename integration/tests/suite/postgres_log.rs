@@ -1,5 +1,5 @@
-//! The log of PostgreSQL: a slot that never fills the disk and is never left behind, a standby that it is read from, and
-//! plain SQL where it cannot be streamed.
+//! The log of PostgreSQL: a slot that never fills the disk and is never left behind, a standby that
+//! it is read from, and plain SQL where it cannot be streamed.
 
 use altergeist_integration::every_postgres;
 use std::thread;
@@ -66,7 +66,8 @@ fn value(server: &Server, query: &str) -> String {
 /// Writes so much of log that has nothing to do with the table.
 fn write_log(server: &Server, megabytes: u32) {
     let sql = format!(
-        "SELECT count(pg_logical_emit_message(false, 'noise', repeat('x', 1000000))) FROM generate_series(1, {megabytes})"
+        "SELECT count(pg_logical_emit_message(false, 'noise', repeat('x', 1000000))) FROM \
+         generate_series(1, {megabytes})"
     );
     execute(server, &sql);
 }
@@ -75,7 +76,8 @@ fn reason(status: &serde_json::Value) -> &str {
     status["throttle_reason"].as_str().unwrap_or_default()
 }
 
-/// The slot can only begin when who was writing has ended, somewhere on the server; nobody queues behind that wait.
+/// The slot can only begin when who was writing has ended, somewhere on the server; nobody queues
+/// behind that wait.
 fn who_writes_for_longer_than_a_lock_may_take_is_waited_for(flavour: Flavour) {
     let Some((server, _)) = with_orders(flavour, &[]) else { return };
     block_on(async {
@@ -83,8 +85,9 @@ fn who_writes_for_longer_than_a_lock_may_take_is_waited_for(flavour: Flavour) {
         writer.rows("BEGIN; CREATE TABLE slow (a int)").await.unwrap();
         let flags = ["--lock-timeout", "50ms"];
         let mut running = start(&server.url(DATABASE), "orders", widening(flavour), &flags);
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%create_logical_replication_slot%' \
-                     AND wait_event_type = 'Lock' AND now() - query_start > '1s'";
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE \
+                     '%create_logical_replication_slot%' AND wait_event_type = 'Lock' AND now() - \
+                     query_start > '1s'";
         while value(&server, waits) != "1" {
             assert!(running.is_running(), "it has ended: {}", running.output());
             thread::sleep(Duration::from_millis(50));
@@ -108,9 +111,9 @@ fn a_slot_that_keeps_too_much_holds_up_the_copy_and_is_dropped_at_the_bound(flav
         assert!(held_up["log_kept_bytes"].as_u64() > Some(60 << 20), "{held_up}");
         write_log(&server, 80);
         let ended = running.wait().must_be(5);
-        ended.must_say(&["--max-log-kept", "begin anew", "server process"]);
+        ended.must_say(&["--max-log-kept", "start again", "server process"]);
         assert_eq!(value(&server, "SELECT count(*) FROM pg_replication_slots"), "0");
-        again(&server, &[]).must_be(1).must_say(&["cleanup", "begin anew"]);
+        again(&server, &[]).must_be(1).must_say(&["cleanup", "start again"]);
         writer.rows("ROLLBACK").await.unwrap();
     });
     cleanup(&server, &[]).must_be(0);
@@ -119,13 +122,19 @@ fn a_slot_that_keeps_too_much_holds_up_the_copy_and_is_dropped_at_the_bound(flav
 }
 
 fn a_run_ends_before_the_server_gives_up_its_slot_and_goes_on_when_there_is_room(flavour: Flavour) {
-    let Some((server, _)) = with_orders(flavour, &[("max_slot_wal_keep_size", "200MB")]) else { return };
+    let Some((server, _)) = with_orders(flavour, &[("max_slot_wal_keep_size", "200MB")]) else {
+        return;
+    };
     let running = half_way(&server, &[]);
     block_on(async {
         let mut writer = Session::connect(&server.url(DATABASE)).await.unwrap();
         writer.rows("BEGIN; CREATE TABLE slow (a int)").await.unwrap();
         write_log(&server, 192);
-        running.wait().must_be(5).must_say(&["max_slot_wal_keep_size", "goes on from here", "server process"]);
+        running.wait().must_be(5).must_say(&[
+            "max_slot_wal_keep_size",
+            "continues from here",
+            "server process",
+        ]);
         writer.rows("ROLLBACK").await.unwrap();
     });
     assert_eq!(value(&server, "SELECT wal_status <> 'lost' FROM pg_replication_slots"), "t");
@@ -138,12 +147,18 @@ fn a_run_ends_before_the_server_gives_up_its_slot_and_goes_on_when_there_is_room
 }
 
 fn a_slot_that_is_lost_is_named_with_a_way_out(flavour: Flavour) {
-    let Some((server, _)) = with_orders(flavour, &[("max_slot_wal_keep_size", "48MB")]) else { return };
+    let Some((server, _)) = with_orders(flavour, &[("max_slot_wal_keep_size", "48MB")]) else {
+        return;
+    };
     half_way(&server, &[]).kill();
     write_log(&server, 150);
     execute(&server, "CHECKPOINT");
     assert_eq!(value(&server, "SELECT wal_status FROM pg_replication_slots"), "lost");
-    again(&server, &[]).must_be(1).must_say(&["max_slot_wal_keep_size (48MB)", "cleanup", "begin anew"]);
+    again(&server, &[]).must_be(1).must_say(&[
+        "max_slot_wal_keep_size (48MB)",
+        "cleanup",
+        "start again",
+    ]);
     cleanup(&server, &[]).must_be(0);
 
     // The server gives it up under a run that goes on.
@@ -155,19 +170,20 @@ fn a_slot_that_is_lost_is_named_with_a_way_out(flavour: Flavour) {
         writer.rows("BEGIN; CREATE TABLE slow (a int)").await.unwrap();
         write_log(&server, 150);
         execute(&server, "CHECKPOINT");
-        running.wait().must_be(1).must_say(&["max_slot_wal_keep_size", "cleanup", "begin anew"]);
+        running.wait().must_be(1).must_say(&["max_slot_wal_keep_size", "cleanup", "start again"]);
     });
     cleanup(&server, &[]).must_be(0);
 
     half_way(&server, &[]).kill();
-    let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE active_pid IS NULL";
+    let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE \
+                active_pid IS NULL";
     let deadline = Instant::now() + LIMIT;
     while value(&server, "SELECT count(*) FROM pg_replication_slots") != "0" {
         assert!(Instant::now() < deadline, "somebody still reads the slot");
         execute(&server, drop);
         thread::sleep(Duration::from_millis(20));
     }
-    again(&server, &[]).must_be(1).must_say(&["is gone", "cleanup", "begin anew"]);
+    again(&server, &[]).must_be(1).must_say(&["is gone", "cleanup", "start again"]);
     cleanup(&server, &[]).must_be(0);
     execute(&server, "ALTER SYSTEM SET max_slot_wal_keep_size = -1");
     execute(&server, "SELECT pg_reload_conf()");
@@ -179,7 +195,8 @@ fn slots_and_publications_of_ours_alone_are_cleaned_up(flavour: Flavour) {
     let url = server.url(DATABASE);
     execute(&server, "CREATE DATABASE elsewhere");
     Table::load(&url, "others", 2_000).unwrap();
-    let make = |slot: &str| format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')");
+    let make =
+        |slot: &str| format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')");
     execute(&server, &make("users_own"));
     execute(&server, &make("altergeist_users"));
     server.execute("elsewhere", &make("altergeist_00000000000000ff")).unwrap();
@@ -194,7 +211,10 @@ fn slots_and_publications_of_ours_alone_are_cleaned_up(flavour: Flavour) {
     execute(&server, &make("altergeist_0123456789abcdef"));
     execute(&server, "CREATE PUBLICATION altergeist_0123456789abcdef FOR TABLE orders");
     let listed = cleanup(&server, &["--list"]).must_be(0);
-    listed.must_say(&["replication slot altergeist_0123456789abcdef", "publication altergeist_0123456789abcdef"]);
+    listed.must_say(&[
+        "replication slot altergeist_0123456789abcdef",
+        "publication altergeist_0123456789abcdef",
+    ]);
     assert_eq!(left_behind(&there, &inventory(&server)).len(), 2);
     cleanup(&server, &[]).must_be(0);
     assert_eq!(inventory(&server), there);
@@ -210,7 +230,8 @@ fn slots_and_publications_of_ours_alone_are_cleaned_up(flavour: Flavour) {
     run(&url, "others", "", &["--strategy", "copy"]).must_be(0);
 }
 
-/// A table whose replica identity tells nothing of rows that change gets another one, and never keeps it.
+/// A table whose replica identity tells nothing of rows that change gets another one, and never
+/// keeps it.
 fn a_replica_identity_that_was_lent_is_given_back(flavour: Flavour) {
     let Some((server, _)) = with_orders(flavour, &[]) else { return };
     execute(&server, "ALTER TABLE orders REPLICA IDENTITY NOTHING");
@@ -240,7 +261,8 @@ fn a_replica_identity_that_was_lent_is_given_back(flavour: Flavour) {
     assert_eq!(identity(), "n");
 }
 
-/// A run under load, killed half-way and given again, that must lose nothing. `while_running` looks around meanwhile.
+/// A run under load, killed half-way and given again, that must lose nothing. `while_running` looks
+/// around meanwhile.
 fn loses_nothing(server: &Server, table: &Table, more: &[&str], while_running: impl Fn()) {
     let url = server.url(DATABASE);
     let there = inventory(server);
@@ -277,7 +299,8 @@ fn a_log_that_is_only_looked_at_loses_nothing(flavour: Flavour) {
 
 fn a_server_that_will_not_stream_is_looked_at(flavour: Flavour) {
     let Some((server, table)) = with_orders(flavour, &[("max_wal_senders", "0")]) else { return };
-    let words = ["plan", "--url", &server.url(DATABASE), "--table", "orders", "--alter", widening(flavour)];
+    let words =
+        ["plan", "--url", &server.url(DATABASE), "--table", "orders", "--alter", widening(flavour)];
     command(&words).must_be(0).must_say(&["cannot be streamed", "max_wal_senders"]);
     let url = server.url(DATABASE);
     let writers = Writers::start(&url, &table, 100, 2, 7, &Mix::everything());
@@ -313,10 +336,16 @@ fn a_standby_that_lags_holds_up_copy_and_swap_though_nobody_named_it(flavour: Fl
     running.wait().must_be(0);
 }
 
-/// Whatever a role may spend on a statement, a transaction or an idle moment: plan, copy, log and verification take longer.
+/// Whatever a role may spend on a statement, a transaction or an idle moment: plan, copy, log and
+/// verification take longer.
 fn limits_on_time_that_a_role_has_end_nothing_of_ours(flavour: Flavour) {
     let Some((server, table)) = with_orders(flavour, &[]) else { return };
-    let limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"];
+    let limits = [
+        "statement_timeout",
+        "lock_timeout",
+        "idle_in_transaction_session_timeout",
+        "idle_session_timeout",
+    ];
     let since_17: &[&str] = if flavour == Postgres18 { &["transaction_timeout"] } else { &[] };
     execute(&server, "CREATE ROLE hasty SUPERUSER LOGIN");
     for limit in limits.iter().chain(since_17) {
@@ -331,7 +360,8 @@ fn limits_on_time_that_a_role_has_end_nothing_of_ours(flavour: Flavour) {
     let writers = Writers::start(&url, &table, 50, 2, 7, &Mix::everything());
     let hasty = url.replacen("//postgres@", "//hasty@", 1);
     assert_ne!(hasty, url, "the role stands before the host");
-    let slowly = "ALTER COLUMN k TYPE bigint USING slow(k), ADD COLUMN note text NOT NULL DEFAULT 'new'";
+    let slowly =
+        "ALTER COLUMN k TYPE bigint USING slow(k), ADD COLUMN note text NOT NULL DEFAULT 'new'";
     let mut running = start(&hasty, "orders", slowly, &["--workers", "1", "--postpone-cut-over"]);
     running.wait_until(|status| status["phase"] == "waiting");
     // Nobody has anything to do now, for longer than that.
@@ -348,11 +378,13 @@ fn limits_on_time_that_a_role_has_end_nothing_of_ours(flavour: Flavour) {
     }
 }
 
-/// The server comes up with every unlogged table empty; whoever goes on from the watermark then has lost what lies before it.
+/// The server comes up with every unlogged table empty; whoever goes on from the watermark then has
+/// lost what lies before it.
 fn a_crash_that_empties_an_unlogged_shadow_loses_nothing(flavour: Flavour) {
     let Some((mut server, table)) = with_orders(flavour, &[]) else { return };
     let url = server.url(DATABASE);
-    let alter = "SET UNLOGGED, ALTER COLUMN k TYPE bigint, ADD COLUMN note text NOT NULL DEFAULT 'new'";
+    let alter =
+        "SET UNLOGGED, ALTER COLUMN k TYPE bigint, ADD COLUMN note text NOT NULL DEFAULT 'new'";
     let mut running = start(&url, "orders", alter, &SLOWLY);
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(300));
     running.ask("throttle");
@@ -370,7 +402,10 @@ fn a_crash_that_empties_an_unlogged_shadow_loses_nothing(flavour: Flavour) {
     let report = writers.stop();
     assert!(report.errors().is_empty(), "{}", report.errors()[0]);
     report.prove(&url).unwrap();
-    assert_eq!(value(&server, "SELECT relpersistence::text FROM pg_class WHERE oid = 'orders'::regclass"), "u");
+    assert_eq!(
+        value(&server, "SELECT relpersistence::text FROM pg_class WHERE oid = 'orders'::regclass"),
+        "u"
+    );
 }
 
 #[test]
@@ -378,13 +413,21 @@ fn a_slot_survives_a_failover() {
     let settings = [("hot_standby_feedback", "on"), ("sync_replication_slots", "on")];
     let Some((server, _)) = with_orders(Postgres18, &settings) else { return };
     let running = half_way(&server, &[]);
-    assert_eq!(value(&server, "SELECT failover FROM pg_replication_slots WHERE slot_name LIKE 'altergeist%'"), "t");
+    assert_eq!(
+        value(
+            &server,
+            "SELECT failover FROM pg_replication_slots WHERE slot_name LIKE 'altergeist%'"
+        ),
+        "t"
+    );
     running.kill();
 }
 
 #[test]
 fn a_standby_can_be_read_from_and_nothing_is_lost() {
-    let Some((primary, table)) = with_orders(Postgres18, &[("hot_standby_feedback", "on")]) else { return };
+    let Some((primary, table)) = with_orders(Postgres18, &[("hot_standby_feedback", "on")]) else {
+        return;
+    };
     let standby = primary.start_replica();
     let there = inventory(&standby);
     let stream = ["--stream-from", &standby.url(DATABASE)];
@@ -397,15 +440,18 @@ fn a_standby_can_be_read_from_and_nothing_is_lost() {
 
 #[test]
 fn a_slot_on_a_standby_waits_for_who_writes_on_the_primary() {
-    let Some((primary, _)) = with_orders(Postgres18, &[("hot_standby_feedback", "on")]) else { return };
+    let Some((primary, _)) = with_orders(Postgres18, &[("hot_standby_feedback", "on")]) else {
+        return;
+    };
     let standby = primary.start_replica();
     block_on(async {
         let mut writer = Session::connect(&primary.url(DATABASE)).await.unwrap();
         writer.rows("BEGIN; CREATE TABLE slow (a int)").await.unwrap();
         let flags = ["--lock-timeout", "50ms", "--stream-from", &standby.url(DATABASE)];
         let mut running = start(&primary.url(DATABASE), "orders", widening(Postgres18), &flags);
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%create_logical_replication_slot%' \
-                     AND state = 'active' AND now() - query_start > '2s'";
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE \
+                     '%create_logical_replication_slot%' AND state = 'active' AND now() - \
+                     query_start > '2s'";
         while value(&standby, waits) != "1" {
             assert!(running.is_running(), "it has ended: {}", running.output());
             thread::sleep(Duration::from_millis(50));
@@ -417,7 +463,9 @@ fn a_slot_on_a_standby_waits_for_who_writes_on_the_primary() {
 
 #[test]
 fn a_slot_on_a_standby_is_not_forgotten() {
-    let Some((primary, _)) = with_orders(Postgres18, &[("hot_standby_feedback", "on")]) else { return };
+    let Some((primary, _)) = with_orders(Postgres18, &[("hot_standby_feedback", "on")]) else {
+        return;
+    };
     let standby = primary.start_replica();
     let stream = ["--stream-from", &standby.url(DATABASE)];
     half_way(&primary, &stream).kill();
@@ -432,7 +480,7 @@ fn a_slot_on_a_standby_is_not_forgotten() {
     execute(&standby, "SELECT pg_promote()");
     running.ask("no-throttle");
     let ended = running.wait().must_be(1);
-    ended.must_say(&["promoted", "begin anew"]);
+    ended.must_say(&["promoted", "start again"]);
     cleanup(&primary, &["--stream-from", &primary.url(DATABASE)]).must_be(0);
     again(&primary, &[]).must_be(0);
 }
@@ -440,7 +488,8 @@ fn a_slot_on_a_standby_is_not_forgotten() {
 #[test]
 fn a_standby_whose_log_does_not_serve_is_refused() {
     for flavour in [Postgres15, Postgres18] {
-        let words = if flavour.major() < 16 { "before postgresql 16" } else { "hot_standby_feedback" };
+        let words =
+            if flavour.major() < 16 { "before postgresql 16" } else { "hot_standby_feedback" };
         let Some((primary, _)) = with_orders(flavour, &[]) else { return };
         let standby = primary.start_replica();
         again(&primary, &["--stream-from", &standby.url(DATABASE)]).must_be(3).must_say(&[words]);

@@ -1,5 +1,5 @@
-//! What others do on a PostgreSQL server to the table, and to what belongs to the run, while it goes on: nothing is lost,
-//! nobody is held up, and what cannot go on is named with a way out.
+//! What others do on a PostgreSQL server to the table, and to what belongs to the run, while it
+//! goes on: nothing is lost, nobody is held up, and what cannot go on is named with a way out.
 
 use altergeist_integration::every_postgres;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
@@ -24,7 +24,8 @@ const ALTER: &str = "ALTER COLUMN n TYPE bigint";
 fn make(server: &Server) {
     execute(
         server,
-        "DROP TABLE IF EXISTS t CASCADE; DROP TABLE IF EXISTS t2 CASCADE; DROP SCHEMA IF EXISTS ag_old_public CASCADE",
+        "DROP TABLE IF EXISTS t CASCADE; DROP TABLE IF EXISTS t2 CASCADE; DROP SCHEMA IF EXISTS \
+         ag_old_public CASCADE",
     );
     execute(server, "DROP SCHEMA IF EXISTS altergeist CASCADE");
     execute(server, "CREATE TABLE t (id int PRIMARY KEY, v text, n int NOT NULL)");
@@ -67,8 +68,8 @@ fn publication(server: &Server) -> String {
 
 /// Whether row 999 and the change of row 7 are in the table, and the change was made.
 fn assert_whole(server: &Server, case: &str) {
-    let query = "SELECT concat_ws(' ', count(*) FILTER (WHERE id = 999), count(*) FILTER (WHERE id = 7 AND v = 'changed'), \
-                 count(*), max(pg_typeof(n)::text)) FROM t";
+    let query = "SELECT concat_ws(' ', count(*) FILTER (WHERE id = 999), count(*) FILTER (WHERE \
+                 id = 7 AND v = 'changed'), count(*), max(pg_typeof(n)::text)) FROM t";
     assert_eq!(value(server, query), "1 1 501 bigint", "{case}");
 }
 
@@ -148,13 +149,17 @@ fn a_slot_that_somebody_moves_on_loses_no_row(flavour: Flavour) {
     running.wait().must_be(5);
     execute(&server, WRITE);
     // The session that read it may take a moment to end.
-    let taking = "SELECT pg_replication_slot_advance(slot_name, pg_current_wal_lsn()) FROM pg_replication_slots";
+    let taking = "SELECT pg_replication_slot_advance(slot_name, pg_current_wal_lsn()) FROM \
+                  pg_replication_slots";
     until(|| server.query(DATABASE, taking).is_ok());
-    run(&server.url(DATABASE), "t", ALTER, &["--strategy", "copy"]).must_be(0).must_say(&["copied again"]);
+    run(&server.url(DATABASE), "t", ALTER, &["--strategy", "copy"])
+        .must_be(0)
+        .must_say(&["copied again"]);
     assert_whole(&server, "moved on");
 }
 
-/// The publication has the key's columns only; with a wider identity the server refuses the application's updates.
+/// The publication has the key's columns only; with a wider identity the server refuses the
+/// application's updates.
 fn another_replica_identity_does_not_keep_the_application_from_writing(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     let cases = [
@@ -167,8 +172,14 @@ fn another_replica_identity_does_not_keep_the_application_from_writing(flavour: 
         let running = waiting(&server, &[]);
         execute(&server, deed);
         let begun = Instant::now();
-        until(|| server.query(DATABASE, "UPDATE t SET v = 'changed' WHERE id = 7 RETURNING 1").is_ok());
-        assert!(begun.elapsed() < Duration::from_secs(5), "{deed}: refused for {:?}", begun.elapsed());
+        until(|| {
+            server.query(DATABASE, "UPDATE t SET v = 'changed' WHERE id = 7 RETURNING 1").is_ok()
+        });
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{deed}: refused for {:?}",
+            begun.elapsed()
+        );
         execute(&server, "INSERT INTO t VALUES (999, 'new', 1)");
         swap(running).must_be(0).must_say(&["copied again"]);
         assert_whole(&server, deed);
@@ -188,7 +199,8 @@ fn what_others_give_the_table_the_new_table_has(flavour: Flavour) {
         "ALTER TABLE t CLUSTER ON tu2",
         "GRANT SELECT ON t TO pg_monitor WITH GRANT OPTION; GRANT UPDATE (v) ON t TO PUBLIC",
         "COMMENT ON TABLE t IS 'a table'; COMMENT ON COLUMN t.v IS 'a column'",
-        "ALTER TABLE t ALTER v SET STATISTICS 77, ALTER v SET (n_distinct = 5), ALTER v SET STORAGE EXTERNAL",
+        "ALTER TABLE t ALTER v SET STATISTICS 77, ALTER v SET (n_distinct = 5), ALTER v SET \
+         STORAGE EXTERNAL",
         "ALTER TABLE t SET (fillfactor = 60, toast.autovacuum_enabled = false)",
         "CREATE STATISTICS st ON v, n FROM t",
         "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
@@ -205,8 +217,10 @@ fn what_others_give_the_table_the_new_table_has(flavour: Flavour) {
         lines.sort();
         lines
     };
-    let wanted: Vec<String> =
-        lines(&server).into_iter().map(|line| line.replace("n integer NOT NULL", "n bigint NOT NULL")).collect();
+    let wanted: Vec<String> = lines(&server)
+        .into_iter()
+        .map(|line| line.replace("n integer NOT NULL", "n bigint NOT NULL"))
+        .collect();
     swap(running).must_be(0);
     assert_whole(&server, "many hands");
     assert_eq!(lines(&server), wanted);
@@ -214,7 +228,10 @@ fn what_others_give_the_table_the_new_table_has(flavour: Flavour) {
 
 /// What of a dump is not about the table, or is ours.
 fn is_noise(line: &str) -> bool {
-    line.is_empty() || line.starts_with("--") || line.contains("restrict") || line.contains("altergeist_")
+    line.is_empty()
+        || line.starts_with("--")
+        || line.contains("restrict")
+        || line.contains("altergeist_")
 }
 
 /// Not after days of copying.
@@ -226,7 +243,11 @@ fn what_the_shadow_cannot_follow_ends_the_run_at_once(flavour: Flavour) {
     ] {
         let running = waiting(&server, &[]);
         execute(&server, deed);
-        running.wait().must_be(1).must_say(&[object, "altergeist cleanup --table public.t", "begin anew"]);
+        running.wait().must_be(1).must_say(&[
+            object,
+            "altergeist cleanup --table public.t",
+            "start again",
+        ]);
         cleanup(&server).must_be(0);
         run(&server.url(DATABASE), "t", ALTER, &["--strategy", "copy"]).must_be(0);
     }
@@ -246,13 +267,15 @@ fn a_table_that_is_gone_is_named_and_can_be_cleaned_up(flavour: Flavour) {
         ("DROP TABLE ag_shadow_public.t", "its shadow ag_shadow_public.t was dropped"),
         ("ALTER TABLE ag_shadow_public.t RENAME TO s", "was renamed to ag_shadow_public.s"),
     ];
-    let left = "SELECT count(*) FROM (SELECT FROM pg_replication_slots UNION ALL SELECT FROM pg_publication \
-                UNION ALL SELECT FROM pg_namespace WHERE nspname ~ '^ag_') AS ours";
+    let left = "SELECT count(*) FROM (SELECT FROM pg_replication_slots UNION ALL SELECT FROM \
+                pg_publication UNION ALL SELECT FROM pg_namespace WHERE nspname ~ '^ag_') AS ours";
     for (deed, words) in cases {
         let running = waiting(&server, &[]);
         execute(&server, deed);
         running.wait().must_be(1).must_say(&[words, "altergeist cleanup"]);
-        run(&server.url(DATABASE), "t", ALTER, &["--strategy", "copy"]).must_be(1).must_say(&[words]);
+        run(&server.url(DATABASE), "t", ALTER, &["--strategy", "copy"])
+            .must_be(1)
+            .must_say(&[words]);
         cleanup(&server).must_be(0);
         assert_eq!(value(&server, left), "0", "{deed}");
         if deed.contains("CREATE VIEW") {

@@ -1,5 +1,5 @@
-//! A pooler that lends its sessions for one transaction is refused before anything is set on one of them; one that keeps them for
-//! their client is as good as the server.
+//! A pooler that lends its sessions for one transaction is refused before anything is set on one of
+//! them; one that keeps them for their client is as good as the server.
 
 use std::process::Child;
 use std::thread;
@@ -24,8 +24,9 @@ impl Pooler {
         let folder = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings = format!(
-            "[databases]\n{DATABASE} = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             auth_type = any\npool_mode = {mode}\ndefault_pool_size = {sessions}\nunix_socket_dir =\n",
+            "[databases]\n{DATABASE} = host=127.0.0.1 port={} \
+             user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type \
+             = any\npool_mode = {mode}\ndefault_pool_size = {sessions}\nunix_socket_dir =\n",
             server.port()
         );
         let child = start_pooler(folder.path(), &settings)?;
@@ -58,7 +59,12 @@ impl Drop for Pooler {
 #[test]
 fn a_pooler_that_lends_its_sessions_is_refused_and_nothing_stays_on_them() {
     let Some(server) = Server::start(Flavour::Postgres18, &[]) else { return };
-    server.execute(DATABASE, "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1)").unwrap();
+    server
+        .execute(
+            DATABASE,
+            "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1)",
+        )
+        .unwrap();
     for (mode, sessions) in [("transaction", 20), ("transaction", 1), ("statement", 20)] {
         let Some(pooler) = Pooler::start(&server, mode, sessions) else { return };
         let before = pooler.ask("SHOW search_path");
@@ -68,17 +74,29 @@ fn a_pooler_that_lends_its_sessions_is_refused_and_nothing_stays_on_them() {
                 .must_say(&["pooler", "own address"]);
         }
         run(&pooler.url(), "t", ALTER, &[]).must_be(3).must_say(&["pooler"]);
-        command(&["cleanup", "--url", &pooler.url(), "--table", "t"]).must_be(3).must_say(&["pooler"]);
+        command(&["cleanup", "--url", &pooler.url(), "--table", "t"])
+            .must_be(3)
+            .must_say(&["pooler"]);
         assert_eq!(pooler.ask("SHOW search_path"), before, "{mode} {sessions}");
         assert_eq!(pooler.ask("SELECT count(*)::text FROM t").as_deref(), Some("1"));
-        assert_eq!(pooler.ask("SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory'").as_deref(), Some("0"));
+        assert_eq!(
+            pooler
+                .ask("SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory'")
+                .as_deref(),
+            Some("0")
+        );
     }
 }
 
 #[test]
 fn a_pooler_that_keeps_a_session_for_its_client_is_as_good_as_the_server() {
     let Some(server) = Server::start(Flavour::Postgres18, &[]) else { return };
-    server.execute(DATABASE, "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1)").unwrap();
+    server
+        .execute(
+            DATABASE,
+            "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1)",
+        )
+        .unwrap();
     let Some(pooler) = Pooler::start(&server, "session", 40) else { return };
     run(&pooler.url(), "t", ALTER, &["--strategy", "copy"]).must_be(0);
     command(&["cleanup", "--url", &pooler.url(), "--table", "t", "--drop-old"]).must_be(0);
@@ -87,13 +105,22 @@ fn a_pooler_that_keeps_a_session_for_its_client_is_as_good_as_the_server() {
 #[test]
 fn a_pool_with_too_few_sessions_is_refused_by_name() {
     let Some(server) = Server::start(Flavour::Postgres18, &[]) else { return };
-    server.execute(DATABASE, "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1)").unwrap();
+    server
+        .execute(
+            DATABASE,
+            "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1)",
+        )
+        .unwrap();
     for sessions in [2, 3, 8] {
         let Some(pooler) = Pooler::start(&server, "session", sessions) else { return };
         let words = [&*format!("its pool has {sessions} sessions"), "default_pool_size"];
         let url = pooler.url();
-        command(&["plan", "--url", &url, "--table", "t", "--alter", ALTER]).must_be(3).must_say(&words);
-        run(&url, "t", ALTER, &["--strategy", "copy", "--workers", "1"]).must_be(3).must_say(&words);
+        command(&["plan", "--url", &url, "--table", "t", "--alter", ALTER])
+            .must_be(3)
+            .must_say(&words);
+        run(&url, "t", ALTER, &["--strategy", "copy", "--workers", "1"])
+            .must_be(3)
+            .must_say(&words);
     }
     let Some(pooler) = Pooler::start(&server, "session", 9) else { return };
     run(&pooler.url(), "t", ALTER, &["--strategy", "copy", "--workers", "1"]).must_be(0);

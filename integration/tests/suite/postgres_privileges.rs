@@ -1,4 +1,5 @@
-//! The least a role must have on PostgreSQL: to own the table, to read the log, and to make schemas and publications.
+//! The least a role must have on PostgreSQL: to own the table, to read the log, and to make schemas
+//! and publications.
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::tool::{command, run};
@@ -34,7 +35,9 @@ fn an_owner_who_may_read_the_log_and_make_schemas_is_enough(flavour: Flavour) {
     let alter = "ALTER COLUMN k TYPE bigint";
     // What is missing is all said at once.
     let refused = |words: &[&str]| {
-        command(&["plan", "--url", &url, "--table", "shop.orders", "--alter", alter]).must_be(3).must_say(words);
+        command(&["plan", "--url", &url, "--table", "shop.orders", "--alter", alter])
+            .must_be(3)
+            .must_say(words);
         run(&url, "shop.orders", alter, &[]).must_be(3).must_say(words);
     };
     refused(&["GRANT CREATE ON DATABASE", "ALTER ROLE", "REPLICATION"]);
@@ -52,7 +55,9 @@ fn an_owner_who_may_read_the_log_and_make_schemas_is_enough(flavour: Flavour) {
     let others = "CREATE ROLE other; GRANT USAGE, CREATE ON SCHEMA shop TO other; GRANT SELECT ON shop.orders TO other;
                   SET ROLE other; CREATE VIEW shop.of_other AS SELECT id FROM shop.orders; RESET ROLE";
     server.execute(DATABASE, others).unwrap();
-    run(&url, "shop.orders", "ALTER COLUMN k TYPE numeric", &[]).must_be(3).must_say(&["shop.of_other"]);
+    run(&url, "shop.orders", "ALTER COLUMN k TYPE numeric", &[])
+        .must_be(3)
+        .must_say(&["shop.of_other"]);
 }
 
 #[test]
@@ -65,7 +70,8 @@ fn postgres18_an_owner_who_may_read_the_log_and_make_schemas_is_enough() {
     an_owner_who_may_read_the_log_and_make_schemas_is_enough(Flavour::Postgres18);
 }
 
-/// The role that docs/privileges.md makes: a member of the owner, REPLICATION, CREATE on the database, and nothing else.
+/// The role that docs/privileges.md makes: a member of the owner, REPLICATION, CREATE on the
+/// database, and nothing else.
 fn the_documented_role_can_do_everything(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     server.execute(DATABASE, SCHEMA).unwrap();
@@ -82,7 +88,9 @@ fn the_documented_role_can_do_everything(flavour: Flavour) {
     assert_eq!(after, before.replace("k integer NOT NULL", "k bigint NOT NULL"));
     with(&["status"]).must_be(0).must_say(&["done"]);
     // What still reads the old table is named.
-    server.execute(DATABASE, "CREATE VIEW public.kept AS SELECT id FROM ag_old_shop.orders").unwrap();
+    server
+        .execute(DATABASE, "CREATE VIEW public.kept AS SELECT id FROM ag_old_shop.orders")
+        .unwrap();
     with(&["cleanup", "--drop-old"]).must_be(3).must_say(&["kept", "clean up again"]);
     server.execute(DATABASE, "DROP VIEW public.kept").unwrap();
     with(&["cleanup", "--drop-old"]).must_be(0);

@@ -1,9 +1,11 @@
-//! What the server, the database, a role or the environment sets changes nothing: each session of ours sets what it depends on.
+//! What the server, the database, a role or the environment sets changes nothing: each session of
+//! ours sets what it depends on.
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::tool::{command, run};
 
-/// Settings that change what the server prints, reads or does, each with a value nobody would like; from which version on.
+/// Settings that change what the server prints, reads or does, each with a value nobody would like;
+/// from which version on.
 const HOSTILE: &[(&str, &str, u32)] = &[
     ("allow_in_place_tablespaces", "on", 15),
     ("array_nulls", "off", 15),
@@ -62,7 +64,8 @@ const TABLES: &str = r#"
     CREATE POLICY po ON t USING (f > 0 AND i <> '2 years -1 day');
     COMMENT ON COLUMN t."Select" IS 'it''s a \ ';"#;
 
-const ROWS: &str = "SELECT md5(string_agg(x::text, '/' ORDER BY k COLLATE \"C\", at)) FROM public.t x";
+const ROWS: &str =
+    "SELECT md5(string_agg(x::text, '/' ORDER BY k COLLATE \"C\", at)) FROM public.t x";
 
 /// The definitions and rows, as sessions without any such setting see them.
 fn look(server: &Server) -> (String, Option<String>) {
@@ -77,15 +80,18 @@ fn no_setting_changes_what_comes_of_a_change(flavour: Flavour, one_by_one: bool)
     let url = server.url(DATABASE);
     let before = look(&server);
     let known: Vec<_> = HOSTILE.iter().filter(|(_, _, since)| *since <= flavour.major()).collect();
-    let groups: Vec<Vec<_>> = if one_by_one { known.into_iter().map(|one| vec![one]).collect() } else { vec![known] };
+    let groups: Vec<Vec<_>> =
+        if one_by_one { known.into_iter().map(|one| vec![one]).collect() } else { vec![known] };
     for (number, group) in groups.iter().enumerate() {
         let set = |(name, value, _): &&&(&str, &str, u32)| {
-            let value = if *name == "search_path" { (*value).to_owned() } else { format!("'{value}'") };
+            let value =
+                if *name == "search_path" { (*value).to_owned() } else { format!("'{value}'") };
             format!("ALTER DATABASE {DATABASE} SET {name} = {value};")
         };
         server.execute("postgres", &group.iter().map(|one| set(&one)).collect::<String>()).unwrap();
         let kind = if number % 2 == 0 { "bigint" } else { "integer" };
-        let ended = run(&url, "public.t", &format!("ALTER COLUMN n TYPE {kind}"), &["--strategy", "copy"]);
+        let ended =
+            run(&url, "public.t", &format!("ALTER COLUMN n TYPE {kind}"), &["--strategy", "copy"]);
         assert_eq!(ended.code, Some(0), "{group:?}: {}", ended.output);
         let cleaned = command(&["cleanup", "--url", &url, "--table", "public.t", "--drop-old"]);
         assert_eq!(cleaned.code, Some(0), "{group:?}: {}", cleaned.output);

@@ -1,10 +1,14 @@
-//! Somebody else writes to the shadow: a job that cleans up every table it finds. That hinders nobody, and is noticed.
+//! Somebody else writes to the shadow: a job that cleans up every table it finds. That hinders
+//! nobody, and is noticed.
 
 use altergeist_integration::every_postgres;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::tool::{command, start};
 
-every_postgres!(a_shadow_that_somebody_else_wrote_to_is_copied_again, a_write_that_is_undone_is_no_alarm);
+every_postgres!(
+    a_shadow_that_somebody_else_wrote_to_is_copied_again,
+    a_write_that_is_undone_is_no_alarm
+);
 
 const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, v text, n int);
     INSERT INTO t SELECT i, 'v' || i, i % 7 FROM generate_series(1, 300) AS i";
@@ -31,8 +35,8 @@ fn a_shadow_that_somebody_else_wrote_to_is_copied_again(flavour: Flavour) {
         running.ask("cut-over");
         running.wait().must_be(0).must_say(&["somebody else wrote to its shadow", "copied again"]);
         assert_eq!(rows(&server).as_deref(), Some("300"), "{write}");
-        let lost =
-            "SELECT count(*)::text FROM ag_old_public.t o FULL JOIN t n USING (id) WHERE o.v IS DISTINCT FROM n.v";
+        let lost = "SELECT count(*)::text FROM ag_old_public.t o FULL JOIN t n USING (id) WHERE \
+                    o.v IS DISTINCT FROM n.v";
         assert_eq!(server.query(DATABASE, lost).unwrap(), [[Some("0".to_owned())]], "{write}");
         command(&["cleanup", "--url", &url, "--table", "t", "--drop-old"]).must_be(0);
         let left = "SELECT nspname::text FROM pg_namespace WHERE nspname ~ '^ag_'";
@@ -44,10 +48,13 @@ fn a_write_that_is_undone_is_no_alarm(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     server.execute(DATABASE, TABLE).unwrap();
     let url = server.url(DATABASE);
-    let mut running = start(&url, "t", "ADD COLUMN c int", &["--strategy", "copy", "--postpone-cut-over"]);
+    let mut running =
+        start(&url, "t", "ADD COLUMN c int", &["--strategy", "copy", "--postpone-cut-over"]);
     running.wait_until(|status| status["phase"] == "waiting");
     server.execute(DATABASE, "BEGIN; DELETE FROM ag_shadow_public.t; ROLLBACK").unwrap();
-    server.execute(DATABASE, "UPDATE t SET n = n + 1 WHERE id < 50; DELETE FROM t WHERE id = 300").unwrap();
+    server
+        .execute(DATABASE, "UPDATE t SET n = n + 1 WHERE id < 50; DELETE FROM t WHERE id = 300")
+        .unwrap();
     running.ask("cut-over");
     let ended = running.wait().must_be(0);
     assert!(!ended.output.contains("copied again"), "it said:\n{}", ended.output);

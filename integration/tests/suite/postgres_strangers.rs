@@ -1,5 +1,6 @@
-//! On PostgreSQL whoever may make a schema can make one under a name of this tool's first. Nothing that is there is used before it is
-//! known to be ours. And what is ours is found, when somebody has dropped the journal.
+//! On PostgreSQL whoever may make a schema can make one under a name of this tool's first. Nothing
+//! that is there is used before it is known to be ours. And what is ours is found, when somebody
+//! has dropped the journal.
 
 use std::thread;
 
@@ -35,41 +36,70 @@ fn what_bears_our_names_and_is_not_ours_is_refused_by_name(flavour: Flavour) {
                 CREATE FUNCTION altergeist.g() RETURNS text LANGUAGE plpgsql AS
                 'BEGIN ALTER ROLE evil SUPERUSER; RETURN NULL; END';";
     let planted = |what: &str| format!("CREATE SCHEMA altergeist; {JOURNAL}; {code} {what}");
-    let schema = |name: &str, more: &str| format!("CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS {MARKED}; {more}");
+    let schema = |name: &str, more: &str| {
+        format!("CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS {MARKED}; {more}")
+    };
     let plants = [
         (planted(""), "belongs to role evil"),
         (
             planted(
-                "CREATE TRIGGER x BEFORE INSERT ON altergeist.journal FOR EACH ROW EXECUTE FUNCTION altergeist.f()",
+                "CREATE TRIGGER x BEFORE INSERT ON altergeist.journal FOR EACH ROW EXECUTE \
+                 FUNCTION altergeist.f()",
             ),
             "trigger x",
         ),
-        (planted("CREATE TRIGGER x AFTER UPDATE ON altergeist.heartbeat EXECUTE FUNCTION altergeist.f()"), "trigger x"),
-        (planted("CREATE RULE x AS ON INSERT TO altergeist.journal DO ALSO SELECT altergeist.g()"), "rule x"),
-        (planted("CREATE POLICY x ON altergeist.journal USING (altergeist.g() IS NULL)"), "policy x"),
+        (
+            planted(
+                "CREATE TRIGGER x AFTER UPDATE ON altergeist.heartbeat EXECUTE FUNCTION \
+                 altergeist.f()",
+            ),
+            "trigger x",
+        ),
+        (
+            planted(
+                "CREATE RULE x AS ON INSERT TO altergeist.journal DO ALSO SELECT altergeist.g()",
+            ),
+            "rule x",
+        ),
+        (
+            planted("CREATE POLICY x ON altergeist.journal USING (altergeist.g() IS NULL)"),
+            "policy x",
+        ),
         (planted("ALTER TABLE altergeist.journal ADD x text DEFAULT altergeist.g()"), "column x"),
-        (planted("ALTER TABLE altergeist.heartbeat ADD CHECK (altergeist.g() IS NULL)"), "constraint"),
+        (
+            planted("ALTER TABLE altergeist.heartbeat ADD CHECK (altergeist.g() IS NULL)"),
+            "constraint",
+        ),
         (planted("CREATE TABLE altergeist.x () INHERITS (altergeist.journal)"), "inherits"),
         (
             planted(
-                "ALTER TABLE altergeist.journal RENAME TO j; CREATE VIEW altergeist.journal AS SELECT j.*, altergeist.g() FROM altergeist.j",
+                "ALTER TABLE altergeist.journal RENAME TO j; CREATE VIEW altergeist.journal AS \
+                 SELECT j.*, altergeist.g() FROM altergeist.j",
             ),
             "not an ordinary table",
         ),
         (schema("ag_shadow_public", ""), "schema ag_shadow_public: it belongs to role evil"),
-        (schema("ag_old_public", "CREATE TABLE ag_old_public.t ()"), "schema ag_old_public: it belongs to role evil"),
+        (
+            schema("ag_old_public", "CREATE TABLE ag_old_public.t ()"),
+            "schema ag_old_public: it belongs to role evil",
+        ),
     ];
     for (plant, word) in &plants {
         fresh(&server);
         server
-            .execute(DATABASE, &format!("GRANT CREATE ON DATABASE {DATABASE} TO evil; SET ROLE evil; {plant}"))
+            .execute(
+                DATABASE,
+                &format!("GRANT CREATE ON DATABASE {DATABASE} TO evil; SET ROLE evil; {plant}"),
+            )
             .unwrap();
         let url = server.url(DATABASE);
         run(&url, "t", ALTER, COPY).must_be(3).must_say(&[word]);
         command(&["plan", "--url", &url, "--table", "t", "--alter", ALTER, "--strategy", "copy"])
             .must_be(3)
             .must_say(&[word]);
-        let is_super = server.query(DATABASE, "SELECT rolsuper::text FROM pg_roles WHERE rolname = 'evil'").unwrap();
+        let is_super = server
+            .query(DATABASE, "SELECT rolsuper::text FROM pg_roles WHERE rolname = 'evil'")
+            .unwrap();
         assert_eq!(is_super[0][0].as_deref(), Some("false"), "{plant}");
     }
     // What others may write they may write statements into.
@@ -103,13 +133,16 @@ fn a_superuser_takes_away_what_an_owner_has_begun_and_runs_nothing_of_it(flavour
         .must_be(3)
         .must_say(&["it belongs to role owner", "ALTER SCHEMA altergeist OWNER TO postgres"]);
     command(&["cleanup", "--url", &url, "--table", "t", "--drop-old"]).must_be(0);
-    let left = server.query(DATABASE, "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'ag\\_%'").unwrap();
+    let left = server
+        .query(DATABASE, "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'ag\\_%'")
+        .unwrap();
     assert!(left.is_empty(), "{left:?}");
     run(&owners, "t", again, COPY).must_be(0);
 }
 
 fn what_is_left(server: &Server) -> Vec<String> {
-    let query = "SELECT 'slot' FROM pg_replication_slots UNION ALL SELECT pubname::text FROM pg_publication
+    let query =
+        "SELECT 'slot' FROM pg_replication_slots UNION ALL SELECT pubname::text FROM pg_publication
                  UNION ALL SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'ag\\_%'";
     let rows = server.query(DATABASE, query).unwrap();
     rows.into_iter().filter_map(|mut row| row.swap_remove(0)).collect()
@@ -150,7 +183,9 @@ fn a_dropped_journal_leaves_nothing_that_cannot_be_cleaned_up(flavour: Flavour) 
 fn runs_that_begin_at_once_make_their_schemas_once(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     for table in ["a", "b", "c"] {
-        server.execute(DATABASE, &format!("CREATE TABLE {table} (id int PRIMARY KEY, n int)")).unwrap();
+        server
+            .execute(DATABASE, &format!("CREATE TABLE {table} (id int PRIMARY KEY, n int)"))
+            .unwrap();
     }
     let url = server.url(DATABASE);
     thread::scope(|scope| {

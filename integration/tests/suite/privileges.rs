@@ -1,12 +1,22 @@
-//! The grants that docs/privileges.md names are enough, given to the user or by a role, and each that is missing is
-//! refused by name before anything is begun.
+//! The grants that docs/privileges.md names are enough, given to the user or by a role, and each
+//! that is missing is refused by name before anything is begun.
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::tool::{command, run, widening};
 use altergeist_integration::workload::Table;
 
-const ON_SCHEMA: [&str; 10] =
-    ["ALTER", "CREATE", "DELETE", "DROP", "INDEX", "INSERT", "LOCK TABLES", "SELECT", "TRIGGER", "UPDATE"];
+const ON_SCHEMA: [&str; 10] = [
+    "ALTER",
+    "CREATE",
+    "DELETE",
+    "DROP",
+    "INDEX",
+    "INSERT",
+    "LOCK TABLES",
+    "SELECT",
+    "TRIGGER",
+    "UPDATE",
+];
 
 #[test]
 fn mysql_the_documented_grants_are_enough_and_each_is_asked_for() {
@@ -28,7 +38,8 @@ fn grants(flavour: Flavour) {
         true => &["REPLICATION SLAVE", "REPLICATION CLIENT", "XA_RECOVER_ADMIN"],
         false => &["REPLICATION SLAVE", "REPLICATION CLIENT"],
     };
-    let root = |sql: &str| server.execute("", sql).unwrap_or_else(|failure| panic!("{sql}: {failure}"));
+    let root =
+        |sql: &str| server.execute("", sql).unwrap_or_else(|failure| panic!("{sql}: {failure}"));
     let give = |to: &str| {
         root(&format!("GRANT {} ON {DATABASE}.* TO {to}", ON_SCHEMA.join(", ")));
         root(&format!("GRANT {} ON *.* TO {to}", everywhere.join(", ")));
@@ -48,10 +59,22 @@ fn grants(flavour: Flavour) {
     let alter = widening(flavour);
     let plan = |user: &str| {
         let url = url(user);
-        command(&["plan", "--url", &url, "--table", "orders", "--strategy", "copy", "--alter", alter])
+        command(&[
+            "plan",
+            "--url",
+            &url,
+            "--table",
+            "orders",
+            "--strategy",
+            "copy",
+            "--alter",
+            alter,
+        ])
     };
     plan("member").must_be(0);
-    for (privileges, object) in [(&ON_SCHEMA[..], format!("{DATABASE}.*")), (everywhere, "*.*".to_owned())] {
+    for (privileges, object) in
+        [(&ON_SCHEMA[..], format!("{DATABASE}.*")), (everywhere, "*.*".to_owned())]
+    {
         for privilege in privileges {
             let word = match (*privilege, is_mysql) {
                 ("REPLICATION CLIENT", false) => "BINLOG MONITOR",
@@ -62,7 +85,8 @@ fn grants(flavour: Flavour) {
             root(&format!("GRANT {privilege} ON {object} TO alone@'%'"));
         }
     }
-    let trigger = "CREATE DEFINER = alone@'%' TRIGGER watch BEFORE UPDATE ON orders FOR EACH ROW SET @seen = NEW.id";
+    let trigger = "CREATE DEFINER = alone@'%' TRIGGER watch BEFORE UPDATE ON orders FOR EACH ROW \
+                   SET @seen = NEW.id";
     server.execute(DATABASE, trigger).unwrap();
     run(&url("alone"), "orders", alter, &["--strategy", "copy"]).must_be(0);
     let triggers = server.query(DATABASE, "SHOW TRIGGERS LIKE 'orders'").unwrap();
@@ -82,14 +106,16 @@ fn grants(flavour: Flavour) {
     }
     let kids = "CREATE TABLE others.kids (id INT PRIMARY KEY, m INT, FOREIGN KEY (m) REFERENCES ";
     for sql in [
-        "CREATE TABLE middle (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES others.parents (id))",
+        "CREATE TABLE middle (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES \
+         others.parents (id))",
         &format!("{kids}{DATABASE}.middle (id))"),
         "INSERT INTO middle VALUES (1, 1)",
         "INSERT INTO others.kids VALUES (1, 1)",
     ] {
         server.execute(DATABASE, sql).unwrap();
     }
-    let on_middle = ["--url", &alone, "--table", "middle", "--strategy", "copy", "--alter", "ADD x INT"];
+    let on_middle =
+        ["--url", &alone, "--table", "middle", "--strategy", "copy", "--alter", "ADD x INT"];
     let plan = || command(&[&["plan"], &on_middle[..]].concat());
     root("GRANT ALTER, LOCK TABLES ON others.* TO alone@'%'");
     plan().must_be(3).must_say(&["others.parents", "SELECT"]);
@@ -102,7 +128,17 @@ fn grants(flavour: Flavour) {
 
     // MySQL lets nobody but an administrator set how many warnings are kept.
     root("SET GLOBAL max_error_count = 0");
-    let plan = command(&["plan", "--url", &alone, "--table", "orders", "--strategy", "copy", "--alter", "DROP note"]);
+    let plan = command(&[
+        "plan",
+        "--url",
+        &alone,
+        "--table",
+        "orders",
+        "--strategy",
+        "copy",
+        "--alter",
+        "DROP note",
+    ]);
     match is_mysql {
         true => plan.must_be(3).must_say(&["SET GLOBAL max_error_count"]),
         false => plan.must_be(0),

@@ -23,16 +23,25 @@ fn changes_the_shadow_does_not_show_are_not_written_to_it(flavour: Flavour) {
     let numbers = match flavour.is_postgres() {
         true => format!("SELECT i, i % 7, 0 FROM generate_series(1, {ROWS}) i"),
         false => format!(
-            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) SELECT i, i % 7, 0 FROM n"
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) \
+             SELECT i, i % 7, 0 FROM n"
         ),
     };
     if !flavour.is_postgres() {
-        let setting = if flavour == Flavour::MySql97 { "cte_max_recursion_depth" } else { "max_recursive_iterations" };
+        let setting = if flavour == Flavour::MySql97 {
+            "cte_max_recursion_depth"
+        } else {
+            "max_recursive_iterations"
+        };
         execute(&format!("SET GLOBAL {setting} = {ROWS}"));
     }
     execute(&format!("INSERT INTO t {numbers}"));
-    let mut running =
-        start(&server.url(DATABASE), "t", "DROP COLUMN seen", &["--strategy", "copy", "--postpone-cut-over"]);
+    let mut running = start(
+        &server.url(DATABASE),
+        "t",
+        "DROP COLUMN seen",
+        &["--strategy", "copy", "--postpone-cut-over"],
+    );
     running.wait_until(|status| status["phase"] == "waiting");
     let before = written(&server);
     execute("UPDATE t SET seen = seen + 1");
@@ -43,7 +52,9 @@ fn changes_the_shadow_does_not_show_are_not_written_to_it(flavour: Flavour) {
     execute("UPDATE t SET a = a + 1, seen = 0 WHERE id % 2 = 0");
     running.ask("cut-over");
     running.wait().must_be(0);
-    let sum = server.query(DATABASE, "SELECT CAST(sum(a) AS char(20)) FROM t").unwrap()[0][0].clone().unwrap();
+    let sum = server.query(DATABASE, "SELECT CAST(sum(a) AS char(20)) FROM t").unwrap()[0][0]
+        .clone()
+        .unwrap();
     let expected: u64 = (1..=ROWS).map(|id| id % 7 + u64::from(id % 2 == 0)).sum();
     assert_eq!(sum.trim().parse::<u64>().unwrap(), expected);
 }

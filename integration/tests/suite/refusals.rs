@@ -85,7 +85,8 @@ fn a_table_that_is_not_there_is_refused_by_name(flavour: Flavour) {
 }
 
 fn a_table_without_a_usable_key_is_refused(flavour: Flavour) {
-    let drop = if flavour.is_postgres() { "DROP CONSTRAINT orders_pkey" } else { "DROP PRIMARY KEY" };
+    let drop =
+        if flavour.is_postgres() { "DROP CONSTRAINT orders_pkey" } else { "DROP PRIMARY KEY" };
     let Some(before) = before(flavour, &[&format!("ALTER TABLE orders {drop}")]) else {
         return;
     };
@@ -124,7 +125,10 @@ fn duplicates_that_appear_while_copying_stop_the_run(flavour: Flavour) {
     );
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(100));
     for table in ["orders", "kept"] {
-        before.server.execute(DATABASE, &format!("UPDATE {table} SET k = 20000 WHERE id = 10")).unwrap();
+        before
+            .server
+            .execute(DATABASE, &format!("UPDATE {table} SET k = 20000 WHERE id = 10"))
+            .unwrap();
     }
     // A run that waits for the order to swap still follows what is written.
     let ended = running.wait();
@@ -137,7 +141,8 @@ fn values_that_do_not_fit_any_more_stop_the_run(flavour: Flavour) {
         true => "ALTER COLUMN pad TYPE varchar(10)",
         false => "MODIFY COLUMN pad varchar(10) NOT NULL",
     };
-    let Some(before) = before(flavour, &["UPDATE orders SET pad = 'short' WHERE id < 15000"]) else {
+    let Some(before) = before(flavour, &["UPDATE orders SET pad = 'short' WHERE id < 15000"])
+    else {
         return;
     };
     // PostgreSQL's plan counts them. MySQL and MariaDB find the first one when they copy it.
@@ -174,8 +179,9 @@ fn foreign_keys_are_refused_by_name(flavour: Flavour) {
     let Some(before) = before(flavour, &[&child]) else {
         return;
     };
-    let refuse =
-        |table: &str, alter: &str| run(&before.url, table, alter, &["--strategy", "copy", "--foreign-keys", "refuse"]);
+    let refuse = |table: &str, alter: &str| {
+        run(&before.url, table, alter, &["--strategy", "copy", "--foreign-keys", "refuse"])
+    };
     refuse("orders", widening(flavour)).must_be(3).must_say(&["items_order_fk"]);
     let ended = refuse("items", "ALTER COLUMN order_id SET DEFAULT 1, ADD COLUMN x int");
     ended.must_be(3).must_say(&["items_order_fk"]);

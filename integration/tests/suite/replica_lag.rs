@@ -1,4 +1,5 @@
-//! A replica that falls behind holds up the copy, and nothing else; one that catches up lets it go on.
+//! A replica that falls behind holds up the copy, and nothing else; one that catches up lets it go
+//! on.
 
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
@@ -29,7 +30,12 @@ fn a_replica_that_does_not_answer_counts_as_behind(flavour: Flavour) {
     let mut replica = primary.start_replica();
     let url = replica.url(DATABASE);
     replica.stop();
-    let mut run = tool::start(&primary.url(DATABASE), "orders", tool::widening(flavour), &["--replica", &url]);
+    let mut run = tool::start(
+        &primary.url(DATABASE),
+        "orders",
+        tool::widening(flavour),
+        &["--replica", &url],
+    );
     let throttled = run.wait_until(|status| !reason(status).is_empty());
     assert_eq!(throttled["rows_copied"], 0);
     run.ask("panic");
@@ -38,7 +44,17 @@ fn a_replica_that_does_not_answer_counts_as_behind(flavour: Flavour) {
 
 fn plan(flavour: Flavour, url: &str) -> tool::Ended {
     let alter = tool::widening(flavour);
-    tool::command(&["plan", "--url", url, "--table", "orders", "--strategy", "copy", "--alter", alter])
+    tool::command(&[
+        "plan",
+        "--url",
+        url,
+        "--table",
+        "orders",
+        "--strategy",
+        "copy",
+        "--alter",
+        alter,
+    ])
 }
 
 /// MySQL and MariaDB; what PostgreSQL's standbys do is in `postgres_log`.
@@ -48,7 +64,9 @@ fn a_replica_nobody_names_is_found(flavour: Flavour) {
     let replica = primary.start_replica();
     replica.pause_replay();
     let port = replica.port().to_string();
-    plan(flavour, &primary.url(DATABASE)).must_be(0).must_say(&[&port, "was found: its lag counts"]);
+    plan(flavour, &primary.url(DATABASE))
+        .must_be(0)
+        .must_say(&[&port, "was found: its lag counts"]);
     let more = ["--max-lag", "1s", "--chunk-rows", "500"];
     let mut run = tool::start(&primary.url(DATABASE), "orders", tool::widening(flavour), &more);
     let throttled = run.wait_until(|status| !reason(status).is_empty());
@@ -61,7 +79,11 @@ fn a_replica_that_does_not_let_us_in_is_told_and_does_not_hold_up_the_run(flavou
     let Some(primary) = Server::start(flavour, &[]) else { return };
     Table::load(&primary.url(DATABASE), "orders", 500).expect("the table can be filled");
     // On the primary alone.
-    let statements = ["SET SESSION sql_log_bin = 0", "CREATE USER osc@'%'", "GRANT ALL PRIVILEGES ON *.* TO osc@'%'"];
+    let statements = [
+        "SET SESSION sql_log_bin = 0",
+        "CREATE USER osc@'%'",
+        "GRANT ALL PRIVILEGES ON *.* TO osc@'%'",
+    ];
     block_on(async {
         let mut root = Session::connect(&primary.url(DATABASE)).await.expect("the server answers");
         for statement in statements {

@@ -47,7 +47,9 @@ fn a_replica_follows_unless_it_is_paused() {
 }
 
 fn has(server: &Server, rows: u32) -> bool {
-    server.query(DATABASE, "SELECT count(*) FROM t").is_ok_and(|found| found == [[Some(rows.to_string())]])
+    server
+        .query(DATABASE, "SELECT count(*) FROM t")
+        .is_ok_and(|found| found == [[Some(rows.to_string())]])
 }
 
 fn becomes(server: &Server, rows: u32) -> bool {
@@ -79,9 +81,18 @@ fn the_oracle_agrees_with_an_undisturbed_server_and_notices_every_tampering() {
         let untouched = "SELECT id FROM t WHERE u = id AND id % 10 = 0 ORDER BY id LIMIT 1";
         let id = server.query(DATABASE, untouched).unwrap()[0][0].clone().unwrap();
         for (tamper, repair) in [
-            (format!("UPDATE t SET k = k + 1 WHERE id = {id}"), format!("UPDATE t SET k = k - 1 WHERE id = {id}")),
-            (format!("UPDATE t SET u = NULL WHERE id = {id}"), format!("UPDATE t SET u = id WHERE id = {id}")),
-            ("INSERT INTO t (id, k, c, pad) VALUES (-5, 1, '', '')".into(), "DELETE FROM t WHERE id = -5".into()),
+            (
+                format!("UPDATE t SET k = k + 1 WHERE id = {id}"),
+                format!("UPDATE t SET k = k - 1 WHERE id = {id}"),
+            ),
+            (
+                format!("UPDATE t SET u = NULL WHERE id = {id}"),
+                format!("UPDATE t SET u = id WHERE id = {id}"),
+            ),
+            (
+                "INSERT INTO t (id, k, c, pad) VALUES (-5, 1, '', '')".into(),
+                "DELETE FROM t WHERE id = -5".into(),
+            ),
         ] {
             server.execute(DATABASE, &tamper).unwrap();
             report.prove(&url).expect_err(&tamper);
@@ -147,7 +158,8 @@ fn the_proxy_passes_stalls_and_cuts() {
         assert_eq!(session.value("SELECT 7").await.unwrap().as_deref(), Some("7"));
 
         proxy.set(Fault::Stall);
-        let stalled = tokio::time::timeout(Duration::from_millis(300), session.value("SELECT 8")).await;
+        let stalled =
+            tokio::time::timeout(Duration::from_millis(300), session.value("SELECT 8")).await;
         assert!(stalled.is_err(), "it answered through a stall");
         proxy.set(Fault::Delay(Duration::from_millis(1)));
         assert_eq!(session.value("SELECT 9").await.unwrap().as_deref(), Some("9"));

@@ -1,4 +1,5 @@
-//! Settings of the server that would change what it prints, reads or finds: every session of ours sets what it depends on.
+//! Settings of the server that would change what it prints, reads or finds: every session of ours
+//! sets what it depends on.
 
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
@@ -8,7 +9,8 @@ every_server!(hostile_settings_change_nothing,);
 
 const BOTH: [&str; 20] = [
     "sql_mode = 'ANSI_QUOTES,STRICT_TRANS_TABLES'",
-    "sql_mode = 'PIPES_AS_CONCAT,IGNORE_SPACE,HIGH_NOT_PRECEDENCE,NO_UNSIGNED_SUBTRACTION,REAL_AS_FLOAT'",
+    "sql_mode = \
+     'PIPES_AS_CONCAT,IGNORE_SPACE,HIGH_NOT_PRECEDENCE,NO_UNSIGNED_SUBTRACTION,REAL_AS_FLOAT'",
     "sql_mode = 'NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'",
     "sql_mode = 'ANSI'",
     "sql_mode = 'TRADITIONAL,ALLOW_INVALID_DATES'",
@@ -61,8 +63,9 @@ fn hostile_settings_change_nothing(flavour: Flavour) {
     };
     let url = server.url(DATABASE);
     let only: &[&str] = if flavour == Flavour::MySql97 { &MYSQL } else { &MARIADB };
-    let defaults =
-        |name: &str| server.query(DATABASE, &format!("SELECT @@global.{name}")).unwrap()[0][0].clone().unwrap();
+    let defaults = |name: &str| {
+        server.query(DATABASE, &format!("SELECT @@global.{name}")).unwrap()[0][0].clone().unwrap()
+    };
     server.execute(DATABASE, "CREATE TABLE p (id INT PRIMARY KEY) ENGINE=InnoDB").unwrap();
     server.execute(DATABASE, "INSERT INTO p VALUES (1), (2)").unwrap();
     for setting in BOTH.iter().chain(only) {
@@ -70,14 +73,16 @@ fn hostile_settings_change_nothing(flavour: Flavour) {
         let was = defaults(name);
         for table in ["t", "twin"] {
             let create = format!(
-                "CREATE TABLE {table} (a INT NOT NULL, `select` CHAR(9) NOT NULL DEFAULT 'it''s', pid INT, d DATETIME(3), \
-                 g INT AS (a + 1) STORED, PRIMARY KEY (a, `select`), KEY (pid), \
-                 CONSTRAINT {table}_pos CHECK (a > -9 AND `select` <> 'no'), CONSTRAINT {table}_p FOREIGN KEY (pid) REFERENCES p (id)) \
-                 ENGINE=InnoDB COMMENT 'it''s \"quoted\"'"
+                "CREATE TABLE {table} (a INT NOT NULL, `select` CHAR(9) NOT NULL DEFAULT 'it''s', \
+                 pid INT, d DATETIME(3), g INT AS (a + 1) STORED, PRIMARY KEY (a, `select`), KEY \
+                 (pid), CONSTRAINT {table}_pos CHECK (a > -9 AND `select` <> 'no'), CONSTRAINT \
+                 {table}_p FOREIGN KEY (pid) REFERENCES p (id)) ENGINE=InnoDB COMMENT 'it''s \
+                 \"quoted\"'"
             );
             server.execute(DATABASE, &create).unwrap();
             let rows = format!(
-                "INSERT INTO {table} (a, `select`, pid, d) VALUES (0, 'x', 1, NULL), (1, 'y', 2, '2024-01-02 03:04:05.678'), (2, '', NULL, NULL)"
+                "INSERT INTO {table} (a, `select`, pid, d) VALUES (0, 'x', 1, NULL), (1, 'y', 2, \
+                 '2024-01-02 03:04:05.678'), (2, '', NULL, NULL)"
             );
             server.execute(DATABASE, &rows).unwrap();
         }
@@ -88,12 +93,17 @@ fn hostile_settings_change_nothing(flavour: Flavour) {
         server.execute(DATABASE, &format!("SET GLOBAL {name} = {back}")).unwrap();
         assert_eq!(ended.code, Some(0), "{setting}: {}", ended.output);
         server.execute(DATABASE, &format!("ALTER TABLE twin {alter}")).unwrap();
-        let same = "SELECT COUNT(*) FROM t JOIN twin USING (a, `select`) WHERE t.pid <=> twin.pid AND t.d <=> twin.d \
-                    AND t.g = twin.g AND t.note = twin.note";
+        let same = "SELECT COUNT(*) FROM t JOIN twin USING (a, `select`) WHERE t.pid <=> twin.pid \
+                    AND t.d <=> twin.d AND t.g = twin.g AND t.note = twin.note";
         if !setting.contains("ROUND_FRACTIONAL") {
-            assert_eq!(server.query(DATABASE, same).unwrap(), [[Some("3".to_owned())]], "{setting}");
+            assert_eq!(
+                server.query(DATABASE, same).unwrap(),
+                [[Some("3".to_owned())]],
+                "{setting}"
+            );
         }
-        let keys = "SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 't'";
+        let keys = "SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA \
+                    = DATABASE() AND TABLE_NAME = 't'";
         assert_eq!(server.query(DATABASE, keys).unwrap(), [[Some("3".to_owned())]], "{setting}");
         command(&["cleanup", "--url", &url, "--table", "t", "--drop-old"]).must_be(0);
         server.execute(DATABASE, "DROP TABLE t, twin").unwrap();

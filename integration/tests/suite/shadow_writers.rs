@@ -1,5 +1,5 @@
-//! Only the run writes its shadow. What another session writes there after the proof never gets into
-//! the new table: on MySQL and MariaDB the log tells of it, and the table is copied again.
+//! Only the run writes its shadow. What another session writes there after the proof never gets
+//! into the new table: on MySQL and MariaDB the log tells of it, and the table is copied again.
 
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::tool::{Running, command, run, start, widening};
@@ -19,7 +19,8 @@ fn count(server: &Server, table: &str) -> u64 {
     rows[0][0].as_deref().unwrap().parse().unwrap()
 }
 
-/// Right before the order to swap, so that only the look under the lock can see it, and a while before; and the shadow is emptied.
+/// Right before the order to swap, so that only the look under the lock can see it, and a while
+/// before; and the shadow is emptied.
 fn a_row_that_a_job_takes_out_of_the_shadow_is_not_lost(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     let url = server.url(DATABASE);
@@ -34,7 +35,9 @@ fn a_row_that_a_job_takes_out_of_the_shadow_is_not_lost(flavour: Flavour) {
     command(&["cleanup", "--url", &url, "--table", "orders", "--drop-old"]).must_be(0);
     let mut running = postponed(&url, "DROP COLUMN note");
     server.execute(DATABASE, JOB).unwrap();
-    running.wait_until(|status| status["last_error"].as_str().is_some_and(|error| error.contains("another session")));
+    running.wait_until(|status| {
+        status["last_error"].as_str().is_some_and(|error| error.contains("another session"))
+    });
     running.wait_until(|status| status["phase"] == "waiting");
     running.ask("cut-over");
     running.wait().must_be(0);

@@ -28,7 +28,13 @@ fn stalling_writes() -> [String; 9] {
     let [update, delete, insert] = [
         at.map(|id| format!("UPDATE orders SET c = 'stalled' WHERE id = {id}")),
         at.map(|id| format!("DELETE FROM orders WHERE id = {}", id + 10)),
-        at.map(|id| format!("INSERT INTO orders (id, k, u, c, pad) VALUES ({}, 1, {}, 'stalled', '')", id + 5, -id)),
+        at.map(|id| {
+            format!(
+                "INSERT INTO orders (id, k, u, c, pad) VALUES ({}, 1, {}, 'stalled', '')",
+                id + 5,
+                -id
+            )
+        }),
     ];
     let [a, b, c] = update;
     let [d, e, f] = delete;
@@ -59,7 +65,10 @@ fn stalls_during_the_copy(server: &Server, more: &[&str]) {
     let mut running = start(&url, "orders", widening(server.flavour()), &flags);
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(500));
     running.ask("throttle");
-    assert!(running.status()["rows_copied"].as_u64() < Some(ROWS), "it was too fast to be stopped half-way");
+    assert!(
+        running.status()["rows_copied"].as_u64() < Some(ROWS),
+        "it was too fast to be stopped half-way"
+    );
 
     let stalled = stall(server);
     running.ask("no-throttle");
@@ -79,7 +88,12 @@ fn rows_whose_commit_stalls_when_the_run_begins_are_neither_lost_nor_stale(flavo
     };
     let url = server.url(DATABASE);
     let stalled = stall(&server);
-    let running = start(&url, "orders", widening(flavour), &["--chunk-rows", "50", "--workers", "1", "--nice", "3"]);
+    let running = start(
+        &url,
+        "orders",
+        widening(flavour),
+        &["--chunk-rows", "50", "--workers", "1", "--nice", "3"],
+    );
     must_stay("the commits stall", || stalled.iter().all(|commit| !commit.is_finished()));
     release(&server);
     finish(stalled);
@@ -92,9 +106,12 @@ fn a_stalled_commit_cannot_be_seen_until_it_is_released(flavour: Flavour) {
     let Some(server) = server_that_can_stall(flavour) else {
         return;
     };
-    let seen = || server.query(DATABASE, "SELECT id FROM orders WHERE c = 'stalled'").unwrap().len();
+    let seen =
+        || server.query(DATABASE, "SELECT id FROM orders WHERE c = 'stalled'").unwrap().len();
     let stalled = stall(&server);
-    must_stay("the commits stall, unseen", || stalled.iter().all(|commit| !commit.is_finished()) && seen() == 0);
+    must_stay("the commits stall, unseen", || {
+        stalled.iter().all(|commit| !commit.is_finished()) && seen() == 0
+    });
     release(&server);
     finish(stalled);
     assert_eq!(seen(), 6);
@@ -103,7 +120,9 @@ fn a_stalled_commit_cannot_be_seen_until_it_is_released(flavour: Flavour) {
 fn the_writes_are_there(server: &Server) {
     let url = server.url(DATABASE);
     let rows = |condition: &str| {
-        let rows = server.query(DATABASE, &format!("SELECT count(*) FROM orders WHERE {condition}")).unwrap();
+        let rows = server
+            .query(DATABASE, &format!("SELECT count(*) FROM orders WHERE {condition}"))
+            .unwrap();
         rows[0][0].clone().unwrap()
     };
     assert_eq!(rows("c = 'stalled' AND id IN (100, 25000, 49000)"), "3", "updated rows");
@@ -118,18 +137,27 @@ fn the_writes_are_there(server: &Server) {
 fn server_that_can_stall(flavour: Flavour) -> Option<Server> {
     let server = match flavour {
         // Everybody but the sessions of `stall` is content with the local log.
-        Flavour::Postgres15 | Flavour::Postgres18 => {
-            Server::start(flavour, &[("synchronous_commit", "local"), ("hot_standby_feedback", "on")])?
-        }
+        Flavour::Postgres15 | Flavour::Postgres18 => Server::start(
+            flavour,
+            &[("synchronous_commit", "local"), ("hot_standby_feedback", "on")],
+        )?,
         Flavour::MySql97 => {
             let server = Server::start(flavour, &[])?;
-            server.execute(DATABASE, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'").unwrap();
+            server
+                .execute(
+                    DATABASE,
+                    "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'",
+                )
+                .unwrap();
             server.execute(DATABASE, "SET GLOBAL rpl_semi_sync_source_timeout = 3600000").unwrap();
             server
         }
         Flavour::MariaDb1011 => Server::start(
             flavour,
-            &[("rpl-semi-sync-master-timeout", "3600000"), ("rpl-semi-sync-master-wait-point", "AFTER_SYNC")],
+            &[
+                ("rpl-semi-sync-master-timeout", "3600000"),
+                ("rpl-semi-sync-master-wait-point", "AFTER_SYNC"),
+            ],
         )?,
     };
     Table::load(&server.url(DATABASE), "orders", ROWS).unwrap();
@@ -172,11 +200,15 @@ fn waiting(server: &Server) -> u64 {
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
         }
         _ => {
-            "SELECT count(*) FROM information_schema.processlist WHERE command = 'Query' AND id <> connection_id() \
-             AND (info LIKE 'UPDATE orders%' OR info LIKE 'DELETE FROM orders%' OR info LIKE 'INSERT INTO orders%')"
+            "SELECT count(*) FROM information_schema.processlist WHERE command = 'Query' AND id \
+             <> connection_id() AND (info LIKE 'UPDATE orders%' OR info LIKE 'DELETE FROM orders%' \
+             OR info LIKE 'INSERT INTO orders%')"
         }
     };
-    server.query(DATABASE, sql).unwrap()[0][0].as_deref().and_then(|count| count.parse().ok()).unwrap_or_default()
+    server.query(DATABASE, sql).unwrap()[0][0]
+        .as_deref()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or_default()
 }
 
 /// Lets every commit go on.
@@ -189,7 +221,10 @@ fn nobody_answers(server: &Server, yes: bool) {
     let (set, then) = match server.flavour() {
         Flavour::Postgres15 | Flavour::Postgres18 => {
             let standby = if yes { "nobody" } else { "" };
-            (format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'"), Some("SELECT pg_reload_conf()"))
+            (
+                format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'"),
+                Some("SELECT pg_reload_conf()"),
+            )
         }
         Flavour::MySql97 => (format!("SET GLOBAL rpl_semi_sync_source_enabled = {on}"), None),
         Flavour::MariaDb1011 => (format!("SET GLOBAL rpl_semi_sync_master_enabled = {on}"), None),
@@ -197,7 +232,8 @@ fn nobody_answers(server: &Server, yes: bool) {
     for sql in [Some(set.as_str()), then].into_iter().flatten() {
         server.execute(DATABASE, sql).unwrap();
     }
-    // PostgreSQL's processes read the new setting when they come to it; the checkpointer's word counts.
+    // PostgreSQL's processes read the new setting when they come to it; the checkpointer's word
+    // counts.
     thread::sleep(Duration::from_millis(500));
 }
 

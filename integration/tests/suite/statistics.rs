@@ -19,14 +19,17 @@ fn histograms_and_persistent_statistics_are_carried(flavour: Flavour) {
     let (kept, wanted) = if flavour == Flavour::MySql97 {
         execute("ANALYZE TABLE t UPDATE HISTOGRAM ON a WITH 16 BUCKETS");
         execute("ANALYZE TABLE t UPDATE HISTOGRAM ON b, c WITH 32 BUCKETS AUTO UPDATE");
-        let kept = "SELECT GROUP_CONCAT(CONCAT(COLUMN_NAME, HISTOGRAM->>'$.\"number-of-buckets-specified\"', \
-                    HISTOGRAM->>'$.\"auto-update\"') ORDER BY 1) FROM information_schema.COLUMN_STATISTICS \
-                    WHERE SCHEMA_NAME = DATABASE() AND TABLE_NAME = 't'";
+        let kept = "SELECT GROUP_CONCAT(CONCAT(COLUMN_NAME, \
+                    HISTOGRAM->>'$.\"number-of-buckets-specified\"', \
+                    HISTOGRAM->>'$.\"auto-update\"') ORDER BY 1) FROM \
+                    information_schema.COLUMN_STATISTICS WHERE SCHEMA_NAME = DATABASE() AND \
+                    TABLE_NAME = 't'";
         (kept, "a16false,renamed32true")
     } else {
         execute("ANALYZE TABLE t PERSISTENT FOR COLUMNS (a, b, c) INDEXES (ka, PRIMARY)");
-        let kept = "SELECT CONCAT((SELECT GROUP_CONCAT(column_name ORDER BY 1) FROM mysql.column_stats WHERE db_name = DATABASE() \
-                    AND table_name = 't'), ';', (SELECT GROUP_CONCAT(DISTINCT index_name ORDER BY 1) FROM mysql.index_stats \
+        let kept = "SELECT CONCAT((SELECT GROUP_CONCAT(column_name ORDER BY 1) FROM \
+                    mysql.column_stats WHERE db_name = DATABASE() AND table_name = 't'), ';', \
+                    (SELECT GROUP_CONCAT(DISTINCT index_name ORDER BY 1) FROM mysql.index_stats \
                     WHERE db_name = DATABASE() AND table_name = 't'))";
         (kept, "a,renamed;PRIMARY,ka")
     };

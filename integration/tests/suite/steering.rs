@@ -35,12 +35,15 @@ fn a_postponed_run_waits_for_the_order_to_cut_over(flavour: Flavour) {
     assert_eq!(status["rows_copied"].as_u64().map(|rows| rows > 4_000), Some(true), "{status}");
     assert!(status["table"].as_str().is_some_and(|name| name.ends_with("orders")), "{status}");
     let help = running.ask("help");
-    for word in ["status", "throttle", "no-throttle", "cut-over", "stop", "panic", "chunk-size", "help"] {
+    for word in
+        ["status", "throttle", "no-throttle", "cut-over", "stop", "panic", "chunk-size", "help"]
+    {
         assert!(help.contains(word), "{word:?} is missing in the help:\n{help}");
     }
     assert!(running.ask("status").contains("waiting"));
     let socket = running.socket();
-    let through_ctl = command(&["ctl", "--socket", socket.to_str().unwrap(), "status", "--json"]).must_be(0);
+    let through_ctl =
+        command(&["ctl", "--socket", socket.to_str().unwrap(), "status", "--json"]).must_be(0);
     assert!(through_ctl.output.contains("\"waiting\""), "{}", through_ctl.output);
 
     writers.wait_for(200, Duration::from_secs(30));
@@ -69,7 +72,9 @@ fn a_throttled_run_copies_nothing_until_it_is_told_to_go_on(flavour: Flavour) {
     assert_eq!(status["phase"], "copying");
     let copied = running.status()["rows_copied"].as_u64();
     assert!(copied < Some(10_000), "it was too fast to be throttled");
-    must_stay("throttled, it copies nothing", || running.status()["rows_copied"].as_u64() == copied);
+    must_stay("throttled, it copies nothing", || {
+        running.status()["rows_copied"].as_u64() == copied
+    });
 
     running.ask("chunk-size=1000");
     assert!(running.ask("chunk-size=?").contains("1000"));
@@ -90,18 +95,28 @@ fn a_run_waits_while_the_server_is_used_more_than_it_may_be(flavour: Flavour) {
     let table = Table::load(&url, "orders", 5_000).unwrap();
     let writers = Writers::start(&url, &table, 100, 2, 1, &Mix::everything());
     let measure = connections(flavour);
-    let mut running = start(&url, "orders", widening(flavour), &["--max-load", &format!("{measure}=1")]);
+    let mut running =
+        start(&url, "orders", widening(flavour), &["--max-load", &format!("{measure}=1")]);
 
     let status = running.wait_until(|status| status["throttle_reason"].is_string());
     let reason = status["throttle_reason"].as_str().unwrap_or_default();
     assert!(reason.starts_with(&format!("{measure} ")) && reason.ends_with(" > 1"), "{reason}");
     writers.wait_for(200, Duration::from_secs(30));
     let status = running.status();
-    assert_eq!((status["phase"].as_str(), status["rows_copied"].as_u64()), (Some("copying"), Some(0)), "{status}");
+    assert_eq!(
+        (status["phase"].as_str(), status["rows_copied"].as_u64()),
+        (Some("copying"), Some(0)),
+        "{status}"
+    );
 
     assert!(running.ask("max-load=nobody_knows=3").contains("nobody_knows"));
-    running.wait_until(|status| status["throttle_reason"].as_str().is_some_and(|it| it.contains("nobody_knows")));
-    assert_eq!(running.ask(&format!("max-load={measure}=1000")).trim(), format!("max-load={measure}=1000"));
+    running.wait_until(|status| {
+        status["throttle_reason"].as_str().is_some_and(|it| it.contains("nobody_knows"))
+    });
+    assert_eq!(
+        running.ask(&format!("max-load={measure}=1000")).trim(),
+        format!("max-load={measure}=1000")
+    );
     running.wait().must_be(0);
     writers.stop().prove(&url).unwrap();
 }
@@ -118,10 +133,15 @@ fn a_run_ends_when_the_load_is_critical_and_the_same_command_goes_on(flavour: Fl
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(100));
     running.ask(&format!("critical-load={measure}=1"));
     let ended = running.wait().must_be(5);
-    assert!(ended.output.contains(measure) && ended.output.contains("--critical-load"), "{}", ended.output);
+    assert!(
+        ended.output.contains(measure) && ended.output.contains("--critical-load"),
+        "{}",
+        ended.output
+    );
     assert_eq!(structure(&server, "orders"), was);
 
-    run(&url, "orders", widening(flavour), &["--critical-load", &format!("{measure}=1000")]).must_be(0);
+    run(&url, "orders", widening(flavour), &["--critical-load", &format!("{measure}=1000")])
+        .must_be(0);
     assert_ne!(structure(&server, "orders"), was);
     assert_eq!(left_behind(&there, &inventory(&server)), old_table(flavour, "orders"));
 }
@@ -133,7 +153,8 @@ fn a_load_that_nobody_knows_is_refused_before_anything_is_done(flavour: Flavour)
     let url = server.url(DATABASE);
     Table::load(&url, "orders", 10).unwrap();
     let there = inventory(&server);
-    let ended = run(&url, "orders", widening(flavour), &["--max-load", "nobody_knows=3"]).must_be(3);
+    let ended =
+        run(&url, "orders", widening(flavour), &["--max-load", "nobody_knows=3"]).must_be(3);
     assert!(ended.output.contains("nobody_knows"), "{}", ended.output);
     run(&url, "orders", widening(flavour), &["--max-load", "nobody_knows"]).must_be(2);
     assert_eq!(left_behind(&there, &inventory(&server)), Vec::<String>::new());
@@ -146,9 +167,10 @@ fn a_run_that_is_stopped_gently_or_at_once_is_resumed_by_the_same_command(flavou
     let url = server.url(DATABASE);
     Table::load(&url, "orders", 10_000).unwrap();
     let (was, there) = (structure(&server, "orders"), inventory(&server));
-    for (order, answer, rows) in
-        [("stop", "stopping when nothing is in flight\n", 100), ("panic", "stopping at once\n", 1_000)]
-    {
+    for (order, answer, rows) in [
+        ("stop", "stopping when nothing is in flight\n", 100),
+        ("panic", "stopping at once\n", 1_000),
+    ] {
         let mut running = start(&url, "orders", widening(flavour), &SLOWLY);
         running.wait_until(|status| status["rows_copied"].as_u64() > Some(rows));
         assert_eq!(running.ask(order), answer);

@@ -1,5 +1,5 @@
-//! What has lost rows, stalled applications or shown secrets in tools of this kind, and needs more than a folder of SQL.
-//! `docs/traps.md` lists every trap with its test.
+//! What has lost rows, stalled applications or shown secrets in tools of this kind, and needs more
+//! than a folder of SQL. `docs/traps.md` lists every trap with its test.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use altergeist_integration::every_server;
 use altergeist_integration::faults::{Fault, FaultProxy};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
-use altergeist_integration::tool::{Running, binary, command, inventory, left_behind, old_name, run, start, widening};
+use altergeist_integration::tool::{
+    Running, binary, command, inventory, left_behind, old_name, run, start, widening,
+};
 use altergeist_integration::workload::{Mix, Table, Writers, differences};
 
 every_server!(
@@ -29,10 +31,13 @@ fn narrow_table(server: &Server) -> &'static str {
     let rows = match postgres {
         true => "INSERT INTO t SELECT n, 0 FROM generate_series(1, 1000) n",
         false => {
-            "INSERT INTO t WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000) SELECT n, 0 FROM n"
+            "INSERT INTO t WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE \
+             n < 1000) SELECT n, 0 FROM n"
         }
     };
-    server.execute(DATABASE, &format!("CREATE TABLE t (id int PRIMARY KEY, a int NOT NULL); {rows}")).unwrap();
+    server
+        .execute(DATABASE, &format!("CREATE TABLE t (id int PRIMARY KEY, a int NOT NULL); {rows}"))
+        .unwrap();
     if postgres { "ALTER COLUMN a TYPE bigint" } else { "MODIFY a bigint NOT NULL" }
 }
 
@@ -41,13 +46,15 @@ fn a_transaction_of_300_000_rows_is_followed(flavour: Flavour) {
         return;
     };
     let alter = narrow_table(&server);
-    let mut running = start(&server.url(DATABASE), "t", alter, &["--postpone-cut-over", "--strategy", "copy"]);
+    let mut running =
+        start(&server.url(DATABASE), "t", alter, &["--postpone-cut-over", "--strategy", "copy"]);
     running.wait_until(|status| status["phase"] == "waiting");
     let many = match flavour.is_postgres() {
         true => "INSERT INTO t SELECT n, n FROM generate_series(1001, 301000) n",
         false => {
-            "SET cte_max_recursion_depth = 1000000, max_recursive_iterations = 1000000; \
-             INSERT INTO t WITH RECURSIVE n (n) AS (SELECT 1001 UNION ALL SELECT n + 1 FROM n WHERE n < 301000) SELECT n, n FROM n"
+            "SET cte_max_recursion_depth = 1000000, max_recursive_iterations = 1000000; INSERT \
+             INTO t WITH RECURSIVE n (n) AS (SELECT 1001 UNION ALL SELECT n + 1 FROM n WHERE n < \
+             301000) SELECT n, n FROM n"
         }
     };
     let many = match flavour {
@@ -56,7 +63,10 @@ fn a_transaction_of_300_000_rows_is_followed(flavour: Flavour) {
         _ => many.to_owned(),
     };
     server
-        .execute(DATABASE, &format!("BEGIN; UPDATE t SET a = 7; {many}; DELETE FROM t WHERE id % 3 = 0; COMMIT"))
+        .execute(
+            DATABASE,
+            &format!("BEGIN; UPDATE t SET a = 7; {many}; DELETE FROM t WHERE id % 3 = 0; COMMIT"),
+        )
         .unwrap();
     running.ask("cut-over");
     running.wait().must_be(0);
@@ -66,21 +76,28 @@ fn a_transaction_of_300_000_rows_is_followed(flavour: Flavour) {
     assert_eq!(count, [[Some((301_000 - 301_000 / 3).to_string())]]);
 }
 
-/// Of a key of several columns the planner of PostgreSQL looks at the first alone, and what few values that has say little about
-/// how many rows lie between two keys.
+/// Of a key of several columns the planner of PostgreSQL looks at the first alone, and what few
+/// values that has say little about how many rows lie between two keys.
 fn no_chunk_reads_the_whole_table(flavour: Flavour) {
     const ROWS: u64 = 30_000;
     let Some(server) = Server::start(flavour, &[]) else {
         return;
     };
     let execute = |sql: &str| server.execute(DATABASE, sql).unwrap();
-    execute("CREATE TABLE t (tenant int, id int, a int NOT NULL, note text, PRIMARY KEY (tenant, id))");
+    execute(
+        "CREATE TABLE t (tenant int, id int, a int NOT NULL, note text, PRIMARY KEY (tenant, id))",
+    );
     let tenant = "CASE WHEN n % 5 < 3 THEN 1 WHEN n % 5 = 3 THEN 2 ELSE n % 100 END";
-    execute(&format!("INSERT INTO t SELECT {tenant}, n, n, repeat('x', 100) FROM generate_series(1, {ROWS}) n"));
+    execute(&format!(
+        "INSERT INTO t SELECT {tenant}, n, n, repeat('x', 100) FROM generate_series(1, {ROWS}) n"
+    ));
     execute("VACUUM ANALYZE t");
-    run(&server.url(DATABASE), "t", "ALTER COLUMN a TYPE bigint", &["--chunk-rows", "300"]).must_be(0);
+    run(&server.url(DATABASE), "t", "ALTER COLUMN a TYPE bigint", &["--chunk-rows", "300"])
+        .must_be(0);
     for table in [old_name(flavour, "t"), "t".to_owned()] {
-        let read = format!("SELECT seq_tup_read FROM pg_stat_all_tables WHERE relid = '{table}'::regclass");
+        let read = format!(
+            "SELECT seq_tup_read FROM pg_stat_all_tables WHERE relid = '{table}'::regclass"
+        );
         let read = server.query(DATABASE, &read).unwrap()[0][0].clone().expect("a number");
         let read: u64 = read.parse().expect("a number");
         // As many as one index build reads.
@@ -115,7 +132,12 @@ fn a_row_of_64_megabytes_is_carried_and_followed(flavour: Flavour) {
     execute(&format!("CREATE TABLE t (id int PRIMARY KEY, a {kind})"));
     execute("INSERT INTO t VALUES (1, REPEAT('x', 67108864)), (2, 'small'), (3, NULL)");
     let url = server.url(DATABASE);
-    let mut running = start(&url, "t", alter, &["--postpone-cut-over", "--strategy", "copy", "--chunk-rows", "1"]);
+    let mut running = start(
+        &url,
+        "t",
+        alter,
+        &["--postpone-cut-over", "--strategy", "copy", "--chunk-rows", "1"],
+    );
     running.wait_until(|status| status["phase"] == "waiting");
     execute("UPDATE t SET a = CONCAT(a, 'y') WHERE id = 1");
     execute("INSERT INTO t VALUES (4, REPEAT('z', 67108865))");
@@ -123,26 +145,33 @@ fn a_row_of_64_megabytes_is_carried_and_followed(flavour: Flavour) {
     running.ask("cut-over");
     running.wait().must_be(0);
     assert_eq!(differences(&url, &old_name(flavour, "t"), "t", &["id", "a"]).unwrap(), 0);
-    let long = server.query(DATABASE, "SELECT id FROM t WHERE length(a) = 67108865 ORDER BY id").unwrap();
+    let long =
+        server.query(DATABASE, "SELECT id FROM t WHERE length(a) = 67108865 ORDER BY id").unwrap();
     assert_eq!(long, [[Some("4".to_owned())], [Some("5".to_owned())]]);
 }
 
-/// A server whose tables may not grow beyond some size, with a table that does not fit a second time.
+/// A server whose tables may not grow beyond some size, with a table that does not fit a second
+/// time.
 fn a_full_disk_stops_the_run_and_the_same_command_goes_on(flavour: Flavour) {
-    let settings = [("innodb-file-per-table", "OFF"), ("innodb-data-file-path", "ibdata1:12M:autoextend:max:96M")];
+    let settings = [
+        ("innodb-file-per-table", "OFF"),
+        ("innodb-data-file-path", "ibdata1:12M:autoextend:max:96M"),
+    ];
     let Some(server) = Server::start(flavour, &settings) else {
         return;
     };
     let execute = |sql: &str| server.execute(DATABASE, sql);
     let fill = |table: &str, rows: u32| {
         execute(&format!(
-            "INSERT INTO {table} WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {rows}) \
-             SELECT n, REPEAT('x', 8000) FROM n"
+            "INSERT INTO {table} WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n \
+             WHERE n < {rows}) SELECT n, REPEAT('x', 8000) FROM n"
         ))
     };
     for (table, rows) in [("t", 1000), ("some", 500), ("much", 999)] {
-        execute(&format!("CREATE TABLE {table} (id bigint AUTO_INCREMENT PRIMARY KEY, a varchar(9000) NOT NULL)"))
-            .unwrap();
+        execute(&format!(
+            "CREATE TABLE {table} (id bigint AUTO_INCREMENT PRIMARY KEY, a varchar(9000) NOT NULL)"
+        ))
+        .unwrap();
         fill(table, rows).unwrap();
     }
     let mut full = None;
@@ -152,7 +181,10 @@ fn a_full_disk_stops_the_run_and_the_same_command_goes_on(flavour: Flavour) {
     assert!(full.unwrap().to_string().contains("full"));
     execute("DROP TABLE some").unwrap();
 
-    let (url, alter) = (server.url(DATABASE), "MODIFY a varchar(9001) NOT NULL, ADD COLUMN b int NOT NULL DEFAULT 1");
+    let (url, alter) = (
+        server.url(DATABASE),
+        "MODIFY a varchar(9001) NOT NULL, ADD COLUMN b int NOT NULL DEFAULT 1",
+    );
     let words = ["is full", "make room", "same command"];
     run(&url, "t", alter, &["--strategy", "copy"]).must_be(1).must_say(&words);
     execute("UPDATE t SET a = 'changed' WHERE id = 1").unwrap();
@@ -184,7 +216,12 @@ fn a_network_that_goes_black_holds_nothing_and_the_same_command_finishes_the_run
     let writers = Writers::start(&server.url(DATABASE), &table, 100, 2, 1, &Mix::everything());
     let proxy = FaultProxy::start(server.port());
     let through_proxy = url(flavour, proxy.port(), DATABASE);
-    let mut running = start(&through_proxy, "orders", widening(flavour), &["--chunk-rows", "20", "--workers", "1"]);
+    let mut running = start(
+        &through_proxy,
+        "orders",
+        widening(flavour),
+        &["--chunk-rows", "20", "--workers", "1"],
+    );
     running.wait_until(|status| status["rows_copied"].as_u64() > Some(100));
     proxy.set(Fault::Stall);
     writers.wait_for(200, Duration::from_secs(20));
@@ -204,7 +241,8 @@ fn a_network_that_goes_black_in_the_cut_over_does_not_hold_the_table(flavour: Fl
     for milliseconds in [0, 15, 40] {
         let proxy = FaultProxy::start(server.port());
         let through_proxy = url(flavour, proxy.port(), DATABASE);
-        let mut running = start(&through_proxy, "orders", widening(flavour), &["--postpone-cut-over"]);
+        let mut running =
+            start(&through_proxy, "orders", widening(flavour), &["--postpone-cut-over"]);
         if running.wait_until_or_end(|status| status["phase"] == "waiting").is_err() {
             break;
         }
@@ -224,10 +262,17 @@ fn a_network_that_goes_black_in_the_cut_over_does_not_hold_the_table(flavour: Fl
 fn our_own_user(server: &Server, password: &str) -> String {
     let (home, sql) = match server.flavour().is_postgres() {
         true => ("postgres", format!("CREATE ROLE ag SUPERUSER LOGIN PASSWORD '{password}'")),
-        false => ("mysql", format!("CREATE USER ag@'%' IDENTIFIED BY '{password}'; GRANT ALL ON *.* TO ag@'%'")),
+        false => (
+            "mysql",
+            format!("CREATE USER ag@'%' IDENTIFIED BY '{password}'; GRANT ALL ON *.* TO ag@'%'"),
+        ),
     };
     server.execute(home, &sql).unwrap();
-    server.url(DATABASE).replace("root@", "ag@").replace("postgres@", "ag@").replace("ag@", &format!("ag:{password}@"))
+    server
+        .url(DATABASE)
+        .replace("root@", "ag@")
+        .replace("postgres@", "ag@")
+        .replace("ag@", &format!("ag:{password}@"))
 }
 
 fn kill_sessions(server: &Server) {
@@ -287,7 +332,8 @@ fn tables_that_are_not_ours_are_never_dropped(flavour: Flavour) {
     let there = inventory(&server);
     let url = server.url(DATABASE);
     let ended = run(&url, "t", alter, &["--strategy", "copy"]).must_be(3);
-    let named = theirs.iter().any(|name| ended.output.contains(name.split('.').next().unwrap_or(name)));
+    let named =
+        theirs.iter().any(|name| ended.output.contains(name.split('.').next().unwrap_or(name)));
     assert!(named, "which table is in the way is not said: {}", ended.output);
     for more in [&["--list"] as &[&str], &[], &["--drop-old"]] {
         command(&[&["cleanup", "--url", &url, "--table", "t"], more].concat());
@@ -308,7 +354,9 @@ fn values_of_rows_are_never_shown(flavour: Flavour) {
     let url = server.url(DATABASE);
     let execute = |sql: &str| server.execute(DATABASE, sql).unwrap();
     execute("CREATE TABLE t (id varchar(40) PRIMARY KEY, secret varchar(40) NOT NULL)");
-    execute(&format!("INSERT INTO t VALUES ('{PLANTED}a', '{PLANTED}'), ('{PLANTED}b', '{PLANTED}'), ('3', '3')"));
+    execute(&format!(
+        "INSERT INTO t VALUES ('{PLANTED}a', '{PLANTED}'), ('{PLANTED}b', '{PLANTED}'), ('3', '3')"
+    ));
     let clauses: &[&str] = match flavour.is_postgres() {
         true => &[
             "ADD CONSTRAINT once UNIQUE (secret)",
@@ -329,7 +377,8 @@ fn values_of_rows_are_never_shown(flavour: Flavour) {
     };
     for alter in clauses {
         for verb in ["plan", "run"] {
-            let words = [verb, "--url", &url, "--table", "t", "--alter", alter, "--strategy", "copy"];
+            let words =
+                [verb, "--url", &url, "--table", "t", "--alter", alter, "--strategy", "copy"];
             // PostgreSQL's plan counts what does not fit; on MySQL and MariaDB the copy meets it.
             let is_planned = flavour.is_postgres() || alter.contains("UNIQUE");
             let code = match (is_planned, verb) {
@@ -338,11 +387,19 @@ fn values_of_rows_are_never_shown(flavour: Flavour) {
                 (false, _) => 1,
             };
             let ended = command(&words).must_be(code);
-            assert!(!ended.output.contains(PLANTED), "{verb} {alter} shows a row's value: {}", ended.output);
+            assert!(
+                !ended.output.contains(PLANTED),
+                "{verb} {alter} shows a row's value: {}",
+                ended.output
+            );
         }
         for words in [["status", "--json"], ["cleanup", "--list"], ["cleanup", "--drop-old"]] {
             let ended = command(&[words[0], "--url", &url, "--table", "t", words[1]]);
-            assert!(!ended.output.contains(PLANTED), "{words:?} after {alter} shows a row's value: {}", ended.output);
+            assert!(
+                !ended.output.contains(PLANTED),
+                "{words:?} after {alter} shows a row's value: {}",
+                ended.output
+            );
         }
     }
 }
@@ -398,7 +455,11 @@ fn passwords_are_never_shown(flavour: Flavour) {
     assert!(status.success(), "{said}");
     assert!(!said.contains(PASSWORD), "it says the password: {said}");
     assert!(looked_at > 0, "no session of ours was ever looked at");
-    assert_eq!(seen.iter().find(|text| text.contains(PASSWORD)), None, "ps or the server shows the password");
+    assert_eq!(
+        seen.iter().find(|text| text.contains(PASSWORD)),
+        None,
+        "ps or the server shows the password"
+    );
 }
 
 /// A disk that is full for all that is bigger than a segment of the server's log.
@@ -407,7 +468,8 @@ const FULL: u64 = (20 << 20) + 4096;
 mod postgres_a_full_disk_ends_the_run_with_a_word_and_the_same_command_goes_on_when_there_is_room {
     use super::*;
 
-    const SLOTS: &str = "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'altergeist%'";
+    const SLOTS: &str =
+        "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'altergeist%'";
 
     fn number(server: &Server, query: &str) -> String {
         server.query(DATABASE, query).unwrap()[0][0].clone().unwrap_or_default()
@@ -423,7 +485,8 @@ mod postgres_a_full_disk_ends_the_run_with_a_word_and_the_same_command_goes_on_w
         server.execute(DATABASE, make).unwrap();
         let (url, alter, there) = (server.url(DATABASE), widening(flavour), inventory(&server));
         let clean_up = |more: &str| command(&["cleanup", "--url", &url, "--table", table, more]);
-        let fingerprint = format!("SELECT count(*) || ' ' || sum(hashtext(t::text)) FROM {table} t");
+        let fingerprint =
+            format!("SELECT count(*) || ' ' || sum(hashtext(t::text)) FROM {table} t");
         let before = number(&server, &fingerprint);
 
         server.bound_files(Some(FULL));
@@ -439,7 +502,9 @@ mod postgres_a_full_disk_ends_the_run_with_a_word_and_the_same_command_goes_on_w
             assert_eq!(number(&server, &fingerprint), before);
             assert_eq!(number(&server, SLOTS), "1");
         }
-        command(&["status", "--url", &url, "--table", table]).must_be(0).must_say(&["replication slot"]);
+        command(&["status", "--url", &url, "--table", table])
+            .must_be(0)
+            .must_say(&["replication slot"]);
         clean_up("--list").must_be(0).must_say(&["slot", &format!("ag_shadow_public.{table}")]);
 
         // What cleaning up needs of the disk, a full one has.
@@ -451,7 +516,10 @@ mod postgres_a_full_disk_ends_the_run_with_a_word_and_the_same_command_goes_on_w
         server.execute(DATABASE, &format!("UPDATE {table} SET k = 7 WHERE id % 100 = 3")).unwrap();
         let changed = number(&server, &fingerprint.replace("t::text", "(t.id, t.k, t.pad)::text"));
         run(&url, table, alter).must_be(0);
-        assert_eq!(number(&server, &fingerprint.replace("t::text", "(t.id, t.k, t.pad)::text")), changed);
+        assert_eq!(
+            number(&server, &fingerprint.replace("t::text", "(t.id, t.k, t.pad)::text")),
+            changed
+        );
         assert_eq!(number(&server, SLOTS), "0");
     }
 
@@ -459,7 +527,8 @@ mod postgres_a_full_disk_ends_the_run_with_a_word_and_the_same_command_goes_on_w
     fn while_rows_are_copied() {
         let make = "CREATE TABLE t (id int PRIMARY KEY, k int, pad text);
                     INSERT INTO t SELECT n, n, repeat('x', 780) FROM generate_series(1, 30000) n";
-        // Later ones make a table longer by many pages at once, which the bound does not tell of as a full disk.
+        // Later ones make a table longer by many pages at once, which the bound does not tell of as
+        // a full disk.
         if Flavour::Postgres15.major() < 16 {
             runs_into_it(Flavour::Postgres15, "t", make);
         }
@@ -480,23 +549,34 @@ mod postgres_a_full_disk_ends_the_run_with_a_word_and_the_same_command_goes_on_w
 mod somebody_else_changes_the_table {
     use super::*;
 
-    /// What somebody does to the table while a run waits for the order to swap; afterwards it is looked at by `query`.
+    /// What somebody does to the table while a run waits for the order to swap; afterwards it is
+    /// looked at by `query`.
     fn stops_the_run(flavour: Flavour, statement: &str, query: &str, found: &str) {
         let Some(server) = Server::start(flavour, &[]) else {
             return;
         };
         let alter = narrow_table(&server);
-        let mut running: Running = start(&server.url(DATABASE), "t", alter, &["--postpone-cut-over"]);
+        let mut running: Running =
+            start(&server.url(DATABASE), "t", alter, &["--postpone-cut-over"]);
         running.wait_until(|status| status["phase"] == "waiting");
         server.execute(DATABASE, statement).unwrap();
-        let _may_have_ended_already = running.wait_until_or_end(|status| status["phase"] == "waiting").is_ok();
+        let _may_have_ended_already =
+            running.wait_until_or_end(|status| status["phase"] == "waiting").is_ok();
         if running.is_running() {
             running.ask("cut-over");
         }
         running.wait().must_be(1);
-        assert_eq!(server.query(DATABASE, query).unwrap(), [[Some(found.to_owned())]], "{statement}");
+        assert_eq!(
+            server.query(DATABASE, query).unwrap(),
+            [[Some(found.to_owned())]],
+            "{statement}"
+        );
         command(&["cleanup", "--url", &server.url(DATABASE), "--table", "t"]);
-        assert_eq!(server.query(DATABASE, query).unwrap(), [[Some(found.to_owned())]], "{statement}, cleaned up");
+        assert_eq!(
+            server.query(DATABASE, query).unwrap(),
+            [[Some(found.to_owned())]],
+            "{statement}, cleaned up"
+        );
     }
 
     #[test]

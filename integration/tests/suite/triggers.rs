@@ -1,5 +1,5 @@
-//! Triggers over the swap: whatever dies at whichever statement, no write goes without its trigger and none fires it twice,
-//! and the same command puts everything in its place.
+//! Triggers over the swap: whatever dies at whichever statement, no write goes without its trigger
+//! and none fires it twice, and the same command puts everything in its place.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,8 +37,8 @@ fn mariadb_whatever_dies_at_any_statement_of_the_cut_over_every_write_fires_its_
     every_statement(Flavour::MariaDb1011);
 }
 
-/// Each kind of statement by itself, so that no other one's retries move it out of reach; several runs at once, each in a database
-/// of its own: most of their time is waiting.
+/// Each kind of statement by itself, so that no other one's retries move it out of reach; several
+/// runs at once, each in a database of its own: most of their time is waiting.
 fn every_statement(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[("log_bin_trust_function_creators", "ON")]) else {
         return;
@@ -48,8 +48,11 @@ fn every_statement(flavour: Flavour) {
             for then in [Then::Hold, Then::CloseBehind] {
                 let server = &server;
                 scope.spawn(move || {
-                    let died = |nth: &u32| die_at(server, &format!("fires{kind}{then:?}{nth}"), words, *nth, then);
-                    let first = (1..MOST).find(|nth| !died(nth)).expect("there are fewer statements");
+                    let died = |nth: &u32| {
+                        die_at(server, &format!("fires{kind}{then:?}{nth}"), words, *nth, then)
+                    };
+                    let first =
+                        (1..MOST).find(|nth| !died(nth)).expect("there are fewer statements");
                     assert!(first > 1, "nothing died at {words}");
                 });
             }
@@ -82,7 +85,12 @@ fn die_at(server: &Server, database: &str, words: &str, nth: u32, then: Then) ->
     let again = run(&server.url(database), "t", ALTER, &COPY);
     let written = writer.stop();
 
-    let at = format!("{:?}, {then:?} at {nth}: {statement:?}\n{}\n{}", server.flavour(), said.output, again.output);
+    let at = format!(
+        "{:?}, {then:?} at {nth}: {statement:?}\n{}\n{}",
+        server.flavour(),
+        said.output,
+        again.output
+    );
     assert_eq!(again.code, Some(0), "{at}");
     assert_eq!(triggers(server, database), before, "{at}");
     for count in [
@@ -104,8 +112,9 @@ fn die_at(server: &Server, database: &str, words: &str, nth: u32, then: Then) ->
 /// Every trigger of the database, with its table and its place.
 fn triggers(server: &Server, database: &str) -> Vec<Vec<Option<String>>> {
     let query = format!(
-        "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, DEFINER \
-         FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '{database}' ORDER BY TRIGGER_NAME"
+        "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, \
+         ACTION_STATEMENT, DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = \
+         '{database}' ORDER BY TRIGGER_NAME"
     );
     server.query(database, &query).unwrap()
 }

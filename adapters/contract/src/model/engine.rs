@@ -1,10 +1,11 @@
-//! The roles of the contract, played by the model. Every statement takes its time, and the world goes on meanwhile.
+//! The roles of the contract, played by the model. Every statement takes its time, and the world
+//! goes on meanwhile.
 
 use super::{Effect, Entry, Flaw, Rows, Server, World, id, is_covered, is_within, key};
 use crate::{
-    ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Error, Gauge, Hold, Journal,
-    Key, Kind, Leftover, Marker, Ownership, Plan, Position, Preflight, Record, ReplicaLag, Result, Shadow, Swap,
-    TableLock, Target, Verdict, Watermark, Writes,
+    ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Error,
+    Gauge, Hold, Journal, Key, Kind, Leftover, Marker, Ownership, Plan, Position, Preflight,
+    Record, ReplicaLag, Result, Shadow, Swap, TableLock, Target, Verdict, Watermark, Writes,
 };
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -25,8 +26,8 @@ impl Model {
         look(&mut self.server.0.borrow_mut())
     }
 
-    /// One statement: it travels, acts, and its answer travels back. If its client dies meanwhile it may act all the
-    /// same, later.
+    /// One statement: it travels, acts, and its answer travels back. If its client dies meanwhile
+    /// it may act all the same, later.
     async fn statement<T: 'static>(
         &self,
         attempted: &str,
@@ -127,7 +128,11 @@ impl Engine for Model {
     async fn still_held(&self) -> Result<()> {
         match self.world(|world| world.holder == Some(self.process)) {
             true => Ok(()),
-            false => Err(Error::new(Kind::Disconnected, "look at the run lock", "it is not ours any more")),
+            false => Err(Error::new(
+                Kind::Disconnected,
+                "look at the run lock",
+                "it is not ours any more",
+            )),
         }
     }
 
@@ -148,7 +153,8 @@ impl Engine for Model {
     async fn log_now(&self) -> Result<Option<Position>> {
         let position = self.world(|world| world.log.len());
         pause(&self.server).await;
-        Ok((!self.world(|world| world.hides_before(position))).then(|| Position(position.to_string())))
+        Ok((!self.world(|world| world.hides_before(position)))
+            .then(|| Position(position.to_string())))
     }
 
     async fn pass_log(&self, before: &Position) -> Result<()> {
@@ -184,23 +190,29 @@ impl Engine for Model {
 impl World {
     /// Whether a commit before this position in the log is not visible yet.
     fn hides_before(&self, position: usize) -> bool {
-        !self.has(Flaw::StartsBehindRunning) && self.hidden.first().is_some_and(|entry| *entry < position)
+        !self.has(Flaw::StartsBehindRunning)
+            && self.hidden.first().is_some_and(|entry| *entry < position)
     }
 
     /// Whether rows were in the log ever since it was opened, and nobody else wrote the shadow.
     fn check_stream(&self) -> Result<()> {
         if !self.has(Flaw::TrustsTheStream) && self.mutings_at_open != Some(self.mutings) {
-            return Err(Error::new(Kind::Missed, "check the stream", "rows were kept out of the log"));
+            return Err(Error::new(
+                Kind::Missed,
+                "check the stream",
+                "rows were kept out of the log",
+            ));
         }
         if !self.has(Flaw::TrustsTheShadow) && self.trespasses > 0 {
-            return Err(Error::new(Kind::Missed, "check the shadow", "somebody else wrote it"));
+            return Err(Error::new(Kind::Missed, "check the shadow", "another session wrote it"));
         }
         Ok(())
     }
 
     fn forget(&mut self, before: &Position) {
         let before: usize = before.0.parse().expect("a position of this model");
-        let saved = self.record.as_ref().and_then(|record| record.position.as_ref()?.0.parse().ok());
+        let saved =
+            self.record.as_ref().and_then(|record| record.position.as_ref()?.0.parse().ok());
         if saved.is_none_or(|saved: usize| before > saved) {
             self.violations.push("the log was forgotten beyond the saved position".into());
         }
@@ -209,7 +221,11 @@ impl World {
 
     fn mark(&mut self, process: u64) -> Marker {
         self.marks += 1;
-        self.log.push(Entry { mark: Some((process, self.marks)), visible: true, ..Entry::default() });
+        self.log.push(Entry {
+            mark: Some((process, self.marks)),
+            visible: true,
+            ..Entry::default()
+        });
         Marker(self.marks)
     }
 }
@@ -238,7 +254,8 @@ impl Preflight for Model {
     }
 
     async fn leftovers(&self) -> Result<Vec<Leftover>> {
-        let shadow = || Leftover { object: "shadow".into(), reason: "a run".into(), is_old_table: false };
+        let shadow =
+            || Leftover { object: "shadow".into(), reason: "a run".into(), is_old_table: false };
         Ok(self.world(|world| world.shadow.as_ref().map(|_| shadow()).into_iter().collect()))
     }
 
@@ -289,7 +306,9 @@ impl ChangeStream for ModelStream {
                 return Err(Error::new(Kind::Disconnected, "read the log", "a fault was thrown"));
             }
             let most = world.rng.random_range(1..6);
-            if let Some(changes) = deliver(&mut world, &mut self.cursor, most, (self.process, &mut self.marker)) {
+            if let Some(changes) =
+                deliver(&mut world, &mut self.cursor, most, (self.process, &mut self.marker))
+            {
                 return Ok(changes);
             }
         }
@@ -302,20 +321,29 @@ impl ChangeStream for ModelStream {
 }
 
 /// Up to `most` entries that may be delivered, in the order of the log.
-fn deliver(world: &mut World, cursor: &mut usize, most: usize, mine: (u64, &mut Marker)) -> Option<Changes> {
+fn deliver(
+    world: &mut World,
+    cursor: &mut usize,
+    most: usize,
+    mine: (u64, &mut Marker),
+) -> Option<Changes> {
     let (process, marker) = mine;
     let first = *cursor;
     let mut keys = Vec::new();
     let mut emptied = false;
     while *cursor < world.log.len() && *cursor < first + most {
         let entry = &world.log[*cursor];
-        if !(entry.visible || world.has(Flaw::DeliversBeforeVisible)) || entry.emptied && *cursor > first {
+        if !(entry.visible || world.has(Flaw::DeliversBeforeVisible))
+            || entry.emptied && *cursor > first
+        {
             break;
         }
         emptied |= entry.emptied && !entry.unheard;
         let is_lost = entry.unheard || world.has(Flaw::LosesEvents) && (*cursor).is_multiple_of(16);
         if !is_lost {
-            keys.extend(entry.effects.iter().filter_map(|effect| spell(world, effect, &entry.effects)));
+            keys.extend(
+                entry.effects.iter().filter_map(|effect| spell(world, effect, &entry.effects)),
+            );
         }
         if let Some((_, mark)) = entry.mark.filter(|(by, _)| *by == process) {
             *marker = Marker(mark);
@@ -368,7 +396,11 @@ impl Shadow for Model {
         let rows = self.world(|world| world.read(&chunk.after, &chunk.through));
         let count = rows.len() as u64;
         if self.world(|world| world.has(Flaw::CopyOutlivesItsTurn)) {
-            self.world(|world| world.zombies.push(Box::new(move |world| drop(world.insert_into_shadow(rows, false)))));
+            self.world(|world| {
+                world
+                    .zombies
+                    .push(Box::new(move |world| drop(world.insert_into_shadow(rows, false))))
+            });
             return Ok(count);
         }
         self.statement("copy a chunk", move |world| {
@@ -420,7 +452,8 @@ impl Shadow for Model {
         let range = chunk.clone();
         let is_within_range = move |id: u32| is_within(id, &range.after, &range.through);
         let differing = compare(self, is_within_range.clone()).await?;
-        let rows = self.world(|world| world.table.keys().filter(|id| is_within_range(**id)).count() as u64);
+        let rows = self
+            .world(|world| world.table.keys().filter(|id| is_within_range(**id)).count() as u64);
         Ok(Comparison { rows, differing })
     }
 
@@ -436,7 +469,10 @@ impl Shadow for Model {
                 *holders.entry(row.unique).or_default() += 1;
             }
             let values = holders.values().filter(|count| **count > 1).count() as u64;
-            Ok((values > 0).then_some(Duplicates { index: "unique".into(), values }).into_iter().collect())
+            Ok((values > 0)
+                .then_some(Duplicates { index: "unique".into(), values })
+                .into_iter()
+                .collect())
         })
         .await
     }
@@ -448,13 +484,16 @@ async fn compare(model: &Model, is_asked_for: impl Fn(u32) -> bool + 'static) ->
             let source = &world.table;
             let shadow = world.shadow.as_ref().expect("a shadow to compare");
             let ids = source.keys().chain(shadow.keys().filter(|id| !source.contains_key(id)));
-            let differing = ids.filter(|id| is_asked_for(**id) && source.get(id) != shadow.get(id)).map(|id| key(*id));
+            let differing = ids
+                .filter(|id| is_asked_for(**id) && source.get(id) != shadow.get(id))
+                .map(|id| key(*id));
             Ok(if world.has(Flaw::ComparesNothing) { Vec::new() } else { differing.collect() })
         })
         .await
 }
 
-/// Reads the source at one moment and writes the shadow at a later one, as a server's transaction does.
+/// Reads the source at one moment and writes the shadow at a later one, as a server's transaction
+/// does.
 async fn refresh(server: &Server, keys: &[Key], through: &Watermark) -> Result<()> {
     let ids: Vec<u32> = keys.iter().map(id).collect();
     let through = through.clone();
@@ -462,7 +501,10 @@ async fn refresh(server: &Server, keys: &[Key], through: &Watermark) -> Result<(
     let rows: Rows = {
         let world = server.0.borrow();
         let covers = |id: u32| is_covered(id, &through) || world.has(Flaw::RefreshIgnoresWatermark);
-        ids.iter().filter(|id| covers(**id)).filter_map(|id| Some((*id, *world.table.get(id)?))).collect()
+        ids.iter()
+            .filter(|id| covers(**id))
+            .filter_map(|id| Some((*id, *world.table.get(id)?)))
+            .collect()
     };
     statement(server, "refresh keys", move |world| {
         let before = world.shadow_rows()?.clone();
@@ -491,11 +533,18 @@ impl World {
                 (false, false) => drop(filled.insert(id, row)),
                 _ if ignores_conflicts => {}
                 (true, _) => {
-                    return Err(Error::fatal("insert into the shadow", "it holds a row of this key already"));
+                    return Err(Error::fatal(
+                        "insert into the shadow",
+                        "it holds a row of this key already",
+                    ));
                 }
                 (false, true) => {
                     let kind = Kind::Stale { index: "unique".into() };
-                    return Err(Error::new(kind, "insert into the shadow", "a row of another key is in the way"));
+                    return Err(Error::new(
+                        kind,
+                        "insert into the shadow",
+                        "a row of another key is in the way",
+                    ));
                 }
             }
         }
@@ -519,8 +568,15 @@ impl Cutover for Model {
             world.locked_by = Some(world.locks);
             Ok(world.locks)
         })?;
-        let undo = self.world(|world| world.rng.random::<bool>().then(|| world.shadow.clone()).flatten());
-        let held = ModelLock { server: self.server.clone(), process: self.process, lock, undo, is_swapping: false };
+        let undo =
+            self.world(|world| world.rng.random::<bool>().then(|| world.shadow.clone()).flatten());
+        let held = ModelLock {
+            server: self.server.clone(),
+            process: self.process,
+            lock,
+            undo,
+            is_swapping: false,
+        };
         for _ in 0..within.as_millis() {
             if self.world(|world| world.all_is_visible()) {
                 return Ok(held);
@@ -542,7 +598,9 @@ impl Cutover for Model {
 
     async fn finish(&self) -> Result<()> {
         self.statement("finish", |world| match world.chance(world.habits.unfinished_chance) {
-            true => Err(Error::fatal("finish", "an object that depends on the table is in the way")),
+            true => {
+                Err(Error::fatal("finish", "an object that depends on the table is in the way"))
+            }
             false => Ok(()),
         })
         .await
@@ -579,7 +637,8 @@ pub struct ModelLock {
     server: Server,
     process: u64,
     lock: u64,
-    /// What the shadow becomes again if nothing is swapped, on a server whose lock is a transaction.
+    /// What the shadow becomes again if nothing is swapped, on a server whose lock is a
+    /// transaction.
     undo: Option<Rows>,
     is_swapping: bool,
 }
@@ -596,7 +655,8 @@ impl Drop for ModelLock {
 impl TableLock for ModelLock {
     async fn mark(&mut self) -> Result<Marker> {
         let process = self.process;
-        statement(&self.server, "put a mark into the log", move |world| Ok(world.mark(process))).await
+        statement(&self.server, "put a mark into the log", move |world| Ok(world.mark(process)))
+            .await
     }
 
     async fn refresh(&mut self, keys: &[Key]) -> Result<()> {
@@ -612,7 +672,8 @@ impl TableLock for ModelLock {
     }
 
     async fn check_stream(&mut self) -> Result<()> {
-        statement(&self.server, "check the stream under the lock", |world| world.check_stream()).await
+        statement(&self.server, "check the stream under the lock", |world| world.check_stream())
+            .await
     }
 
     async fn swap(mut self) -> Swap {
@@ -632,8 +693,12 @@ impl TableLock for ModelLock {
         let takes_silence_for_no = self.server.0.borrow().has(Flaw::LostAnswerMeansNo);
         match (sent, is_answered) {
             (Ok(()), true) if happens => Swap::Done,
-            (Ok(()), true) => Swap::Refused(Error::new(Kind::Transient, "swap", "a fault was thrown")),
-            _ if takes_silence_for_no => Swap::Refused(Error::new(Kind::Transient, "swap", "no answer came")),
+            (Ok(()), true) => {
+                Swap::Refused(Error::new(Kind::Transient, "swap", "a fault was thrown"))
+            }
+            _ if takes_silence_for_no => {
+                Swap::Refused(Error::new(Kind::Transient, "swap", "no answer came"))
+            }
             _ => Swap::Unknown(lost()),
         }
     }
@@ -645,7 +710,8 @@ impl TableLock for ModelLock {
 }
 
 impl World {
-    /// The lock ends without a swap; where it was a transaction, all that was done under it is undone.
+    /// The lock ends without a swap; where it was a transaction, all that was done under it is
+    /// undone.
     fn give_up(&mut self, undo: Option<Rows>) {
         self.locked_by = None;
         if let Some(undo) = undo {

@@ -1,8 +1,9 @@
-//! An engine in memory, driven by one seed: a table under random writers, on a server that shows commits
-//! late, forgets answers, loses connections and goes on with statements whose client died.
+//! An engine in memory, driven by one seed: a table under random writers, on a server that shows
+//! commits late, forgets answers, loses connections and goes on with statements whose client died.
 //!
-//! Everything that can go wrong between a tool and a server goes wrong here often, so that a thousand seeds
-//! meet what a thousand nights would. A [`Flaw`] breaks one law on purpose: the simulation must then fail.
+//! Everything that can go wrong between a tool and a server goes wrong here often, so that a
+//! thousand seeds meet what a thousand nights would. A [`Flaw`] breaks one law on purpose: the
+//! simulation must then fail.
 
 mod engine;
 mod writers;
@@ -60,7 +61,8 @@ pub struct Habits {
     pub rows: u32,
     /// Ids and unique values are taken from below this.
     pub ids: u32,
-    /// Whether commits become visible in the order of the log, as on MySQL; else in any order, as on PostgreSQL.
+    /// Whether commits become visible in the order of the log, as on MySQL; else in any order, as
+    /// on PostgreSQL.
     pub visible_in_order: bool,
     /// The chance that a step of the world holds a transaction.
     pub write_chance: f64,
@@ -72,7 +74,8 @@ pub struct Habits {
     pub fault_chance: f64,
     /// How often what is left to do after the swap fails for a reason that does not pass by itself.
     pub unfinished_chance: f64,
-    /// The chance that a step of the world keeps rows, but not marks, out of the log, or lets them in again.
+    /// The chance that a step of the world keeps rows, but not marks, out of the log, or lets them
+    /// in again.
     pub mute_chance: f64,
     /// The chance that a step of the world takes a row out of the shadow.
     pub trespass_chance: f64,
@@ -221,8 +224,9 @@ impl Server {
         self.0.borrow_mut().calm = true;
     }
 
-    /// Lets everything that is under way arrive, and says what is wrong with the table that bears the name now: rows
-    /// lost, invented or changed, and laws seen broken on the way. Empty if all is well.
+    /// Lets everything that is under way arrive, and says what is wrong with the table that bears
+    /// the name now: rows lost, invented or changed, and laws seen broken on the way. Empty if all
+    /// is well.
     pub fn verdict(&self) -> Vec<String> {
         let mut world = self.0.borrow_mut();
         world.calm = true;
@@ -257,7 +261,8 @@ impl Server {
         self.0.borrow().record.clone()
     }
 
-    /// Commits rows of the test's own: in the log at once, visible when [`Server::show_all`] is called or by chance.
+    /// Commits rows of the test's own: in the log at once, visible when [`Server::show_all`] is
+    /// called or by chance.
     pub fn commit(&self, put: &[(u32, Row)], remove: &[u32]) {
         let puts = put.iter().map(|&(id, row)| Effect::Put(id, row));
         let effects = remove.iter().map(|&id| Effect::Remove(id)).chain(puts).collect();
@@ -291,7 +296,11 @@ impl World {
             self.mutings += 1;
         }
         let trespass_chance = self.habits.trespass_chance;
-        if trespass_chance > 0.0 && !self.swapped && self.locked_by.is_none() && self.chance(trespass_chance) {
+        if trespass_chance > 0.0
+            && !self.swapped
+            && self.locked_by.is_none()
+            && self.chance(trespass_chance)
+        {
             let lost = self.shadow.as_mut().and_then(Rows::pop_first);
             self.trespasses += u64::from(lost.is_some());
         }
@@ -311,7 +320,11 @@ impl World {
 
     /// Rows a read begun now finds in a range.
     fn read(&self, after: &Watermark, through: &Watermark) -> Rows {
-        self.table.iter().filter(|(id, _)| is_within(**id, after, through)).map(|(id, row)| (*id, *row)).collect()
+        self.table
+            .iter()
+            .filter(|(id, _)| is_within(**id, after, through))
+            .map(|(id, row)| (*id, *row))
+            .collect()
     }
 }
 

@@ -16,7 +16,8 @@ impl World {
         }
     }
 
-    /// One transaction of somebody's, unless what it wants to touch is locked by one that is not visible yet.
+    /// One transaction of somebody's, unless what it wants to touch is locked by one that is not
+    /// visible yet.
     pub(super) fn write(&mut self) {
         if self.rng.random_bool(self.habits.truncate_chance) {
             return self.truncate();
@@ -60,20 +61,31 @@ impl World {
         let (a, row_a) = self.any_row()?;
         let (b, row_b) = self.any_row()?;
         let with = |row: Row, unique| Row { unique, ..row };
-        (a != b).then(|| vec![Effect::Put(a, with(row_a, row_b.unique)), Effect::Put(b, with(row_b, row_a.unique))])
+        (a != b).then(|| {
+            vec![
+                Effect::Put(a, with(row_a, row_b.unique)),
+                Effect::Put(b, with(row_b, row_a.unique)),
+            ]
+        })
     }
 
     /// A row gives its unique value up, and another takes it: an existing one, or a new one.
     fn move_unique(&mut self) -> Option<Vec<Effect>> {
         let (a, row_a) = self.any_row()?;
-        let given_up = if self.rng.random() { Effect::Remove(a) } else { Effect::Put(a, self.free_row()?) };
+        let given_up =
+            if self.rng.random() { Effect::Remove(a) } else { Effect::Put(a, self.free_row()?) };
         let taker = if self.rng.random() { self.free_id()? } else { self.any_row()?.0 };
         (a != taker).then(|| vec![given_up, Effect::Put(taker, row_a)])
     }
 
     fn truncate(&mut self) {
         if self.hidden.is_empty() {
-            self.log.push(Entry { emptied: true, visible: true, unheard: self.muted, ..Entry::default() });
+            self.log.push(Entry {
+                emptied: true,
+                visible: true,
+                unheard: self.muted,
+                ..Entry::default()
+            });
             self.table.clear();
             self.truth.clear();
         }
@@ -123,12 +135,14 @@ impl World {
         self.log[entry].visible = true;
     }
 
-    /// Whether no transaction that is not visible yet holds a lock on these rows or their unique values.
+    /// Whether no transaction that is not visible yet holds a lock on these rows or their unique
+    /// values.
     fn is_free(&self, effects: &[Effect]) -> bool {
         let (ids, uniques) = self.locked();
         effects.iter().all(|effect| match effect {
             Effect::Remove(id) => {
-                !ids.contains(id) && self.truth.get(id).is_none_or(|row| !uniques.contains(&row.unique))
+                !ids.contains(id)
+                    && self.truth.get(id).is_none_or(|row| !uniques.contains(&row.unique))
             }
             Effect::Put(id, row) => {
                 !ids.contains(id)
@@ -164,7 +178,8 @@ impl World {
     /// A row whose unique value nobody holds; anybody's, if the source does not mind.
     fn free_row(&mut self) -> Option<Row> {
         let unique = self.rng.random_range(1..self.habits.ids * 2);
-        let is_free = !self.habits.source_is_unique || self.truth.values().all(|row| row.unique != unique);
+        let is_free =
+            !self.habits.source_is_unique || self.truth.values().all(|row| row.unique != unique);
         is_free.then(|| Row { unique, value: self.rng.random() })
     }
 }

@@ -1,26 +1,32 @@
 //! Foreign keys, from the table and to it, carried over the swap.
 //!
-//! A key that refuses (RESTRICT, NO ACTION) must not stand on a shadow that is behind: it would refuse what the
-//! application may do. So the shadow has no foreign keys until it is equal to the locked source. Then, still under the
-//! lock, every key is set up a second time under a temporary name, between the shadow and whatever is at its other end:
-//! with `foreign_key_checks=0` that only changes the catalogue. RENAME TABLE carries those keys along, so from the very
-//! moment of the swap the new table is bound as the old one was. Only then the old table's keys go, and the names are
-//! put right. Whoever dies in between, there are too many keys and never too few: a row may be refused that need not
-//! be, and none gets in, or loses its parent, that must not. What was meant is in the journal before the first of these
-//! statements, so the same command finds out how far it came and goes on ([`Bonds::settle`], [`Bonds::withdraw`]).
+//! A key that refuses (RESTRICT, NO ACTION) must not stand on a shadow that is behind: it would
+//! refuse what the application may do. So the shadow has no foreign keys until it is equal to the
+//! locked source. Then, still under the lock, every key is set up a second time under a temporary
+//! name, between the shadow and whatever is at its other end: with `foreign_key_checks=0` that only
+//! changes the catalogue. RENAME TABLE carries those keys along, so from the very moment of the
+//! swap the new table is bound as the old one was. Only then the old table's keys go, and the names
+//! are put right. Whoever dies in between, there are too many keys and never too few: a row may be
+//! refused that need not be, and none gets in, or loses its parent, that must not. What was meant
+//! is in the journal before the first of these statements, so the same command finds out how far it
+//! came and goes on ([`Bonds::settle`], [`Bonds::withdraw`]).
 //!
-//! A key whose actions write (CASCADE, SET NULL) changes rows inside InnoDB without a word in the log, on every MariaDB and on
-//! MySQL before 9.6; MySQL 9.6 logs such rows as any others. On MySQL the parents' own changes tell which rows that
-//! were ([`crate::log::cascades`]), and so they do on MariaDB if such a key refers to the table itself. Otherwise MariaDB has the
-//! means to let the server do it: there such a key stands on the shadow from its creation, *early*, and the server itself
-//! changes both tables' rows in the same transaction. Three things make that right:
+//! A key whose actions write (CASCADE, SET NULL) changes rows inside InnoDB without a word in the
+//! log, on every MariaDB and on MySQL before 9.6; MySQL 9.6 logs such rows as any others. On MySQL
+//! the parents' own changes tell which rows that were ([`crate::log::cascades`]), and so they do on
+//! MariaDB if such a key refers to the table itself. Otherwise MariaDB has the means to let the
+//! server do it: there such a key stands on the shadow from its creation, *early*, and the server
+//! itself changes both tables' rows in the same transaction. Three things make that right:
 //!
-//! - A row is put into the shadow with `foreign_key_checks=1`: its parent is there, and stays locked until the row is. So a
-//!   parent's change comes before, and the row is read again, or after, and finds the row.
-//! - Our sessions do not wait for rows' locks, they try again: who does not wait has no part in a deadlock.
-//! - An early key refuses nothing, for the shadow may be behind: where the source's key refuses one of the two actions, the
-//!   early one follows it. When a parent's change has passed the source's own key, no row of the source refers to it, so any
-//!   row of the shadow that does is stale, and its refresh is still to come.
+//! - A row is put into the shadow with `foreign_key_checks=1`: its parent is there, and stays
+//!   locked until the row is. So a parent's change comes before, and the row is read again, or
+//!   after, and finds the row.
+//! - Our sessions do not wait for rows' locks, they try again: who does not wait has no part in a
+//!   deadlock.
+//! - An early key refuses nothing, for the shadow may be behind: where the source's key refuses one
+//!   of the two actions, the early one follows it. When a parent's change has passed the source's
+//!   own key, no row of the source refers to it, so any row of the shadow that does is stale, and
+//!   its refresh is still to come.
 
 use crate::cutover::hands::Hands;
 use crate::facts::Carried;
@@ -57,13 +63,19 @@ pub(crate) struct Bonds {
     carried: Vec<Carried>,
 }
 
-pub(crate) const CORRECT_ROWS: &str = "give these rows a parent, or delete them, and give the same command again";
+pub(crate) const CORRECT_ROWS: &str =
+    "give these rows a parent, or delete them, and give the same command again";
 
 impl Bonds {
-    /// Further tables for LOCK TABLES; begins with a comma if there are any. MySQL wants the parents of new keys to be locked too.
+    /// Further tables for LOCK TABLES; begins with a comma if there are any. MySQL wants the
+    /// parents of new keys to be locked too.
     pub(crate) fn further_locks(&self) -> String {
         let mut tables = self.children();
-        for carried in self.carried.iter().filter(|carried| carried.is_new && carried.key.parent != self.source) {
+        for carried in self
+            .carried
+            .iter()
+            .filter(|carried| carried.is_new && carried.key.parent != self.source)
+        {
             if !tables.contains(&carried.key.parent) {
                 tables.push(carried.key.parent.clone());
             }
@@ -102,7 +114,10 @@ impl Bonds {
     }
 
     /// The statements that bind the shadow as the source is bound, under temporary names.
-    pub(crate) async fn standing(&self, session: &mut Session) -> std::result::Result<Vec<Altered>, Failure> {
+    pub(crate) async fn standing(
+        &self,
+        session: &mut Session,
+    ) -> std::result::Result<Vec<Altered>, Failure> {
         let mut statements = Vec::new();
         let mut tables = self.children();
         if self.of(&self.source).next().is_some() {
@@ -126,8 +141,8 @@ impl Bonds {
         Ok(statements)
     }
 
-    /// Takes the temporary keys away that are still between the shadow and others. Does nothing to a table that is
-    /// swapped.
+    /// Takes the temporary keys away that are still between the shadow and others. Does nothing to
+    /// a table that is swapped.
     pub(crate) async fn withdraw(&self, session: &mut Session) -> std::result::Result<(), Failure> {
         for altered in self.withdrawn(session).await? {
             session.execute(&altered.statement).await?;
@@ -136,16 +151,26 @@ impl Bonds {
     }
 
     /// The statements that do so.
-    pub(crate) async fn withdrawn(&self, session: &mut Session) -> std::result::Result<Vec<Altered>, Failure> {
+    pub(crate) async fn withdrawn(
+        &self,
+        session: &mut Session,
+    ) -> std::result::Result<Vec<Altered>, Failure> {
         let mut statements = Vec::new();
-        let names: BTreeSet<&str> = self.carried.iter().map(|carried| &*carried.temporary).collect();
-        let standing: Vec<ForeignKey> =
-            foreign_keys(session, &self.shadow).await?.into_iter().filter(|key| names.contains(&*key.name)).collect();
+        let names: BTreeSet<&str> =
+            self.carried.iter().map(|carried| &*carried.temporary).collect();
+        let standing: Vec<ForeignKey> = foreign_keys(session, &self.shadow)
+            .await?
+            .into_iter()
+            .filter(|key| names.contains(&*key.name))
+            .collect();
         let mut tables = self.children();
         tables.push(self.shadow.clone());
         for child in tables {
-            let drops: Vec<String> =
-                standing.iter().filter(|key| key.child == child).map(|key| drop(&key.name)).collect();
+            let drops: Vec<String> = standing
+                .iter()
+                .filter(|key| key.child == child)
+                .map(|key| drop(&key.name))
+                .collect();
             if !drops.is_empty() {
                 let statement = self.alter(&child, &drops);
                 statements.push(Altered { table: child, statement });
@@ -154,22 +179,29 @@ impl Bonds {
         Ok(statements)
     }
 
-    /// After the swap: the old table has no foreign keys and none point to it, and all have their own names. May be
-    /// called again, and goes on from wherever it came to.
+    /// After the swap: the old table has no foreign keys and none point to it, and all have their
+    /// own names. May be called again, and goes on from wherever it came to.
     pub(crate) async fn settle(&self, hands: &mut Hands<'_>) -> std::result::Result<(), Failure> {
         self.settle_others(hands).await?;
         self.settle_source(hands).await
     }
 
     /// The new table's part of that.
-    pub(crate) async fn settle_source(&self, hands: &mut Hands<'_>) -> std::result::Result<(), Failure> {
+    pub(crate) async fn settle_source(
+        &self,
+        hands: &mut Hands<'_>,
+    ) -> std::result::Result<(), Failure> {
         self.name(hands, &self.source).await
     }
 
     /// The old table's and the children's part of that.
-    pub(crate) async fn settle_others(&self, hands: &mut Hands<'_>) -> std::result::Result<(), Failure> {
+    pub(crate) async fn settle_others(
+        &self,
+        hands: &mut Hands<'_>,
+    ) -> std::result::Result<(), Failure> {
         let left = foreign_keys(hands.control, &self.old).await?;
-        let drops: Vec<String> = left.iter().filter(|key| key.child == self.old).map(|key| drop(&key.name)).collect();
+        let drops: Vec<String> =
+            left.iter().filter(|key| key.child == self.old).map(|key| drop(&key.name)).collect();
         if !drops.is_empty() {
             hands.alter(&self.old, &self.alter(&self.old, &drops)).await?;
         }
@@ -189,11 +221,16 @@ impl Bonds {
     }
 
     /// Gives a table's keys their own names in place of the temporary ones, in one statement.
-    pub(crate) async fn name(&self, hands: &mut Hands<'_>, child: &TableName) -> std::result::Result<(), Failure> {
+    pub(crate) async fn name(
+        &self,
+        hands: &mut Hands<'_>,
+        child: &TableName,
+    ) -> std::result::Result<(), Failure> {
         let now = foreign_keys(hands.control, child).await?;
         let stands = |name: &str| now.iter().any(|key| key.child == *child && key.name == name);
         let is_early = |key: &&ForeignKey| key.child == *child && key.name.starts_with(&self.early);
-        let mut clauses: Vec<String> = now.iter().filter(is_early).map(|key| drop(&key.name)).collect();
+        let mut clauses: Vec<String> =
+            now.iter().filter(is_early).map(|key| drop(&key.name)).collect();
         for carried in self.of(child) {
             if stands(&carried.temporary) {
                 clauses.push(drop(&carried.temporary));
@@ -209,14 +246,17 @@ impl Bonds {
     }
 }
 
-/// A key that the clauses add, as one of the source that is; None where its columns are new or will be others: then only the new
-/// table can tell whether its rows keep to it.
+/// A key that the clauses add, as one of the source that is; None where its columns are new or will
+/// be others: then only the new table can tell whether its rows keep to it.
 pub(crate) fn before_change(key: &ForeignKey, shape: &Shape) -> Option<ForeignKey> {
     let before = |column: &String| {
         let pair = shape.columns.iter().find(|pair| is_same(&pair.shadow.name, column))?;
         pair.source.is_alike(&pair.shadow).then(|| pair.source.name.clone())
     };
-    Some(ForeignKey { columns: key.columns.iter().map(before).collect::<Option<_>>()?, ..key.clone() })
+    Some(ForeignKey {
+        columns: key.columns.iter().map(before).collect::<Option<_>>()?,
+        ..key.clone()
+    })
 }
 
 fn drop(name: &str) -> String {
@@ -231,30 +271,47 @@ impl MySql {
             .map_err(|failure| failure.of_catalogue(self.doing("look for foreign keys of")))
     }
 
-    /// The foreign keys that will be carried, with the columns' names after the change, and those that the clauses add.
-    pub(crate) fn carried(&self, keys: &[ForeignKey], added: &[ForeignKey], shape: &Shape) -> Vec<Carried> {
+    /// The foreign keys that will be carried, with the columns' names after the change, and those
+    /// that the clauses add.
+    pub(crate) fn carried(
+        &self,
+        keys: &[ForeignKey],
+        added: &[ForeignKey],
+        shape: &Shape,
+    ) -> Vec<Carried> {
         let hash = hash(&self.title);
-        let is_left = |key: &ForeignKey| self.target.foreign_keys != ForeignKeys::Carry || self.drops(key);
+        let is_left =
+            |key: &ForeignKey| self.target.foreign_keys != ForeignKeys::Carry || self.drops(key);
         keys.iter()
             .filter(|key| key.child != self.source || !is_left(key))
             .map(|key| (self.renamed(key, shape), false))
             .chain(self.named(added, keys).into_iter().map(|key| (key, true)))
             .zip(1..)
-            .map(|((key, is_new), number)| Carried { temporary: format!("_ag_{hash:016x}_{number}"), key, is_new })
+            .map(|((key, is_new), number)| Carried {
+                temporary: format!("_ag_{hash:016x}_{number}"),
+                key,
+                is_new,
+            })
             .collect()
     }
 
-    /// Keys that the clauses gave to a copy of the source, as keys of the source: those that they do not name get the number after
-    /// its highest, as from the server.
+    /// Keys that the clauses gave to a copy of the source, as keys of the source: those that they
+    /// do not name get the number after its highest, as from the server.
     pub(crate) fn named(&self, added: &[ForeignKey], keys: &[ForeignKey]) -> Vec<ForeignKey> {
-        let generated = |table: &str, name: &str| name.strip_prefix(&format!("{table}_ibfk_"))?.parse::<u64>().ok();
+        let generated = |table: &str, name: &str| {
+            name.strip_prefix(&format!("{table}_ibfk_"))?.parse::<u64>().ok()
+        };
         let own = keys.iter().filter(|key| key.child == self.source);
-        let highest = own.filter_map(|key| generated(&self.source.name, &key.name)).max().unwrap_or(0);
+        let highest =
+            own.filter_map(|key| generated(&self.source.name, &key.name)).max().unwrap_or(0);
         let name = |key: &ForeignKey| match generated(&key.child.name, &key.name) {
             Some(number) => format!("{}_ibfk_{}", self.source.name, highest + number),
             None => key.name.clone(),
         };
-        added.iter().map(|key| ForeignKey { child: self.source.clone(), name: name(key), ..key.clone() }).collect()
+        added
+            .iter()
+            .map(|key| ForeignKey { child: self.source.clone(), name: name(key), ..key.clone() })
+            .collect()
     }
 
     /// Whether the clauses drop a key.
@@ -286,7 +343,8 @@ impl MySql {
         }
     }
 
-    /// What the swap has to carry, as the catalogue has it now, noted in the journal; None if there is nothing.
+    /// What the swap has to carry, as the catalogue has it now, noted in the journal; None if there
+    /// is nothing.
     pub(crate) async fn note_bonds(&self, shape: &Shape) -> Result<Option<Bonds>> {
         let mut session = self.crew.reader().await?;
         let keys = self.source_keys(&mut session).await?;
@@ -313,11 +371,13 @@ impl MySql {
         let mut control = self.crew.lease(Slot::Control).await?;
         let outcome = bonds.withdraw(control.session()).await;
         control.keep();
-        outcome
-            .map_err(|failure| failure.of_catalogue(self.doing("take temporary foreign keys away from the shadow of")))
+        outcome.map_err(|failure| {
+            failure.of_catalogue(self.doing("take temporary foreign keys away from the shadow of"))
+        })
     }
 
-    /// After the swap: puts every foreign key in its place, and forgets that there were any to carry.
+    /// After the swap: puts every foreign key in its place, and forgets that there were any to
+    /// carry.
     pub(crate) async fn settle_bonds(&self) -> Result<()> {
         let Some(bonds) = self.noted_bonds().await? else { return Ok(()) };
         let attempted = || self.doing("put foreign keys in their places after the swap of");
@@ -326,11 +386,15 @@ impl MySql {
         control.keep();
         outcome.map_err(|failure| failure.of_catalogue(attempted()))?;
         let mut session = self.crew.reader().await?;
-        let left =
-            foreign_keys(&mut session, &self.names.old).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let left = foreign_keys(&mut session, &self.names.old)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         if let Some(key) = left.first() {
-            let reason =
-                format!("{} was made during the cut-over; drop it, and make it anew for the new table", key.describe());
+            let reason = format!(
+                "{} was created during the cut-over; drop it, and create it again for the new \
+                 table",
+                key.describe()
+            );
             return Err(Error::new(Kind::Fatal, attempted(), reason));
         }
         for carried in bonds.carried.iter().filter(|carried| carried.is_new) {
@@ -341,12 +405,18 @@ impl MySql {
         self.save_facts(&facts).await
     }
 
-    /// Takes the foreign keys away again that the clauses have given to the empty shadow; gives them.
-    pub(crate) async fn take_added_keys(&self, session: &mut Session) -> std::result::Result<Vec<ForeignKey>, Failure> {
+    /// Takes the foreign keys away again that the clauses have given to the empty shadow; gives
+    /// them.
+    pub(crate) async fn take_added_keys(
+        &self,
+        session: &mut Session,
+    ) -> std::result::Result<Vec<ForeignKey>, Failure> {
         let added = foreign_keys(session, &self.names.shadow).await?;
         let drops: Vec<String> = added.iter().map(|key| drop(&key.name)).collect();
         if !drops.is_empty() {
-            session.execute(&sql::ddl::alter(&self.source, &self.names.shadow, &drops.join(", "))).await?;
+            session
+                .execute(&sql::ddl::alter(&self.source, &self.names.shadow, &drops.join(", ")))
+                .await?;
         }
         Ok(added)
     }
@@ -367,25 +437,41 @@ impl MySql {
 
     /// An error if a row of the table does not keep to the key.
     async fn check_rows(&self, session: &mut Session, key: &ForeignKey) -> Result<()> {
-        let attempted = || self.doing(&format!("look for rows that {} does not allow in", key.describe()));
-        match session.row(&self.orphans_of(key)).await.map_err(|failure| failure.of_rows(attempted()))? {
+        let attempted =
+            || self.doing(&format!("look for rows that {} does not allow in", key.describe()));
+        match session
+            .row(&self.orphans_of(key))
+            .await
+            .map_err(|failure| failure.of_rows(attempted()))?
+        {
             None => Ok(()),
-            Some(_) => Err(Error::new(Kind::Fatal, attempted(), format!("there are some: {CORRECT_ROWS}"))),
+            Some(_) => {
+                Err(Error::new(Kind::Fatal, attempted(), format!("there are some: {CORRECT_ROWS}")))
+            }
         }
     }
 
     pub(crate) fn orphans_of(&self, key: &ForeignKey) -> String {
-        sql::catalogue::has_orphans(&self.source, &key.child, &key.columns, &key.parent, &key.parent_columns)
+        sql::catalogue::has_orphans(
+            &self.source,
+            &key.child,
+            &key.columns,
+            &key.parent,
+            &key.parent_columns,
+        )
     }
 
-    /// The parents that the cut-over locks: of the keys that are there, and of those that come. A key that is dropped or left
-    /// out refuses deletes of its parent too, until the old table has lost it.
+    /// The parents that the cut-over locks: of the keys that are there, and of those that come. A
+    /// key that is dropped or left out refuses deletes of its parent too, until the old table has
+    /// lost it.
     pub(crate) async fn parents_to_lock(&self, bonds: Option<&Bonds>) -> Result<Vec<TableName>> {
         let mut session = self.crew.reader().await?;
         let keys = self.source_keys(&mut session).await?;
         let own = keys.iter().filter(|key| key.child == self.source && key.parent != self.source);
         let mut parents: Vec<TableName> = Vec::new();
-        for parent in bonds.iter().flat_map(|bonds| bonds.parents()).chain(own.map(|key| &key.parent)) {
+        for parent in
+            bonds.iter().flat_map(|bonds| bonds.parents()).chain(own.map(|key| &key.parent))
+        {
             if !parents.contains(parent) {
                 parents.push(parent.clone());
             }
@@ -420,15 +506,24 @@ mod tests {
     }
 
     fn index(name: &str, unique: bool, columns: &[&str]) -> Index {
-        let parts = columns.iter().map(|column| Part { column: (*column).into(), ..Part::default() }).collect();
+        let parts = columns
+            .iter()
+            .map(|column| Part { column: (*column).into(), ..Part::default() })
+            .collect();
         Index { name: name.into(), unique, parts, ..Index::default() }
     }
 
     #[test]
     fn each_server_is_silent_of_another_action() {
         let begin = "CONSTRAINT `of``p` FOREIGN KEY (`a`, `b`) REFERENCES `r`.`p` (`x`, `y`)";
-        assert_eq!(key().definition(version(Flavour::MySql)), format!("{begin} ON UPDATE RESTRICT"));
-        assert_eq!(key().definition(version(Flavour::MariaDb)), format!("{begin} ON DELETE NO ACTION"));
+        assert_eq!(
+            key().definition(version(Flavour::MySql)),
+            format!("{begin} ON UPDATE RESTRICT")
+        );
+        assert_eq!(
+            key().definition(version(Flavour::MariaDb)),
+            format!("{begin} ON DELETE NO ACTION")
+        );
     }
 
     #[test]

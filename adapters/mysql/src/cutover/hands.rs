@@ -1,4 +1,5 @@
-//! The sessions that lock the tables at the other ends of foreign keys (MariaDB), and alter tables meanwhile.
+//! The sessions that lock the tables at the other ends of foreign keys (MariaDB), and alter tables
+//! meanwhile.
 
 use crate::server::error::Failure;
 use crate::server::names::TableName;
@@ -31,7 +32,11 @@ impl<'a> Hands<'a> {
     }
 
     /// Alters a table.
-    pub(crate) async fn alter(&mut self, table: &TableName, statement: &str) -> std::result::Result<(), Failure> {
+    pub(crate) async fn alter(
+        &mut self,
+        table: &TableName,
+        statement: &str,
+    ) -> std::result::Result<(), Failure> {
         let locked = self.neighbours.as_mut().and_then(|neighbours| neighbours.session_of(table));
         let session = match locked {
             Some(session) => session,
@@ -55,13 +60,15 @@ impl Neighbours {
 
     /// The session that may alter a child.
     pub(crate) fn session_of(&mut self, table: &TableName) -> Option<&mut Session> {
-        let neighbour = self.0.iter_mut().find(|neighbour| neighbour.is_child && neighbour.table == *table)?;
+        let neighbour =
+            self.0.iter_mut().find(|neighbour| neighbour.is_child && neighbour.table == *table)?;
         Some(neighbour.lease.session())
     }
 
     /// Lets go of children that are no parents.
     pub(crate) async fn unlock_children(&mut self) {
-        let (parents, children) = std::mem::take(&mut self.0).into_iter().partition(|neighbour| neighbour.is_parent);
+        let (parents, children) =
+            std::mem::take(&mut self.0).into_iter().partition(|neighbour| neighbour.is_parent);
         self.0 = parents;
         Neighbours(children).unlock().await;
     }

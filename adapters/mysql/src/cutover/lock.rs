@@ -2,25 +2,29 @@
 //!
 //! MySQL renames tables under LOCK TABLES: one session locks both tables, drains, and renames.
 //!
-//! MariaDB does not (error 1192). There one session, the holder, locks the source against writes; everybody may still
-//! read it, and any session of ours may refresh the shadow from it. Then a second session, the renamer, sends the
-//! RENAME, which waits for the source behind the holder. A lock that is waited for exclusively goes before every writer
-//! that waits, so when the holder lets go, the RENAME is next, and no write comes between the drain and the swap. Three
-//! things make that safe:
+//! MariaDB does not (error 1192). There one session, the holder, locks the source against writes;
+//! everybody may still read it, and any session of ours may refresh the shadow from it. Then a
+//! second session, the renamer, sends the RENAME, which waits for the source behind the holder. A
+//! lock that is waited for exclusively goes before every writer that waits, so when the holder lets
+//! go, the RENAME is next, and no write comes between the drain and the swap. Three things make
+//! that safe:
 //!
-//! - The RENAME begins with a table that does not exist, the go-ahead. If the holder dies at any moment before the
-//!   go-ahead is made, the RENAME fails and everything is as it was.
-//! - The go-ahead is made only when the renamer is proven to wait for the source itself. The server takes the locks of
-//!   a RENAME in the order of names. The go-ahead's name sorts behind the source's, so the renamer has not asked for it
-//!   yet, and it can be made. If the shadow's name sorts before the source's, the renamer must already hold the shadow
-//!   exclusively, which a look at the shadow that is not answered proves; if it sorts behind, the source is the first
-//!   table the renamer has to wait for.
+//! - The RENAME begins with a table that does not exist, the go-ahead. If the holder dies at any
+//!   moment before the go-ahead is made, the RENAME fails and everything is as it was.
+//! - The go-ahead is made only when the renamer is proven to wait for the source itself. The server
+//!   takes the locks of a RENAME in the order of names. The go-ahead's name sorts behind the
+//!   source's, so the renamer has not asked for it yet, and it can be made. If the shadow's name
+//!   sorts before the source's, the renamer must already hold the shadow exclusively, which a look
+//!   at the shadow that is not answered proves; if it sorts behind, the source is the first table
+//!   the renamer has to wait for.
 //! - From the go-ahead on, whoever dies, the renamer is next in line: a completed swap.
 //!
-//! Tables at the other ends of foreign keys are locked too; see [`crate::cutover::locked_relations`].
+//! Tables at the other ends of foreign keys are locked too; see
+//! [`crate::cutover::locked_relations`].
 //!
-//! The RENAME also waits for transactions that have read the source, and holds up everybody meanwhile. So the holder
-//! first makes sure that there are none, and a renamer that waits for one that began since is ended in time.
+//! The RENAME also waits for transactions that have read the source, and holds up everybody
+//! meanwhile. So the holder first makes sure that there are none, and a renamer that waits for one
+//! that began since is ended in time.
 
 use crate::cutover::best_effort::best_effort;
 use crate::cutover::foreign_keys::{Altered, Bonds};
@@ -33,7 +37,7 @@ use crate::log::tally::Tally;
 use crate::log::witness::Witness;
 use crate::schema::columns::Shape;
 use crate::schema::table::definition_of;
-use crate::server::error::{BEGIN_ANEW, Failure};
+use crate::server::error::{Failure, START_AGAIN};
 use crate::server::heartbeat::Beats;
 use crate::server::names::{Names, TableName};
 use crate::server::own_objects::oddity;
@@ -44,7 +48,9 @@ use crate::shadow::followed::is_made_alike;
 use crate::shadow::rows::refresh_within;
 use crate::sql;
 use crate::state::MySql;
-use altergeist_contract::{Cutover, Error, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark};
+use altergeist_contract::{
+    Cutover, Error, Key, Kind, Marker, Ownership, Result, Swap, TableLock, Watermark,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -102,26 +108,36 @@ impl Cutover for MySql {
         };
         let mut holder = self.crew.lease(Slot::Lock).await?;
         let locks = match self.server.version.flavour {
-            Flavour::MySql => vec![sql::cutover::lock_both(&self.source, &self.names.shadow) + &further],
+            Flavour::MySql => {
+                vec![sql::cutover::lock_both(&self.source, &self.names.shadow) + &further]
+            }
             Flavour::MariaDb => {
-                vec![sql::cutover::lock_against_all(&self.source), sql::cutover::lock_against_writes(&self.source)]
+                vec![
+                    sql::cutover::lock_against_all(&self.source),
+                    sql::cutover::lock_against_writes(&self.source),
+                ]
             }
         };
         let until = Instant::now() + within;
         let session = holder.session();
         let mut prepare = vec![sql::session::lock_waits(within), sql::session::idle_limit(within)];
         if self.server.version.flavour == Flavour::MySql {
-            // Under LOCK TABLES a transaction can only be had this way; BEGIN would let go of the tables.
+            // Under LOCK TABLES a transaction can only be had this way; BEGIN would let go of the
+            // tables.
             prepare.push("SET SESSION autocommit = 0".to_owned());
         }
         for statement in &prepare {
-            session.execute(statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            session
+                .execute(statement)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         self.lock_parents(&mut neighbours, until).await?;
         let own: Vec<u64> = neighbours.ids().chain([session.id]).collect();
         let had = usize::from(self.wait_for_a_gap(session, until - within * 3 / 4).await);
         for lock in &locks[had..] {
-            let Err(NotLocked { failure, ended }) = self.wait_for_lock(session, lock, &bound, &own, until).await?
+            let Err(NotLocked { failure, ended }) =
+                self.wait_for_lock(session, lock, &bound, &own, until).await?
             else {
                 continue;
             };
@@ -174,14 +190,24 @@ impl Cutover for MySql {
         let mut lease = self.crew.lease(Slot::Control).await?;
         let attempted = || self.doing("clean up after the swap of");
         for name in [&self.names.go, &self.names.went] {
-            if self.exists(lease.session(), name).await? && self.is_go_ahead(lease.session(), name).await? {
+            if self.exists(lease.session(), name).await?
+                && self.is_go_ahead(lease.session(), name).await?
+            {
                 let drop = sql::ddl::drop_table(&self.source, name);
-                lease.session().execute(&drop).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+                lease
+                    .session()
+                    .execute(&drop)
+                    .await
+                    .map_err(|failure| failure.of_catalogue(attempted()))?;
             }
         }
         if self.exists(lease.session(), &self.names.beat).await? {
             let delete = sql::journal::delete_entry(&self.names.beat, &self.source.name);
-            lease.session().execute(&delete).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            lease
+                .session()
+                .execute(&delete)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         lease.keep();
         self.drop_lookup().await
@@ -189,7 +215,8 @@ impl Cutover for MySql {
 }
 
 impl MySql {
-    /// Waits for a lock of ours on these tables. Ends whoever is in the way, where the user has asked for that.
+    /// Waits for a lock of ours on these tables. Ends whoever is in the way, where the user has
+    /// asked for that.
     pub(crate) async fn wait_for_lock(
         &self,
         session: &mut Session,
@@ -209,22 +236,26 @@ impl MySql {
         Ok(outcome.map(drop).map_err(|failure| NotLocked { failure, ended }))
     }
 
-    /// Waits until no transaction is seen that has read the table and may be about to write it. While a lock is waited for, the
-    /// servers break the knot with such a one by ending *its* statement (error 1213), as they do for any ALTER; so
-    /// the wait begins when there is none, or when there always is one. What cannot be seen is not waited for. Tells whether the
-    /// source is locked already.
+    /// Waits until no transaction is seen that has read the table and may be about to write it.
+    /// While a lock is waited for, the servers break the knot with such a one by ending *its*
+    /// statement (error 1213), as they do for any ALTER; so the wait begins when there is none, or
+    /// when there always is one. What cannot be seen is not waited for. Tells whether the source is
+    /// locked already.
     async fn wait_for_a_gap(&self, session: &mut Session, until: Instant) -> bool {
         while Instant::now() < until {
             match self.server.version.flavour {
-                Flavour::MySql => match session.row(&sql::cutover::find_reader(&self.source)).await {
+                Flavour::MySql => match session.row(&sql::cutover::find_reader(&self.source)).await
+                {
                     Ok(Some(_)) => {}
                     Ok(None) | Err(_) => return false,
                 },
-                Flavour::MariaDb => match session.execute(&sql::cutover::lock_at_once(&self.source)).await {
-                    Ok(_) => return true,
-                    Err(failure) if failure.is_lock_wait() => {}
-                    Err(_) => return false,
-                },
+                Flavour::MariaDb => {
+                    match session.execute(&sql::cutover::lock_at_once(&self.source)).await {
+                        Ok(_) => return true,
+                        Err(failure) if failure.is_lock_wait() => {}
+                        Err(_) => return false,
+                    }
+                }
             }
             tokio::time::sleep(GAP_LOOK).await;
         }
@@ -253,18 +284,24 @@ impl MySql {
             (None, Some(_)) => true,
             (Some(made), Some(now)) => made.is_same(now),
         };
-        let source = if has_source { Some(self.made(&mut session, &self.source).await?) } else { None };
-        let shadow = if has_shadow { Some(self.made(&mut session, &self.names.shadow).await?) } else { None };
-        // A swap leaves an old table, and no shadow under its own name. Without the two nothing was swapped, whatever
-        // has become of the source or the shadow since.
+        let source =
+            if has_source { Some(self.made(&mut session, &self.source).await?) } else { None };
+        let shadow = if has_shadow {
+            Some(self.made(&mut session, &self.names.shadow).await?)
+        } else {
+            None
+        };
+        // A swap leaves an old table, and no shadow under its own name. Without the two nothing was
+        // swapped, whatever has become of the source or the shadow since.
         let is_kept = facts.shadow.is_some() && is(&facts.shadow, &shadow);
-        let is_source = || facts.source.is_some() && is(&facts.source, &source) && !is(&facts.shadow, &source);
+        let is_source =
+            || facts.source.is_some() && is(&facts.source, &source) && !is(&facts.shadow, &source);
         Ok(match (has_shadow, has_old) {
             (true, false) if is_kept || is(&facts.source, &source) => Ownership::Source,
             (false, false) if !has_source || is_source() => Ownership::Source,
             (false, true) if is(&facts.shadow, &source) => Ownership::Shadow,
             _ => Ownership::Unclear(format!(
-                "{found}; and what answers to the name is not the table it should be, or cannot be told"
+                "{found}; and the table with this name is not the expected one, or is unknown"
             )),
         })
     }
@@ -276,7 +313,8 @@ fn presence(is_there: bool) -> &'static str {
 
 impl TableLock for MySqlLock {
     async fn mark(&mut self) -> Result<Marker> {
-        // Whoever wrote the source has committed, or the lock could not be had: what they wrote lies before the next beat.
+        // Whoever wrote the source has committed, or the lock could not be had: what they wrote
+        // lies before the next beat.
         Ok(self.beats.mark())
     }
 
@@ -284,11 +322,18 @@ impl TableLock for MySqlLock {
         let attempted = format!("refresh rows of {} under the lock", self.shape.source.plain());
         let writing = self.tally.begin();
         let outcome = match self.crew.version.flavour {
-            Flavour::MySql => refresh_and_commit(self.holder.session(), &self.shape, keys, &attempted).await,
+            Flavour::MySql => {
+                refresh_and_commit(self.holder.session(), &self.shape, keys, &attempted).await
+            }
             Flavour::MariaDb => {
                 let mut worker = self.crew.worker().await?;
-                worker.session().execute("START TRANSACTION").await.map_err(|failure| failure.of_rows(&attempted))?;
-                let outcome = refresh_and_commit(worker.session(), &self.shape, keys, &attempted).await;
+                worker
+                    .session()
+                    .execute("START TRANSACTION")
+                    .await
+                    .map_err(|failure| failure.of_rows(&attempted))?;
+                let outcome =
+                    refresh_and_commit(worker.session(), &self.shape, keys, &attempted).await;
                 worker.keep();
                 outcome
             }
@@ -323,7 +368,8 @@ impl TableLock for MySqlLock {
 
     async fn swap(mut self) -> Swap {
         if self.undecided.load(Ordering::SeqCst) > 0 {
-            let error = self.error(Kind::Busy, "prepared transactions (XA) that changed it have not ended");
+            let error =
+                self.error(Kind::Busy, "prepared transactions (XA) that changed it have not ended");
             return self.refuse(error).await;
         }
         match self.triggers.are_as_read(self.holder.session(), &self.shape.source).await {
@@ -340,7 +386,7 @@ impl TableLock for MySqlLock {
         match definition_of(self.holder.session(), &self.shape.source).await {
             Ok(text) if self.source_text.is_empty() || is_made_alike(&self.source_text, &text) => {}
             Ok(_) => {
-                let error = self.error(Kind::Busy, "somebody changed it just now");
+                let error = self.error(Kind::Busy, "another session changed it just now");
                 return self.refuse(error).await;
             }
             Err(failure) => {
@@ -348,10 +394,21 @@ impl TableLock for MySqlLock {
                 return self.refuse(error).await;
             }
         }
-        match oddity(self.holder.session(), &self.shape.source, &self.names.clone, &self.shape.shadow, None).await {
+        match oddity(
+            self.holder.session(),
+            &self.shape.source,
+            &self.names.clone,
+            &self.shape.shadow,
+            None,
+        )
+        .await
+        {
             Ok(None) => {}
             Ok(Some(odd)) => {
-                let error = self.error(Kind::Fatal, format!("{}: {odd}; {BEGIN_ANEW}", self.shape.shadow.plain()));
+                let error = self.error(
+                    Kind::Fatal,
+                    format!("{}: {odd}; {START_AGAIN}", self.shape.shadow.plain()),
+                );
                 return self.refuse(error).await;
             }
             Err(failure) => {
@@ -372,7 +429,12 @@ impl TableLock for MySqlLock {
     }
 }
 
-async fn refresh_and_commit(session: &mut Session, shape: &Shape, keys: &[Key], attempted: &str) -> Result<u64> {
+async fn refresh_and_commit(
+    session: &mut Session,
+    shape: &Shape,
+    keys: &[Key],
+    attempted: &str,
+) -> Result<u64> {
     let outcome = refresh_within(session, shape, keys, &Watermark::End, attempted).await;
     let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
     match session.execute(end).await {
@@ -394,7 +456,8 @@ impl MySqlLock {
         self.holder.session().execute("UNLOCK TABLES").await.map(|_| ())
     }
 
-    /// Nothing was sent that could swap. A lock that cannot be released is gone with its connection.
+    /// Nothing was sent that could swap. A lock that cannot be released is gone with its
+    /// connection.
     pub(crate) async fn refuse(mut self, mut error: Error) -> Swap {
         if let Err(failure) = self.withdraw().await {
             error = also_bound(error, failure);
@@ -452,7 +515,12 @@ impl MySqlLock {
     }
 }
 
-async fn bind(session: &mut Session, crew: &Crew, bonds: &Bonds, within: Duration) -> std::result::Result<(), Failure> {
+async fn bind(
+    session: &mut Session,
+    crew: &Crew,
+    bonds: &Bonds,
+    within: Duration,
+) -> std::result::Result<(), Failure> {
     for Altered { statement, .. } in bonds.standing(session).await? {
         execute_within(session, &crew.access, &statement, within).await?;
     }
@@ -462,13 +530,17 @@ async fn bind(session: &mut Session, crew: &Crew, bonds: &Bonds, within: Duratio
 fn also_bound(mut error: Error, failure: Failure) -> Error {
     let reason = failure.of_catalogue("").reason;
     error.reason += &format!(
-        "; temporary foreign keys to the shadow could not be taken away ({reason}): give the same command again"
+        "; temporary foreign keys to the shadow could not be taken away ({reason}): give the same \
+         command again"
     );
     error
 }
 
 /// The next row's number, so that numbers of deleted last rows are not given out again.
-pub(crate) async fn carry_row_number(session: &mut Session, shape: &Shape) -> std::result::Result<(), Failure> {
+pub(crate) async fn carry_row_number(
+    session: &mut Session,
+    shape: &Shape,
+) -> std::result::Result<(), Failure> {
     if shape.sets_row_number {
         return Ok(());
     }
@@ -479,7 +551,9 @@ pub(crate) async fn carry_row_number(session: &mut Session, shape: &Shape) -> st
     }
     let [source, shadow] = next;
     if shadow > 0 && source > shadow {
-        session.execute(&sql::cutover::set_next_row_number(&shape.source, &shape.shadow, source)).await?;
+        session
+            .execute(&sql::cutover::set_next_row_number(&shape.source, &shape.shadow, source))
+            .await?;
     }
     Ok(())
 }

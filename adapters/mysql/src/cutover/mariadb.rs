@@ -1,4 +1,5 @@
-//! MariaDB's swap: a RENAME that waits in line behind the lock; the module [`crate::cutover::lock`] says why that is safe.
+//! MariaDB's swap: a RENAME that waits in line behind the lock; the module [`crate::cutover::lock`]
+//! says why that is safe.
 
 use crate::cutover::best_effort::best_effort;
 use crate::cutover::hands::Hands;
@@ -17,7 +18,8 @@ use std::time::{Duration, Instant};
 pub(crate) const RENAME_WITHIN: Duration = Duration::from_secs(60);
 
 /// Whoever will hold the new table once it bears the name.
-pub(crate) type Guardian = Pin<Box<dyn Future<Output = (Lease, std::result::Result<(), Failure>)> + Send>>;
+pub(crate) type Guardian =
+    Pin<Box<dyn Future<Output = (Lease, std::result::Result<(), Failure>)> + Send>>;
 
 pub(crate) fn sorts_before(one: &TableName, other: &TableName) -> bool {
     one.name.as_bytes() < other.name.as_bytes()
@@ -50,7 +52,8 @@ impl MySqlLock {
             outcome = &mut sent => Err(match outcome {
                 Ok(_) => self.error(Kind::Fatal, "the RENAME did not wait for the lock"),
                 Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => {
-                    self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened")
+                    self.error(Kind::Disconnected, "the lock was lost before the go-ahead; \
+                                                    nothing happened")
                 }
                 Err(failure) => self.failed(failure),
             }),
@@ -98,7 +101,9 @@ impl MySqlLock {
     /// Everything the RENAME needs, and a proof that it has no go-ahead from an earlier attempt.
     pub(crate) async fn prepare_rename(&self) -> Result<Lease> {
         let mut worker = self.crew.worker().await?;
-        carry_row_number(worker.session(), &self.shape).await.map_err(|failure| self.failed(failure))?;
+        carry_row_number(worker.session(), &self.shape)
+            .await
+            .map_err(|failure| self.failed(failure))?;
         for name in [&self.names.go, &self.names.went] {
             let facts = worker
                 .session()
@@ -126,13 +131,17 @@ impl MySqlLock {
     pub(crate) async fn give_go_ahead(&mut self, renamer: u64) -> Result<Option<Guardian>> {
         let mut worker = self.crew.worker().await?;
         let session = worker.session();
-        session.execute("SET SESSION lock_wait_timeout = 0").await.map_err(|failure| self.failed(failure))?;
+        session
+            .execute("SET SESSION lock_wait_timeout = 0")
+            .await
+            .map_err(|failure| self.failed(failure))?;
         let begun = Instant::now();
         while !self.is_next_in_line(session, renamer).await? {
             if begun.elapsed() > self.within {
-                return Err(
-                    self.error(Kind::Busy, "the RENAME did not get into line for the table: somebody uses its shadow")
-                );
+                return Err(self.error(
+                    Kind::Busy,
+                    "the RENAME did not queue for the table lock: another session uses the shadow",
+                ));
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -145,17 +154,22 @@ impl MySqlLock {
             }
         };
         let create = sql::cutover::create_go_ahead(&self.shape.source, &self.names.go);
-        session.execute("SET SESSION lock_wait_timeout = 1").await.map_err(|failure| self.failed(failure))?;
+        session
+            .execute("SET SESSION lock_wait_timeout = 1")
+            .await
+            .map_err(|failure| self.failed(failure))?;
         session.execute(&create).await.map_err(|failure| self.failed(failure))?;
         Ok(guardian)
     }
 
-    /// A session that waits for the source's name exclusively. The RENAME goes before it, and it goes before every
-    /// writer.
+    /// A session that waits for the source's name exclusively. The RENAME goes before it, and it
+    /// goes before every writer.
     pub(crate) async fn queue_guardian(&self, watcher: &mut Session) -> Result<Guardian> {
         let mut lease = self.crew.lease(Slot::Triggers).await?;
         let id = lease.id();
-        for statement in [sql::session::lock_waits(3 * self.within), sql::session::idle_limit(self.within)] {
+        for statement in
+            [sql::session::lock_waits(3 * self.within), sql::session::idle_limit(self.within)]
+        {
             lease.session().execute(&statement).await.map_err(|failure| self.failed(failure))?;
         }
         let lock = sql::cutover::lock_against_all(&self.shape.source);
@@ -164,7 +178,10 @@ impl MySqlLock {
             (lease, outcome.map(|_| ()))
         });
         let lost = |outcome| match outcome {
-            Ok(()) => self.error(Kind::Disconnected, "the lock was lost before the go-ahead; nothing happened"),
+            Ok(()) => self.error(
+                Kind::Disconnected,
+                "the lock was lost before the go-ahead; nothing happened",
+            ),
             Err(failure) => self.failed(failure),
         };
         let begun = Instant::now();
@@ -177,7 +194,10 @@ impl MySqlLock {
                 waits = self.waits_for_a_table(watcher, id) => if waits? { return Ok(guardian) },
             }
             if begun.elapsed() > self.within {
-                return Err(self.error(Kind::Busy, "the session that carries the triggers did not get into line"));
+                return Err(self.error(
+                    Kind::Busy,
+                    "the session that carries the triggers did not get into line",
+                ));
             }
             tokio::select! {
                 _ = tokio::time::sleep(Duration::from_millis(1)) => {}
@@ -188,7 +208,10 @@ impl MySqlLock {
         }
     }
 
-    pub(crate) async fn carry_behind(&mut self, guardian: Guardian) -> std::result::Result<(), Failure> {
+    pub(crate) async fn carry_behind(
+        &mut self,
+        guardian: Guardian,
+    ) -> std::result::Result<(), Failure> {
         let (mut maker, outcome) = guardian.await;
         outcome?;
         let session = maker.session();
@@ -197,18 +220,21 @@ impl MySqlLock {
         session.execute("UNLOCK TABLES").await.map(|_| ())
     }
 
-    /// Gives the foreign keys their own names while their other ends are still locked, as far as that goes in time. A
-    /// writer may hold the new table already and wait for a child, so children are let go before it is altered.
+    /// Gives the foreign keys their own names while their other ends are still locked, as far as
+    /// that goes in time. A writer may hold the new table already and wait for a child, so children
+    /// are let go before it is altered.
     pub(crate) async fn settle_behind(&mut self) -> std::result::Result<(), Failure> {
         let Some(bonds) = &self.bonds else { return Ok(()) };
         let lease = self.crew.lease(Slot::Control).await;
         let mut control = lease.map_err(|error| Failure::Lost(error.to_string()))?;
         let spent = |_| Err(Failure::Lost("the time for it was spent".into()));
-        let mut hands = Hands { control: control.session(), neighbours: Some(&mut self.neighbours) };
+        let mut hands =
+            Hands { control: control.session(), neighbours: Some(&mut self.neighbours) };
         let settling = tokio::time::timeout(self.within, bonds.settle_others(&mut hands));
         settling.await.unwrap_or_else(spent)?;
         self.neighbours.unlock_children().await;
-        let mut hands = Hands { control: control.session(), neighbours: Some(&mut self.neighbours) };
+        let mut hands =
+            Hands { control: control.session(), neighbours: Some(&mut self.neighbours) };
         let settling = tokio::time::timeout(self.within, bonds.settle_source(&mut hands));
         settling.await.unwrap_or_else(spent)?;
         control.keep();
@@ -216,8 +242,13 @@ impl MySqlLock {
     }
 
     /// Whether the renamer waits for the source itself; the module says why that is so.
-    pub(crate) async fn is_next_in_line(&self, session: &mut Session, renamer: u64) -> Result<bool> {
-        if !sorts_before(&self.shape.source, &self.shape.shadow) && !self.is_locked(session).await? {
+    pub(crate) async fn is_next_in_line(
+        &self,
+        session: &mut Session,
+        renamer: u64,
+    ) -> Result<bool> {
+        if !sorts_before(&self.shape.source, &self.shape.shadow) && !self.is_locked(session).await?
+        {
             return Ok(false);
         }
         // Asked last: what it waits for now comes behind what it was just seen to hold.
@@ -225,10 +256,14 @@ impl MySqlLock {
     }
 
     pub(crate) async fn waits_for_a_table(&self, session: &mut Session, id: u64) -> Result<bool> {
-        let row =
-            session.row(&sql::cutover::doing(id)).await.map_err(|failure| self.failed(failure))?.unwrap_or_default();
+        let row = session
+            .row(&sql::cutover::doing(id))
+            .await
+            .map_err(|failure| self.failed(failure))?
+            .unwrap_or_default();
         let [state, statement] = &row[..] else { return Ok(false) };
-        Ok(text(state) == "Waiting for table metadata lock" && sql::is_signed(&text(statement), &self.shape.source))
+        Ok(text(state) == "Waiting for table metadata lock"
+            && sql::is_signed(&text(statement), &self.shape.source))
     }
 
     /// Whether somebody, which can only be the renamer, holds the shadow exclusively.
@@ -240,7 +275,8 @@ impl MySqlLock {
         }
     }
 
-    /// Ends the renamer before the lock is let go; without a go-ahead it could do nothing, but it would hold up the application.
+    /// Ends the renamer before the lock is let go; without a go-ahead it could do nothing, but it
+    /// would hold up the application.
     pub(crate) async fn abort(self, error: Error) -> Swap {
         let ended = self.crew.bury().await;
         let revoked = match ended {

@@ -16,17 +16,21 @@ impl MySqlLock {
         if let Err(error) = self.bind().await {
             return self.refuse(error).await;
         }
-        let rename = sql::cutover::rename_both(&self.shape.source, &self.names.old, &self.shape.shadow);
+        let rename =
+            sql::cutover::rename_both(&self.shape.source, &self.names.old, &self.shape.shadow);
         match self.holder.session().execute(&rename).await {
             Ok(_) => {
-                // The swap is done whatever becomes of these. What is left of them is done again by `finish`, with the guards
-                // standing; without a connection there is no lock.
+                // The swap is done whatever becomes of these. What is left of them is done again by
+                // `finish`, with the guards standing; without a connection there is no lock.
                 let session = self.holder.session();
                 if let Some(bonds) = &self.bonds {
                     best_effort(bonds.settle(&mut Hands::one(session)).await);
                 }
                 if !self.triggers.list.is_empty() {
-                    best_effort(carry(session, None, &self.shape.source, &self.names, &self.triggers.list).await);
+                    best_effort(
+                        carry(session, None, &self.shape.source, &self.names, &self.triggers.list)
+                            .await,
+                    );
                 }
                 best_effort(self.unlock().await);
                 Swap::Done

@@ -1,11 +1,13 @@
 //! Triggers move with the table's name, and no write happens without them.
 //!
-//! A trigger's name is unique in its schema, so it cannot stand on both tables, and neither server can move one: it is
-//! dropped from the old table and made again on the new one, right after the swap, while the table is still locked. So
-//! they never fire on our copying. If the lock's holder dies between the two, writers would get in without triggers.
-//! Therefore *guards* stand on the shadow before it is swapped: triggers for the same events which refuse every write
-//! that is not this tool's. They go when all triggers stand. A crash in between leaves a table that refuses those writes,
-//! loudly, until the same command is given again; the journal knows every trigger's text.
+//! A trigger's name is unique in its schema, so it cannot stand on both tables, and neither server
+//! can move one: it is dropped from the old table and made again on the new one, right after the
+//! swap, while the table is still locked. So they never fire on our copying. If the lock's holder
+//! dies between the two, writers would get in without triggers. Therefore *guards* stand on the
+//! shadow before it is swapped: triggers for the same events which refuse every write that is not
+//! this tool's. They go when all triggers stand. A crash in between leaves a table that refuses
+//! those writes, loudly, until the same command is given again; the journal knows every trigger's
+//! text.
 
 use crate::facts::{Facts, Trigger};
 use crate::server::error::Failure;
@@ -28,7 +30,10 @@ pub(crate) struct Triggers {
 
 impl Triggers {
     /// A table's triggers, in the order they fire.
-    pub(crate) async fn read(session: &mut Session, table: &TableName) -> std::result::Result<Triggers, Failure> {
+    pub(crate) async fn read(
+        session: &mut Session,
+        table: &TableName,
+    ) -> std::result::Result<Triggers, Failure> {
         let seen = session.rows(&sql::triggers::trigger_facts(table)).await?;
         let mut list = Vec::new();
         if !seen.is_empty() {
@@ -44,7 +49,11 @@ impl Triggers {
                 name,
                 event: text(&row[1]),
                 sql_mode: cell(1),
-                statement: made.get(2).and_then(|cell| cell.as_deref()).map(crate::sql::quote::hex).unwrap_or_default(),
+                statement: made
+                    .get(2)
+                    .and_then(|cell| cell.as_deref())
+                    .map(crate::sql::quote::hex)
+                    .unwrap_or_default(),
                 charset: cell(3),
                 collation: cell(4),
             });
@@ -67,7 +76,8 @@ impl Triggers {
 
 /// The events that any of the triggers stands on, by their places in [`EVENTS`].
 fn events(triggers: &[Trigger]) -> impl Iterator<Item = usize> {
-    (0..EVENTS.len()).filter(|place| triggers.iter().any(|trigger| trigger.event.contains(EVENTS[*place])))
+    (0..EVENTS.len())
+        .filter(|place| triggers.iter().any(|trigger| trigger.event.contains(EVENTS[*place])))
 }
 
 /// The statements that make a trigger again as it was: its settings, and its own words.
@@ -86,25 +96,32 @@ fn remake(trigger: &Trigger) -> Option<[Vec<u8>; 2]> {
     Some([settings.into_bytes(), statement])
 }
 
-/// The same with another head. The catalogue's own column for the body is not used: it loses backslashes.
+/// The same with another head. The catalogue's own column for the body is not used: it loses
+/// backslashes.
 fn trial_of(trigger: &Trigger, head: &str) -> Option<[Vec<u8>; 2]> {
     let [settings, statement] = remake(trigger)?;
     let body = &statement[body_at(&statement)?..];
     Some([settings, [head.as_bytes(), body].concat()])
 }
 
-/// Where a trigger's body begins: behind the words FOR EACH ROW, which may stand in quotes or comments before.
+/// Where a trigger's body begins: behind the words FOR EACH ROW, which may stand in quotes or
+/// comments before.
 fn body_at(statement: &[u8]) -> Option<usize> {
     let mut words = Vec::new();
     let mut place = 0;
     while place < statement.len() {
         let rest = &statement[place..];
         let length = match rest[0] {
-            quote @ (b'`' | b'"' | b'\'') => 2 + rest[1..].iter().position(|byte| *byte == quote)?,
-            b'/' if rest.starts_with(b"/*") => 2 + rest[2..].windows(2).position(|end| end == b"*/")? + 2,
-            byte if byte.is_ascii_alphanumeric() || byte == b'_' => {
-                rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count()
+            quote @ (b'`' | b'"' | b'\'') => {
+                2 + rest[1..].iter().position(|byte| *byte == quote)?
             }
+            b'/' if rest.starts_with(b"/*") => {
+                2 + rest[2..].windows(2).position(|end| end == b"*/")? + 2
+            }
+            byte if byte.is_ascii_alphanumeric() || byte == b'_' => rest
+                .iter()
+                .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+                .count(),
             _ => 1,
         };
         if !rest[0].is_ascii_whitespace() {
@@ -123,13 +140,17 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-async fn standing_on(session: &mut Session, table: &TableName) -> std::result::Result<Vec<String>, Failure> {
+async fn standing_on(
+    session: &mut Session,
+    table: &TableName,
+) -> std::result::Result<Vec<String>, Failure> {
     let rows = session.rows(&sql::triggers::trigger_facts(table)).await?;
     Ok(rows.iter().map(|row| text(&row[0])).collect())
 }
 
-/// Moves each trigger that is not there yet, then takes the guards away. The table is the swapped one, so that it
-/// bears the name the triggers' own texts say. `dropper` is for a server where `maker` holds a lock on the table alone.
+/// Moves each trigger that is not there yet, then takes the guards away. The table is the swapped
+/// one, so that it bears the name the triggers' own texts say. `dropper` is for a server where
+/// `maker` holds a lock on the table alone.
 pub(crate) async fn carry(
     maker: &mut Session,
     mut dropper: Option<&mut Session>,
@@ -142,14 +163,15 @@ pub(crate) async fn carry(
     let on_new = standing_on(maker, source).await?;
     for trigger in triggers.iter().filter(|trigger| !on_new.contains(&trigger.name)) {
         if on_old.contains(&trigger.name) {
-            let drop = sql::triggers::drop_trigger(source, &TableName::new(&source.schema, &trigger.name));
+            let drop =
+                sql::triggers::drop_trigger(source, &TableName::new(&source.schema, &trigger.name));
             match &mut dropper {
                 Some(session) => session.execute(&drop).await?,
                 None => maker.execute(&drop).await?,
             };
         }
-        let statements =
-            remake(trigger).ok_or_else(|| Failure::Lost("the journal does not hold the trigger's text".into()))?;
+        let statements = remake(trigger)
+            .ok_or_else(|| Failure::Lost("the journal does not hold the trigger's text".into()))?;
         for statement in statements {
             maker.execute_bytes(statement).await?;
         }
@@ -162,12 +184,14 @@ pub(crate) async fn carry(
 }
 
 impl MySql {
-    /// Reads the table's triggers, writes them down, and puts the guards on the shadow; before the lock is asked for.
+    /// Reads the table's triggers, writes them down, and puts the guards on the shadow; before the
+    /// lock is asked for.
     pub(crate) async fn prepare_triggers(&self) -> Result<Triggers> {
         let attempted = || self.doing("prepare to carry the triggers of");
         let mut reader = self.crew.reader().await?;
-        let triggers =
-            Triggers::read(&mut reader, &self.source).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let triggers = Triggers::read(&mut reader, &self.source)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         let mut facts = self.entry(&mut reader).await?.facts;
         if facts.triggers != triggers.list {
             facts.triggers.clone_from(&triggers.list);
@@ -175,24 +199,32 @@ impl MySql {
         }
         let mut lease = self.crew.lease(Slot::Control).await?;
         let session = lease.session();
-        let standing =
-            standing_on(session, &self.names.shadow).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let standing = standing_on(session, &self.names.shadow)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         for (place, event) in EVENTS.into_iter().enumerate() {
             let guard = &self.names.guards[place];
             let is_wanted = events(&triggers.list).any(|wanted| wanted == place);
             let statement = match (is_wanted, standing.contains(&guard.name)) {
-                (true, false) => sql::triggers::create_guard(&self.source, &self.names.shadow, guard, event),
-                // Left by an attempt when the source had other triggers: nothing would take it away after the swap.
+                (true, false) => {
+                    sql::triggers::create_guard(&self.source, &self.names.shadow, guard, event)
+                }
+                // Left by an attempt when the source had other triggers: nothing would take it away
+                // after the swap.
                 (false, true) => sql::triggers::drop_trigger(&self.source, guard),
                 _ => continue,
             };
-            session.execute(&statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            session
+                .execute(&statement)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         lease.keep();
         Ok(triggers)
     }
 
-    /// Brings what a cut-over may have left half done to its end: the swap has happened. May be called again.
+    /// Brings what a cut-over may have left half done to its end: the swap has happened. May be
+    /// called again.
     pub(crate) async fn complete_triggers(&self) -> Result<()> {
         let mut reader = self.crew.reader().await?;
         let mut facts = self.entry(&mut reader).await?.facts;
@@ -201,11 +233,14 @@ impl MySql {
         }
         // Its state is another afterwards: it is not kept.
         let mut lease: Lease = self.crew.lease(Slot::Control).await?;
-        carry(lease.session(), None, &self.source, &self.names, &facts.triggers).await.map_err(|failure| {
-            let mut error = failure.of_catalogue(self.doing("make the triggers again on"));
-            error.reason += "; until they stand, writes that would fire them are refused: give the same command again";
-            error
-        })?;
+        carry(lease.session(), None, &self.source, &self.names, &facts.triggers).await.map_err(
+            |failure| {
+                let mut error = failure.of_catalogue(self.doing("make the triggers again on"));
+                error.reason += "; until they stand, writes that would fire them are refused: give \
+                             the same command again";
+                error
+            },
+        )?;
         drop(lease);
         facts.triggers.clear();
         self.save_facts(&facts).await
@@ -230,8 +265,9 @@ impl MySql {
     pub(crate) async fn refuse_triggers(&self) -> Result<Vec<Refusal>> {
         let attempted = || self.doing("look at the triggers of");
         let mut session = self.crew.reader().await?;
-        let triggers =
-            Triggers::read(&mut session, &self.source).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let triggers = Triggers::read(&mut session, &self.source)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         let mut refusals = Vec::new();
         if triggers.list.is_empty() {
             return Ok(refusals);
@@ -263,13 +299,21 @@ impl MySql {
                     continue;
                 }
             };
-            session.execute("SET NAMES utf8mb4").await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            session
+                .execute("SET NAMES utf8mb4")
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
             match tried {
                 Ok(_) => {
                     let drop = sql::triggers::drop_trigger(&self.source, trial);
-                    session.execute(&drop).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+                    session
+                        .execute(&drop)
+                        .await
+                        .map_err(|failure| failure.of_catalogue(attempted()))?;
                 }
-                Err(failure) if failure.ends_session() => return Err(failure.of_catalogue(attempted())),
+                Err(failure) if failure.ends_session() => {
+                    return Err(failure.of_catalogue(attempted()));
+                }
                 Err(failure) => {
                     let remedy = remedy(failure.code(), &self.source, row);
                     refusals.push(refuse(failure.of_catalogue("try it").reason, &remedy));
@@ -277,8 +321,14 @@ impl MySql {
             }
             let collation = text(&row[5]);
             if collation != of_schema {
-                let reason = format!("it was made while the schema's collation was {collation}; it is {of_schema} now");
-                refusals.push(refuse(reason, "drop it and create it again, so that it has the schema's collation"));
+                let reason = format!(
+                    "it was made while the schema's collation was {collation}; it is {of_schema} \
+                     now"
+                );
+                refusals.push(refuse(
+                    reason,
+                    "drop it and create it again, so that it has the schema's collation",
+                ));
             }
         }
         Ok(refusals)
@@ -288,15 +338,21 @@ impl MySql {
 fn remedy(code: Option<u16>, source: &TableName, row: &Cells) -> String {
     match code {
         Some(1419) => {
-            "SET GLOBAL log_bin_trust_function_creators = ON: without it only SUPER may make triggers".to_owned()
+            "SET GLOBAL log_bin_trust_function_creators = ON: without it only SUPER may make \
+             triggers"
+                .to_owned()
         }
         Some(1227) => format!(
-            "its definer is {}: GRANT SET_ANY_DEFINER ON *.* (MySQL 8.2 and later), SET_USER_ID (8.0) or SET USER \
-             (MariaDB) to this user; and ALLOW_NONEXISTENT_DEFINER where the definer's account is gone",
+            "its definer is {}: GRANT SET_ANY_DEFINER ON *.* (MySQL 8.2 and later), SET_USER_ID \
+             (8.0) or SET USER (MariaDB) to this user; and ALLOW_NONEXISTENT_DEFINER where the \
+             definer's account is gone",
             text(&row[4])
         ),
-        Some(1142 | 1370) => format!("GRANT TRIGGER ON {}.* to this user", sql::quote(&source.schema)),
-        _ => "change the trigger so that it fits the altered table, before the change or by leaving that part out"
+        Some(1142 | 1370) => {
+            format!("GRANT TRIGGER ON {}.* to this user", sql::quote(&source.schema))
+        }
+        _ => "change the trigger so that it fits the altered table, before the change or by \
+              leaving that part out"
             .to_owned(),
     }
 }
@@ -327,10 +383,13 @@ mod tests {
 
     #[test]
     fn the_body_begins_behind_for_each_row() {
-        let body = |statement: &str| body_at(statement.as_bytes()).map(|place| statement[place..].to_owned());
+        let body = |statement: &str| {
+            body_at(statement.as_bytes()).map(|place| statement[place..].to_owned())
+        };
         assert_eq!(
             body(
-                "CREATE DEFINER=`FOR EACH ROW`@`%` TRIGGER /* for each row */ `a``b` AFTER INSERT ON \"t\"\nfor each  ROW SET @a = 1"
+                "CREATE DEFINER=`FOR EACH ROW`@`%` TRIGGER /* for each row */ `a``b` AFTER INSERT \
+                 ON \"t\"\nfor each  ROW SET @a = 1"
             ),
             Some(" SET @a = 1".to_owned())
         );
@@ -343,7 +402,8 @@ mod tests {
         let settings = String::from_utf8_lossy(&made[0]).into_owned();
         assert_eq!(
             settings,
-            "SET SESSION sql_mode = 'ANSI', character_set_client = latin1, collation_connection = latin1_bin"
+            "SET SESSION sql_mode = 'ANSI', character_set_client = latin1, collation_connection = \
+             latin1_bin"
         );
         assert_eq!(made[1], b"SET ");
     }

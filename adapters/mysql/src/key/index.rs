@@ -1,5 +1,6 @@
-//! Keys: which columns the rows are followed by, and the one spelling of their values (law 5): numbers as the shortest
-//! decimal text, dates as the server prints them, moments as seconds in UTC, texts and bytes as they are stored. Pure.
+//! Keys: which columns the rows are followed by, and the one spelling of their values (law 5):
+//! numbers as the shortest decimal text, dates as the server prints them, moments as seconds in
+//! UTC, texts and bytes as they are stored. Pure.
 
 use crate::key::mapping::Mapping;
 use crate::key::spelling::Spelling;
@@ -11,7 +12,8 @@ use altergeist_contract::{Error, Key, Result};
 pub(crate) struct KeyIndex {
     /// The index of the source.
     pub index: String,
-    /// The index of the shadow that finds rows by the same columns; [`LOOKUP`] if the altered table has none.
+    /// The index of the shadow that finds rows by the same columns; [`LOOKUP`] if the altered table
+    /// has none.
     pub shadow_index: String,
     pub columns: Vec<KeyColumn>,
 }
@@ -34,7 +36,8 @@ pub(crate) struct KeyColumn {
     pub mapping: Mapping,
 }
 
-/// An index that the shadow has until it bears the source's name, where the clauses leave none that finds rows by the key.
+/// An index that the shadow has until it bears the source's name, where the clauses leave none that
+/// finds rows by the key.
 pub(crate) const LOOKUP: &str = "_ag_key";
 
 impl KeyIndex {
@@ -48,7 +51,8 @@ impl KeyIndex {
         self.columns.iter().map(|column| (&*column.shadow_name, column.prefix)).collect()
     }
 
-    /// Whether the index holds only prefixes of some column. Its order is then not quite that of the values.
+    /// Whether the index holds only prefixes of some column. Its order is then not quite that of
+    /// the values.
     pub(crate) fn has_prefix(&self) -> bool {
         self.columns.iter().any(|column| column.prefix.is_some())
     }
@@ -76,24 +80,35 @@ impl KeyIndex {
     /// The key of a row a query gave.
     pub(crate) fn of_query(&self, row: &[Option<Vec<u8>>]) -> Option<Key> {
         let cells = self.columns.iter().zip(row);
-        let columns: Vec<Vec<u8>> =
-            cells.map(|(column, cell)| Some(column.spelling.of_query(cell.as_deref()?))).collect::<Option<_>>()?;
-        (columns.len() == self.columns.len()).then(|| Key::compose(columns.iter().map(Vec::as_slice)))
+        let columns: Vec<Vec<u8>> = cells
+            .map(|(column, cell)| Some(column.spelling.of_query(cell.as_deref()?)))
+            .collect::<Option<_>>()?;
+        (columns.len() == self.columns.len())
+            .then(|| Key::compose(columns.iter().map(Vec::as_slice)))
     }
 
     /// The literals of a key's columns.
     pub(crate) fn literals(&self, key: &Key) -> Result<Vec<String>> {
         let values = key.columns();
-        let literals: Option<Vec<String>> =
-            self.columns.iter().zip(&values).map(|(column, value)| column.spelling.literal(value)).collect();
+        let literals: Option<Vec<String>> = self
+            .columns
+            .iter()
+            .zip(&values)
+            .map(|(column, value)| column.spelling.literal(value))
+            .collect();
         literals
-            .filter(|literals| literals.len() == self.columns.len() && values.len() == literals.len())
+            .filter(|literals| {
+                literals.len() == self.columns.len() && values.len() == literals.len()
+            })
             .ok_or_else(|| Error::fatal("write a key as SQL", "the key is not one of this table's"))
     }
 }
 
-/// The keys rows may be followed by, the best first, their columns in the shadow still unnamed; or why each unique index cannot be one.
-pub(crate) fn candidates(table: &Table) -> std::result::Result<Vec<(Index, Vec<KeyColumn>)>, Vec<String>> {
+/// The keys rows may be followed by, the best first, their columns in the shadow still unnamed; or
+/// why each unique index cannot be one.
+pub(crate) fn candidates(
+    table: &Table,
+) -> std::result::Result<Vec<(Index, Vec<KeyColumn>)>, Vec<String>> {
     let mut candidates = Vec::new();
     let mut reasons = Vec::new();
     for index in table.indexes.iter().filter(|index| index.unique) {
@@ -129,8 +144,10 @@ fn key_columns(table: &Table, index: &Index) -> std::result::Result<Vec<KeyColum
             if column.generated && !column.is_stored() {
                 return Err(format!("column {} is generated and not stored", column.name));
             }
-            let spelling = part.prefix.map_or_else(|| Spelling::of(column), |_| Spelling::of_prefixed(column));
-            let spelling = spelling.ok_or(format!("column {} is of type {}", column.name, column.column_type))?;
+            let spelling =
+                part.prefix.map_or_else(|| Spelling::of(column), |_| Spelling::of_prefixed(column));
+            let spelling = spelling
+                .ok_or(format!("column {} is of type {}", column.name, column.column_type))?;
             Ok(KeyColumn {
                 name: column.name.clone(),
                 shadow_name: String::new(),
@@ -144,10 +161,12 @@ fn key_columns(table: &Table, index: &Index) -> std::result::Result<Vec<KeyColum
         .collect()
 }
 
-/// The index of the shadow that finds rows by these columns: one that begins with them, whole, in any order.
+/// The index of the shadow that finds rows by these columns: one that begins with them, whole, in
+/// any order.
 ///
-/// Where a column's values are mapped, what is two rows for the shadow may be one for the source. Only an index that is
-/// unique over just these columns tells the rows of one key from those of another.
+/// Where a column's values are mapped, what is two rows for the shadow may be one for the source.
+/// Only an index that is unique over just these columns tells the rows of one key from those of
+/// another.
 pub(crate) fn lookup_index(shadow: &Table, columns: &[KeyColumn]) -> Option<String> {
     let is_mapped = columns.iter().any(|column| column.mapping != Mapping::Same);
     let begins = |index: &&Index| {
@@ -155,8 +174,9 @@ pub(crate) fn lookup_index(shadow: &Table, columns: &[KeyColumn]) -> Option<Stri
             && index.parts.len() >= columns.len()
             && (!is_mapped || index.unique && index.parts.len() == columns.len())
             && index.parts[..columns.len()].iter().all(|part| {
-                let is_over =
-                    |column: &KeyColumn| is_same(&column.shadow_name, &part.column) && column.prefix == part.prefix;
+                let is_over = |column: &KeyColumn| {
+                    is_same(&column.shadow_name, &part.column) && column.prefix == part.prefix
+                };
                 columns.iter().any(is_over)
             })
     };
@@ -190,7 +210,10 @@ mod tests {
     fn decimals_are_read_from_the_log() {
         let money = Spelling::Decimal { precision: 14, scale: 4 };
         assert_eq!(spelled(&money, &[0x81, 0x0d, 0xfb, 0x38, 0xd2, 0x04, 0xd2]), "1234567890.1234");
-        assert_eq!(spelled(&money, &[0x7e, 0xf2, 0x04, 0xc7, 0x2d, 0xfb, 0x2d]), "-1234567890.1234");
+        assert_eq!(
+            spelled(&money, &[0x7e, 0xf2, 0x04, 0xc7, 0x2d, 0xfb, 0x2d]),
+            "-1234567890.1234"
+        );
         let fraction = Spelling::Decimal { precision: 2, scale: 2 };
         assert_eq!(spelled(&fraction, &[0x85]), "0.05");
         let whole = Spelling::Decimal { precision: 3, scale: 0 };
@@ -237,11 +260,18 @@ mod tests {
             usable: true,
             parts: vec![Part { column: column.into(), ..Part::default() }],
         };
-        let columns = vec![column("a", "int", false), column("b", "int", true), column("c", "json", false)];
-        let both = Table { columns: columns.clone(), indexes: vec![index("u", "a"), index("PRIMARY", "a")] };
+        let columns =
+            vec![column("a", "int", false), column("b", "int", true), column("c", "json", false)];
+        let both = Table {
+            columns: columns.clone(),
+            indexes: vec![index("u", "a"), index("PRIMARY", "a")],
+        };
         assert_eq!(candidates(&both).unwrap()[0].0.name, "PRIMARY");
         let none = Table { columns, indexes: vec![index("u", "b"), index("v", "c")] };
-        assert_eq!(candidates(&none).unwrap_err(), ["u: column b may be NULL", "v: column c is of type json"]);
+        assert_eq!(
+            candidates(&none).unwrap_err(),
+            ["u: column b may be NULL", "v: column c is of type json"]
+        );
     }
 
     #[test]
@@ -256,16 +286,24 @@ mod tests {
     #[test]
     fn a_moment_is_a_number_that_no_time_zone_changes() {
         let moment = Spelling::Timestamp(3);
-        assert_eq!(moment.of_query(b"1700000000.123000"), moment.of_log(&[0x65, 0x53, 0xf1, 0, 0x04, 0xd2]).unwrap());
-        assert_eq!(moment.literal(b"1700000000.123").unwrap(), "CAST(FROM_UNIXTIME(1700000000.123) AS DATETIME(3))");
+        assert_eq!(
+            moment.of_query(b"1700000000.123000"),
+            moment.of_log(&[0x65, 0x53, 0xf1, 0, 0x04, 0xd2]).unwrap()
+        );
+        assert_eq!(
+            moment.literal(b"1700000000.123").unwrap(),
+            "CAST(FROM_UNIXTIME(1700000000.123) AS DATETIME(3))"
+        );
         assert_eq!(moment.literal(b"0.000").unwrap(), "TIMESTAMP'0000-00-00 00:00:00'");
         assert_eq!(Spelling::Timestamp(0).of_query(b"0"), b"0");
     }
 
     #[test]
     fn uuids_that_are_kept_in_reverse_are_turned() {
-        let mut kept =
-            vec![0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x81, 0x23, 0x1d, 0xef, 0x89, 0xab, 0x01, 0x23, 0x45, 0x67];
+        let mut kept = vec![
+            0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x81, 0x23, 0x1d, 0xef, 0x89, 0xab, 0x01, 0x23,
+            0x45, 0x67,
+        ];
         assert_eq!(hex(&Spelling::Uuid.of_log(&kept).unwrap()), "0123456789ab1def8123456789abcdef");
         kept[8] = 0x7d;
         assert_eq!(Spelling::Uuid.of_log(&kept).unwrap(), kept);

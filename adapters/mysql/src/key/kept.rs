@@ -1,5 +1,5 @@
-//! Key columns that the clauses drop, or change so that no value can be turned back: the shadow keeps
-//! the source's values in columns of our own, until the run has ended.
+//! Key columns that the clauses drop, or change so that no value can be turned back: the shadow
+//! keeps the source's values in columns of our own, until the run has ended.
 //!
 //! They are invisible, may be NULL, and come last. So no statement of the application meets them in
 //! the moment between the swap and the end. The server adds and drops them without touching a row
@@ -19,7 +19,11 @@ pub(crate) fn is_kept(column: &str) -> bool {
 }
 
 /// Follows the rows by a key although `lost` of its columns have no counterpart in the shadow.
-pub(crate) fn key(index: &str, mut columns: Vec<KeyColumn>, source: &Table) -> (KeyIndex, Vec<Pair>) {
+pub(crate) fn key(
+    index: &str,
+    mut columns: Vec<KeyColumn>,
+    source: &Table,
+) -> (KeyIndex, Vec<Pair>) {
     let mut kept = Vec::new();
     for column in columns.iter_mut().filter(|column| column.shadow_name.is_empty()) {
         column.shadow_name = format!("{KEPT}{}", kept.len() + 1);

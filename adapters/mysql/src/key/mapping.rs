@@ -1,7 +1,7 @@
-//! What becomes of a key column's values in the shadow. Most changes of type keep the order of values and what counts as
-//! equal, so the source's values find rows in the shadow as they are. Others do not: then a row is found by its value in
-//! the shadow's terms, and told from others by turning the shadow's value back. A change that cannot be turned
-//! back is refused. Pure.
+//! What becomes of a key column's values in the shadow. Most changes of type keep the order of
+//! values and what counts as equal, so the source's values find rows in the shadow as they are.
+//! Others do not: then a row is found by its value in the shadow's terms, and told from others by
+//! turning the shadow's value back. A change that cannot be turned back is refused. Pure.
 
 use crate::key::spelling::Spelling;
 use crate::schema::table::Column;
@@ -15,7 +15,8 @@ pub(crate) enum Mapping {
     Text { from: Collated, into: Collated },
     /// Numbers that become texts.
     Digits { charset: String, collation: String, unsigned: bool },
-    /// Members of an ENUM that get other numbers: the new number of each, in the order of the old ones, and back.
+    /// Members of an ENUM that get other numbers: the new number of each, in the order of the old
+    /// ones, and back.
     Members { into: Vec<usize>, back: Vec<usize> },
 }
 
@@ -61,19 +62,25 @@ impl Mapping {
         }
     }
 
-    /// The mapping of a key column's change, if there is one. `is_zone_fixed` says that the server's time zone
-    /// has no hours that come twice.
+    /// The mapping of a key column's change, if there is one. `is_zone_fixed` says that the
+    /// server's time zone has no hours that come twice.
     pub(crate) fn of(source: &Column, shadow: &Column, is_zone_fixed: bool) -> Option<Mapping> {
         mapping(source, shadow, is_zone_fixed)
     }
 
-    /// The same for a column of whose values the key holds prefixes: only the room for the values may change.
+    /// The same for a column of whose values the key holds prefixes: only the room for the values
+    /// may change.
     pub(crate) fn of_prefix(source: &Column, shadow: &Column) -> Option<Mapping> {
         let is_fixed = |column: &Column| matches!(&*column.data_type, "char" | "binary");
-        let is_text = |column: &Column| column.data_type.ends_with("text") || column.data_type.ends_with("char");
+        let is_text = |column: &Column| {
+            column.data_type.ends_with("text") || column.data_type.ends_with("char")
+        };
         let is_kind = is_text(source) == is_text(shadow) && Spelling::of_prefixed(shadow).is_some();
         let is_same = source.is_alike(shadow)
-            || is_kind && !is_fixed(source) && !is_fixed(shadow) && source.collation == shadow.collation;
+            || is_kind
+                && !is_fixed(source)
+                && !is_fixed(shadow)
+                && source.collation == shadow.collation;
         is_same.then_some(Mapping::Same)
     }
 }
@@ -90,17 +97,22 @@ fn mapping(source: &Column, shadow: &Column, is_zone_fixed: bool) -> Option<Mapp
         (Integer { .. } | Year, Integer { .. } | Decimal { .. }) => true,
         (Bit, Bit | Integer { .. }) => true,
         (Decimal { scale: one, .. }, Decimal { scale: other, .. }) => one <= other,
-        (DateTime(one), DateTime(other)) | (Timestamp(one), Timestamp(other)) | (Time(one), Time(other)) => {
-            one <= other
+        (DateTime(one), DateTime(other))
+        | (Timestamp(one), Timestamp(other))
+        | (Time(one), Time(other)) => one <= other,
+        (Timestamp(one), DateTime(other)) | (DateTime(one), Timestamp(other)) => {
+            is_zone_fixed && one <= other
         }
-        (Timestamp(one), DateTime(other)) | (DateTime(one), Timestamp(other)) => is_zone_fixed && one <= other,
         (Date, DateTime(_)) => true,
         (FixedBytes(_), Bytes) => true,
-        (Set, Set) => shadow.members().starts_with(&source.members()) && source.collation == shadow.collation,
+        (Set, Set) => {
+            shadow.members().starts_with(&source.members()) && source.collation == shadow.collation
+        }
         (Enum(_), Enum(_)) => shadow.members().starts_with(&source.members()),
         (Text { .. }, Text { .. }) => {
             let loses_spaces = shadow.data_type == "char" && source.data_type != "char";
-            source.collation == shadow.collation && !(loses_spaces && is_unpadded(&source.collation))
+            source.collation == shadow.collation
+                && !(loses_spaces && is_unpadded(&source.collation))
         }
         (one, other) => one == other,
     };
@@ -111,11 +123,13 @@ fn mapping(source: &Column, shadow: &Column, is_zone_fixed: bool) -> Option<Mapp
         (Text { .. }, Text { .. }) if shadow.data_type != "char" || source.data_type == "char" => {
             Some(Mapping::Text { from: Collated::of(source), into: Collated::of(shadow) })
         }
-        (Integer { unsigned, .. }, Text { .. }) if !source.column_type.contains("zerofill") => Some(Mapping::Digits {
-            charset: shadow.charset.clone(),
-            collation: shadow.collation.clone(),
-            unsigned: *unsigned,
-        }),
+        (Integer { unsigned, .. }, Text { .. }) if !source.column_type.contains("zerofill") => {
+            Some(Mapping::Digits {
+                charset: shadow.charset.clone(),
+                collation: shadow.collation.clone(),
+                unsigned: *unsigned,
+            })
+        }
         (Enum(_), Enum(_)) => members(&source.members(), &shadow.members()),
         _ => None,
     }
@@ -123,14 +137,16 @@ fn mapping(source: &Column, shadow: &Column, is_zone_fixed: bool) -> Option<Mapp
 
 /// Every member must go on; one that is dropped is a value that does not fit.
 fn members(source: &[String], shadow: &[String]) -> Option<Mapping> {
-    let place =
-        |of: &String, within: &[String]| within.iter().position(|member| member == of).map_or(0, |place| place + 1);
+    let place = |of: &String, within: &[String]| {
+        within.iter().position(|member| member == of).map_or(0, |place| place + 1)
+    };
     let into: Vec<usize> = source.iter().map(|member| place(member, shadow)).collect();
     let back = shadow.iter().map(|member| place(member, source)).collect();
     (!into.contains(&0)).then_some(Mapping::Members { into, back })
 }
 
-/// Whether spaces at the end of a text count: in the collations of Unicode 9, and those MariaDB calls so.
+/// Whether spaces at the end of a text count: in the collations of Unicode 9, and those MariaDB
+/// calls so.
 fn is_unpadded(collation: &str) -> bool {
     collation == "binary" || collation.contains("_0900_") || collation.contains("nopad")
 }
@@ -185,18 +201,25 @@ mod tests {
         ] {
             assert!(found((from, ""), (into, "")).is_none(), "{from} to {into}");
         }
-        assert!(found(("varchar(9)", "utf8mb4_0900_ai_ci"), ("char(9)", "utf8mb4_0900_ai_ci")).is_none());
+        assert!(
+            found(("varchar(9)", "utf8mb4_0900_ai_ci"), ("char(9)", "utf8mb4_0900_ai_ci"))
+                .is_none()
+        );
     }
 
     #[test]
     fn a_collation_that_changes_is_said_both_ways() {
-        let mapping = found(("varchar(9)", "latin1_bin"), ("varchar(9)", "utf8mb4_general_ci")).unwrap();
+        let mapping =
+            found(("varchar(9)", "latin1_bin"), ("varchar(9)", "utf8mb4_general_ci")).unwrap();
         assert_eq!(
             mapping.to_shadow("_latin1 x'61'"),
             "CONVERT(_latin1 x'61' USING utf8mb4) COLLATE utf8mb4_general_ci"
         );
         assert_eq!(mapping.back("`k`"), "CONVERT(`k` USING latin1) COLLATE latin1_bin");
-        assert_eq!(found(("varchar(9)", "latin1_bin"), ("char(9)", "latin1_bin")), Some(Mapping::Same));
+        assert_eq!(
+            found(("varchar(9)", "latin1_bin"), ("char(9)", "latin1_bin")),
+            Some(Mapping::Same)
+        );
     }
 
     #[test]

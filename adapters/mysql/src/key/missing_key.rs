@@ -11,20 +11,25 @@ pub(crate) fn remedy(name: &TableName, source: &Table) -> String {
     if let Some(columns) = nullable {
         let not_null: Vec<String> = columns
             .iter()
-            .map(|column| format!("MODIFY {} {} NOT NULL", sql::quote(&column.name), column.column_type))
+            .map(|column| {
+                format!("MODIFY {} {} NOT NULL", sql::quote(&column.name), column.column_type)
+            })
             .collect();
         return format!(
-            "if there are no NULLs, {alter} {} makes it a key (keep the rest of the column's definition as SHOW CREATE TABLE \
-             prints it); else add a primary key",
+            "if there are no NULLs, {alter} {} makes it a key (keep the rest of the column's \
+             definition as SHOW CREATE TABLE prints it); else add a primary key",
             not_null.join(", ")
         );
     }
-    let counter = source.columns.iter().find(|column| column.extra.to_lowercase().contains("auto_increment"));
+    let counter =
+        source.columns.iter().find(|column| column.extra.to_lowercase().contains("auto_increment"));
     match counter {
-        Some(column) => format!("add a primary key: {alter} ADD PRIMARY KEY ({})", sql::quote(&column.name)),
+        Some(column) => {
+            format!("add a primary key: {alter} ADD PRIMARY KEY ({})", sql::quote(&column.name))
+        }
         None => format!(
-            "add a primary key over columns that are NOT NULL; where there are none: {alter} ADD COLUMN ag_row_id BIGINT UNSIGNED \
-             NOT NULL AUTO_INCREMENT INVISIBLE PRIMARY KEY"
+            "add a primary key over columns that are NOT NULL; where there are none: {alter} ADD \
+             COLUMN ag_row_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT INVISIBLE PRIMARY KEY"
         ),
     }
 }
@@ -62,7 +67,9 @@ mod tests {
         let part = Part { column: "a".into(), ..Part::default() };
         let unique = Index { name: "u".into(), unique: true, usable: true, parts: vec![part] };
         let table = Table { columns: vec![column("a", "")], indexes: vec![unique] };
-        assert!(remedy(&name, &table).contains("ALTER TABLE `s`.`t` MODIFY `a` int NOT NULL makes"));
+        assert!(
+            remedy(&name, &table).contains("ALTER TABLE `s`.`t` MODIFY `a` int NOT NULL makes")
+        );
         let table = Table { columns: vec![column("a", "auto_increment")], indexes: Vec::new() };
         assert!(remedy(&name, &table).ends_with("ALTER TABLE `s`.`t` ADD PRIMARY KEY (`a`)"));
         let table = Table { columns: vec![column("a", "")], indexes: Vec::new() };

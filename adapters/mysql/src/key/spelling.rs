@@ -1,5 +1,5 @@
-//! The one spelling of a key's values (law 5): numbers as the shortest decimal text, dates as the server prints them,
-//! moments as seconds in UTC, texts and bytes as they are stored. Pure.
+//! The one spelling of a key's values (law 5): numbers as the shortest decimal text, dates as the
+//! server prints them, moments as seconds in UTC, texts and bytes as they are stored. Pure.
 
 use crate::key::temporal;
 use crate::schema::table::Column;
@@ -30,7 +30,8 @@ pub(crate) enum Spelling {
     Timestamp(usize),
     Time(usize),
     Year,
-    /// By the member's number, from 1; 0 is the empty value of a member that was refused. Of so many members.
+    /// By the member's number, from 1; 0 is the empty value of a member that was refused. Of so
+    /// many members.
     Enum(usize),
     /// As a number, one bit for each member.
     Set,
@@ -57,9 +58,10 @@ impl Spelling {
             "mediumint" => integer(3),
             "int" => integer(4),
             "bigint" => integer(8),
-            "decimal" => {
-                Some(Spelling::Decimal { precision: *sizes.first()? as usize, scale: *sizes.get(1)? as usize })
-            }
+            "decimal" => Some(Spelling::Decimal {
+                precision: *sizes.first()? as usize,
+                scale: *sizes.get(1)? as usize,
+            }),
             "char" | "varchar" => Some(Spelling::Text { charset: column.charset.clone() }),
             "varbinary" => Some(Spelling::Bytes),
             "binary" => Some(Spelling::FixedBytes(*sizes.first()? as usize)),
@@ -87,16 +89,26 @@ impl Spelling {
         }
     }
 
-    /// What to ask for, of a column or an expression of this type, so that nothing converts the value on its way.
+    /// What to ask for, of a column or an expression of this type, so that nothing converts the
+    /// value on its way.
     pub(crate) fn asked(&self, value: &str) -> String {
         match self {
-            Spelling::Decimal { precision, scale } => format!("CAST({value} AS DECIMAL({precision}, {scale}))"),
-            Spelling::Text { .. } | Spelling::Bytes | Spelling::FixedBytes(_) => format!("CAST({value} AS BINARY)"),
+            Spelling::Decimal { precision, scale } => {
+                format!("CAST({value} AS DECIMAL({precision}, {scale}))")
+            }
+            Spelling::Text { .. } | Spelling::Bytes | Spelling::FixedBytes(_) => {
+                format!("CAST({value} AS BINARY)")
+            }
             Spelling::Uuid => format!("CAST({value} AS BINARY(16))"),
             Spelling::Inet(bytes) => format!("CAST({value} AS BINARY({bytes}))"),
             Spelling::Timestamp(_) => format!("UNIX_TIMESTAMP({value})"),
-            Spelling::Year | Spelling::Enum(_) | Spelling::Set | Spelling::Bit => format!("{value} + 0"),
-            Spelling::Integer { .. } | Spelling::Date | Spelling::DateTime(_) | Spelling::Time(_) => value.to_owned(),
+            Spelling::Year | Spelling::Enum(_) | Spelling::Set | Spelling::Bit => {
+                format!("{value} + 0")
+            }
+            Spelling::Integer { .. }
+            | Spelling::Date
+            | Spelling::DateTime(_)
+            | Spelling::Time(_) => value.to_owned(),
         }
     }
 
@@ -126,7 +138,9 @@ impl Spelling {
     /// The spelling of a value in the log, without its length; None if it cannot be one.
     pub(crate) fn of_log(&self, value: &[u8]) -> Option<Vec<u8>> {
         match self {
-            Spelling::Integer { bytes, unsigned } => (value.len() == *bytes).then(|| integer(value, *unsigned)),
+            Spelling::Integer { bytes, unsigned } => {
+                (value.len() == *bytes).then(|| integer(value, *unsigned))
+            }
             Spelling::Decimal { precision, scale } => decimal(value, *precision, *scale),
             Spelling::Text { .. } | Spelling::Bytes => Some(value.to_vec()),
             Spelling::FixedBytes(length) | Spelling::Inet(length) => {
@@ -144,15 +158,16 @@ impl Spelling {
             Spelling::Enum(_) => (value.len() <= 2).then(|| integer(value, true)),
             Spelling::Set => (value.len() <= 8).then(|| integer(value, true)),
             Spelling::Bit => {
-                let number = value.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+                let number =
+                    value.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
                 (value.len() <= 8).then(|| number.to_string().into_bytes())
             }
             Spelling::Uuid => (value.len() <= 16).then(|| uuid(padded(value, 16))),
         }
     }
 
-    /// A literal that can be read in one way only. It is weaker than a column in the rules of collations, so the
-    /// column's own collation decides.
+    /// A literal that can be read in one way only. It is weaker than a column in the rules of
+    /// collations, so the column's own collation decides.
     pub(crate) fn literal(&self, value: &[u8]) -> Option<String> {
         match self {
             Spelling::Integer { .. }
@@ -168,7 +183,8 @@ impl Spelling {
             Spelling::Date => plain_literal("DATE", value),
             Spelling::DateTime(_) => plain_literal("TIMESTAMP", value),
             Spelling::Time(_) => plain_literal("TIME", value),
-            // In MariaDB 11.8 FROM_UNIXTIME is a TIMESTAMP, and of several of those IN finds the first alone.
+            // In MariaDB 11.8 FROM_UNIXTIME is a TIMESTAMP, and of several of those IN finds the
+            // first alone.
             Spelling::Timestamp(digits) => {
                 let number = number_literal(value)?;
                 let is_zero = number.bytes().all(|byte| matches!(byte, b'0' | b'.'));
@@ -180,8 +196,8 @@ impl Spelling {
         }
     }
 
-    /// `value operator literal`, for one of `<`, `<=`, `>`, `>=`. The servers walk no range of an ENUM, but they look
-    /// its members up.
+    /// `value operator literal`, for one of `<`, `<=`, `>`, `>=`. The servers walk no range of an
+    /// ENUM, but they look its members up.
     pub(crate) fn bounded(&self, value: &str, operator: &str, literal: &str) -> String {
         let (Spelling::Enum(members), Ok(bound)) = (self, literal.parse::<usize>()) else {
             return format!("{value} {operator} {literal}");
@@ -195,7 +211,8 @@ impl Spelling {
             ">" => *member > bound,
             _ => *member >= bound,
         };
-        let list: Vec<String> = (0..=*members).filter(within).map(|member| member.to_string()).collect();
+        let list: Vec<String> =
+            (0..=*members).filter(within).map(|member| member.to_string()).collect();
         if list.is_empty() { "FALSE".into() } else { format!("{value} IN ({})", list.join(", ")) }
     }
 
@@ -227,7 +244,8 @@ pub(crate) fn shortest_number(text: &[u8]) -> Vec<u8> {
 
 pub(crate) fn number_literal(value: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(value).ok()?;
-    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
+    let plain = !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
     plain.then(|| text.to_owned())
 }
 
@@ -246,7 +264,8 @@ pub(crate) fn moment(value: &[u8], digits: usize) -> Vec<u8> {
     }
 }
 
-/// MariaDB keeps the UUIDs of versions 1 to 5 with their groups in reverse, so that those of version 1 sort by time.
+/// MariaDB keeps the UUIDs of versions 1 to 5 with their groups in reverse, so that those of
+/// version 1 sort by time.
 pub(crate) fn uuid(kept: Vec<u8>) -> Vec<u8> {
     let is_reversed = kept[6] & 0x80 != 0 && (0x10..0x60).contains(&kept[8]);
     match is_reversed {
@@ -259,7 +278,11 @@ pub(crate) fn integer(value: &[u8], unsigned: bool) -> Vec<u8> {
     let negative = !unsigned && value.last().is_some_and(|byte| byte & 0x80 != 0);
     let mut bytes = [if negative { 0xff } else { 0 }; 8];
     bytes[..value.len()].copy_from_slice(value);
-    let text = if unsigned { u64::from_le_bytes(bytes).to_string() } else { i64::from_le_bytes(bytes).to_string() };
+    let text = if unsigned {
+        u64::from_le_bytes(bytes).to_string()
+    } else {
+        i64::from_le_bytes(bytes).to_string()
+    };
     text.into_bytes()
 }
 
@@ -272,14 +295,16 @@ pub(crate) fn decimal_bytes(precision: usize, scale: usize) -> usize {
     whole / 9 * 4 + DIGIT_BYTES[whole % 9] + scale / 9 * 4 + DIGIT_BYTES[scale % 9]
 }
 
-/// A packed decimal: groups of nine digits in four bytes each, big-endian, the odd groups at the outer ends. The first
-/// bit is set for numbers that are not negative; the others have all bits inverted.
+/// A packed decimal: groups of nine digits in four bytes each, big-endian, the odd groups at the
+/// outer ends. The first bit is set for numbers that are not negative; the others have all bits
+/// inverted.
 pub(crate) fn decimal(value: &[u8], precision: usize, scale: usize) -> Option<Vec<u8>> {
     if value.len() != decimal_bytes(precision, scale) || value.is_empty() {
         return None;
     }
     let negative = value[0] & 0x80 == 0;
-    let mut bytes: Vec<u8> = value.iter().map(|byte| if negative { !byte } else { *byte }).collect();
+    let mut bytes: Vec<u8> =
+        value.iter().map(|byte| if negative { !byte } else { *byte }).collect();
     bytes[0] ^= 0x80;
     let whole = precision - scale;
     let mut digits = Digits { bytes: &bytes, text: String::new() };

@@ -1,5 +1,6 @@
-//! Dates and times as the log packs them, spelled as the server prints them. The forms are those of the server's
-//! `my_time.cc`: big-endian, fractions of a second in half as many bytes as they have digits, rounded up. Pure.
+//! Dates and times as the log packs them, spelled as the server prints them. The forms are those of
+//! the server's `my_time.cc`: big-endian, fractions of a second in half as many bytes as they have
+//! digits, rounded up. Pure.
 
 /// A date in three bytes: fifteen bits of year, four of month, five of day, little-endian.
 pub(crate) fn date(value: &[u8]) -> Option<Vec<u8>> {
@@ -8,8 +9,8 @@ pub(crate) fn date(value: &[u8]) -> Option<Vec<u8>> {
     Some(format!("{:04}-{:02}-{:02}", packed >> 9, packed >> 5 & 15, packed & 31).into_bytes())
 }
 
-/// A DATETIME: five bytes of years and months counted together, days, hours, minutes and seconds, above an offset that
-/// makes them sort as bytes; then the fraction.
+/// A DATETIME: five bytes of years and months counted together, days, hours, minutes and seconds,
+/// above an offset that makes them sort as bytes; then the fraction.
 pub(crate) fn date_time(value: &[u8], digits: usize) -> Option<Vec<u8>> {
     let (whole, fraction) = value.split_at_checked(5)?;
     let packed = big_endian(whole).checked_sub(0x80_0000_0000)?;
@@ -23,11 +24,14 @@ pub(crate) fn date_time(value: &[u8], digits: usize) -> Option<Vec<u8>> {
 /// A TIMESTAMP as seconds since 1970 in UTC, with its fraction; 0 is the zero date.
 pub(crate) fn timestamp(value: &[u8], digits: usize) -> Option<Vec<u8>> {
     let (whole, fraction) = value.split_at_checked(4)?;
-    Some(format!("{}{}", big_endian(whole), decimals(microseconds(fraction, digits)?, digits)).into_bytes())
+    Some(
+        format!("{}{}", big_endian(whole), decimals(microseconds(fraction, digits)?, digits))
+            .into_bytes(),
+    )
 }
 
-/// A TIME: three bytes of hours, minutes and seconds above an offset, then the fraction. Below zero the whole is
-/// a two's complement, so the fraction counts upwards from the next lower second.
+/// A TIME: three bytes of hours, minutes and seconds above an offset, then the fraction. Below zero
+/// the whole is a two's complement, so the fraction counts upwards from the next lower second.
 pub(crate) fn time(value: &[u8], digits: usize) -> Option<Vec<u8>> {
     let bytes = 3 + digits.div_ceil(2);
     if value.len() != bytes || digits > 6 {
@@ -48,7 +52,10 @@ pub(crate) fn time(value: &[u8], digits: usize) -> Option<Vec<u8>> {
 
 /// Whether a text can be nothing but a date, a time, or both.
 pub(crate) fn is_plain(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b' '))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b' '))
 }
 
 fn microseconds(fraction: &[u8], digits: usize) -> Option<u64> {
@@ -87,12 +94,23 @@ mod tests {
 
     #[test]
     fn moments_are_read_from_the_log_with_all_their_digits() {
-        let whole = 0x80_0000_0000_u64 + ((2024 * 13 + 12) << 5 | 31) * 0x2_0000 + (23 << 12 | 59 << 6 | 58);
+        let whole = 0x80_0000_0000_u64
+            + ((2024 * 13 + 12) << 5 | 31) * 0x2_0000
+            + (23 << 12 | 59 << 6 | 58);
         let bytes = whole.to_be_bytes()[3..].to_vec();
         assert_eq!(text(date_time(&bytes, 0)), "2024-12-31 23:59:58");
-        assert_eq!(text(date_time(&[bytes.clone(), vec![7]].concat(), 2)), "2024-12-31 23:59:58.07");
-        assert_eq!(text(date_time(&[bytes.clone(), vec![0x1e, 0x61]].concat(), 3)), "2024-12-31 23:59:58.777");
-        assert_eq!(text(date_time(&[bytes.clone(), vec![0, 0, 1]].concat(), 6)), "2024-12-31 23:59:58.000001");
+        assert_eq!(
+            text(date_time(&[bytes.clone(), vec![7]].concat(), 2)),
+            "2024-12-31 23:59:58.07"
+        );
+        assert_eq!(
+            text(date_time(&[bytes.clone(), vec![0x1e, 0x61]].concat(), 3)),
+            "2024-12-31 23:59:58.777"
+        );
+        assert_eq!(
+            text(date_time(&[bytes.clone(), vec![0, 0, 1]].concat(), 6)),
+            "2024-12-31 23:59:58.000001"
+        );
         assert_eq!(text(date_time(&[0x80, 0, 0, 0, 0], 0)), "0000-00-00 00:00:00");
         assert_eq!(date_time(&bytes, 6), None);
         assert_eq!(text(timestamp(&[0x65, 0x53, 0xf1, 0], 0)), "1700000000");

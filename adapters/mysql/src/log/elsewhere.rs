@@ -1,7 +1,8 @@
-//! Whether a statement that others wrote into the log as text may have changed the source: it has, if a table that it
-//! wrote reaches the source by a trigger, a view or a foreign key's action. The server knows.
+//! Whether a statement that others wrote into the log as text may have changed the source: it has,
+//! if a table that it wrote reaches the source by a trigger, a view or a foreign key's action. The
+//! server knows.
 
-use crate::server::error::{BEGIN_ANEW, Failure, STATEMENTS_REMEDY};
+use crate::server::error::{Failure, START_AGAIN, STATEMENTS_REMEDY};
 use crate::server::grants::sees_triggers;
 use crate::server::names::TableName;
 use crate::server::pool::Crew;
@@ -35,7 +36,8 @@ impl Elsewhere {
             let found = self.how_it_reaches(&mut session, table).await;
             if let Some(how) = found.map_err(|failure| failure.of_catalogue(attempted()))? {
                 let reason = format!(
-                    "a session wrote {} by a statement in the log, not by rows, and {how}; {STATEMENTS_REMEDY}; {BEGIN_ANEW}",
+                    "a session wrote {} by a statement in the log, not by rows, and {how}; \
+                     {STATEMENTS_REMEDY}; {START_AGAIN}",
                     table.plain()
                 );
                 return Err(Error::fatal(attempted(), reason));
@@ -56,15 +58,21 @@ impl Elsewhere {
         match kind.as_deref() {
             Some("BASE TABLE") => {}
             Some(_) => return Ok(Some("it is no plain table".to_owned())),
-            None => return Ok(Some("it is not there any more, or this user may not see it".to_owned())),
+            None => {
+                return Ok(Some(
+                    "it is not there any more, or this user may not see it".to_owned(),
+                ));
+            }
         }
         let mut reached = vec![table.clone()];
         let pairs = session.rows(sql::catalogue::ACTING_KEYS).await?;
         loop {
             let before = reached.len();
             for row in &pairs {
-                let [child_schema, child, schema, parent] = [0, 1, 2, 3].map(|place| text(&row[place]));
-                let (child, parent) = (TableName::new(&child_schema, &child), TableName::new(&schema, &parent));
+                let [child_schema, child, schema, parent] =
+                    [0, 1, 2, 3].map(|place| text(&row[place]));
+                let (child, parent) =
+                    (TableName::new(&child_schema, &child), TableName::new(&schema, &parent));
                 let has = |table: &TableName| reached.iter().any(|known| known.is_same(table));
                 if has(&parent) && !has(&child) {
                     reached.push(child);
@@ -75,13 +83,19 @@ impl Elsewhere {
             }
         }
         if reached.iter().any(|table| table.is_same(&self.source)) {
-            return Ok(Some(format!("a foreign key's action leads from there to {}", self.source.plain())));
+            return Ok(Some(format!(
+                "a foreign key's action leads from there to {}",
+                self.source.plain()
+            )));
         }
         for table in &reached {
             if !sees_triggers(session, table).await?
                 || session.text(&sql::triggers::count_triggers(table)).await? != "0"
             {
-                return Ok(Some(format!("what the triggers of {} wrote cannot be told", table.plain())));
+                return Ok(Some(format!(
+                    "it is unknown what the triggers of {} wrote",
+                    table.plain()
+                )));
             }
         }
         Ok(None)

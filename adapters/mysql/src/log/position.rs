@@ -1,9 +1,10 @@
-//! Places in the binary log: a file's offset, MySQL's sets of transactions, MariaDB's last transaction of each domain. A
-//! [`Position`] also names the server that gave it, and a heartbeat that lies behind it. Pure.
+//! Places in the binary log: a file's offset, MySQL's sets of transactions, MariaDB's last
+//! transaction of each domain. A [`Position`] also names the server that gave it, and a heartbeat
+//! that lies behind it. Pure.
 //!
-//! Neither names of files nor numbers of transactions prove that a log is the one a position was taken from: a log that was
-//! reset begins with the same ones again. So a position lies just before a heartbeat of ours, and whoever reads on from there
-//! must find that heartbeat.
+//! Neither names of files nor numbers of transactions prove that a log is the one a position was
+//! taken from: a log that was reset begins with the same ones again. So a position lies just before
+//! a heartbeat of ours, and whoever reads on from there must find that heartbeat.
 
 use altergeist_contract::{Error, Position, Result};
 use std::collections::BTreeMap;
@@ -15,7 +16,8 @@ pub(crate) struct Bookmark {
     /// What the server calls itself: MySQL's UUID, MariaDB's number.
     pub server: String,
     pub place: Place,
-    /// A heartbeat of ours behind it, if one is known: the first one read from here has no greater number.
+    /// A heartbeat of ours behind it, if one is known: the first one read from here has no greater
+    /// number.
     pub beat: Option<u64>,
 }
 
@@ -39,8 +41,9 @@ impl Bookmark {
     }
 
     pub(crate) fn read(position: &Position) -> Result<Bookmark> {
-        parse(&position.0)
-            .ok_or_else(|| Error::fatal("read a saved position in the log", format!("'{position}' is none")))
+        parse(&position.0).ok_or_else(|| {
+            Error::fatal("read a saved position in the log", format!("'{position}' is none"))
+        })
     }
 }
 
@@ -62,8 +65,8 @@ fn parse(text: &str) -> Option<Bookmark> {
 const FIRST_OFFSET: u64 = 4;
 
 impl Place {
-    /// Where the server can be asked to begin, and how far what it sends then was read before: its protocol has four bytes
-    /// for an offset, but a large transaction makes a larger file.
+    /// Where the server can be asked to begin, and how far what it sends then was read before: its
+    /// protocol has four bytes for an offset, but a large transaction makes a larger file.
     pub(crate) fn readable(&self) -> (Place, Option<u64>) {
         match self {
             Place::File { name, offset } if *offset > u64::from(u32::MAX) => {
@@ -99,21 +102,27 @@ impl fmt::Display for Place {
 
 /// As MariaDB spells its positions: `0-1-100,7-1-5`.
 pub(crate) fn spell_domains(domains: &BTreeMap<u32, (u32, u64)>) -> String {
-    let spelled: Vec<String> =
-        domains.iter().map(|(domain, (server, number))| format!("{domain}-{server}-{number}")).collect();
+    let spelled: Vec<String> = domains
+        .iter()
+        .map(|(domain, (server, number))| format!("{domain}-{server}-{number}"))
+        .collect();
     spelled.join(",")
 }
 
 fn domains(text: &str) -> Option<BTreeMap<u32, (u32, u64)>> {
     let one = |gtid: &str| {
         let mut parts = gtid.split('-');
-        let found = (parts.next()?.parse().ok()?, (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?));
+        let found = (
+            parts.next()?.parse().ok()?,
+            (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?),
+        );
         parts.next().is_none().then_some(found)
     };
     text.split(',').filter(|gtid| !gtid.is_empty()).map(one).collect()
 }
 
-/// MySQL's set of transactions: for each source (a UUID, or a UUID and a tag) the ranges of numbers, first and last.
+/// MySQL's set of transactions: for each source (a UUID, or a UUID and a tag) the ranges of
+/// numbers, first and last.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct GtidSet(BTreeMap<String, Vec<(u64, u64)>>);
 
@@ -128,7 +137,10 @@ impl GtidSet {
             for part in rest.split(':') {
                 if part.starts_with(|char: char| char.is_ascii_digit()) {
                     let (first, last) = part.split_once('-').unwrap_or((part, part));
-                    set.0.entry(source.clone()).or_default().push((first.parse().ok()?, last.parse().ok()?));
+                    set.0
+                        .entry(source.clone())
+                        .or_default()
+                        .push((first.parse().ok()?, last.parse().ok()?));
                 } else {
                     source = format!("{}:{part}", uuid.to_lowercase());
                 }
@@ -160,8 +172,9 @@ impl GtidSet {
 
     /// One text for each source.
     pub(crate) fn blocks(&self) -> Vec<String> {
-        let range =
-            |(first, last): &(u64, u64)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+        let range = |(first, last): &(u64, u64)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
+        };
         let block = |(source, ranges): (&String, &Vec<(u64, u64)>)| {
             format!("{source}:{}", ranges.iter().map(range).collect::<Vec<_>>().join(":"))
         };
@@ -183,7 +196,9 @@ mod tests {
     fn a_position_is_read_as_it_was_written() {
         for text in [
             "server=7 file=binlog.000003:154",
-            "server=b471742b-e67d-11f1-95a9-02fc00000001 gtid=b471742b-e67d-11f1-95a9-02fc00000001:1-5:7,b471742b-e67d-11f1-95a9-02fc00000001:tag:1 beat=17",
+            "server=b471742b-e67d-11f1-95a9-02fc00000001 \
+             gtid=b471742b-e67d-11f1-95a9-02fc00000001:1-5:7,\
+             b471742b-e67d-11f1-95a9-02fc00000001:tag:1 beat=17",
             "server=1 domains=0-1-100,7-1-5 beat=1",
         ] {
             assert_eq!(Bookmark::read(&Position(text.into())).unwrap().to_position().0, text);

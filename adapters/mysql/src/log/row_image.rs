@@ -1,5 +1,5 @@
-//! Row events of the log, taken apart as far as the key needs it: where each column's bytes lie, and nothing about what they
-//! mean. The server's formats are described at each function. Pure.
+//! Row events of the log, taken apart as far as the key needs it: where each column's bytes lie,
+//! and nothing about what they mean. The server's formats are described at each function. Pure.
 
 /// Takes fields from the front of bytes; None when they do not suffice.
 #[derive(Clone, Copy)]
@@ -14,7 +14,9 @@ impl<'a> Fields<'a> {
 
     /// A little-endian number of up to eight bytes.
     pub(crate) fn number(&mut self, length: usize) -> Option<u64> {
-        Some(self.bytes(length)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        Some(
+            self.bytes(length)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+        )
     }
 
     /// A number whose first byte tells its length.
@@ -46,8 +48,8 @@ pub(crate) struct TableMap<'a> {
 }
 
 impl<'a> TableMap<'a> {
-    /// Six bytes of number, two of flags, schema and name (each a length, the bytes, a zero), then the types' codes and
-    /// their metadata.
+    /// Six bytes of number, two of flags, schema and name (each a length, the bytes, a zero), then
+    /// the types' codes and their metadata.
     pub(crate) fn read(body: &'a [u8]) -> Option<TableMap<'a>> {
         let mut fields = Fields(body);
         let id = fields.number(6)?;
@@ -73,9 +75,14 @@ impl<'a> TableMap<'a> {
             .map(|code| {
                 let mut meta = [0, 0];
                 if *code == TYPED_ARRAY {
-                    // The hidden column of an index over a JSON array: told by its elements' code and metadata, kept as JSON.
+                    // The hidden column of an index over a JSON array: told by its elements' code
+                    // and metadata, kept as JSON.
                     let element = metadata.number(1)? as u8;
-                    metadata.bytes(if element == VARCHAR { 3 } else { metadata_bytes(element)? })?;
+                    metadata.bytes(if element == VARCHAR {
+                        3
+                    } else {
+                        metadata_bytes(element)?
+                    })?;
                     return Some(Form { code: JSON, meta: [4, 0] });
                 }
                 let given = metadata.bytes(metadata_bytes(*code)?)?;
@@ -107,7 +114,9 @@ fn metadata_bytes(code: u8) -> Option<usize> {
     match code {
         // Integers, YEAR, and the temporal types of old tables.
         1..=3 | 7..=14 => Some(0),
-        4 | 5 | TIMESTAMP2..=TIME2 | COMPRESSED_BLOB | VECTOR | JSON | 249..=252 | GEOMETRY => Some(1),
+        4 | 5 | TIMESTAMP2..=TIME2 | COMPRESSED_BLOB | VECTOR | JSON | 249..=252 | GEOMETRY => {
+            Some(1)
+        }
         VARCHAR | BIT | COMPRESSED_VARCHAR | DECIMAL..=SET | STRING => Some(2),
         _ => None,
     }
@@ -118,7 +127,8 @@ fn extent(form: Form, bytes: &[u8]) -> Option<(usize, usize)> {
     let [one, two] = form.meta;
     let both = usize::from(u16::from_le_bytes(form.meta));
     let fraction = usize::from(one).div_ceil(2);
-    let counted = |length_bytes: usize| Some((length_bytes, Fields(bytes).number(length_bytes)? as usize));
+    let counted =
+        |length_bytes: usize| Some((length_bytes, Fields(bytes).number(length_bytes)? as usize));
     match form.code {
         TINY | 13 => Some((0, 1)),
         2 => Some((0, 2)),
@@ -132,10 +142,16 @@ fn extent(form: Form, bytes: &[u8]) -> Option<(usize, usize)> {
         BIT => Some((0, usize::from(two) + usize::from(one > 0))),
         DECIMAL => Some((0, crate::key::spelling::decimal_bytes(one.into(), two.into()))),
         ENUM | SET => Some((0, two.into())),
-        COMPRESSED_BLOB | VECTOR | JSON | 249..=252 | GEOMETRY if (1..=4).contains(&one) => counted(one.into()),
+        COMPRESSED_BLOB | VECTOR | JSON | 249..=252 | GEOMETRY if (1..=4).contains(&one) => {
+            counted(one.into())
+        }
         STRING if matches!(one, ENUM | SET) => Some((0, two.into())),
         // Two bits of the length hide, inverted, in the type's code.
-        STRING => counted(if usize::from(two) | usize::from((one & 0x30) ^ 0x30) << 4 > 255 { 2 } else { 1 }),
+        STRING => counted(if usize::from(two) | usize::from((one & 0x30) ^ 0x30) << 4 > 255 {
+            2
+        } else {
+            1
+        }),
         _ => None,
     }
 }
@@ -170,8 +186,8 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Six bytes of table number, two of flags, in the newer form extra data with its length; then the number of columns,
-    /// a bitmap of the columns in each image, and the images.
+    /// Six bytes of table number, two of flags, in the newer form extra data with its length; then
+    /// the number of columns, a bitmap of the columns in each image, and the images.
     pub(crate) fn read(deed: Deed, has_extra: bool, body: &'a [u8]) -> Option<Rows<'a>> {
         let mut fields = Fields(body);
         let table = fields.number(6)?;
@@ -187,8 +203,8 @@ impl<'a> Rows<'a> {
         Some(Rows { table, columns, deed, before, after, data: fields.0 })
     }
 
-    /// Gives the wanted columns of every row: before, and after. An image that the event does not have is all
-    /// [`Cell::Absent`].
+    /// Gives the wanted columns of every row: before, and after. An image that the event does not
+    /// have is all [`Cell::Absent`].
     pub(crate) fn each(
         &self,
         forms: &[Form],
@@ -248,7 +264,8 @@ fn image<'a>(
     Some(())
 }
 
-/// Options, and if they say so a bitmap over the table's JSON columns. The differences themselves are delimited as JSON is.
+/// Options, and if they say so a bitmap over the table's JSON columns. The differences themselves
+/// are delimited as JSON is.
 fn skip_partial_marks(fields: &mut Fields, forms: &[Form]) -> Option<()> {
     if fields.packed()? & 1 != 0 {
         fields.bytes(forms.iter().filter(|form| form.code == JSON).count().div_ceil(8))?;
@@ -270,7 +287,10 @@ mod tests {
     fn cells(rows: &Rows, wanted: &[usize]) -> Option<Vec<(Image, Image)>> {
         let mut all = Vec::new();
         let owned = |cells: &[Cell]| {
-            cells.iter().map(|cell| if let Cell::Value(value) = cell { Some(value.to_vec()) } else { None }).collect()
+            cells
+                .iter()
+                .map(|cell| if let Cell::Value(value) = cell { Some(value.to_vec()) } else { None })
+                .collect()
         };
         rows.each(&forms(), wanted, |before, after| {
             all.push((owned(before), owned(after)));

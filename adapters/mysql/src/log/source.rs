@@ -18,8 +18,13 @@ pub(crate) struct LogServer {
 
 impl LogServer {
     /// The server the user named, or the table's own.
-    pub(crate) async fn find(target: &Target, access: &Access, server: &Server) -> Result<LogServer> {
-        let own = || LogServer { access: access.clone(), server: server.clone(), is_replica: false };
+    pub(crate) async fn find(
+        target: &Target,
+        access: &Access,
+        server: &Server,
+    ) -> Result<LogServer> {
+        let own =
+            || LogServer { access: access.clone(), server: server.clone(), is_replica: false };
         let Some(url) = &target.stream_from else { return Ok(own()) };
         let access = Access::read(url)?;
         let mut session = Session::bare(&access).await?;
@@ -46,12 +51,18 @@ impl Filters {
         let Some((access, version)) = &self.replica else { return Ok(()) };
         let attempted = || format!("look at the filters of replica {}", access.address);
         let mut session = Session::bare(access).await?;
-        let filters = leaves_out(&mut session, *version).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let filters = leaves_out(&mut session, *version)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         match filters {
             None => Ok(()),
             Some(what) => {
                 let reason = format!("replica {} leaves out transactions: {what}", access.address);
-                Err(Error::new(Kind::Missed, format!("follow the log for {}", self.source.plain()), reason))
+                Err(Error::new(
+                    Kind::Missed,
+                    format!("follow the log for {}", self.source.plain()),
+                    reason,
+                ))
             }
         }
     }
@@ -67,8 +78,9 @@ pub(crate) async fn leaves_out(
     if version.flavour == Flavour::MariaDb {
         // Each connection has filters of its own, and by domain and server too.
         for connection in session.named_rows(sql::log::replication_status(version)).await? {
-            let set =
-                connection.into_iter().filter(|(name, value)| name.starts_with("Replicate_") && !value.is_empty());
+            let set = connection
+                .into_iter()
+                .filter(|(name, value)| name.starts_with("Replicate_") && !value.is_empty());
             found.extend(set.map(|(name, _)| name));
         }
     }

@@ -1,5 +1,5 @@
-//! What a statement in the log means for us. With row format most statements are the ends of transactions and DDL; a
-//! statement that changes rows would change them behind our back. Pure.
+//! What a statement in the log means for us. With row format most statements are the ends of
+//! transactions and DDL; a statement that changes rows would change them behind our back. Pure.
 
 use crate::log::written::tables_written;
 use crate::schema::harmless::leaves_rows_alone;
@@ -23,7 +23,8 @@ pub(crate) enum Meaning {
     Opens,
     /// A whole transaction that does not concern us, or is ours.
     Harmless,
-    /// Somebody else's DDL on the source, the shadow or a table of our own that leaves rows and columns alone.
+    /// Somebody else's DDL on the source, the shadow or a table of our own that leaves rows and
+    /// columns alone.
     Altered,
     /// A change of rows as text, of these tables only.
     Writes(Vec<TableName>),
@@ -92,11 +93,16 @@ pub(crate) fn meaning(statement: &[u8], schema: &[u8], concern: &Concern) -> Mea
         "XA" => xa(&tokens),
         "" => Meaning::Harmless,
         // The server writes a trigger's statement anew, but leaves its body alone.
-        "CREATE" if tokens.iter().any(|token| token.is("TRIGGER")) && text.contains(&sql::sign(concern.source)) => {
+        "CREATE"
+            if tokens.iter().any(|token| token.is("TRIGGER"))
+                && text.contains(&sql::sign(concern.source)) =>
+        {
             Meaning::Harmless
         }
         _ if ours || HARMLESS.contains(&&*verb) => Meaning::Harmless,
-        _ if DDL.contains(&&*verb) => ddl(&tokens, &verb, &String::from_utf8_lossy(schema), concern),
+        _ if DDL.contains(&&*verb) => {
+            ddl(&tokens, &verb, &String::from_utf8_lossy(schema), concern)
+        }
         _ if generated => Meaning::Harmless,
         _ => writes(&text, &verb, &String::from_utf8_lossy(schema), concern),
     }
@@ -104,16 +110,18 @@ pub(crate) fn meaning(statement: &[u8], schema: &[u8], concern: &Concern) -> Mea
 
 /// A statement that changes rows does not matter if it is certain that they were others'.
 fn writes(text: &str, verb: &str, schema: &str, concern: &Concern) -> Meaning {
-    let is_ours = |table: &TableName| table.is_same(concern.source) || table.is_same(concern.shadow);
+    let is_ours =
+        |table: &TableName| table.is_same(concern.source) || table.is_same(concern.shadow);
     match tables_written(text, schema) {
         Some(tables) if !tables.iter().any(is_ours) => Meaning::Writes(tables),
         Some(_) => Meaning::InTheWay(format!(
-            "a session wrote {} by a statement in the log ({verb} …), not by rows; {STATEMENTS_REMEDY}",
+            "a session wrote {} by a statement in the log ({verb} …), not by rows; \
+             {STATEMENTS_REMEDY}",
             concern.source.plain()
         )),
         None => Meaning::InTheWay(format!(
-            "a session wrote a statement into the log ({verb} …), not rows, and it cannot be told that it left {} alone; \
-             {STATEMENTS_REMEDY}",
+            "a session wrote a statement into the log ({verb} …), not rows, and it is unknown \
+             whether it changed {}; {STATEMENTS_REMEDY}",
             concern.source.plain()
         )),
     }
@@ -133,8 +141,10 @@ fn xa(tokens: &[Token]) -> Meaning {
 
 /// `X'6162',X'',1`, as the server writes it.
 fn xid(tokens: &[Token]) -> Option<String> {
-    let texts: Vec<&String> =
-        tokens.iter().filter_map(|token| if let Token::Text(text) = token { Some(text) } else { None }).collect();
+    let texts: Vec<&String> = tokens
+        .iter()
+        .filter_map(|token| if let Token::Text(text) = token { Some(text) } else { None })
+        .collect();
     let [gtrid, bqual] = texts[..] else { return None };
     let format = tokens.iter().rev().find_map(|token| match token {
         Token::Word(word) => word.parse::<u32>().ok(),
@@ -163,36 +173,49 @@ fn ddl(tokens: &[Token], verb: &str, schema: &str, concern: &Concern) -> Meaning
         && tokens[tokens.len() - 1].is("TRANSACTION");
     let named = names(tokens, verb, schema);
     let has = |table: &TableName| {
-        named.iter().any(|(schema, name)| is_one(schema, &table.schema) && (name == "*" || is_one(name, &table.name)))
+        named.iter().any(|(schema, name)| {
+            is_one(schema, &table.schema) && (name == "*" || is_one(name, &table.name))
+        })
     };
     let leaves_alone = leaves_rows_alone(tokens, verb);
     let is_kept_up = matches!(verb, "OPTIMIZE" | "REPAIR");
     let ours = [concern.shadow, concern.own[0], concern.own[1]];
-    if leaves_alone && (has(concern.source) || (is_kept_up && ours.iter().any(|table| has(table)))) {
+    if leaves_alone && (has(concern.source) || (is_kept_up && ours.iter().any(|table| has(table))))
+    {
         return Meaning::Altered;
     }
     if has(concern.source) {
         let what = match verb {
             "TRUNCATE" => "emptied (TRUNCATE)".to_owned(),
-            "DROP" => "dropped by somebody else (DROP …)".to_owned(),
-            "RENAME" => "renamed by somebody else, or its name given to another table (RENAME …)".to_owned(),
-            _ => format!("changed by somebody else ({verb} …)"),
+            "DROP" => "dropped by another session (DROP …)".to_owned(),
+            "RENAME" => {
+                "renamed by another session, or its name was given to another table (RENAME …)"
+                    .to_owned()
+            }
+            _ => format!("changed by another session ({verb} …)"),
         };
         return Meaning::InTheWay(format!("{} was {what}", concern.source.plain()));
     }
     if let Some(parent) = concern.parents.iter().find(|parent| has(parent) && !leaves_alone) {
-        let reason = format!("{}, which its foreign keys refer to, was changed ({verb} …)", parent.plain());
+        let reason =
+            format!("{}, which its foreign keys refer to, was changed ({verb} …)", parent.plain());
         return Meaning::InTheWay(reason);
     }
-    let makes = verb == "CREATE" && !tokens.iter().any(|token| token.is("TRIGGER") || token.is("INDEX"));
+    let makes =
+        verb == "CREATE" && !tokens.iter().any(|token| token.is("TRIGGER") || token.is("INDEX"));
     if let Some(own) = concern.own.iter().find(|own| has(own) && !makes && !is_kept_up) {
-        let reason =
-            format!("{}, in which this tool keeps its record, was changed by somebody else ({verb} …)", own.plain());
+        let reason = format!(
+            "{}, in which this tool keeps its record, was changed by another session ({verb} …)",
+            own.plain()
+        );
         return Meaning::InTheWay(reason);
     }
     // Without the shadow every later statement of ours fails by itself.
     if has(concern.shadow) && verb != "DROP" {
-        return Meaning::InTheWay(format!("{} was changed by somebody else ({verb} …)", concern.shadow.plain()));
+        return Meaning::InTheWay(format!(
+            "{} was changed by another session ({verb} …)",
+            concern.shadow.plain()
+        ));
     }
     if opens { Meaning::Opens } else { Meaning::Harmless }
 }
@@ -202,19 +225,33 @@ fn is_one(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-/// The tables a DDL statement may change, rather too many than too few: whatever follows a word that tables follow.
+/// The tables a DDL statement may change, rather too many than too few: whatever follows a word
+/// that tables follow.
 fn names(tokens: &[Token], verb: &str, schema: &str) -> Vec<(String, String)> {
     let rest = &tokens[1..];
     // Views and programs are made of tables without changing them.
-    let is_program =
-        ["VIEW", "PROCEDURE", "FUNCTION", "EVENT", "USER", "ROLE", "DATABASE", "SCHEMA", "SERVER", "TABLESPACE"];
+    let is_program = [
+        "VIEW",
+        "PROCEDURE",
+        "FUNCTION",
+        "EVENT",
+        "USER",
+        "ROLE",
+        "DATABASE",
+        "SCHEMA",
+        "SERVER",
+        "TABLESPACE",
+    ];
     let object = rest.iter().find(|token| {
-        !["OR", "REPLACE", "IF", "NOT", "EXISTS", "ONLINE", "IGNORE", "TEMPORARY"].contains(&&*token.keyword())
+        !["OR", "REPLACE", "IF", "NOT", "EXISTS", "ONLINE", "IGNORE", "TEMPORARY"]
+            .contains(&&*token.keyword())
     });
     if verb != "RENAME" && object.is_some_and(|token| is_program.contains(&&*token.keyword())) {
         // A schema dropped with everything in it is dropped table by table for us.
         return match (verb, rest.iter().rev().find_map(Token::name)) {
-            ("DROP", Some(dropped)) if object.is_some_and(|token| token.is("DATABASE") || token.is("SCHEMA")) => {
+            ("DROP", Some(dropped))
+                if object.is_some_and(|token| token.is("DATABASE") || token.is("SCHEMA")) =>
+            {
                 vec![(dropped.into(), "*".into())]
             }
             _ => Vec::new(),
@@ -245,12 +282,18 @@ fn names(tokens: &[Token], verb: &str, schema: &str) -> Vec<(String, String)> {
 }
 
 fn name_at(tokens: &[Token], mut place: usize, schema: &str) -> Option<(String, String)> {
-    while tokens.get(place).is_some_and(|token| ["IF", "NOT", "EXISTS", "ONLY"].contains(&&*token.keyword())) {
+    while tokens
+        .get(place)
+        .is_some_and(|token| ["IF", "NOT", "EXISTS", "ONLY"].contains(&&*token.keyword()))
+    {
         place += 1;
     }
     let first = tokens.get(place)?.name()?;
-    let second =
-        tokens.get(place + 1).filter(|token| token.is_sign('.')).and(tokens.get(place + 2)).and_then(Token::name);
+    let second = tokens
+        .get(place + 1)
+        .filter(|token| token.is_sign('.'))
+        .and(tokens.get(place + 2))
+        .and_then(Token::name);
     Some(match second {
         Some(second) => (first.to_owned(), second.to_owned()),
         None => (schema.to_owned(), first.to_owned()),
@@ -264,7 +307,8 @@ mod tests {
     fn means(statement: &str) -> Meaning {
         let source = TableName::new("shop", "orders");
         let shadow = TableName::new("shop", "_orders_ag_shadow");
-        let (journal, beat) = (TableName::new("shop", "_altergeist"), TableName::new("shop", "_altergeist_beat"));
+        let (journal, beat) =
+            (TableName::new("shop", "_altergeist"), TableName::new("shop", "_altergeist_beat"));
         meaning(
             statement.as_bytes(),
             b"shop",
@@ -362,6 +406,9 @@ mod tests {
         ] {
             assert!(is_in_the_way(statement), "{statement}");
         }
-        assert_eq!(means("INSERT INTO x VALUES (1)"), Meaning::Writes(vec![TableName::new("shop", "x")]));
+        assert_eq!(
+            means("INSERT INTO x VALUES (1)"),
+            Meaning::Writes(vec![TableName::new("shop", "x")])
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The change stream: a task reads the log and makes batches; here they wait until they are visible (law 1).
+//! The change stream: a task reads the log and makes batches; here they wait until they are visible
+//! (law 1).
 
 use crate::log::cascades::Cascades;
 use crate::log::elsewhere::Elsewhere;
@@ -6,7 +7,7 @@ use crate::log::position::{Bookmark, Place, spell_domains};
 use crate::log::tally::Tally;
 use crate::log::transactions::{Batch, Follower, GTID, LogEvent, TAGGED_GTID};
 use crate::log::witness::Witness;
-use crate::server::error::{BEGIN_ANEW, Failure, READING_LOG_FAILED};
+use crate::server::error::{Failure, READING_LOG_FAILED, START_AGAIN};
 use crate::server::heartbeat::Beats;
 use crate::server::session::Session;
 use crate::shadow::followed::Followed;
@@ -55,7 +56,8 @@ impl ChangeStream for MySqlStream {
             self.waiting = Some(self.batches.recv().await.ok_or_else(gone)??);
         }
         let batch = self.waiting.as_mut().expect("just filled");
-        // A transaction whose end has not come by is in the log as a whole, so any beat sent now lies behind it.
+        // A transaction whose end has not come by is in the log as a whole, so any beat sent now
+        // lies behind it.
         let proof = *batch.proof.get_or_insert_with(|| self.beside.beats.mark());
         self.beside.beats.proven(proof).await?;
         if !batch.ended.is_empty() {
@@ -68,10 +70,15 @@ impl ChangeStream for MySqlStream {
         // A table that the server makes anew counts as changed then.
         let has_changes = !batch.keys.is_empty() || batch.altered;
         self.beside.cascades.resolve(&mut batch.keys).await?;
-        let batch = self.waiting.take().expect("just looked at");
+        let batch = self.waiting.take().expect("just checked");
         self.beside.witness.hear(has_changes, batch.source_rows, batch.marker);
         self.beside.tally.hear(batch.shadow_rows, batch.marker, &self.beside.shadow)?;
-        Ok(Changes { emptied: false, keys: batch.keys, position: batch.position, marker: batch.marker })
+        Ok(Changes {
+            emptied: false,
+            keys: batch.keys,
+            position: batch.position,
+            marker: batch.marker,
+        })
     }
 
     async fn forget(&mut self, _before: &Position) -> Result<()> {
@@ -111,14 +118,17 @@ async fn open(mut session: Session, reader_id: u32, bookmark: &Bookmark) -> Resu
     let period = HEARTBEAT.as_nanos();
     let mut statements = vec![
         format!("SET @source_heartbeat_period = {period}, @master_heartbeat_period = {period}"),
-        // The server gives up on readers that do not keep up; ours stops reading while keys pile up.
+        // The server gives up on readers that do not keep up; ours stops reading while keys pile
+        // up.
         "SET SESSION net_write_timeout = 86400".to_owned(),
         // MariaDB sends its own events only to those who say that they know them.
         "SET @mariadb_slave_capability = 4".to_owned(),
     ];
     if let Place::MariaDb(domains) = &bookmark.place {
-        statements
-            .push(format!("SET @slave_connect_state = '{}', @slave_gtid_strict_mode = 1", spell_domains(domains)));
+        statements.push(format!(
+            "SET @slave_connect_state = '{}', @slave_gtid_strict_mode = 1",
+            spell_domains(domains)
+        ));
     }
     for statement in &statements {
         session.execute(statement).await.map_err(|failure| failure.of_catalogue(ATTEMPTED))?;
@@ -130,8 +140,11 @@ async fn open(mut session: Session, reader_id: u32, bookmark: &Bookmark) -> Resu
             conn.get_binlog_stream(request.with_filename(name.as_bytes()).with_pos(offset)).await
         }
         Place::MySql(set) => {
-            let sids: std::result::Result<Vec<_>, _> = set.blocks().iter().map(|block| block.parse()).collect();
-            let sids = sids.map_err(|_| Error::fatal(ATTEMPTED, "the saved set of transactions cannot be read"))?;
+            let sids: std::result::Result<Vec<_>, _> =
+                set.blocks().iter().map(|block| block.parse()).collect();
+            let sids = sids.map_err(|_| {
+                Error::fatal(ATTEMPTED, "the saved set of transactions cannot be read")
+            })?;
             conn.get_binlog_stream(request.with_gtid().with_gtid_set(sids)).await
         }
         Place::MariaDb(_) => conn.get_binlog_stream(request).await,
@@ -154,7 +167,9 @@ async fn read(
                     format!("the server was silent for {} s", SILENCE.as_secs()),
                 ));
             }
-            Ok(None) => return Err(Error::new(Kind::Disconnected, ATTEMPTED, "the server ended it")),
+            Ok(None) => {
+                return Err(Error::new(Kind::Disconnected, ATTEMPTED, "the server ended it"));
+            }
             Ok(Some(outcome)) => outcome.map_err(explain)?,
         };
         let batch = take(&mut follower, &event)?;
@@ -182,8 +197,8 @@ fn take(follower: &mut Follower, event: &Event) -> Result<Option<Batch>> {
     })
 }
 
-/// The driver asks for checksums and does not look at them. Events without a place of their own have none: those the server makes up,
-/// and those out of a compressed transaction.
+/// The driver asks for checksums and does not look at them. Events without a place of their own
+/// have none: those the server makes up, and those out of a compressed transaction.
 fn check(event: &Event) -> Result<()> {
     const ARTIFICIAL: u16 = 0x20;
     let header = event.header();
@@ -202,7 +217,9 @@ fn gtid(event: &Event) -> Result<(String, u64)> {
     match event.read_data() {
         Ok(Some(EventData::GtidEvent(gtid))) => {
             let digits = crate::sql::quote::hex(&gtid.sid());
-            let uuid = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-");
+            let uuid =
+                [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]]
+                    .join("-");
             let tag = gtid.tag().map(|tag| format!(":{}", tag.as_str())).unwrap_or_default();
             Ok((uuid + &tag, gtid.gno()))
         }
@@ -215,7 +232,8 @@ fn explain(error: mysql_async::Error) -> Error {
         Failure::Server { code: READING_LOG_FAILED, message } => Error::fatal(
             ATTEMPTED,
             format!(
-                "the server cannot give it from the saved position: {message} (error {READING_LOG_FAILED}); {BEGIN_ANEW}"
+                "the server cannot give it from the saved position: {message} (error \
+                 {READING_LOG_FAILED}); {START_AGAIN}"
             ),
         ),
         other => other.of_catalogue(ATTEMPTED),

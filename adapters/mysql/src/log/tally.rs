@@ -112,7 +112,8 @@ impl Tally {
     pub(crate) fn ask_under_lock(&self, behind: u64, shadow: &str) -> Result<()> {
         let state = self.state();
         if state.is_lost {
-            let reason = "a write of this run ended without an answer; the rows must be compared again";
+            let reason =
+                "a write of this run ended without an answer; the rows must be compared again";
             return Err(Error::new(Kind::Disconnected, attempted(shadow), reason));
         }
         judge(&state, state.written.saturating_sub(behind), shadow)

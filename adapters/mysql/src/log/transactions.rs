@@ -1,12 +1,13 @@
-//! Follows the log event by event: finds the keys of the source's rows, keeps to the grammar of transactions, and gives
-//! batches that end with a heartbeat of ours. No waiting and no server here; an event that does not fit ends the run.
+//! Follows the log event by event: finds the keys of the source's rows, keeps to the grammar of
+//! transactions, and gives batches that end with a heartbeat of ours. No waiting and no server
+//! here; an event that does not fit ends the run.
 
 use crate::key::index::KeyIndex;
 use crate::log::cascades::Parent;
 use crate::log::position::{Bookmark, Place};
 use crate::log::row_image::{Cell, Deed, Fields, Form, Rows, TableMap};
 use crate::log::statement::{Concern, Meaning, meaning, spell_xid};
-use crate::server::error::BEGIN_ANEW;
+use crate::server::error::START_AGAIN;
 use crate::server::names::{Names, TableName};
 use crate::sql::quote::hex;
 use altergeist_contract::{Error, Key, Marker, Position, Result};
@@ -15,7 +16,8 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Keys that are handed on without waiting for a heartbeat to come by: a transaction may be larger than memory.
+/// Keys that are handed on without waiting for a heartbeat to come by: a transaction may be larger
+/// than memory.
 const MOST_KEYS: usize = 20_000;
 
 /// Keys of prepared transactions that have not ended; they cannot be handed on.
@@ -32,7 +34,8 @@ pub(crate) struct Batch {
     pub position: Position,
     /// The last heartbeat passed.
     pub marker: Marker,
-    /// The heartbeat whose proof makes the keys visible; None if it must be one that is yet to be sent.
+    /// The heartbeat whose proof makes the keys visible; None if it must be one that is yet to be
+    /// sent.
     pub proof: Option<Marker>,
     /// Prepared transactions that have ended, and must be visible too.
     pub ended: Vec<String>,
@@ -94,7 +97,8 @@ pub(crate) struct Follower {
     counted_from: Arc<AtomicU64>,
     shadow_rows: u64,
     source_rows: u64,
-    /// Prepared before the log was opened, and ended before anything was read: their ends tell nothing.
+    /// Prepared before the log was opened, and ended before anything was read: their ends tell
+    /// nothing.
     settled: HashSet<String>,
 }
 
@@ -126,7 +130,8 @@ enum Gtid {
     Anonymous,
 }
 
-/// What MariaDB's names of transactions tell beside: that one statement follows, or a transaction that is only prepared.
+/// What MariaDB's names of transactions tell beside: that one statement follows, or a transaction
+/// that is only prepared.
 const STANDALONE: u64 = 1;
 
 const PREPARES: u64 = 64;
@@ -136,9 +141,15 @@ const ARTIFICIAL: u16 = 0x20;
 const IGNORABLE: u16 = 0x80;
 
 impl Follower {
-    pub(crate) fn new(names: (TableName, &Names), key: KeyIndex, parents: Vec<Parent>, bookmark: Bookmark) -> Follower {
+    pub(crate) fn new(
+        names: (TableName, &Names),
+        key: KeyIndex,
+        parents: Vec<Parent>,
+        bookmark: Bookmark,
+    ) -> Follower {
         let (source, names) = names;
-        let (shadow, beat_table, journal) = (names.shadow.clone(), names.beat.clone(), names.journal.clone());
+        let (shadow, beat_table, journal) =
+            (names.shadow.clone(), names.beat.clone(), names.journal.clone());
         let (place, skips_to) = bookmark.place.readable();
         Follower {
             source,
@@ -181,7 +192,8 @@ impl Follower {
         self.settled = settled;
     }
 
-    /// Prepared transactions that have neither been committed nor rolled back and changed the source's rows.
+    /// Prepared transactions that have neither been committed nor rolled back and changed the
+    /// source's rows.
     pub(crate) fn undecided(&self) -> usize {
         self.undecided.values().filter(|keys| !keys.is_empty()).count()
     }
@@ -194,7 +206,8 @@ impl Follower {
         match event.code {
             QUERY => self.query(event, event.body),
             COMPRESSED_QUERY => {
-                let body = inflated_query(event.body).ok_or_else(|| self.unreadable("a compressed statement"))?;
+                let body = inflated_query(event.body)
+                    .ok_or_else(|| self.unreadable("a compressed statement"))?;
                 self.query(event, &body)
             }
             GTID | TAGGED_GTID | ANONYMOUS_GTID | MARIADB_GTID => self.announce(event),
@@ -203,9 +216,12 @@ impl Follower {
             XA_PREPARE => self.prepared(event),
             ROTATE => self.rotate(event),
             PAYLOAD => self.payload(event),
-            INCIDENT => Err(self.fatal("the server says that its log has a gap (an incident event)")),
+            INCIDENT => {
+                Err(self.fatal("the server says that its log has a gap (an incident event)"))
+            }
             LOAD_QUERY => {
-                let body = load_statement(event.body).ok_or_else(|| self.unreadable("a LOAD DATA statement"))?;
+                let body = load_statement(event.body)
+                    .ok_or_else(|| self.unreadable("a LOAD DATA statement"))?;
                 self.query(event, &body)
             }
             code if deed(code).is_some() => self.rows(event),
@@ -218,19 +234,23 @@ impl Follower {
         self.note_offset(event);
         match &self.place {
             Place::File { offset, .. } if *offset < target && event.code != ROTATE => Ok(()),
-            Place::File { offset, .. } if *offset < target && event.flags & ARTIFICIAL != 0 => Ok(()),
+            Place::File { offset, .. } if *offset < target && event.flags & ARTIFICIAL != 0 => {
+                Ok(())
+            }
             Place::File { offset, .. } if *offset == target => {
                 self.skips_to = None;
                 Ok(())
             }
-            _ => Err(self.fatal(format!("the log's file does not hold the saved position; {BEGIN_ANEW}"))),
+            _ => Err(self
+                .fatal(format!("the log's file does not hold the saved position; {START_AGAIN}"))),
         }
     }
 
     /// What the log holds it holds for good: whoever reads it again comes to the same place.
     pub(crate) fn fatal(&self, reason: impl Into<String>) -> Error {
         let reason = reason.into();
-        let reason = if reason.ends_with(BEGIN_ANEW) { reason } else { format!("{reason}; {BEGIN_ANEW}") };
+        let reason =
+            if reason.ends_with(START_AGAIN) { reason } else { format!("{reason}; {START_AGAIN}") };
         Error::fatal(format!("follow the log for {}", self.source.plain()), reason)
     }
 
@@ -242,7 +262,9 @@ impl Follower {
 
     pub(crate) fn announce(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
         if self.phase != Phase::Between {
-            return Err(self.fatal("a transaction in the log does not end; part of it could not be read"));
+            return Err(
+                self.fatal("a transaction in the log does not end; part of it could not be read")
+            );
         }
         if let Place::File { offset, .. } = &self.place {
             self.started = *offset;
@@ -259,7 +281,8 @@ impl Follower {
                 let (Some(number), Some(domain), Some(flags)) = parts else {
                     return Err(self.unreadable("a transaction's name"));
                 };
-                self.phase = if flags & STANDALONE != 0 { Phase::Standalone } else { Phase::Inside };
+                self.phase =
+                    if flags & STANDALONE != 0 { Phase::Standalone } else { Phase::Inside };
                 self.xa_keys = (flags & PREPARES != 0).then(Vec::new);
                 Gtid::MariaDb(domain as u32, event.server, number)
             }
@@ -270,13 +293,16 @@ impl Follower {
 
     fn query(&mut self, event: &LogEvent, body: &[u8]) -> Result<Option<Batch>> {
         self.note_offset(event);
-        let (schema, statement) = query_parts(body).ok_or_else(|| self.unreadable("a statement"))?;
+        let (schema, statement) =
+            query_parts(body).ok_or_else(|| self.unreadable("a statement"))?;
         let parents: Vec<&TableName> = self.parents.iter().map(|parent| &parent.table).collect();
         let own = [&self.journal, &self.beat_table];
-        let concern = Concern { source: &self.source, shadow: &self.shadow, own, parents: &parents };
+        let concern =
+            Concern { source: &self.source, shadow: &self.shadow, own, parents: &parents };
         let meaning = meaning(statement, schema, &concern);
         if let Meaning::Writes(tables) = &meaning {
-            let new: Vec<TableName> = tables.iter().filter(|table| !self.written.contains(table)).cloned().collect();
+            let new: Vec<TableName> =
+                tables.iter().filter(|table| !self.written.contains(table)).cloned().collect();
             self.written.extend(new);
         }
         self.altered |= meaning == Meaning::Altered;
@@ -295,7 +321,9 @@ impl Follower {
             Meaning::End => self.end(event),
             Meaning::Within => Ok(None),
             // MySQL's DDL: the one statement of its transaction.
-            Meaning::Harmless | Meaning::Altered | Meaning::Writes(_) if self.phase == Phase::Announced => {
+            Meaning::Harmless | Meaning::Altered | Meaning::Writes(_)
+                if self.phase == Phase::Announced =>
+            {
                 self.end(event)
             }
             Meaning::Harmless | Meaning::Altered | Meaning::Writes(_) => Ok(None),
@@ -326,7 +354,8 @@ impl Follower {
         let Some(beat) = self.beat.take() else { return self.pass().map(|()| None) };
         self.check_beat(beat)?;
         self.last_beat = Some(beat);
-        self.safe = Bookmark { server: self.server.clone(), place: self.place_before(), beat: Some(beat) };
+        self.safe =
+            Bookmark { server: self.server.clone(), place: self.place_before(), beat: Some(beat) };
         self.pass()?;
         Ok(Some(self.batch(Some(Marker(beat)))))
     }
@@ -342,7 +371,8 @@ impl Follower {
             return Ok(());
         }
         Err(self.fatal(format!(
-            "heartbeats are missing from the log: it was reset, is filtered, or is another server's; {BEGIN_ANEW}"
+            "heartbeats are missing from the log: it was reset, is filtered, or is another \
+             server's; {START_AGAIN}"
         )))
     }
 
@@ -361,7 +391,11 @@ impl Follower {
                 domains.insert(domain, (server, number));
             }
             (Place::File { .. }, _) => {}
-            _ => return Err(self.fatal(format!("gtid_mode was changed on the server; {BEGIN_ANEW}"))),
+            _ => {
+                return Err(
+                    self.fatal(format!("gtid_mode was changed on the server; {START_AGAIN}"))
+                );
+            }
         }
         Ok(())
     }
@@ -382,12 +416,15 @@ impl Follower {
 
     // --- Prepared transactions ----------------------------------------------------------------
 
-    /// The rows of a prepared transaction stand here in the log, but become visible, or not, only later.
+    /// The rows of a prepared transaction stand here in the log, but become visible, or not, only
+    /// later.
     fn prepared(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
-        let (in_one_phase, xid) =
-            prepared_name(event.body).ok_or_else(|| self.unreadable("a prepared transaction's name"))?;
-        let keys =
-            self.xa_keys.take().ok_or_else(|| self.fatal("a transaction is prepared in the log that never began"))?;
+        let (in_one_phase, xid) = prepared_name(event.body)
+            .ok_or_else(|| self.unreadable("a prepared transaction's name"))?;
+        let keys = self
+            .xa_keys
+            .take()
+            .ok_or_else(|| self.fatal("a transaction is prepared in the log that never began"))?;
         if in_one_phase {
             self.keys.extend(keys);
             return self.end(event);
@@ -397,7 +434,9 @@ impl Follower {
         }
         self.undecided.insert(xid, keys);
         if self.undecided.values().map(Vec::len).sum::<usize>() > MOST_UNDECIDED_KEYS {
-            return Err(self.fatal("prepared transactions that do not end have changed too many rows"));
+            return Err(
+                self.fatal("prepared transactions that do not end have changed too many rows")
+            );
         }
         self.end(event)
     }
@@ -409,7 +448,8 @@ impl Follower {
         }
         let keys = self.undecided.remove(&xid).ok_or_else(|| {
             self.fatal(format!(
-                "a transaction ended that was prepared before the log was opened: what it changed is not known; {BEGIN_ANEW}"
+                "a transaction ended that was prepared before the log was opened: what it changed \
+                 is not known; {START_AGAIN}"
             ))
         })?;
         if !keys.is_empty() {
@@ -426,19 +466,27 @@ impl Follower {
 
     fn table_map(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
         self.note_offset(event);
-        let map = TableMap::read(event.body).ok_or_else(|| self.unreadable("a table's announcement"))?;
-        let is = |table: &TableName| map.schema == table.schema.as_bytes() && map.name == table.name.as_bytes();
+        let map =
+            TableMap::read(event.body).ok_or_else(|| self.unreadable("a table's announcement"))?;
+        let is = |table: &TableName| {
+            map.schema == table.schema.as_bytes() && map.name == table.name.as_bytes()
+        };
         let interest = if is(&self.source) {
-            Interest::Source(map.forms().ok_or_else(|| self.unreadable("the announcement of the table"))?)
+            Interest::Source(
+                map.forms().ok_or_else(|| self.unreadable("the announcement of the table"))?,
+            )
         } else if is(&self.beat_table) {
-            Interest::Beats(map.forms().ok_or_else(|| self.unreadable("the announcement of the heartbeats"))?)
+            Interest::Beats(
+                map.forms().ok_or_else(|| self.unreadable("the announcement of the heartbeats"))?,
+            )
         } else if is(&self.shadow)
             && self.last_beat.is_some_and(|last| last >= self.counted_from.load(Ordering::SeqCst))
         {
             // What cannot be read is not counted, and never taken for somebody else's.
             map.forms().map_or(Interest::None, Interest::Shadow)
         } else if let Some(parent) = self.parents.iter().find(|parent| is(&parent.table)) {
-            let forms = map.forms().ok_or_else(|| self.unreadable("the announcement of a parent"))?;
+            let forms =
+                map.forms().ok_or_else(|| self.unreadable("the announcement of a parent"))?;
             Interest::Parent(parent.table.clone(), forms)
         } else {
             Interest::None
@@ -454,12 +502,16 @@ impl Follower {
         }
         let (deed, has_extra, is_compressed) = deed(event.code).expect("asked before");
         let inflated = if is_compressed {
-            Some(inflated_rows(deed, has_extra, event.body).ok_or_else(|| self.unreadable("compressed rows"))?)
+            Some(
+                inflated_rows(deed, has_extra, event.body)
+                    .ok_or_else(|| self.unreadable("compressed rows"))?,
+            )
         } else {
             None
         };
         let body = inflated.as_deref().unwrap_or(event.body);
-        let rows = Rows::read(deed, has_extra, body).ok_or_else(|| self.unreadable("a row event"))?;
+        let rows =
+            Rows::read(deed, has_extra, body).ok_or_else(|| self.unreadable("a row event"))?;
         match self.tables.get(&rows.table) {
             Some(Interest::Source(forms)) => {
                 let read = source_keys(&self.key, forms, &rows);
@@ -471,12 +523,17 @@ impl Follower {
                 let mut told = Vec::new();
                 for parent in self.parents.iter().filter(|parent| parent.table == *table) {
                     let reason = "a row that a foreign key refers to";
-                    told.extend(parent.told(&self.key, forms, &rows).ok_or_else(|| self.unreadable(reason))?);
+                    told.extend(
+                        parent
+                            .told(&self.key, forms, &rows)
+                            .ok_or_else(|| self.unreadable(reason))?,
+                    );
                 }
                 self.xa_keys.as_mut().unwrap_or(&mut self.keys).extend(told);
             }
             Some(Interest::Beats(forms)) => {
-                let beat = own_beat(&self.source.name, forms, &rows).ok_or_else(|| self.unreadable("a heartbeat"))?;
+                let beat = own_beat(&self.source.name, forms, &rows)
+                    .ok_or_else(|| self.unreadable("a heartbeat"))?;
                 self.beat = beat.or(self.beat);
             }
             Some(Interest::Shadow(forms)) => {
@@ -490,7 +547,9 @@ impl Follower {
             Some(Interest::None) => {}
             // The number the servers use to say that a statement is over.
             None if rows.table == 0xff_ffff => {}
-            None => return Err(self.fatal("rows stand in the log without their table's announcement")),
+            None => {
+                return Err(self.fatal("rows stand in the log without their table's announcement"));
+            }
         }
         Ok((self.keys.len() >= MOST_KEYS).then(|| self.batch(None)))
     }
@@ -498,12 +557,14 @@ impl Follower {
     // --- Places -------------------------------------------------------------------------------
 
     fn rotate(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
-        // The first one repeats what was asked for, and on MariaDB carries a checksum nobody announced yet.
+        // The first one repeats what was asked for, and on MariaDB carries a checksum nobody
+        // announced yet.
         if event.flags & ARTIFICIAL != 0 || event.next_offset == 0 {
             return Ok(None);
         }
         let mut fields = Fields(event.body);
-        let next = fields.number(8).ok_or_else(|| self.unreadable("the name of the log's next file"))?;
+        let next =
+            fields.number(8).ok_or_else(|| self.unreadable("the name of the log's next file"))?;
         if let Place::File { name, offset } = &mut self.place {
             *name = String::from_utf8_lossy(fields.0).into_owned();
             *offset = next;
@@ -550,14 +611,16 @@ const MARIADB_GTID: u8 = 162;
 
 const COMPRESSED_QUERY: u8 = 165;
 
-/// Events that carry no rows: the format's description, the end of a file, heartbeats (two forms), variables for statements, the blocks
-/// of a file that LOAD DATA loads (its statement follows them), the texts of statements, lists of earlier transactions, group
-/// replication's own, and MariaDB's notes.
+/// Events that carry no rows: the format's description, the end of a file, heartbeats (two forms),
+/// variables for statements, the blocks of a file that LOAD DATA loads (its statement follows
+/// them), the texts of statements, lists of earlier transactions, group replication's own, and
+/// MariaDB's notes.
 fn is_without_rows(code: u8) -> bool {
     matches!(code, 3 | 5 | 9 | 11 | 13..=15 | 17 | 27..=29 | 35..=37 | 41 | 160 | 161 | 163 | 164)
 }
 
-/// What a row event's code means: its deed, whether it has the newer form's extra data, whether it is compressed.
+/// What a row event's code means: its deed, whether it has the newer form's extra data, whether it
+/// is compressed.
 fn deed(code: u8) -> Option<(Deed, bool, bool)> {
     Some(match code {
         23 => (Deed::Write, false, false),
@@ -577,8 +640,8 @@ fn deed(code: u8) -> Option<(Deed, bool, bool)> {
     })
 }
 
-/// The keys before and after, for every row; one where they are the same. An image that lacks a key column did not
-/// change it. Also gives how many rows they are.
+/// The keys before and after, for every row; one where they are the same. An image that lacks a key
+/// column did not change it. Also gives how many rows they are.
 fn source_keys(key: &KeyIndex, forms: &[Form], rows: &Rows) -> Option<(Vec<Key>, u64)> {
     let wanted: Vec<usize> = key.columns.iter().map(|column| column.ordinal).collect();
     let (mut keys, mut changes) = (Vec::new(), 0);
@@ -598,11 +661,16 @@ fn source_keys(key: &KeyIndex, forms: &[Form], rows: &Rows) -> Option<(Vec<Key>,
 }
 
 fn spelled(key: &KeyIndex, image: &[Cell], otherwise: &[Cell]) -> Option<Key> {
-    let column = |((column, cell), other): ((&crate::key::index::KeyColumn, &Cell), &Cell)| match (cell, other) {
-        (Cell::Value(value), _) | (Cell::Absent, Cell::Value(value)) => column.spelling.of_log(value),
+    let column = |((column, cell), other): ((&crate::key::index::KeyColumn, &Cell), &Cell)| match (
+        cell, other,
+    ) {
+        (Cell::Value(value), _) | (Cell::Absent, Cell::Value(value)) => {
+            column.spelling.of_log(value)
+        }
         _ => None,
     };
-    let columns: Vec<Vec<u8>> = key.columns.iter().zip(image).zip(otherwise).map(column).collect::<Option<_>>()?;
+    let columns: Vec<Vec<u8>> =
+        key.columns.iter().zip(image).zip(otherwise).map(column).collect::<Option<_>>()?;
     Some(Key::compose(columns.iter().map(Vec::as_slice)))
 }
 
@@ -624,8 +692,8 @@ fn own_beat(source: &str, forms: &[Form], rows: &Rows) -> Option<Option<u64>> {
     Some(own)
 }
 
-/// A statement's schema and text: thread (4), time (4), the schema's length (1), error (2), the length of variables (2), those, the
-/// schema, a zero, the text.
+/// A statement's schema and text: thread (4), time (4), the schema's length (1), error (2), the
+/// length of variables (2), those, the schema, a zero, the text.
 fn query_parts(body: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut fields = Fields(body);
     fields.bytes(8)?;
@@ -638,14 +706,15 @@ fn query_parts(body: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((schema, fields.0))
 }
 
-/// LOAD DATA's event as a statement's: it has 13 bytes more behind the fields of fixed length (the file's number, two offsets, what
-/// becomes of duplicates).
+/// LOAD DATA's event as a statement's: it has 13 bytes more behind the fields of fixed length (the
+/// file's number, two offsets, what becomes of duplicates).
 fn load_statement(body: &[u8]) -> Option<Vec<u8>> {
     let (head, rest) = body.split_at_checked(13)?;
     Some([head, rest.get(13..)?].concat())
 }
 
-/// Whether it was committed at once, and its name: format (4), the lengths of its parts (4 each), the parts.
+/// Whether it was committed at once, and its name: format (4), the lengths of its parts (4 each),
+/// the parts.
 fn prepared_name(body: &[u8]) -> Option<(bool, String)> {
     let mut fields = Fields(body);
     let in_one_phase = fields.number(1)? != 0;
@@ -678,14 +747,18 @@ fn inflated_rows(deed: Deed, has_extra: bool, body: &[u8]) -> Option<Vec<u8>> {
     Some([head, &inflated(fields.0)?].concat())
 }
 
-/// A byte that tells the algorithm (0: zlib) and how many bytes the length has, the length (big-endian), the data.
+/// A byte that tells the algorithm (0: zlib) and how many bytes the length has, the length
+/// (big-endian), the data.
 fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut fields = Fields(bytes);
     let head = fields.number(1)?;
     if head & 0xf0 != 0x80 {
         return None;
     }
-    let length = fields.bytes((head & 7) as usize)?.iter().fold(0_u64, |length, byte| length << 8 | u64::from(*byte));
+    let length = fields
+        .bytes((head & 7) as usize)?
+        .iter()
+        .fold(0_u64, |length, byte| length << 8 | u64::from(*byte));
     if length > LARGEST_INFLATED {
         return None;
     }

@@ -2,12 +2,12 @@
 //! performance schema counts the rows that anybody changed in a table, logged or not. It also
 //! counts the statements that set `sql_log_bin`.
 //!
-//! The table's count grows by what the log tells of, and by rows that were refused or rolled back. So
-//! a count that grew by more proves nothing alone. If a session set `sql_log_bin` during the same
-//! time, it counts as missed. An honest application never sets it.
+//! The table's count grows by what the log tells of, and by rows that were refused or rolled back.
+//! So a count that grew by more proves nothing alone. If a session set `sql_log_bin` during the
+//! same time, it counts as missed. An honest application never sets it.
 //!
-//! The least surplus ever seen is the base. Each look takes what the log has told of before it, so the
-//! base is never too small, and nothing is missed by mistake.
+//! The least surplus ever seen is the base. Each look takes what the log has told of before it, so
+//! the base is never too small, and nothing is missed by mistake.
 
 use crate::server::session::{Cells, number};
 use std::sync::Mutex;
@@ -72,7 +72,9 @@ impl Unlogged {
     /// How many rows are missing, when nobody writes and the log has told of everything.
     pub(crate) fn missing(&self, counted: Option<Counted>) -> u64 {
         let state = self.state.lock().expect("not poisoned");
-        let (Some(counted), Some(base), Some(set_before)) = (counted, state.surplus, state.set_before) else {
+        let (Some(counted), Some(base), Some(set_before)) =
+            (counted, state.surplus, state.set_before)
+        else {
             return 0;
         };
         // The digests may have been thrown away since.

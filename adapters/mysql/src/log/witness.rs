@@ -1,14 +1,17 @@
-//! A witness beside the log (law 9): marks that arrive prove nothing about rows. Who writes with `sql_log_bin = 0`, or behind a
-//! replica's filter, leaves no trace in the log that is read, and the heartbeats go on.
+//! A witness beside the log (law 9): marks that arrive prove nothing about rows. Who writes with
+//! `sql_log_bin = 0`, or behind a replica's filter, leaves no trace in the log that is read, and
+//! the heartbeats go on.
 //!
-//! InnoDB remembers when the last change of a table was committed, whoever made it and whether it was logged
-//! (information_schema.TABLES.UPDATE_TIME). Rollbacks, reads with FOR UPDATE and statements that change nothing leave it
-//! alone. So whenever it is later than the last change the log told of, a change was not told. Both are compared once a second,
-//! and under the lock after the last mark has passed, where nobody can write any more.
+//! InnoDB remembers when the last change of a table was committed, whoever made it and whether it
+//! was logged (information_schema.TABLES.UPDATE_TIME). Rollbacks, reads with FOR UPDATE and
+//! statements that change nothing leave it alone. So whenever it is later than the last change the
+//! log told of, a change was not told. Both are compared once a second, and under the lock after
+//! the last mark has passed, where nobody can write any more.
 //!
-//! No false alarm: everything committed before the time was read has been heard when it is judged, and a change is
-//! heard after its commit. What it does not see: a change that is missed within a second of one that is heard, for
-//! the server tells whole seconds. MySQL's counts see that one; see [`crate::log::unlogged`].
+//! No false alarm: everything committed before the time was read has been heard when it is judged,
+//! and a change is heard after its commit. What it does not see: a change that is missed within a
+//! second of one that is heard, for the server tells whole seconds. MySQL's counts see that one;
+//! see [`crate::log::unlogged`].
 
 use crate::log::unlogged::{Counted, Unlogged};
 use crate::server::heartbeat::Beats;
@@ -39,7 +42,8 @@ pub(crate) struct Witness {
 
 #[derive(Default)]
 struct State {
-    /// The last change when the log began to be read, if the server knew one; None while nobody reads the log.
+    /// The last change when the log began to be read, if the server knew one; None while nobody
+    /// reads the log.
     first: Option<Option<u64>>,
     /// When the log told of a change for the last time, and the last mark it has passed.
     heard: Option<Instant>,
@@ -60,14 +64,21 @@ struct Seen {
 
 impl Witness {
     pub(crate) fn new(crew: Arc<Crew>, source: TableName) -> Witness {
-        Witness { crew, source, session: AsyncMutex::default(), state: Mutex::default(), unlogged: Unlogged::default() }
+        Witness {
+            crew,
+            source,
+            session: AsyncMutex::default(),
+            state: Mutex::default(),
+            unlogged: Unlogged::default(),
+        }
     }
 
     /// The log is about to be read: what was changed before, the proof that follows will see.
     pub(crate) async fn begin(&self) -> Result<()> {
         let first = self.look().await?.last;
         self.unlogged.begin(self.count().await?, self.is_log_off().await?);
-        *self.state.lock().expect("not poisoned") = State { first: Some(first), ..State::default() };
+        *self.state.lock().expect("not poisoned") =
+            State { first: Some(first), ..State::default() };
         Ok(())
     }
 
@@ -122,8 +133,9 @@ impl Witness {
         match self.unlogged.missing(self.count().await?) {
             0 => Ok(()),
             rows => Err(self.missed(format!(
-                "a session set sql_log_bin, and the server counts {rows} more changes of rows than the log tells of. Let \
-                 nobody write with sql_log_bin = 0 until the change is done"
+                "a session set sql_log_bin, and the server counts {rows} more changes of rows \
+                 than the log tells of. Let nobody write with sql_log_bin = 0 until the change is \
+                 done"
             ))),
         }
     }
@@ -132,8 +144,8 @@ impl Witness {
         if agrees(state.first.flatten(), state.heard, seen) {
             return Ok(());
         }
-        let reason = "the server says that the table was changed, and the log did not tell of it: somebody writes with \
-                      sql_log_bin = 0, or the log that is read is filtered";
+        let reason = "the server counts a change of the table that is not in the log: a session \
+                      writes with sql_log_bin = 0, or the log is filtered";
         Err(self.missed(reason))
     }
 
@@ -163,7 +175,8 @@ impl Witness {
         };
         let row = match session.row(statement).await {
             Err(failure) if failure.ends_session() => {
-                return Err(failure.of_catalogue(format!("ask what was changed in {}", self.source.plain())));
+                return Err(failure
+                    .of_catalogue(format!("ask what was changed in {}", self.source.plain())));
             }
             row => row.ok().flatten(),
         };
@@ -183,16 +196,24 @@ impl Witness {
         let row = row.map_err(|failure| failure.of_catalogue(attempted()))?.unwrap_or_default();
         *kept = Some(session);
         let last = row.first().and_then(number);
-        let ago = row.get(1).map(text).and_then(|seconds| seconds.parse::<f64>().ok()).unwrap_or_default();
+        let ago = row
+            .get(1)
+            .map(text)
+            .and_then(|seconds| seconds.parse::<f64>().ok())
+            .unwrap_or_default();
         let earliest = last.and_then(|_| begun.checked_sub(Duration::from_secs_f64(ago.max(0.0))));
         Ok(Seen { last, earliest })
     }
 
     pub(crate) async fn open(&self) -> Result<Session> {
         let attempted = || format!("ask when {} was changed last", self.source.plain());
-        let mut session = Session::open(&self.crew.access, self.crew.version, Duration::from_secs(1)).await?;
+        let mut session =
+            Session::open(&self.crew.access, self.crew.version, Duration::from_secs(1)).await?;
         // The time is told in the session's time zone, in which hours may come twice.
-        session.execute(sql::session::IN_UTC).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        session
+            .execute(sql::session::IN_UTC)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         Ok(session)
     }
 }
@@ -210,10 +231,16 @@ mod tests {
     #[test]
     fn a_change_later_than_the_last_one_heard_was_missed() {
         let now = Instant::now() + Duration::from_secs(100);
-        let at = |ago: u64| Seen { last: Some(1000 - ago), earliest: Some(now - Duration::from_secs(ago)) };
+        let at = |ago: u64| Seen {
+            last: Some(1000 - ago),
+            earliest: Some(now - Duration::from_secs(ago)),
+        };
         let heard = |ago: u64| Some(now - Duration::from_secs(ago));
         assert!(agrees(Some(990), None, at(10)), "nothing since the first look");
-        assert!(agrees(None, None, Seen { last: None, earliest: None }), "the server does not know");
+        assert!(
+            agrees(None, None, Seen { last: None, earliest: None }),
+            "the server does not know"
+        );
         assert!(agrees(Some(1), heard(10), at(10)));
         assert!(agrees(Some(1), heard(3), at(10)), "it is heard after its commit");
         assert!(agrees(Some(1), heard(11), at(10)), "seconds are cut off");

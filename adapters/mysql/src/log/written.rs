@@ -1,38 +1,52 @@
 //! Which tables a statement in the log has written, as far as its text tells. Pure.
 //!
-//! A statement that the log holds as text, not as rows, may have changed the source behind our back. It did not, if all
-//! tables it writes can be read from it, it calls nothing that could write, and the server says that none of these
-//! tables reaches the source (by triggers, views, foreign keys; `elsewhere` asks). Whatever cannot be read with
-//! certainty gives None, and the run ends.
+//! A statement that the log holds as text, not as rows, may have changed the source behind our
+//! back. It did not, if all tables it writes can be read from it, it calls nothing that could
+//! write, and the server says that none of these tables reaches the source (by triggers, views,
+//! foreign keys; `elsewhere` asks). Whatever cannot be read with certainty gives None, and the run
+//! ends.
 
 use crate::schema::lexer::{Token, tokens};
 use crate::server::names::TableName;
 
-/// Words that may stand before a parenthesis, and the server's own functions that write nothing. The server prefers its
-/// own functions to stored ones of the same name, so a listed name is never a stored function.
-const KNOWN: &str = " ABS ACOS ADDDATE ADDTIME ALL AND ANY AS ASCII ASIN ATAN ATAN2 AVG BETWEEN BIN BINARY \
-    BIT_AND BIT_COUNT BIT_LENGTH BIT_OR BIT_XOR BY CASE CAST CEIL CEILING CHAR CHARACTER_LENGTH CHAR_LENGTH COALESCE CONCAT \
-    CONCAT_WS CONNECTION_ID CONV CONVERT CONVERT_TZ COS COT COUNT CRC32 CURDATE CURRENT_DATE CURRENT_TIME \
-    CURRENT_TIMESTAMP CURRENT_USER CURTIME DATABASE DATE DATEDIFF DATETIME DATE_ADD DATE_FORMAT DATE_SUB DAY DAYNAME \
-    DAYOFMONTH DAYOFWEEK DAYOFYEAR DECIMAL DEFAULT DEGREES DENSE_RANK DISTINCT DIV ELSE ELT EXISTS EXP EXTRACT FIELD \
-    FIND_IN_SET FIRST_VALUE FLOAT FLOOR FORMAT FROM FROM_DAYS FROM_UNIXTIME GREATEST GROUP_CONCAT HAVING HEX HOUR IF IFNULL \
-    IN INDEX INET6_ATON INET6_NTOA INET_ATON INET_NTOA INSERT INSTR INTERVAL ISNULL JOIN JSON_ARRAY JSON_CONTAINS \
-    JSON_EXTRACT JSON_INSERT JSON_LENGTH JSON_MERGE_PATCH JSON_OBJECT JSON_QUOTE JSON_REMOVE JSON_REPLACE JSON_SET \
-    JSON_UNQUOTE JSON_VALID JSON_VALUE KEY LAG LAST_DAY LAST_INSERT_ID LAST_VALUE LCASE LEAD LEAST LEFT LENGTH LIKE LIMIT \
-    LN LOCALTIME LOCALTIMESTAMP LOCATE LOG LOG10 LOG2 LOWER LPAD LTRIM MAKEDATE MAKETIME MAX MD5 MICROSECOND MID MIN \
-    MINUTE MOD MONTH MONTHNAME NOT NOW NTH_VALUE NTILE NULLIF OCT OCTET_LENGTH ON OR ORD OVER PARTITION PERCENT_RANK \
-    PERIOD_ADD PERIOD_DIFF PI POSITION POW POWER QUARTER QUOTE RADIANS RAND RANDOM_BYTES RANK REGEXP REGEXP_INSTR \
-    REGEXP_LIKE REGEXP_REPLACE REGEXP_SUBSTR REPEAT REPLACE REVERSE RIGHT RLIKE ROUND ROW ROW_NUMBER RPAD RTRIM SECOND \
-    SEC_TO_TIME SELECT SESSION_USER SET SHA SHA1 SHA2 SIGN SIGNED SIN SOUNDEX SPACE SQRT STD STDDEV STRCMP STR_TO_DATE SUBDATE \
-    SUBSTR SUBSTRING SUBSTRING_INDEX SUBTIME SUM SYSDATE SYSTEM_USER TAN THEN TIME TIMEDIFF TIMESTAMP TIMESTAMPADD \
-    TIMESTAMPDIFF TIME_FORMAT TIME_TO_SEC TO_BASE64 TO_DAYS TO_SECONDS TRIM TRUNCATE UCASE UNHEX UNION UNIX_TIMESTAMP \
-    UNSIGNED UPPER USER USING UTC_DATE UTC_TIME UTC_TIMESTAMP UUID UUID_SHORT VALUES VALUE VARIANCE VERSION WEEK WEEKDAY \
-    WEEKOFYEAR WHEN WHERE XOR YEAR YEARWEEK FROM_BASE64 EXCEPT INTERSECT BIN_TO_UUID UUID_TO_BIN ";
+/// Words that may stand before a parenthesis, and the server's own functions that write nothing.
+/// The server prefers its own functions to stored ones of the same name, so a listed name is never
+/// a stored function.
+const KNOWN: &str = " ABS ACOS ADDDATE ADDTIME ALL AND ANY AS ASCII ASIN ATAN ATAN2 AVG BETWEEN \
+                     BIN BINARY BIT_AND BIT_COUNT BIT_LENGTH BIT_OR BIT_XOR BY CASE CAST CEIL \
+                     CEILING CHAR CHARACTER_LENGTH CHAR_LENGTH COALESCE CONCAT CONCAT_WS \
+                     CONNECTION_ID CONV CONVERT CONVERT_TZ COS COT COUNT CRC32 CURDATE \
+                     CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER CURTIME DATABASE \
+                     DATE DATEDIFF DATETIME DATE_ADD DATE_FORMAT DATE_SUB DAY DAYNAME DAYOFMONTH \
+                     DAYOFWEEK DAYOFYEAR DECIMAL DEFAULT DEGREES DENSE_RANK DISTINCT DIV ELSE ELT \
+                     EXISTS EXP EXTRACT FIELD FIND_IN_SET FIRST_VALUE FLOAT FLOOR FORMAT FROM \
+                     FROM_DAYS FROM_UNIXTIME GREATEST GROUP_CONCAT HAVING HEX HOUR IF IFNULL IN \
+                     INDEX INET6_ATON INET6_NTOA INET_ATON INET_NTOA INSERT INSTR INTERVAL ISNULL \
+                     JOIN JSON_ARRAY JSON_CONTAINS JSON_EXTRACT JSON_INSERT JSON_LENGTH \
+                     JSON_MERGE_PATCH JSON_OBJECT JSON_QUOTE JSON_REMOVE JSON_REPLACE JSON_SET \
+                     JSON_UNQUOTE JSON_VALID JSON_VALUE KEY LAG LAST_DAY LAST_INSERT_ID LAST_VALUE \
+                     LCASE LEAD LEAST LEFT LENGTH LIKE LIMIT LN LOCALTIME LOCALTIMESTAMP LOCATE \
+                     LOG LOG10 LOG2 LOWER LPAD LTRIM MAKEDATE MAKETIME MAX MD5 MICROSECOND MID MIN \
+                     MINUTE MOD MONTH MONTHNAME NOT NOW NTH_VALUE NTILE NULLIF OCT OCTET_LENGTH ON \
+                     OR ORD OVER PARTITION PERCENT_RANK PERIOD_ADD PERIOD_DIFF PI POSITION POW \
+                     POWER QUARTER QUOTE RADIANS RAND RANDOM_BYTES RANK REGEXP REGEXP_INSTR \
+                     REGEXP_LIKE REGEXP_REPLACE REGEXP_SUBSTR REPEAT REPLACE REVERSE RIGHT RLIKE \
+                     ROUND ROW ROW_NUMBER RPAD RTRIM SECOND SEC_TO_TIME SELECT SESSION_USER SET \
+                     SHA SHA1 SHA2 SIGN SIGNED SIN SOUNDEX SPACE SQRT STD STDDEV STRCMP \
+                     STR_TO_DATE SUBDATE SUBSTR SUBSTRING SUBSTRING_INDEX SUBTIME SUM SYSDATE \
+                     SYSTEM_USER TAN THEN TIME TIMEDIFF TIMESTAMP TIMESTAMPADD TIMESTAMPDIFF \
+                     TIME_FORMAT TIME_TO_SEC TO_BASE64 TO_DAYS TO_SECONDS TRIM TRUNCATE UCASE \
+                     UNHEX UNION UNIX_TIMESTAMP UNSIGNED UPPER USER USING UTC_DATE UTC_TIME \
+                     UTC_TIMESTAMP UUID UUID_SHORT VALUES VALUE VARIANCE VERSION WEEK WEEKDAY \
+                     WEEKOFYEAR WHEN WHERE XOR YEAR YEARWEEK FROM_BASE64 EXCEPT INTERSECT \
+                     BIN_TO_UUID UUID_TO_BIN ";
 
-/// The tables that a statement which changes rows has written, given the schema it ran in; None if that cannot be told.
+/// The tables that a statement which changes rows has written, given the schema it ran in; None if
+/// that cannot be told.
 pub(crate) fn tables_written(statement: &str, schema: &str) -> Option<Vec<TableName>> {
     let written = read(statement, schema)?;
-    // The session that wrote it may have read backslashes otherwise. Only what is the same both ways is certain.
+    // The session that wrote it may have read backslashes otherwise. Only what is the same both
+    // ways is certain.
     let same = !statement.contains('\\') || read(&statement.replace('\\', "/"), schema)? == written;
     same.then_some(written)
 }
@@ -41,7 +55,9 @@ fn read(statement: &str, schema: &str) -> Option<Vec<TableName>> {
     let tokens = tokens(statement, false).ok()?;
     let verb = tokens.first()?.keyword();
     let place = match &*verb {
-        "INSERT" | "REPLACE" => after(&tokens, 1, &["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "INTO"]),
+        "INSERT" | "REPLACE" => {
+            after(&tokens, 1, &["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "INTO"])
+        }
         "DELETE" => after_from(&tokens)?,
         "UPDATE" => after(&tokens, 1, &["LOW_PRIORITY", "IGNORE"]),
         "LOAD" => after_into_table(&tokens)?,
@@ -50,7 +66,15 @@ fn read(statement: &str, schema: &str) -> Option<Vec<TableName>> {
     let (first, next) = name_at(&tokens, place, schema)?;
     let mut written = vec![first];
     match &*verb {
-        "DELETE" if !is_single(&tokens, next, &["WHERE", "ORDER", "LIMIT", "RETURNING", "PARTITION"]) => return None,
+        "DELETE"
+            if !is_single(
+                &tokens,
+                next,
+                &["WHERE", "ORDER", "LIMIT", "RETURNING", "PARTITION"],
+            ) =>
+        {
+            return None;
+        }
         "UPDATE" => written.extend(joined(&tokens, next, schema)?),
         _ => {}
     }
@@ -84,14 +108,17 @@ fn name_at(tokens: &[Token], place: usize, schema: &str) -> Option<(TableName, u
     Some((TableName::new(first, tokens.get(place + 2)?.name()?), place + 3))
 }
 
-/// Whether a DELETE has one table: its name, perhaps an alias, and then one of these words, or nothing.
+/// Whether a DELETE has one table: its name, perhaps an alias, and then one of these words, or
+/// nothing.
 fn is_single(tokens: &[Token], next: usize, words: &[&str]) -> bool {
-    let ends = |place: usize| tokens.get(place).is_none_or(|token| words.contains(&&*token.keyword()));
+    let ends =
+        |place: usize| tokens.get(place).is_none_or(|token| words.contains(&&*token.keyword()));
     let alias = next + usize::from(tokens.get(next).is_some_and(|token| token.is("AS")));
     ends(next) || (tokens.get(alias).is_some_and(|token| token.name().is_some()) && ends(alias + 1))
 }
 
-/// The further tables of an UPDATE, each of which it may have written. A subquery among them is not read.
+/// The further tables of an UPDATE, each of which it may have written. A subquery among them is not
+/// read.
 fn joined(tokens: &[Token], mut place: usize, schema: &str) -> Option<Vec<TableName>> {
     let mut found = Vec::new();
     loop {
@@ -110,7 +137,8 @@ fn joined(tokens: &[Token], mut place: usize, schema: &str) -> Option<Vec<TableN
     }
 }
 
-/// Whether nothing is called that could be a stored function. The table's own name may stand before a parenthesis, too.
+/// Whether nothing is called that could be a stored function. The table's own name may stand before
+/// a parenthesis, too.
 fn calls_only_known(tokens: &[Token], target: usize, behind_target: usize) -> bool {
     (1..tokens.len()).filter(|place| tokens[*place].is_sign('(')).all(|place| {
         let is_target = place == behind_target && place > target;
@@ -140,7 +168,8 @@ mod tests {
             ("INSERT INTO other VALUES (1)", "s.other"),
             ("insert ignore into `d`.`other` (a, b) values (1, now())", "d.other"),
             (
-                "REPLACE INTO percona.checksums (db, tbl) SELECT 'a', COUNT(*), CRC32(CONCAT_WS('#', `id`)) FROM `a`.`b` FORCE INDEX (`PRIMARY`)",
+                "REPLACE INTO percona.checksums (db, tbl) SELECT 'a', COUNT(*), \
+                 CRC32(CONCAT_WS('#', `id`)) FROM `a`.`b` FORCE INDEX (`PRIMARY`)",
                 "percona.checksums",
             ),
             ("UPDATE LOW_PRIORITY other AS o SET a = 1 WHERE b IN (1, 2)", "s.other"),

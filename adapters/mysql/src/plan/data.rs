@@ -8,19 +8,30 @@ use crate::state::MySql;
 use altergeist_contract::{Error, Key, Refusal, Result};
 
 impl MySql {
-    /// Rows of the source that the altered table will not hold: found now, not after hours of copying.
-    pub(crate) async fn refuse_rows(&self, session: &mut Session, shape: &Shape) -> Result<Vec<Refusal>> {
+    /// Rows of the source that the altered table will not hold: found now, not after hours of
+    /// copying.
+    pub(crate) async fn refuse_rows(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+    ) -> Result<Vec<Refusal>> {
         let mut refusals = Vec::new();
         for found in self.find_duplicates(session, shape, &self.names.clone).await? {
-            let reason =
-                format!("the table holds {} values more than once that the index must hold once", found.values);
+            let reason = format!(
+                "the table holds {} values more than once that the index must hold once",
+                found.values
+            );
             let remedy = "remove the duplicates, or leave the index out";
             refusals.push(refusal(format!("unique index {}", found.index), reason, remedy));
         }
-        for pair in shape.columns.iter().filter(|pair| pair.source.nullable && !pair.shadow.nullable) {
-            let attempted = || self.doing(&format!("look for NULLs of column {} in", pair.source.name));
+        for pair in
+            shape.columns.iter().filter(|pair| pair.source.nullable && !pair.shadow.nullable)
+        {
+            let attempted =
+                || self.doing(&format!("look for NULLs of column {} in", pair.source.name));
             let query = sql::catalogue::has_nulls(&self.source, &pair.source.name);
-            if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some() {
+            if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some()
+            {
                 let remedy = "give them a value first, or keep the column nullable";
                 refusals.push(refusal(
                     format!("column {}", pair.source.name),
@@ -34,9 +45,14 @@ impl MySql {
         Ok(refusals)
     }
 
-    /// Whether the server finds rows again by their own keys, many at once. MariaDB 11.8 has been seen to find the first of several
-    /// moments alone: changed rows would be followed in vain then, and where they are looked at again, they would not be seen.
-    pub(crate) async fn refuse_lost_keys(&self, session: &mut Session, shape: &Shape) -> Result<Option<Refusal>> {
+    /// Whether the server finds rows again by their own keys, many at once. MariaDB 11.8 has been
+    /// seen to find the first of several moments alone: changed rows would be followed in vain
+    /// then, and where they are looked at again, they would not be seen.
+    pub(crate) async fn refuse_lost_keys(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+    ) -> Result<Option<Refusal>> {
         let attempted = self.doing("look for rows by their keys in");
         let zone = shape.in_utc.then_some((sql::session::IN_UTC, sql::session::IN_SERVERS_ZONE));
         for open in sql::compare::OPEN_SNAPSHOT.into_iter().chain(zone.map(|(utc, _)| utc)) {
@@ -47,13 +63,19 @@ impl MySql {
             if keys.is_empty() {
                 return Ok(None);
             }
-            let found = self.keys(session, shape, &sql::rows::keys_among(shape, &keys)?, &attempted).await?;
+            let found = self
+                .keys(session, shape, &sql::rows::keys_among(shape, &keys)?, &attempted)
+                .await?;
             let lost = keys.iter().filter(|key| !found.contains(key)).count();
             Ok((lost > 0).then(|| {
                 refusal(
                     format!("key {}", shape.key.describe()),
-                    format!("the server does not find {lost} of {} rows by their own keys", keys.len()),
-                    "it is this server's fault or ours, and should be reported with its version; another unique index of NOT NULL columns may serve",
+                    format!(
+                        "the server does not find {lost} of {} rows by their own keys",
+                        keys.len()
+                    ),
+                    "it is this server's fault or ours, and should be reported with its version; \
+                     another unique index of NOT NULL columns may serve",
                 )
             }))
         };
@@ -73,11 +95,18 @@ impl MySql {
     ) -> Result<Vec<Key>> {
         let rows = session.rows(query).await.map_err(|failure| failure.of_rows(attempted))?;
         let key = |row: &crate::server::session::Cells| shape.key.of_query(row);
-        rows.iter().map(key).collect::<Option<_>>().ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))
+        rows.iter()
+            .map(key)
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))
     }
 
     /// Zero dates in columns that are converted, where the server's own rules refuse them.
-    pub(crate) async fn refuse_zero_dates(&self, session: &mut Session, shape: &Shape) -> Result<Vec<Refusal>> {
+    pub(crate) async fn refuse_zero_dates(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+    ) -> Result<Vec<Refusal>> {
         let attempted = || self.doing("look for zero dates in");
         let mut refusals = Vec::new();
         let rules = session
@@ -97,7 +126,8 @@ impl MySql {
             {
                 refusals.push(refusal(
                     format!("column {}", given.column.name),
-                    "the rows that exist would get a zero date, which the server's sql_mode does not let in",
+                    "the rows that exist would get a zero date, which the server's sql_mode does \
+                     not let in",
                     "give it a default, or allow zero dates with --allow-zero-dates",
                 ));
             }
@@ -107,10 +137,12 @@ impl MySql {
                 continue;
             }
             let query = sql::catalogue::has_zero_dates(&self.source, &pair.source.name);
-            if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some() {
+            if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some()
+            {
                 refusals.push(refusal(
                     format!("column {}", pair.source.name),
-                    "it holds zero dates, which the server's sql_mode does not let into its new type",
+                    "it holds zero dates, which the server's sql_mode does not let into its new \
+                     type",
                     "give them another value first, or allow them with --allow-zero-dates",
                 ));
             }

@@ -16,25 +16,39 @@ use altergeist_contract::{ForeignKeys, Refusal, Result};
 
 impl MySql {
     /// What stands in the way of a key that the clauses have given to the clone.
-    pub(crate) async fn refuse_added_keys(&self, session: &mut Session, shape: &Shape) -> Result<Vec<Refusal>> {
+    pub(crate) async fn refuse_added_keys(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+    ) -> Result<Vec<Refusal>> {
         let attempted = || self.doing("look for foreign keys of the altered clone of");
-        let added =
-            foreign_keys(session, &self.names.clone).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let added = foreign_keys(session, &self.names.clone)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         let keys = self.source_keys(session).await?;
         let mut refusals = Vec::new();
         for key in self.named(&added, &keys) {
-            let mut refuse = |reason: &str, remedy: &str| refusals.push(refusal(key.describe(), reason, remedy));
+            let mut refuse =
+                |reason: &str, remedy: &str| refusals.push(refusal(key.describe(), reason, remedy));
             if self.target.foreign_keys == ForeignKeys::Refuse {
                 refuse("foreign keys are to be refused", "leave out --foreign-keys refuse");
                 continue;
             }
             let parent = self.parent_of(session, &key).await?;
-            if key.parent != self.source && !parent.is_some_and(|parent| has_index(&parent, &key.parent_columns)) {
-                refuse("the columns it refers to are not there, or have no index", "give them one, or leave it out");
+            if key.parent != self.source
+                && !parent.is_some_and(|parent| has_index(&parent, &key.parent_columns))
+            {
+                refuse(
+                    "the columns it refers to are not there, or have no index",
+                    "give them one, or leave it out",
+                );
                 continue;
             }
             let Some(before) = before_change(&key, shape) else { continue };
-            let found = session.row(&self.orphans_of(&before)).await.map_err(|failure| failure.of_rows(attempted()))?;
+            let found = session
+                .row(&self.orphans_of(&before))
+                .await
+                .map_err(|failure| failure.of_rows(attempted()))?;
             if found.is_some() {
                 refuse("rows of the table refer to a parent that is not there", CORRECT_ROWS);
             }
@@ -57,7 +71,9 @@ impl MySql {
                 _ if key.child != self.source || !key.writes() => None,
                 ToldBy::Log => None,
                 ToldBy::EarlyKeys if self.target.foreign_keys == ForeignKeys::Carry => None,
-                ToldBy::EarlyKeys => Some(unlogged(key, "without it the new table could not be kept current")),
+                ToldBy::EarlyKeys => {
+                    Some(unlogged(key, "without it the new table could not be kept current"))
+                }
                 ToldBy::Parents => self.in_the_way_unlogged(session, key, shape).await?,
             };
             let is_early = told_by == ToldBy::EarlyKeys && key.child == self.source && key.writes();
@@ -67,13 +83,16 @@ impl MySql {
         refusals.extend(self.refuse_hidden_keys(session, &keys).await);
         if told_by == ToldBy::EarlyKeys {
             for key in keys.iter().filter(|key| key.child == self.source && key.writes()) {
-                let found = session
-                    .row(&self.orphans_of(key))
-                    .await
-                    .map_err(|failure| failure.of_rows(self.doing("look for rows without a parent in")))?;
+                let found = session.row(&self.orphans_of(key)).await.map_err(|failure| {
+                    failure.of_rows(self.doing("look for rows without a parent in"))
+                })?;
                 if found.is_some() {
                     let reason = "rows of the table refer to a parent that is not there";
-                    refusals.push(refusal(key.describe(), reason, "give these rows a parent, or delete them"));
+                    refusals.push(refusal(
+                        key.describe(),
+                        reason,
+                        "give these rows a parent, or delete them",
+                    ));
                 }
             }
         }
@@ -109,20 +128,24 @@ impl MySql {
             return because(&format!("{parent} may not be seen"));
         };
         if Parent::of(key, &table).is_none() {
-            return because(&format!("values of {parent} cannot be told from the log"));
+            return because(&format!("the log does not show the values of {parent}"));
         }
-        let above = foreign_keys(session, &key.parent)
-            .await
-            .map_err(|failure| failure.of_catalogue(format!("look for foreign keys of {parent}")))?;
+        let above = foreign_keys(session, &key.parent).await.map_err(|failure| {
+            failure.of_catalogue(format!("look for foreign keys of {parent}"))
+        })?;
         if let Some(above) = above.iter().find(|above| above.changes_parents_of(key)) {
-            return because(&format!("{} changes rows of {parent} in the same way", above.describe()));
+            return because(&format!(
+                "{} changes rows of {parent} in the same way",
+                above.describe()
+            ));
         }
         let image = session
             .text(sql::log::ROW_IMAGE)
             .await
             .map_err(|failure| failure.of_catalogue("look at binlog_row_image"))?;
         let is_primary = table.indexes.iter().any(|index| {
-            let refers_to = |column: &String| index.parts.iter().any(|part| is_same(&part.column, column));
+            let refers_to =
+                |column: &String| index.parts.iter().any(|part| is_same(&part.column, column));
             index.name == "PRIMARY" && key.parent_columns.iter().all(refers_to)
         });
         if image == "MINIMAL" && !is_primary {
@@ -147,7 +170,10 @@ impl MySql {
         }
         match self.target.foreign_keys {
             ForeignKeys::Refuse => {
-                return Some(("foreign keys are to be refused".into(), "leave out --foreign-keys refuse"));
+                return Some((
+                    "foreign keys are to be refused".into(),
+                    "leave out --foreign-keys refuse",
+                ));
             }
             ForeignKeys::Discard if is_own => return None,
             ForeignKeys::Discard => {
@@ -169,20 +195,34 @@ impl MySql {
             for column in columns {
                 let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
                 if !pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow)) {
-                    return Some((format!("column {column} would not be the same afterwards"), AFTERWARDS));
+                    return Some((
+                        format!("column {column} would not be the same afterwards"),
+                        AFTERWARDS,
+                    ));
                 }
             }
-            let after: Vec<String> = columns.iter().map(|column| shape.name_after(column)).collect();
+            let after: Vec<String> =
+                columns.iter().map(|column| shape.name_after(column)).collect();
             if !has_index(altered, &after) {
-                return Some((format!("no index would begin with {}", after.join(", ")), AFTERWARDS));
+                return Some((
+                    format!("no index would begin with {}", after.join(", ")),
+                    AFTERWARDS,
+                ));
             }
         }
         None
     }
 
     /// Keys of tables that this user may not see would go on pointing to the old table.
-    pub(crate) async fn refuse_hidden_keys(&self, session: &mut Session, seen: &[ForeignKey]) -> Option<Refusal> {
-        let count = session.text(&sql::catalogue::count_keys_to(self.server.version, &self.source)).await.ok()?;
+    pub(crate) async fn refuse_hidden_keys(
+        &self,
+        session: &mut Session,
+        seen: &[ForeignKey],
+    ) -> Option<Refusal> {
+        let count = session
+            .text(&sql::catalogue::count_keys_to(self.server.version, &self.source))
+            .await
+            .ok()?;
         let seen = seen.iter().filter(|key| key.parent == self.source).count();
         (count.parse::<usize>().ok()? > seen).then(|| {
             refusal(
@@ -193,12 +233,17 @@ impl MySql {
         })
     }
 
-    /// What people should know of foreign keys before the change, of which the clone has those that it adds.
-    pub(crate) async fn foreign_key_notes(&self, session: &mut Session, shape: &Shape) -> Result<Vec<String>> {
+    /// What people should know of foreign keys before the change, of which the clone has those that
+    /// it adds.
+    pub(crate) async fn foreign_key_notes(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+    ) -> Result<Vec<String>> {
         let keys = self.source_keys(session).await?;
-        let added = foreign_keys(session, &self.names.clone)
-            .await
-            .map_err(|failure| failure.of_catalogue(self.doing("look for foreign keys of the altered clone of")))?;
+        let added = foreign_keys(session, &self.names.clone).await.map_err(|failure| {
+            failure.of_catalogue(self.doing("look for foreign keys of the altered clone of"))
+        })?;
         if keys.is_empty() && added.is_empty() {
             return Ok(Vec::new());
         }
@@ -211,7 +256,8 @@ impl MySql {
             .collect();
         if !own.is_empty() {
             notes.push(format!(
-                "the old table {} has no foreign keys any more; before it is taken back into use: ALTER TABLE {} {}",
+                "the old table {} has no foreign keys any more; before it is taken back into use: \
+                 ALTER TABLE {} {}",
                 old.plain(),
                 sql::table(old),
                 own.join(", ")
@@ -220,21 +266,38 @@ impl MySql {
         for carried in self.carried(&keys, &added, shape) {
             let (key, meanwhile) = (carried.key.describe(), &carried.temporary);
             notes.push(match carried.is_new {
-                true => format!("{key} binds from the cut-over on; rows are looked at before it and behind it"),
-                false => format!("{key} is carried in the cut-over; it stands as {meanwhile} for a moment"),
+                true => format!(
+                    "{key} is enforced from the cut-over on; rows are checked before and after it"
+                ),
+                false => format!(
+                    "{key} is carried in the cut-over; it stands as {meanwhile} for a moment"
+                ),
             });
         }
         if keys.iter().any(|key| key.child != self.source) {
-            notes.push("the tables with foreign keys to it are locked too while it is swapped".into());
+            notes.push(
+                "the tables with foreign keys to it are locked too while it is swapped".into(),
+            );
         }
-        if self.server.version.flavour == Flavour::MariaDb && keys.iter().any(|key| key.parent != self.source) {
-            notes.push("the tables its foreign keys refer to are locked against writes while it is swapped".into());
+        if self.server.version.flavour == Flavour::MariaDb
+            && keys.iter().any(|key| key.parent != self.source)
+        {
+            notes.push(
+                "the tables its foreign keys refer to are locked against writes while it \
+                        is swapped"
+                    .into(),
+            );
         }
         if !added.is_empty() {
-            notes.push("the tables that added foreign keys refer to are locked too while it is swapped".into());
+            notes.push(
+                "the tables that added foreign keys refer to are locked too while it is swapped"
+                    .into(),
+            );
         }
         if self.target.foreign_keys == ForeignKeys::Discard {
-            notes.push("the table's own foreign keys are left out of the new table, as asked".into());
+            notes.push(
+                "the table's own foreign keys are left out of the new table, as asked".into(),
+            );
         }
         Ok(notes)
     }
@@ -243,6 +306,8 @@ impl MySql {
 /// Why a key stands in the way whose actions are not in the log, and what to do.
 pub(crate) fn unlogged(key: &ForeignKey, why: &str) -> (String, &'static str) {
     let actions = format!("it is ON DELETE {} ON UPDATE {}", key.on_delete, key.on_update);
-    let reason = format!("{actions}, this server does not log what that does to the table's rows, and {why}");
+    let reason = format!(
+        "{actions}, this server does not log what that does to the table's rows, and {why}"
+    );
     (reason, "drop it, or make it refuse (NO ACTION), for the time of the change")
 }

@@ -19,7 +19,11 @@ impl MySql {
         let stage = entry.record.as_ref().map(|record| record.stage);
         let mut found = Vec::new();
         let table = |name: &TableName, what: &str, reason: &str, is_old_table| Found {
-            shown: Leftover { object: format!("{what} {}", name.plain()), reason: reason.into(), is_old_table },
+            shown: Leftover {
+                object: format!("{what} {}", name.plain()),
+                reason: reason.into(),
+                is_old_table,
+            },
             drop: sql::ddl::drop_table(&self.source, name),
             is_entry: false,
         };
@@ -34,7 +38,10 @@ impl MySql {
         }
         for clone in self.clones() {
             if self.is_plain(session, clone).await?
-                && session.row(&sql::catalogue::has_rows(clone)).await.is_ok_and(|row| row.is_none())
+                && session
+                    .row(&sql::catalogue::has_rows(clone))
+                    .await
+                    .is_ok_and(|row| row.is_none())
             {
                 found.push(table(clone, "empty clone", "clauses were tried on it", false));
             }
@@ -56,7 +63,11 @@ impl MySql {
         Ok(found)
     }
 
-    pub(crate) async fn is_old_ours(&self, session: &mut Session, entry: &crate::facts::Entry) -> Result<bool> {
+    pub(crate) async fn is_old_ours(
+        &self,
+        session: &mut Session,
+        entry: &crate::facts::Entry,
+    ) -> Result<bool> {
         let Some(made) = &entry.facts.source else { return Ok(false) };
         if !self.exists(session, &self.names.old).await? {
             return Ok(false);
@@ -73,12 +84,17 @@ impl MySql {
     ) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         let row = |of: &TableName, what: &str, reason: &str| Found {
-            shown: Leftover { object: format!("{what} in {}", of.plain()), reason: reason.into(), is_old_table: false },
+            shown: Leftover {
+                object: format!("{what} in {}", of.plain()),
+                reason: reason.into(),
+                is_old_table: false,
+            },
             drop: sql::journal::delete_entry(of, &self.source.name),
             is_entry: true,
         };
         if has_entry || self.exists(session, &self.names.beat).await? {
-            let beat = session.row(&sql::journal::last_beat(&self.names.beat, &self.source.name)).await;
+            let beat =
+                session.row(&sql::journal::last_beat(&self.names.beat, &self.source.name)).await;
             if beat.is_ok_and(|beat| beat.is_some()) {
                 found.push(Found {
                     is_entry: false,

@@ -14,7 +14,9 @@ impl MySql {
             .row(sql::log::log_settings(self.server.version))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
-        let setting = |place: usize| row.as_ref().and_then(|row| row.get(place)).map(text).unwrap_or_default();
+        let setting = |place: usize| {
+            row.as_ref().and_then(|row| row.get(place)).map(text).unwrap_or_default()
+        };
         let mut refusals = Vec::new();
         if setting(0) != "1" {
             refusals.push(refusal(
@@ -34,7 +36,11 @@ impl MySql {
         }
         if setting(3) != "1" {
             let reason = "it is off, so the log does not tell when changes become visible";
-            refusals.push(refusal("binlog_order_commits", reason, "SET GLOBAL binlog_order_commits = ON"));
+            refusals.push(refusal(
+                "binlog_order_commits",
+                reason,
+                "SET GLOBAL binlog_order_commits = ON",
+            ));
         }
         if !matches!(&*setting(4), "0" | "OFF" | "NO_LOCK") {
             refusals.push(refusal("read_only", "the server takes no writes", "run on the primary"));

@@ -1,11 +1,12 @@
 //! The server the log is read from: the one the table is on, or a replica of it (`--stream-from`).
 //!
-//! Law 1 speaks of the primary: keys are handed on when reads there see what changed. A replica writes its log when it
-//! applies what the primary has logged, so everything in the replica's log before a heartbeat lies before it in the primary's
-//! log too, *if* the replica keeps the order of commits; then the heartbeat's COMMIT, which has returned on the
-//! primary, proves it visible there. And a mark that comes by shows that everything committed before it has come by, again only if the order
-//! is kept. So a replica that may apply transactions in another order is refused, as is one that may leave some out, or
-//! whose table looks different.
+//! Law 1 speaks of the primary: keys are handed on when reads there see what changed. A replica
+//! writes its log when it applies what the primary has logged, so everything in the replica's log
+//! before a heartbeat lies before it in the primary's log too, *if* the replica keeps the order of
+//! commits; then the heartbeat's COMMIT, which has returned on the primary, proves it visible
+//! there. And a mark that comes by shows that everything committed before it has come by, again
+//! only if the order is kept. So a replica that may apply transactions in another order is refused,
+//! as is one that may leave some out, or whose table looks different.
 
 use crate::log::source::{Filters, leaves_out};
 use crate::server::names::TableName;
@@ -23,7 +24,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 impl MySql {
     pub(crate) fn filters(&self) -> Filters {
-        let replica = self.log.is_replica.then(|| (self.log.access.clone(), self.log.server.version));
+        let replica =
+            self.log.is_replica.then(|| (self.log.access.clone(), self.log.server.version));
         Filters { replica, source: self.source.clone() }
     }
 
@@ -40,7 +42,8 @@ impl MySql {
         if is_due { self.filters().check().await } else { Ok(()) }
     }
 
-    /// Why the log of the replica does not serve; nothing if it is read from the table's own server.
+    /// Why the log of the replica does not serve; nothing if it is read from the table's own
+    /// server.
     pub(crate) async fn refuse_stream_from(&self) -> Result<Vec<Refusal>> {
         let log = &self.log;
         if !log.is_replica {
@@ -49,10 +52,17 @@ impl MySql {
         let replica = format!("replica {}", log.access.address);
         let mut refusals = Vec::new();
         let mut refuse = |reason: &str, remedy: &str| {
-            refusals.push(Refusal { object: replica.clone(), reason: reason.into(), remedy: remedy.into() });
+            refusals.push(Refusal {
+                object: replica.clone(),
+                reason: reason.into(),
+                remedy: remedy.into(),
+            });
         };
         if log.server.version.flavour != self.server.version.flavour {
-            refuse("it is another kind of server, with another kind of log", "name a replica of the same kind");
+            refuse(
+                "it is another kind of server, with another kind of log",
+                "name a replica of the same kind",
+            );
             return Ok(refusals);
         }
         let version = log.server.version;
@@ -72,16 +82,23 @@ impl MySql {
         }
         if setting(2) == 0 {
             refuse(
-                "it may apply transactions in another order than they were committed in, so its log proves nothing about the primary",
+                "it may apply transactions in another order than they were committed in, so its \
+                 log proves nothing about the primary",
                 order_remedy(version),
             );
         }
-        let left_out = leaves_out(&mut session, version).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let left_out = leaves_out(&mut session, version)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         if let Some(what) = left_out {
-            let reason = format!("it leaves out transactions (replication filters or skips: {what})");
+            let reason =
+                format!("it leaves out transactions (replication filters or skips: {what})");
             refuse(&reason, "name a replica without filters");
         } else if self.is_log_filtered(&mut session, version).await? {
-            refuse("its log leaves out schemas (binlog_do_db, binlog_ignore_db)", "name a replica without filters");
+            refuse(
+                "its log leaves out schemas (binlog_do_db, binlog_ignore_db)",
+                "name a replica without filters",
+            );
         }
         let sources = session
             .rows(sql::log::replication_status(version))
@@ -97,7 +114,10 @@ impl MySql {
         }
         if !self.is_table_alike(&mut session, &self.source).await? {
             refuse(
-                &format!("{} is not there, or its columns differ from those on the primary", self.title),
+                &format!(
+                    "{} is not there, or its columns differ from those on the primary",
+                    self.title
+                ),
                 "name a replica with the same table",
             );
         }
@@ -106,18 +126,24 @@ impl MySql {
 
     async fn is_log_filtered(&self, session: &mut Session, version: Version) -> Result<bool> {
         let attempted = || format!("look at the log of replica {}", self.log.access.address);
-        let row =
-            session.row(sql::log::log_status(version)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let row = session
+            .row(sql::log::log_status(version))
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         let row = row.unwrap_or_default();
-        Ok([2, 3].iter().any(|place| row.get(*place).map(text).is_some_and(|list| !list.is_empty())))
+        Ok([2, 3]
+            .iter()
+            .any(|place| row.get(*place).map(text).is_some_and(|list| !list.is_empty())))
     }
 
     async fn is_table_alike(&self, on_replica: &mut Session, table: &TableName) -> Result<bool> {
         let attempted = || format!("compare the columns of {}", table.plain());
         let mut here = self.crew.reader().await?;
         let columns = sql::catalogue::columns(table);
-        let primary = here.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        let replica = on_replica.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let primary =
+            here.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let replica =
+            on_replica.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         Ok(!primary.is_empty() && primary == replica)
     }
 
@@ -132,8 +158,8 @@ impl MySql {
         }
     }
 
-    /// Waits until a heartbeat has arrived where the log is read: the proof that it is a replica of this server, and that
-    /// it applies.
+    /// Waits until a heartbeat has arrived where the log is read: the proof that it is a replica of
+    /// this server, and that it applies.
     pub(crate) async fn wait_for_arrival(&self, beat: Marker) -> Result<()> {
         if !self.log.is_replica {
             return Ok(());
@@ -145,7 +171,9 @@ impl MySql {
         loop {
             // Until the replica has made the heartbeats' table, it answers that there is none.
             let row = match session.row(&statement).await {
-                Err(failure) if failure.ends_session() => return Err(failure.of_catalogue(attempted())),
+                Err(failure) if failure.ends_session() => {
+                    return Err(failure.of_catalogue(attempted()));
+                }
                 row => row.ok().flatten(),
             };
             if row.and_then(|row| number(&row[0])).is_some_and(|seen| seen >= beat.0) {
@@ -153,7 +181,8 @@ impl MySql {
             }
             if begun.elapsed() > LONGEST_LAG {
                 let reason = format!(
-                    "{} has not received a heartbeat within {} s: it is far behind, stopped, or no replica of this server",
+                    "{} has not received a heartbeat within {} s: it is far behind, stopped, or \
+                     no replica of this server",
                     self.log.access.address,
                     LONGEST_LAG.as_secs()
                 );
@@ -170,7 +199,9 @@ fn updates_setting(version: Version) -> &'static str {
 
 fn order_remedy(version: Version) -> &'static str {
     match version.flavour {
-        Flavour::MySql if version.is_mysql_since((8, 0, 26)) => "SET GLOBAL replica_preserve_commit_order = ON there",
+        Flavour::MySql if version.is_mysql_since((8, 0, 26)) => {
+            "SET GLOBAL replica_preserve_commit_order = ON there"
+        }
         Flavour::MySql => "SET GLOBAL slave_preserve_commit_order = ON there",
         Flavour::MariaDb => "SET GLOBAL slave_parallel_threads = 0 there",
     }

@@ -17,12 +17,19 @@ impl MySql {
         let (mut refusals, mut notes) = (Vec::new(), Vec::new());
         for pair in shape.columns.iter().filter(|pair| !pair.source.is_alike(&pair.shadow)) {
             let Some(loss) = loss(pair, self.server.version.flavour) else { continue };
-            let attempted =
-                || self.doing(&format!("count values of column {} that lose something in", pair.source.name));
+            let attempted = || {
+                self.doing(&format!(
+                    "count values of column {} that lose something in",
+                    pair.source.name
+                ))
+            };
             let (Loss::Rounded(condition) | Loss::Refused(condition)) = &loss;
             let query = sql::catalogue::count_where(&self.source, condition);
-            let rows = session.text(&query).await.map_err(|failure| failure.of_rows(attempted()))?;
-            let rows: u64 = rows.parse().map_err(|_| Error::fatal(attempted(), "the server does not count them"))?;
+            let rows =
+                session.text(&query).await.map_err(|failure| failure.of_rows(attempted()))?;
+            let rows: u64 = rows
+                .parse()
+                .map_err(|_| Error::fatal(attempted(), "the server does not count them"))?;
             if rows == 0 {
                 continue;
             }
@@ -31,17 +38,24 @@ impl MySql {
             match loss {
                 Loss::Rounded(_) if self.target.allow_rounding => {
                     notes.push(format!(
-                        "{object}: {rows} rows lose digits or the time of day when {from} becomes {into}"
+                        "{object}: {rows} rows lose digits or the time of day when {from} becomes \
+                         {into}"
                     ));
                 }
                 Loss::Rounded(_) => refusals.push(Refusal {
                     object,
-                    reason: format!("{rows} rows would lose digits or the time of day when {from} becomes {into}"),
+                    reason: format!(
+                        "{rows} rows would lose digits or the time of day when {from} \
+                                     becomes {into}"
+                    ),
                     remedy: "keep a type that holds them, or allow it with --allow-rounding".into(),
                 }),
                 Loss::Refused(_) => refusals.push(Refusal {
                     object,
-                    reason: format!("{rows} rows hold a number that the server's own ALTER does not take for {into}"),
+                    reason: format!(
+                        "{rows} rows hold a number that the server's own ALTER does \
+                                     not take for {into}"
+                    ),
                     remedy: "give them a date of eight digits first (20240131), or NULL".into(),
                 }),
             }

@@ -14,8 +14,12 @@ const ON_CHILDREN: [&str; 3] = ["ALTER", "LOCK TABLES", "SELECT"];
 const ON_LOCKED_PARENTS: [&str; 2] = ["LOCK TABLES", "SELECT"];
 
 impl MySql {
-    /// Returns what the user lacks on the tables that foreign keys bind to the source, or to the altered clone.
-    pub(crate) async fn refuse_privileges_on_neighbours(&self, session: &mut Session) -> Result<Vec<Refusal>> {
+    /// Returns what the user lacks on the tables that foreign keys bind to the source, or to the
+    /// altered clone.
+    pub(crate) async fn refuse_privileges_on_neighbours(
+        &self,
+        session: &mut Session,
+    ) -> Result<Vec<Refusal>> {
         let attempted = || self.doing("look for foreign keys of the altered clone of");
         let added = foreign_keys(session, &self.names.clone).await;
         let added = added.map_err(|failure| failure.of_catalogue(attempted()))?;
@@ -23,8 +27,12 @@ impl MySql {
         // MySQL locks the parents of new keys only, MariaDB all of them.
         let locks_parents = self.server.version.flavour == Flavour::MariaDb;
         let on_parents: &[&str] = if locks_parents { &ON_LOCKED_PARENTS } else { &["SELECT"] };
-        let own = keys.iter().filter(|key| key.child == self.source).map(|key| (&key.parent, on_parents));
-        let others = keys.iter().filter(|key| key.child != self.source).map(|key| (&key.child, &ON_CHILDREN[..]));
+        let own =
+            keys.iter().filter(|key| key.child == self.source).map(|key| (&key.parent, on_parents));
+        let others = keys
+            .iter()
+            .filter(|key| key.child != self.source)
+            .map(|key| (&key.child, &ON_CHILDREN[..]));
         let new = added.iter().map(|key| (&key.parent, &ON_LOCKED_PARENTS[..]));
         let mut seen: Vec<&TableName> = vec![&self.source, &self.names.clone];
         let mut refusals = Vec::new();
@@ -38,8 +46,13 @@ impl MySql {
                 let lacking = lacking.join(", ");
                 refusals.push(Refusal {
                     object: format!("table {}", table.plain()),
-                    reason: format!("a foreign key binds it to the table, and the user lacks {lacking} on it"),
-                    remedy: format!("GRANT {lacking} ON {}.* to this user", sql::quote(&table.schema)),
+                    reason: format!(
+                        "a foreign key binds it to the table, and the user lacks {lacking} on it"
+                    ),
+                    remedy: format!(
+                        "GRANT {lacking} ON {}.* to this user",
+                        sql::quote(&table.schema)
+                    ),
                 });
             }
         }

@@ -17,12 +17,17 @@ impl MySql {
     pub(crate) async fn check_nothing_needs_old(&self, session: &mut Session) -> Result<()> {
         let old = &self.names.old;
         let attempted = || format!("drop the old table {}", old.plain());
-        let keys = foreign_keys(session, old).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let keys = foreign_keys(session, old)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         let children = keys.into_iter().filter(|key| key.parent == *old && key.child != *old);
         let mut dependents: Vec<String> = children
             .map(|key| {
-                let alter =
-                    format!("ALTER TABLE {} DROP FOREIGN KEY {}", sql::table(&key.child), sql::quote(&key.name));
+                let alter = format!(
+                    "ALTER TABLE {} DROP FOREIGN KEY {}",
+                    sql::table(&key.child),
+                    sql::quote(&key.name)
+                );
                 format!("{} ({alter})", key.describe())
             })
             .collect();
@@ -30,11 +35,13 @@ impl MySql {
             .rows(&sql::catalogue::views_over(old))
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
-        dependents.extend(views.iter().map(|row| format!("view {}.{}", text(&row[0]), text(&row[1]))));
+        dependents
+            .extend(views.iter().map(|row| format!("view {}.{}", text(&row[0]), text(&row[1]))));
         if dependents.is_empty() {
             return Ok(());
         }
-        let reason = format!("others depend on it: {}; drop or change these first", dependents.join(", "));
+        let reason =
+            format!("others depend on it: {}; drop or change these first", dependents.join(", "));
         Err(Error::refused(attempted(), reason))
     }
 }

@@ -5,10 +5,18 @@ use altergeist_contract::{Refusal, Target};
 /// The flags given that this engine does not know.
 pub(crate) fn refuse_others_flags(target: &Target) -> Vec<Refusal> {
     let given = [
-        ("--order-by", target.order_by.is_some(), "InnoDB lays rows down in the order of the primary key"),
+        (
+            "--order-by",
+            target.order_by.is_some(),
+            "InnoDB lays rows down in the order of the primary key",
+        ),
         ("--capture poll", target.poll_log, "the binary log is always streamed"),
         ("--create", target.create.is_some(), "say it in --alter"),
-        ("--wait-old-snapshots", target.wait_old_snapshots.is_some(), "readers wait at the lock anyway"),
+        (
+            "--wait-old-snapshots",
+            target.wait_old_snapshots.is_some(),
+            "readers wait at the lock anyway",
+        ),
     ];
     let refused = given.into_iter().filter(|(_, is_given, _)| *is_given);
     refused

@@ -1,4 +1,5 @@
-//! Finds out what would happen: asks the server and the catalogue, and tries the clauses on an empty clone.
+//! Finds out what would happen: asks the server and the catalogue, and tries the clauses on an
+//! empty clone.
 
 use crate::plan::other_engine;
 use crate::plan::others_flags::refuse_others_flags;
@@ -54,11 +55,19 @@ impl Preflight for MySql {
         let mut lease = self.crew.lease(Slot::Control).await?;
         let signed = format!("{}{statement}", sql::sign(&self.source));
         let modes = settings::modes_of_clauses(&self.server.modes, self.target.allow_zero_dates);
-        lease.session().execute(&modes).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        lease
+            .session()
+            .execute(&modes)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         let outcome = execute_within(lease.session(), &self.crew.access, &signed, within).await;
         if lease.session().is_alive() {
             let modes = settings::our_modes(&self.server.modes);
-            lease.session().execute(&modes).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            lease
+                .session()
+                .execute(&modes)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         lease.keep();
         match outcome {
@@ -96,7 +105,11 @@ impl Preflight for MySql {
             let is_kept = (found.shown.is_old_table && !old_too) || (found.is_entry && keeps_old);
             if !is_kept {
                 let attempted = format!("drop {}", found.shown.object);
-                lease.session().execute(&found.drop).await.map_err(|failure| failure.of_catalogue(attempted))?;
+                lease
+                    .session()
+                    .execute(&found.drop)
+                    .await
+                    .map_err(|failure| failure.of_catalogue(attempted))?;
             }
         }
         lease.keep();
@@ -135,7 +148,9 @@ impl MySql {
     fn refuse_table(&self, facts: &TableFacts) -> Vec<Refusal> {
         let table = format!("table {}", self.title);
         let mut refusals = Vec::new();
-        if ["mysql", "information_schema", "performance_schema", "sys"].contains(&&*self.source.schema.to_lowercase()) {
+        if ["mysql", "information_schema", "performance_schema", "sys"]
+            .contains(&&*self.source.schema.to_lowercase())
+        {
             refusals.push(refusal(&table, "it is the server's own", "leave it alone"));
         }
         if self.source.name.to_lowercase().starts_with("_altergeist") {
@@ -161,8 +176,13 @@ impl MySql {
                 "give the clauses of one ALTER TABLE",
             ));
         }
-        self.clauses()
-            .map_err(|error| refusal("the clauses", error.reason, "write them in other words, or leave that part out"))
+        self.clauses().map_err(|error| {
+            refusal(
+                "the clauses",
+                error.reason,
+                "write them in other words, or leave that part out",
+            )
+        })
     }
 
     /// What stands in the way of a copy, but not of a native change.

@@ -1,5 +1,6 @@
-//! What the user may do: read from what the server says of its grants, so that what is missing is known before anything is
-//! begun. Some of it would not be seen otherwise: without TRIGGER the server shows a table as if it had no triggers.
+//! What the user may do: read from what the server says of its grants, so that what is missing is
+//! known before anything is begun. Some of it would not be seen otherwise: without TRIGGER the
+//! server shows a table as if it had no triggers.
 
 use crate::server::grants::{grants, has};
 use crate::server::names::TableName;
@@ -9,7 +10,8 @@ use crate::state::MySql;
 use altergeist_contract::{Refusal, Result};
 
 /// What every change needs, on the table and on ours beside it.
-const ALWAYS: [&str; 8] = ["ALTER", "CREATE", "DELETE", "DROP", "INDEX", "INSERT", "SELECT", "UPDATE"];
+const ALWAYS: [&str; 8] =
+    ["ALTER", "CREATE", "DELETE", "DROP", "INDEX", "INSERT", "SELECT", "UPDATE"];
 
 /// What a shadow copy needs besides.
 const TO_COPY: [&str; 2] = ["LOCK TABLES", "TRIGGER"];
@@ -24,7 +26,10 @@ impl MySql {
     }
 
     /// The privileges that a shadow copy needs besides and the user lacks.
-    pub(crate) async fn refuse_privileges_to_copy(&self, session: &mut Session) -> Result<Vec<Refusal>> {
+    pub(crate) async fn refuse_privileges_to_copy(
+        &self,
+        session: &mut Session,
+    ) -> Result<Vec<Refusal>> {
         let mut refusals = self.refuse_lacking(session, &TO_COPY).await?;
         let grants = self.grants(session).await?;
         if !self.log.is_replica && !has(&grants, TO_FOLLOW, None) {
@@ -45,13 +50,24 @@ impl MySql {
         needed: &[&'static str],
     ) -> Result<Vec<&'static str>> {
         let grants = self.grants(session).await?;
-        Ok(needed.iter().filter(|privilege| !has(&grants, privilege, Some(table))).copied().collect())
+        Ok(needed
+            .iter()
+            .filter(|privilege| !has(&grants, privilege, Some(table)))
+            .copied()
+            .collect())
     }
 
     async fn refuse_lacking(&self, session: &mut Session, needed: &[&str]) -> Result<Vec<Refusal>> {
         let grants = self.grants(session).await?;
-        let names = [&self.source, &self.names.shadow, &self.names.old, &self.names.journal, &self.names.beat];
-        let is_lacking = |privilege: &&&str| !names.iter().all(|name| has(&grants, privilege, Some(name)));
+        let names = [
+            &self.source,
+            &self.names.shadow,
+            &self.names.old,
+            &self.names.journal,
+            &self.names.beat,
+        ];
+        let is_lacking =
+            |privilege: &&&str| !names.iter().all(|name| has(&grants, privilege, Some(name)));
         let lacking: Vec<&str> = needed.iter().filter(is_lacking).copied().collect();
         if lacking.is_empty() {
             return Ok(Vec::new());
@@ -60,14 +76,20 @@ impl MySql {
         Ok(vec![Refusal {
             object: "privileges".into(),
             reason: format!(
-                "the user lacks {lacking} on the schema; without TRIGGER a table's triggers are not even seen"
+                "the user lacks {lacking} on the schema; without TRIGGER a table's triggers are \
+                 not even seen"
             ),
-            remedy: format!("GRANT {lacking} ON {}.* to this user", sql::quote(&self.source.schema)),
+            remedy: format!(
+                "GRANT {lacking} ON {}.* to this user",
+                sql::quote(&self.source.schema)
+            ),
         }])
     }
 
     pub(crate) async fn grants(&self, session: &mut Session) -> Result<Vec<String>> {
-        grants(session).await.map_err(|failure| failure.of_catalogue(self.doing("look at the privileges on")))
+        grants(session)
+            .await
+            .map_err(|failure| failure.of_catalogue(self.doing("look at the privileges on")))
     }
 }
 
@@ -103,6 +125,9 @@ mod tests {
         }
         assert!(!has(&["GRANT TRIGGER ON `my_app`.* TO `u`@`%`".to_owned()], "TRIGGER", None));
         assert!(has(&["GRANT TRIGGER, EVENT ON *.* TO `u`@`%`".to_owned()], "TRIGGER", None));
-        assert!(!sees(&["GRANT TRIGGER ON *.* TO `u`@`%`", "REVOKE TRIGGER ON `my_app`.* FROM `u`@`%`"]));
+        assert!(!sees(&[
+            "GRANT TRIGGER ON *.* TO `u`@`%`",
+            "REVOKE TRIGGER ON `my_app`.* FROM `u`@`%`"
+        ]));
     }
 }

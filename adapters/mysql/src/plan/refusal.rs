@@ -2,6 +2,10 @@
 
 use altergeist_contract::Refusal;
 
-pub(crate) fn refusal(object: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Refusal {
+pub(crate) fn refusal(
+    object: impl Into<String>,
+    reason: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Refusal {
     Refusal { object: object.into(), reason: reason.into(), remedy: remedy.into() }
 }

@@ -1,5 +1,6 @@
-//! Refuses a server that takes its rows from another one: the change would be made there alone, and the next row that
-//! arrives may not fit the altered table. Who knows better says so with `--allow-replica`.
+//! Refuses a server that takes its rows from another one: the change would be made there alone, and
+//! the next row that arrives may not fit the altered table. Who knows better says so with
+//! `--allow-replica`.
 
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
@@ -7,8 +8,9 @@ use crate::sql;
 use crate::state::MySql;
 use altergeist_contract::{Refusal, Result};
 
-const REMEDY: &str = "name the primary in --url, and the change replicates from there; where this server takes the writes, as in a \
-                      pair of servers that replicate from each other, use --allow-replica";
+const REMEDY: &str = "name the primary in --url, and the change replicates from there; where this \
+                      server takes the writes, as in a pair of servers that replicate from each \
+                      other, use --allow-replica";
 
 impl MySql {
     /// Why this server must not be changed by itself.
@@ -27,24 +29,29 @@ impl MySql {
     }
 
     /// What `plan` says of a replica that may be changed.
-    pub(crate) async fn replica_target_note(&self, session: &mut Session) -> Result<Option<String>> {
+    pub(crate) async fn replica_target_note(
+        &self,
+        session: &mut Session,
+    ) -> Result<Option<String>> {
         let sources = self.sources(session).await?;
         Ok((!sources.is_empty()).then(|| {
             format!(
-                "this server replicates from {}: the change is made here alone, and rows that arrive from there must fit the \
-                 altered table",
+                "this server replicates from {}: the change is made here alone, and rows that \
+                 arrive from there must fit the altered table",
                 sources.join(" and ")
             )
         }))
     }
 
-    /// The servers this one replicates from, stopped or not. A user who may not see them sees none: what a copy needs to follow
-    /// the log includes the right to see them.
+    /// The servers this one replicates from, stopped or not. A user who may not see them sees none:
+    /// what a copy needs to follow the log includes the right to see them.
     async fn sources(&self, session: &mut Session) -> Result<Vec<String>> {
         let rows = match session.rows(sql::log::replication_status(self.server.version)).await {
             Ok(rows) => rows,
             Err(failure) if failure.ends_session() => {
-                return Err(failure.of_catalogue(self.doing("look for the source of the server of")));
+                return Err(
+                    failure.of_catalogue(self.doing("look for the source of the server of"))
+                );
             }
             Err(_) => session.rows(sql::log::REPLICATION_SOURCES).await.unwrap_or_default(),
         };
@@ -52,8 +59,9 @@ impl MySql {
             Flavour::MySql => (1, 3),
             Flavour::MariaDb => (3, 5),
         };
-        let is_of_group =
-            |row: &crate::server::session::Cells| row.iter().any(|cell| text(cell).starts_with("group_replication_"));
+        let is_of_group = |row: &crate::server::session::Cells| {
+            row.iter().any(|cell| text(cell).starts_with("group_replication_"))
+        };
         let named = |row: &crate::server::session::Cells| {
             let cell = |place: usize| row.get(place).map(text).unwrap_or_default();
             format!("{}:{}", cell(host), cell(port))
@@ -69,12 +77,15 @@ impl MySql {
         let row = session.row(sql::log::GROUP_ROLE).await.ok().flatten()?;
         let (role, primaries) = (text(&row[0]), text(&row[1]));
         let (reason, remedy) = match (&*role, &*primaries) {
-            ("SECONDARY", _) => ("it is a secondary of a replication group", "name the group's primary in --url"),
+            ("SECONDARY", _) => {
+                ("it is a secondary of a replication group", "name the group's primary in --url")
+            }
             ("PRIMARY", "0" | "1") => return None,
             _ => (
-                "it is one of several primaries of a replication group: what the others write while the tables are swapped \
-                 could be lost",
-                "SELECT group_replication_switch_to_single_primary_mode() for the time of the change",
+                "it is one of several primaries of a replication group: what the others write \
+                 while the tables are swapped could be lost",
+                "SELECT group_replication_switch_to_single_primary_mode() for the time of the \
+                 change",
             ),
         };
         Some(Refusal {

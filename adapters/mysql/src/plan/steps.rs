@@ -27,7 +27,11 @@ impl MySql {
             key: trial.shape.as_ref().map(|shape| shape.key.describe()).unwrap_or_default(),
             rows_estimated: facts.rows,
             bytes_estimated: facts.bytes,
-            steps: trial.shape.as_ref().map(|shape| self.steps(shape, &trial.deferred)).unwrap_or_default(),
+            steps: trial
+                .shape
+                .as_ref()
+                .map(|shape| self.steps(shape, &trial.deferred))
+                .unwrap_or_default(),
             refusals,
             notes: Vec::new(),
         };
@@ -44,7 +48,9 @@ impl MySql {
         notes.extend(trial.notes);
         if !self.asked.means.is_empty() {
             let means = self.asked.means.join(", ");
-            notes.push(format!("{means} is left out of the clauses: how the change is done is this tool's part"));
+            notes.push(format!(
+                "{means} is left out of the clauses: how the change is done is this tool's part"
+            ));
         }
         plan.notes = notes;
         plan
@@ -62,8 +68,9 @@ impl MySql {
             .collect();
         (!given.is_empty()).then(|| {
             format!(
-                "names of CHECK constraints are unique in a schema and stay with the old table: {} will end in _ag; a change \
-                 made when the old table is gone takes the ending away",
+                "names of CHECK constraints are unique in a schema and stay with the old table: \
+                 {} will end in _ag; a change made when the old table is gone takes the ending \
+                 away",
                 given.join(", ")
             )
         })
@@ -94,32 +101,44 @@ impl MySql {
             "none",
         ));
         steps.push(step(
-            "changed rows are deleted from the shadow and inserted anew, as the binary log tells".to_owned(),
+            "changed rows are deleted from the shadow and inserted again, as the binary log says"
+                .to_owned(),
             "none",
         ));
         if !deferred.is_empty() {
-            let lock = "none; replicas do the same in one go when they come to it, and lag meanwhile (--keep-indexes has the \
-                        indexes from the beginning)";
-            steps.push(step(sql::ddl::add_indexes(&self.source, &self.names.shadow, deferred), lock));
+            let lock = "none; replicas do the same in one go when they come to it, and lag \
+                        meanwhile (--keep-indexes has the indexes from the beginning)";
+            steps.push(step(
+                sql::ddl::add_indexes(&self.source, &self.names.shadow, deferred),
+                lock,
+            ));
         }
         steps.push(step(sql::ddl::analyze(&self.source, &self.names.shadow), "none"));
         let (lock, rename, what) = match self.server.version.flavour {
             Flavour::MySql => {
-                let rename = sql::cutover::rename_both(&self.source, &self.names.old, &self.names.shadow);
+                let rename =
+                    sql::cutover::rename_both(&self.source, &self.names.old, &self.names.shadow);
                 (
                     sql::cutover::lock_both(&self.source, &self.names.shadow),
                     rename,
-                    "exclusive, waited for no longer than the lock timeout, held until the last changes are in the shadow",
+                    "exclusive, waited for no longer than the lock timeout, held until the last \
+                     changes are in the shadow",
                 )
             }
             Flavour::MariaDb => {
                 let names = &self.names;
-                let rename =
-                    sql::cutover::rename_both_on(&self.source, &names.old, &names.shadow, &names.go, &names.went);
+                let rename = sql::cutover::rename_both_on(
+                    &self.source,
+                    &names.old,
+                    &names.shadow,
+                    &names.go,
+                    &names.went,
+                );
                 (
                     sql::cutover::lock_against_writes(&self.source),
                     rename,
-                    "against writes, waited for no longer than the lock timeout, held until the last changes are in the shadow",
+                    "against writes, waited for no longer than the lock timeout, held until the \
+                     last changes are in the shadow",
                 )
             }
         };

@@ -19,7 +19,11 @@ impl MySql {
         if self.exists(session, &self.names.old).await? {
             let object = format!("table {}", self.names.old.plain());
             refusals.push(match entry.record.is_some_and(|record| record.stage == Stage::Done) {
-                true => refusal(object, "it is the old table of an earlier change", "drop it, or have cleanup drop it"),
+                true => refusal(
+                    object,
+                    "it is the old table of an earlier change",
+                    "drop it, or have cleanup drop it",
+                ),
                 false => refusal(object, "it has the name the old table will get", "rename it"),
             });
         }
@@ -35,7 +39,11 @@ impl MySql {
         Ok(refusals)
     }
 
-    pub(crate) async fn is_go_ahead(&self, session: &mut Session, name: &TableName) -> Result<bool> {
+    pub(crate) async fn is_go_ahead(
+        &self,
+        session: &mut Session,
+        name: &TableName,
+    ) -> Result<bool> {
         let row = session
             .row(&sql::catalogue::table_facts(name))
             .await

@@ -50,22 +50,33 @@ pub(crate) struct Outlines {
     pub copy: Vec<String>,
 }
 
-/// Whether all tables and partitions are still there, and none of them has got another index. The numbers are InnoDB's.
-pub(crate) fn keeps_its_rows(before: &BTreeSet<(String, String)>, after: &BTreeSet<(String, String)>) -> bool {
+/// Whether all tables and partitions are still there, and none of them has got another index. The
+/// numbers are InnoDB's.
+pub(crate) fn keeps_its_rows(
+    before: &BTreeSet<(String, String)>,
+    after: &BTreeSet<(String, String)>,
+) -> bool {
     let tables = |parts: &BTreeSet<(String, String)>| -> BTreeSet<String> {
         parts.iter().map(|(table, _)| table.clone()).collect()
     };
     let (kept, now) = (tables(before), tables(after));
-    kept.is_subset(&now) && after.iter().all(|part| before.contains(part) || !kept.contains(&part.0))
+    kept.is_subset(&now)
+        && after.iter().all(|part| before.contains(part) || !kept.contains(&part.0))
 }
 
 impl MySql {
     /// Tries the clauses on an empty clone, which is gone afterwards whatever comes of it.
-    pub(crate) async fn try_clauses(&self, session: &mut Session, clauses: &Clauses) -> Result<Trial> {
+    pub(crate) async fn try_clauses(
+        &self,
+        session: &mut Session,
+        clauses: &Clauses,
+    ) -> Result<Trial> {
         let attempted = || self.doing("try the clauses on an empty clone of");
         self.drop_clone(session).await?;
-        let names =
-            self.make_copy(session, &self.names.clone).await.map_err(|failure| failure.of_clauses(attempted()))?;
+        let names = self
+            .make_copy(session, &self.names.clone)
+            .await
+            .map_err(|failure| failure.of_clauses(attempted()))?;
         let trial = self.try_on_clone(session, clauses, &names).await;
         let dropped = self.drop_clone(session).await;
         let trial = trial?;
@@ -88,7 +99,10 @@ impl MySql {
         let mut is_altered = false;
         let is_refused = self.is_native_refused.load(Ordering::Relaxed);
         let drops_keys = !self.dropped_keys.is_empty();
-        if self.target.strategy != Strategy::Copy && (!alter.is_empty() || drops_keys) && !is_refused {
+        if self.target.strategy != Strategy::Copy
+            && (!alter.is_empty() || drops_keys)
+            && !is_refused
+        {
             let tried = match alter.is_empty() {
                 // The clone has no foreign keys, and without one the table is the same.
                 true => Tried { means: Some(IN_PLACE), is_altered: false },
@@ -99,14 +113,19 @@ impl MySql {
                 let after = self.outlines(session, names).await?.copy;
                 *self.expected.lock().expect("not poisoned") =
                     Some(Altering { before: outlines.source, after, drops_keys });
-                trial.native = Some(sql::ddl::alter_by(means, &self.source, self.asked.clauses.trim()));
+                trial.native =
+                    Some(sql::ddl::alter_by(means, &self.source, self.asked.clauses.trim()));
                 return Ok(trial);
             }
             is_altered = tried.is_altered;
         }
         if self.asked.wants_instant() {
             let reason = "they ask for ALGORITHM=INSTANT, and the server cannot do it so";
-            trial.refusals.push(refusal("the clauses", reason, "leave out ALGORITHM=INSTANT, and the table is copied"));
+            trial.refusals.push(refusal(
+                "the clauses",
+                reason,
+                "leave out ALGORITHM=INSTANT, and the table is copied",
+            ));
             return Ok(trial);
         }
         if self.target.strategy == Strategy::Native {
@@ -140,7 +159,14 @@ impl MySql {
         trial.refusals.extend(self.refuse_triggers().await?);
         trial.refusals.extend(self.refuse_own_document_numbers(session).await?);
         let names = (&self.source, &self.names.shadow);
-        match columns::find(names, &source, &clone, clauses, self.server.zone(), self.server.version.flavour) {
+        match columns::find(
+            names,
+            &source,
+            &clone,
+            clauses,
+            self.server.zone(),
+            self.server.version.flavour,
+        ) {
             Ok(shape) => {
                 trial.refusals.extend(self.refuse_rows(session, &shape).await?);
                 let (lossy, rounded) = self.look_for_losses(session, &shape).await?;
@@ -174,20 +200,30 @@ impl MySql {
     }
 
     /// The server might rest a foreign key on an index of ours, which is to go.
-    pub(crate) async fn refuse_lookup(&self, session: &mut Session, shape: &Shape) -> Result<Option<Refusal>> {
+    pub(crate) async fn refuse_lookup(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+    ) -> Result<Option<Refusal>> {
         let may_be = shape.key.needs_lookup() && !self.source_keys(session).await?.is_empty();
         let object = format!("index {}", shape.key.index);
-        let reason = "the altered table has no index that finds rows by the key's columns, and it has foreign keys";
+        let reason = "the altered table has no index that finds rows by the key's columns, and it \
+                      has foreign keys";
         let remedy = "keep an index that begins with them; it may be dropped afterwards";
         Ok(may_be.then(|| refusal(&object, reason, remedy)))
     }
 
     /// Looks for means by which the server does it without touching the rows.
-    pub(crate) async fn try_natively(&self, session: &mut Session, names: &[Renamed]) -> Result<Tried> {
+    pub(crate) async fn try_natively(
+        &self,
+        session: &mut Session,
+        names: &[Renamed],
+    ) -> Result<Tried> {
         let attempted = || self.doing("try the clauses on an empty clone of");
         let clone = &self.names.clone;
         // No server drops a foreign key by ALGORITHM=INSTANT.
-        let may_be_instant = self.dropped_keys.is_empty() && self.has_row_versions_left(session).await;
+        let may_be_instant =
+            self.dropped_keys.is_empty() && self.has_row_versions_left(session).await;
         if may_be_instant && self.alter_copy(session, clone, names, INSTANT).await.is_ok() {
             return Ok(Tried { means: Some(INSTANT), is_altered: true });
         }
@@ -201,13 +237,17 @@ impl MySql {
             let query = sql::catalogue::innodb_parts(self.server.version, clone);
             // Where the numbers may not be read, nothing is known.
             let before = parts(session.rows(&query).await.unwrap_or_default());
-            if before.is_empty() || !adds_partitions && before.iter().any(|(_, index)| index.is_empty()) {
+            if before.is_empty()
+                || !adds_partitions && before.iter().any(|(_, index)| index.is_empty())
+            {
                 break;
             }
             if self.alter_copy(session, clone, names, means).await.is_err() {
                 continue;
             }
-            let after = parts(session.rows(&query).await.map_err(|failure| failure.of_catalogue(attempted()))?);
+            let after = parts(
+                session.rows(&query).await.map_err(|failure| failure.of_catalogue(attempted()))?,
+            );
             let means = keeps_its_rows(&before, &after).then_some(means);
             return Ok(Tried { means, is_altered: true });
         }
@@ -215,11 +255,18 @@ impl MySql {
     }
 
     /// The source, and what a copy of it is at this moment.
-    pub(crate) async fn outlines(&self, session: &mut Session, names: &[Renamed]) -> Result<Outlines> {
+    pub(crate) async fn outlines(
+        &self,
+        session: &mut Session,
+        names: &[Renamed],
+    ) -> Result<Outlines> {
         let attempted = || self.doing("look at an empty clone of");
-        let source = definition_of(session, &self.source).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        let copy =
-            definition_of(session, &self.names.clone).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let source = definition_of(session, &self.source)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let copy = definition_of(session, &self.names.clone)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         Ok(Outlines {
             source: outline(&source, &self.source.name, &[]),
             copy: outline(&copy, &self.names.clone.name, names),
@@ -263,7 +310,8 @@ impl MySql {
             return true;
         }
         let most = if self.server.version.is_mysql_since((9, 1, 0)) { 255 } else { 64 };
-        let versions = session.text(&sql::catalogue::row_versions(&self.source)).await.unwrap_or_default();
+        let versions =
+            session.text(&sql::catalogue::row_versions(&self.source)).await.unwrap_or_default();
         versions.parse::<u64>().unwrap_or_default() < most
     }
 
@@ -277,7 +325,11 @@ impl MySql {
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         let engine = row.map(|row| text(&row[1])).unwrap_or_default();
         if engine != "InnoDB" {
-            refusals.push(refusal("the clauses", format!("they would make the engine {engine}"), "stay with InnoDB"));
+            refusals.push(refusal(
+                "the clauses",
+                format!("they would make the engine {engine}"),
+                "stay with InnoDB",
+            ));
         }
         Ok(refusals)
     }
@@ -293,7 +345,8 @@ impl MySql {
 pub(crate) fn lookup_note(shape: &Shape) -> Option<String> {
     shape.key.needs_lookup().then(|| {
         format!(
-            "the altered table has no index over the key {}: it gets one, {LOOKUP}, which is dropped right after the swap",
+            "the altered table has no index over the key {}: it gets one, {LOOKUP}, which is \
+             dropped right after the swap",
             shape.key.describe()
         )
     })

@@ -18,8 +18,8 @@ impl MySql {
             },
         };
         Some(format!(
-            "nothing shows rows that a session writes with sql_log_bin = 0 after the proof, while others write the \
-             table: let nobody do so until the change is done{remedy}"
+            "nothing shows rows that a session writes with sql_log_bin = 0 after the proof, while \
+             others write the table: let nobody do so until the change is done{remedy}"
         ))
     }
 }

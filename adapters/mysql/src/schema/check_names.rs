@@ -1,8 +1,10 @@
-//! Names of CHECK constraints on MySQL, where they are unique in a schema, so that a copy of a table cannot have them.
+//! Names of CHECK constraints on MySQL, where they are unique in a schema, so that a copy of a
+//! table cannot have them.
 //!
-//! Names the server made, `orders_chk_1`, follow a renamed table by themselves, so the copy gets the same numbers under its
-//! own name. A name somebody gave stays with the source, which becomes the old table: the copy has it with an ending, and the
-//! change after that, once the old table is gone, gives the plain name back. Pure.
+//! Names the server made, `orders_chk_1`, follow a renamed table by themselves, so the copy gets
+//! the same numbers under its own name. A name somebody gave stays with the source, which becomes
+//! the old table: the copy has it with an ending, and the change after that, once the old table is
+//! gone, gives the plain name back. Pure.
 
 use crate::schema::lexer::spanned;
 use crate::server::names::hash;
@@ -39,8 +41,14 @@ pub(crate) fn checks(definition: &str) -> Vec<Check> {
     definition.lines().filter_map(read).collect()
 }
 
-/// The names of the source's constraints in a copy called `copy`. `is_free` tells whether no constraint of the schema has a name.
-pub(crate) fn renamed(checks: &[Check], source: &str, copy: &str, is_free: impl Fn(&str) -> bool) -> Vec<Renamed> {
+/// The names of the source's constraints in a copy called `copy`. `is_free` tells whether no
+/// constraint of the schema has a name.
+pub(crate) fn renamed(
+    checks: &[Check],
+    source: &str,
+    copy: &str,
+    is_free: impl Fn(&str) -> bool,
+) -> Vec<Renamed> {
     let name = |check: &Check| match number(&check.name, source) {
         Some(number) => format!("{copy}_chk_{number}"),
         None => match check.name.strip_suffix(ENDING) {
@@ -78,7 +86,8 @@ pub(crate) fn dropping(checks: &[Check]) -> String {
 /// The clauses that add the constraints under their names in the copy.
 pub(crate) fn adding(checks: &[Check], names: &[Renamed]) -> String {
     let adds = checks.iter().zip(names);
-    let adds = adds.map(|(check, (_, name))| format!("ADD CONSTRAINT {} {}", quote(name), check.clause));
+    let adds =
+        adds.map(|(check, (_, name))| format!("ADD CONSTRAINT {} {}", quote(name), check.clause));
     adds.collect::<Vec<_>>().join(", ")
 }
 
@@ -89,10 +98,14 @@ pub(crate) fn reworded(clauses: &str, ansi_quotes: bool, names: &[Renamed]) -> S
     let (mut text, mut taken) = (String::new(), 0);
     for (place, (token, span)) in tokens.iter().enumerate() {
         let before = |back: usize| place.checked_sub(back).map(|place| &tokens[place].0);
-        let is_constraint = before(1).is_some_and(|token| token.is("CHECK") || token.is("CONSTRAINT"))
-            && before(2).is_some_and(|token| ["DROP", "ALTER", "ADD"].iter().any(|keyword| token.is(keyword)));
+        let is_constraint = before(1)
+            .is_some_and(|token| token.is("CHECK") || token.is("CONSTRAINT"))
+            && before(2).is_some_and(|token| {
+                ["DROP", "ALTER", "ADD"].iter().any(|keyword| token.is(keyword))
+            });
         let renamed = token.name().filter(|_| is_constraint);
-        let renamed = renamed.and_then(|name| names.iter().find(|(old, _)| old.eq_ignore_ascii_case(name)));
+        let renamed =
+            renamed.and_then(|name| names.iter().find(|(old, _)| old.eq_ignore_ascii_case(name)));
         if let Some((_, new)) = renamed {
             text.extend(&chars[taken..span.start]);
             text.push_str(&quote(new));
@@ -107,7 +120,9 @@ pub(crate) fn reworded(clauses: &str, ansi_quotes: bool, names: &[Renamed]) -> S
 mod tests {
     use super::*;
 
-    const MADE: &str = "CREATE TABLE `t` (\n  `a` int DEFAULT NULL,\n  CONSTRAINT `low` CHECK ((`a` > 0)),\n  CONSTRAINT `t_chk_2` CHECK ((`a` < 9)) /*!80016 NOT ENFORCED */\n) ENGINE=InnoDB";
+    const MADE: &str = "CREATE TABLE `t` (\n  `a` int DEFAULT NULL,\n  CONSTRAINT `low` CHECK \
+                        ((`a` > 0)),\n  CONSTRAINT `t_chk_2` CHECK ((`a` < 9)) /*!80016 NOT \
+                        ENFORCED */\n) ENGINE=InnoDB";
 
     #[test]
     fn constraints_are_read_from_the_definition() {
@@ -120,7 +135,10 @@ mod tests {
     #[test]
     fn made_names_keep_their_numbers_and_given_ones_go_to_and_fro() {
         let names = renamed(&checks(MADE), "t", "s", |_| false);
-        assert_eq!(names, [("low".to_owned(), "low_ag".to_owned()), ("t_chk_2".to_owned(), "s_chk_2".to_owned())]);
+        assert_eq!(
+            names,
+            [("low".to_owned(), "low_ag".to_owned()), ("t_chk_2".to_owned(), "s_chk_2".to_owned())]
+        );
         let ended = vec![Check { name: "low_ag".into(), clause: String::new() }];
         assert_eq!(renamed(&ended, "t", "s", |name| name == "low")[0].1, "low");
         assert_eq!(renamed(&ended, "t", "s", |_| false)[0].1, "low_ag_ag");
@@ -133,17 +151,26 @@ mod tests {
 
     #[test]
     fn clauses_name_constraints_as_the_copy_does() {
-        let names = [("low".to_owned(), "low_ag".to_owned()), ("t_chk_2".to_owned(), "s_chk_2".to_owned())];
+        let names =
+            [("low".to_owned(), "low_ag".to_owned()), ("t_chk_2".to_owned(), "s_chk_2".to_owned())];
         assert_eq!(
             reworded(
-                "DROP CHECK low, DROP CONSTRAINT `t_chk_2`, DROP COLUMN low COMMENT 'DROP CHECK low'",
+                "DROP CHECK low, DROP CONSTRAINT `t_chk_2`, DROP COLUMN low COMMENT 'DROP CHECK \
+                 low'",
                 false,
                 &names
             ),
-            "DROP CHECK `low_ag`, DROP CONSTRAINT `s_chk_2`, DROP COLUMN low COMMENT 'DROP CHECK low'"
+            "DROP CHECK `low_ag`, DROP CONSTRAINT `s_chk_2`, DROP COLUMN low COMMENT 'DROP CHECK \
+             low'"
         );
-        assert_eq!(reworded("ALTER CHECK LOW NOT ENFORCED", false, &names), "ALTER CHECK `low_ag` NOT ENFORCED");
-        assert_eq!(reworded("ADD CONSTRAINT high CHECK (a < 5)", false, &names), "ADD CONSTRAINT high CHECK (a < 5)");
+        assert_eq!(
+            reworded("ALTER CHECK LOW NOT ENFORCED", false, &names),
+            "ALTER CHECK `low_ag` NOT ENFORCED"
+        );
+        assert_eq!(
+            reworded("ADD CONSTRAINT high CHECK (a < 5)", false, &names),
+            "ADD CONSTRAINT high CHECK (a < 5)"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Reads the clauses of an ALTER TABLE for what the server cannot tell afterwards: which column became which. Everything
-//! else is the server's business. What cannot be read is refused, naming the clause. Pure.
+//! Reads the clauses of an ALTER TABLE for what the server cannot tell afterwards: which column
+//! became which. Everything else is the server's business. What cannot be read is refused, naming
+//! the clause. Pure.
 
 use crate::schema::lexer::{Token, named, spanned, tokens};
 use crate::schema::pasted;
@@ -24,9 +25,14 @@ struct Added {
 
 impl Clauses {
     /// Reads clauses; `renames` are the user's own words on columns, and override them.
-    pub(crate) fn read(text: &str, ansi_quotes: bool, renames: &[(String, String)]) -> Result<Clauses> {
+    pub(crate) fn read(
+        text: &str,
+        ansi_quotes: bool,
+        renames: &[(String, String)],
+    ) -> Result<Clauses> {
         let tokens = tokens(text, ansi_quotes).map_err(refused)?;
-        let mut clauses = Clauses { sets_row_number: sets_row_number(&tokens), ..Clauses::default() };
+        let mut clauses =
+            Clauses { sets_row_number: sets_row_number(&tokens), ..Clauses::default() };
         for clause in split(&tokens) {
             clauses.take(clause).map_err(|reason| {
                 let shown: Vec<&str> = clause.iter().take(4).filter_map(Token::name).collect();
@@ -79,12 +85,19 @@ impl Clauses {
             "ALTER" if rest.first().is_some_and(|token| token.is("TABLE")) => {
                 Err("only what follows ALTER TABLE and the table's name is wanted".into())
             }
-            "ALGORITHM" | "LOCK" => Err("give ALGORITHM and LOCK a clause of their own, or leave them out".into()),
-            "WAIT" | "NOWAIT" => {
-                Err("leave out WAIT and NOWAIT: how long locks are waited for is this tool's part".into())
+            "ALGORITHM" | "LOCK" => {
+                Err("give ALGORITHM and LOCK a clause of their own, or leave them out".into())
             }
-            "EXCHANGE" | "TRUNCATE" | "DISCARD" | "IMPORT" => Err("this changes rows, not the table's form".into()),
-            "CONVERT" if rest.first().is_some_and(|token| token.is("PARTITION") || token.is("TABLE")) => {
+            "WAIT" | "NOWAIT" => {
+                Err("leave out WAIT and NOWAIT: how long locks are waited for is this tool's part"
+                    .into())
+            }
+            "EXCHANGE" | "TRUNCATE" | "DISCARD" | "IMPORT" => {
+                Err("this changes rows, not the table's form".into())
+            }
+            "CONVERT"
+                if rest.first().is_some_and(|token| token.is("PARTITION") || token.is("TABLE")) =>
+            {
                 Err("this moves rows between tables".into())
             }
             _ => Ok(()),
@@ -101,14 +114,19 @@ impl Clauses {
         match rest.first().map(Token::keyword).as_deref() {
             Some("COLUMN") => {
                 let (rest, _) = without_condition(&rest[1..], false);
-                let [old, to, new] = rest else { return Err("a RENAME COLUMN cannot be read".into()) };
+                let [old, to, new] = rest else {
+                    return Err("a RENAME COLUMN cannot be read".into());
+                };
                 if !to.is("TO") {
                     return Err("a RENAME COLUMN lacks its TO".into());
                 }
                 self.rename(old, new)
             }
             Some("INDEX" | "KEY") => Ok(()),
-            _ => Err("renaming the table is not a change of its form: do it before or afterwards".into()),
+            _ => {
+                Err("renaming the table is not a change of its form: do it before or afterwards"
+                    .into())
+            }
         }
     }
 
@@ -125,7 +143,11 @@ impl Clauses {
         match &*keyword {
             "PARTITION" => Err("this drops rows, not only the table's form".into()),
             "PRIMARY" | "INDEX" | "KEY" | "FOREIGN" | "CONSTRAINT" | "CHECK" => Ok(()),
-            "PERIOD" | "SYSTEM" if rest.len() > 1 && !rest[1].is("RESTRICT") && !rest[1].is("CASCADE") => Ok(()),
+            "PERIOD" | "SYSTEM"
+                if rest.len() > 1 && !rest[1].is("RESTRICT") && !rest[1].is("CASCADE") =>
+            {
+                Ok(())
+            }
             _ => {
                 let (rest, _) = without_condition(without(rest, "COLUMN"), false);
                 let name = rest.first().and_then(Token::name).ok_or("a DROP lacks its name")?;
@@ -162,17 +184,30 @@ impl Clauses {
         let (rest, if_missing) = without_condition(without(rest, "COLUMN"), true);
         match rest.first() {
             Some(Token::Sign('(')) if rest.last() == Some(&Token::Sign(')')) => {
-                split(&rest[1..rest.len() - 1]).try_for_each(|column| self.take_added(column, if_missing))
+                split(&rest[1..rest.len() - 1])
+                    .try_for_each(|column| self.take_added(column, if_missing))
             }
             _ => self.take_added(rest, if_missing),
         }
     }
 
-    fn take_added(&mut self, column: &[Token], if_missing: bool) -> std::result::Result<(), String> {
+    fn take_added(
+        &mut self,
+        column: &[Token],
+        if_missing: bool,
+    ) -> std::result::Result<(), String> {
         let first = column.first().ok_or("an ADD lacks its column")?;
         if matches!(
             &*first.keyword(),
-            "INDEX" | "KEY" | "FULLTEXT" | "SPATIAL" | "UNIQUE" | "PRIMARY" | "CONSTRAINT" | "FOREIGN" | "CHECK"
+            "INDEX"
+                | "KEY"
+                | "FULLTEXT"
+                | "SPATIAL"
+                | "UNIQUE"
+                | "PRIMARY"
+                | "CONSTRAINT"
+                | "FOREIGN"
+                | "CHECK"
         ) {
             return Ok(());
         }
@@ -184,8 +219,8 @@ impl Clauses {
 
 /// Of a column's own AUTO_INCREMENT no number is said.
 fn sets_row_number(tokens: &[Token]) -> bool {
-    let is_number =
-        |token: &Token| matches!(token, Token::Word(word) if word.starts_with(|c: char| c.is_ascii_digit()));
+    let begins_with_digit = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
+    let is_number = |token: &Token| matches!(token, Token::Word(word) if begins_with_digit(word));
     tokens.iter().enumerate().any(|(place, token)| {
         let behind = &tokens[place + 1..];
         token.is("AUTO_INCREMENT") && without_sign(behind, '=').first().is_some_and(is_number)
@@ -227,10 +262,14 @@ fn without<'a>(tokens: &'a [Token], keyword: &str) -> &'a [Token] {
 /// Without IF EXISTS, or IF NOT EXISTS; and whether it was there.
 fn without_condition(tokens: &[Token], negated: bool) -> (&[Token], bool) {
     match tokens {
-        [first, second, third, rest @ ..] if negated && first.is("IF") && second.is("NOT") && third.is("EXISTS") => {
+        [first, second, third, rest @ ..]
+            if negated && first.is("IF") && second.is("NOT") && third.is("EXISTS") =>
+        {
             (rest, true)
         }
-        [first, second, rest @ ..] if !negated && first.is("IF") && second.is("EXISTS") => (rest, true),
+        [first, second, rest @ ..] if !negated && first.is("IF") && second.is("EXISTS") => {
+            (rest, true)
+        }
         _ => (tokens, false),
     }
 }
@@ -240,7 +279,8 @@ fn without_condition(tokens: &[Token], negated: bool) -> (&[Token], bool) {
 pub(crate) struct Asked {
     /// The clauses alone.
     pub clauses: String,
-    /// How the server should carry them out, had it to do so by itself: `ALGORITHM=INPLACE`, `LOCK=NONE`.
+    /// How the server should carry them out, had it to do so by itself: `ALGORITHM=INPLACE`,
+    /// `LOCK=NONE`.
     pub means: Vec<String>,
 }
 
@@ -251,8 +291,8 @@ impl Asked {
     }
 }
 
-/// What is asked for: of a whole `ALTER TABLE t …;` what follows the name, if that is the name of the table to change; and
-/// apart from it what is said of the means.
+/// What is asked for: of a whole `ALTER TABLE t …;` what follows the name, if that is the name of
+/// the table to change; and apart from it what is said of the means.
 pub(crate) fn asked(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<Asked> {
     let clauses = bare(text, ansi_quotes, schema, table)?;
     Ok(without_means(&clauses, ansi_quotes))
@@ -275,12 +315,21 @@ fn without_means(text: &str, ansi_quotes: bool) -> Asked {
     Asked { clauses, means }
 }
 
-/// Takes clauses out that drop foreign keys, of those there are; gives the rest, and the keys' names.
-pub(crate) fn without_dropped_keys(text: &str, ansi_quotes: bool, there: &[String]) -> (String, Vec<String>) {
+/// Takes clauses out that drop foreign keys, of those there are; gives the rest, and the keys'
+/// names.
+pub(crate) fn without_dropped_keys(
+    text: &str,
+    ansi_quotes: bool,
+    there: &[String],
+) -> (String, Vec<String>) {
     let mut dropped = Vec::new();
     let rest = without_clauses(text, ansi_quotes, |clause| {
         let rest = match clause {
-            [drop, foreign, key, rest @ ..] if drop.is("DROP") && foreign.is("FOREIGN") && key.is("KEY") => rest,
+            [drop, foreign, key, rest @ ..]
+                if drop.is("DROP") && foreign.is("FOREIGN") && key.is("KEY") =>
+            {
+                rest
+            }
             [drop, constraint, rest @ ..] if drop.is("DROP") && constraint.is("CONSTRAINT") => rest,
             _ => return false,
         };
@@ -293,7 +342,11 @@ pub(crate) fn without_dropped_keys(text: &str, ansi_quotes: bool, there: &[Strin
 }
 
 /// Takes clauses out, with a comma each.
-fn without_clauses(text: &str, ansi_quotes: bool, mut is_out: impl FnMut(&[Token]) -> bool) -> String {
+fn without_clauses(
+    text: &str,
+    ansi_quotes: bool,
+    mut is_out: impl FnMut(&[Token]) -> bool,
+) -> String {
     let Ok(tokens) = spanned(text, ansi_quotes) else { return text.to_owned() };
     let chars: Vec<char> = text.chars().collect();
     let plain: Vec<Token> = tokens.iter().map(|(token, _)| token.clone()).collect();
@@ -346,7 +399,11 @@ fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<Stri
         }
     }
     // Comments before the clauses stay: some of them are executed.
-    let begin = if rest.len() == end { 0 } else { rest.first().map_or(chars.len(), |(_, span)| span.start) };
+    let begin = if rest.len() == end {
+        0
+    } else {
+        rest.first().map_or(chars.len(), |(_, span)| span.start)
+    };
     let close = if end == tokens.len() { chars.len() } else { tokens[end].1.start };
     Ok(chars[begin.min(close)..close].iter().collect())
 }
@@ -379,11 +436,14 @@ mod tests {
 
     #[test]
     fn drops_and_adds_of_columns_are_told_from_those_of_indexes() {
-        let clauses =
-            read("DROP a, DROP COLUMN IF EXISTS b, DROP INDEX c, DROP PRIMARY KEY, DROP CONSTRAINT d, DROP `key`");
+        let clauses = read(
+            "DROP a, DROP COLUMN IF EXISTS b, DROP INDEX c, DROP PRIMARY KEY, DROP CONSTRAINT d, \
+             DROP `key`",
+        );
         assert_eq!(clauses.dropped, ["a", "b", "key"]);
         let clauses = read(
-            "ADD a INT, ADD COLUMN (b INT, c ENUM('x,y')), ADD INDEX d (e), ADD CONSTRAINT f CHECK (g > 0), ADD COLUMN IF NOT EXISTS h INT",
+            "ADD a INT, ADD COLUMN (b INT, c ENUM('x,y')), ADD INDEX d (e), ADD CONSTRAINT f \
+             CHECK (g > 0), ADD COLUMN IF NOT EXISTS h INT",
         );
         assert!(["a", "b", "c", "h"].iter().all(|name| clauses.adds(name)));
         assert!(["d", "e", "f", "g"].iter().all(|name| !clauses.adds(name)));
@@ -393,7 +453,9 @@ mod tests {
     #[test]
     fn what_is_not_about_columns_is_left_to_the_server() {
         assert_eq!(
-            read("ENGINE=InnoDB ROW_FORMAT=DYNAMIC, COMMENT='a, DROP b', RENAME INDEX a TO b, FORCE"),
+            read(
+                "ENGINE=InnoDB ROW_FORMAT=DYNAMIC, COMMENT='a, DROP b', RENAME INDEX a TO b, FORCE"
+            ),
             Clauses::default()
         );
         assert_eq!(read(""), Clauses::default());
@@ -424,7 +486,10 @@ mod tests {
     #[test]
     fn the_users_own_word_on_a_column_wins() {
         let renames = [("a".to_owned(), "z".to_owned())];
-        assert_eq!(Clauses::read("CHANGE a b INT", false, &renames).unwrap().name_after("A").as_deref(), Some("z"));
+        assert_eq!(
+            Clauses::read("CHANGE a b INT", false, &renames).unwrap().name_after("A").as_deref(),
+            Some("z")
+        );
     }
 
     #[test]
@@ -440,7 +505,10 @@ mod tests {
         for text in ["ALTER TABLE other ADD a INT", "ALTER TABLE x.t ADD a INT"] {
             assert!(bare(text, false, "s", "t").is_err(), "{text}");
         }
-        assert_eq!(bare("ALTER COLUMN a SET DEFAULT 1", false, "s", "t").unwrap(), "ALTER COLUMN a SET DEFAULT 1");
+        assert_eq!(
+            bare("ALTER COLUMN a SET DEFAULT 1", false, "s", "t").unwrap(),
+            "ALTER COLUMN a SET DEFAULT 1"
+        );
         assert_eq!(bare("ADD a INT; DROP b", false, "s", "t").unwrap(), "ADD a INT; DROP b");
         assert_eq!(bare("ALTER TABLE t", false, "s", "t").unwrap(), "");
         assert_eq!(bare("", false, "s", "t").unwrap(), "");
@@ -449,7 +517,11 @@ mod tests {
     #[test]
     fn the_means_are_taken_out_of_the_clauses() {
         for (text, clauses, means) in [
-            ("ADD a INT, ALGORITHM=INPLACE, LOCK = NONE", "ADD a INT", "ALGORITHM=INPLACE LOCK=NONE"),
+            (
+                "ADD a INT, ALGORITHM=INPLACE, LOCK = NONE",
+                "ADD a INT",
+                "ALGORITHM=INPLACE LOCK=NONE",
+            ),
             ("algorithm instant, ADD a INT", "ADD a INT", "ALGORITHM=INSTANT"),
             ("ADD a INT, LOCK=NONE, DROP b", "ADD a INT, DROP b", "LOCK=NONE"),
             ("ALGORITHM=COPY, LOCK=NONE", "", "ALGORITHM=COPY LOCK=NONE"),

@@ -1,4 +1,5 @@
-//! How the shadow's columns stem from the source's: the map every statement that moves rows is made from.
+//! How the shadow's columns stem from the source's: the map every statement that moves rows is made
+//! from.
 
 use crate::key::index::{self, KeyColumn, KeyIndex};
 use crate::key::mapping::Mapping;
@@ -22,13 +23,15 @@ pub(crate) struct Shape {
     pub key: KeyIndex,
     /// Columns that are written when a row is copied.
     pub columns: Vec<Pair>,
-    /// Key columns that the altered table does not have: the shadow keeps their values in columns of ours.
+    /// Key columns that the altered table does not have: the shadow keeps their values in columns
+    /// of ours.
     pub kept: Vec<Pair>,
     /// Columns that are added without a value for the rows that exist.
     pub given: Vec<Given>,
     /// Whether sessions that move rows must live in UTC, so that no moment is mistaken for another.
     pub in_utc: bool,
-    /// Whether the clauses say which AUTO_INCREMENT comes next, so that the source's is not carried.
+    /// Whether the clauses say which AUTO_INCREMENT comes next, so that the source's is not
+    /// carried.
     pub sets_row_number: bool,
     /// Foreign keys of the table to itself whose actions are not in the log.
     pub own_keys: Vec<OwnKey>,
@@ -39,7 +42,8 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// What a column of the source is called in the shadow; a name that is none of its columns stays.
+    /// What a column of the source is called in the shadow; a name that is none of its columns
+    /// stays.
     pub(crate) fn name_after(&self, column: &str) -> String {
         let pair = self.columns.iter().find(|pair| is_same(&pair.source.name, column));
         pair.map_or_else(|| column.to_owned(), |pair| pair.shadow.name.clone())
@@ -47,7 +51,8 @@ impl Shape {
 
     /// Whether a row `s` of the source and a row `d` of the shadow hold the same.
     pub(crate) fn equality(&self) -> Result<String> {
-        let terms: Option<Vec<String>> = self.columns.iter().map(|pair| convert::equal(pair, "s.", "d.")).collect();
+        let terms: Option<Vec<String>> =
+            self.columns.iter().map(|pair| convert::equal(pair, "s.", "d.")).collect();
         terms.map(|terms| terms.join(" AND ")).ok_or_else(|| {
             Error::fatal(
                 format!("compare {} with its shadow", self.source.plain()),
@@ -70,7 +75,8 @@ pub(crate) fn find(
     let columns = pairs(source, shadow, clauses, flavour).map_err(|refusal| vec![refusal])?;
     let mut refusals = incomparable(&columns);
     let key = followed((names.0, source), shadow, &columns, zone == Zone::Fixed);
-    let (key, kept) = key.map_or_else(|refusal| (Err(refusal), Vec::new()), |(key, kept)| (Ok(key), kept));
+    let (key, kept) =
+        key.map_or_else(|refusal| (Err(refusal), Vec::new()), |(key, kept)| (Ok(key), kept));
     let is_moment = |column: &Column| column.data_type == "timestamp";
     let moments = columns.iter().any(|pair| is_moment(&pair.source) && is_moment(&pair.shadow));
     let in_utc = match zone {
@@ -110,7 +116,8 @@ pub(crate) fn find(
 
 /// The altered table as the clauses make it.
 fn without_kept(shadow: &Table) -> Table {
-    let columns = shadow.columns.iter().filter(|column| !kept::is_kept(&column.name)).cloned().collect();
+    let columns =
+        shadow.columns.iter().filter(|column| !kept::is_kept(&column.name)).cloned().collect();
     Table { columns, indexes: shadow.indexes.clone() }
 }
 
@@ -135,24 +142,33 @@ fn pairs(
     }
     for column in &shadow.columns {
         let kept = pairs.iter().filter(|pair| is_same(&pair.shadow.name, &column.name)).count();
-        let added = clauses.adds(&column.name) && !(clauses.adds_if_missing(&column.name) && kept > 0);
+        let added =
+            clauses.adds(&column.name) && !(clauses.adds_if_missing(&column.name) && kept > 0);
         if kept + usize::from(added) != 1 {
-            return Err(unexplained(&format!("column {}", column.name), "the clauses do not tell what it was before"));
+            return Err(unexplained(
+                &format!("column {}", column.name),
+                "the clauses do not tell what it was before",
+            ));
         }
     }
     Ok(pairs)
 }
 
-/// The server's implicit defaults, which it gives in an ALTER TABLE, and in strict modes in no INSERT.
+/// The server's implicit defaults, which it gives in an ALTER TABLE, and in strict modes in no
+/// INSERT.
 fn given(shadow: &Table, pairs: &[Pair]) -> std::result::Result<Vec<Given>, Refusal> {
-    let is_added = |column: &&Column| !pairs.iter().any(|pair| is_same(&pair.shadow.name, &column.name));
+    let is_added =
+        |column: &&Column| !pairs.iter().any(|pair| is_same(&pair.shadow.name, &column.name));
     let needs_one = |column: &&Column| {
-        !column.nullable && !column.has_default && !column.generated && !column.extra.contains("AUTO_INCREMENT")
+        !column.nullable
+            && !column.has_default
+            && !column.generated
+            && !column.extra.contains("AUTO_INCREMENT")
     };
     let value = |column: &Column| {
         Some(match &*column.data_type {
-            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "float" | "double" | "bit"
-            | "year" => "0",
+            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "float"
+            | "double" | "bit" | "year" => "0",
             // The first member.
             "enum" => "1",
             "date" | "datetime" | "timestamp" => "'0000-00-00'",
@@ -161,8 +177,8 @@ fn given(shadow: &Table, pairs: &[Pair]) -> std::result::Result<Vec<Given>, Refu
             "uuid" => "'00000000-0000-0000-0000-000000000000'",
             "inet4" => "'0.0.0.0'",
             "inet6" => "'::'",
-            "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
-            | "geomcollection" | "geometrycollection" | "vector" => return None,
+            "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
+            | "multipolygon" | "geomcollection" | "geometrycollection" | "vector" => return None,
             _ => "''",
         })
     };
@@ -183,12 +199,15 @@ fn unexplained(object: &str, reason: &str) -> Refusal {
     Refusal {
         object: object.into(),
         reason: reason.into(),
-        remedy: "say which column it was with --rename old=new, or write the change in other words".into(),
+        remedy: "say which column it was with --rename old=new, or write the change in other words"
+            .into(),
     }
 }
 
 fn incomparable(pairs: &[Pair]) -> Vec<Refusal> {
-    let odd = pairs.iter().filter(|pair| !pair.shadow.generated && convert::equal(pair, "s.", "d.").is_none());
+    let odd = pairs
+        .iter()
+        .filter(|pair| !pair.shadow.generated && convert::equal(pair, "s.", "d.").is_none());
     odd.map(|pair| Refusal {
         object: format!("column {}", pair.source.name),
         reason: format!(
@@ -200,26 +219,28 @@ fn incomparable(pairs: &[Pair]) -> Vec<Refusal> {
     .collect()
 }
 
-/// What cannot be computed in UTC, where the sessions live when the server's own zone would change moments.
+/// What cannot be computed in UTC, where the sessions live when the server's own zone would change
+/// moments.
 fn zoned(shadow: &Table, pairs: &[Pair]) -> Vec<Refusal> {
-    let refused = |column: &Column, what: &str| {
-        Refusal {
+    let refused = |column: &Column, what: &str| Refusal {
         object: format!("column {}", column.name),
         reason: format!(
-            "{what} depends on the server's time zone, in which hours come twice, and other TIMESTAMP columns must be \
-             copied in UTC lest they lose those hours"
+            "{what} depends on the server's time zone, in which hours come twice, and other \
+             TIMESTAMP columns must be copied in UTC lest they lose those hours"
         ),
-        remedy: "set the server's time_zone to a fixed one meanwhile (SET GLOBAL time_zone = '+00:00'), or leave the column out"
+        remedy: "set the server's time_zone to a fixed one meanwhile (SET GLOBAL time_zone = \
+                 '+00:00'), or leave the column out"
             .into(),
-    }
     };
     let is_moment = |column: &Column| column.data_type == "timestamp";
     let converted = pairs.iter().filter(|pair| is_moment(&pair.source) != is_moment(&pair.shadow));
-    let mut refusals: Vec<Refusal> = converted.map(|pair| refused(&pair.source, "its conversion")).collect();
+    let mut refusals: Vec<Refusal> =
+        converted.map(|pair| refused(&pair.source, "its conversion")).collect();
     for column in &shadow.columns {
         let is_added = !pairs.iter().any(|pair| is_same(&pair.shadow.name, &column.name));
         let default = column.default.to_uppercase();
-        let tells_time = ["NOW", "CURRENT_", "CURDATE", "CURTIME", "SYSDATE", "LOCALTIME", "FROM_UNIXTIME"];
+        let tells_time =
+            ["NOW", "CURRENT_", "CURDATE", "CURTIME", "SYSDATE", "LOCALTIME", "FROM_UNIXTIME"];
         if is_added && !is_moment(column) && tells_time.iter().any(|word| default.contains(word)) {
             refusals.push(refused(column, "its default"));
         }
@@ -263,8 +284,8 @@ fn followed(
     Ok(by_lookup.or(by_kept).expect("there is a candidate, or there was a reason"))
 }
 
-/// The key by this index; or its columns, where some have no counterpart in the shadow that rows can be found by. Those
-/// are the ones without a name in the shadow.
+/// The key by this index; or its columns, where some have no counterpart in the shadow that rows
+/// can be found by. Those are the ones without a name in the shadow.
 fn followed_by(
     index: &Index,
     mut columns: Vec<KeyColumn>,
@@ -274,7 +295,8 @@ fn followed_by(
 ) -> std::result::Result<KeyIndex, Vec<KeyColumn>> {
     for column in &mut columns {
         let pair = pairs.iter().find(|pair| pair.source.name == column.name);
-        let pair = pair.filter(|pair| !pair.shadow.generated || is_computed_alike(pair, shadow, pairs));
+        let pair =
+            pair.filter(|pair| !pair.shadow.generated || is_computed_alike(pair, shadow, pairs));
         let Some(pair) = pair else { continue };
         let mapping = match column.prefix {
             None => Mapping::of(&pair.source, &pair.shadow, is_zone_fixed),
@@ -287,7 +309,8 @@ fn followed_by(
     if columns.iter().any(|column| column.shadow_name.is_empty()) {
         return Err(columns);
     }
-    let shadow_index = index::lookup_index(shadow, &columns).unwrap_or_else(|| index::LOOKUP.to_owned());
+    let shadow_index =
+        index::lookup_index(shadow, &columns).unwrap_or_else(|| index::LOOKUP.to_owned());
     Ok(KeyIndex { index: index.name.clone(), shadow_index, columns })
 }
 
@@ -296,9 +319,14 @@ fn is_computed_alike(pair: &Pair, shadow: &Table, pairs: &[Pair]) -> bool {
     let expression = pair.shadow.expression.to_lowercase();
     let is_input = |column: &&Column| expression.contains(&quote(&column.name).to_lowercase());
     let stays = |column: &Column| {
-        let before = pairs.iter().find(|pair| is_same(&pair.shadow.name, &column.name)).map(|pair| &pair.source);
+        let before = pairs
+            .iter()
+            .find(|pair| is_same(&pair.shadow.name, &column.name))
+            .map(|pair| &pair.source);
         before.is_some_and(|before| {
-            is_same(&before.name, &column.name) && before.is_alike(column) && before.expression == column.expression
+            is_same(&before.name, &column.name)
+                && before.is_alike(column)
+                && before.expression == column.expression
         })
     };
     pair.source.generated
@@ -336,7 +364,14 @@ mod tests {
     ) -> std::result::Result<Vec<(String, String)>, Vec<Refusal>> {
         let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
         let clauses = Clauses::read(clauses, false, &[]).unwrap();
-        let shape = find((&names.0, &names.1), &table(source), &table(shadow), &clauses, Zone::Fixed, Flavour::MySql)?;
+        let shape = find(
+            (&names.0, &names.1),
+            &table(source),
+            &table(shadow),
+            &clauses,
+            Zone::Fixed,
+            Flavour::MySql,
+        )?;
         Ok(shape.columns.into_iter().map(|pair| (pair.source.name, pair.shadow.name)).collect())
     }
 
@@ -356,8 +391,14 @@ mod tests {
     #[test]
     fn a_name_given_away_and_added_again_is_another_column() {
         let clauses = "CHANGE a b INT, ADD a INT";
-        assert_eq!(found(&["id", "a"], &["id", "b", "a"], clauses).unwrap(), named(&[("id", "id"), ("a", "b")]));
-        assert_eq!(found(&["id", "a"], &["id", "a"], "DROP a, ADD a INT").unwrap(), named(&[("id", "id")]));
+        assert_eq!(
+            found(&["id", "a"], &["id", "b", "a"], clauses).unwrap(),
+            named(&[("id", "id"), ("a", "b")])
+        );
+        assert_eq!(
+            found(&["id", "a"], &["id", "a"], "DROP a, ADD a INT").unwrap(),
+            named(&[("id", "id")])
+        );
     }
 
     #[test]
@@ -368,7 +409,10 @@ mod tests {
 
     #[test]
     fn letter_case_makes_no_other_column() {
-        assert_eq!(found(&["id", "A"], &["ID", "a"], "MODIFY a INT").unwrap(), named(&[("id", "ID"), ("A", "a")]));
+        assert_eq!(
+            found(&["id", "A"], &["ID", "a"], "MODIFY a INT").unwrap(),
+            named(&[("id", "ID"), ("A", "a")])
+        );
     }
 
     #[test]
@@ -382,7 +426,10 @@ mod tests {
         let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
         let index_of = |source: &Table, shadow: &Table| {
             let clauses = Clauses::default();
-            let key = find((&names.0, &names.1), source, shadow, &clauses, Zone::Fixed, Flavour::MySql).unwrap().key;
+            let key =
+                find((&names.0, &names.1), source, shadow, &clauses, Zone::Fixed, Flavour::MySql)
+                    .unwrap()
+                    .key;
             (key.index, key.shadow_index)
         };
         let mut source = table(&["id", "a"]);
@@ -403,15 +450,22 @@ mod tests {
         let clauses = Clauses::read("DROP id", false, &[]).unwrap();
         let shape_of = |shadow: &Table| {
             let source = table(&["id", "a"]);
-            find((&names.0, &names.1), &source, shadow, &clauses, Zone::Fixed, Flavour::MySql).unwrap()
+            find((&names.0, &names.1), &source, shadow, &clauses, Zone::Fixed, Flavour::MySql)
+                .unwrap()
         };
         let mut shadow = table(&["a"]);
         let before = shape_of(&shadow);
         // The same when the shadow has it.
         shadow.columns.push(Column { name: "_ag_key_1".into(), ..Column::default() });
         for shape in [before, shape_of(&shadow)] {
-            assert_eq!(shape.kept.iter().map(|pair| &*pair.shadow.name).collect::<Vec<_>>(), ["_ag_key_1"]);
-            assert_eq!((&*shape.key.columns[0].name, &*shape.key.columns[0].shadow_name), ("id", "_ag_key_1"));
+            assert_eq!(
+                shape.kept.iter().map(|pair| &*pair.shadow.name).collect::<Vec<_>>(),
+                ["_ag_key_1"]
+            );
+            assert_eq!(
+                (&*shape.key.columns[0].name, &*shape.key.columns[0].shadow_name),
+                ("id", "_ag_key_1")
+            );
             assert!(shape.key.needs_lookup());
             assert_eq!(shape.columns.len(), 1);
         }

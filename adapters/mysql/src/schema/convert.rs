@@ -1,5 +1,7 @@
-//! How a value of the source looks in the shadow's type, said in SQL, for comparing and for finding duplicates. Copying
-//! needs little of it: there the server converts by itself, and only where it does so otherwise than its ALTER is it told how. What is not listed here is refused by `plan`. Pure.
+//! How a value of the source looks in the shadow's type, said in SQL, for comparing and for finding
+//! duplicates. Copying needs little of it: there the server converts by itself, and only where it
+//! does so otherwise than its ALTER is it told how. What is not listed here is refused by `plan`.
+//! Pure.
 
 use crate::schema::pair::Pair;
 use crate::schema::table::Column;
@@ -46,8 +48,8 @@ fn family(column: &Column) -> Family {
         "time" => Family::Time,
         "json" => Family::Json,
         "vector" => Family::Vector,
-        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
-        | "geomcollection" | "geometrycollection" => Family::Spatial,
+        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
+        | "multipolygon" | "geomcollection" | "geometrycollection" => Family::Spatial,
         "uuid" => Family::Uuid,
         "inet6" => Family::Inet6,
         "inet4" => Family::Inet4,
@@ -55,8 +57,9 @@ fn family(column: &Column) -> Family {
     }
 }
 
-/// Whether the server's ALTER goes by a value's text where INSERT … SELECT does not: it takes a number for a member's place
-/// or for no JSON (MySQL), a FLOAT for the DOUBLE next to it, and the year 0000 for 0. (Tried on MySQL 9.7, MariaDB 10.11.)
+/// Whether the server's ALTER goes by a value's text where INSERT … SELECT does not: it takes a
+/// number for a member's place or for no JSON (MySQL), a FLOAT for the DOUBLE next to it, and the
+/// year 0000 for 0. (Tried on MySQL 9.7, MariaDB 10.11.)
 pub(crate) fn goes_by_text(source: &Column, shadow: &Column, flavour: Flavour) -> bool {
     use Family::*;
     match (family(source), family(shadow)) {
@@ -74,8 +77,8 @@ pub(crate) fn copied(pair: &Pair) -> String {
     if pair.by_text { format!("CAST({name} AS CHAR)") } else { name }
 }
 
-/// Whether a row's value in the source and in the shadow are the same, exactly and with NULLs; None if that cannot
-/// be said in SQL.
+/// Whether a row's value in the source and in the shadow are the same, exactly and with NULLs; None
+/// if that cannot be said in SQL.
 pub(crate) fn equal(pair: &Pair, source: &str, shadow: &str) -> Option<String> {
     let from = format!("{source}{}", quote(&pair.source.name));
     let into = format!("{shadow}{}", quote(&pair.shadow.name));
@@ -95,8 +98,12 @@ pub(crate) fn equal(pair: &Pair, source: &str, shadow: &str) -> Option<String> {
     }
     let value = converted(pair, &from)?;
     Some(match to {
-        Family::Text | Family::Vector | Family::Spatial => format!("{} <=> {}", as_bytes(&value), as_bytes(&into)),
-        Family::Choice if family(&pair.source) == Family::Integer && !pair.by_text => format!("{value} <=> {into} + 0"),
+        Family::Text | Family::Vector | Family::Spatial => {
+            format!("{} <=> {}", as_bytes(&value), as_bytes(&into))
+        }
+        Family::Choice if family(&pair.source) == Family::Integer && !pair.by_text => {
+            format!("{value} <=> {into} + 0")
+        }
         Family::Json => format!(
             "{} <=> {}",
             as_bytes(&format!("CAST({value} AS CHAR)")),
@@ -107,7 +114,8 @@ pub(crate) fn equal(pair: &Pair, source: &str, shadow: &str) -> Option<String> {
     })
 }
 
-/// Collations call different texts equal, and some ignore spaces at the end, so texts are compared as bytes.
+/// Collations call different texts equal, and some ignore spaces at the end, so texts are compared
+/// as bytes.
 fn equal_alike(family: Family, from: &str, into: &str) -> String {
     match family {
         Family::Text
@@ -120,36 +128,49 @@ fn equal_alike(family: Family, from: &str, into: &str) -> String {
             format!("{} <=> {}", as_bytes(from), as_bytes(into))
         }
         Family::Json => {
-            format!("{} <=> {}", as_bytes(&format!("CAST({from} AS CHAR)")), as_bytes(&format!("CAST({into} AS CHAR)")))
+            format!(
+                "{} <=> {}",
+                as_bytes(&format!("CAST({from} AS CHAR)")),
+                as_bytes(&format!("CAST({into} AS CHAR)"))
+            )
         }
-        // Where MariaDB knows a YEAR beforehand (both tables are read by a whole key), it finds equal years different.
+        // Where MariaDB knows a YEAR beforehand (both tables are read by a whole key), it finds
+        // equal years different.
         Family::Choice | Family::Bit | Family::Year => format!("{from} + 0 <=> {into} + 0"),
         _ => format!("{from} <=> {into}"),
     }
 }
 
-/// The numbers that the members of an ENUM or a SET have in the shadow; None where they are not the same members, spelled
-/// alike. A member that is gone is a value that does not fit, and copying says so.
+/// The numbers that the members of an ENUM or a SET have in the shadow; None where they are not the
+/// same members, spelled alike. A member that is gone is a value that does not fit, and copying
+/// says so.
 fn renumbered(pair: &Pair, from: &str) -> Option<String> {
-    if pair.source.data_type != pair.shadow.data_type || !matches!(&*pair.source.data_type, "enum" | "set") {
+    if pair.source.data_type != pair.shadow.data_type
+        || !matches!(&*pair.source.data_type, "enum" | "set")
+    {
         return None;
     }
     let shadow = pair.shadow.members();
-    let places = pair.source.members().into_iter().map(|member| shadow.iter().position(|other| *other == member));
+    let places = pair
+        .source
+        .members()
+        .into_iter()
+        .map(|member| shadow.iter().position(|other| *other == member));
     let places: Vec<usize> = places.collect::<Option<_>>()?;
     if pair.source.data_type == "enum" {
         let numbers: Vec<String> = places.iter().map(|place| (place + 1).to_string()).collect();
         // 0 is the empty value of a member that was refused.
         return Some(format!("IF({from} + 0 = 0, 0, ELT({from} + 0, {}) + 0)", numbers.join(", ")));
     }
-    let bit =
-        |(from_place, place): (usize, &usize)| format!("IF({from} & {}, {}, 0)", 1_u64 << from_place, 1_u64 << place);
+    let bit = |(from_place, place): (usize, &usize)| {
+        format!("IF({from} & {}, {}, 0)", 1_u64 << from_place, 1_u64 << place)
+    };
     let bits: Vec<String> = places.iter().enumerate().map(bit).collect();
     Some(format!("IF({from} IS NULL, NULL, {})", bits.join(" | ")))
 }
 
-/// The number that a text gets in an ENUM, or the bits in a SET: its member's or members', and if it names none, what it says
-/// as a number. None if the value is no text.
+/// The number that a text gets in an ENUM, or the bits in a SET: its member's or members', and if
+/// it names none, what it says as a number. None if the value is no text.
 fn member_numbers(pair: &Pair, from: &str) -> Option<String> {
     let is_text = pair.by_text || matches!(family(&pair.source), Family::Text | Family::Choice);
     if family(&pair.shadow) != Family::Choice || !is_text {
@@ -164,11 +185,15 @@ fn member_numbers(pair: &Pair, from: &str) -> Option<String> {
     let named = if pair.shadow.data_type == "enum" {
         format!("FIELD({value}, {})", members.collect::<Vec<_>>().join(", "))
     } else {
-        let bit =
-            |(place, member): (usize, String)| format!("IF(FIND_IN_SET({member}, {value}) > 0, {}, 0)", 1_u64 << place);
+        let bit = |(place, member): (usize, String)| {
+            format!("IF(FIND_IN_SET({member}, {value}) > 0, {}, 0)", 1_u64 << place)
+        };
         format!("({})", members.enumerate().map(bit).collect::<Vec<_>>().join(" | "))
     };
-    Some(format!("IF({from} IS NULL, NULL, COALESCE(NULLIF({named}, 0), IF({text} REGEXP '^[0-9]+$', {text} + 0, 0)))"))
+    Some(format!(
+        "IF({from} IS NULL, NULL, COALESCE(NULLIF({named}, 0), IF({text} REGEXP '^[0-9]+$', \
+         {text} + 0, 0)))"
+    ))
 }
 
 fn as_bytes(value: &str) -> String {
@@ -185,7 +210,8 @@ pub(crate) fn grouped(pair: &Pair, source: &str) -> Option<String> {
         return Some(members);
     }
     let value = converted(pair, &from)?;
-    let collated = matches!(family(&pair.shadow), Family::Text | Family::Choice) && !pair.shadow.collation.is_empty();
+    let collated = matches!(family(&pair.shadow), Family::Text | Family::Choice)
+        && !pair.shadow.collation.is_empty();
     Some(if collated { format!("{value} COLLATE {}", pair.shadow.collation) } else { value })
 }
 
@@ -208,26 +234,33 @@ fn converted(pair: &Pair, from: &str) -> Option<String> {
         (Integer | Decimal | Float | Double | Text, Double) => format!("{from} + 0e0"),
         (Integer | Decimal | Double | Text, Float) => format!("CAST({from} AS FLOAT)"),
         (Text | Bytes, Text) => text(format!("CONVERT({from} USING {})", shadow.charset), shadow),
-        (Bit, Text) => text(format!("CONVERT(CAST({from} + 0 AS CHAR) USING {})", shadow.charset), shadow),
+        (Bit, Text) => {
+            text(format!("CONVERT(CAST({from} + 0 AS CHAR) USING {})", shadow.charset), shadow)
+        }
         (Bit, Bytes) => bytes(&format!("CAST({from} + 0 AS CHAR)"), shadow),
         (Integer, Bit) => format!("CAST({from} AS UNSIGNED)"),
         // A year of two digits, or of one, is of this century or the last.
         (Integer, Year) => format!("IF({from} = 0, 0, {})", year(from)),
-        (Text, Year) => format!("IF({from} = 0 AND CHAR_LENGTH(TRIM({from})) >= 4, 0, {})", year(from)),
+        (Text, Year) => {
+            format!("IF({from} = 0 AND CHAR_LENGTH(TRIM({from})) >= 4, 0, {})", year(from))
+        }
         (Date, Integer) => format!("{from} + 0"),
         (DateTime, Integer) => format!("CAST({from} AS DATETIME) + 0"),
         (Time, Integer) => format!("CAST({from} AS TIME) + 0"),
         (Integer, Date) => format!("CAST({from} AS DATE)"),
         (Integer, DateTime) => format!("CAST({from} AS DATETIME({fraction}))"),
         (Integer, Time) => format!("CAST({from} AS TIME({fraction}))"),
-        (Json, Integer) if pair.by_text => format!("ROUND(CAST(CAST({from} AS CHAR) AS DECIMAL(65, 30)))"),
+        (Json, Integer) if pair.by_text => {
+            format!("ROUND(CAST(CAST({from} AS CHAR) AS DECIMAL(65, 30)))")
+        }
         (Json, Bytes) => bytes(&format!("CAST({from} AS CHAR)"), shadow),
         (Spatial, Spatial) => from.to_owned(),
         (Text | Bytes, Uuid) => format!("CAST({from} AS UUID)"),
         (Text | Bytes, Inet6) => format!("CAST({from} AS INET6)"),
         (Text | Bytes, Inet4) => format!("CAST({from} AS INET4)"),
         (
-            Integer | Decimal | Float | Double | Year | Date | DateTime | Time | Json | Choice | Uuid | Inet6 | Inet4,
+            Integer | Decimal | Float | Double | Year | Date | DateTime | Time | Json | Choice
+            | Uuid | Inet6 | Inet4,
             Text,
         ) => text(format!("CONVERT(CAST({from} AS CHAR) USING {})", shadow.charset), shadow),
         (Vector | Bytes, Vector) => from.to_owned(),
@@ -261,7 +294,9 @@ fn text(value: String, shadow: &Column) -> String {
 /// BINARY columns get zeros at their ends.
 fn bytes(value: &str, shadow: &Column) -> String {
     match shadow.sizes().first() {
-        Some(length) if shadow.data_type == "binary" => format!("CAST({value} AS BINARY({length}))"),
+        Some(length) if shadow.data_type == "binary" => {
+            format!("CAST({value} AS BINARY({length}))")
+        }
         _ => as_bytes(value),
     }
 }
@@ -292,19 +327,25 @@ mod tests {
         assert_eq!(copied(&pair), "CAST(`c` AS CHAR)");
         assert_eq!(
             equal(&pair, "s.", "d.").unwrap(),
-            "IF(s.`c` IS NULL, NULL, COALESCE(NULLIF(FIELD(TRIM(TRAILING ' ' FROM CONVERT(CAST(s.`c` AS CHAR) USING ascii) COLLATE ascii_bin), \
-             CONVERT('2' USING ascii) COLLATE ascii_bin, CONVERT('1' USING ascii) COLLATE ascii_bin), 0), \
-             IF(CAST(s.`c` AS CHAR) REGEXP '^[0-9]+$', CAST(s.`c` AS CHAR) + 0, 0))) <=> d.`c` + 0"
+            "IF(s.`c` IS NULL, NULL, COALESCE(NULLIF(FIELD(TRIM(TRAILING ' ' FROM \
+             CONVERT(CAST(s.`c` AS CHAR) USING ascii) COLLATE ascii_bin), CONVERT('2' USING ascii) \
+             COLLATE ascii_bin, CONVERT('1' USING ascii) COLLATE ascii_bin), 0), IF(CAST(s.`c` AS \
+             CHAR) REGEXP '^[0-9]+$', CAST(s.`c` AS CHAR) + 0, 0))) <=> d.`c` + 0"
         );
-        assert_eq!(equal(&Pair { by_text: false, ..pair }, "s.", "d.").unwrap(), "s.`c` <=> d.`c` + 0");
+        assert_eq!(
+            equal(&Pair { by_text: false, ..pair }, "s.", "d.").unwrap(),
+            "s.`c` <=> d.`c` + 0"
+        );
     }
 
     #[test]
     fn texts_are_compared_as_bytes() {
-        let pair = pair(column("varchar", "varchar(9)", "latin1"), column("char", "char(9)", "utf8mb4"));
+        let pair =
+            pair(column("varchar", "varchar(9)", "latin1"), column("char", "char(9)", "utf8mb4"));
         assert_eq!(
             equal(&pair, "s.", "d.").unwrap(),
-            "CAST(TRIM(TRAILING ' ' FROM CONVERT(s.`c` USING utf8mb4)) AS BINARY) <=> CAST(d.`c` AS BINARY)"
+            "CAST(TRIM(TRAILING ' ' FROM CONVERT(s.`c` USING utf8mb4)) AS BINARY) <=> CAST(d.`c` \
+             AS BINARY)"
         );
     }
 

@@ -33,15 +33,22 @@ impl ForeignKey {
 
     /// Whether it changes what `key` refers to, or takes rows of its parent away.
     pub(crate) fn changes_parents_of(&self, key: &ForeignKey) -> bool {
-        let has_columns =
-            || self.columns.iter().any(|column| key.parent_columns.iter().any(|other| is_same(column, other)));
+        let has_columns = || {
+            self.columns
+                .iter()
+                .any(|column| key.parent_columns.iter().any(|other| is_same(column, other)))
+        };
         self.child == key.parent && self.writes() && (self.on_delete == "CASCADE" || has_columns())
     }
 
     /// The same key, refusing nothing.
     pub(crate) fn following(self) -> ForeignKey {
         let followed = |action: String| if writes(&action) { action } else { "CASCADE".to_owned() };
-        ForeignKey { on_delete: followed(self.on_delete), on_update: followed(self.on_update), ..self }
+        ForeignKey {
+            on_delete: followed(self.on_delete),
+            on_update: followed(self.on_update),
+            ..self
+        }
     }
 
     /// For people: `fk_name (shop.items to shop.orders)`.
@@ -49,8 +56,8 @@ impl ForeignKey {
         format!("foreign key {} ({} to {})", self.name, self.child.plain(), self.parent.plain())
     }
 
-    /// As a clause of ALTER TABLE. Each server takes one action for what is meant when none is named, and spells that one
-    /// in its own definitions by silence.
+    /// As a clause of ALTER TABLE. Each server takes one action for what is meant when none is
+    /// named, and spells that one in its own definitions by silence.
     pub(crate) fn definition(&self, version: Version) -> String {
         let silent = match version.flavour {
             Flavour::MySql => "NO ACTION",
@@ -81,7 +88,8 @@ pub(crate) fn quoted(columns: &[String]) -> String {
 
 /// The foreign keys that leave from a table or point at it, ordered by child and name.
 ///
-/// The catalogue is searched as the server compares names, and the answer kept to what is spelled exactly so.
+/// The catalogue is searched as the server compares names, and the answer kept to what is spelled
+/// exactly so.
 pub(crate) async fn foreign_keys(
     session: &mut Session,
     name: &TableName,
@@ -89,14 +97,23 @@ pub(crate) async fn foreign_keys(
     let mut keys: Vec<ForeignKey> = Vec::new();
     for row in session.rows(&sql::catalogue::foreign_key_columns(name)).await? {
         let cell = |place: usize| text(&row[place]);
-        let (child, parent) = (TableName::new(&cell(0), &cell(1)), TableName::new(&cell(4), &cell(5)));
+        let (child, parent) =
+            (TableName::new(&cell(0), &cell(1)), TableName::new(&cell(4), &cell(5)));
         if child != *name && parent != *name {
             continue;
         }
         if keys.last().is_none_or(|key| key.child != child || key.name != cell(2)) {
             let (columns, parent_columns) = (Vec::new(), Vec::new());
             let (on_delete, on_update) = (cell(7), cell(8));
-            keys.push(ForeignKey { child, name: cell(2), columns, parent, parent_columns, on_delete, on_update });
+            keys.push(ForeignKey {
+                child,
+                name: cell(2),
+                columns,
+                parent,
+                parent_columns,
+                on_delete,
+                on_update,
+            });
         }
         let key = keys.last_mut().expect("one was pushed");
         key.columns.push(cell(3));
@@ -108,18 +125,22 @@ pub(crate) async fn foreign_keys(
 /// A foreign key of the source to itself whose actions the log does not tell.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnKey {
-    /// The columns that refer to those of the rows' key, in its order, with the names they have in the source.
+    /// The columns that refer to those of the rows' key, in its order, with the names they have in
+    /// the source.
     pub columns: Vec<String>,
 }
 
 impl OwnKey {
-    /// None if it does not refer to the very columns that the rows' key has, or if a session's time zone could change their values.
+    /// None if it does not refer to the very columns that the rows' key has, or if a session's time
+    /// zone could change their values.
     pub(crate) fn of(key: &ForeignKey, rows: &KeyIndex) -> Option<OwnKey> {
         if rows.has_moments() {
             return None;
         }
-        let referring = |name: &String| key.parent_columns.iter().position(|column| is_same(column, name));
-        let columns = rows.columns.iter().map(|column| Some(key.columns[referring(&column.name)?].clone()));
+        let referring =
+            |name: &String| key.parent_columns.iter().position(|column| is_same(column, name));
+        let columns =
+            rows.columns.iter().map(|column| Some(key.columns[referring(&column.name)?].clone()));
         let columns: Vec<String> = columns.collect::<Option<_>>()?;
         (columns.len() == key.columns.len()).then_some(OwnKey { columns })
     }

@@ -5,23 +5,35 @@ use crate::schema::table::{Index, Table, is_same};
 use crate::sql;
 use std::collections::BTreeSet;
 
-/// The indexes that the server may have made for a foreign key by itself. It replaces such an index, rebuilding it and
-/// under another name, when a key is added; an index that was renamed, even to its own name, is ours to keep.
-pub(crate) fn own_indexes<'t, 'k>(table: &'t Table, keys: impl Iterator<Item = &'k ForeignKey>) -> BTreeSet<&'t str> {
+/// The indexes that the server may have made for a foreign key by itself. It replaces such an
+/// index, rebuilding it and under another name, when a key is added; an index that was renamed,
+/// even to its own name, is ours to keep.
+pub(crate) fn own_indexes<'t, 'k>(
+    table: &'t Table,
+    keys: impl Iterator<Item = &'k ForeignKey>,
+) -> BTreeSet<&'t str> {
     let lists: Vec<&[String]> = keys.map(|key| &key.columns[..]).collect();
     let may_be_made = |index: &&crate::schema::table::Index| {
         !index.unique
             && lists.iter().any(|columns| {
                 columns.len() == index.parts.len()
-                    && index.parts.iter().zip(*columns).all(|(part, column)| is_same(&part.column, column))
+                    && index
+                        .parts
+                        .iter()
+                        .zip(*columns)
+                        .all(|(part, column)| is_same(&part.column, column))
             })
     };
     table.indexes.iter().filter(may_be_made).map(|index| &*index.name).collect()
 }
 
 /// Clauses that make such indexes ours to keep.
-pub(crate) fn keep_indexes<'a>(table: &Table, keys: impl Iterator<Item = &'a ForeignKey>) -> Vec<String> {
-    let renamed = |index: &&str| format!("RENAME INDEX {} TO {}", sql::quote(index), sql::quote(index));
+pub(crate) fn keep_indexes<'a>(
+    table: &Table,
+    keys: impl Iterator<Item = &'a ForeignKey>,
+) -> Vec<String> {
+    let renamed =
+        |index: &&str| format!("RENAME INDEX {} TO {}", sql::quote(index), sql::quote(index));
     own_indexes(table, keys).iter().map(renamed).collect()
 }
 

@@ -1,10 +1,11 @@
-//! Which DDL of others leaves a table's rows and columns as they are. The statement's text tells; in doubt it does not.
-//! What such a statement gives the table, the shadow can be given later. Pure.
+//! Which DDL of others leaves a table's rows and columns as they are. The statement's text tells;
+//! in doubt it does not. What such a statement gives the table, the shadow can be given later.
+//! Pure.
 
 use crate::schema::lexer::Token;
 
-/// Options of tables that the shadow can be given, and what says that a table has none. They stand in the statements
-/// of others, and in the server's own words.
+/// Options of tables that the shadow can be given, and what says that a table has none. They stand
+/// in the statements of others, and in the server's own words.
 pub(crate) const OPTIONS: [(&str, &str); 12] = [
     ("COMMENT", "''"),
     ("STATS_PERSISTENT", "DEFAULT"),
@@ -29,11 +30,15 @@ pub(crate) fn leaves_rows_alone(tokens: &[Token], verb: &str) -> bool {
     match verb {
         "OPTIMIZE" | "REPAIR" => true,
         "CREATE" | "DROP" => {
-            let objects = ["TABLE", "TRIGGER", "INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "DATABASE", "SCHEMA"];
+            let objects = [
+                "TABLE", "TRIGGER", "INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "DATABASE", "SCHEMA",
+            ];
             let object = tokens.iter().map(Token::keyword).find(|word| objects.contains(&&**word));
             matches!(object.as_deref(), Some("TRIGGER" | "INDEX" | "FULLTEXT" | "SPATIAL"))
         }
-        "ALTER" => clauses(tokens).is_some_and(|clauses| clauses.iter().all(|clause| is_harmless(clause))),
+        "ALTER" => {
+            clauses(tokens).is_some_and(|clauses| clauses.iter().all(|clause| is_harmless(clause)))
+        }
         _ => false,
     }
 }
@@ -66,7 +71,8 @@ fn clauses(tokens: &[Token]) -> Option<Vec<&[Token]>> {
 
 fn is_harmless(clause: &[Token]) -> bool {
     let word = |place: usize| clause.get(place).map(Token::keyword).unwrap_or_default();
-    let has_partitions = clause.iter().any(|token| token.is("PARTITION") || token.is("PARTITIONING"));
+    let has_partitions =
+        clause.iter().any(|token| token.is("PARTITION") || token.is("PARTITIONING"));
     match (&*word(0), &*word(1)) {
         (verb, "PARTITION") => ON_PARTITIONS.contains(&verb),
         _ if has_partitions => false,
@@ -82,7 +88,8 @@ fn is_harmless(clause: &[Token]) -> bool {
 fn are_options(clause: &[Token]) -> bool {
     let mut rest = clause;
     while let [name, tail @ ..] = rest {
-        let tail = if tail.first().is_some_and(|token| token.is_sign('=')) { &tail[1..] } else { tail };
+        let tail =
+            if tail.first().is_some_and(|token| token.is_sign('=')) { &tail[1..] } else { tail };
         let Some((value, tail)) = tail.split_first() else { return false };
         let name = name.keyword();
         let is_known = OPTIONS.iter().any(|(option, _)| *option == name) || MEANS.contains(&&*name);
@@ -111,10 +118,12 @@ mod tests {
             "OPTIMIZE NO_WRITE_TO_BINLOG TABLE a, t",
             "CREATE INDEX i ON t (a)",
             "CREATE FULLTEXT INDEX i ON t (a)",
-            "CREATE DEFINER=`root`@`localhost` TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1",
+            "CREATE DEFINER=`root`@`localhost` TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET \
+             NEW.a = 1",
             "DROP INDEX i ON t",
             "ALTER TABLE t COMMENT 'x, y', STATS_PERSISTENT=0 STATS_AUTO_RECALC 1",
-            "alter online table if exists s.t wait 5 add key i (a, b), drop index j, rename index k to l",
+            "alter online table if exists s.t wait 5 add key i (a, b), drop index j, rename index \
+             k to l",
             "ALTER TABLE t ALTER INDEX i INVISIBLE, ALGORITHM=INPLACE, LOCK=NONE",
             "ALTER TABLE t FORCE",
             "ALTER TABLE t ENGINE=InnoDB, ROW_FORMAT=DYNAMIC, AUTO_INCREMENT = 1000",

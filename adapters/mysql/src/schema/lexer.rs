@@ -1,4 +1,5 @@
-//! Splits MySQL's SQL into words, names, texts and signs, so that nothing inside quotes or comments is taken for SQL. Pure.
+//! Splits MySQL's SQL into words, names, texts and signs, so that nothing inside quotes or comments
+//! is taken for SQL. Pure.
 
 use altergeist_contract::{Error, Result};
 use std::ops::Range;
@@ -42,15 +43,24 @@ impl Token {
     }
 }
 
-/// The tokens of a statement, or why it cannot be read. Comments that only some servers execute are read as SQL.
+/// The tokens of a statement, or why it cannot be read. Comments that only some servers execute are
+/// read as SQL.
 pub(crate) fn tokens(text: &str, ansi_quotes: bool) -> Result<Vec<Token>, &'static str> {
     Ok(spanned(text, ansi_quotes)?.into_iter().map(|(token, _)| token).collect())
 }
 
 /// The tokens, and which characters of the text each of them is.
-pub(crate) fn spanned(text: &str, ansi_quotes: bool) -> Result<Vec<(Token, Range<usize>)>, &'static str> {
-    let mut scanner =
-        Scanner { rest: text.chars().collect(), place: 0, ansi_quotes, in_executed: false, tokens: Vec::new() };
+pub(crate) fn spanned(
+    text: &str,
+    ansi_quotes: bool,
+) -> Result<Vec<(Token, Range<usize>)>, &'static str> {
+    let mut scanner = Scanner {
+        rest: text.chars().collect(),
+        place: 0,
+        ansi_quotes,
+        in_executed: false,
+        tokens: Vec::new(),
+    };
     let mut spans = Vec::new();
     while scanner.place < scanner.rest.len() {
         let begin = scanner.place;
@@ -80,7 +90,9 @@ impl Scanner {
         match char {
             _ if char.is_whitespace() => self.place += 1,
             '#' => self.skip_line(),
-            '-' if self.begins("--") && self.at(2).is_none_or(char::is_whitespace) => self.skip_line(),
+            '-' if self.begins("--") && self.at(2).is_none_or(char::is_whitespace) => {
+                self.skip_line()
+            }
             '/' if self.begins("/*") => self.comment()?,
             '*' if self.in_executed && self.begins("*/") => {
                 self.in_executed = false;
@@ -194,12 +206,15 @@ pub(crate) fn named<'a>(tokens: &'a [Spanned], schema: &str, table: &str) -> Res
         {
             Ok(rest)
         }
-        [(first, _), rest @ ..] if is(first, table) && !rest.first().is_some_and(|(token, _)| token.is_sign('.')) => {
+        [(first, _), rest @ ..]
+            if is(first, table) && !rest.first().is_some_and(|(token, _)| token.is_sign('.')) =>
+        {
             Ok(rest)
         }
-        _ => {
-            Err(Error::refused("read the clauses", format!("the statement alters another table than {schema}.{table}")))
-        }
+        _ => Err(Error::refused(
+            "read the clauses",
+            format!("the statement alters another table than {schema}.{table}"),
+        )),
     }
 }
 

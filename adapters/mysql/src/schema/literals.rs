@@ -1,15 +1,17 @@
-//! Texts inside the expressions of a table's definition: `_latin1'é'` in a CHECK, a generated column, an index over an
-//! expression. Pure.
+//! Texts inside the expressions of a table's definition: `_latin1'é'` in a CHECK, a generated
+//! column, an index over an expression. Pure.
 //!
-//! MySQL keeps such a text as bytes of some character set. SHOW CREATE TABLE can show those bytes only to a session that
-//! wants them as they are, and shows question marks to any other. And the server respells them: what a CHECK says as
-//! `_utf8mb4'new'` today is `_latin1'new'` after the next ALTER of a latin1 table. So what is sent back to the server is
-//! spelled in hex, and two definitions are compared without character sets.
+//! MySQL keeps such a text as bytes of some character set. SHOW CREATE TABLE can show those bytes
+//! only to a session that wants them as they are, and shows question marks to any other. And the
+//! server respells them: what a CHECK says as `_utf8mb4'new'` today is `_latin1'new'` after the
+//! next ALTER of a latin1 table. So what is sent back to the server is spelled in hex, and two
+//! definitions are compared without character sets.
 
 use crate::sql::quote::hex;
 use crate::sql::string;
 
-/// The definition as text. A literal that is not plain ASCII becomes hex, which says the same bytes in every session.
+/// The definition as text. A literal that is not plain ASCII becomes hex, which says the same bytes
+/// in every session.
 pub(crate) fn faithful(definition: &[u8]) -> String {
     let mut text = Vec::with_capacity(definition.len());
     let mut rest = definition;
@@ -28,7 +30,8 @@ pub(crate) fn faithful(definition: &[u8]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The definition, for comparing: without the character sets of literals, and without what only some of them can spell.
+/// The definition, for comparing: without the character sets of literals, and without what only
+/// some of them can spell.
 pub(crate) fn without_charsets(definition: &str) -> String {
     let mut text = String::with_capacity(definition.len());
     let mut rest = definition;
@@ -61,7 +64,8 @@ struct Literal {
 }
 
 impl Literal {
-    /// The first one. Quoted names, and texts that have no character set before them, are passed over.
+    /// The first one. Quoted names, and texts that have no character set before them, are passed
+    /// over.
     pub(crate) fn next(text: &[u8]) -> Option<Literal> {
         let mut place = 0;
         while place < text.len() {
@@ -93,7 +97,9 @@ impl Literal {
 
 /// Whether the byte before belongs to a word, so that this one begins none.
 fn is_of_word(text: &[u8], place: usize) -> bool {
-    place > 0 && (text[place - 1].is_ascii_alphanumeric() || matches!(text[place - 1], b'_' | b'$' | 0x80..))
+    place > 0
+        && (text[place - 1].is_ascii_alphanumeric()
+            || matches!(text[place - 1], b'_' | b'$' | 0x80..))
 }
 
 fn behind_name(text: &[u8], begin: usize, quote: u8) -> usize {
@@ -129,7 +135,8 @@ fn behind_text(text: &[u8], begin: usize) -> Option<(usize, Vec<u8>)> {
 }
 
 fn unhexed(digits: &[u8]) -> Option<Vec<u8>> {
-    let pairs = digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    let pairs =
+        digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
     pairs.collect()
 }
 
@@ -152,8 +159,12 @@ mod tests {
     #[test]
     fn what_is_not_plain_is_said_in_hex() {
         assert_eq!(
-            faithful(b"CHECK ((`_a'` in (_latin1'new',_latin1'\xe9',_utf8mb4'it\\'s'))) COMMENT '_latin1\\'x\\''"),
-            "CHECK ((`_a'` in (_latin1'new',_latin1 x'e9',_utf8mb4'it\\'s'))) COMMENT '_latin1\\'x\\''"
+            faithful(
+                b"CHECK ((`_a'` in (_latin1'new',_latin1'\xe9',_utf8mb4'it\\'s'))) COMMENT \
+                       '_latin1\\'x\\''"
+            ),
+            "CHECK ((`_a'` in (_latin1'new',_latin1 x'e9',_utf8mb4'it\\'s'))) COMMENT \
+             '_latin1\\'x\\''"
         );
         // The server escapes bytes, not characters.
         assert_eq!(faithful(b"(concat(`a`,_gbk'\xd5\\\\'))"), "(concat(`a`,_gbk x'd55c'))");
@@ -165,8 +176,17 @@ mod tests {
     fn character_sets_make_no_difference() {
         let plain = without_charsets("CHECK ((`status` in (_utf8mb4'new',_utf8mb4 x'c3a9')))");
         assert_eq!(plain, without_charsets("CHECK ((`status` in (_latin1'new',_latin1 x'e9')))"));
-        assert_eq!(plain, without_charsets("CHECK ((`status` in (_utf16 x'006e00650077',_utf16 x'00e9')))"));
-        assert_ne!(plain, without_charsets("CHECK ((`status` in (_utf8mb4'old',_utf8mb4 x'c3a9')))"));
-        assert_eq!(without_charsets("`a_latin1'x'` int COMMENT '_x'"), "`a_latin1'x'` int COMMENT '_x'");
+        assert_eq!(
+            plain,
+            without_charsets("CHECK ((`status` in (_utf16 x'006e00650077',_utf16 x'00e9')))")
+        );
+        assert_ne!(
+            plain,
+            without_charsets("CHECK ((`status` in (_utf8mb4'old',_utf8mb4 x'c3a9')))")
+        );
+        assert_eq!(
+            without_charsets("`a_latin1'x'` int COMMENT '_x'"),
+            "`a_latin1'x'` int COMMENT '_x'"
+        );
     }
 }

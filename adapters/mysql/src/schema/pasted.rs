@@ -4,8 +4,14 @@ use crate::schema::lexer::{Spanned, Token, named};
 use altergeist_contract::Result;
 
 /// The clause that does the same; None if the text is neither of these statements.
-pub(crate) fn as_clause(text: &[char], tokens: &[Spanned], schema: &str, table: &str) -> Option<Result<String>> {
-    let keyword = |place: usize| tokens.get(place).map(|(token, _)| token.keyword()).unwrap_or_default();
+pub(crate) fn as_clause(
+    text: &[char],
+    tokens: &[Spanned],
+    schema: &str,
+    table: &str,
+) -> Option<Result<String>> {
+    let keyword =
+        |place: usize| tokens.get(place).map(|(token, _)| token.keyword()).unwrap_or_default();
     let is_made = keyword(0) == "CREATE";
     let index = (1..3).find(|place| keyword(*place) == "INDEX")?;
     if !is_made && keyword(0) != "DROP"
@@ -23,7 +29,9 @@ pub(crate) fn as_clause(text: &[char], tokens: &[Spanned], schema: &str, table: 
     };
     let said = |part: &[Spanned]| match part {
         [] => String::new(),
-        [(_, first), ..] => text[first.start..part.last().expect("there is one").1.end].iter().collect(),
+        [(_, first), ..] => {
+            text[first.start..part.last().expect("there is one").1.end].iter().collect()
+        }
     };
     let verb = if is_made { "ADD" } else { "DROP" };
     let clause = format!("{verb} {} {}", said(&tokens[1..on]), said(rest));
@@ -57,7 +65,8 @@ mod tests {
         for (statement, clause) in [
             ("CREATE INDEX a ON t (b)", "ADD INDEX a (b)"),
             (
-                "create unique index `a` USING BTREE on `s`.`t` (b(9), (lower(c))) COMMENT 'ON t' ALGORITHM=INPLACE LOCK = NONE",
+                "create unique index `a` USING BTREE on `s`.`t` (b(9), (lower(c))) COMMENT 'ON t' \
+                 ALGORITHM=INPLACE LOCK = NONE",
                 "ADD unique index `a` USING BTREE (b(9), (lower(c))) COMMENT 'ON t'",
             ),
             ("DROP INDEX a ON t", "DROP INDEX a"),
@@ -71,7 +80,10 @@ mod tests {
     fn clauses_and_other_tables_are_told_from_them() {
         assert_eq!(read("DROP INDEX a, ADD INDEX b (c)"), None);
         assert_eq!(read("ADD INDEX b (c)"), None);
-        assert_eq!(read("DROP INDEX a, ADD FOREIGN KEY (b) REFERENCES p (c) ON DELETE CASCADE"), None);
+        assert_eq!(
+            read("DROP INDEX a, ADD FOREIGN KEY (b) REFERENCES p (c) ON DELETE CASCADE"),
+            None
+        );
         assert!(read("CREATE INDEX a ON other (b)").is_some_and(|clause| clause.is_err()));
     }
 }

@@ -1,5 +1,6 @@
-//! Values that a change of type rounds or cuts short, though the server's own ALTER only notes it; and values that the
-//! ALTER refuses, though an INSERT takes them. `plan` counts both before anything is copied. Pure.
+//! Values that a change of type rounds or cuts short, though the server's own ALTER only notes it;
+//! and values that the ALTER refuses, though an INSERT takes them. `plan` counts both before
+//! anything is copied. Pure.
 
 use crate::schema::pair::Pair;
 use crate::schema::table::Column;
@@ -20,12 +21,17 @@ pub(crate) fn loss(pair: &Pair, flavour: Flavour) -> Option<Loss> {
     let (source, shadow) = (&pair.source, &pair.shadow);
     let column = quote(&source.name);
     let exact = |kept: String, whole: String| Some(Loss::Rounded(format!("{kept} <> {whole}")));
-    let to_date =
-        || exact(format!("CAST(CAST({column} AS DATE) AS DATETIME(6))"), format!("CAST({column} AS DATETIME(6))"));
+    let to_date = || {
+        exact(
+            format!("CAST(CAST({column} AS DATE) AS DATETIME(6))"),
+            format!("CAST({column} AS DATETIME(6))"),
+        )
+    };
     match (kind(source), kind(shadow)) {
         (Kind::Number | Kind::Decimal | Kind::Text, Kind::Decimal) => {
             let [precision, scale] = shadow.sizes()[..] else { return None };
-            let is_kept = source.data_type == "decimal" && source.sizes().get(1).is_some_and(|from| *from <= scale);
+            let is_kept = source.data_type == "decimal"
+                && source.sizes().get(1).is_some_and(|from| *from <= scale);
             let is_whole = source.data_type.ends_with("int");
             let whole = match source.data_type.as_str() {
                 "float" | "double" => format!("({column} + 0e0)"),
@@ -35,9 +41,11 @@ pub(crate) fn loss(pair: &Pair, flavour: Flavour) -> Option<Loss> {
             if is_kept || is_whole {
                 None
             } else {
-                // Subtracted, not compared: both servers take two casts of one column for equal in a WHERE, whatever
-                // their scales are.
-                Some(Loss::Rounded(format!("CAST({column} AS DECIMAL({precision}, {scale})) - {whole} <> 0")))
+                // Subtracted, not compared: both servers take two casts of one column for equal in
+                // a WHERE, whatever their scales are.
+                Some(Loss::Rounded(format!(
+                    "CAST({column} AS DECIMAL({precision}, {scale})) - {whole} <> 0"
+                )))
             }
         }
         (Kind::Moment | Kind::Text, Kind::Date) => to_date(),
@@ -71,7 +79,9 @@ enum Kind {
 fn kind(column: &Column) -> Kind {
     match column.data_type.as_str() {
         "decimal" => Kind::Decimal,
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "float" | "double" => Kind::Number,
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "float" | "double" => {
+            Kind::Number
+        }
         "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Kind::Text,
         "date" => Kind::Date,
         "datetime" | "timestamp" => Kind::Moment,
@@ -110,14 +120,20 @@ mod tests {
             rounded("CAST(CAST(`c` AS DATE) AS DATETIME(6)) <> CAST(`c` AS DATETIME(6))")
         );
         assert_eq!(found("datetime", "time", Flavour::MySql), None);
-        assert_eq!(found("int", "date", Flavour::MySql), Some(Loss::Refused("`c` < 10000101".into())));
+        assert_eq!(
+            found("int", "date", Flavour::MySql),
+            Some(Loss::Refused("`c` < 10000101".into()))
+        );
     }
 
     #[test]
     fn what_cannot_be_rounded_is_not_counted() {
-        for (from, into) in
-            [("decimal(10,2)", "decimal(12,4)"), ("int", "decimal(10,2)"), ("date", "datetime"), ("int", "double")]
-        {
+        for (from, into) in [
+            ("decimal(10,2)", "decimal(12,4)"),
+            ("int", "decimal(10,2)"),
+            ("date", "datetime"),
+            ("int", "double"),
+        ] {
             assert_eq!(found(from, into, Flavour::MariaDb), None, "{from} to {into}");
         }
     }

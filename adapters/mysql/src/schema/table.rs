@@ -65,8 +65,12 @@ impl Table {
         version: Version,
         name: &TableName,
     ) -> Result<Option<Table>, Failure> {
-        let columns: Vec<Column> =
-            session.rows(&sql::catalogue::columns(name)).await?.iter().map(|row| column(row)).collect();
+        let columns: Vec<Column> = session
+            .rows(&sql::catalogue::columns(name))
+            .await?
+            .iter()
+            .map(|row| column(row))
+            .collect();
         if columns.is_empty() {
             return Ok(None);
         }
@@ -126,7 +130,9 @@ impl Column {
 
     /// Whether both hold the same values in the same form.
     pub(crate) fn is_alike(&self, other: &Column) -> bool {
-        self.column_type == other.column_type && self.charset == other.charset && self.collation == other.collation
+        self.column_type == other.column_type
+            && self.charset == other.charset
+            && self.collation == other.collation
     }
 }
 
@@ -155,14 +161,21 @@ fn indexes(parts: &[Vec<Option<Vec<u8>>>]) -> Vec<Index> {
             let usable = text(&row[5]) == "BTREE" && text(&row[6]) == "YES";
             indexes.push(Index { name, unique: text(&row[1]) == "0", usable, parts: Vec::new() });
         }
-        let part = Part { column: text(&row[2]), prefix: number(&row[4]), descending: text(&row[3]) == "D" };
+        let part = Part {
+            column: text(&row[2]),
+            prefix: number(&row[4]),
+            descending: text(&row[3]) == "D",
+        };
         indexes.last_mut().expect("one was pushed").parts.push(part);
     }
     indexes
 }
 
 /// The table in the server's own words, with every byte of its literals.
-pub(crate) async fn definition_of(session: &mut Session, name: &TableName) -> Result<String, Failure> {
+pub(crate) async fn definition_of(
+    session: &mut Session,
+    name: &TableName,
+) -> Result<String, Failure> {
     session.execute(sql::catalogue::RESULTS_AS_THEY_ARE).await?;
     let found = session.row(&sql::catalogue::show_create(name)).await;
     if session.is_alive() {
@@ -172,15 +185,18 @@ pub(crate) async fn definition_of(session: &mut Session, name: &TableName) -> Re
     Ok(literals::faithful(row.get(1).and_then(Option::as_deref).unwrap_or_default()))
 }
 
-/// What the table is made of, in the server's own words, without its name and what changes by itself. Two tables with the
-/// same fingerprint are made alike.
-pub(crate) async fn fingerprint(session: &mut Session, name: &TableName) -> Result<String, Failure> {
+/// What the table is made of, in the server's own words, without its name and what changes by
+/// itself. Two tables with the same fingerprint are made alike.
+pub(crate) async fn fingerprint(
+    session: &mut Session,
+    name: &TableName,
+) -> Result<String, Failure> {
     let definition = definition_of(session, name).await?;
     Ok(format!("{:016x}", hash(&parts(&definition, &name.name).join("\n"))))
 }
 
-/// The same without what a copy of the table cannot have at once: the given names of CHECK constraints.
-/// `renamed` says what those are called here.
+/// The same without what a copy of the table cannot have at once: the given names of CHECK
+/// constraints. `renamed` says what those are called here.
 pub(crate) fn outline(definition: &str, table: &str, renamed: &[Renamed]) -> Vec<String> {
     let plain = |mut line: String| {
         for (old, new) in renamed {
@@ -212,24 +228,32 @@ fn in_order(mut lines: Vec<String>) -> Vec<String> {
 
 /// Names the server made of the table's name, which follow it when it is renamed.
 fn without_made_names(definition: &str, table: &str) -> String {
-    let quoted = |sign: char| format!("CONSTRAINT {sign}{}", table.replace(sign, &format!("{sign}{sign}")));
+    let quoted =
+        |sign: char| format!("CONSTRAINT {sign}{}", table.replace(sign, &format!("{sign}{sign}")));
     ["_chk_", "_ibfk_"].into_iter().fold(definition.to_owned(), |definition, made| {
         ['`', '"'].into_iter().fold(definition, |definition, sign| {
-            definition.replace(&format!("{}{made}", quoted(sign)), &format!("CONSTRAINT {sign}{made}"))
+            definition
+                .replace(&format!("{}{made}", quoted(sign)), &format!("CONSTRAINT {sign}{made}"))
         })
     })
 }
 
 fn without_counter(definition: &str) -> String {
-    let Some((before, after)) = definition.rsplit_once(" AUTO_INCREMENT=") else { return definition.to_owned() };
+    let Some((before, after)) = definition.rsplit_once(" AUTO_INCREMENT=") else {
+        return definition.to_owned();
+    };
     format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// The cut-over moves foreign keys from one table to another without making either table anew.
 fn without_foreign_keys(definition: &str) -> String {
-    let is_key = |line: &str| line.starts_with("  CONSTRAINT `") && line.contains(" FOREIGN KEY (`");
-    let kept: Vec<&str> =
-        definition.lines().filter(|line| !is_key(line)).map(|line| line.strip_suffix(',').unwrap_or(line)).collect();
+    let is_key =
+        |line: &str| line.starts_with("  CONSTRAINT `") && line.contains(" FOREIGN KEY (`");
+    let kept: Vec<&str> = definition
+        .lines()
+        .filter(|line| !is_key(line))
+        .map(|line| line.strip_suffix(',').unwrap_or(line))
+        .collect();
     kept.join("\n")
 }
 
@@ -239,22 +263,32 @@ mod tests {
 
     #[test]
     fn names_made_of_the_tables_name_are_no_difference() {
-        let of =
-            |table: &str| format!("CONSTRAINT `{table}_chk_1` CHECK (`{table}_chk_1` > 0), CONSTRAINT `low` CHECK (1)");
+        let of = |table: &str| {
+            format!(
+                "CONSTRAINT `{table}_chk_1` CHECK (`{table}_chk_1` > 0), CONSTRAINT `low` CHECK (1)"
+            )
+        };
         let bare = without_made_names(&of("a``b"), "a`b");
-        assert_eq!(bare, "CONSTRAINT `_chk_1` CHECK (`a``b_chk_1` > 0), CONSTRAINT `low` CHECK (1)");
+        assert_eq!(
+            bare,
+            "CONSTRAINT `_chk_1` CHECK (`a``b_chk_1` > 0), CONSTRAINT `low` CHECK (1)"
+        );
     }
 
     #[test]
     fn an_outline_is_the_same_for_a_copy() {
         let of = |table: &str, low: &str, keys: &str| {
             format!(
-                "CREATE TABLE `{table}` (\n  `a` int,\n  CONSTRAINT `{low}` CHECK (`a`),\n  CONSTRAINT `{table}_chk_1` CHECK (1){keys}\n) \
-                 ENGINE=InnoDB AUTO_INCREMENT=7 COMMENT='x'"
+                "CREATE TABLE `{table}` (\n  `a` int,\n  CONSTRAINT `{low}` CHECK (`a`),\n  \
+                 CONSTRAINT `{table}_chk_1` CHECK (1){keys}\n) ENGINE=InnoDB AUTO_INCREMENT=7 \
+                 COMMENT='x'"
             )
         };
         let source = of("t", "low", ",\n  CONSTRAINT `f` FOREIGN KEY (`a`) REFERENCES `p` (`a`)");
-        let names = [("t_chk_1".to_owned(), "_t_chk_1".to_owned()), ("low".to_owned(), "low_ag".to_owned())];
+        let names = [
+            ("t_chk_1".to_owned(), "_t_chk_1".to_owned()),
+            ("low".to_owned(), "low_ag".to_owned()),
+        ];
         assert_eq!(outline(&source, "t", &[]), outline(&of("_t", "low_ag", ""), "_t", &names));
         assert_ne!(outline(&source, "t", &[]), outline(&of("_t", "other", ""), "_t", &names));
     }
@@ -279,9 +313,12 @@ mod tests {
     #[test]
     fn foreign_keys_do_not_count() {
         let bare = "\n  `a` int,\n  KEY `k` (`a`)\n) ENGINE=InnoDB";
-        let bound =
-            "\n  `a` int,\n  KEY `k` (`a`),\n  CONSTRAINT `c` FOREIGN KEY (`a`) REFERENCES `p` (`b`)\n) ENGINE=InnoDB";
+        let bound = "\n  `a` int,\n  KEY `k` (`a`),\n  CONSTRAINT `c` FOREIGN KEY (`a`) \
+                     REFERENCES `p` (`b`)\n) ENGINE=InnoDB";
         assert_eq!(without_foreign_keys(bound), without_foreign_keys(bare));
-        assert_ne!(without_foreign_keys(bare), without_foreign_keys("\n  `a` int\n) ENGINE=InnoDB"));
+        assert_ne!(
+            without_foreign_keys(bare),
+            without_foreign_keys("\n  `a` int\n) ENGINE=InnoDB")
+        );
     }
 }

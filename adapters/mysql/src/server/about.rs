@@ -16,7 +16,8 @@ pub(crate) struct Server {
     /// Its own sql_mode.
     pub modes: String,
     pub has_ansi_quotes: bool,
-    /// Whether its time zone has the same distance from UTC all the year, so that no hour comes twice.
+    /// Whether its time zone has the same distance from UTC all the year, so that no hour comes
+    /// twice.
     pub is_zone_fixed: bool,
 }
 
@@ -31,7 +32,10 @@ impl Server {
 
     pub(crate) async fn ask(session: &mut Session) -> Result<Server> {
         let attempted = "ask the server what it is";
-        let version = session.text(sql::session::VERSION).await.map_err(|failure| failure.of_catalogue(attempted))?;
+        let version = session
+            .text(sql::session::VERSION)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted))?;
         let version = Version::read(&version)?;
         let row = session
             .row(sql::session::settings(version))
@@ -40,8 +44,10 @@ impl Server {
             .unwrap_or_default();
         let cell = |place: usize| row.get(place).map(text).unwrap_or_default();
         let modes = cell(2);
-        let distances =
-            session.text(sql::session::ZONE_DISTANCES).await.map_err(|failure| failure.of_catalogue(attempted))?;
+        let distances = session
+            .text(sql::session::ZONE_DISTANCES)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted))?;
         Ok(Server {
             version,
             identity: cell(0),
@@ -60,8 +66,8 @@ pub(crate) enum Zone {
     Fixed,
     /// In hours that come twice, a literal cannot say which it means (MariaDB).
     HidesMoments,
-    /// In hours that come twice, INSERT … SELECT and ALTER TABLE take the first for the second, even from a TIMESTAMP to
-    /// a TIMESTAMP (MySQL; tried on 9.7).
+    /// In hours that come twice, INSERT … SELECT and ALTER TABLE take the first for the second,
+    /// even from a TIMESTAMP to a TIMESTAMP (MySQL; tried on 9.7).
     LosesMoments,
 }
 

@@ -40,28 +40,35 @@ enum Tls {
 }
 
 impl Access {
-    /// Reads `mysql://user:password@host:port/schema?parameters`; what it leaves out comes from the environment
-    /// and from the option files. As in the servers' own clients, TLS is preferred but for sockets.
+    /// Reads `mysql://user:password@host:port/schema?parameters`; what it leaves out comes from the
+    /// environment and from the option files. As in the servers' own clients, TLS is preferred but
+    /// for sockets.
     pub(crate) fn read(text: &str) -> Result<Access> {
         // The parser takes no user, or port, without a host.
         let (text, has_host) = with_host(text);
         let url = Url::parse(&text).map_err(|_| refused("it is not a URL"))?;
         if !matches!(url.scheme(), "mysql" | "mariadb") {
-            return Err(refused(format!("its scheme '{}' is neither mysql nor mariadb", url.scheme())));
+            return Err(refused(format!(
+                "its scheme '{}' is neither mysql nor mariadb",
+                url.scheme()
+            )));
         }
         let file = Client::of_home();
         let parameters = Parameters::read(&url)?;
         let given = url.host_str().filter(|_| has_host);
-        // A socket of a file is for this machine only, as in the servers' own clients. A port means TCP.
-        let is_here =
-            given.is_none() && url.port().is_none() && file.host.as_deref().is_none_or(|host| host == "localhost");
+        // A socket of a file is for this machine only, as in the servers' own clients. A port means
+        // TCP.
+        let is_here = given.is_none()
+            && url.port().is_none()
+            && file.host.as_deref().is_none_or(|host| host == "localhost");
         let socket = parameters.socket.clone().or_else(|| file.socket.clone().filter(|_| is_here));
         let host = given
             .map(|host| host.trim_matches(['[', ']']).to_owned())
             .or(file.host)
             .unwrap_or_else(|| "127.0.0.1".into());
         let port = url.port().or(file.port).unwrap_or(3306);
-        let schema = Some(decoded(url.path().trim_start_matches('/'))?).filter(|schema| !schema.is_empty());
+        let schema =
+            Some(decoded(url.path().trim_start_matches('/'))?).filter(|schema| !schema.is_empty());
         let user = Some(decoded(url.username())?)
             .filter(|user| !user.is_empty())
             .or(file.user)
@@ -74,7 +81,8 @@ impl Access {
         let ca = parameters.ca.or(file.ssl_ca);
         let unsaid = if socket.is_some() { Tls::Off } else { Tls::Prefer };
         let tls = parameters.tls.or(of_file).unwrap_or(unsaid);
-        // A socket is used only if one was asked for: the driver's own preference for it would change the account.
+        // A socket is used only if one was asked for: the driver's own preference for it would
+        // change the account.
         let opts = OptsBuilder::default()
             .prefer_socket(false)
             .ip_or_hostname(host)
@@ -121,11 +129,17 @@ impl Access {
             mysql_async::Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer) => {
                 Error::refused(attempted, "the server offers no TLS, and the URL asks for it")
             }
-            mysql_async::Error::Io(error) => Error::new(Kind::Disconnected, attempted, error.to_string()),
+            mysql_async::Error::Io(error) => {
+                Error::new(Kind::Disconnected, attempted, error.to_string())
+            }
             // Whoever is not let in has got no plan that could refuse anything.
             other => {
                 let error = Failure::from_driver(other).of_catalogue(attempted);
-                if error.kind == Kind::Refused { Error { kind: Kind::Fatal, ..error } } else { error }
+                if error.kind == Kind::Refused {
+                    Error { kind: Kind::Fatal, ..error }
+                } else {
+                    error
+                }
             }
         }
     }
@@ -154,8 +168,8 @@ impl Parameters {
     }
 }
 
-/// MySQL's names, and those people know from PostgreSQL. The driver cannot check a certificate without its name, so
-/// `verify-ca` checks the name too.
+/// MySQL's names, and those people know from PostgreSQL. The driver cannot check a certificate
+/// without its name, so `verify-ca` checks the name too.
 fn tls_named(mode: &str) -> Result<Tls> {
     match &*mode.to_ascii_lowercase().replace('-', "_") {
         "disabled" | "disable" | "off" => Ok(Tls::Off),
@@ -169,13 +183,17 @@ fn tls_named(mode: &str) -> Result<Tls> {
 fn ssl_opts(tls: Tls, ca: Option<PathBuf>) -> Option<SslOpts> {
     match tls {
         Tls::Off => None,
-        Tls::Prefer | Tls::Require => Some(SslOpts::default().with_danger_accept_invalid_certs(true)),
+        Tls::Prefer | Tls::Require => {
+            Some(SslOpts::default().with_danger_accept_invalid_certs(true))
+        }
         Tls::Verify => {
             let roots = match ca {
                 Some(path) => vec![path.into()],
-                None => {
-                    rustls_native_certs::load_native_certs().certs.iter().map(|root| root.to_vec().into()).collect()
-                }
+                None => rustls_native_certs::load_native_certs()
+                    .certs
+                    .iter()
+                    .map(|root| root.to_vec().into())
+                    .collect(),
             };
             Some(SslOpts::default().with_disable_built_in_roots(true).with_root_certs(roots))
         }
@@ -187,7 +205,8 @@ fn with_host(text: &str) -> (String, bool) {
     let Some((scheme, rest)) = text.split_once("://") else { return (text.to_owned(), true) };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, behind) = rest.split_at(end);
-    let (user, place) = authority.rsplit_once('@').map_or(("", authority), |(user, place)| (user, place));
+    let (user, place) =
+        authority.rsplit_once('@').map_or(("", authority), |(user, place)| (user, place));
     if !place.is_empty() && !place.starts_with(':') || authority.is_empty() {
         return (text.to_owned(), !authority.is_empty());
     }
@@ -203,7 +222,8 @@ fn decoded(text: &str) -> Result<String> {
             bytes.push(byte);
             continue;
         }
-        let digits = [rest.next(), rest.next()].map(|digit| digit.and_then(|digit| (digit as char).to_digit(16)));
+        let digits = [rest.next(), rest.next()]
+            .map(|digit| digit.and_then(|digit| (digit as char).to_digit(16)));
         let [Some(high), Some(low)] = digits else {
             return Err(refused("a '%' in it is not followed by two hex digits"));
         };

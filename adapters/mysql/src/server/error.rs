@@ -8,8 +8,8 @@ pub(crate) enum Failure {
     /// The server answered with an error.
     Server {
         code: u16,
-        /// The server's words: may hold users' values, so they are shown only where [`speaks_freely`] or the
-        /// statement's kind says they cannot.
+        /// The server's words: may hold users' values, so they are shown only where
+        /// [`speaks_freely`] or the statement's kind says they cannot.
         message: String,
     },
     /// The connection is gone, or the answer could not be read.
@@ -49,7 +49,9 @@ const TEMPORARY_FILE_FULL: u16 = 1878;
 impl Failure {
     pub(crate) fn from_driver(error: mysql_async::Error) -> Failure {
         match error {
-            mysql_async::Error::Server(error) => Failure::Server { code: error.code, message: error.message },
+            mysql_async::Error::Server(error) => {
+                Failure::Server { code: error.code, message: error.message }
+            }
             mysql_async::Error::Io(error) => Failure::Lost(error.to_string()),
             // Other driver errors may quote packets, so only their kind is told.
             mysql_async::Error::Driver(mysql_async::DriverError::ConnectionClosed) => {
@@ -79,10 +81,13 @@ impl Failure {
         }
     }
 
-    /// The error of a statement that moves or reads rows: nothing of the server's words that may hold a value.
+    /// The error of a statement that moves or reads rows: nothing of the server's words that may
+    /// hold a value.
     pub(crate) fn of_rows(self, attempted: impl Into<String>) -> Error {
         match self {
-            Failure::Server { code, message } => Error::new(kind_of(code, &message), attempted, reason(code, &message)),
+            Failure::Server { code, message } => {
+                Error::new(kind_of(code, &message), attempted, reason(code, &message))
+            }
             Failure::Lost(reason) => Error::new(Kind::Disconnected, attempted, reason),
         }
     }
@@ -91,13 +96,14 @@ impl Failure {
     pub(crate) fn of_lock(self, attempted: impl Into<String>) -> Error {
         match self {
             Failure::Server { code: LOCK_WAIT_TIMEOUT | INTERRUPTED | 1213, .. } => {
-                Error::new(Kind::Busy, attempted, "the lock could not be had in time")
+                Error::new(Kind::Busy, attempted, "the lock was not acquired in time")
             }
             other => other.of_rows(attempted),
         }
     }
 
-    /// The error of the user's own clauses on an empty table: the server's words, which can hold no row's value.
+    /// The error of the user's own clauses on an empty table: the server's words, which can hold no
+    /// row's value.
     pub(crate) fn of_clauses(self, attempted: impl Into<String>) -> Error {
         match self {
             Failure::Server { code, message } if kind(code) == Kind::Fatal => {
@@ -110,7 +116,9 @@ impl Failure {
     /// The error of a statement on the catalogue or on our own tables.
     pub(crate) fn of_catalogue(self, attempted: impl Into<String>) -> Error {
         match self {
-            Failure::Server { code, message } => Error::new(kind(code), attempted, said(code, &message)),
+            Failure::Server { code, message } => {
+                Error::new(kind(code), attempted, said(code, &message))
+            }
             lost => lost.of_rows(attempted),
         }
     }
@@ -119,11 +127,11 @@ impl Failure {
 /// What the core does about a code. Unknown codes are fatal.
 fn kind(code: u16) -> Kind {
     match code {
-        // A parent that was deleted, and its child with it: the next read does not find the child any more.
-        // Deadlock, lock wait, a snapshot that is too old, a table definition that just changed, a statement killed.
-        1213 | LOCK_WAIT_TIMEOUT | NO_PARENT | 1020 | TABLE_CHANGED | 3572 | INTERRUPTED | 1969 | 3024 => {
-            Kind::Transient
-        }
+        // A parent that was deleted, and its child with it: the next read does not find the child
+        // any more. Deadlock, lock wait, a snapshot that is too old, a table definition that just
+        // changed, a statement killed.
+        1213 | LOCK_WAIT_TIMEOUT | NO_PARENT | 1020 | TABLE_CHANGED | 3572 | INTERRUPTED | 1969
+        | 3024 => Kind::Transient,
         // Shutdown, killed, timed out, too many connections, aborted.
         1040
         | 1053
@@ -153,7 +161,8 @@ fn kind(code: u16) -> Kind {
 fn said(code: u16, message: &str) -> String {
     let remedy = match code {
         TABLE_FULL | DISK_FULL | TEMPORARY_FILE_FULL => {
-            "; make room on the server and give the same command again, or drop the shadow with `altergeist cleanup`"
+            "; make room on the server and give the same command again, or drop the shadow with \
+             `altergeist cleanup`"
         }
         _ => "",
     };
@@ -205,10 +214,10 @@ fn reason(code: u16, message: &str) -> String {
         1062 | 1586 | 1022 | 1859 => {
             return format!("another row is in the way in unique index {}", index_named(message));
         }
-        LOCK_WAIT_TIMEOUT => "a lock could not be had in time",
+        LOCK_WAIT_TIMEOUT => "a lock was not acquired in time",
         NO_PARENT => "a row refers to a parent that is not there",
         1213 => "a deadlock with another transaction",
-        INTERRUPTED => "somebody killed the statement",
+        INTERRUPTED => "another session killed the statement",
         1048 => "a NULL does not fit a column that is NOT NULL",
         1264 | 1690 => "a number is out of range",
         1265 | 1366 | 1292 | 1411 => "a value does not fit its new type",
@@ -229,18 +238,20 @@ fn reason(code: u16, message: &str) -> String {
         _ if speaks_freely(code) => return said(code, message),
         _ => {
             return format!(
-                "the server refuses it for a reason whose words may hold a row's value (error {code}; the server's \
-                 manual says what the number means)"
+                "the server refuses it for a reason whose words may hold a row's value (error \
+                 {code}; the server's manual says what the number means)"
             );
         }
     };
-    match column_named(message).filter(|_| matches!(code, 1048 | 1264..=1265 | 1366 | 1292 | 1406)) {
+    match column_named(message).filter(|_| matches!(code, 1048 | 1264..=1265 | 1366 | 1292 | 1406))
+    {
         Some(column) => format!("{words}: column {column} (error {code})"),
         None => format!("{words} (error {code})"),
     }
 }
 
-/// The index a duplicate-key message names at its end: "… for key 'orders.email'", without the table.
+/// The index a duplicate-key message names at its end: "… for key 'orders.email'", without the
+/// table.
 fn index_named(message: &str) -> String {
     let name = message.rsplit_once("for key '").and_then(|(_, tail)| tail.strip_suffix('\''));
     match name {
@@ -249,8 +260,8 @@ fn index_named(message: &str) -> String {
     }
 }
 
-/// The column a message names behind the value it complains of. Only an identifier's plain characters are let
-/// through, so that a value that imitates the message's form tells nothing.
+/// The column a message names behind the value it complains of. Only an identifier's plain
+/// characters are let through, so that a value that imitates the message's form tells nothing.
 fn column_named(message: &str) -> Option<&str> {
     let (_, tail) = message.rsplit_once("olumn ")?;
     let spelled = tail.split_whitespace().next()?.trim_matches(['\'', '`', '"']);
@@ -260,8 +271,8 @@ fn column_named(message: &str) -> Option<&str> {
 }
 
 /// What is left to do when the log cannot be followed on.
-pub(crate) const BEGIN_ANEW: &str =
-    "the same command cannot go on: `altergeist cleanup` drops the shadow and the rows copied so far; then begin anew";
+pub(crate) const START_AGAIN: &str = "the same command cannot continue: `altergeist cleanup` drops \
+                                     the shadow and the rows copied so far; then start again";
 
 /// What keeps statements out of the log.
 pub(crate) const STATEMENTS_REMEDY: &str = "let that session SET binlog_format = ROW";
@@ -276,15 +287,17 @@ mod tests {
 
     #[test]
     fn a_duplicate_names_its_index_and_no_value() {
-        let error =
-            server(1062, "Duplicate entry 'a@b.example' for key 'users.email'").of_rows("copy a chunk of shop.users");
+        let error = server(1062, "Duplicate entry 'a@b.example' for key 'users.email'")
+            .of_rows("copy a chunk of shop.users");
         assert_eq!(error.kind, Kind::Stale { index: "email".into() });
         assert!(!error.to_string().contains("example"));
     }
 
     #[test]
     fn a_value_that_does_not_fit_names_its_column_and_no_value() {
-        let error = server(1366, "Incorrect integer value: 'secret' for column `s`.`t`.`age` at row 1").of_rows("copy");
+        let error =
+            server(1366, "Incorrect integer value: 'secret' for column `s`.`t`.`age` at row 1")
+                .of_rows("copy");
         assert!(!error.to_string().contains("secret"), "{error}");
         let error = server(1406, "Data too long for column 'name' at row 3").of_rows("copy");
         assert!(error.to_string().contains("column name"), "{error}");

@@ -1,5 +1,5 @@
-//! Replicas' lag, by our own heartbeats: which beat has arrived there, and how long ago the next one was sent. No clocks are
-//! compared.
+//! Replicas' lag, by our own heartbeats: which beat has arrived there, and how long ago the next
+//! one was sent. No clocks are compared.
 
 use crate::server::about::Replica;
 use crate::server::session::{Session, number, text};
@@ -10,7 +10,8 @@ use altergeist_contract::{CommitLatency, Error, Gauge, ReplicaLag, Result};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How many row versions readers hold up: a status variable of MariaDB's, which MySQL tells elsewhere.
+/// How many row versions readers hold up: a status variable of MariaDB's, which MySQL tells
+/// elsewhere.
 const HISTORY: &str = "Innodb_history_list_length";
 
 /// A replica that does not answer in time counts as too far behind.
@@ -42,7 +43,8 @@ impl Gauge for MySql {
     }
 
     async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>> {
-        let of_server = |measure: &str| format!("look at the load {measure} of {}", self.crew.access.address);
+        let of_server =
+            |measure: &str| format!("look at the load {measure} of {}", self.crew.access.address);
         let mut watch = self.watch.lock().await;
         if !watch.as_ref().is_some_and(Session::is_fresh) {
             *watch = Some(Session::bare(&self.crew.access).await?);
@@ -50,13 +52,24 @@ impl Gauge for MySql {
         let session = watch.as_mut().expect("it was just opened");
         let mut loads = Vec::new();
         for measure in measures {
-            let is_history = measure.eq_ignore_ascii_case(HISTORY) && self.server.version.flavour == Flavour::MySql;
-            let statement =
-                if is_history { sql::session::HISTORY.to_owned() } else { sql::session::status_variable(measure) };
-            let row = session.row(&statement).await.map_err(|failure| failure.of_catalogue(of_server(measure)))?;
-            let load = row.as_ref().and_then(|row| row.last()).and_then(|cell| text(cell).parse().ok());
+            let is_history = measure.eq_ignore_ascii_case(HISTORY)
+                && self.server.version.flavour == Flavour::MySql;
+            let statement = if is_history {
+                sql::session::HISTORY.to_owned()
+            } else {
+                sql::session::status_variable(measure)
+            };
+            let row = session
+                .row(&statement)
+                .await
+                .map_err(|failure| failure.of_catalogue(of_server(measure)))?;
+            let load =
+                row.as_ref().and_then(|row| row.last()).and_then(|cell| text(cell).parse().ok());
             loads.push(load.ok_or_else(|| {
-                Error::refused(of_server(measure), "SHOW GLOBAL STATUS knows no number of this name".to_owned())
+                Error::refused(
+                    of_server(measure),
+                    "SHOW GLOBAL STATUS knows no number of this name".to_owned(),
+                )
             })?);
         }
         Ok(loads)

@@ -15,7 +15,10 @@ pub(crate) async fn grants(session: &mut Session) -> std::result::Result<Vec<Str
 }
 
 /// Whether the server shows this user a table's triggers.
-pub(crate) async fn sees_triggers(session: &mut Session, table: &TableName) -> std::result::Result<bool, Failure> {
+pub(crate) async fn sees_triggers(
+    session: &mut Session,
+    table: &TableName,
+) -> std::result::Result<bool, Failure> {
     Ok(has(&grants(session).await?, "TRIGGER", Some(table)))
 }
 
@@ -27,7 +30,10 @@ pub(crate) fn has(grants: &[String], privilege: &str, table: Option<&TableName>)
     for line in grants {
         let Some((verb, rest)) = line.split_once(' ') else { continue };
         let Some((privileges, object)) = rest.split_once(" ON ") else { continue };
-        if !privileges.split(", ").any(|one| one == privilege || matches!(one, "ALL" | "ALL PRIVILEGES")) {
+        if !privileges
+            .split(", ")
+            .any(|one| one == privilege || matches!(one, "ALL" | "ALL PRIVILEGES"))
+        {
             continue;
         }
         let object = object.strip_prefix("TABLE ").unwrap_or(object);
@@ -41,7 +47,8 @@ pub(crate) fn has(grants: &[String], privilege: &str, table: Option<&TableName>)
     has
 }
 
-/// Whether ``*.*``, `` `pattern`.* `` or `` `schema`.`table` `` at the beginning of the text covers the table.
+/// Whether ``*.*``, `` `pattern`.* `` or `` `schema`.`table` `` at the beginning of the text covers
+/// the table.
 pub(crate) fn is_of(object: &str, table: &TableName) -> bool {
     let Some((schema, rest)) = part(object) else { return false };
     let Some((name, _)) = rest.strip_prefix('.').and_then(part) else { return false };

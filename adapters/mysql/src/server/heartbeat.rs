@@ -1,12 +1,15 @@
-//! The heartbeats: a number in a small table of ours, raised several times a second by a session of its own.
+//! The heartbeats: a number in a small table of ours, raised several times a second by a session of
+//! its own.
 //!
-//! They discharge law 1. Both servers make transactions visible in the order of their log (MySQL with
-//! `binlog_order_commits`, which `plan` demands; MariaDB always). So a heartbeat whose COMMIT has returned, which is
-//! *proven*, shows that everything before it in the log is visible, whatever held up those commits: a replica's
-//! acknowledgement, a slow disk. And a mark is nothing else than a heartbeat that was not yet sent when the mark was asked for.
+//! They discharge law 1. Both servers make transactions visible in the order of their log (MySQL
+//! with `binlog_order_commits`, which `plan` demands; MariaDB always). So a heartbeat whose COMMIT
+//! has returned, which is *proven*, shows that everything before it in the log is visible, whatever
+//! held up those commits: a replica's acknowledgement, a slow disk. And a mark is nothing else than
+//! a heartbeat that was not yet sent when the mark was asked for.
 //!
-//! Prepared transactions are apart: their rows stand in the log where they were prepared, and neither server promises that
-//! their end becomes visible in the log's order. So their names are watched too, until XA RECOVER does not know them any more.
+//! Prepared transactions are apart: their rows stand in the log where they were prepared, and
+//! neither server promises that their end becomes visible in the log's order. So their names are
+//! watched too, until XA RECOVER does not know them any more.
 
 use crate::log::statement::spell_xid;
 use crate::server::names::{Names, TableName};
@@ -70,26 +73,42 @@ struct Pulse {
 
 impl Beats {
     pub(crate) fn new(crew: Arc<Crew>, source: TableName, names: &Names) -> Beats {
-        let (pulse, _) = watch::channel(Pulse { stopped: Some("they were not begun".into()), ..Pulse::default() });
-        let shared =
-            Shared { crew, source, table: names.beat.clone(), state: Mutex::default(), nudge: Notify::new(), pulse };
+        let (pulse, _) = watch::channel(Pulse {
+            stopped: Some("they were not begun".into()),
+            ..Pulse::default()
+        });
+        let shared = Shared {
+            crew,
+            source,
+            table: names.beat.clone(),
+            state: Mutex::default(),
+            nudge: Notify::new(),
+            pulse,
+        };
         Beats { shared: Arc::new(shared), task: Mutex::default() }
     }
 
     /// Lets the heart beat, if it does not, and waits for what it knows at first.
     pub(crate) async fn begin(&self) -> Result<()> {
-        let running = self.task.lock().expect("not poisoned").as_ref().is_some_and(|task| !task.is_finished());
+        let running = self
+            .task
+            .lock()
+            .expect("not poisoned")
+            .as_ref()
+            .is_some_and(|task| !task.is_finished());
         if !running {
             let (lease, last) = self.shared.connect().await?;
             self.shared.know(last);
             let shared = self.shared.clone();
-            *self.task.lock().expect("not poisoned") = Some(tokio::spawn(async move { shared.run(lease, last).await }));
+            *self.task.lock().expect("not poisoned") =
+                Some(tokio::spawn(async move { shared.run(lease, last).await }));
         }
         Ok(())
     }
 
-    /// Returns whether the beats go on from where a position was saved. If their table was dropped or emptied meanwhile, the
-    /// numbers begin again, and every mark up to the saved one would count as passed (law 1).
+    /// Returns whether the beats go on from where a position was saved. If their table was dropped
+    /// or emptied meanwhile, the numbers begin again, and every mark up to the saved one would
+    /// count as passed (law 1).
     pub(crate) fn go_on_from(&self, saved: u64) -> bool {
         self.shared.state.lock().expect("not poisoned").sent >= saved
     }
@@ -114,7 +133,8 @@ impl Beats {
         self.wait(|pulse| pulse.proven >= beat.0).await
     }
 
-    /// Waits until the ends of these prepared transactions, which the log has passed, are visible. Cancel-safe.
+    /// Waits until the ends of these prepared transactions, which the log has passed, are visible.
+    /// Cancel-safe.
     pub(crate) async fn visible(&self, xids: &[String]) -> Result<()> {
         self.shared.state.lock().expect("not poisoned").watched.extend(xids.iter().cloned());
         self.shared.nudge.notify_one();
@@ -122,7 +142,9 @@ impl Beats {
         let shared = &self.shared;
         self.wait(|pulse| {
             pulse.looked > looked
-                && !xids.iter().any(|xid| shared.state.lock().expect("not poisoned").watched.contains(xid))
+                && !xids
+                    .iter()
+                    .any(|xid| shared.state.lock().expect("not poisoned").watched.contains(xid))
         })
         .await
     }
@@ -135,7 +157,8 @@ impl Beats {
             .expect("the sender lives in self");
         match &seen.stopped {
             Some(reason) if !is_enough(&seen) => {
-                let attempted = format!("keep the heartbeats of {} going", self.shared.source.plain());
+                let attempted =
+                    format!("keep the heartbeats of {} going", self.shared.source.plain());
                 Err(Error::new(Kind::Disconnected, attempted, reason.clone()))
             }
             _ => Ok(()),
@@ -152,7 +175,12 @@ impl Beats {
     /// How long ago the first beat was sent that is later than this one; zero if there is none.
     pub(crate) fn age(&self, beat: u64) -> Duration {
         let state = self.shared.state.lock().expect("not poisoned");
-        state.sent_at.iter().find(|(number, _)| *number > beat).map(|(_, at)| at.elapsed()).unwrap_or_default()
+        state
+            .sent_at
+            .iter()
+            .find(|(number, _)| *number > beat)
+            .map(|(_, at)| at.elapsed())
+            .unwrap_or_default()
     }
 }
 
@@ -168,14 +196,28 @@ impl Shared {
         let mut lease = self.crew.lease(Slot::Beat).await?;
         let attempted = || format!("read the heartbeat of {}", self.source.plain());
         let find = sql::journal::last_beat(&self.table, &self.source.name);
-        let mut row = lease.session().row(&find).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let mut row = lease
+            .session()
+            .row(&find)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         if row.is_none() {
             let next = first_number(self.state.lock().expect("not poisoned").sent, now_millis());
             let first = sql::journal::first_beat(&self.table, &self.source.name, next);
-            lease.session().execute(&first).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-            row = lease.session().row(&find).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            lease
+                .session()
+                .execute(&first)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
+            row = lease
+                .session()
+                .row(&find)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
         }
-        let last = row.and_then(|row| number(&row[0])).ok_or_else(|| Error::fatal(attempted(), "there is none"))?;
+        let last = row
+            .and_then(|row| number(&row[0]))
+            .ok_or_else(|| Error::fatal(attempted(), "there is none"))?;
         Ok((lease, last))
     }
 
@@ -240,12 +282,16 @@ impl Shared {
         tokio::pin!(commit);
         let done = loop {
             match tokio::time::timeout(SLOW_COMMIT, &mut commit).await {
-                Ok(outcome) => break outcome.map_err(|failure| failure.of_catalogue(attempted()))?,
-                Err(_) => tracing::warn!("the server holds up commits; changes wait until they are visible"),
+                Ok(outcome) => {
+                    break outcome.map_err(|failure| failure.of_catalogue(attempted()))?;
+                }
+                Err(_) => tracing::warn!(
+                    "the server holds up commits; changes wait until they are visible"
+                ),
             }
         };
         if done.rows != 1 {
-            return Err(Error::fatal(attempted(), "somebody else wrote it"));
+            return Err(Error::fatal(attempted(), "another session wrote it"));
         }
         self.note_committed();
         self.pulse.send_modify(|pulse| pulse.proven = number);
@@ -283,9 +329,9 @@ impl Shared {
     }
 }
 
-/// The number of the first heartbeat in a new row. It is above every number of an earlier row: that had a number for each
-/// period since its own time, and a period is far longer than a millisecond. An earlier number is still in saved
-/// positions, and on replicas that lag.
+/// The number of the first heartbeat in a new row. It is above every number of an earlier row: that
+/// had a number for each period since its own time, and a period is far longer than a millisecond.
+/// An earlier number is still in saved positions, and on replicas that lag.
 fn first_number(sent: u64, now_millis: u64) -> u64 {
     sent.max(now_millis) + 1
 }
@@ -296,8 +342,10 @@ fn now_millis() -> u64 {
 
 /// The prepared transactions of the server, by name.
 pub(crate) async fn prepared(session: &mut Session) -> Result<HashSet<String>> {
-    let rows =
-        session.rows(sql::log::PREPARED).await.map_err(|failure| failure.of_catalogue("list prepared transactions"))?;
+    let rows = session
+        .rows(sql::log::PREPARED)
+        .await
+        .map_err(|failure| failure.of_catalogue("list prepared transactions"))?;
     Ok(rows.iter().filter_map(xid).collect())
 }
 
@@ -305,7 +353,11 @@ pub(crate) async fn prepared(session: &mut Session) -> Result<HashSet<String>> {
 fn xid(row: &Cells) -> Option<String> {
     let [format, length, _, data] = &row[..] else { return None };
     let (gtrid, bqual) = data.as_deref()?.split_at_checked(number(length)? as usize)?;
-    Some(spell_xid(text(format).parse().ok()?, &crate::sql::quote::hex(gtrid), &crate::sql::quote::hex(bqual)))
+    Some(spell_xid(
+        text(format).parse().ok()?,
+        &crate::sql::quote::hex(gtrid),
+        &crate::sql::quote::hex(bqual),
+    ))
 }
 
 #[cfg(test)]
@@ -317,6 +369,10 @@ mod tests {
         let hour_ago = first_number(0, 3_600_000);
         let beaten_every_period = hour_ago + 3_600_000 / PERIOD.as_millis() as u64;
         assert!(first_number(0, 7_200_000) > beaten_every_period);
-        assert_eq!(first_number(9_000_000, 7_200_000), 9_000_001, "a clock that goes back changes nothing");
+        assert_eq!(
+            first_number(9_000_000, 7_200_000),
+            9_000_001,
+            "a clock that goes back changes nothing"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! How to get in, and what the server is: connections, sessions, versions, errors, names, heartbeats.
+//! How to get in, and what the server is: connections, sessions, versions, errors, names,
+//! heartbeats.
 
 pub(crate) mod about;
 pub(crate) mod connect;

@@ -14,7 +14,8 @@ impl TableName {
         TableName { schema: schema.to_owned(), name: name.to_owned() }
     }
 
-    /// Whether this may be the same table. Case is ignored: on servers that tell cases apart this only says yes too often.
+    /// Whether this may be the same table. Case is ignored: on servers that tell cases apart this
+    /// only says yes too often.
     pub(crate) fn is_same(&self, other: &TableName) -> bool {
         self.plain().to_lowercase() == other.plain().to_lowercase()
     }
@@ -41,7 +42,8 @@ pub(crate) struct Names {
     pub go: TableName,
     /// What the go-ahead is called once it was given and used.
     pub went: TableName,
-    /// Triggers that refuse writes to the swapped table until its own triggers stand: on INSERT, UPDATE, DELETE.
+    /// Triggers that refuse writes to the swapped table until its own triggers stand: on INSERT,
+    /// UPDATE, DELETE.
     pub guards: [TableName; 3],
     /// The empty clone that clauses are tried on.
     pub clone: TableName,
@@ -64,7 +66,8 @@ impl Names {
             old: named(around(&source.name, "_ag_old")),
             go: named(behind(&source.name, "_ag_go")),
             went: named(behind(&source.name, "_ag_went")),
-            guards: ["_ag_guard_i", "_ag_guard_u", "_ag_guard_d"].map(|suffix| named(around(&source.name, suffix))),
+            guards: ["_ag_guard_i", "_ag_guard_u", "_ag_guard_d"]
+                .map(|suffix| named(around(&source.name, suffix))),
             clone: named(format!("_ag_plan_{hash:016x}")),
             renamed_clone: named(format!("_ag_plan_{hash:016x}_renamed")),
             journal: named("_altergeist".into()),
@@ -85,8 +88,9 @@ fn around(table: &str, suffix: &str) -> String {
     format!("_{}{mark}{suffix}", table.chars().take(kept).collect::<String>())
 }
 
-/// `T<suffix>`, which sorts behind T: the server takes the locks of a RENAME in the order of names, and
-/// the go-ahead must not be locked before the source is. The tilde sorts behind every ASCII letter.
+/// `T<suffix>`, which sorts behind T: the server takes the locks of a RENAME in the order of names,
+/// and the go-ahead must not be locked before the source is. The tilde sorts behind every ASCII
+/// letter.
 fn behind(table: &str, suffix: &str) -> String {
     let whole = format!("{table}{suffix}");
     if whole.chars().count() <= LONGEST {
@@ -99,7 +103,9 @@ fn behind(table: &str, suffix: &str) -> String {
 
 /// FNV-1a: small, and the same in every release of this tool, as names that outlive it must be.
 pub(crate) fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! Proves, before the first SET, that one server answers at the address, and that a session is a session there. A proxy that
-//! spreads sessions over servers, or shares the server's sessions among its clients, would have our settings, locks and
-//! KILLs meet the wrong ones.
+//! Proves, before the first SET, that one server answers at the address, and that a session is a
+//! session there. A proxy that spreads sessions over servers, or shares the server's sessions among
+//! its clients, would have our settings, locks and KILLs meet the wrong ones.
 //!
-//! Such a proxy greets with a number of its own, and the server knows the session by another one. What only passes the
-//! bytes on (HAProxy, a tunnel) is no matter as long as the same server is behind it each time.
+//! Such a proxy greets with a number of its own, and the server knows the session by another one.
+//! What only passes the bytes on (HAProxy, a tunnel) is no matter as long as the same server is
+//! behind it each time.
 
 use crate::server::connect::Access;
 use crate::server::session::{Session, number, text};
@@ -24,7 +25,10 @@ pub(crate) async fn check(access: &Access, first: &mut Session) -> Result<()> {
         let mut further = Session::bare(access).await?;
         let other = identity(access, &mut further).await?;
         if other != server {
-            return Err(refused(access, format!("different servers answer there ({server}, then {other})")));
+            return Err(refused(
+                access,
+                format!("different servers answer there ({server}, then {other})"),
+            ));
         }
     }
     // Where sessions are shared, another one may answer now.
@@ -33,7 +37,10 @@ pub(crate) async fn check(access: &Access, first: &mut Session) -> Result<()> {
 
 async fn identity(access: &Access, session: &mut Session) -> Result<String> {
     let attempted = || format!("ask who answers at {}", access.address);
-    let row = session.row(sql::session::IDENTITY).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    let row = session
+        .row(sql::session::IDENTITY)
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
     let row = row.unwrap_or_default();
     let id = row.get(1).and_then(number).unwrap_or_default();
     // The greeting has room for 32 bits.
@@ -45,5 +52,8 @@ async fn identity(access: &Access, session: &mut Session) -> Result<String> {
 }
 
 fn refused(access: &Access, odd: String) -> Error {
-    Error::refused(format!("use {}", access.address), format!("{odd}, and sessions there are not ours alone; {REMEDY}"))
+    Error::refused(
+        format!("use {}", access.address),
+        format!("{odd}, and sessions there are not ours alone; {REMEDY}"),
+    )
 }

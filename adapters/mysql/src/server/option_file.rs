@@ -1,4 +1,5 @@
-//! Option files, as the servers' own clients read them: `/etc/my.cnf`, `/etc/mysql/my.cnf`, `~/.my.cnf`, and what they include.
+//! Option files, as the servers' own clients read them: `/etc/my.cnf`, `/etc/mysql/my.cnf`,
+//! `~/.my.cnf`, and what they include.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +25,8 @@ impl Client {
     pub(crate) fn of_home() -> Client {
         let mut client = Client::default();
         let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".my.cnf"));
-        for path in ["/etc/my.cnf", "/etc/mysql/my.cnf"].map(PathBuf::from).into_iter().chain(home) {
+        for path in ["/etc/my.cnf", "/etc/mysql/my.cnf"].map(PathBuf::from).into_iter().chain(home)
+        {
             client.read_file(&path, DEEPEST);
         }
         client
@@ -69,7 +71,8 @@ impl Client {
 
     pub(crate) fn take(&mut self, line: &str) {
         let line = without_comment(line);
-        let (name, value) = line.split_once('=').map_or((line, None), |(name, value)| (name, Some(value)));
+        let (name, value) =
+            line.split_once('=').map_or((line, None), |(name, value)| (name, Some(value)));
         let value = value.map(|value| plain(value.trim()));
         let name = name.trim().replace('_', "-");
         match name.strip_prefix("loose-").unwrap_or(&name) {
@@ -81,9 +84,14 @@ impl Client {
             "ssl-mode" => self.ssl_mode = value,
             "ssl-ca" => self.ssl_ca = value.map(PathBuf::from),
             // MariaDB's words.
-            "ssl" => self.ssl_mode = Some(if is_off(value.as_deref()) { "disabled" } else { "required" }.into()),
+            "ssl" => {
+                self.ssl_mode =
+                    Some(if is_off(value.as_deref()) { "disabled" } else { "required" }.into())
+            }
             "skip-ssl" | "disable-ssl" => self.ssl_mode = Some("disabled".into()),
-            "ssl-verify-server-cert" if !is_off(value.as_deref()) => self.ssl_mode = Some("verify_identity".into()),
+            "ssl-verify-server-cert" if !is_off(value.as_deref()) => {
+                self.ssl_mode = Some("verify_identity".into())
+            }
             _ => {}
         }
     }
@@ -153,8 +161,9 @@ mod tests {
     #[test]
     fn only_the_groups_of_clients_count() {
         let client = read(
-            "[mysqld]\nuser=mysql\n!includedir /etc/x\n[client] # ours\n# why\nuser = me\npassword=\"p#1 ;x\"\nport=3307 # main\nskip-x\n\
-             [mysqldump]\nhost=other\n[client-server]\nssl_mode=REQUIRED\n",
+            "[mysqld]\nuser=mysql\n!includedir /etc/x\n[client] # ours\n# why\nuser = \
+             me\npassword=\"p#1 ;x\"\nport=3307 # \
+             main\nskip-x\n[mysqldump]\nhost=other\n[client-server]\nssl_mode=REQUIRED\n",
         );
         assert_eq!(client.user.as_deref(), Some("me"));
         assert_eq!(client.password.as_deref(), Some("p#1 ;x"));
@@ -164,7 +173,8 @@ mod tests {
 
     #[test]
     fn files_are_included() {
-        let folder = std::env::temp_dir().join(format!("altergeist-option-files-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("altergeist-option-files-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("a.cnf"), "[client]\nuser=included\n").unwrap();
         std::fs::write(folder.join("b.txt"), "[client]\nuser=ignored\n").unwrap();

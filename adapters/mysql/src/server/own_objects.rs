@@ -1,8 +1,9 @@
-//! What bears the names of this tool's own tables, before it is used: somebody else may have made it. A view of such a
-//! name would run its functions as us, and a trigger would change what we write.
+//! What bears the names of this tool's own tables, before it is used: somebody else may have made
+//! it. A view of such a name would run its functions as us, and a trigger would change what we
+//! write.
 //!
-//! It is looked at whenever the journal is read, and again before the swap. Between two looks the log tells: DDL of
-//! others on these tables ends the run (`statement`).
+//! It is looked at whenever the journal is read, and again before the swap. Between two looks the
+//! log tells: DDL of others on these tables ends the run (`statement`).
 
 use crate::facts::Facts;
 use crate::server::error::Failure;
@@ -26,16 +27,22 @@ const JOURNAL: [(&str, &str, bool); 8] = [
 const BEAT: [(&str, &str, bool); 2] = [("source", "varchar", false), ("beat", "bigint", false)];
 
 impl MySql {
-    /// Proves that the journal and the heartbeats, where they exist, are tables as this tool makes them.
+    /// Proves that the journal and the heartbeats, where they exist, are tables as this tool makes
+    /// them.
     ///
     /// # Errors
     /// `Refused`, naming the object and what it is.
     pub(crate) async fn check_own_tables(&self, session: &mut Session) -> Result<()> {
-        let expected: [(&TableName, &[_]); 2] = [(&self.names.journal, &JOURNAL), (&self.names.beat, &BEAT)];
+        let expected: [(&TableName, &[_]); 2] =
+            [(&self.names.journal, &JOURNAL), (&self.names.beat, &BEAT)];
         for (name, columns) in expected {
             let odd = oddity(session, &self.source, &self.names.clone, name, Some(columns)).await;
-            if let Some(odd) = odd.map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))? {
-                let reason = format!("{odd}, so this tool did not make it; look who did, then drop or rename it");
+            if let Some(odd) =
+                odd.map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?
+            {
+                let reason = format!(
+                    "{odd}, so this tool did not make it; look who did, then drop or rename it"
+                );
                 return Err(Error::refused(format!("use {}", name.plain()), reason));
             }
         }
@@ -45,11 +52,13 @@ impl MySql {
     /// Whether a table of this name exists that may be one of ours.
     pub(crate) async fn is_plain(&self, session: &mut Session, name: &TableName) -> Result<bool> {
         let odd = oddity(session, &self.source, &self.names.clone, name, None).await;
-        let odd = odd.map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
+        let odd =
+            odd.map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
         Ok(odd.is_none() && self.exists(session, name).await?)
     }
 
-    /// Returns whether the shadow's name belongs to the table that this change has made, whatever others have put on it.
+    /// Returns whether the shadow's name belongs to the table that this change has made, whatever
+    /// others have put on it.
     ///
     /// # Errors
     /// `Refused`, if this change has a shadow and something else bears its name.
@@ -69,11 +78,13 @@ impl MySql {
             return Ok(true);
         }
         let odd = oddity(session, &self.source, &self.names.clone, shadow, None).await;
-        let odd = odd.map_err(|failure| failure.of_catalogue(format!("look at {}", shadow.plain())))?;
+        let odd =
+            odd.map_err(|failure| failure.of_catalogue(format!("look at {}", shadow.plain())))?;
         Err(Error::refused(
             format!("look at the shadow of {}", self.title),
             format!(
-                "{} bears the shadow's name, and {}; look who made it, then drop or rename it, and run cleanup again",
+                "{} bears the shadow's name, and {}; look who made it, then drop or rename it, \
+                 and run cleanup again",
                 shadow.plain(),
                 odd.unwrap_or_else(|| "it is not the shadow".to_owned())
             ),
@@ -81,7 +92,10 @@ impl MySql {
     }
 
     /// What bears the names that a change needs, and is not ours.
-    pub(crate) async fn refuse_others_objects(&self, session: &mut Session) -> Result<Vec<Refusal>> {
+    pub(crate) async fn refuse_others_objects(
+        &self,
+        session: &mut Session,
+    ) -> Result<Vec<Refusal>> {
         let attempted = || self.doing("look for what bears the names needed to change");
         let mut refusals = Vec::new();
         for name in [&self.names.shadow, &self.names.clone] {
@@ -96,8 +110,12 @@ impl MySql {
         }
         for guard in &self.names.guards {
             let found = session.row(&sql::triggers::find_trigger(guard)).await;
-            let on = found.map_err(|failure| failure.of_catalogue(attempted()))?.map(|row| text(&row[0]));
-            if let Some(on) = on.filter(|on| *on != self.source.name && *on != self.names.shadow.name) {
+            let on = found
+                .map_err(|failure| failure.of_catalogue(attempted()))?
+                .map(|row| text(&row[0]));
+            if let Some(on) =
+                on.filter(|on| *on != self.source.name && *on != self.names.shadow.name)
+            {
                 refusals.push(Refusal {
                     object: format!("trigger {}", guard.plain()),
                     reason: format!("it has a name this tool needs, and stands on {on}"),
@@ -109,7 +127,8 @@ impl MySql {
     }
 }
 
-/// What is odd about a table for one that this tool has made for a source; nothing if there is no such table.
+/// What is odd about a table for one that this tool has made for a source; nothing if there is no
+/// such table.
 pub(crate) async fn oddity(
     session: &mut Session,
     source: &TableName,
@@ -117,7 +136,9 @@ pub(crate) async fn oddity(
     name: &TableName,
     columns: Option<&[(&str, &str, bool)]>,
 ) -> std::result::Result<Option<String>, Failure> {
-    let Some(facts) = session.row(&sql::catalogue::table_facts(name)).await? else { return Ok(None) };
+    let Some(facts) = session.row(&sql::catalogue::table_facts(name)).await? else {
+        return Ok(None);
+    };
     let kind = text(&facts[0]);
     if kind != "BASE TABLE" {
         return Ok(Some(format!("it is a {}, not a plain table", kind.to_lowercase())));

@@ -1,9 +1,11 @@
-//! The sessions of a run, each in a slot of its own, and the proof that no other session works on the table: the run lock
-//! says whose turn it is, and a second lock per slot, the fence, is held by every session that may write.
+//! The sessions of a run, each in a slot of its own, and the proof that no other session works on
+//! the table: the run lock says whose turn it is, and a second lock per slot, the fence, is held by
+//! every session that may write.
 //!
-//! A session that ends, however it ends, first rolls back and then lets go of its fence (both servers' order), so a fence
-//! that is free has no statement behind it. A session takes its fence first and then looks whether the run lock
-//! is still ours; who takes the run lock then looks at the fences. So either sees the other.
+//! A session that ends, however it ends, first rolls back and then lets go of its fence (both
+//! servers' order), so a fence that is free has no statement behind it. A session takes its fence
+//! first and then looks whether the run lock is still ours; who takes the run lock then looks at
+//! the fences. So either sees the other.
 
 use crate::server::connect::Access;
 use crate::server::error::Failure;
@@ -27,7 +29,8 @@ pub(crate) const MOST_NEIGHBOURS: usize = 64;
 /// How long a session that was ended may take to roll back.
 const LONGEST_ROLLBACK: Duration = Duration::from_secs(120);
 
-/// How long the run lock is waited for: the server may not yet have noticed that its last holder is gone.
+/// How long the run lock is waited for: the server may not yet have noticed that its last holder is
+/// gone.
 const GRACE_SECONDS: u64 = 1;
 
 const PAUSE: Duration = Duration::from_millis(20);
@@ -77,13 +80,14 @@ pub(crate) struct Crew {
     run_lock: AsyncMutex<Option<Session>>,
     /// The connection that holds the run lock, or held it; 0 before any.
     run_lock_id: Mutex<u64>,
-    /// Sessions whose last statement was not waited for, with their slots: they are ended before anything else is done.
+    /// Sessions whose last statement was not waited for, with their slots: they are ended before
+    /// anything else is done.
     abandoned: Mutex<Vec<(u64, usize)>>,
     burying: AsyncMutex<()>,
     /// Whether sessions that move rows are to live in UTC; set before the first of them is opened.
     pub in_utc: AtomicBool,
-    /// Whether workers put rows into the shadow only with their parents there and locked, and never wait for a row's lock:
-    /// the shadow has foreign keys from its creation.
+    /// Whether workers put rows into the shadow only with their parents there and locked, and never
+    /// wait for a row's lock: the shadow has foreign keys from its creation.
     pub checks_parents: AtomicBool,
 }
 
@@ -127,7 +131,8 @@ impl Crew {
 
     /// Any free worker's session, alone.
     pub(crate) async fn worker(self: &Arc<Self>) -> Result<Lease> {
-        let permit = self.workers.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let permit =
+            self.workers.clone().acquire_owned().await.expect("the semaphore is never closed");
         let free = (0..MOST_WORKERS).map(|number| Slot::Worker(number).place());
         let (place, guard) = free
             .filter_map(|place| Some((place, self.slots[place].clone().try_lock_owned().ok()?)))
@@ -147,7 +152,14 @@ impl Crew {
             Some(session) => session,
             None => self.fenced(place).await?,
         };
-        Ok(Lease { crew: self.clone(), guard, place, session: Some(session), is_clean: false, _permit: permit })
+        Ok(Lease {
+            crew: self.clone(),
+            guard,
+            place,
+            session: Some(session),
+            is_clean: false,
+            _permit: permit,
+        })
     }
 
     fn fence(&self, place: usize) -> String {
@@ -166,11 +178,17 @@ impl Crew {
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         if self.in_utc.load(Ordering::SeqCst) && place != Slot::Control.place() {
-            session.execute(sql::session::IN_UTC).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            session
+                .execute(sql::session::IN_UTC)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         let is_worker = (Slot::Worker(0).place()..Slot::Neighbour(0).place()).contains(&place);
         if self.checks_parents.load(Ordering::SeqCst) && is_worker {
-            session.execute(sql::session::CHECK_PARENTS).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            session
+                .execute(sql::session::CHECK_PARENTS)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         let fence = self.fence(place);
         let held = session
@@ -179,7 +197,9 @@ impl Crew {
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         if held != "1" {
             let holder = session.text(&sql::session::lock_holder(&fence)).await.unwrap_or_default();
-            let reason = format!("connection {holder}, left by an earlier run or another one, has not ended");
+            let reason = format!(
+                "connection {holder}, left by an earlier run or another one, has not ended"
+            );
             return Err(Error::new(Kind::Disconnected, attempted(), reason));
         }
         let holder = session
@@ -188,7 +208,11 @@ impl Crew {
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         let ours = *self.run_lock_id.lock().expect("not poisoned");
         if ours == 0 || holder != ours.to_string() {
-            return Err(Error::new(Kind::Disconnected, attempted(), "the run lock is not held, or was lost"));
+            return Err(Error::new(
+                Kind::Disconnected,
+                attempted(),
+                "the run lock is not held, or was lost",
+            ));
         }
         Ok(session)
     }
@@ -224,17 +248,25 @@ impl Crew {
         locks: &[String],
         concerns: impl Fn(u64) -> bool,
     ) -> Result<()> {
-        let attempted = || format!("wait for sessions of an earlier run of {} to end", self.source.plain());
+        let attempted =
+            || format!("wait for sessions of an earlier run of {} to end", self.source.plain());
         let begun = Instant::now();
         loop {
             let row = watcher
                 .row(&sql::session::lock_holders(locks))
                 .await
                 .map_err(|failure| failure.of_catalogue(attempted()))?;
-            let left: Vec<u64> = row.unwrap_or_default().iter().filter_map(number).filter(|id| concerns(*id)).collect();
+            let left: Vec<u64> = row
+                .unwrap_or_default()
+                .iter()
+                .filter_map(number)
+                .filter(|id| concerns(*id))
+                .collect();
             let Some(first) = left.first() else { return Ok(()) };
             if begun.elapsed() > LONGEST_ROLLBACK {
-                let reason = format!("connection {first} was killed and still rolls back; try again when it is gone");
+                let reason = format!(
+                    "connection {first} was killed and still rolls back; try again when it is gone"
+                );
                 return Err(Error::new(Kind::Busy, attempted(), reason));
             }
             tokio::time::sleep(PAUSE).await;
@@ -280,7 +312,11 @@ impl Crew {
                 .map_err(|failure| failure.of_catalogue(attempted()))?
                 != "1"
             {
-                return Err(Error::new(Kind::Disconnected, attempted(), "a lost connection still holds it"));
+                return Err(Error::new(
+                    Kind::Disconnected,
+                    attempted(),
+                    "a lost connection still holds it",
+                ));
             }
         }
         *self.run_lock_id.lock().expect("not poisoned") = session.id;
@@ -289,13 +325,16 @@ impl Crew {
         Ok(Hold::Taken)
     }
 
-    /// Whether a holder of the run lock still asks for it, as every holder does; waits until that is clear.
+    /// Whether a holder of the run lock still asks for it, as every holder does; waits until that
+    /// is clear.
     async fn is_heard_of(&self, session: &mut Session, holder: &str) -> Result<bool> {
         let attempted = || format!("look at who holds the run lock of {}", self.source.plain());
         let Ok(id) = holder.parse() else { return Ok(false) };
         loop {
-            let row =
-                session.row(&sql::session::who_is(id)).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            let row = session
+                .row(&sql::session::who_is(id))
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
             let Some(silent_for) = row.and_then(|row| number(&row[2])) else { return Ok(false) };
             if silent_for <= ALIVE_WITHIN.as_secs() {
                 return Ok(true);
@@ -307,14 +346,16 @@ impl Crew {
         }
     }
 
-    /// Ends every session that still holds a fence. Our own idle ones are let go first: they are opened again.
+    /// Ends every session that still holds a fence. Our own idle ones are let go first: they are
+    /// opened again.
     pub(crate) async fn clear(&self, session: &mut Session) -> Result<()> {
         for slot in &self.slots {
             if let Ok(mut session) = slot.try_lock() {
                 *session = None;
             }
         }
-        let attempted = || format!("look for sessions left by an earlier run of {}", self.source.plain());
+        let attempted =
+            || format!("look for sessions left by an earlier run of {}", self.source.plain());
         let names: Vec<String> = (0..self.slots.len()).map(|place| self.fence(place)).collect();
         let row = session
             .row(&sql::session::lock_holders(&names))
@@ -343,7 +384,12 @@ impl Crew {
         let Ok(id) = holder.parse() else { return "a session that has just ended".into() };
         match session.row(&sql::session::who_is(id)).await {
             Ok(Some(row)) => {
-                format!("{}@{} (connection {id}, last heard of {} s ago)", text(&row[0]), text(&row[1]), text(&row[2]))
+                format!(
+                    "{}@{} (connection {id}, last heard of {} s ago)",
+                    text(&row[0]),
+                    text(&row[1]),
+                    text(&row[2])
+                )
             }
             _ => format!("connection {id}"),
         }
@@ -368,12 +414,15 @@ impl Crew {
             Ok(holder) if holder == id => Ok(()),
             Ok(_) => Err("it was lost".into()),
             Err(Failure::Lost(reason)) => Err(format!("its connection was lost: {reason}")),
-            Err(Failure::Server { code, .. }) => Err(format!("its connection answers with error {code}")),
+            Err(Failure::Server { code, .. }) => {
+                Err(format!("its connection answers with error {code}"))
+            }
         }
     }
 }
 
-/// A session for one task. Unless [`Lease::keep`] says that nothing of it is under way, it is abandoned when dropped.
+/// A session for one task. Unless [`Lease::keep`] says that nothing of it is under way, it is
+/// abandoned when dropped.
 pub(crate) struct Lease {
     crew: Arc<Crew>,
     guard: OwnedMutexGuard<Option<Session>>,

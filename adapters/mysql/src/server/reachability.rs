@@ -1,8 +1,10 @@
-//! Whether the server can be reached at all. A network that swallows everything says nothing: a statement would be waited for until the
-//! kernel gives up, a quarter of an hour later. So a run asks for its lock every few seconds, and when there is no answer, every
-//! statement that is waited for is given up as one whose connection was lost.
+//! Whether the server can be reached at all. A network that swallows everything says nothing: a
+//! statement would be waited for until the kernel gives up, a quarter of an hour later. So a run
+//! asks for its lock every few seconds, and when there is no answer, every statement that is waited
+//! for is given up as one whose connection was lost.
 //!
-//! The server is told to end our sessions when it has not heard of them for a while, so nobody's lock outlives its holder for long.
+//! The server is told to end our sessions when it has not heard of them for a while, so nobody's
+//! lock outlives its holder for long.
 
 use std::sync::Arc;
 use std::time::Duration;

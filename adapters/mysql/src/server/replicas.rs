@@ -1,8 +1,10 @@
-//! The replicas whose lag counts: those the user names; or, if none is named, those that read the server's log when the
-//! run begins and that let us in. What is seen and cannot be asked is told, in `plan` and when the run begins.
+//! The replicas whose lag counts: those the user names; or, if none is named, those that read the
+//! server's log when the run begins and that let us in. What is seen and cannot be asked is told,
+//! in `plan` and when the run begins.
 //!
-//! The server tells who reads its log: their numbers and ports, and their hosts if they were set to say so; else the list
-//! of sessions has the hosts. Whoever answers at such an address with the same number is the replica.
+//! The server tells who reads its log: their numbers and ports, and their hosts if they were set to
+//! say so; else the list of sessions has the hosts. Whoever answers at such an address with the
+//! same number is the replica.
 
 use crate::server::about::Replica;
 use crate::server::connect::Access;
@@ -34,7 +36,8 @@ struct Reader {
 }
 
 impl MySql {
-    /// The replicas that count from now on. The log cannot come faster than the replica it is read from.
+    /// The replicas that count from now on. The log cannot come faster than the replica it is read
+    /// from.
     pub(crate) async fn watched(&self) -> Result<Vec<Replica>> {
         let streamed = self.target.stream_from.iter().filter(|_| self.log.is_replica);
         let named = self.target.replicas.iter().chain(streamed);
@@ -44,7 +47,8 @@ impl MySql {
             for unreached in seen.unreached {
                 tracing::warn!("{unreached}: its lag does not count");
             }
-            let is_new = |found: &Access| watched.iter().all(|known| known.address != found.address);
+            let is_new =
+                |found: &Access| watched.iter().all(|known| known.address != found.address);
             let found: Vec<Access> = seen.reached.into_iter().filter(is_new).collect();
             watched.extend(found);
         }
@@ -53,18 +57,22 @@ impl MySql {
         Ok(watched.into_iter().enumerate().map(replica).collect())
     }
 
-    /// Forgets those that only seemed to be replicas: a server goes on listing a reader that has left until it next sends
-    /// it something. Whoever was named, or was heard of once, is never forgotten.
+    /// Forgets those that only seemed to be replicas: a server goes on listing a reader that has
+    /// left until it next sends it something. Whoever was named, or was heard of once, is never
+    /// forgotten.
     pub(crate) async fn forget_those_that_left(&self, replicas: &mut Vec<Replica>) -> Result<()> {
         if replicas.iter().all(|replica| replica.is_certain) {
             return Ok(());
         }
         let seen = self.see_replicas().await?;
         replicas.retain(|replica| {
-            let stays =
-                replica.is_certain || seen.reached.iter().any(|access| access.address == replica.access.address);
+            let stays = replica.is_certain
+                || seen.reached.iter().any(|access| access.address == replica.access.address);
             if !stays {
-                tracing::warn!("{} has stopped reading the log: its lag does not count", replica.access.address);
+                tracing::warn!(
+                    "{} has stopped reading the log: its lag does not count",
+                    replica.access.address
+                );
             }
             stays
         });
@@ -79,12 +87,20 @@ impl MySql {
             urls.filter_map(|url| Access::read(url).ok()).any(|access| access.address == address)
         };
         let counts = self.target.replicas.is_empty();
-        let reached = seen.reached.iter().filter(|access| !is_named(&access.address)).map(|access| match counts {
-            true => format!("replica {} was found: its lag counts", access.address),
-            false => format!("replica {} was found and is not named: its lag does not count", access.address),
-        });
-        let unreached =
-            seen.unreached.iter().map(|what| format!("{what}: its lag does not count; name it with --replica URL"));
+        let reached =
+            seen.reached.iter().filter(|access| !is_named(&access.address)).map(|access| {
+                match counts {
+                    true => format!("replica {} was found: its lag counts", access.address),
+                    false => format!(
+                        "replica {} was found and is not named: its lag does not count",
+                        access.address
+                    ),
+                }
+            });
+        let unreached = seen
+            .unreached
+            .iter()
+            .map(|what| format!("{what}: its lag does not count; name it with --replica URL"));
         Ok(reached.chain(unreached).collect())
     }
 
@@ -94,17 +110,21 @@ impl MySql {
         let mut seen = Seen::default();
         let rows = match session.rows(sql::log::log_readers(version)).await {
             Ok(rows) => rows,
-            Err(failure) if failure.ends_session() => return Err(failure.of_catalogue(self.doing("find replicas of"))),
+            Err(failure) if failure.ends_session() => {
+                return Err(failure.of_catalogue(self.doing("find replicas of")));
+            }
             Err(_) => {
                 let right = match version.flavour {
                     Flavour::MySql => "REPLICATION SLAVE",
                     Flavour::MariaDb => "REPLICATION MASTER ADMIN",
                 };
-                seen.unreached.push(format!("whether there are replicas cannot be told (that takes {right})"));
+                seen.unreached
+                    .push(format!("it is unknown whether there are replicas ({right} is missing)"));
                 return Ok(seen);
             }
         };
-        // Host and port stand beside the name and password that replicas may tell, and before one column or two.
+        // Host and port stand beside the name and password that replicas may tell, and before one
+        // column or two.
         let behind = if version.flavour == Flavour::MySql { 3 } else { 2 };
         let readers = rows.iter().filter_map(|row| {
             Some(Reader {

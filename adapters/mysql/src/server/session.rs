@@ -1,5 +1,6 @@
-//! One connection with a known session state. It poisons itself: the driver hands a cancelled statement's answer to
-//! the next one, so a session whose future was dropped half-way is never used again.
+//! One connection with a known session state. It poisons itself: the driver hands a cancelled
+//! statement's answer to the next one, so a session whose future was dropped half-way is never used
+//! again.
 
 use crate::server::connect::Access;
 use crate::server::error::Failure;
@@ -35,20 +36,37 @@ impl Session {
     /// A connection that is only connected.
     pub(crate) async fn bare(access: &Access) -> Result<Session> {
         let conn = access.open().await?;
-        Ok(Session { id: u64::from(conn.id()), conn: Some(conn), reach: access.reach.clone(), used_at: Instant::now() })
+        Ok(Session {
+            id: u64::from(conn.id()),
+            conn: Some(conn),
+            reach: access.reach.clone(),
+            used_at: Instant::now(),
+        })
     }
 
     /// A connection in the state every statement of ours relies on.
-    pub(crate) async fn open(access: &Access, version: Version, lock_timeout: Duration) -> Result<Session> {
+    pub(crate) async fn open(
+        access: &Access,
+        version: Version,
+        lock_timeout: Duration,
+    ) -> Result<Session> {
         let mut session = Session::bare(access).await?;
         session.set_up(access, version, lock_timeout).await?;
         Ok(session)
     }
 
     /// Brings a connection that is only connected into that state.
-    pub(crate) async fn set_up(&mut self, access: &Access, version: Version, lock_timeout: Duration) -> Result<()> {
+    pub(crate) async fn set_up(
+        &mut self,
+        access: &Access,
+        version: Version,
+        lock_timeout: Duration,
+    ) -> Result<()> {
         let attempted = || format!("set up a session on {}", access.address);
-        let modes = self.text(sql::session::GLOBAL_MODES).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let modes = self
+            .text(sql::session::GLOBAL_MODES)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         for statement in settings::session(version, &modes, lock_timeout) {
             self.execute(&statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
         }
@@ -66,7 +84,10 @@ impl Session {
     }
 
     /// The rows of a query.
-    pub(crate) async fn rows(&mut self, statement: &str) -> std::result::Result<Vec<Cells>, Failure> {
+    pub(crate) async fn rows(
+        &mut self,
+        statement: &str,
+    ) -> std::result::Result<Vec<Cells>, Failure> {
         let mut conn = self.take()?;
         let outcome = tokio::select! {
             outcome = conn.query::<mysql_async::Row, _>(statement) => outcome,
@@ -76,7 +97,8 @@ impl Session {
         Ok(rows.into_iter().map(cells).collect())
     }
 
-    /// The rows of a query with the names of their columns, for what has columns in an order of each version's own.
+    /// The rows of a query with the names of their columns, for what has columns in an order of
+    /// each version's own.
     pub(crate) async fn named_rows(
         &mut self,
         statement: &str,
@@ -87,14 +109,18 @@ impl Session {
             () = self.reach.lost() => return Err(out_of_reach()),
         };
         let named = |row: mysql_async::Row| {
-            let names: Vec<String> = row.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
+            let names: Vec<String> =
+                row.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
             names.into_iter().zip(cells(row).iter().map(text)).collect()
         };
         Ok(self.give_back(conn, outcome)?.into_iter().map(named).collect())
     }
 
     /// The first row of a query.
-    pub(crate) async fn row(&mut self, statement: &str) -> std::result::Result<Option<Cells>, Failure> {
+    pub(crate) async fn row(
+        &mut self,
+        statement: &str,
+    ) -> std::result::Result<Option<Cells>, Failure> {
         Ok(self.rows(statement).await?.into_iter().next())
     }
 
@@ -117,7 +143,10 @@ impl Session {
     }
 
     /// Runs a statement that gives no rows, in whatever character set the session was told.
-    pub(crate) async fn execute_bytes(&mut self, statement: Vec<u8>) -> std::result::Result<(), Failure> {
+    pub(crate) async fn execute_bytes(
+        &mut self,
+        statement: Vec<u8>,
+    ) -> std::result::Result<(), Failure> {
         let mut conn = self.take()?;
         let outcome = tokio::select! {
             outcome = conn.query_drop(statement) => outcome,
@@ -135,7 +164,11 @@ impl Session {
         self.conn.take().ok_or_else(|| Failure::Lost("the connection was lost before".into()))
     }
 
-    fn give_back<T>(&mut self, conn: Conn, outcome: mysql_async::Result<T>) -> std::result::Result<T, Failure> {
+    fn give_back<T>(
+        &mut self,
+        conn: Conn,
+        outcome: mysql_async::Result<T>,
+    ) -> std::result::Result<T, Failure> {
         self.used_at = Instant::now();
         let outcome = outcome.map_err(Failure::from_driver);
         if !outcome.as_ref().is_err_and(Failure::ends_session) {
@@ -149,8 +182,8 @@ fn out_of_reach() -> Failure {
     Failure::Lost("the server does not answer any more".into())
 }
 
-/// Bounds a wait for a lock that the server itself measures only in whole seconds: when the time is up, the statement is
-/// killed from a second connection, and its answer waited for.
+/// Bounds a wait for a lock that the server itself measures only in whole seconds: when the time is
+/// up, the statement is killed from a second connection, and its answer waited for.
 pub(crate) async fn execute_within(
     session: &mut Session,
     access: &Access,
@@ -180,7 +213,8 @@ pub(crate) async fn kill_query(access: &Access, id: u64) {
 pub(crate) async fn kill(killer: &mut Session, id: u64) -> Result<()> {
     match killer.execute(&sql::session::kill(id)).await {
         Err(failure) if failure.code() != Some(crate::server::error::NO_SUCH_THREAD) => {
-            let mut error = failure.of_catalogue(format!("end connection {id}, left by an earlier run"));
+            let mut error =
+                failure.of_catalogue(format!("end connection {id}, left by an earlier run"));
             if error.kind == Kind::Refused {
                 error.reason += "; kill it, or run as the same user";
             }
@@ -213,7 +247,8 @@ pub(crate) fn number(cell: &Option<Vec<u8>>) -> Option<u64> {
     text(cell).parse().ok()
 }
 
-/// How many warnings the server must keep. It is what both servers keep or more, unless they are told otherwise.
+/// How many warnings the server must keep. It is what both servers keep or more, unless they are
+/// told otherwise.
 pub(crate) const FEWEST: u64 = 64;
 
 /// Has a session keep as many warnings as it can.
@@ -236,8 +271,9 @@ pub(crate) async fn hear_all(session: &mut Session, attempted: &str) -> Result<(
         Ok(kept) if kept >= FEWEST => Ok(()),
         _ => {
             let reason = format!(
-                "the server keeps only {kept} warnings of a statement (max_error_count), so lost digits would not be seen; \
-                 SET GLOBAL max_error_count = 1024, or GRANT SESSION_VARIABLES_ADMIN ON *.* to this user"
+                "the server keeps only {kept} warnings of a statement (max_error_count), so lost \
+                 digits would not be seen; SET GLOBAL max_error_count = 1024, or GRANT \
+                 SESSION_VARIABLES_ADMIN ON *.* to this user"
             );
             Err(Error::refused(attempted(), reason))
         }

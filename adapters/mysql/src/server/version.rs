@@ -24,9 +24,14 @@ const OLDEST_MARIADB: (u16, u16, u16) = (10, 6, 1);
 impl Version {
     /// Reads what `@@version` says.
     pub(crate) fn read(text: &str) -> Result<Version> {
-        let flavour = if text.to_ascii_lowercase().contains("mariadb") { Flavour::MariaDb } else { Flavour::MySql };
-        let number = number(text)
-            .ok_or_else(|| Error::refused("learn the server's version", format!("it calls itself '{text}'")))?;
+        let flavour = if text.to_ascii_lowercase().contains("mariadb") {
+            Flavour::MariaDb
+        } else {
+            Flavour::MySql
+        };
+        let number = number(text).ok_or_else(|| {
+            Error::refused("learn the server's version", format!("it calls itself '{text}'"))
+        })?;
         let version = Version { flavour, number };
         let oldest = version.oldest();
         if number < oldest {

@@ -14,7 +14,8 @@ use crate::state::MySql;
 const ONE_FULL_TEXT: u16 = 1795;
 
 impl MySql {
-    /// An empty copy of the source, with its constraints' names as they can be; and those names. The table must not exist.
+    /// An empty copy of the source, with its constraints' names as they can be; and those names.
+    /// The table must not exist.
     pub(crate) async fn make_copy(
         &self,
         session: &mut Session,
@@ -43,7 +44,8 @@ impl MySql {
         Ok(names)
     }
 
-    /// Carries out the user's clauses on a copy by the means told, such as `ALGORITHM=INSTANT, `, under the server's own rules for dates.
+    /// Carries out the user's clauses on a copy by the means told, such as `ALGORITHM=INSTANT, `,
+    /// under the server's own rules for dates.
     pub(crate) async fn alter_copy(
         &self,
         session: &mut Session,
@@ -51,8 +53,10 @@ impl MySql {
         names: &[Renamed],
         means: &str,
     ) -> std::result::Result<(), Failure> {
-        let clauses = check_names::reworded(self.target.alter.trim(), self.server.has_ansi_quotes, names);
-        let statement = |means: &str| sql::ddl::alter(&self.source, copy, &format!("{means}{clauses}"));
+        let clauses =
+            check_names::reworded(self.target.alter.trim(), self.server.has_ansi_quotes, names);
+        let statement =
+            |means: &str| sql::ddl::alter(&self.source, copy, &format!("{means}{clauses}"));
         match self.as_clauses(session, &statement(means)).await {
             Err(failure) if failure.code() == Some(ONE_FULL_TEXT) && means.is_empty() => {
                 self.as_clauses(session, &statement("ALGORITHM=COPY, ")).await
@@ -61,10 +65,16 @@ impl MySql {
         }
     }
 
-    /// Runs a statement of the user's clauses: in the server's own modes, without its rules for zero dates where they are
-    /// allowed, and in its own time zone.
-    pub(crate) async fn as_clauses(&self, session: &mut Session, statement: &str) -> std::result::Result<(), Failure> {
-        session.execute(&settings::modes_of_clauses(&self.server.modes, self.target.allow_zero_dates)).await?;
+    /// Runs a statement of the user's clauses: in the server's own modes, without its rules for
+    /// zero dates where they are allowed, and in its own time zone.
+    pub(crate) async fn as_clauses(
+        &self,
+        session: &mut Session,
+        statement: &str,
+    ) -> std::result::Result<(), Failure> {
+        session
+            .execute(&settings::modes_of_clauses(&self.server.modes, self.target.allow_zero_dates))
+            .await?;
         let outcome = session.execute(statement).await;
         if session.is_alive() {
             session.execute(&settings::our_modes(&self.server.modes)).await?;

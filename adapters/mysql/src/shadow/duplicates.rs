@@ -1,6 +1,6 @@
-//! Duplicates that a unique index of the altered table would refuse, where it is over more than columns the source has:
-//! generated columns, added columns, expressions. The source's rows are looked at as the altered table would hold them.
-//! Pure.
+//! Duplicates that a unique index of the altered table would refuse, where it is over more than
+//! columns the source has: generated columns, added columns, expressions. The source's rows are
+//! looked at as the altered table would hold them. Pure.
 
 use crate::schema::columns::Shape;
 use crate::schema::convert;
@@ -15,8 +15,8 @@ pub(crate) struct Defined<'a> {
     pub definition: &'a str,
 }
 
-/// Counts the values of the source's rows that the index must hold once and would hold more often. None if the source's own
-/// index sees to it, or if it cannot be said in SQL.
+/// Counts the values of the source's rows that the index must hold once and would hold more often.
+/// None if the source's own index sees to it, or if it cannot be said in SQL.
 pub(crate) fn duplicates(
     shape: &Shape,
     flavour: Flavour,
@@ -27,18 +27,26 @@ pub(crate) fn duplicates(
     if is_kept(shape, source, altered, index) {
         return None;
     }
-    let mut view =
-        format!("SELECT {} FROM {} s", held(shape, flavour, altered.table).join(", "), sql::table(&shape.source));
+    let mut view = format!(
+        "SELECT {} FROM {} s",
+        held(shape, flavour, altered.table).join(", "),
+        sql::table(&shape.source)
+    );
     for column in altered.table.columns.iter().filter(|column| column.generated) {
         let expression = generated_as(altered.definition, &column.name)?;
         view = format!("SELECT v.*, ({expression}) AS {} FROM ({view}) v", quote(&column.name));
     }
     let given = key_parts(altered.definition, &index.name)?;
-    let terms: Vec<String> =
-        index.parts.iter().zip(given).map(|(part, given)| term(altered.table, part, given)).collect::<Option<_>>()?;
+    let terms: Vec<String> = index
+        .parts
+        .iter()
+        .zip(given)
+        .map(|(part, given)| term(altered.table, part, given))
+        .collect::<Option<_>>()?;
     let present: Vec<String> = terms.iter().map(|term| format!("{term} IS NOT NULL")).collect();
     Some(format!(
-        "{}SELECT COUNT(*) FROM (SELECT 1 FROM ({view}) v WHERE {} GROUP BY {} HAVING COUNT(*) > 1) held",
+        "{}SELECT COUNT(*) FROM (SELECT 1 FROM ({view}) v WHERE {} GROUP BY {} HAVING COUNT(*) > \
+         1) held",
         sql::sign(&shape.source),
         present.join(" AND "),
         terms.join(", ")
@@ -48,14 +56,24 @@ pub(crate) fn duplicates(
 /// Whether the source has the same index over the same values.
 fn is_kept(shape: &Shape, source: &Defined, altered: &Defined, index: &Index) -> bool {
     let is_same_line = |line: Option<&str>, other: Option<&str>| line.is_some() && line == other;
-    let stays =
-        shape.columns.iter().all(|pair| pair.source.name == pair.shadow.name && pair.source.is_alike(&pair.shadow));
+    let stays = shape
+        .columns
+        .iter()
+        .all(|pair| pair.source.name == pair.shadow.name && pair.source.is_alike(&pair.shadow));
     let has_generated = |part: &crate::schema::table::Part| {
         part.column.is_empty()
-            || is_same_line(line_of(altered.definition, &part.column, ""), line_of(source.definition, &part.column, ""))
+            || is_same_line(
+                line_of(altered.definition, &part.column, ""),
+                line_of(source.definition, &part.column, ""),
+            )
     };
-    let key = |defined: &Defined| line_of(defined.definition, &index.name, "UNIQUE KEY ").map(str::to_owned);
-    stays && key(altered).is_some() && key(altered) == key(source) && index.parts.iter().all(has_generated)
+    let key = |defined: &Defined| {
+        line_of(defined.definition, &index.name, "UNIQUE KEY ").map(str::to_owned)
+    };
+    stays
+        && key(altered).is_some()
+        && key(altered) == key(source)
+        && index.parts.iter().all(has_generated)
 }
 
 /// What the altered table's columns that are not generated would hold, under their names there.
@@ -81,12 +99,15 @@ fn default(column: &Column, flavour: Flavour) -> String {
     match (column.has_default, flavour) {
         (false, _) => "NULL".into(),
         (true, Flavour::MariaDb) => column.default.clone(),
-        (true, Flavour::MySql) if column.extra.contains("DEFAULT_GENERATED") => column.default.replace("\\'", "'"),
+        (true, Flavour::MySql) if column.extra.contains("DEFAULT_GENERATED") => {
+            column.default.replace("\\'", "'")
+        }
         (true, Flavour::MySql) => string(&column.default),
     }
 }
 
-/// A part of the index, said of a row as the altered table would hold it; `given` is the part in the server's words.
+/// A part of the index, said of a row as the altered table would hold it; `given` is the part in
+/// the server's words.
 fn term(altered: &Table, part: &crate::schema::table::Part, given: String) -> Option<String> {
     if part.column.is_empty() {
         return given.starts_with('(').then_some(given);
@@ -113,7 +134,10 @@ fn line_of<'a>(definition: &'a str, name: &str, words: &str) -> Option<&'a str> 
 /// The expression of a generated column.
 fn generated_as(definition: &str, column: &str) -> Option<String> {
     let line = line_of(definition, column, "")?;
-    let parts = enclosed(line, |before| matches!(before, [.., always, word] if always.is("ALWAYS") && word.is("AS")))?;
+    let parts = enclosed(
+        line,
+        |before| matches!(before, [.., always, word] if always.is("ALWAYS") && word.is("AS")),
+    )?;
     Some(parts.join(", "))
 }
 
@@ -130,7 +154,8 @@ fn key_parts(definition: &str, index: &str) -> Option<Vec<String>> {
 fn enclosed(line: &str, is_before: impl Fn(&[Token]) -> bool) -> Option<Vec<String>> {
     let spans = spanned(line, false).ok()?;
     let tokens: Vec<Token> = spans.iter().map(|(token, _)| token.clone()).collect();
-    let open = (0..tokens.len()).find(|place| tokens[*place].is_sign('(') && is_before(&tokens[..*place]))?;
+    let open = (0..tokens.len())
+        .find(|place| tokens[*place].is_sign('(') && is_before(&tokens[..*place]))?;
     let chars: Vec<char> = line.chars().collect();
     let (mut parts, mut depth, mut begin) = (Vec::new(), 0, spans[open].1.end);
     for (token, span) in &spans[open..] {
@@ -154,13 +179,18 @@ fn enclosed(line: &str, is_before: impl Fn(&[Token]) -> bool) -> Option<Vec<Stri
 mod tests {
     use super::*;
 
-    const MADE: &str = "CREATE TABLE `t` (\n  `id` int NOT NULL,\n  `live` tinyint GENERATED ALWAYS AS (if((`gone` is null),1,NULL)) VIRTUAL,\n  \
-        UNIQUE KEY `one` (`email`(9),(lower(concat(`a`,_utf8mb4',')))),\n  KEY `k` (`id`)\n) ENGINE=InnoDB";
+    const MADE: &str = "CREATE TABLE `t` (\n  `id` int NOT NULL,\n  `live` tinyint GENERATED \
+                        ALWAYS AS (if((`gone` is null),1,NULL)) VIRTUAL,\n  UNIQUE KEY `one` \
+                        (`email`(9),(lower(concat(`a`,_utf8mb4',')))),\n  KEY `k` (`id`)\n) \
+                        ENGINE=InnoDB";
 
     #[test]
     fn expressions_are_read_from_the_definition() {
         assert_eq!(generated_as(MADE, "live").unwrap(), "if((`gone` is null),1,NULL)");
-        assert_eq!(key_parts(MADE, "one").unwrap(), ["`email`(9)", "(lower(concat(`a`,_utf8mb4',')))"]);
+        assert_eq!(
+            key_parts(MADE, "one").unwrap(),
+            ["`email`(9)", "(lower(concat(`a`,_utf8mb4',')))"]
+        );
         assert_eq!(key_parts(MADE, "k"), None);
     }
 }

@@ -1,12 +1,13 @@
-//! What others change of the source while the run goes on. The log tells of each statement. One that leaves rows and
-//! columns alone does not end the run: right before the lock the shadow is given what the source was given meanwhile, and
-//! under the lock the source must still be as it was then. Triggers are carried by the swap anyway.
+//! What others change of the source while the run goes on. The log tells of each statement. One
+//! that leaves rows and columns alone does not end the run: right before the lock the shadow is
+//! given what the source was given meanwhile, and under the lock the source must still be as it was
+//! then. Triggers are carried by the swap anyway.
 
 use crate::schema::columns::Shape;
 use crate::schema::harmless::OPTIONS;
 use crate::schema::literals;
 use crate::schema::table::{Table, definition_of, is_same, outline};
-use crate::server::error::{BEGIN_ANEW, Failure, NO_INPLACE};
+use crate::server::error::{Failure, NO_INPLACE, START_AGAIN};
 use crate::server::names::TableName;
 use crate::server::pool::{Crew, Slot};
 use crate::server::session::Session;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 pub(crate) struct Followed {
     crew: Arc<Crew>,
     source: TableName,
-    /// The source in the server's words when the shadow was made; empty if that was not written down.
+    /// The source in the server's words when the shadow was made; empty if that was not written
+    /// down.
     text: String,
 }
 
@@ -50,7 +52,8 @@ fn within_reach(source: &TableName, before: &str, now: &str) -> Result<()> {
     if lost.is_empty() { Ok(()) } else { Err(cannot(source, &lost)) }
 }
 
-/// Whether a table was not altered between two looks. Its counter does not matter, nor do foreign keys that come and go.
+/// Whether a table was not altered between two looks. Its counter does not matter, nor do foreign
+/// keys that come and go.
 pub(crate) fn is_made_alike(before: &str, now: &str) -> bool {
     let (name, other) = (table_of(before), table_of(now));
     outline(before, &name, &[]) == outline(now, &other, &[])
@@ -62,13 +65,16 @@ fn table_of(definition: &str) -> String {
 }
 
 fn cannot(source: &TableName, objects: &[String]) -> Error {
-    let reason =
-        format!("somebody changed {} of the table, which its shadow cannot follow; {BEGIN_ANEW}", objects.join(", "));
+    let reason = format!(
+        "another session changed {} of the table, and the shadow cannot follow that; {START_AGAIN}",
+        objects.join(", ")
+    );
     Error::fatal(format!("follow {}", source.plain()), reason)
 }
 
 impl MySql {
-    /// Gives the shadow what others gave the source since it was last looked at. Gives the source in the server's words.
+    /// Gives the shadow what others gave the source since it was last looked at. Gives the source
+    /// in the server's words.
     ///
     /// # Errors
     /// `Fatal` if the shadow cannot have it, naming it.
@@ -82,7 +88,9 @@ impl MySql {
         }
         let now = definition_of(&mut reader, &self.source).await.map_err(catalogue)?;
         within_reach(&self.source, &facts.source_text, &now)?;
-        let is_as_noted = |made: &Option<crate::facts::Made>, now: &crate::facts::Made| made.as_ref() == Some(now);
+        let is_as_noted = |made: &Option<crate::facts::Made>, now: &crate::facts::Made| {
+            made.as_ref() == Some(now)
+        };
         let source = self.made(&mut reader, &self.source).await?;
         let have = definition_of(&mut reader, &self.names.shadow).await.map_err(catalogue)?;
         let changed = Changed::between(&facts.source_text, &now, &have);
@@ -99,7 +107,11 @@ impl MySql {
             if !left.is_nothing() {
                 return Err(cannot(&self.source, &left.named()));
             }
-            tracing::info!("{}: others changed {}; the shadow has followed", self.title, changed.named().join(", "));
+            tracing::info!(
+                "{}: others changed {}; the shadow has followed",
+                self.title,
+                changed.named().join(", ")
+            );
         }
         let shadow = self.made(&mut reader, &self.names.shadow).await?;
         if !is_made_alike(&facts.source_text, &now) || !is_as_noted(&facts.shadow, &shadow) {
@@ -111,12 +123,18 @@ impl MySql {
     }
 
     /// An index speaks of the same columns on the shadow, or the shadow cannot have it.
-    async fn check_columns(&self, session: &mut Session, shape: &Shape, changed: &Changed) -> Result<()> {
+    async fn check_columns(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+        changed: &Changed,
+    ) -> Result<()> {
         let source = self.look(session, &self.source).await?;
         let shadow = self.look(session, &self.names.shadow).await?;
         let stays = |name: &str| {
             let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, name));
-            let is_generated = |table: &Table| table.column(name).is_some_and(|column| column.generated);
+            let is_generated =
+                |table: &Table| table.column(name).is_some_and(|column| column.generated);
             match pair {
                 Some(pair) => is_same(&pair.shadow.name, name),
                 None => is_generated(&source) && is_generated(&shadow),
@@ -124,10 +142,17 @@ impl MySql {
         };
         let is_over_others = |index: &&Definition| {
             let (_, parts) = index.text.split_once(" (").unwrap_or_default();
-            source.columns.iter().any(|column| parts.contains(&sql::quote(&column.name)) && !stays(&column.name))
+            source
+                .columns
+                .iter()
+                .any(|column| parts.contains(&sql::quote(&column.name)) && !stays(&column.name))
         };
-        let lost: Vec<String> =
-            changed.add.iter().filter(is_over_others).map(|index| format!("index {}", index.name)).collect();
+        let lost: Vec<String> = changed
+            .add
+            .iter()
+            .filter(is_over_others)
+            .map(|index| format!("index {}", index.name))
+            .collect();
         if lost.is_empty() { Ok(()) } else { Err(cannot(&self.source, &lost)) }
     }
 
@@ -140,8 +165,12 @@ impl MySql {
         };
         match given {
             Ok(()) => {}
-            Err(failure) if failure.ends_session() => return Err(failure.of_catalogue(self.doing("follow"))),
-            Err(failure) if failure.is_lock_wait() => return Err(failure.of_lock(self.doing("follow"))),
+            Err(failure) if failure.ends_session() => {
+                return Err(failure.of_catalogue(self.doing("follow")));
+            }
+            Err(failure) if failure.is_lock_wait() => {
+                return Err(failure.of_lock(self.doing("follow")));
+            }
             Err(failure) => {
                 let mut error = cannot(&self.source, &changed.named());
                 error.reason += &format!(" ({})", failure.of_rows("").reason);
@@ -154,7 +183,11 @@ impl MySql {
         Ok(())
     }
 
-    async fn give_each(&self, session: &mut Session, changed: &Changed) -> std::result::Result<(), Failure> {
+    async fn give_each(
+        &self,
+        session: &mut Session,
+        changed: &Changed,
+    ) -> std::result::Result<(), Failure> {
         let shadow = &self.names.shadow;
         if !changed.drop.is_empty() {
             let names: Vec<&str> = changed.drop.iter().map(|name| &**name).collect();
@@ -162,16 +195,20 @@ impl MySql {
         }
         // The server makes one index of full texts at a time.
         for index in &changed.add {
-            let in_place = sql::ddl::add_indexes(&self.source, shadow, std::slice::from_ref(&index.text));
+            let in_place =
+                sql::ddl::add_indexes(&self.source, shadow, std::slice::from_ref(&index.text));
             match session.execute(&in_place).await {
                 Err(failure) if failure.code() == Some(NO_INPLACE) => {
-                    session.execute(&sql::ddl::add_index_anyhow(&self.source, shadow, &index.text)).await?;
+                    session
+                        .execute(&sql::ddl::add_index_anyhow(&self.source, shadow, &index.text))
+                        .await?;
                 }
                 outcome => drop(outcome?),
             }
         }
         if !changed.options.is_empty() {
-            let options: Vec<String> = changed.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let options: Vec<String> =
+                changed.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
             session.execute(&sql::ddl::alter(&self.source, shadow, &options.join(", "))).await?;
         }
         Ok(())
@@ -187,11 +224,13 @@ struct Changed {
 }
 
 impl Changed {
-    /// What was changed on the source, as far as the shadow does not have it. Where the shadow differed from the source before,
-    /// the clauses of this change wanted that, and it stays.
+    /// What was changed on the source, as far as the shadow does not have it. Where the shadow
+    /// differed from the source before, the clauses of this change wanted that, and it stays.
     fn between(before: &str, now: &str, shadow: &str) -> Changed {
         let [before_keys, now_keys, has_keys] = [before, now, shadow].map(indexes);
-        let find = |list: &[Definition], name: &str| list.iter().find(|index| is_same(&index.name, name)).cloned();
+        let find = |list: &[Definition], name: &str| {
+            list.iter().find(|index| is_same(&index.name, name)).cloned()
+        };
         let has_same = |list: &[Definition], index: &Definition| {
             find(list, &index.name).is_some_and(|other| is_alike(&other, index))
         };
@@ -243,15 +282,20 @@ fn indexes(definition: &str) -> Vec<Definition> {
     let of_line = |line: &str| {
         let text = line.strip_prefix("  ")?;
         let text = text.strip_suffix(',').unwrap_or(text);
-        let behind = ["KEY ", "FULLTEXT KEY ", "SPATIAL KEY "].iter().find_map(|kind| text.strip_prefix(kind))?;
+        let behind = ["KEY ", "FULLTEXT KEY ", "SPATIAL KEY "]
+            .iter()
+            .find_map(|kind| text.strip_prefix(kind))?;
         Some(Definition { name: quoted(behind)?, text: text.to_owned() })
     };
     definition.lines().filter_map(of_line).collect()
 }
 
-/// The options of a table, from its last line but partitions: `) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='x'`.
+/// The options of a table, from its last line but partitions: `) ENGINE=InnoDB DEFAULT
+/// CHARSET=utf8mb4 COMMENT='x'`.
 fn options(definition: &str) -> Vec<(String, String)> {
-    let Some(line) = definition.lines().find(|line| line.starts_with(')')) else { return Vec::new() };
+    let Some(line) = definition.lines().find(|line| line.starts_with(')')) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     let mut rest = line[1..].trim_start();
     while let Some((name, behind)) = rest.split_once('=') {
@@ -292,11 +336,13 @@ fn out_of_reach(before: &str, now: &str) -> Vec<String> {
             let text = line.trim_start();
             can_be_given.iter().any(|index| literals::without_charsets(&index.text) == text)
         };
-        let lines = outline(definition, &table_of(definition), &[]).into_iter().filter(|line| !line.starts_with(')'));
-        let mut lines: Vec<String> = lines.filter(|line| !is_followed(line)).collect();
-        let others = options(definition)
+        let lines = outline(definition, &table_of(definition), &[])
             .into_iter()
-            .filter(|(name, _)| name != "AUTO_INCREMENT" && OPTIONS.iter().all(|(option, _)| option != name));
+            .filter(|line| !line.starts_with(')'));
+        let mut lines: Vec<String> = lines.filter(|line| !is_followed(line)).collect();
+        let others = options(definition).into_iter().filter(|(name, _)| {
+            name != "AUTO_INCREMENT" && OPTIONS.iter().all(|(option, _)| option != name)
+        });
         lines.extend(others.map(|(name, value)| format!("){name}={value}")));
         lines
     };
@@ -320,7 +366,9 @@ fn object(line: &str) -> String {
         return format!("option {}", option.split_once('=').map_or(option, |(name, _)| name));
     }
     let kinds = [("", "column"), ("UNIQUE KEY ", "index"), ("CONSTRAINT ", "constraint")];
-    let named = kinds.iter().find_map(|(words, kind)| Some(format!("{kind} {}", quoted(text.strip_prefix(words)?)?)));
+    let named = kinds
+        .iter()
+        .find_map(|(words, kind)| Some(format!("{kind} {}", quoted(text.strip_prefix(words)?)?)));
     match named {
         Some(named) => named,
         None if text.starts_with("PRIMARY KEY") => "the primary key".to_owned(),
@@ -334,7 +382,8 @@ mod tests {
 
     fn definition(columns: &str, keys: &str, options: &str) -> String {
         format!(
-            "CREATE TABLE `t` (\n  `id` int NOT NULL,\n{columns}  PRIMARY KEY (`id`){keys}\n) ENGINE=InnoDB{options}"
+            "CREATE TABLE `t` (\n  `id` int NOT NULL,\n{columns}  PRIMARY KEY (`id`){keys}\n) \
+             ENGINE=InnoDB{options}"
         )
     }
 
@@ -343,13 +392,17 @@ mod tests {
     #[test]
     fn indexes_and_options_are_followed() {
         let before = definition(V, ",\n  KEY `a` (`v`),\n  KEY `b` (`v`)", " COMMENT='old'");
-        let now = definition(V, ",\n  KEY `b` (`v`),\n  KEY `c` (`v`)", " ROW_FORMAT=DYNAMIC COMMENT='it''s = new'");
+        let now = definition(
+            V,
+            ",\n  KEY `b` (`v`),\n  KEY `c` (`v`)",
+            " ROW_FORMAT=DYNAMIC COMMENT='it''s = new'",
+        );
         assert_eq!(out_of_reach(&before, &now), Vec::<String>::new());
         let changed = Changed::between(&before, &now, &before);
         assert_eq!(changed.drop, ["a"]);
         assert_eq!(changed.add, [Definition { name: "c".into(), text: "KEY `c` (`v`)".into() }]);
-        let options =
-            [("COMMENT", "'it''s = new'"), ("ROW_FORMAT", "DYNAMIC")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let options = [("COMMENT", "'it''s = new'"), ("ROW_FORMAT", "DYNAMIC")]
+            .map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(changed.options, options);
         assert!(Changed::between(&before, &now, &now).is_nothing());
     }
@@ -378,15 +431,27 @@ mod tests {
         let of = |now: String| out_of_reach(&before, &now);
         assert_eq!(of(definition("", ",\n  UNIQUE KEY `u` (`v`)", "")), ["column v"]);
         assert_eq!(of(definition(V, "", "")), ["index u"]);
-        assert_eq!(of(definition(V, ",\n  UNIQUE KEY `u` (`v`),\n  CONSTRAINT `c` CHECK (1)", "")), ["constraint c"]);
-        assert_eq!(of(definition(V, ",\n  UNIQUE KEY `u` (`v`)", "\n PARTITION BY HASH (`id`)")), ["the partitions"]);
+        assert_eq!(
+            of(definition(V, ",\n  UNIQUE KEY `u` (`v`),\n  CONSTRAINT `c` CHECK (1)", "")),
+            ["constraint c"]
+        );
+        assert_eq!(
+            of(definition(V, ",\n  UNIQUE KEY `u` (`v`)", "\n PARTITION BY HASH (`id`)")),
+            ["the partitions"]
+        );
         assert_eq!(
             of(definition(V, ",\n  UNIQUE KEY `u` (`v`)", " DEFAULT CHARSET=utf8mb4")),
             ["option DEFAULT CHARSET"]
         );
-        assert_eq!(of(definition(V, ",\n  UNIQUE KEY `u` (`v`)", " AUTO_INCREMENT=7")), Vec::<String>::new());
+        assert_eq!(
+            of(definition(V, ",\n  UNIQUE KEY `u` (`v`)", " AUTO_INCREMENT=7")),
+            Vec::<String>::new()
+        );
         let other = format!("  `w` int,\n{V}");
-        let order = out_of_reach(&definition(&other, "", ""), &definition(&format!("{V}  `w` int,\n"), "", ""));
+        let order = out_of_reach(
+            &definition(&other, "", ""),
+            &definition(&format!("{V}  `w` int,\n"), "", ""),
+        );
         assert_eq!(order, ["the order of columns"]);
     }
 }

@@ -1,13 +1,16 @@
-//! The shadow's secondary indexes: left out while copying, and built when the rows are there, by one ALTER that sorts instead of
-//! inserting row by row.
+//! The shadow's secondary indexes: left out while copying, and built when the rows are there, by
+//! one ALTER that sorts instead of inserting row by row.
 //!
-//! The definitions are the server's own words, and the server is asked, on the empty shadow, whether an index can be dropped and
-//! added again in place, and whether the table is then the same text as before. Indexes are told in the order they were
-//! made in, unique ones first; so those left out are the last of the others, up to the first that must stay: one that a foreign key or
-//! a counter rests on, that rows are looked up by, or that is over an expression the server would copy the table for.
+//! The definitions are the server's own words, and the server is asked, on the empty shadow,
+//! whether an index can be dropped and added again in place, and whether the table is then the same
+//! text as before. Indexes are told in the order they were made in, unique ones first; so those
+//! left out are the last of the others, up to the first that must stay: one that a foreign key or a
+//! counter rests on, that rows are looked up by, or that is over an expression the server would
+//! copy the table for.
 //!
-//! Where foreign keys stand on the shadow from its beginning, nothing is left out. Each change of a parent's row opens the
-//! shadow then, so a build that waits for one open transaction would hold up all other changes of parents.
+//! Where foreign keys stand on the shadow from its beginning, nothing is left out. Each change of a
+//! parent's row opens the shadow then, so a build that waits for one open transaction would hold up
+//! all other changes of parents.
 
 use crate::facts::{Deferred, Facts};
 use crate::schema::table::{definition_of, fingerprint};
@@ -32,7 +35,8 @@ pub(crate) struct Definition {
 }
 
 impl MySql {
-    /// Drops from the empty shadow what can be built later; says what. `keep` are the indexes that rows are looked up by.
+    /// Drops from the empty shadow what can be built later; says what. `keep` are the indexes that
+    /// rows are looked up by.
     pub(crate) async fn defer_indexes(&self, keep: &[String]) -> Result<Option<Deferred>> {
         if self.target.keep_indexes {
             return Ok(None);
@@ -69,13 +73,17 @@ impl MySql {
         let definition = definition_of(session, clone)
             .await
             .map_err(|failure| failure.of_catalogue(self.doing("look at the altered clone of")))?;
-        let found = secondary(&definition).into_iter().rev().take_while(|definition| !keep.contains(&definition.name));
+        let found = secondary(&definition)
+            .into_iter()
+            .rev()
+            .take_while(|definition| !keep.contains(&definition.name));
         let mut texts: Vec<String> = found.map(|definition| definition.text).collect();
         texts.reverse();
         Ok(texts)
     }
 
-    /// The server itself refuses to drop the index of a foreign key, but only while it checks foreign keys.
+    /// The server itself refuses to drop the index of a foreign key, but only while it checks
+    /// foreign keys.
     async fn defer_checked(
         &self,
         session: &mut Session,
@@ -96,18 +104,21 @@ impl MySql {
         let whole = fingerprint(session, shadow).await?;
         let mut definitions = Vec::new();
         for definition in secondary(&definition_of(session, shadow).await?).into_iter().rev() {
-            if keep.contains(&definition.name) || !self.comes_and_goes(session, &definition).await? {
+            if keep.contains(&definition.name) || !self.comes_and_goes(session, &definition).await?
+            {
                 break;
             }
             definitions.push(definition);
         }
         definitions.reverse();
         let names: Vec<&str> = definitions.iter().map(|definition| &*definition.name).collect();
-        let definitions: Vec<String> = definitions.iter().map(|definition| definition.text.clone()).collect();
+        let definitions: Vec<String> =
+            definitions.iter().map(|definition| definition.text.clone()).collect();
         if names.is_empty() {
             return Ok(None);
         }
-        // Each was dropped and added again, the last one first; now all of them, as it will be done.
+        // Each was dropped and added again, the last one first; now all of them, as it will be
+        // done.
         session.execute(&sql::ddl::drop_indexes(&self.source, shadow, &names)).await?;
         session.execute(&sql::ddl::add_indexes(&self.source, shadow, &definitions)).await?;
         if fingerprint(session, shadow).await? != whole {
@@ -120,25 +131,36 @@ impl MySql {
         Ok(Some(Deferred { definitions, fingerprint: whole }))
     }
 
-    /// Whether an index of the empty shadow can be dropped, and added again without copying the table.
+    /// Whether an index of the empty shadow can be dropped, and added again without copying the
+    /// table.
     async fn comes_and_goes(
         &self,
         session: &mut Session,
         definition: &Definition,
     ) -> std::result::Result<bool, Failure> {
         let shadow = &self.names.shadow;
-        match session.execute(&sql::ddl::drop_indexes(&self.source, shadow, &[&definition.name])).await {
+        match session
+            .execute(&sql::ddl::drop_indexes(&self.source, shadow, &[&definition.name]))
+            .await
+        {
             Ok(_) => {}
             Err(failure) if failure.ends_session() => return Err(failure),
             Err(_) => return Ok(false),
         }
-        let added =
-            session.execute(&sql::ddl::add_indexes(&self.source, shadow, std::slice::from_ref(&definition.text))).await;
+        let added = session
+            .execute(&sql::ddl::add_indexes(
+                &self.source,
+                shadow,
+                std::slice::from_ref(&definition.text),
+            ))
+            .await;
         match added {
             Ok(_) => Ok(true),
             Err(failure) if failure.ends_session() => Err(failure),
             Err(_) => {
-                session.execute(&sql::ddl::add_index_anyhow(&self.source, shadow, &definition.text)).await?;
+                session
+                    .execute(&sql::ddl::add_index_anyhow(&self.source, shadow, &definition.text))
+                    .await?;
                 Ok(false)
             }
         }
@@ -166,7 +188,8 @@ impl MySql {
         self.save_facts(&facts).await
     }
 
-    /// The fingerprint with all indexes. One ALTER adds them all or none, and one that was killed leaves nothing.
+    /// The fingerprint with all indexes. One ALTER adds them all or none, and one that was killed
+    /// leaves nothing.
     async fn add_what_is_missing(
         &self,
         session: &mut Session,
@@ -175,15 +198,20 @@ impl MySql {
     ) -> std::result::Result<String, Failure> {
         let shadow = &self.names.shadow;
         let present = secondary(&definition_of(session, shadow).await?);
-        let is_missing = |text: &&String| named(text).is_none_or(|name| present.iter().all(|one| one.name != name));
-        let missing: Vec<String> = deferred.definitions.iter().filter(is_missing).cloned().collect();
+        let is_missing = |text: &&String| {
+            named(text).is_none_or(|name| present.iter().all(|one| one.name != name))
+        };
+        let missing: Vec<String> =
+            deferred.definitions.iter().filter(is_missing).cloned().collect();
         if !missing.is_empty() {
             for setting in sql::ddl::build_settings(self.server.version, gently) {
                 session.execute(setting).await?;
             }
-            // At its end it waits for comparisons, and would undo all its work rather than wait for long.
+            // At its end it waits for comparisons, and would undo all its work rather than wait for
+            // long.
             session.execute(&sql::session::lock_waits(BUILD_WAIT)).await?;
-            let added = session.execute(&sql::ddl::add_indexes(&self.source, shadow, &missing)).await;
+            let added =
+                session.execute(&sql::ddl::add_indexes(&self.source, shadow, &missing)).await;
             session.execute(&sql::session::lock_waits(self.target.lock_timeout)).await?;
             added?;
         }
@@ -191,8 +219,9 @@ impl MySql {
     }
 }
 
-/// The indexes that are neither unique nor of full texts, which are always told last, from SHOW CREATE TABLE: one a line. (An index of
-/// full texts brings a hidden column, and the server builds only one at a time.)
+/// The indexes that are neither unique nor of full texts, which are always told last, from SHOW
+/// CREATE TABLE: one a line. (An index of full texts brings a hidden column, and the server builds
+/// only one at a time.)
 pub(crate) fn secondary(definition: &str) -> Vec<Definition> {
     let of_line = |line: &str| {
         let text = line.strip_prefix("  ")?;
@@ -230,9 +259,11 @@ mod tests {
 
     #[test]
     fn secondary_indexes_are_read_from_the_servers_own_words() {
-        let definition = "CREATE TABLE `t` (\n  `id` int NOT NULL,\n  `KEY` int DEFAULT NULL,\n  PRIMARY KEY (`id`),\n  \
-            UNIQUE KEY `u` (`KEY`),\n  KEY `a``b` (`KEY`) /*!80000 INVISIBLE */,\n  SPATIAL KEY `g` (`p`),\n  \
-            KEY `f` ((lower(`c`))) COMMENT 'x, y',\n  FULLTEXT KEY `ft` (`c`),\n  CONSTRAINT `c` CHECK ((`id` > 1))\n) ENGINE=InnoDB";
+        let definition = "CREATE TABLE `t` (\n  `id` int NOT NULL,\n  `KEY` int DEFAULT NULL,\n  \
+                          PRIMARY KEY (`id`),\n  UNIQUE KEY `u` (`KEY`),\n  KEY `a``b` (`KEY`) \
+                          /*!80000 INVISIBLE */,\n  SPATIAL KEY `g` (`p`),\n  KEY `f` \
+                          ((lower(`c`))) COMMENT 'x, y',\n  FULLTEXT KEY `ft` (`c`),\n  CONSTRAINT \
+                          `c` CHECK ((`id` > 1))\n) ENGINE=InnoDB";
         let found = secondary(definition);
         let names: Vec<&str> = found.iter().map(|definition| &*definition.name).collect();
         assert_eq!(names, ["a`b", "g", "f"]);

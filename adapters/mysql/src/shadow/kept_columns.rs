@@ -33,7 +33,8 @@ impl MySql {
         }
         let mut lease = self.crew.lease(Slot::Control).await?;
         let drop = sql::ddl::drop_kept(&self.source, &self.source, &names);
-        let outcome = execute_within(lease.session(), &self.crew.access, &drop, self.crew.lock_timeout).await;
+        let outcome =
+            execute_within(lease.session(), &self.crew.access, &drop, self.crew.lock_timeout).await;
         let attempted = || self.doing("drop our columns with the former key from");
         outcome.map_err(|failure| failure.of_lock(attempted()))?;
         lease.keep();
@@ -41,7 +42,11 @@ impl MySql {
     }
 
     /// Tries on the altered clone whether the server adds and drops these columns at once.
-    pub(crate) async fn refuse_kept(&self, session: &mut Session, shape: &Shape) -> Result<Option<Refusal>> {
+    pub(crate) async fn refuse_kept(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+    ) -> Result<Option<Refusal>> {
         if shape.kept.is_empty() {
             return Ok(None);
         }
@@ -51,17 +56,21 @@ impl MySql {
                 let error = failure.of_clauses(self.doing("try our columns on an empty clone of"));
                 let columns: Vec<&str> = shape.kept.iter().map(|pair| &*pair.source.name).collect();
                 let reason = format!(
-                    "the clauses drop or convert the key's columns ({}), and this table cannot have a \
-                     column added and dropped at once: {}",
+                    "the clauses drop or convert the key's columns ({}), and this table cannot \
+                     have a column added and dropped at once: {}",
                     columns.join(", "),
                     error.reason
                 );
                 let remedy = format!(
-                    "add another unique key over NOT NULL columns that stay first, or do it in two changes: \
-                     first ALTER TABLE {} ADD UNIQUE KEY …, then this one",
+                    "add another unique key over NOT NULL columns that stay first, or do it in \
+                     two changes: first ALTER TABLE {} ADD UNIQUE KEY …, then this one",
                     sql::table(&self.source)
                 );
-                Ok(Some(Refusal { object: format!("key {}", shape.key.describe()), reason, remedy }))
+                Ok(Some(Refusal {
+                    object: format!("key {}", shape.key.describe()),
+                    reason,
+                    remedy,
+                }))
             }
         }
     }
@@ -83,8 +92,8 @@ pub(crate) fn note(shape: &Shape) -> Option<String> {
     let names: Vec<&str> = shape.kept.iter().map(|pair| &*pair.source.name).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "the key's columns {} go or change, and the rows are followed by them: the new table keeps them in \
-             invisible columns of ours until right after the swap",
+            "the key's columns {} go or change, and the rows are followed by them: the new table \
+             keeps them in invisible columns of ours until right after the swap",
             names.join(", ")
         )
     })

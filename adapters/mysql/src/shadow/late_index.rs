@@ -1,5 +1,6 @@
-//! A table has at most 64 indexes. If the altered table has all of them, our own index over the former
-//! key needs the place of one: the last secondary index is built right after the swap, when ours goes.
+//! A table has at most 64 indexes. If the altered table has all of them, our own index over the
+//! former key needs the place of one: the last secondary index is built right after the swap, when
+//! ours goes.
 
 use crate::key::index::LOOKUP;
 use crate::schema::columns::Shape;
@@ -17,7 +18,8 @@ use altergeist_contract::{Refusal, Result};
 const INDEXES_MAX: usize = 64;
 
 impl MySql {
-    /// Finds the index that has to wait, or why none can; `altered` is the clone's or the shadow's name.
+    /// Finds the index that has to wait, or why none can; `altered` is the clone's or the shadow's
+    /// name.
     pub(crate) async fn late_index(
         &self,
         session: &mut Session,
@@ -29,11 +31,14 @@ impl MySql {
             return Ok(Ok(None));
         }
         let found = self.find_last(session, altered, shape).await;
-        let found = found.map_err(|failure| failure.of_catalogue(self.doing("look for an index that can wait of")))?;
+        let found = found.map_err(|failure| {
+            failure.of_catalogue(self.doing("look for an index that can wait of"))
+        })?;
         Ok(found.map(Some).ok_or_else(|| Refusal {
             object: format!("index {}", shape.key.index),
             reason: format!(
-                "the altered table has {} indexes, and one more is needed that finds rows by the former key",
+                "the altered table has {} indexes, and one more is needed that finds rows by the \
+                 former key",
                 table.indexes.len()
             ),
             remedy: format!(
@@ -67,11 +72,14 @@ impl MySql {
         altered: &TableName,
         shape: &Shape,
     ) -> std::result::Result<Option<Definition>, Failure> {
-        let Some(last) = secondary(&definition_of(session, altered).await?).pop() else { return Ok(None) };
+        let Some(last) = secondary(&definition_of(session, altered).await?).pop() else {
+            return Ok(None);
+        };
         let names = (&self.source, altered);
         session.execute(&sql::ddl::drop_indexes(names.0, names.1, &[&last.name])).await?;
         session.execute(&sql::ddl::add_lookup(shape, altered, "KEY")).await?;
-        match session.execute(&sql::ddl::exchange_index(names.0, names.1, LOOKUP, &last.text)).await {
+        match session.execute(&sql::ddl::exchange_index(names.0, names.1, LOOKUP, &last.text)).await
+        {
             Ok(_) => Ok(Some(last)),
             Err(failure) if failure.ends_session() => Err(failure),
             Err(_) => {
@@ -87,10 +95,15 @@ impl MySql {
         let mut lease = self.crew.lease(Slot::Control).await?;
         let attempted = || self.doing("make room for an index in the shadow of");
         let late = self.late_index(lease.session(), &shape.shadow, shape).await?;
-        let late = late.map_err(|refusal| altergeist_contract::Error::refused(attempted(), refusal.reason))?;
+        let late = late
+            .map_err(|refusal| altergeist_contract::Error::refused(attempted(), refusal.reason))?;
         if let Some(late) = &late {
             let drop = sql::ddl::drop_indexes(&self.source, &shape.shadow, &[&late.name]);
-            lease.session().execute(&drop).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            lease
+                .session()
+                .execute(&drop)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
         }
         lease.keep();
         Ok(late.map(|late| late.text))
@@ -100,8 +113,8 @@ impl MySql {
 /// Says in `plan` which index comes last.
 pub(crate) fn note(late: &Definition) -> String {
     format!(
-        "the altered table has {INDEXES_MAX} indexes, as many as the server allows: {} is built right after the swap, \
-         without a lock, and until then queries do without it",
+        "the altered table has {INDEXES_MAX} indexes, as many as the server allows: {} is built \
+         right after the swap, without a lock, and until then queries do without it",
         late.name
     )
 }

@@ -14,7 +14,9 @@ use crate::shadow::duplicates::{self, Defined};
 use crate::sql;
 use crate::sql::compare::Compared;
 use crate::state::MySql;
-use altergeist_contract::{Chunk, Comparison, Duplicates, Error, Key, Kind, Result, Shadow, Watermark};
+use altergeist_contract::{
+    Chunk, Comparison, Duplicates, Error, Key, Kind, Result, Shadow, Watermark,
+};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -71,7 +73,11 @@ impl Shadow for MySql {
         }
         self.found_keys().await?;
         facts.deferred = self
-            .defer_indexes(&self.indexes_of_use(&mut reader, &self.names.shadow, &*self.shape().await?).await?)
+            .defer_indexes(
+                &self
+                    .indexes_of_use(&mut reader, &self.names.shadow, &*self.shape().await?)
+                    .await?,
+            )
             .await?;
         facts.shadow = Some(self.made(&mut reader, &self.names.shadow).await?);
         self.save_facts(&facts).await?;
@@ -88,7 +94,10 @@ impl Shadow for MySql {
             .map_err(|failure| failure.of_rows(attempted()))?;
         let through = match found.first() {
             Some(row) => Watermark::At(
-                shape.key.of_query(row).ok_or_else(|| Error::fatal(attempted(), "its key cannot be read"))?,
+                shape
+                    .key
+                    .of_query(row)
+                    .ok_or_else(|| Error::fatal(attempted(), "its key cannot be read"))?,
             ),
             None => Watermark::End,
         };
@@ -102,7 +111,9 @@ impl Shadow for MySql {
         let _moves = self.cascades.moves.read().await;
         let mut lease = self.crew.worker().await?;
         let writing = self.tally.begin();
-        let outcome = self.patiently(async || insert(lease.session(), &shape, &statement, &attempted()).await).await;
+        let outcome = self
+            .patiently(async || insert(lease.session(), &shape, &statement, &attempted()).await)
+            .await;
         lease.keep();
         writing.end(outcome)
     }
@@ -112,7 +123,8 @@ impl Shadow for MySql {
         let _moves = self.cascades.moving(&shape).await;
         let mut lease = self.crew.worker().await?;
         let attempted = self.doing("refresh rows of");
-        let refreshed = async || in_transaction(&mut lease, &shape, keys, through, &attempted).await;
+        let refreshed =
+            async || in_transaction(&mut lease, &shape, keys, through, &attempted).await;
         let writing = self.tally.begin();
         let outcome = self.patiently(refreshed).await;
         lease.keep();
@@ -125,8 +137,13 @@ impl Shadow for MySql {
         let mut lease = self.crew.worker().await?;
         loop {
             let attempted = || self.doing("clear the shadow of");
-            let cleared =
-                async || lease.session().execute(&statement).await.map_err(|failure| failure.of_rows(attempted()));
+            let cleared = async || {
+                lease
+                    .session()
+                    .execute(&statement)
+                    .await
+                    .map_err(|failure| failure.of_rows(attempted()))
+            };
             let writing = self.tally.begin();
             match writing.end(self.patiently(cleared).await.map(|done| done.rows)) {
                 Ok(MOST_DELETED) => {}
@@ -141,7 +158,10 @@ impl Shadow for MySql {
     async fn clear(&self) -> Result<()> {
         let lease = self.crew.lease(Slot::Control).await?;
         let statement = sql::ddl::truncate(&self.source, &self.names.shadow);
-        lease.execute(&statement).await.map_err(|failure| failure.of_rows(self.doing("clear the shadow of")))?;
+        lease
+            .execute(&statement)
+            .await
+            .map_err(|failure| failure.of_rows(self.doing("clear the shadow of")))?;
         // The storage engine makes another table of it.
         let mut reader = self.crew.reader().await?;
         let mut facts = self.entry(&mut reader).await?.facts;
@@ -155,19 +175,28 @@ impl Shadow for MySql {
         self.check_added_keys().await
     }
 
-    /// Not while rows are looked for that the log does not tell of: they are refreshed before anything is compared.
+    /// Not while rows are looked for that the log does not tell of: they are refreshed before
+    /// anything is compared.
     fn compares_beside_builds(&self) -> bool {
         self.log_tells_all()
     }
 
     fn log_tells_all(&self) -> bool {
-        self.shape.lock().expect("nobody panics with it").as_ref().is_some_and(|shape| shape.log_tells_all)
+        self.shape
+            .lock()
+            .expect("nobody panics with it")
+            .as_ref()
+            .is_some_and(|shape| shape.log_tells_all)
     }
 
     async fn analyze(&self, _gently: bool) -> Result<()> {
         let shape = self.shape().await?;
         let mut lease = self.crew.worker().await?;
-        let mut outcome = lease.session().rows(&sql::ddl::analyze(&self.source, &self.names.shadow)).await.map(|_| ());
+        let mut outcome = lease
+            .session()
+            .rows(&sql::ddl::analyze(&self.source, &self.names.shadow))
+            .await
+            .map(|_| ());
         if outcome.is_ok() {
             outcome = self.carry_statistics(lease.session(), &shape).await;
         }
@@ -182,17 +211,23 @@ impl Shadow for MySql {
         let statements = [
             sql::compare::count_rows(&shape, chunk)?,
             sql::compare::count_in_shadow(&shape, chunk)?,
-            sql::compare::missing_or_different(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
+            sql::compare::missing_or_different(
+                &shape,
+                &Compared::Range(chunk),
+                MOST_DIFFERENCES + 1,
+            )?,
             sql::compare::surplus(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
         ];
-        // Where the shadow lacks no row of the source and holds as many, it holds no other: nothing is left to ask.
+        // Where the shadow lacks no row of the source and holds as many, it holds no other: nothing
+        // is left to ask.
         let is_answered = |answers: &[Vec<Cells>]| match answers {
             [in_source, in_shadow, missing] => missing.is_empty() && in_source == in_shadow,
             _ => false,
         };
         let mut lease = self.crew.worker().await?;
         let mut outcome = in_snapshot(lease.session(), &statements, is_answered).await;
-        // A build has ended between the snapshot and the first look at the shadow; there is none after it.
+        // A build has ended between the snapshot and the first look at the shadow; there is none
+        // after it.
         if matches!(outcome, Err(Failure::Server { code: TABLE_CHANGED, .. })) {
             outcome = in_snapshot(lease.session(), &statements, is_answered).await;
         }
@@ -202,7 +237,10 @@ impl Shadow for MySql {
         let (rows, held) = (count(&answers[0]).unwrap_or_default(), count(&answers[1]));
         let differing = differing(&shape, &answers[2..], &attempted)?;
         if differing.is_empty() && held.is_some_and(|held| held != rows) {
-            return Err(Error::fatal(attempted, "the shadow holds a row of the source more than once"));
+            return Err(Error::fatal(
+                attempted,
+                "the shadow holds a row of the source more than once",
+            ));
         }
         Ok(Comparison { rows, differing })
     }
@@ -212,8 +250,16 @@ impl Shadow for MySql {
         let attempted = self.doing("compare rows of");
         let mut statements = Vec::new();
         for part in parts(keys) {
-            statements.push(sql::compare::missing_or_different(&shape, &Compared::Keys(part), MOST_DIFFERENCES + 1)?);
-            statements.push(sql::compare::surplus(&shape, &Compared::Keys(part), MOST_DIFFERENCES + 1)?);
+            statements.push(sql::compare::missing_or_different(
+                &shape,
+                &Compared::Keys(part),
+                MOST_DIFFERENCES + 1,
+            )?);
+            statements.push(sql::compare::surplus(
+                &shape,
+                &Compared::Keys(part),
+                MOST_DIFFERENCES + 1,
+            )?);
         }
         let mut lease = self.crew.worker().await?;
         let outcome = in_snapshot(lease.session(), &statements, |_| false).await;
@@ -234,7 +280,8 @@ impl Shadow for MySql {
 }
 
 impl MySql {
-    /// When all is copied: refreshes rows that refer to a row that was taken away, unknown to the log, before it was copied.
+    /// When all is copied: refreshes rows that refer to a row that was taken away, unknown to the
+    /// log, before it was copied.
     async fn clear_stale(&self) -> Result<()> {
         let shape = self.shape().await?;
         if shape.own_keys.is_empty() {
@@ -255,11 +302,15 @@ impl MySql {
         Ok(())
     }
 
-    /// Where the workers do not wait for rows' locks, a row that is locked is tried for again, within bounds.
+    /// Where the workers do not wait for rows' locks, a row that is locked is tried for again,
+    /// within bounds.
     async fn patiently<T>(&self, mut work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
         for attempt in 1..=ATTEMPTS_AT_LOCKED_ROWS {
             match work().await {
-                Err(error) if error.kind == Kind::Transient && self.crew.checks_parents.load(Ordering::SeqCst) => {
+                Err(error)
+                    if error.kind == Kind::Transient
+                        && self.crew.checks_parents.load(Ordering::SeqCst) =>
+                {
                     tokio::time::sleep(Duration::from_millis(2) * attempt).await;
                 }
                 outcome => return outcome,
@@ -278,31 +329,46 @@ impl MySql {
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
         let copy = &self.names.shadow;
-        let names = self.make_copy(session, copy).await.map_err(|failure| failure.of_clauses(attempted()))?;
+        let names = self
+            .make_copy(session, copy)
+            .await
+            .map_err(|failure| failure.of_clauses(attempted()))?;
         if !self.target.alter.trim().is_empty() {
-            self.alter_copy(session, copy, &names, "").await.map_err(|failure| failure.of_clauses(attempted()))?;
+            self.alter_copy(session, copy, &names, "")
+                .await
+                .map_err(|failure| failure.of_clauses(attempted()))?;
         }
-        let added = self.take_added_keys(session).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let added = self
+            .take_added_keys(session)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         lease.keep();
         Ok(added)
     }
 
-    /// Gives the empty shadow an index that finds rows by the key's columns. It is as unique as the key, unless partitions
-    /// forbid that, and then no two keys may be one to it.
+    /// Gives the empty shadow an index that finds rows by the key's columns. It is as unique as the
+    /// key, unless partitions forbid that, and then no two keys may be one to it.
     pub(crate) async fn add_lookup(&self) -> Result<()> {
         let attempted = || self.doing("give an index over the key to the shadow of");
         let shape = self.shape().await?;
         let is_mapped = shape.key.is_mapped();
         let mut lease = self.crew.lease(Slot::Control).await?;
-        let mut outcome = lease.session().execute(&sql::ddl::add_lookup(&shape, &shape.shadow, "UNIQUE KEY")).await;
-        if outcome.as_ref().is_err_and(|failure| failure.code() == Some(NOT_OVER_PARTITIONS)) && !is_mapped {
-            outcome = lease.session().execute(&sql::ddl::add_lookup(&shape, &shape.shadow, "KEY")).await;
+        let mut outcome = lease
+            .session()
+            .execute(&sql::ddl::add_lookup(&shape, &shape.shadow, "UNIQUE KEY"))
+            .await;
+        if outcome.as_ref().is_err_and(|failure| failure.code() == Some(NOT_OVER_PARTITIONS))
+            && !is_mapped
+        {
+            outcome =
+                lease.session().execute(&sql::ddl::add_lookup(&shape, &shape.shadow, "KEY")).await;
         }
         lease.keep();
         outcome.map(|_| ()).map_err(|failure| failure.of_clauses(attempted()))
     }
 
-    /// Drops that index from the table that bears the name now. Until then the table has one index more than it should.
+    /// Drops that index from the table that bears the name now. Until then the table has one index
+    /// more than it should.
     pub(crate) async fn drop_lookup(&self) -> Result<()> {
         let attempted = || self.doing("drop our index over the former key of");
         let mut reader = self.crew.reader().await?;
@@ -310,7 +376,13 @@ impl MySql {
         if !facts.has_lookup {
             return Ok(());
         }
-        if self.look(&mut reader, &self.source).await?.indexes.iter().any(|index| index.name == LOOKUP) {
+        if self
+            .look(&mut reader, &self.source)
+            .await?
+            .indexes
+            .iter()
+            .any(|index| index.name == LOOKUP)
+        {
             // It is not the table that was made any more.
             facts.shadow = None;
             self.save_facts(&facts).await?;
@@ -318,11 +390,19 @@ impl MySql {
             let outcome = match &facts.late_index {
                 None => {
                     let drop = sql::ddl::drop_indexes(&self.source, &self.source, &[LOOKUP]);
-                    execute_within(lease.session(), &self.crew.access, &drop, self.crew.lock_timeout).await
+                    execute_within(
+                        lease.session(),
+                        &self.crew.access,
+                        &drop,
+                        self.crew.lock_timeout,
+                    )
+                    .await
                 }
-                // It takes its time, but locks are waited for no longer than the session's own limit says.
+                // It takes its time, but locks are waited for no longer than the session's own
+                // limit says.
                 Some(late) => {
-                    let exchange = sql::ddl::exchange_index(&self.source, &self.source, LOOKUP, late);
+                    let exchange =
+                        sql::ddl::exchange_index(&self.source, &self.source, LOOKUP, late);
                     lease.session().execute(&exchange).await
                 }
             };
@@ -344,16 +424,21 @@ impl MySql {
     ) -> Result<Vec<Duplicates>> {
         let attempted = || self.doing("look for unique indexes of");
         let [source, altered] = [&self.source, altered];
-        let source_definition =
-            definition_of(session, source).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        let definition = definition_of(session, altered).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let source_definition = definition_of(session, source)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let definition = definition_of(session, altered)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
         let source = self.look(session, source).await?;
         let altered = self.look(session, altered).await?;
         let flavour = self.server.version.flavour;
         let mut found = Vec::new();
         for index in altered.indexes.iter().filter(|index| index.unique && index.name != LOOKUP) {
             let attempted = || self.doing(&format!("look for duplicates over {} in", index.name));
-            let has_pair = |part: &Part| shape.columns.iter().any(|pair| is_same(&pair.shadow.name, &part.column));
+            let has_pair = |part: &Part| {
+                shape.columns.iter().any(|pair| is_same(&pair.shadow.name, &part.column))
+            };
             let values = if index.parts.iter().all(has_pair) {
                 let Some(expressions) = newly_unique(shape, &source, index) else { continue };
                 let statement = sql::catalogue::duplicates(&self.source, &expressions);
@@ -361,14 +446,20 @@ impl MySql {
             } else {
                 let before = Defined { table: &source, definition: &source_definition };
                 let after = Defined { table: &altered, definition: &definition };
-                let Some(statement) = duplicates::duplicates(shape, flavour, &before, &after, index) else { continue };
+                let Some(statement) =
+                    duplicates::duplicates(shape, flavour, &before, &after, index)
+                else {
+                    continue;
+                };
                 match session.text(&statement).await {
                     // What the server cannot compute beforehand is found when rows are copied.
                     Err(failure) if !failure.ends_session() => continue,
                     counted => counted.map_err(|failure| failure.of_rows(attempted()))?,
                 }
             };
-            let values = values.parse().map_err(|_| Error::fatal(attempted(), "the server does not count them"))?;
+            let values = values
+                .parse()
+                .map_err(|_| Error::fatal(attempted(), "the server does not count them"))?;
             if values > 0 {
                 found.push(Duplicates { index: index.name.clone(), values });
             }
@@ -377,24 +468,32 @@ impl MySql {
     }
 
     pub(crate) async fn read(&self, statement: &str) -> std::result::Result<Vec<Cells>, Failure> {
-        let mut lease = self.crew.worker().await.map_err(|error| Failure::Lost(error.to_string()))?;
+        let mut lease =
+            self.crew.worker().await.map_err(|error| Failure::Lost(error.to_string()))?;
         let rows = lease.session().rows(statement).await;
         lease.keep();
         rows
     }
 }
 
-/// Runs an INSERT … SELECT. What the server only warns of in strict modes, such as a number that loses its last
-/// digits, is a lost value all the same, unless that is allowed.
-async fn insert(session: &mut Session, shape: &Shape, statement: &str, attempted: &str) -> Result<u64> {
+/// Runs an INSERT … SELECT. What the server only warns of in strict modes, such as a number that
+/// loses its last digits, is a lost value all the same, unless that is allowed.
+async fn insert(
+    session: &mut Session,
+    shape: &Shape,
+    statement: &str,
+    attempted: &str,
+) -> Result<u64> {
     let done = session.execute(statement).await.map_err(|failure| failure.of_rows(attempted))?;
     if done.warnings == 0 {
         return Ok(done.rows);
     }
-    let warnings = session.rows("SHOW WARNINGS").await.map_err(|failure| failure.of_rows(attempted))?;
+    let warnings =
+        session.rows("SHOW WARNINGS").await.map_err(|failure| failure.of_rows(attempted))?;
     for row in &warnings {
         let code = number(&row[1]).unwrap_or_default() as u16;
-        let is_rounded = shape.rounds && text(&row[0]) == "Note" && matches!(code, TRUNCATED | TRUNCATED_VALUE);
+        let is_rounded =
+            shape.rounds && text(&row[0]) == "Note" && matches!(code, TRUNCATED | TRUNCATED_VALUE);
         if !is_harmless(code) && !is_rounded {
             let said = Failure::Server { code, message: text(&row[2]) }.of_rows(attempted);
             return Err(Error::fatal(attempted, format!("the server warns: {}", said.reason)));
@@ -425,11 +524,12 @@ async fn in_transaction(
     }
 }
 
-/// Deletes the keys' rows from the shadow, then inserts what the source holds of them: all deletes first, so that values
-/// that moved between rows find their places free. The caller's transaction.
+/// Deletes the keys' rows from the shadow, then inserts what the source holds of them: all deletes
+/// first, so that values that moved between rows find their places free. The caller's transaction.
 ///
-/// Stale children of these rows are refreshed with them. They are looked for before, so that what they hold is out of the way,
-/// and after, because rows of the source may have gone meanwhile. Gives how many rows were written.
+/// Stale children of these rows are refreshed with them. They are looked for before, so that what
+/// they hold is out of the way, and after, because rows of the source may have gone meanwhile.
+/// Gives how many rows were written.
 pub(crate) async fn refresh_within(
     session: &mut Session,
     shape: &Shape,
@@ -438,9 +538,11 @@ pub(crate) async fn refresh_within(
     attempted: &str,
 ) -> Result<u64> {
     let mut written = 0;
-    let mut keys = rows_of(session, shape, keys).await.map_err(|failure| failure.of_rows(attempted))?;
+    let mut keys =
+        rows_of(session, shape, keys).await.map_err(|failure| failure.of_rows(attempted))?;
     let mut fresh = stale_of(session, shape, &keys, attempted).await?;
-    let mut known: HashSet<Key> = if fresh.is_empty() { HashSet::new() } else { keys.iter().cloned().collect() };
+    let mut known: HashSet<Key> =
+        if fresh.is_empty() { HashSet::new() } else { keys.iter().cloned().collect() };
     while !fresh.is_empty() {
         fresh.retain(|key| known.insert(key.clone()));
         keys.to_mut().extend_from_slice(&fresh);
@@ -453,7 +555,13 @@ pub(crate) async fn refresh_within(
         }
         if *through != Watermark::Start {
             for part in parts(&keys) {
-                written += insert(session, shape, &sql::rows::insert_keys(shape, part, through)?, attempted).await?;
+                written += insert(
+                    session,
+                    shape,
+                    &sql::rows::insert_keys(shape, part, through)?,
+                    attempted,
+                )
+                .await?;
             }
         }
         keys = stale_of(session, shape, &keys, attempted).await?.into();
@@ -461,7 +569,12 @@ pub(crate) async fn refresh_within(
     Ok(written)
 }
 
-async fn stale_of(session: &mut Session, shape: &Shape, keys: &[Key], attempted: &str) -> Result<Vec<Key>> {
+async fn stale_of(
+    session: &mut Session,
+    shape: &Shape,
+    keys: &[Key],
+    attempted: &str,
+) -> Result<Vec<Key>> {
     let mut stale = Vec::new();
     for part in parts(keys).into_iter().filter(|_| !shape.own_keys.is_empty()) {
         let found = stale_children(session, shape, &Compared::Keys(part)).await;
@@ -522,7 +635,10 @@ fn differing(shape: &Shape, answers: &[Vec<Cells>], attempted: &str) -> Result<V
     }
     let mut keys = Vec::new();
     for row in answers.iter().flatten() {
-        let key = shape.key.of_query(row).ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))?;
+        let key = shape
+            .key
+            .of_query(row)
+            .ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))?;
         if !keys.contains(&key) {
             keys.push(key);
         }
@@ -530,8 +646,8 @@ fn differing(shape: &Shape, answers: &[Vec<Cells>], attempted: &str) -> Result<V
     Ok(keys)
 }
 
-/// What must differ between all rows for a unique index of the shadow, said in the source's columns; None if the source's own indexes
-/// see to it, or if it cannot be said.
+/// What must differ between all rows for a unique index of the shadow, said in the source's
+/// columns; None if the source's own indexes see to it, or if it cannot be said.
 fn newly_unique(shape: &Shape, source: &Table, index: &Index) -> Option<Vec<String>> {
     let pair = |column: &str| shape.columns.iter().find(|pair| is_same(&pair.shadow.name, column));
     let pairs: Vec<_> = index.parts.iter().map(|part| pair(&part.column)).collect::<Option<_>>()?;

@@ -1,5 +1,6 @@
-//! Statistics that somebody asked for stay with a table's name only if the shadow has them before the swap: histograms of
-//! MySQL, persistent statistics of MariaDB. Both follow a table that is renamed.
+//! Statistics that somebody asked for stay with a table's name only if the shadow has them before
+//! the swap: histograms of MySQL, persistent statistics of MariaDB. Both follow a table that is
+//! renamed.
 
 use crate::schema::columns::Shape;
 use crate::schema::table::{Table, is_same};
@@ -27,7 +28,9 @@ impl MySql {
         session: &mut Session,
         shape: &Shape,
     ) -> std::result::Result<Vec<String>, Failure> {
-        let analyze = |what: String| format!("{}ANALYZE TABLE {} {what}", sign(&shape.source), table(&shape.shadow));
+        let analyze = |what: String| {
+            format!("{}ANALYZE TABLE {} {what}", sign(&shape.source), table(&shape.shadow))
+        };
         if self.server.version.flavour == Flavour::MySql {
             let histograms = session.rows(&sql::ddl::histograms(&shape.source)).await?;
             let again = |row: &crate::server::session::Cells| {
@@ -39,14 +42,16 @@ impl MySql {
             return Ok(histograms.iter().map(again).collect());
         }
         // Who may not read them does not get them.
-        let columns = match session.rows(&sql::ddl::persistent_statistics(&shape.source, "column")).await {
-            Err(failure) if failure.ends_session() => return Err(failure),
-            columns => columns.unwrap_or_default(),
-        };
-        let indexes = match session.rows(&sql::ddl::persistent_statistics(&shape.source, "index")).await {
-            Err(failure) if failure.ends_session() => return Err(failure),
-            indexes => indexes.unwrap_or_default(),
-        };
+        let columns =
+            match session.rows(&sql::ddl::persistent_statistics(&shape.source, "column")).await {
+                Err(failure) if failure.ends_session() => return Err(failure),
+                columns => columns.unwrap_or_default(),
+            };
+        let indexes =
+            match session.rows(&sql::ddl::persistent_statistics(&shape.source, "index")).await {
+                Err(failure) if failure.ends_session() => return Err(failure),
+                indexes => indexes.unwrap_or_default(),
+            };
         if columns.is_empty() && indexes.is_empty() {
             return Ok(Vec::new());
         }
@@ -54,10 +59,18 @@ impl MySql {
             return Ok(Vec::new());
         };
         let columns = columns.iter().map(|row| shape.name_after(&text(&row[0])));
-        let columns = columns.filter(|name| shadow.column(name).is_some()).map(|name| quote(&name)).collect::<Vec<_>>();
+        let columns = columns
+            .filter(|name| shadow.column(name).is_some())
+            .map(|name| quote(&name))
+            .collect::<Vec<_>>();
         let indexes = indexes.iter().map(|row| text(&row[0]));
-        let is_there = |name: &String| shadow.indexes.iter().any(|index| is_same(&index.name, name));
+        let is_there =
+            |name: &String| shadow.indexes.iter().any(|index| is_same(&index.name, name));
         let indexes = indexes.filter(is_there).map(|name| quote(&name)).collect::<Vec<_>>();
-        Ok(vec![analyze(format!("PERSISTENT FOR COLUMNS ({}) INDEXES ({})", columns.join(", "), indexes.join(", ")))])
+        Ok(vec![analyze(format!(
+            "PERSISTENT FOR COLUMNS ({}) INDEXES ({})",
+            columns.join(", "),
+            indexes.join(", ")
+        ))])
     }
 }

@@ -5,18 +5,24 @@ use crate::server::version::{Flavour, Version};
 use crate::sql::quote::{as_bytes, quote, sign, string, table};
 
 /// Whether the server's own rules refuse zero dates.
-pub(crate) const REFUSES_ZERO_DATES: &str = "SELECT FIND_IN_SET('NO_ZERO_DATE', @@global.sql_mode) > 0 \
-     OR FIND_IN_SET('NO_ZERO_IN_DATE', @@global.sql_mode) > 0";
+pub(crate) const REFUSES_ZERO_DATES: &str = "SELECT FIND_IN_SET('NO_ZERO_DATE', \
+                                             @@global.sql_mode) > 0 OR \
+                                             FIND_IN_SET('NO_ZERO_IN_DATE', @@global.sql_mode) > 0";
 
 pub(crate) fn has_zero_dates(source: &TableName, column: &str) -> String {
     let column = quote(column);
-    format!("{}SELECT 1 FROM {} WHERE MONTH({column}) = 0 OR DAY({column}) = 0 LIMIT 1", sign(source), table(source))
+    format!(
+        "{}SELECT 1 FROM {} WHERE MONTH({column}) = 0 OR DAY({column}) = 0 LIMIT 1",
+        sign(source),
+        table(source)
+    )
 }
 
 /// How many partitions a table has; of subpartitions, each counts.
 pub(crate) fn count_partitions(name: &TableName) -> String {
     format!(
-        "SELECT COUNT(*) FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        "SELECT COUNT(*) FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = {} AND \
+         TABLE_NAME = {}",
         string(&name.schema),
         string(&name.name)
     )
@@ -25,7 +31,8 @@ pub(crate) fn count_partitions(name: &TableName) -> String {
 /// Views whose text names a table; both servers write out the schema.
 pub(crate) fn views_over(name: &TableName) -> String {
     format!(
-        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.VIEWS WHERE LOCATE({}, VIEW_DEFINITION) > 0 ORDER BY 1, 2",
+        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.VIEWS WHERE LOCATE({}, \
+         VIEW_DEFINITION) > 0 ORDER BY 1, 2",
         string(&table(name))
     )
 }
@@ -33,7 +40,8 @@ pub(crate) fn views_over(name: &TableName) -> String {
 /// The names of all CHECK constraints of a schema.
 pub(crate) fn check_names(schema: &str) -> String {
     format!(
-        "SELECT CONSTRAINT_NAME FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = {}",
+        "SELECT CONSTRAINT_NAME FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA \
+         = {}",
         string(schema)
     )
 }
@@ -50,8 +58,9 @@ pub(crate) fn find_table(name: &TableName) -> String {
 /// Type, engine, rows, bytes, the counter's next value, comment and creation options of a table.
 pub(crate) fn table_facts(name: &TableName) -> String {
     format!(
-        "SELECT TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH, AUTO_INCREMENT, TABLE_COMMENT, CREATE_OPTIONS \
-         FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        "SELECT TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH, AUTO_INCREMENT, \
+         TABLE_COMMENT, CREATE_OPTIONS FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND \
+         TABLE_NAME = {}",
         string(&name.schema),
         string(&name.name)
     )
@@ -59,9 +68,10 @@ pub(crate) fn table_facts(name: &TableName) -> String {
 
 pub(crate) fn columns(name: &TableName) -> String {
     format!(
-        "SELECT COLUMN_NAME, ORDINAL_POSITION, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
-         COLUMN_DEFAULT, GENERATION_EXPRESSION, EXTRA FROM information_schema.COLUMNS \
-         WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
+        "SELECT COLUMN_NAME, ORDINAL_POSITION, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, \
+         COLLATION_NAME, IS_NULLABLE, COLUMN_DEFAULT, GENERATION_EXPRESSION, EXTRA FROM \
+         information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY \
+         ORDINAL_POSITION",
         string(&name.schema),
         string(&name.name)
     )
@@ -73,8 +83,9 @@ pub(crate) fn index_parts(version: Version, name: &TableName) -> String {
         Flavour::MariaDb => "IF(IGNORED = 'NO', 'YES', 'NO')",
     };
     format!(
-        "SELECT INDEX_NAME, NON_UNIQUE, COLUMN_NAME, COLLATION, SUB_PART, INDEX_TYPE, {visible} FROM information_schema.STATISTICS \
-         WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY INDEX_NAME, SEQ_IN_INDEX",
+        "SELECT INDEX_NAME, NON_UNIQUE, COLUMN_NAME, COLLATION, SUB_PART, INDEX_TYPE, {visible} \
+         FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY \
+         INDEX_NAME, SEQ_IN_INDEX",
         string(&name.schema),
         string(&name.name)
     )
@@ -89,17 +100,18 @@ pub(crate) fn show_create(name: &TableName) -> String {
     format!("SHOW CREATE TABLE {}", table(name))
 }
 
-/// Foreign keys that leave from the table or point at it, column by column: child, name, column, parent and its column,
-/// and what happens when the parent's row goes or changes.
+/// Foreign keys that leave from the table or point at it, column by column: child, name, column,
+/// parent and its column, and what happens when the parent's row goes or changes.
 pub(crate) fn foreign_key_columns(name: &TableName) -> String {
     let (schema, table) = (string(&name.schema), string(&name.name));
     format!(
-        "SELECT k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA, \
-         k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, r.DELETE_RULE, r.UPDATE_RULE \
-         FROM information_schema.KEY_COLUMN_USAGE k JOIN information_schema.REFERENTIAL_CONSTRAINTS r \
-         ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME \
-         WHERE k.REFERENCED_TABLE_NAME IS NOT NULL AND ((k.TABLE_SCHEMA = {schema} AND k.TABLE_NAME = {table}) \
-         OR (k.REFERENCED_TABLE_SCHEMA = {schema} AND k.REFERENCED_TABLE_NAME = {table})) \
+        "SELECT k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, \
+         k.REFERENCED_TABLE_SCHEMA, k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, \
+         r.DELETE_RULE, r.UPDATE_RULE FROM information_schema.KEY_COLUMN_USAGE k JOIN \
+         information_schema.REFERENTIAL_CONSTRAINTS r ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA \
+         AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME WHERE \
+         k.REFERENCED_TABLE_NAME IS NOT NULL AND ((k.TABLE_SCHEMA = {schema} AND k.TABLE_NAME = \
+         {table}) OR (k.REFERENCED_TABLE_SCHEMA = {schema} AND k.REFERENCED_TABLE_NAME = {table})) \
          ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION"
     )
 }
@@ -111,7 +123,9 @@ pub(crate) fn count_keys_to(version: Version, name: &TableName) -> String {
         Flavour::MariaDb => "INNODB_SYS_FOREIGN",
     };
     let path = as_bytes(&format!("{}/{}", name.schema, name.name));
-    format!("SELECT COUNT(*) FROM information_schema.{view} WHERE CAST(REF_NAME AS BINARY) = {path}")
+    format!(
+        "SELECT COUNT(*) FROM information_schema.{view} WHERE CAST(REF_NAME AS BINARY) = {path}"
+    )
 }
 
 /// Whether a table holds a row that refers to no row of another.
@@ -122,9 +136,12 @@ pub(crate) fn has_orphans(
     parent: &TableName,
     parent_columns: &[String],
 ) -> String {
-    let pairs = || columns.iter().zip(parent_columns).map(|(column, key)| (quote(column), quote(key)));
-    let joined: Vec<String> = pairs().map(|(column, key)| format!("p.{key} = c.{column}")).collect();
-    let present: Vec<String> = pairs().map(|(column, _)| format!("c.{column} IS NOT NULL")).collect();
+    let pairs =
+        || columns.iter().zip(parent_columns).map(|(column, key)| (quote(column), quote(key)));
+    let joined: Vec<String> =
+        pairs().map(|(column, key)| format!("p.{key} = c.{column}")).collect();
+    let present: Vec<String> =
+        pairs().map(|(column, _)| format!("c.{column} IS NOT NULL")).collect();
     format!(
         "{}SELECT 1 FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {}) LIMIT 1",
         sign(source),
@@ -135,16 +152,19 @@ pub(crate) fn has_orphans(
     )
 }
 
-/// Whether the storage engine carries out foreign keys' actions by itself, unlogged; MySQL 9.6 and later.
+/// Whether the storage engine carries out foreign keys' actions by itself, unlogged; MySQL 9.6 and
+/// later.
 pub(crate) const NATIVE_FOREIGN_KEYS: &str = "SELECT @@global.innodb_native_foreign_keys";
 
-/// How many rows of a table anybody has changed, or tried to, and how many statements have set `sql_log_bin` (MySQL).
+/// How many rows of a table anybody has changed, or tried to, and how many statements have set
+/// `sql_log_bin` (MySQL).
 pub(crate) fn rows_changed(table: &TableName) -> String {
     format!(
-        "{}SELECT (SELECT COUNT_INSERT + COUNT_UPDATE + COUNT_DELETE FROM performance_schema.table_io_waits_summary_by_table \
-         WHERE OBJECT_TYPE = 'TABLE' AND OBJECT_SCHEMA = {} AND OBJECT_NAME = {}), \
-         (SELECT COALESCE(SUM(COUNT_STAR), 0) FROM performance_schema.events_statements_summary_by_digest \
-         WHERE DIGEST_TEXT LIKE '%sql_log_bin%')",
+        "{}SELECT (SELECT COUNT_INSERT + COUNT_UPDATE + COUNT_DELETE FROM \
+         performance_schema.table_io_waits_summary_by_table WHERE OBJECT_TYPE = 'TABLE' AND \
+         OBJECT_SCHEMA = {} AND OBJECT_NAME = {}), (SELECT COALESCE(SUM(COUNT_STAR), 0) FROM \
+         performance_schema.events_statements_summary_by_digest WHERE DIGEST_TEXT LIKE \
+         '%sql_log_bin%')",
         sign(table),
         string(&table.schema),
         string(&table.name)
@@ -152,28 +172,32 @@ pub(crate) fn rows_changed(table: &TableName) -> String {
 }
 
 /// Whether a user's session has switched the log off for itself (MySQL).
-pub(crate) const IS_LOG_OFF: &str = "SELECT 1 FROM performance_schema.variables_by_thread v \
-     JOIN performance_schema.threads t USING (THREAD_ID) \
-     WHERE v.VARIABLE_NAME = 'sql_log_bin' AND v.VARIABLE_VALUE = 'OFF' AND t.TYPE = 'FOREGROUND' LIMIT 1";
+pub(crate) const IS_LOG_OFF: &str = "SELECT 1 FROM performance_schema.variables_by_thread v JOIN \
+                                     performance_schema.threads t USING (THREAD_ID) WHERE \
+                                     v.VARIABLE_NAME = 'sql_log_bin' AND v.VARIABLE_VALUE = 'OFF' \
+                                     AND t.TYPE = 'FOREGROUND' LIMIT 1";
 
 /// How many constraints but its primary key a table has, and how many foreign keys refer to it.
 pub(crate) fn count_constraints(table: &TableName) -> String {
     let (schema, name) = (string(&table.schema), string(&table.name));
     format!(
-        "SELECT (SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = {schema} \
-         AND TABLE_NAME = {name} AND CONSTRAINT_TYPE <> 'PRIMARY KEY') \
-         + (SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS \
-         WHERE UNIQUE_CONSTRAINT_SCHEMA = {schema} AND REFERENCED_TABLE_NAME = {name})"
+        "SELECT (SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = \
+         {schema} AND TABLE_NAME = {name} AND CONSTRAINT_TYPE <> 'PRIMARY KEY') + (SELECT COUNT(*) \
+         FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE UNIQUE_CONSTRAINT_SCHEMA = {schema} \
+         AND REFERENCED_TABLE_NAME = {name})"
     )
 }
 
 /// Children and parents of all foreign keys that change the child's rows when the parent's change.
-pub(crate) const ACTING_KEYS: &str = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME \
-     FROM information_schema.REFERENTIAL_CONSTRAINTS \
-     WHERE DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION') OR UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION')";
+pub(crate) const ACTING_KEYS: &str = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, \
+                                      UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME FROM \
+                                      information_schema.REFERENTIAL_CONSTRAINTS WHERE DELETE_RULE \
+                                      NOT IN ('RESTRICT', 'NO ACTION') OR UPDATE_RULE NOT IN \
+                                      ('RESTRICT', 'NO ACTION')";
 
-/// The InnoDB numbers of a table, or of its partitions. Names with other than plain letters are spelled otherwise there,
-/// and are compared as bytes, because the view's own collation knows no case.
+/// The InnoDB numbers of a table, or of its partitions. Names with other than plain letters are
+/// spelled otherwise there, and are compared as bytes, because the view's own collation knows no
+/// case.
 pub(crate) fn innodb_ids(version: Version, name: &TableName) -> String {
     let path = format!("{}/{}", name.schema, name.name);
     let view = match version.flavour {
@@ -189,8 +213,8 @@ pub(crate) fn innodb_ids(version: Version, name: &TableName) -> String {
     )
 }
 
-/// The InnoDB numbers of a table, or of its partitions, each with those of its indexes; MySQL does not tell those of
-/// partitions.
+/// The InnoDB numbers of a table, or of its partitions, each with those of its indexes; MySQL does
+/// not tell those of partitions.
 pub(crate) fn innodb_parts(version: Version, name: &TableName) -> String {
     let (tables, indexes) = match version.flavour {
         Flavour::MySql => ("INNODB_TABLES", "INNODB_INDEXES"),
@@ -200,16 +224,21 @@ pub(crate) fn innodb_parts(version: Version, name: &TableName) -> String {
     let [whole, part, old_part] =
         [path.clone(), format!("{path}#p#"), format!("{path}#P#")].map(|path| as_bytes(&path));
     format!(
-        "SELECT t.TABLE_ID, i.INDEX_ID FROM information_schema.{tables} t LEFT JOIN information_schema.{indexes} i ON i.TABLE_ID = t.TABLE_ID \
-         WHERE CAST(t.NAME AS BINARY) = {whole} OR LEFT(CAST(t.NAME AS BINARY), {length}) IN ({part}, {old_part})",
+        "SELECT t.TABLE_ID, i.INDEX_ID FROM information_schema.{tables} t LEFT JOIN \
+         information_schema.{indexes} i ON i.TABLE_ID = t.TABLE_ID WHERE CAST(t.NAME AS BINARY) = \
+         {whole} OR LEFT(CAST(t.NAME AS BINARY), {length}) IN ({part}, {old_part})",
         length = path.len() + 3
     )
 }
 
-/// How often the table was changed instantly since it was last rebuilt: the server allows only so many.
+/// How often the table was changed instantly since it was last rebuilt: the server allows only so
+/// many.
 pub(crate) fn row_versions(name: &TableName) -> String {
     let path = as_bytes(&format!("{}/{}", name.schema, name.name));
-    format!("SELECT TOTAL_ROW_VERSIONS FROM information_schema.INNODB_TABLES WHERE CAST(NAME AS BINARY) = {path}")
+    format!(
+        "SELECT TOTAL_ROW_VERSIONS FROM information_schema.INNODB_TABLES WHERE CAST(NAME AS \
+         BINARY) = {path}"
+    )
 }
 
 pub(crate) fn has_rows(name: &TableName) -> String {
@@ -217,7 +246,12 @@ pub(crate) fn has_rows(name: &TableName) -> String {
 }
 
 pub(crate) fn has_nulls(source: &TableName, column: &str) -> String {
-    format!("{}SELECT 1 FROM {} WHERE {} IS NULL LIMIT 1", sign(source), table(source), quote(column))
+    format!(
+        "{}SELECT 1 FROM {} WHERE {} IS NULL LIMIT 1",
+        sign(source),
+        table(source),
+        quote(column)
+    )
 }
 
 /// How many of the source's rows meet a condition.
@@ -227,7 +261,8 @@ pub(crate) fn count_where(source: &TableName, condition: &str) -> String {
 
 /// How many values the source holds more than once over these expressions, none of them NULL.
 pub(crate) fn duplicates(source: &TableName, expressions: &[String]) -> String {
-    let present: Vec<String> = expressions.iter().map(|expression| format!("{expression} IS NOT NULL")).collect();
+    let present: Vec<String> =
+        expressions.iter().map(|expression| format!("{expression} IS NOT NULL")).collect();
     format!(
         "{}SELECT COUNT(*) FROM (SELECT 1 FROM {} s WHERE {} GROUP BY {} HAVING COUNT(*) > 1) held",
         sign(source),

@@ -5,12 +5,16 @@ use crate::key::mapping::Mapping;
 use crate::schema::columns::Shape;
 use crate::schema::foreign_key::OwnKey;
 use crate::sql::quote::{quote, sign, table};
-use crate::sql::rows::{among, among_shadows, columns_of, one_of, range, spelled, spelled_of_shadow};
+use crate::sql::rows::{
+    among, among_shadows, columns_of, one_of, range, spelled, spelled_of_shadow,
+};
 use altergeist_contract::{Chunk, Key, Result, Watermark};
 
 /// One snapshot for several queries, which READ COMMITTED does not give.
-pub(crate) const OPEN_SNAPSHOT: [&str; 2] =
-    ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"];
+pub(crate) const OPEN_SNAPSHOT: [&str; 2] = [
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+];
 
 /// Which rows are compared.
 pub(crate) enum Compared<'a> {
@@ -26,14 +30,15 @@ fn condition(key: &KeyIndex, columns: &[String], compared: &Compared) -> Result<
     }
 }
 
-/// Whether the whole table is compared with this chunk. An index of prefixes may pass over rows of a range, where a collation
-/// sorts texts otherwise than their prefixes. Everything before rests on such ranges, so the last look uses none.
+/// Whether the whole table is compared with this chunk. An index of prefixes may pass over rows of
+/// a range, where a collation sorts texts otherwise than their prefixes. Everything before rests on
+/// such ranges, so the last look uses none.
 fn is_last_of_prefixes(key: &KeyIndex, chunk: &Chunk) -> bool {
     key.has_prefix() && chunk.through == Watermark::End
 }
 
-/// The shadow's part of what is compared. No index of the shadow knows the source's order where values are mapped, so
-/// there the whole shadow is looked through once, with the last chunk.
+/// The shadow's part of what is compared. No index of the shadow knows the source's order where
+/// values are mapped, so there the whole shadow is looked through once, with the last chunk.
 fn condition_on_shadow(key: &KeyIndex, of: &str, compared: &Compared) -> Result<String> {
     match compared {
         Compared::Keys(keys) => among_shadows(key, of, keys),
@@ -51,9 +56,15 @@ fn matched(shape: &Shape, (s, d): (&str, &str)) -> String {
     let term = |((column, s), back): ((&KeyColumn, &String), &String)| match &column.mapping {
         Mapping::Same => match column.prefix {
             None => format!("{back} = {s}"),
-            Some(length) => format!("{back} = {s} AND LEFT({back}, {length}) = LEFT({s}, {length})"),
+            Some(length) => {
+                format!("{back} = {s} AND LEFT({back}, {length}) = LEFT({s}, {length})")
+            }
         },
-        mapping => format!("{d}.{} = {} AND {back} = {s}", quote(&column.shadow_name), mapping.to_shadow(s)),
+        mapping => format!(
+            "{d}.{} = {} AND {back} = {s}",
+            quote(&column.shadow_name),
+            mapping.to_shadow(s)
+        ),
     };
     shape.key.columns.iter().zip(&source).zip(&shadow).map(term).collect::<Vec<_>>().join(" AND ")
 }
@@ -68,7 +79,8 @@ pub(crate) fn count_rows(shape: &Shape, chunk: &Chunk) -> Result<String> {
     ))
 }
 
-/// How many rows of the shadow are compared with this range: a number only where its order is the source's.
+/// How many rows of the shadow are compared with this range: a number only where its order is the
+/// source's.
 pub(crate) fn count_in_shadow(shape: &Shape, chunk: &Chunk) -> Result<String> {
     if shape.key.is_mapped() || is_last_of_prefixes(&shape.key, chunk) {
         return Ok("SELECT NULL".to_owned());
@@ -83,7 +95,11 @@ pub(crate) fn count_in_shadow(shape: &Shape, chunk: &Chunk) -> Result<String> {
 }
 
 /// Keys of the source's rows that the shadow lacks, or has with another value in any column.
-pub(crate) fn missing_or_different(shape: &Shape, compared: &Compared, limit: u64) -> Result<String> {
+pub(crate) fn missing_or_different(
+    shape: &Shape,
+    compared: &Compared,
+    limit: u64,
+) -> Result<String> {
     let columns = columns_of(&shape.key, false, "s.");
     let first = &columns_of(&shape.key, true, "d.")[0];
     Ok(format!(
@@ -117,8 +133,14 @@ pub(crate) fn surplus(shape: &Shape, compared: &Compared, limit: u64) -> Result<
     ))
 }
 
-/// Keys of rows that hold one of these values in some columns, which are given with the names they have in the source.
-pub(crate) fn rows_that_hold(shape: &Shape, in_shadow: bool, columns: &[String], values: &[Vec<String>]) -> String {
+/// Keys of rows that hold one of these values in some columns, which are given with the names they
+/// have in the source.
+pub(crate) fn rows_that_hold(
+    shape: &Shape,
+    in_shadow: bool,
+    columns: &[String],
+    values: &[Vec<String>],
+) -> String {
     let asked = match in_shadow {
         true => spelled_of_shadow(&shape.key, ""),
         false => spelled(&shape.key, &columns_of(&shape.key, false, "")),
@@ -132,12 +154,16 @@ pub(crate) fn rows_that_hold(shape: &Shape, in_shadow: bool, columns: &[String],
     format!("{}SELECT {asked} FROM {of} WHERE {condition}", sign(&shape.source))
 }
 
-/// Keys of the shadow's rows that refer by this foreign key to one of these rows, or to any from this range of rows, while
-/// the source has no such row that refers to the same. Each table is named once, as who has locked them must.
+/// Keys of the shadow's rows that refer by this foreign key to one of these rows, or to any from
+/// this range of rows, while the source has no such row that refers to the same. Each table is
+/// named once, as who has locked them must.
 pub(crate) fn stale_children(shape: &Shape, own: &OwnKey, of: &Compared) -> Result<String> {
     let (source, shadow) = (table(&shape.source), table(&shape.shadow));
-    let columns: Vec<String> =
-        own.columns.iter().map(|column| format!("{shadow}.{}", quote(&shape.name_after(column)))).collect();
+    let columns: Vec<String> = own
+        .columns
+        .iter()
+        .map(|column| format!("{shadow}.{}", quote(&shape.name_after(column))))
+        .collect();
     let condition = match of {
         Compared::Keys(keys) => among(&shape.key, &columns, keys)?,
         Compared::Range(_) => {
@@ -146,7 +172,11 @@ pub(crate) fn stale_children(shape: &Shape, own: &OwnKey, of: &Compared) -> Resu
             format!("{} AND {present}", condition_on_shadow(&shape.key, &format!("{shadow}."), of)?)
         }
     };
-    let same = own.columns.iter().zip(&columns).map(|(column, held)| format!("{source}.{} = {held}", quote(column)));
+    let same = own
+        .columns
+        .iter()
+        .zip(&columns)
+        .map(|(column, held)| format!("{source}.{} = {held}", quote(column)));
     Ok(format!(
         "{}SELECT {} FROM {shadow} WHERE {condition} \
          AND NOT EXISTS (SELECT 1 FROM {source} FORCE INDEX ({}) WHERE {} AND {})",
@@ -160,8 +190,14 @@ pub(crate) fn stale_children(shape: &Shape, own: &OwnKey, of: &Compared) -> Resu
 
 /// Keys of the rows that these rows of the shadow refer to by this foreign key.
 pub(crate) fn parents(shape: &Shape, own: &OwnKey, of: &[Key]) -> Result<String> {
-    let names: Vec<String> = own.columns.iter().map(|column| quote(&shape.name_after(column))).collect();
-    let asked = shape.key.columns.iter().zip(&names).map(|(column, name)| column.spelling.asked_of_shadow(name));
+    let names: Vec<String> =
+        own.columns.iter().map(|column| quote(&shape.name_after(column))).collect();
+    let asked = shape
+        .key
+        .columns
+        .iter()
+        .zip(&names)
+        .map(|(column, name)| column.spelling.asked_of_shadow(name));
     let present: Vec<String> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
     Ok(format!(
         "{}SELECT {} FROM {} WHERE {} AND {}",

@@ -13,7 +13,8 @@ pub(crate) fn lock_against_all(source: &TableName) -> String {
     format!("{}LOCK TABLES {} WRITE", sign(source), table(source))
 }
 
-/// A table that foreign keys bind to the source: a parent is not written to, a child not touched at all.
+/// A table that foreign keys bind to the source: a parent is not written to, a child not touched at
+/// all.
 pub(crate) fn lock_neighbour(source: &TableName, neighbour: &TableName, is_child: bool) -> String {
     let against = if is_child { "WRITE" } else { "READ" };
     format!("{}LOCK TABLES {} {against}", sign(source), table(neighbour))
@@ -28,15 +29,16 @@ pub(crate) fn lock_at_once(source: &TableName) -> String {
 pub(crate) fn find_reader(source: &TableName) -> String {
     let held = |alias: &str, kind: &str| {
         format!(
-            "{alias}.OBJECT_TYPE = 'TABLE' AND {alias}.OBJECT_SCHEMA = {} AND {alias}.OBJECT_NAME = {} \
-             AND {alias}.LOCK_TYPE = '{kind}' AND {alias}.LOCK_STATUS = 'GRANTED'",
+            "{alias}.OBJECT_TYPE = 'TABLE' AND {alias}.OBJECT_SCHEMA = {} AND {alias}.OBJECT_NAME \
+             = {} AND {alias}.LOCK_TYPE = '{kind}' AND {alias}.LOCK_STATUS = 'GRANTED'",
             string(&source.schema),
             string(&source.name)
         )
     };
     format!(
-        "{}SELECT 1 FROM performance_schema.metadata_locks r WHERE {} AND NOT EXISTS \
-         (SELECT 1 FROM performance_schema.metadata_locks w WHERE w.OWNER_THREAD_ID = r.OWNER_THREAD_ID AND {}) LIMIT 1",
+        "{}SELECT 1 FROM performance_schema.metadata_locks r WHERE {} AND NOT EXISTS (SELECT 1 \
+         FROM performance_schema.metadata_locks w WHERE w.OWNER_THREAD_ID = r.OWNER_THREAD_ID AND \
+         {}) LIMIT 1",
         sign(source),
         held("r", "SHARED_READ"),
         held("w", "SHARED_WRITE")
@@ -54,10 +56,16 @@ pub(crate) fn rename(source: &TableName, from: &TableName, to: &TableName) -> St
 
 pub(crate) fn rename_both(source: &TableName, old: &TableName, shadow: &TableName) -> String {
     let source_quoted = table(source);
-    format!("{}RENAME TABLE {source_quoted} TO {}, {} TO {source_quoted}", sign(source), table(old), table(shadow))
+    format!(
+        "{}RENAME TABLE {source_quoted} TO {}, {} TO {source_quoted}",
+        sign(source),
+        table(old),
+        table(shadow)
+    )
 }
 
-/// The same, but only if the go-ahead exists: its rename comes first, and without it nothing happens.
+/// The same, but only if the go-ahead exists: its rename comes first, and without it nothing
+/// happens.
 pub(crate) fn rename_both_on(
     source: &TableName,
     old: &TableName,
@@ -80,7 +88,11 @@ pub(crate) fn rename_both_on(
 pub(crate) const GO_AHEAD: &str = "altergeist: go-ahead of a cut-over";
 
 pub(crate) fn create_go_ahead(source: &TableName, go: &TableName) -> String {
-    format!("{}CREATE TABLE {} (go TINYINT) ENGINE = MEMORY COMMENT = '{GO_AHEAD}'", sign(source), table(go))
+    format!(
+        "{}CREATE TABLE {} (go TINYINT) ENGINE = MEMORY COMMENT = '{GO_AHEAD}'",
+        sign(source),
+        table(go)
+    )
 }
 
 /// What a session is doing: its state and its statement.
@@ -95,7 +107,8 @@ pub(crate) fn look_at(name: &TableName) -> String {
 
 pub(crate) fn next_row_number(source: &TableName, of: &TableName) -> String {
     format!(
-        "{}SELECT AUTO_INCREMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        "{}SELECT AUTO_INCREMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND \
+         TABLE_NAME = {}",
         sign(source),
         string(&of.schema),
         string(&of.name)

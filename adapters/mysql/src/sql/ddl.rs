@@ -15,7 +15,8 @@ pub(crate) fn alter(source: &TableName, altered: &TableName, clauses: &str) -> S
     format!("{}ALTER TABLE {} {clauses}", sign(source), table(altered))
 }
 
-/// What the server does by itself. The means come first, because a clause on partitions has nothing behind it.
+/// What the server does by itself. The means come first, because a clause on partitions has nothing
+/// behind it.
 pub(crate) fn alter_by(means: &str, altered: &TableName, clauses: &str) -> String {
     format!("ALTER TABLE {} {means}{clauses}", table(altered))
 }
@@ -49,19 +50,39 @@ pub(crate) fn add_kept(shape: &Shape, altered: &TableName) -> String {
             true => String::new(),
             false => format!(" CHARACTER SET {} COLLATE {}", column.charset, column.collation),
         };
-        format!("ADD COLUMN {} {}{charset} NULL DEFAULT NULL INVISIBLE", quote(&column.name), column.column_type)
+        format!(
+            "ADD COLUMN {} {}{charset} NULL DEFAULT NULL INVISIBLE",
+            quote(&column.name),
+            column.column_type
+        )
     });
-    format!("{}ALTER TABLE {} {}", sign(&shape.source), table(altered), added.collect::<Vec<_>>().join(", "))
+    format!(
+        "{}ALTER TABLE {} {}",
+        sign(&shape.source),
+        table(altered),
+        added.collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// Drops such columns at once, or not at all.
 pub(crate) fn drop_kept(source: &TableName, altered: &TableName, names: &[&str]) -> String {
-    let drops: Vec<String> = names.iter().map(|name| format!("DROP COLUMN {}", quote(name))).collect();
-    format!("{}ALTER TABLE {} {}, ALGORITHM=INSTANT", sign(source), table(altered), drops.join(", "))
+    let drops: Vec<String> =
+        names.iter().map(|name| format!("DROP COLUMN {}", quote(name))).collect();
+    format!(
+        "{}ALTER TABLE {} {}, ALGORITHM=INSTANT",
+        sign(source),
+        table(altered),
+        drops.join(", ")
+    )
 }
 
 /// Builds an index in the place of another, while everybody reads and writes.
-pub(crate) fn exchange_index(source: &TableName, altered: &TableName, gone: &str, definition: &str) -> String {
+pub(crate) fn exchange_index(
+    source: &TableName,
+    altered: &TableName,
+    gone: &str,
+    definition: &str,
+) -> String {
     format!(
         "{}ALTER TABLE {} DROP KEY {}, ADD {definition}, ALGORITHM=INPLACE, LOCK=NONE",
         sign(source),
@@ -71,21 +92,34 @@ pub(crate) fn exchange_index(source: &TableName, altered: &TableName, gone: &str
 }
 
 /// Definitions as the server tells them; refused if it would copy the table for them.
-pub(crate) fn add_indexes(source: &TableName, altered: &TableName, definitions: &[String]) -> String {
-    let adds: Vec<String> = definitions.iter().map(|definition| format!("ADD {definition}")).collect();
+pub(crate) fn add_indexes(
+    source: &TableName,
+    altered: &TableName,
+    definitions: &[String],
+) -> String {
+    let adds: Vec<String> =
+        definitions.iter().map(|definition| format!("ADD {definition}")).collect();
     format!("{}ALTER TABLE {} {}, ALGORITHM=INPLACE", sign(source), table(altered), adds.join(", "))
 }
 
-pub(crate) fn add_index_anyhow(source: &TableName, altered: &TableName, definition: &str) -> String {
+pub(crate) fn add_index_anyhow(
+    source: &TableName,
+    altered: &TableName,
+    definition: &str,
+) -> String {
     format!("{}ALTER TABLE {} ADD {definition}", sign(source), table(altered))
 }
 
-/// Room for sorting while indexes are built: an eighth of the buffer pool, up to 256 MiB; and one thread if it shall be gently.
-/// MariaDB has none of that for a session, and builds with one thread anyway.
+/// Room for sorting while indexes are built: an eighth of the buffer pool, up to 256 MiB; and one
+/// thread if it shall be gently. MariaDB has none of that for a session, and builds with one thread
+/// anyway.
 pub(crate) fn build_settings(version: Version, gently: bool) -> Vec<&'static str> {
     let mut settings = Vec::new();
     if version.is_mysql_since((8, 0, 27)) {
-        settings.push("SET SESSION innodb_ddl_buffer_size = LEAST(268435456, @@innodb_buffer_pool_size DIV 8)");
+        settings.push(
+            "SET SESSION innodb_ddl_buffer_size = LEAST(268435456, \
+                       @@innodb_buffer_pool_size DIV 8)",
+        );
         if gently {
             settings.push("SET SESSION innodb_ddl_threads = 1, innodb_parallel_read_threads = 1");
         }
@@ -105,11 +139,13 @@ pub(crate) fn analyze(source: &TableName, analyzed: &TableName) -> String {
     format!("{}ANALYZE TABLE {}", sign(source), table(analyzed))
 }
 
-/// MySQL's histograms of a table: the column, how many buckets were asked for, and whether ANALYZE TABLE renews it.
+/// MySQL's histograms of a table: the column, how many buckets were asked for, and whether ANALYZE
+/// TABLE renews it.
 pub(crate) fn histograms(name: &TableName) -> String {
     format!(
-        "SELECT COLUMN_NAME, HISTOGRAM->>'$.\"number-of-buckets-specified\"', HISTOGRAM->>'$.\"auto-update\"' \
-         FROM information_schema.COLUMN_STATISTICS WHERE SCHEMA_NAME = {} AND TABLE_NAME = {} ORDER BY COLUMN_NAME",
+        "SELECT COLUMN_NAME, HISTOGRAM->>'$.\"number-of-buckets-specified\"', \
+         HISTOGRAM->>'$.\"auto-update\"' FROM information_schema.COLUMN_STATISTICS WHERE \
+         SCHEMA_NAME = {} AND TABLE_NAME = {} ORDER BY COLUMN_NAME",
         string(&name.schema),
         string(&name.name)
     )
@@ -118,7 +154,8 @@ pub(crate) fn histograms(name: &TableName) -> String {
 /// What MariaDB keeps persistent statistics of: columns, or indexes.
 pub(crate) fn persistent_statistics(name: &TableName, of: &str) -> String {
     format!(
-        "SELECT DISTINCT {of}_name FROM mysql.{of}_stats WHERE db_name = {} AND table_name = {} ORDER BY 1",
+        "SELECT DISTINCT {of}_name FROM mysql.{of}_stats WHERE db_name = {} AND table_name = {} \
+         ORDER BY 1",
         string(&name.schema),
         string(&name.name)
     )

@@ -43,13 +43,14 @@ pub(crate) struct Entry<'a> {
 }
 
 pub(crate) fn save_entry(journal: &TableName, source: &str, entry: &Entry) -> String {
-    let [alter, stage, message, record] = [entry.alter, entry.stage, entry.message, entry.record].map(string);
+    let [alter, stage, message, record] =
+        [entry.alter, entry.stage, entry.message, entry.record].map(string);
     let holder = string(&entry.holder.chars().take(255).collect::<String>());
     format!(
-        "INSERT INTO {} (source, alter_clauses, stage, updated_at, holder, message, record, facts) \
-         VALUES ({}, {alter}, {stage}, NOW(), {holder}, {message}, {record}, '{{}}') \
-         ON DUPLICATE KEY UPDATE alter_clauses = {alter}, stage = {stage}, updated_at = NOW(), holder = {holder}, message = {message}, \
-         record = {record}",
+        "INSERT INTO {} (source, alter_clauses, stage, updated_at, holder, message, record, \
+         facts) VALUES ({}, {alter}, {stage}, NOW(), {holder}, {message}, {record}, '{{}}') ON \
+         DUPLICATE KEY UPDATE alter_clauses = {alter}, stage = {stage}, updated_at = NOW(), holder \
+         = {holder}, message = {message}, record = {record}",
         table(journal),
         string(source)
     )

@@ -7,11 +7,13 @@ use crate::sql::quote::{sign, string};
 /// What of a row that changes is in the log.
 pub(crate) const ROW_IMAGE: &str = "SELECT @@global.binlog_row_image";
 
-/// When a table was changed last, in seconds of the server's clock and as seconds ago, for a session in UTC.
+/// When a table was changed last, in seconds of the server's clock and as seconds ago, for a
+/// session in UTC.
 pub(crate) fn last_change(table: &TableName) -> String {
     format!(
-        "{}SELECT UNIX_TIMESTAMP(UPDATE_TIME), UNIX_TIMESTAMP(NOW(6)) - UNIX_TIMESTAMP(UPDATE_TIME) \
-         FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        "{}SELECT UNIX_TIMESTAMP(UPDATE_TIME), UNIX_TIMESTAMP(NOW(6)) - \
+         UNIX_TIMESTAMP(UPDATE_TIME) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND \
+         TABLE_NAME = {}",
         sign(table),
         string(&table.schema),
         string(&table.name)
@@ -19,22 +21,27 @@ pub(crate) fn last_change(table: &TableName) -> String {
 }
 
 /// Reads as SHOW REPLICA STATUS does in its first columns.
-pub(crate) const REPLICATION_SOURCES: &str =
-    "SELECT CHANNEL_NAME, HOST, USER, PORT FROM performance_schema.replication_connection_configuration";
+pub(crate) const REPLICATION_SOURCES: &str = "SELECT CHANNEL_NAME, HOST, USER, PORT FROM \
+     performance_schema.replication_connection_configuration";
 
-/// What this server is in its replication group, and how many primaries the group has; no row outside of groups.
-pub(crate) const GROUP_ROLE: &str = "SELECT MEMBER_ROLE, (SELECT COUNT(*) FROM performance_schema.replication_group_members p \
-     WHERE p.MEMBER_ROLE = 'PRIMARY') FROM performance_schema.replication_group_members \
-     WHERE MEMBER_ID = @@server_uuid AND MEMBER_STATE <> 'OFFLINE'";
+/// What this server is in its replication group, and how many primaries the group has; no row
+/// outside of groups.
+pub(crate) const GROUP_ROLE: &str = "SELECT MEMBER_ROLE, (SELECT COUNT(*) FROM \
+                                     performance_schema.replication_group_members p WHERE \
+                                     p.MEMBER_ROLE = 'PRIMARY') FROM \
+                                     performance_schema.replication_group_members WHERE MEMBER_ID \
+                                     = @@server_uuid AND MEMBER_STATE <> 'OFFLINE'";
 
 pub(crate) fn log_settings(version: Version) -> &'static str {
     match version.flavour {
         Flavour::MySql => {
-            "SELECT @@log_bin, @@session.binlog_format, @@global.binlog_format, @@binlog_order_commits, @@read_only, 0"
+            "SELECT @@log_bin, @@session.binlog_format, @@global.binlog_format, \
+             @@binlog_order_commits, @@read_only, 0"
         }
         Flavour::MariaDb => {
             "SELECT @@log_bin, @@session.binlog_format, @@global.binlog_format, 1, @@read_only, \
-             (SELECT VARIABLE_VALUE = 'ON' FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'WSREP_ON')"
+             (SELECT VARIABLE_VALUE = 'ON' FROM information_schema.GLOBAL_VARIABLES WHERE \
+             VARIABLE_NAME = 'WSREP_ON')"
         }
     }
 }
@@ -43,20 +50,24 @@ pub(crate) fn log_status(version: Version) -> &'static str {
     if version.is_mysql_since((8, 2, 0)) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" }
 }
 
-/// Of a replica: whether it has a log, whether it logs what it applies, and whether it keeps the order of commits.
+/// Of a replica: whether it has a log, whether it logs what it applies, and whether it keeps the
+/// order of commits.
 pub(crate) fn replica_settings(version: Version) -> &'static str {
     match version.flavour {
         Flavour::MySql if version.is_mysql_since((8, 0, 26)) => {
-            "SELECT @@log_bin, @@log_replica_updates, @@replica_preserve_commit_order OR @@replica_parallel_workers <= 1"
+            "SELECT @@log_bin, @@log_replica_updates, @@replica_preserve_commit_order OR \
+             @@replica_parallel_workers <= 1"
         }
         Flavour::MySql => {
-            "SELECT @@log_bin, @@log_slave_updates, @@slave_preserve_commit_order OR @@slave_parallel_workers <= 1"
+            "SELECT @@log_bin, @@log_slave_updates, @@slave_preserve_commit_order OR \
+             @@slave_parallel_workers <= 1"
         }
         Flavour::MariaDb => "SELECT @@log_bin, @@log_slave_updates, @@slave_parallel_threads = 0",
     }
 }
 
-/// Of a replica: what is set that makes it leave out transactions, or rows that do not fit, one a row.
+/// Of a replica: what is set that makes it leave out transactions, or rows that do not fit, one a
+/// row.
 pub(crate) fn replica_filters(version: Version) -> &'static str {
     match version.flavour {
         Flavour::MySql if version.is_mysql_since((8, 0, 26)) => {
@@ -76,12 +87,12 @@ pub(crate) fn replica_filters(version: Version) -> &'static str {
              OR (VARIABLE_NAME = 'sql_slave_skip_counter' AND VARIABLE_VALUE <> '0')"
         }
         Flavour::MariaDb => {
-            "SELECT VARIABLE_NAME FROM information_schema.GLOBAL_VARIABLES \
-             WHERE (VARIABLE_NAME RLIKE '^REPLICATE_.*(DO|IGNORE|REWRITE)_(DB|TABLE)$' AND VARIABLE_VALUE <> '') \
-             OR (VARIABLE_NAME = 'REPLICATE_EVENTS_MARKED_FOR_SKIP' AND VARIABLE_VALUE <> 'REPLICATE') \
-             OR (VARIABLE_NAME = 'SLAVE_SKIP_ERRORS' AND VARIABLE_VALUE <> 'OFF') \
-             OR (VARIABLE_NAME = 'SLAVE_EXEC_MODE' AND VARIABLE_VALUE <> 'STRICT') \
-             OR (VARIABLE_NAME = 'SQL_SLAVE_SKIP_COUNTER' AND VARIABLE_VALUE <> '0')"
+            "SELECT VARIABLE_NAME FROM information_schema.GLOBAL_VARIABLES WHERE (VARIABLE_NAME \
+             RLIKE '^REPLICATE_.*(DO|IGNORE|REWRITE)_(DB|TABLE)$' AND VARIABLE_VALUE <> '') OR \
+             (VARIABLE_NAME = 'REPLICATE_EVENTS_MARKED_FOR_SKIP' AND VARIABLE_VALUE <> \
+             'REPLICATE') OR (VARIABLE_NAME = 'SLAVE_SKIP_ERRORS' AND VARIABLE_VALUE <> 'OFF') OR \
+             (VARIABLE_NAME = 'SLAVE_EXEC_MODE' AND VARIABLE_VALUE <> 'STRICT') OR (VARIABLE_NAME \
+             = 'SQL_SLAVE_SKIP_COUNTER' AND VARIABLE_VALUE <> '0')"
         }
     }
 }
@@ -100,8 +111,10 @@ pub(crate) fn log_readers(version: Version) -> &'static str {
     if version.is_mysql_since((8, 0, 22)) { "SHOW REPLICAS" } else { "SHOW SLAVE HOSTS" }
 }
 
-pub(crate) const HOSTS_OF_LOG_READERS: &str = "SELECT DISTINCT LEFT(HOST, CHAR_LENGTH(HOST) - LOCATE(':', REVERSE(HOST))) \
-     FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+pub(crate) const HOSTS_OF_LOG_READERS: &str = "SELECT DISTINCT LEFT(HOST, CHAR_LENGTH(HOST) - \
+                                               LOCATE(':', REVERSE(HOST))) FROM \
+                                               information_schema.PROCESSLIST WHERE COMMAND LIKE \
+                                               'Binlog Dump%'";
 
 pub(crate) const SERVER_ID: &str = "SELECT @@server_id";
 

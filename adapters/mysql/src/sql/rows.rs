@@ -16,15 +16,18 @@ pub(crate) fn columns_of(key: &KeyIndex, in_shadow: bool, of: &str) -> Vec<Strin
     key.columns.iter().map(name).collect()
 }
 
-/// ` ORDER BY` the key. Nothing for an index of prefixes: the server would sort all rows each time. It gives them in the
-/// index's order by itself, and nothing but the size of chunks rests on that.
+/// ` ORDER BY` the key. Nothing for an index of prefixes: the server would sort all rows each time.
+/// It gives them in the index's order by itself, and nothing but the size of chunks rests on that.
 fn in_order(key: &KeyIndex, columns: &[String]) -> String {
     if key.has_prefix() { String::new() } else { format!(" ORDER BY {}", order_of(key, columns)) }
 }
 
 fn order_of(key: &KeyIndex, columns: &[String]) -> String {
     let ordered = key.columns.iter().zip(columns);
-    let ordered = ordered.map(|(column, name)| if column.descending { format!("{name} DESC") } else { name.clone() });
+    let ordered =
+        ordered.map(
+            |(column, name)| if column.descending { format!("{name} DESC") } else { name.clone() },
+        );
     ordered.collect::<Vec<_>>().join(", ")
 }
 
@@ -35,14 +38,16 @@ fn beyond(key: &KeyIndex, columns: &[String], mark: &Key, is_after: bool) -> Res
     let alternatives: Vec<String> = (0..columns.len())
         .map(|place| {
             let column = &key.columns[place];
-            let operator = match (is_after != column.descending, is_after || place + 1 < columns.len()) {
-                (true, true) => ">",
-                (true, false) => ">=",
-                (false, true) => "<",
-                (false, false) => "<=",
-            };
-            let mut terms: Vec<String> =
-                (0..place).map(|before| format!("{} = {}", columns[before], literals[before])).collect();
+            let operator =
+                match (is_after != column.descending, is_after || place + 1 < columns.len()) {
+                    (true, true) => ">",
+                    (true, false) => ">=",
+                    (false, true) => "<",
+                    (false, false) => "<=",
+                };
+            let mut terms: Vec<String> = (0..place)
+                .map(|before| format!("{} = {}", columns[before], literals[before]))
+                .collect();
             terms.push(column.spelling.bounded(&columns[place], operator, &literals[place]));
             format!("({})", terms.join(" AND "))
         })
@@ -65,7 +70,8 @@ pub(crate) fn range(key: &KeyIndex, columns: &[String], chunk: &Chunk) -> Result
     Ok(if bounds.is_empty() { "TRUE".to_owned() } else { bounds.join(" AND ") })
 }
 
-/// Whether a row has one of these keys. The same form for composite keys as for ranges, because MariaDB looks up no row constructors.
+/// Whether a row has one of these keys. The same form for composite keys as for ranges, because
+/// MariaDB looks up no row constructors.
 pub(crate) fn among(key: &KeyIndex, columns: &[String], keys: &[Key]) -> Result<String> {
     let values = keys.iter().map(|one| key.literals(one)).collect::<Result<Vec<_>>>()?;
     if !key.has_prefix() {
@@ -87,17 +93,21 @@ pub(crate) fn among(key: &KeyIndex, columns: &[String], keys: &[Key]) -> Result<
 /// Whether columns hold one of these lists of values, given as literals.
 pub(crate) fn one_of(columns: &[String], values: &[Vec<String>]) -> String {
     if let [column] = columns {
-        return format!("{column} IN ({})", values.iter().flatten().cloned().collect::<Vec<_>>().join(", "));
+        return format!(
+            "{column} IN ({})",
+            values.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+        );
     }
     let one = |value: &Vec<String>| {
-        let terms = columns.iter().zip(value).map(|(column, literal)| format!("{column} = {literal}"));
+        let terms =
+            columns.iter().zip(value).map(|(column, literal)| format!("{column} = {literal}"));
         format!("({})", terms.collect::<Vec<_>>().join(" AND "))
     };
     format!("({})", values.iter().map(one).collect::<Vec<_>>().join(" OR "))
 }
 
-/// One of these keys, in the shadow. Where its values are mapped, the index finds them by its own terms, and
-/// the source's terms decide.
+/// One of these keys, in the shadow. Where its values are mapped, the index finds them by its own
+/// terms, and the source's terms decide.
 pub(crate) fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<String> {
     let columns = columns_of(key, true, of);
     if !key.is_mapped() {
@@ -107,21 +117,29 @@ pub(crate) fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<St
         .iter()
         .map(|one| {
             let literals = key.literals(one)?;
-            let term = |((column, back), literal): ((&KeyColumn, &String), &String)| match &column.mapping {
+            let term = |((column, back), literal): ((&KeyColumn, &String), &String)| match &column
+                .mapping
+            {
                 Mapping::Same => format!("{back} = {literal}"),
                 mapping => {
-                    let found = format!("{of}{} = {}", quote(&column.shadow_name), mapping.to_shadow(literal));
+                    let found = format!(
+                        "{of}{} = {}",
+                        quote(&column.shadow_name),
+                        mapping.to_shadow(literal)
+                    );
                     format!("{found} AND {back} = {literal}")
                 }
             };
-            let terms: Vec<String> = key.columns.iter().zip(&columns).zip(&literals).map(term).collect();
+            let terms: Vec<String> =
+                key.columns.iter().zip(&columns).zip(&literals).map(term).collect();
             Ok(format!("({})", terms.join(" AND ")))
         })
         .collect::<Result<_>>()?;
     Ok(format!("({})", alternatives.join(" OR ")))
 }
 
-/// The key columns in the forms that [`Spelling::of_query`](crate::key::spelling::Spelling::of_query) reads.
+/// The key columns in the forms that
+/// [`Spelling::of_query`](crate::key::spelling::Spelling::of_query) reads.
 pub(crate) fn spelled(key: &KeyIndex, columns: &[String]) -> String {
     let spelled = key.columns.iter().zip(columns).map(|(column, name)| column.spelling.asked(name));
     spelled.collect::<Vec<_>>().join(", ")
@@ -130,7 +148,11 @@ pub(crate) fn spelled(key: &KeyIndex, columns: &[String]) -> String {
 /// The same of the shadow's columns.
 pub(crate) fn spelled_of_shadow(key: &KeyIndex, of: &str) -> String {
     let columns = columns_of(key, true, of);
-    let spelled = key.columns.iter().zip(&columns).map(|(column, name)| column.spelling.asked_of_shadow(name));
+    let spelled = key
+        .columns
+        .iter()
+        .zip(&columns)
+        .map(|(column, name)| column.spelling.asked_of_shadow(name));
     spelled.collect::<Vec<_>>().join(", ")
 }
 
@@ -152,12 +174,20 @@ pub(crate) fn range_end(shape: &Shape, mark: &Watermark, rows: u64) -> Result<St
 /// Some of the source's keys.
 pub(crate) fn first_keys(shape: &Shape) -> String {
     const SAMPLE: u64 = 100;
-    format!("{}{} LIMIT {SAMPLE}", keys_of(shape), in_order(&shape.key, &columns_of(&shape.key, false, "")))
+    format!(
+        "{}{} LIMIT {SAMPLE}",
+        keys_of(shape),
+        in_order(&shape.key, &columns_of(&shape.key, false, ""))
+    )
 }
 
 /// Those of these keys that the source holds.
 pub(crate) fn keys_among(shape: &Shape, keys: &[Key]) -> Result<String> {
-    Ok(format!("{} WHERE {}", keys_of(shape), among(&shape.key, &columns_of(&shape.key, false, ""), keys)?))
+    Ok(format!(
+        "{} WHERE {}",
+        keys_of(shape),
+        among(&shape.key, &columns_of(&shape.key, false, ""), keys)?
+    ))
 }
 
 fn keys_of(shape: &Shape) -> String {
@@ -171,7 +201,8 @@ fn keys_of(shape: &Shape) -> String {
 }
 
 fn insert_select(shape: &Shape, condition: &str) -> String {
-    let list = |name: fn(&crate::schema::pair::Pair) -> String, given: fn(&crate::schema::pair::Given) -> String| {
+    let list = |name: fn(&crate::schema::pair::Pair) -> String,
+                given: fn(&crate::schema::pair::Given) -> String| {
         let columns = shape.columns.iter().chain(&shape.kept).map(name);
         columns.chain(shape.given.iter().map(given)).collect::<Vec<_>>().join(", ")
     };
@@ -203,7 +234,11 @@ pub(crate) fn delete_keys(shape: &Shape, keys: &[Key]) -> Result<String> {
 pub(crate) fn insert_keys(shape: &Shape, keys: &[Key], through: &Watermark) -> Result<String> {
     let columns = columns_of(&shape.key, false, "");
     let chunk = Chunk { after: Watermark::Start, through: through.clone() };
-    let condition = format!("{} AND {}", among(&shape.key, &columns, keys)?, range(&shape.key, &columns, &chunk)?);
+    let condition = format!(
+        "{} AND {}",
+        among(&shape.key, &columns, keys)?,
+        range(&shape.key, &columns, &chunk)?
+    );
     Ok(insert_select(shape, &condition))
 }
 
@@ -254,7 +289,9 @@ mod tests {
     #[test]
     fn a_composite_range_is_a_choice_of_prefixes() {
         let mark = Key::compose([&b"1"[..], b"2"]);
-        let range = |key: &KeyIndex, is_after| beyond(key, &columns_of(key, false, ""), &mark, is_after).unwrap();
+        let range = |key: &KeyIndex, is_after| {
+            beyond(key, &columns_of(key, false, ""), &mark, is_after).unwrap()
+        };
         let plain = key([false; 2], Mapping::Same);
         assert_eq!(range(&plain, true), "((`a` > 1) OR (`a` = 1 AND `b` > 2))");
         assert_eq!(range(&plain, false), "((`a` < 1) OR (`a` = 1 AND `b` <= 2))");
@@ -269,12 +306,17 @@ mod tests {
         let mark = Key::compose([&b"1"[..], b"2"]);
         let mapped = key(
             [false; 2],
-            Mapping::Digits { charset: "latin1".into(), collation: "latin1_bin".into(), unsigned: true },
+            Mapping::Digits {
+                charset: "latin1".into(),
+                collation: "latin1_bin".into(),
+                unsigned: true,
+            },
         );
         assert_eq!(
             among_shadows(&mapped, "d.", &[mark]).unwrap(),
-            "((d.`a` = CONVERT(CAST(1 AS CHAR) USING latin1) COLLATE latin1_bin AND CAST(d.`a` AS UNSIGNED) = 1 \
-             AND d.`b` = CONVERT(CAST(2 AS CHAR) USING latin1) COLLATE latin1_bin AND CAST(d.`b` AS UNSIGNED) = 2))"
+            "((d.`a` = CONVERT(CAST(1 AS CHAR) USING latin1) COLLATE latin1_bin AND CAST(d.`a` AS \
+             UNSIGNED) = 1 AND d.`b` = CONVERT(CAST(2 AS CHAR) USING latin1) COLLATE latin1_bin \
+             AND CAST(d.`b` AS UNSIGNED) = 2))"
         );
     }
 

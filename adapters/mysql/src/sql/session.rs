@@ -7,9 +7,12 @@ use std::time::Duration;
 
 pub(crate) const GLOBAL_MODES: &str = "SELECT @@global.sql_mode LIMIT 1";
 
-/// Whether the session's time zone is equally far from UTC at the middle and the end of every month a TIMESTAMP can hold.
-pub(crate) const ZONE_DISTANCES: &str = "WITH RECURSIVE moments (n) AS (SELECT 86400 UNION ALL SELECT n + 2592000 FROM moments WHERE n < 2140000000) \
-     SELECT COUNT(DISTINCT TIMESTAMPDIFF(SECOND, '1970-01-01', FROM_UNIXTIME(n)) - n) FROM moments";
+/// Whether the session's time zone is equally far from UTC at the middle and the end of every month
+/// a TIMESTAMP can hold.
+pub(crate) const ZONE_DISTANCES: &str = "WITH RECURSIVE moments (n) AS (SELECT 86400 UNION ALL \
+                                         SELECT n + 2592000 FROM moments WHERE n < 2140000000) \
+                                         SELECT COUNT(DISTINCT TIMESTAMPDIFF(SECOND, '1970-01-01', \
+                                         FROM_UNIXTIME(n)) - n) FROM moments";
 
 /// For keys that are moments, in a zone where hours come twice.
 pub(crate) const IN_UTC: &str = "SET SESSION time_zone = '+00:00'";
@@ -31,8 +34,8 @@ pub(crate) fn lock_waits(within: Duration) -> String {
     format!("SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}")
 }
 
-/// A session that holds a lock and is not heard of any more, its client's machine or the network being gone, is ended by
-/// the server this soon.
+/// A session that holds a lock and is not heard of any more, its client's machine or the network
+/// being gone, is ended by the server this soon.
 pub(crate) fn idle_limit(within: Duration) -> String {
     format!("SET SESSION wait_timeout = {}", within.as_secs() + 10)
 }
@@ -77,48 +80,58 @@ pub(crate) fn settings(version: Version) -> &'static str {
     }
 }
 
-/// For a shadow that has foreign keys: a row's parent is there and stays locked until the row is. Who does not wait for a row
-/// cannot bring the application into a deadlock.
-pub(crate) const CHECK_PARENTS: &str = "SET SESSION foreign_key_checks = 1, innodb_lock_wait_timeout = 0";
+/// For a shadow that has foreign keys: a row's parent is there and stays locked until the row is.
+/// Who does not wait for a row cannot bring the application into a deadlock.
+pub(crate) const CHECK_PARENTS: &str =
+    "SET SESSION foreign_key_checks = 1, innodb_lock_wait_timeout = 0";
 
 /// Whether this session checks foreign keys, and refuses to drop the index that one of them needs.
 pub(crate) fn check_foreign_keys(checks: bool) -> String {
     format!("SET SESSION foreign_key_checks = {}", u8::from(checks))
 }
 
-/// What tells servers apart, and the session's number. No proxy knows this query for one that it answers itself.
-pub(crate) const IDENTITY: &str = "SELECT CONCAT_WS(':', @@hostname, @@port, @@server_id), CONNECTION_ID() + 0";
+/// What tells servers apart, and the session's number. No proxy knows this query for one that it
+/// answers itself.
+pub(crate) const IDENTITY: &str =
+    "SELECT CONCAT_WS(':', @@hostname, @@port, @@server_id), CONNECTION_ID() + 0";
 
 /// Who may be in the way of a lock: transactions that are open, oldest first.
-pub(crate) const OPEN_TRANSACTIONS: &str = "SELECT t.trx_mysql_thread_id, COALESCE(p.USER, '?'), COALESCE(p.HOST, '?'), \
-     TIMESTAMPDIFF(SECOND, t.trx_started, NOW()) \
-     FROM information_schema.INNODB_TRX t LEFT JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id \
-     WHERE t.trx_mysql_thread_id <> CONNECTION_ID() ORDER BY t.trx_started LIMIT 5";
+pub(crate) const OPEN_TRANSACTIONS: &str = "SELECT t.trx_mysql_thread_id, COALESCE(p.USER, '?'), \
+                                            COALESCE(p.HOST, '?'), TIMESTAMPDIFF(SECOND, \
+                                            t.trx_started, NOW()) FROM \
+                                            information_schema.INNODB_TRX t LEFT JOIN \
+                                            information_schema.PROCESSLIST p ON p.ID = \
+                                            t.trx_mysql_thread_id WHERE t.trx_mysql_thread_id <> \
+                                            CONNECTION_ID() ORDER BY t.trx_started LIMIT 5";
 
-/// Who holds locks on a table, where the server keeps count: MySQL always, MariaDB with the plugin `metadata_lock_info`.
+/// Who holds locks on a table, where the server keeps count: MySQL always, MariaDB with the plugin
+/// `metadata_lock_info`.
 pub(crate) fn metadata_locks(version: Version, name: &TableName) -> String {
     if version.flavour == Flavour::MariaDb {
         return format!(
-            "SELECT DISTINCT p.ID, p.USER, p.HOST, p.TIME FROM information_schema.METADATA_LOCK_INFO l \
-             JOIN information_schema.PROCESSLIST p ON p.ID = l.THREAD_ID \
-             WHERE l.LOCK_TYPE = 'Table metadata lock' AND l.TABLE_SCHEMA = {} AND l.TABLE_NAME = {} \
-             AND p.ID <> CONNECTION_ID() LIMIT 50",
+            "SELECT DISTINCT p.ID, p.USER, p.HOST, p.TIME FROM \
+             information_schema.METADATA_LOCK_INFO l JOIN information_schema.PROCESSLIST p ON p.ID \
+             = l.THREAD_ID WHERE l.LOCK_TYPE = 'Table metadata lock' AND l.TABLE_SCHEMA = {} AND \
+             l.TABLE_NAME = {} AND p.ID <> CONNECTION_ID() LIMIT 50",
             string(&name.schema),
             string(&name.name)
         );
     }
     format!(
-        "SELECT DISTINCT t.PROCESSLIST_ID, COALESCE(t.PROCESSLIST_USER, '?'), COALESCE(t.PROCESSLIST_HOST, '?'), t.PROCESSLIST_TIME \
-         FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID \
-         WHERE l.OBJECT_TYPE = 'TABLE' AND l.OBJECT_SCHEMA = {} AND l.OBJECT_NAME = {} AND l.LOCK_STATUS = 'GRANTED' \
-         AND t.PROCESSLIST_ID <> CONNECTION_ID() LIMIT 50",
+        "SELECT DISTINCT t.PROCESSLIST_ID, COALESCE(t.PROCESSLIST_USER, '?'), \
+         COALESCE(t.PROCESSLIST_HOST, '?'), t.PROCESSLIST_TIME FROM \
+         performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID = \
+         l.OWNER_THREAD_ID WHERE l.OBJECT_TYPE = 'TABLE' AND l.OBJECT_SCHEMA = {} AND \
+         l.OBJECT_NAME = {} AND l.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_ID <> CONNECTION_ID() \
+         LIMIT 50",
         string(&name.schema),
         string(&name.name)
     )
 }
 
-/// How much of an ALTER is done, in units of the server's own, and of how many as far as it knows by now: MySQL, if it was told to
-/// keep account of stages. MariaDB has such counters too and leaves them at zero.
+/// How much of an ALTER is done, in units of the server's own, and of how many as far as it knows
+/// by now: MySQL, if it was told to keep account of stages. MariaDB has such counters too and
+/// leaves them at zero.
 pub(crate) fn work_of(connection: u64) -> String {
     format!(
         "SELECT s.WORK_COMPLETED, s.WORK_ESTIMATED FROM performance_schema.events_stages_current s \

@@ -3,13 +3,14 @@
 use crate::server::names::TableName;
 use crate::sql::quote::{quote, sign, string, table};
 
-/// Name, event, timing, body, definer, database's collation, and whatever else tells one from another, in the order in
-/// which they fire.
+/// Name, event, timing, body, definer, database's collation, and whatever else tells one from
+/// another, in the order in which they fire.
 pub(crate) fn trigger_facts(table: &TableName) -> String {
     format!(
-        "SELECT TRIGGER_NAME, EVENT_MANIPULATION, ACTION_TIMING, ACTION_STATEMENT, DEFINER, DATABASE_COLLATION, SQL_MODE, \
-         CHARACTER_SET_CLIENT, COLLATION_CONNECTION, ACTION_ORDER, CREATED FROM information_schema.TRIGGERS \
-         WHERE EVENT_OBJECT_SCHEMA = {} AND EVENT_OBJECT_TABLE = {} ORDER BY EVENT_MANIPULATION, ACTION_TIMING, ACTION_ORDER",
+        "SELECT TRIGGER_NAME, EVENT_MANIPULATION, ACTION_TIMING, ACTION_STATEMENT, DEFINER, \
+         DATABASE_COLLATION, SQL_MODE, CHARACTER_SET_CLIENT, COLLATION_CONNECTION, ACTION_ORDER, \
+         CREATED FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {} AND \
+         EVENT_OBJECT_TABLE = {} ORDER BY EVENT_MANIPULATION, ACTION_TIMING, ACTION_ORDER",
         string(&table.schema),
         string(&table.name)
     )
@@ -18,7 +19,8 @@ pub(crate) fn trigger_facts(table: &TableName) -> String {
 /// The table a trigger stands on.
 pub(crate) fn find_trigger(name: &TableName) -> String {
     format!(
-        "SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {} AND TRIGGER_NAME = {}",
+        "SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {} AND \
+         TRIGGER_NAME = {}",
         string(&name.schema),
         string(&name.name)
     )
@@ -27,7 +29,8 @@ pub(crate) fn find_trigger(name: &TableName) -> String {
 /// How many triggers a table has.
 pub(crate) fn count_triggers(table: &TableName) -> String {
     format!(
-        "SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {} AND EVENT_OBJECT_TABLE = {}",
+        "SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {} AND \
+         EVENT_OBJECT_TABLE = {}",
         string(&table.schema),
         string(&table.name)
     )
@@ -45,19 +48,30 @@ pub(crate) fn drop_trigger(source: &TableName, name: &TableName) -> String {
 const GUARD: &str = "IF @altergeist IS NULL THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = \
      'altergeist was interrupted while it moved the triggers: run it again'; END IF";
 
-/// How many triggers a table has that are not ours. Ours are guards, and what `plan` tries on its empty clone under the
-/// clone's name. MariaDB tells a trigger's text without our sign.
-pub(crate) fn count_others_triggers(source: &TableName, clone: &TableName, table: &TableName) -> String {
+/// How many triggers a table has that are not ours. Ours are guards, and what `plan` tries on its
+/// empty clone under the clone's name. MariaDB tells a trigger's text without our sign.
+pub(crate) fn count_others_triggers(
+    source: &TableName,
+    clone: &TableName,
+    table: &TableName,
+) -> String {
     let guards = [GUARD.to_owned(), format!("{}{GUARD}", sign(source))].map(|text| string(&text));
-    let mut count = format!("{} AND ACTION_STATEMENT NOT IN ({})", count_triggers(table), guards.join(", "));
+    let mut count =
+        format!("{} AND ACTION_STATEMENT NOT IN ({})", count_triggers(table), guards.join(", "));
     if table == clone {
         count += &format!(" AND TRIGGER_NAME <> {}", string(&clone.name));
     }
     count
 }
 
-/// Refuses every write but this tool's. Its own text is signed, because the log holds no comment before the statement.
-pub(crate) fn create_guard(source: &TableName, on: &TableName, guard: &TableName, event: &str) -> String {
+/// Refuses every write but this tool's. Its own text is signed, because the log holds no comment
+/// before the statement.
+pub(crate) fn create_guard(
+    source: &TableName,
+    on: &TableName,
+    guard: &TableName,
+    event: &str,
+) -> String {
     format!(
         "{sign}CREATE TRIGGER {} BEFORE {event} ON {} FOR EACH ROW {sign}{GUARD}",
         table(guard),
@@ -66,11 +80,14 @@ pub(crate) fn create_guard(source: &TableName, on: &TableName, guard: &TableName
     )
 }
 
-/// The head of a trigger of [`trigger_facts`] under another name on the table of that name, in the current schema.
+/// The head of a trigger of [`trigger_facts`] under another name on the table of that name, in the
+/// current schema.
 pub(crate) fn trial_trigger(name: &TableName, facts: &crate::server::session::Cells) -> String {
-    let [event, timing, definer] = [1, 2, 4].map(|place| crate::server::session::text(&facts[place]));
+    let [event, timing, definer] =
+        [1, 2, 4].map(|place| crate::server::session::text(&facts[place]));
     let (user, host) = definer.rsplit_once('@').unwrap_or((&definer, ""));
-    let definer = if host.is_empty() { quote(user) } else { format!("{}@{}", quote(user), quote(host)) };
+    let definer =
+        if host.is_empty() { quote(user) } else { format!("{}@{}", quote(user), quote(host)) };
     let name = quote(&name.name);
     format!("CREATE DEFINER = {definer} TRIGGER {name} {timing} {event} ON {name} FOR EACH ROW")
 }
@@ -80,5 +97,8 @@ pub(crate) fn use_schema(schema: &str) -> String {
 }
 
 pub(crate) fn schema_collation(schema: &str) -> String {
-    format!("SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}", string(schema))
+    format!(
+        "SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+        string(schema)
+    )
 }

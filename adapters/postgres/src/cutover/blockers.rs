@@ -26,7 +26,11 @@ impl Blocker {
 }
 
 /// Those who hold a lock on one of the relations for longer than we would wait.
-pub(crate) async fn holders(session: &Session, relations: &[u32], patience: Duration) -> Result<Vec<Blocker>> {
+pub(crate) async fn holders(
+    session: &Session,
+    relations: &[u32],
+    patience: Duration,
+) -> Result<Vec<Blocker>> {
     let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
     let rows = session.query(sql::BLOCKERS, &[&relations, &patience]).await;
     let rows = rows.map_err(|error| error::of("ask who is in the way", &error))?;
@@ -36,7 +40,8 @@ pub(crate) async fn holders(session: &Session, relations: &[u32], patience: Dura
 /// Those who have a temporary object over a table: nobody else can make it read the new one.
 pub(crate) async fn temporary(session: &Session, table: u32) -> Result<Vec<Blocker>> {
     let rows = session.query(sql::TEMPORARY, &[&table]).await;
-    let rows = rows.map_err(|error| error::of("look for temporary views of other sessions", &error))?;
+    let rows =
+        rows.map_err(|error| error::of("look for temporary views of other sessions", &error))?;
     Ok(rows.iter().map(Blocker::of_row).collect())
 }
 
@@ -52,8 +57,13 @@ pub(crate) fn names(blockers: &[Blocker]) -> String {
     blockers.iter().map(|blocker| blocker.who.as_str()).collect::<Vec<_>>().join("; ")
 }
 
-/// Ends those that may be ended, if that was asked for, and says whose they were. Gives those that are left.
-pub(crate) async fn end(session: &Session, engine: &Postgres, blockers: Vec<Blocker>) -> Result<Vec<Blocker>> {
+/// Ends those that may be ended, if that was asked for, and says whose they were. Gives those that
+/// are left.
+pub(crate) async fn end(
+    session: &Session,
+    engine: &Postgres,
+    blockers: Vec<Blocker>,
+) -> Result<Vec<Blocker>> {
     if !engine.target.kill_blockers {
         return Ok(blockers);
     }
@@ -65,16 +75,22 @@ pub(crate) async fn end(session: &Session, engine: &Postgres, blockers: Vec<Bloc
         };
         let ended = session.query(sql::END_BLOCKER, &[&pid]).await;
         ended.map_err(|error| error::of(format!("end {}", blocker.who), &error))?;
-        tracing::warn!("ended {}, which was in the way of the cut-over of {}", blocker.who, engine.names.display);
+        tracing::warn!(
+            "ended {}, which was in the way of the cut-over of {}",
+            blocker.who,
+            engine.names.display
+        );
     }
     Ok(left)
 }
 
-/// Waits for the transactions of this database that have a snapshot now, no longer than was asked for: what they read after
-/// the swap they read as of before it.
+/// Waits for the transactions of this database that have a snapshot now, no longer than was asked
+/// for: what they read after the swap they read as of before it.
 pub(crate) async fn wait_for_old_snapshots(session: &Session, engine: &Postgres) -> Result<()> {
     let Some(bound) = engine.target.wait_old_snapshots else { return Ok(()) };
-    let failed = |error: tokio_postgres::Error| error::of("wait for readers that began before the swap", &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of("wait for readers that began before the swap", &error)
+    };
     let now: String = session.one(sql::NOW, &[]).await.map_err(failed)?.get(0);
     let deadline = Instant::now() + bound;
     loop {
@@ -84,7 +100,10 @@ pub(crate) async fn wait_for_old_snapshots(session: &Session, engine: &Postgres)
         }
         if Instant::now() > deadline {
             let who: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-            tracing::warn!("readers that began before the swap did not end within {bound:?}: {}", who.join("; "));
+            tracing::warn!(
+                "readers that began before the swap did not end within {bound:?}: {}",
+                who.join("; ")
+            );
             return Ok(());
         }
         tokio::time::sleep(GLANCE).await;

@@ -1,5 +1,6 @@
-//! What hangs on a table and is made again in the swap: rules, triggers, policies, views, foreign keys, publications. The
-//! statements are read from the catalogue, and read again of the new table: only if they are the same is the swap committed.
+//! What hangs on a table and is made again in the swap: rules, triggers, policies, views, foreign
+//! keys, publications. The statements are read from the catalogue, and read again of the new table:
+//! only if they are the same is the swap committed.
 
 use crate::cutover::materialized_views::{self, Materialized};
 use crate::schema::altered::Arrival;
@@ -42,18 +43,26 @@ impl Carried {
         }
     }
 
-    /// Whether the altered table has it too: the server takes away with a column what stands on it alone.
+    /// Whether the altered table has it too: the server takes away with a column what stands on it
+    /// alone.
     fn survives(&self, survivors: &[(String, String)]) -> bool {
         self.columns.iter().all(|column| survivors.iter().any(|(source, _)| source == column))
     }
 }
 
-/// Reads what hangs on a table and on the materialized views that are replaced with it. What hangs on several is there once.
-pub(crate) async fn read(session: &Session, names: &Names, table: u32, views: &[Materialized]) -> Result<Vec<Carried>> {
+/// Reads what hangs on a table and on the materialized views that are replaced with it. What hangs
+/// on several is there once.
+pub(crate) async fn read(
+    session: &Session,
+    names: &Names,
+    table: u32,
+    views: &[Materialized],
+) -> Result<Vec<Carried>> {
     let mut all: Vec<Carried> = Vec::new();
     for relation in [table].into_iter().chain(views.iter().map(|view| view.oid)) {
         let rows = session.query(sql::CARRIED, &[&relation, &names.publication]).await;
-        let rows = rows.map_err(|error| error::of(format!("read what hangs on {}", names.display), &error))?;
+        let rows = rows
+            .map_err(|error| error::of(format!("read what hangs on {}", names.display), &error))?;
         for carried in rows.iter().map(Carried::of_row) {
             if !all.iter().any(|known| known.object == carried.object) {
                 all.push(carried);
@@ -71,29 +80,40 @@ pub(crate) fn wanted(
     keys: ForeignKeys,
 ) -> Vec<Carried> {
     let is_wanted = |carried: &&Carried| {
-        let is_dropped = (carried.is_key && keys == ForeignKeys::Discard) || arrival.drops(&carried.object);
+        let is_dropped =
+            (carried.is_key && keys == ForeignKeys::Discard) || arrival.drops(&carried.object);
         carried.survives(survivors) && !is_dropped
     };
     all.iter().filter(is_wanted).cloned().collect()
 }
 
-/// Makes the objects on the table that has the name now, all in one go, and names the one the server will not have.
+/// Makes the objects on the table that has the name now, all in one go, and names the one the
+/// server will not have.
 pub(crate) async fn make(session: &Session, names: &Names, objects: &[Carried]) -> Result<()> {
-    let statements: Vec<String> = objects.iter().map(|carried| expression::reread(&carried.after)).collect();
+    let statements: Vec<String> =
+        objects.iter().map(|carried| expression::reread(&carried.after)).collect();
     let answers = join_all(statements.iter().map(|statement| session.run(statement))).await;
     for (carried, answer) in objects.iter().zip(answers) {
-        let attempted = || format!("carry the {} over to the altered {}", carried.object, names.display);
+        let attempted =
+            || format!("carry the {} over to the altered {}", carried.object, names.display);
         answer.map_err(|error| error::of_clauses(attempted(), &error))?;
     }
     Ok(())
 }
 
 /// What hangs on the new table must be what was wanted, word by word.
-pub(crate) async fn check(session: &Session, names: &Names, table: u32, wanted: &[Carried]) -> Result<()> {
+pub(crate) async fn check(
+    session: &Session,
+    names: &Names,
+    table: u32,
+    wanted: &[Carried],
+) -> Result<()> {
     let views = materialized_views::list(session, table).await?;
     let found = read(session, names, table, &views).await?;
-    let same = |one: &Carried, other: &Carried| one.object == other.object && one.after == other.after;
-    let missing = |from: &[Carried], carried: &&Carried| !from.iter().any(|other| same(carried, other));
+    let same =
+        |one: &Carried, other: &Carried| one.object == other.object && one.after == other.after;
+    let missing =
+        |from: &[Carried], carried: &&Carried| !from.iter().any(|other| same(carried, other));
     let differing = wanted.iter().filter(|carried| missing(&found, carried));
     let differing = differing.chain(found.iter().filter(|carried| missing(wanted, carried)));
     let mut objects: Vec<&str> = differing.map(|carried| carried.object.as_str()).collect();
@@ -106,19 +126,29 @@ pub(crate) async fn check(session: &Session, names: &Names, table: u32, wanted: 
     Err(Error::refused(format!("swap {} with its shadow", names.display), reason))
 }
 
-/// Gives the columns of the new table the names they had in the old one, while what speaks of them is made, and then
-/// their own again: the server itself writes the new names wherever the old ones stand. `survivors` are the columns' names
-/// in the old and in the new table; `columns` all the new one's.
-pub(crate) fn renames(table: &str, survivors: &[(String, String)], columns: &[String]) -> (Vec<String>, Vec<String>) {
-    // A new column may have the name of one that is gone or renamed: it steps aside, so that nothing takes it for that.
+/// Gives the columns of the new table the names they had in the old one, while what speaks of them
+/// is made, and then their own again: the server itself writes the new names wherever the old ones
+/// stand. `survivors` are the columns' names in the old and in the new table; `columns` all the new
+/// one's.
+pub(crate) fn renames(
+    table: &str,
+    survivors: &[(String, String)],
+    columns: &[String],
+) -> (Vec<String>, Vec<String>) {
+    // A new column may have the name of one that is gone or renamed: it steps aside, so that
+    // nothing takes it for that.
     let is_taken = |name: &String| survivors.iter().any(|(source, _)| source == name);
     let is_new = |name: &String| !survivors.iter().any(|(_, now)| now == name);
     let renamed = survivors.iter().filter(|(source, now)| source != now);
     let moves: Vec<(&String, Option<&String>)> = renamed
         .map(|(source, now)| (now, Some(source)))
-        .chain(columns.iter().filter(|name| is_new(name) && is_taken(name)).map(|name| (name, None)))
+        .chain(
+            columns.iter().filter(|name| is_new(name) && is_taken(name)).map(|name| (name, None)),
+        )
         .collect();
-    let rename = |from: &str, to: &str| format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", quoted(from), quoted(to));
+    let rename = |from: &str, to: &str| {
+        format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", quoted(from), quoted(to))
+    };
     let aside = |number: usize| format!("ag_aside_{number}");
     let (mut back, mut forth, mut settle) = (Vec::new(), Vec::new(), Vec::new());
     for (number, (now, _)) in moves.iter().enumerate() {
@@ -147,14 +177,19 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    /// Applies renames to the names of a table's columns; every one must be there, and none may be there twice.
+    /// Applies renames to the names of a table's columns; every one must be there, and none may be
+    /// there twice.
     fn apply(columns: &[String], script: &[String]) -> Vec<String> {
         let mut columns = columns.to_vec();
         for statement in script {
-            let (from, to) =
-                statement.strip_prefix("ALTER TABLE t RENAME COLUMN ").unwrap().split_once(" TO ").unwrap();
+            let (from, to) = statement
+                .strip_prefix("ALTER TABLE t RENAME COLUMN ")
+                .unwrap()
+                .split_once(" TO ")
+                .unwrap();
             assert!(!columns.iter().any(|name| name == to), "{to} twice");
-            *columns.iter_mut().find(|name| *name == from).expect("the column is there") = to.to_owned();
+            *columns.iter_mut().find(|name| *name == from).expect("the column is there") =
+                to.to_owned();
         }
         columns
     }
@@ -187,15 +222,30 @@ mod tests {
         };
         let survivors = pairs(&[("a", "a")]);
         let nothing = Arrival::default();
-        assert!(wanted(std::slice::from_ref(&key), &survivors, &nothing, ForeignKeys::Carry).is_empty());
+        assert!(
+            wanted(std::slice::from_ref(&key), &survivors, &nothing, ForeignKeys::Carry).is_empty()
+        );
         let kept = Carried { columns: strings(&["a"]), ..key };
-        assert_eq!(wanted(std::slice::from_ref(&kept), &survivors, &nothing, ForeignKeys::Carry).len(), 1);
-        let dropped = Arrival { dropped_keys: strings(&["foreign key k on t"]), ..Arrival::default() };
-        assert!(wanted(std::slice::from_ref(&kept), &survivors, &dropped, ForeignKeys::Carry).is_empty());
-        assert!(wanted(std::slice::from_ref(&kept), &survivors, &nothing, ForeignKeys::Discard).is_empty());
+        assert_eq!(
+            wanted(std::slice::from_ref(&kept), &survivors, &nothing, ForeignKeys::Carry).len(),
+            1
+        );
+        let dropped =
+            Arrival { dropped_keys: strings(&["foreign key k on t"]), ..Arrival::default() };
+        assert!(
+            wanted(std::slice::from_ref(&kept), &survivors, &dropped, ForeignKeys::Carry)
+                .is_empty()
+        );
+        assert!(
+            wanted(std::slice::from_ref(&kept), &survivors, &nothing, ForeignKeys::Discard)
+                .is_empty()
+        );
         let view = Carried { object: "view v".to_owned(), is_key: false, ..kept };
         let cascade = Arrival { cascade: strings(&["view v"]), ..Arrival::default() };
-        assert_eq!(wanted(std::slice::from_ref(&view), &survivors, &nothing, ForeignKeys::Carry).len(), 1);
+        assert_eq!(
+            wanted(std::slice::from_ref(&view), &survivors, &nothing, ForeignKeys::Carry).len(),
+            1
+        );
         assert!(wanted(&[view], &survivors, &cascade, ForeignKeys::Carry).is_empty());
     }
 }

@@ -25,18 +25,19 @@ pub(crate) async fn finish(session: &Session, engine: &Postgres) -> Result<()> {
                 .map_err(|broken| error::of_lock(attempted(engine, statement), &broken))?;
         }
         for statement in &shadow.finish {
-            // The new table has the rows of the old one, and the swap is done: nothing is mended by a failure.
+            // The new table has the rows of the old one, and the swap is done: nothing is mended by
+            // a failure.
             match check_rows_of_old(session, engine, statement).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => tracing::warn!(
-                    "{}: rows break a foreign key, as they did before (they were written while it was not checked); it holds for \
-                     new rows. When they are mended: {statement}",
+                    "{}: rows break a foreign key, as they did before (they were written while it \
+                     was not checked); it holds for new rows. When they are mended: {statement}",
                     engine.names.display
                 ),
                 Err(error) if error.kind == Kind::Disconnected => return Err(error),
                 Err(error) => tracing::warn!(
-                    "{}: the tables are swapped, but the server refuses one last statement ({}). When its reason is gone, \
-                     give it yourself: {statement}",
+                    "{}: the tables are swapped, but the server refuses one last statement ({}). \
+                     When its reason is gone, give it yourself: {statement}",
                     engine.names.display,
                     error.reason
                 ),
@@ -54,9 +55,14 @@ fn attempted(engine: &Postgres, statement: &str) -> String {
 /// What the server says when rows break a foreign key.
 type Checked = std::result::Result<(), tokio_postgres::Error>;
 
-/// Nobody who reads or writes rows waits for this, nor behind it, so it may wait long for a vacuum or the like. Where
-/// somebody would, the statement itself says that it will not wait long, and is tried again.
-async fn check_rows_of_old(session: &Session, engine: &Postgres, statement: &str) -> Result<Checked> {
+/// Nobody who reads or writes rows waits for this, nor behind it, so it may wait long for a vacuum
+/// or the like. Where somebody would, the statement itself says that it will not wait long, and is
+/// tried again.
+async fn check_rows_of_old(
+    session: &Session,
+    engine: &Postgres,
+    statement: &str,
+) -> Result<Checked> {
     for _ in 1..FINISH_ATTEMPTS {
         match finish_one(session, engine, statement).await {
             Err(error) if error.kind == Kind::Busy => tokio::time::sleep(FINISH_PAUSE).await,
@@ -67,11 +73,20 @@ async fn check_rows_of_old(session: &Session, engine: &Postgres, statement: &str
 }
 
 async fn finish_one(session: &Session, engine: &Postgres, statement: &str) -> Result<Checked> {
-    let bounded = format!("SET lock_timeout = '60s'; {statement}; SET lock_timeout = {}", engine.lock_timeout_ms());
+    let bounded = format!(
+        "SET lock_timeout = '60s'; {statement}; SET lock_timeout = {}",
+        engine.lock_timeout_ms()
+    );
     match session.run(&bounded).await {
         // Somebody has dropped it since, or it was added before we could write that down.
-        Err(error) if ["42704", "42P01", "42710"].iter().any(|code| error::is_code(&error, code)) => Ok(Ok(())),
+        Err(error)
+            if ["42704", "42P01", "42710"].iter().any(|code| error::is_code(&error, code)) =>
+        {
+            Ok(Ok(()))
+        }
         Err(error) if error::is_code(&error, "23503") => Ok(Err(error)),
-        other => other.map(Ok).map_err(|error| error::of_lock(attempted(engine, statement), &error)),
+        other => {
+            other.map(Ok).map_err(|error| error::of_lock(attempted(engine, statement), &error))
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Puts the shadow in the source's place: one lock, one transaction, and an answer for when no answer came.
+//! Puts the shadow in the source's place: one lock, one transaction, and an answer for when no
+//! answer came.
 
 use crate::cutover::blockers;
 use crate::cutover::finish;
@@ -23,7 +24,9 @@ use crate::shadow::followed;
 use crate::shadow::rows;
 use crate::sql;
 use crate::state::{Marks, Postgres};
-use altergeist_contract::{Cutover, Error, Key, Kind, Marker, Ownership, Refusal, Result, Swap, TableLock, Watermark};
+use altergeist_contract::{
+    Cutover, Error, Key, Kind, Marker, Ownership, Refusal, Result, Swap, TableLock, Watermark,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,7 +75,8 @@ impl Cutover for Postgres {
         if !prepared.are_views_ready {
             twins::prepare(self, prepared.facts.source, shadow.oid).await?;
         }
-        let pool = Pool::new(self.server.clone(), self.run.clone(), sql::cutover_settings(within), 1);
+        let pool =
+            Pool::new(self.server.clone(), self.run.clone(), sql::cutover_settings(within), 1);
         let lease = pool.take().await?;
         *locked(&self.cutover_pid) = Some(lease.pid);
         let swapper = Swapper {
@@ -94,11 +98,20 @@ impl Cutover for Postgres {
             let reason = "the server has crashed and emptied the unlogged shadow";
             return Err(Error::new(Kind::Disconnected, attempted, reason));
         }
-        Ok(CutoverLock { lease, marks: self.marks.clone(), table: self.names.display.clone(), shadow, swapper })
+        Ok(CutoverLock {
+            lease,
+            marks: self.marks.clone(),
+            table: self.names.display.clone(),
+            shadow,
+            swapper,
+        })
     }
 
     async fn ownership(&self) -> Result<Ownership> {
-        let session = self.server.open(&self.names.application, &sql::control_settings(CONNECT_TIMEOUT)).await?;
+        let session = self
+            .server
+            .open(&self.names.application, &sql::control_settings(CONNECT_TIMEOUT))
+            .await?;
         let last = *locked(&self.cutover_pid);
         if let Some(pid) = last {
             ownership::outlive(&session, self, pid).await?;
@@ -128,33 +141,60 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
         return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {who}")));
     }
     let cascade = cascade::of_change(session, engine, facts.source).await?;
-    let announced = facts.shadow.as_ref().map(|shadow| &*shadow.arrival.cascade).unwrap_or_default();
+    let announced =
+        facts.shadow.as_ref().map(|shadow| &*shadow.arrival.cascade).unwrap_or_default();
     if let Some(object) = cascade.unannounced(announced) {
-        let reason =
-            format!("CASCADE would drop what the plan did not name: {object}; drop it, and run the same command again");
+        let reason = format!(
+            "CASCADE would drop what the plan did not name: {object}; drop it, and run the same \
+             command again"
+        );
         return Err(Error::refused(attempted(), reason));
     }
     let views = cascade.without(materialized_views::list(session, facts.source).await?);
-    let neighbours =
-        locked_relations::list(session, &engine.names.display, facts.source, &views, &cascade.relations()).await?;
+    let neighbours = locked_relations::list(
+        session,
+        &engine.names.display,
+        facts.source,
+        &views,
+        &cascade.relations(),
+    )
+    .await?;
     let are_views_ready = match &facts.shadow {
         Some(shadow) => twins::are_ready(session, &views, shadow.oid).await?,
         None => true,
     };
-    let tables: Vec<u32> = neighbours.iter().map(|neighbour| neighbour.oid).chain([facts.source]).collect();
+    let tables: Vec<u32> =
+        neighbours.iter().map(|neighbour| neighbour.oid).chain([facts.source]).collect();
     blockers::wait_for_old_snapshots(session, engine).await?;
     let in_the_way = blockers::holders(session, &tables, within).await?;
     let left = blockers::end(session, engine, in_the_way).await?;
     if !left.is_empty() {
-        return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {}", blockers::names(&left))));
+        return Err(Error::new(
+            Kind::Busy,
+            attempted(),
+            format!("in the way: {}", blockers::names(&left)),
+        ));
     }
     let row = session.one(sql::DEADLOCKS, &[]).await.map_err(failed)?;
     let deadlock_ms = u64::try_from(row.get::<_, i64>(1)).unwrap_or_default();
-    // Who waits for us looks for a deadlock after this long, once: by then we have everything, or have given up.
-    let budget = within.min(Duration::from_millis(deadlock_ms) * 4 / 5).max(Duration::from_millis(10));
-    let parents = facts.shadow.as_ref().map(|shadow| shadow.arrival.parents.clone()).unwrap_or_default();
+    // Who waits for us looks for a deadlock after this long, once: by then we have everything, or
+    // have given up.
+    let budget =
+        within.min(Duration::from_millis(deadlock_ms) * 4 / 5).max(Duration::from_millis(10));
+    let parents =
+        facts.shadow.as_ref().map(|shadow| shadow.arrival.parents.clone()).unwrap_or_default();
     let adapted = rehearsal::beforehand(session, engine, facts.source, &views).await?;
-    Ok(Prepared { facts, neighbours, views, cascade, adapted, parents, are_views_ready, may_hurry: row.get(0), budget })
+    Ok(Prepared {
+        facts,
+        neighbours,
+        views,
+        cascade,
+        adapted,
+        parents,
+        are_views_ready,
+        may_hurry: row.get(0),
+        budget,
+    })
 }
 
 impl Postgres {
@@ -187,15 +227,26 @@ async fn identities(
 }
 
 /// What of the last refresh is prepared now costs no time under the lock.
-async fn prepare_statements(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
-    let failed =
-        |error: tokio_postgres::Error| error::of(format!("prepare the cut-over of {}", engine.names.display), &error);
+async fn prepare_statements(
+    session: &Session,
+    engine: &Postgres,
+    shadow: &ShadowFacts,
+) -> Result<()> {
+    let failed = |error: tokio_postgres::Error| {
+        error::of(format!("prepare the cut-over of {}", engine.names.display), &error)
+    };
     session.prepare(&sql::delete_keys(&shadow.layout, 1)).await.map_err(failed)?;
     session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End, 1)).await.map_err(failed)
 }
 
-/// The strongest lock at once, everywhere: a weaker one that is raised later kills others by deadlock.
-async fn take_lock(session: &Session, engine: &Postgres, prepared: &Prepared, within: Duration) -> Result<()> {
+/// The strongest lock at once, everywhere: a weaker one that is raised later kills others by
+/// deadlock.
+async fn take_lock(
+    session: &Session,
+    engine: &Postgres,
+    prepared: &Prepared,
+    within: Duration,
+) -> Result<()> {
     let attempted = || format!("lock {} for the cut-over", engine.names.display);
     let budget = prepared.budget;
     let locking = acquire(session, engine, prepared, within);
@@ -234,12 +285,15 @@ async fn acquire(
     let deadline = Instant::now() + prepared.budget;
     let bounded = |statement: &str| {
         let left = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
-        format!("SET LOCAL lock_timeout = {left}; SET LOCAL statement_timeout = {left}; {statement}")
+        format!(
+            "SET LOCAL lock_timeout = {left}; SET LOCAL statement_timeout = {left}; {statement}"
+        )
     };
     // The server ends an autovacuum that is in the way, but only after this long.
     let hurry = if prepared.may_hurry { "SET LOCAL deadlock_timeout = '20ms'" } else { "" };
     session.run(&format!("BEGIN; {hurry}")).await?;
-    for statement in locked_relations::locks(&engine.names, &prepared.neighbours, &prepared.parents) {
+    for statement in locked_relations::locks(&engine.names, &prepared.neighbours, &prepared.parents)
+    {
         session.run(&bounded(&statement)).await?;
     }
     session.run(&sql::under_lock(within)).await
@@ -271,13 +325,16 @@ impl TableLock for CutoverLock {
 
     async fn clear(&mut self) -> Result<()> {
         let cleared = self.lease.execute(&sql::empty(&self.shadow.layout), &[]).await;
-        cleared.map(drop).map_err(|error| error::of(format!("clear the shadow of {}", self.table), &error))
+        cleared
+            .map(drop)
+            .map_err(|error| error::of(format!("clear the shadow of {}", self.table), &error))
     }
 
     async fn check_stream(&mut self) -> Result<()> {
         let Swapper { names, facts, .. } = &self.swapper;
         witness::hold_still(&self.lease, names).await?;
-        // This session sees its own new version of the publication; any other sees the one it was made of.
+        // This session sees its own new version of the publication; any other sees the one it was
+        // made of.
         witness::judge(&*self.marks.session().await?, names, facts).await
     }
 

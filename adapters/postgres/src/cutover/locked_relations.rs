@@ -1,6 +1,7 @@
-//! The relations beside the table that the swap changes: its views, the tables its foreign keys lead to and from, those whose
-//! rules and policies read it. They are locked before the table, so that nobody who came by them still reads or writes the
-//! old one, and nobody is caught in a deadlock.
+//! The relations beside the table that the swap changes: its views, the tables its foreign keys
+//! lead to and from, those whose rules and policies read it. They are locked before the table, so
+//! that nobody who came by them still reads or writes the old one, and nobody is caught in a
+//! deadlock.
 
 use crate::cutover::materialized_views::Materialized;
 use crate::server::error;
@@ -25,8 +26,8 @@ pub(crate) struct Neighbour {
     only: bool,
 }
 
-/// Lists the neighbours of a table and of the materialized views that are replaced with it, and the relations that are dropped
-/// with it, views first.
+/// Lists the neighbours of a table and of the materialized views that are replaced with it, and the
+/// relations that are dropped with it, views first.
 pub(crate) async fn list(
     session: &Session,
     engine_table: &str,
@@ -36,7 +37,9 @@ pub(crate) async fn list(
 ) -> Result<Vec<Neighbour>> {
     let views: Vec<u32> = views.iter().map(|view| view.oid).collect();
     let rows = session.query(sql::NEIGHBOURS, &[&table, &views, &also]).await;
-    let rows = rows.map_err(|error| error::of(format!("look for what {engine_table} is connected with"), &error))?;
+    let rows = rows.map_err(|error| {
+        error::of(format!("look for what {engine_table} is connected with"), &error)
+    })?;
     let neighbour = |row: &tokio_postgres::Row| Neighbour {
         oid: row.get(0),
         name: row.get(1),
@@ -48,21 +51,27 @@ pub(crate) async fn list(
     Ok(rows.iter().map(neighbour).collect())
 }
 
-/// The statements that lock everything, in order. LOCK TABLE on a view would lock every table under it as well, so a view
-/// is locked by giving it to the owner it has. A table that is not ours to lock is locked in the swap. `parents` are the tables
-/// that new foreign keys will point to: only their writers are kept out.
+/// The statements that lock everything, in order. LOCK TABLE on a view would lock every table under
+/// it as well, so a view is locked by giving it to the owner it has. A table that is not ours to
+/// lock is locked in the swap. `parents` are the tables that new foreign keys will point to: only
+/// their writers are kept out.
 pub(crate) fn locks(names: &Names, neighbours: &[Neighbour], parents: &[String]) -> Vec<String> {
     let view = |view: &Neighbour| format!("ALTER TABLE {} OWNER TO {}", view.name, view.owner);
-    let mut statements: Vec<String> = neighbours.iter().filter(|neighbour| neighbour.is_view).map(view).collect();
-    let parents = parents.iter().filter(|parent| !neighbours.iter().any(|neighbour| neighbour.name == **parent));
+    let mut statements: Vec<String> =
+        neighbours.iter().filter(|neighbour| neighbour.is_view).map(view).collect();
+    let parents = parents
+        .iter()
+        .filter(|parent| !neighbours.iter().any(|neighbour| neighbour.name == **parent));
     let parents: Vec<&str> = parents.map(String::as_str).collect();
     if !parents.is_empty() {
         statements.push(format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", parents.join(", ")));
     }
     let tables = neighbours.iter().filter(|neighbour| !neighbour.is_view && neighbour.may_lock);
-    let spelled = |table: &Neighbour| format!("{}{}", if table.only { "ONLY " } else { "" }, table.name);
+    let spelled =
+        |table: &Neighbour| format!("{}{}", if table.only { "ONLY " } else { "" }, table.name);
     let mut tables: Vec<String> = tables.map(spelled).collect();
-    // Nobody but us queues at the shadow. The source comes last: those who write to it must get through until then.
+    // Nobody but us queues at the shadow. The source comes last: those who write to it must get
+    // through until then.
     tables.push(format!("ONLY {}", names.shadow()));
     tables.push(format!("ONLY {}", names.source()));
     statements.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables.join(", ")));

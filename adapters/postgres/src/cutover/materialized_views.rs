@@ -1,5 +1,6 @@
-//! Materialized views that read the table, or one another. None can be told to read another table, so each gets a twin that
-//! reads the shadow, made and filled before the swap and put in its place by it. Nobody waits meanwhile.
+//! Materialized views that read the table, or one another. None can be told to read another table,
+//! so each gets a twin that reads the shadow, made and filled before the swap and put in its place
+//! by it. Nobody waits meanwhile.
 
 use crate::server::error;
 use crate::server::names;
@@ -56,8 +57,8 @@ impl Materialized {
     pub(crate) fn note(&self) -> Option<String> {
         (self.has_rows && !self.is_refreshed_beside).then(|| {
             format!(
-                "materialized view {} will show the rows of some time before the swap: it has no unique index, so only you can \
-                 say when its readers may wait for REFRESH",
+                "materialized view {} will show the rows of some time before the swap: it has no \
+                 unique index, so only you can say when its readers may wait for REFRESH",
                 self.display()
             )
         })
@@ -83,8 +84,11 @@ pub(crate) async fn list(session: &Session, table: u32) -> Result<Vec<Materializ
 fn in_order(mut views: Vec<(Materialized, Vec<u32>)>) -> Vec<Materialized> {
     let mut ordered = Vec::new();
     while !views.is_empty() {
-        let is_missing = |oid: &u32, of: &[(Materialized, Vec<u32>)]| of.iter().any(|(view, _)| view.oid == *oid);
-        let next = views.iter().position(|(_, reads)| !reads.iter().any(|oid| is_missing(oid, &views)));
+        let is_missing = |oid: &u32, of: &[(Materialized, Vec<u32>)]| {
+            of.iter().any(|(view, _)| view.oid == *oid)
+        };
+        let next =
+            views.iter().position(|(_, reads)| !reads.iter().any(|oid| is_missing(oid, &views)));
         // There is always one: the server makes no view that reads itself, by whatever way.
         ordered.push(views.remove(next.unwrap_or_default()).0);
     }

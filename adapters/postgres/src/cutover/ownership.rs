@@ -18,8 +18,12 @@ pub(crate) async fn outlive(session: &Session, engine: &Postgres, pid: i32) -> R
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let deadline = Instant::now() + BURIAL;
     loop {
-        session.query(sql::END_SESSION, &[&pid, &engine.names.application]).await.map_err(failed)?;
-        let alive = session.one(sql::IS_ALIVE, &[&pid, &engine.names.application]).await.map_err(failed)?;
+        session
+            .query(sql::END_SESSION, &[&pid, &engine.names.application])
+            .await
+            .map_err(failed)?;
+        let alive =
+            session.one(sql::IS_ALIVE, &[&pid, &engine.names.application]).await.map_err(failed)?;
         if !alive.get::<_, bool>(0) {
             return Ok(());
         }
@@ -31,14 +35,16 @@ pub(crate) async fn outlive(session: &Session, engine: &Postgres, pid: i32) -> R
 }
 
 pub(crate) async fn who_answers(session: &Session, engine: &Postgres) -> Result<Ownership> {
-    // The swap's own transaction notes what came of it. That stays true, whatever becomes of the tables later.
+    // The swap's own transaction notes what came of it. That stays true, whatever becomes of the
+    // tables later.
     let Some(facts) = journal::entry(session, engine).await?.facts else {
         return forgotten_owner(session, engine).await;
     };
     Ok(if facts.done.is_some() { Ownership::Shadow } else { Ownership::Source })
 }
 
-/// Somebody has dropped the journal. A swap takes the shadow out of its schema, and leaves the old table in another.
+/// Somebody has dropped the journal. A swap takes the shadow out of its schema, and leaves the old
+/// table in another.
 async fn forgotten_owner(session: &Session, engine: &Postgres) -> Result<Ownership> {
     let names = &engine.names;
     let shadow = catalogue::table_id(session, &names.shadow_schema, &names.table).await?;
@@ -46,6 +52,10 @@ async fn forgotten_owner(session: &Session, engine: &Postgres) -> Result<Ownersh
     if shadow.is_some() || old.is_none() {
         return Ok(Ownership::Source);
     }
-    let reason = format!("the journal does not know {} any more, and {} is there", names.display, names.old());
+    let reason = format!(
+        "the journal does not know {} any more, and {} is there",
+        names.display,
+        names.old()
+    );
     Ok(Ownership::Unclear(reason))
 }

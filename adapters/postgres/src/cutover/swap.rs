@@ -1,4 +1,5 @@
-//! The swap: one transaction that puts the shadow in the source's place, and makes what hangs on it.
+//! The swap: one transaction that puts the shadow in the source's place, and makes what hangs on
+//! it.
 
 use crate::cutover::blockers;
 use crate::cutover::dependents::{self, Carried};
@@ -36,15 +37,17 @@ pub(crate) struct Swapper {
     pub(crate) version: Version,
 }
 
-/// Bodies of functions are checked where they are written, by the search path of that time. What reads the catalogue is
-/// planned once, in the rehearsal: to plan it again under the lock would take longer than all the rest.
+/// Bodies of functions are checked where they are written, by the search path of that time. What
+/// reads the catalogue is planned once, in the rehearsal: to plan it again under the lock would
+/// take longer than all the rest.
 fn swap_settings() -> String {
     format!("{} SET LOCAL plan_cache_mode = force_generic_plan", sql::use_own_language())
 }
 
 impl Swapper {
-    /// Reads all that the swap will read, before the lock: its statements are prepared then, and the session knows the
-    /// catalogue. What the swap would refuse is refused here, and nobody waits for it.
+    /// Reads all that the swap will read, before the lock: its statements are prepared then, and
+    /// the session knows the catalogue. What the swap would refuse is refused here, and nobody
+    /// waits for it.
     pub(crate) async fn rehearse(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("prepare the cut-over of {}", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
@@ -62,7 +65,8 @@ impl Swapper {
         session.run("ROLLBACK").await.map_err(failed)
     }
 
-    /// Everything up to the commit. Whatever was changed by others since the run began ends it here.
+    /// Everything up to the commit. Whatever was changed by others since the run began ends it
+    /// here.
     pub(crate) async fn swap(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("swap {} with its shadow", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
@@ -71,20 +75,30 @@ impl Swapper {
         let mut script = shadow.late.clone();
         script.push(sql::drop_publication(&self.names.publication));
         if shadow.is_guarded {
-            script.extend(guard::drop(&self.names, &user_definition::partitions(session, shadow.oid).await?));
+            script.extend(guard::drop(
+                &self.names,
+                &user_definition::partitions(session, shadow.oid).await?,
+            ));
         }
         session.run(&script.join(";\n")).await.map_err(failed)?;
         self.check_shadow(session, shadow).await?;
         self.make_room(session).await?;
-        let hanging = dependents::read(session, &self.names, self.facts.source, &self.views).await?;
+        let hanging =
+            dependents::read(session, &self.names, self.facts.source, &self.views).await?;
         let Some(made) = self.adapted.of(&hanging) else {
-            return Err(Error::new(Kind::Busy, attempted(), "what is connected with it has just changed"));
+            return Err(Error::new(
+                Kind::Busy,
+                attempted(),
+                "what is connected with it has just changed",
+            ));
         };
         let materialized = twins::definitions(session, &self.views, &self.adapted).await?;
-        let wanted = dependents::wanted(&made, &shadow.survivors, &shadow.arrival, self.foreign_keys);
+        let wanted =
+            dependents::wanted(&made, &shadow.survivors, &shadow.arrival, self.foreign_keys);
         let columns = definition::attributes(session, shadow.oid).await?;
         let columns: Vec<String> = columns.into_iter().map(|column| column.name).collect();
-        let (old_names, new_names) = dependents::renames(&self.names.source(), &shadow.survivors, &columns);
+        let (old_names, new_names) =
+            dependents::renames(&self.names.source(), &shadow.survivors, &columns);
         let (before, after) = self.sequences(session, shadow).await?;
         let (views_before, views_after) = twins::swap(session, &self.names, &self.views).await?;
         let mut script = self.cascade.statements();
@@ -126,7 +140,11 @@ impl Swapper {
     }
 
     /// The tables, and the statistics, which do not move with them.
-    pub(crate) async fn moves(&self, session: &Session, shadow: &ShadowFacts) -> Result<Vec<String>> {
+    pub(crate) async fn moves(
+        &self,
+        session: &Session,
+        shadow: &ShadowFacts,
+    ) -> Result<Vec<String>> {
         let names = &self.names;
         let of_source = statistics(session, self.facts.source).await?;
         let of_shadow = statistics(session, shadow.oid).await?;
@@ -135,36 +153,59 @@ impl Swapper {
         };
         let mut moves: Vec<String> =
             of_source.iter().map(|(name, schema)| moved(schema, name, &names.old_schema)).collect();
-        moves.push(format!("ALTER TABLE {} SET SCHEMA {}", names.source(), quoted(&names.old_schema)));
+        moves.push(format!(
+            "ALTER TABLE {} SET SCHEMA {}",
+            names.source(),
+            quoted(&names.old_schema)
+        ));
         moves.push(format!("ALTER TABLE {} SET SCHEMA {}", names.shadow(), quoted(&names.schema)));
         if shadow.layout.is_partitioned {
             let partitions = user_definition::partitions(session, shadow.oid).await?;
             moves.extend(partitions.iter().map(|(name, schema)| {
-                format!("ALTER TABLE {} SET SCHEMA {}", qualified(schema, name), quoted(&names.schema))
+                format!(
+                    "ALTER TABLE {} SET SCHEMA {}",
+                    qualified(schema, name),
+                    quoted(&names.schema)
+                )
             }));
         }
         moves.extend(of_shadow.iter().map(|(name, schema)| {
-            let home = of_source.iter().find(|(was, _)| was == name).map_or(&names.schema, |(_, home)| home);
+            let home = of_source
+                .iter()
+                .find(|(was, _)| was == name)
+                .map_or(&names.schema, |(_, home)| home);
             moved(schema, name, home)
         }));
         Ok(moves)
     }
 
     pub(crate) async fn check_source(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
-        let refused = |reason: String| Error::refused(format!("swap {} with its shadow", self.names.display), reason);
+        let refused = |reason: String| {
+            Error::refused(format!("swap {} with its shadow", self.names.display), reason)
+        };
         let source = catalogue::table_id(session, &self.names.schema, &self.names.table).await?;
-        let own = catalogue::table_id(session, &self.names.shadow_schema, &self.names.table).await?;
+        let own =
+            catalogue::table_id(session, &self.names.shadow_schema, &self.names.table).await?;
         if source != Some(self.facts.source) || own != Some(shadow.oid) {
-            return Err(refused("the source or the shadow is not the table it was when the run began".to_owned()));
+            return Err(refused(
+                "the source or the shadow is not the table it was when the run began".to_owned(),
+            ));
         }
         let now = definition::describe(session, self.facts.source).await?;
         let changed = definition::differences(&self.facts.source_lines, &now);
         if !followed::out_of_reach(&self.facts.source_lines, &now).is_empty() {
-            return Err(refused(format!("it was changed by somebody else: {}", changed.join(", "))));
+            return Err(refused(format!(
+                "it was changed by another session: {}",
+                changed.join(", ")
+            )));
         }
         if !changed.is_empty() {
             let attempted = format!("swap {} with its shadow", self.names.display);
-            return Err(Error::new(Kind::Busy, attempted, "what the shadow must follow has just changed"));
+            return Err(Error::new(
+                Kind::Busy,
+                attempted,
+                "what the shadow must follow has just changed",
+            ));
         }
         let cascade = self.cascade.again(session, self.facts.source).await?;
         let views = cascade.without(materialized_views::list(session, self.facts.source).await?);
@@ -172,18 +213,33 @@ impl Swapper {
             || cascade != self.cascade
             || views != self.views
             || !twins::are_ready(session, &views, shadow.oid).await?
-            || locked_relations::list(session, &self.names.display, self.facts.source, &views, &cascade.relations())
-                .await?
+            || locked_relations::list(
+                session,
+                &self.names.display,
+                self.facts.source,
+                &views,
+                &cascade.relations(),
+            )
+            .await?
                 != self.neighbours
         {
             let attempted = format!("swap {} with its shadow", self.names.display);
-            return Err(Error::new(Kind::Busy, attempted, "what is connected with it has just changed"));
+            return Err(Error::new(
+                Kind::Busy,
+                attempted,
+                "what is connected with it has just changed",
+            ));
         }
-        let mut new = refusals::find(session, &self.names, self.facts.source, &views, self.foreign_keys).await?;
+        let mut new =
+            refusals::find(session, &self.names, self.facts.source, &views, self.foreign_keys)
+                .await?;
         new.retain(|obstacle| !shadow.arrival.drops(&obstacle.object));
         if !new.is_empty() {
             let names: Vec<String> = new.into_iter().map(|obstacle| obstacle.object).collect();
-            return Err(refused(format!("something came to depend on it meanwhile: {}", names.join(", "))));
+            return Err(refused(format!(
+                "something came to depend on it meanwhile: {}",
+                names.join(", ")
+            )));
         }
         Ok(())
     }
@@ -208,14 +264,18 @@ impl Swapper {
             session.run(&arrival.renames.join(";\n")).await.map_err(failed)?;
             let now = definition::structure(&definition::describe(session, shadow.oid).await?);
             if now != *wanted {
-                return Err(Error::refused(attempted(), "with its columns renamed the table is not what it should be"));
+                return Err(Error::refused(
+                    attempted(),
+                    "with its columns renamed the table is not what it should be",
+                ));
             }
         }
         if arrival.clauses.is_empty() {
             return Ok(());
         }
         let path = sql::use_search_path(&arrival.search_path);
-        let script = format!("{path};\n{};\n{}", arrival.clauses.join(";\n"), sql::use_own_language());
+        let script =
+            format!("{path};\n{};\n{}", arrival.clauses.join(";\n"), sql::use_own_language());
         session.run(&script).await.map_err(failed)
     }
 
@@ -224,17 +284,21 @@ impl Swapper {
         own_objects::keep_schemas(session, &attempted).await?;
         own_objects::require_schema(session, &self.names.old_schema, &attempted).await?;
         match catalogue::schema_state(session, &self.names.old_schema).await? {
-            SchemaState::Missing => definition::make_schema(session, &self.names.old_schema, self.facts.source).await,
-            SchemaState::Ours => definition::open_to_owner(session, &self.names.old_schema, self.facts.source).await,
+            SchemaState::Missing => {
+                definition::make_schema(session, &self.names.old_schema, self.facts.source).await
+            }
+            SchemaState::Ours => {
+                definition::open_to_owner(session, &self.names.old_schema, self.facts.source).await
+            }
             SchemaState::Foreign => Err(Error::refused(
                 attempted,
-                format!("the schema {} was made by somebody else", self.names.old_schema),
+                format!("the schema {} was created by another user", self.names.old_schema),
             )),
         }
     }
 
-    /// What must be done with sequences before and after the tables move: one that belongs to a column of the source goes
-    /// over to the shadow's, unless that has one of its own.
+    /// What must be done with sequences before and after the tables move: one that belongs to a
+    /// column of the source goes over to the shadow's, unless that has one of its own.
     pub(crate) async fn sequences(
         &self,
         session: &Session,
@@ -243,16 +307,24 @@ impl Swapper {
         let of_source = sequences(session, self.facts.source).await?;
         let of_shadow = sequences(session, shadow.oid).await?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
-        let has_identity = |column: &str| of_source.iter().any(|(name, _, is_identity)| name == column && *is_identity);
+        let has_identity = |column: &str| {
+            of_source.iter().any(|(name, _, is_identity)| name == column && *is_identity)
+        };
         for (column, sequence, is_identity) in &of_source {
-            let Some(heir) = shadow.layout.columns.iter().find(|heir| heir.source == *column) else { continue };
-            // Where a serial became an identity its sequence stays with the column, and gives no numbers any more.
+            let Some(heir) = shadow.layout.columns.iter().find(|heir| heir.source == *column)
+            else {
+                continue;
+            };
+            // Where a serial became an identity its sequence stays with the column, and gives no
+            // numbers any more.
             let is_left_over = !is_identity && has_identity(column);
             // One of the shadow's own goes on from where the old one has come to.
             let own = of_shadow.iter().find(|(name, ..)| *name == heir.name && !is_left_over);
             if let Some((_, own, _)) = own {
-                before
-                    .push(format!("SELECT setval({}::regclass, last_value, is_called) FROM {sequence}", literal(own)));
+                before.push(format!(
+                    "SELECT setval({}::regclass, last_value, is_called) FROM {sequence}",
+                    literal(own)
+                ));
             } else if !is_identity {
                 before.push(format!("ALTER SEQUENCE {sequence} OWNED BY NONE"));
                 after.push(format!(
@@ -270,7 +342,8 @@ impl Swapper {
 
     pub(crate) async fn save_facts(&self, session: &Session, facts: &Facts) -> Result<()> {
         let attempted = || format!("write the journal of {}", self.names.display);
-        let text = serde_json::to_string(facts).map_err(|error| Error::fatal(attempted(), error.to_string()))?;
+        let text = serde_json::to_string(facts)
+            .map_err(|error| Error::fatal(attempted(), error.to_string()))?;
         let failed = |error: tokio_postgres::Error| own_objects::journal_error(attempted(), &error);
         // What is looked at here was planned in the rehearsal.
         session.run(sql::LOCK_JOURNAL).await.map_err(failed)?;

@@ -1,4 +1,5 @@
-//! Twins of the materialized views: made over the shadow and filled before the swap, and put in place by it.
+//! Twins of the materialized views: made over the shadow and filled before the swap, and put in
+//! place by it.
 
 use crate::cutover::materialized_views::{self, Materialized};
 use crate::plan::cascade;
@@ -15,8 +16,8 @@ use crate::sql::quote::{self, quoted};
 use crate::state::Postgres;
 use altergeist_contract::{Error, Refusal, Result};
 
-/// Makes the twins, empty, over the table of the same name in `schema`, in a schema of their own. Inside the
-/// session's transaction. Gives those that are not the same.
+/// Makes the twins, empty, over the table of the same name in `schema`, in a schema of their own.
+/// Inside the session's transaction. Gives those that are not the same.
 pub(crate) async fn make_twins(
     session: &Session,
     names: &Names,
@@ -33,12 +34,14 @@ pub(crate) async fn make_twins(
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let home = home(names);
     definition::make_schema(session, &home, source).await?;
-    let own = Move { schema: quoted(&names.schema), name: quoted(&names.table), to: quoted(schema) };
+    let own =
+        Move { schema: quoted(&names.schema), name: quoted(&names.table), to: quoted(schema) };
     let mut moves = vec![own];
     for view in views {
         definition::open_to_owner(session, &home, view.oid).await?;
         let own = quote::qualified(&home, &view.name);
-        let query: String = session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
+        let query: String =
+            session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
         let query = retarget(&adapted.query(&query), &moves);
         let create = format!(
             "CREATE MATERIALIZED VIEW {own}{} AS {}\nWITH NO DATA",
@@ -47,10 +50,12 @@ pub(crate) async fn make_twins(
         );
         session.run(&create).await.map_err(failed)?;
         definition::dress(session, view.oid, &own, &home).await?;
-        let twin: u32 = session.one(sql::TABLE_ID, &[&home, &view.name]).await.map_err(failed)?.get(0);
+        let twin: u32 =
+            session.one(sql::TABLE_ID, &[&home, &view.name]).await.map_err(failed)?.get(0);
         definition::carry_privileges(session, view.oid, twin, &own).await.map_err(failed)?;
         let replaced: Vec<u32> = views.iter().map(|view| view.oid).chain([source]).collect();
-        let strays: bool = session.one(sql::READS_ANY, &[&twin, &replaced]).await.map_err(failed)?.get(0);
+        let strays: bool =
+            session.one(sql::READS_ANY, &[&twin, &replaced]).await.map_err(failed)?.get(0);
         let unlike = definition::differences(
             &definition::describe(session, view.oid).await?,
             &definition::describe(session, twin).await?,
@@ -58,12 +63,18 @@ pub(crate) async fn make_twins(
         if strays || !unlike.is_empty() {
             let object = format!("materialized view {}", view.display());
             let reason = match strays {
-                true => "its query names the table in a way that cannot be told from other words".to_owned(),
-                false => format!("it could not be made again exactly as it is: {}", unlike.join(", ")),
+                true => "its query names the table in an ambiguous way".to_owned(),
+                false => {
+                    format!("it could not be made again exactly as it is: {}", unlike.join(", "))
+                }
             };
             refusals.push(refuse(object, reason, "drop it for the time of the change"));
         }
-        moves.push(Move { schema: quoted(&view.schema), name: quoted(&view.name), to: quoted(&home) });
+        moves.push(Move {
+            schema: quoted(&view.schema),
+            name: quoted(&view.name),
+            to: quoted(&home),
+        });
     }
     Ok(refusals)
 }
@@ -79,7 +90,10 @@ async fn settle_twins(session: &Session, names: &Names, views: &[Materialized]) 
             definition::make_schema(session, &waiting, view.oid).await?;
         }
         definition::open_to_owner(session, &waiting, view.oid).await?;
-        session.run(&move_view(session, &home, &view.name, &waiting).await?).await.map_err(failed)?;
+        session
+            .run(&move_view(session, &home, &view.name, &waiting).await?)
+            .await
+            .map_err(failed)?;
     }
     session.run(&format!("DROP SCHEMA {}", quoted(&home))).await.map_err(failed)
 }
@@ -104,18 +118,26 @@ pub(crate) async fn prepare(engine: &Postgres, source: u32, shadow: u32) -> Resu
     Ok(())
 }
 
-async fn make_anew(session: &Session, engine: &Postgres, source: u32, shadow: u32) -> Result<Vec<Materialized>> {
+async fn make_anew(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+    shadow: u32,
+) -> Result<Vec<Materialized>> {
     let cascade = cascade::of_change(session, engine, source).await?;
     let views = cascade.without(materialized_views::list(session, source).await?);
     if views.is_empty() {
         return Ok(views);
     }
-    let attempted = || format!("make the materialized views over {} once more", engine.names.display);
+    let attempted =
+        || format!("make the materialized views over {} once more", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let adapted = rehearsal::beforehand(session, engine, source, &views).await?;
     session.run("BEGIN").await.map_err(failed)?;
     drop_twins(session, shadow).await?;
-    let refusals = make_twins(session, &engine.names, source, &engine.names.shadow_schema, &views, &adapted).await?;
+    let refusals =
+        make_twins(session, &engine.names, source, &engine.names.shadow_schema, &views, &adapted)
+            .await?;
     if let Some(refusal) = refusals.first() {
         return Err(Error::refused(attempted(), format!("{}: {}", refusal.object, refusal.reason)));
     }
@@ -125,15 +147,24 @@ async fn make_anew(session: &Session, engine: &Postgres, source: u32, shadow: u3
 }
 
 /// Whether every view has a twin that is no less than it.
-pub(crate) async fn are_ready(session: &Session, views: &[Materialized], shadow: u32) -> Result<bool> {
+pub(crate) async fn are_ready(
+    session: &Session,
+    views: &[Materialized],
+    shadow: u32,
+) -> Result<bool> {
     let twins = materialized_views::list(session, shadow).await?;
-    let has_twin =
-        |view: &&Materialized| twins.iter().any(|twin| twin.display() == view.twin() && twin.has_rows == view.has_rows);
+    let has_twin = |view: &&Materialized| {
+        twins.iter().any(|twin| twin.display() == view.twin() && twin.has_rows == view.has_rows)
+    };
     Ok(views.iter().filter(has_twin).count() == views.len())
 }
 
 /// The views that have a twin, and it.
-pub(crate) async fn twins(session: &Session, views: &[Materialized], shadow: u32) -> Result<Vec<(u32, u32)>> {
+pub(crate) async fn twins(
+    session: &Session,
+    views: &[Materialized],
+    shadow: u32,
+) -> Result<Vec<(u32, u32)>> {
     let twins = materialized_views::list(session, shadow).await?;
     let pair = |view: &Materialized| {
         let twin = twins.iter().find(|twin| twin.display() == view.twin())?;
@@ -151,7 +182,8 @@ pub(crate) async fn drop_twins(session: &Session, shadow: u32) -> Result<()> {
     Ok(())
 }
 
-/// Where the old ones go when the twins come, and how they come: before and after what hangs on them is made again.
+/// Where the old ones go when the twins come, and how they come: before and after what hangs on
+/// them is made again.
 pub(crate) async fn swap(
     session: &Session,
     names: &Names,
@@ -177,10 +209,13 @@ pub(crate) async fn swap(
 
 async fn owner(session: &Session, view: &Materialized) -> Result<String> {
     let row = session.one(sql::OWNER, &[&view.oid]).await;
-    Ok(row.map_err(|error| error::of(format!("read the owner of {}", view.display()), &error))?.get(0))
+    Ok(row
+        .map_err(|error| error::of(format!("read the owner of {}", view.display()), &error))?
+        .get(0))
 }
 
-/// The definitions, to be compared before and after the swap: as they are, or as they are to be made.
+/// The definitions, to be compared before and after the swap: as they are, or as they are to be
+/// made.
 pub(crate) async fn definitions(
     session: &Session,
     views: &[Materialized],
@@ -189,7 +224,8 @@ pub(crate) async fn definitions(
     let failed = |error: tokio_postgres::Error| error::of("read materialized views", &error);
     let mut definitions = Vec::new();
     for view in views {
-        let query: String = session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
+        let query: String =
+            session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
         let mut text = adapted.query(&query);
         for line in definition::describe(session, view.oid).await? {
             text.push_str(&format!("\n{}: {}", line.object, line.definition));
@@ -214,9 +250,12 @@ fn move_to(kind: &str, from: &str, name: &str, to: &str) -> String {
 
 /// The statements that move a view, and its statistics, which would stay.
 async fn move_view(session: &Session, from: &str, name: &str, to: &str) -> Result<String> {
-    let failed = |error: tokio_postgres::Error| error::of(format!("read the statistics of {name}"), &error);
+    let failed =
+        |error: tokio_postgres::Error| error::of(format!("read the statistics of {name}"), &error);
     let mut script = move_to("MATERIALIZED VIEW", from, name, to);
-    let Some(row) = session.query(sql::TABLE_ID, &[&from, &name]).await.map_err(failed)?.into_iter().next() else {
+    let Some(row) =
+        session.query(sql::TABLE_ID, &[&from, &name]).await.map_err(failed)?.into_iter().next()
+    else {
         return Ok(script);
     };
     for row in session.query(sql::STATISTICS, &[&row.get::<_, u32>(0)]).await.map_err(failed)? {

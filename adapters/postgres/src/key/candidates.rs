@@ -13,7 +13,8 @@ pub(crate) struct Candidate {
     pub(crate) is_identity: bool,
     /// Why it cannot serve.
     pub(crate) unfit: Option<String>,
-    /// Whether rows may be alike in it until the transaction ends; then it is nobody's replica identity.
+    /// Whether rows may be alike in it until the transaction ends; then it is nobody's replica
+    /// identity.
     pub(crate) is_deferrable: bool,
     pub(crate) columns: Vec<KeyColumn>,
 }
@@ -48,15 +49,16 @@ impl Candidate {
     }
 }
 
-/// The key rows are followed by, or why there is none. The log carries a row's old key only if it belongs to the table's
-/// replica identity, so that decides.
+/// The key rows are followed by, or why there is none. The log carries a row's old key only if it
+/// belongs to the table's replica identity, so that decides.
 pub(crate) fn choose(candidates: &[Candidate], identity: &str) -> Result<Candidate, String> {
     let fits = |candidate: &&Candidate| candidate.unfit.is_none();
     let found = match identity {
         "i" => candidates.iter().find(|candidate| candidate.is_identity),
         // The log carries whole rows, so any key serves; what is settled at once is settled best.
         "f" => {
-            let immediate = candidates.iter().filter(fits).find(|candidate| !candidate.is_deferrable);
+            let immediate =
+                candidates.iter().filter(fits).find(|candidate| !candidate.is_deferrable);
             immediate.or_else(|| candidates.iter().find(fits))
         }
         "d" => candidates.iter().find(|candidate| candidate.is_primary && !candidate.is_deferrable),
@@ -71,7 +73,9 @@ pub(crate) fn choose(candidates: &[Candidate], identity: &str) -> Result<Candida
 
 /// The key that could be the replica identity of a table: its primary key if that can.
 fn serving(candidates: &[Candidate]) -> Option<&Candidate> {
-    let serving = || candidates.iter().filter(|candidate| candidate.unfit.is_none() && !candidate.is_deferrable);
+    let serving = || {
+        candidates.iter().filter(|candidate| candidate.unfit.is_none() && !candidate.is_deferrable)
+    };
     serving().find(|candidate| candidate.is_primary).or_else(|| serving().next())
 }
 
@@ -86,15 +90,24 @@ fn no_identity(candidates: &[Candidate], identity: &str) -> String {
     let primary = candidates.iter().find(|candidate| candidate.is_primary);
     let serving = serving(candidates);
     let why = match (identity, primary) {
-        ("n", _) => "its replica identity is NOTHING, so the log does not say which rows change".to_owned(),
+        ("n", _) => {
+            "its replica identity is NOTHING, so the log does not say which rows change".to_owned()
+        }
         ("f", _) => return unfit_reasons(candidates),
-        (_, Some(primary)) => format!("its primary key {} is deferrable, so the log does not use it", primary.name),
+        (_, Some(primary)) => {
+            format!("its primary key {} is deferrable, so the log does not use it", primary.name)
+        }
         (_, None) => "it has no primary key, so the log cannot say which rows change".to_owned(),
     };
     match serving {
-        Some(primary) if primary.is_primary => format!("{why}; ALTER TABLE … REPLICA IDENTITY DEFAULT changes that"),
+        Some(primary) if primary.is_primary => {
+            format!("{why}; ALTER TABLE … REPLICA IDENTITY DEFAULT changes that")
+        }
         Some(other) => {
-            format!("{why}; ALTER TABLE … REPLICA IDENTITY USING INDEX {} changes that", quoted(&other.name))
+            format!(
+                "{why}; ALTER TABLE … REPLICA IDENTITY USING INDEX {} changes that",
+                quoted(&other.name)
+            )
         }
         None => why,
     }

@@ -1,5 +1,5 @@
-//! A table without a key that rows can be followed by. The refusal names the one statement that gives it one, for this table:
-//! the least that is missing, and what it costs.
+//! A table without a key that rows can be followed by. The refusal names the one statement that
+//! gives it one, for this table: the least that is missing, and what it costs.
 
 use crate::key::candidates::Candidate;
 use crate::schema::definition;
@@ -19,16 +19,28 @@ const NULLABLE: &str = "one of its columns may be NULL";
 const INVALID: &str = "it is not valid";
 
 /// The refusal of a table whose rows cannot be followed.
-pub(crate) async fn refusal(session: &Session, names: &Names, table: u32, why: &str) -> Result<Refusal> {
+pub(crate) async fn refusal(
+    session: &Session,
+    names: &Names,
+    table: u32,
+    why: &str,
+) -> Result<Refusal> {
     let failed = |error: tokio_postgres::Error| error::of("read the table's keys", &error);
     let rows = session.query(sql::KEYS, &[&table, &true]).await.map_err(failed)?;
     let keys: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();
     let columns = definition::attributes(session, table).await?;
-    let is_not_null = |name: &str| columns.iter().any(|column| column.name == name && column.not_null);
+    let is_not_null =
+        |name: &str| columns.iter().any(|column| column.name == name && column.not_null);
     let source = names.source();
     let mut remedy = None;
-    for key in keys.iter().filter(|key| key.unfit.as_deref() == Some(NULLABLE) && !key.is_deferrable) {
-        let missing = key.columns.iter().map(|column| &column.source).filter(|name| !is_not_null(name.as_str()));
+    for key in
+        keys.iter().filter(|key| key.unfit.as_deref() == Some(NULLABLE) && !key.is_deferrable)
+    {
+        let missing = key
+            .columns
+            .iter()
+            .map(|column| &column.source)
+            .filter(|name| !is_not_null(name.as_str()));
         let nullable: Vec<String> = missing.map(|name| quoted(name)).collect();
         let Some(nulls) = holds_null(session, &source, &nullable).await? else { continue };
         remedy = Some(set_not_null(&names.source(), &key.name, &nullable, nulls));
@@ -36,14 +48,18 @@ pub(crate) async fn refusal(session: &Session, names: &Names, table: u32, why: &
             break;
         }
     }
-    let remedy = remedy.unwrap_or_else(|| offer(&source, &keys, columns.iter().any(|column| column.name == OFFERED)));
+    let remedy = remedy.unwrap_or_else(|| {
+        offer(&source, &keys, columns.iter().any(|column| column.name == OFFERED))
+    });
     let object = format!("table {}", names.display);
     Ok(refuse(object, format!("there is no key to follow its rows by: {why}"), &remedy))
 }
 
 /// Whether any row holds NULL in one of the columns. None if the answer takes too long.
 async fn holds_null(session: &Session, source: &str, columns: &[String]) -> Result<Option<bool>> {
-    let failed = |error: tokio_postgres::Error| error::of("look for NULL in the columns of a unique index", &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of("look for NULL in the columns of a unique index", &error)
+    };
     let any: Vec<String> = columns.iter().map(|column| format!("{column} IS NULL")).collect();
     if any.is_empty() {
         return Ok(None);
@@ -59,17 +75,18 @@ async fn holds_null(session: &Session, source: &str, columns: &[String]) -> Resu
 }
 
 fn set_not_null(source: &str, index: &str, columns: &[String], nulls: bool) -> String {
-    let clauses: Vec<String> = columns.iter().map(|column| format!("ALTER COLUMN {column} SET NOT NULL")).collect();
+    let clauses: Vec<String> =
+        columns.iter().map(|column| format!("ALTER COLUMN {column} SET NOT NULL")).collect();
     let clauses = clauses.join(", ");
     match nulls {
         false => format!(
-            "index {index} can be the key: no row holds NULL in it. Run this change first, which altergeist does in steps without \
-             a long lock: --alter '{}' (for {source})",
+            "index {index} can be the key: no row holds NULL in it. Run this change first, which \
+             altergeist does in steps without a long lock: --alter '{}' (for {source})",
             clauses.replace('\'', "'\\''")
         ),
         true => format!(
-            "index {index} could be the key, but rows hold NULL in it. Fill them, and then run this change first: --alter '{}' \
-             (for {source})",
+            "index {index} could be the key, but rows hold NULL in it. Fill them, and then run \
+             this change first: --alter '{}' (for {source})",
             clauses.replace('\'', "'\\''")
         ),
     }
@@ -81,23 +98,27 @@ fn offer(source: &str, keys: &[Candidate], is_taken: bool) -> String {
     if let Some(key) = keys.iter().find(|key| key.unfit.as_deref() == Some(INVALID)) {
         let index = format!("{schema}.{}", quoted(&key.name));
         return format!(
-            "REINDEX INDEX CONCURRENTLY {index}, which nobody waits for; it fails while rows are duplicates"
+            "REINDEX INDEX CONCURRENTLY {index}, which nobody waits for; it fails while rows are \
+             duplicates"
         );
     }
     if let Some(key) = keys.iter().find(|key| key.unfit.is_none() && key.is_deferrable) {
-        let columns: Vec<String> = key.columns.iter().map(|column| quoted(&column.source)).collect();
+        let columns: Vec<String> =
+            key.columns.iter().map(|column| quoted(&column.source)).collect();
         return format!(
-            "the server does not tell rows apart by a deferrable key. CREATE UNIQUE INDEX CONCURRENTLY ON {source} ({}), which \
-             nobody waits for",
+            "the server does not tell rows apart by a deferrable key. CREATE UNIQUE INDEX \
+             CONCURRENTLY ON {source} ({}), which nobody waits for",
             columns.join(", ")
         );
     }
     let column = if is_taken { "altergeist_key_id" } else { OFFERED };
     let constraint = if keys.iter().any(|key| key.is_primary) { "UNIQUE" } else { "PRIMARY KEY" };
     format!(
-        "ALTER TABLE {source} ADD COLUMN {column} bigint GENERATED ALWAYS AS IDENTITY {constraint}. The server rewrites the table \
-         for that under ACCESS EXCLUSIVE: reads and writes wait. An INSERT without a list of columns goes on working. If \
-         columns of the table are unique and never NULL, ADD {constraint} over them by --alter first, which is done in steps"
+        "ALTER TABLE {source} ADD COLUMN {column} bigint GENERATED ALWAYS AS IDENTITY \
+         {constraint}. The server rewrites the table for that under ACCESS EXCLUSIVE: reads and \
+         writes wait. An INSERT without a list of columns goes on working. If columns of the table \
+         are unique and never NULL, ADD {constraint} over them by --alter first, which is done in \
+         steps"
     )
 }
 
@@ -120,18 +141,30 @@ mod tests {
     #[test]
     fn the_least_that_is_missing_is_offered() {
         assert!(
-            offer("s.t", &[], false)
-                .contains("ADD COLUMN altergeist_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
+            offer("s.t", &[], false).contains(
+                "ADD COLUMN altergeist_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+            )
         );
         assert!(offer("s.t", &[], true).contains("ADD COLUMN altergeist_key_id "));
-        assert!(offer("s.t", &[key(false, Some(INVALID), false)], false).contains("REINDEX INDEX CONCURRENTLY s.k"));
-        assert!(offer("s.t", &[key(true, None, true)], false).contains("CREATE UNIQUE INDEX CONCURRENTLY ON s.t"));
-        assert!(offer("s.t", &[key(true, Some("it is over an expression"), false)], false).contains("IDENTITY UNIQUE"));
+        assert!(
+            offer("s.t", &[key(false, Some(INVALID), false)], false)
+                .contains("REINDEX INDEX CONCURRENTLY s.k")
+        );
+        assert!(
+            offer("s.t", &[key(true, None, true)], false)
+                .contains("CREATE UNIQUE INDEX CONCURRENTLY ON s.t")
+        );
+        assert!(
+            offer("s.t", &[key(true, Some("it is over an expression"), false)], false)
+                .contains("IDENTITY UNIQUE")
+        );
     }
 
     #[test]
     fn a_nullable_unique_index_needs_its_columns_not_null() {
         let remedy = set_not_null("s.t", "u", &["a".into(), "b".into()], false);
-        assert!(remedy.contains("--alter 'ALTER COLUMN a SET NOT NULL, ALTER COLUMN b SET NOT NULL'"));
+        assert!(
+            remedy.contains("--alter 'ALTER COLUMN a SET NOT NULL, ALTER COLUMN b SET NOT NULL'")
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! The order rows are laid down in (`--order-by`): an index of the source, or columns one begins with.
+//! The order rows are laid down in (`--order-by`): an index of the source, or columns one begins
+//! with.
 //!
-//! Chunks are then ranges of these columns and the key's behind them, and a row moves when such a column changes; the log
-//! still names rows by their key alone. That nothing is lost by it stands in the decision on it.
+//! Chunks are then ranges of these columns and the key's behind them, and a row moves when such a
+//! column changes; the log still names rows by their key alone. That nothing is lost by it stands
+//! in the decision on it.
 
 use crate::key::candidates::Candidate;
 use crate::schema::columns::KeyColumn;
@@ -25,7 +27,8 @@ pub(crate) async fn find(
         refuse(
             format!("order by {wanted}"),
             why,
-            "name a btree index over columns that may not be NULL, or columns such an index begins with",
+            "name a btree index over columns that may not be NULL, or columns such an index \
+             begins with",
         )
     }))
 }
@@ -45,7 +48,8 @@ fn choose(indexes: &[Candidate], wanted: &str) -> Result<Vec<KeyColumn>, String>
             && names.zip(&columns).all(|(one, other)| one == other)
     };
     let index = indexes.iter().find(begins);
-    let index = index.ok_or("no index that could serve is called so, or begins with such columns")?;
+    let index =
+        index.ok_or("no index that could serve is called so, or begins with such columns")?;
     Ok(index.columns[..columns.len()].to_vec())
 }
 
@@ -86,9 +90,13 @@ mod tests {
 
     #[test]
     fn an_index_or_the_columns_it_begins_with_give_the_order() {
-        let indexes = [index("by_a", &["a", "b"], None), index("by_c", &["c"], Some("one of its columns may be NULL"))];
+        let indexes = [
+            index("by_a", &["a", "b"], None),
+            index("by_c", &["c"], Some("one of its columns may be NULL")),
+        ];
         let names = |wanted: &str| {
-            choose(&indexes, wanted).map(|columns| columns.into_iter().map(|column| column.source).collect::<Vec<_>>())
+            choose(&indexes, wanted)
+                .map(|columns| columns.into_iter().map(|column| column.source).collect::<Vec<_>>())
         };
         assert_eq!(names("by_a").unwrap(), ["a", "b"]);
         assert_eq!(names("\"a\"").unwrap(), ["a"]);

@@ -4,7 +4,8 @@ use crate::schema::columns::Sameness;
 
 use tokio_postgres::types::Type;
 
-/// Types of which one may become the other, or a longer or shorter one, and values still compare as before.
+/// Types of which one may become the other, or a longer or shorter one, and values still compare as
+/// before.
 const PLAIN: &[Type] = &[
     Type::BOOL,
     Type::INT2,
@@ -18,8 +19,8 @@ const PLAIN: &[Type] = &[
     Type::DATE,
 ];
 
-/// Whether a column may go from one type to another and still hold equal keys in the same order. The length of a type that
-/// is not plain counts: a numeric with fewer decimals would round.
+/// Whether a column may go from one type to another and still hold equal keys in the same order.
+/// The length of a type that is not plain counts: a numeric with fewer decimals would round.
 pub(crate) fn keeps_order(from: (u32, i32), to: (u32, i32)) -> bool {
     let integers = [Type::INT2.oid(), Type::INT4.oid(), Type::INT8.oid()];
     let texts = [Type::TEXT.oid(), Type::VARCHAR.oid()];
@@ -33,8 +34,9 @@ pub(crate) fn keeps_order(from: (u32, i32), to: (u32, i32)) -> bool {
         || (texts.contains(&old) && texts.contains(&new))
 }
 
-/// Whether a column may go from one type to another and each of its values still equals what it was equal to: a number is not
-/// rounded, an instant not cut. What does not fit is an error of the server's.
+/// Whether a column may go from one type to another and each of its values still equals what it was
+/// equal to: a number is not rounded, an instant not cut. What does not fit is an error of the
+/// server's.
 pub(crate) fn keeps_values(from: (u32, i32), to: (u32, i32)) -> bool {
     let texts = [Type::TEXT.oid(), Type::VARCHAR.oid(), Type::BPCHAR.oid()];
     let integers = [Type::INT2.oid(), Type::INT4.oid(), Type::INT8.oid()];
@@ -44,7 +46,8 @@ pub(crate) fn keeps_values(from: (u32, i32), to: (u32, i32)) -> bool {
         || (is_whole && integers.contains(&to.0))
 }
 
-/// When two values of a type, a domain's base, are the same bytes. A value of `char(n)` is always padded to its length.
+/// When two values of a type, a domain's base, are the same bytes. A value of `char(n)` is always
+/// padded to its length.
 pub(crate) fn sameness((oid, modifier): (u32, i32)) -> Sameness {
     const EQUAL: [Type; 11] = [
         Type::BOOL,

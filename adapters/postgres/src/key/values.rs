@@ -1,5 +1,6 @@
-//! Which index rows are followed by, and how its values are spelled: always as the bytes the server itself sends for the
-//! type in its binary format. They depend on no setting, and are the same from the log, a range read and a comparison.
+//! Which index rows are followed by, and how its values are spelled: always as the bytes the server
+//! itself sends for the type in its binary format. They depend on no setting, and are the same from
+//! the log, a range read and a comparison.
 
 use crate::schema::columns::Layout;
 use altergeist_contract::{Chunk, Key, Watermark};
@@ -50,8 +51,14 @@ impl std::fmt::Debug for RawArray<'_> {
 }
 
 impl ToSql for RawArray<'_> {
-    fn to_sql(&self, array: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        let Kind::Array(element) = array.kind() else { return Err("the parameter is no array".into()) };
+    fn to_sql(
+        &self,
+        array: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        let Kind::Array(element) = array.kind() else {
+            return Err("the parameter is no array".into());
+        };
         out.put_i32(1);
         out.put_i32(0);
         out.put_u32(element.oid());
@@ -85,7 +92,8 @@ const ROWS_PER_STATEMENT: usize = 512;
 
 /// Keys as a statement takes them.
 pub(crate) struct KeySet<'a> {
-    /// How many rows of parameters the statement must have room for; meaningless where it takes arrays.
+    /// How many rows of parameters the statement must have room for; meaningless where it takes
+    /// arrays.
     pub(crate) places: usize,
     values: Values<'a>,
 }
@@ -101,8 +109,12 @@ impl KeySet<'_> {
     /// The parameters, in order.
     pub(crate) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         match &self.values {
-            Values::Arrays(arrays) => arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect(),
-            Values::Rows(values) => values.iter().map(|value| value as &(dyn ToSql + Sync)).collect(),
+            Values::Arrays(arrays) => {
+                arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect()
+            }
+            Values::Rows(values) => {
+                values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+            }
         }
     }
 }
@@ -110,7 +122,10 @@ impl KeySet<'_> {
 /// Keys in sets, each for one statement.
 pub(crate) fn sets<'a>(keys: &'a [Key], layout: &Layout) -> Vec<KeySet<'a>> {
     if layout.has_arrays() {
-        let set = |keys: &'a [Key]| KeySet { places: 1, values: Values::Arrays(arrays(keys, layout.keys.len())) };
+        let set = |keys: &'a [Key]| KeySet {
+            places: 1,
+            values: Values::Arrays(arrays(keys, layout.keys.len())),
+        };
         return keys.chunks(KEYS_PER_STATEMENT).map(set).collect();
     }
     keys.chunks(ROWS_PER_STATEMENT).map(rows).collect()
@@ -125,7 +140,8 @@ fn rows(keys: &[Key]) -> KeySet<'_> {
 
 /// One array for each column.
 fn arrays(keys: &[Key], columns: usize) -> Vec<RawArray<'_>> {
-    let mut arrays: Vec<RawArray<'_>> = (0..columns).map(|_| RawArray(Vec::with_capacity(keys.len()))).collect();
+    let mut arrays: Vec<RawArray<'_>> =
+        (0..columns).map(|_| RawArray(Vec::with_capacity(keys.len()))).collect();
     for key in keys {
         for (array, value) in arrays.iter_mut().zip(key.columns()) {
             array.0.push(value);
@@ -158,7 +174,12 @@ mod tests {
     use crate::key::candidates::{self, Candidate};
     use crate::key::types;
 
-    fn candidate(name: &str, is_primary: bool, is_identity: bool, unfit: Option<&str>) -> Candidate {
+    fn candidate(
+        name: &str,
+        is_primary: bool,
+        is_identity: bool,
+        unfit: Option<&str>,
+    ) -> Candidate {
         Candidate {
             name: name.into(),
             is_primary,
@@ -190,7 +211,8 @@ mod tests {
 
     #[test]
     fn a_numeric_that_would_round_does_not_keep_the_order() {
-        let numeric = |precision: i32, scale: i32| (Type::NUMERIC.oid(), ((precision << 16) | scale) + 4);
+        let numeric =
+            |precision: i32, scale: i32| (Type::NUMERIC.oid(), ((precision << 16) | scale) + 4);
         assert!(types::keeps_order(numeric(10, 2), numeric(12, 3)));
         assert!(!types::keeps_order(numeric(10, 2), numeric(10, 1)));
         assert!(!types::keeps_order((Type::NUMERIC.oid(), -1), numeric(10, 2)));
@@ -198,8 +220,10 @@ mod tests {
 
     #[test]
     fn what_is_rounded_or_cut_off_does_not_keep_its_value() {
-        let numeric = |precision: i32, scale: i32| (Type::NUMERIC.oid(), ((precision << 16) | scale) + 4);
-        let (text, char4, int8) = ((Type::TEXT.oid(), -1), (Type::BPCHAR.oid(), 8), (Type::INT8.oid(), -1));
+        let numeric =
+            |precision: i32, scale: i32| (Type::NUMERIC.oid(), ((precision << 16) | scale) + 4);
+        let (text, char4, int8) =
+            ((Type::TEXT.oid(), -1), (Type::BPCHAR.oid(), 8), (Type::INT8.oid(), -1));
         assert!(types::keeps_values(numeric(10, 0), int8));
         assert!(!types::keeps_values(numeric(10, 2), int8));
         assert!(!types::keeps_values((Type::NUMERIC.oid(), -1), int8));
@@ -220,13 +244,29 @@ mod tests {
     #[test]
     fn a_table_whose_log_says_too_little_is_told_the_statement_that_helps() {
         let candidates = [candidate("pk", true, false, None), candidate("U", false, false, None)];
-        assert!(candidates::choose(&candidates, "n").err().unwrap().contains("REPLICA IDENTITY DEFAULT"));
         assert!(
-            candidates::choose(&candidates[1..], "d").err().unwrap().contains("REPLICA IDENTITY USING INDEX \"U\"")
+            candidates::choose(&candidates, "n")
+                .err()
+                .unwrap()
+                .contains("REPLICA IDENTITY DEFAULT")
         );
-        assert!(candidates::lendable(&candidates, "d").is_none() && candidates::lendable(&candidates, "f").is_none());
-        assert!(candidates::lendable(&candidates, "n").is_some_and(|candidate| candidate.is_primary));
-        assert!(candidates::lendable(&candidates[1..], "d").is_some_and(|candidate| candidate.name == "U"));
+        assert!(
+            candidates::choose(&candidates[1..], "d")
+                .err()
+                .unwrap()
+                .contains("REPLICA IDENTITY USING INDEX \"U\"")
+        );
+        assert!(
+            candidates::lendable(&candidates, "d").is_none()
+                && candidates::lendable(&candidates, "f").is_none()
+        );
+        assert!(
+            candidates::lendable(&candidates, "n").is_some_and(|candidate| candidate.is_primary)
+        );
+        assert!(
+            candidates::lendable(&candidates[1..], "d")
+                .is_some_and(|candidate| candidate.name == "U")
+        );
         let deferrable = Candidate { is_deferrable: true, ..candidate("pk", true, false, None) };
         assert!(
             candidates::choose(&[deferrable.clone(), candidates[1].clone()], "d")
@@ -240,7 +280,10 @@ mod tests {
     #[test]
     fn a_key_that_cannot_serve_is_named() {
         let candidates = [candidate("pk", true, false, Some("it is over an expression"))];
-        assert_eq!(candidates::choose(&candidates, "d").err().unwrap(), "pk: it is over an expression");
+        assert_eq!(
+            candidates::choose(&candidates, "d").err().unwrap(),
+            "pk: it is over an expression"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Decodes the server's logical replication messages (pgoutput, protocol 1, binary values) as far as keys, marks and
-//! commits go. Anything it does not know is an error: skipping it could lose rows. Pure.
+//! Decodes the server's logical replication messages (pgoutput, protocol 1, binary values) as far
+//! as keys, marks and commits go. Anything it does not know is an error: skipping it could lose
+//! rows. Pure.
 
 use std::fmt;
 
@@ -34,7 +35,8 @@ pub(crate) enum Message<'a> {
     Relation(Relation<'a>),
     /// A row appeared.
     Insert { relation: u32, new: Row<'a> },
-    /// A row changed; the old row comes along if its identity changed or does not travel with the new one.
+    /// A row changed; the old row comes along if its identity changed or does not travel with the
+    /// new one.
     Update { relation: u32, old: Option<Row<'a>>, new: Row<'a> },
     /// A row disappeared.
     Delete { relation: u32, old: Row<'a> },
@@ -96,9 +98,18 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Message<'_>, String> {
         b'T' => truncate(&mut reader)?,
         b'M' => remark(&mut reader)?,
         b'O' | b'Y' => return Ok(Message::Aside),
-        other => return Err(format!("the log holds a message of the unknown kind {:?}", char::from(other))),
+        other => {
+            return Err(format!(
+                "the log holds a message of the unknown kind {:?}",
+                char::from(other)
+            ));
+        }
     };
-    if reader.0.is_empty() { Ok(message) } else { Err("a message of the log is longer than it should be".to_owned()) }
+    if reader.0.is_empty() {
+        Ok(message)
+    } else {
+        Err("a message of the log is longer than it should be".to_owned())
+    }
 }
 
 fn begin<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, String> {
@@ -212,7 +223,8 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or("a message of the log is cut short")?;
+        let (taken, rest) =
+            self.0.split_at_checked(length).ok_or("a message of the log is cut short")?;
         self.0 = rest;
         Ok(taken)
     }
@@ -234,7 +246,8 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self) -> Result<&'a str, String> {
-        let length = self.0.iter().position(|byte| *byte == 0).ok_or("a name in the log never ends")?;
+        let length =
+            self.0.iter().position(|byte| *byte == 0).ok_or("a name in the log never ends")?;
         let bytes = self.take(length)?;
         self.byte()?;
         std::str::from_utf8(bytes).map_err(|_| "a name in the log is not UTF-8".to_owned())
@@ -261,14 +274,18 @@ mod tests {
         let old: &[u8] = &[0, 1, b'b', 0, 0, 0, 1, 7];
         let new: &[u8] = &[0, 1, b'b', 0, 0, 0, 1, 8];
         let message = bytes(&[b"U", &[0, 0, 0, 9], b"K", old, b"N", new]);
-        let Ok(Message::Update { relation: 9, old: Some(old), new }) = decode(&message) else { panic!("no update") };
+        let Ok(Message::Update { relation: 9, old: Some(old), new }) = decode(&message) else {
+            panic!("no update")
+        };
         assert!(old.0 == [Value::Binary(&[7])] && new.0 == [Value::Binary(&[8])]);
     }
 
     #[test]
     fn a_value_out_of_line_is_known_as_such() {
         let message = bytes(&[b"U", &[0, 0, 0, 9], b"N", &[0, 2, b'u', b'n']]);
-        let Ok(Message::Update { old: None, new, .. }) = decode(&message) else { panic!("no update") };
+        let Ok(Message::Update { old: None, new, .. }) = decode(&message) else {
+            panic!("no update")
+        };
         assert!(new.0 == [Value::Unchanged, Value::Null]);
     }
 
@@ -282,7 +299,9 @@ mod tests {
     fn what_is_unknown_or_cut_short_is_an_error() {
         assert!(decode(b"S").is_err());
         assert!(decode(b"").is_err());
-        assert!(decode(&bytes(&[b"I", &[0, 0, 0, 9], b"N", &[0, 1, b'b', 0, 0, 0, 9, 1]])).is_err());
+        assert!(
+            decode(&bytes(&[b"I", &[0, 0, 0, 9], b"N", &[0, 1, b'b', 0, 0, 0, 9, 1]])).is_err()
+        );
         assert!(decode(&bytes(&[b"B", &[0; 20], b"more"])).is_err());
     }
 

@@ -1,4 +1,5 @@
-//! A replica identity for the time of a run, for a table whose own identity does not tell which rows change.
+//! A replica identity for the time of a run, for a table whose own identity does not tell which
+//! rows change.
 
 use crate::facts::Facts;
 use crate::journal;
@@ -18,16 +19,25 @@ const IDENTITY_ATTEMPTS: u32 = 7;
 /// Before the second attempt; longer before each further one.
 const IDENTITY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Where the source's replica identity tells nothing of rows that change, makes one of its keys the identity for the time of the
-/// run. Gives its own one, which is in the journal before.
-pub(crate) async fn lend_identity(session: &Session, engine: &Postgres, source: u32) -> Result<Option<String>> {
+/// Where the source's replica identity tells nothing of rows that change, makes one of its keys the
+/// identity for the time of the run. Gives its own one, which is in the journal before.
+pub(crate) async fn lend_identity(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+) -> Result<Option<String>> {
     if catalogue::key(session, source).await?.0.is_ok() {
         return Ok(None);
     }
     let Some(lent) = lent(session, engine, source).await? else { return Ok(None) };
     let known = journal::entry(session, engine).await?.facts.unwrap_or_else(Facts::none);
     let own_identity = Some(lent.own);
-    journal::save_facts(session, engine, &Facts { source, own_identity: own_identity.clone(), ..known }).await?;
+    journal::save_facts(
+        session,
+        engine,
+        &Facts { source, own_identity: own_identity.clone(), ..known },
+    )
+    .await?;
     change_identity(session, engine, &lent.statement).await?;
     Ok(own_identity)
 }
@@ -37,7 +47,8 @@ pub(crate) async fn give_back_identity(session: &Session, engine: &Postgres) -> 
     let Some(facts) = journal::entry(session, engine).await?.facts else { return Ok(()) };
     let Some(own) = &facts.own_identity else { return Ok(()) };
     let names = &engine.names;
-    let failed = |error: tokio_postgres::Error| error::of(format!("look at {}", names.display), &error);
+    let failed =
+        |error: tokio_postgres::Error| error::of(format!("look at {}", names.display), &error);
     // By its number: it may have another name by now, or be gone.
     let place = session.query(sql::PLACE, &[&facts.source]).await.map_err(failed)?;
     let identity = session.query(sql::REPLICA_IDENTITY, &[&facts.source]).await.map_err(failed)?;
@@ -50,12 +61,14 @@ pub(crate) async fn give_back_identity(session: &Session, engine: &Postgres) -> 
     journal::save_facts(session, engine, &Facts { own_identity: None, ..facts }).await
 }
 
-/// It takes the strongest lock, for an instant: waited for no longer than others may wait behind it, and tried for again.
+/// It takes the strongest lock, for an instant: waited for no longer than others may wait behind
+/// it, and tried for again.
 async fn change_identity(session: &Session, engine: &Postgres, statement: &str) -> Result<()> {
     let attempted = || format!("change the replica identity of {}", engine.names.display);
     let mut attempt = 1;
     loop {
-        let changed = session.run(statement).await.map_err(|error| error::of_lock(attempted(), &error));
+        let changed =
+            session.run(statement).await.map_err(|error| error::of_lock(attempted(), &error));
         match changed {
             Err(error) if error.kind == Kind::Busy && attempt < IDENTITY_ATTEMPTS => {}
             other => return other,
@@ -75,8 +88,9 @@ pub(crate) struct Lent {
     pub(crate) statement: String,
 }
 
-/// What the table is to be lent, if its own identity says nothing of rows that change and one of its keys could be it. Not where
-/// the clauses speak of it, or the shadow is made by hand: then the user decides.
+/// What the table is to be lent, if its own identity says nothing of rows that change and one of
+/// its keys could be it. Not where the clauses speak of it, or the shadow is made by hand: then the
+/// user decides.
 pub(crate) async fn lent(session: &Session, engine: &Postgres, table: u32) -> Result<Option<Lent>> {
     let failed = |error: tokio_postgres::Error| error::of("read the table's keys", &error);
     if engine.target.alter.to_lowercase().contains("replica") || engine.target.create.is_some() {

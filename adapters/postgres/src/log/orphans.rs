@@ -9,17 +9,21 @@ use crate::sql;
 use crate::state::Postgres;
 use altergeist_contract::Result;
 
-/// Slots and publications of ours whose journal is gone: nobody will ever go on with them, and a slot keeps the server's log.
-/// What is there is looked at before the journal, in which every run stands before it makes any.
+/// Slots and publications of ours whose journal is gone: nobody will ever go on with them, and a
+/// slot keeps the server's log. What is there is looked at before the journal, in which every run
+/// stands before it makes any.
 pub(crate) async fn orphans(session: &Session, engine: &Postgres) -> Result<Vec<Orphan>> {
-    let failed = |error: tokio_postgres::Error| error::of("look for slots and publications nobody needs", &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of("look for slots and publications nobody needs", &error)
+    };
     let found = session.query(sql::OUR_LOGS, &[]).await.map_err(failed)?;
     let mut known = vec![engine.names.slot.clone()];
     if session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get(0) {
         let attempted = "look for slots and publications nobody needs";
         own_objects::trust(session, attempted).await?;
         let tables = own_objects::use_journal(session, JournalLock::Read, sql::KNOWN_TABLES).await;
-        let tables = tables.map_err(|error| own_objects::journal_error(attempted.to_owned(), &error))?;
+        let tables =
+            tables.map_err(|error| own_objects::journal_error(attempted.to_owned(), &error))?;
         let slot = |row: &tokio_postgres::SimpleQueryRow| {
             let part = |at: usize| if row.columns().len() > at { row.get(at) } else { None };
             Some(Names::new(&engine.database, part(0)?, part(1)?).slot)
@@ -43,6 +47,7 @@ impl Orphan {
             return slot::drop_slot(session, &self.name).await;
         }
         let dropped = session.run(&sql::drop_publication(&self.name)).await;
-        dropped.map_err(|error| error::of_lock(format!("drop the publication {}", self.name), &error))
+        dropped
+            .map_err(|error| error::of_lock(format!("drop the publication {}", self.name), &error))
     }
 }

@@ -1,6 +1,6 @@
-//! The log by plain SQL, where the replication protocol cannot be reached, as behind some poolers. The slot is only ever
-//! looked at (peeked), and moved on to positions that are saved (law 6): what was delivered and is not saved yet is seen
-//! again each time, and left out.
+//! The log by plain SQL, where the replication protocol cannot be reached, as behind some poolers.
+//! The slot is only ever looked at (peeked), and moved on to positions that are saved (law 6): what
+//! was delivered and is not saved yet is seen again each time, and left out.
 
 use crate::log::decode::Lsn;
 use crate::server::error;
@@ -16,7 +16,8 @@ use tokio_postgres::RowStream;
 /// New messages asked for at once; the server gives whole transactions, so it may be more.
 const MESSAGES: i32 = 5000;
 
-/// The tags of the messages that begin and end a transaction, and of the one that describes a table.
+/// The tags of the messages that begin and end a transaction, and of the one that describes a
+/// table.
 const BEGIN: u8 = b'B';
 
 const COMMIT: u8 = b'C';
@@ -79,10 +80,17 @@ impl Poller {
         let rows = self.session.stream(sql::PEEK, &[&self.slot, &most, &self.publication]).await;
         let attempted = format!("look at the slot {}", self.slot);
         let rows = rows.map_err(|error| error::of(attempted.clone(), &error))?;
-        Ok(Look { rows: Box::pin(rows), attempted, handed_on: self.handed_on, is_old: false, seen: 0 })
+        Ok(Look {
+            rows: Box::pin(rows),
+            attempted,
+            handed_on: self.handed_on,
+            is_old: false,
+            seen: 0,
+        })
     }
 
-    /// Proves that the last look began where the one before it had ended: nobody else has moved the slot on.
+    /// Proves that the last look began where the one before it had ended: nobody else has moved the
+    /// slot on.
     ///
     /// # Errors
     /// `Missed` if somebody has.
@@ -90,11 +98,12 @@ impl Poller {
         let attempted = || format!("look at the slot {}", self.slot);
         let rows = self.session.query(sql::CONFIRMED, &[&self.slot]).await;
         let rows = rows.map_err(|error| error::of(attempted(), &error))?;
-        let confirmed = rows.first().and_then(|row| row.get::<_, Option<&str>>(0).and_then(Lsn::parse));
+        let confirmed =
+            rows.first().and_then(|row| row.get::<_, Option<&str>>(0).and_then(Lsn::parse));
         if confirmed.is_some_and(|confirmed| confirmed <= self.handed_on) {
             return Ok(());
         }
-        let reason = "somebody moved it on, and its log was forgotten";
+        let reason = "another session advanced it, and the server discarded its log";
         Err(Error::new(Kind::Missed, attempted(), reason))
     }
 
@@ -107,9 +116,12 @@ impl Poller {
 }
 
 impl Look {
-    /// The next message of a transaction that was not handed on before, and all that describe tables.
+    /// The next message of a transaction that was not handed on before, and all that describe
+    /// tables.
     pub(crate) async fn next(&mut self) -> Result<Option<Polled>> {
-        while let Some(row) = self.rows.try_next().await.map_err(|error| error::of(&self.attempted, &error))? {
+        while let Some(row) =
+            self.rows.try_next().await.map_err(|error| error::of(&self.attempted, &error))?
+        {
             let bytes: &[u8] = row.get(0);
             match bytes.first() {
                 Some(&BEGIN) => self.is_old = committed_at(bytes) < self.handed_on,
@@ -118,14 +130,18 @@ impl Look {
             }
             self.seen += i32::from(self.is_old);
             if !self.is_old || bytes.first() == Some(&RELATION) {
-                return Ok(Some(Polled { bytes: Bytes::copy_from_slice(bytes), is_news: !self.is_old }));
+                return Ok(Some(Polled {
+                    bytes: Bytes::copy_from_slice(bytes),
+                    is_news: !self.is_old,
+                }));
             }
         }
         Ok(None)
     }
 }
 
-/// Where the transaction that begins with this message commits; the next one commits behind where this one ends.
+/// Where the transaction that begins with this message commits; the next one commits behind where
+/// this one ends.
 fn committed_at(begin: &[u8]) -> Lsn {
     place(begin, 1)
 }
@@ -135,7 +151,8 @@ fn ended_at(commit: &[u8]) -> Lsn {
     place(commit, 10)
 }
 
-/// A place in the log that stands somewhere in a message. A message too short for it is one the decoder will refuse.
+/// A place in the log that stands somewhere in a message. A message too short for it is one the
+/// decoder will refuse.
 fn place(message: &[u8], at: usize) -> Lsn {
     let bytes = message.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
     Lsn(bytes.map_or(u64::MAX, u64::from_be_bytes))

@@ -1,4 +1,5 @@
-//! The task that reads the log: from the replication stream or by SQL, in batches, and confirms what was taken.
+//! The task that reads the log: from the replication stream or by SQL, in batches, and confirms
+//! what was taken.
 
 use crate::log::decode::{self, Lsn, Message, Relation, Row, Value};
 use crate::log::polling::{PAUSE_FIRST, PAUSE_LAST, Poller};
@@ -30,7 +31,8 @@ pub(crate) const FIRST_LOOK: Duration = Duration::from_micros(200);
 
 pub(crate) const LAST_LOOK: Duration = Duration::from_millis(5);
 
-/// What is visible is asked no more often while nobody waits for a mark: each question is a statement on the server.
+/// What is visible is asked no more often while nobody waits for a mark: each question is a
+/// statement on the server.
 pub(crate) const LOOK_PERIOD: Duration = Duration::from_millis(20);
 
 /// How often a standby is asked whether it still is one, where its log brings nothing.
@@ -48,7 +50,8 @@ pub(crate) enum Feed {
 pub(crate) struct Asking {
     /// Of the primary, what is visible.
     pub(crate) gate: Session,
-    /// Of the standby the log comes from, whether it still is one; None if it comes from the primary.
+    /// Of the standby the log comes from, whether it still is one; None if it comes from the
+    /// primary.
     pub(crate) standby: Option<Session>,
 }
 
@@ -81,7 +84,8 @@ pub(crate) enum Event {
     Commit(Lsn),
 }
 
-/// Reads until the stream is dropped or something goes wrong, which is then the last thing handed on.
+/// Reads until the stream is dropped or something goes wrong, which is then the last thing handed
+/// on.
 pub(crate) async fn read(
     feed: Feed,
     mut decoder: Decoder,
@@ -222,18 +226,26 @@ impl Decoder {
         self.decode(bytes, batch).map_err(|why| {
             let attempted = format!("follow {}", self.source.display);
             match why {
-                Why::Missed => {
-                    Error::new(Kind::Missed, attempted, "rows changed while it had another replica identity")
-                }
+                Why::Missed => Error::new(
+                    Kind::Missed,
+                    attempted,
+                    "rows changed while it had another replica identity",
+                ),
                 Why::Wrong(why) => Error::fatal(attempted, why),
             }
         })
     }
 
-    pub(crate) fn decode(&mut self, bytes: &[u8], batch: &mut Vec<Event>) -> std::result::Result<(), Why> {
+    pub(crate) fn decode(
+        &mut self,
+        bytes: &[u8],
+        batch: &mut Vec<Event>,
+    ) -> std::result::Result<(), Why> {
         match decode::decode(bytes)? {
             // The old key of a row that changes is told by the identity alone.
-            Message::Relation(relation) if relation.oid == self.source.oid && !self.has_its_identity(&relation) => {
+            Message::Relation(relation)
+                if relation.oid == self.source.oid && !self.has_its_identity(&relation) =>
+            {
                 return Err(Why::Missed);
             }
             Message::Begin { xid } => batch.push(Event::Begin(xid)),
@@ -254,7 +266,9 @@ impl Decoder {
             Message::Delete { relation, old } if relation == self.source.oid => {
                 batch.push(Event::Changed(self.key(&old, None)?));
             }
-            Message::Truncate { relations } if relations.contains(&self.source.oid) => batch.push(Event::Emptied),
+            Message::Truncate { relations } if relations.contains(&self.source.oid) => {
+                batch.push(Event::Emptied)
+            }
             Message::Remark { prefix: "altergeist", content } => batch.extend(self.mark(content)),
             _ => {}
         }
@@ -271,20 +285,37 @@ impl Decoder {
     }
 
     /// Where the key's columns stand.
-    pub(crate) fn places(&self, relation: &Relation<'_>) -> std::result::Result<Vec<usize>, String> {
-        if (relation.schema, relation.name) != (self.source.schema.as_str(), self.source.table.as_str()) {
-            return Err("somebody gave the table another name or schema".to_owned());
+    pub(crate) fn places(
+        &self,
+        relation: &Relation<'_>,
+    ) -> std::result::Result<Vec<usize>, String> {
+        if (relation.schema, relation.name)
+            != (self.source.schema.as_str(), self.source.table.as_str())
+        {
+            return Err(
+                "another session renamed the table or moved it to another schema".to_owned()
+            );
         }
         let place = |column: &String| relation.columns.iter().position(|(name, _)| name == column);
         let places = self.source.key.iter().map(place).collect::<Option<Vec<usize>>>();
-        places.ok_or_else(|| "somebody changed the columns of its key".to_owned())
+        places.ok_or_else(|| "another session changed the columns of its key".to_owned())
     }
 
-    /// The key in a row. A value stored out of line does not travel with the new row, but with the old one.
-    pub(crate) fn key(&self, row: &Row<'_>, old: Option<&Row<'_>>) -> std::result::Result<Key, String> {
-        let places = self.key_places.as_ref().ok_or("the log holds a row of a table it has not described")?;
-        let value = |place: &usize| match (row.0.get(*place), old.and_then(|old| old.0.get(*place))) {
-            (Some(Value::Binary(bytes)), _) | (Some(Value::Unchanged), Some(Value::Binary(bytes))) => Ok(*bytes),
+    /// The key in a row. A value stored out of line does not travel with the new row, but with the
+    /// old one.
+    pub(crate) fn key(
+        &self,
+        row: &Row<'_>,
+        old: Option<&Row<'_>>,
+    ) -> std::result::Result<Key, String> {
+        let places = self
+            .key_places
+            .as_ref()
+            .ok_or("the log holds a row of a table it has not described")?;
+        let value = |place: &usize| match (row.0.get(*place), old.and_then(|old| old.0.get(*place)))
+        {
+            (Some(Value::Binary(bytes)), _)
+            | (Some(Value::Unchanged), Some(Value::Binary(bytes))) => Ok(*bytes),
             _ => Err("the log holds a row without its key"),
         };
         let values = places.iter().map(value).collect::<std::result::Result<Vec<_>, _>>()?;

@@ -1,6 +1,7 @@
-//! How much of its log the server retains for the run, and what becomes of a slot that is lost or given up.
+//! How much of its log the server retains for the run, and what becomes of a slot that is lost or
+//! given up.
 
-use crate::log::slot::BEGIN_ANEW;
+use crate::log::slot::START_AGAIN;
 use crate::log::slot::{self, GRACE};
 use crate::server::error;
 use crate::server::session::{Session, locked};
@@ -8,11 +9,14 @@ use crate::sql;
 use crate::state::Postgres;
 use altergeist_contract::{LogKept, Result};
 
-/// What the server keeps of its log for the slot. The run ends at the bound it was given, and before the server's own.
+/// What the server keeps of its log for the slot. The run ends at the bound it was given, and
+/// before the server's own.
 pub(crate) async fn kept(session: &Session, engine: &Postgres) -> Result<Option<LogKept>> {
     let log = engine.log_session(session).await?;
     let rows = log.query(sql::LOG_KEPT, &[&engine.names.slot]).await;
-    let rows = rows.map_err(|error| error::of(format!("ask what the slot {} keeps", engine.names.slot), &error))?;
+    let rows = rows.map_err(|error| {
+        error::of(format!("ask what the slot {} keeps", engine.names.slot), &error)
+    })?;
     let Some(row) = rows.first() else { return Ok(None) };
     let bytes = row.get::<_, i64>(0).unsigned_abs();
     // A run that has just been taken up again has not been able to move its slot on.
@@ -27,27 +31,32 @@ pub(crate) fn servers_limit(megabytes: i64) -> Option<u64> {
     u64::try_from(megabytes).ok().map(|megabytes| (megabytes << 20) / 10 * 9)
 }
 
-/// At the bound the run was given, the slot is dropped: nothing else would keep the log from growing. The server's own bound
-/// keeps the disk from filling up, so there the slot stays.
+/// At the bound the run was given, the slot is dropped: nothing else would keep the log from
+/// growing. The server's own bound keeps the disk from filling up, so there the slot stays.
 pub(crate) async fn give_up(session: &Session, engine: &Postgres) -> Result<String> {
     let writers = session.query(sql::WRITERS, &[]).await;
-    let writers: Vec<String> = writers.map(|rows| rows.iter().map(|row| row.get(0)).collect()).unwrap_or_default();
+    let writers: Vec<String> =
+        writers.map(|rows| rows.iter().map(|row| row.get(0)).collect()).unwrap_or_default();
     let meanwhile = match writers.is_empty() {
         true => String::new(),
-        false => format!("; transactions under way, which may be what holds it: {}", writers.join("; ")),
+        false => {
+            format!("; transactions under way, which may be what holds it: {}", writers.join("; "))
+        }
     };
     let kept = kept(session, engine).await?;
-    let is_ours = kept.is_none_or(|kept| engine.target.log_limit_bytes.is_some_and(|limit| kept.bytes >= limit));
+    let is_ours = kept
+        .is_none_or(|kept| engine.target.log_limit_bytes.is_some_and(|limit| kept.bytes >= limit));
     if is_ours {
         slot::drop_log(session, engine).await?;
         return Ok(format!(
-            "that is all it may (--max-log-kept), so the replication slot was dropped, and the copy made so far is of no use \
-             any more; {BEGIN_ANEW}{meanwhile}"
+            "that is all it may (--max-log-kept), so the replication slot was dropped, and the \
+             copy made so far is of no use any more; {START_AGAIN}{meanwhile}"
         ));
     }
     Ok(format!(
-        "it is near max_slot_wal_keep_size, where the server would give up the replication slot {}; raise that, and the same \
-         command goes on from here; or drop what was begun with `altergeist cleanup`{meanwhile}",
+        "it is near max_slot_wal_keep_size, where the server would invalidate the replication \
+         slot {}. Raise it, and the same command continues from here; or run `altergeist cleanup` \
+         to drop the copy{meanwhile}",
         engine.names.slot
     ))
 }

@@ -1,5 +1,5 @@
-//! Opens the log: publication, slot, and the proof that nothing before the start is still invisible. Finds it again after
-//! a restart, and takes it away.
+//! Opens the log: publication, slot, and the proof that nothing before the start is still
+//! invisible. Finds it again after a restart, and takes it away.
 
 use crate::facts::{Facts, Witness};
 use crate::journal;
@@ -25,7 +25,8 @@ use std::time::{Duration, Instant};
 /// How long a reader that was told to end may take.
 const GOODBYE: Duration = Duration::from_secs(15);
 
-/// How long transactions that write may go on before the log can begin: nobody waits for us meanwhile.
+/// How long transactions that write may go on before the log can begin: nobody waits for us
+/// meanwhile.
 const WRITERS_LEAVE: Duration = Duration::from_secs(60);
 
 /// The same where the log need not begin at once.
@@ -41,7 +42,7 @@ const GLANCE: Duration = Duration::from_millis(5);
 pub(crate) const GRACE: Duration = Duration::from_secs(20);
 
 /// What can be done when the log is gone.
-pub(crate) const BEGIN_ANEW: &str = "`altergeist cleanup` drops the shadow; then begin anew";
+pub(crate) const START_AGAIN: &str = "`altergeist cleanup` drops the shadow; then start again";
 
 /// Makes the server keep its log for this table from now on.
 pub(crate) async fn open(engine: &Postgres) -> Result<Position> {
@@ -49,7 +50,8 @@ pub(crate) async fn open(engine: &Postgres) -> Result<Position> {
     let lease = engine.control.take().await?;
     let mut result = open_anew(&lease, engine).await;
     if result.is_err() {
-        // A slot nobody reads would keep the server's log for ever. If it cannot be dropped now, cleanup finds it.
+        // A slot nobody reads would keep the server's log for ever. If it cannot be dropped now,
+        // cleanup finds it.
         let dropped = drop_log(&lease, engine).await;
         if let (Err(error), Err(left)) = (&mut result, dropped) {
             error.reason = format!("{}; and what was begun is still there: {left}", error.reason);
@@ -90,20 +92,30 @@ async fn open_anew(session: &Session, engine: &Postgres) -> Result<Position> {
     Ok(Position(start.to_string()))
 }
 
-/// Publishes the key's columns only, so that values do not even travel. With a whole-row identity the server demands
-/// whole rows.
-async fn publish(session: &Session, engine: &Postgres, key: &Candidate, identity: &str) -> Result<()> {
+/// Publishes the key's columns only, so that values do not even travel. With a whole-row identity
+/// the server demands whole rows.
+async fn publish(
+    session: &Session,
+    engine: &Postgres,
+    key: &Candidate,
+    identity: &str,
+) -> Result<()> {
     let columns: Vec<String> = key.columns.iter().map(|column| column.source.clone()).collect();
     let columns = Some(columns).filter(|_| engine.version.has_column_lists() && identity != "f");
-    let statement = sql::create_publication(&engine.names.publication, &engine.names.source(), columns.as_deref());
+    let statement = sql::create_publication(
+        &engine.names.publication,
+        &engine.names.source(),
+        columns.as_deref(),
+    );
     let made = session.run(&statement).await;
     made.map_err(|error| error::of_lock(format!("publish {}", engine.names.display), &error))
 }
 
-/// A slot whose log was read once from its beginning, to see that the server can. While slots are made in two databases
-/// at once, one may begin with what the server noted for the other, and if a table was emptied or rewritten by then, its
-/// rows cannot be told whose they are, now or ever (seen on 18.6; decision 18). Whatever was under way when the slot
-/// was made has ended when it is read.
+/// A slot whose log was read once from its beginning, to see that the server can. While slots are
+/// made in two databases at once, one may begin with what the server noted for the other, and if a
+/// table was emptied or rewritten by then, its rows cannot be told whose they are, now or ever
+/// (seen on 18.6; decision 18). Whatever was under way when the slot was made has ended when it is
+/// read.
 async fn make_readable_slot(session: &Session, engine: &Postgres) -> Result<Lsn> {
     let mut last = String::new();
     for _ in 0..SLOTS_MAX {
@@ -116,21 +128,27 @@ async fn make_readable_slot(session: &Session, engine: &Postgres) -> Result<Lsn>
             source::wait_for_replay(session, log, engine).await?;
         }
         let Some(reason) = why_unreadable(&log, engine).await? else { return Ok(start) };
-        tracing::warn!(reason, slot = engine.names.slot, "the server made a slot that it cannot read; another is made");
+        tracing::warn!(
+            reason,
+            slot = engine.names.slot,
+            "the server made a slot that it cannot read; another is made"
+        );
         last = reason;
         drop_slot(&log, &engine.names.slot).await?;
     }
     let reason = format!(
-        "the server made {SLOTS_MAX} slots, one after the other, that it cannot read itself: {last}; try again while \
-         nobody else makes any"
+        "the server made {SLOTS_MAX} slots, one after the other, that it cannot read itself: \
+         {last}; try again while nobody else makes any"
     );
     Err(Error::fatal(format!("open the log for {}", engine.names.display), reason))
 }
 
-/// What the server says when it reads the slot up to now, if it cannot. A log too long to be read within the time is not
-/// read here: the run would end with the same words, and lose nothing.
+/// What the server says when it reads the slot up to now, if it cannot. A log too long to be read
+/// within the time is not read here: the run would end with the same words, and lose nothing.
 async fn why_unreadable(log: &Session, engine: &Postgres) -> Result<Option<String>> {
-    let failed = |error: tokio_postgres::Error| error::of(format!("read the slot {}", engine.names.slot), &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of(format!("read the slot {}", engine.names.slot), &error)
+    };
     let patience = format!("SET statement_timeout = {}", WRITERS_LEAVE.as_millis());
     log.run(&patience).await.map_err(failed)?;
     let read = log.query(sql::READ_SLOT, &[&engine.names.slot, &engine.names.publication]).await;
@@ -152,19 +170,29 @@ async fn make_slot(session: &Session, engine: &Postgres) -> Result<Lsn> {
         }
     };
     let text: &str = rows.first().map_or("", |row| row.get(0));
-    Lsn::parse(text).ok_or_else(|| Error::fatal(attempted(), "the server did not say where its log begins"))
+    Lsn::parse(text)
+        .ok_or_else(|| Error::fatal(attempted(), "the server did not say where its log begins"))
 }
 
-async fn make_slot_here(session: &Session, engine: &Postgres, attempted: String) -> Result<Vec<tokio_postgres::Row>> {
+async fn make_slot_here(
+    session: &Session,
+    engine: &Postgres,
+    attempted: String,
+) -> Result<Vec<tokio_postgres::Row>> {
     let bound = WRITERS_LEAVE.as_millis();
     let failed = |error: tokio_postgres::Error| error::of(attempted.clone(), &error);
-    let create = if engine.version.has_failover_slots() { sql::CREATE_FAILOVER_SLOT } else { sql::CREATE_SLOT };
-    // The server waits for each of them by a lock on its number: behind that nobody queues, so it has nothing to do with the
-    // time a lock on the table may take.
+    let create = if engine.version.has_failover_slots() {
+        sql::CREATE_FAILOVER_SLOT
+    } else {
+        sql::CREATE_SLOT
+    };
+    // The server waits for each of them by a lock on its number: behind that nobody queues, so it
+    // has nothing to do with the time a lock on the table may take.
     let patience = format!("SET lock_timeout = 0; SET statement_timeout = {bound}");
     session.run(&patience).await.map_err(failed)?;
     let made = session.query(create, &[&engine.names.slot]).await;
-    let as_before = format!("SET lock_timeout = {}; SET statement_timeout = 0", engine.lock_timeout_ms());
+    let as_before =
+        format!("SET lock_timeout = {}; SET statement_timeout = 0", engine.lock_timeout_ms());
     session.run(&as_before).await.map_err(failed)?;
     match made {
         Err(error) if error::is_timeout(&error) => Err(busy(session, attempted.clone()).await),
@@ -172,10 +200,14 @@ async fn make_slot_here(session: &Session, engine: &Postgres, attempted: String)
     }
 }
 
-/// The slot begins where every transaction that ran when it was asked for has ended. One that began later may have
-/// committed before the slot's own start and still not be visible; so all that have begun by now are waited for. Says whether
-/// they have ended.
-async fn is_visible_within(session: &Session, engine: &Postgres, patience: Duration) -> Result<bool> {
+/// The slot begins where every transaction that ran when it was asked for has ended. One that began
+/// later may have committed before the slot's own start and still not be visible; so all that have
+/// begun by now are waited for. Says whether they have ended.
+async fn is_visible_within(
+    session: &Session,
+    engine: &Postgres,
+    patience: Duration,
+) -> Result<bool> {
     let attempted = || format!("open the log for {}", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let disorder = || Error::fatal(attempted(), "the server's transaction numbers cannot be read");
@@ -195,9 +227,9 @@ async fn is_visible_within(session: &Session, engine: &Postgres, patience: Durat
     }
 }
 
-/// A place in the log before which everything is visible, and not far behind another that it can be decoded from; none if somebody
-/// goes on writing for long, or no slot is left to make the server note such a place. Not where a standby decodes it: that may be
-/// anywhere behind.
+/// A place in the log before which everything is visible, and not far behind another that it can be
+/// decoded from; none if somebody goes on writing for long, or no slot is left to make the server
+/// note such a place. Not where a standby decodes it: that may be anywhere behind.
 pub(crate) async fn now(session: &Session, engine: &Postgres) -> Result<Option<Position>> {
     if engine.standby.is_some() {
         return Ok(None);
@@ -217,14 +249,17 @@ pub(crate) async fn now(session: &Session, engine: &Postgres) -> Result<Option<P
 /// Moves the slot on without decoding what it passes over.
 pub(crate) async fn pass(session: &Session, engine: &Postgres, before: &Position) -> Result<()> {
     let slot = &engine.names.slot;
-    let failed = |error: tokio_postgres::Error| error::of(format!("move the replication slot {slot} on"), &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of(format!("move the replication slot {slot} on"), &error)
+    };
     session.run("SET statement_timeout = 0").await.map_err(failed)?;
     session.query(sql::MOVE_SLOT, &[slot, &before.0]).await.map(drop).map_err(failed)
 }
 
 async fn busy(session: &Session, attempted: String) -> Error {
     let writers = session.query(sql::WRITERS, &[]).await;
-    let writers: Vec<String> = writers.map(|rows| rows.iter().map(|row| row.get(0)).collect()).unwrap_or_default();
+    let writers: Vec<String> =
+        writers.map(|rows| rows.iter().map(|row| row.get(0)).collect()).unwrap_or_default();
     let reason = if writers.is_empty() {
         "transactions that were writing did not end in time; they have ended since".to_owned()
     } else {
@@ -235,11 +270,15 @@ async fn busy(session: &Session, attempted: String) -> Error {
 
 /// Takes slot and publication away, if they are there.
 pub(crate) async fn drop_log(session: &Session, engine: &Postgres) -> Result<()> {
-    require_place(session, engine, &format!("drop the replication slot {}", engine.names.slot)).await?;
+    require_place(session, engine, &format!("drop the replication slot {}", engine.names.slot))
+        .await?;
     drop_slot(&*engine.log_session(session).await?, &engine.names.slot).await?;
     let dropped = session.run(&sql::drop_publication(&engine.names.publication)).await;
-    dropped.map_err(|error| error::of_lock(format!("drop the publication {}", engine.names.publication), &error))?;
-    // Not before: while it is published and has no identity, the server refuses the application's updates.
+    dropped.map_err(|error| {
+        error::of_lock(format!("drop the publication {}", engine.names.publication), &error)
+    })?;
+    // Not before: while it is published and has no identity, the server refuses the application's
+    // updates.
     identity::give_back_identity(session, engine).await
 }
 
@@ -250,8 +289,8 @@ async fn require_place(session: &Session, engine: &Postgres, attempted: &str) ->
         Some(place) if engine.target.stream_from.is_none() => Err(Error::refused(
             attempted,
             format!(
-                "it is on {place}, which the log was read from: name that server with --stream-from; if it is gone for good, \
-                 name the primary itself"
+                "it is on {place}, which the log was read from: name that server with \
+                 --stream-from; if it is gone for good, name the primary itself"
             ),
         )),
         _ => Ok(()),
@@ -290,7 +329,8 @@ async fn end_reader(log: &Session, slot: &str) -> Result<()> {
 pub(crate) async fn follow(engine: &Postgres, from: &Position) -> Result<LogStream> {
     let attempted = || format!("follow {} from {from}", engine.names.display);
     engine.require_hold("follow the log")?;
-    let start = Lsn::parse(&from.0).ok_or_else(|| Error::fatal(attempted(), "the position cannot be read"))?;
+    let start = Lsn::parse(&from.0)
+        .ok_or_else(|| Error::fatal(attempted(), "the position cannot be read"))?;
     let lease = engine.control.take().await?;
     let result = prepare(&lease, engine, start, attempted()).await;
     let (facts, key) = lease.settle(result).await?;
@@ -298,7 +338,9 @@ pub(crate) async fn follow(engine: &Postgres, from: &Position) -> Result<LogStre
     let gate = engine.server.open(&engine.names.application, &sql::gate_settings()).await?;
     let standby = match &engine.standby {
         None => None,
-        Some(standby) => Some(standby.open(&engine.names.application, &sql::mark_settings()).await?),
+        Some(standby) => {
+            Some(standby.open(&engine.names.application, &sql::mark_settings()).await?)
+        }
     };
     *locked(&engine.following_since) = Some(Instant::now());
     engine.start_pulse(&facts);
@@ -328,7 +370,10 @@ async fn feed(engine: &Postgres, facts: &Facts, start: Lsn, attempted: String) -
                 return Ok(Feed::Wire(wire));
             }
             Err(why) => {
-                tracing::warn!("the log of {} is looked at by SQL, for it cannot be streamed: {why}", names.display)
+                tracing::warn!(
+                    "the log of {} is read by SQL, because it cannot be streamed: {why}",
+                    names.display
+                )
             }
         }
     }
@@ -344,7 +389,12 @@ fn not_that_server(attempted: String) -> Error {
 }
 
 /// Makes sure that the slot still has what is asked for and that nobody else reads it.
-async fn prepare(session: &Session, engine: &Postgres, start: Lsn, attempted: String) -> Result<(Facts, Candidate)> {
+async fn prepare(
+    session: &Session,
+    engine: &Postgres,
+    start: Lsn,
+    attempted: String,
+) -> Result<(Facts, Candidate)> {
     let gone = |why: &str| Error::fatal(attempted.clone(), why);
     require_place(session, engine, &attempted).await?;
     source::check(session, engine).await?;
@@ -356,14 +406,19 @@ async fn prepare(session: &Session, engine: &Postgres, start: Lsn, attempted: St
         let rows = log.query(sql::SLOT, &[slot]).await;
         let rows = rows.map_err(|error| error::of(attempted.clone(), &error))?;
         let row = rows.first().ok_or_else(|| {
-            gone(&format!("the replication slot {slot} is gone, and the log it kept with it; {BEGIN_ANEW}"))
+            gone(&format!(
+                "the replication slot {slot} is gone, and the log it kept with it; {START_AGAIN}"
+            ))
         })?;
         if row.get::<_, &str>(2) == "lost" {
             return Err(gone(&lost(engine, row)));
         }
         let confirmed = row.get::<_, Option<&str>>(1).and_then(Lsn::parse);
         if confirmed.is_none_or(|confirmed| confirmed > start) {
-            let reason = format!("somebody moved the replication slot {slot} on, and its log was forgotten");
+            let reason = format!(
+                "another session advanced the replication slot {slot}, and the server discarded \
+                 its log"
+            );
             return Err(Error::new(Kind::Missed, attempted, reason));
         }
         if row.get::<_, Option<i32>>(0).is_none() {
@@ -385,21 +440,22 @@ fn lost(engine: &Postgres, row: &tokio_postgres::Row) -> String {
     let slot = &engine.names.slot;
     let why = match row.get::<_, &str>(3) {
         "wal_removed" => format!(
-            "the server has removed log that the replication slot {slot} needed, for it kept more than \
-             max_slot_wal_keep_size ({}) allows: raise that",
+            "the server has removed log that the replication slot {slot} needed, for it kept more \
+             than max_slot_wal_keep_size ({}) allows: raise that",
             row.get::<_, &str>(4)
         ),
         "idle_timeout" => format!(
-            "the server has given up the replication slot {slot}, which nobody read for longer than \
-             idle_replication_slot_timeout: do not leave the run stopped for so long"
+            "the server has given up the replication slot {slot}, which nobody read for longer \
+             than idle_replication_slot_timeout: do not leave the run stopped for so long"
         ),
         "rows_removed" => format!(
-            "the standby has given up the replication slot {slot}, for the primary cleaned up what it needed: \
-             let the standby have hot_standby_feedback = on, and a physical slot on the primary"
+            "the standby has given up the replication slot {slot}, for the primary cleaned up \
+             what it needed: let the standby have hot_standby_feedback = on, and a physical slot \
+             on the primary"
         ),
         other => format!("the server has given up the replication slot {slot} ({other})"),
     };
-    format!("{why}; {BEGIN_ANEW}")
+    format!("{why}; {START_AGAIN}")
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! The server the log is read from: the one the table is on, or a standby of it (`--stream-from`), where the slot is then.
+//! The server the log is read from: the one the table is on, or a standby of it (`--stream-from`),
+//! where the slot is then.
 //!
-//! Law 1 speaks of the primary. What a standby decodes has come from the primary's own log, and the numbers of transactions
-//! are the same on both; so it is held back until the primary's snapshot sees it, exactly as if the primary had sent it. A
-//! standby that was promoted writes a log of its own, and is not followed any further.
+//! Law 1 speaks of the primary. What a standby decodes has come from the primary's own log, and the
+//! numbers of transactions are the same on both; so it is held back until the primary's snapshot
+//! sees it, exactly as if the primary had sent it. A standby that was promoted writes a log of its
+//! own, and is not followed any further.
 
 use crate::log::wire::Replication;
 use crate::server::connect::Server;
@@ -18,7 +20,8 @@ use std::time::{Duration, Instant};
 /// How long a standby may take to replay what the primary has just written.
 const LONGEST_LAG: Duration = Duration::from_secs(60);
 
-/// How long a standby may take to find a place its log can be decoded from; left alone, the primary offers one every 15 s.
+/// How long a standby may take to find a place its log can be decoded from; left alone, the primary
+/// offers one every 15 s.
 const LONGEST_SEARCH: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -53,7 +56,9 @@ impl Postgres {
     /// A session on the server that holds the slot; `own` is one on the table's.
     pub(crate) async fn log_session<'a>(&self, own: &'a Session) -> Result<LogSession<'a>> {
         let Some(standby) = &self.standby else { return Ok(LogSession::Primary(own)) };
-        let session = standby.open(&self.names.application, &sql::control_settings(self.target.lock_timeout)).await?;
+        let session = standby
+            .open(&self.names.application, &sql::control_settings(self.target.lock_timeout))
+            .await?;
         Ok(LogSession::Standby(Box::new(session)))
     }
 
@@ -72,7 +77,8 @@ impl Postgres {
 pub(crate) async fn refusals(session: &Session, engine: &Postgres) -> Result<Vec<Refusal>> {
     let Some(place) = engine.log_place() else { return Ok(Vec::new()) };
     let log = engine.log_session(session).await?;
-    let failed = |error: tokio_postgres::Error| error::of(format!("look around on {place}"), &error);
+    let failed =
+        |error: tokio_postgres::Error| error::of(format!("look around on {place}"), &error);
     let mut refusals = Vec::new();
     let mut demand = |is_met: bool, reason: &str, remedy: &str| {
         if !is_met {
@@ -82,17 +88,22 @@ pub(crate) async fn refusals(session: &Session, engine: &Postgres) -> Result<Vec
     };
     let row = log.one(sql::STANDBY, &[]).await.map_err(failed)?;
     let is_same = system(session).await? == row.get::<_, String>(2);
-    let is_ours = demand(is_same, "it is not a replica of the table's server", "name one of its physical standbys")
-        && demand(row.get(1), "it is no replica any more", "leave it out, or name a standby")
-        && demand(
-            Version::accept(row.get(0))?.decodes_on_standby(),
-            "before PostgreSQL 16 a standby does not decode its log",
-            "leave it out, and have the log read from the primary",
-        );
+    let is_ours =
+        demand(
+            is_same,
+            "it is not a replica of the table's server",
+            "name one of its physical standbys",
+        ) && demand(row.get(1), "it is no replica any more", "leave it out, or name a standby")
+            && demand(
+                Version::accept(row.get(0))?.decodes_on_standby(),
+                "before PostgreSQL 16 a standby does not decode its log",
+                "leave it out, and have the log read from the primary",
+            );
     if is_ours {
         demand(
             row.get(3),
-            "what the primary cleans up in its catalogue would end the slot there: hot_standby_feedback is off",
+            "what the primary cleans up in its catalogue would end the slot there: \
+             hot_standby_feedback is off",
             "set hot_standby_feedback = on there, and give it a physical slot on the primary",
         );
     }
@@ -103,20 +114,24 @@ pub(crate) async fn refusals(session: &Session, engine: &Postgres) -> Result<Vec
 pub(crate) async fn notes(session: &Session, engine: &Postgres) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let may_read = engine.log_session(session).await?.one(sql::MAY_READ_LOG, &[]).await;
-    let may_read = may_read.map_err(|error| error::of("ask whether the log may be read", &error))?;
+    let may_read =
+        may_read.map_err(|error| error::of("ask whether the log may be read", &error))?;
     // Who may not read it at all is refused for that, and is not let in to be told how.
     if !engine.target.poll_log
         && may_read.get::<_, bool>(0)
         && let Err(why) = Replication::open(engine.log_server(), &engine.names.application).await?
     {
         notes.push(format!(
-            "the log cannot be streamed ({why}): it will be looked at by SQL again and again, which costs the server more"
+            "the log cannot be streamed ({why}): the run polls it by SQL, which costs the server \
+             more"
         ));
     }
     let row = session.one(sql::AWAITED_STANDBYS, &[]).await;
     let row = row.map_err(|error| error::of("ask whom the log waits for", &error))?;
     if let Some(slots) = row.get::<_, Option<String>>(0).filter(|slots| !slots.is_empty()) {
-        notes.push(format!("the log is sent only when the standbys of {slots} have it (synchronized_standby_slots)"));
+        notes.push(format!(
+            "the log is sent only when the standbys of {slots} have it (synchronized_standby_slots)"
+        ));
     }
     Ok(notes)
 }
@@ -132,23 +147,38 @@ pub(crate) async fn check(session: &Session, engine: &Postgres) -> Result<()> {
     }
 }
 
-/// The slot must begin where the publication is known: waits until the standby has replayed what the primary has written.
-pub(crate) async fn wait_for_replay(session: &Session, log: &Session, engine: &Postgres) -> Result<()> {
-    let attempted = || format!("wait until {} has replayed what was just written", engine.log_server().name());
+/// The slot must begin where the publication is known: waits until the standby has replayed what
+/// the primary has written.
+pub(crate) async fn wait_for_replay(
+    session: &Session,
+    log: &Session,
+    engine: &Postgres,
+) -> Result<()> {
+    let attempted =
+        || format!("wait until {} has replayed what was just written", engine.log_server().name());
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let written: String = session.one(sql::WRITTEN, &[]).await.map_err(failed)?.get(0);
     let deadline = Instant::now() + LONGEST_LAG;
     while !log.one(sql::HAS_REPLAYED, &[&written]).await.map_err(failed)?.get::<_, bool>(0) {
         if Instant::now() > deadline {
-            return Err(Error::new(Kind::Busy, attempted(), format!("it has not within {LONGEST_LAG:?}")));
+            return Err(Error::new(
+                Kind::Busy,
+                attempted(),
+                format!("it has not within {LONGEST_LAG:?}"),
+            ));
         }
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())
 }
 
-/// Makes the slot on the standby, which waits for the primary to write down which transactions run: it is asked to.
-pub(crate) async fn make_slot(session: &Session, log: &Session, slot: &str) -> Result<Vec<tokio_postgres::Row>> {
+/// Makes the slot on the standby, which waits for the primary to write down which transactions run:
+/// it is asked to.
+pub(crate) async fn make_slot(
+    session: &Session,
+    log: &Session,
+    slot: &str,
+) -> Result<Vec<tokio_postgres::Row>> {
     let attempted = || format!("make the replication slot {slot} on the standby");
     // It waits for the transactions by their locks, and holds none that anybody else waits for.
     log.run("SET lock_timeout = 0").await.map_err(|error| error::of(attempted(), &error))?;
@@ -173,12 +203,18 @@ pub(crate) async fn make_slot(session: &Session, log: &Session, slot: &str) -> R
 
 /// The server's own identity, which a standby shares and another server does not.
 pub(crate) async fn system(session: &Session) -> Result<String> {
-    let row = session.one(sql::SYSTEM, &[]).await.map_err(|error| error::of("ask the server who it is", &error))?;
+    let row = session
+        .one(sql::SYSTEM, &[])
+        .await
+        .map_err(|error| error::of("ask the server who it is", &error))?;
     Ok(row.get(0))
 }
 
 /// Whether the standby still is one.
 pub(crate) async fn is_still_standby(session: &Session) -> Result<bool> {
-    let row = session.one(sql::STANDBY, &[]).await.map_err(|error| error::of("ask the standby what it is", &error))?;
+    let row = session
+        .one(sql::STANDBY, &[])
+        .await
+        .map_err(|error| error::of("ask the standby what it is", &error))?;
     Ok(row.get(1))
 }

@@ -1,10 +1,11 @@
-//! The change stream. A task of its own reads and decodes, and keeps the connection alive while nobody listens; what it
-//! decodes is delivered in order, each transaction only when every later read sees it (law 1).
+//! The change stream. A task of its own reads and decodes, and keeps the connection alive while
+//! nobody listens; what it decodes is delivered in order, each transaction only when every later
+//! read sees it (law 1).
 
 use crate::log::decode::Lsn;
 use crate::log::reader::{
-    self, Asking, DELIVERY, Decoder, Event, FIRST_LOOK, Feed, LAST_LOOK, LOOK_PERIOD, STANDBY_LOOK, Source,
-    WAITING_BATCHES,
+    self, Asking, DELIVERY, Decoder, Event, FIRST_LOOK, Feed, LAST_LOOK, LOOK_PERIOD, STANDBY_LOOK,
+    Source, WAITING_BATCHES,
 };
 use crate::log::source;
 use crate::log::visibility::Snapshot;
@@ -69,7 +70,8 @@ impl ChangeStream for LogStream {
 
     async fn forget(&mut self, before: &Position) -> Result<()> {
         let attempted = || format!("let the log before {before} be forgotten");
-        let saved = Lsn::parse(&before.0).ok_or_else(|| Error::fatal(attempted(), "the position cannot be read"))?;
+        let saved = Lsn::parse(&before.0)
+            .ok_or_else(|| Error::fatal(attempted(), "the position cannot be read"))?;
         self.saved.send_if_modified(|known| {
             let is_later = saved > *known;
             *known = saved.max(*known);
@@ -107,11 +109,15 @@ impl LogStream {
         }
     }
 
-    /// Takes what may be delivered now from what is pending; None if that is nothing. Never waits, so nothing is lost
-    /// when the caller stops listening.
+    /// Takes what may be delivered now from what is pending; None if that is nothing. Never waits,
+    /// so nothing is lost when the caller stops listening.
     pub(crate) fn deliver(&mut self) -> Option<Changes> {
-        let mut changes =
-            Changes { emptied: false, keys: Vec::new(), position: self.position.clone(), marker: self.marker };
+        let mut changes = Changes {
+            emptied: false,
+            keys: Vec::new(),
+            position: self.position.clone(),
+            marker: self.marker,
+        };
         let mut moved = false;
         while changes.keys.len() < DELIVERY && self.is_ready() {
             match self.pending.pop_front()? {
@@ -135,7 +141,8 @@ impl LogStream {
             return None;
         }
         changes.position = self.position.clone();
-        // A mark counts when its transaction has been passed: nothing of that is left when the position moves.
+        // A mark counts when its transaction has been passed: nothing of that is left when the
+        // position moves.
         changes.marker = self.marker;
         Some(changes)
     }
@@ -145,7 +152,9 @@ impl LogStream {
         match self.pending.front() {
             None | Some(Event::Described) => false,
             Some(Event::Begin(_) | Event::Mark(_) | Event::Commit(_)) => true,
-            Some(Event::Changed(_) | Event::Emptied) => self.transaction.is_some_and(|xid| self.snapshot.sees(xid)),
+            Some(Event::Changed(_) | Event::Emptied) => {
+                self.transaction.is_some_and(|xid| self.snapshot.sees(xid))
+            }
         }
     }
 
@@ -167,24 +176,31 @@ impl LogStream {
         Ok(())
     }
 
-    /// A standby that was promoted writes a log of its own, in which nothing of the primary's appears any more.
+    /// A standby that was promoted writes a log of its own, in which nothing of the primary's
+    /// appears any more.
     pub(crate) async fn check_standby(&self) -> Result<()> {
         match &self.asking.standby {
             Some(standby) if !source::is_still_standby(standby).await? => {
-                let reason = "the standby its log is read from was promoted; `altergeist cleanup`, then begin anew";
+                let reason = "the standby its log is read from was promoted; run `altergeist \
+                              cleanup` and start again";
                 Err(Error::fatal(format!("follow {}", self.display), reason))
             }
             _ => Ok(()),
         }
     }
 
-    /// Lets changes gather, so that one question serves them all; not while a mark is among them, which somebody waits for.
+    /// Lets changes gather, so that one question serves them all; not while a mark is among them,
+    /// which somebody waits for.
     pub(crate) async fn gather(&mut self) -> Result<()> {
         let until = self.looked + LOOK_PERIOD;
-        while self.pending.len() <= DELIVERY && !self.pending.iter().any(|event| matches!(event, Event::Mark(_))) {
+        while self.pending.len() <= DELIVERY
+            && !self.pending.iter().any(|event| matches!(event, Event::Mark(_)))
+        {
             tokio::select! {
                 () = tokio::time::sleep_until(until.into()) => break,
-                batch = self.events.recv() => self.pending.extend(batch.ok_or_else(|| self.lost())??),
+                batch = self.events.recv() => {
+                    self.pending.extend(batch.ok_or_else(|| self.lost())??);
+                }
             }
         }
         Ok(())
@@ -194,14 +210,21 @@ impl LogStream {
         Error::new(Kind::Disconnected, format!("follow {}", self.display), "its reader has ended")
     }
 
-    /// Asks the primary what is visible; if the transaction at the front still is not, waits a moment.
+    /// Asks the primary what is visible; if the transaction at the front still is not, waits a
+    /// moment.
     pub(crate) async fn look(&mut self) -> Result<()> {
         self.gather().await?;
         self.looked = Instant::now();
         let attempted = || format!("ask which changes of {} are visible", self.display);
-        let row = self.asking.gate.one(sql::SNAPSHOT, &[]).await.map_err(|error| error::of(attempted(), &error))?;
+        let row = self
+            .asking
+            .gate
+            .one(sql::SNAPSHOT, &[])
+            .await
+            .map_err(|error| error::of(attempted(), &error))?;
         let snapshot = Snapshot::parse(row.get(0));
-        self.snapshot = snapshot.ok_or_else(|| Error::fatal(attempted(), "the server's snapshot cannot be read"))?;
+        self.snapshot = snapshot
+            .ok_or_else(|| Error::fatal(attempted(), "the server's snapshot cannot be read"))?;
         if self.is_ready() {
             self.pause = FIRST_LOOK;
             return Ok(());
@@ -212,9 +235,10 @@ impl LogStream {
         Ok(())
     }
 
-    /// The server describes a table again when anything about it may have changed. If something has, it was not us.
-    /// Locked, it cannot be looked at, and the cut-over must not be kept waiting for that: it compares the definitions
-    /// itself before it swaps. If the lock was somebody else's, the next event makes us look.
+    /// The server describes a table again when anything about it may have changed. If something
+    /// has, it was not us. Locked, it cannot be looked at, and the cut-over must not be kept
+    /// waiting for that: it compares the definitions itself before it swaps. If the lock was
+    /// somebody else's, the next event makes us look.
     pub(crate) async fn check_definition(&mut self) -> Result<()> {
         self.is_unchecked = false;
         let now = match definition::describe(&self.asking.gate, self.source).await {
@@ -256,7 +280,8 @@ mod tests {
 
     fn relation(name: &str, columns: &[&str]) -> Vec<u8> {
         let mut bytes =
-            [b"R\0\0\0\x09s\0", name.as_bytes(), b"\0d\0", &[u8::try_from(columns.len()).unwrap()]].concat();
+            [b"R\0\0\0\x09s\0", name.as_bytes(), b"\0d\0", &[u8::try_from(columns.len()).unwrap()]]
+                .concat();
         for column in columns {
             bytes.extend([b"\x01", column.as_bytes(), b"\0\0\0\0\x17\xff\xff\xff\xff"].concat());
         }
@@ -272,7 +297,9 @@ mod tests {
         let mut decoder = decoder();
         let mut events = Vec::new();
         decoder.take(&relation("t", &["a", "b"]), &mut events).unwrap();
-        decoder.take(&[&b"I\0\0\0\x09N\0\x02"[..], &value(1), &value(2)].concat(), &mut events).unwrap();
+        decoder
+            .take(&[&b"I\0\0\0\x09N\0\x02"[..], &value(1), &value(2)].concat(), &mut events)
+            .unwrap();
         assert_eq!(events, [Event::Described, Event::Changed(Key::compose([&[2][..], &[1]]))]);
     }
 
@@ -281,11 +308,16 @@ mod tests {
         let mut decoder = decoder();
         let mut events = Vec::new();
         decoder.take(&relation("t", &["a", "b"]), &mut events).unwrap();
-        let update = [&b"U\0\0\0\x09K\0\x02"[..], &value(1), &value(2), b"N\0\x02", &value(3), b"u"].concat();
+        let update =
+            [&b"U\0\0\0\x09K\0\x02"[..], &value(1), &value(2), b"N\0\x02", &value(3), b"u"]
+                .concat();
         decoder.take(&update, &mut events).unwrap();
         assert_eq!(
             events[1..],
-            [Event::Changed(Key::compose([&[2][..], &[1]])), Event::Changed(Key::compose([&[2][..], &[3]]))]
+            [
+                Event::Changed(Key::compose([&[2][..], &[1]])),
+                Event::Changed(Key::compose([&[2][..], &[3]]))
+            ]
         );
     }
 
@@ -293,9 +325,17 @@ mod tests {
     fn a_row_without_its_key_ends_the_run() {
         let mut decoder = decoder();
         let mut events = Vec::new();
-        assert!(decoder.take(&[&b"I\0\0\0\x09N\0\x02"[..], &value(1), &value(2)].concat(), &mut events).is_err());
+        assert!(
+            decoder
+                .take(&[&b"I\0\0\0\x09N\0\x02"[..], &value(1), &value(2)].concat(), &mut events)
+                .is_err()
+        );
         decoder.take(&relation("t", &["a", "b"]), &mut events).unwrap();
-        assert!(decoder.take(&[&b"I\0\0\0\x09N\0\x02"[..], &value(1), b"n"].concat(), &mut events).is_err());
+        assert!(
+            decoder
+                .take(&[&b"I\0\0\0\x09N\0\x02"[..], &value(1), b"n"].concat(), &mut events)
+                .is_err()
+        );
         assert!(decoder.take(&relation("other", &["a", "b"]), &mut events).is_err());
         assert!(decoder.take(&relation("t", &["a"]), &mut events).is_err());
     }

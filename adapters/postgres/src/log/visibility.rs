@@ -1,7 +1,8 @@
-//! Which transactions every later read sees (law 1). The log sends a transaction before it is visible: for the length of
-//! the commit, or as long as a standby does not acknowledge it. Pure.
+//! Which transactions every later read sees (law 1). The log sends a transaction before it is
+//! visible: for the length of the commit, or as long as a standby does not acknowledge it. Pure.
 
-/// A snapshot of the primary: which transactions had ended when it was taken. An ended one stays ended.
+/// A snapshot of the primary: which transactions had ended when it was taken. An ended one stays
+/// ended.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Snapshot {
     /// Every transaction before this one had ended.
@@ -28,7 +29,8 @@ impl Snapshot {
         xid < self.all_before || (xid < self.none_from && !self.running.contains(&xid))
     }
 
-    /// The transaction with these low bits that is nearest: one that is being read is never 2³¹ away.
+    /// The transaction with these low bits that is nearest: one that is being read is never 2³¹
+    /// away.
     fn widen(&self, xid: u32) -> u64 {
         #[allow(clippy::cast_possible_truncation)] // The low bits are what is wanted.
         let distance = xid.wrapping_sub(self.none_from as u32).cast_signed();

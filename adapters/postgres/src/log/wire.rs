@@ -1,5 +1,6 @@
-//! A replication connection: how it is opened, and how log data and replies travel on it. Knows the wire, not what the
-//! data means. Reading may be dropped at any time: what has arrived stays in the buffer.
+//! A replication connection: how it is opened, and how log data and replies travel on it. Knows the
+//! wire, not what the data means. Reading may be dropped at any time: what has arrived stays in the
+//! buffer.
 
 use crate::log::decode::Lsn;
 use crate::server::connect::{Address, CONNECT_TIMEOUT, Server, Tls, TlsMode};
@@ -48,14 +49,19 @@ pub(crate) enum Frame {
 }
 
 impl Replication {
-    /// Connects and logs in. A server, or a pooler before it, that answers and will not have this kind of connection is no
-    /// error: its words are given.
-    pub(crate) async fn open(server: &Server, application: &str) -> Result<std::result::Result<Replication, String>> {
+    /// Connects and logs in. A server, or a pooler before it, that answers and will not have this
+    /// kind of connection is no error: its words are given.
+    pub(crate) async fn open(
+        server: &Server,
+        application: &str,
+    ) -> Result<std::result::Result<Replication, String>> {
         let attempted = || format!("open a replication connection to {}", server.name());
         let beginning = Replication::begin(server, application, Some("database"));
         match tokio::time::timeout(server.patience, beginning).await {
             Err(_) => Err(error::silent(attempted(), server.patience)),
-            Ok(Err(Failure::Server { code, message })) if is_no_to_streaming(&code) => Ok(Err(message)),
+            Ok(Err(Failure::Server { code, message })) if is_no_to_streaming(&code) => {
+                Ok(Err(message))
+            }
             Ok(result) => result.map(Ok).map_err(|failure| failure.into_error(attempted())),
         }
     }
@@ -63,7 +69,9 @@ impl Replication {
     /// Opens a plain connection on which nothing is set.
     pub(crate) async fn open_plain(server: &Server) -> Result<Replication> {
         let attempted = || format!("connect to {}", server.name());
-        match tokio::time::timeout(server.patience, Replication::begin(server, "altergeist", None)).await {
+        match tokio::time::timeout(server.patience, Replication::begin(server, "altergeist", None))
+            .await
+        {
             Err(_) => Err(error::silent(attempted(), server.patience)),
             Ok(result) => result.map_err(|failure| failure.into_login_error(attempted())),
         }
@@ -109,7 +117,12 @@ impl Replication {
         replication: Option<&str>,
     ) -> std::result::Result<Replication, Failure> {
         let stream = transport(&server.address, &server.tls).await?;
-        let mut connection = Replication { stream, input: BytesMut::new(), name: server.name(), announced_pid: None };
+        let mut connection = Replication {
+            stream,
+            input: BytesMut::new(),
+            name: server.name(),
+            announced_pid: None,
+        };
         let parameters = [
             ("user", server.user.as_str()),
             ("database", &server.database),
@@ -123,7 +136,9 @@ impl Replication {
         connection.log_in(server).await?;
         loop {
             match connection.message().await? {
-                backend::Message::BackendKeyData(body) => connection.announced_pid = Some(body.process_id()),
+                backend::Message::BackendKeyData(body) => {
+                    connection.announced_pid = Some(body.process_id())
+                }
                 backend::Message::ReadyForQuery(_) => break,
                 _ => {}
             }
@@ -136,11 +151,9 @@ impl Replication {
 
     async fn log_in(&mut self, server: &Server) -> std::result::Result<(), Failure> {
         let password = || {
-            server
-                .password
-                .as_deref()
-                .map(str::as_bytes)
-                .ok_or(Failure::Refused("the server asks for a password, and none is given".to_owned()))
+            server.password.as_deref().map(str::as_bytes).ok_or(Failure::Refused(
+                "the server asks for a password, and none is given".to_owned(),
+            ))
         };
         loop {
             match self.message().await? {
@@ -154,7 +167,8 @@ impl Replication {
                     self.send(|out| frontend::password_message(hash.as_bytes(), out)).await?;
                 }
                 backend::Message::AuthenticationSasl(body) => {
-                    let known = body.mechanisms().any(|mechanism| Ok(mechanism == sasl::SCRAM_SHA_256))?;
+                    let known =
+                        body.mechanisms().any(|mechanism| Ok(mechanism == sasl::SCRAM_SHA_256))?;
                     if !known {
                         return Err(Failure::Refused(
                             "the server asks for a way to log in that is not known here".to_owned(),
@@ -175,11 +189,15 @@ impl Replication {
         let mut scram = sasl::ScramSha256::new(password, sasl::ChannelBinding::unsupported());
         let first = scram.message().to_vec();
         self.send(|out| frontend::sasl_initial_response(sasl::SCRAM_SHA_256, &first, out)).await?;
-        let backend::Message::AuthenticationSaslContinue(body) = self.message().await? else { return Err(disorder()) };
+        let backend::Message::AuthenticationSaslContinue(body) = self.message().await? else {
+            return Err(disorder());
+        };
         scram.update(body.data())?;
         let second = scram.message().to_vec();
         self.send(|out| frontend::sasl_response(&second, out)).await?;
-        let backend::Message::AuthenticationSaslFinal(body) = self.message().await? else { return Err(disorder()) };
+        let backend::Message::AuthenticationSaslFinal(body) = self.message().await? else {
+            return Err(disorder());
+        };
         Ok(scram.finish(body.data())?)
     }
 
@@ -215,8 +233,8 @@ impl Replication {
     /// Begins to stream. From here on only [`Replication::frame`] and [`Replication::confirm`].
     pub(crate) async fn start(&mut self, slot: &str, publication: &str, from: Lsn) -> Result<()> {
         let command = format!(
-            "START_REPLICATION SLOT \"{slot}\" LOGICAL {from} \
-             (proto_version '1', publication_names '\"{publication}\"', binary 'true', messages 'true')"
+            "START_REPLICATION SLOT \"{slot}\" LOGICAL {from} (proto_version '1', \
+             publication_names '\"{publication}\"', binary 'true', messages 'true')"
         );
         let attempted = || format!("read the log of {} from {from}", self.name);
         let attempted = attempted();
@@ -233,7 +251,9 @@ impl Replication {
                 }
             } else if !self.input.is_empty() && self.whole_message().is_some() {
                 // One at a time: what comes next may be the answer that the crate does not know.
-                if let Some(backend::Message::ErrorResponse(body)) = backend::Message::parse(&mut self.input)? {
+                if let Some(backend::Message::ErrorResponse(body)) =
+                    backend::Message::parse(&mut self.input)?
+                {
                     return Err(Failure::of_server(&body));
                 }
                 continue;
@@ -251,7 +271,8 @@ impl Replication {
 
     /// The next frame, if one has already arrived.
     pub(crate) fn frame_at_hand(&mut self) -> Result<Option<Frame>> {
-        self.take_frame().map_err(|failure| failure.into_error(format!("read the log of {}", self.name)))
+        self.take_frame()
+            .map_err(|failure| failure.into_error(format!("read the log of {}", self.name)))
     }
 
     /// Waits for more to arrive. May be dropped: nothing is lost.
@@ -264,10 +285,14 @@ impl Replication {
         loop {
             return match backend::Message::parse(&mut self.input)? {
                 None => Ok(None),
-                Some(backend::Message::NoticeResponse(_) | backend::Message::ParameterStatus(_)) => continue,
+                Some(
+                    backend::Message::NoticeResponse(_) | backend::Message::ParameterStatus(_),
+                ) => continue,
                 Some(backend::Message::CopyData(body)) => copied(body.into_bytes()).map(Some),
                 Some(backend::Message::ErrorResponse(body)) => Err(Failure::of_server(&body)),
-                Some(backend::Message::CopyDone) => Err(Failure::Lost("the server has ended the stream".to_owned())),
+                Some(backend::Message::CopyDone) => {
+                    Err(Failure::Lost("the server has ended the stream".to_owned()))
+                }
                 Some(_) => Err(disorder()),
             };
         }
@@ -293,7 +318,10 @@ impl Replication {
         }
     }
 
-    async fn send(&mut self, write: impl FnOnce(&mut BytesMut) -> io::Result<()>) -> std::result::Result<(), Failure> {
+    async fn send(
+        &mut self,
+        write: impl FnOnce(&mut BytesMut) -> io::Result<()>,
+    ) -> std::result::Result<(), Failure> {
         let mut out = BytesMut::new();
         write(&mut out)?;
         self.stream.write_all(&out).await?;
@@ -304,7 +332,9 @@ impl Replication {
     async fn message(&mut self) -> std::result::Result<backend::Message, Failure> {
         loop {
             match backend::Message::parse(&mut self.input)? {
-                Some(backend::Message::ErrorResponse(body)) => return Err(Failure::of_server(&body)),
+                Some(backend::Message::ErrorResponse(body)) => {
+                    return Err(Failure::of_server(&body));
+                }
                 Some(backend::Message::NoticeResponse(_)) => {}
                 Some(message) => return Ok(message),
                 None => self.read().await?,
@@ -333,7 +363,10 @@ fn copied(mut body: Bytes) -> std::result::Result<Frame, Failure> {
     }
 }
 
-async fn transport(address: &Address, tls: &Tls) -> std::result::Result<Box<dyn Transport>, Failure> {
+async fn transport(
+    address: &Address,
+    tls: &Tls,
+) -> std::result::Result<Box<dyn Transport>, Failure> {
     match address {
         Address::Unix(folder, port) => {
             Ok(Box::new(UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?))
@@ -356,9 +389,15 @@ async fn transport(address: &Address, tls: &Tls) -> std::result::Result<Box<dyn 
     }
 }
 
-async fn encrypted(stream: TcpStream, host: &str, tls: &Tls) -> std::result::Result<impl Transport + use<>, Failure> {
-    let name =
-        host.to_owned().try_into().map_err(|_| Failure::Refused("the host's name cannot be verified".to_owned()))?;
+async fn encrypted(
+    stream: TcpStream,
+    host: &str,
+    tls: &Tls,
+) -> std::result::Result<impl Transport + use<>, Failure> {
+    let name = host
+        .to_owned()
+        .try_into()
+        .map_err(|_| Failure::Refused("the host's name cannot be verified".to_owned()))?;
     Ok(TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await?)
 }
 
@@ -407,12 +446,14 @@ impl Failure {
     }
 }
 
-/// Whether it is the kind of connection that is refused: unknown to a pooler, not in the list of hosts, or none is free.
+/// Whether it is the kind of connection that is refused: unknown to a pooler, not in the list of
+/// hosts, or none is free.
 fn is_no_to_streaming(code: &str) -> bool {
     matches!(code, "08P01" | "28000" | "53300" | "0A000")
 }
 
-/// What a walsender's code means. A slot that is in use, or a server on its way down, may be tried again.
+/// What a walsender's code means. A slot that is in use, or a server on its way down, may be tried
+/// again.
 fn kind_of(code: &str) -> Kind {
     match code {
         "55006" | "57P01" | "57P02" | "57P03" | "57014" | "53300" => Kind::Disconnected,

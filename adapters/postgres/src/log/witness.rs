@@ -1,6 +1,6 @@
-//! The proof that the change stream has heard every changed row (law 9): what it depends on is noted when the log is
-//! opened, and compared at every turn, and under the lock of the cut-over. It also tells what became of the tables, and
-//! whether somebody else wrote to the shadow.
+//! The proof that the change stream has heard every changed row (law 9): what it depends on is
+//! noted when the log is opened, and compared at every turn, and under the lock of the cut-over. It
+//! also tells what became of the tables, and whether somebody else wrote to the shadow.
 
 use crate::facts::{Facts, Witness};
 use crate::journal;
@@ -39,9 +39,12 @@ async fn look(session: &Session, names: &Names, source: u32, shadow: u32) -> Res
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
         [&source, &names.publication, &names.schema, &names.table, &shadow];
     let row = session.one(sql::WITNESS, &parameters).await;
-    let row =
-        row.map_err(|error| error::of(format!("look at what the log of {} depends on", names.display), &error))?;
-    let place = |at: usize| Some((row.get::<_, Option<String>>(at)?, row.get::<_, Option<String>>(at + 1)?));
+    let row = row.map_err(|error| {
+        error::of(format!("look at what the log of {} depends on", names.display), &error)
+    })?;
+    let place = |at: usize| {
+        Some((row.get::<_, Option<String>>(at)?, row.get::<_, Option<String>>(at + 1)?))
+    };
     Ok(Seen {
         witness: Witness { publication: row.get(0), identity: row.get(1) },
         source: place(2),
@@ -76,19 +79,24 @@ async fn check_now(session: &Session, engine: &Postgres) -> Result<()> {
 /// Compares what is found now with what was noted.
 ///
 /// # Errors
-/// `Missed` if the log may have left out changed rows, or the shadow has other rows; `Fatal` if source or shadow are not where they were.
+/// `Missed` if the log may have left out changed rows, or the shadow has other rows; `Fatal` if
+/// source or shadow are not where they were.
 pub(crate) async fn judge(session: &Session, names: &Names, facts: &Facts) -> Result<()> {
     let shadow = facts.shadow.as_ref().map(|shadow| shadow.oid);
     let seen = look(session, names, facts.source, shadow.unwrap_or_default()).await?;
     let attempted = || format!("follow {}", names.display);
     if let Some(reason) = misplaced(names, &seen, shadow.is_some()) {
-        let remedy =
-            format!("`altergeist cleanup --table {}` drops what this run made; then begin anew", names.display);
+        let remedy = format!(
+            "`altergeist cleanup --table {}` drops what this run made; then start again",
+            names.display
+        );
         return Err(Error::fatal(attempted(), format!("{reason}; {remedy}")));
     }
     let missed = |reason: String| Err(Error::new(Kind::Missed, attempted(), reason));
     let Some(noted) = &facts.witness else {
-        return missed("the version that began this run did not note what its log depends on".to_owned());
+        return missed(
+            "the version that began this run did not note what its log depends on".to_owned(),
+        );
     };
     if seen.witness.identity != noted.identity {
         return missed("its replica identity was changed".to_owned());
@@ -106,7 +114,9 @@ pub(crate) async fn judge(session: &Session, names: &Names, facts: &Facts) -> Re
 fn misplaced(names: &Names, seen: &Seen, has_shadow: bool) -> Option<String> {
     match &seen.source {
         None if seen.holder.is_some() => {
-            return Some("the table was dropped, and another one was made under its name".to_owned());
+            return Some(
+                "the table was dropped, and another one was made under its name".to_owned(),
+            );
         }
         None => return Some("the table was dropped".to_owned()),
         Some((schema, table)) if *schema != names.schema || *table != names.table => {
@@ -117,24 +127,34 @@ fn misplaced(names: &Names, seen: &Seen, has_shadow: bool) -> Option<String> {
     match &seen.shadow {
         None if has_shadow => Some(format!("its shadow {} was dropped", names.shadow())),
         Some((schema, table)) if *schema != names.shadow_schema || *table != names.table => {
-            Some(format!("its shadow {} was renamed to {}", names.shadow(), quote::qualified(schema, table)))
+            Some(format!(
+                "its shadow {} was renamed to {}",
+                names.shadow(),
+                quote::qualified(schema, table)
+            ))
         }
         _ => None,
     }
 }
 
-/// Keeps everybody from changing the publication until the session's transaction ends, which holds the source locked. Who
-/// has changed it is waited for: a change can be in the log and not visible yet. Entries of the publication need no more,
-/// for they are changed under a lock of the table.
+/// Keeps everybody from changing the publication until the session's transaction ends, which holds
+/// the source locked. Who has changed it is waited for: a change can be in the log and not visible
+/// yet. Entries of the publication need no more, for they are changed under a lock of the table.
 pub(crate) async fn hold_still(session: &Session, names: &Names) -> Result<()> {
     let attempted = || format!("keep the publication {} as it is", names.publication);
-    let Err(error) = session.run(&sql::publish_all(&names.publication)).await else { return Ok(()) };
+    let Err(error) = session.run(&sql::publish_all(&names.publication)).await else {
+        return Ok(());
+    };
     // The server's answer when the row was changed while it was waited for.
     if error::is_code(&error, "XX000") {
-        return Err(Error::new(Kind::Busy, attempted(), "somebody has just changed it"));
+        return Err(Error::new(Kind::Busy, attempted(), "another session has just changed it"));
     }
     if error::is_code(&error, "42704") || error::is_code(&error, "42501") {
-        return Err(Error::new(Kind::Missed, attempted(), "somebody dropped it, or gave it away"));
+        return Err(Error::new(
+            Kind::Missed,
+            attempted(),
+            "another session dropped it, or changed its owner",
+        ));
     }
     Err(error::of_lock(attempted(), &error))
 }
@@ -145,7 +165,11 @@ mod tests {
     use crate::facts::Witness;
     use crate::server::names::Names;
 
-    fn seen(source: Option<(&str, &str)>, holder: Option<u32>, shadow: Option<(&str, &str)>) -> Seen {
+    fn seen(
+        source: Option<(&str, &str)>,
+        holder: Option<u32>,
+        shadow: Option<(&str, &str)>,
+    ) -> Seen {
         let owned = |place: (&str, &str)| (place.0.to_owned(), place.1.to_owned());
         let witness = Witness { publication: None, identity: Some("d 1 2".to_owned()) };
         Seen { witness, source: source.map(owned), holder, shadow: shadow.map(owned) }

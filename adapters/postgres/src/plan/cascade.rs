@@ -1,6 +1,7 @@
-//! Finds what `DROP … CASCADE` takes away beside the column or constraint: views, and views on them, rules, policies,
-//! triggers, functions, defaults, foreign keys of other tables. The plan names each object. The swap drops the same ones
-//! before the tables change places, and only those: whoever made a new one meanwhile hears of it first.
+//! Finds what `DROP … CASCADE` takes away beside the column or constraint: views, and views on
+//! them, rules, policies, triggers, functions, defaults, foreign keys of other tables. The plan
+//! names each object. The swap drops the same ones before the tables change places, and only those:
+//! whoever made a new one meanwhile hears of it first.
 
 use crate::cutover::materialized_views::Materialized;
 use crate::schema::clauses::Cascades;
@@ -23,7 +24,8 @@ pub(crate) struct Cascade {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Taken {
     object: String,
-    /// Drops it; None where the old table keeps it, or what hangs on the table is dropped in any case.
+    /// Drops it; None where the old table keeps it, or what hangs on the table is dropped in any
+    /// case.
     statement: Option<String>,
     /// Whether a copy can do without it as the server would.
     is_known: bool,
@@ -39,9 +41,11 @@ pub(crate) async fn find(session: &Session, table: u32, dropped: &Cascades) -> R
     if dropped.is_empty() {
         return Ok(Cascade::default());
     }
-    let failed = |error: tokio_postgres::Error| error::of("look for what CASCADE takes away", &error);
+    let failed =
+        |error: tokio_postgres::Error| error::of("look for what CASCADE takes away", &error);
     let (columns, constraints) = (dropped.columns(), dropped.constraints());
-    let rows = session.query(sql::CASCADE, &[&table, &columns, &constraints]).await.map_err(failed)?;
+    let rows =
+        session.query(sql::CASCADE, &[&table, &columns, &constraints]).await.map_err(failed)?;
     let taken = |row: &tokio_postgres::Row| Taken {
         object: row.get(0),
         statement: row.get(1),
@@ -103,8 +107,8 @@ impl Cascade {
         self.taken.iter().filter_map(|taken| taken.statement.clone()).collect()
     }
 
-    /// The statements that drop the views, if this role may drop all that goes: who reads through a view locks it before
-    /// the table, so it must be dropped before the table is locked.
+    /// The statements that drop the views, if this role may drop all that goes: who reads through a
+    /// view locks it before the table, so it must be dropped before the table is locked.
     pub(crate) fn views_first(&self) -> Vec<String> {
         if !self.taken.iter().all(|taken| taken.is_known && taken.is_ours) {
             return Vec::new();
@@ -119,12 +123,13 @@ impl Cascade {
             let (reason, remedy) = match taken {
                 taken if !taken.is_known => (
                     "CASCADE drops it, too, and a copy cannot",
-                    "drop it first; or make DROP … CASCADE a change of its own, which the server does without a copy",
+                    "drop it first; or make DROP … CASCADE a change of its own, which the server \
+                     does without a copy",
                 ),
                 taken if !taken.is_ours => (
                     "CASCADE drops it, too, and this role does not own it",
-                    "run as a member of its owner; or make DROP … CASCADE a change of its own, which the server does without a \
-                     copy",
+                    "run as a member of its owner; or make DROP … CASCADE a change of its own, \
+                     which the server does without a copy",
                 ),
                 _ => return None,
             };
@@ -135,12 +140,16 @@ impl Cascade {
 
     /// What an operator must know of it.
     pub(crate) fn note(&self) -> Option<String> {
-        (!self.taken.is_empty()).then(|| format!("CASCADE drops with it: {}", self.objects().join(", ")))
+        (!self.taken.is_empty())
+            .then(|| format!("CASCADE drops with it: {}", self.objects().join(", ")))
     }
 
     /// The first object that the plan did not name.
     pub(crate) fn unannounced(&self, announced: &[String]) -> Option<&str> {
-        self.taken.iter().map(|taken| &*taken.object).find(|object| !announced.iter().any(|known| known == object))
+        self.taken
+            .iter()
+            .map(|taken| &*taken.object)
+            .find(|object| !announced.iter().any(|known| known == object))
     }
 }
 
@@ -162,8 +171,10 @@ mod tests {
 
     #[test]
     fn the_views_go_first_only_where_everything_may_be_dropped() {
-        let mut cascade =
-            Cascade { dropped: Cascades::default(), taken: vec![taken("view v", Some("DROP VIEW v"), true)] };
+        let mut cascade = Cascade {
+            dropped: Cascades::default(),
+            taken: vec![taken("view v", Some("DROP VIEW v"), true)],
+        };
         assert_eq!(cascade.views_first(), ["DROP VIEW v"]);
         assert!(cascade.refusals().is_empty());
         cascade.taken.push(taken("view w", Some("DROP VIEW w"), false));

@@ -11,18 +11,26 @@ use crate::state::Postgres;
 use altergeist_contract::{Duplicates, Refusal, Result};
 
 /// What the data itself has against the change.
-pub(crate) async fn check_data(session: &Session, engine: &Postgres, view: &View) -> Result<Vec<Refusal>> {
-    let Some(altered) = view.altered.as_ref().filter(|_| !view.is_native) else { return Ok(Vec::new()) };
+pub(crate) async fn check_data(
+    session: &Session,
+    engine: &Postgres,
+    view: &View,
+) -> Result<Vec<Refusal>> {
+    let Some(altered) = view.altered.as_ref().filter(|_| !view.is_native) else {
+        return Ok(Vec::new());
+    };
     let Some(layout) = &altered.layout else { return Ok(Vec::new()) };
     let misfits = data_checks::misfits(session, layout, &altered.news.risks).await?;
     if !misfits.is_empty() {
         return Ok(misfits);
     }
-    let failed =
-        |error: tokio_postgres::Error| error::of(format!("look at the rows of {}", engine.names.display), &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of(format!("look at the rows of {}", engine.names.display), &error)
+    };
     let source = engine.names.source();
     let mut refusals = Vec::new();
-    if !altered.news.without_value.is_empty() && session.one(&sql::any_row(&source), &[]).await.map_err(failed)?.get(0)
+    if !altered.news.without_value.is_empty()
+        && session.one(&sql::any_row(&source), &[]).await.map_err(failed)?.get(0)
     {
         refusals.extend(altered.news.without_value.iter().map(|column| {
             refuse(

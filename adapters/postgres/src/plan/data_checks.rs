@@ -1,5 +1,5 @@
-//! What the altered table demands of rows, asked of the source's rows before anything is copied: that values fit their new
-//! types, that checks hold, that foreign keys find their parents.
+//! What the altered table demands of rows, asked of the source's rows before anything is copied:
+//! that values fit their new types, that checks hold, that foreign keys find their parents.
 
 use crate::schema::altered::{News, Orphans, Risk};
 use crate::schema::columns::Layout;
@@ -63,7 +63,8 @@ pub(crate) struct Question {
     pub(crate) complaint: String,
 }
 
-/// The questions about checks the source does not already hold to, and about foreign keys that are added.
+/// The questions about checks the source does not already hold to, and about foreign keys that are
+/// added.
 pub(crate) fn questions(
     source: &[Constraint],
     demanded: &[Constraint],
@@ -79,9 +80,12 @@ pub(crate) fn questions(
 
 /// Whether every row of the source satisfies a check, over values that stay the same.
 fn is_held(check: &Constraint, source: &[Constraint], layout: &Layout) -> bool {
-    let stays = |name: &String| layout.columns.iter().any(|column| column.name == *name && !column.changed);
+    let stays =
+        |name: &String| layout.columns.iter().any(|column| column.name == *name && !column.changed);
     check.columns.iter().all(stays)
-        && source.iter().any(|known| known.is_validated && known.definition == check.definition && known.kind == "c")
+        && source.iter().any(|known| {
+            known.is_validated && known.definition == check.definition && known.kind == "c"
+        })
 }
 
 fn violated(check: &Constraint, layout: &Layout, news: &News) -> Option<Question> {
@@ -98,14 +102,21 @@ fn orphaned(key: &Orphans, layout: &Layout, news: &News) -> Option<Question> {
     let rows = known_rows(&key.columns, layout, news)?;
     let parent_column = |name: &String| match key.is_to_itself {
         false => Some(name.clone()),
-        true => layout.columns.iter().find(|column| column.name == *name).map(|column| column.source.clone()),
+        true => layout
+            .columns
+            .iter()
+            .find(|column| column.name == *name)
+            .map(|column| column.source.clone()),
     };
-    let parent_columns = key.parent_columns.iter().map(parent_column).collect::<Option<Vec<_>>>()?;
+    let parent_columns =
+        key.parent_columns.iter().map(parent_column).collect::<Option<Vec<_>>>()?;
     let child = |column: &String| format!("{}.{}", layout.alias, quoted(column));
-    let present: Vec<String> = key.columns.iter().map(|column| format!("{} IS NOT NULL", child(column))).collect();
+    let present: Vec<String> =
+        key.columns.iter().map(|column| format!("{} IS NOT NULL", child(column))).collect();
     let pairs = key.columns.iter().zip(&parent_columns);
-    let found: Vec<String> =
-        pairs.map(|(column, parent)| format!("altergeist_parent.{} = {}", quoted(parent), child(column))).collect();
+    let found: Vec<String> = pairs
+        .map(|(column, parent)| format!("altergeist_parent.{} = {}", quoted(parent), child(column)))
+        .collect();
     let parent = if key.is_to_itself { &layout.source } else { &key.parent };
     Some(Question {
         statement: format!(
@@ -122,16 +133,22 @@ fn orphaned(key: &Orphans, layout: &Layout, news: &News) -> Option<Question> {
 /// The rows as they will be; None if one of these columns gets a value of its own in every row.
 fn known_rows(columns: &[String], layout: &Layout, news: &News) -> Option<String> {
     let wanted: BTreeSet<String> = columns.iter().cloned().collect();
-    let is_made_up = |column: &String| news.added.iter().any(|(name, value)| name == column && value.is_none());
+    let is_made_up =
+        |column: &String| news.added.iter().any(|(name, value)| name == column && value.is_none());
     (!wanted.iter().any(is_made_up)).then(|| duplicates::future_rows(&wanted, layout, news))
 }
 
 /// Asks.
-pub(crate) async fn refusals(session: &Session, table: &str, questions: &[Question]) -> Result<Vec<Refusal>> {
+pub(crate) async fn refusals(
+    session: &Session,
+    table: &str,
+    questions: &[Question],
+) -> Result<Vec<Refusal>> {
     let mut refusals = Vec::new();
     for question in questions {
         let answer = session.one(&question.statement, &[]).await;
-        let answer = answer.map_err(|error| error::of(format!("look at the rows of {table}"), &error))?;
+        let answer =
+            answer.map_err(|error| error::of(format!("look at the rows of {table}"), &error))?;
         let rows: i64 = answer.get(0);
         if rows > 0 {
             let many = if rows == 1 { "row" } else { "rows" };
@@ -143,10 +160,15 @@ pub(crate) async fn refusals(session: &Session, table: &str, questions: &[Questi
 }
 
 /// The columns into whose new type a value does not fit.
-pub(crate) async fn misfits(session: &Session, layout: &Layout, risks: &[Risk]) -> Result<Vec<Refusal>> {
+pub(crate) async fn misfits(
+    session: &Session,
+    layout: &Layout,
+    risks: &[Risk],
+) -> Result<Vec<Refusal>> {
     let mut refusals = Vec::new();
     for risk in risks {
-        let attempted = || format!("look whether the values of column {} fit its new type", risk.column);
+        let attempted =
+            || format!("look whether the values of column {} fit its new type", risk.column);
         let too_long = risk.too_long.as_deref().unwrap_or("false");
         let statement = format!(
             "SELECT count({}), coalesce(bool_or({too_long}), false) FROM ONLY {} AS {}",

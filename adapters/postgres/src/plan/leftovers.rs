@@ -1,5 +1,5 @@
-//! What this tool has left on a server for one table, and how it is taken away. Only what the journal knows, or what
-//! stands under a name nobody else would have, counts as ours.
+//! What this tool has left on a server for one table, and how it is taken away. Only what the
+//! journal knows, or what stands under a name nobody else would have, counts as ours.
 
 use crate::cutover::materialized_views::{self, Materialized};
 use crate::cutover::twins;
@@ -40,18 +40,26 @@ struct Found {
 }
 
 async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
-    let failed =
-        |error: tokio_postgres::Error| error::of(format!("look for leftovers of {}", engine.names.display), &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of(format!("look for leftovers of {}", engine.names.display), &error)
+    };
     let names = &engine.names;
     let Entry { record, facts, is_ours } = journal::entry(session, engine).await?;
     let old = catalogue::table_id(session, &names.old_schema, &names.table).await?;
-    let known_shadow = facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
+    let known_shadow =
+        facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
     let known_source = facts.as_ref().map(|facts| facts.source);
-    // Where somebody has dropped the journal, what lies in a schema of ours under the table's name is what is left of its change.
+    // Where somebody has dropped the journal, what lies in a schema of ours under the table's name
+    // is what is left of its change.
     let is_forgotten = facts.is_none();
     let is_ours_by_place = async |schema: &str| {
-        let is_marked = matches!(catalogue::schema_state(session, schema).await?, SchemaState::Ours);
-        Ok::<_, Error>(is_forgotten && is_marked && own_objects::stranger_schema(session, schema).await?.is_none())
+        let is_marked =
+            matches!(catalogue::schema_state(session, schema).await?, SchemaState::Ours);
+        Ok::<_, Error>(
+            is_forgotten
+                && is_marked
+                && own_objects::stranger_schema(session, schema).await?.is_none(),
+        )
     };
     let in_old = is_ours_by_place(&names.old_schema).await?;
     let shadow = match known_shadow {
@@ -62,7 +70,10 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
         None => None,
         // Somebody may have renamed it.
         Some(known) => {
-            let rows = session.query(sql::NAME_IN, &[&known, &names.shadow_schema]).await.map_err(failed)?;
+            let rows = session
+                .query(sql::NAME_IN, &[&known, &names.shadow_schema])
+                .await
+                .map_err(failed)?;
             rows.first().map(|row| (known, qualified(&names.shadow_schema, row.get(0))))
         }
     };
@@ -74,17 +85,30 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
         shadow,
         twins: twins.iter().map(Materialized::display).collect(),
         old: old.is_some() && (old == known_source || in_old),
-        slot: !engine.log_session(session).await?.query(sql::SLOT, &[&names.slot]).await.map_err(failed)?.is_empty(),
+        slot: !engine
+            .log_session(session)
+            .await?
+            .query(sql::SLOT, &[&names.slot])
+            .await
+            .map_err(failed)?
+            .is_empty(),
         slot_elsewhere: facts
             .as_ref()
             .and_then(|facts| facts.log_place.clone())
             .filter(|_| engine.target.stream_from.is_none()),
         orphans: orphans::orphans(session, engine).await?,
-        publication: session.one(sql::PUBLICATION, &[&names.publication]).await.map_err(failed)?.get(0),
+        publication: session
+            .one(sql::PUBLICATION, &[&names.publication])
+            .await
+            .map_err(failed)?
+            .get(0),
         identity: facts.as_ref().is_some_and(|facts| facts.own_identity.is_some()),
         entry: record.is_some() || facts.is_some(),
         is_ours,
-        recipe: facts.as_ref().and_then(|facts| facts.recipe.clone()).filter(|recipe| !recipe.is_done()),
+        recipe: facts
+            .as_ref()
+            .and_then(|facts| facts.recipe.clone())
+            .filter(|recipe| !recipe.is_done()),
         stage: record.map(|record| record.stage),
     })
 }
@@ -105,7 +129,12 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
         }
     };
     let begun = "left by a change in steps that is not finished; the same command goes on with it";
-    add(found.recipe.is_some(), format!("constraints and indexes begun on {}", names.display), begun, false);
+    add(
+        found.recipe.is_some(),
+        format!("constraints and indexes begun on {}", names.display),
+        begun,
+        false,
+    );
     if let Some((_, shadow)) = &found.shadow {
         add(true, format!("shadow table {shadow}"), needed, false);
     }
@@ -117,10 +146,26 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
         add(true, format!("replication slot {} on {place}", names.slot), needed, false);
     }
     add(found.publication, format!("publication {}", names.publication), needed, false);
-    add(found.identity, format!("replica identity of {}", names.display), "lent for the time of the change", false);
-    add(found.old, format!("old table {}", names.old()), "the table before the change: the way back", true);
-    let kept = if found.stage == Some(Stage::Done) { "tells that the change is done" } else { needed };
-    add(found.entry, format!("journal entry of {} in altergeist.journal", names.display), kept, false);
+    add(
+        found.identity,
+        format!("replica identity of {}", names.display),
+        "lent for the time of the change",
+        false,
+    );
+    add(
+        found.old,
+        format!("old table {}", names.old()),
+        "the table before the change: the way back",
+        true,
+    );
+    let kept =
+        if found.stage == Some(Stage::Done) { "tells that the change is done" } else { needed };
+    add(
+        found.entry,
+        format!("journal entry of {} in altergeist.journal", names.display),
+        kept,
+        false,
+    );
     for orphan in &found.orphans {
         let kind = if orphan.is_slot { "replication slot" } else { "publication" };
         let why = "left by a change the journal does not know any more; nobody needs it";
@@ -129,7 +174,8 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
     Ok(list)
 }
 
-/// Takes away what [`list`] lists. The journal's entry stays while the old table does: it is what proves it ours.
+/// Takes away what [`list`] lists. The journal's entry stays while the old table does: it is what
+/// proves it ours.
 pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -> Result<()> {
     let names = &engine.names;
     let found = find(session, engine).await?;
@@ -139,7 +185,11 @@ pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -
     }
     if let Some(recipe) = &found.recipe {
         if !found.is_ours {
-            own_objects::require(session, &format!("take back what was begun on {}", names.display)).await?;
+            own_objects::require(
+                session,
+                &format!("take back what was begun on {}", names.display),
+            )
+            .await?;
         }
         online_steps::undo(session, engine, recipe).await?;
     }
@@ -165,14 +215,19 @@ pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -
     if !found.entry {
         return Ok(());
     }
-    let forgotten = own_objects::use_journal(session, JournalLock::Write, &sql::forget(&names.display)).await;
-    forgotten.map(drop).map_err(|error| own_objects::journal_error(format!("forget {}", names.display), &error))
+    let forgotten =
+        own_objects::use_journal(session, JournalLock::Write, &sql::forget(&names.display)).await;
+    forgotten
+        .map(drop)
+        .map_err(|error| own_objects::journal_error(format!("forget {}", names.display), &error))
 }
 
 /// What noticed foreign writes to the shadow goes when that has gone.
 async fn drop_guard(session: &Session, names: &Names) -> Result<()> {
     let dropped = session.run(&guard::drop_note(names).join(";\n")).await;
-    dropped.map_err(|error| error::of_clauses(format!("drop the guard of the shadow of {}", names.display), &error))
+    dropped.map_err(|error| {
+        error::of_clauses(format!("drop the guard of the shadow of {}", names.display), &error)
+    })
 }
 
 async fn drop_table(session: &Session, table: &str) -> Result<()> {

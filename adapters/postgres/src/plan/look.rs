@@ -28,7 +28,9 @@ use altergeist_contract::{ForeignKeys, Refusal, Result};
 
 pub(crate) async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     let source = catalogue::source(session, &engine.names).await?;
-    let failed = |error: tokio_postgres::Error| error::of(format!("look at {}", engine.names.display), &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of(format!("look at {}", engine.names.display), &error)
+    };
     let size = session.one(sql::SIZE, &[&source]).await.map_err(failed)?;
     let clauses = requested::clauses(session, engine, source).await?;
     let cascade = match &clauses {
@@ -39,7 +41,14 @@ pub(crate) async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     let mut view = View {
         altered: None,
         key: None,
-        obstacles: refusals::find(session, &engine.names, source, &views, engine.target.foreign_keys).await?,
+        obstacles: refusals::find(
+            session,
+            &engine.names,
+            source,
+            &views,
+            engine.target.foreign_keys,
+        )
+        .await?,
         refusals: Vec::new(),
         is_native: false,
         recipe: None,
@@ -57,11 +66,17 @@ pub(crate) async fn look(session: &Session, engine: &Postgres) -> Result<View> {
             .map(|carried| carried.object)
             .chain(views.iter().map(|view| format!("materialized view {}", view.display())))
             .collect(),
-        neighbours: locked_relations::list(session, &engine.names.display, source, &views, &cascade.relations())
-            .await?
-            .into_iter()
-            .map(|neighbour| neighbour.name)
-            .collect(),
+        neighbours: locked_relations::list(
+            session,
+            &engine.names.display,
+            source,
+            &views,
+            &cascade.relations(),
+        )
+        .await?
+        .into_iter()
+        .map(|neighbour| neighbour.name)
+        .collect(),
         materialized: views,
         cascade,
     };
@@ -74,22 +89,27 @@ pub(crate) async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         Err(why) => match identity::lent(session, engine, source).await? {
             Some(lent) => {
                 view.notes_on_copy.push(format!(
-                    "its replica identity does not tell which rows change; for the time of the run it gets another one, which \
-                     locks it for an instant (ACCESS EXCLUSIVE): {}; the swap, or cleanup, gives back its own",
+                    "its replica identity does not tell which rows change; for the time of the \
+                     run it gets another one, which locks it for an instant (ACCESS EXCLUSIVE): \
+                     {}; the swap, or cleanup, gives back its own",
                     lent.statement
                 ));
                 view.key = Some(lent.key);
             }
-            None => view.obstacles.push(missing_key::refusal(session, &engine.names, source, &why).await?),
+            None => view
+                .obstacles
+                .push(missing_key::refusal(session, &engine.names, source, &why).await?),
         },
     }
     view.notes_on_copy.extend(blockers::temporary(session, source).await?.iter().map(|blocker| {
         format!(
-            "in the way of the swap: {}; only that session can drop it. Have it do that, or end it (--kill-blockers)",
+            "in the way of the swap: {}; only that session can drop it. Have it do that, or end \
+             it (--kill-blockers)",
             blocker.who
         )
     }));
-    let replaced: Vec<u32> = view.materialized.iter().map(|view| view.oid).chain([source]).collect();
+    let replaced: Vec<u32> =
+        view.materialized.iter().map(|view| view.oid).chain([source]).collect();
     let kept = oids::find(session, &replaced, &replaced).await?;
     view.obstacles.extend(kept.refusals());
     view.notes_on_copy.extend(kept.notes());
@@ -110,11 +130,16 @@ pub(crate) async fn look(session: &Session, engine: &Postgres) -> Result<View> {
     };
     view.refusals.extend(clauses.refused.iter().map(alone));
     view.native_only.extend(clauses.native_only.iter().map(alone));
-    let changes_key = |key: &&KeyClause| matches!(key.deed, KeyDeed::Rename(_) | KeyDeed::Alter { .. });
+    let changes_key =
+        |key: &&KeyClause| matches!(key.deed, KeyDeed::Rename(_) | KeyDeed::Alter { .. });
     if engine.target.foreign_keys == ForeignKeys::Discard {
         let left_out = "the foreign key is to be left out (--foreign-keys discard)";
-        let changed: Vec<_> =
-            clauses.keys.iter().filter(changes_key).map(|key| (key.clause.clone(), left_out)).collect();
+        let changed: Vec<_> = clauses
+            .keys
+            .iter()
+            .filter(changes_key)
+            .map(|key| (key.clause.clone(), left_out))
+            .collect();
         view.native_only.extend(changed.iter().map(alone));
     }
     if let Some(recipe) = online_steps::unfinished(session, engine).await? {
@@ -145,7 +170,10 @@ async fn notes(session: &Session, source: u32) -> Result<Vec<String>> {
     let failed = |error: tokio_postgres::Error| error::of("look around on the server", &error);
     let mut notes = Vec::new();
     for row in session.query(sql::EVENT_TRIGGERS, &[]).await.map_err(failed)? {
-        notes.push(format!("event trigger {} sees every statement of this change", row.get::<_, &str>(0)));
+        notes.push(format!(
+            "event trigger {} sees every statement of this change",
+            row.get::<_, &str>(0)
+        ));
     }
     for row in session.query(sql::INVALID_INDEXES, &[&source]).await.map_err(failed)? {
         notes.push(format!("index {} is not valid and will not be carried", row.get::<_, &str>(0)));
@@ -164,7 +192,7 @@ async fn taken_names(session: &Session, engine: &Postgres) -> Result<Vec<Refusal
         if matches!(catalogue::schema_state(session, schema).await?, SchemaState::Foreign) {
             refusals.push(refuse(
                 format!("schema {schema}"),
-                "it has a name this tool needs, and was made by somebody else",
+                "this tool needs its name, and another user created it",
                 "rename it",
             ));
         }
@@ -176,7 +204,8 @@ async fn taken_names(session: &Session, engine: &Postgres) -> Result<Vec<Refusal
         refusals.push(refuse(
             format!("table {}", names.shadow()),
             "it has the shadow's name, and the journal does not know it",
-            "`altergeist cleanup` drops it if it was left by a change of this tool; else drop it if nobody needs it",
+            "`altergeist cleanup` drops it if it was left by a change of this tool; else drop it \
+             if nobody needs it",
         ));
     }
     if catalogue::table_id(session, &names.old_schema, &names.table).await?.is_some() {

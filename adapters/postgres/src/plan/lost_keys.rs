@@ -10,7 +10,8 @@ use crate::sql;
 use crate::state::Postgres;
 use altergeist_contract::{Refusal, Result};
 
-/// Foreign keys that the altered table could not have, or others to it: types that do not go together, a key that is gone.
+/// Foreign keys that the altered table could not have, or others to it: types that do not go
+/// together, a key that is gone.
 pub(crate) async fn lost_keys(
     session: &Session,
     engine: &Postgres,
@@ -18,19 +19,27 @@ pub(crate) async fn lost_keys(
     schema: &str,
     altered: &Altered,
 ) -> Result<Vec<Refusal>> {
-    let failed = |error: tokio_postgres::Error| error::of("try the foreign keys on the clone", &error);
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&source, &schema, &engine.names.table];
+    let failed =
+        |error: tokio_postgres::Error| error::of("try the foreign keys on the clone", &error);
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&source, &schema, &engine.names.table];
     let mut refusals = Vec::new();
-    // Without a key the caller has already refused, and for a partitioned table it refuses every foreign key.
-    let Some(layout) = altered.layout.as_ref().filter(|layout| !layout.is_partitioned) else { return Ok(refusals) };
-    // An index of ours, by which rows are found until the swap, must not pass for the key that is referred to.
+    // Without a key the caller has already refused, and for a partitioned table it refuses every
+    // foreign key.
+    let Some(layout) = altered.layout.as_ref().filter(|layout| !layout.is_partitioned) else {
+        return Ok(refusals);
+    };
+    // An index of ours, by which rows are found until the swap, must not pass for the key that is
+    // referred to.
     let mut bare: Vec<String> = arrival::drop_helpers(layout).into_iter().collect();
     let is_made = engine.target.create.is_some();
     // Foreign keys speak of columns by their old names.
-    let columns = definition::attributes(session, altered.clone).await?.into_iter().map(|column| column.name);
+    let columns =
+        definition::attributes(session, altered.clone).await?.into_iter().map(|column| column.name);
     let columns: Vec<String> = columns.filter(|name| !arrival::is_helper(name)).collect();
     let kept = layout.columns.iter().filter(|column| !arrival::is_helper(&column.name));
-    let kept: Vec<(String, String)> = kept.map(|column| (column.source.clone(), column.name.clone())).collect();
+    let kept: Vec<(String, String)> =
+        kept.map(|column| (column.source.clone(), column.name.clone())).collect();
     bare.extend(dependents::renames(&layout.shadow, &kept, &columns).0);
     let bare: String = bare.iter().map(|statement| format!("{statement}; ")).collect();
     for row in session.query(sql::KEYS_THAT_STAY, &parameters).await.map_err(failed)? {
@@ -50,17 +59,33 @@ pub(crate) async fn lost_keys(
                 () if is_own && !is_made => "drop it in the same change",
                 () => "drop it first, and make it again for what there is then",
             };
-            refusals.push(refuse(object, format!("the altered table could not have it: {words}"), remedy));
+            refusals.push(refuse(
+                object,
+                format!("the altered table could not have it: {words}"),
+                remedy,
+            ));
             continue;
         }
         let compared: Vec<String> = row.get(4);
         // The swap makes it again without looking at the rows, which may not match any more.
-        let is_revalued = |column: &&String| !altered.is_catalogue_only && altered.revalued.contains(column);
+        let is_revalued =
+            |column: &&String| !altered.is_catalogue_only && altered.revalued.contains(column);
         if let Some(column) = compared.iter().find(is_revalued) {
-            let reason = format!("column {column} of the table may get other values, and rows need not match then");
-            let drop = if is_own && !is_made { "drop it in the same change" } else { "drop it first" };
-            let leave = if is_made { "" } else { "; or leave USING out, if all it does is what the new type does" };
-            refusals.push(refuse(object, reason, &format!("{drop} and make it again afterwards{leave}")));
+            let reason = format!(
+                "column {column} of the table may get other values, and rows need not match then"
+            );
+            let drop =
+                if is_own && !is_made { "drop it in the same change" } else { "drop it first" };
+            let leave = if is_made {
+                ""
+            } else {
+                "; or leave USING out, if all it does is what the new type does"
+            };
+            refusals.push(refuse(
+                object,
+                reason,
+                &format!("{drop} and make it again afterwards{leave}"),
+            ));
         }
     }
     Ok(refusals)

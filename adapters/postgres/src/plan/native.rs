@@ -10,13 +10,16 @@ use crate::sql;
 use crate::state::Postgres;
 use altergeist_contract::Result;
 
-/// The change and the note that it is done are one transaction: who comes after a crash finds both or neither.
+/// The change and the note that it is done are one transaction: who comes after a crash finds both
+/// or neither.
 pub(crate) async fn alter_natively(session: &Session, engine: &Postgres) -> Result<()> {
     let attempted = || format!("alter {}", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of_native(attempted(), &error);
     session.run("BEGIN").await.map_err(failed)?;
     session.run(&sql::use_search_path(&engine.search_path)).await.map_err(failed)?;
-    let cascade = cascade::of_change(session, engine, catalogue::source(session, &engine.names).await?).await?;
+    let cascade =
+        cascade::of_change(session, engine, catalogue::source(session, &engine.names).await?)
+            .await?;
     for statement in cascade.views_first().into_iter().chain(steps::statements(engine)) {
         session.execute(&statement, &[]).await.map_err(failed)?;
     }

@@ -1,6 +1,7 @@
-//! Identities kept as data: `regclass`, `oid`, `regtype` and `regproc` columns of other tables that hold the table, its types,
-//! indexes or materialized views. The new ones have other identities, so the swap changes those rows. Where it may not, or
-//! could not do it at once, the plan refuses by name.
+//! Identities kept as data: `regclass`, `oid`, `regtype` and `regproc` columns of other tables that
+//! hold the table, its types, indexes or materialized views. The new ones have other identities, so
+//! the swap changes those rows. Where it may not, or could not do it at once, the plan refuses by
+//! name.
 
 use crate::server::error::{self, refuse};
 use crate::server::session::Session;
@@ -13,7 +14,8 @@ const BYTES_MAX: i64 = 256 << 20;
 /// More rows are not changed under the lock.
 const ROWS_MAX: i64 = 1000;
 
-/// A bigger table without rows to spare is not changed under the lock: the server may have to read all of it.
+/// A bigger table without rows to spare is not changed under the lock: the server may have to read
+/// all of it.
 const CHANGED_BYTES_MAX: i64 = 16 << 20;
 
 /// A column that may hold identities, and each of these.
@@ -56,16 +58,20 @@ pub(crate) struct Found {
     passed_over: Vec<String>,
 }
 
-/// Looks for the identities of relations and of what belongs to them; the statements put those of their heirs in their place.
+/// Looks for the identities of relations and of what belongs to them; the statements put those of
+/// their heirs in their place.
 pub(crate) async fn find(session: &Session, relations: &[u32], heirs: &[u32]) -> Result<Found> {
-    let failed = |error: tokio_postgres::Error| error::of("look for columns that hold the table's OID", &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of("look for columns that hold the table's OID", &error)
+    };
     let mut found = Found::default();
     for place in places(session, relations, heirs).await.map_err(failed)? {
         if place.bytes > BYTES_MAX {
             found.passed_over.push(place.object);
             continue;
         }
-        let any: Vec<String> = place.identities.iter().map(|identity| format!("({})", identity.condition)).collect();
+        let any: Vec<String> =
+            place.identities.iter().map(|identity| format!("({})", identity.condition)).collect();
         match count(session, &place.table, &any.join(" OR ")).await.map_err(failed)? {
             None => found.passed_over.push(place.object),
             Some(0) => {}
@@ -84,7 +90,8 @@ async fn places(
     for row in session.query(sql::OID_COLUMNS, &[&relations, &heirs]).await? {
         let (table, column): (String, String) = (row.get(0), row.get(1));
         let object = format!("column {column} of {table}");
-        let identity = Identity { condition: row.get(2), assignment: row.get(3), thing: row.get(6) };
+        let identity =
+            Identity { condition: row.get(2), assignment: row.get(3), thing: row.get(6) };
         match places.last_mut().filter(|last| last.object == object) {
             Some(place) => place.identities.push(identity),
             None => places.push(Place {
@@ -100,7 +107,10 @@ async fn places(
 }
 
 /// The identities that a column does hold.
-async fn kept(session: &Session, place: Place) -> std::result::Result<Vec<Kept>, tokio_postgres::Error> {
+async fn kept(
+    session: &Session,
+    place: Place,
+) -> std::result::Result<Vec<Kept>, tokio_postgres::Error> {
     let mut kept = Vec::new();
     for Identity { thing, condition, assignment } in place.identities {
         // An index that the clauses drop has no heir, and nothing to be said of it.
@@ -128,9 +138,15 @@ async fn count(
     table: &str,
     condition: &str,
 ) -> std::result::Result<Option<i64>, tokio_postgres::Error> {
-    let question =
-        format!("SELECT count(*) FROM (SELECT FROM ONLY {table} WHERE {condition} LIMIT {}) AS rows", ROWS_MAX + 1);
-    session.run("BEGIN READ ONLY; SET LOCAL statement_timeout = '2s'; SET LOCAL lock_timeout = '200ms'").await?;
+    let question = format!(
+        "SELECT count(*) FROM (SELECT FROM ONLY {table} WHERE {condition} LIMIT {}) AS rows",
+        ROWS_MAX + 1
+    );
+    session
+        .run(
+            "BEGIN READ ONLY; SET LOCAL statement_timeout = '2s'; SET LOCAL lock_timeout = '200ms'",
+        )
+        .await?;
     let answer = session.query(&question, &[]).await;
     session.run("ROLLBACK").await?;
     match answer {
@@ -145,7 +161,9 @@ impl Found {
     pub(crate) fn refusals(&self) -> Vec<Refusal> {
         let refusal = |kept: &Kept| {
             let why = match &kept.obstacle {
-                _ if kept.assignment.is_none() => "the swap makes it anew, and only then it has an OID".to_owned(),
+                _ if kept.assignment.is_none() => {
+                    "the swap creates it again, and only then it has an OID".to_owned()
+                }
                 Some(why) => why.clone(),
                 None if kept.rows > ROWS_MAX => format!("more than {ROWS_MAX} rows hold it"),
                 None if kept.bytes > CHANGED_BYTES_MAX => {
@@ -154,10 +172,12 @@ impl Found {
                 None => return None,
             };
             let reason = format!(
-                "it holds the OID of {}, which is another one after the swap, and the swap cannot change it: {why}",
+                "it holds the OID of {}, which is another one after the swap, and the swap cannot \
+                 change it: {why}",
                 kept.thing
             );
-            let remedy = "take those rows away for the time of the change, and put them back afterwards";
+            let remedy =
+                "take those rows away for the time of the change, and put them back afterwards";
             Some(refuse(kept.object.clone(), reason, remedy))
         };
         self.kept.iter().filter_map(refusal).collect()
@@ -177,7 +197,8 @@ impl Found {
             .collect();
         if !self.passed_over.is_empty() {
             notes.push(format!(
-                "not looked at, for it is big, locked or not readable: whether the table's OID is kept in {}",
+                "not checked, because it is big, locked or not readable: whether {} holds the \
+                 table's OID",
                 self.passed_over.join(", ")
             ));
         }
@@ -216,7 +237,10 @@ mod tests {
         let found = Found { kept: vec![kept(3, None)], passed_over: Vec::new() };
         assert!(found.refusals().is_empty());
         assert_eq!(found.statements(), ["UPDATE ONLY public.registry SET rel = 2 WHERE rel = 1"]);
-        let found = Found { kept: vec![kept(1001, None), kept(1, Some("a trigger"))], passed_over: Vec::new() };
+        let found = Found {
+            kept: vec![kept(1001, None), kept(1, Some("a trigger"))],
+            passed_over: Vec::new(),
+        };
         assert_eq!(found.refusals().len(), 2);
     }
 }

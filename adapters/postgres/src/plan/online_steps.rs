@@ -1,6 +1,7 @@
-//! A change in steps, none of which keeps anybody waiting for longer than an instant: what demands something of the rows is
-//! put in place for new rows first, then proven for all under a lock that lets everybody read and write. Each step and its
-//! note in the journal are one transaction; an index that is built concurrently cannot be, so it is looked for.
+//! A change in steps, none of which keeps anybody waiting for longer than an instant: what demands
+//! something of the rows is put in place for new rows first, then proven for all under a lock that
+//! lets everybody read and write. Each step and its note in the journal are one transaction; an
+//! index that is built concurrently cannot be, so it is looked for.
 
 use crate::facts::{Facts, Recipe, RecipeStep, StepLock};
 use crate::journal;
@@ -36,7 +37,8 @@ pub(crate) fn write(engine: &Postgres, parts: &Ingredients<'_>) -> Option<Recipe
     let table = engine.names.source();
     let mut steps = Vec::new();
     let mut undo = Vec::new();
-    let is_new = |constraint: &&Constraint| !parts.given.iter().any(|given| given.name == constraint.name);
+    let is_new =
+        |constraint: &&Constraint| !parts.given.iter().any(|given| given.name == constraint.name);
     let new: Vec<&Constraint> = parts.wanted.iter().filter(is_new).collect();
     if new.iter().any(|constraint| constraint.kind == "x") {
         return None;
@@ -44,7 +46,8 @@ pub(crate) fn write(engine: &Postgres, parts: &Ingredients<'_>) -> Option<Recipe
     let mut first: Vec<String> = Vec::new();
     let mut scans = parts.validations.clone();
     let scan = |name: &str| format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}");
-    for constraint in new.iter().filter(|constraint| matches!(constraint.kind.as_str(), "c" | "n")) {
+    for constraint in new.iter().filter(|constraint| matches!(constraint.kind.as_str(), "c" | "n"))
+    {
         let name = quoted(&constraint.name);
         first.push(format!("ADD CONSTRAINT {name} {} NOT VALID", constraint.definition));
         scans.push(scan(&name));
@@ -65,7 +68,9 @@ pub(crate) fn write(engine: &Postgres, parts: &Ingredients<'_>) -> Option<Recipe
         undo.push(drop_constraint(&table, name));
     }
     scans.extend(parts.validated.iter().map(|name| scan(name)));
-    steps.extend(parts.light.iter().map(|clauses| instant(format!("ALTER TABLE {table} {clauses}"))));
+    steps.extend(
+        parts.light.iter().map(|clauses| instant(format!("ALTER TABLE {table} {clauses}"))),
+    );
     if !first.is_empty() {
         steps.push(instant(format!("ALTER TABLE {table} {}", first.join(", "))));
     }
@@ -75,7 +80,8 @@ pub(crate) fn write(engine: &Postgres, parts: &Ingredients<'_>) -> Option<Recipe
         lock: StepLock::Scan,
     }));
     steps.extend(proofs);
-    for constraint in new.iter().filter(|constraint| matches!(constraint.kind.as_str(), "u" | "p")) {
+    for constraint in new.iter().filter(|constraint| matches!(constraint.kind.as_str(), "u" | "p"))
+    {
         let (build, add) = by_index(engine, constraint, &parts.clone)?;
         undo.push(format!("DROP INDEX CONCURRENTLY IF EXISTS {}", build.index));
         steps.push(build);
@@ -94,7 +100,11 @@ fn instant(statement: String) -> RecipeStep {
 }
 
 /// A unique constraint by way of its index.
-fn by_index(engine: &Postgres, constraint: &Constraint, clone: &str) -> Option<(RecipeStep, RecipeStep)> {
+fn by_index(
+    engine: &Postgres,
+    constraint: &Constraint,
+    clone: &str,
+) -> Option<(RecipeStep, RecipeStep)> {
     let name = quoted(&constraint.name);
     let begin = format!("CREATE UNIQUE INDEX {name} ON {clone} ");
     let rest = constraint.index.strip_prefix(&begin)?;
@@ -133,7 +143,9 @@ pub(crate) async fn carry_out(session: &Session, engine: &Postgres) -> Result<()
         Some(recipe) if recipe.alter == engine.target.alter => recipe,
         _ => {
             let planned = locked(&engine.recipe).take();
-            planned.ok_or_else(|| Error::fatal(attempted(engine), "nothing was planned that is to be done in steps"))?
+            planned.ok_or_else(|| {
+                Error::fatal(attempted(engine), "nothing was planned that is to be done in steps")
+            })?
         }
     };
     note(session, engine, &recipe).await?;
@@ -144,7 +156,9 @@ pub(crate) async fn carry_out(session: &Session, engine: &Postgres) -> Result<()
             _ => build(session, engine, &recipe, &step).await,
         };
         match outcome {
-            Err(error) if error.kind == Kind::Refused => return Err(give_up(session, engine, &recipe, error).await),
+            Err(error) if error.kind == Kind::Refused => {
+                return Err(give_up(session, engine, &recipe, error).await);
+            }
             outcome => outcome?,
         }
     }
@@ -157,10 +171,20 @@ fn attempted(engine: &Postgres) -> String {
 
 async fn note(session: &Session, engine: &Postgres, recipe: &Recipe) -> Result<()> {
     let facts = journal::entry(session, engine).await?.facts.unwrap_or_else(Facts::none);
-    journal::save_facts(session, engine, &Facts { recipe: Some(recipe.clone()), done: None, ..facts }).await
+    journal::save_facts(
+        session,
+        engine,
+        &Facts { recipe: Some(recipe.clone()), done: None, ..facts },
+    )
+    .await
 }
 
-async fn one_step(session: &Session, engine: &Postgres, recipe: &Recipe, step: &RecipeStep) -> Result<()> {
+async fn one_step(
+    session: &Session,
+    engine: &Postgres,
+    recipe: &Recipe,
+    step: &RecipeStep,
+) -> Result<()> {
     let failed = |error: tokio_postgres::Error| error::of_native(doing(engine, step), &error);
     session.run("BEGIN").await.map_err(failed)?;
     session.run(&sql::use_search_path(&recipe.search_path)).await.map_err(failed)?;
@@ -170,9 +194,14 @@ async fn one_step(session: &Session, engine: &Postgres, recipe: &Recipe, step: &
     session.run("COMMIT").await.map_err(failed)
 }
 
-/// Builds an index while everybody writes. What an earlier attempt left is not whole, and goes first. The wait for
-/// transactions that began before keeps nobody waiting, so it has no bound.
-async fn build(session: &Session, engine: &Postgres, recipe: &Recipe, step: &RecipeStep) -> Result<()> {
+/// Builds an index while everybody writes. What an earlier attempt left is not whole, and goes
+/// first. The wait for transactions that began before keeps nobody waiting, so it has no bound.
+async fn build(
+    session: &Session,
+    engine: &Postgres,
+    recipe: &Recipe,
+    step: &RecipeStep,
+) -> Result<()> {
     let failed = |error: tokio_postgres::Error| error::of_native(doing(engine, step), &error);
     let state = session.query(sql::INDEX_STATE, &[&step.index]).await.map_err(failed)?;
     let is_whole = state.first().map(|row| row.get::<_, bool>(0));
@@ -184,7 +213,10 @@ async fn build(session: &Session, engine: &Postgres, recipe: &Recipe, step: &Rec
     if outcome.is_ok() && is_whole != Some(true) {
         outcome = session.run(&step.statement).await;
     }
-    session.run(&format!("SET lock_timeout = {}", engine.lock_timeout_ms())).await.map_err(failed)?;
+    session
+        .run(&format!("SET lock_timeout = {}", engine.lock_timeout_ms()))
+        .await
+        .map_err(failed)?;
     outcome.map_err(failed)?;
     note(session, engine, recipe).await
 }
@@ -210,7 +242,8 @@ async fn give_up(session: &Session, engine: &Postgres, recipe: &Recipe, mut erro
     });
     let kept: Vec<&str> = light.map(|step| step.statement.as_str()).collect();
     if !kept.is_empty() {
-        error.reason = format!("{}; this was done before and stays: {}", error.reason, kept.join("; "));
+        error.reason =
+            format!("{}; this was done before and stays: {}", error.reason, kept.join("; "));
     }
     if let Err(left) = undone {
         error.reason = format!("{}; and what was begun is still there: {left}", error.reason);
@@ -239,8 +272,13 @@ mod tests {
     #[test]
     fn a_recipe_is_done_when_no_step_is_left() {
         let step = RecipeStep { statement: "x".into(), index: String::new(), lock: StepLock::Scan };
-        let mut recipe =
-            Recipe { alter: String::new(), search_path: String::new(), steps: vec![step], done: 0, undo: Vec::new() };
+        let mut recipe = Recipe {
+            alter: String::new(),
+            search_path: String::new(),
+            steps: vec![step],
+            done: 0,
+            undo: Vec::new(),
+        };
         assert!(!recipe.is_done());
         recipe.done = 1;
         assert!(recipe.is_done());

@@ -1,4 +1,5 @@
-//! Refuses flags that have a meaning on MySQL and MariaDB alone: whoever gave one expects something of it.
+//! Refuses flags that have a meaning on MySQL and MariaDB alone: whoever gave one expects something
+//! of it.
 
 use crate::server::error::refuse;
 use altergeist_contract::{Refusal, Target};
@@ -7,17 +8,25 @@ use altergeist_contract::{Refusal, Target};
 pub(crate) fn refuse_others_flags(target: &Target) -> Vec<Refusal> {
     let given = [
         ("--allow-zero-dates", target.allow_zero_dates, "PostgreSQL has no zero dates"),
-        ("--allow-rounding", target.allow_rounding, "values become what the server's own ALTER TABLE makes of them"),
+        (
+            "--allow-rounding",
+            target.allow_rounding,
+            "values become what the server's own ALTER TABLE makes of them",
+        ),
         (
             "--allow-replica",
             target.allow_replica,
-            "a standby takes no writes, and a subscriber's tables are looked at one by one",
+            "a standby takes no writes, and a subscriber's tables are checked one by one",
         ),
     ];
     let refused = given.into_iter().filter(|(_, is_given, _)| *is_given);
     refused
         .map(|(flag, _, why)| {
-            refuse(flag.to_owned(), format!("it has a meaning on MySQL and MariaDB alone; {why}"), "leave it out")
+            refuse(
+                flag.to_owned(),
+                format!("it has a meaning on MySQL and MariaDB alone; {why}"),
+                "leave it out",
+            )
         })
         .collect()
 }
@@ -29,8 +38,14 @@ mod tests {
     #[test]
     fn only_flags_that_were_given_are_refused() {
         assert!(refuse_others_flags(&Target::default()).is_empty());
-        let target = Target { allow_zero_dates: true, allow_rounding: true, allow_replica: true, ..Target::default() };
-        let objects: Vec<_> = refuse_others_flags(&target).into_iter().map(|refusal| refusal.object).collect();
+        let target = Target {
+            allow_zero_dates: true,
+            allow_rounding: true,
+            allow_replica: true,
+            ..Target::default()
+        };
+        let objects: Vec<_> =
+            refuse_others_flags(&target).into_iter().map(|refusal| refusal.object).collect();
         assert_eq!(objects, ["--allow-zero-dates", "--allow-rounding", "--allow-replica"]);
     }
 }

@@ -1,5 +1,5 @@
-//! Finds out what would happen: tries the clauses on an empty clone in a transaction that is rolled back, looks for what
-//! could not be carried, and asks the data what the shadow would refuse.
+//! Finds out what would happen: tries the clauses on an empty clone in a transaction that is rolled
+//! back, looks for what could not be carried, and asks the data what the shadow would refuse.
 
 use crate::plan::data;
 use crate::plan::leftovers;
@@ -18,7 +18,9 @@ impl Preflight for Postgres {
     }
 
     async fn plan(&self) -> Result<Plan> {
-        if let Some(refusal) = pooler::require_sessions(&self.server, self.target.workers, self.open_sessions()).await?
+        if let Some(refusal) =
+            pooler::require_sessions(&self.server, self.target.workers, self.open_sessions())
+                .await?
         {
             return Ok(steps::refused_at_once(self, refusal));
         }

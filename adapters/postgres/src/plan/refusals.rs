@@ -15,13 +15,15 @@ const REASONS: &[(&str, &str, &str)] = &[
     (
         "persistence",
         "its changes are not in the server's log, so a copy of it could not follow them",
-        "ALTER TABLE … SET LOGGED first, which the server does under its lock; or give it the whole change yourself",
+        "ALTER TABLE … SET LOGGED first, which the server does under its lock; or give it the \
+         whole change yourself",
     ),
     ("typed", "tables of a named type are not copied yet", "change it natively"),
     (
         "forced-row-security",
         "its policies hide rows even from its owner, and this role may not bypass them",
-        "ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY for the time of the change",
+        "ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY for the time of the \
+         change",
     ),
     (
         "foreign-key",
@@ -38,44 +40,63 @@ const REASONS: &[(&str, &str, &str)] = &[
         "its triggers are switched off, which only a superuser can do again on another table",
         "ALTER TABLE … ENABLE TRIGGER ALL for the time of the change",
     ),
-    ("owner", "the swap must change it, and this role does not own it", "run as a role that is a member of its owner"),
+    (
+        "owner",
+        "the swap must change it, and this role does not own it",
+        "run as a role that is a member of its owner",
+    ),
     (
         "default-partition",
         "the server reads it under its lock when a partition is attached beside it, and it is big",
-        "have it proven beforehand that none of its rows belongs there: ALTER TABLE … ADD CHECK (NOT (…)) NOT VALID with what \
-         pg_get_partition_constraintdef says of this table, and VALIDATE CONSTRAINT; or detach it for the time of the change",
+        "have it proven beforehand that none of its rows belongs there: ALTER TABLE … ADD CHECK \
+         (NOT (…)) NOT VALID with what pg_get_partition_constraintdef says of this table, and \
+         VALIDATE CONSTRAINT; or detach it for the time of the change",
     ),
     (
         "partition-key",
-        "the server proves it for all rows under its lock when a partition is attached, and these are many",
+        "the server proves it for all rows under its lock when a partition is attached, and these \
+         are many",
         "drop it for the time of the change",
     ),
     (
         "partition-self-key",
-        "before version 18 the foreign key of a partitioned table to itself cannot be made again without reading all its rows",
+        "before version 18 the foreign key of a partitioned table to itself cannot be made again \
+         without reading all its rows",
         "drop it for the time of the change",
     ),
     (
         "row-function",
-        "it takes or gives rows of the table, so it must be made anew, and cannot be while something uses it",
+        "it takes or returns rows of the table, so it must be created again, and that is \
+         impossible while an object uses it",
         "drop what uses it for the time of the change",
     ),
     ("inheritance", "tables with parents or children are not copied yet", "change it natively"),
     (
         "all-tables",
-        "it publishes every new table at once, the journal and the shadow too, and its subscribers have neither",
+        "it publishes every new table at once, the journal and the shadow too, and its \
+         subscribers have neither",
         "let it publish a list of tables, or the tables of a schema",
     ),
-    ("subscription", "a table that is filled by a subscription is not copied yet", "take it out of the subscription"),
-    ("extension", "a table that belongs to an extension is the extension's to change", "ask the extension"),
+    (
+        "subscription",
+        "a table that is filled by a subscription is not copied yet",
+        "take it out of the subscription",
+    ),
+    (
+        "extension",
+        "a table that belongs to an extension is the extension's to change",
+        "ask the extension",
+    ),
     (
         "grantor",
-        "what they have granted must be granted in their name again, and this role is not a member of theirs",
+        "what they have granted must be granted in their name again, and this role is not a \
+         member of theirs",
         "run as a role that is, or grant the privileges as the owner",
     ),
     (
         "own-oid",
-        "it holds the OID of the table, its type or an index, as a constant, which is another one after the swap",
+        "it holds the OID of the table, its type or an index, as a constant, which is another one \
+         after the swap",
         "drop it for the time of the change, or write it with the name as text: to_regclass('…')",
     ),
     (
@@ -96,8 +117,12 @@ pub(crate) async fn find(
     let keys_are_refused = foreign_keys == ForeignKeys::Refuse;
     let mut all = Vec::new();
     for relation in [table].into_iter().chain(views.iter().map(|view| view.oid)) {
-        let rows = session.query(sql::OBSTACLES, &[&relation, &names.publication, &keys_are_refused]).await;
-        let rows = rows.map_err(|error| error::of(format!("look for what depends on {}", names.display), &error))?;
+        let rows = session
+            .query(sql::OBSTACLES, &[&relation, &names.publication, &keys_are_refused])
+            .await;
+        let rows = rows.map_err(|error| {
+            error::of(format!("look for what depends on {}", names.display), &error)
+        })?;
         for refusal in rows.iter().map(|row| refusal(row.get(0), row.get(1))) {
             if !all.contains(&refusal) {
                 all.push(refusal);
@@ -114,15 +139,21 @@ fn refusal(object: String, why: &str) -> Refusal {
 }
 
 /// What may not have to do with a table that is logged no longer.
-pub(crate) async fn of_unlogged(session: &Session, names: &Names, table: u32) -> Result<Vec<Refusal>> {
+pub(crate) async fn of_unlogged(
+    session: &Session,
+    names: &Names,
+    table: u32,
+) -> Result<Vec<Refusal>> {
     let rows = session.query(sql::BOUND_TO_LOGGED, &[&table, &names.publication]).await;
-    let rows = rows.map_err(|error| error::of(format!("look for what must have {} logged", names.display), &error))?;
+    let rows = rows.map_err(|error| {
+        error::of(format!("look for what must have {} logged", names.display), &error)
+    })?;
     let reason = "the server does not let it have to do with a table that is not logged";
     Ok(rows.iter().map(|row| refuse(row.get(0), reason, "drop it first")).collect())
 }
 
-/// Columns that rows are walked along or followed by, and whose indexes may not find them any more: the copy would pass over such rows,
-/// and the proof, which walks the same index, with it.
+/// Columns that rows are walked along or followed by, and whose indexes may not find them any more:
+/// the copy would pass over such rows, and the proof, which walks the same index, with it.
 pub(crate) async fn of_collations(
     session: &Session,
     engine: &Postgres,
@@ -130,12 +161,15 @@ pub(crate) async fn of_collations(
     columns: &[&str],
 ) -> Result<Vec<Refusal>> {
     let rows = session.query(&sql::changed_collations(engine.version), &[&table, &columns]).await;
-    let rows = rows.map_err(|error| error::of(format!("read the collations of {}", engine.names.display), &error))?;
+    let rows = rows.map_err(|error| {
+        error::of(format!("read the collations of {}", engine.names.display), &error)
+    })?;
     let refusal = |row: &tokio_postgres::Row| {
         let (column, refresh): (String, String) = (row.get(0), row.get(1));
         refuse(
             format!("column {column}"),
-            "its collation sorts otherwise now than when it was made, and an index built before may not find all rows",
+            "its collation sorts otherwise now than when it was made, and an index built before \
+             may not find all rows",
             &format!("REINDEX TABLE {}, and then {refresh}", engine.names.source()),
         )
     };
@@ -145,12 +179,17 @@ pub(crate) async fn of_collations(
 /// Whether the table is of a kind no clone can be built of.
 pub(crate) fn prevents_clone(obstacles: &[Refusal]) -> bool {
     let prevents = |why: &str| matches!(why, "partitioned" | "kind" | "typed" | "inheritance");
-    let reasons: Vec<&str> = REASONS.iter().filter(|(why, _, _)| prevents(why)).map(|(_, reason, _)| *reason).collect();
+    let reasons: Vec<&str> =
+        REASONS.iter().filter(|(why, _, _)| prevents(why)).map(|(_, reason, _)| *reason).collect();
     obstacles.iter().any(|obstacle| reasons.contains(&obstacle.reason.as_str()))
 }
 
 /// What the role lacks, without which not even a trial is possible.
-pub(crate) async fn of_role(session: &Session, engine: &Postgres, table: u32) -> Result<Vec<Refusal>> {
+pub(crate) async fn of_role(
+    session: &Session,
+    engine: &Postgres,
+    table: u32,
+) -> Result<Vec<Refusal>> {
     let row = session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await;
     let row = row.map_err(|error| error::of("ask what the server can do", &error))?;
     let mut refusals = Vec::new();
@@ -165,24 +204,39 @@ pub(crate) async fn of_role(session: &Session, engine: &Postgres, table: u32) ->
         "it may not make schemas and publications in the database",
         "GRANT CREATE ON DATABASE",
     );
-    demand(row.get(4), "this role", "it does not own the table", "run as the owner, or as a member of the owner");
+    demand(
+        row.get(4),
+        "this role",
+        "it does not own the table",
+        "run as the owner, or as a member of the owner",
+    );
     let login = session.query(sql::ROLE_IN_THE_WAY, &[]).await;
     let login = login.map_err(|error| error::of("ask which roles there are", &error))?;
     if let Some(login) = login.first().map(|row| row.get::<_, String>(0)) {
         refusals.push(refuse(
             "setting role".to_owned(),
             format!(
-                "sessions of {login} work as another role, which may not end a session of {login} that is left behind"
+                "sessions of {login} work as another role, which may not end a session of {login} \
+                 that is left behind"
             ),
-            &format!("ALTER ROLE {login} RESET role, or wherever it is set; or log in as the role itself"),
+            &format!(
+                "ALTER ROLE {login} RESET role, or wherever it is set; or log in as the role \
+                      itself"
+            ),
         ));
     }
     Ok(refusals)
 }
 
 /// What the server lacks, and the role beyond [`of_role`].
-pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) -> Result<Vec<Refusal>> {
-    let ask = |row: std::result::Result<_, _>| row.map_err(|error| error::of("ask what the server can do", &error));
+pub(crate) async fn of_server(
+    session: &Session,
+    engine: &Postgres,
+    table: u32,
+) -> Result<Vec<Refusal>> {
+    let ask = |row: std::result::Result<_, _>| {
+        row.map_err(|error| error::of("ask what the server can do", &error))
+    };
     let row = ask(session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await)?;
     let log_session = engine.log_session(session).await?;
     let log = ask(log_session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await)?;
@@ -212,7 +266,12 @@ pub(crate) async fn of_server(session: &Session, engine: &Postgres, table: u32) 
         "it may not read the log",
         "ALTER ROLE … REPLICATION, or what the provider offers for it",
     );
-    demand(row.get(5), "this role", "it may not put a table into the table's schema", "GRANT CREATE ON SCHEMA");
+    demand(
+        row.get(5),
+        "this role",
+        "it may not put a table into the table's schema",
+        "GRANT CREATE ON SCHEMA",
+    );
     Ok(refusals)
 }
 

@@ -1,6 +1,7 @@
-//! Rehearses the swap for what hangs on the table and is kept as a parsed query: views, rules, policies, triggers, functions.
-//! An empty table like the source gets stand-ins for them. The clauses then alter it, so the server itself says how each of
-//! them reads afterwards: it adds a new column to a list of aliases, for instance. The swap makes them in these words. It is
+//! Rehearses the swap for what hangs on the table and is kept as a parsed query: views, rules,
+//! policies, triggers, functions. An empty table like the source gets stand-ins for them. The
+//! clauses then alter it, so the server itself says how each of them reads afterwards: it adds a
+//! new column to a list of aliases, for instance. The swap makes them in these words. It is
 //! rehearsed with them, statement by statement, on the stand-ins. All of it is rolled back.
 
 use crate::cutover::dependents::{self, Carried};
@@ -35,9 +36,12 @@ pub(crate) struct Adapted {
 }
 
 impl Adapted {
-    /// What hangs on the table, as it is to be made. None if anything was changed since the rehearsal.
+    /// What hangs on the table, as it is to be made. None if anything was changed since the
+    /// rehearsal.
     pub(crate) fn of(&self, hanging: &[Carried]) -> Option<Vec<Carried>> {
-        let made = |carried: &Carried| Some(self.objects.iter().find(|(was, _)| was == carried)?.1.clone());
+        let made = |carried: &Carried| {
+            Some(self.objects.iter().find(|(was, _)| was == carried)?.1.clone())
+        };
         hanging.iter().map(made).collect()
     }
 
@@ -68,7 +72,9 @@ pub(crate) async fn rehearse(
     let all = dependents::read(session, &engine.names, source, views).await?;
     let mut queries = Vec::new();
     for view in views {
-        queries.push(session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get::<_, String>(0));
+        queries.push(
+            session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get::<_, String>(0),
+        );
     }
     let as_it_is = Adapted {
         objects: all.into_iter().map(|carried| (carried.clone(), carried)).collect(),
@@ -80,7 +86,10 @@ pub(crate) async fn rehearse(
     if engine.target.create.is_some() || (scenes.is_empty() && views.is_empty()) {
         return Ok(Ok(as_it_is));
     }
-    session.run("SAVEPOINT rehearsal; SET LOCAL check_function_bodies = off").await.map_err(failed)?;
+    session
+        .run("SAVEPOINT rehearsal; SET LOCAL check_function_bodies = off")
+        .await
+        .map_err(failed)?;
     let wish = engine.wish(source, None, clauses);
     let mut stage = Stage::open(session, engine, source, schema).await?;
     let outcome = stage.play(&wish, scenes, views, as_it_is).await?;
@@ -97,10 +106,13 @@ pub(crate) async fn beforehand(
 ) -> Result<Adapted> {
     let failed = |error: tokio_postgres::Error| error::of(attempted(&engine.names), &error);
     let refused = |refusals: &[Refusal]| {
-        let reasons = refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason));
+        let reasons =
+            refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason));
         Error::refused(attempted(&engine.names), reasons.collect::<Vec<_>>().join("; "))
     };
-    let clauses = requested::clauses(session, engine, source).await?.map_err(|refusal| refused(&[refusal]))?;
+    let clauses = requested::clauses(session, engine, source)
+        .await?
+        .map_err(|refusal| refused(&[refusal]))?;
     session.run("BEGIN").await.map_err(failed)?;
     let schema = format!("ag_plan_{}", engine.marks.incarnation);
     let outcome = rehearse(session, engine, &clauses, source, views, &schema).await?;
@@ -128,9 +140,15 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    async fn open(session: &'a Session, engine: &'a Postgres, source: u32, schema: &str) -> Result<Stage<'a>> {
+    async fn open(
+        session: &'a Session,
+        engine: &'a Postgres,
+        source: u32,
+        schema: &str,
+    ) -> Result<Stage<'a>> {
         let names = &engine.names;
-        let own = Move { schema: quoted(&names.schema), name: quoted(&names.table), to: quoted(schema) };
+        let own =
+            Move { schema: quoted(&names.schema), name: quoted(&names.table), to: quoted(schema) };
         let mut stage = Stage {
             session,
             engine,
@@ -146,7 +164,8 @@ impl<'a> Stage<'a> {
         Ok(stage)
     }
 
-    /// Makes a schema that is open to everybody who is to own something in it. Nobody else ever sees it.
+    /// Makes a schema that is open to everybody who is to own something in it. Nobody else ever
+    /// sees it.
     async fn make_schema(&self, schema: &str) -> Result<()> {
         definition::make_schema(self.session, schema, self.source).await?;
         self.run(&format!("GRANT USAGE, CREATE ON SCHEMA {} TO PUBLIC", quoted(schema))).await
@@ -162,7 +181,9 @@ impl<'a> Stage<'a> {
         self.run("SAVEPOINT scene").await?;
         match self.session.run(statement).await {
             Ok(()) => self.run("RELEASE SAVEPOINT scene").await.map(Ok),
-            Err(error) if error::is_passing(&error) => Err(error::of_lock(attempted(&self.engine.names), &error)),
+            Err(error) if error::is_passing(&error) => {
+                Err(error::of_lock(attempted(&self.engine.names), &error))
+            }
             Err(error) => {
                 self.run("ROLLBACK TO SAVEPOINT scene").await?;
                 Ok(Err(error::of_clauses("try it", &error).reason))
@@ -180,7 +201,9 @@ impl<'a> Stage<'a> {
         let mut refusals = Vec::new();
         for scene in &scenes {
             let made = self.stand_in(scene).await?;
-            refusals.extend(made.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)));
+            refusals.extend(
+                made.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)),
+            );
         }
         let mut twins = Vec::new();
         for view in views {
@@ -197,19 +220,28 @@ impl<'a> Stage<'a> {
             return Ok(Err(refusals));
         }
         let misread = "the server reads what it prints of it as something else";
-        refusals
-            .extend(differing(&scenes, &self.read().await?).map(|scene| refuse(scene.object.clone(), misread, REMEDY)));
-        let queries: Vec<String> = as_it_is.queries.iter().map(|(query, _)| query.clone()).collect();
+        refusals.extend(
+            differing(&scenes, &self.read().await?)
+                .map(|scene| refuse(scene.object.clone(), misread, REMEDY)),
+        );
+        let queries: Vec<String> =
+            as_it_is.queries.iter().map(|(query, _)| query.clone()).collect();
         let seen = self.queries(&twins).await?;
-        let misread_views = views.iter().zip(queries.iter().zip(&seen)).filter(|(_, (was, is))| was != is);
+        let misread_views =
+            views.iter().zip(queries.iter().zip(&seen)).filter(|(_, (was, is))| was != is);
         refusals.extend(misread_views.map(|(view, _)| {
-            refuse(format!("materialized view {}", view.display()), misread, "drop it for the time of the change")
+            refuse(
+                format!("materialized view {}", view.display()),
+                misread,
+                "drop it for the time of the change",
+            )
         }));
         if !refusals.is_empty() {
             return Ok(Err(refusals));
         }
         self.run("SAVEPOINT unaltered").await?;
-        let mut altered = alteration::alter_built(self.session, wish, self.table, &self.schema).await?;
+        let mut altered =
+            alteration::alter_built(self.session, wish, self.table, &self.schema).await?;
         altered.refusals.retain(|refusal| refusal.reason.starts_with(NOT_ACCEPTED));
         if !altered.refusals.is_empty() {
             return Ok(Err(altered.refusals));
@@ -222,9 +254,14 @@ impl<'a> Stage<'a> {
         for scene in &scenes {
             match after.iter().find(|after| after.object == scene.object) {
                 None if cascade.takes(&scene.object) => {}
-                None => refusals.push(refuse(scene.object.clone(), "the clauses would take it away", "drop it first")),
+                None => refusals.push(refuse(
+                    scene.object.clone(),
+                    "the clauses would take it away",
+                    "drop it first",
+                )),
                 Some(_) if cascade.takes(&scene.object) => {
-                    let reason = "it depends on what the clauses drop, but CASCADE would not drop it";
+                    let reason =
+                        "it depends on what the clauses drop, but CASCADE would not drop it";
                     refusals.push(refuse(scene.object.clone(), reason, "drop it first"));
                 }
                 Some(after) => made.push(Carried { after: after.after.clone(), ..scene.clone() }),
@@ -235,7 +272,11 @@ impl<'a> Stage<'a> {
             return Ok(Err(refusals));
         }
         let objects = as_it_is.objects.into_iter().map(|(was, _)| {
-            let now = made.iter().find(|made| made.object == was.object).cloned().unwrap_or_else(|| was.clone());
+            let now = made
+                .iter()
+                .find(|made| made.object == was.object)
+                .cloned()
+                .unwrap_or_else(|| was.clone());
             (was, now)
         });
         let queries = queries.into_iter().zip(queries_after);
@@ -253,7 +294,9 @@ impl<'a> Stage<'a> {
         for scene in made.iter() {
             let Some(before) = &scene.before else { continue };
             let taken = self.try_run(&self.staged(scene, before)).await?;
-            refusals.extend(taken.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)));
+            refusals.extend(
+                taken.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)),
+            );
         }
         let table = &self.engine.names.table;
         self.run(&format!(
@@ -266,22 +309,37 @@ impl<'a> Stage<'a> {
         .await?;
         for scene in made {
             let made = self.try_run(&self.staged(scene, &scene.after)).await?;
-            refusals.extend(made.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)));
+            refusals.extend(
+                made.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)),
+            );
         }
         if !refusals.is_empty() {
             return Ok(refusals);
         }
         let found = self.read().await?;
         let misread = "it would come out of the swap as something else";
-        refusals.extend(differing(made, &found).map(|scene| refuse(scene.object.clone(), misread, REMEDY)));
-        let is_new = |found: &&Carried| is_rehearsed(found) && !made.iter().any(|made| made.object == found.object);
+        refusals.extend(
+            differing(made, &found).map(|scene| refuse(scene.object.clone(), misread, REMEDY)),
+        );
+        let is_new = |found: &&Carried| {
+            is_rehearsed(found) && !made.iter().any(|made| made.object == found.object)
+        };
         refusals.extend(found.iter().filter(is_new).map(|found| {
             let reason = "it is not on the table, but an event trigger would put it on the new one";
-            refuse(found.object.clone(), reason, "disable the event trigger: ALTER EVENT TRIGGER … DISABLE")
+            refuse(
+                found.object.clone(),
+                reason,
+                "disable the event trigger: ALTER EVENT TRIGGER … DISABLE",
+            )
         }));
-        let renames = retarget(&altered.arrival.renames.join(";\n"), std::slice::from_ref(&self.own));
+        let renames =
+            retarget(&altered.arrival.renames.join(";\n"), std::slice::from_ref(&self.own));
         if let Err(why) = self.try_run(&renames).await? {
-            refusals.push(refuse(format!("the clauses for {}", self.engine.names.display), why, "rename it by itself"));
+            refusals.push(refuse(
+                format!("the clauses for {}", self.engine.names.display),
+                why,
+                "rename it by itself",
+            ));
         }
         Ok(refusals)
     }
@@ -303,8 +361,11 @@ impl<'a> Stage<'a> {
             let stand_in = self.place(schema, name).await?;
             if scene.object.contains(" on ") {
                 let own = format!("{schema}.{name}");
-                let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(&self.engine.names), &error);
-                let is_view: bool = self.session.one(sql::IS_VIEW, &[&own]).await.map_err(failed)?.get(0);
+                let failed = |error: tokio_postgres::Error| {
+                    error::of_clauses(attempted(&self.engine.names), &error)
+                };
+                let is_view: bool =
+                    self.session.one(sql::IS_VIEW, &[&own]).await.map_err(failed)?.get(0);
                 let make = match is_view {
                     true => format!("CREATE VIEW {}.{name} AS SELECT * FROM {own}", stand_in.to),
                     false => format!("CREATE TABLE {}.{name} (LIKE {own})", stand_in.to),
@@ -315,9 +376,12 @@ impl<'a> Stage<'a> {
             }
             self.others.push(stand_in);
         }
-        // A policy of another table is only altered by the swap, so its stand-in must be there first.
-        if let Some(policy) = scene.object.strip_prefix("policy ").filter(|_| host(&scene.object).is_some())
-            && let Err(why) = self.try_run(&self.staged(scene, &format!("CREATE POLICY {policy}"))).await?
+        // A policy of another table is only altered by the swap, so its stand-in must be there
+        // first.
+        if let Some(policy) =
+            scene.object.strip_prefix("policy ").filter(|_| host(&scene.object).is_some())
+            && let Err(why) =
+                self.try_run(&self.staged(scene, &format!("CREATE POLICY {policy}"))).await?
         {
             return Ok(Err(why));
         }
@@ -328,12 +392,17 @@ impl<'a> Stage<'a> {
     async fn twin(&mut self, view: &Materialized) -> Result<std::result::Result<u32, String>> {
         let (schema, name) = view.parts();
         let stand_in = self.place(&quoted(schema), &quoted(name)).await?;
-        let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(&self.engine.names), &error);
-        let query: String = self.session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
+        let failed =
+            |error: tokio_postgres::Error| error::of_clauses(attempted(&self.engine.names), &error);
+        let query: String =
+            self.session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
         let moves: Vec<Move> = self.others.iter().chain([&self.own]).cloned().collect();
         let query = expression::reread(&retarget(query.trim_end().trim_end_matches(';'), &moves));
         let made = format!("{}.{}", stand_in.to, stand_in.name);
-        if let Err(why) = self.try_run(&format!("CREATE MATERIALIZED VIEW {made} AS {query}\nWITH NO DATA")).await? {
+        if let Err(why) = self
+            .try_run(&format!("CREATE MATERIALIZED VIEW {made} AS {query}\nWITH NO DATA"))
+            .await?
+        {
             return Ok(Err(why));
         }
         self.others.push(stand_in.clone());
@@ -343,7 +412,8 @@ impl<'a> Stage<'a> {
 
     /// Where the stand-in of something goes; its schema exists then.
     async fn place(&mut self, schema: &str, name: &str) -> Result<Move> {
-        let known = self.schemas.iter().find(|(known, _)| known == schema).map(|(_, to)| to.clone());
+        let known =
+            self.schemas.iter().find(|(known, _)| known == schema).map(|(_, to)| to.clone());
         let to = match known {
             Some(to) => to,
             None => {
@@ -359,7 +429,9 @@ impl<'a> Stage<'a> {
     /// What hangs on the table's stand-in, as if it hung on the table.
     async fn read(&self) -> Result<Vec<Carried>> {
         let names = &self.engine.names;
-        let table = catalogue::table_id(self.session, &self.schema, &names.table).await?.unwrap_or(self.table);
+        let table = catalogue::table_id(self.session, &self.schema, &names.table)
+            .await?
+            .unwrap_or(self.table);
         let mut found = dependents::read(self.session, names, table, &[]).await?;
         let back: Vec<Move> = self.others.iter().chain([&self.own]).map(Move::back).collect();
         for carried in &mut found {
@@ -371,11 +443,13 @@ impl<'a> Stage<'a> {
 
     /// The queries of the stand-ins of materialized views, as if they read the table.
     async fn queries(&self, twins: &[u32]) -> Result<Vec<String>> {
-        let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(&self.engine.names), &error);
+        let failed =
+            |error: tokio_postgres::Error| error::of_clauses(attempted(&self.engine.names), &error);
         let back: Vec<Move> = self.others.iter().chain([&self.own]).map(Move::back).collect();
         let mut queries = Vec::new();
         for twin in twins {
-            let query: String = self.session.one(sql::VIEW_QUERY, &[twin]).await.map_err(failed)?.get(0);
+            let query: String =
+                self.session.one(sql::VIEW_QUERY, &[twin]).await.map_err(failed)?.get(0);
             queries.push(retarget(&query, &back));
         }
         Ok(queries)
@@ -384,8 +458,9 @@ impl<'a> Stage<'a> {
 
 /// Those that were not found as they are wanted.
 fn differing<'a>(wanted: &'a [Carried], found: &'a [Carried]) -> impl Iterator<Item = &'a Carried> {
-    let is_there =
-        |wanted: &&Carried| found.iter().any(|found| found.object == wanted.object && found.after == wanted.after);
+    let is_there = |wanted: &&Carried| {
+        found.iter().any(|found| found.object == wanted.object && found.after == wanted.after)
+    };
     wanted.iter().filter(move |wanted| !is_there(wanted))
 }
 
@@ -406,7 +481,10 @@ fn host(object: &str) -> Option<(&str, &str)> {
 
 /// A name of ours as it was before it was quoted.
 fn unquoted(name: &str) -> String {
-    name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name).replace("\"\"", "\"")
+    name.strip_prefix('"')
+        .and_then(|name| name.strip_suffix('"'))
+        .unwrap_or(name)
+        .replace("\"\"", "\"")
 }
 
 #[cfg(test)]

@@ -27,7 +27,9 @@ pub(crate) fn refused_at_once(engine: &Postgres, refusal: Refusal) -> Plan {
 pub(crate) fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> Plan {
     let strategy = engine.target.strategy;
     let verdict = match () {
-        () if view.is_native && strategy != Strategy::Copy => Verdict::Native(statements(engine).join("; ")),
+        () if view.is_native && strategy != Strategy::Copy => {
+            Verdict::Native(statements(engine).join("; "))
+        }
         () if view.recipe.is_some() => Verdict::Online,
         () => Verdict::Copy,
     };
@@ -47,7 +49,8 @@ pub(crate) fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> P
     refusals.extend(view.bound);
     refusals.extend(view.altered.as_ref().into_iter().flat_map(|altered| altered.refusals.clone()));
     refusals.extend(data);
-    let layout = view.altered.as_ref().and_then(|altered| altered.layout.as_ref()).filter(|_| is_copy);
+    let layout =
+        view.altered.as_ref().and_then(|altered| altered.layout.as_ref()).filter(|_| is_copy);
     let mut notes = view.notes;
     if is_copy {
         notes.extend(notes_on_copy(view.altered.as_ref()));
@@ -76,21 +79,30 @@ pub(crate) fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> P
 
 fn notes_on_copy(altered: Option<&Altered>) -> Vec<String> {
     let mut notes = vec![
-        "prepared statements that read every column (SELECT *) may fail once after the swap, as after any ALTER TABLE"
+        "prepared statements that read every column (SELECT *) may fail once after the swap, as \
+         after any ALTER TABLE"
             .to_owned(),
     ];
     let Some(altered) = altered else { return notes };
     for (column, value) in &altered.news.added {
         if value.is_none() {
             notes.push(format!(
-                "column {column} gets a value of its own in every row, and a new one whenever the row is refreshed"
+                "column {column} gets a value of its own in every row, and a new one whenever the \
+                 row is refreshed"
             ));
         }
     }
-    let uses_expression =
-        altered.layout.iter().flat_map(|layout| &layout.columns).any(|column| column.value.ends_with(')'));
+    let uses_expression = altered
+        .layout
+        .iter()
+        .flat_map(|layout| &layout.columns)
+        .any(|column| column.value.ends_with(')'));
     if uses_expression {
-        notes.push("the expressions behind USING must give the same whenever they are computed, or the comparison will stop the change".to_owned());
+        notes.push(
+            "the expressions behind USING must give the same whenever they are computed, \
+                    or the comparison will stop the change"
+                .to_owned(),
+        );
     }
     notes
 }
@@ -100,7 +112,10 @@ fn repack(engine: &Postgres) -> Option<String> {
     let is_plain = engine.target.alter.trim().is_empty() && engine.target.create.is_none();
     let source = engine.names.source();
     (is_plain && engine.version.has_repack()).then(|| {
-        format!("this server can rebuild the table by itself while it is written to: REPACK (CONCURRENTLY) {source}")
+        format!(
+            "this server can rebuild the table by itself while it is written to: REPACK \
+                 (CONCURRENTLY) {source}"
+        )
     })
 }
 
@@ -108,33 +123,51 @@ fn repack(engine: &Postgres) -> Option<String> {
 pub(crate) fn statements(engine: &Postgres) -> Vec<String> {
     let table = engine.names.source();
     // What is given to the server is what was given to us, whatever foreign keys there are.
-    let given =
-        clauses::read(&engine.target.alter, &engine.names, &[]).map(|clauses| clauses.native).unwrap_or_default();
+    let given = clauses::read(&engine.target.alter, &engine.names, &[])
+        .map(|clauses| clauses.native)
+        .unwrap_or_default();
     given.iter().map(|clauses| format!("ALTER TABLE {table} {clauses}")).collect()
 }
 
 fn native_steps(engine: &Postgres) -> Vec<Step> {
-    let lock =
-        format!("ACCESS EXCLUSIVE at most, for an instant, after a wait of at most {:?}", engine.target.lock_timeout);
+    let lock = format!(
+        "ACCESS EXCLUSIVE at most, for an instant, after a wait of at most {:?}",
+        engine.target.lock_timeout
+    );
     statements(engine).iter().map(|statement| step(statement, &lock)).collect()
 }
 
-fn copy_steps(engine: &Postgres, altered: Option<&Altered>, hanging: &[String], neighbours: &[String]) -> Vec<Step> {
+fn copy_steps(
+    engine: &Postgres,
+    altered: Option<&Altered>,
+    hanging: &[String],
+    neighbours: &[String],
+) -> Vec<Step> {
     let names = &engine.names;
     let wait = format!("after a wait of at most {:?}", engine.target.lock_timeout);
     let arrival = altered.map(|altered| altered.arrival.clone()).unwrap_or_default();
     let mut steps = vec![
         step(
-            &format!("CREATE PUBLICATION {} FOR TABLE {} (key columns)", names.publication, names.display),
+            &format!(
+                "CREATE PUBLICATION {} FOR TABLE {} (key columns)",
+                names.publication, names.display
+            ),
             &format!("SHARE UPDATE EXCLUSIVE for an instant, {wait}: reads and writes go on"),
         ),
         step(&format!("create the replication slot {}", names.slot), "none"),
         step(&how_made(engine), "none"),
         step(
-            &format!("INSERT INTO {} SELECT … FROM {}, chunk by chunk", names.shadow(), names.display),
+            &format!(
+                "INSERT INTO {} SELECT … FROM {}, chunk by chunk",
+                names.shadow(),
+                names.display
+            ),
             "ACCESS SHARE for each statement: what any SELECT takes",
         ),
-        step("refresh rows that change meanwhile, as the log names them", "ACCESS SHARE for each statement"),
+        step(
+            "refresh rows that change meanwhile, as the log names them",
+            "ACCESS SHARE for each statement",
+        ),
         step("CREATE INDEX on the shadow, for the indexes left out while copying", "none"),
         step("VACUUM (ANALYZE) of the shadow", "none"),
         step("compare both tables", "ACCESS SHARE for each statement"),
@@ -152,12 +185,16 @@ fn copy_steps(engine: &Postgres, altered: Option<&Altered>, hanging: &[String], 
             names.schema
         ),
         &format!(
-            "ACCESS EXCLUSIVE{} while the last changes are brought over, {wait}; tried again if it does not come",
+            "ACCESS EXCLUSIVE{} while the last changes are brought over, {wait}; tried again if \
+             it does not come",
             also(neighbours)
         ),
     ));
     if !hanging.is_empty() {
-        let made = format!("in the same transaction, made on the new table as they were: {}", hanging.join(", "));
+        let made = format!(
+            "in the same transaction, made on the new table as they were: {}",
+            hanging.join(", ")
+        );
         steps.push(step(&made, "the same"));
     }
     let in_the_swap = arrival.renames.iter().chain(&arrival.clauses);
@@ -178,7 +215,10 @@ fn how_made(engine: &Postgres) -> String {
     let shadow = engine.names.shadow();
     match &engine.target.create {
         Some(_) => format!("the statements of the file, which make {shadow}"),
-        None => format!("CREATE TABLE {shadow} like the table; ALTER TABLE {shadow} {}", engine.target.alter),
+        None => format!(
+            "CREATE TABLE {shadow} like the table; ALTER TABLE {shadow} {}",
+            engine.target.alter
+        ),
     }
 }
 

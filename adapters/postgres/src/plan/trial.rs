@@ -61,11 +61,13 @@ pub(crate) async fn try_clauses(
         && altered.arrival.validations.is_empty()
         && clauses.validated.is_empty()
         && !engine.asks_for_a_copy();
-    let is_unlogged: bool = session.one(sql::IS_UNLOGGED, &[&altered.clone]).await.map_err(failed)?.get(0);
+    let is_unlogged: bool =
+        session.one(sql::IS_UNLOGGED, &[&altered.clone]).await.map_err(failed)?.get(0);
     if is_unlogged && !view.is_native {
         view.obstacles.extend(refusals::of_unlogged(session, &engine.names, source).await?);
         view.notes_on_copy.push(
-            "the shadow is not logged either: a crash of the server during the run empties it, and the copy begins anew"
+            "the shadow is not logged either: a crash of the server during the run empties it, \
+             and the copy starts again"
                 .to_owned(),
         );
     }
@@ -81,32 +83,58 @@ pub(crate) async fn try_clauses(
     if !view.is_native
         && let Some(layout) = &altered.layout
     {
-        view.duplicates = duplicates::queries(session, source, altered.clone, layout, &altered.news).await?;
+        view.duplicates =
+            duplicates::queries(session, source, altered.clone, layout, &altered.news).await?;
         let known = data_checks::constraints(session, source).await?;
-        view.questions = data_checks::questions(&known, &wanted, &altered.arrival.orphans, layout, &altered.news);
-        let walked = view.key.iter().flat_map(|key| &key.columns).chain(&order).map(|column| &*column.source);
-        view.obstacles.extend(refusals::of_collations(session, engine, source, &walked.collect::<Vec<_>>()).await?);
+        view.questions = data_checks::questions(
+            &known,
+            &wanted,
+            &altered.arrival.orphans,
+            layout,
+            &altered.news,
+        );
+        let walked = view
+            .key
+            .iter()
+            .flat_map(|key| &key.columns)
+            .chain(&order)
+            .map(|column| &*column.source);
+        view.obstacles.extend(
+            refusals::of_collations(session, engine, source, &walked.collect::<Vec<_>>()).await?,
+        );
     }
     let is_copied = !view.is_native || engine.target.strategy == Strategy::Copy;
-    if is_copied && altered.refusals.is_empty() && view.bound.is_empty() && view.obstacles.is_empty() {
+    if is_copied
+        && altered.refusals.is_empty()
+        && view.bound.is_empty()
+        && view.obstacles.is_empty()
+    {
         let stage = format!("{schema}_stage");
-        match rehearsal::rehearse(session, engine, clauses, source, &view.materialized, &stage).await? {
+        match rehearsal::rehearse(session, engine, clauses, source, &view.materialized, &stage)
+            .await?
+        {
             // What is tried here matters to a copy only: the same may be done in steps.
             Err(refusals) => view.obstacles.extend(refusals),
             Ok(adapted) => {
                 let views = &view.materialized;
-                let twins = twins::make_twins(session, &engine.names, source, &schema, views, &adapted).await?;
+                let twins =
+                    twins::make_twins(session, &engine.names, source, &schema, views, &adapted)
+                        .await?;
                 view.obstacles.extend(twins);
             }
         }
     }
     if view.is_native {
-        altered
-            .refusals
-            .retain(|refusal| refusal.object.starts_with("clause ") || refusal.reason.starts_with(NOT_ACCEPTED));
-    } else if engine.target.strategy != Strategy::Copy && !engine.asks_for_a_copy() && altered.refusals.is_empty() {
+        altered.refusals.retain(|refusal| {
+            refusal.object.starts_with("clause ") || refusal.reason.starts_with(NOT_ACCEPTED)
+        });
+    } else if engine.target.strategy != Strategy::Copy
+        && !engine.asks_for_a_copy()
+        && altered.refusals.is_empty()
+    {
         session.run("ROLLBACK TO SAVEPOINT clone").await.map_err(failed)?;
-        view.recipe = in_steps(session, engine, clauses, &altered, &wanted, (source, &schema)).await?;
+        view.recipe =
+            in_steps(session, engine, clauses, &altered, &wanted, (source, &schema)).await?;
     }
     view.altered = Some(altered);
     session.run("ROLLBACK").await.map_err(failed)
@@ -127,7 +155,8 @@ async fn keys_and_partitions(
     let refusal = |key: Carried| {
         refuse(
             key.object,
-            "the new table is partitioned, where every row would be checked at once when it is made again",
+            "the new table is partitioned, where every row would be checked at once when it is \
+             made again",
             "have it left out (--foreign-keys discard), and make it again afterwards",
         )
     };
@@ -135,8 +164,8 @@ async fn keys_and_partitions(
     Ok(hanging.into_iter().filter(is_carried).map(refusal).collect())
 }
 
-/// Views of the table that would come out of the swap as other ones: what the server says of a view, even respelled, is not always
-/// what it reads as that view.
+/// Views of the table that would come out of the swap as other ones: what the server says of a
+/// view, even respelled, is not always what it reads as that view.
 async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<Vec<Refusal>> {
     let failed = |error: tokio_postgres::Error| error::of("try the table's views", &error);
     let trial = format!("{}.ag_view", quote::quoted(schema));
@@ -144,16 +173,27 @@ async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<V
     for row in session.query(sql::VIEWS_ON, &[&source]).await.map_err(failed)? {
         let (object, query): (String, String) = (row.get(0), row.get(1));
         session.run("SAVEPOINT view").await.map_err(failed)?;
-        let reason = match session.run(&format!("CREATE VIEW {trial} AS {}", expression::reread(&query))).await {
+        let reason = match session
+            .run(&format!("CREATE VIEW {trial} AS {}", expression::reread(&query)))
+            .await
+        {
             Ok(()) => {
-                let made: String = session.one(sql::QUERY_OF, &[&trial]).await.map_err(failed)?.get(0);
-                (made != query).then(|| "the server reads what it says of its query as another query".to_owned())
+                let made: String =
+                    session.one(sql::QUERY_OF, &[&trial]).await.map_err(failed)?.get(0);
+                (made != query).then(|| {
+                    "the server reads what it says of its query as another query".to_owned()
+                })
             }
             Err(error) if error::is_passing(&error) => return Err(failed(error)),
-            Err(error) => Some(format!("it could not be made again: {}", error::of_clauses("try it", &error).reason)),
+            Err(error) => Some(format!(
+                "it could not be made again: {}",
+                error::of_clauses("try it", &error).reason
+            )),
         };
         session.run("ROLLBACK TO SAVEPOINT view").await.map_err(failed)?;
-        refusals.extend(reason.map(|why| refuse(object, why, "drop it first, and make it again afterwards")));
+        refusals.extend(
+            reason.map(|why| refuse(object, why, "drop it first, and make it again afterwards")),
+        );
     }
     Ok(refusals)
 }
@@ -187,19 +227,23 @@ async fn in_steps(
     }
     let given = data_checks::constraints(session, base.clone).await?;
     // What is dropped must not be missing for longer than an instant.
-    let drops = clauses.light.iter().any(|clauses| clauses.to_lowercase().contains("drop constraint"));
+    let drops =
+        clauses.light.iter().any(|clauses| clauses.to_lowercase().contains("drop constraint"));
     if drops {
         return Ok(None);
     }
     let before = definition::attributes(session, base.clone).await?;
-    let may_be_null = |name: &str| before.iter().any(|column| column.name == name && !column.not_null);
+    let may_be_null =
+        |name: &str| before.iter().any(|column| column.name == name && !column.not_null);
     let not_null = altered.demanded.iter().filter(|name| may_be_null(name)).cloned().collect();
     let foreign_keys = clauses.foreign_keys.iter().zip(&altered.arrival.key_names);
     Ok(online_steps::write(
         engine,
         &Ingredients {
             light: &clauses.light,
-            foreign_keys: foreign_keys.map(|(key, name)| (name.clone(), key.add(name, &key.parent))).collect(),
+            foreign_keys: foreign_keys
+                .map(|(key, name)| (name.clone(), key.add(name, &key.parent)))
+                .collect(),
             validations: altered.arrival.validations.clone(),
             validated: &clauses.validated,
             wanted,
@@ -210,15 +254,25 @@ async fn in_steps(
     ))
 }
 
-/// Columns that are dropped or become another type, and what the server will not let go of them for.
-async fn bound_columns(session: &Session, source: u32, altered: &Altered, cascade: &Cascade) -> Result<Vec<Refusal>> {
-    let rows = session.query(sql::COLUMN_DEPENDENTS, &[&source, &altered.touched, &cascade.oids()]).await;
+/// Columns that are dropped or become another type, and what the server will not let go of them
+/// for.
+async fn bound_columns(
+    session: &Session,
+    source: u32,
+    altered: &Altered,
+    cascade: &Cascade,
+) -> Result<Vec<Refusal>> {
+    let rows =
+        session.query(sql::COLUMN_DEPENDENTS, &[&source, &altered.touched, &cascade.oids()]).await;
     let rows = rows.map_err(|error| error::of("look for what depends on columns", &error))?;
     let refusal = |row: &tokio_postgres::Row| {
         let (column, object): (String, String) = (row.get(0), row.get(1));
         refuse(
             object,
-            format!("it uses column {column}, which the server will not drop or give another type as long as it does"),
+            format!(
+                "it uses column {column}, which the server will not drop or give another type as \
+                 long as it does"
+            ),
             "drop it before the change and make it again after it",
         )
     };

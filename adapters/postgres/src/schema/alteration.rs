@@ -1,5 +1,6 @@
-//! Applies the user's clauses to an empty clone of the source and reads what came of it: which column became which, how
-//! values get there, what can wait until the rows are copied, and what cannot be done at all.
+//! Applies the user's clauses to an empty clone of the source and reads what came of it: which
+//! column became which, how values get there, what can wait until the rows are copied, and what
+//! cannot be done at all.
 
 use crate::schema::altered::{Altered, News, Orphans, Wish};
 use crate::schema::arrival;
@@ -13,15 +14,20 @@ use crate::sql::quote;
 use altergeist_contract::{Refusal, Result};
 use std::collections::BTreeSet;
 
-/// Builds the clone in a schema, alters it, and reads the outcome. Inside the session's transaction. Without clauses to
-/// apply the clone is a plain copy.
-pub(crate) async fn alter_clone(session: &Session, wish: &Wish<'_>, schema: &str) -> Result<Altered> {
+/// Builds the clone in a schema, alters it, and reads the outcome. Inside the session's
+/// transaction. Without clauses to apply the clone is a plain copy.
+pub(crate) async fn alter_clone(
+    session: &Session,
+    wish: &Wish<'_>,
+    schema: &str,
+) -> Result<Altered> {
     if let Some(making) = wish.making {
         return user_definition::make(session, wish, making, schema).await;
     }
     let clone = definition::build(session, wish.names, wish.version, wish.source, schema).await?;
     let source_lines = definition::describe(session, wish.source).await?;
-    let unlike = definition::differences(&source_lines, &definition::describe(session, clone).await?);
+    let unlike =
+        definition::differences(&source_lines, &definition::describe(session, clone).await?);
     let mut altered = alter_built(session, wish, clone, schema).await?;
     altered.source_lines = source_lines;
     altered.refusals.splice(0..0, unlike.into_iter().map(not_carried));
@@ -29,7 +35,12 @@ pub(crate) async fn alter_clone(session: &Session, wish: &Wish<'_>, schema: &str
 }
 
 /// Alters a clone that was built in a schema, and reads the outcome.
-pub(crate) async fn alter_built(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> Result<Altered> {
+pub(crate) async fn alter_built(
+    session: &Session,
+    wish: &Wish<'_>,
+    clone: u32,
+    schema: &str,
+) -> Result<Altered> {
     let before = definition::attributes(session, clone).await?;
     let Keys { arrival, orphans, refusals: key_refusals } =
         foreign_key_clauses::try_keys(session, wish, schema).await?;
@@ -59,8 +70,14 @@ pub(crate) async fn alter_built(session: &Session, wish: &Wish<'_>, clone: u32, 
     Ok(altered)
 }
 
-/// Applies the clauses. Says whether the server rewrote or scanned anything, and its words if it would not have them.
-async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> Result<(bool, Result<(), String>)> {
+/// Applies the clauses. Says whether the server rewrote or scanned anything, and its words if it
+/// would not have them.
+async fn apply(
+    session: &Session,
+    wish: &Wish<'_>,
+    clone: u32,
+    schema: &str,
+) -> Result<(bool, Result<(), String>)> {
     if wish.clauses.native.is_empty() {
         return Ok((false, Ok(())));
     }
@@ -69,7 +86,10 @@ async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> 
     let before = storage(session, clone).await.map_err(failed)?;
     let table = quote::qualified(schema, &wish.names.table);
     session.run(&sql::use_search_path(wish.search_path)).await.map_err(failed)?;
-    session.run("SAVEPOINT clauses; SET LOCAL client_min_messages = debug1").await.map_err(failed)?;
+    session
+        .run("SAVEPOINT clauses; SET LOCAL client_min_messages = debug1")
+        .await
+        .map_err(failed)?;
     session.take_notices();
     let mut outcome = Ok(0);
     for statement in &wish.clauses.statements {
@@ -84,7 +104,10 @@ async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> 
         if answer.kind != altergeist_contract::Kind::Refused {
             return Err(answer);
         }
-        session.run(&format!("ROLLBACK TO SAVEPOINT clauses; {}", sql::use_own_language())).await.map_err(failed)?;
+        session
+            .run(&format!("ROLLBACK TO SAVEPOINT clauses; {}", sql::use_own_language()))
+            .await
+            .map_err(failed)?;
         return Ok((false, Err(answer.reason)));
     }
     session
@@ -103,8 +126,9 @@ async fn apply(session: &Session, wish: &Wish<'_>, clone: u32, schema: &str) -> 
     Ok((after.is_subset(&before) && !notices.iter().any(is_heavy), Ok(())))
 }
 
-/// Gives renamed columns their old names back: what speaks of them is carried by these, and in the swap the server itself
-/// carries the new ones into it. A new column that has taken an old name gives way until then.
+/// Gives renamed columns their old names back: what speaks of them is carried by these, and in the
+/// swap the server itself carries the new ones into it. A new column that has taken an old name
+/// gives way until then.
 async fn hold_names_back(
     session: &Session,
     wish: &Wish<'_>,
@@ -112,9 +136,13 @@ async fn hold_names_back(
     schema: &str,
     altered: &mut Altered,
 ) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses("hold back the new names of columns", &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of_clauses("hold back the new names of columns", &error)
+    };
     let after = definition::attributes(session, altered.clone).await?;
-    let old_name = |new: &Attribute| before.iter().find(|old| old.number == new.number).map(|old| old.name.clone());
+    let old_name = |new: &Attribute| {
+        before.iter().find(|old| old.number == new.number).map(|old| old.name.clone())
+    };
     let kept: BTreeSet<String> = after.iter().filter_map(old_name).collect();
     let held = |new: &Attribute| match old_name(new) {
         Some(old) => old,
@@ -135,7 +163,11 @@ async fn hold_names_back(
     }
     let between = |number: i16| format!("altergeist_between_{number}");
     let rename = |table: &str, from: &str, to: &str| {
-        format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", quote::quoted(from), quote::quoted(to))
+        format!(
+            "ALTER TABLE {table} RENAME COLUMN {} TO {}",
+            quote::quoted(from),
+            quote::quoted(to)
+        )
     };
     let clone = quote::qualified(schema, &wish.names.table);
     let away = renamed.iter().map(|(number, _, new)| rename(&clone, new, &between(*number)));
@@ -150,8 +182,8 @@ async fn hold_names_back(
     Ok(())
 }
 
-/// The files of a table and its indexes, and how often the table was read: equal before and after if nothing was
-/// rewritten, built or scanned. Indexes that are gone do not count.
+/// The files of a table and its indexes, and how often the table was read: equal before and after
+/// if nothing was rewritten, built or scanned. Indexes that are gone do not count.
 async fn storage(
     session: &Session,
     table: u32,
@@ -160,10 +192,13 @@ async fn storage(
     Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
 }
 
-/// Whether the server said that it rewrites, scans or builds; the routine's name is the same in every language.
+/// Whether the server said that it rewrites, scans or builds; the routine's name is the same in
+/// every language.
 fn is_heavy(notice: &Notice) -> bool {
-    matches!(notice.routine.as_str(), "ATRewriteTable" | "index_build" | "validateForeignKeyConstraint")
-        || notice.message.starts_with("rewriting table")
+    matches!(
+        notice.routine.as_str(),
+        "ATRewriteTable" | "index_build" | "validateForeignKeyConstraint"
+    ) || notice.message.starts_with("rewriting table")
         || notice.message.starts_with("verifying table")
 }
 
@@ -183,10 +218,12 @@ async fn read_outcome(
         let new = after.iter().find(|new| new.number == old.number);
         new.is_some_and(|new| new.stored_shape() == old.stored_shape())
     };
-    altered.touched = before.iter().filter(|old| !is_same(old)).map(|old| old.name.clone()).collect();
+    altered.touched =
+        before.iter().filter(|old| !is_same(old)).map(|old| old.name.clone()).collect();
     altered.touches_columns = !altered.touched.is_empty();
     altered.revalued = arrival::revalued(session, wish, before, &after).await?;
-    altered.demanded = after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
+    altered.demanded =
+        after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
     match wish.key.map(|key| arrival::layout(wish, key, before, &after, schema)).transpose() {
         Err(refusal) => altered.refusals.push(refusal),
         // Without a key the caller has already refused.

@@ -1,4 +1,5 @@
-//! What the user's clauses make of a clone of the source: the data, and what the swap does at its end.
+//! What the user's clauses make of a clone of the source: the data, and what the swap does at its
+//! end.
 
 use crate::key::candidates::Candidate;
 use crate::schema::clauses::Clauses;
@@ -14,7 +15,8 @@ use tokio_postgres::types::Type;
 /// How a refusal in the server's own words begins.
 pub(crate) const NOT_ACCEPTED: &str = "the server will not have them";
 
-/// What columns and the index of ours on the shadow are called, by which rows are found where nothing of its own serves.
+/// What columns and the index of ours on the shadow are called, by which rows are found where
+/// nothing of its own serves.
 pub(crate) const HELPER: &str = "altergeist_key";
 
 /// What is to be done, and to which table.
@@ -66,11 +68,13 @@ pub(crate) struct Altered {
     pub(crate) refusals: Vec<Refusal>,
     /// Whether the server itself would only touch its catalogue.
     pub(crate) is_catalogue_only: bool,
-    /// Whether a column went or became another type, which objects that depend on the table may not bear.
+    /// Whether a column went or became another type, which objects that depend on the table may not
+    /// bear.
     pub(crate) touches_columns: bool,
     /// These columns, by their names in the source.
     pub(crate) touched: Vec<String>,
-    /// Those of them, or computed anew, whose values may become others, so that foreign keys need not hold any more.
+    /// Those of them, or computed anew, whose values may become others, so that foreign keys need
+    /// not hold any more.
     pub(crate) revalued: Vec<String>,
     /// Columns that may not be NULL afterwards.
     pub(crate) demanded: Vec<String>,
@@ -96,7 +100,8 @@ pub(crate) struct Arrival {
     /// What CASCADE drops, by name.
     #[serde(default)]
     pub(crate) cascade: Vec<String>,
-    /// What proves a carried foreign key, and what does so when the clauses have changed it, if it can be.
+    /// What proves a carried foreign key, and what does so when the clauses have changed it, if it
+    /// can be.
     pub(crate) other_proofs: Vec<(String, Option<String>)>,
     /// The names of the foreign keys, quoted.
     #[serde(skip)]
@@ -120,7 +125,8 @@ pub(crate) struct News {
     pub(crate) without_value: Vec<String>,
     /// Each column that may be NULL in the source and may not in the shadow, with its value.
     pub(crate) not_null: Vec<(String, String)>,
-    /// Each new column with the value it will have in every row; None if it differs from row to row.
+    /// Each new column with the value it will have in every row; None if it differs from row to
+    /// row.
     pub(crate) added: Vec<(String, Option<String>)>,
     /// Generated columns of the shadow, with their expressions.
     pub(crate) generated: Vec<(String, String)>,
@@ -133,7 +139,8 @@ pub(crate) struct News {
 pub(crate) struct LeftOut {
     /// Those that are built when the rows are there.
     pub(crate) deferred: Vec<Deferred>,
-    /// The one its rows are found by, if they need not be found before the first of them changes; and how it is dropped.
+    /// The one its rows are found by, if they need not be found before the first of them changes;
+    /// and how it is dropped.
     pub(crate) lookup: Option<(Deferred, String)>,
 }
 
@@ -141,7 +148,8 @@ impl News {
     /// Takes note of a column that no column of the source fills.
     pub(crate) fn add(&mut self, new: &Attribute) {
         if new.generated {
-            self.generated.extend(new.default.clone().map(|expression| (new.name.clone(), expression)));
+            self.generated
+                .extend(new.default.clone().map(|expression| (new.name.clone(), expression)));
             return;
         }
         if new.not_null && new.default.is_none() && !new.identity {
@@ -176,8 +184,9 @@ impl Risk {
         Some(Risk {
             column: column.name.clone(),
             cast: format!("CAST(({value}\n) AS {})", column.type_name),
-            too_long: is_bounded
-                .then(|| format!("char_length(rtrim(CAST(({value}\n) AS text), ' ')) > {}", modifier - 4)),
+            too_long: is_bounded.then(|| {
+                format!("char_length(rtrim(CAST(({value}\n) AS text), ' ')) > {}", modifier - 4)
+            }),
         })
     }
 }

@@ -1,4 +1,5 @@
-//! Reads what the clauses made of a clone: which column became which, how values get there, and what the copy can leave out at first.
+//! Reads what the clauses made of a clone: which column became which, how values get there, and
+//! what the copy can leave out at first.
 
 use crate::key::candidates::Candidate;
 use crate::key::types;
@@ -14,14 +15,20 @@ use altergeist_contract::{Refusal, Result};
 use std::collections::BTreeSet;
 
 /// Names that two objects would have after the swap.
-pub(crate) async fn name_clashes(session: &Session, wish: &Wish<'_>, clone: u32) -> Result<Vec<Refusal>> {
+pub(crate) async fn name_clashes(
+    session: &Session,
+    wish: &Wish<'_>,
+    clone: u32,
+) -> Result<Vec<Refusal>> {
     let failed = |error: tokio_postgres::Error| error::of("look for names taken twice", &error);
     let has_own_sequences = wish.making.is_some();
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
         [&wish.source, &clone, &wish.names.old_schema, &has_own_sequences];
     let mut clashes = session.query(sql::NAME_CLASHES, &parameters).await.map_err(failed)?;
     if wish.making.is_some() {
-        clashes.extend(session.query(sql::PARTITION_CLASHES, &[&wish.source, &clone]).await.map_err(failed)?);
+        clashes.extend(
+            session.query(sql::PARTITION_CLASHES, &[&wish.source, &clone]).await.map_err(failed)?,
+        );
     }
     Ok(clashes.iter().map(|row| name_taken(row.get(0))).collect())
 }
@@ -32,10 +39,13 @@ pub(crate) async fn still_plain(
     schema: &str,
     clone: u32,
 ) -> Result<Option<Refusal>> {
-    let row = session.one(sql::STILL_PLAIN, &[&clone, &schema, &wish.names.table, &wish.source]).await;
+    let row =
+        session.one(sql::STILL_PLAIN, &[&clone, &schema, &wish.names.table, &wish.source]).await;
     let row = row.map_err(|error| error::of("read the altered clone", &error))?;
     let why = match (row.get(0), row.get(1), row.get(2)) {
-        (false, ..) => "they give the table another name or schema, by which the swap could not find it",
+        (false, ..) => {
+            "they give the table another name or schema, by which the swap could not find it"
+        }
         (_, false, _) => "they make it something other than a plain, logged table",
         (.., false) => "a partition must have the columns of the table it belongs to",
         _ => return Ok(None),
@@ -69,7 +79,8 @@ pub(crate) fn layout(
             value: value.unwrap_or_else(|| format!("{alias}.{}", quote::quoted(&old.name))),
         });
     }
-    let is_stray = |using: &&Using| !survivors(before, after).any(|(old, _)| old.name == using.column);
+    let is_stray =
+        |using: &&Using| !survivors(before, after).any(|(old, _)| old.name == using.column);
     if let Some(stray) = wish.clauses.using.iter().find(is_stray) {
         return Err(error::refuse(
             format!("USING for column {}", stray.column),
@@ -83,7 +94,10 @@ pub(crate) fn layout(
         if followed.is_none() {
             columns.push(held(column, number, &alias));
         }
-        keys.push(followed.unwrap_or_else(|| KeyColumn { shadow: helper_column(number), ..column.clone() }));
+        keys.push(
+            followed
+                .unwrap_or_else(|| KeyColumn { shadow: helper_column(number), ..column.clone() }),
+        );
     }
     let mut order = Vec::new();
     for column in wish.order {
@@ -135,7 +149,12 @@ pub(crate) async fn revalued(
 }
 
 /// Whether every value stays equal to what it was, to those a foreign key compares it with.
-async fn keeps_values(session: &Session, wish: &Wish<'_>, old: &Attribute, new: &Attribute) -> Result<bool> {
+async fn keeps_values(
+    session: &Session,
+    wish: &Wish<'_>,
+    old: &Attribute,
+    new: &Attribute,
+) -> Result<bool> {
     if new.generated {
         return Ok(old.default == new.default);
     }
@@ -158,10 +177,14 @@ async fn keeps_values(session: &Session, wish: &Wish<'_>, old: &Attribute, new: 
 
 /// What the server reads an expression over the source's columns as, in its own words.
 async fn reading(session: &Session, wish: &Wish<'_>, expression: &str) -> Result<Vec<String>> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses("read what is behind USING", &error);
+    let failed =
+        |error: tokio_postgres::Error| error::of_clauses("read what is behind USING", &error);
     let (source, alias) = (wish.names.source(), quote::quoted(&wish.names.table));
     session.run(&sql::use_search_path(wish.search_path)).await.map_err(failed)?;
-    let plan = session.query(&sql::explain_value(&source, &alias, expression), &[]).await.map_err(failed)?;
+    let plan = session
+        .query(&sql::explain_value(&source, &alias, expression), &[])
+        .await
+        .map_err(failed)?;
     session.run(&sql::use_own_language()).await.map_err(failed)?;
     let lines = plan.iter().map(|row| row.get::<_, String>(0));
     Ok(lines.filter(|line| line.trim_start().starts_with("Output:")).collect())
@@ -181,7 +204,8 @@ pub(crate) fn is_helper(name: &str) -> bool {
     name.starts_with(HELPER)
 }
 
-/// A column of ours, until the swap, for a column of the key that the altered table does not have as it was.
+/// A column of ours, until the swap, for a column of the key that the altered table does not have
+/// as it was.
 fn held(key: &KeyColumn, number: usize, alias: &str) -> Column {
     Column {
         name: helper_column(number),
@@ -194,7 +218,12 @@ fn held(key: &KeyColumn, number: usize, alias: &str) -> Column {
 }
 
 /// A key's column, followed through the clauses; None if its values would not be found again.
-fn followed(wish: &Wish<'_>, key: &KeyColumn, before: &[Attribute], after: &[Attribute]) -> Option<KeyColumn> {
+fn followed(
+    wish: &Wish<'_>,
+    key: &KeyColumn,
+    before: &[Attribute],
+    after: &[Attribute],
+) -> Option<KeyColumn> {
     let (old, new) = survivors(before, after).find(|(old, _)| old.name == key.source)?;
     let is_kept = using_of(wish, old).is_none()
         && !new.generated
@@ -203,14 +232,25 @@ fn followed(wish: &Wish<'_>, key: &KeyColumn, before: &[Attribute], after: &[Att
     is_kept.then(|| KeyColumn { shadow: new.name.clone(), ..key.clone() })
 }
 
-/// The shadow's rows are looked up by the source's key all the time. Where the altered table has no columns or no index for
-/// that, it gets ours until the swap.
-pub(crate) async fn find_by_key(session: &Session, mut layout: Layout, clone: u32) -> Result<Layout> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses("give the shadow a key to find rows by", &error);
+/// The shadow's rows are looked up by the source's key all the time. Where the altered table has no
+/// columns or no index for that, it gets ours until the swap.
+pub(crate) async fn find_by_key(
+    session: &Session,
+    mut layout: Layout,
+    clone: u32,
+) -> Result<Layout> {
+    let failed = |error: tokio_postgres::Error| {
+        error::of_clauses("give the shadow a key to find rows by", &error)
+    };
     for key in layout.keys.iter().filter(|key| is_helper(&key.shadow)) {
-        let collation = if key.collation.is_empty() { String::new() } else { format!(" COLLATE {}", key.collation) };
+        let collation = if key.collation.is_empty() {
+            String::new()
+        } else {
+            format!(" COLLATE {}", key.collation)
+        };
         let (shadow, name) = (&layout.shadow, quote::quoted(&key.shadow));
-        let add = format!("ALTER TABLE {shadow} ADD COLUMN {name} {}{collation} NOT NULL", key.type_name);
+        let add =
+            format!("ALTER TABLE {shadow} ADD COLUMN {name} {}{collation} NOT NULL", key.type_name);
         session.run(&add).await.map_err(failed)?;
     }
     if lookup_index(&indexes(session, clone).await?, &layout).is_some() {
@@ -219,24 +259,30 @@ pub(crate) async fn find_by_key(session: &Session, mut layout: Layout, clone: u3
     let columns: Vec<String> = layout.keys.iter().map(|key| quote::quoted(&key.shadow)).collect();
     // A partitioned table has no unique index over columns that do not say the partition.
     let unique = if layout.is_partitioned { "" } else { "UNIQUE " };
-    let create = format!("CREATE {unique}INDEX {HELPER} ON {} ({})", layout.shadow, columns.join(", "));
+    let create =
+        format!("CREATE {unique}INDEX {HELPER} ON {} ({})", layout.shadow, columns.join(", "));
     session.run(&create).await.map_err(failed)?;
     layout.helper_index = Some(HELPER.to_owned());
     Ok(layout)
 }
 
-/// The statement that takes our own columns and index away from the shadow again; None if it has none.
+/// The statement that takes our own columns and index away from the shadow again; None if it has
+/// none.
 pub(crate) fn drop_helpers(layout: &Layout) -> Option<String> {
     let helpers = layout.keys.iter().filter(|key| is_helper(&key.shadow));
-    let columns: Vec<String> = helpers.map(|key| format!("DROP COLUMN {}", quote::quoted(&key.shadow))).collect();
+    let columns: Vec<String> =
+        helpers.map(|key| format!("DROP COLUMN {}", quote::quoted(&key.shadow))).collect();
     if !columns.is_empty() {
         return Some(format!("ALTER TABLE {} {}", layout.shadow, columns.join(", ")));
     }
-    layout.helper_index.as_ref().map(|index| format!("DROP INDEX {}.{}", layout.shadow_schema, quote::quoted(index)))
+    layout
+        .helper_index
+        .as_ref()
+        .map(|index| format!("DROP INDEX {}.{}", layout.shadow_schema, quote::quoted(index)))
 }
 
-/// An index of the clone: its leading columns if it can find rows, whether it may wait, and the statement that drops it if it
-/// may be left out.
+/// An index of the clone: its leading columns if it can find rows, whether it may wait, and the
+/// statement that drops it if it may be left out.
 struct CloneIndex {
     leading: Option<Vec<String>>,
     is_unique: bool,
@@ -248,7 +294,8 @@ struct CloneIndex {
 impl CloneIndex {
     /// Whether it keeps out a second row of the same key at once, and nothing else.
     fn is_of_key(&self, layout: &Layout) -> bool {
-        self.is_unique && self.leading.as_ref().is_some_and(|columns| columns.len() == layout.keys.len())
+        self.is_unique
+            && self.leading.as_ref().is_some_and(|columns| columns.len() == layout.keys.len())
     }
 }
 
@@ -271,9 +318,10 @@ async fn indexes(session: &Session, clone: u32) -> Result<Vec<CloneIndex>> {
     Ok(rows.iter().map(index).collect())
 }
 
-/// The index rows of the shadow are found by; one that must stand anyway comes first. Where one key has several spellings,
-/// two of them may be refreshed at once, so the index must keep out the second row; and where rows move along the walk, a chunk
-/// must not be able to copy a row that the shadow still holds as it was elsewhere.
+/// The index rows of the shadow are found by; one that must stand anyway comes first. Where one key
+/// has several spellings, two of them may be refreshed at once, so the index must keep out the
+/// second row; and where rows move along the walk, a chunk must not be able to copy a row that the
+/// shadow still holds as it was elsewhere.
 fn lookup_index<'a>(indexes: &'a [CloneIndex], layout: &Layout) -> Option<&'a CloneIndex> {
     let key: BTreeSet<&str> = layout.keys.iter().map(|key| key.shadow.as_str()).collect();
     let spelled_once = layout.keys.iter().all(|key| key.spelled_once);
@@ -281,15 +329,17 @@ fn lookup_index<'a>(indexes: &'a [CloneIndex], layout: &Layout) -> Option<&'a Cl
         let columns = index.leading.as_deref().unwrap_or_default();
         let begins = columns.get(..key.len()).unwrap_or_default();
         begins.iter().map(String::as_str).collect::<BTreeSet<_>>() == key
-            && ((spelled_once && layout.order.is_empty()) || (index.is_unique && columns.len() == key.len()))
+            && ((spelled_once && layout.order.is_empty())
+                || (index.is_unique && columns.len() == key.len()))
     };
     let mut serving: Vec<&CloneIndex> = indexes.iter().filter(serves).collect();
     serving.sort_by_key(|index| index.can_wait);
     serving.first().copied()
 }
 
-/// The indexes the shadow can be filled without. A chunk brings each key once, so where the key's values stay as they are
-/// the index it is found by keeps nothing out while nothing is refreshed; other unique indexes may have to.
+/// The indexes the shadow can be filled without. A chunk brings each key once, so where the key's
+/// values stay as they are the index it is found by keeps nothing out while nothing is refreshed;
+/// other unique indexes may have to.
 pub(crate) async fn left_out(session: &Session, layout: &Layout, clone: u32) -> Result<LeftOut> {
     // The index of a partitioned table is made of those of its partitions, and stays.
     if layout.is_partitioned {
@@ -297,7 +347,9 @@ pub(crate) async fn left_out(session: &Session, layout: &Layout, clone: u32) -> 
     }
     let indexes = indexes(session, clone).await?;
     let needed = lookup_index(&indexes, layout);
-    let is_needed = |index: &CloneIndex| needed.is_some_and(|needed| needed.deferred.name == index.deferred.name);
+    let is_needed = |index: &CloneIndex| {
+        needed.is_some_and(|needed| needed.deferred.name == index.deferred.name)
+    };
     let (mut deferred, mut is_alone) = (Vec::new(), layout.order.is_empty() && layout.keeps_key());
     for index in indexes.iter().filter(|index| !is_needed(index)) {
         if index.can_wait {
@@ -328,7 +380,8 @@ pub(crate) fn news(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute]) -
             news.risks.extend(Risk::of(new, &value, is_safe));
         }
         if new.generated {
-            news.generated.extend(new.default.clone().map(|expression| (new.name.clone(), expression)));
+            news.generated
+                .extend(new.default.clone().map(|expression| (new.name.clone(), expression)));
         } else if new.not_null && !old.not_null {
             news.not_null.push((new.name.clone(), value));
         }
@@ -339,7 +392,9 @@ pub(crate) fn news(wish: &Wish<'_>, before: &[Attribute], after: &[Attribute]) -
 /// The columns no column of the source fills, found again from what was written down of the shadow.
 pub(crate) fn added_columns(layout: &Layout, after: &[Attribute]) -> News {
     let mut news = News::default();
-    for new in after.iter().filter(|new| !layout.columns.iter().any(|filled| filled.name == new.name)) {
+    for new in
+        after.iter().filter(|new| !layout.columns.iter().any(|filled| filled.name == new.name))
+    {
         news.add(new);
     }
     news

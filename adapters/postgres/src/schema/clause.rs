@@ -1,4 +1,5 @@
-//! One clause of an ALTER TABLE: its words, the foreign keys and checks in it, and the expression behind USING.
+//! One clause of an ALTER TABLE: its words, the foreign keys and checks in it, and the expression
+//! behind USING.
 
 use crate::schema::lexer::{Token, TokenKind};
 
@@ -54,7 +55,8 @@ pub(crate) fn foreign_key(clause: &Clause<'_>) -> Result<Option<ForeignKey>, Str
     if !clause.is(&["add"]) || rest.first().and_then(Token::word) != Some("foreign") {
         return Ok(None);
     }
-    let references = rest.iter().position(|token| token.depth == 0 && token.word() == Some("references"));
+    let references =
+        rest.iter().position(|token| token.depth == 0 && token.word() == Some("references"));
     let references = references.ok_or("a FOREIGN KEY without REFERENCES")?;
     let name = clause.constraint_name().unwrap_or_default();
     let begin = &clause.text[rest[0].start..rest[references].end];
@@ -62,7 +64,9 @@ pub(crate) fn foreign_key(clause: &Clause<'_>) -> Result<Option<ForeignKey>, Str
 }
 
 /// The foreign keys behind the columns that a clause adds, and where they stand.
-pub(crate) fn inline_foreign_keys(clause: &Clause<'_>) -> Result<(Vec<Stretch>, Vec<ForeignKey>), String> {
+pub(crate) fn inline_foreign_keys(
+    clause: &Clause<'_>,
+) -> Result<(Vec<Stretch>, Vec<ForeignKey>), String> {
     let (mut places, mut keys) = (Vec::new(), Vec::new());
     let Some((column, after)) = clause.added_column() else { return Ok((places, keys)) };
     for at in after..clause.tokens.len() {
@@ -73,7 +77,11 @@ pub(crate) fn inline_foreign_keys(clause: &Clause<'_>) -> Result<(Vec<Stretch>, 
         let (first, name) = clause.inline_name(at);
         let rest = &clause.tokens[at + 1..];
         let length = references_length(rest);
-        keys.push(clause.foreign_key(name, format!("FOREIGN KEY ({column}) REFERENCES"), &rest[..length])?);
+        keys.push(clause.foreign_key(
+            name,
+            format!("FOREIGN KEY ({column}) REFERENCES"),
+            &rest[..length],
+        )?);
         places.push((first, at + 1 + length));
     }
     Ok((places, keys))
@@ -106,8 +114,12 @@ pub(crate) fn inline_checks(clause: &Clause<'_>) -> Vec<Stretch> {
 
 /// How many tokens a bracket and all in it are; none if there is no bracket.
 fn group(tokens: &[Token]) -> usize {
-    let Some(first) = tokens.first().filter(|token| token.kind == TokenKind::Other('(')) else { return 0 };
-    let end = tokens.iter().position(|token| token.kind == TokenKind::Other(')') && token.depth == first.depth);
+    let Some(first) = tokens.first().filter(|token| token.kind == TokenKind::Other('(')) else {
+        return 0;
+    };
+    let end = tokens
+        .iter()
+        .position(|token| token.kind == TokenKind::Other(')') && token.depth == first.depth);
     end.map_or(0, |end| end + 1)
 }
 
@@ -141,11 +153,17 @@ pub(crate) fn using(clause: &Clause<'_>) -> Result<Option<Using>, String> {
     }
     tokens.next_if(|token| token.word() == Some("column"));
     let column = tokens.next().and_then(Token::name).map(str::to_owned);
-    let Some(word) = tokens.find(|token| token.depth == 0 && token.word() == Some("using")) else { return Ok(None) };
+    let Some(word) = tokens.find(|token| token.depth == 0 && token.word() == Some("using")) else {
+        return Ok(None);
+    };
     let column = column.ok_or("the column before USING cannot be read")?;
     let end = clause.tokens.last().map_or(word.end, |token| token.end);
     let expression = clause.text[word.end..end].trim().to_owned();
-    if expression.is_empty() { Err("nothing follows USING".to_owned()) } else { Ok(Some(Using { column, expression })) }
+    if expression.is_empty() {
+        Err("nothing follows USING".to_owned())
+    } else {
+        Ok(Some(Using { column, expression }))
+    }
 }
 
 impl<'a> Clause<'a> {
@@ -236,7 +254,9 @@ impl<'a> Clause<'a> {
 
     /// Where a constraint inside a column's definition begins, and its name as given.
     pub(crate) fn inline_name(&self, at: usize) -> (usize, String) {
-        let is_named = at >= 2 && self.tokens[at - 2].depth == 0 && self.tokens[at - 2].word() == Some("constraint");
+        let is_named = at >= 2
+            && self.tokens[at - 2].depth == 0
+            && self.tokens[at - 2].word() == Some("constraint");
         if !is_named {
             return (at, String::new());
         }
@@ -244,7 +264,12 @@ impl<'a> Clause<'a> {
     }
 
     /// A foreign key from what stands behind REFERENCES.
-    pub(crate) fn foreign_key(&self, name: String, begin: String, rest: &[Token]) -> Result<ForeignKey, String> {
+    pub(crate) fn foreign_key(
+        &self,
+        name: String,
+        begin: String,
+        rest: &[Token],
+    ) -> Result<ForeignKey, String> {
         let unreadable = || "the table behind REFERENCES cannot be read".to_owned();
         let first = rest.first().filter(|token| token.name().is_some()).ok_or_else(unreadable)?;
         let mut parent = 1;

@@ -1,6 +1,7 @@
-//! Reads the few things in the user's clauses that the server cannot tell us afterwards: the expressions behind `USING`, what
-//! must wait until the tables are swapped, what can be done step by step without blocking anybody, and what would take the
-//! table somewhere else. Lexes as the server does; understands no more than it must.
+//! Reads the few things in the user's clauses that the server cannot tell us afterwards: the
+//! expressions behind `USING`, what must wait until the tables are swapped, what can be done step
+//! by step without blocking anybody, and what would take the table somewhere else. Lexes as the
+//! server does; understands no more than it must.
 
 use crate::schema::clause::{self, Clause, ForeignKey, Using};
 use crate::schema::lexer::{self, Token, TokenKind};
@@ -106,8 +107,9 @@ pub(crate) struct Late {
     pub(crate) owner: Option<String>,
 }
 
-/// Reads clauses, or says why they cannot be read. Each statement may be the clauses alone or a whole `ALTER TABLE` of the
-/// table; several are separated by semicolons. `keys` are the names of the foreign keys the table has: no clone has them.
+/// Reads clauses, or says why they cannot be read. Each statement may be the clauses alone or a
+/// whole `ALTER TABLE` of the table; several are separated by semicolons. `keys` are the names of
+/// the foreign keys the table has: no clone has them.
 pub(crate) fn read(text: &str, names: &Names, keys: &[String]) -> Result<Clauses, String> {
     let mut clauses = Clauses::default();
     let mut changed_types = Vec::new();
@@ -133,11 +135,13 @@ pub(crate) fn read(text: &str, names: &Names, keys: &[String]) -> Result<Clauses
         clauses.light.extend(joined(light));
     }
     if renames && !clauses.cascades.is_empty() {
-        let why = "what depends on a renamed column cannot be told from the others; make it two changes";
+        let why = "the objects that depend on a renamed column are ambiguous; make it two changes";
         clauses.native_only.push(("DROP … CASCADE".to_owned(), why));
     }
     if renames && !clauses.using.is_empty() {
-        return Err("columns are renamed, and others computed by USING; make them two changes".to_owned());
+        return Err(
+            "columns are renamed, and others computed by USING; make them two changes".to_owned()
+        );
     }
     changed_types.sort();
     if changed_types.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -179,7 +183,11 @@ fn key_clause(clause: &Clause<'_>, keys: &[String]) -> Result<Option<KeyClause>,
         return Ok(None);
     }
     let at = if words.get(2..4) == Some(&["if", "exists"]) { 4 } else { 2 };
-    let Some(name) = clause.tokens.get(at).and_then(Token::name).filter(|name| keys.iter().any(|key| key == name))
+    let Some(name) = clause
+        .tokens
+        .get(at)
+        .and_then(Token::name)
+        .filter(|name| keys.iter().any(|key| key == name))
     else {
         return Ok(None);
     };
@@ -187,14 +195,18 @@ fn key_clause(clause: &Clause<'_>, keys: &[String]) -> Result<Option<KeyClause>,
         "drop" => KeyDeed::Drop,
         "validate" => KeyDeed::Validate,
         "rename" => {
-            let new =
-                clause.tokens.get(4).filter(|token| token.name().is_some()).ok_or("RENAME CONSTRAINT without TO")?;
+            let new = clause
+                .tokens
+                .get(4)
+                .filter(|token| token.name().is_some())
+                .ok_or("RENAME CONSTRAINT without TO")?;
             KeyDeed::Rename(clause.text[new.start..new.end].to_owned())
         }
         "alter" if words.ends_with(&["not", "enforced"]) => KeyDeed::Alter { is_enforced: false },
         "alter" if words.ends_with(&["enforced"]) => {
             return Err(format!(
-                "all rows would be read under the lock to have {name} ENFORCED; write DROP CONSTRAINT and ADD CONSTRAINT instead"
+                "all rows would be read under the lock to have {name} ENFORCED; write DROP \
+                 CONSTRAINT and ADD CONSTRAINT instead"
             ));
         }
         "alter" => KeyDeed::Alter { is_enforced: true },
@@ -244,14 +256,26 @@ fn read_clause(
     Ok(())
 }
 
-/// Takes `ALTER TABLE [IF EXISTS] [ONLY] name [*]` away from a statement that begins so, if the name is the table's.
+/// Takes `ALTER TABLE [IF EXISTS] [ONLY] name [*]` away from a statement that begins so, if the
+/// name is the table's.
 fn own(tokens: Vec<Token>, names: &Names) -> Result<Vec<Token>, String> {
     let word = |at: usize| tokens.get(at).and_then(Token::word);
     if word(0) != Some("alter") || word(1) != Some("table") {
-        let is_other = matches!(
-            word(0),
-            Some("create" | "drop" | "update" | "insert" | "delete" | "truncate" | "select" | "comment" | "grant")
-        ) && matches!(word(1), Some("table" | "index" | "into" | "from" | "on" | "unique"));
+        let is_other =
+            matches!(
+                word(0),
+                Some(
+                    "create"
+                        | "drop"
+                        | "update"
+                        | "insert"
+                        | "delete"
+                        | "truncate"
+                        | "select"
+                        | "comment"
+                        | "grant"
+                )
+            ) && matches!(word(1), Some("table" | "index" | "into" | "from" | "on" | "unique"));
         return if is_other && !pasted::drops_a_column(&tokens) {
             Err("it holds a statement that is no ALTER TABLE".to_owned())
         } else {
@@ -308,11 +332,16 @@ fn refusal(clause: &Clause<'_>) -> Option<&'static str> {
     let words = clause.words();
     match words.get(..2).unwrap_or(&words[..]) {
         ["rename", "to"] | ["set", "schema"] => Some(
-            "it gives the table another name, and this run, its journal and a second start could not find it by the old one; \
-                  it touches only the catalogue",
+            "it gives the table another name, and this run, its journal and a second start could \
+             not find it by the old one; it touches only the catalogue",
         ),
-        ["attach" | "detach", ..] | ["inherit", ..] | ["no", "inherit"] | ["of", ..] | ["not", "of"] => Some(
-            "it binds the table to another table or type, or frees it; it touches only the catalogue or scans once",
+        ["attach" | "detach", ..]
+        | ["inherit", ..]
+        | ["no", "inherit"]
+        | ["of", ..]
+        | ["not", "of"] => Some(
+            "it binds the table to another table or type, or frees it; it touches only the \
+             catalogue or scans once",
         ),
         _ => None,
     }
@@ -326,7 +355,8 @@ fn cascade(clause: &Clause<'_>) -> Option<Dropped> {
     let mut names = clause.tokens[1..clause.tokens.len() - 1].iter().peekable();
     // `column`, `constraint` and `if` may themselves be names of columns.
     let is_followed = |names: &std::iter::Peekable<std::slice::Iter<'_, Token>>| names.len() > 1;
-    let is_constraint = is_followed(&names) && names.next_if(|token| token.word() == Some("constraint")).is_some();
+    let is_constraint =
+        is_followed(&names) && names.next_if(|token| token.word() == Some("constraint")).is_some();
     if !is_constraint && is_followed(&names) {
         names.next_if(|token| token.word() == Some("column"));
     }
@@ -340,11 +370,16 @@ fn cascade(clause: &Clause<'_>) -> Option<Dropped> {
 /// A clause about triggers, rules, row security, the owner or what a sequence counts on from.
 fn late(clause: &Clause<'_>) -> Option<Late> {
     let words = clause.words();
-    let mut late = Late { clause: clause.whole().to_owned(), trigger: None, rule: None, owner: None };
+    let mut late =
+        Late { clause: clause.whole().to_owned(), trigger: None, rule: None, owner: None };
     let last = clause.tokens.last()?;
     match words[..] {
         ["enable" | "disable", .., "all" | "user"] if words.contains(&"trigger") => Some(late),
-        ["enable" | "disable" | "force" | "no", ..] if words.ends_with(&["row", "level", "security"]) => Some(late),
+        ["enable" | "disable" | "force" | "no", ..]
+            if words.ends_with(&["row", "level", "security"]) =>
+        {
+            Some(late)
+        }
         ["enable" | "disable", "trigger", ..] | ["enable", "always" | "replica", "trigger", ..] => {
             late.trigger = last.name().map(str::to_owned);
             Some(late)
@@ -362,10 +397,12 @@ fn late(clause: &Clause<'_>) -> Option<Late> {
     }
 }
 
-/// Whether a clause only demands something of the rows, which an online recipe can prove without blocking anybody.
+/// Whether a clause only demands something of the rows, which an online recipe can prove without
+/// blocking anybody.
 fn is_step(clause: &Clause<'_>) -> bool {
     let rest = clause.behind_constraint_name();
-    let words: Vec<&str> = rest.iter().filter(|token| token.depth == 0).filter_map(Token::word).collect();
+    let words: Vec<&str> =
+        rest.iter().filter(|token| token.depth == 0).filter_map(Token::word).collect();
     let has = |pair: [&str; 2]| words.windows(2).any(|two| two == pair);
     if clause.is(&["alter"]) {
         return clause.words().ends_with(&["set", "not", "null"]);
@@ -397,7 +434,8 @@ mod tests {
     fn an_expression_ends_at_the_comma_of_its_own_depth() {
         assert_eq!(
             expressions(
-                "ALTER a TYPE int USING coalesce(b, 1), ADD c int, ALTER COLUMN \"D\"\"\" SET DATA TYPE text USING d||','"
+                "ALTER a TYPE int USING coalesce(b, 1), ADD c int, ALTER COLUMN \"D\"\"\" SET \
+                 DATA TYPE text USING d||','"
             ),
             [("a".into(), "coalesce(b, 1)".into()), ("D\"".into(), "d||','".into())]
         );
@@ -406,10 +444,15 @@ mod tests {
     #[test]
     fn using_inside_quotes_comments_and_brackets_is_no_using() {
         assert_eq!(
-            expressions("ALTER a SET DEFAULT 'x using y', ALTER b TYPE int /* using /* z */ , */ -- using q"),
+            expressions(
+                "ALTER a SET DEFAULT 'x using y', ALTER b TYPE int /* using /* z */ , */ -- using q"
+            ),
             []
         );
-        assert_eq!(expressions("ADD CONSTRAINT x UNIQUE USING INDEX i, ADD EXCLUDE USING gist (a WITH =)"), []);
+        assert_eq!(
+            expressions("ADD CONSTRAINT x UNIQUE USING INDEX i, ADD EXCLUDE USING gist (a WITH =)"),
+            []
+        );
         assert_eq!(
             expressions("ALTER a TYPE text USING $q$ , using $q$ || E'\\', '"),
             [("a".into(), "$q$ , using $q$ || E'\\', '".into())]
@@ -423,12 +466,22 @@ mod tests {
 
     #[test]
     fn clauses_that_move_the_table_are_refused() {
-        for clause in ["RENAME TO other", "SET SCHEMA s", "INHERIT p", "NO INHERIT p", "ATTACH PARTITION p DEFAULT"] {
+        for clause in [
+            "RENAME TO other",
+            "SET SCHEMA s",
+            "INHERIT p",
+            "NO INHERIT p",
+            "ATTACH PARTITION p DEFAULT",
+        ] {
             assert_eq!(clauses(clause).refused.len(), 1, "{clause}");
         }
-        for clause in
-            ["RENAME COLUMN a TO b", "RENAME a TO b", "SET (fillfactor = 70)", "SET TABLESPACE x", "ADD c int"]
-        {
+        for clause in [
+            "RENAME COLUMN a TO b",
+            "RENAME a TO b",
+            "SET (fillfactor = 70)",
+            "SET TABLESPACE x",
+            "ADD c int",
+        ] {
             assert_eq!(clauses(clause).refused, [], "{clause}");
             assert_eq!(clauses(clause).statements, [clause], "{clause}");
         }
@@ -453,11 +506,13 @@ mod tests {
     #[test]
     fn foreign_keys_are_lifted_out_wherever_they_stand() {
         let read = clauses(
-            "ADD COLUMN a int DEFAULT 1 CONSTRAINT f REFERENCES s.p (id) ON DELETE SET NULL NOT NULL, \
-             ADD FOREIGN KEY (b, c) REFERENCES q MATCH FULL NOT VALID, ADD d int REFERENCES t",
+            "ADD COLUMN a int DEFAULT 1 CONSTRAINT f REFERENCES s.p (id) ON DELETE SET NULL NOT \
+             NULL, ADD FOREIGN KEY (b, c) REFERENCES q MATCH FULL NOT VALID, ADD d int REFERENCES \
+             t",
         );
         assert_eq!(read.statements, ["ADD COLUMN a int DEFAULT 1 NOT NULL, ADD d int"]);
-        let added: Vec<String> = read.foreign_keys.iter().map(|key| key.add(&key.name, &key.parent)).collect();
+        let added: Vec<String> =
+            read.foreign_keys.iter().map(|key| key.add(&key.name, &key.parent)).collect();
         assert_eq!(
             added,
             [
@@ -466,7 +521,10 @@ mod tests {
                 "ADD FOREIGN KEY (d) REFERENCES t  NOT VALID",
             ]
         );
-        assert_eq!(read.foreign_keys.iter().map(|key| key.is_validated).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(
+            read.foreign_keys.iter().map(|key| key.is_validated).collect::<Vec<_>>(),
+            [true, false, true]
+        );
     }
 
     #[test]
@@ -476,14 +534,26 @@ mod tests {
             ("drop constraint if exists \"K\" restrict", KeyDeed::Drop),
             ("VALIDATE CONSTRAINT k", KeyDeed::Validate),
             ("RENAME CONSTRAINT k TO \"L\"", KeyDeed::Rename("\"L\"".to_owned())),
-            ("ALTER CONSTRAINT k DEFERRABLE INITIALLY DEFERRED", KeyDeed::Alter { is_enforced: true }),
+            (
+                "ALTER CONSTRAINT k DEFERRABLE INITIALLY DEFERRED",
+                KeyDeed::Alter { is_enforced: true },
+            ),
             ("ALTER CONSTRAINT k NOT ENFORCED", KeyDeed::Alter { is_enforced: false }),
         ] {
             let read = clauses(clause);
-            assert_eq!(read.keys.iter().map(|key| &key.deed).collect::<Vec<_>>(), [&deed], "{clause}");
-            assert!(read.statements.is_empty() && read.light.is_empty() && read.native == [clause], "{clause}");
+            assert_eq!(
+                read.keys.iter().map(|key| &key.deed).collect::<Vec<_>>(),
+                [&deed],
+                "{clause}"
+            );
+            assert!(
+                read.statements.is_empty() && read.light.is_empty() && read.native == [clause],
+                "{clause}"
+            );
         }
-        for clause in ["DROP CONSTRAINT other", "DROP CONSTRAINT \"other\"", "RENAME CONSTRAINT other TO k"] {
+        for clause in
+            ["DROP CONSTRAINT other", "DROP CONSTRAINT \"other\"", "RENAME CONSTRAINT other TO k"]
+        {
             let read = clauses(clause);
             assert_eq!((read.keys.len(), read.statements.len()), (0, 1), "{clause}");
         }
@@ -503,22 +573,30 @@ mod tests {
             assert_eq!(read.statements, [clause], "{clause}");
         }
         assert_eq!(clauses("VALIDATE CONSTRAINT \"C\"").validated, ["\"C\""]);
-        for clause in ["ADD CHECK (a > 0) NOT VALID", "ADD UNIQUE USING INDEX i", "ADD EXCLUDE (a WITH =)", "ADD a int"]
-        {
+        for clause in [
+            "ADD CHECK (a > 0) NOT VALID",
+            "ADD UNIQUE USING INDEX i",
+            "ADD EXCLUDE (a WITH =)",
+            "ADD a int",
+        ] {
             assert!(!clauses(clause).has_steps, "{clause}");
         }
     }
 
     #[test]
     fn a_whole_statement_of_the_table_is_as_good_as_its_clauses() {
-        for text in
-            ["ALTER TABLE t ADD a int;", "alter table if exists only s.t * ADD a int", "ALTER TABLE \"t\" ADD a int"]
-        {
+        for text in [
+            "ALTER TABLE t ADD a int;",
+            "alter table if exists only s.t * ADD a int",
+            "ALTER TABLE \"t\" ADD a int",
+        ] {
             assert_eq!(clauses(text).native, ["ADD a int"], "{text}");
         }
         assert_eq!(clauses("RENAME a TO b; ALTER TABLE t RENAME b TO a").native.len(), 2);
         let names = Names::new("db", "s", "t");
-        for text in ["ALTER TABLE u ADD a int", "ALTER TABLE x.t ADD a int", "ADD a int; DROP TABLE t"] {
+        for text in
+            ["ALTER TABLE u ADD a int", "ALTER TABLE x.t ADD a int", "ADD a int; DROP TABLE t"]
+        {
             assert!(read(text, &names, &[]).is_err(), "{text}");
         }
     }
@@ -539,8 +617,9 @@ mod tests {
 
     #[test]
     fn a_file_makes_tables_and_their_indexes_and_does_nothing_else() {
-        let text = "CREATE TABLE t (a int) PARTITION BY RANGE (a); -- why\nCREATE TABLE t1 PARTITION OF t DEFAULT; \
-                    CREATE UNIQUE INDEX i ON t (a); COMMENT ON TABLE t IS 'x; y';";
+        let text = "CREATE TABLE t (a int) PARTITION BY RANGE (a); -- why\nCREATE TABLE t1 \
+                    PARTITION OF t DEFAULT; CREATE UNIQUE INDEX i ON t (a); COMMENT ON TABLE t IS \
+                    'x; y';";
         let statements = making(text).unwrap();
         assert_eq!(statements.len(), 4);
         assert_eq!(statements[3], "COMMENT ON TABLE t IS 'x; y'");

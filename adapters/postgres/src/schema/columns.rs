@@ -1,5 +1,5 @@
-//! What the statements that move rows need to know of source and shadow. Settled when the shadow is made, kept in the
-//! journal, and never guessed again.
+//! What the statements that move rows need to know of source and shadow. Settled when the shadow is
+//! made, kept in the journal, and never guessed again.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,9 @@ pub(crate) struct Layout {
     pub(crate) key_index: String,
     /// The key's columns, in the index's order.
     pub(crate) keys: Vec<KeyColumn>,
-    /// The columns the rows are walked by before the key's, if they are laid down in another order than the key's. Here a
-    /// row can move from one side of the watermark to the other; see the decision on it.
+    /// The columns the rows are walked by before the key's, if they are laid down in another order
+    /// than the key's. Here a row can move from one side of the watermark to the other; see the
+    /// decision on it.
     #[serde(default)]
     pub(crate) order: Vec<KeyColumn>,
     /// Whether the shadow is a partitioned table.
@@ -27,7 +28,8 @@ pub(crate) struct Layout {
     pub(crate) is_partitioned: bool,
     /// The shadow's columns that are filled from the source.
     pub(crate) columns: Vec<Column>,
-    /// An index of ours on the shadow by which its rows are found, where it has none of its own that serves. Goes in the swap.
+    /// An index of ours on the shadow by which its rows are found, where it has none of its own
+    /// that serves. Goes in the swap.
     #[serde(default)]
     pub(crate) helper_index: Option<String>,
 }
@@ -93,19 +95,26 @@ fn yes() -> bool {
 }
 
 impl Layout {
-    /// The columns chunks are ranges of, and watermarks places in: those of the order, and the key's, each once.
+    /// The columns chunks are ranges of, and watermarks places in: those of the order, and the
+    /// key's, each once.
     pub(crate) fn walk(&self) -> Vec<&KeyColumn> {
-        let rest = self.keys.iter().filter(|key| !self.order.iter().any(|ordered| ordered.source == key.source));
+        let rest = self
+            .keys
+            .iter()
+            .filter(|key| !self.order.iter().any(|ordered| ordered.source == key.source));
         self.order.iter().chain(rest).collect()
     }
 
     /// Whether the shadow stores the key's values as the source does.
     pub(crate) fn keeps_key(&self) -> bool {
-        let is_kept = |key: &KeyColumn| self.columns.iter().any(|column| column.name == key.shadow && !column.changed);
+        let is_kept = |key: &KeyColumn| {
+            self.columns.iter().any(|column| column.name == key.shadow && !column.changed)
+        };
         self.keys.iter().all(is_kept)
     }
 
-    /// The shadow, as statements on its rows name it. Rows of a partitioned table are in its partitions.
+    /// The shadow, as statements on its rows name it. Rows of a partitioned table are in its
+    /// partitions.
     pub(crate) fn shadow_rows(&self) -> String {
         let only = if self.is_partitioned { "" } else { "ONLY " };
         format!("{only}{}", self.shadow)
@@ -116,8 +125,9 @@ impl Layout {
         self.keys.iter().all(|key| key.has_arrays)
     }
 
-    /// An operator between keys, or places in the walk. The search path is the user's there, and somebody may have put an
-    /// operator of that name into it which fits the type better: so the server's own is named in full, where it is one of its own.
+    /// An operator between keys, or places in the walk. The search path is the user's there, and
+    /// somebody may have put an operator of that name into it which fits the type better: so the
+    /// server's own is named in full, where it is one of its own.
     pub(crate) fn operator(&self, name: &str) -> String {
         let is_own = self.walk().iter().all(|column| column.own_operators);
         if is_own { format!("OPERATOR(pg_catalog.{name})") } else { name.to_owned() }
@@ -125,13 +135,15 @@ impl Layout {
 
     /// The changed columns, for a message about a value that does not fit.
     pub(crate) fn changed_columns(&self) -> String {
-        let changed = self.columns.iter().filter(|column| column.changed).map(|column| column.name.as_str());
+        let changed =
+            self.columns.iter().filter(|column| column.changed).map(|column| column.name.as_str());
         changed.collect::<Vec<_>>().join(", ")
     }
 
     /// The key, for people.
     pub(crate) fn key_description(&self) -> String {
-        let columns = self.keys.iter().map(|key| key.source.as_str()).collect::<Vec<_>>().join(", ");
+        let columns =
+            self.keys.iter().map(|key| key.source.as_str()).collect::<Vec<_>>().join(", ");
         format!("{} ({columns})", self.key_index)
     }
 }

@@ -1,5 +1,6 @@
-//! A table's definition: read from the catalogue line by line, and built again elsewhere. What cannot be built the same is
-//! found by reading both and comparing, never by listing what we think there is.
+//! A table's definition: read from the catalogue line by line, and built again elsewhere. What
+//! cannot be built the same is found by reading both and comparing, never by listing what we think
+//! there is.
 
 use crate::schema::expression;
 use crate::server::error;
@@ -94,8 +95,10 @@ pub(crate) async fn attributes(session: &Session, oid: u32) -> Result<Vec<Attrib
 /// The objects in which two definitions differ.
 pub(crate) fn differences(one: &[Line], other: &[Line]) -> Vec<String> {
     let missing = |from: &[Line], line: &&Line| !from.contains(line);
-    let differing =
-        one.iter().filter(|line| missing(other, line)).chain(other.iter().filter(|line| missing(one, line)));
+    let differing = one
+        .iter()
+        .filter(|line| missing(other, line))
+        .chain(other.iter().filter(|line| missing(one, line)));
     let mut objects: Vec<String> = differing.map(|line| line.object.clone()).collect();
     objects.sort();
     objects.dedup();
@@ -108,7 +111,8 @@ pub(crate) fn structure(lines: &[Line]) -> String {
     lines.map(|line| format!("{}: {}\n", line.object, line.definition)).collect()
 }
 
-/// Builds an empty table like the source in a schema of ours, within the session's transaction, and gives its identity.
+/// Builds an empty table like the source in a schema of ours, within the session's transaction, and
+/// gives its identity.
 pub(crate) async fn build(
     session: &Session,
     names: &Names,
@@ -119,36 +123,51 @@ pub(crate) async fn build(
     let attempted = || format!("build an empty table like {}", names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let clone = quote::qualified(schema, &names.table);
-    let table: String =
-        session.one(sql::CREATE_TABLE, &[&source, &schema, &version.names_not_null()]).await.map_err(failed)?.get(0);
+    let table: String = session
+        .one(sql::CREATE_TABLE, &[&source, &schema, &version.names_not_null()])
+        .await
+        .map_err(failed)?
+        .get(0);
     let create = format!("SET LOCAL default_tablespace = '';\n{}", expression::reread(&table));
     session.run(&create).await.map_err(failed)?;
     dress(session, source, &clone, schema).await?;
-    let oid: u32 = session.one(sql::TABLE_ID, &[&schema, &names.table]).await.map_err(failed)?.get(0);
+    let oid: u32 =
+        session.one(sql::TABLE_ID, &[&schema, &names.table]).await.map_err(failed)?.get(0);
     undo_event_triggers(session, source, oid, &clone).await?;
     carry_privileges(session, source, oid, &clone).await.map_err(failed)?;
     Ok(oid)
 }
 
-/// Takes away what event triggers give to every new table, such as row security, an owner, triggers, or a publication. What
-/// the source has of that is carried later.
-async fn undo_event_triggers(session: &Session, source: u32, clone_oid: u32, clone: &str) -> Result<()> {
+/// Takes away what event triggers give to every new table, such as row security, an owner,
+/// triggers, or a publication. What the source has of that is carried later.
+async fn undo_event_triggers(
+    session: &Session,
+    source: u32,
+    clone_oid: u32,
+    clone: &str,
+) -> Result<()> {
     let attempted = || format!("undo what event triggers did to {clone}");
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-    let rows = session.query(sql::EVENT_TRIGGERS_UNDONE, &[&source, &clone_oid, &clone]).await.map_err(failed)?;
+    let rows = session
+        .query(sql::EVENT_TRIGGERS_UNDONE, &[&source, &clone_oid, &clone])
+        .await
+        .map_err(failed)?;
     if rows.is_empty() {
         return Ok(());
     }
     let script: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     session.run(&script.join(";\n")).await.map_err(failed)?;
-    let rows = session.query(sql::EVENT_TRIGGERS_UNDONE, &[&source, &clone_oid, &clone]).await.map_err(failed)?;
+    let rows = session
+        .query(sql::EVENT_TRIGGERS_UNDONE, &[&source, &clone_oid, &clone])
+        .await
+        .map_err(failed)?;
     match rows.first() {
         None => Ok(()),
         Some(row) => {
             let left: String = row.get(0);
             let reason = format!(
-                "an event trigger does it again at once, so this has no effect: {left}. Disable the event trigger for the time \
-                 of the change: ALTER EVENT TRIGGER … DISABLE"
+                "an event trigger does it again at once, so this has no effect: {left}. Disable \
+                 the event trigger for the time of the change: ALTER EVENT TRIGGER … DISABLE"
             );
             Err(altergeist_contract::Error::refused(attempted(), reason))
         }
@@ -157,7 +176,9 @@ async fn undo_event_triggers(session: &Session, source: u32, clone_oid: u32, clo
 
 /// Gives a bare table or materialized view in a schema of ours what another has.
 pub(crate) async fn dress(session: &Session, source: u32, clone: &str, schema: &str) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses(format!("give {clone} what it shall have"), &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of_clauses(format!("apply the changes to {clone}"), &error)
+    };
     let rows = session.query(sql::DRESS, &[&source, &clone, &schema]).await.map_err(failed)?;
     let mut script: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     script.push("SET LOCAL default_tablespace = ''");
@@ -176,7 +197,8 @@ pub(crate) async fn carry_privileges(
     if script.is_empty() { Ok(()) } else { session.run(&script.join(";\n")).await }
 }
 
-/// Makes a schema of ours inside the session's transaction, open to the table's owner, who must own what is in it.
+/// Makes a schema of ours inside the session's transaction, open to the table's owner, who must own
+/// what is in it.
 pub(crate) async fn make_schema(session: &Session, schema: &str, source: u32) -> Result<()> {
     let attempted = || format!("make the schema {schema}");
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);

@@ -1,8 +1,9 @@
-//! Gives the server its own words back so that it reads what it meant. Of `kind IN ('a', 'b')` over a varchar column it says
-//! `(kind)::text = ANY ((ARRAY['a'::character varying, …])::text[])`, and reads that as something that is spelled otherwise:
-//! the cast goes to every element. Without the cast it adds the same one it had left unsaid.
-//! Of `SELECT NULL` in a later arm of a UNION it says `NULL::integer`, and reads that as a column that is called `int4`: it is
-//! told the name that it had left out, which is always `?column?`.
+//! Gives the server its own words back so that it reads what it meant. Of `kind IN ('a', 'b')` over
+//! a varchar column it says `(kind)::text = ANY ((ARRAY['a'::character varying, …])::text[])`, and
+//! reads that as something that is spelled otherwise: the cast goes to every element. Without the
+//! cast it adds the same one it had left unsaid. Of `SELECT NULL` in a later arm of a UNION it says
+//! `NULL::integer`, and reads that as a column that is called `int4`: it is told the name that it
+//! had left out, which is always `?column?`.
 
 /// A statement, or several, in the spelling that is read as it was meant.
 pub(crate) fn reread(text: &str) -> String {
@@ -26,7 +27,9 @@ fn without_casts(text: &str) -> String {
         out.push_str(before);
         let array = &after[1..];
         rest = after;
-        if let Some((end, tail)) = end_of_array(array).and_then(|end| Some((end, after_cast(&array[end..])?))) {
+        if let Some((end, tail)) =
+            end_of_array(array).and_then(|end| Some((end, after_cast(&array[end..])?)))
+        {
             out.push_str(&array[..end]);
             rest = tail;
         } else {
@@ -60,11 +63,14 @@ fn end_of_array(text: &str) -> Option<usize> {
 fn after_cast(text: &str) -> Option<&str> {
     let rest = text.strip_prefix(")::")?;
     let end = rest.find("[])")?;
-    let is_type = rest[..end].chars().all(|letter| letter.is_ascii_alphanumeric() || " _.\"".contains(letter));
+    let is_type = rest[..end]
+        .chars()
+        .all(|letter| letter.is_ascii_alphanumeric() || " _.\"".contains(letter));
     is_type.then(|| &rest[end + 2..])
 }
 
-/// Select lists in which nothing that ends in a cast or a collation is without its name. The server writes one entry a line.
+/// Select lists in which nothing that ends in a cast or a collation is without its name. The server
+/// writes one entry a line.
 fn with_names(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut quote, mut is_in_list) = (None, false);
@@ -84,17 +90,20 @@ fn with_names(text: &str) -> String {
 
 /// Where the entry of the line's last select list begins.
 fn last_select(line: &str) -> Option<usize> {
-    let is_plain = |at: usize| unquoted(line, None).any(|(place, quote, _)| place == at && quote.is_none());
+    let is_plain =
+        |at: usize| unquoted(line, None).any(|(place, quote, _)| place == at && quote.is_none());
     let (at, word) = line.rmatch_indices("SELECT ").find(|(at, _)| is_plain(*at))?;
     let start = at + word.len();
     Some(start + if line[start..].starts_with("DISTINCT ") { "DISTINCT ".len() } else { 0 })
 }
 
-/// Where the entry that begins at `start` ends, if it has no name and the server would make one up from a cast or from what
-/// is collated. Columns, functions and CASE have a name to begin with, which the server says.
+/// Where the entry that begins at `start` ends, if it has no name and the server would make one up
+/// from a cast or from what is collated. Columns, functions and CASE have a name to begin with,
+/// which the server says.
 fn end_of_nameless(line: &str, start: usize) -> Option<usize> {
     let entry = &line[start..];
-    let is_nameless = entry.starts_with(['\'', '(']) || entry.starts_with(|letter: char| letter.is_ascii_digit());
+    let is_nameless =
+        entry.starts_with(['\'', '(']) || entry.starts_with(|letter: char| letter.is_ascii_digit());
     if !is_nameless && !["NULL::", "E'", "B'", "X'"].iter().any(|word| entry.starts_with(word)) {
         return None;
     }
@@ -111,16 +120,24 @@ fn end_of_nameless(line: &str, start: usize) -> Option<usize> {
             _ => {}
         }
     }
-    let is_type = |text: &str| text.chars().all(|letter| letter.is_alphanumeric() || " _.\"()[],".contains(letter));
-    let ends_in_cast =
-        cast.filter(|at| *at <= end).is_some_and(|at| is_type(&entry[at..end]) && !entry[at..end].contains(" AS "));
-    let ends_in_collation =
-        entry[..end].starts_with('(') && entry[..end].ends_with(')') && entry[..end].contains(" COLLATE ");
+    let is_type = |text: &str| {
+        text.chars().all(|letter| letter.is_alphanumeric() || " _.\"()[],".contains(letter))
+    };
+    let ends_in_cast = cast
+        .filter(|at| *at <= end)
+        .is_some_and(|at| is_type(&entry[at..end]) && !entry[at..end].contains(" AS "));
+    let ends_in_collation = entry[..end].starts_with('(')
+        && entry[..end].ends_with(')')
+        && entry[..end].contains(" COLLATE ");
     (depth == 0 && (ends_in_cast || ends_in_collation)).then_some(start + end)
 }
 
-/// Each letter's place, the quote it stands in, and the quote that is open behind it; a quote's own marks stand in it.
-fn unquoted(text: &str, open: Option<char>) -> impl Iterator<Item = (usize, Option<char>, Option<char>)> {
+/// Each letter's place, the quote it stands in, and the quote that is open behind it; a quote's own
+/// marks stand in it.
+fn unquoted(
+    text: &str,
+    open: Option<char>,
+) -> impl Iterator<Item = (usize, Option<char>, Option<char>)> {
     text.char_indices().scan(open, |open, (at, letter)| {
         let before = *open;
         match (before, letter) {
@@ -139,17 +156,31 @@ mod tests {
 
     #[test]
     fn the_cast_of_a_list_is_left_to_the_server() {
-        let said = "CHECK (((kind)::text = ANY ((ARRAY['a]''['::character varying, 'b'::character varying])::text[])))";
-        let meant = "CHECK (((kind)::text = ANY (ARRAY['a]''['::character varying, 'b'::character varying])))";
+        let said = "CHECK (((kind)::text = ANY ((ARRAY['a]''['::character varying, 'b'::character \
+                    varying])::text[])))";
+        let meant = "CHECK (((kind)::text = ANY (ARRAY['a]''['::character varying, 'b'::character \
+                     varying])))";
         assert_eq!(reread(said), meant);
         assert_eq!(reread(meant), meant);
-        assert_eq!(reread("x <> ALL ((ARRAY['a'::bpchar])::text[]) AND y"), "x <> ALL (ARRAY['a'::bpchar]) AND y");
+        assert_eq!(
+            reread("x <> ALL ((ARRAY['a'::bpchar])::text[]) AND y"),
+            "x <> ALL (ARRAY['a'::bpchar]) AND y"
+        );
     }
 
     #[test]
     fn what_the_server_leaves_without_a_name_is_told_it() {
-        let said = "CREATE OR REPLACE VIEW v AS\n SELECT a,\n    b\n   FROM ( SELECT 'x,'::text AS a,\n            t.b\n           FROM t\n        UNION ALL\n         SELECT 'it''s'::text,\n            (t.b + 1)::numeric(10,2),\n            NULL::integer\n           FROM t) q\n  WHERE (a IN ( SELECT DISTINCT '-1'::character varying[]));";
-        let meant = "CREATE OR REPLACE VIEW v AS\n SELECT a,\n    b\n   FROM ( SELECT 'x,'::text AS a,\n            t.b\n           FROM t\n        UNION ALL\n         SELECT 'it''s'::text AS \"?column?\",\n            (t.b + 1)::numeric(10,2) AS \"?column?\",\n            NULL::integer AS \"?column?\"\n           FROM t) q\n  WHERE (a IN ( SELECT DISTINCT '-1'::character varying[] AS \"?column?\"));";
+        let said = "CREATE OR REPLACE VIEW v AS\n SELECT a,\n    b\n   FROM ( SELECT 'x,'::text \
+                    AS a,\n            t.b\n           FROM t\n        UNION ALL\n         SELECT \
+                    'it''s'::text,\n            (t.b + 1)::numeric(10,2),\n            \
+                    NULL::integer\n           FROM t) q\n  WHERE (a IN ( SELECT DISTINCT \
+                    '-1'::character varying[]));";
+        let meant = "CREATE OR REPLACE VIEW v AS\n SELECT a,\n    b\n   FROM ( SELECT 'x,'::text \
+                     AS a,\n            t.b\n           FROM t\n        UNION ALL\n         SELECT \
+                     'it''s'::text AS \"?column?\",\n            (t.b + 1)::numeric(10,2) AS \
+                     \"?column?\",\n            NULL::integer AS \"?column?\"\n           FROM t) \
+                     q\n  WHERE (a IN ( SELECT DISTINCT '-1'::character varying[] AS \
+                     \"?column?\"));";
         assert_eq!(reread(said), meant);
         assert_eq!(reread(meant), meant);
         assert_eq!(
@@ -172,9 +203,12 @@ mod tests {
 
     #[test]
     fn everything_else_is_left_as_it_is() {
-        for text in
-            ["a = ANY (('{a}'::character varying[])::text[])", "a = ANY ((ARRAY['a'::text] || b))", "ANY ((ARRAY['", ""]
-        {
+        for text in [
+            "a = ANY (('{a}'::character varying[])::text[])",
+            "a = ANY ((ARRAY['a'::text] || b))",
+            "ANY ((ARRAY['",
+            "",
+        ] {
             assert_eq!(reread(text), text);
         }
     }

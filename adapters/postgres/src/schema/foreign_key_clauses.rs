@@ -19,13 +19,17 @@ pub(crate) struct Keys {
     pub(crate) refusals: Vec<Refusal>,
 }
 
-/// Reads what becomes of the foreign keys the table has. They stand on no clone, so each is made on it for the trial; the clauses
-/// are tried before all others, when the columns still have their names.
+/// Reads what becomes of the foreign keys the table has. They stand on no clone, so each is made on
+/// it for the trial; the clauses are tried before all others, when the columns still have their
+/// names.
 pub(crate) async fn try_keys(session: &Session, wish: &Wish<'_>, schema: &str) -> Result<Keys> {
     let Keys { mut arrival, mut orphans, mut refusals } = Keys::default();
     for key in &wish.clauses.keys {
-        let failed = |error: tokio_postgres::Error| error::of_clauses(format!("try the clause {}", key.clause), &error);
-        let row = session.one(sql::FOREIGN_KEY, &[&wish.source, &key.name]).await.map_err(failed)?;
+        let failed = |error: tokio_postgres::Error| {
+            error::of_clauses(format!("try the clause {}", key.clause), &error)
+        };
+        let row =
+            session.one(sql::FOREIGN_KEY, &[&wish.source, &key.name]).await.map_err(failed)?;
         let (object, proof, definition, is_validated): (String, String, String, bool) =
             (row.get(0), row.get(1), row.get(2), row.get(3));
         match &key.deed {
@@ -37,7 +41,8 @@ pub(crate) async fn try_keys(session: &Session, wish: &Wish<'_>, schema: &str) -
             }
             KeyDeed::Rename(new) => {
                 refusals.extend(try_key(session, wish, schema, key, &definition).await?);
-                let renamed = format!("ALTER TABLE {} VALIDATE CONSTRAINT {new}", wish.names.source());
+                let renamed =
+                    format!("ALTER TABLE {} VALIDATE CONSTRAINT {new}", wish.names.source());
                 arrival.other_proofs.push((proof, Some(renamed)));
                 arrival.clauses.push(format!("ALTER TABLE {} {}", wish.names.source(), key.clause));
             }
@@ -62,10 +67,16 @@ async fn try_key(
 ) -> Result<Option<Refusal>> {
     let clone = quote::qualified(schema, &wish.names.table);
     let name = quote::quoted(&key.name);
-    let script = format!("ALTER TABLE {clone} ADD CONSTRAINT {name} {definition}; ALTER TABLE {clone} {}", key.clause);
+    let script = format!(
+        "ALTER TABLE {clone} ADD CONSTRAINT {name} {definition}; ALTER TABLE {clone} {}",
+        key.clause
+    );
     session.run("SAVEPOINT key").await.map_err(|error| error::of("try a clause", &error))?;
     let outcome = session.run(&script).await;
-    session.run("ROLLBACK TO SAVEPOINT key").await.map_err(|error| error::of("try a clause", &error))?;
+    session
+        .run("ROLLBACK TO SAVEPOINT key")
+        .await
+        .map_err(|error| error::of("try a clause", &error))?;
     let Err(error) = outcome else { return Ok(None) };
     let attempted = format!("try the clause {}", key.clause);
     if error::is_passing(&error) {
@@ -74,12 +85,22 @@ async fn try_key(
     Ok(Some(not_accepted(wish, error::of_clauses(attempted, &error).reason)))
 }
 
-/// Tries what the swap does at its end, and takes it back: locks of other tables are held for an instant only.
-pub(crate) async fn try_late(session: &Session, wish: &Wish<'_>, schema: &str, altered: &mut Altered) -> Result<()> {
+/// Tries what the swap does at its end, and takes it back: locks of other tables are held for an
+/// instant only.
+pub(crate) async fn try_late(
+    session: &Session,
+    wish: &Wish<'_>,
+    schema: &str,
+    altered: &mut Altered,
+) -> Result<()> {
     altered.arrival.search_path = wish.search_path.to_owned();
     for late in &wish.clauses.late {
         altered.refusals.extend(try_clause(session, wish, schema, late).await?);
-        altered.arrival.clauses.push(format!("ALTER TABLE {} {}", wish.names.source(), late.clause));
+        altered.arrival.clauses.push(format!(
+            "ALTER TABLE {} {}",
+            wish.names.source(),
+            late.clause
+        ));
     }
     for key in &wish.clauses.foreign_keys {
         try_foreign_key(session, wish, schema, key, altered).await?;
@@ -87,25 +108,47 @@ pub(crate) async fn try_late(session: &Session, wish: &Wish<'_>, schema: &str, a
     Ok(())
 }
 
-async fn try_clause(session: &Session, wish: &Wish<'_>, schema: &str, late: &Late) -> Result<Option<Refusal>> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses(format!("try the clause {}", late.clause), &error);
+async fn try_clause(
+    session: &Session,
+    wish: &Wish<'_>,
+    schema: &str,
+    late: &Late,
+) -> Result<Option<Refusal>> {
+    let failed = |error: tokio_postgres::Error| {
+        error::of_clauses(format!("try the clause {}", late.clause), &error)
+    };
     if let Some(name) = late.trigger.as_ref().or(late.rule.as_ref()) {
         let query = if late.trigger.is_some() { sql::HAS_TRIGGER } else { sql::HAS_RULE };
-        let is_there: bool = session.one(query, &[&wish.source, name]).await.map_err(failed)?.get(0);
-        let missing =
-            || error::refuse(format!("clause {}", late.clause), "the table has none of this name", "correct the name");
+        let is_there: bool =
+            session.one(query, &[&wish.source, name]).await.map_err(failed)?.get(0);
+        let missing = || {
+            error::refuse(
+                format!("clause {}", late.clause),
+                "the table has none of this name",
+                "correct the name",
+            )
+        };
         return Ok((!is_there).then(missing));
     }
     let mut trial = sql::use_search_path(wish.search_path);
     if let Some(owner) = &late.owner {
-        trial.push_str(&format!("; GRANT USAGE, CREATE ON SCHEMA {} TO {owner}", quote::quoted(schema)));
+        trial.push_str(&format!(
+            "; GRANT USAGE, CREATE ON SCHEMA {} TO {owner}",
+            quote::quoted(schema)
+        ));
     }
-    trial.push_str(&format!("; ALTER TABLE {} {}", quote::qualified(schema, &wish.names.table), late.clause));
+    trial.push_str(&format!(
+        "; ALTER TABLE {} {}",
+        quote::qualified(schema, &wish.names.table),
+        late.clause
+    ));
     session.run("SAVEPOINT late").await.map_err(failed)?;
     let outcome = session.run(&trial).await.map_err(failed);
     session.run("ROLLBACK TO SAVEPOINT late").await.map_err(failed)?;
     match outcome {
-        Err(error) if error.kind == altergeist_contract::Kind::Refused => Ok(Some(not_accepted(wish, error.reason))),
+        Err(error) if error.kind == altergeist_contract::Kind::Refused => {
+            Ok(Some(not_accepted(wish, error.reason)))
+        }
         outcome => outcome.map(|()| None),
     }
 }
@@ -125,7 +168,9 @@ async fn try_foreign_key(
     let added = match outcome {
         Err(error) if error::is_passing(&error) => return Err(error::of_lock(attempted(), &error)),
         Err(error) => {
-            altered.refusals.push(not_accepted(wish, error::of_clauses(attempted(), &error).reason));
+            altered
+                .refusals
+                .push(not_accepted(wish, error::of_clauses(attempted(), &error).reason));
             return Ok(());
         }
         Ok(added) => added,

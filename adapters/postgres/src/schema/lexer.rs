@@ -26,7 +26,9 @@ pub(crate) fn statements(text: &str) -> Result<Vec<Vec<Token>>, String> {
     let mut tokens = Vec::new();
     for token in lex(text)? {
         match token.kind {
-            TokenKind::Other(';') if token.depth == 0 => statements.push(std::mem::take(&mut tokens)),
+            TokenKind::Other(';') if token.depth == 0 => {
+                statements.push(std::mem::take(&mut tokens))
+            }
             _ => tokens.push(token),
         }
     }
@@ -128,14 +130,16 @@ impl Lexer<'_> {
         Err("a comment is never closed".to_owned())
     }
 
-    /// What stands between two quotes; a doubled quote does not end it, nor, where it counts, does one after `\`.
+    /// What stands between two quotes; a doubled quote does not end it, nor, where it counts, does
+    /// one after `\`.
     fn quoted(&mut self, quote: char, backslash: bool) -> Result<String, String> {
         let inside = self.at + 1;
         let mut characters = self.text[inside..].char_indices().peekable();
         while let Some((offset, character)) = characters.next() {
             if backslash && character == '\\' {
                 characters.next();
-            } else if character == quote && characters.next_if(|(_, next)| *next == quote).is_none() {
+            } else if character == quote && characters.next_if(|(_, next)| *next == quote).is_none()
+            {
                 self.at = inside + offset + 1;
                 return Ok(self.text[inside..inside + offset].to_owned());
             }
@@ -150,7 +154,10 @@ impl Lexer<'_> {
     /// A literal between dollar signs, or a lone sign.
     fn dollar(&mut self) -> Result<TokenKind, String> {
         let rest = self.rest();
-        let tag = rest[1..].find('$').map(|end| &rest[..end + 2]).filter(|tag| is_tag(&tag[1..tag.len() - 1]));
+        let tag = rest[1..]
+            .find('$')
+            .map(|end| &rest[..end + 2])
+            .filter(|tag| is_tag(&tag[1..tag.len() - 1]));
         let Some(tag) = tag else { return self.sign('$') };
         let end = rest[tag.len()..].find(tag).ok_or("a dollar quote is never closed")?;
         self.at += tag.len() + end + tag.len();
@@ -160,11 +167,13 @@ impl Lexer<'_> {
     /// A word; one that is only the prefix of a literal goes with it.
     fn word(&mut self) -> Result<TokenKind, String> {
         let rest = self.rest();
-        let goes_on = |character: char| character.is_alphanumeric() || character == '_' || character == '$';
+        let goes_on =
+            |character: char| character.is_alphanumeric() || character == '_' || character == '$';
         let length = rest.find(|character| !goes_on(character)).unwrap_or(rest.len());
         let word = rest[..length].to_lowercase();
         let next = rest[length..].chars().next();
-        let is_unicode = word == "u" && (rest[1..].starts_with("&'") || rest[1..].starts_with("&\""));
+        let is_unicode =
+            word == "u" && (rest[1..].starts_with("&'") || rest[1..].starts_with("&\""));
         if is_unicode {
             return Err("it uses U& escapes".to_owned());
         }
@@ -178,8 +187,9 @@ impl Lexer<'_> {
 
     fn number(&mut self) -> TokenKind {
         let rest = self.rest();
-        self.at +=
-            rest.find(|character: char| !character.is_ascii_alphanumeric() && character != '.').unwrap_or(rest.len());
+        self.at += rest
+            .find(|character: char| !character.is_ascii_alphanumeric() && character != '.')
+            .unwrap_or(rest.len());
         TokenKind::Other('0')
     }
 
@@ -187,7 +197,10 @@ impl Lexer<'_> {
         self.at += sign.len_utf8();
         match sign {
             '(' | '[' => self.depth += 1,
-            ')' | ']' => self.depth = self.depth.checked_sub(1).ok_or("a bracket is closed that was never opened")?,
+            ')' | ']' => {
+                self.depth =
+                    self.depth.checked_sub(1).ok_or("a bracket is closed that was never opened")?
+            }
             _ => {}
         }
         Ok(TokenKind::Other(sign))
@@ -195,5 +208,6 @@ impl Lexer<'_> {
 }
 
 fn is_tag(tag: &str) -> bool {
-    !tag.starts_with(|first: char| first.is_ascii_digit()) && tag.chars().all(|c| c.is_alphanumeric() || c == '_')
+    !tag.starts_with(|first: char| first.is_ascii_digit())
+        && tag.chars().all(|c| c.is_alphanumeric() || c == '_')
 }

@@ -1,5 +1,6 @@
-//! Names the statement to run instead where `CREATE INDEX` or `DROP INDEX` was given as a change. An index is no clause of
-//! the server's ALTER TABLE, and the server itself makes and drops one without blocking anybody. Pure.
+//! Names the statement to run instead where `CREATE INDEX` or `DROP INDEX` was given as a change.
+//! An index is no clause of the server's ALTER TABLE, and the server itself makes and drops one
+//! without blocking anybody. Pure.
 
 use crate::schema::lexer::{self, Token};
 use crate::server::error::refuse;
@@ -11,17 +12,23 @@ pub(crate) fn index_statement(text: &str) -> Option<Refusal> {
     let is_alone = statements.len() == 1;
     statements.iter().find_map(|tokens| {
         let instead = instead(text, tokens)?;
-        let begin =
-            if is_alone { "run it yourself" } else { "leave it out, and run it yourself when this change is done" };
+        let begin = if is_alone {
+            "run it yourself"
+        } else {
+            "leave it out, and run it yourself when this \
+                                                      change is done"
+        };
         let given = &text[tokens.first()?.start..tokens.last()?.end];
-        let reason = "an index is no clause of ALTER TABLE; the server makes and drops one without blocking anybody";
+        let reason = "an index is no clause of ALTER TABLE; the server makes and drops one \
+                      without blocking anybody";
         Some(refuse(format!("statement {given}"), reason, &format!("{begin}: {instead}")))
     })
 }
 
 /// Whether the tokens drop a column of the name `index`.
 pub(crate) fn drops_a_column(tokens: &[Token]) -> bool {
-    let is_clause_s_end = |token: &Token| matches!(token.word(), Some("cascade" | "restrict")) || token.is_sign(',');
+    let is_clause_s_end =
+        |token: &Token| matches!(token.word(), Some("cascade" | "restrict")) || token.is_sign(',');
     is(tokens, 0, "drop") && is(tokens, 1, "index") && tokens.get(2).is_none_or(is_clause_s_end)
 }
 
@@ -65,12 +72,22 @@ mod tests {
                 "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (v)",
             ),
             ("DROP INDEX i", "DROP INDEX CONCURRENTLY i"),
-            ("DROP INDEX IF EXISTS public.i RESTRICT", "DROP INDEX CONCURRENTLY IF EXISTS public.i RESTRICT"),
+            (
+                "DROP INDEX IF EXISTS public.i RESTRICT",
+                "DROP INDEX CONCURRENTLY IF EXISTS public.i RESTRICT",
+            ),
             ("DROP INDEX a, b", "DROP INDEX a, b"),
-            ("ALTER TABLE t ADD COLUMN c int; CREATE INDEX i ON t (c)", "CREATE INDEX CONCURRENTLY i ON t (c)"),
+            (
+                "ALTER TABLE t ADD COLUMN c int; CREATE INDEX i ON t (c)",
+                "CREATE INDEX CONCURRENTLY i ON t (c)",
+            ),
         ] {
             let refusal = index_statement(given).expect(given);
-            assert!(refusal.remedy.ends_with(&format!(": {instead}")), "{given}: {}", refusal.remedy);
+            assert!(
+                refusal.remedy.ends_with(&format!(": {instead}")),
+                "{given}: {}",
+                refusal.remedy
+            );
         }
     }
 

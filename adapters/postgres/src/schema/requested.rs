@@ -1,4 +1,5 @@
-//! The change that was asked for: its clauses, as far as they are read here, and what it asks for beyond them.
+//! The change that was asked for: its clauses, as far as they are read here, and what it asks for
+//! beyond them.
 
 use crate::key::candidates::Candidate;
 use crate::key::order;
@@ -16,7 +17,9 @@ use altergeist_contract::{Refusal, Result};
 impl Postgres {
     /// How many sessions this process has already.
     pub(crate) fn open_sessions(&self) -> usize {
-        usize::from(self.run.is_taken()) + self.control.idle_sessions() + self.workers.idle_sessions()
+        usize::from(self.run.is_taken())
+            + self.control.idle_sessions()
+            + self.workers.idle_sessions()
     }
 
     /// Whether what is asked for is more than an ALTER.
@@ -27,7 +30,12 @@ impl Postgres {
 
 impl Postgres {
     /// What is to be done, to this source.
-    pub(crate) fn wish<'a>(&'a self, source: u32, key: Option<&'a Candidate>, clauses: &'a Clauses) -> Wish<'a> {
+    pub(crate) fn wish<'a>(
+        &'a self,
+        source: u32,
+        key: Option<&'a Candidate>,
+        clauses: &'a Clauses,
+    ) -> Wish<'a> {
         Wish {
             names: &self.names,
             version: self.version,
@@ -55,11 +63,16 @@ pub(crate) async fn clauses(
     let keys: Vec<String> = keys.iter().map(|row| row.get(0)).collect();
     Ok(clauses::read(&engine.target.alter, &engine.names, &keys).map_err(|why| {
         let object = format!("the clauses for {}", engine.names.display);
-        refuse(object, format!("they cannot be read: {why}"), "write them more plainly, as one statement")
+        refuse(
+            object,
+            format!("they cannot be read: {why}"),
+            "write them more plainly, as one statement",
+        )
     }))
 }
 
-/// What is asked for beyond the clauses: an order of the rows, a table of the user's own making; or why it cannot be had.
+/// What is asked for beyond the clauses: an order of the rows, a table of the user's own making; or
+/// why it cannot be had.
 pub(crate) async fn copy_wishes(
     session: &Session,
     engine: &Postgres,

@@ -1,7 +1,9 @@
-//! Makes a statement that the server printed speak of another table of the same name. The server prints every name in full,
-//! so a name is a pair of words with a dot between them. What is quoted as text stays as it is, but for a name that is cast.
+//! Makes a statement that the server printed speak of another table of the same name. The server
+//! prints every name in full, so a name is a pair of words with a dot between them. What is quoted
+//! as text stays as it is, but for a name that is cast.
 
-/// A relation or function that another schema holds for now. All three are spelled as the server quotes them.
+/// A relation or function that another schema holds for now. All three are spelled as the server
+/// quotes them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Move {
     pub(crate) schema: String,
@@ -28,7 +30,8 @@ pub(crate) fn retarget(text: &str, moves: &[Move]) -> String {
         rest = tail;
         if is_word(word)
             && !is_part
-            && let Some((moved, name)) = after_dot(tail).and_then(|name| Some((find(moves, word, name)?, name)))
+            && let Some((moved, name)) =
+                after_dot(tail).and_then(|name| Some((find(moves, word, name)?, name)))
         {
             out.extend([&moved.to, ".", name]);
             rest = &tail[1 + name.len()..];
@@ -86,7 +89,8 @@ fn token(text: &str, first: char) -> usize {
         'E' if rest.starts_with('\'') => quoted(text, 2, '\'', true),
         '$' => dollars(text),
         _ if first == '_' || first.is_alphabetic() => {
-            let is_inside = |letter: char| letter == '_' || letter == '$' || letter.is_alphanumeric();
+            let is_inside =
+                |letter: char| letter == '_' || letter == '$' || letter.is_alphanumeric();
             text.find(|letter| !is_inside(letter)).unwrap_or(text.len())
         }
         _ => first.len_utf8(),
@@ -107,7 +111,9 @@ fn quoted(text: &str, from: usize, mark: char, has_escapes: bool) -> usize {
 
 fn dollars(text: &str) -> usize {
     let tag = text[1..].find('$').map(|end| &text[..end + 2]);
-    let is_tag = |tag: &&str| tag[1..tag.len() - 1].chars().all(|letter| letter == '_' || letter.is_alphanumeric());
+    let is_tag = |tag: &&str| {
+        tag[1..tag.len() - 1].chars().all(|letter| letter == '_' || letter.is_alphanumeric())
+    };
     let Some(tag) = tag.filter(is_tag) else { return 1 };
     text[tag.len()..].find(tag).map_or(1, |end| end + 2 * tag.len())
 }
@@ -123,8 +129,8 @@ mod tests {
     #[test]
     fn a_name_in_full_is_moved_wherever_it_stands() {
         let moves = [moved("public", "t"), moved("\"A b\"", "\"T.\"\"x\"")];
-        let said =
-            "SELECT (x.*)::public.t, 'public.t'::regclass FROM public.t x JOIN \"A b\".\"T.\"\"x\" ON public.f(t.id)";
+        let said = "SELECT (x.*)::public.t, 'public.t'::regclass FROM public.t x JOIN \"A \
+                    b\".\"T.\"\"x\" ON public.f(t.id)";
         let meant = "SELECT (x.*)::elsewhere.t, 'elsewhere.t'::regclass FROM elsewhere.t x \
                      JOIN elsewhere.\"T.\"\"x\" ON public.f(t.id)";
         assert_eq!(retarget(said, &moves), meant);

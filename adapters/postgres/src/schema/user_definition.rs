@@ -1,5 +1,6 @@
-//! A shadow of the user's own making (`--create`): for what ALTER TABLE cannot say, as another order of the columns or
-//! partitions. Its columns are those of the source that have the same names, or the names `--rename` gives them.
+//! A shadow of the user's own making (`--create`): for what ALTER TABLE cannot say, as another
+//! order of the columns or partitions. Its columns are those of the source that have the same
+//! names, or the names `--rename` gives them.
 
 use crate::schema::altered::{self, Altered, Arrival, Making, News, Wish};
 use crate::schema::arrival;
@@ -16,13 +17,23 @@ use altergeist_contract::{Kind, Refusal, Result, Target, Watermark};
 pub(crate) fn read(target: &Target) -> Option<std::result::Result<Making, Refusal>> {
     let text = target.create.as_ref()?;
     let statements = clauses::making(text).map_err(|why| {
-        refuse("the file given with --create".to_owned(), why, "write CREATE TABLE, CREATE INDEX and COMMENT ON only")
+        refuse(
+            "the file given with --create".to_owned(),
+            why,
+            "write CREATE TABLE, CREATE INDEX and COMMENT ON only",
+        )
     });
     Some(statements.map(|statements| Making { statements, renames: target.renames.clone() }))
 }
 
-/// Makes the table in a schema of ours, and reads what came of it. Inside the session's transaction.
-pub(crate) async fn make(session: &Session, wish: &Wish<'_>, making: &Making, schema: &str) -> Result<Altered> {
+/// Makes the table in a schema of ours, and reads what came of it. Inside the session's
+/// transaction.
+pub(crate) async fn make(
+    session: &Session,
+    wish: &Wish<'_>,
+    making: &Making,
+    schema: &str,
+) -> Result<Altered> {
     let mut altered = Altered {
         clone: 0,
         source_lines: definition::describe(session, wish.source).await?,
@@ -56,35 +67,60 @@ async fn carry_out(
     let attempted = || format!("make the new {} as the file says", wish.names.table);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let file = || "the file given with --create".to_owned();
-    let before: Vec<u32> =
-        session.query(sql::RELATIONS_IN, &[&schema]).await.map_err(failed)?.iter().map(|row| row.get(0)).collect();
+    let before: Vec<u32> = session
+        .query(sql::RELATIONS_IN, &[&schema])
+        .await
+        .map_err(failed)?
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
     let path = format!("{}, {}", quote::quoted(schema), wish.search_path);
-    session.run(&format!("SAVEPOINT making; {}", sql::use_search_path(&path))).await.map_err(failed)?;
+    session
+        .run(&format!("SAVEPOINT making; {}", sql::use_search_path(&path)))
+        .await
+        .map_err(failed)?;
     for statement in &making.statements {
         let Err(error) = session.execute(statement, &[]).await else { continue };
         let answer = failed(error);
         if answer.kind != Kind::Refused {
             return Err(answer);
         }
-        session.run(&format!("ROLLBACK TO SAVEPOINT making; {}", sql::use_own_language())).await.map_err(failed)?;
+        session
+            .run(&format!("ROLLBACK TO SAVEPOINT making; {}", sql::use_own_language()))
+            .await
+            .map_err(failed)?;
         let reason = format!("{}: {}", altered::NOT_ACCEPTED, answer.reason);
-        return Ok(vec![refuse(file(), reason, "correct it; names of new objects stand there without a schema")]);
+        return Ok(vec![refuse(
+            file(),
+            reason,
+            "correct it; names of new objects stand there without a schema",
+        )]);
     }
     session.run(&sql::use_own_language()).await.map_err(failed)?;
-    let found = session.query(sql::TABLE_ID, &[&schema, &wish.names.table]).await.map_err(failed)?;
+    let found =
+        session.query(sql::TABLE_ID, &[&schema, &wish.names.table]).await.map_err(failed)?;
     let Some(oid) = found.first().map(|row| row.get::<_, u32>(0)) else {
         let reason = format!("it makes no table called {}", wish.names.table);
-        return Ok(vec![refuse(file(), reason, "let the new table have the old one's name, without a schema")]);
+        return Ok(vec![refuse(
+            file(),
+            reason,
+            "let the new table have the old one's name, without a schema",
+        )]);
     };
     *made = oid;
     let strays = session.query(sql::STRAYS, &[&schema, &before, &oid]).await.map_err(failed)?;
     let stray = |row: &tokio_postgres::Row| {
-        refuse(row.get(0), "the file makes it, and it is no part of the table", "make it in a statement of its own")
+        refuse(
+            row.get(0),
+            "the file makes it, and it is no part of the table",
+            "make it in a statement of its own",
+        )
     };
     let mut refusals: Vec<Refusal> = strays.iter().map(stray).collect();
     let kind = session.one(sql::MADE, &[&oid]).await.map_err(failed)?;
     if !kind.get::<_, bool>(0) || !kind.get::<_, bool>(2) {
-        let reason = "it makes something other than a logged table, partitioned or not, without parents";
+        let reason =
+            "it makes something other than a logged table, partitioned or not, without parents";
         refusals.push(refuse(file(), reason, "leave that out"));
     }
     if refusals.is_empty() {
@@ -95,15 +131,22 @@ async fn carry_out(
 
 /// The new table belongs to whom the old one does, and is open to the same.
 async fn own(session: &Session, wish: &Wish<'_>, schema: &str, oid: u32) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses("give the new table to the old one's owner", &error);
+    let failed = |error: tokio_postgres::Error| {
+        error::of_clauses("give the new table to the old one's owner", &error)
+    };
     let table = quote::qualified(schema, &wish.names.table);
     let owner = session.one(sql::OWNER, &[&wish.source]).await.map_err(failed)?;
     if !owner.get::<_, bool>(1) {
         let mut tables = vec![table.clone()];
-        tables
-            .extend(partitions(session, oid).await?.into_iter().map(|(name, schema)| quote::qualified(&schema, &name)));
+        tables.extend(
+            partitions(session, oid)
+                .await?
+                .into_iter()
+                .map(|(name, schema)| quote::qualified(&schema, &name)),
+        );
         let owner = quote::quoted(owner.get(0));
-        let script: Vec<String> = tables.iter().map(|table| format!("ALTER TABLE {table} OWNER TO {owner}")).collect();
+        let script: Vec<String> =
+            tables.iter().map(|table| format!("ALTER TABLE {table} OWNER TO {owner}")).collect();
         session.run(&script.join("; ")).await.map_err(failed)?;
     }
     definition::carry_privileges(session, wish.source, oid, &table).await.map_err(failed)
@@ -123,7 +166,8 @@ async fn read_outcome(
     schema: &str,
     altered: &mut Altered,
 ) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses("read what the file has made", &error);
+    let failed =
+        |error: tokio_postgres::Error| error::of_clauses("read what the file has made", &error);
     let after = definition::attributes(session, altered.clone).await?;
     let mut before = definition::attributes(session, wish.source).await?;
     // As it will be: without anything of ours.
@@ -137,13 +181,15 @@ async fn read_outcome(
     altered.touched = before.iter().filter(|old| !same(old)).map(|old| old.name.clone()).collect();
     altered.touches_columns = !altered.touched.is_empty();
     altered.revalued = arrival::revalued(session, wish, &before, &after).await?;
-    altered.demanded = after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
+    altered.demanded =
+        after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
     altered.refusals.extend(arrival::name_clashes(session, wish, altered.clone).await?);
     let Some(key) = wish.key else { return Ok(()) };
     match arrival::layout(wish, key, &before, &after, schema) {
         Err(refusal) => altered.refusals.push(refusal),
         Ok(mut layout) => {
-            layout.is_partitioned = session.one(sql::MADE, &[&altered.clone]).await.map_err(failed)?.get(1);
+            layout.is_partitioned =
+                session.one(sql::MADE, &[&altered.clone]).await.map_err(failed)?.get(1);
             altered.refusals.extend(unfit_for_partitions(&layout));
             altered.refusals.extend(conversions(session, &layout).await?);
             if altered.refusals.is_empty() {
@@ -154,8 +200,9 @@ async fn read_outcome(
     Ok(())
 }
 
-/// Gives the source's columns the numbers of those of the new table that they become, as if an ALTER had made it of them. A
-/// column that is lost beside one that is new may be one that is renamed, and nobody may guess.
+/// Gives the source's columns the numbers of those of the new table that they become, as if an
+/// ALTER had made it of them. A column that is lost beside one that is new may be one that is
+/// renamed, and nobody may guess.
 fn match_by_name(before: &mut [Attribute], after: &[Attribute], making: &Making) -> Vec<Refusal> {
     let becomes = |old: &str| {
         let renamed = making.renames.iter().find(|(from, _)| from == old);
@@ -163,7 +210,9 @@ fn match_by_name(before: &mut [Attribute], after: &[Attribute], making: &Making)
     };
     let mut refusals = Vec::new();
     for (old, new) in &making.renames {
-        if !before.iter().any(|column| column.name == *old) || !after.iter().any(|column| column.name == *new) {
+        if !before.iter().any(|column| column.name == *old)
+            || !after.iter().any(|column| column.name == *new)
+        {
             let object = format!("--rename {old}={new}");
             refusals.push(refuse(
                 object,
@@ -182,14 +231,16 @@ fn match_by_name(before: &mut [Attribute], after: &[Attribute], making: &Making)
             lost.push(column.name.clone());
         }
     }
-    let is_new = |new: &&Attribute| !new.generated && !before.iter().any(|old| old.number == new.number);
+    let is_new =
+        |new: &&Attribute| !new.generated && !before.iter().any(|old| old.number == new.number);
     let fresh: Vec<&str> = after.iter().filter(is_new).map(|new| new.name.as_str()).collect();
     if !fresh.is_empty() {
         refusals.extend(lost.iter().map(|column| {
             refuse(
                 format!("column {column}"),
                 format!(
-                    "the new table does not have it, and has {} instead: that may be a new name or a loss",
+                    "the new table does not have it, and has {} instead: that may be a new name \
+                     or a loss",
                     fresh.join(", ")
                 ),
                 "say --rename old=new; or drop columns and add others in two changes",
@@ -199,23 +250,26 @@ fn match_by_name(before: &mut [Attribute], after: &[Attribute], making: &Making)
     refusals
 }
 
-/// Rows of a partitioned table are found by an index that cannot keep out a second row of the same key.
+/// Rows of a partitioned table are found by an index that cannot keep out a second row of the same
+/// key.
 fn unfit_for_partitions(layout: &Layout) -> Option<Refusal> {
-    let is_unfit =
-        layout.is_partitioned && (!layout.order.is_empty() || layout.keys.iter().any(|key| !key.spelled_once));
+    let is_unfit = layout.is_partitioned
+        && (!layout.order.is_empty() || layout.keys.iter().any(|key| !key.spelled_once));
     is_unfit.then(|| {
         refuse(
             "the partitions of the new table".to_owned(),
-            "a key of this type has several spellings, or the rows shall have an order of their own, and then a partitioned \
-             table cannot keep out a second row of one key",
-            "follow the rows by a key of integers, text in a deterministic collation, uuid, dates or times, without --order-by",
+            "a key of this type has several spellings, or --order-by is given; a partitioned \
+             table cannot keep out a second row of one key then",
+            "follow the rows by a key of integers, text in a deterministic collation, uuid, dates \
+             or times, without --order-by",
         )
     })
 }
 
 /// Has the server look whether every value can become what its new column holds.
 async fn conversions(session: &Session, layout: &Layout) -> Result<Option<Refusal>> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses("try to convert the columns", &error);
+    let failed =
+        |error: tokio_postgres::Error| error::of_clauses("try to convert the columns", &error);
     session.run("SAVEPOINT conversion").await.map_err(failed)?;
     let outcome = session.prepare(&sql::copy(layout, &Watermark::Start, &Watermark::End)).await;
     session.run("ROLLBACK TO SAVEPOINT conversion").await.map_err(failed)?;
@@ -258,9 +312,11 @@ mod tests {
         let columns = |names: &[&str]| -> Vec<Attribute> {
             names.iter().zip(1..).map(|(name, number)| column(number, name)).collect()
         };
-        let renames = renames.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
+        let renames =
+            renames.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
         let (mut before, after) = (columns(before), columns(after));
-        let refusals = match_by_name(&mut before, &after, &Making { statements: Vec::new(), renames });
+        let refusals =
+            match_by_name(&mut before, &after, &Making { statements: Vec::new(), renames });
         (before.iter().map(|column| column.number).collect(), refusals.len())
     }
 

@@ -1,5 +1,5 @@
-//! Where a server is and how to get in: URL, password file, environment, TLS. Opens plain sessions and the
-//! raw streams the log is read from. A password is never printed: nothing here has `Debug`.
+//! Where a server is and how to get in: URL, password file, environment, TLS. Opens plain sessions
+//! and the raw streams the log is read from. A password is never printed: nothing here has `Debug`.
 
 use crate::server::parameters::{Parameters, unreadable, variable};
 use altergeist_contract::{Error, Result};
@@ -8,7 +8,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +62,8 @@ impl Wanted {
             "standby" => Ok(Wanted::Standby),
             "prefer-standby" => Ok(Wanted::PreferStandby),
             _ => Err(unreadable(
-                "its target_session_attrs is not one of any, read-write, read-only, primary, standby, prefer-standby",
+                "its target_session_attrs is not one of any, read-write, read-only, primary, \
+                 standby, prefer-standby",
             )),
         }
     }
@@ -109,32 +112,48 @@ pub(crate) enum TlsMode {
 }
 
 impl Server {
-    /// Reads a URL or `key=value` pairs, and what they leave open from a service, the environment and the password file.
+    /// Reads a URL or `key=value` pairs, and what they leave open from a service, the environment
+    /// and the password file.
     pub(crate) fn parse(url: &str) -> Result<Server> {
         let mut parameters = Parameters::read(url)?;
         parameters.fill()?;
         let get = |word: &str| parameters.get(word).map(str::to_owned);
-        let user = get("user").or_else(system_user).ok_or_else(|| unreadable("it names no user"))?;
+        let user =
+            get("user").or_else(system_user).ok_or_else(|| unreadable("it names no user"))?;
         let database = get("dbname").unwrap_or_else(|| user.clone());
         let addresses = addresses(&parameters)?;
         let address = addresses[0].clone();
-        let mode = get("sslmode").map_or_else(|| Ok(default_mode(&address)), |mode| read_mode(&mode))?;
+        let mode =
+            get("sslmode").map_or_else(|| Ok(default_mode(&address)), |mode| read_mode(&mode))?;
         let tls = Tls { mode, config: Arc::new(tls_config(mode, parameters.get("sslrootcert"))?) };
         let password = get("password").or_else(|| {
-            password_file(parameters.get("passfile")).and_then(|file| look_up(&file, &address, &database, &user))
+            password_file(parameters.get("passfile"))
+                .and_then(|file| look_up(&file, &address, &database, &user))
         });
         let wanted = Wanted::read(parameters.get("target_session_attrs").unwrap_or("any"))?;
         let patience = match parameters.get("connect_timeout") {
             None | Some("0") => CONNECT_TIMEOUT,
             // As libpq has it, no wait is shorter than two seconds.
             Some(seconds) => {
-                let seconds: u64 =
-                    seconds.parse().map_err(|_| unreadable("its connect_timeout is no number of seconds"))?;
+                let seconds: u64 = seconds
+                    .parse()
+                    .map_err(|_| unreadable("its connect_timeout is no number of seconds"))?;
                 Duration::from_secs(seconds.max(2))
             }
         };
         let options = get("options");
-        Ok(Server { address, user, database, password, tls, addresses, wanted, options, patience, is_pooled: false })
+        Ok(Server {
+            address,
+            user,
+            database,
+            password,
+            tls,
+            addresses,
+            wanted,
+            options,
+            patience,
+            is_pooled: false,
+        })
     }
 
     /// The server, for people: host and port.
@@ -173,21 +192,25 @@ impl Server {
     }
 }
 
-/// Every host that is named, with its port. Without any: the server's socket where it usually is, or this machine.
+/// Every host that is named, with its port. Without any: the server's socket where it usually is,
+/// or this machine.
 fn addresses(parameters: &Parameters) -> Result<Vec<Address>> {
     let hosts = parameters.get("hostaddr").or_else(|| parameters.get("host"));
     let ports: Vec<&str> = parameters.get("port").unwrap_or_default().split(',').collect();
-    let port = |at: usize| match ports.get(at).or(if ports.len() == 1 { ports.first() } else { None }) {
-        None | Some(&"") => Ok(5432),
-        Some(port) => port.parse::<u16>().map_err(|_| unreadable("its port is no number")),
-    };
+    let port =
+        |at: usize| match ports.get(at).or(if ports.len() == 1 { ports.first() } else { None }) {
+            None | Some(&"") => Ok(5432),
+            Some(port) => port.parse::<u16>().map_err(|_| unreadable("its port is no number")),
+        };
     let Some(hosts) = hosts else {
         let port = port(0)?;
         let folders = ["/var/run/postgresql", "/tmp"].map(PathBuf::from);
-        let folder = folders.into_iter().find(|folder| folder.join(format!(".s.PGSQL.{port}")).exists());
-        return Ok(vec![
-            folder.map_or_else(|| Address::Tcp("localhost".into(), port), |folder| Address::Unix(folder, port)),
-        ]);
+        let folder =
+            folders.into_iter().find(|folder| folder.join(format!(".s.PGSQL.{port}")).exists());
+        return Ok(vec![folder.map_or_else(
+            || Address::Tcp("localhost".into(), port),
+            |folder| Address::Unix(folder, port),
+        )]);
     };
     let hosts: Vec<&str> = hosts.split(',').collect();
     if ports.len() > 1 && ports.len() != hosts.len() {
@@ -229,7 +252,9 @@ fn own_number() -> Option<u32> {
 fn default_mode(address: &Address) -> TlsMode {
     match address {
         Address::Unix(..) => TlsMode::Disable,
-        Address::Tcp(host, _) if matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1") => TlsMode::Disable,
+        Address::Tcp(host, _) if matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1") => {
+            TlsMode::Disable
+        }
         Address::Tcp(..) => TlsMode::Prefer,
     }
 }
@@ -241,13 +266,17 @@ fn read_mode(word: &str) -> Result<TlsMode> {
         "require" => Ok(TlsMode::Require),
         "verify-ca" => Ok(TlsMode::VerifyCa),
         "verify-full" => Ok(TlsMode::VerifyFull),
-        _ => Err(unreadable("its sslmode is not one of disable, prefer, require, verify-ca, verify-full")),
+        _ => Err(unreadable(
+            "its sslmode is not one of disable, prefer, require, verify-ca, verify-full",
+        )),
     }
 }
 
 /// The password file's whole text, if there is one only its owner can read.
 fn password_file(named: Option<&str>) -> Option<String> {
-    let path = named.map(PathBuf::from).or_else(|| Some(PathBuf::from(variable("HOME")?).join(".pgpass")))?;
+    let path = named
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".pgpass")))?;
     if !is_private(&path) {
         return None;
     }
@@ -274,7 +303,8 @@ fn look_up(file: &str, address: &Address, database: &str, user: &str) -> Option<
     let wanted = [host, &port, database, user];
     let lines = file.lines().filter(|line| !line.starts_with('#')).map(fields);
     lines.filter(|fields| fields.len() == 5).find_map(|fields| {
-        let speaks = fields.iter().zip(wanted).all(|(field, wanted)| field == "*" || field == wanted);
+        let speaks =
+            fields.iter().zip(wanted).all(|(field, wanted)| field == "*" || field == wanted);
         speaks.then(|| fields[4].clone())
     })
 }
@@ -301,11 +331,20 @@ fn tls_config(mode: TlsMode, roots: Option<&str>) -> Result<ClientConfig> {
     let builder = match mode {
         TlsMode::VerifyFull => builder.with_root_certificates(root_store(roots)?),
         TlsMode::VerifyCa => {
-            let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(root_store(roots)?), provider.clone());
-            let inner = inner.build().map_err(|error| Error::refused("prepare TLS", error.to_string()))?;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { inner: Some(inner), provider }))
+            let inner = WebPkiServerVerifier::builder_with_provider(
+                Arc::new(root_store(roots)?),
+                provider.clone(),
+            );
+            let inner =
+                inner.build().map_err(|error| Error::refused("prepare TLS", error.to_string()))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName {
+                inner: Some(inner),
+                provider,
+            }))
         }
-        _ => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { inner: None, provider })),
+        _ => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyName { inner: None, provider })),
     };
     Ok(builder.with_no_client_auth())
 }
@@ -314,9 +353,15 @@ fn root_store(file: Option<&str>) -> Result<RootCertStore> {
     let mut store = RootCertStore::empty();
     match file.filter(|file| *file != "system") {
         Some(file) => {
-            let unreadable = |error: &dyn std::fmt::Display| Error::refused(format!("read {file}"), error.to_string());
-            for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
-                store.add(certificate.map_err(|error| unreadable(&error))?).map_err(|error| unreadable(&error))?;
+            let unreadable = |error: &dyn std::fmt::Display| {
+                Error::refused(format!("read {file}"), error.to_string())
+            };
+            for certificate in
+                CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))?
+            {
+                store
+                    .add(certificate.map_err(|error| unreadable(&error))?)
+                    .map_err(|error| unreadable(&error))?;
             }
         }
         None => {
@@ -326,7 +371,8 @@ fn root_store(file: Option<&str>) -> Result<RootCertStore> {
     Ok(store)
 }
 
-/// Believes a certificate whatever host it is made out for; without a verifier inside, whoever signed it.
+/// Believes a certificate whatever host it is made out for; without a verifier inside, whoever
+/// signed it.
 #[derive(Debug)]
 struct AnyName {
     inner: Option<Arc<WebPkiServerVerifier>>,
@@ -357,7 +403,12 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -366,7 +417,12 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

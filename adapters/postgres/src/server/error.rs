@@ -1,4 +1,5 @@
-//! Sorts the server's errors by what the core does about them, and keeps row values out of their words.
+//! Sorts the server's errors by what the core does about them, and keeps row values out of their
+//! words.
 
 use altergeist_contract::{Error, Kind, Refusal};
 use std::time::Duration;
@@ -42,7 +43,9 @@ fn meaning(code: &str) -> Meaning {
         "22001" => Meaning::Value("a value is too long for its new type"),
         "22003" | "22008" => Meaning::Value("a value is out of the range of its new type"),
         "22P02" | "22007" => Meaning::Value("a value cannot be read as its new type"),
-        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Meaning::Gone("the server ended the session"),
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => {
+            Meaning::Gone("the server ended the session")
+        }
         "53300" => Meaning::Gone("the server has no free connection"),
         "53100" => Meaning::Full,
         "55006" | "55000" | "53200" | "53400" | "58P01" => Meaning::Plain,
@@ -58,29 +61,39 @@ fn meaning(code: &str) -> Meaning {
 /// An error of a statement that drops something of ours: names what depends on it.
 pub(crate) fn of_drop(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
     let mut answer = of_clauses(attempted, error);
-    let dependents = error.as_db_error().filter(|server| server.code().code() == "2BP01").and_then(DbError::detail);
+    let dependents = error
+        .as_db_error()
+        .filter(|server| server.code().code() == "2BP01")
+        .and_then(DbError::detail);
     if let Some(dependents) = dependents {
         let named = dependents.lines().collect::<Vec<_>>().join(", ");
-        answer.reason =
-            format!("other objects need it: {named}; drop them, or let them read the new table, and clean up again");
+        answer.reason = format!(
+            "other objects need it: {named}; drop them, or let them read the new table, and clean \
+             up again"
+        );
     }
     answer
 }
 
-/// An error of a statement on the shadow's rows, or of any statement that locks nothing of the user's.
+/// An error of a statement on the shadow's rows, or of any statement that locks nothing of the
+/// user's.
 pub(crate) fn of(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
     let Some(server) = error.as_db_error() else { return lost(attempted, error) };
     match meaning(server.code().code()) {
         Meaning::Again(why) => Error::new(Kind::Transient, attempted, why),
-        Meaning::LockTimeout => Error::new(Kind::Transient, attempted, "a lock did not come within its time"),
+        Meaning::LockTimeout => {
+            Error::new(Kind::Transient, attempted, "a lock did not come within its time")
+        }
         Meaning::InTheWay => in_the_way(attempted, server),
         Meaning::Value(why) => Error::fatal(attempted, format!("{why}{}", place(server))),
         Meaning::Gone(why) => Error::new(Kind::Disconnected, attempted, why),
         Meaning::Full => Error::fatal(attempted, full(server)),
         Meaning::Plain => Error::fatal(attempted, words(server)),
-        Meaning::Cancelled => {
-            Error::new(Kind::Transient, attempted, "it took longer than it may, or somebody cancelled it")
-        }
+        Meaning::Cancelled => Error::new(
+            Kind::Transient,
+            attempted,
+            "it exceeded its time limit, or another session cancelled it",
+        ),
         Meaning::Unspeakable => Error::fatal(attempted, code_only(server)),
     }
 }
@@ -96,10 +109,13 @@ pub(crate) fn of_lock(attempted: impl Into<String>, error: &tokio_postgres::Erro
     of(attempted, error)
 }
 
-/// An error of the user's clauses on an empty table: no row was there, so the server's own words hold none.
+/// An error of the user's clauses on an empty table: no row was there, so the server's own words
+/// hold none.
 pub(crate) fn of_clauses(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
     match error.as_db_error() {
-        Some(server) if !is_passing(error) && !is_code(error, "53100") => Error::refused(attempted, words(server)),
+        Some(server) if !is_passing(error) && !is_code(error, "53100") => {
+            Error::refused(attempted, words(server))
+        }
         _ => of_lock(attempted, error),
     }
 }
@@ -123,13 +139,18 @@ pub(crate) fn is_of_value(error: &tokio_postgres::Error) -> bool {
 
 /// Whether a wait ended by `lock_timeout` or `statement_timeout`.
 pub(crate) fn is_timeout(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| matches!(meaning(code.code()), Meaning::LockTimeout | Meaning::Cancelled))
+    error.code().is_some_and(|code| {
+        matches!(meaning(code.code()), Meaning::LockTimeout | Meaning::Cancelled)
+    })
 }
 
 /// Whether the error says nothing about the statement itself, only about this moment.
 pub(crate) fn is_passing(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| {
-        matches!(meaning(code.code()), Meaning::Again(_) | Meaning::LockTimeout | Meaning::Cancelled | Meaning::Gone(_))
+        matches!(
+            meaning(code.code()),
+            Meaning::Again(_) | Meaning::LockTimeout | Meaning::Cancelled | Meaning::Gone(_)
+        )
     })
 }
 
@@ -149,7 +170,11 @@ pub(crate) fn lost(attempted: impl Into<String>, error: &dyn std::error::Error) 
 
 /// A wait of ours that ended without an answer.
 pub(crate) fn silent(attempted: impl Into<String>, waited: Duration) -> Error {
-    Error::new(Kind::Disconnected, attempted, format!("the server did not answer within {waited:?}"))
+    Error::new(
+        Kind::Disconnected,
+        attempted,
+        format!("the server did not answer within {waited:?}"),
+    )
 }
 
 fn in_the_way(attempted: impl Into<String>, server: &DbError) -> Error {
@@ -170,8 +195,9 @@ fn place(server: &DbError) -> String {
 /// Whoever reads this has no room to lose: what is left makes the server keep its log, too.
 fn full(server: &DbError) -> String {
     format!(
-        "the server's disk is full: {}. Make room, and the same command goes on from here. Until then the shadow keeps its room, \
-         and the replication slot makes the server keep its log: `altergeist cleanup` gives both back, and the copy begins anew then",
+        "the server's disk is full: {}. Free some space; then the same command continues from \
+         here. Until then the shadow uses space, and the server retains log for the replication \
+         slot. `altergeist cleanup` frees both, and the copy starts again",
         server.message()
     )
 }

@@ -17,8 +17,10 @@ const COUNTED_LATE: Duration = Duration::from_millis(1500);
 
 impl Gauge for Postgres {
     async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
-        let given =
-            futures_util::future::try_join_all(self.replicas.0.iter().map(|replica| lag_of(self, replica))).await?;
+        let given = futures_util::future::try_join_all(
+            self.replicas.0.iter().map(|replica| lag_of(self, replica)),
+        )
+        .await?;
         Ok(given.into_iter().chain(standbys(self).await?).collect())
     }
 
@@ -29,13 +31,16 @@ impl Gauge for Postgres {
     async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>> {
         let lease = self.control.take().await?;
         let row = lease.one(sql::LOADS, &[&self.names.application]).await;
-        let row = lease.settle(row.map_err(|error| error::of("ask how heavily the server is used", &error))).await?;
+        let row = lease
+            .settle(row.map_err(|error| error::of("ask how heavily the server is used", &error)))
+            .await?;
         measures.iter().map(|measure| load(&row, measure)).collect()
     }
 
     async fn built(&self) -> Option<f64> {
         let shadow = self.shadow().await.ok()?;
-        let names: Vec<&str> = shadow.lookup.iter().chain(&shadow.deferred).map(|index| index.name.as_str()).collect();
+        let names: Vec<&str> =
+            shadow.lookup.iter().chain(&shadow.deferred).map(|index| index.name.as_str()).collect();
         let lease = self.control.take().await.ok()?;
         let rows = lease.query(sql::BUILT, &[&shadow.oid, &names]).await;
         let rows = rows.map_err(|error| error::of("ask how far the indexes are", &error));
@@ -69,14 +74,16 @@ impl Gauge for Postgres {
 async fn count_writes(session: &Session, engine: &Postgres) -> Result<Option<Writes>> {
     let source = catalogue::source(session, &engine.names).await?;
     let row = session.one(sql::WRITES, &[&source]).await;
-    let row =
-        row.map_err(|error| error::of(format!("ask how often {} is written to", engine.names.display), &error))?;
+    let row = row.map_err(|error| {
+        error::of(format!("ask how often {} is written to", engine.names.display), &error)
+    })?;
     let count = row.get::<_, Option<i64>>(0).and_then(|count| u64::try_from(count).ok());
     Ok(count.map(|count| Writes { count, late: COUNTED_LATE }))
 }
 
 /// What [`sql::LOADS`] tells, in its order.
-const LOADS: [&str; 4] = ["active_sessions", "connections", "lock_waiters", "oldest_transaction_seconds"];
+const LOADS: [&str; 4] =
+    ["active_sessions", "connections", "lock_waiters", "oldest_transaction_seconds"];
 
 fn load(row: &tokio_postgres::Row, measure: &str) -> Result<f64> {
     let refused = |reason: String| Error::refused(format!("look at the load {measure}"), reason);
@@ -84,7 +91,11 @@ fn load(row: &tokio_postgres::Row, measure: &str) -> Result<f64> {
         return Err(refused(format!("there is none of this name; there are {}", LOADS.join(", "))));
     };
     row.get::<_, Option<f64>>(nth).ok_or_else(|| {
-        refused("the server tells it only to members of pg_read_all_stats or pg_monitor: grant one of them".into())
+        refused(
+            "the server tells it only to members of pg_read_all_stats or pg_monitor: grant \
+                 one of them"
+                .into(),
+        )
     })
 }
 
@@ -100,10 +111,14 @@ async fn lag_of(engine: &Postgres, replica: &Replica) -> Result<ReplicaLag> {
 async fn standbys(engine: &Postgres) -> Result<Vec<ReplicaLag>> {
     let lease = engine.control.take().await?;
     let rows = lease.query(sql::STANDBYS, &[]).await;
-    let rows = lease.settle(rows.map_err(|error| error::of("ask how far the standbys are", &error))).await?;
+    let rows = lease
+        .settle(rows.map_err(|error| error::of("ask how far the standbys are", &error)))
+        .await?;
     let standby = |row: &tokio_postgres::Row| ReplicaLag {
         replica: row.get(0),
-        lag: row.get::<_, Option<f64>>(1).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        lag: row
+            .get::<_, Option<f64>>(1)
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
     };
     Ok(rows.iter().map(standby).collect())
 }
@@ -115,7 +130,8 @@ async fn last_beat(engine: &Postgres, replica: &Replica) -> Result<Option<i64>> 
         *slot = Some(server.open(&engine.names.application, &sql::probe_settings()).await?);
     }
     let session = slot.as_ref().expect("it was just opened");
-    let rows = session.query(sql::LAST_BEAT, &[&engine.names.display, &engine.marks.incarnation]).await;
+    let rows =
+        session.query(sql::LAST_BEAT, &[&engine.names.display, &engine.marks.incarnation]).await;
     let rows = rows.map_err(|error| error::of("ask a replica", &error))?;
     Ok(rows.first().map(|row| row.get(0)))
 }

@@ -50,7 +50,12 @@ pub(crate) struct Beat {
 
 impl Pulse {
     /// Begins to beat.
-    pub(crate) fn start(server: Arc<Server>, names: Names, incarnation: String, guarded: Guarded) -> Pulse {
+    pub(crate) fn start(
+        server: Arc<Server>,
+        names: Names,
+        incarnation: String,
+        guarded: Guarded,
+    ) -> Pulse {
         let beats = Arc::new(Mutex::new(VecDeque::new()));
         let task = tokio::spawn(beat(server, names, incarnation, guarded, beats.clone()));
         Pulse { beats, task }
@@ -80,7 +85,8 @@ impl Drop for Pulse {
     }
 }
 
-/// Beats for ever; a lost connection is opened again. Nobody is told of a failure: an old beat says it all.
+/// Beats for ever; a lost connection is opened again. Nobody is told of a failure: an old beat says
+/// it all.
 async fn beat(
     server: Arc<Server>,
     names: Names,
@@ -109,14 +115,22 @@ async fn beat(
     }
 }
 
-/// A publication that does not cover the table's replica identity makes the server refuse the application's updates and
-/// deletes. So it goes as soon as the identity is another one; the run finds it gone, and begins anew.
-async fn guard(session: &Session, names: &Names, guarded: &Guarded) -> std::result::Result<(), tokio_postgres::Error> {
+/// A publication that does not cover the table's replica identity makes the server refuse the
+/// application's updates and deletes. So it goes as soon as the identity is another one; the run
+/// finds it gone, and begins anew.
+async fn guard(
+    session: &Session,
+    names: &Names,
+    guarded: &Guarded,
+) -> std::result::Result<(), tokio_postgres::Error> {
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
         [&guarded.source, &guarded.identity, &names.old_schema];
     let rows = session.query(sql::IDENTITY_CHANGED, &parameters).await?;
     if rows.first().is_some_and(|row| row.get(0)) {
-        tracing::warn!("{}: its replica identity was changed; the publication of this run is dropped", names.display);
+        tracing::warn!(
+            "{}: its replica identity was changed; the publication of this run is dropped",
+            names.display
+        );
         session.run(&sql::drop_publication(&names.publication)).await?;
     }
     Ok(())
@@ -126,7 +140,10 @@ async fn guard(session: &Session, names: &Names, guarded: &Guarded) -> std::resu
 async fn open(server: &Server, names: &Names) -> Result<Option<(Session, u32)>> {
     let session = server.open(&names.application, &sql::mark_settings()).await?;
     own_objects::require(&session, "beat").await?;
-    let table = session.one(sql::HEARTBEAT, &[]).await.map_err(|error| error::of("look for the heartbeat", &error))?;
+    let table = session
+        .one(sql::HEARTBEAT, &[])
+        .await
+        .map_err(|error| error::of("look for the heartbeat", &error))?;
     Ok(table.get::<_, Option<u32>>(0).map(|table| (session, table)))
 }
 

@@ -1,5 +1,6 @@
-//! Whether what bears the names of this tool is its own. Whoever may make a schema can make one under our name first, with
-//! a trigger that does to the next superuser what it likes. So nothing is used before its owner and its shape are known.
+//! Whether what bears the names of this tool is its own. Whoever may make a schema can make one
+//! under our name first, with a trigger that does to the next superuser what it likes. So nothing
+//! is used before its owner and its shape are known.
 
 use crate::schema::catalogue::{self, SchemaState};
 use crate::schema::definition;
@@ -26,7 +27,9 @@ pub(crate) async fn drop_schema_if_empty(session: &Session, schema: &str) -> Res
     }
     match session.run(&format!("DROP SCHEMA {}; COMMIT", quoted(schema))).await {
         // Somebody has just begun to use it.
-        Err(error) if error::is_code(&error, "2BP01") => session.run("ROLLBACK").await.map_err(failed),
+        Err(error) if error::is_code(&error, "2BP01") => {
+            session.run("ROLLBACK").await.map_err(failed)
+        }
         other => other.map_err(failed),
     }
 }
@@ -45,13 +48,15 @@ struct Stranger {
 pub(crate) enum Trust {
     /// It is as this tool makes it, and nobody else may write it: the statements in it may be run.
     Full,
-    /// It bears no code, but somebody else may have written it: its rows are read and taken away, and nothing in them is run.
+    /// It bears no code, but somebody else may have written it: its rows are read and taken away,
+    /// and nothing in them is run.
     AsData,
 }
 
 async fn strangers(session: &Session) -> Result<Vec<Stranger>> {
     let rows = session.query(sql::STRANGERS, &[]).await;
-    let rows = rows.map_err(|error| error::of(format!("look at the schema {JOURNAL_SCHEMA}"), &error))?;
+    let rows =
+        rows.map_err(|error| error::of(format!("look at the schema {JOURNAL_SCHEMA}"), &error))?;
     let stranger = |row: &tokio_postgres::Row| Stranger {
         object: row.get(0),
         why: row.get(1),
@@ -89,8 +94,9 @@ fn refused(attempted: &str, stranger: &Stranger) -> Error {
     Error::refused(attempted, format!("{}: {}; {}", stranger.object, stranger.why, stranger.remedy))
 }
 
-/// Runs one statement on the journal. In the same transaction it is locked first, and seen once more to bear no code: nobody
-/// can put a trigger on it, or another table in its place, between the look and the use.
+/// Runs one statement on the journal. In the same transaction it is locked first, and seen once
+/// more to bear no code: nobody can put a trigger on it, or another table in its place, between the
+/// look and the use.
 pub(crate) async fn use_journal(
     session: &Session,
     lock: JournalLock,
@@ -101,7 +107,8 @@ pub(crate) async fn use_journal(
         JournalLock::Write => "ROW EXCLUSIVE",
     };
     let proof = sql::no_code();
-    let script = format!("LOCK TABLE ONLY altergeist.journal IN {mode} MODE;\n{proof};\n{statement}");
+    let script =
+        format!("LOCK TABLE ONLY altergeist.journal IN {mode} MODE;\n{proof};\n{statement}");
     let mut rows = Vec::new();
     for message in session.script(&script).await? {
         if let SimpleQueryMessage::Row(row) = message {
@@ -123,29 +130,35 @@ pub(crate) enum JournalLock {
 /// What an error of [`use_journal`] means.
 pub(crate) fn journal_error(attempted: String, failed: &tokio_postgres::Error) -> Error {
     if error::is_code(failed, sql::NO_CODE_FAILED) {
-        let reason = "the journal was changed by somebody else at this moment; `altergeist plan` says how";
+        let reason =
+            "the journal was changed by another session at this moment; `altergeist plan` says how";
         return Error::refused(attempted, reason);
     }
     if error::is_code(failed, "42501") {
-        let reason = "the journal in the schema altergeist belongs to another role, and this role may not use it: run as that role, \
-                      or as one that may";
+        let reason = "the journal in the schema altergeist belongs to another role, and this role \
+                      may not use it: run as that role, or as one that may";
         return Error::refused(attempted, reason);
     }
     error::of(attempted, failed)
 }
 
-/// A schema of ours for the shadow or the old table that another role owns, or that everybody may put objects into.
+/// A schema of ours for the shadow or the old table that another role owns, or that everybody may
+/// put objects into.
 pub(crate) async fn stranger_schema(session: &Session, schema: &str) -> Result<Option<Refusal>> {
     let rows = session.query(sql::STRANGER_SCHEMA, &[&schema]).await;
     let rows = rows.map_err(|error| error::of(format!("look at the schema {schema}"), &error))?;
-    Ok(rows.first().map(|row| refuse(format!("schema {schema}"), row.get::<_, String>(0), row.get(1))))
+    Ok(rows
+        .first()
+        .map(|row| refuse(format!("schema {schema}"), row.get::<_, String>(0), row.get(1))))
 }
 
 /// Refuses such a schema.
 pub(crate) async fn require_schema(session: &Session, schema: &str, attempted: &str) -> Result<()> {
     match stranger_schema(session, schema).await? {
         None => Ok(()),
-        Some(it) => Err(Error::refused(attempted, format!("{}: {}; {}", it.object, it.reason, it.remedy))),
+        Some(it) => {
+            Err(Error::refused(attempted, format!("{}: {}; {}", it.object, it.reason, it.remedy)))
+        }
     }
 }
 
@@ -157,19 +170,23 @@ pub(crate) async fn require_bare(session: &Session, shadow: u32, attempted: &str
         None => Ok(()),
         Some(row) => {
             let (object, remedy): (String, String) = (row.get(0), row.get(1));
-            let reason = format!("{object} was put on the shadow by somebody else; {remedy}");
+            let reason = format!("another session put {object} on the shadow; {remedy}");
             Err(Error::new(Kind::Refused, attempted, reason))
         }
     }
 }
 
-/// Makes those who make or drop schemas of ours wait for each other, until the session's transaction ends.
+/// Makes those who make or drop schemas of ours wait for each other, until the session's
+/// transaction ends.
 pub(crate) async fn serialise(session: &Session) -> Result<()> {
     let waited = session.query(sql::SERIALISE, &[]).await;
-    waited.map(drop).map_err(|error| error::of("wait for another run that makes or drops a schema", &error))
+    waited
+        .map(drop)
+        .map_err(|error| error::of("wait for another run that makes or drops a schema", &error))
 }
 
-/// Keeps schemas of ours from being made or dropped by others, until the session's transaction ends.
+/// Keeps schemas of ours from being made or dropped by others, until the session's transaction
+/// ends.
 pub(crate) async fn keep_schemas(session: &Session, attempted: &str) -> Result<()> {
     let kept = session.query(sql::KEEP_SCHEMAS, &[]).await;
     kept.map(drop).map_err(|error| error::of_lock(attempted, &error))
@@ -177,7 +194,8 @@ pub(crate) async fn keep_schemas(session: &Session, attempted: &str) -> Result<(
 
 /// Makes a schema for shadows or old tables where it is missing, in a transaction of its own.
 pub(crate) async fn ensure_schema(session: &Session, schema: &str, source: u32) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| error::of(format!("make the schema {schema}"), &error);
+    let failed =
+        |error: tokio_postgres::Error| error::of(format!("make the schema {schema}"), &error);
     if !matches!(catalogue::schema_state(session, schema).await?, SchemaState::Missing) {
         return Ok(());
     }

@@ -1,5 +1,6 @@
-//! What a connection is asked for, in libpq's words: from a URL, or a string of `key=value`, and what these leave open from a
-//! service file and the environment. Never printed: a password may be among it.
+//! What a connection is asked for, in libpq's words: from a URL, or a string of `key=value`, and
+//! what these leave open from a service file and the environment. Never printed: a password may be
+//! among it.
 
 use altergeist_contract::{Error, Kind, Result};
 use std::collections::BTreeMap;
@@ -22,7 +23,8 @@ const KNOWN: &[&str] = &[
     "service",
 ];
 
-/// Words that change nothing here: our sessions say themselves who they are, watch their connection, and speak UTF-8.
+/// Words that change nothing here: our sessions say themselves who they are, watch their
+/// connection, and speak UTF-8.
 const WITHOUT_MEANING: &[&str] = &[
     "application_name",
     "fallback_application_name",
@@ -71,9 +73,12 @@ impl Parameters {
 
     /// Fills what is left open from the service that is named, and from the environment.
     pub(crate) fn fill(&mut self) -> Result<()> {
-        if let Some(service) = self.get("service").map(str::to_owned).or_else(|| variable("PGSERVICE")) {
-            let text = service_file()
-                .ok_or_else(|| unreadable(&format!("no service file can be read for the service {service}")))?;
+        if let Some(service) =
+            self.get("service").map(str::to_owned).or_else(|| variable("PGSERVICE"))
+        {
+            let text = service_file().ok_or_else(|| {
+                unreadable(&format!("no service file can be read for the service {service}"))
+            })?;
             self.add_service(&text, &service)?;
         }
         for (variable_name, word) in VARIABLES {
@@ -106,7 +111,8 @@ impl Parameters {
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         let (mut names, mut ports) = (Vec::new(), Vec::new());
         for host in hosts.split(',') {
-            let (name, port) = match host.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+            let (name, port) = match host.strip_prefix('[').and_then(|inner| inner.split_once(']'))
+            {
                 Some((name, rest)) => (name, rest.strip_prefix(':').unwrap_or("")),
                 None => host.rsplit_once(':').unwrap_or((host, "")),
             };
@@ -114,7 +120,9 @@ impl Parameters {
             ports.push(decoded(port)?);
         }
         let is_given = |list: &[String]| list.iter().any(|item| !item.is_empty());
-        for (word, value) in [("user", decoded(user)?), ("password", decoded(password)?), ("dbname", decoded(path)?)] {
+        for (word, value) in
+            [("user", decoded(user)?), ("password", decoded(password)?), ("dbname", decoded(path)?)]
+        {
             if !value.is_empty() {
                 self.set(word, value)?;
             }
@@ -126,18 +134,21 @@ impl Parameters {
             self.set("port", ports.join(","))?;
         }
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (word, value) = pair.split_once('=').ok_or_else(|| unreadable("a parameter of it has no value"))?;
+            let (word, value) =
+                pair.split_once('=').ok_or_else(|| unreadable("a parameter of it has no value"))?;
             self.set(&decoded(word)?, decoded(value)?)?;
         }
         Ok(())
     }
 
-    /// Reads `key=value` pairs between blanks; a value may be in quotes, and a backslash keeps what follows it.
+    /// Reads `key=value` pairs between blanks; a value may be in quotes, and a backslash keeps what
+    /// follows it.
     fn read_words(&mut self, text: &str) -> Result<()> {
         let mut rest = text.trim_start();
         while !rest.is_empty() {
-            let (word, after) =
-                rest.split_once('=').ok_or_else(|| unreadable("it is neither a URL nor key=value pairs"))?;
+            let (word, after) = rest
+                .split_once('=')
+                .ok_or_else(|| unreadable("it is neither a URL nor key=value pairs"))?;
             let mut characters = after.trim_start().char_indices().peekable();
             let is_quoted = characters.next_if(|(_, first)| *first == '\'').is_some();
             let (mut value, mut is_closed) = (String::new(), !is_quoted);
@@ -191,7 +202,8 @@ fn service_file() -> Option<String> {
     let own = variable("PGSERVICEFILE").map(PathBuf::from);
     let home = || Some(PathBuf::from(variable("HOME")?).join(".pg_service.conf"));
     let system = || Some(PathBuf::from(variable("PGSYSCONFDIR")?).join("pg_service.conf"));
-    let files = [own.or_else(home), system(), Some("/etc/postgresql-common/pg_service.conf".into())];
+    let files =
+        [own.or_else(home), system(), Some("/etc/postgresql-common/pg_service.conf".into())];
     files.into_iter().flatten().find_map(|file| std::fs::read_to_string(file).ok())
 }
 
@@ -232,15 +244,17 @@ mod tests {
 
     #[test]
     fn a_url_gives_its_parts_with_escapes_undone() {
-        let url = "postgres://a%40b:p%3Aw@[::1]:5433/my%20db?sslmode=require&options=-c%20geqo%3Doff";
-        let parts =
-            ["user", "password", "host", "port", "dbname", "sslmode", "options"].map(|word| get(url, word).unwrap());
+        let url =
+            "postgres://a%40b:p%3Aw@[::1]:5433/my%20db?sslmode=require&options=-c%20geqo%3Doff";
+        let parts = ["user", "password", "host", "port", "dbname", "sslmode", "options"]
+            .map(|word| get(url, word).unwrap());
         assert_eq!(parts, ["a@b", "p:w", "::1", "5433", "my db", "require", "-c geqo=off"]);
     }
 
     #[test]
     fn a_url_may_name_several_hosts() {
-        let url = "postgresql://u@one:1,two:2/db?target_session_attrs=read-write&application_name=x";
+        let url =
+            "postgresql://u@one:1,two:2/db?target_session_attrs=read-write&application_name=x";
         assert_eq!(get(url, "host").unwrap(), "one,two");
         assert_eq!(get(url, "port").unwrap(), "1,2");
         assert_eq!(get("postgres://u@one,two:2/db", "port").unwrap(), ",2");
@@ -253,7 +267,14 @@ mod tests {
         assert_eq!(get(given, "dbname").unwrap(), "my 'db");
         assert_eq!(get(given, "user").unwrap(), "u v");
         assert_eq!(get(given, "password"), None);
-        for broken in ["host", "host='a", "nonsense=1", "postgres://h/db?x=1", "mysql://h/db", "postgres://h/%zz"] {
+        for broken in [
+            "host",
+            "host='a",
+            "nonsense=1",
+            "postgres://h/db?x=1",
+            "mysql://h/db",
+            "postgres://h/%zz",
+        ] {
             assert!(Parameters::read(broken).is_err(), "{broken}");
         }
     }

@@ -19,13 +19,25 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(server: Arc<Server>, run: Arc<RunLock>, settings: String, size: usize) -> Arc<Pool> {
-        Arc::new(Pool { server, run, settings, free: Mutex::default(), permits: Arc::new(Semaphore::new(size.max(1))) })
+    pub(crate) fn new(
+        server: Arc<Server>,
+        run: Arc<RunLock>,
+        settings: String,
+        size: usize,
+    ) -> Arc<Pool> {
+        Arc::new(Pool {
+            server,
+            run,
+            settings,
+            free: Mutex::default(),
+            permits: Arc::new(Semaphore::new(size.max(1))),
+        })
     }
 
     /// Lends a session. Whatever was given up before has ended when this returns.
     pub(crate) async fn take(self: &Arc<Pool>) -> Result<Lease> {
-        let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let permit =
+            self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         self.run.bury().await?;
         let idle = self.idle();
         let session = match idle {
@@ -55,8 +67,9 @@ impl Pool {
         None
     }
 
-    /// Opens a session. Under the run lock it goes behind the fence first, and only then asks whether the lock
-    /// is still ours: who took it over has either ended this session or finds it gone.
+    /// Opens a session. Under the run lock it goes behind the fence first, and only then asks
+    /// whether the lock is still ours: who took it over has either ended this session or finds it
+    /// gone.
     pub(crate) async fn open(&self) -> Result<Session> {
         let session = self.server.open(&self.run.names.application, &self.settings).await?;
         if self.run.is_taken() {
@@ -68,7 +81,8 @@ impl Pool {
     }
 }
 
-/// A session on loan. If it is dropped before it is settled, what it was doing is ended before the next loan.
+/// A session on loan. If it is dropped before it is settled, what it was doing is ended before the
+/// next loan.
 pub(crate) struct Lease {
     pub(crate) pool: Arc<Pool>,
     pub(crate) session: Option<Session>,

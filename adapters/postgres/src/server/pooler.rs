@@ -1,8 +1,10 @@
-//! Finds the server among the hosts that are named, and a pooler before it that gives each transaction another session. What
-//! a session is told there stays with the next application, so nothing that outlives a transaction is set before this is known.
+//! Finds the server among the hosts that are named, and a pooler before it that gives each
+//! transaction another session. What a session is told there stays with the next application, so
+//! nothing that outlives a transaction is set before this is known.
 //!
-//! A server tells each client its own process number. A pooler does not know it then and makes one up. Only then two
-//! connections are compared: where sessions are lent for a transaction, the second is lent the first one's.
+//! A server tells each client its own process number. A pooler does not know it then and makes one
+//! up. Only then two connections are compared: where sessions are lent for a transaction, the
+//! second is lent the first one's.
 
 use crate::log::wire::Replication;
 use crate::server::connect::{Server, Wanted};
@@ -13,19 +15,22 @@ use std::time::Duration;
 /// How often two connections are compared: others may take the session between the two.
 const ROUNDS: usize = 8;
 
-/// How long the second connection may wait for a session. Where the pool has one only, and the first connection keeps it, it
-/// waits in vain.
+/// How long the second connection may wait for a session. Where the pool has one only, and the
+/// first connection keeps it, it waits in vain.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The sessions a run has at once beside its workers: for the run lock, definitions, marks, heartbeats, the log, what is visible in it,
-/// the swap, and one that ends what is in its way.
+/// The sessions a run has at once beside its workers: for the run lock, definitions, marks,
+/// heartbeats, the log, what is visible in it, the swap, and one that ends what is in its way.
 const BESIDE_WORKERS: usize = 8;
 
 /// What is set here ends with the transaction that the statements are together.
-const OWN_PID: &str = "SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SELECT pg_catalog.pg_backend_pid()";
+const OWN_PID: &str =
+    "SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SELECT pg_catalog.pg_backend_pid()";
 
 /// Whether the server takes no writes: as a standby, or by its own setting.
-const IS_READ_ONLY: &str = "SELECT pg_catalog.pg_is_in_recovery() OR pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on'";
+const IS_READ_ONLY: &str = "SELECT pg_catalog.pg_is_in_recovery() OR \
+                            pg_catalog.current_setting('default_transaction_read_only') \
+                            OPERATOR(pg_catalog.=) 'on'";
 
 const IS_STANDBY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
 
@@ -47,8 +52,12 @@ impl Server {
                 match is_wanted(&server, wanted).await {
                     Ok(Some(is_pooled)) => return Ok(Server { is_pooled, ..server }),
                     Ok(None) => {
-                        let reason = format!("it is not {}, as target_session_attrs demands", wanted.words());
-                        let unwanted = Error::fatal(format!("connect to {}", server.name()), reason);
+                        let reason = format!(
+                            "it is not {}, as target_session_attrs demands",
+                            wanted.words()
+                        );
+                        let unwanted =
+                            Error::fatal(format!("connect to {}", server.name()), reason);
                         why.get_or_insert(unwanted);
                     }
                     Err(error) if error.kind == Kind::Disconnected => why = Some(error),
@@ -60,8 +69,8 @@ impl Server {
     }
 }
 
-/// Whether the server is of the kind that is asked for, and if so, whether a pooler answers for it. Refuses a pooler that lends
-/// its sessions.
+/// Whether the server is of the kind that is asked for, and if so, whether a pooler answers for it.
+/// Refuses a pooler that lends its sessions.
 async fn is_wanted(server: &Server, wanted: Wanted) -> Result<Option<bool>> {
     let mut first = Replication::open_plain(server).await?;
     let asked = match wanted {
@@ -82,17 +91,22 @@ async fn is_wanted(server: &Server, wanted: Wanted) -> Result<Option<bool>> {
     if lends_sessions(server, &mut first, &pid).await? {
         return Err(Error::refused(
             format!("work on {}", server.name()),
-            "a pooler answers there, and lends its sessions for one transaction at a time: what this tool sets for itself would be \
-             left to your applications, and its locks with it. Give the server's own address in the URL, or a pool in session mode \
-             (in PgBouncer: pool_mode = session for this database or user)",
+            "a pooler answers there, and lends its sessions for one transaction at a time: what \
+             this tool sets for itself would be left to your applications, and its locks with it. \
+             Give the server's own address in the URL, or a pool in session mode (in PgBouncer: \
+             pool_mode = session for this database or user)",
         ));
     }
     Ok(Some(true))
 }
 
-/// Refuses a pool that has fewer sessions than a run needs at once: it would wait in vain for one, in the middle of the work.
-/// `open` are those it has already.
-pub(crate) async fn require_sessions(server: &Server, workers: usize, open: usize) -> Result<Option<Refusal>> {
+/// Refuses a pool that has fewer sessions than a run needs at once: it would wait in vain for one,
+/// in the middle of the work. `open` are those it has already.
+pub(crate) async fn require_sessions(
+    server: &Server,
+    workers: usize,
+    open: usize,
+) -> Result<Option<Refusal>> {
     if !server.is_pooled {
         return Ok(None);
     }
@@ -112,9 +126,12 @@ pub(crate) async fn require_sessions(server: &Server, workers: usize, open: usiz
         one.close().await;
     }
     Ok((found < needed).then(|| {
-        let reason = format!("its pool has {found} sessions to give at most, and this run needs {needed} at once");
-        let remedy = "give the server's own address in the URL, or a bigger pool (in PgBouncer: default_pool_size or pool_size); \
-                      with fewer --workers it needs fewer";
+        let reason = format!(
+            "its pool has {found} sessions to give at most, and this run needs \
+                              {needed} at once"
+        );
+        let remedy = "give the server's own address in the URL, or a bigger pool (in PgBouncer: \
+                      default_pool_size or pool_size); with fewer --workers it needs fewer";
         refuse(format!("the pooler at {}", server.name()), reason, remedy)
     }))
 }
@@ -130,14 +147,16 @@ async fn lends_sessions(server: &Server, first: &mut Replication, pid: &str) -> 
             Ok::<_, Error>((second, begun, lent))
         };
         let Ok(second) = tokio::time::timeout(PATIENCE, second).await else {
-            // The pool has no second session to give; the first is either kept for us, or taken by others.
+            // The pool has no second session to give; the first is either kept for us, or taken by
+            // others.
             if first.ask(OWN_PID).await? != pid {
                 return Ok(true);
             }
             return Err(Error::refused(
                 format!("work on {}", server.name()),
-                "a pooler answers there, and its pool has no second session to give: this tool needs several at once. Give the \
-                 server's own address in the URL, or a bigger pool (in PgBouncer: default_pool_size or pool_size)",
+                "a pooler answers there, and its pool has no second session to give: this tool \
+                 needs several at once. Give the server's own address in the URL, or a bigger pool \
+                 (in PgBouncer: default_pool_size or pool_size)",
             ));
         };
         let (second, begun, lent) = second?;

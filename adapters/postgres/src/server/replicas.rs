@@ -12,7 +12,8 @@ pub(crate) struct Replica {
 
 impl Replicas {
     pub(crate) fn new(urls: &[String]) -> Replicas {
-        let replica = |url: &String| Replica { url: url.clone(), session: tokio::sync::Mutex::new(None) };
+        let replica =
+            |url: &String| Replica { url: url.clone(), session: tokio::sync::Mutex::new(None) };
         Replicas(urls.iter().map(replica).collect())
     }
 }

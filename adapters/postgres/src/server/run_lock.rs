@@ -1,4 +1,5 @@
-//! The run lock, and the fence that tells a session of this run from what a killed process left running.
+//! The run lock, and the fence that tells a session of this run from what a killed process left
+//! running.
 
 use crate::server::connect::Server;
 use crate::server::error;
@@ -12,13 +13,15 @@ use std::time::{Duration, Instant};
 /// How long a session that must end may take to do so.
 const BURIAL: Duration = Duration::from_secs(20);
 
-/// How long a process that has ended may still hold the run lock: the server has to see that its connection is gone.
+/// How long a process that has ended may still hold the run lock: the server has to see that its
+/// connection is gone.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How soon the run lock is asked for again meanwhile.
 const GRACE_LOOK: Duration = Duration::from_millis(50);
 
-/// The run lock, on a connection of its own, and the sessions that were given up and may still be at work.
+/// The run lock, on a connection of its own, and the sessions that were given up and may still be
+/// at work.
 pub(crate) struct RunLock {
     pub(crate) server: Arc<Server>,
     pub(crate) names: Names,
@@ -31,13 +34,15 @@ impl RunLock {
         RunLock { server, names, holder: Mutex::new(None), given_up: Mutex::default() }
     }
 
-    /// Takes the lock, ends every session of earlier holders, and proves by the fence that none is left.
+    /// Takes the lock, ends every session of earlier holders, and proves by the fence that none is
+    /// left.
     pub(crate) async fn take(&self) -> Result<Hold> {
         if self.verify().await.is_ok() {
             return Ok(Hold::Taken);
         }
         let attempted = || format!("take the run lock of {}", self.names.display);
-        let session = self.server.open(&self.names.application, &sql::holder_settings(BURIAL)).await?;
+        let session =
+            self.server.open(&self.names.application, &sql::holder_settings(BURIAL)).await?;
         let until = Instant::now() + GRACE;
         loop {
             let taken = session.one(sql::TRY_LOCK, &[&self.names.run_lock]).await;
@@ -54,15 +59,22 @@ impl RunLock {
         Ok(Hold::Taken)
     }
 
-    /// Proves that the lock is ours: it lives as long as its session, and the same process must answer.
+    /// Proves that the lock is ours: it lives as long as its session, and the same process must
+    /// answer.
     pub(crate) async fn verify(&self) -> Result<()> {
         let attempted = || format!("prove the run lock of {}", self.names.display);
         let lost = |why| Error::new(Kind::Disconnected, attempted(), why);
         let session = self.session().ok_or_else(|| lost("it is not held"))?;
         let asking = session.one(sql::OWN_PID, &[]);
-        let answer = tokio::time::timeout(BURIAL, asking).await.map_err(|_| error::silent(attempted(), BURIAL))?;
+        let answer = tokio::time::timeout(BURIAL, asking)
+            .await
+            .map_err(|_| error::silent(attempted(), BURIAL))?;
         let pid: i32 = answer.map_err(|error| error::of(attempted(), &error))?.get(0);
-        if pid == session.pid { Ok(()) } else { Err(lost("another server process answers for its session")) }
+        if pid == session.pid {
+            Ok(())
+        } else {
+            Err(lost("another server process answers for its session"))
+        }
     }
 
     pub(crate) fn is_taken(&self) -> bool {
@@ -126,15 +138,22 @@ impl RunLock {
         Ok(who.first().map(|row| row.get(0)))
     }
 
-    /// Ends what earlier runs left, and takes the fence for a moment: nobody else can then be behind it.
+    /// Ends what earlier runs left, and takes the fence for a moment: nobody else can then be
+    /// behind it.
     pub(crate) async fn clear_the_field(&self, session: &Session) -> Result<()> {
-        let attempted = || format!("end what an earlier run of {} left running", self.names.display);
+        let attempted =
+            || format!("end what an earlier run of {} left running", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
         let deadline = Instant::now() + BURIAL;
         loop {
-            let left = session.query(sql::END_ALL_FENCED, &[&self.names.fence]).await.map_err(failed)?;
+            let left =
+                session.query(sql::END_ALL_FENCED, &[&self.names.fence]).await.map_err(failed)?;
             if session.one(sql::TRY_LOCK, &[&self.names.fence]).await.map_err(failed)?.get(0) {
-                return session.query(sql::UNLOCK, &[&self.names.fence]).await.map(drop).map_err(failed);
+                return session
+                    .query(sql::UNLOCK, &[&self.names.fence])
+                    .await
+                    .map(drop)
+                    .map_err(failed);
             }
             if Instant::now() > deadline {
                 let sessions: Vec<String> = left.iter().map(|row| row.get(0)).collect();

@@ -1,5 +1,5 @@
-//! Sessions with a known state, lent out one at a time; the run lock; and the fence that tells a session of
-//! this run from what a killed process or a dropped future left running.
+//! Sessions with a known state, lent out one at a time; the run lock; and the fence that tells a
+//! session of this run from what a killed process or a dropped future left running.
 
 use crate::server::connect::Server;
 use crate::server::error;
@@ -43,7 +43,9 @@ impl Session {
         let notices = Arc::new(Mutex::new(Vec::new()));
         let kept = notices.clone();
         tokio::spawn(async move {
-            while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+            while let Some(Ok(message)) =
+                std::future::poll_fn(|context| connection.poll_message(context)).await
+            {
                 if let AsyncMessage::Notice(notice) = message {
                     keep(&kept, &notice);
                 }
@@ -60,11 +62,15 @@ impl Session {
     }
 
     /// Runs one or more statements that give nothing back.
-    pub(crate) async fn run(&self, statements: &str) -> std::result::Result<(), tokio_postgres::Error> {
+    pub(crate) async fn run(
+        &self,
+        statements: &str,
+    ) -> std::result::Result<(), tokio_postgres::Error> {
         self.client.batch_execute(statements).await
     }
 
-    /// Runs statements for the rows of all of them, as text; in one transaction, the session's if it has one.
+    /// Runs statements for the rows of all of them, as text; in one transaction, the session's if
+    /// it has one.
     pub(crate) async fn script(
         &self,
         statements: &str,
@@ -113,7 +119,10 @@ impl Session {
     }
 
     /// Prepares statements ahead, so that they cost one round trip when it matters.
-    pub(crate) async fn prepare(&self, statement: &str) -> std::result::Result<(), tokio_postgres::Error> {
+    pub(crate) async fn prepare(
+        &self,
+        statement: &str,
+    ) -> std::result::Result<(), tokio_postgres::Error> {
         self.prepared(statement).await.map(drop)
     }
 
@@ -122,7 +131,10 @@ impl Session {
         std::mem::take(&mut *locked(&self.notices))
     }
 
-    pub(crate) async fn prepared(&self, statement: &str) -> std::result::Result<Statement, tokio_postgres::Error> {
+    pub(crate) async fn prepared(
+        &self,
+        statement: &str,
+    ) -> std::result::Result<Statement, tokio_postgres::Error> {
         let known = locked(&self.statements).get(statement).cloned();
         if let Some(prepared) = known {
             return Ok(prepared);
@@ -150,7 +162,9 @@ impl Server {
 /// A server that answers and will not let us in is not one to try again.
 fn refused_or_lost(attempted: String, error: &tokio_postgres::Error) -> Error {
     match error.as_db_error() {
-        Some(server) if server.code().code().starts_with("28") || server.code().code() == "3D000" => {
+        Some(server)
+            if server.code().code().starts_with("28") || server.code().code() == "3D000" =>
+        {
             Error::fatal(attempted, server.message())
         }
         Some(_) => {

@@ -2,7 +2,8 @@
 
 use altergeist_contract::{Error, Result};
 
-/// The oldest server we work with: before it there is no `pg_current_snapshot` on every path we need.
+/// The oldest server we work with: before it there is no `pg_current_snapshot` on every path we
+/// need.
 const OLDEST: i32 = 140_000;
 
 /// A server's version, as `server_version_num` gives it.
@@ -13,7 +14,8 @@ impl Version {
     /// Accepts a server we know how to work with.
     pub(crate) fn accept(number: i32) -> Result<Version> {
         if number < OLDEST {
-            let reason = format!("PostgreSQL {} is too old; 14 is the oldest that works", number / 10_000);
+            let reason =
+                format!("PostgreSQL {} is too old; 14 is the oldest that works", number / 10_000);
             return Err(Error::refused("use the server", reason));
         }
         Ok(Version(number))
@@ -29,7 +31,8 @@ impl Version {
         self.0 >= 150_000
     }
 
-    /// Whether the catalogue knows by which rules a database's own collation sorted when it was made.
+    /// Whether the catalogue knows by which rules a database's own collation sorted when it was
+    /// made.
     pub(crate) fn records_collation_of_database(self) -> bool {
         self.0 >= 150_000
     }

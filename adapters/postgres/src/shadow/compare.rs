@@ -22,7 +22,9 @@ pub(crate) async fn compare(
     let attempted = || format!("compare {} with its shadow", engine.names.display);
     let lease = engine.workers.take().await?;
     let rows = lease.query(statement, parameters).await;
-    let rows = lease.settle(rows.map_err(|error| row_error::row_error(attempted(), &error, shadow))).await?;
+    let rows = lease
+        .settle(rows.map_err(|error| row_error::row_error(attempted(), &error, shadow)))
+        .await?;
     let mut comparison = Comparison { rows: 0, differing: Vec::new() };
     for row in &rows {
         comparison.rows += row.get::<_, i64>(0).unsigned_abs();
@@ -31,7 +33,10 @@ pub(crate) async fn compare(
         }
     }
     if comparison.differing.len() > sql::DIFFERENCES {
-        return Err(Error::fatal(attempted(), format!("more than {} rows differ", sql::DIFFERENCES)));
+        return Err(Error::fatal(
+            attempted(),
+            format!("more than {} rows differ", sql::DIFFERENCES),
+        ));
     }
     Ok(comparison)
 }

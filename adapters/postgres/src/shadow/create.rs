@@ -23,8 +23,9 @@ use crate::sql::quote;
 use crate::state::Postgres;
 use altergeist_contract::{Error, Refusal, Result};
 
-/// The greatest table, in bytes without its indexes and what is out of line, whose shadow is begun without the index its rows
-/// are found by: building it holds up everything else of the run, for a minute or so at this size.
+/// The greatest table, in bytes without its indexes and what is out of line, whose shadow is begun
+/// without the index its rows are found by: building it holds up everything else of the run, for a
+/// minute or so at this size.
 const BARE_BYTES_MAX: i64 = 16 << 30;
 
 /// One transaction makes the shadow, alters it, and writes down what must be known of it.
@@ -32,20 +33,29 @@ pub(crate) async fn create(session: &Session, engine: &Postgres) -> Result<Shado
     let attempted = || format!("make the shadow of {}", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     journal::ensure_tables(session).await?;
-    own_objects::ensure_schema(session, &engine.names.shadow_schema, catalogue::source(session, &engine.names).await?)
-        .await?;
+    own_objects::ensure_schema(
+        session,
+        &engine.names.shadow_schema,
+        catalogue::source(session, &engine.names).await?,
+    )
+    .await?;
     session.run("BEGIN").await.map_err(failed)?;
     own_objects::keep_schemas(session, &attempted()).await?;
     let known = journal::entry(session, engine).await?.facts;
     let source = catalogue::source(session, &engine.names).await?;
     make_room(session, engine, known.as_ref(), source).await?;
-    let clauses =
-        requested::clauses(session, engine, source).await?.map_err(|refusal| refused(attempted(), &[refusal]))?;
+    let clauses = requested::clauses(session, engine, source)
+        .await?
+        .map_err(|refusal| refused(attempted(), &[refusal]))?;
     let (key, _) = catalogue::key(session, source).await?;
     let key = key.map_err(|why| Error::refused(attempted(), why))?;
     let wishes = requested::copy_wishes(session, engine, source).await?;
     let (order, making) = wishes.map_err(|refusal| refused(attempted(), &[refusal]))?;
-    let wish = Wish { order: &order, making: making.as_ref(), ..engine.wish(source, Some(&key), &clauses) };
+    let wish = Wish {
+        order: &order,
+        making: making.as_ref(),
+        ..engine.wish(source, Some(&key), &clauses)
+    };
     let mut altered = alteration::alter_clone(session, &wish, &engine.names.shadow_schema).await?;
     altered.arrival.cascade = cascade::find(session, source, &clauses.cascades).await?.objects();
     if !altered.refusals.is_empty() {
@@ -76,45 +86,75 @@ pub(crate) async fn create(session: &Session, engine: &Postgres) -> Result<Shado
     Ok(shadow)
 }
 
-/// Makes the schema and drops what an earlier attempt left in it. Only what the journal knows is ours.
-async fn make_room(session: &Session, engine: &Postgres, known: Option<&Facts>, source: u32) -> Result<()> {
+/// Makes the schema and drops what an earlier attempt left in it. Only what the journal knows is
+/// ours.
+async fn make_room(
+    session: &Session,
+    engine: &Postgres,
+    known: Option<&Facts>,
+    source: u32,
+) -> Result<()> {
     let names = &engine.names;
     let attempted = || format!("make room for the shadow of {}", names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     own_objects::require_schema(session, &names.shadow_schema, &attempted()).await?;
     match catalogue::schema_state(session, &names.shadow_schema).await? {
-        catalogue::SchemaState::Missing => return definition::make_schema(session, &names.shadow_schema, source).await,
+        catalogue::SchemaState::Missing => {
+            return definition::make_schema(session, &names.shadow_schema, source).await;
+        }
         catalogue::SchemaState::Foreign => {
             return Err(Error::refused(
                 attempted(),
-                format!("the schema {} was made by somebody else", names.shadow_schema),
+                format!("the schema {} was created by another user", names.shadow_schema),
             ));
         }
-        catalogue::SchemaState::Ours => definition::open_to_owner(session, &names.shadow_schema, source).await?,
+        catalogue::SchemaState::Ours => {
+            definition::open_to_owner(session, &names.shadow_schema, source).await?
+        }
     }
-    let Some(found) = catalogue::table_id(session, &names.shadow_schema, &names.table).await? else { return Ok(()) };
+    let Some(found) = catalogue::table_id(session, &names.shadow_schema, &names.table).await?
+    else {
+        return Ok(());
+    };
     if known.and_then(|facts| facts.shadow.as_ref()).is_none_or(|shadow| shadow.oid != found) {
-        return Err(Error::refused(attempted(), format!("{} is not known to the journal", names.shadow())));
+        return Err(Error::refused(
+            attempted(),
+            format!("{} is not known to the journal", names.shadow()),
+        ));
     }
     twins::drop_twins(session, found).await?;
     session.run(&format!("DROP TABLE {}", names.shadow())).await.map_err(failed)
 }
 
 /// The source must be what it was when the log was opened.
-fn check_source(attempted: String, known: Option<&Facts>, source: u32, altered: &Altered) -> Result<()> {
+fn check_source(
+    attempted: String,
+    known: Option<&Facts>,
+    source: u32,
+    altered: &Altered,
+) -> Result<()> {
     let Some(known) = known.filter(|known| known.source == source) else { return Ok(()) };
     let changed = followed::out_of_reach(&known.source_lines, &altered.source_lines);
     if changed.is_empty() {
         return Ok(());
     }
-    Err(Error::refused(attempted, format!("the table was changed by somebody else meanwhile: {}", changed.join(", "))))
+    Err(Error::refused(
+        attempted,
+        format!("the table was changed by another session meanwhile: {}", changed.join(", ")),
+    ))
 }
 
-/// Takes away what can wait, gives a partition's shadow what proves that its rows are within the bound, and says what must be
-/// known of the shadow.
-async fn strip(session: &Session, engine: &Postgres, source: u32, altered: &Altered) -> Result<ShadowFacts> {
-    let failed =
-        |error: tokio_postgres::Error| error::of_clauses("take away what can wait until rows are copied", &error);
+/// Takes away what can wait, gives a partition's shadow what proves that its rows are within the
+/// bound, and says what must be known of the shadow.
+async fn strip(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+    altered: &Altered,
+) -> Result<ShadowFacts> {
+    let failed = |error: tokio_postgres::Error| {
+        error::of_clauses("take away what can wait until rows are copied", &error)
+    };
     let layout = altered
         .layout
         .clone()
@@ -138,10 +178,11 @@ async fn strip(session: &Session, engine: &Postgres, source: u32, altered: &Alte
     let size: i64 = session.one(sql::HEAP_SIZE, &[&source]).await.map_err(failed)?.get(0);
     let lookup = left_out.lookup.filter(|_| size <= BARE_BYTES_MAX);
     script.extend(lookup.iter().map(|(_, drop)| drop.clone()));
-    let bound: Option<String> = session.one(sql::PARTITION_BOUND, &[&source]).await.map_err(failed)?.get(0);
-    script.extend(
-        bound.map(|bound| format!("ALTER TABLE {} ADD CONSTRAINT altergeist_bound CHECK ({bound})", layout.shadow)),
-    );
+    let bound: Option<String> =
+        session.one(sql::PARTITION_BOUND, &[&source]).await.map_err(failed)?.get(0);
+    script.extend(bound.map(|bound| {
+        format!("ALTER TABLE {} ADD CONSTRAINT altergeist_bound CHECK ({bound})", layout.shadow)
+    }));
     if !script.is_empty() {
         session.run(&script.join(";\n")).await.map_err(failed)?;
     }
@@ -160,8 +201,9 @@ async fn strip(session: &Session, engine: &Postgres, source: u32, altered: &Alte
     })
 }
 
-/// The columns of the source that the shadow has too, with their names in both. A clone's columns are numbered as the
-/// source's stand in order, whatever they are renamed to; in a table of the user's own making only the layout tells.
+/// The columns of the source that the shadow has too, with their names in both. A clone's columns
+/// are numbered as the source's stand in order, whatever they are renamed to; in a table of the
+/// user's own making only the layout tells.
 async fn survivors(
     session: &Session,
     engine: &Postgres,
@@ -169,7 +211,8 @@ async fn survivors(
     shadow: &ShadowFacts,
 ) -> Result<Vec<(String, String)>> {
     if engine.target.create.is_some() {
-        let filled = shadow.layout.columns.iter().map(|column| (column.source.clone(), column.name.clone()));
+        let filled =
+            shadow.layout.columns.iter().map(|column| (column.source.clone(), column.name.clone()));
         return Ok(filled.collect());
     }
     let now = definition::attributes(session, shadow.oid).await?;

@@ -1,5 +1,6 @@
-//! Counts what a unique index of the shadow would refuse, by a question to the source: each of the index's expressions is
-//! computed from the source's rows as the copy would, and grouped as the index would compare.
+//! Counts what a unique index of the shadow would refuse, by a question to the source: each of the
+//! index's expressions is computed from the source's rows as the copy would, and grouped as the
+//! index would compare.
 
 use crate::schema::altered::News;
 use crate::schema::columns::Layout;
@@ -40,7 +41,8 @@ impl UniqueIndex {
     }
 }
 
-/// The questions for those unique indexes of the shadow whose uniqueness the source does not already guarantee.
+/// The questions for those unique indexes of the shadow whose uniqueness the source does not
+/// already guarantee.
 pub(crate) async fn queries(
     session: &Session,
     source: u32,
@@ -61,7 +63,10 @@ pub(crate) async fn count(session: &Session, questions: &[Count]) -> Result<Vec<
     let mut found = Vec::new();
     for question in questions {
         let attempted = || format!("look for duplicates over the unique index {}", question.index);
-        let row = session.one(&question.statement, &[]).await.map_err(|error| error::of(attempted(), &error))?;
+        let row = session
+            .one(&question.statement, &[])
+            .await
+            .map_err(|error| error::of(attempted(), &error))?;
         let values: i64 = row.get(0);
         if values > 0 {
             found.push(Duplicates { index: question.index.clone(), values: values.unsigned_abs() });
@@ -77,27 +82,38 @@ async fn indexes(session: &Session, table: u32) -> Result<Vec<UniqueIndex>> {
 }
 
 /// Whether the source has the same index over columns that stay the same.
-fn is_guaranteed(index: &UniqueIndex, guaranteed: &[UniqueIndex], layout: &Layout, news: &News) -> bool {
+fn is_guaranteed(
+    index: &UniqueIndex,
+    guaranteed: &[UniqueIndex],
+    layout: &Layout,
+    news: &News,
+) -> bool {
     let touched = |column: &String| {
         let filled = layout.columns.iter().find(|filled| filled.name == *column);
         filled.is_none_or(|filled| filled.changed || filled.source != *column)
             || news.generated.iter().any(|(name, _)| name == column)
     };
     !index.columns.iter().any(touched)
-        && guaranteed.iter().any(|known| known.name == index.name && known.definition == index.definition)
+        && guaranteed
+            .iter()
+            .any(|known| known.name == index.name && known.definition == index.definition)
 }
 
 /// How many values of an index are held more than once; None if a value is made up row by row.
 fn question(index: &UniqueIndex, layout: &Layout, news: &News) -> Option<Count> {
-    let is_made_up = |column: &String| news.added.iter().any(|(name, value)| name == column && value.is_none());
+    let is_made_up =
+        |column: &String| news.added.iter().any(|(name, value)| name == column && value.is_none());
     if index.columns.iter().any(is_made_up) {
         return None;
     }
     let mut conditions: Vec<String> = index.predicate.iter().cloned().collect();
     if !index.nulls_are_equal {
-        conditions.extend(index.expressions.iter().map(|expression| format!("({expression}) IS NOT NULL")));
+        conditions.extend(
+            index.expressions.iter().map(|expression| format!("({expression}) IS NOT NULL")),
+        );
     }
-    let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
+    let condition =
+        if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
     let statement = format!(
         "SELECT count(*) FROM (
             SELECT FROM {rows}
@@ -110,20 +126,23 @@ fn question(index: &UniqueIndex, layout: &Layout, news: &News) -> Option<Count> 
     Some(Count { index: index.name.clone(), statement })
 }
 
-/// The source's rows as they will be in the shadow, with those of its new columns that are asked for. Named as the table.
+/// The source's rows as they will be in the shadow, with those of its new columns that are asked
+/// for. Named as the table.
 pub(crate) fn future_rows(asked: &BTreeSet<String>, layout: &Layout, news: &News) -> String {
-    let filled = layout
-        .columns
-        .iter()
-        .map(|column| format!("CAST(({}\n) AS {}) AS {}", column.value, column.type_name, quoted(&column.name)));
+    let filled = layout.columns.iter().map(|column| {
+        format!("CAST(({}\n) AS {}) AS {}", column.value, column.type_name, quoted(&column.name))
+    });
     let added = news.added.iter().filter(|(name, _)| asked.contains(name));
-    let added = added.filter_map(|(name, value)| Some(format!("({}\n) AS {}", value.as_ref()?, quoted(name))));
+    let added = added
+        .filter_map(|(name, value)| Some(format!("({}\n) AS {}", value.as_ref()?, quoted(name))));
     let columns = filled.chain(added).collect::<Vec<_>>().join(", ");
     let generated = news.generated.iter().filter(|(name, _)| asked.contains(name));
-    let generated: String =
-        generated.map(|(name, expression)| format!(", ({expression}) AS {}", quoted(name))).collect();
+    let generated: String = generated
+        .map(|(name, expression)| format!(", ({expression}) AS {}", quoted(name)))
+        .collect();
     format!(
-        "(SELECT *{generated} FROM (SELECT {columns} FROM ONLY {} AS {alias}) AS filled) AS {alias}",
+        "(SELECT *{generated} FROM (SELECT {columns} FROM ONLY {} AS {alias}) AS filled) AS \
+         {alias}",
         layout.source,
         alias = layout.alias
     )

@@ -1,5 +1,6 @@
-//! What others change of the source while the run goes on. The shadow follows where it can, right before the lock: rights,
-//! comments, settings, owner, plain indexes and statistics. Where it cannot, the run ends at the next look.
+//! What others change of the source while the run goes on. The shadow follows where it can, right
+//! before the lock: rights, comments, settings, owner, plain indexes and statistics. Where it
+//! cannot, the run ends at the next look.
 
 use crate::facts::{Facts, ShadowFacts};
 use crate::journal;
@@ -17,8 +18,8 @@ use crate::sql::quote;
 use crate::state::Postgres;
 use altergeist_contract::{Error, Result};
 
-/// The steps of [`sql::DRESS`] that may be done again: storage, statistics targets, options, index statistics, the mark
-/// of CLUSTER, comments, dependence on extensions.
+/// The steps of [`sql::DRESS`] that may be done again: storage, statistics targets, options, index
+/// statistics, the mark of CLUSTER, comments, dependence on extensions.
 const AGAIN: [i32; 9] = [2, 3, 4, 8, 9, 11, 12, 14, 15];
 
 /// Those that make indexes, and statistics.
@@ -46,7 +47,9 @@ fn rigid(line: &Line) -> Option<Line> {
 /// Whether the shadow can be given this, or have it taken away.
 fn can_follow(line: &Line) -> bool {
     line.object == "privileges"
-        || ["settings of column ", "index ", "statistics "].iter().any(|kind| line.object.starts_with(kind))
+        || ["settings of column ", "index ", "statistics "]
+            .iter()
+            .any(|kind| line.object.starts_with(kind))
 }
 
 /// An index's definition without what can be set later.
@@ -70,7 +73,8 @@ pub(crate) async fn follow(session: &Session, engine: &Postgres) -> Result<()> {
     if !lost.is_empty() {
         return Err(cannot(engine, &lost));
     }
-    let attempted = || format!("give the shadow of {} what the table was given", engine.names.display);
+    let attempted =
+        || format!("give the shadow of {} what the table was given", engine.names.display);
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     session.run("BEGIN").await.map_err(failed)?;
     let schema = format!("ag_plan_{}", engine.marks.incarnation);
@@ -85,38 +89,67 @@ pub(crate) async fn follow(session: &Session, engine: &Postgres) -> Result<()> {
         return Err(cannot(engine, &changed));
     }
     dress(session, engine, &shadow, &altered).await?;
-    let left = differing(&shadow, &altered.lines, &definition::describe(session, shadow.oid).await?);
+    let left =
+        differing(&shadow, &altered.lines, &definition::describe(session, shadow.oid).await?);
     if !left.is_empty() {
         return Err(cannot(engine, &left));
     }
-    session.run(&format!("DROP SCHEMA {} CASCADE", quote::quoted(&schema))).await.map_err(failed)?;
+    session
+        .run(&format!("DROP SCHEMA {} CASCADE", quote::quoted(&schema)))
+        .await
+        .map_err(failed)?;
     let arrival = Arrival { structure: altered.arrival.structure, ..shadow.arrival.clone() };
-    // Everything that could wait was built before the swap; what was dropped since must not come again.
-    let shadow = ShadowFacts { lines: altered.lines, arrival, deferred: Vec::new(), lookup: None, ..shadow };
+    // Everything that could wait was built before the swap; what was dropped since must not come
+    // again.
+    let shadow =
+        ShadowFacts { lines: altered.lines, arrival, deferred: Vec::new(), lookup: None, ..shadow };
     let facts = Facts { source_lines: altered.source_lines, shadow: Some(shadow.clone()), ..facts };
     journal::save_facts(session, engine, &facts).await?;
     session.run("COMMIT").await.map_err(failed)?;
-    tracing::info!("{}: others changed {}; the shadow has followed", engine.names.display, changed.join(", "));
+    tracing::info!(
+        "{}: others changed {}; the shadow has followed",
+        engine.names.display,
+        changed.join(", ")
+    );
     engine.set_shadow(Some(shadow));
     Ok(())
 }
 
 /// What the clauses make of the table as it is now.
-async fn wanted(session: &Session, engine: &Postgres, source: u32, schema: &str) -> Result<Altered> {
-    let refused = |reason: String| Error::fatal(format!("look again at {}", engine.names.display), reason);
-    let clauses = requested::clauses(session, engine, source).await?.map_err(|why| refused(why.reason))?;
+async fn wanted(
+    session: &Session,
+    engine: &Postgres,
+    source: u32,
+    schema: &str,
+) -> Result<Altered> {
+    let refused =
+        |reason: String| Error::fatal(format!("look again at {}", engine.names.display), reason);
+    let clauses =
+        requested::clauses(session, engine, source).await?.map_err(|why| refused(why.reason))?;
     let (key, _) = catalogue::key(session, source).await?;
     let key = key.map_err(refused)?;
     let wishes = requested::copy_wishes(session, engine, source).await?;
     let (order, making) = wishes.map_err(|why| refused(why.reason))?;
-    let wish = Wish { order: &order, making: making.as_ref(), ..engine.wish(source, Some(&key), &clauses) };
+    let wish = Wish {
+        order: &order,
+        making: making.as_ref(),
+        ..engine.wish(source, Some(&key), &clauses)
+    };
     alteration::alter_clone(session, &wish, schema).await
 }
 
 /// Takes from the shadow what can be taken, and gives it what the clone has.
-async fn dress(session: &Session, engine: &Postgres, shadow: &ShadowFacts, altered: &Altered) -> Result<()> {
+async fn dress(
+    session: &Session,
+    engine: &Postgres,
+    shadow: &ShadowFacts,
+    altered: &Altered,
+) -> Result<()> {
     let failed = |error: tokio_postgres::Error| {
-        error::of(format!("give the shadow of {} what the table was given", engine.names.display), &error)
+        error::of(
+            format!("give the shadow of {} what the table was given", engine.names.display),
+            &error,
+        )
     };
     let (names, clone) = (&engine.names, altered.clone);
     let table = names.shadow();
@@ -128,17 +161,20 @@ async fn dress(session: &Session, engine: &Postgres, shadow: &ShadowFacts, alter
     let have = definition::describe(session, shadow.oid).await?;
     let is_missing = |kind: &str, statement: &str, head: &str| {
         let lines = altered.lines.iter().filter(|line| line.object.starts_with(kind));
-        lines
-            .filter(|line| !have.iter().any(|other| other.object == line.object))
-            .any(|line| statement.contains(&head.replace('@', line.object.trim_start_matches(kind))))
+        lines.filter(|line| !have.iter().any(|other| other.object == line.object)).any(|line| {
+            statement.contains(&head.replace('@', line.object.trim_start_matches(kind)))
+        })
     };
     let schema = quote::quoted(&names.shadow_schema);
-    let rows = session.query(sql::DRESS, &[&clone, &table, &names.shadow_schema]).await.map_err(failed)?;
+    let rows =
+        session.query(sql::DRESS, &[&clone, &table, &names.shadow_schema]).await.map_err(failed)?;
     let steps = rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, i32>(1)));
     let mut script: Vec<String> = steps
         .filter(|(statement, step)| match *step {
             INDEXES => is_missing("index ", statement, "INDEX @ ON "),
-            STATISTICS => is_missing("statistics ", statement, &format!("CREATE STATISTICS {schema}.@ ")),
+            STATISTICS => {
+                is_missing("statistics ", statement, &format!("CREATE STATISTICS {schema}.@ "))
+            }
             step => AGAIN.contains(&step),
         })
         .map(|(statement, _)| statement)
@@ -151,9 +187,11 @@ async fn dress(session: &Session, engine: &Postgres, shadow: &ShadowFacts, alter
     definition::carry_privileges(session, clone, shadow.oid, &table).await.map_err(failed)
 }
 
-/// What drops the indexes and statistics the shadow has and shall not have, or shall have in another shape.
+/// What drops the indexes and statistics the shadow has and shall not have, or shall have in
+/// another shape.
 fn remade(shadow: &ShadowFacts, schema: &str, wanted: &[Line], have: &[Line]) -> Vec<String> {
-    let is_constraint = |name: &str| have.iter().any(|line| line.object == format!("constraint {name}"));
+    let is_constraint =
+        |name: &str| have.iter().any(|line| line.object == format!("constraint {name}"));
     let drop = |line: &Line| {
         let stays = |other: &&Line| other.object == line.object && shape(other) == shape(line);
         if is_ours(shadow, line) || wanted.iter().any(|other| stays(&other)) {
@@ -163,7 +201,9 @@ fn remade(shadow: &ShadowFacts, schema: &str, wanted: &[Line], have: &[Line]) ->
             Some(("index", name)) if !is_constraint(name) => {
                 Some(format!("DROP INDEX {}.{name}", quote::quoted(schema)))
             }
-            Some(("statistics", name)) => Some(format!("DROP STATISTICS {}.{name}", quote::quoted(schema))),
+            Some(("statistics", name)) => {
+                Some(format!("DROP STATISTICS {}.{name}", quote::quoted(schema)))
+            }
             _ => None,
         }
     };
@@ -174,7 +214,8 @@ fn remade(shadow: &ShadowFacts, schema: &str, wanted: &[Line], have: &[Line]) ->
 fn is_ours(shadow: &ShadowFacts, line: &Line) -> bool {
     let helper = shadow.layout.helper_index.as_ref();
     helper.is_some_and(|helper| {
-        line.object == format!("index {}", quote::quoted(helper)) || line.object == format!("index {helper}")
+        line.object == format!("index {}", quote::quoted(helper))
+            || line.object == format!("index {helper}")
     })
 }
 
@@ -195,8 +236,8 @@ pub(crate) fn cannot(engine: &Postgres, objects: &[String]) -> Error {
 /// The same, for who knows only the table's name.
 pub(crate) fn ended(table: &str, objects: &[String]) -> Error {
     let reason = format!(
-        "somebody changed {} of the table, which its shadow cannot follow; `altergeist cleanup --table {table}` drops the \
-         shadow; then begin anew",
+        "another session changed {} of the table, and the shadow cannot follow that; `altergeist \
+         cleanup --table {table}` drops the shadow; then start again",
         objects.join(", ")
     );
     Error::fatal(format!("follow {table}"), reason)
@@ -213,7 +254,8 @@ mod tests {
 
     #[test]
     fn rights_settings_and_indexes_are_followed_and_columns_and_constraints_are_not() {
-        let before = [line("privileges", "a"), line("index i", "x"), line("settings of column c", "1")];
+        let before =
+            [line("privileges", "a"), line("index i", "x"), line("settings of column c", "1")];
         assert_eq!(out_of_reach(&before, &[line("index j", "y")]), Vec::<String>::new());
         let now = [line("column c", "1 int"), line("constraint k", "c"), line("privileges", "b")];
         assert_eq!(out_of_reach(&before, &now), ["column c", "constraint k"]);
@@ -222,12 +264,21 @@ mod tests {
     #[test]
     fn owner_options_and_comment_are_followed_and_the_kind_of_table_is_not() {
         let table = |text: &str| [line("table", text)];
-        let before = table("kind r p owner a method heap tablespace 0 identity d of 0 options toast comment");
-        let given = table("kind r p owner b method heap tablespace 0 identity d of 0 options {x=1} toast comment y");
+        let before = table(
+            "kind r p owner a method heap tablespace 0 identity d of 0 options toast comment",
+        );
+        let given = table(
+            "kind r p owner b method heap tablespace 0 identity d of 0 options {x=1} toast \
+             comment y",
+        );
         assert_eq!(out_of_reach(&before, &given), Vec::<String>::new());
-        let unlogged = table("kind r u owner a method heap tablespace 0 identity d of 0 options toast comment");
+        let unlogged = table(
+            "kind r u owner a method heap tablespace 0 identity d of 0 options toast comment",
+        );
         assert_eq!(out_of_reach(&before, &unlogged), ["table"]);
-        let moved = table("kind r p owner a method heap tablespace 7 identity d of 0 options toast comment");
+        let moved = table(
+            "kind r p owner a method heap tablespace 7 identity d of 0 options toast comment",
+        );
         assert_eq!(out_of_reach(&before, &moved), ["table"]);
     }
 }

@@ -1,6 +1,7 @@
-//! Notices whether somebody else writes to the shadow: a job that cleans up every table it finds, for instance. A trigger for
-//! each statement writes that down, in the transaction of that statement, and hinders nobody. Sessions of ours do not fire
-//! it. Under the lock of the cut-over nobody can write to the shadow any more, so the note is complete.
+//! Notices whether somebody else writes to the shadow: a job that cleans up every table it finds,
+//! for instance. A trigger for each statement writes that down, in the transaction of that
+//! statement, and hinders nobody. Sessions of ours do not fire it. Under the lock of the cut-over
+//! nobody can write to the shadow any more, so the note is complete.
 
 use crate::server::error;
 use crate::server::names::{self, Names};
@@ -21,11 +22,17 @@ fn place(names: &Names) -> String {
     qualified(&names.shadow_schema, &name(names))
 }
 
-/// Puts the guard on a new shadow and its partitions, within the session's transaction. False where the language of its
-/// function cannot be used.
-pub(crate) async fn set(session: &Session, names: &Names, shadow: u32, parts: &[(String, String)]) -> Result<bool> {
-    let failed =
-        |error: tokio_postgres::Error| error::of_clauses(format!("guard the shadow of {}", names.display), &error);
+/// Puts the guard on a new shadow and its partitions, within the session's transaction. False where
+/// the language of its function cannot be used.
+pub(crate) async fn set(
+    session: &Session,
+    names: &Names,
+    shadow: u32,
+    parts: &[(String, String)],
+) -> Result<bool> {
+    let failed = |error: tokio_postgres::Error| {
+        error::of_clauses(format!("guard the shadow of {}", names.display), &error)
+    };
     if !session.one(sql::HAS_PLPGSQL, &[]).await.map_err(failed)?.get::<_, bool>(0) {
         return Ok(false);
     }
@@ -33,7 +40,8 @@ pub(crate) async fn set(session: &Session, names: &Names, shadow: u32, parts: &[
     let (place, owner) = (place(names), quoted(&owner));
     let mut script = drop_note(names);
     script.push(sql::guard(&place, &owner));
-    script.extend(tables(names, parts).iter().map(|table| sql::guard_table(TRIGGER, table, &place)));
+    script
+        .extend(tables(names, parts).iter().map(|table| sql::guard_table(TRIGGER, table, &place)));
     session.run(&script.join(";\n")).await.map_err(failed)?;
     Ok(true)
 }
@@ -49,7 +57,10 @@ pub(crate) fn drop(names: &Names, parts: &[(String, String)]) -> Vec<String> {
 /// The statements that take away what is left of it when the shadow is gone.
 pub(crate) fn drop_note(names: &Names) -> Vec<String> {
     let place = place(names);
-    vec![format!("DROP FUNCTION IF EXISTS {place}() CASCADE"), format!("DROP TABLE IF EXISTS {place}")]
+    vec![
+        format!("DROP FUNCTION IF EXISTS {place}() CASCADE"),
+        format!("DROP TABLE IF EXISTS {place}"),
+    ]
 }
 
 fn tables(names: &Names, parts: &[(String, String)]) -> Vec<String> {
@@ -62,9 +73,10 @@ fn tables(names: &Names, parts: &[(String, String)]) -> Vec<String> {
 /// # Errors
 /// `Missed`: only a new copy helps.
 pub(crate) async fn check(session: &Session, names: &Names, shadow: u32) -> Result<()> {
-    let missed = |reason: String| Err(Error::new(Kind::Missed, format!("follow {}", names.display), reason));
+    let missed =
+        |reason: String| Err(Error::new(Kind::Missed, format!("follow {}", names.display), reason));
     let failed = |error: tokio_postgres::Error| {
-        error::of(format!("ask whether somebody wrote to the shadow of {}", names.display), &error)
+        error::of(format!("check for foreign writes to the shadow of {}", names.display), &error)
     };
     let is_on = session.one(sql::IS_GUARDED, &[&shadow, &TRIGGER]).await.map_err(failed)?;
     let rows = match session.query(&format!("SELECT FROM {} LIMIT 1", place(names)), &[]).await {
@@ -73,11 +85,17 @@ pub(crate) async fn check(session: &Session, names: &Names, shadow: u32) -> Resu
     };
     match () {
         () if !is_on.get::<_, bool>(0) => missed(switched_off(names)),
-        () if !rows.is_empty() => missed(format!("somebody else wrote to its shadow {}", names.shadow())),
+        () if !rows.is_empty() => {
+            missed(format!("another session wrote to its shadow {}", names.shadow()))
+        }
         () => Ok(()),
     }
 }
 
 fn switched_off(names: &Names) -> String {
-    format!("somebody took the trigger {TRIGGER} from its shadow {}, which tells who writes to it", names.shadow())
+    format!(
+        "another session dropped the trigger {TRIGGER} from its shadow {}, which reports foreign \
+         writes",
+        names.shadow()
+    )
 }

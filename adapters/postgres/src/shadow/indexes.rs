@@ -18,8 +18,14 @@ pub(crate) async fn build_index(engine: &Postgres, index: &Deferred, gently: boo
     lease.settle(result).await
 }
 
-async fn build_if_missing(session: &Session, engine: &Postgres, index: &Deferred, gently: bool) -> Result<()> {
-    let attempted = || format!("build the index {} of the shadow of {}", index.name, engine.names.display);
+async fn build_if_missing(
+    session: &Session,
+    engine: &Postgres,
+    index: &Deferred,
+    gently: bool,
+) -> Result<()> {
+    let attempted =
+        || format!("build the index {} of the shadow of {}", index.name, engine.names.display);
     if catalogue::table_id(session, &engine.names.shadow_schema, &index.name).await?.is_some() {
         return Ok(());
     }
@@ -33,7 +39,8 @@ async fn build_if_missing(session: &Session, engine: &Postgres, index: &Deferred
     session.run(&statements).await.map_err(|error| error::of(attempted(), &error))
 }
 
-/// Constraints, comments and settings take a lock the builds would wait for each other with, so they come last.
+/// Constraints, comments and settings take a lock the builds would wait for each other with, so
+/// they come last.
 pub(crate) async fn finish_indexes(engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
     let lease = engine.workers.take().await?;
     let result = finish(&lease, engine, shadow).await;
@@ -48,7 +55,8 @@ async fn finish(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> R
     for index in shadow.lookup.iter().chain(&shadow.deferred) {
         if let Some(constraint) = &index.constraint {
             let parameters: [&(dyn ToSql + Sync); 2] = [&engine.names.shadow_schema, &index.name];
-            let is_made: bool = session.one(sql::IS_CONSTRAINT, &parameters).await.map_err(failed)?.get(0);
+            let is_made: bool =
+                session.one(sql::IS_CONSTRAINT, &parameters).await.map_err(failed)?.get(0);
             statements.extend((!is_made).then_some(constraint.as_str()));
         }
         statements.extend(index.finish.iter().map(String::as_str));

@@ -4,8 +4,13 @@ use crate::facts::ShadowFacts;
 use crate::server::error;
 use altergeist_contract::{Error, Kind};
 
-/// An error of a statement that writes rows; a value that does not fit is one of the changed columns'.
-pub(crate) fn row_error(attempted: String, error: &tokio_postgres::Error, shadow: &ShadowFacts) -> Error {
+/// An error of a statement that writes rows; a value that does not fit is one of the changed
+/// columns'.
+pub(crate) fn row_error(
+    attempted: String,
+    error: &tokio_postgres::Error,
+    shadow: &ShadowFacts,
+) -> Error {
     let mut answer = error::of(attempted, error);
     let is_value = error.code().is_some_and(|code| code.code().starts_with("22"));
     let changed = shadow.layout.changed_columns();

@@ -39,19 +39,25 @@ impl Shadow for Postgres {
         let lease = self.workers.take().await?;
         let found = lease.query(&sql::chunk_end(layout, after), &parameters).await;
         let found = lease.settle(found.map_err(|error| error::of(attempted(), &error))).await?;
-        let through =
-            found.first().map_or(Watermark::End, |row| Watermark::At(values::of_row(row, 0, layout.walk().len())));
+        let through = found.first().map_or(Watermark::End, |row| {
+            Watermark::At(values::of_row(row, 0, layout.walk().len()))
+        });
         Ok(Chunk { after: after.clone(), through })
     }
 
     async fn copy(&self, chunk: &Chunk) -> Result<u64> {
         let shadow = self.shadow().await?;
         let values = values::both_values(chunk);
-        let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         let lease = self.workers.take().await?;
-        let copied = lease.execute(&sql::copy(&shadow.layout, &chunk.after, &chunk.through), &parameters).await;
+        let copied = lease
+            .execute(&sql::copy(&shadow.layout, &chunk.after, &chunk.through), &parameters)
+            .await;
         let attempted = || format!("copy a chunk of {}", self.names.display);
-        lease.settle(copied.map_err(|error| row_error::row_error(attempted(), &error, &shadow))).await
+        lease
+            .settle(copied.map_err(|error| row_error::row_error(attempted(), &error, &shadow)))
+            .await
     }
 
     async fn refresh(&self, keys: &[Key], through: &Watermark) -> Result<()> {
@@ -65,13 +71,17 @@ impl Shadow for Postgres {
         let statement = match through {
             Watermark::End => return Ok(()),
             Watermark::Start => sql::empty(&self.shadow().await?.layout),
-            Watermark::At(_) => sql::delete_beyond(&self.shadow_to_look_in().await?.layout, through),
+            Watermark::At(_) => {
+                sql::delete_beyond(&self.shadow_to_look_in().await?.layout, through)
+            }
         };
         let values = values::values(through);
-        let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         let lease = self.workers.take().await?;
         let cleared = lease.execute(&statement, &parameters).await;
-        let attempted = || format!("clear the shadow of {} beyond the watermark", self.names.display);
+        let attempted =
+            || format!("clear the shadow of {} beyond the watermark", self.names.display);
         lease.settle(cleared.map(drop).map_err(|error| error::of(attempted(), &error))).await
     }
 
@@ -88,7 +98,9 @@ impl Shadow for Postgres {
             }
         } else {
             // As many builds run at once as there are sessions to lend.
-            let others = try_join_all(shadow.deferred.iter().map(|index| indexes::build_index(self, index, false)));
+            let others = try_join_all(
+                shadow.deferred.iter().map(|index| indexes::build_index(self, index, false)),
+            );
             try_join(self.shadow_to_look_in(), others).await?;
         }
         indexes::finish_indexes(self, &shadow).await
@@ -103,18 +115,21 @@ impl Shadow for Postgres {
         let source = journal_source(self).await?;
         twins::prepare(self, source, shadow.oid).await?;
         // All the workers may be comparing meanwhile.
-        let pool = Pool::new(self.server.clone(), self.run.clone(), sql::vacuum_settings(gently), 1);
+        let pool =
+            Pool::new(self.server.clone(), self.run.clone(), sql::vacuum_settings(gently), 1);
         let lease = pool.take().await?;
         let attempted = || format!("analyze the shadow of {}", self.names.display);
         // The visibility map is what index-only scans live on.
-        let analyzed = lease.run(&format!("VACUUM (ANALYZE, TRUNCATE off) {}", shadow.layout.shadow)).await;
+        let analyzed =
+            lease.run(&format!("VACUUM (ANALYZE, TRUNCATE off) {}", shadow.layout.shadow)).await;
         lease.settle(analyzed.map_err(|error| error::of(attempted(), &error))).await
     }
 
     async fn compare(&self, chunk: &Chunk) -> Result<Comparison> {
         let shadow = self.shadow_to_look_in().await?;
         let values = values::both_values(chunk);
-        let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         let statement = sql::compare_range(&shadow.layout, &chunk.after, &chunk.through);
         compare::compare(self, &shadow, &statement, &parameters).await
     }
@@ -163,7 +178,8 @@ async fn refresh_in_transaction(
     session.run("COMMIT").await.map_err(failed)
 }
 
-/// Deletes all the keys' rows, then inserts those that exist up to the watermark. In the session's transaction.
+/// Deletes all the keys' rows, then inserts those that exist up to the watermark. In the session's
+/// transaction.
 pub(crate) async fn refresh(
     session: &Session,
     table: &str,
@@ -196,7 +212,10 @@ fn check_keys(table: &str, shadow: &ShadowFacts, keys: &[Key]) -> Result<()> {
     if keys.iter().all(|key| values::fits(&shadow.layout, key)) {
         return Ok(());
     }
-    Err(Error::fatal(format!("refresh rows of {table}"), "a key has another number of columns than the table's"))
+    Err(Error::fatal(
+        format!("refresh rows of {table}"),
+        "a key has another number of columns than the table's",
+    ))
 }
 
 impl Postgres {

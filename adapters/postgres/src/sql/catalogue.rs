@@ -18,7 +18,8 @@ pub(crate) const EVENT_TRIGGERS_UNDONE: &str = include_str!("event_triggers_undo
 /// Lists the columns that may hold a table's identity.
 pub(crate) const OID_COLUMNS: &str = include_str!("oid_columns.sql");
 
-/// Temporary objects of other sessions that read a table: in a sentence, and the session's process where the server tells it.
+/// Temporary objects of other sessions that read a table: in a sentence, and the session's process
+/// where the server tells it.
 pub(crate) const TEMPORARY: &str = "
     SELECT DISTINCT format('%s %s of %s', CASE v.relkind WHEN 'v' THEN 'temporary view' ELSE 'a rule on the temporary table' END,
                            v.oid::regclass, coalesce('server process ' || a.pid || ' (' || concat_ws(', ', a.usename, a.application_name, a.state)
@@ -48,8 +49,8 @@ pub(crate) const IS_CONSTRAINT: &str = "
     SELECT EXISTS (SELECT FROM pg_constraint k JOIN pg_class x ON x.oid = k.conindid JOIN pg_namespace n ON n.oid = x.relnamespace
                    WHERE n.nspname = $1 AND x.relname = $2 AND k.conrelid <> 0 AND k.contype IN ('p', 'u', 'x'))";
 
-/// How many of a table's indexes with these names are built, counting what is there of those that are being built. Reading the
-/// rows and sorting them is taken to be as long as writing the index.
+/// How many of a table's indexes with these names are built, counting what is there of those that
+/// are being built. Reading the rows and sorting them is taken to be as long as writing the index.
 pub(crate) const BUILT: &str = "
     SELECT (SELECT count(*) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = $1 AND x.relname = ANY ($2))
            + coalesce((SELECT sum(CASE WHEN p.tuples_total > 0 THEN 0.5 + 0.5 * least(1.0, p.tuples_done::float8 / p.tuples_total)
@@ -100,7 +101,8 @@ pub(crate) const VIEWS_ON: &str = "
     ORDER BY 1";
 
 /// Whether a relation, by its name, is a view.
-pub(crate) const IS_VIEW: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'v')";
+pub(crate) const IS_VIEW: &str =
+    "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'v')";
 
 /// The query of a view, by its name.
 pub(crate) const QUERY_OF: &str = "SELECT pg_get_viewdef($1::text::regclass)";

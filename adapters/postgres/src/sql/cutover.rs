@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-/// Whether this role may shorten the server's own wait before it looks for a deadlock or ends an autovacuum that is in the
-/// way, and how long others wait, in milliseconds.
+/// Whether this role may shorten the server's own wait before it looks for a deadlock or ends an
+/// autovacuum that is in the way, and how long others wait, in milliseconds.
 pub(crate) const DEADLOCKS: &str = "
     SELECT current_setting('is_superuser') = 'on',
            (SELECT setting::int8 FROM pg_settings WHERE name = 'deadlock_timeout')";
 
-/// The settings of the rest of the cut-over's transaction. What could not be locked ahead is hardly waited for.
+/// The settings of the rest of the cut-over's transaction. What could not be locked ahead is hardly
+/// waited for.
 pub(crate) fn under_lock(within: Duration) -> String {
     format!(
         "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = {}",
@@ -16,7 +17,8 @@ pub(crate) fn under_lock(within: Duration) -> String {
     )
 }
 
-/// Who stands before a session in a queue for a lock: the sentence, and the process if it may be ended.
+/// Who stands before a session in a queue for a lock: the sentence, and the process if it may be
+/// ended.
 pub(crate) const WHO_BLOCKS: &str = "
     SELECT format('server process %s (%s, %s, %s, %s)', a.pid, coalesce(a.usename, a.backend_type),
                   coalesce(nullif(a.application_name, ''), 'no application name'), a.state,
@@ -27,8 +29,8 @@ pub(crate) const WHO_BLOCKS: &str = "
     SELECT 'a prepared transaction', NULL WHERE 0 = ANY (pg_blocking_pids($1))";
 
 /// Ends a session of an application.
-pub(crate) const END_BLOCKER: &str =
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'client backend'";
+pub(crate) const END_BLOCKER: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                                      WHERE pid = $1 AND backend_type = 'client backend'";
 
 /// The server's own time.
 pub(crate) const NOW: &str = "SELECT clock_timestamp()::text";
@@ -40,7 +42,8 @@ pub(crate) const OLD_SNAPSHOTS: &str = "
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
       AND backend_xmin IS NOT NULL AND xact_start < $1::text::timestamptz";
 
-/// The physical standbys the server feeds: name, and how long it takes until they have replayed; NULL if that cannot be told.
+/// The physical standbys the server feeds: name, and how long it takes until they have replayed;
+/// NULL if that cannot be told.
 pub(crate) const STANDBYS: &str = "
     SELECT coalesce(nullif(r.application_name, ''), 'standby') || coalesce('@' || host(r.client_addr), ''),
            CASE WHEN r.state <> 'streaming' THEN NULL
@@ -51,8 +54,9 @@ pub(crate) const STANDBYS: &str = "
     WHERE s.slot_type IS DISTINCT FROM 'logical' AND r.state IN ('streaming', 'catchup') AND r.replay_lsn IS NOT NULL
     ORDER BY 1";
 
-/// How heavily the server is used: sessions at work, connections, sessions that wait for a lock, and how long the oldest transaction
-/// has been open; ours (`$1` is their name) are not counted. Null for what it tells only those of their own role.
+/// How heavily the server is used: sessions at work, connections, sessions that wait for a lock,
+/// and how long the oldest transaction has been open; ours (`$1` is their name) are not counted.
+/// Null for what it tells only those of their own role.
 pub(crate) const LOADS: &str = "
     WITH others AS (
         SELECT state, xact_start FROM pg_stat_activity
@@ -69,5 +73,5 @@ pub(crate) const IS_ALIVE: &str =
     "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND application_name = $2)";
 
 /// Ends a session of ours by its process and name.
-pub(crate) const END_SESSION: &str =
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = $2";
+pub(crate) const END_SESSION: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                                      WHERE pid = $1 AND application_name = $2";

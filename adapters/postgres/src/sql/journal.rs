@@ -8,7 +8,10 @@ pub(crate) const JOURNAL_EXISTS: &str = "SELECT to_regclass('altergeist.journal'
 
 /// A table's entry.
 pub(crate) fn load(table: &str) -> String {
-    format!("SELECT record, facts FROM ONLY altergeist.journal WHERE \"table\" = {}", literal(table))
+    format!(
+        "SELECT record, facts FROM ONLY altergeist.journal WHERE \"table\" = {}",
+        literal(table)
+    )
 }
 
 /// Writes the record, whose columns are literals, and leaves the facts alone.
@@ -57,7 +60,8 @@ pub(crate) fn forget(table: &str) -> String {
 /// The heartbeat's table, if it is there.
 pub(crate) const HEARTBEAT: &str = "SELECT to_regclass('altergeist.heartbeat')::oid";
 
-/// Says that this run is alive; replicas are asked what they know of it. Fails unless the table is the one that was looked at.
+/// Says that this run is alive; replicas are asked what they know of it. Fails unless the table is
+/// the one that was looked at.
 pub(crate) fn beat(heartbeat: u32, table: &str, incarnation: &str, beat: i64) -> String {
     format!(
         "LOCK TABLE ONLY altergeist.heartbeat IN ROW EXCLUSIVE MODE;
@@ -71,12 +75,15 @@ pub(crate) fn beat(heartbeat: u32, table: &str, incarnation: &str, beat: i64) ->
 }
 
 /// The last heartbeat of this run a server has.
-pub(crate) const LAST_BEAT: &str = "SELECT beat FROM altergeist.heartbeat WHERE \"table\" = $1 AND incarnation = $2";
+pub(crate) const LAST_BEAT: &str =
+    "SELECT beat FROM altergeist.heartbeat WHERE \"table\" = $1 AND incarnation = $2";
 
-/// Makes a schema, marked as ours, unless somebody has made it. An event trigger may give it to somebody else at once.
+/// Makes a schema, marked as ours, unless somebody has made it. An event trigger may give it to
+/// somebody else at once.
 pub(crate) fn create_schema(schema: &str, marker: &str) -> String {
     format!(
-        "CREATE SCHEMA {name}; ALTER SCHEMA {name} OWNER TO CURRENT_USER; COMMENT ON SCHEMA {name} IS {marker};",
+        "CREATE SCHEMA {name}; ALTER SCHEMA {name} OWNER TO CURRENT_USER; COMMENT ON SCHEMA \
+         {name} IS {marker};",
         name = quoted(schema),
         marker = literal(marker)
     )

@@ -5,8 +5,13 @@ use crate::sql::rows::list;
 
 /// Makes the publication; without columns it publishes whole rows.
 pub(crate) fn create_publication(name: &str, table: &str, columns: Option<&[String]>) -> String {
-    let columns = columns.map(|columns| format!(" ({})", list(columns.iter().map(|column| quoted(column)))));
-    format!("CREATE PUBLICATION {} FOR TABLE ONLY {table}{}", quoted(name), columns.unwrap_or_default())
+    let columns =
+        columns.map(|columns| format!(" ({})", list(columns.iter().map(|column| quoted(column)))));
+    format!(
+        "CREATE PUBLICATION {} FOR TABLE ONLY {table}{}",
+        quoted(name),
+        columns.unwrap_or_default()
+    )
 }
 
 /// Makes a key the replica identity of a table.
@@ -43,7 +48,8 @@ pub(crate) fn drop_publication(name: &str) -> String {
 }
 
 /// Whether a publication is there.
-pub(crate) const PUBLICATION: &str = "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)";
+pub(crate) const PUBLICATION: &str =
+    "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)";
 
 /// Makes the slot, to be copied to standbys that copy slots, so that a run survives a failover.
 pub(crate) const CREATE_FAILOVER_SLOT: &str =
@@ -60,7 +66,8 @@ pub(crate) const SLOT: &str = "
     FROM pg_replication_slots s
     WHERE slot_name = $1";
 
-/// What the log keeps for a slot, in bytes, and the most the server lets any slot keep, in megabytes, -1 for all.
+/// What the log keeps for a slot, in bytes, and the most the server lets any slot keep, in
+/// megabytes, -1 for all.
 pub(crate) const LOG_KEPT: &str = "
     SELECT greatest(0, pg_wal_lsn_diff(
                CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, s.restart_lsn))::int8,
@@ -83,8 +90,8 @@ pub(crate) const CONFIRMED: &str = "
 /// Moves a slot on to a position that is saved.
 pub(crate) const MOVE_SLOT: &str = "SELECT pg_replication_slot_advance($1, $2::text::pg_lsn)";
 
-/// What a server that shall be read from is: version, whether it is a standby, identity, whether it tells the primary what it
-/// still reads.
+/// What a server that shall be read from is: version, whether it is a standby, identity, whether it
+/// tells the primary what it still reads.
 pub(crate) const STANDBY: &str = "
     SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
            (SELECT system_identifier::text FROM pg_control_system()), current_setting('hot_standby_feedback') = 'on'";
@@ -98,7 +105,8 @@ pub(crate) const HAS_REPLAYED: &str = "SELECT pg_last_wal_replay_lsn() >= $1::te
 /// Has the primary write down which transactions run, from where a standby can begin to decode.
 pub(crate) const OFFER_A_START: &str = "SELECT pg_log_standby_snapshot()";
 
-/// The slots and publications in this database that have names of ours, but for slots somebody reads.
+/// The slots and publications in this database that have names of ours, but for slots somebody
+/// reads.
 pub(crate) const OUR_LOGS: &str = "
     SELECT slot_name::text, true FROM pg_replication_slots
     WHERE slot_name ~ '^altergeist_[0-9a-f]{16}$' AND plugin = 'pgoutput' AND database = current_database()
@@ -133,11 +141,12 @@ pub(crate) const DROP_SLOT: &str = "
 /// Which transactions are finished, to any read begun later.
 pub(crate) const SNAPSHOT: &str = "SELECT pg_current_snapshot()::text";
 
-/// A transaction number greater than any given out before, of a transaction that has ended when this returns.
+/// A transaction number greater than any given out before, of a transaction that has ended when
+/// this returns.
 pub(crate) const NEXT_TRANSACTION: &str = "SELECT pg_current_xact_id()::text";
 
-/// Makes the server note which transactions are running, so that the log can be read from there on: making a slot does, and has no
-/// other use here.
+/// Makes the server note which transactions are running, so that the log can be read from there on:
+/// making a slot does, and has no other use here.
 pub(crate) const NOTE_RUNNING: &str = "
     SELECT pg_drop_replication_slot(slot_name)
     FROM pg_create_logical_replication_slot($1 || '_now', 'pgoutput', true)";
@@ -145,8 +154,8 @@ pub(crate) const NOTE_RUNNING: &str = "
 /// Where the next record of the log will be.
 pub(crate) const LOG_END: &str = "SELECT pg_current_wal_insert_lsn()::text";
 
-/// Rows of a table inserted, changed and deleted, as the server counts them: a session tells within a second of its commit while it
-/// works on, within ten if it rests.
+/// Rows of a table inserted, changed and deleted, as the server counts them: a session tells within
+/// a second of its commit while it works on, within ten if it rests.
 pub(crate) const WRITES: &str = "
     SELECT pg_stat_get_tuples_inserted($1) + pg_stat_get_tuples_updated($1) + pg_stat_get_tuples_deleted($1)";
 

@@ -8,7 +8,8 @@ pub(crate) const NO_CODE_FAILED: &str = "22P02";
 /// Fails if something in the journal's schema bears code: its name is no number.
 pub(crate) fn no_code() -> String {
     format!(
-        "SELECT CASE WHEN bears_code THEN object::int END FROM ({STRANGERS}) AS found (object, why, remedy, bears_code)"
+        "SELECT CASE WHEN bears_code THEN object::int END FROM ({STRANGERS}) AS found (object, \
+         why, remedy, bears_code)"
     )
 }
 
@@ -27,7 +28,8 @@ pub(crate) const STRANGER_SCHEMA: &str = "
     FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
     WHERE n.nspname = $1 AND a.privilege_type = 'CREATE' AND a.grantee = 0";
 
-/// Triggers, rules and policies on a table but for the guard of ours: which, and what takes each away.
+/// Triggers, rules and policies on a table but for the guard of ours: which, and what takes each
+/// away.
 pub(crate) const CODE_ON: &str = "
     SELECT format('trigger %I', tgname), format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass)
     FROM pg_trigger t
@@ -40,15 +42,17 @@ pub(crate) const CODE_ON: &str = "
     SELECT format('policy %I', polname), format('DROP POLICY %I ON %s', polname, polrelid::regclass) FROM pg_policy WHERE polrelid = $1
     ORDER BY 1";
 
-/// Makes those who make or drop schemas of ours in this database wait for each other until the transaction ends. Nobody holds it
-/// for long, so it may be waited for longer than a lock on the user's tables.
+/// Makes those who make or drop schemas of ours in this database wait for each other until the
+/// transaction ends. Nobody holds it for long, so it may be waited for longer than a lock on the
+/// user's tables.
 pub(crate) const SERIALISE: &str = "
     WITH patience AS MATERIALIZED (
         SELECT current_setting('lock_timeout') AS before, set_config('lock_timeout', '10s', true) AS now),
     taken AS MATERIALIZED (SELECT before, pg_advisory_xact_lock(4279108216735011943) IS NULL AS done FROM patience)
     SELECT set_config('lock_timeout', before, true), done FROM taken";
 
-/// Keeps the schemas of ours in this database from being made or dropped until the transaction ends.
+/// Keeps the schemas of ours in this database from being made or dropped until the transaction
+/// ends.
 pub(crate) const KEEP_SCHEMAS: &str = "SELECT pg_advisory_xact_lock_shared(4279108216735011943)";
 
 /// The tables of the journal's schema that bear the names of ours, by their names in full.
@@ -56,7 +60,8 @@ pub(crate) const JOURNAL_TABLES_THERE: &str = "
     SELECT c.oid, c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'altergeist' AND c.relname IN ('journal', 'heartbeat', 'whole')";
 
-/// Takes from everybody but its owner what default privileges have given on an object of ours: statements.
+/// Takes from everybody but its owner what default privileges have given on an object of ours:
+/// statements.
 pub(crate) const STRIP_PRIVILEGES: &str = "
     SELECT format('REVOKE ALL ON SCHEMA %I FROM %s', n.nspname, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
     FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a

@@ -11,14 +11,15 @@ pub(crate) const ABILITIES: &str = "
            (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = $1),
            (SELECT has_schema_privilege(c.relnamespace, 'CREATE') FROM pg_class c WHERE c.oid = $1)";
 
-/// The role that logs in, quoted, where the one that is set for the session may not end that one's sessions.
+/// The role that logs in, quoted, where the one that is set for the session may not end that one's
+/// sessions.
 pub(crate) const ROLE_IN_THE_WAY: &str = "
     SELECT quote_ident(session_user)
     WHERE current_user <> session_user AND NOT pg_has_role(current_user, session_user, 'USAGE')
       AND NOT pg_has_role(current_user, 'pg_signal_backend', 'USAGE')";
 
-/// Whether the log may be read, and by which role it may not: the one that logs in opens the stream, and the one that is set for
-/// the session makes the slot.
+/// Whether the log may be read, and by which role it may not: the one that logs in opens the
+/// stream, and the one that is set for the session makes the slot.
 pub(crate) const MAY_READ_LOG: &str = "
     SELECT count(*) = 0, coalesce(min(quote_ident(r.rolname)), '')
     FROM pg_roles r
@@ -33,7 +34,8 @@ pub(crate) const STREAM_SETTINGS: &str = "
     SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
 
 /// The standbys that must have a piece of the log before it is sent to us.
-pub(crate) const AWAITED_STANDBYS: &str = "SELECT current_setting('synchronized_standby_slots', true)";
+pub(crate) const AWAITED_STANDBYS: &str =
+    "SELECT current_setting('synchronized_standby_slots', true)";
 
 /// How big a table is, by the server's estimate.
 pub(crate) const SIZE: &str = "
@@ -50,14 +52,15 @@ pub(crate) const REPLICA_IDENTITY: &str = "SELECT relreplident::text FROM pg_cla
 pub(crate) const INVALID_INDEXES: &str = "
     SELECT i.indexrelid::regclass::text FROM pg_index i WHERE i.indrelid = $1 AND NOT i.indisvalid ORDER BY 1";
 
-/// The files a table and its indexes are stored in, and how often the table was read in this transaction.
+/// The files a table and its indexes are stored in, and how often the table was read in this
+/// transaction.
 pub(crate) const STORAGE: &str = "
     SELECT c.oid, pg_relation_filenode(c.oid), CASE WHEN c.oid = $1 THEN pg_stat_get_xact_numscans(c.oid) ELSE 0 END
     FROM pg_class c
     WHERE c.oid = $1 OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = $1)";
 
-/// What must be as it was after the clauses: name, place and kind of the table, what it may not have got, and the columns if
-/// the source ($4) is a partition.
+/// What must be as it was after the clauses: name, place and kind of the table, what it may not
+/// have got, and the columns if the source ($4) is a partition.
 pub(crate) const STILL_PLAIN: &str = "
     SELECT n.nspname = $2 AND c.relname = $3,
            c.relpersistence IN ('p', 'u') AND c.relkind = 'r' AND c.reloftype = 0
@@ -70,10 +73,12 @@ pub(crate) const STILL_PLAIN: &str = "
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1";
 
 /// Whether a table is kept out of the log.
-pub(crate) const IS_UNLOGGED: &str = "SELECT c.relpersistence = 'u' FROM pg_class c WHERE c.oid = $1";
+pub(crate) const IS_UNLOGGED: &str =
+    "SELECT c.relpersistence = 'u' FROM pg_class c WHERE c.oid = $1";
 
-/// Which of columns $2 of table $1 have a collation that sorts otherwise now than when it was made, as far as the catalogue tells: the
-/// column, and the statement that says its indexes are built anew.
+/// Which of columns $2 of table $1 have a collation that sorts otherwise now than when it was made,
+/// as far as the catalogue tells: the column, and the statement that says its indexes are built
+/// anew.
 pub(crate) fn changed_collations(version: Version) -> String {
     let of_database = match version.records_collation_of_database() {
         true => {
@@ -112,8 +117,8 @@ pub(crate) const HAS_PLPGSQL: &str = "
 pub(crate) const IS_GUARDED: &str = "
     SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $1 AND tgname = $2 AND tgenabled = 'A')";
 
-/// The function of the guard, and the table it writes to; both have the name, and belong to the shadow's owner. Nobody but a
-/// trigger may call it.
+/// The function of the guard, and the table it writes to; both have the name, and belong to the
+/// shadow's owner. Nobody but a trigger may call it.
 pub(crate) fn guard(name: &str, owner: &str) -> String {
     format!(
         "CREATE TABLE {name} (at timestamptz);
@@ -126,7 +131,8 @@ pub(crate) fn guard(name: &str, owner: &str) -> String {
     )
 }
 
-/// Puts the guard on a table. Sessions of ours have a setting of their own, by which they do not fire it.
+/// Puts the guard on a table. Sessions of ours have a setting of their own, by which they do not
+/// fire it.
 pub(crate) fn guard_table(trigger: &str, table: &str, function: &str) -> String {
     format!(
         "CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}
@@ -136,20 +142,25 @@ pub(crate) fn guard_table(trigger: &str, table: &str, function: &str) -> String 
     )
 }
 
-/// Says of an unlogged shadow that it is whole, in a table that a crash of the server empties with it.
-pub(crate) const NOTE_WHOLE: &str = "CREATE UNLOGGED TABLE IF NOT EXISTS altergeist.whole (shadow oid PRIMARY KEY)";
+/// Says of an unlogged shadow that it is whole, in a table that a crash of the server empties with
+/// it.
+pub(crate) const NOTE_WHOLE: &str =
+    "CREATE UNLOGGED TABLE IF NOT EXISTS altergeist.whole (shadow oid PRIMARY KEY)";
 
 /// The row that says so.
-pub(crate) const ADD_WHOLE: &str = "INSERT INTO altergeist.whole VALUES ($1) ON CONFLICT DO NOTHING";
+pub(crate) const ADD_WHOLE: &str =
+    "INSERT INTO altergeist.whole VALUES ($1) ON CONFLICT DO NOTHING";
 
 /// Whether no crash has emptied an unlogged shadow.
 pub(crate) const IS_WHOLE: &str = "SELECT EXISTS (SELECT FROM altergeist.whole WHERE shadow = $1)";
 
 /// Whether a table has a trigger of this name.
-pub(crate) const HAS_TRIGGER: &str = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $1 AND tgname = $2)";
+pub(crate) const HAS_TRIGGER: &str =
+    "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $1 AND tgname = $2)";
 
 /// Whether a table has a rule of this name.
-pub(crate) const HAS_RULE: &str = "SELECT EXISTS (SELECT FROM pg_rewrite WHERE ev_class = $1 AND rulename = $2)";
+pub(crate) const HAS_RULE: &str =
+    "SELECT EXISTS (SELECT FROM pg_rewrite WHERE ev_class = $1 AND rulename = $2)";
 
 /// Whether a name, as it was given, is that of a table.
 pub(crate) const IS_TABLE: &str = "SELECT coalesce(to_regclass($1) = $2::oid, false)";
@@ -157,8 +168,8 @@ pub(crate) const IS_TABLE: &str = "SELECT coalesce(to_regclass($1) = $2::oid, fa
 /// How the foreign keys of a table and to it are tried on its clone.
 pub(crate) const KEYS_THAT_STAY: &str = include_str!("keys_that_stay.sql");
 
-/// The foreign key a table got last: name, parent, its columns and the parent's, and whether the parent is the table itself.
-/// Under an empty search path.
+/// The foreign key a table got last: name, parent, its columns and the parent's, and whether the
+/// parent is the table itself. Under an empty search path.
 pub(crate) const NEWEST_FOREIGN_KEY: &str = "
     SELECT k.conname::text, k.confrelid::regclass::text,
            ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u(number, place)
@@ -172,8 +183,8 @@ pub(crate) const NEWEST_FOREIGN_KEY: &str = "
 pub(crate) const FOREIGN_KEYS: &str = "
     SELECT k.conname::text FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype = 'f' AND k.conparentid = 0";
 
-/// A foreign key of a table: what it and what proves it is called among the carried, what makes it, whether it was proven,
-/// and then the same as of the newest.
+/// A foreign key of a table: what it and what proves it is called among the carried, what makes it,
+/// whether it was proven, and then the same as of the newest.
 pub(crate) const FOREIGN_KEY: &str = "
     SELECT 'foreign key ' || quote_ident(k.conname) || ' on ' || k.conrelid::regclass,
            format('ALTER TABLE %s VALIDATE CONSTRAINT %I', k.conrelid::regclass, k.conname),
@@ -186,8 +197,9 @@ pub(crate) const FOREIGN_KEY: &str = "
            k.confrelid = k.conrelid
     FROM pg_constraint k WHERE k.conrelid = $1 AND k.conname = $2 AND k.contype = 'f'";
 
-/// The constraints of a table that look at rows: name, kind, definition, its index's, whether it may be checked late, the
-/// first column, the index's tablespace, its expression, whether it holds for every row, and its columns.
+/// The constraints of a table that look at rows: name, kind, definition, its index's, whether it
+/// may be checked late, the first column, the index's tablespace, its expression, whether it holds
+/// for every row, and its columns.
 pub(crate) const CONSTRAINTS: &str = "
     SELECT k.conname::text, k.contype::text, pg_get_constraintdef(k.oid), pg_get_indexdef(nullif(k.conindid, 0)),
            k.condeferrable, k.condeferred,
@@ -204,7 +216,8 @@ pub(crate) const CONSTRAINTS: &str = "
 pub(crate) const INDEX_STATE: &str = "
     SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass($1)";
 
-/// What depends on columns of a table in a way that keeps the server from dropping them or changing their type.
+/// What depends on columns of a table in a way that keeps the server from dropping them or changing
+/// their type.
 pub(crate) const COLUMN_DEPENDENTS: &str = "
     SELECT DISTINCT a.attname::text, pg_describe_object(d.classid, d.objid, d.objsubid)
     FROM pg_depend d
@@ -221,7 +234,8 @@ pub(crate) const COLUMN_DEPENDENTS: &str = "
 pub(crate) const RELATIONS_IN: &str = "
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1";
 
-/// The relations of schema $1 that are neither among $2 nor part of table $3: its partitions, indexes and sequences.
+/// The relations of schema $1 that are neither among $2 nor part of table $3: its partitions,
+/// indexes and sequences.
 pub(crate) const STRAYS: &str = "
     WITH family AS (SELECT relid FROM pg_partition_tree($3::oid) UNION SELECT $3::oid)
     SELECT c.oid::regclass::text
@@ -233,7 +247,8 @@ pub(crate) const STRAYS: &str = "
                       AND d.deptype IN ('a', 'i'))
     ORDER BY 1";
 
-/// What kind of table a file has made: whether it is one for good, whether it is partitioned, and whether it stands alone.
+/// What kind of table a file has made: whether it is one for good, whether it is partitioned, and
+/// whether it stands alone.
 pub(crate) const MADE: &str = "
     SELECT c.relpersistence = 'p' AND c.reloftype = 0 AND c.relkind IN ('r', 'p'), c.relkind = 'p',
            NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = $1 OR (inhparent = $1 AND c.relkind = 'r'))
@@ -245,7 +260,8 @@ pub(crate) const PARTITIONS: &str = "
     FROM pg_partition_tree($1::oid) p JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE p.relid <> $1::oid ORDER BY p.level, 1";
 
-/// Names of partitions of table $2, and of their indexes, that something else than table $1 has in the schema of that.
+/// Names of partitions of table $2, and of their indexes, that something else than table $1 has in
+/// the schema of that.
 pub(crate) const PARTITION_CLASHES: &str = "
     SELECT 'name ' || taken.oid::regclass
     FROM pg_partition_tree($2::oid) p

@@ -12,18 +12,27 @@ pub(crate) fn copy(layout: &Layout, after: &Watermark, through: &Watermark) -> S
 
 /// Copies those of the given keys that exist, up to a watermark.
 pub(crate) fn insert_keys(layout: &Layout, through: &Watermark, places: usize) -> String {
-    let first = if layout.has_arrays() { layout.keys.len() } else { layout.keys.len() * places } + 1;
+    let first =
+        if layout.has_arrays() { layout.keys.len() } else { layout.keys.len() * places } + 1;
     let bounds = bounds(&alias_walk(layout), layout, &Watermark::Start, through, first);
-    format!("{} WHERE {} AND {bounds}", insert_select(layout), among(&alias_keys(layout), layout, places))
+    format!(
+        "{} WHERE {} AND {bounds}",
+        insert_select(layout),
+        among(&alias_keys(layout), layout, places)
+    )
 }
 
-/// Begins a refresh. One snapshot for all its statements: a unique value that moves from one of the rows to another
-/// meanwhile is then seen with both or with neither.
+/// Begins a refresh. One snapshot for all its statements: a unique value that moves from one of the
+/// rows to another meanwhile is then seen with both or with neither.
 pub(crate) const BEGIN_REFRESH: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
 
 /// Deletes the shadow's rows of the given keys.
 pub(crate) fn delete_keys(layout: &Layout, places: usize) -> String {
-    format!("DELETE FROM {} AS t WHERE {}", layout.shadow_rows(), among(&shadow_keys(layout), layout, places))
+    format!(
+        "DELETE FROM {} AS t WHERE {}",
+        layout.shadow_rows(),
+        among(&shadow_keys(layout), layout, places)
+    )
 }
 
 /// Deletes the shadow's rows beyond a watermark.
@@ -59,33 +68,46 @@ pub(crate) fn compare_range(layout: &Layout, after: &Watermark, through: &Waterm
 
 /// Compares the rows of the given keys in one snapshot.
 pub(crate) fn compare_keys(layout: &Layout, places: usize) -> String {
-    compare(layout, &among(&alias_keys(layout), layout, places), &among(&shadow_keys(layout), layout, places))
+    compare(
+        layout,
+        &among(&alias_keys(layout), layout, places),
+        &among(&shadow_keys(layout), layout, places),
+    )
 }
 
 /// The most differing keys one comparison names.
 pub(crate) const DIFFERENCES: usize = 5000;
 
-/// Joins both tables both ways, and compares the stored bytes of every column, NULLs included, whatever its type's own idea of
-/// equality: by that where it comes to the same, which is quicker, and else by `*<>`. The source's value is first made what the
-/// shadow stores. Gives the key of each row that differs, and NULL for all the others together, each with the number of the
+/// Joins both tables both ways, and compares the stored bytes of every column, NULLs included,
+/// whatever its type's own idea of equality: by that where it comes to the same, which is quicker,
+/// and else by `*<>`. The source's value is first made what the shadow stores. Gives the key of
+/// each row that differs, and NULL for all the others together, each with the number of the
 /// source's rows it stands for.
 fn compare(layout: &Layout, source_rows: &str, shadow_rows: &str) -> String {
     let numbered = |letter: char, columns: Vec<String>| {
-        let named = columns.iter().enumerate().map(|(number, column)| format!("{column} AS {letter}{number}"));
+        let named = columns
+            .iter()
+            .enumerate()
+            .map(|(number, column)| format!("{column} AS {letter}{number}"));
         named.collect::<Vec<_>>().join(", ")
     };
     let in_source = numbered('k', alias_keys(layout));
     let in_shadow = numbered('k', shadow_keys(layout));
-    let converted = compared(layout, |column| format!("CAST(({}\n) AS {})", column.value, column.type_name));
+    let converted =
+        compared(layout, |column| format!("CAST(({}\n) AS {})", column.value, column.type_name));
     let stored = compared(layout, |column| format!("t.{}", quoted(&column.name)));
     let equal = if layout.keeps_key() { layout.operator("=") } else { "=".to_owned() };
     let same_key: Vec<String> =
         (0..layout.keys.len()).map(|number| format!("s.k{number} {equal} t.k{number}")).collect();
     let same_key = same_key.join(" AND ");
     let key = list(layout.keys.iter().enumerate().map(|(number, key)| {
-        format!("CASE WHEN s.here THEN s.k{number} ELSE CAST(t.k{number} AS {}) END AS k{number}", key.type_name)
+        format!(
+            "CASE WHEN s.here THEN s.k{number} ELSE CAST(t.k{number} AS {}) END AS k{number}",
+            key.type_name
+        )
     }));
-    let differing = list((0..layout.keys.len()).map(|number| format!("CASE WHEN differs THEN k{number} END")));
+    let differing =
+        list((0..layout.keys.len()).map(|number| format!("CASE WHEN differs THEN k{number} END")));
     let places = list((0..layout.keys.len()).map(|number| (number + 2).to_string()));
     // Without the OFFSET the server would compare the rows anew for each column of the key.
     format!(
@@ -107,11 +129,12 @@ fn compare(layout: &Layout, source_rows: &str, shadow_rows: &str) -> String {
     )
 }
 
-/// The columns of one side, `c0`, `c1`…, and those that must be compared as they are stored together as `image`: a comparison of
-/// rows that are spelled out would be taken apart.
+/// The columns of one side, `c0`, `c1`…, and those that must be compared as they are stored
+/// together as `image`: a comparison of rows that are spelled out would be taken apart.
 fn compared(layout: &Layout, value: impl Fn(&Column) -> String) -> String {
     let plain = plain(layout).map(|(number, column)| format!("{} AS c{number}", value(column)));
-    let images = layout.columns.iter().filter(|column| column.sameness == Sameness::Image).map(&value);
+    let images =
+        layout.columns.iter().filter(|column| column.sameness == Sameness::Image).map(&value);
     list(plain.chain([format!("ROW({}) AS image", list(images))]))
 }
 
@@ -120,13 +143,18 @@ fn plain(layout: &Layout) -> impl Iterator<Item = (usize, &Column)> {
     layout.columns.iter().enumerate().filter(|(_, column)| column.sameness != Sameness::Image)
 }
 
-/// Whether what [`compared`] gives of `s` and `t` differs, by the server's own operators: the search path is the user's.
+/// Whether what [`compared`] gives of `s` and `t` differs, by the server's own operators: the
+/// search path is the user's.
 fn unequal(layout: &Layout) -> String {
     let mut terms: Vec<String> = plain(layout)
         .map(|(number, column)| {
-            let collation = if column.sameness == Sameness::EqualText { " COLLATE \"C\"" } else { "" };
+            let collation =
+                if column.sameness == Sameness::EqualText { " COLLATE \"C\"" } else { "" };
             let (s, t) = (format!("s.c{number}"), format!("t.c{number}"));
-            format!("NOT coalesce({s}{collation} OPERATOR(pg_catalog.=) {t}, {s} IS NULL AND {t} IS NULL)")
+            format!(
+                "NOT coalesce({s}{collation} OPERATOR(pg_catalog.=) {t}, {s} IS NULL AND {t} \
+                     IS NULL)"
+            )
         })
         .collect();
     if terms.len() < layout.columns.len() {
@@ -144,23 +172,36 @@ fn insert_select(layout: &Layout) -> String {
     )
 }
 
-/// A condition on a range of keys, its parameters numbered from `first`: those of the lower bound, then the upper's. Said so that
-/// the server can guess how few rows lie in it, or it would rather read the whole table for every chunk: of several columns it
-/// looks at the first alone. So columns in which both ends agree are equal, and the first in which they do not is bounded by itself.
-pub(crate) fn bounds(keys: &[String], layout: &Layout, after: &Watermark, through: &Watermark, first: usize) -> String {
+/// A condition on a range of keys, its parameters numbered from `first`: those of the lower bound,
+/// then the upper's. Said so that the server can guess how few rows lie in it, or it would rather
+/// read the whole table for every chunk: of several columns it looks at the first alone. So columns
+/// in which both ends agree are equal, and the first in which they do not is bounded by itself.
+pub(crate) fn bounds(
+    keys: &[String],
+    layout: &Layout,
+    after: &Watermark,
+    through: &Watermark,
+    first: usize,
+) -> String {
     let (walk, columns) = (layout.walk(), keys.len());
     let place = |at: usize| format!("${}::{}", first + at, walk[at % columns].type_name);
     let agreed = agreed(after, through).min(columns - 1);
     let equal = layout.operator("=");
     let mut conditions: Vec<String> = (0..agreed)
-        .map(|at| format!("{0} {equal} {1} AND {0} {equal} {2}", keys[at], place(at), place(columns + at)))
+        .map(|at| {
+            format!("{0} {equal} {1} AND {0} {equal} {2}", keys[at], place(at), place(columns + at))
+        })
         .collect();
     let mut of_bound = 0;
     for (mark, comparison, alone) in [(after, ">", ">="), (through, "<=", "<=")] {
         if matches!(mark, Watermark::At(_)) {
             let (comparison, alone) = (layout.operator(comparison), layout.operator(alone));
             let values: Vec<String> = (agreed..columns).map(|at| place(of_bound + at)).collect();
-            conditions.push(format!("({}) {comparison} ({})", keys[agreed..].join(", "), values.join(", ")));
+            conditions.push(format!(
+                "({}) {comparison} ({})",
+                keys[agreed..].join(", "),
+                values.join(", ")
+            ));
             if values.len() > 1 {
                 conditions.push(format!("{} {alone} {}", keys[agreed], values[0]));
             }
@@ -173,19 +214,25 @@ pub(crate) fn bounds(keys: &[String], layout: &Layout, after: &Watermark, throug
 /// In how many of their first columns two marks are the same.
 fn agreed(after: &Watermark, through: &Watermark) -> usize {
     match (after, through) {
-        (Watermark::At(after), Watermark::At(through)) => {
-            after.columns().iter().zip(through.columns()).take_while(|(one, other)| **one == *other).count()
-        }
+        (Watermark::At(after), Watermark::At(through)) => after
+            .columns()
+            .iter()
+            .zip(through.columns())
+            .take_while(|(one, other)| **one == *other)
+            .count(),
         _ => 0,
     }
 }
 
-/// A condition on a set of keys, given as one array for each column, or as so many rows where there are no arrays.
+/// A condition on a set of keys, given as one array for each column, or as so many rows where there
+/// are no arrays.
 fn among(keys: &[String], layout: &Layout, places: usize) -> String {
     if !layout.has_arrays() {
         let row = |place: usize| {
             let columns = layout.keys.iter().enumerate();
-            list(columns.map(|(at, key)| format!("${}::{}", place * layout.keys.len() + at + 1, key.type_name)))
+            list(columns.map(|(at, key)| {
+                format!("${}::{}", place * layout.keys.len() + at + 1, key.type_name)
+            }))
         };
         let rows = list((0..places).map(|place| format!("({})", row(place))));
         return match layout.operator("=").as_str() {
@@ -196,7 +243,9 @@ fn among(keys: &[String], layout: &Layout, places: usize) -> String {
     if let ([column], [key]) = (keys, &layout.keys[..]) {
         return format!("{column} {} ANY ($1::{}[])", layout.operator("="), key.type_name);
     }
-    let arrays = list(layout.keys.iter().enumerate().map(|(at, key)| format!("${}::{}[]", at + 1, key.type_name)));
+    let arrays = list(
+        layout.keys.iter().enumerate().map(|(at, key)| format!("${}::{}[]", at + 1, key.type_name)),
+    );
     // Of several arrays it is the server's own `unnest` in any case.
     let equal = match layout.operator("=").as_str() {
         "=" => "IN".to_owned(),
@@ -266,7 +315,8 @@ mod tests {
         assert_eq!(bounded(&[b"1"], &[b"2"]), "(a) > ($1::int) AND (a) <= ($2::int)");
         assert_eq!(
             bounded(&[b"1", b"1"], &[b"2", b"1"]),
-            "(a, b) > ($1::int, $2::int) AND a >= $1::int AND (a, b) <= ($3::int, $4::int) AND a <= $3::int"
+            "(a, b) > ($1::int, $2::int) AND a >= $1::int AND (a, b) <= ($3::int, $4::int) AND a \
+             <= $3::int"
         );
         assert_eq!(
             bounded(&[b"1", b"1"], &[b"1", b"2"]),

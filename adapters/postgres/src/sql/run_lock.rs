@@ -9,8 +9,8 @@ pub(crate) const UNLOCK: &str = "SELECT pg_advisory_unlock($1)";
 /// Waits for a share of an advisory lock.
 pub(crate) const SHARE_LOCK: &str = "SELECT pg_advisory_lock_shared($1)";
 
-/// Who holds an advisory lock, in a sentence, and how it is ended where it is nobody's any more: a pooler may keep a session
-/// whose client has gone, and with it our lock.
+/// Who holds an advisory lock, in a sentence, and how it is ended where it is nobody's any more: a
+/// pooler may keep a session whose client has gone, and with it our lock.
 pub(crate) const WHO_HOLDS: &str = "
     SELECT format('%s@%s, server process %s, since %s', a.usename,
                   coalesce(a.client_hostname, host(a.client_addr), 'local socket'), a.pid,
@@ -32,8 +32,8 @@ pub(crate) const END_FENCED: &str = "
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND l.classid::int8 = ($1::int8 >> 32) & 4294967295 AND l.objid::int8 = $1::int8 & 4294967295";
 
-/// Ends every other session that is behind the fence, and names it. What ends a session stands where only rows that
-/// passed every condition come; a condition may be computed in any order.
+/// Ends every other session that is behind the fence, and names it. What ends a session stands
+/// where only rows that passed every condition come; a condition may be computed in any order.
 pub(crate) const END_ALL_FENCED: &str = "
     SELECT format('server process %s', l.pid), pg_terminate_backend(l.pid)
     FROM pg_locks l

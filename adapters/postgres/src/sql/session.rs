@@ -6,11 +6,12 @@ use std::time::Duration;
 /// The server process of this session.
 pub(crate) const OWN_PID: &str = "SELECT pg_backend_pid()";
 
-/// Settings of every session of ours. A role's own limits on time would end a copy half-way. What we have left behind must
-/// not go on for long: the server looks after us while it works (where it can tell on this system), and while it waits.
+/// Settings of every session of ours. A role's own limits on time would end a copy half-way. What
+/// we have left behind must not go on for long: the server looks after us while it works (where it
+/// can tell on this system), and while it waits.
 ///
-/// The search path comes first: until it is empty, somebody else's function could answer to a name. In a database without an
-/// encoding text is bytes, and may be no UTF-8.
+/// The search path comes first: until it is empty, somebody else's function could answer to a name.
+/// In a database without an encoding text is bytes, and may be no UTF-8.
 const COMMON: &str = "
     SET search_path = '';
     SET altergeist.own = 'on';
@@ -36,8 +37,9 @@ const COMMON: &str = "
     SELECT set_config(name, 'origin', false) FROM pg_settings
     WHERE name = 'session_replication_role' AND setting <> 'origin' AND current_setting('is_superuser') = 'on';";
 
-/// How the server reads and prints definitions in sessions of ours, whatever the database, the role or the environment sets.
-/// What the user wrote is read as they have it set: see [`use_search_path`].
+/// How the server reads and prints definitions in sessions of ours, whatever the database, the role
+/// or the environment sets. What the user wrote is read as they have it set: see
+/// [`use_search_path`].
 const OWN_LANGUAGE: &[(&str, &str)] = &[
     ("search_path", ""),
     ("array_nulls", "on"),
@@ -54,7 +56,8 @@ const OWN_LANGUAGE: &[(&str, &str)] = &[
 ];
 
 /// Which of them the user's own clauses and expressions are read by.
-const USERS_LANGUAGE: &str = "'array_nulls', 'transform_null_equals', 'backslash_quote', 'DateStyle', 'IntervalStyle', 'xmloption', 'default_tablespace'";
+const USERS_LANGUAGE: &str = "'array_nulls', 'transform_null_equals', 'backslash_quote', \
+                              'DateStyle', 'IntervalStyle', 'xmloption', 'default_tablespace'";
 
 fn own_language(scope: &str) -> String {
     OWN_LANGUAGE.iter().map(|(name, value)| format!("SET {scope} {name} = '{value}';\n")).collect()
@@ -65,8 +68,8 @@ pub(crate) fn use_own_language() -> String {
     own_language("LOCAL")
 }
 
-/// Gives a session the search path of the user's own, but for one thing: the server's own names come first, so that no function
-/// or operator of somebody else answers to one of them.
+/// Gives a session the search path of the user's own, but for one thing: the server's own names
+/// come first, so that no function or operator of somebody else answers to one of them.
 const USERS_PATH: &str = "
     SELECT set_config('search_path', CASE WHEN reset_val ~* 'pg_catalog' THEN 'pg_catalog, ' ELSE '' END || reset_val, false)
     FROM pg_settings WHERE name = 'search_path';";
@@ -81,8 +84,8 @@ pub(crate) fn holder_settings(wait: Duration) -> String {
     format!("{COMMON} SET lock_timeout = {};", wait.as_millis())
 }
 
-/// Sessions that read and change definitions. The empty search path makes the server spell names in full. A commit
-/// does not wait for a standby: one that is missing must not hold a lock.
+/// Sessions that read and change definitions. The empty search path makes the server spell names in
+/// full. A commit does not wait for a standby: one that is missing must not hold a lock.
 pub(crate) fn control_settings(lock_timeout: Duration) -> String {
     format!(
         "{COMMON}
@@ -94,9 +97,10 @@ pub(crate) fn control_settings(lock_timeout: Duration) -> String {
     )
 }
 
-/// Sessions that move rows, in the user's own settings, as a native ALTER would. What they commit is made durable by
-/// the journal's commit, which comes later in the same log. A plan must never outlive the shadow's growth, a chunk that is
-/// compared should not go over a file, and no more processors are used than there are workers.
+/// Sessions that move rows, in the user's own settings, as a native ALTER would. What they commit
+/// is made durable by the journal's commit, which comes later in the same log. A plan must never
+/// outlive the shadow's growth, a chunk that is compared should not go over a file, and no more
+/// processors are used than there are workers.
 pub(crate) fn worker_settings() -> String {
     format!(
         "{COMMON}
@@ -109,14 +113,17 @@ pub(crate) fn worker_settings() -> String {
     )
 }
 
-/// The session that vacuums the shadow: as a worker, but gently it rests for longer than it works, as the server's own does.
+/// The session that vacuums the shadow: as a worker, but gently it rests for longer than it works,
+/// as the server's own does.
 pub(crate) fn vacuum_settings(gently: bool) -> String {
-    let rest = if gently { "SET vacuum_cost_delay = '2ms'; SET vacuum_cost_limit = 1000;" } else { "" };
+    let rest =
+        if gently { "SET vacuum_cost_delay = '2ms'; SET vacuum_cost_limit = 1000;" } else { "" };
     format!("{}{rest}", worker_settings())
 }
 
-/// The session that locks both tables: as a worker, but the server ends it if we leave it alone. Reading a big catalogue for the
-/// first time may take longer than the lock may be held, which [`under_lock`] bounds.
+/// The session that locks both tables: as a worker, but the server ends it if we leave it alone.
+/// Reading a big catalogue for the first time may take longer than the lock may be held, which
+/// [`under_lock`] bounds.
 pub(crate) fn cutover_settings(within: Duration) -> String {
     let idle = within + Duration::from_secs(10);
     format!(
@@ -149,8 +156,8 @@ pub(crate) fn poll_settings() -> String {
     format!("{COMMON} {}", own_language(""))
 }
 
-/// The session that asks what is visible. It also looks at the source's definition, and must not wait while the
-/// cut-over has it locked.
+/// The session that asks what is visible. It also looks at the source's definition, and must not
+/// wait while the cut-over has it locked.
 pub(crate) fn gate_settings() -> String {
     format!("{} SET lock_timeout = '20ms';", mark_settings())
 }
@@ -163,7 +170,8 @@ pub(crate) const SERVER: &str = "
 /// Gives the session a search path, as it was set: a list of names, not one name.
 pub(crate) const USE_PATH: &str = "SELECT set_config('search_path', $1, false)";
 
-/// A table's number by the name the user gave, in the search path of the session. Everything it calls is named in full.
+/// A table's number by the name the user gave, in the search path of the session. Everything it
+/// calls is named in full.
 pub(crate) const NUMBER_OF: &str = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid";
 
 /// A table by its number.
@@ -177,7 +185,8 @@ pub(crate) const TABLE_ID: &str = "
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relname = $2";
 
-/// The settings of the user's own session, for clauses and expressions of theirs: a search path, and how what is written is read.
+/// The settings of the user's own session, for clauses and expressions of theirs: a search path,
+/// and how what is written is read.
 pub(crate) fn use_search_path(path: &str) -> String {
     format!(
         "SELECT set_config(name, value, true) FROM (

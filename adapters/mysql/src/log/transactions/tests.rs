@@ -9,7 +9,11 @@ const TABLE: u8 = 7;
 const BEATS: u8 = 8;
 
 fn follower() -> Follower {
-    follower_at(Bookmark { server: "1".into(), place: Place::MySql(GtidSet::default()), beat: None })
+    follower_at(Bookmark {
+        server: "1".into(),
+        place: Place::MySql(GtidSet::default()),
+        beat: None,
+    })
 }
 
 fn follower_at(bookmark: Bookmark) -> Follower {
@@ -23,7 +27,8 @@ fn follower_at(bookmark: Bookmark) -> Follower {
         prefix: None,
         mapping: crate::key::mapping::Mapping::Same,
     };
-    let key = KeyIndex { index: "PRIMARY".into(), shadow_index: "PRIMARY".into(), columns: vec![column] };
+    let key =
+        KeyIndex { index: "PRIMARY".into(), shadow_index: "PRIMARY".into(), columns: vec![column] };
     Follower::new((name("t"), &Names::of(&name("t"))), key, Vec::new(), bookmark)
 }
 
@@ -90,7 +95,8 @@ impl Log {
     pub(crate) fn beat(&mut self, number: u64) -> Result<Batch> {
         self.announce();
         self.say("BEGIN")?;
-        self.follower.take(&event(TABLE_MAP, &table_map(BEATS, "_altergeist_beat", &[15, 8], &[0, 1])))?;
+        self.follower
+            .take(&event(TABLE_MAP, &table_map(BEATS, "_altergeist_beat", &[15, 8], &[0, 1])))?;
         let mut body = vec![BEATS, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 3, 0, 1, 0, b't'];
         body.extend(number.to_le_bytes());
         self.follower.take(&event(30, &body))?;
@@ -154,7 +160,9 @@ fn what_was_delivered_before_an_offset_the_protocol_cannot_say_is_skipped() {
     let at = |offset| Place::File { name: "log.1".into(), offset };
     let bookmark = Bookmark { server: "1".into(), place: at(0x1_0000_0010), beat: None };
     let mut follower = follower_at(bookmark.clone());
-    let skipped = |follower: &mut Follower, next_offset| follower.take(&LogEvent { next_offset, ..event(99, &[]) });
+    let skipped = |follower: &mut Follower, next_offset| {
+        follower.take(&LogEvent { next_offset, ..event(99, &[]) })
+    };
     for next_offset in [0x100, 0xffff_fff0, 0x10] {
         assert!(skipped(&mut follower, next_offset).unwrap().is_none());
     }
@@ -183,7 +191,8 @@ fn the_rows_of_a_prepared_transaction_wait_for_its_end_and_hold_the_position() {
     log.say("XA START X'61',X'',1").unwrap();
     log.write(&[7]).unwrap();
     log.say("XA END X'61',X'',1").unwrap();
-    let prepared = [&[0][..], &1_u32.to_le_bytes(), &1_u32.to_le_bytes(), &0_u32.to_le_bytes(), b"a"].concat();
+    let prepared =
+        [&[0][..], &1_u32.to_le_bytes(), &1_u32.to_le_bytes(), &0_u32.to_le_bytes(), b"a"].concat();
     log.follower.take(&event(XA_PREPARE, &prepared)).unwrap();
     assert_eq!(log.follower.undecided(), 1);
     let batch = log.beat(2).unwrap();
@@ -205,7 +214,8 @@ fn mariadb_says_in_a_transactions_name_that_it_is_only_prepared() {
     log.follower.take(&event(MARIADB_GTID, &name(1, 64))).unwrap();
     log.write(&[7]).unwrap();
     log.say("XA END X'61',X'',1").unwrap();
-    let prepared = [&[0][..], &1_u32.to_le_bytes(), &1_u32.to_le_bytes(), &0_u32.to_le_bytes(), b"a"].concat();
+    let prepared =
+        [&[0][..], &1_u32.to_le_bytes(), &1_u32.to_le_bytes(), &0_u32.to_le_bytes(), b"a"].concat();
     log.follower.take(&event(XA_PREPARE, &prepared)).unwrap();
     assert_eq!((log.follower.undecided(), log.follower.keys.len()), (1, 0));
     log.follower.take(&event(MARIADB_GTID, &name(2, 128))).unwrap();
