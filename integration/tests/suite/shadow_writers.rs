@@ -6,7 +6,7 @@ use altergeist_integration::tool::{Running, command, run, start, widening};
 use altergeist_integration::workload::Table;
 
 const ROWS: u64 = 500;
-const JOB: &str = "DELETE FROM _orders_ag_shadow WHERE id <= 7";
+const JOB: &str = "DELETE FROM _orders_ag_shadow WHERE id <= 70";
 
 fn postponed(url: &str, alter: &str) -> Running {
     let mut running = start(url, "orders", alter, &["--strategy", "copy", "--postpone-cut-over"]);

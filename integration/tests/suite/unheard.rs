@@ -92,7 +92,7 @@ fn a_row_written_without_the_log_into_a_busy_table_is_not_lost(flavour: Flavour)
             &[
                 "DO SLEEP(1.5)",
                 "SET SESSION sql_log_bin = 0",
-                "UPDATE orders SET k = -7 WHERE id > 400",
+                "UPDATE orders SET k = -7 WHERE id > 4000",
             ],
         );
         running.ask("cut-over");
