@@ -96,7 +96,7 @@ fn a_publication_that_somebody_touches_loses_no_row(flavour: Flavour) {
         if !undo.is_empty() {
             execute(&server, &undo.replace('@', &publication));
         }
-        swap(running).must_be(0).must_say(&["copied again"]);
+        swap(running).must_be(0).must_say(&["copies the table again"]);
         assert_whole(&server, deed);
         cleanup(&server).must_be(0);
         execute(&server, "DROP PUBLICATION IF EXISTS elsewhere");
@@ -129,7 +129,7 @@ fn a_publication_changed_and_not_visible_yet_holds_the_swap_up(flavour: Flavour)
         execute(&server, "SELECT pg_reload_conf()");
         altering.join().unwrap();
     });
-    running.wait().must_be(0).must_say(&["copied again"]);
+    running.wait().must_be(0).must_say(&["copies the table again"]);
     assert_whole(&server, "not visible yet");
 }
 
@@ -154,7 +154,7 @@ fn a_slot_that_somebody_moves_on_loses_no_row(flavour: Flavour) {
     until(|| server.query(DATABASE, taking).is_ok());
     run(&server.url(DATABASE), "t", ALTER, &["--strategy", "copy"])
         .must_be(0)
-        .must_say(&["copied again"]);
+        .must_say(&["copies the table again"]);
     assert_whole(&server, "moved on");
 }
 
@@ -181,7 +181,7 @@ fn another_replica_identity_does_not_keep_the_application_from_writing(flavour: 
             begun.elapsed()
         );
         execute(&server, "INSERT INTO t VALUES (999, 'new', 1)");
-        swap(running).must_be(0).must_say(&["copied again"]);
+        swap(running).must_be(0).must_say(&["copies the table again"]);
         assert_whole(&server, deed);
         cleanup(&server).must_be(0);
     }

@@ -33,7 +33,10 @@ fn a_shadow_that_somebody_else_wrote_to_is_copied_again(flavour: Flavour) {
         running.wait_until(|status| status["phase"] == "waiting");
         server.execute(DATABASE, write).unwrap();
         running.ask("cut-over");
-        running.wait().must_be(0).must_say(&["somebody else wrote to its shadow", "copied again"]);
+        running
+            .wait()
+            .must_be(0)
+            .must_say(&["another session wrote to its shadow", "copies the table again"]);
         assert_eq!(rows(&server).as_deref(), Some("300"), "{write}");
         let lost = "SELECT count(*)::text FROM ag_old_public.t o FULL JOIN t n USING (id) WHERE \
                     o.v IS DISTINCT FROM n.v";
@@ -57,6 +60,6 @@ fn a_write_that_is_undone_is_no_alarm(flavour: Flavour) {
         .unwrap();
     running.ask("cut-over");
     let ended = running.wait().must_be(0);
-    assert!(!ended.output.contains("copied again"), "it said:\n{}", ended.output);
+    assert!(!ended.output.contains("copies the table again"), "it said:\n{}", ended.output);
     assert_eq!(rows(&server).as_deref(), Some("299"));
 }
