@@ -13,10 +13,10 @@ use altergeist_integration::workload::{Mix, Table, Writers};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-/// Small chunks and rests, so that a fault meets the run where it is meant to.
-const SLOWLY: [&str; 6] = ["--chunk-rows", "100", "--workers", "1", "--nice", "1"];
+/// Small chunks, so that a fault meets the run where it is meant to.
+const SLOWLY: [&str; 4] = ["--chunk-rows", "50", "--workers", "1"];
 
-const ROWS: u64 = 8_000;
+const ROWS: u64 = 6_000;
 
 every_server!(
     a_run_killed_at_any_moment_is_finished_by_the_same_command,
@@ -188,7 +188,7 @@ fn a_run_whose_statements_somebody_cancels_again_and_again_is_finished(flavour: 
     const CANCELS: usize = 10;
     let Some(server) = Server::start(flavour, &[]) else { return };
     let url = server.url(DATABASE);
-    let table = Table::load(&url, "orders", 20_000).unwrap();
+    let table = Table::load(&url, "orders", ROWS).unwrap();
     let writers = Writers::start(&url, &table, 150, 3, 1, &Mix::everything());
     let more = SLOWLY;
     let mut running = start(&url, "orders", widening(flavour), &more);

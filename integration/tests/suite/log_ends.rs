@@ -57,7 +57,7 @@ const INTERFERENCES: [(&str, &str); 8] = [
     ("ALTER TABLE _orders_ag_shadow ADD COLUMN meanwhile int", "changed by another session"),
     (
         "RENAME TABLE orders TO elsewhere; RENAME TABLE elsewhere TO orders",
-        "renamed by somebody else",
+        "renamed by another session",
     ),
 ];
 
