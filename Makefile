@@ -1,7 +1,7 @@
 # What one does with this project. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cases versions servers reference engines simulate soak bench clean
+.PHONY: help demo test long cases versions servers reference engines simulate soak bench clean
 
 ENGINE ?= postgres
 SEEDS ?= 100000
@@ -9,6 +9,13 @@ RUNS ?= 10
 BENCH ?= --rounds 3
 
 CARGO ?= cargo
+
+# The tests that take longest, by a part of their names: `make test` leaves them to `make long`.
+LONG = a_transaction_of_300_000_rows a_row_of_64_megabytes whatever_dies_at_any_statement \
+       a_run_goes_on_after_a_long_silence by_file_and_position with_minimal_row_images \
+       goes_black_in_the_cut_over a_quiet_table_is_copied_bare a_run_that_dies_when_it_gives \
+       the_first_change_gives_a_bare no_write_gets_past a_unique_value_that_wanders \
+       every_table_of_a_schema a_full_disk
 demo_server = $(if $(filter postgres,$(ENGINE)),postgres18,$(ENGINE))
 step = @printf '\n== %s\n'
 
@@ -23,7 +30,7 @@ demo: ## change a table of a million rows under load and prove it equal; ENGINE=
 	$(step) 'The demonstration'
 	@$$($(CARGO) metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/release/demo $(ENGINE)
 
-test: ## everything: format, lints, unit, simulation, conformance, and integration with real servers
+test: ## format, lints, unit, simulation, conformance, and integration with real servers
 	$(step) 'Format'
 	$(CARGO) fmt --all --check
 	$(step) 'Lints'
@@ -33,7 +40,11 @@ test: ## everything: format, lints, unit, simulation, conformance, and integrati
 	$(step) 'Building'
 	$(CARGO) test --workspace --no-run
 	$(step) 'Tests'
-	RUST_TEST_THREADS=3 $(CARGO) test --workspace --no-fail-fast
+	RUST_TEST_THREADS=3 $(CARGO) test --workspace --no-fail-fast -- $(LONG:%=--skip %)
+
+long: ## the tests that take longest, which `make test` leaves out; half an hour
+	integration/install-servers all
+	RUST_TEST_THREADS=3 $(CARGO) test --workspace --no-fail-fast --test suite -- $(LONG)
 
 cases: ## every case, killed and live, on every server it is for; half an hour
 	integration/install-servers all
