@@ -107,7 +107,7 @@ fn a_slot_that_keeps_too_much_holds_up_the_copy_and_is_dropped_at_the_bound(flav
         writer.rows("BEGIN; CREATE TABLE slow (a int)").await.unwrap();
         write_log(&server, 80);
         running.ask("no-throttle");
-        let held_up = running.wait_until(|status| reason(status).contains("of its log"));
+        let held_up = running.wait_until(|status| reason(status).contains("retained-log"));
         assert!(held_up["log_kept_bytes"].as_u64() > Some(60 << 20), "{held_up}");
         write_log(&server, 80);
         let ended = running.wait().must_be(5);
