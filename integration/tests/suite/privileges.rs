@@ -121,9 +121,12 @@ fn grants(flavour: Flavour) {
     plan().must_be(3).must_say(&["others.parents", "SELECT"]);
     root("GRANT SELECT ON others.* TO alone@'%'");
     plan().must_be(0);
-    root("REVOKE ALTER ON others.* FROM alone@'%'");
-    plan().must_be(3).must_say(&["others.kids", "lacks ALTER"]);
-    root("GRANT ALTER ON others.* TO alone@'%'");
+    // MariaDB shows a key of a table only to users with more than SELECT on it.
+    if is_mysql {
+        root("REVOKE ALTER ON others.* FROM alone@'%'");
+        plan().must_be(3).must_say(&["others.kids", "lacks ALTER"]);
+        root("GRANT ALTER ON others.* TO alone@'%'");
+    }
     run(&alone, "middle", "ADD x INT", &["--strategy", "copy"]).must_be(0);
 
     // MySQL lets nobody but an administrator set how many warnings are kept.
