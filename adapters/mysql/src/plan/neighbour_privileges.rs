@@ -26,7 +26,8 @@ impl MySql {
         let keys = self.source_keys(session).await?;
         // MySQL locks the parents of new keys only, MariaDB all of them.
         let locks_parents = self.server.version.flavour == Flavour::MariaDb;
-        let on_parents: &[&str] = if locks_parents { &ON_LOCKED_PARENTS } else { &["SELECT"] };
+        let on_parents: &[&str] =
+            if locks_parents { &ON_LOCKED_PARENTS } else { &["REFERENCES", "SELECT"] };
         let own =
             keys.iter().filter(|key| key.child == self.source).map(|key| (&key.parent, on_parents));
         let others = keys
