@@ -120,6 +120,7 @@ fn grants(flavour: Flavour) {
     root("GRANT ALTER, LOCK TABLES ON others.* TO alone@'%'");
     plan().must_be(3).must_say(&["others.parents", "SELECT"]);
     root("GRANT SELECT, REFERENCES ON others.* TO alone@'%'");
+    root(&format!("GRANT REFERENCES ON {DATABASE}.* TO alone@'%'"));
     plan().must_be(0);
     // MariaDB shows a key of a table only to users with more than SELECT on it.
     if is_mysql {
