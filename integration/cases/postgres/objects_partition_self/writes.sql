@@ -1,4 +1,4 @@
-INSERT INTO whole SELECT 3000 + (random() * 1e9)::bigint, (random() * 199)::int, id, k, 'new' FROM whole ORDER BY random() LIMIT 1
+INSERT INTO whole SELECT 3000 + (random() * 1e9)::bigint, (random() * 199)::int, id, k, 'new' FROM whole ORDER BY random() LIMIT 1 FOR KEY SHARE
 
 UPDATE whole SET v = 'x' WHERE id = (SELECT 1 + (random() * 999)::int)
 
