@@ -92,3 +92,33 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What was attempted: words, or a closure that makes them only if they are needed.
+pub trait Attempted {
+    /// The words, with the object's name.
+    fn words(self) -> String;
+}
+
+impl Attempted for &str {
+    fn words(self) -> String {
+        self.to_owned()
+    }
+}
+
+impl Attempted for String {
+    fn words(self) -> String {
+        self
+    }
+}
+
+impl Attempted for &String {
+    fn words(self) -> String {
+        self.clone()
+    }
+}
+
+impl<F: FnOnce() -> W, W: Attempted> Attempted for F {
+    fn words(self) -> String {
+        self().words()
+    }
+}

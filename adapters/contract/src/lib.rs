@@ -21,7 +21,7 @@ pub use engine::{
     ChangeStream, Changes, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, Hold,
     Journal, Leftover, LogKept, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock, Writes,
 };
-pub use error::{Error, Kind, Result};
+pub use error::{Attempted, Error, Kind, Result};
 pub use key::{Chunk, Key, Watermark};
 pub use plan::{Plan, Refusal, Step, Verdict};
 pub use position::{Marker, Position};

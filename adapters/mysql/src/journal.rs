@@ -2,6 +2,7 @@
 
 use crate::facts::{Entry, Facts, Made};
 use crate::schema::table::{definition_of, fingerprint, outline};
+use crate::server::doing::Doing;
 use crate::server::error::{Failure, NO_SUCH_TABLE};
 use crate::server::session::{Session, text};
 use crate::sql;
@@ -18,7 +19,7 @@ impl Journal for MySql {
             let definition = match definition_of(&mut session, &self.source).await {
                 // The plan says that it is gone.
                 Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => return Ok(Some(record)),
-                found => found.map_err(|failure| failure.of_catalogue(self.doing("look at")))?,
+                found => found.doing_in_catalogue(self.doing("look at"))?,
             };
             let now = outline(&definition, &self.source.name, &[]);
             let is_changed = now != altering.before || altering.drops_keys;
@@ -33,7 +34,7 @@ impl Journal for MySql {
         let now = match fingerprint(&mut session, &self.source).await {
             // A table that was dropped when its change was done has nothing left to do.
             Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => return Ok(None),
-            found => found.map_err(|failure| failure.of_catalogue(self.doing("look at")))?,
+            found => found.doing_in_catalogue(self.doing("look at"))?,
         };
         Ok((now == done && self.dropped_keys.is_empty()).then_some(record))
     }
@@ -116,10 +117,7 @@ impl MySql {
 
     async fn write_journal(&self, statement: &str) -> Result<()> {
         let lease = self.crew.lease(crate::server::pool::Slot::Control).await?;
-        lease
-            .execute(statement)
-            .await
-            .map_err(|failure| failure.of_catalogue(self.doing("write the journal of")))?;
+        lease.execute(statement).await.doing_in_catalogue(self.doing("write the journal of"))?;
         Ok(())
     }
 
@@ -138,13 +136,9 @@ impl MySql {
                 .session()
                 .row(&sql::catalogue::find_table(name))
                 .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
+                .doing_in_catalogue(attempted)?;
             if found.is_none() {
-                lease
-                    .session()
-                    .execute(&create)
-                    .await
-                    .map_err(|failure| failure.of_catalogue(attempted()))?;
+                lease.session().execute(&create).await.doing_in_catalogue(attempted)?;
             }
         }
         lease.keep();
@@ -160,7 +154,7 @@ impl MySql {
     ) -> Result<Made> {
         let fingerprint = fingerprint(session, name)
             .await
-            .map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
+            .doing_in_catalogue(format!("look at {}", name.plain()))?;
         let is_plain = name
             .plain()
             .chars()

@@ -4,7 +4,7 @@
 use crate::facts::{Facts, ShadowFacts};
 use crate::schema::catalogue;
 use crate::schema::definition;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::{JOURNAL_SCHEMA, MARKER};
 use crate::server::own_objects::{self, JournalLock, Trust};
 use crate::server::session::{Session, locked};
@@ -117,7 +117,7 @@ pub(crate) async fn is_whole(session: &Session, shadow: &ShadowFacts) -> Result<
         return Ok(true);
     }
     let row = session.one(sql::IS_WHOLE, &[&shadow.oid]).await;
-    Ok(row.map_err(|error| error::of("ask whether the shadow is whole", &error))?.get(0))
+    Ok(row.doing("ask whether the shadow is whole")?.get(0))
 }
 
 async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<()> {
@@ -167,8 +167,7 @@ pub(crate) async fn note_done(session: &Session, engine: &Postgres) -> Result<()
 /// The table's entry, empty if there is none.
 pub(crate) async fn entry(session: &Session, engine: &Postgres) -> Result<Entry> {
     let attempted = || format!("read the journal of {}", engine.names.display);
-    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
-    if !session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get::<_, bool>(0) {
+    if !session.one(sql::JOURNAL_EXISTS, &[]).await.doing(attempted)?.get::<_, bool>(0) {
         return Ok(Entry::default());
     }
     let is_ours = own_objects::trust(session, &attempted()).await? == Trust::Full;
@@ -213,25 +212,27 @@ pub(crate) async fn save_facts(session: &Session, engine: &Postgres, facts: &Fac
 pub(crate) async fn ensure_tables(session: &Session) -> Result<()> {
     const ATTEMPTED: &str = "make the journal";
     own_objects::require(session, ATTEMPTED).await?;
-    let failed = |error: tokio_postgres::Error| error::of_clauses(ATTEMPTED, &error);
-    if session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get(0) {
+    if session.one(sql::JOURNAL_EXISTS, &[]).await.trying_clauses(ATTEMPTED)?.get(0) {
         return Ok(());
     }
-    session.run("BEGIN").await.map_err(failed)?;
+    session.run("BEGIN").await.trying_clauses(ATTEMPTED)?;
     let made = make_tables(session).await;
-    session.run(if made.is_ok() { "COMMIT" } else { "ROLLBACK" }).await.map_err(failed)?;
+    session
+        .run(if made.is_ok() { "COMMIT" } else { "ROLLBACK" })
+        .await
+        .trying_clauses(ATTEMPTED)?;
     made
 }
 
 async fn make_tables(session: &Session) -> Result<()> {
     const ATTEMPTED: &str = "make the journal";
-    let failed = |error: tokio_postgres::Error| error::of_clauses(ATTEMPTED, &error);
     own_objects::serialise(session).await?;
-    let comments = session.query(sql::SCHEMA_COMMENT, &[&JOURNAL_SCHEMA]).await.map_err(failed)?;
+    let comments =
+        session.query(sql::SCHEMA_COMMENT, &[&JOURNAL_SCHEMA]).await.trying_clauses(ATTEMPTED)?;
     if comments.is_empty() {
-        session.run(&sql::create_schema(JOURNAL_SCHEMA, MARKER)).await.map_err(failed)?;
+        session.run(&sql::create_schema(JOURNAL_SCHEMA, MARKER)).await.trying_clauses(ATTEMPTED)?;
     }
-    make_as_ours(session, sql::JOURNAL_TABLES).await.map_err(failed)?;
+    make_as_ours(session, sql::JOURNAL_TABLES).await.trying_clauses(ATTEMPTED)?;
     own_objects::require(session, ATTEMPTED).await
 }
 

@@ -1,6 +1,7 @@
 //! What a server is: asked once, when it is connected to.
 
 use crate::server::connect::Access;
+use crate::server::doing::Doing;
 use crate::server::session::{Session, text};
 use crate::server::version::{Flavour, Version};
 use crate::sql;
@@ -32,22 +33,17 @@ impl Server {
 
     pub(crate) async fn ask(session: &mut Session) -> Result<Server> {
         let attempted = "ask the server what it is";
-        let version = session
-            .text(sql::session::VERSION)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted))?;
+        let version = session.text(sql::session::VERSION).await.doing_in_catalogue(attempted)?;
         let version = Version::read(&version)?;
         let row = session
             .row(sql::session::settings(version))
             .await
-            .map_err(|failure| failure.of_catalogue(attempted))?
+            .doing_in_catalogue(attempted)?
             .unwrap_or_default();
         let cell = |place: usize| row.get(place).map(text).unwrap_or_default();
         let modes = cell(2);
-        let distances = session
-            .text(sql::session::ZONE_DISTANCES)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted))?;
+        let distances =
+            session.text(sql::session::ZONE_DISTANCES).await.doing_in_catalogue(attempted)?;
         Ok(Server {
             version,
             identity: cell(0),

@@ -2,6 +2,7 @@
 //! one was sent. No clocks are compared.
 
 use crate::server::about::Replica;
+use crate::server::doing::Doing;
 use crate::server::session::{Session, number, text};
 use crate::server::version::Flavour;
 use crate::sql;
@@ -59,10 +60,7 @@ impl Gauge for MySql {
             } else {
                 sql::session::status_variable(measure)
             };
-            let row = session
-                .row(&statement)
-                .await
-                .map_err(|failure| failure.of_catalogue(of_server(measure)))?;
+            let row = session.row(&statement).await.doing_in_catalogue(of_server(measure))?;
             let load =
                 row.as_ref().and_then(|row| row.last()).and_then(|cell| text(cell).parse().ok());
             loads.push(load.ok_or_else(|| {

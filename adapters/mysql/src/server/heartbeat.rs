@@ -12,6 +12,7 @@
 //! watched too, until XA RECOVER does not know them any more.
 
 use crate::log::statement::spell_xid;
+use crate::server::doing::Doing;
 use crate::server::names::{Names, TableName};
 use crate::server::pool::{Crew, Lease, Slot};
 use crate::server::session::{Cells, Session, number, text};
@@ -196,24 +197,12 @@ impl Shared {
         let mut lease = self.crew.lease(Slot::Beat).await?;
         let attempted = || format!("read the heartbeat of {}", self.source.plain());
         let find = sql::journal::last_beat(&self.table, &self.source.name);
-        let mut row = lease
-            .session()
-            .row(&find)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let mut row = lease.session().row(&find).await.doing_in_catalogue(attempted)?;
         if row.is_none() {
             let next = first_number(self.state.lock().expect("not poisoned").sent, now_millis());
             let first = sql::journal::first_beat(&self.table, &self.source.name, next);
-            lease
-                .session()
-                .execute(&first)
-                .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
-            row = lease
-                .session()
-                .row(&find)
-                .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
+            lease.session().execute(&first).await.doing_in_catalogue(attempted)?;
+            row = lease.session().row(&find).await.doing_in_catalogue(attempted)?;
         }
         let last = row
             .and_then(|row| number(&row[0]))
@@ -283,7 +272,7 @@ impl Shared {
         let done = loop {
             match tokio::time::timeout(SLOW_COMMIT, &mut commit).await {
                 Ok(outcome) => {
-                    break outcome.map_err(|failure| failure.of_catalogue(attempted()))?;
+                    break outcome.doing_in_catalogue(attempted)?;
                 }
                 Err(_) => tracing::warn!(
                     "the server holds up commits; changes wait until they are visible"
@@ -342,10 +331,8 @@ fn now_millis() -> u64 {
 
 /// The prepared transactions of the server, by name.
 pub(crate) async fn prepared(session: &mut Session) -> Result<HashSet<String>> {
-    let rows = session
-        .rows(sql::log::PREPARED)
-        .await
-        .map_err(|failure| failure.of_catalogue("list prepared transactions"))?;
+    let rows =
+        session.rows(sql::log::PREPARED).await.doing_in_catalogue("list prepared transactions")?;
     Ok(rows.iter().filter_map(xid).collect())
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod about;
 pub(crate) mod connect;
+pub(crate) mod doing;
 pub(crate) mod error;
 pub(crate) mod gauge;
 pub(crate) mod grants;

@@ -7,6 +7,7 @@
 //! behind it each time.
 
 use crate::server::connect::Access;
+use crate::server::doing::Doing;
 use crate::server::session::{Session, number, text};
 use crate::sql;
 use altergeist_contract::{Error, Result};
@@ -37,10 +38,7 @@ pub(crate) async fn check(access: &Access, first: &mut Session) -> Result<()> {
 
 async fn identity(access: &Access, session: &mut Session) -> Result<String> {
     let attempted = || format!("ask who answers at {}", access.address);
-    let row = session
-        .row(sql::session::IDENTITY)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let row = session.row(sql::session::IDENTITY).await.doing_in_catalogue(attempted)?;
     let row = row.unwrap_or_default();
     let id = row.get(1).and_then(number).unwrap_or_default();
     // The greeting has room for 32 bits.

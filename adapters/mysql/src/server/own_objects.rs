@@ -6,6 +6,7 @@
 //! log tells: DDL of others on these tables ends the run (`statement`).
 
 use crate::facts::Facts;
+use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::session::{Session, text};
@@ -37,9 +38,7 @@ impl MySql {
             [(&self.names.journal, &JOURNAL), (&self.names.beat, &BEAT)];
         for (name, columns) in expected {
             let odd = oddity(session, &self.source, &self.names.clone, name, Some(columns)).await;
-            if let Some(odd) =
-                odd.map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?
-            {
+            if let Some(odd) = odd.doing_in_catalogue(format!("look at {}", name.plain()))? {
                 let reason = format!(
                     "{odd}, so this tool did not make it; look who did, then drop or rename it"
                 );
@@ -52,8 +51,7 @@ impl MySql {
     /// Whether a table of this name exists that may be one of ours.
     pub(crate) async fn is_plain(&self, session: &mut Session, name: &TableName) -> Result<bool> {
         let odd = oddity(session, &self.source, &self.names.clone, name, None).await;
-        let odd =
-            odd.map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
+        let odd = odd.doing_in_catalogue(format!("look at {}", name.plain()))?;
         Ok(odd.is_none() && self.exists(session, name).await?)
     }
 
@@ -78,8 +76,7 @@ impl MySql {
             return Ok(true);
         }
         let odd = oddity(session, &self.source, &self.names.clone, shadow, None).await;
-        let odd =
-            odd.map_err(|failure| failure.of_catalogue(format!("look at {}", shadow.plain())))?;
+        let odd = odd.doing_in_catalogue(format!("look at {}", shadow.plain()))?;
         Err(Error::refused(
             format!("look at the shadow of {}", self.title),
             format!(
@@ -101,7 +98,7 @@ impl MySql {
         for name in [&self.names.shadow, &self.names.clone] {
             let odd = oddity(session, &self.source, &self.names.clone, name, None)
                 .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
+                .doing_in_catalogue(attempted)?;
             refusals.extend(odd.map(|odd| Refusal {
                 object: name.plain(),
                 reason: format!("it has a name this tool needs, and {odd}"),
@@ -110,9 +107,7 @@ impl MySql {
         }
         for guard in &self.names.guards {
             let found = session.row(&sql::triggers::find_trigger(guard)).await;
-            let on = found
-                .map_err(|failure| failure.of_catalogue(attempted()))?
-                .map(|row| text(&row[0]));
+            let on = found.doing_in_catalogue(attempted)?.map(|row| text(&row[0]));
             if let Some(on) =
                 on.filter(|on| *on != self.source.name && *on != self.names.shadow.name)
             {

@@ -8,6 +8,7 @@
 //! the fences. So either sees the other.
 
 use crate::server::connect::Access;
+use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::reachability::{ALIVE_WITHIN, DEAD_AFTER, IDLE_LIMIT};
@@ -176,25 +177,17 @@ impl Crew {
         session
             .execute(&sql::session::idle_sessions_end(IDLE_LIMIT))
             .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+            .doing_in_catalogue(attempted)?;
         if self.in_utc.load(Ordering::SeqCst) && place != Slot::Control.place() {
-            session
-                .execute(sql::session::IN_UTC)
-                .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
+            session.execute(sql::session::IN_UTC).await.doing_in_catalogue(attempted)?;
         }
         let is_worker = (Slot::Worker(0).place()..Slot::Neighbour(0).place()).contains(&place);
         if self.checks_parents.load(Ordering::SeqCst) && is_worker {
-            session
-                .execute(sql::session::CHECK_PARENTS)
-                .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
+            session.execute(sql::session::CHECK_PARENTS).await.doing_in_catalogue(attempted)?;
         }
         let fence = self.fence(place);
-        let held = session
-            .text(&sql::session::get_lock(&fence, 5))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let held =
+            session.text(&sql::session::get_lock(&fence, 5)).await.doing_in_catalogue(attempted)?;
         if held != "1" {
             let holder = session.text(&sql::session::lock_holder(&fence)).await.unwrap_or_default();
             let reason = format!(
@@ -205,7 +198,7 @@ impl Crew {
         let holder = session
             .text(&sql::session::lock_holder(&self.run_lock_name()))
             .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+            .doing_in_catalogue(attempted)?;
         let ours = *self.run_lock_id.lock().expect("not poisoned");
         if ours == 0 || holder != ours.to_string() {
             return Err(Error::new(
@@ -255,7 +248,7 @@ impl Crew {
             let row = watcher
                 .row(&sql::session::lock_holders(locks))
                 .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
+                .doing_in_catalogue(attempted)?;
             let left: Vec<u64> = row
                 .unwrap_or_default()
                 .iter()
@@ -285,18 +278,18 @@ impl Crew {
         session
             .execute(&sql::session::idle_sessions_end(IDLE_LIMIT))
             .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+            .doing_in_catalogue(attempted)?;
         let name = self.run_lock_name();
         if session
             .text(&sql::session::get_lock(&name, GRACE_SECONDS))
             .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?
+            .doing_in_catalogue(attempted)?
             != "1"
         {
             let holder = session
                 .text(&sql::session::lock_holder(&name))
                 .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
+                .doing_in_catalogue(attempted)?;
             let before = *self.run_lock_id.lock().expect("not poisoned");
             let is_ours = before != 0 && holder == before.to_string();
             if !is_ours && self.is_heard_of(&mut session, &holder).await? {
@@ -309,7 +302,7 @@ impl Crew {
             if session
                 .text(&sql::session::get_lock(&name, 5))
                 .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?
+                .doing_in_catalogue(attempted)?
                 != "1"
             {
                 return Err(Error::new(
@@ -331,10 +324,7 @@ impl Crew {
         let attempted = || format!("look at who holds the run lock of {}", self.source.plain());
         let Ok(id) = holder.parse() else { return Ok(false) };
         loop {
-            let row = session
-                .row(&sql::session::who_is(id))
-                .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
+            let row = session.row(&sql::session::who_is(id)).await.doing_in_catalogue(attempted)?;
             let Some(silent_for) = row.and_then(|row| number(&row[2])) else { return Ok(false) };
             if silent_for <= ALIVE_WITHIN.as_secs() {
                 return Ok(true);
@@ -357,10 +347,8 @@ impl Crew {
         let attempted =
             || format!("look for sessions left by an earlier run of {}", self.source.plain());
         let names: Vec<String> = (0..self.slots.len()).map(|place| self.fence(place)).collect();
-        let row = session
-            .row(&sql::session::lock_holders(&names))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let row =
+            session.row(&sql::session::lock_holders(&names)).await.doing_in_catalogue(attempted)?;
         for id in row.unwrap_or_default().iter().filter_map(number) {
             tracing::info!(connection = id, "ending a session left by an earlier run");
             kill(session, id).await?;
@@ -374,9 +362,8 @@ impl Crew {
     pub(crate) async fn holder(&self) -> Result<Option<String>> {
         let mut session = self.reader().await?;
         let holder = session.text(&sql::session::lock_holder(&self.run_lock_name())).await;
-        let holder = holder.map_err(|failure| {
-            failure.of_catalogue(format!("ask who holds the run lock of {}", self.source.plain()))
-        })?;
+        let holder = holder
+            .doing_in_catalogue(format!("ask who holds the run lock of {}", self.source.plain()))?;
         Ok(if holder.is_empty() { None } else { Some(self.describe(&mut session, &holder).await) })
     }
 

@@ -3,6 +3,7 @@
 //! again.
 
 use crate::server::connect::Access;
+use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::reachability::{FRESH, Reach};
 use crate::server::settings;
@@ -63,12 +64,9 @@ impl Session {
         lock_timeout: Duration,
     ) -> Result<()> {
         let attempted = || format!("set up a session on {}", access.address);
-        let modes = self
-            .text(sql::session::GLOBAL_MODES)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let modes = self.text(sql::session::GLOBAL_MODES).await.doing_in_catalogue(attempted)?;
         for statement in settings::session(version, &modes, lock_timeout) {
-            self.execute(&statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+            self.execute(&statement).await.doing_in_catalogue(attempted)?;
         }
         hear_all(self, &attempted()).await
     }
@@ -263,10 +261,7 @@ pub(crate) async fn hear_all(session: &mut Session, attempted: &str) -> Result<(
         // MySQL lets only an administrator set it.
         Err(_) => {}
     }
-    let kept = session
-        .text(sql::session::KEPT_WARNINGS)
-        .await
-        .map_err(|failure: Failure| failure.of_catalogue(attempted()))?;
+    let kept = session.text(sql::session::KEPT_WARNINGS).await.doing_in_catalogue(attempted)?;
     match kept.parse::<u64>() {
         Ok(kept) if kept >= FEWEST => Ok(()),
         _ => {

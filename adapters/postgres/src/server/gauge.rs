@@ -3,6 +3,7 @@
 use crate::log::retained;
 use crate::schema::catalogue;
 use crate::server::connect::Server;
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::heartbeat::PATIENCE;
 use crate::server::replicas::Replica;
@@ -31,9 +32,7 @@ impl Gauge for Postgres {
     async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>> {
         let lease = self.control.take().await?;
         let row = lease.one(sql::LOADS, &[&self.names.application]).await;
-        let row = lease
-            .settle(row.map_err(|error| error::of("ask how heavily the server is used", &error)))
-            .await?;
+        let row = lease.settle(row.doing("ask how heavily the server is used")).await?;
         measures.iter().map(|measure| load(&row, measure)).collect()
     }
 
@@ -43,7 +42,7 @@ impl Gauge for Postgres {
             shadow.lookup.iter().chain(&shadow.deferred).map(|index| index.name.as_str()).collect();
         let lease = self.control.take().await.ok()?;
         let rows = lease.query(sql::BUILT, &[&shadow.oid, &names]).await;
-        let rows = rows.map_err(|error| error::of("ask how far the indexes are", &error));
+        let rows = rows.doing("ask how far the indexes are");
         let built: f64 = lease.settle(rows).await.ok()?.first()?.get(0);
         (!names.is_empty()).then(|| built / names.len() as f64)
     }
@@ -74,9 +73,7 @@ impl Gauge for Postgres {
 async fn count_writes(session: &Session, engine: &Postgres) -> Result<Option<Writes>> {
     let source = catalogue::source(session, &engine.names).await?;
     let row = session.one(sql::WRITES, &[&source]).await;
-    let row = row.map_err(|error| {
-        error::of(format!("ask how often {} is written to", engine.names.display), &error)
-    })?;
+    let row = row.doing(format!("ask how often {} is written to", engine.names.display))?;
     let count = row.get::<_, Option<i64>>(0).and_then(|count| u64::try_from(count).ok());
     Ok(count.map(|count| Writes { count, late: COUNTED_LATE }))
 }
@@ -111,9 +108,7 @@ async fn lag_of(engine: &Postgres, replica: &Replica) -> Result<ReplicaLag> {
 async fn standbys(engine: &Postgres) -> Result<Vec<ReplicaLag>> {
     let lease = engine.control.take().await?;
     let rows = lease.query(sql::STANDBYS, &[]).await;
-    let rows = lease
-        .settle(rows.map_err(|error| error::of("ask how far the standbys are", &error)))
-        .await?;
+    let rows = lease.settle(rows.doing("ask how far the standbys are")).await?;
     let standby = |row: &tokio_postgres::Row| ReplicaLag {
         replica: row.get(0),
         lag: row
@@ -132,6 +127,6 @@ async fn last_beat(engine: &Postgres, replica: &Replica) -> Result<Option<i64>> 
     let session = slot.as_ref().expect("it was just opened");
     let rows =
         session.query(sql::LAST_BEAT, &[&engine.names.display, &engine.marks.incarnation]).await;
-    let rows = rows.map_err(|error| error::of("ask a replica", &error))?;
+    let rows = rows.doing("ask a replica")?;
     Ok(rows.first().map(|row| row.get(0)))
 }

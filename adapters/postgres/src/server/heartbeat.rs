@@ -1,7 +1,7 @@
 //! The heartbeat: a row written again and again, whose commits tell how long a commit takes now.
 
 use crate::server::connect::Server;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::session::{Session, locked};
@@ -140,10 +140,7 @@ async fn guard(
 async fn open(server: &Server, names: &Names) -> Result<Option<(Session, u32)>> {
     let session = server.open(&names.application, &sql::mark_settings()).await?;
     own_objects::require(&session, "beat").await?;
-    let table = session
-        .one(sql::HEARTBEAT, &[])
-        .await
-        .map_err(|error| error::of("look for the heartbeat", &error))?;
+    let table = session.one(sql::HEARTBEAT, &[]).await.doing("look for the heartbeat")?;
     Ok(table.get::<_, Option<u32>>(0).map(|table| (session, table)))
 }
 

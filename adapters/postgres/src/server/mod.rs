@@ -1,6 +1,7 @@
 //! How to get in, and what the server is.
 
 pub(crate) mod connect;
+pub(crate) mod doing;
 pub(crate) mod error;
 pub(crate) mod gauge;
 pub(crate) mod heartbeat;

@@ -4,6 +4,7 @@
 
 use crate::schema::catalogue::{self, SchemaState};
 use crate::schema::definition;
+use crate::server::doing::Doing;
 use crate::server::error::{self, refuse};
 use crate::server::names::JOURNAL_SCHEMA;
 use crate::server::session::Session;
@@ -18,19 +19,18 @@ pub(crate) async fn drop_schema_if_empty(session: &Session, schema: &str) -> Res
         return Ok(());
     }
     let attempted = || format!("drop the empty schema {schema}");
-    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
-    session.run("BEGIN").await.map_err(failed)?;
+    session.run("BEGIN").await.doing(attempted)?;
     serialise(session).await?;
-    let rows = session.query(sql::SCHEMA_IS_EMPTY, &[&schema]).await.map_err(failed)?;
+    let rows = session.query(sql::SCHEMA_IS_EMPTY, &[&schema]).await.doing(attempted)?;
     if !rows.first().is_some_and(|row| row.get(0)) {
-        return session.run("ROLLBACK").await.map_err(failed);
+        return session.run("ROLLBACK").await.doing(attempted);
     }
     match session.run(&format!("DROP SCHEMA {}; COMMIT", quoted(schema))).await {
         // Somebody has just begun to use it.
         Err(error) if error::is_code(&error, "2BP01") => {
-            session.run("ROLLBACK").await.map_err(failed)
+            session.run("ROLLBACK").await.doing(attempted)
         }
-        other => other.map_err(failed),
+        other => other.doing(attempted),
     }
 }
 
@@ -55,8 +55,7 @@ pub(crate) enum Trust {
 
 async fn strangers(session: &Session) -> Result<Vec<Stranger>> {
     let rows = session.query(sql::STRANGERS, &[]).await;
-    let rows =
-        rows.map_err(|error| error::of(format!("look at the schema {JOURNAL_SCHEMA}"), &error))?;
+    let rows = rows.doing(format!("look at the schema {JOURNAL_SCHEMA}"))?;
     let stranger = |row: &tokio_postgres::Row| Stranger {
         object: row.get(0),
         why: row.get(1),
@@ -146,7 +145,7 @@ pub(crate) fn journal_error(attempted: String, failed: &tokio_postgres::Error) -
 /// put objects into.
 pub(crate) async fn stranger_schema(session: &Session, schema: &str) -> Result<Option<Refusal>> {
     let rows = session.query(sql::STRANGER_SCHEMA, &[&schema]).await;
-    let rows = rows.map_err(|error| error::of(format!("look at the schema {schema}"), &error))?;
+    let rows = rows.doing(format!("look at the schema {schema}"))?;
     Ok(rows
         .first()
         .map(|row| refuse(format!("schema {schema}"), row.get::<_, String>(0), row.get(1))))
@@ -165,7 +164,7 @@ pub(crate) async fn require_schema(session: &Session, schema: &str, attempted: &
 /// Refuses a shadow that bears what this tool never puts there: it is filled by whoever runs us.
 pub(crate) async fn require_bare(session: &Session, shadow: u32, attempted: &str) -> Result<()> {
     let rows = session.query(sql::CODE_ON, &[&shadow]).await;
-    let rows = rows.map_err(|error| error::of(attempted, &error))?;
+    let rows = rows.doing(attempted)?;
     match rows.first() {
         None => Ok(()),
         Some(row) => {
@@ -180,29 +179,26 @@ pub(crate) async fn require_bare(session: &Session, shadow: u32, attempted: &str
 /// transaction ends.
 pub(crate) async fn serialise(session: &Session) -> Result<()> {
     let waited = session.query(sql::SERIALISE, &[]).await;
-    waited
-        .map(drop)
-        .map_err(|error| error::of("wait for another run that makes or drops a schema", &error))
+    waited.map(drop).doing("wait for another run that makes or drops a schema")
 }
 
 /// Keeps schemas of ours from being made or dropped by others, until the session's transaction
 /// ends.
 pub(crate) async fn keep_schemas(session: &Session, attempted: &str) -> Result<()> {
     let kept = session.query(sql::KEEP_SCHEMAS, &[]).await;
-    kept.map(drop).map_err(|error| error::of_lock(attempted, &error))
+    kept.map(drop).locking(attempted)
 }
 
 /// Makes a schema for shadows or old tables where it is missing, in a transaction of its own.
 pub(crate) async fn ensure_schema(session: &Session, schema: &str, source: u32) -> Result<()> {
-    let failed =
-        |error: tokio_postgres::Error| error::of(format!("make the schema {schema}"), &error);
+    let attempted = || format!("make the schema {schema}");
     if !matches!(catalogue::schema_state(session, schema).await?, SchemaState::Missing) {
         return Ok(());
     }
-    session.run("BEGIN").await.map_err(failed)?;
+    session.run("BEGIN").await.doing(attempted)?;
     serialise(session).await?;
     if matches!(catalogue::schema_state(session, schema).await?, SchemaState::Missing) {
         definition::make_schema(session, schema, source).await?;
     }
-    session.run("COMMIT").await.map_err(failed)
+    session.run("COMMIT").await.doing(attempted)
 }

@@ -1,7 +1,7 @@
 //! Sessions with known settings, lent one at a time.
 
 use crate::server::connect::Server;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::run_lock::RunLock;
 use crate::server::session::{self, Session};
 use crate::sql;
@@ -74,7 +74,7 @@ impl Pool {
         let session = self.server.open(&self.run.names.application, &self.settings).await?;
         if self.run.is_taken() {
             let fenced = session.query(sql::SHARE_LOCK, &[&self.run.names.fence]).await;
-            fenced.map_err(|error| error::of("go behind the fence of the run", &error))?;
+            fenced.doing("go behind the fence of the run")?;
             self.run.verify().await?;
         }
         Ok(session)

@@ -2,6 +2,7 @@
 //! running.
 
 use crate::server::connect::Server;
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::session::{self, Session};
@@ -46,7 +47,7 @@ impl RunLock {
         let until = Instant::now() + GRACE;
         loop {
             let taken = session.one(sql::TRY_LOCK, &[&self.names.run_lock]).await;
-            if taken.map_err(|error| error::of(attempted(), &error))?.get(0) {
+            if taken.doing(attempted)?.get(0) {
                 break;
             }
             if Instant::now() > until {
@@ -69,7 +70,7 @@ impl RunLock {
         let answer = tokio::time::timeout(BURIAL, asking)
             .await
             .map_err(|_| error::silent(attempted(), BURIAL))?;
-        let pid: i32 = answer.map_err(|error| error::of(attempted(), &error))?.get(0);
+        let pid: i32 = answer.doing(attempted)?.get(0);
         if pid == session.pid {
             Ok(())
         } else {
@@ -111,7 +112,7 @@ impl RunLock {
         let deadline = Instant::now() + BURIAL;
         loop {
             let ended = session.one(sql::END_FENCED, &[&self.names.fence, &pids]).await;
-            let left: i64 = ended.map_err(|error| error::of(attempted(), &error))?.get(0);
+            let left: i64 = ended.doing(attempted)?.get(0);
             if left == 0 {
                 return Ok(());
             }
@@ -134,7 +135,7 @@ impl RunLock {
     /// Who holds the run lock now, for people.
     pub(crate) async fn holder(&self, session: &Session) -> Result<Option<String>> {
         let who = session.query(sql::WHO_HOLDS, &[&self.names.run_lock]).await;
-        let who = who.map_err(|error| error::of("ask who holds the run lock", &error))?;
+        let who = who.doing("ask who holds the run lock")?;
         Ok(who.first().map(|row| row.get(0)))
     }
 
@@ -143,17 +144,16 @@ impl RunLock {
     pub(crate) async fn clear_the_field(&self, session: &Session) -> Result<()> {
         let attempted =
             || format!("end what an earlier run of {} left running", self.names.display);
-        let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
         let deadline = Instant::now() + BURIAL;
         loop {
             let left =
-                session.query(sql::END_ALL_FENCED, &[&self.names.fence]).await.map_err(failed)?;
-            if session.one(sql::TRY_LOCK, &[&self.names.fence]).await.map_err(failed)?.get(0) {
+                session.query(sql::END_ALL_FENCED, &[&self.names.fence]).await.doing(attempted)?;
+            if session.one(sql::TRY_LOCK, &[&self.names.fence]).await.doing(attempted)?.get(0) {
                 return session
                     .query(sql::UNLOCK, &[&self.names.fence])
                     .await
                     .map(drop)
-                    .map_err(failed);
+                    .doing(attempted);
             }
             if Instant::now() > deadline {
                 let sessions: Vec<String> = left.iter().map(|row| row.get(0)).collect();

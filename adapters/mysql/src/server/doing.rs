@@ -1,0 +1,46 @@
+//! Says of a failed statement what it was for: the one way from a server's answer to an error.
+
+use crate::server::error::Failure;
+use altergeist_contract::{Attempted, Error, Result};
+
+/// Turns a failure into an error that names what was attempted. The method says what the statement
+/// touches, and with that which of the server's words may be shown.
+pub(crate) trait Doing<T> {
+    /// A statement that may touch rows: shows nothing that can hold a value.
+    fn doing(self, attempted: impl Attempted) -> Result<T>;
+
+    /// A statement on the catalogue or on our own tables.
+    fn doing_in_catalogue(self, attempted: impl Attempted) -> Result<T>;
+
+    /// A statement that waits for a lock on the source.
+    fn locking(self, attempted: impl Attempted) -> Result<T>;
+
+    /// The user's own clauses, on an empty table.
+    fn trying_clauses(self, attempted: impl Attempted) -> Result<T>;
+}
+
+impl<T> Doing<T> for std::result::Result<T, Failure> {
+    fn doing(self, attempted: impl Attempted) -> Result<T> {
+        named(self, attempted, Failure::of_rows)
+    }
+
+    fn doing_in_catalogue(self, attempted: impl Attempted) -> Result<T> {
+        named(self, attempted, Failure::of_catalogue)
+    }
+
+    fn locking(self, attempted: impl Attempted) -> Result<T> {
+        named(self, attempted, Failure::of_lock)
+    }
+
+    fn trying_clauses(self, attempted: impl Attempted) -> Result<T> {
+        named(self, attempted, Failure::of_clauses)
+    }
+}
+
+fn named<T>(
+    outcome: std::result::Result<T, Failure>,
+    attempted: impl Attempted,
+    sort: fn(Failure, String) -> Error,
+) -> Result<T> {
+    outcome.map_err(|failure| sort(failure, attempted.words()))
+}
