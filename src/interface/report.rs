@@ -355,7 +355,6 @@ mod tests {
             started_at_seconds: 0,
             updated_at_seconds: 0,
             holder: "me@here".into(),
-            message: String::new(),
         };
         let said = |stage, holder| journal("t", Some(&record(stage)), holder, &[]);
         assert!(said(Stage::Copying, None).contains("no process works on it"));

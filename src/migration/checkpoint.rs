@@ -20,7 +20,6 @@ pub fn begin(options: &Options, rows_estimated: u64) -> Record {
         started_at_seconds: now,
         updated_at_seconds: now,
         holder: options.holder.clone(),
-        message: String::new(),
     }
 }
 

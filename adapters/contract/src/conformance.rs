@@ -133,8 +133,7 @@ fn record(stage: Stage, position: Option<Position>) -> Record {
         rows_estimated: 25,
         started_at_seconds: 1,
         updated_at_seconds: 2,
-        holder: "conformance".into(),
-        message: "a 'quoted' \\ message".into(),
+        holder: "a 'quoted' \\ holder".into(),
     }
 }
 

@@ -10,11 +10,15 @@ pub mod change;
 pub mod conformance;
 pub mod engine;
 pub mod error;
+pub mod heartbeats;
+pub mod journal_json;
 pub mod key;
 pub mod model;
+pub mod name_hash;
 pub mod plan;
 pub mod position;
 pub mod record;
+pub mod url;
 
 pub use change::{ForeignKeys, Strategy, Target};
 pub use engine::{
@@ -22,7 +26,9 @@ pub use engine::{
     Journal, Leftover, LogKept, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock, Writes,
 };
 pub use error::{Attempted, Error, Kind, Result};
+pub use heartbeats::Heartbeats;
 pub use key::{Chunk, Key, Watermark};
+pub use name_hash::name_hash;
 pub use plan::{Plan, Refusal, Step, Verdict};
 pub use position::{Marker, Position};
 pub use record::{Record, Stage};

@@ -36,6 +36,17 @@ pub struct Refusal {
     pub remedy: String,
 }
 
+impl Refusal {
+    /// Names what is in the way, why, and what the user can do.
+    pub fn new(
+        object: impl Into<String>,
+        reason: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Refusal {
+        Refusal { object: object.into(), reason: reason.into(), remedy: remedy.into() }
+    }
+}
+
 /// What would happen. Making one changes nothing on the server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Plan {

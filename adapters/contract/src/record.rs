@@ -20,6 +20,19 @@ pub enum Stage {
     Done,
 }
 
+impl Stage {
+    /// The stage's name in the journal.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Preparing => "preparing",
+            Stage::Altering => "altering",
+            Stage::Copying => "copying",
+            Stage::CuttingOver => "cutting-over",
+            Stage::Done => "done",
+        }
+    }
+}
+
 /// The journal's entry for one table: one change, under way or done.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Record {
@@ -47,6 +60,4 @@ pub struct Record {
     pub updated_at_seconds: u64,
     /// Who runs it: user, host and process.
     pub holder: String,
-    /// What the run last said it was doing, or what stopped it.
-    pub message: String,
 }

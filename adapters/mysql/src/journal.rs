@@ -7,7 +7,7 @@ use crate::server::error::{Failure, NO_SUCH_TABLE};
 use crate::server::session::{Session, text};
 use crate::sql;
 use crate::state::MySql;
-use altergeist_contract::{Error, Journal, Record, Result, Stage};
+use altergeist_contract::{Journal, Record, Result, Stage, journal_json};
 use std::sync::atomic::Ordering;
 
 impl Journal for MySql {
@@ -41,13 +41,11 @@ impl Journal for MySql {
 
     async fn save(&self, record: &Record) -> Result<()> {
         self.make_journal().await?;
-        let json = serde_json::to_string(record).expect("a record has only plain fields");
-        let stage = serde_json::to_string(&record.stage).expect("a stage is a word");
+        let json = journal_json::write(record);
         let entry = sql::journal::Entry {
             alter: &record.alter,
-            stage: stage.trim_matches('"'),
+            stage: record.stage.name(),
             holder: &record.holder,
-            message: &record.message,
             record: &json,
         };
         match record.stage {
@@ -79,15 +77,11 @@ impl MySql {
             }
             Err(failure) => return Err(failure.of_catalogue(attempted())),
         };
-        let unreadable = |error: serde_json::Error| {
-            Error::fatal(attempted(), format!("it was written by another version: {error}"))
+        let record = match &row[0] {
+            Some(_) => Some(journal_json::read(&text(&row[0]), attempted)?),
+            None => None,
         };
-        let record = row[0]
-            .as_ref()
-            .map(|cell| serde_json::from_slice(cell))
-            .transpose()
-            .map_err(unreadable)?;
-        let facts = serde_json::from_str(&text(&row[1])).map_err(unreadable)?;
+        let facts = journal_json::read(&text(&row[1]), attempted)?;
         Ok(Entry { record, facts, exists: true })
     }
 
@@ -110,7 +104,7 @@ impl MySql {
     }
 
     pub(crate) async fn save_facts(&self, facts: &Facts) -> Result<()> {
-        let json = serde_json::to_string(facts).expect("facts have only plain fields");
+        let json = journal_json::write(facts);
         self.write_journal(&sql::journal::save_facts(&self.names.journal, &self.source.name, &json))
             .await
     }

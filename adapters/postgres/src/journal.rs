@@ -11,7 +11,7 @@ use crate::server::session::{Session, locked};
 use crate::sql;
 use crate::sql::quote;
 use crate::state::Postgres;
-use altergeist_contract::{Error, Journal, Kind, Record, Result, Stage};
+use altergeist_contract::{Error, Journal, Kind, Record, Result, Stage, journal_json};
 use std::sync::Arc;
 
 /// Why there is nothing to go on from.
@@ -126,18 +126,13 @@ async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<(
         note_done(session, engine).await?;
     }
     let attempted = || format!("save the record of {}", engine.names.display);
-    let text = serde_json::to_string(record)
-        .map_err(|error| Error::fatal(attempted(), error.to_string()))?;
-    let stage = serde_json::to_value(record.stage)
-        .map_err(|error| Error::fatal(attempted(), error.to_string()))?;
     let columns = [
         &*engine.names.display,
         &record.run,
         &record.alter,
-        stage.as_str().unwrap_or_default(),
+        record.stage.name(),
         &record.holder,
-        &record.message,
-        &text,
+        &journal_json::write(record),
     ];
     let saved = own_objects::use_journal(
         session,
@@ -179,8 +174,8 @@ pub(crate) async fn entry(session: &Session, engine: &Postgres) -> Result<Entry>
         return Ok(Entry::default());
     };
     Ok(Entry {
-        record: read(row.get(0), &attempted())?,
-        facts: read(row.get(1), &attempted())?,
+        record: row.get(0).map(|text| journal_json::read(text, attempted)).transpose()?,
+        facts: row.get(1).map(|text| journal_json::read(text, attempted)).transpose()?,
         is_ours,
     })
 }
@@ -200,9 +195,7 @@ pub(crate) async fn facts(session: &Session, engine: &Postgres) -> Result<Facts>
 /// Writes the facts down, within the session's transaction if it has one.
 pub(crate) async fn save_facts(session: &Session, engine: &Postgres, facts: &Facts) -> Result<()> {
     let attempted = || format!("write the journal of {}", engine.names.display);
-    let text = serde_json::to_string(facts)
-        .map_err(|error| Error::fatal(attempted(), error.to_string()))?;
-    let statement = sql::save_facts(&engine.names.display, &text);
+    let statement = sql::save_facts(&engine.names.display, &journal_json::write(facts));
     let saved = own_objects::use_journal(session, JournalLock::Write, &statement).await;
     saved.map(drop).map_err(|error| own_objects::journal_error(attempted(), &error))
 }
@@ -263,11 +256,4 @@ async fn strip_privileges(session: &Session) -> std::result::Result<(), tokio_po
     let rows = session.query(sql::STRIP_PRIVILEGES, &[]).await?;
     let script: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     session.run(&script.join(";\n")).await
-}
-
-fn read<T: serde::de::DeserializeOwned>(text: Option<&str>, attempted: &str) -> Result<Option<T>> {
-    let Some(text) = text else { return Ok(None) };
-    serde_json::from_str(text)
-        .map(Some)
-        .map_err(|error| Error::fatal(attempted, format!("it cannot be read: {error}")))
 }

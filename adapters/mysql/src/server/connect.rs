@@ -4,6 +4,7 @@
 use crate::server::error::Failure;
 use crate::server::option_file::Client;
 use crate::server::reachability::Reach;
+use altergeist_contract::url::{TlsMode, percent_decoded, unreadable};
 use altergeist_contract::{Error, Kind, Result};
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use std::path::PathBuf;
@@ -19,24 +20,12 @@ const LARGEST_PACKET: usize = 1 << 30;
 #[derive(Clone)]
 pub(crate) struct Access {
     opts: OptsBuilder,
-    tls: Tls,
+    tls: TlsMode,
     /// The schema of the connection, for tables named without one.
     pub schema: Option<String>,
     /// Host and port, or socket, for people.
     pub address: String,
     pub reach: Reach,
-}
-
-/// How the wire is protected.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Tls {
-    Off,
-    /// If the server offers it.
-    Prefer,
-    /// Always, whoever the server is.
-    Require,
-    /// Always, and the server's certificate must name it.
-    Verify,
 }
 
 impl Access {
@@ -46,9 +35,9 @@ impl Access {
     pub(crate) fn read(text: &str) -> Result<Access> {
         // The parser takes no user, or port, without a host.
         let (text, has_host) = with_host(text);
-        let url = Url::parse(&text).map_err(|_| refused("it is not a URL"))?;
+        let url = Url::parse(&text).map_err(|_| unreadable("it is not a URL"))?;
         if !matches!(url.scheme(), "mysql" | "mariadb") {
-            return Err(refused(format!(
+            return Err(unreadable(format!(
                 "its scheme '{}' is neither mysql nor mariadb",
                 url.scheme()
             )));
@@ -67,19 +56,19 @@ impl Access {
             .or(file.host)
             .unwrap_or_else(|| "127.0.0.1".into());
         let port = url.port().or(file.port).unwrap_or(3306);
-        let schema =
-            Some(decoded(url.path().trim_start_matches('/'))?).filter(|schema| !schema.is_empty());
-        let user = Some(decoded(url.username())?)
+        let schema = Some(percent_decoded(url.path().trim_start_matches('/'))?)
+            .filter(|schema| !schema.is_empty());
+        let user = Some(percent_decoded(url.username())?)
             .filter(|user| !user.is_empty())
             .or(file.user)
             .or_else(|| std::env::var("USER").ok());
-        let in_url = url.password().map(decoded).transpose()?;
+        let in_url = url.password().map(percent_decoded).transpose()?;
         let password = in_url.or_else(|| std::env::var("MYSQL_PWD").ok()).or(file.password);
 
         let address = socket.clone().unwrap_or_else(|| format!("{host}:{port}"));
-        let of_file = file.ssl_mode.as_deref().map(tls_named).transpose()?;
+        let of_file = file.ssl_mode.as_deref().map(TlsMode::read).transpose()?;
         let ca = parameters.ca.or(file.ssl_ca);
-        let unsaid = if socket.is_some() { Tls::Off } else { Tls::Prefer };
+        let unsaid = if socket.is_some() { TlsMode::Disable } else { TlsMode::Prefer };
         let tls = parameters.tls.or(of_file).unwrap_or(unsaid);
         // A socket is used only if one was asked for: the driver's own preference for it would
         // change the account.
@@ -110,7 +99,9 @@ impl Access {
             Err(
                 mysql_async::Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer)
                 | mysql_async::Error::Io(mysql_async::IoError::Tls(_)),
-            ) if self.tls == Tls::Prefer => self.open_with(self.opts.clone().ssl_opts(None)).await,
+            ) if self.tls == TlsMode::Prefer => {
+                self.open_with(self.opts.clone().ssl_opts(None)).await
+            }
             outcome => outcome,
         }
         .map_err(|error| self.explain(error))
@@ -148,7 +139,7 @@ impl Access {
 /// What may follow the question mark.
 #[derive(Default)]
 struct Parameters {
-    tls: Option<Tls>,
+    tls: Option<TlsMode>,
     ca: Option<PathBuf>,
     socket: Option<String>,
 }
@@ -158,35 +149,24 @@ impl Parameters {
         let mut parameters = Parameters::default();
         for (name, value) in url.query_pairs() {
             match &*name.to_ascii_lowercase().replace('_', "-") {
-                "ssl-mode" | "sslmode" => parameters.tls = Some(tls_named(&value)?),
+                "ssl-mode" | "sslmode" => parameters.tls = Some(TlsMode::read(&value)?),
                 "ssl-ca" | "sslrootcert" => parameters.ca = Some(PathBuf::from(&*value)),
                 "socket" => parameters.socket = Some(value.into_owned()),
-                _ => return Err(refused(format!("its parameter '{name}' is not known"))),
+                _ => return Err(unreadable(format!("its parameter '{name}' is not known"))),
             }
         }
         Ok(parameters)
     }
 }
 
-/// MySQL's names, and those people know from PostgreSQL. The driver cannot check a certificate
-/// without its name, so `verify-ca` checks the name too.
-fn tls_named(mode: &str) -> Result<Tls> {
-    match &*mode.to_ascii_lowercase().replace('-', "_") {
-        "disabled" | "disable" | "off" => Ok(Tls::Off),
-        "preferred" | "prefer" => Ok(Tls::Prefer),
-        "required" | "require" => Ok(Tls::Require),
-        "verify_ca" | "verify_identity" | "verify_full" => Ok(Tls::Verify),
-        _ => Err(refused(format!("its ssl-mode '{mode}' is not known"))),
-    }
-}
-
-fn ssl_opts(tls: Tls, ca: Option<PathBuf>) -> Option<SslOpts> {
+fn ssl_opts(tls: TlsMode, ca: Option<PathBuf>) -> Option<SslOpts> {
     match tls {
-        Tls::Off => None,
-        Tls::Prefer | Tls::Require => {
+        TlsMode::Disable => None,
+        TlsMode::Prefer | TlsMode::Require => {
             Some(SslOpts::default().with_danger_accept_invalid_certs(true))
         }
-        Tls::Verify => {
+        // The driver cannot check a certificate without its name.
+        TlsMode::VerifyCa | TlsMode::VerifyFull => {
             let roots = match ca {
                 Some(path) => vec![path.into()],
                 None => rustls_native_certs::load_native_certs()
@@ -214,28 +194,6 @@ fn with_host(text: &str) -> (String, bool) {
     (format!("{scheme}://{user}{at}unsaid{place}{behind}"), false)
 }
 
-fn decoded(text: &str) -> Result<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digits = [rest.next(), rest.next()]
-            .map(|digit| digit.and_then(|digit| (digit as char).to_digit(16)));
-        let [Some(high), Some(low)] = digits else {
-            return Err(refused("a '%' in it is not followed by two hex digits"));
-        };
-        bytes.push((high * 16 + low) as u8);
-    }
-    String::from_utf8(bytes).map_err(|_| refused("it is not UTF-8 once its escapes are read"))
-}
-
-fn refused(reason: impl Into<String>) -> Error {
-    Error::new(Kind::Usage, "read the server's URL", reason)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,7 +209,7 @@ mod tests {
         assert_eq!((opts.ip_or_hostname(), opts.tcp_port()), ("db.example", 3307));
         assert_eq!((opts.user(), opts.pass()), (Some("me"), Some("p@ss")));
         assert_eq!(access.schema.as_deref(), Some("shop"));
-        assert_eq!(access.tls, Tls::Require);
+        assert_eq!(access.tls, TlsMode::Require);
         assert!(!opts.prefer_socket());
     }
 
@@ -270,10 +228,10 @@ mod tests {
 
     #[test]
     fn tls_is_preferred_but_for_sockets() {
-        assert_eq!(read("mysql://me@127.0.0.1/x").tls, Tls::Prefer);
-        assert_eq!(read("mysql://me@/x?socket=/tmp/s").tls, Tls::Off);
-        assert_eq!(read("mysql://me@10.0.0.1/x").tls, Tls::Prefer);
-        assert_eq!(read("mysql://me@10.0.0.1/x?sslmode=verify-full").tls, Tls::Verify);
+        assert_eq!(read("mysql://me@127.0.0.1/x").tls, TlsMode::Prefer);
+        assert_eq!(read("mysql://me@/x?socket=/tmp/s").tls, TlsMode::Disable);
+        assert_eq!(read("mysql://me@10.0.0.1/x").tls, TlsMode::Prefer);
+        assert_eq!(read("mysql://me@10.0.0.1/x?sslmode=verify-full").tls, TlsMode::VerifyFull);
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::server::names::{Names, TableName};
 use crate::server::pool::{Crew, Lease, Slot};
 use crate::server::session::{Cells, Session, number, text};
 use crate::sql;
-use altergeist_contract::{CommitLatency, Error, Kind, Marker, Result};
-use std::collections::{HashSet, VecDeque};
+use altergeist_contract::{CommitLatency, Error, Heartbeats, Kind, Marker, Result};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
@@ -30,10 +30,6 @@ const PERIOD: Duration = Duration::from_millis(100);
 const SLOW_COMMIT: Duration = Duration::from_secs(5);
 /// How long a lost connection is sought again.
 const RECONNECT_FOR: Duration = Duration::from_secs(20);
-/// Commits remembered: they say how quick the server is now.
-const COMMITS: usize = 16;
-/// Beats remembered for measuring replicas: some minutes.
-const REMEMBERED: usize = 4096;
 
 /// The heartbeats of a run; see the module.
 pub(crate) struct Beats {
@@ -54,10 +50,8 @@ struct Shared {
 struct State {
     /// The last beat that may have been sent.
     sent: u64,
-    /// When each of the last beats was sent.
-    sent_at: VecDeque<(u64, Instant)>,
-    /// How long the last commits took, and when the one under way was sent.
-    commits: VecDeque<Duration>,
+    beats: Heartbeats,
+    /// When the beat was sent whose commit is awaited.
     under_way: Option<Instant>,
     /// Prepared transactions that have ended in the log, and may not yet be visible.
     watched: HashSet<String>,
@@ -170,18 +164,12 @@ impl Beats {
     pub(crate) fn commit_latency(&self) -> Option<CommitLatency> {
         let state = self.shared.state.lock().expect("not poisoned");
         let waited = state.under_way.map(|sent| sent.elapsed());
-        CommitLatency::of(state.commits.iter().rev().copied(), waited)
+        state.beats.commit_latency(waited)
     }
 
     /// How long ago the first beat was sent that is later than this one; zero if there is none.
     pub(crate) fn age(&self, beat: u64) -> Duration {
-        let state = self.shared.state.lock().expect("not poisoned");
-        state
-            .sent_at
-            .iter()
-            .find(|(number, _)| *number > beat)
-            .map(|(_, at)| at.elapsed())
-            .unwrap_or_default()
+        self.shared.state.lock().expect("not poisoned").beats.age_after(beat)
     }
 }
 
@@ -290,21 +278,16 @@ impl Shared {
     fn note_committed(&self) {
         let mut state = self.state.lock().expect("not poisoned");
         if let Some(sent) = state.under_way.take() {
-            state.commits.push_back(sent.elapsed());
-        }
-        if state.commits.len() > COMMITS {
-            state.commits.pop_front();
+            state.beats.note_committed(sent.elapsed());
         }
     }
 
     fn note_sent(&self, number: u64) {
         let mut state = self.state.lock().expect("not poisoned");
-        state.under_way = Some(Instant::now());
+        let now = Instant::now();
+        state.under_way = Some(now);
         state.sent = state.sent.max(number);
-        state.sent_at.push_back((number, Instant::now()));
-        if state.sent_at.len() > REMEMBERED {
-            state.sent_at.pop_front();
-        }
+        state.beats.note_sent(number, now);
     }
 
     async fn look_at_prepared(&self, session: &mut Session) -> Result<()> {

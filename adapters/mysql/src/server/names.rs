@@ -1,5 +1,6 @@
 //! The names of everything this tool makes on the server. Pure.
 
+use altergeist_contract::name_hash;
 use serde::{Deserialize, Serialize};
 
 /// A table with its schema, as the server spells them.
@@ -101,11 +102,9 @@ fn behind(table: &str, suffix: &str) -> String {
     format!("{}{mark}{suffix}", table.chars().take(kept).collect::<String>())
 }
 
-/// FNV-1a: small, and the same in every release of this tool, as names that outlive it must be.
+/// The hash in names.
 pub(crate) fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    name_hash(text.bytes())
 }
 
 #[cfg(test)]

@@ -15,13 +15,12 @@ use crate::state::MySql;
 use altergeist_contract::{Error, Refusal, Result};
 
 /// Columns of the journal and of the heartbeats: name, type, whether it may be NULL.
-const JOURNAL: [(&str, &str, bool); 8] = [
+const JOURNAL: [(&str, &str, bool); 7] = [
     ("source", "varchar", false),
     ("alter_clauses", "longtext", false),
     ("stage", "varchar", false),
     ("updated_at", "datetime", false),
     ("holder", "varchar", false),
-    ("message", "text", false),
     ("record", "longtext", true),
     ("facts", "longtext", false),
 ];

@@ -11,7 +11,6 @@ pub(crate) fn create_journal(journal: &TableName) -> String {
             stage VARCHAR(32) CHARACTER SET utf8mb4 NOT NULL,
             updated_at DATETIME NOT NULL,
             holder VARCHAR(255) CHARACTER SET utf8mb4 NOT NULL,
-            message TEXT CHARACTER SET utf8mb4 NOT NULL,
             record LONGTEXT CHARACTER SET utf8mb4 NULL,
             facts LONGTEXT CHARACTER SET utf8mb4 NOT NULL
         ) ENGINE = InnoDB COMMENT = 'altergeist: schema changes under way and done'",
@@ -38,19 +37,17 @@ pub(crate) struct Entry<'a> {
     pub alter: &'a str,
     pub stage: &'a str,
     pub holder: &'a str,
-    pub message: &'a str,
     pub record: &'a str,
 }
 
 pub(crate) fn save_entry(journal: &TableName, source: &str, entry: &Entry) -> String {
-    let [alter, stage, message, record] =
-        [entry.alter, entry.stage, entry.message, entry.record].map(string);
+    let [alter, stage, record] = [entry.alter, entry.stage, entry.record].map(string);
     let holder = string(&entry.holder.chars().take(255).collect::<String>());
     format!(
-        "INSERT INTO {} (source, alter_clauses, stage, updated_at, holder, message, record, \
-         facts) VALUES ({}, {alter}, {stage}, NOW(), {holder}, {message}, {record}, '{{}}') ON \
-         DUPLICATE KEY UPDATE alter_clauses = {alter}, stage = {stage}, updated_at = NOW(), holder \
-         = {holder}, message = {message}, record = {record}",
+        "INSERT INTO {} (source, alter_clauses, stage, updated_at, holder, record, facts) \
+         VALUES ({}, {alter}, {stage}, NOW(), {holder}, {record}, '{{}}') ON DUPLICATE KEY UPDATE \
+         alter_clauses = {alter}, stage = {stage}, updated_at = NOW(), holder = {holder}, record \
+         = {record}",
         table(journal),
         string(source)
     )
@@ -59,8 +56,8 @@ pub(crate) fn save_entry(journal: &TableName, source: &str, entry: &Entry) -> St
 pub(crate) fn save_facts(journal: &TableName, source: &str, facts: &str) -> String {
     let facts = string(facts);
     format!(
-        "INSERT INTO {} (source, alter_clauses, stage, updated_at, holder, message, record, facts) \
-         VALUES ({}, '', '', NOW(), '', '', NULL, {facts}) ON DUPLICATE KEY UPDATE facts = {facts}",
+        "INSERT INTO {} (source, alter_clauses, stage, updated_at, holder, record, facts) \
+         VALUES ({}, '', '', NOW(), '', NULL, {facts}) ON DUPLICATE KEY UPDATE facts = {facts}",
         table(journal),
         string(source)
     )

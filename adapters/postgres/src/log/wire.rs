@@ -3,9 +3,10 @@
 //! buffer.
 
 use crate::log::decode::Lsn;
-use crate::server::connect::{Address, CONNECT_TIMEOUT, Server, Tls, TlsMode};
+use crate::server::connect::{Address, CONNECT_TIMEOUT, Server, Tls};
 use crate::server::error;
 use crate::sql;
+use altergeist_contract::url::TlsMode;
 use altergeist_contract::{Error, Kind, Result};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;

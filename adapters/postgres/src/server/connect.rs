@@ -1,7 +1,8 @@
 //! Where a server is and how to get in: URL, password file, environment, TLS. Opens plain sessions
 //! and the raw streams the log is read from. A password is never printed: nothing here has `Debug`.
 
-use crate::server::parameters::{Parameters, unreadable, variable};
+use crate::server::parameters::{Parameters, variable};
+use altergeist_contract::url::{TlsMode, unreadable};
 use altergeist_contract::{Error, Result};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -96,21 +97,6 @@ pub(crate) struct Tls {
     pub(crate) config: Arc<ClientConfig>,
 }
 
-/// libpq's words.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum TlsMode {
-    /// Never.
-    Disable,
-    /// If the server can.
-    Prefer,
-    /// Encrypted, without asking who answers.
-    Require,
-    /// By a certificate somebody we trust has signed.
-    VerifyCa,
-    /// And made out for this host.
-    VerifyFull,
-}
-
 impl Server {
     /// Reads a URL or `key=value` pairs, and what they leave open from a service, the environment
     /// and the password file.
@@ -123,8 +109,8 @@ impl Server {
         let database = get("dbname").unwrap_or_else(|| user.clone());
         let addresses = addresses(&parameters)?;
         let address = addresses[0].clone();
-        let mode =
-            get("sslmode").map_or_else(|| Ok(default_mode(&address)), |mode| read_mode(&mode))?;
+        let mode = get("sslmode")
+            .map_or_else(|| Ok(default_mode(&address)), |mode| TlsMode::read(&mode))?;
         let tls = Tls { mode, config: Arc::new(tls_config(mode, parameters.get("sslrootcert"))?) };
         let password = get("password").or_else(|| {
             password_file(parameters.get("passfile"))
@@ -256,19 +242,6 @@ fn default_mode(address: &Address) -> TlsMode {
             TlsMode::Disable
         }
         Address::Tcp(..) => TlsMode::Prefer,
-    }
-}
-
-fn read_mode(word: &str) -> Result<TlsMode> {
-    match word {
-        "disable" => Ok(TlsMode::Disable),
-        "allow" | "prefer" => Ok(TlsMode::Prefer),
-        "require" => Ok(TlsMode::Require),
-        "verify-ca" => Ok(TlsMode::VerifyCa),
-        "verify-full" => Ok(TlsMode::VerifyFull),
-        _ => Err(unreadable(
-            "its sslmode is not one of disable, prefer, require, verify-ca, verify-full",
-        )),
     }
 }
 

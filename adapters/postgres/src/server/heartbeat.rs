@@ -6,8 +6,7 @@ use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::session::{Session, locked};
 use crate::sql;
-use altergeist_contract::{CommitLatency, Result};
-use std::collections::VecDeque;
+use altergeist_contract::{CommitLatency, Heartbeats, Result};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -21,15 +20,12 @@ const BEATS_PER_MARK: i64 = 10;
 /// How long one beat, or one question to a replica, may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Beats remembered: an hour's worth.
-const REMEMBERED: usize = 10 * 3600;
-
 /// A heartbeat without a beat for this long says nothing about replicas.
 const STALE: Duration = Duration::from_secs(3);
 
 /// A row written again and again, in a task of its own.
 pub(crate) struct Pulse {
-    pub(crate) beats: Arc<Mutex<VecDeque<Beat>>>,
+    pub(crate) beats: Arc<Mutex<Heartbeats>>,
     pub(crate) task: JoinHandle<()>,
 }
 
@@ -41,13 +37,6 @@ pub(crate) struct Guarded {
     pub(crate) identity: String,
 }
 
-/// A beat whose commit has returned.
-pub(crate) struct Beat {
-    number: i64,
-    written: Instant,
-    took: Duration,
-}
-
 impl Pulse {
     /// Begins to beat.
     pub(crate) fn start(
@@ -56,7 +45,7 @@ impl Pulse {
         incarnation: String,
         guarded: Guarded,
     ) -> Pulse {
-        let beats = Arc::new(Mutex::new(VecDeque::new()));
+        let beats = Arc::<Mutex<Heartbeats>>::default();
         let task = tokio::spawn(beat(server, names, incarnation, guarded, beats.clone()));
         Pulse { beats, task }
     }
@@ -64,18 +53,15 @@ impl Pulse {
     /// How long ago the first beat after this one was written; None if the heart has stopped.
     pub(crate) fn age_after(&self, seen: i64) -> Option<Duration> {
         let beats = locked(&self.beats);
-        if beats.back()?.written.elapsed() > STALE {
-            return None;
-        }
-        let unseen = beats.iter().find(|beat| beat.number > seen);
-        Some(unseen.map_or(Duration::ZERO, |beat| beat.written.elapsed()))
+        let is_alive = beats.last_sent()?.elapsed() <= STALE;
+        is_alive.then(|| beats.age_after(seen.cast_unsigned()))
     }
 
     /// How long commits take now; what is overdue counts as it stands.
     pub(crate) fn commit_latency(&self) -> Option<CommitLatency> {
         let beats = locked(&self.beats);
-        let overdue = beats.back()?.written.elapsed().saturating_sub(2 * BEAT);
-        CommitLatency::of(beats.iter().rev().map(|beat| beat.took), Some(overdue))
+        let overdue = beats.last_sent()?.elapsed().saturating_sub(2 * BEAT);
+        beats.commit_latency(Some(overdue))
     }
 }
 
@@ -92,7 +78,7 @@ async fn beat(
     names: Names,
     incarnation: String,
     guarded: Guarded,
-    beats: Arc<Mutex<VecDeque<Beat>>>,
+    beats: Arc<Mutex<Heartbeats>>,
 ) {
     let mut session: Option<(Session, u32)> = None;
     let mut ticks = tokio::time::interval(BEAT);
@@ -106,7 +92,9 @@ async fn beat(
         let written = Instant::now();
         let writing = write(open, *heartbeat, &names, &incarnation, number);
         if matches!(tokio::time::timeout(PATIENCE, writing).await, Ok(Ok(()))) {
-            remember(&beats, Beat { number, written, took: written.elapsed() });
+            let mut beats = locked(&beats);
+            beats.note_sent(number.cast_unsigned(), written);
+            beats.note_committed(written.elapsed());
         }
         if number % BEATS_PER_MARK == 0 {
             // Tried again a second later; the run itself says what it means.
@@ -156,12 +144,4 @@ async fn write(
         session.query(sql::MARK, &[&format!("{incarnation}:beat")]).await?;
     }
     Ok(())
-}
-
-fn remember(beats: &Mutex<VecDeque<Beat>>, beat: Beat) {
-    let mut beats = locked(beats);
-    if beats.len() == REMEMBERED {
-        beats.pop_front();
-    }
-    beats.push_back(beat);
 }

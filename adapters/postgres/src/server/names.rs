@@ -1,6 +1,7 @@
 //! The names of everything we make on a server, and the numbers of the locks that guard it.
 
 use crate::sql::quote::qualified;
+use altergeist_contract::name_hash;
 
 /// The longest name the server keeps.
 const NAME_BYTES: usize = 63;
@@ -40,15 +41,15 @@ impl Names {
     /// The names for a table of a database.
     pub(crate) fn new(database: &str, schema: &str, table: &str) -> Names {
         let display = qualified(schema, table);
-        let tag = format!("{:016x}", fnv(&[database, schema, table]));
+        let tag = format!("{:016x}", hash(&[database, schema, table]));
         Names {
             shadow_schema: shadow_schema(schema),
             old_schema: shortened("ag_old_", schema),
             slot: format!("altergeist_{tag}"),
             publication: format!("altergeist_{tag}"),
             application: application(&display, &tag),
-            run_lock: fnv(&["run", schema, table]).cast_signed(),
-            fence: fnv(&["fence", schema, table]).cast_signed(),
+            run_lock: hash(&["run", schema, table]).cast_signed(),
+            fence: hash(&["fence", schema, table]).cast_signed(),
             schema: schema.to_owned(),
             table: table.to_owned(),
             display,
@@ -78,7 +79,7 @@ pub(crate) fn shadow_schema(schema: &str) -> String {
 
 /// A short word that stands for a name.
 pub(crate) fn tag(name: &str) -> String {
-    format!("{:016x}", fnv(&[name]))
+    format!("{:016x}", hash(&[name]))
 }
 
 /// A prefix and a name, within the server's bound; what is cut off is replaced by its hash.
@@ -87,7 +88,7 @@ fn shortened(prefix: &str, name: &str) -> String {
     if whole.len() <= NAME_BYTES {
         return whole;
     }
-    let hash = format!("_{:08x}", fnv(&[name]) >> 32);
+    let hash = format!("_{:08x}", hash(&[name]) >> 32);
     format!("{}{hash}", cut(&whole, NAME_BYTES - hash.len()))
 }
 
@@ -103,12 +104,9 @@ fn cut(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
-/// FNV-1a over the parts: stable for ever, as names on a server must be.
-fn fnv(parts: &[&str]) -> u64 {
-    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+/// The hash of several parts. A zero byte ends each, so that no two lists of parts are alike.
+fn hash(parts: &[&str]) -> u64 {
+    name_hash(parts.iter().flat_map(|part| part.bytes().chain([0])))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! what these leave open from a service file and the environment. Never printed: a password may be
 //! among it.
 
-use altergeist_contract::{Error, Kind, Result};
+use altergeist_contract::Result;
+use altergeist_contract::url::{percent_decoded, unreadable};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -77,7 +78,7 @@ impl Parameters {
             self.get("service").map(str::to_owned).or_else(|| variable("PGSERVICE"))
         {
             let text = service_file().ok_or_else(|| {
-                unreadable(&format!("no service file can be read for the service {service}"))
+                unreadable(format!("no service file can be read for the service {service}"))
             })?;
             self.add_service(&text, &service)?;
         }
@@ -99,7 +100,7 @@ impl Parameters {
             _ if KNOWN.contains(&word) => drop(self.0.insert(word.to_owned(), value)),
             _ if WITHOUT_MEANING.contains(&word) => {}
             ("channel_binding", "disable" | "prefer") | ("sslnegotiation", "postgres") => {}
-            _ => return Err(unreadable(&format!("its parameter {word} is not known here"))),
+            _ => return Err(unreadable(format!("its parameter {word} is not known here"))),
         }
         Ok(())
     }
@@ -116,13 +117,15 @@ impl Parameters {
                 Some((name, rest)) => (name, rest.strip_prefix(':').unwrap_or("")),
                 None => host.rsplit_once(':').unwrap_or((host, "")),
             };
-            names.push(decoded(name)?);
-            ports.push(decoded(port)?);
+            names.push(percent_decoded(name)?);
+            ports.push(percent_decoded(port)?);
         }
         let is_given = |list: &[String]| list.iter().any(|item| !item.is_empty());
-        for (word, value) in
-            [("user", decoded(user)?), ("password", decoded(password)?), ("dbname", decoded(path)?)]
-        {
+        for (word, value) in [
+            ("user", percent_decoded(user)?),
+            ("password", percent_decoded(password)?),
+            ("dbname", percent_decoded(path)?),
+        ] {
             if !value.is_empty() {
                 self.set(word, value)?;
             }
@@ -136,7 +139,7 @@ impl Parameters {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (word, value) =
                 pair.split_once('=').ok_or_else(|| unreadable("a parameter of it has no value"))?;
-            self.set(&decoded(word)?, decoded(value)?)?;
+            self.set(&percent_decoded(word)?, percent_decoded(value)?)?;
         }
         Ok(())
     }
@@ -182,7 +185,7 @@ impl Parameters {
         let head = format!("[{service}]");
         let mut lines = text.lines().map(str::trim).skip_while(|line| *line != head);
         if lines.next().is_none() {
-            return Err(unreadable(&format!("the service file knows no service {service}")));
+            return Err(unreadable(format!("the service file knows no service {service}")));
         }
         let mut found = Parameters::default();
         for line in lines.take_while(|line| !line.starts_with('[')) {
@@ -205,29 +208,6 @@ fn service_file() -> Option<String> {
     let files =
         [own.or_else(home), system(), Some("/etc/postgresql-common/pg_service.conf".into())];
     files.into_iter().flatten().find_map(|file| std::fs::read_to_string(file).ok())
-}
-
-/// Undoes %-escapes.
-fn decoded(text: &str) -> Result<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        if *first != b'%' {
-            bytes.push(*first);
-            rest = tail;
-            continue;
-        }
-        let code = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        let code = code.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        bytes.push(code.ok_or_else(|| unreadable("it has a broken % escape"))?);
-        rest = &tail[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8"))
-}
-
-/// Says what is wrong with a URL without showing it: it may hold a password.
-pub(crate) fn unreadable(why: &str) -> Error {
-    Error::new(Kind::Usage, "read the server's URL", why)
 }
 
 pub(crate) fn variable(name: &str) -> Option<String> {

@@ -15,13 +15,13 @@ pub(crate) fn load(table: &str) -> String {
 }
 
 /// Writes the record, whose columns are literals, and leaves the facts alone.
-pub(crate) fn save(columns: &[String; 7]) -> String {
+pub(crate) fn save(columns: &[String; 6]) -> String {
     format!(
-        "INSERT INTO altergeist.journal (\"table\", run, alter, stage, holder, message, record, updated_at)
+        "INSERT INTO altergeist.journal (\"table\", run, alter, stage, holder, record, updated_at)
         VALUES ({}, now())
         ON CONFLICT (\"table\") DO UPDATE
         SET run = excluded.run, alter = excluded.alter, stage = excluded.stage, holder = excluded.holder,
-            message = excluded.message, record = excluded.record, updated_at = excluded.updated_at",
+            record = excluded.record, updated_at = excluded.updated_at",
         columns.join(", ")
     )
 }

@@ -4,7 +4,6 @@ CREATE TABLE IF NOT EXISTS altergeist.journal (
     alter text,
     stage text,
     holder text,
-    message text,
     updated_at timestamptz NOT NULL,
     record text,
     facts text
