@@ -8,7 +8,7 @@ use crate::log::statement;
 use crate::log::stream::{self, Beside, MySqlStream};
 use crate::log::transactions::Follower;
 use crate::log::witness::Witness;
-use crate::schema::clauses;
+use crate::schema::change::Change;
 use crate::schema::foreign_key::foreign_keys;
 use crate::schema::lexer::{Token, tokens};
 use crate::server::about::Server;
@@ -48,18 +48,13 @@ impl Engine for MySql {
         session.set_up(&access, server.version, timeout).await?;
         let source = find(&mut session, &table_asked(target, access.schema.as_deref())?).await?;
         let names = Names::of(&source);
-        let mut target = target.clone();
-        let asked =
-            clauses::asked(&target.alter, server.has_ansi_quotes, &source.schema, &source.name)?;
         let keys = foreign_keys(&mut session, &source).await.map_err(|failure| {
             failure.of_catalogue(format!("look for foreign keys of {}", source.plain()))
         })?;
         let own: Vec<String> =
             keys.into_iter().filter(|key| key.child == source).map(|key| key.name).collect();
-        let (kept, dropped_keys) =
-            clauses::without_dropped_keys(&asked.clauses, server.has_ansi_quotes, &own);
-        target.alter = kept;
-        let log = LogServer::find(&target, &access, &server).await?;
+        let change = Change::read(target, server.has_ansi_quotes, &source, &own)?;
+        let log = LogServer::find(target, &access, &server).await?;
         let crew = Crew::new(
             access,
             server.version,
@@ -71,9 +66,8 @@ impl Engine for MySql {
         let crew = Arc::new(crew);
         let cascades = Cascades::new(crew.clone());
         Ok(MySql {
-            target,
-            asked,
-            dropped_keys,
+            target: target.clone(),
+            change,
             title: source.plain(),
             beats: Arc::new(Beats::new(crew.clone(), source.clone(), &names)),
             witness: Arc::new(Witness::new(crew.clone(), source.clone())),

@@ -23,7 +23,7 @@ impl Journal for MySql {
             };
             let now = outline(&definition, &self.source.name, &[]);
             let is_changed = now != altering.before || altering.drops_keys;
-            if now == altering.after && is_changed && self.dropped_keys.is_empty() {
+            if now == altering.after && is_changed && self.change.dropped_keys.is_empty() {
                 record.stage = Stage::Done;
             }
             return Ok(Some(record));
@@ -36,7 +36,7 @@ impl Journal for MySql {
             Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => return Ok(None),
             found => found.doing_in_catalogue(self.doing("look at"))?,
         };
-        Ok((now == done && self.dropped_keys.is_empty()).then_some(record))
+        Ok((now == done && self.change.dropped_keys.is_empty()).then_some(record))
     }
 
     async fn save(&self, record: &Record) -> Result<()> {

@@ -5,7 +5,8 @@ use crate::log::cascades::Cascades;
 use crate::log::source::LogServer;
 use crate::log::tally::Tally;
 use crate::log::witness::Witness;
-use crate::schema::clauses::{Asked, Clauses};
+use crate::schema::change::Change;
+use crate::schema::clauses::Clauses;
 use crate::schema::columns::{self, Shape};
 use crate::schema::table::Table;
 use crate::server::about::{Replica, Server};
@@ -15,7 +16,7 @@ use crate::server::names::{Names, TableName};
 use crate::server::pool::Crew;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::{Error, Result, Target};
+use altergeist_contract::{Error, Refusal, Result, Target};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -25,11 +26,7 @@ use tokio::sync::Mutex as AsyncMutex;
 /// MySQL or MariaDB: the server tells which.
 pub struct MySql {
     pub(crate) target: Target,
-    /// What the target's clauses were before the means, and the foreign keys they drop, were taken
-    /// out of them.
-    pub(crate) asked: Asked,
-    /// Foreign keys of the source that the clauses drop.
-    pub(crate) dropped_keys: Vec<String>,
+    pub(crate) change: Change,
     pub(crate) server: Server,
     /// Where the log is read.
     pub(crate) log: LogServer,
@@ -71,8 +68,9 @@ impl MySql {
         format!("{what} {}", self.title)
     }
 
-    pub(crate) fn clauses(&self) -> Result<Clauses> {
-        Clauses::read(&self.target.alter, self.server.has_ansi_quotes, &self.target.renames)
+    pub(crate) fn clauses(&self) -> Result<&Clauses> {
+        let unread = |refusal: &Refusal| Error::refused("read the clauses", &*refusal.reason);
+        self.change.clauses.as_ref().map_err(unread)
     }
 
     /// A table's columns and indexes; an error if there is no such table.
@@ -118,15 +116,13 @@ impl MySql {
         let shadow = self.look(session, &self.names.shadow).await?;
         let (zone, flavour) = (self.server.zone(), self.server.version.flavour);
         let names = (&self.source, &self.names.shadow);
-        columns::find(names, &source, &shadow, &self.clauses()?, zone, flavour).map_err(
-            |refusals| {
-                let reasons: Vec<String> = refusals
-                    .iter()
-                    .map(|refusal| format!("{}: {}", refusal.object, refusal.reason))
-                    .collect();
-                Error::refused(self.doing("make the shadow of"), reasons.join("; "))
-            },
-        )
+        columns::find(names, &source, &shadow, self.clauses()?, zone, flavour).map_err(|refusals| {
+            let reasons: Vec<String> = refusals
+                .iter()
+                .map(|refusal| format!("{}: {}", refusal.object, refusal.reason))
+                .collect();
+            Error::refused(self.doing("make the shadow of"), reasons.join("; "))
+        })
     }
 
     /// The key the shadow's rows are found by; before there is a shadow, the source's best.

@@ -4,6 +4,7 @@ use crate::log::slot;
 use crate::log::source;
 use crate::log::stream::LogStream;
 use crate::log::witness;
+use crate::schema::change::Change;
 use crate::server::connect::Server;
 use crate::server::error;
 use crate::server::names::Names;
@@ -118,6 +119,7 @@ fn assemble(
     });
     Postgres {
         replicas: Replicas::new(&target.replicas),
+        change: Change::read(&target.alter),
         target,
         server,
         standby,

@@ -2,6 +2,7 @@
 //! server.
 
 use crate::facts::{Facts, ShadowFacts};
+use crate::schema::change::Change;
 use crate::server::connect::Server;
 use crate::server::error;
 use crate::server::heartbeat::{Guarded, Pulse};
@@ -21,6 +22,7 @@ use tokio::sync::OnceCell;
 /// One table on one PostgreSQL server.
 pub struct Postgres {
     pub(crate) target: Target,
+    pub(crate) change: Change,
     pub(crate) server: Arc<Server>,
     /// The standby the log is read from, if it is not read where the table is.
     pub(crate) standby: Option<Arc<Server>>,

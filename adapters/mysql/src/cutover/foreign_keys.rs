@@ -316,7 +316,7 @@ impl MySql {
 
     /// Whether the clauses drop a key.
     pub(crate) fn drops(&self, key: &ForeignKey) -> bool {
-        key.child == self.source && self.dropped_keys.contains(&key.name)
+        key.child == self.source && self.change.dropped_keys.contains(&key.name)
     }
 
     /// A key with the columns' names after the change.

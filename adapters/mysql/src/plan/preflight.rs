@@ -6,7 +6,6 @@ use crate::plan::others_flags::refuse_others_flags;
 use crate::plan::refusal::refusal;
 use crate::plan::steps::TableFacts;
 use crate::plan::trial::Trial;
-use crate::schema::clauses::{Clauses, is_single_statement};
 use crate::server::pool::Slot;
 use crate::server::session::{Session, execute_within, number, text};
 use crate::server::settings;
@@ -28,16 +27,10 @@ impl Preflight for MySql {
         refusals.extend(refuse_others_flags(&self.target));
         refusals.extend(self.refuse_replica(&mut session).await?);
         refusals.extend(self.refuse_others_objects(&mut session).await?);
-        let clauses = match self.readable_clauses() {
-            Ok(clauses) => Some(clauses),
-            Err(refusal) => {
-                refusals.push(refusal);
-                None
-            }
-        };
+        refusals.extend(self.change.clauses.as_ref().err().cloned());
         let mut trial = Trial::default();
-        if let Some(clauses) = clauses.filter(|_| refusals.is_empty()) {
-            trial = self.try_clauses(&mut session, &clauses).await?;
+        if let (Ok(clauses), true) = (&self.change.clauses, refusals.is_empty()) {
+            trial = self.try_clauses(&mut session, clauses).await?;
             refusals.append(&mut trial.refusals);
         }
         if trial.native.is_none() {
@@ -166,23 +159,6 @@ impl MySql {
             refusals.push(other_engine::refusal(&self.source, &facts.engine));
         }
         refusals
-    }
-
-    fn readable_clauses(&self) -> std::result::Result<Clauses, Refusal> {
-        if !is_single_statement(&self.target.alter, self.server.has_ansi_quotes) {
-            return Err(refusal(
-                "the clauses",
-                "they hold a semicolon, or a quote that does not end",
-                "give the clauses of one ALTER TABLE",
-            ));
-        }
-        self.clauses().map_err(|error| {
-            refusal(
-                "the clauses",
-                error.reason,
-                "write them in other words, or leave that part out",
-            )
-        })
     }
 
     /// What stands in the way of a copy, but not of a native change.

@@ -22,7 +22,7 @@ impl MySql {
         let mut notes = Vec::new();
         let mut plan = Plan {
             table: self.title.clone(),
-            alter: self.asked.clauses.clone(),
+            alter: self.change.given.clone(),
             verdict: Verdict::Copy,
             key: trial.shape.as_ref().map(|shape| shape.key.describe()).unwrap_or_default(),
             rows_estimated: facts.rows,
@@ -46,8 +46,8 @@ impl MySql {
             notes.extend(self.renamed_checks(&facts.definition));
         }
         notes.extend(trial.notes);
-        if !self.asked.means.is_empty() {
-            let means = self.asked.means.join(", ");
+        if !self.change.means.is_empty() {
+            let means = self.change.means.join(", ");
             notes.push(format!(
                 "{means} is left out of the clauses: how the change is done is this tool's part"
             ));
@@ -82,7 +82,7 @@ impl MySql {
             lock: lock.into(),
         };
         let instant = "shared, for an instant, as any query";
-        let alter = self.target.alter.trim();
+        let alter = &*self.change.effective;
         let mut steps = vec![
             step(sql::journal::create_journal(&self.names.journal), "none"),
             step(sql::journal::create_beat(&self.names.beat), "none"),

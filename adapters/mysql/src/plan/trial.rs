@@ -90,7 +90,7 @@ impl MySql {
         names: &[Renamed],
     ) -> Result<Trial> {
         let mut trial = Trial::default();
-        let alter = self.target.alter.trim();
+        let alter = &*self.change.effective;
         let outlines = self.outlines(session, names).await?;
         trial.refusals.extend(self.refuse_copy_of(&outlines));
         if !trial.refusals.is_empty() {
@@ -98,7 +98,7 @@ impl MySql {
         }
         let mut is_altered = false;
         let is_refused = self.is_native_refused.load(Ordering::Relaxed);
-        let drops_keys = !self.dropped_keys.is_empty();
+        let drops_keys = !self.change.dropped_keys.is_empty();
         if self.target.strategy != Strategy::Copy
             && (!alter.is_empty() || drops_keys)
             && !is_refused
@@ -114,12 +114,12 @@ impl MySql {
                 *self.expected.lock().expect("not poisoned") =
                     Some(Altering { before: outlines.source, after, drops_keys });
                 trial.native =
-                    Some(sql::ddl::alter_by(means, &self.source, self.asked.clauses.trim()));
+                    Some(sql::ddl::alter_by(means, &self.source, self.change.given.trim()));
                 return Ok(trial);
             }
             is_altered = tried.is_altered;
         }
-        if self.asked.wants_instant() {
+        if self.change.wants_instant() {
             let reason = "they ask for ALGORITHM=INSTANT, and the server cannot do it so";
             trial.refusals.push(refusal(
                 "the clauses",
@@ -223,7 +223,7 @@ impl MySql {
         let clone = &self.names.clone;
         // No server drops a foreign key by ALGORITHM=INSTANT.
         let may_be_instant =
-            self.dropped_keys.is_empty() && self.has_row_versions_left(session).await;
+            self.change.dropped_keys.is_empty() && self.has_row_versions_left(session).await;
         if may_be_instant && self.alter_copy(session, clone, names, INSTANT).await.is_ok() {
             return Ok(Tried { means: Some(INSTANT), is_altered: true });
         }

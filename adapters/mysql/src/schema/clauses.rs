@@ -274,32 +274,20 @@ fn without_condition(tokens: &[Token], negated: bool) -> (&[Token], bool) {
     }
 }
 
-/// What the user asks for.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Asked {
-    /// The clauses alone.
-    pub clauses: String,
-    /// How the server should carry them out, had it to do so by itself: `ALGORITHM=INPLACE`,
-    /// `LOCK=NONE`.
-    pub means: Vec<String>,
-}
-
-impl Asked {
-    /// Whether the change must not be done but in an instant.
-    pub(crate) fn wants_instant(&self) -> bool {
-        self.means.iter().any(|means| means == "ALGORITHM=INSTANT")
-    }
-}
-
 /// What is asked for: of a whole `ALTER TABLE t …;` what follows the name, if that is the name of
 /// the table to change; and apart from it what is said of the means.
-pub(crate) fn asked(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<Asked> {
+pub(crate) fn asked(
+    text: &str,
+    ansi_quotes: bool,
+    schema: &str,
+    table: &str,
+) -> Result<(String, Vec<String>)> {
     let clauses = bare(text, ansi_quotes, schema, table)?;
     Ok(without_means(&clauses, ansi_quotes))
 }
 
 /// Takes ALGORITHM and LOCK out.
-fn without_means(text: &str, ansi_quotes: bool) -> Asked {
+fn without_means(text: &str, ansi_quotes: bool) -> (String, Vec<String>) {
     let mut means = Vec::new();
     let clauses = without_clauses(text, ansi_quotes, |clause| {
         let word = clause.first().map(Token::keyword).unwrap_or_default();
@@ -312,7 +300,7 @@ fn without_means(text: &str, ansi_quotes: bool) -> Asked {
         means.extend(value.map(|value| format!("{word}={}", value.keyword())));
         value.is_some()
     });
-    Asked { clauses, means }
+    (clauses, means)
 }
 
 /// Takes clauses out that drop foreign keys, of those there are; gives the rest, and the keys'
@@ -528,8 +516,8 @@ mod tests {
             ("ADD algorithm INT, ADD `lock` INT", "ADD algorithm INT, ADD `lock` INT", ""),
             ("", "", ""),
         ] {
-            let asked = asked(text, false, "s", "t").unwrap();
-            assert_eq!((asked.clauses.trim(), &*asked.means.join(" ")), (clauses, means), "{text}");
+            let (kept, found) = asked(text, false, "s", "t").unwrap();
+            assert_eq!((kept.trim(), &*found.join(" ")), (clauses, means), "{text}");
         }
     }
 

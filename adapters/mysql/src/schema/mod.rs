@@ -1,5 +1,6 @@
 //! What ALTER makes of the table: the clauses, the table, and what becomes of its columns.
 
+pub(crate) mod change;
 pub(crate) mod check_names;
 pub(crate) mod clauses;
 pub(crate) mod columns;

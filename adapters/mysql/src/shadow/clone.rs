@@ -54,7 +54,7 @@ impl MySql {
         means: &str,
     ) -> std::result::Result<(), Failure> {
         let clauses =
-            check_names::reworded(self.target.alter.trim(), self.server.has_ansi_quotes, names);
+            check_names::reworded(&self.change.effective, self.server.has_ansi_quotes, names);
         let statement =
             |means: &str| sql::ddl::alter(&self.source, copy, &format!("{means}{clauses}"));
         match self.as_clauses(session, &statement(means)).await {

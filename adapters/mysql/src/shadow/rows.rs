@@ -333,7 +333,7 @@ impl MySql {
             .make_copy(session, copy)
             .await
             .map_err(|failure| failure.of_clauses(attempted()))?;
-        if !self.target.alter.trim().is_empty() {
+        if !self.change.effective.is_empty() {
             self.alter_copy(session, copy, &names, "")
                 .await
                 .map_err(|failure| failure.of_clauses(attempted()))?;

@@ -93,7 +93,7 @@ pub(crate) struct Lent {
 /// user decides.
 pub(crate) async fn lent(session: &Session, engine: &Postgres, table: u32) -> Result<Option<Lent>> {
     let failed = |error: tokio_postgres::Error| error::of("read the table's keys", &error);
-    if engine.target.alter.to_lowercase().contains("replica") || engine.target.create.is_some() {
+    if engine.change.given.to_lowercase().contains("replica") || engine.target.create.is_some() {
         return Ok(None);
     }
     let own: String = session.one(sql::REPLICA_IDENTITY, &[&table]).await.map_err(failed)?.get(0);

@@ -143,7 +143,7 @@ pub(crate) async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         view.native_only.extend(changed.iter().map(alone));
     }
     if let Some(recipe) = online_steps::unfinished(session, engine).await? {
-        if recipe.alter != engine.target.alter {
+        if recipe.alter != engine.change.given {
             view.refusals.push(refuse(
                 format!("table {}", engine.names.display),
                 format!("another change of it is under way in steps: {}", recipe.alter),

@@ -87,7 +87,7 @@ pub(crate) fn write(engine: &Postgres, parts: &Ingredients<'_>) -> Option<Recipe
         steps.push(build);
         steps.push(add);
     }
-    let alter = engine.target.alter.clone();
+    let alter = engine.change.given.clone();
     Some(Recipe { alter, search_path: engine.search_path.clone(), steps, done: 0, undo })
 }
 
@@ -140,7 +140,7 @@ pub(crate) async fn unfinished(session: &Session, engine: &Postgres) -> Result<O
 /// Carries out what is left.
 pub(crate) async fn carry_out(session: &Session, engine: &Postgres) -> Result<()> {
     let mut recipe = match unfinished(session, engine).await? {
-        Some(recipe) if recipe.alter == engine.target.alter => recipe,
+        Some(recipe) if recipe.alter == engine.change.given => recipe,
         _ => {
             let planned = locked(&engine.recipe).take();
             planned.ok_or_else(|| {

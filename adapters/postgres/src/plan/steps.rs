@@ -3,7 +3,6 @@
 use crate::cutover::materialized_views::Materialized;
 use crate::plan::view::View;
 use crate::schema::altered::Altered;
-use crate::schema::clauses;
 use crate::server::error::refuse;
 use crate::server::session::locked;
 use crate::state::Postgres;
@@ -13,7 +12,7 @@ use altergeist_contract::{Plan, Refusal, Step, Strategy, Verdict};
 pub(crate) fn refused_at_once(engine: &Postgres, refusal: Refusal) -> Plan {
     Plan {
         table: engine.names.display.clone(),
-        alter: engine.target.alter.clone(),
+        alter: engine.change.given.clone(),
         key: String::new(),
         rows_estimated: 0,
         bytes_estimated: 0,
@@ -66,7 +65,7 @@ pub(crate) fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> P
     *locked(&engine.recipe) = view.recipe;
     Plan {
         table: engine.names.display.clone(),
-        alter: engine.target.alter.clone(),
+        alter: engine.change.given.clone(),
         key: layout.map(crate::schema::columns::Layout::key_description).unwrap_or_default(),
         rows_estimated: view.rows.unsigned_abs(),
         bytes_estimated: if is_copy { view.bytes.unsigned_abs() } else { 0 },
@@ -109,7 +108,7 @@ fn notes_on_copy(altered: Option<&Altered>) -> Vec<String> {
 
 /// A newer server can do a plain rebuild by itself.
 fn repack(engine: &Postgres) -> Option<String> {
-    let is_plain = engine.target.alter.trim().is_empty() && engine.target.create.is_none();
+    let is_plain = engine.change.is_empty() && engine.target.create.is_none();
     let source = engine.names.source();
     (is_plain && engine.version.has_repack()).then(|| {
         format!(
@@ -123,9 +122,7 @@ fn repack(engine: &Postgres) -> Option<String> {
 pub(crate) fn statements(engine: &Postgres) -> Vec<String> {
     let table = engine.names.source();
     // What is given to the server is what was given to us, whatever foreign keys there are.
-    let given = clauses::read(&engine.target.alter, &engine.names, &[])
-        .map(|clauses| clauses.native)
-        .unwrap_or_default();
+    let given = engine.change.native(&engine.names);
     given.iter().map(|clauses| format!("ALTER TABLE {table} {clauses}")).collect()
 }
 
@@ -217,7 +214,7 @@ fn how_made(engine: &Postgres) -> String {
         Some(_) => format!("the statements of the file, which make {shadow}"),
         None => format!(
             "CREATE TABLE {shadow} like the table; ALTER TABLE {shadow} {}",
-            engine.target.alter
+            engine.change.given
         ),
     }
 }

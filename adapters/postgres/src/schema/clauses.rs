@@ -110,12 +110,17 @@ pub(crate) struct Late {
 /// Reads clauses, or says why they cannot be read. Each statement may be the clauses alone or a
 /// whole `ALTER TABLE` of the table; several are separated by semicolons. `keys` are the names of
 /// the foreign keys the table has: no clone has them.
-pub(crate) fn read(text: &str, names: &Names, keys: &[String]) -> Result<Clauses, String> {
+pub(crate) fn read(
+    text: &str,
+    statements: &[Vec<Token>],
+    names: &Names,
+    keys: &[String],
+) -> Result<Clauses, String> {
     let mut clauses = Clauses::default();
     let mut changed_types = Vec::new();
     let mut renames = false;
-    for statement in lexer::statements(text)? {
-        let parts = split(text, own(statement, names)?);
+    for statement in statements {
+        let parts = split(text, own(statement.clone(), names)?);
         let mut for_copy = Vec::new();
         let mut light = Vec::new();
         if parts.iter().any(|clause| clause.tokens.is_empty()) {
@@ -422,8 +427,12 @@ mod tests {
     use super::*;
     use crate::server::names::Names;
 
+    fn read_text(text: &str, names: &Names, keys: &[String]) -> Result<Clauses, String> {
+        read(text, &lexer::statements(text)?, names, keys)
+    }
+
     fn clauses(text: &str) -> Clauses {
-        read(text, &Names::new("db", "s", "t"), &["k".to_owned(), "K".to_owned()]).unwrap()
+        read_text(text, &Names::new("db", "s", "t"), &["k".to_owned(), "K".to_owned()]).unwrap()
     }
 
     fn expressions(text: &str) -> Vec<(String, String)> {
@@ -597,7 +606,7 @@ mod tests {
         for text in
             ["ALTER TABLE u ADD a int", "ALTER TABLE x.t ADD a int", "ADD a int; DROP TABLE t"]
         {
-            assert!(read(text, &names, &[]).is_err(), "{text}");
+            assert!(read_text(text, &names, &[]).is_err(), "{text}");
         }
     }
 
@@ -611,7 +620,7 @@ mod tests {
             "ALTER a TYPE int USING 1; ALTER a TYPE text USING 2",
             "RENAME a TO b; ALTER b TYPE text USING a",
         ] {
-            assert!(read(text, &Names::new("db", "s", "t"), &[]).is_err(), "{text}");
+            assert!(read_text(text, &Names::new("db", "s", "t"), &[]).is_err(), "{text}");
         }
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod alteration;
 pub(crate) mod altered;
 pub(crate) mod arrival;
 pub(crate) mod catalogue;
+pub(crate) mod change;
 pub(crate) mod clause;
 pub(crate) mod clauses;
 pub(crate) mod columns;

@@ -4,11 +4,10 @@
 use crate::key::candidates::Candidate;
 use crate::key::order;
 use crate::schema::altered::{Making, Wish};
-use crate::schema::clauses::{self, Clauses};
+use crate::schema::clauses::Clauses;
 use crate::schema::columns::KeyColumn;
-use crate::schema::pasted;
 use crate::schema::user_definition;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use crate::state::Postgres;
@@ -55,20 +54,10 @@ pub(crate) async fn clauses(
     engine: &Postgres,
     source: u32,
 ) -> Result<std::result::Result<Clauses, Refusal>> {
-    if let Some(refusal) = pasted::index_statement(&engine.target.alter) {
-        return Ok(Err(refusal));
-    }
     let keys = session.query(sql::FOREIGN_KEYS, &[&source]).await;
-    let keys = keys.map_err(|error| error::of("read the table's foreign keys", &error))?;
+    let keys = keys.doing("read the table's foreign keys")?;
     let keys: Vec<String> = keys.iter().map(|row| row.get(0)).collect();
-    Ok(clauses::read(&engine.target.alter, &engine.names, &keys).map_err(|why| {
-        let object = format!("the clauses for {}", engine.names.display);
-        refuse(
-            object,
-            format!("they cannot be read: {why}"),
-            "write them more plainly, as one statement",
-        )
-    }))
+    Ok(engine.change.clauses(&engine.names, &keys))
 }
 
 /// What is asked for beyond the clauses: an order of the rows, a table of the user's own making; or

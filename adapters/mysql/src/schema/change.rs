@@ -1,0 +1,63 @@
+//! The change that was asked for. It is read once, when the engine connects, and passed on.
+
+use crate::schema::clauses::{self, Clauses};
+use crate::server::names::TableName;
+use altergeist_contract::{Refusal, Result, Target};
+
+/// What the user asks for.
+pub(crate) struct Change {
+    /// The clauses as they were given, without the means.
+    pub given: String,
+    /// How the server should carry them out, had it to do so by itself: `ALGORITHM=INPLACE`,
+    /// `LOCK=NONE`.
+    pub means: Vec<String>,
+    /// The clauses for a copy of the table. It has no foreign keys, so none is dropped there.
+    pub effective: String,
+    /// Foreign keys of the source that the clauses drop.
+    pub dropped_keys: Vec<String>,
+    /// What the clauses say of columns, or why they cannot be read.
+    pub clauses: std::result::Result<Clauses, Refusal>,
+}
+
+impl Change {
+    /// Reads what the target asks for. `keys` are the names of the source's foreign keys.
+    ///
+    /// # Errors
+    /// `Refused` for a statement about another table.
+    pub(crate) fn read(
+        target: &Target,
+        ansi_quotes: bool,
+        source: &TableName,
+        keys: &[String],
+    ) -> Result<Change> {
+        let (given, means) =
+            clauses::asked(&target.alter, ansi_quotes, &source.schema, &source.name)?;
+        let (rest, dropped_keys) = clauses::without_dropped_keys(&given, ansi_quotes, keys);
+        let effective = rest.trim().to_owned();
+        let clauses = readable(&effective, ansi_quotes, &target.renames);
+        Ok(Change { given, means, effective, dropped_keys, clauses })
+    }
+
+    /// Whether the change must not be done but in an instant.
+    pub(crate) fn wants_instant(&self) -> bool {
+        self.means.iter().any(|means| means == "ALGORITHM=INSTANT")
+    }
+}
+
+fn readable(
+    text: &str,
+    ansi_quotes: bool,
+    renames: &[(String, String)],
+) -> std::result::Result<Clauses, Refusal> {
+    if !clauses::is_single_statement(text, ansi_quotes) {
+        return Err(Refusal::new(
+            "the clauses",
+            "they hold a semicolon, or a quote that does not end",
+            "give the clauses of one ALTER TABLE",
+        ));
+    }
+    Clauses::read(text, ansi_quotes, renames).map_err(|error| {
+        let remedy = "write them in other words, or leave that part out";
+        Refusal::new("the clauses", error.reason, remedy)
+    })
+}
