@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders whose modules import each other in one direction only.
-const WITHOUT_CIRCLES: [&str; 3] = ["src", "adapters/mysql/src", "adapters/postgres/src"];
+const WITHOUT_CIRCLES: [&str; 4] =
+    ["src", "adapters/mysql/src", "adapters/postgres/src", "integration/src"];
 /// Folders with Rust in them.
 const CODE: [&str; 4] = ["src", "tests", "adapters", "integration"];
 /// What the core may not name.
@@ -113,7 +114,10 @@ fn target(modules: &BTreeMap<String, String>, path: &str) -> Option<String> {
 
 fn imports(modules: &BTreeMap<String, String>) -> BTreeMap<&str, BTreeSet<String>> {
     let of = |name: &str, text: &str| {
-        let paths = used(text, "crate::").into_iter().filter_map(|path| target(modules, &path));
+        let room = name.rsplit_once("::").map_or(String::new(), |(room, _)| format!("{room}::"));
+        let beside = used(text, "super::").into_iter().map(|path| format!("{room}{path}"));
+        let paths = used(text, "crate::").into_iter().chain(beside);
+        let paths = paths.filter_map(|path| target(modules, &path));
         paths.filter(|target| target != name).collect()
     };
     modules.iter().map(|(name, text)| (name.as_str(), of(name, text))).collect()
@@ -202,6 +206,64 @@ fn every_file_begins_with_what_it_is_for() {
             "{}:1: the first line does not say what the file is for",
             shown(&path)
         );
+    }
+}
+
+/// The files of the project, by their paths from its root, without what is built or downloaded.
+fn all_files(folder: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !(name.starts_with('.') && name != ".github") {
+            files.extend(all_files(&path));
+        } else if path.is_file() {
+            files.push(shown(&path));
+        }
+    }
+    files
+}
+
+/// Words in backticks that name a file or a folder of the project.
+fn paths_named(line: &str) -> Vec<&str> {
+    let spans = line.split('`').skip(1).step_by(2);
+    let words = spans.flat_map(|span| {
+        span.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_-./".contains(letter))
+    });
+    let is_path = |word: &&str| {
+        let begins = |folder: &str| word.starts_with(&format!("{folder}/"));
+        word.ends_with(".rs") || CODE.iter().chain(&["docs"]).any(|folder| begins(folder))
+    };
+    // A name in capitals stands for any.
+    let is_one = |word: &&str| !word.chars().any(|letter| letter.is_ascii_uppercase());
+    words.map(|word| word.trim_end_matches(['/', '.'])).filter(is_path).filter(is_one).collect()
+}
+
+/// Targets of links within the project.
+fn links(line: &str) -> Vec<&str> {
+    let targets = line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    targets.filter(|target| !target.is_empty() && !target.contains("://")).collect()
+}
+
+#[test]
+fn the_documents_name_files_that_exist() {
+    let files = all_files(root());
+    let exists = |path: &str| {
+        root().join(path).exists() || files.iter().any(|file| file.ends_with(&format!("/{path}")))
+    };
+    let is_page = |file: &&String| file.ends_with(".md");
+    for page in files.iter().filter(is_page) {
+        let text = fs::read_to_string(root().join(page)).expect("a page can be read");
+        let folder = root().join(page).parent().expect("a page lies in a folder").to_owned();
+        for (number, line) in text.lines().enumerate() {
+            let place = format!("{page}:{}", number + 1);
+            for path in paths_named(line) {
+                assert!(exists(path), "{place}: there is no {path}");
+            }
+            for link in links(line) {
+                assert!(folder.join(link).exists(), "{place}: the link to {link} leads nowhere");
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use altergeist_integration::cases::{Case, Fleet, Mode, tell};
+use altergeist_integration::cases::{Case, Mode, SharedServers, run};
 use libtest_mimic::{Arguments, Trial};
 
 /// Cases wait for servers most of the time.
@@ -20,13 +20,13 @@ const EVERYWHERE: &str = "ALTERGEIST_EVERYWHERE";
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
-    let fleet = Arc::new(Fleet::default());
-    let conclusion = libtest_mimic::run(&arguments, trials(&fleet));
-    drop(fleet);
+    let servers = Arc::new(SharedServers::default());
+    let conclusion = libtest_mimic::run(&arguments, trials(&servers));
+    drop(servers);
     conclusion.exit_code()
 }
 
-fn trials(fleet: &Arc<Fleet>) -> Vec<Trial> {
+fn trials(servers: &Arc<SharedServers>) -> Vec<Trial> {
     let is_everywhere = std::env::var_os(EVERYWHERE).is_some();
     let mut trials = Vec::new();
     for (nth, case) in Case::all().into_iter().enumerate() {
@@ -42,9 +42,9 @@ fn trials(fleet: &Arc<Fleet>) -> Vec<Trial> {
                 if !is_its_turn && !is_everywhere {
                     continue;
                 }
-                let (case, fleet) = (case.clone(), fleet.clone());
+                let (case, servers) = (case.clone(), servers.clone());
                 let name = format!("{}::{}::{}", case.name, flavour.name(), mode.name());
-                trials.push(Trial::test(name, move || Ok(tell(&case, flavour, mode, &fleet)?)));
+                trials.push(Trial::test(name, move || Ok(run(&case, flavour, mode, &servers)?)));
             }
         }
     }

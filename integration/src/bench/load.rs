@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::scene::Scene;
+use super::setup::Setup;
 use super::shape::Shape;
 use crate::session::{Failure, Session};
 
@@ -33,19 +33,19 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins to write to the table of `scene`: `per_second` writes over all connections, or as
+    /// Begins to write to the table of `setup`: `per_second` writes over all connections, or as
     /// many as the server takes; half of them to a few rows if some are `hot`.
     ///
     /// # Panics
     /// When the system has no thread for it.
-    pub fn start(scene: &Scene, database: &str, per_second: Option<u32>, hot: bool) -> Self {
+    pub fn start(setup: &Setup, database: &str, per_second: Option<u32>, hot: bool) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("threads can be had");
         let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
         let writers = (0..CONNECTIONS).map(|number| {
             let period = per_second.map(|rate| Duration::from_secs(1) * CONNECTIONS / rate);
-            let (rows, shape, stop) = (scene.rows, scene.shape, stop.clone());
+            let (rows, shape, stop) = (setup.rows, setup.shape, stop.clone());
             let writer = Writer { number, rows, hot, shape, period, began, stop };
-            runtime.spawn(writer.write(scene.server.url(database)))
+            runtime.spawn(writer.write(setup.server.url(database)))
         });
         let writers = writers.collect();
         Self { runtime, began, stop, writers }

@@ -2,10 +2,10 @@
 //! installed, in turn, on the same server: ratios, never absolute times. Nothing here judges;
 //! `docs/benchmarks.md` says how to read it.
 
-pub mod contender;
+pub mod competitor;
 pub mod load;
 pub mod plot;
 pub mod refresh;
-pub mod scene;
+pub mod setup;
 pub mod shape;
 pub mod summary;

@@ -10,40 +10,45 @@ use plotters::prelude::{
     SVGBackend, Text, WHITE,
 };
 
-use super::contender::Phase;
+use super::competitor::Phase;
 use super::load::Tick;
-use super::summary::{Felt, Sample};
+use super::summary::{Latency, Sample};
 
 const SIZE: (u32, u32) = (1000, 560);
 
-/// Draws the last run of every contender into a file of its own, named after the title and the
-/// contender.
+/// Draws the last run of every competitor into a file of its own, named after the title and the
+/// competitor.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub fn draw(folder: &Path, title: &str, samples: &[Sample]) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(folder)?;
     for sample in samples {
-        let Some(felt) = &sample.load else { continue };
-        let title = format!("{title}: {}", sample.contender.name());
+        let Some(latency) = &sample.load else { continue };
+        let title = format!("{title}: {}", sample.competitor.name());
         let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
         let words: String = title.to_lowercase().chars().map(plain).collect();
         let name: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).collect();
         let path = folder.join(name.join("-") + ".svg");
-        draw_one(&path, &title, felt, &sample.run.phases)?;
+        draw_one(&path, &title, latency, &sample.run.phases)?;
     }
     Ok(())
 }
 
-fn draw_one(path: &Path, title: &str, felt: &Felt, phases: &[Phase]) -> Result<(), Box<dyn Error>> {
+fn draw_one(
+    path: &Path,
+    title: &str,
+    latency: &Latency,
+    phases: &[Phase],
+) -> Result<(), Box<dyn Error>> {
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let (above, below) = area.split_vertically(SIZE.1 / 2);
-    let end = felt.course.last().map_or(1.0, |tick| tick.at.as_secs_f64());
+    let end = latency.course.last().map_or(1.0, |tick| tick.at.as_secs_f64());
     let curve =
         |area: &DrawingArea<SVGBackend, Shift>, caption: &str, color, value: fn(&Tick) -> f64| {
             let points: Vec<(f64, f64)> =
-                felt.course.iter().map(|tick| (tick.at.as_secs_f64(), value(tick))).collect();
+                latency.course.iter().map(|tick| (tick.at.as_secs_f64(), value(tick))).collect();
             let top = points.iter().map(|point| point.1).fold(1.0, f64::max) * 1.1;
             let mut chart = ChartBuilder::on(area)
                 .caption(caption, ("sans-serif", 16))
@@ -54,7 +59,7 @@ fn draw_one(path: &Path, title: &str, felt: &Felt, phases: &[Phase]) -> Result<(
             chart.configure_mesh().x_desc("seconds").draw()?;
             chart.draw_series(LineSeries::new(points, &color))?;
             for phase in phases {
-                let x = (felt.began + phase.began).as_secs_f64();
+                let x = (latency.began + phase.began).as_secs_f64();
                 chart.draw_series([PathElement::new([(x, 0.0), (x, top)], BLACK)])?;
                 chart.draw_series([Text::new(phase.name.clone(), (x, top), ("sans-serif", 12))])?;
             }

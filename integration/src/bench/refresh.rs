@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::contender::Contender;
-use super::scene::Scene;
-use crate::tool::ask;
+use super::competitor::Competitor;
+use super::setup::Setup;
+use crate::altergeist_process::ask;
 
 /// Longer than any of this should take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -20,10 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(600);
 ///
 /// # Errors
 /// What went wrong.
-pub fn rate(scene: &Scene, database: &str) -> Result<f64, String> {
+pub fn rate(setup: &Setup, database: &str) -> Result<f64, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let socket = folder.path().join("socket");
-    let mut command = Contender::Altergeist.command(scene, database);
+    let mut command = Competitor::Altergeist.command(setup, database);
     command
         .args(["--postpone-cut-over", "--socket"])
         .arg(&socket)
@@ -35,7 +35,7 @@ pub fn rate(scene: &Scene, database: &str) -> Result<f64, String> {
     let before = run.wait_for(&socket, |status| status["phase"] == "waiting")?;
     let before = before["keys_refreshed"].as_u64().unwrap_or_default();
     let change = "UPDATE bench SET k = k + 1, pad = concat('x', pad) WHERE k % 5 = 0";
-    let changed = scene.server.execute(database, change).map_err(|failure| failure.to_string())?;
+    let changed = setup.server.execute(database, change).map_err(|failure| failure.to_string())?;
     let committed = Instant::now();
     run.wait_for(&socket, |status| status["keys_refreshed"].as_u64() >= Some(before + changed))?;
     let took = committed.elapsed();

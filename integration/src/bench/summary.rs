@@ -5,30 +5,30 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::contender::{Contender, Run};
+use super::competitor::{Competitor, Run};
 use super::load::Tick;
 
-/// One run of one contender, and what the application went through, if there was one.
+/// One run of one competitor, and what the application went through, if there was one.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// Who.
-    pub contender: Contender,
+    pub competitor: Competitor,
     /// What it took.
     pub run: Run,
     /// Of the writers: p99 before and during, the longest gap around the cut-over, writes a second
     /// during.
-    pub load: Option<Felt>,
+    pub load: Option<Latency>,
 }
 
 /// What the application felt of a run.
 #[derive(Clone, Debug)]
-pub struct Felt {
+pub struct Latency {
     /// The 99th percentile of the latencies before the run.
     pub before: Duration,
     /// The same while it ran.
     pub during: Duration,
     /// What it felt in each phase of the run.
-    pub phases: Vec<FeltPhase>,
+    pub phases: Vec<PhaseLatency>,
     /// The longest time without a completed write in the last seconds of the run and shortly after.
     pub gap: Duration,
     /// Completed writes a second while it ran.
@@ -43,7 +43,7 @@ pub struct Felt {
 
 /// What the application felt of one phase.
 #[derive(Clone, Copy, Debug)]
-pub struct FeltPhase {
+pub struct PhaseLatency {
     /// The 99th percentile of the latencies.
     pub p99: Duration,
     /// Completed writes a second.
@@ -74,7 +74,7 @@ impl Spread {
     }
 }
 
-/// The table: a line a contender, totals as medians with their spread, and altergeist's time over
+/// The table: a line a competitor, totals as medians with their spread, and altergeist's time over
 /// theirs, round by round.
 pub fn table(samples: &[Sample]) -> String {
     let mut text = String::new();
@@ -83,105 +83,105 @@ pub fn table(samples: &[Sample]) -> String {
         "  {:<12}{:>22}{:>16}{:>16}{:>12}{:>10}   p99 ms before → during, gap ms, writes/s",
         "", "total s (min-max)", "ours / theirs", "… unverified", "client s", "MiB"
     );
-    for contender in contenders(samples) {
+    for competitor in competitors(samples) {
         let of = |measure: fn(&Run) -> f64| {
-            Spread::of(runs(samples, contender).map(|sample| measure(&sample.run)))
+            Spread::of(runs(samples, competitor).map(|sample| measure(&sample.run)))
         };
         let Some(total) = of(|run| run.total.as_secs_f64()) else { continue };
         let cpu = of(|run| run.client_cpu.as_secs_f64()).map_or(0.0, |spread| spread.median);
         let mib = of(|run| run.client_kib as f64 / 1024.0).map_or(0.0, |spread| spread.median);
-        let mark = if runs(samples, contender).all(|sample| sample.run.is_finished) {
+        let mark = if runs(samples, competitor).all(|sample| sample.run.is_finished) {
             ""
         } else {
             "not within "
         };
         let spread = format!("{mark}{:.1} ({:.1}-{:.1})", total.median, total.min, total.max);
-        let verified = ratio(samples, contender, |run| run.total.as_secs_f64());
-        let bare = ratio(samples, contender, |run| (run.total - run.verifying()).as_secs_f64());
+        let verified = ratio(samples, competitor, |run| run.total.as_secs_f64());
+        let bare = ratio(samples, competitor, |run| (run.total - run.verifying()).as_secs_f64());
         let _ = writeln!(
             text,
             "  {:<12}{spread:>22}{verified:>16}{bare:>16}{cpu:>12.2}{mib:>10.0}   {}",
-            contender.name(),
-            felt(samples, contender)
+            competitor.name(),
+            latency(samples, competitor)
         );
     }
     text
 }
 
-fn ratio(samples: &[Sample], against: Contender, measure: fn(&Run) -> f64) -> String {
-    let ours = runs(samples, Contender::Altergeist).map(|sample| measure(&sample.run));
+fn ratio(samples: &[Sample], against: Competitor, measure: fn(&Run) -> f64) -> String {
+    let ours = runs(samples, Competitor::Altergeist).map(|sample| measure(&sample.run));
     let theirs = runs(samples, against).map(|sample| sample.run.total.as_secs_f64());
     let spread = Spread::of(ours.zip(theirs).map(|(ours, theirs)| ours / theirs));
     spread.map_or_else(String::new, |spread| format!("{:.2}", spread.median))
 }
 
-fn felt(samples: &[Sample], contender: Contender) -> String {
-    let felt: Vec<&Felt> =
-        runs(samples, contender).filter_map(|sample| sample.load.as_ref()).collect();
-    let median = |measure: fn(&Felt) -> f64| {
-        Spread::of(felt.iter().map(|felt| measure(felt))).map_or(0.0, |spread| spread.median)
+fn latency(samples: &[Sample], competitor: Competitor) -> String {
+    let latency: Vec<&Latency> =
+        runs(samples, competitor).filter_map(|sample| sample.load.as_ref()).collect();
+    let median = |measure: fn(&Latency) -> f64| {
+        Spread::of(latency.iter().map(|latency| measure(latency))).map_or(0.0, |spread| spread.median)
     };
-    match felt.is_empty() {
+    match latency.is_empty() {
         true => String::new(),
         false => format!(
             "{:.0} → {:.0}, {:.0}, {:.0} → {:.0}",
-            median(|felt| felt.before.as_secs_f64() * 1e3),
-            median(|felt| felt.during.as_secs_f64() * 1e3),
-            median(|felt| felt.gap.as_secs_f64() * 1e3),
-            median(|felt| felt.rate_before),
-            median(|felt| felt.rate)
+            median(|latency| latency.before.as_secs_f64() * 1e3),
+            median(|latency| latency.during.as_secs_f64() * 1e3),
+            median(|latency| latency.gap.as_secs_f64() * 1e3),
+            median(|latency| latency.rate_before),
+            median(|latency| latency.rate)
         ),
     }
 }
 
-/// A line for each contender that says its phases: how long each lasts, and what the application
+/// A line for each competitor that says its phases: how long each lasts, and what the application
 /// feels meanwhile.
 pub fn phases(samples: &[Sample]) -> String {
     let mut text = String::new();
-    for contender in contenders(samples) {
+    for competitor in competitors(samples) {
         let mut names: Vec<&str> = Vec::new();
-        for phase in runs(samples, contender).flat_map(|sample| &sample.run.phases) {
+        for phase in runs(samples, competitor).flat_map(|sample| &sample.run.phases) {
             if !names.contains(&phase.name.as_str()) {
                 names.push(&phase.name);
             }
         }
         if !names.is_empty() {
             let phases: Vec<String> =
-                names.iter().map(|name| in_phase(samples, contender, name)).collect();
-            let _ = writeln!(text, "  {:<12} {}", contender.name(), phases.join("; "));
+                names.iter().map(|name| in_phase(samples, competitor, name)).collect();
+            let _ = writeln!(text, "  {:<12} {}", competitor.name(), phases.join("; "));
         }
     }
     text
 }
 
-fn in_phase(samples: &[Sample], contender: Contender, name: &str) -> String {
-    let took = runs(samples, contender).map(|sample| {
+fn in_phase(samples: &[Sample], competitor: Competitor, name: &str) -> String {
+    let took = runs(samples, competitor).map(|sample| {
         let phases = sample.run.phases.iter().filter(|phase| phase.name == name);
         phases.map(|phase| phase.took.as_secs_f64()).sum::<f64>()
     });
-    let felt: Vec<&FeltPhase> = runs(samples, contender)
+    let latency: Vec<&PhaseLatency> = runs(samples, competitor)
         .filter_map(|sample| Some((sample, sample.load.as_ref()?)))
-        .flat_map(|(sample, felt)| sample.run.phases.iter().zip(&felt.phases))
-        .filter_map(|(phase, felt)| (phase.name == name).then_some(felt))
+        .flat_map(|(sample, latency)| sample.run.phases.iter().zip(&latency.phases))
+        .filter_map(|(phase, latency)| (phase.name == name).then_some(latency))
         .collect();
-    let p99 = Spread::of(felt.iter().map(|felt| felt.p99.as_secs_f64() * 1e3));
-    let rate = Spread::of(felt.iter().map(|felt| felt.rate));
-    let felt = p99
+    let p99 = Spread::of(latency.iter().map(|latency| latency.p99.as_secs_f64() * 1e3));
+    let rate = Spread::of(latency.iter().map(|latency| latency.rate));
+    let latency = p99
         .zip(rate)
         .map(|(p99, rate)| format!(", p99 {:.0} ms, {:.0} writes/s", p99.median, rate.median));
     let seconds = Spread::of(took).map_or(0.0, |took| took.median);
-    format!("{name} {seconds:.1} s{}", felt.unwrap_or_default())
+    format!("{name} {seconds:.1} s{}", latency.unwrap_or_default())
 }
 
-fn runs(samples: &[Sample], contender: Contender) -> impl Iterator<Item = &Sample> {
-    samples.iter().filter(move |sample| sample.contender == contender)
+fn runs(samples: &[Sample], competitor: Competitor) -> impl Iterator<Item = &Sample> {
+    samples.iter().filter(move |sample| sample.competitor == competitor)
 }
 
-fn contenders(samples: &[Sample]) -> Vec<Contender> {
+fn competitors(samples: &[Sample]) -> Vec<Competitor> {
     let mut seen = Vec::new();
     for sample in samples {
-        if !seen.contains(&sample.contender) {
-            seen.push(sample.contender);
+        if !seen.contains(&sample.competitor) {
+            seen.push(sample.competitor);
         }
     }
     seen
@@ -194,18 +194,18 @@ pub fn json(server: &str, scenario: &str, shape: &str, rows: u64, samples: &[Sam
         .map(|sample| {
             let load = sample.load.as_ref();
             json!({
-                "contender": sample.contender.name(),
+                "competitor": sample.competitor.name(),
                 "total_seconds": sample.run.total.as_secs_f64(),
                 "finished": sample.run.is_finished,
                 "verifying_seconds": sample.run.verifying().as_secs_f64(),
                 "client_cpu_seconds": sample.run.client_cpu.as_secs_f64(),
                 "client_peak_kib": sample.run.client_kib,
                 "locked_ms": sample.run.locked_ms,
-                "p99_before_ms": load.map(|felt| felt.before.as_secs_f64() * 1e3),
-                "p99_during_ms": load.map(|felt| felt.during.as_secs_f64() * 1e3),
-                "gap_ms": load.map(|felt| felt.gap.as_secs_f64() * 1e3),
-                "writes_per_second_before": load.map(|felt| felt.rate_before),
-                "writes_per_second": load.map(|felt| felt.rate),
+                "p99_before_ms": load.map(|latency| latency.before.as_secs_f64() * 1e3),
+                "p99_during_ms": load.map(|latency| latency.during.as_secs_f64() * 1e3),
+                "gap_ms": load.map(|latency| latency.gap.as_secs_f64() * 1e3),
+                "writes_per_second_before": load.map(|latency| latency.rate_before),
+                "writes_per_second": load.map(|latency| latency.rate),
                 "phases": phases_json(sample),
             })
         })
@@ -214,13 +214,13 @@ pub fn json(server: &str, scenario: &str, shape: &str, rows: u64, samples: &[Sam
 }
 
 fn phases_json(sample: &Sample) -> Vec<Value> {
-    let felt = |number: usize| sample.load.as_ref().and_then(|felt| felt.phases.get(number));
+    let latency = |number: usize| sample.load.as_ref().and_then(|latency| latency.phases.get(number));
     let phases = sample.run.phases.iter().enumerate().map(|(number, phase)| {
         json!({
             "name": phase.name,
             "seconds": phase.took.as_secs_f64(),
-            "p99_ms": felt(number).map(|felt| felt.p99.as_secs_f64() * 1e3),
-            "writes_per_second": felt(number).map(|felt| felt.rate),
+            "p99_ms": latency(number).map(|latency| latency.p99.as_secs_f64() * 1e3),
+            "writes_per_second": latency(number).map(|latency| latency.rate),
         })
     });
     phases.collect()

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use altergeist_integration::bench::contender::{Contender, Run};
+use altergeist_integration::bench::competitor::{Competitor, Run};
 use altergeist_integration::bench::load::{Load, Written};
 use altergeist_integration::bench::plot;
 use altergeist_integration::bench::refresh;
-use altergeist_integration::bench::scene::Scene;
+use altergeist_integration::bench::setup::Setup;
 use altergeist_integration::bench::shape::Shape;
-use altergeist_integration::bench::summary::{self, Felt, FeltPhase, Sample};
+use altergeist_integration::bench::summary::{self, Latency, PhaseLatency, Sample};
 use altergeist_integration::servers::Flavour;
 
 const USAGE: &str = "usage: bench [--short] [--rows N] [--rounds N] [--writes N] [--json FILE] \
@@ -28,7 +28,7 @@ const SHORT_ROWS: u64 = 250_000;
 const BEFORE: Duration = Duration::from_secs(6);
 const AFTER: Duration = Duration::from_secs(2);
 
-/// A contender that needs longer than this for a million rows is given up.
+/// A competitor that needs longer than this for a million rows is given up.
 const PATIENCE_PER_MILLION: Duration = Duration::from_secs(120);
 
 /// The pieces of which a plot is made.
@@ -147,14 +147,14 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
 fn measure(options: &Options) -> Result<(), String> {
     let mut all = Vec::new();
     for flavour in &options.flavours {
-        let scene = Scene::open(*flavour, options.shape, options.rows, options.buffer)
+        let setup = Setup::open(*flavour, options.shape, options.rows, options.buffer)
             .ok_or("the server is not installed")?;
         for &scenario in &options.scenarios {
             let shape = options.shape.name();
-            println!("\n{}, {} rows, {shape}, {}", flavour.version(), scene.rows, scenario.name());
+            println!("\n{}, {} rows, {shape}, {}", flavour.version(), setup.rows, scenario.name());
             all.push(match scenario {
-                Scenario::Refresh => refreshed(&scene, options)?,
-                _ => contest(&scene, options, scenario)?,
+                Scenario::Refresh => refreshed(&setup, options)?,
+                _ => contest(&setup, options, scenario)?,
             });
         }
     }
@@ -166,34 +166,34 @@ fn measure(options: &Options) -> Result<(), String> {
 }
 
 fn contest(
-    scene: &Scene,
+    setup: &Setup,
     options: &Options,
     scenario: Scenario,
 ) -> Result<serde_json::Value, String> {
-    let samples = rounds(scene, options, scenario)?;
+    let samples = rounds(setup, options, scenario)?;
     println!("{}{}", summary::table(&samples), summary::phases(&samples));
     if let Some(folder) = &options.plots {
-        let title = format!("{}, {}", scene.flavour.version(), scenario.name());
+        let title = format!("{}, {}", setup.flavour.version(), scenario.name());
         plot::draw(folder, &title, &samples)
             .map_err(|error| format!("no plot could be drawn: {error}"))?;
     }
     Ok(summary::json(
-        &scene.flavour.version(),
+        &setup.flavour.version(),
         scenario.name(),
         options.shape.name(),
-        scene.rows,
+        setup.rows,
         &samples,
     ))
 }
 
-fn refreshed(scene: &Scene, options: &Options) -> Result<serde_json::Value, String> {
+fn refreshed(setup: &Setup, options: &Options) -> Result<serde_json::Value, String> {
     let mut rates = Vec::new();
     for _ in 0..options.rounds {
-        scene
+        setup
             .make(DATABASE)
             .map_err(|failure| format!("the table could not be made: {failure}"))?;
-        let rate = refresh::rate(scene, DATABASE);
-        scene.drop(DATABASE).map_err(|failure| failure.to_string())?;
+        let rate = refresh::rate(setup, DATABASE);
+        setup.drop(DATABASE).map_err(|failure| failure.to_string())?;
         rates.push(rate?);
     }
     println!(
@@ -201,72 +201,72 @@ fn refreshed(scene: &Scene, options: &Options) -> Result<serde_json::Value, Stri
         rates.iter().map(|rate| format!("{rate:.0}")).collect::<Vec<_>>().join(", ")
     );
     Ok(serde_json::json!({
-        "server": scene.flavour.version(),
+        "server": setup.flavour.version(),
         "scenario": "refresh",
         "shape": options.shape.name(),
-        "rows": scene.rows,
+        "rows": setup.rows,
         "refreshed_per_second": rates,
     }))
 }
 
-/// Each contender in turn, round after round, so that a machine that slows down slows all of them.
-fn rounds(scene: &Scene, options: &Options, scenario: Scenario) -> Result<Vec<Sample>, String> {
+/// Each competitor in turn, round after round, so that a machine that slows down slows all of them.
+fn rounds(setup: &Setup, options: &Options, scenario: Scenario) -> Result<Vec<Sample>, String> {
     let mut samples = Vec::new();
     for round in 1..=options.rounds {
         let is_loaded = matches!(scenario, Scenario::Load | Scenario::Saturation);
-        for contender in Contender::present(scene, is_loaded) {
-            if options.but.iter().any(|name| name == contender.name()) {
+        for competitor in Competitor::present(setup, is_loaded) {
+            if options.but.iter().any(|name| name == competitor.name()) {
                 continue;
             }
-            match once(scene, contender, options, scenario) {
+            match once(setup, competitor, options, scenario) {
                 Ok(sample) => samples.push(sample),
-                Err(why) => eprintln!("  round {round}, {}: {why}", contender.name()),
+                Err(why) => eprintln!("  round {round}, {}: {why}", competitor.name()),
             }
         }
     }
-    match samples.iter().any(|sample| sample.contender == Contender::Altergeist) {
+    match samples.iter().any(|sample| sample.competitor == Competitor::Altergeist) {
         true => Ok(samples),
         false => Err("no run of altergeist came to its end".to_owned()),
     }
 }
 
 fn once(
-    scene: &Scene,
-    contender: Contender,
+    setup: &Setup,
+    competitor: Competitor,
     options: &Options,
     scenario: Scenario,
 ) -> Result<Sample, String> {
-    scene.make(DATABASE).map_err(|failure| format!("the table could not be made: {failure}"))?;
+    setup.make(DATABASE).map_err(|failure| format!("the table could not be made: {failure}"))?;
     let sample = match scenario {
-        Scenario::Load => under_load(scene, contender, Some(options.writes), options.hot),
-        Scenario::Saturation => under_load(scene, contender, None, options.hot),
-        Scenario::Idle | Scenario::Refresh => contender
-            .change(scene, DATABASE, patience(scene))
-            .map(|run| Sample { contender, run, load: None }),
+        Scenario::Load => under_load(setup, competitor, Some(options.writes), options.hot),
+        Scenario::Saturation => under_load(setup, competitor, None, options.hot),
+        Scenario::Idle | Scenario::Refresh => competitor
+            .change(setup, DATABASE, patience(setup))
+            .map(|run| Sample { competitor, run, load: None }),
     };
-    scene.drop(DATABASE).map_err(|failure| failure.to_string())?;
+    setup.drop(DATABASE).map_err(|failure| failure.to_string())?;
     sample
 }
 
-fn patience(scene: &Scene) -> Duration {
-    PATIENCE_PER_MILLION.mul_f64(scene.rows as f64 / 1e6).max(PATIENCE_PER_MILLION)
+fn patience(setup: &Setup) -> Duration {
+    PATIENCE_PER_MILLION.mul_f64(setup.rows as f64 / 1e6).max(PATIENCE_PER_MILLION)
 }
 
 fn under_load(
-    scene: &Scene,
-    contender: Contender,
+    setup: &Setup,
+    competitor: Competitor,
     writes: Option<u32>,
     hot: bool,
 ) -> Result<Sample, String> {
-    let load = Load::start(scene, DATABASE, writes, hot);
+    let load = Load::start(setup, DATABASE, writes, hot);
     std::thread::sleep(BEFORE);
     let began = load.clock();
-    let run = contender.change(scene, DATABASE, patience(scene));
+    let run = competitor.change(setup, DATABASE, patience(setup));
     let ended = load.clock();
     std::thread::sleep(AFTER);
     let (written, run) = (load.stop()?, run?);
     let around = ended.saturating_sub(BEFORE).max(began);
-    let felt = Felt {
+    let latency = Latency {
         before: written.percentile(99.0, Duration::from_secs(1), began),
         during: written.percentile(99.0, began, ended),
         phases: by_phase(&written, &run, began),
@@ -276,15 +276,15 @@ fn under_load(
         began,
         course: written.course(TICK),
     };
-    Ok(Sample { contender, run, load: Some(felt) })
+    Ok(Sample { competitor, run, load: Some(latency) })
 }
 
 /// What the application felt in each phase of a run that began at this time of the load's clock.
-fn by_phase(written: &Written, run: &Run, began: Duration) -> Vec<FeltPhase> {
+fn by_phase(written: &Written, run: &Run, began: Duration) -> Vec<PhaseLatency> {
     let spans =
         run.phases.iter().map(|phase| (began + phase.began, began + phase.began + phase.took));
     spans
-        .map(|(from, to)| FeltPhase {
+        .map(|(from, to)| PhaseLatency {
             p99: written.percentile(99.0, from, to),
             rate: written.rate(from, to),
         })

@@ -4,13 +4,13 @@
 //! cut over; what the server itself makes of the same change is what must come out. No case is
 //! code, and nothing here knows a case.
 
-mod fleet;
 mod folder;
-mod rows;
-mod story;
+mod row_check;
+mod scenario;
+mod shared_servers;
 mod structure;
 mod writers;
 
-pub use fleet::Fleet;
 pub use folder::Case;
-pub use story::{Mode, tell};
+pub use scenario::{Mode, run};
+pub use shared_servers::SharedServers;

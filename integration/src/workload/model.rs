@@ -8,8 +8,8 @@ use std::collections::{HashMap, VecDeque};
 use rand::Rng;
 use rand::rngs::SmallRng;
 
+use super::kind::Kind;
 use super::table::{Row, STEP, TAIL, Table};
-use super::writers::Kind;
 
 /// What one transaction does: every row is named once.
 #[derive(Clone, Debug, Default)]

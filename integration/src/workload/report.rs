@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::oracle::{Oracle, Proof};
-use super::writers::Kind;
+use super::kind::Kind;
+use super::row_check::{Proof, RowCheck};
 use crate::session::Failure;
 
 /// A write that ended well.
@@ -59,7 +59,7 @@ impl Records {
 pub struct Report {
     pub(super) records: Records,
     /// What must be in the table.
-    pub oracle: Oracle,
+    pub row_check: RowCheck,
 }
 
 impl Report {
@@ -115,7 +115,7 @@ impl Report {
         self.between(from, to).count()
     }
 
-    /// The oracle's word on the table as it is now.
+    /// The row check's word on the table as it is now.
     ///
     /// # Errors
     /// The differences found, in words; a writer's surprises count as such.
@@ -125,7 +125,7 @@ impl Report {
                 "{} surprises for the writers, the first: {first}",
                 self.records.surprises.len()
             )),
-            None => self.oracle.check(url),
+            None => self.row_check.check(url),
         }
     }
 

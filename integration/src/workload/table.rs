@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::session::{Failure, Session, block_on};
 
-/// The columns of the table; writers and oracle name them, so a column more does not disturb.
+/// The columns of the table; writers and row check name them, so a column more does not disturb.
 pub const COLUMNS: [&str; 5] = ["id", "k", "u", "c", "pad"];
 
 /// Loaded keys are this far apart, so that the application can insert between them.

@@ -4,10 +4,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use altergeist_integration::altergeist_process::{start, widening};
 use altergeist_integration::faults::{Fault, FaultProxy};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{start, widening};
 use altergeist_integration::workload::{Mix, Table, Writers};
 
 /// Longer than the run is patient.

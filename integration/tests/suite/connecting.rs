@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use altergeist_integration::altergeist_process::{Ended, command, run};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{Ended, command, run};
 use altergeist_integration::workload::Table;
 
 use Flavour::{MariaDb1011, MySql97};

@@ -1,9 +1,9 @@
 //! What becomes of values whose column changes its type: the same as in the server's own ALTER, or
 //! refused by the plan.
 
+use altergeist_integration::altergeist_process::{command, run};
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{command, run};
 
 every_server!(
     values_become_what_the_servers_own_alter_makes_of_them,

@@ -3,12 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
-use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
-use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{
+use altergeist_integration::altergeist_process::{
     inventory, left_behind, old_table, run, start, structure, widening,
 };
-use altergeist_integration::trip::{Then, Trip};
+use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
+use altergeist_integration::session::{Session, block_on};
+use altergeist_integration::statement_fault::{StatementFault, Then};
 use altergeist_integration::workload::Table;
 
 #[test]
@@ -75,15 +75,15 @@ fn no_answer(flavour: Flavour) {
     Table::load(&direct, "orders", 500).unwrap();
     let (before, was) = (inventory(&server), structure(&server, "orders"));
 
-    let trip = Trip::start(server.port(), &["RENAME TABLE"], 1, Then::CloseBehind);
+    let fault = StatementFault::start(server.port(), &["RENAME TABLE"], 1, Then::CloseBehind);
     let running = start(
-        &url(flavour, trip.port(), DATABASE),
+        &url(flavour, fault.port(), DATABASE),
         "orders",
         widening(flavour),
         &["--strategy", "copy"],
     );
     let ended = running.wait().must_be(0);
-    assert!(trip.wait(Duration::ZERO).is_some(), "no RENAME was sent:\n{}", ended.output);
+    assert!(fault.wait(Duration::ZERO).is_some(), "no RENAME was sent:\n{}", ended.output);
     assert_ne!(structure(&server, "orders"), was, "{}", ended.output);
 
     run(&direct, "orders", widening(flavour), &["--strategy", "copy"])

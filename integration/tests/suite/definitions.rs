@@ -1,8 +1,8 @@
 //! Definitions that the server spells otherwise after every ALTER: texts of other character sets
 //! inside expressions.
 
+use altergeist_integration::altergeist_process::run;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::run;
 
 /// What a CHECK, a generated column and an index over an expression say, byte by byte.
 const SAID: &str = "SELECT CONCAT_WS('|', (SELECT GROUP_CONCAT(HEX(c.CHECK_CLAUSE) ORDER BY \

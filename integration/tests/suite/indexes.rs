@@ -4,9 +4,9 @@
 use altergeist_integration::every_postgres;
 use std::time::Duration;
 
+use altergeist_integration::altergeist_process::{command, run, start, structure, widening};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
-use altergeist_integration::tool::{command, run, start, structure, widening};
-use altergeist_integration::trip::{Then, Trip};
+use altergeist_integration::statement_fault::{StatementFault, Then};
 use altergeist_integration::workload::{Mix, Table, Writers};
 
 fn a_run_killed_while_it_builds_indexes_builds_them_when_it_is_resumed(flavour: Flavour) {
@@ -60,12 +60,12 @@ fn an_index_of_ours_is_gone_whatever_dies_when_it_is_dropped(flavour: Flavour) {
             )
             .unwrap();
         server.execute(&database, "INSERT INTO t VALUES (1, 7), (2, 7), (3, 8)").unwrap();
-        let trip = Trip::start(server.port(), &["DROP KEY `_ag_key`"], 1, then);
+        let fault = StatementFault::start(server.port(), &["DROP KEY `_ag_key`"], 1, then);
         let mut running =
-            start(&url(flavour, trip.port(), &database), "t", alter, &["--strategy", "copy"]);
+            start(&url(flavour, fault.port(), &database), "t", alter, &["--strategy", "copy"]);
         let mut statement = None;
         while statement.is_none() && running.is_running() {
-            statement = trip.wait(Duration::from_millis(50));
+            statement = fault.wait(Duration::from_millis(50));
         }
         assert!(
             statement.is_some(),
@@ -172,12 +172,12 @@ fn a_run_that_dies_when_it_gives_the_key_its_index_goes_on(flavour: Flavour) {
     let before = server.dump(DATABASE, &but);
     for statement in ["CREATE UNIQUE INDEX \"the key\"", "PRIMARY KEY USING INDEX"] {
         for then in [Then::Hold, Then::Close, Then::CloseBehind] {
-            let trip = Trip::start(server.port(), &[statement], 1, then);
+            let fault = StatementFault::start(server.port(), &[statement], 1, then);
             let mut running =
-                start(&url(flavour, trip.port(), DATABASE), "t", "", &["--strategy", "copy"]);
+                start(&url(flavour, fault.port(), DATABASE), "t", "", &["--strategy", "copy"]);
             let mut reached = None;
             while reached.is_none() && running.is_running() {
-                reached = trip.wait(Duration::from_millis(50));
+                reached = fault.wait(Duration::from_millis(50));
             }
             assert!(
                 reached.is_some(),

@@ -3,12 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
+use altergeist_integration::altergeist_process::{
+    Ended, Running, inventory, left_behind, must_stay, old_table, run, start, widening,
+};
 use altergeist_integration::every_server;
 use altergeist_integration::faults::{Fault, FaultProxy};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
-use altergeist_integration::tool::{
-    Ended, Running, inventory, left_behind, must_stay, old_table, run, start, widening,
-};
 use altergeist_integration::workload::{Mix, Table, Writers};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};

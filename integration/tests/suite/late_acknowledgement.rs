@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+use altergeist_integration::altergeist_process::{run, widening};
 use altergeist_integration::faults::{Fault, FaultProxy};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{run, widening};
 use altergeist_integration::workload::{Mix, Table, Writers};
 
 /// How much later everything arrives on the way to the replica, and its answers on the way back.

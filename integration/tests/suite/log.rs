@@ -3,16 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use altergeist_integration::altergeist_process::{Running, old_name, start, widening};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{Running, old_name, start, widening};
 use altergeist_integration::workload::{Mix, Table, Writers, differences};
 
 use Flavour::{MariaDb1011, MySql97};
 
 const ROWS: u64 = 2_000;
 
-/// What an application may do to rows with negative keys, which the writers with the oracle leave
+/// What an application may do to rows with negative keys, which the writers with the row check leave
 /// alone. Each block is one multi-statement text; `@a` is one of these keys.
 const BLOCKS: [(&str, &str); 18] = [
     (

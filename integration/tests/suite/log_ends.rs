@@ -5,9 +5,9 @@
 use std::thread;
 use std::time::Duration;
 
+use altergeist_integration::altergeist_process::{Ended, Running, command, run, start, widening};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{Ended, Running, command, run, start, widening};
 use altergeist_integration::workload::Table;
 
 use Flavour::{MariaDb1011, MySql97};

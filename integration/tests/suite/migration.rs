@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use altergeist_integration::every_server;
-use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{
+use altergeist_integration::altergeist_process::{
     inventory, left_behind, old_name, old_table, run, structure, widening,
 };
+use altergeist_integration::every_server;
+use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::workload::{COLUMNS, Mix, Table, Writers, differences};
 
 every_server!(

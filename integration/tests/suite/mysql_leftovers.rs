@@ -1,8 +1,8 @@
 //! What `cleanup` drops and what it does not, and what a swap of many partitions takes; MySQL and
 //! MariaDB.
 
+use altergeist_integration::altergeist_process::{command, run, start};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{command, run, start};
 use altergeist_integration::workload::Table;
 
 use Flavour::{MariaDb1011, MySql97};

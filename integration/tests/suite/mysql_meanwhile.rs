@@ -2,8 +2,8 @@
 //! it gets, and what cannot go on is named with a way out.
 
 use Flavour::{MariaDb1011, MySql97};
+use altergeist_integration::altergeist_process::{Ended, Running, command, run, start};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{Ended, Running, command, run, start};
 
 const ALTER: &str = "MODIFY n BIGINT NOT NULL";
 const MAKE: &str = "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, v VARCHAR(40), n INT NOT NULL, \

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use altergeist_integration::altergeist_process::{run, start};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
-use altergeist_integration::tool::{run, start};
-use altergeist_integration::trip::{Then, Trip};
+use altergeist_integration::statement_fault::{StatementFault, Then};
 
 const TABLE: &str = "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, a INT)";
 const ROWS: &str = "INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)";
@@ -68,11 +68,11 @@ fn not_written_down(flavour: Flavour) {
         for statement in [TABLE, ROWS] {
             server.execute(&database, statement).unwrap();
         }
-        let trip = Trip::start(server.port(), &[words], nth, then);
-        let mut running = start(&url(flavour, trip.port(), &database), "t", ALTER, &[]);
+        let fault = StatementFault::start(server.port(), &[words], nth, then);
+        let mut running = start(&url(flavour, fault.port(), &database), "t", ALTER, &[]);
         let mut statement = None;
         while statement.is_none() && running.is_running() {
-            statement = trip.wait(Duration::from_millis(50));
+            statement = fault.wait(Duration::from_millis(50));
         }
         let said = if then == Then::Hold { running.kill() } else { running.wait() };
         assert!(statement.is_some(), "nothing was sent with {words}:\n{}", said.output);

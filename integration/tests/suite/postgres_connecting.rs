@@ -1,8 +1,8 @@
 //! The ways into PostgreSQL: every form of URL its own clients take, and what is said of one that
 //! cannot be read or used.
 
+use altergeist_integration::altergeist_process::{Ended, command, run};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{Ended, command, run};
 
 fn plan(url: &str) -> Ended {
     command(&["plan", "--url", url, "--table", "t", "--alter", "ALTER COLUMN n TYPE bigint"])
@@ -81,7 +81,7 @@ fn a_key_of_bytes_in_a_database_without_an_encoding_is_followed() {
     server.execute("raw", &table).unwrap();
     for more in [&["--strategy", "copy"][..], &["--strategy", "copy", "--capture", "poll"]] {
         let kind = if more.len() == 2 { "bigint" } else { "numeric" };
-        let mut change = altergeist_integration::tool::start(
+        let mut change = altergeist_integration::altergeist_process::start(
             &server.url("raw"),
             "t",
             &format!("ALTER COLUMN n TYPE {kind}"),

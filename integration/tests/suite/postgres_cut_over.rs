@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use altergeist_integration::altergeist_process::{command, run, start};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{command, run, start};
 
 every_postgres!(
     behind_an_old_transaction_nobody_is_made_to_queue,

@@ -1,10 +1,10 @@
 //! What hangs on a PostgreSQL table and cannot be carried is found by the plan, and what fails
 //! after the swap is only spoken of.
 
+use altergeist_integration::altergeist_process::{command, run};
 use altergeist_integration::every_postgres;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{command, run};
 
 every_postgres!(
     a_temporary_view_is_named_with_its_session,

@@ -5,11 +5,11 @@ use altergeist_integration::every_postgres;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{
+use altergeist_integration::altergeist_process::{
     LIMIT, Running, command, inventory, left_behind, must_stay, old_table, run, start, widening,
 };
+use altergeist_integration::servers::{DATABASE, Flavour, Server};
+use altergeist_integration::session::{Session, block_on};
 use altergeist_integration::workload::{Mix, Table, Writers};
 
 use Flavour::{Postgres15, Postgres18};
@@ -46,11 +46,11 @@ fn half_way(server: &Server, more: &[&str]) -> Running {
     running
 }
 
-fn again(server: &Server, more: &[&str]) -> altergeist_integration::tool::Ended {
+fn again(server: &Server, more: &[&str]) -> altergeist_integration::altergeist_process::Ended {
     run(&server.url(DATABASE), "orders", widening(server.flavour()), more)
 }
 
-fn cleanup(server: &Server, more: &[&str]) -> altergeist_integration::tool::Ended {
+fn cleanup(server: &Server, more: &[&str]) -> altergeist_integration::altergeist_process::Ended {
     command(&[&["cleanup", "--url", &server.url(DATABASE), "--table", "orders"], more].concat())
 }
 

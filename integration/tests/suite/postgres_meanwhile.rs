@@ -1,10 +1,10 @@
 //! What others do on a PostgreSQL server to the table, and to what belongs to the run, while it
 //! goes on: nothing is lost, nobody is held up, and what cannot go on is named with a way out.
 
+use altergeist_integration::altergeist_process::{Ended, LIMIT, Running, command, run, start};
 use altergeist_integration::every_postgres;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{Ended, LIMIT, Running, command, run, start};
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use altergeist_integration::altergeist_process::{LIMIT, run, start};
 use altergeist_integration::faults::{Fault, FaultProxy};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{LIMIT, run, start};
 
 const EVERYWHERE: &str = include_str!("../../schemas/postgres.sql");
 const SINCE_15: &str = include_str!("../../schemas/postgres15.sql");
@@ -277,7 +277,7 @@ fn no_write_gets_past_the_swap_by_a_view_or_a_prepared_statement(flavour: Flavou
     let counting = count_up(&url, &stop);
     for round in 0..4 {
         run(&url, "counters", "", &["--strategy", "copy"]).must_be(0);
-        altergeist_integration::tool::command(&[
+        altergeist_integration::altergeist_process::command(&[
             "cleanup",
             "--url",
             &url,
@@ -325,7 +325,7 @@ fn materialized_views_that_read_one_another_by_many_ways_are_each_found_once(fla
     let before = dump(&server);
     run(&url, "ground", "", &["--strategy", "copy"]).must_be(0);
     assert_eq!(differing(&before, &dump(&server)), Vec::<String>::new());
-    altergeist_integration::tool::command(&[
+    altergeist_integration::altergeist_process::command(&[
         "cleanup",
         "--url",
         &url,
@@ -336,7 +336,7 @@ fn materialized_views_that_read_one_another_by_many_ways_are_each_found_once(fla
     .must_be(0);
     server.execute(DATABASE, &(3..20).map(level).collect::<String>()).unwrap();
     let words = ["plan", "--url", &url, "--table", "ground", "--alter", "", "--strategy", "copy"];
-    altergeist_integration::tool::command(&words)
+    altergeist_integration::altergeist_process::command(&words)
         .must_be(0)
         .must_say(&["v_19_0", "v_19_1", "v_0_0"]);
 }

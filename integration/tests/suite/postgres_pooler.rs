@@ -5,9 +5,9 @@ use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use altergeist_integration::altergeist_process::{command, run};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, start_pooler};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{command, run};
 use tempfile::TempDir;
 
 const ALTER: &str = "ALTER COLUMN n TYPE bigint";

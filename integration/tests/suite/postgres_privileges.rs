@@ -1,8 +1,8 @@
 //! The least a role must have on PostgreSQL: to own the table, to read the log, and to make schemas
 //! and publications.
 
+use altergeist_integration::altergeist_process::{command, run};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{command, run};
 
 const SCHEMA: &str = "
     CREATE ROLE owner LOGIN;

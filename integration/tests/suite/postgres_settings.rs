@@ -1,8 +1,8 @@
 //! What the server, the database, a role or the environment sets changes nothing: each session of
 //! ours sets what it depends on.
 
+use altergeist_integration::altergeist_process::{command, run};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{command, run};
 
 /// Settings that change what the server prints, reads or does, each with a value nobody would like;
 /// from which version on.

@@ -1,9 +1,9 @@
 //! Somebody else writes to the shadow: a job that cleans up every table it finds. That hinders
 //! nobody, and is noticed.
 
+use altergeist_integration::altergeist_process::{command, start};
 use altergeist_integration::every_postgres;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{command, start};
 
 every_postgres!(
     a_shadow_that_somebody_else_wrote_to_is_copied_again,

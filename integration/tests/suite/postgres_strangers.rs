@@ -4,9 +4,9 @@
 
 use std::thread;
 
+use altergeist_integration::altergeist_process::{command, run, start};
 use altergeist_integration::every_postgres;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{command, run, start};
 
 every_postgres!(
     what_bears_our_names_and_is_not_ours_is_refused_by_name,

@@ -1,9 +1,11 @@
 //! Transactions that are prepared (XA) when a run begins: their rows stand in the log before it,
 //! and become visible only later.
 
+use altergeist_integration::altergeist_process::{
+    command, inventory, left_behind, must_stay, run, start,
+};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{command, inventory, left_behind, must_stay, run, start};
 
 const ALTER: &str = "ADD COLUMN w INT NOT NULL DEFAULT 7";
 const COPY: [&str; 2] = ["--strategy", "copy"];

@@ -1,8 +1,8 @@
 //! The grants that docs/privileges.md names are enough, given to the user or by a role, and each
 //! that is missing is refused by name before anything is begun.
 
+use altergeist_integration::altergeist_process::{command, run, widening};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{command, run, widening};
 use altergeist_integration::workload::Table;
 
 const ON_SCHEMA: [&str; 10] = [

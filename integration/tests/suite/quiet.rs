@@ -1,9 +1,9 @@
 //! A table that nobody writes to is copied without reading the log. What is written unseen all the
 //! same is found by the proof.
 
+use altergeist_integration::altergeist_process::{Ended, start};
 use altergeist_integration::every_postgres;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{Ended, start};
 
 const ALTER: &str = "ALTER COLUMN a TYPE bigint";
 /// The copy takes longer than the server may be late in counting.

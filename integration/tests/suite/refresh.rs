@@ -1,8 +1,8 @@
 //! What a refresh writes, and what it need not write.
 
+use altergeist_integration::altergeist_process::start;
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::start;
 
 const ROWS: u64 = 4_000;
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use altergeist_integration::every_server;
-use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{
+use altergeist_integration::altergeist_process::{
     Ended, command, inventory, left_behind, must_stay, run, start, structure, widening,
 };
+use altergeist_integration::every_server;
+use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::workload::{COLUMNS, Table, differences};
 
 every_server!(

@@ -1,10 +1,10 @@
 //! A replica that falls behind holds up the copy, and nothing else; one that catches up lets it go
 //! on.
 
+use altergeist_integration::altergeist_process;
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool;
 use altergeist_integration::workload::Table;
 
 fn reason(status: &serde_json::Value) -> &str {
@@ -17,7 +17,12 @@ fn a_replica_behind_throttles_and_is_named_until_it_has_caught_up(flavour: Flavo
     let replica = primary.start_replica();
     replica.pause_replay();
     let more = ["--replica", &replica.url(DATABASE), "--max-lag", "1s", "--chunk-rows", "500"];
-    let mut run = tool::start(&primary.url(DATABASE), "orders", tool::widening(flavour), &more);
+    let mut run = altergeist_process::start(
+        &primary.url(DATABASE),
+        "orders",
+        altergeist_process::widening(flavour),
+        &more,
+    );
     let throttled = run.wait_until(|status| !reason(status).is_empty());
     assert!(reason(&throttled).contains(&replica.port().to_string()), "{}", reason(&throttled));
     replica.resume_replay();
@@ -30,10 +35,10 @@ fn a_replica_that_does_not_answer_counts_as_behind(flavour: Flavour) {
     let mut replica = primary.start_replica();
     let url = replica.url(DATABASE);
     replica.stop();
-    let mut run = tool::start(
+    let mut run = altergeist_process::start(
         &primary.url(DATABASE),
         "orders",
-        tool::widening(flavour),
+        altergeist_process::widening(flavour),
         &["--replica", &url],
     );
     let throttled = run.wait_until(|status| !reason(status).is_empty());
@@ -42,9 +47,9 @@ fn a_replica_that_does_not_answer_counts_as_behind(flavour: Flavour) {
     run.wait().must_be(5);
 }
 
-fn plan(flavour: Flavour, url: &str) -> tool::Ended {
-    let alter = tool::widening(flavour);
-    tool::command(&[
+fn plan(flavour: Flavour, url: &str) -> altergeist_process::Ended {
+    let alter = altergeist_process::widening(flavour);
+    altergeist_process::command(&[
         "plan",
         "--url",
         url,
@@ -68,7 +73,12 @@ fn a_replica_nobody_names_is_found(flavour: Flavour) {
         .must_be(0)
         .must_say(&[&port, "was found: its lag counts"]);
     let more = ["--max-lag", "1s", "--chunk-rows", "500"];
-    let mut run = tool::start(&primary.url(DATABASE), "orders", tool::widening(flavour), &more);
+    let mut run = altergeist_process::start(
+        &primary.url(DATABASE),
+        "orders",
+        altergeist_process::widening(flavour),
+        &more,
+    );
     let throttled = run.wait_until(|status| !reason(status).is_empty());
     assert!(reason(&throttled).contains(&port), "{}", reason(&throttled));
     replica.resume_replay();
@@ -94,7 +104,12 @@ fn a_replica_that_does_not_let_us_in_is_told_and_does_not_hold_up_the_run(flavou
     let url = primary.url(DATABASE).replace("root@", "osc@");
     let port = format!(":{}", replica.port());
     plan(flavour, &url).must_be(0).must_say(&[&port, "does not let us in"]);
-    let ended = tool::run(&url, "orders", tool::widening(flavour), &["--strategy", "copy"]);
+    let ended = altergeist_process::run(
+        &url,
+        "orders",
+        altergeist_process::widening(flavour),
+        &["--strategy", "copy"],
+    );
     ended.must_be(0).must_say(&[&port, "its lag does not count"]);
 }
 

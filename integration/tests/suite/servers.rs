@@ -1,4 +1,4 @@
-//! The servers, the writers and the oracle themselves: a test that trusts them must be able to.
+//! The servers, the writers and the row check themselves: a test that trusts them must be able to.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -62,7 +62,7 @@ fn becomes(server: &Server, rows: u32) -> bool {
 }
 
 #[test]
-fn the_oracle_agrees_with_an_undisturbed_server_and_notices_every_tampering() {
+fn the_row_check_agrees_with_an_undisturbed_server_and_notices_every_tampering() {
     for flavour in Flavour::all() {
         let Some(server) = Server::start(flavour, &[]) else {
             continue;
@@ -76,7 +76,7 @@ fn the_oracle_agrees_with_an_undisturbed_server_and_notices_every_tampering() {
         assert!(report.errors().is_empty(), "{flavour:?}: {}", report.errors()[0]);
         assert_eq!(report.counts().len(), 10, "{flavour:?}: every kind of write happened");
         let proof = report.prove(&url).unwrap();
-        assert_eq!(proof.rows, report.oracle.count());
+        assert_eq!(proof.rows, report.row_check.count());
 
         let untouched = "SELECT id FROM t WHERE u = id AND id % 10 = 0 ORDER BY id LIMIT 1";
         let id = server.query(DATABASE, untouched).unwrap()[0][0].clone().unwrap();
@@ -105,7 +105,7 @@ fn the_oracle_agrees_with_an_undisturbed_server_and_notices_every_tampering() {
 }
 
 #[test]
-fn the_oracle_survives_a_killed_server() {
+fn the_row_check_survives_a_killed_server() {
     for flavour in Flavour::all() {
         // A killed process loses nothing that the system has taken, synced or not.
         let Some(mut server) = Server::start(flavour, &[]) else {

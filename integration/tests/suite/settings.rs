@@ -1,9 +1,9 @@
 //! Settings of the server that would change what it prints, reads or finds: every session of ours
 //! sets what it depends on.
 
+use altergeist_integration::altergeist_process::{command, run};
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{command, run};
 
 every_server!(hostile_settings_change_nothing,);
 

@@ -1,8 +1,8 @@
 //! Only the run writes its shadow. What another session writes there after the proof never gets
 //! into the new table: on MySQL and MariaDB the log tells of it, and the table is copied again.
 
+use altergeist_integration::altergeist_process::{Running, command, run, start, widening};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{Running, command, run, start, widening};
 use altergeist_integration::workload::Table;
 
 const ROWS: u64 = 500;

@@ -7,10 +7,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use altergeist_integration::altergeist_process::{LIMIT, must_stay, old_name, start, widening};
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Failure, Session, block_on};
-use altergeist_integration::tool::{LIMIT, must_stay, old_name, start, widening};
 use altergeist_integration::workload::{COLUMNS, Table, differences};
 
 every_server!(

@@ -1,8 +1,8 @@
 //! Statistics that somebody asked for are there after the swap, and are those of the new rows.
 
+use altergeist_integration::altergeist_process::run;
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::run;
 
 every_server!(histograms_and_persistent_statistics_are_carried,);
 

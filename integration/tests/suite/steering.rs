@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use altergeist_integration::every_server;
-use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::tool::{
+use altergeist_integration::altergeist_process::{
     command, inventory, left_behind, must_stay, old_table, run, start, structure, widening,
 };
+use altergeist_integration::every_server;
+use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::workload::{Mix, Table, Writers};
 
 every_server!(

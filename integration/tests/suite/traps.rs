@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use altergeist_integration::altergeist_process::{
+    Running, binary, command, inventory, left_behind, old_name, run, start, widening,
+};
 use altergeist_integration::every_server;
 use altergeist_integration::faults::{Fault, FaultProxy};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
-use altergeist_integration::tool::{
-    Running, binary, command, inventory, left_behind, old_name, run, start, widening,
-};
 use altergeist_integration::workload::{Mix, Table, Writers, differences};
 
 every_server!(

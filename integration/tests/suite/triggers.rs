@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use altergeist_integration::altergeist_process::{LIMIT, run, start};
 use altergeist_integration::servers::{Flavour, Server, url};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{LIMIT, run, start};
-use altergeist_integration::trip::{Then, Trip};
+use altergeist_integration::statement_fault::{StatementFault, Then};
 
 const SETUP: [&str; 5] = [
     "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, a INT)",
@@ -69,11 +69,11 @@ fn die_at(server: &Server, database: &str, words: &str, nth: u32, then: Then) ->
     let before = triggers(server, database);
     let writer = Writer::start(server.url(database));
 
-    let trip = Trip::start(server.port(), &[words], nth, then);
-    let mut running = start(&url(server.flavour(), trip.port(), database), "t", ALTER, &COPY);
+    let fault = StatementFault::start(server.port(), &[words], nth, then);
+    let mut running = start(&url(server.flavour(), fault.port(), database), "t", ALTER, &COPY);
     let mut statement = None;
     while statement.is_none() && running.is_running() {
-        statement = trip.wait(Duration::from_millis(50));
+        statement = fault.wait(Duration::from_millis(50));
     }
     let said = match then {
         Then::Hold if statement.is_some() => running.kill(),

@@ -6,9 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use altergeist_integration::altergeist_process::{Running, command, run, start, widening};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
 use altergeist_integration::session::{Session, block_on};
-use altergeist_integration::tool::{Running, command, run, start, widening};
 use altergeist_integration::workload::Table;
 
 use Flavour::{MariaDb1011, MySql97};

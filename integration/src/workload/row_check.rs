@@ -1,4 +1,4 @@
-//! The oracle: what must be in the table now, and whether it is.
+//! The check of all rows: what must be in the table now, and whether it is.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use crate::session::{Failure, Session, block_on};
 
 /// Knows every row that must be in the table.
 #[derive(Debug)]
-pub struct Oracle {
+pub struct RowCheck {
     pub(super) table: Table,
     pub(super) expected: BTreeMap<i64, Option<Row>>,
 }
@@ -21,7 +21,7 @@ pub struct Proof {
     pub touched: u64,
 }
 
-impl Oracle {
+impl RowCheck {
     /// Compares the table with what must be in it: every touched row by its values, every other
     /// by being what it was loaded as, and their number.
     ///

@@ -8,12 +8,12 @@ use crate::session::{Failure, Session, block_on};
 
 /// One server of each kind, started when the first case asks for it.
 #[derive(Debug, Default)]
-pub struct Fleet {
-    berths: [Berth; 4],
+pub struct SharedServers {
+    servers: [SharedServer; 4],
 }
 
 #[derive(Debug, Default)]
-struct Berth {
+struct SharedServer {
     server: OnceLock<Option<Arc<Server>>>,
     /// Roles and users belong to the whole server: two cases must not make the same one at once.
     creating: Mutex<()>,
@@ -27,7 +27,7 @@ const SHARED: [(Flavour, &[(&str, &str)]); 4] = [
     (Flavour::MariaDb1011, &[("innodb-print-all-deadlocks", "ON")]),
 ];
 
-impl Fleet {
+impl SharedServers {
     /// The server for `case`: its own when it has settings, else the shared one. `None` when it is
     /// not installed.
     pub(super) fn server(&self, case: &Case, flavour: Flavour) -> Option<Arc<Server>> {
@@ -37,7 +37,7 @@ impl Fleet {
             .map_or(&[] as &[_], |(_, settings)| settings);
         if case.settings.is_empty() {
             return self
-                .berth(flavour)
+                .shared(flavour)
                 .server
                 .get_or_init(|| Server::start(flavour, shared).map(Arc::new))
                 .clone();
@@ -52,16 +52,16 @@ impl Fleet {
         let home = if server.flavour().is_postgres() { "postgres" } else { "mysql" };
         let charset = if server.flavour().is_postgres() { "" } else { " CHARACTER SET utf8mb4" };
         server.execute(home, &format!("CREATE DATABASE {database}{charset}"))?;
-        let _one_after_the_other = self.berth(server.flavour()).creating.lock();
+        let _one_after_the_other = self.shared(server.flavour()).creating.lock();
         server.execute(database, sql).map(|_| ())
     }
 
-    fn berth(&self, flavour: Flavour) -> &Berth {
+    fn shared(&self, flavour: Flavour) -> &SharedServer {
         let nth = Flavour::all()
             .iter()
             .position(|kind| *kind == flavour)
             .expect("every kind is in the list");
-        &self.berths[nth]
+        &self.servers[nth]
     }
 }
 

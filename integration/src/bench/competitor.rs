@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::scene::Scene;
+use super::setup::Setup;
 use crate::session::Failure;
 
 /// One way to change the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contender {
+pub enum Competitor {
     /// altergeist, verification included.
     Altergeist,
     /// altergeist, told to go easier while commits are slow.
@@ -49,13 +49,13 @@ pub struct Run {
     pub total: Duration,
     /// Whether it came to its end.
     pub is_finished: bool,
-    /// Its phases, where the contender says them.
+    /// Its phases, where the competitor says them.
     pub phases: Vec<Phase>,
     /// Processor time of the client.
     pub client_cpu: Duration,
     /// The largest memory of the client, in KiB.
     pub client_kib: u64,
-    /// How long the table was locked, where the contender says so.
+    /// How long the table was locked, where the competitor says so.
     pub locked_ms: Option<f64>,
 }
 
@@ -66,26 +66,26 @@ impl Run {
     }
 }
 
-impl Contender {
-    /// Those that can be run against this scene's server here, the gentler ways of altergeist only
+impl Competitor {
+    /// Those that can be run against this setup's server here, the gentler ways of altergeist only
     /// beside an application.
-    pub fn present(scene: &Scene, is_loaded: bool) -> Vec<Self> {
+    pub fn present(setup: &Setup, is_loaded: bool) -> Vec<Self> {
         let gentle = [Self::Sparing, Self::Nice].into_iter().filter(|_| is_loaded);
         let peers = [Self::GhOst, Self::Spirit, Self::PtOsc, Self::PgRepack];
         let found =
-            peers.into_iter().filter(|peer| peer.is_for(scene) && is_on_the_path(peer.program()));
+            peers.into_iter().filter(|peer| peer.is_for(setup) && is_on_the_path(peer.program()));
         [Self::Native, Self::Altergeist].into_iter().chain(gentle).chain(found).collect()
     }
 
-    fn is_for(self, scene: &Scene) -> bool {
+    fn is_for(self, setup: &Setup) -> bool {
         match self {
             Self::PgRepack => {
                 let known = "SELECT name FROM pg_available_extensions WHERE name = 'pg_repack'";
-                scene.flavour.is_postgres()
-                    && scene.server.query("postgres", known).is_ok_and(|rows| !rows.is_empty())
+                setup.flavour.is_postgres()
+                    && setup.server.query("postgres", known).is_ok_and(|rows| !rows.is_empty())
             }
             Self::GhOst | Self::Spirit | Self::PtOsc => {
-                scene.flavour == crate::servers::Flavour::MySql97
+                setup.flavour == crate::servers::Flavour::MySql97
             }
             Self::Native | Self::Altergeist | Self::Sparing | Self::Nice => true,
         }
@@ -119,15 +119,15 @@ impl Contender {
     ///
     /// # Errors
     /// What it said if it failed.
-    pub fn change(self, scene: &Scene, database: &str, patience: Duration) -> Result<Run, String> {
+    pub fn change(self, setup: &Setup, database: &str, patience: Duration) -> Result<Run, String> {
         if self == Self::PgRepack {
-            let made = scene.server.execute(database, "CREATE EXTENSION pg_repack");
+            let made = setup.server.execute(database, "CREATE EXTENSION pg_repack");
             made.map_err(|failure| failure.to_string())?;
         }
         let began = Instant::now();
         match self {
             Self::Native => {
-                native(scene, database).map_err(|failure| failure.to_string())?;
+                native(setup, database).map_err(|failure| failure.to_string())?;
                 let none = Duration::ZERO;
                 Ok(Run {
                     total: began.elapsed(),
@@ -138,19 +138,19 @@ impl Contender {
                     locked_ms: None,
                 })
             }
-            _ => watched(self.command(scene, database), began, patience),
+            _ => watched(self.command(setup, database), began, patience),
         }
     }
 
-    pub(super) fn command(self, scene: &Scene, database: &str) -> Command {
-        let (host, port) = ("127.0.0.1", scene.server.port().to_string());
+    pub(super) fn command(self, setup: &Setup, database: &str) -> Command {
+        let (host, port) = ("127.0.0.1", setup.server.port().to_string());
         let modify = "MODIFY COLUMN k bigint NOT NULL";
         let words: Vec<String> = match self {
             Self::Native => unreachable!("the server itself is no program of ours"),
             Self::Altergeist | Self::Sparing | Self::Nice => {
                 let clauses =
-                    if scene.flavour.is_postgres() { "ALTER COLUMN k TYPE bigint" } else { modify };
-                let url = scene.server.url(database);
+                    if setup.flavour.is_postgres() { "ALTER COLUMN k TYPE bigint" } else { modify };
+                let url = setup.server.url(database);
                 [
                     "run",
                     "--url",
@@ -247,12 +247,12 @@ fn is_on_the_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-fn native(scene: &Scene, database: &str) -> Result<(), Failure> {
-    let clauses = match scene.flavour.is_postgres() {
+fn native(setup: &Setup, database: &str) -> Result<(), Failure> {
+    let clauses = match setup.flavour.is_postgres() {
         true => "ALTER COLUMN k TYPE bigint",
         false => "MODIFY COLUMN k bigint NOT NULL, ALGORITHM=COPY",
     };
-    scene.server.execute(database, &format!("ALTER TABLE bench {clauses}")).map(drop)
+    setup.server.execute(database, &format!("ALTER TABLE bench {clauses}")).map(drop)
 }
 
 /// Runs a program to its end, or until patience is at its end, reading what it says (a status a

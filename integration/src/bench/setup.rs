@@ -1,4 +1,4 @@
-//! The server, and the table every contender changes: made anew for each run, in a database of its
+//! The server, and the table every competitor changes: made anew for each run, in a database of its
 //! own.
 
 use super::shape::Shape;
@@ -14,7 +14,7 @@ const MYSQL: &[(&str, &str)] = &[
 ];
 /// Begun anew while the server runs: as they are when it starts, MySQL 9.7.4 holds up every commit
 /// for a tenth of a second again and again as soon as two sessions are busy, whoever they are,
-/// which would hide what a contender does.
+/// which would hide what a competitor does.
 const MYSQL_LOG_WRITERS: [&str; 2] =
     ["SET GLOBAL innodb_log_writer_threads = OFF", "SET GLOBAL innodb_log_writer_threads = ON"];
 const MARIADB: &[(&str, &str)] = &[
@@ -34,7 +34,7 @@ const POSTGRES: &[(&str, &str)] = &[
 const BLOCK: u64 = 100_000;
 
 /// A server and the size of the table.
-pub struct Scene {
+pub struct Setup {
     /// The server.
     pub server: Server,
     /// What it is.
@@ -45,7 +45,7 @@ pub struct Scene {
     pub rows: u64,
 }
 
-impl Scene {
+impl Setup {
     /// Starts the server, which keeps so many MiB of its tables in memory by itself; None if it is
     /// not installed.
     pub fn open(flavour: Flavour, shape: Shape, rows: u64, buffer: u32) -> Option<Self> {
@@ -101,7 +101,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Takes the database away, with whatever a contender left in it.
+    /// Takes the database away, with whatever a competitor left in it.
     ///
     /// # Errors
     /// What the server answered.
@@ -112,7 +112,7 @@ impl Scene {
     }
 }
 
-impl Scene {
+impl Setup {
     fn load(&self, is_postgres: bool, skip: u64, last: u64) -> String {
         let numbers = match is_postgres {
             true => format!("SELECT n FROM generate_series({}::bigint, {last}) AS n", skip + 1),

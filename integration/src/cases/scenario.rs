@@ -7,15 +7,15 @@ use std::sync::Arc;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::fleet::drop_databases;
+use super::shared_servers::drop_databases;
 use super::structure::{
     Name, counter, describe, difference, inventory, is_journal, is_old, name_of, old_table,
 };
 use super::writers::Writers;
-use super::{Case, Fleet, rows};
+use super::{Case, SharedServers, row_check};
+use crate::altergeist_process::{self, Ended, Running};
 use crate::servers::{Flavour, Server};
 use crate::session::{Failure, Session, block_on};
-use crate::tool::{self, Ended, Running};
 
 /// One of the ways a case is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Mode {
 }
 
 /// A case on a server, in databases of its own.
-struct Scene<'a> {
+struct Scenario<'a> {
     case: &'a Case,
     server: Arc<Server>,
     /// Where the change is done by altergeist.
@@ -66,13 +66,18 @@ struct Scene<'a> {
 ///
 /// # Errors
 /// What was not as it must be.
-pub fn tell(case: &Case, flavour: Flavour, mode: Mode, fleet: &Fleet) -> Result<(), String> {
-    let Some(server) = fleet.server(case, flavour) else {
+pub fn run(
+    case: &Case,
+    flavour: Flavour,
+    mode: Mode,
+    servers: &SharedServers,
+) -> Result<(), String> {
+    let Some(server) = servers.server(case, flavour) else {
         return Ok(());
     };
     let database = format!("case_{}_{}", case.name, mode.name()).to_lowercase().replace('-', "_");
     let postgres = flavour.is_postgres();
-    let scene = Scene {
+    let scenario = Scenario {
         case,
         server,
         twin: format!("{database}_twin"),
@@ -81,32 +86,33 @@ pub fn tell(case: &Case, flavour: Flavour, mode: Mode, fleet: &Fleet) -> Result<
         table: name_of(&case.table, postgres),
         postgres,
     };
-    for database in scene.databases() {
-        fleet
-            .create(&scene.server, database, &case.create)
+    for database in scenario.databases() {
+        servers
+            .create(&scenario.server, database, &case.create)
             .map_err(|failure| format!("create.sql: {failure}"))?;
     }
     match mode {
-        Mode::Killed if case.may_be_native() => scene.quiet(),
-        Mode::Killed => scene.killed(flavour),
-        Mode::Live => scene.live(),
-        Mode::Refused => scene.refused(),
+        Mode::Killed if case.may_be_native() => scenario.quiet(),
+        Mode::Killed => scenario.killed(flavour),
+        Mode::Live => scenario.live(),
+        Mode::Refused => scenario.refused(),
     }?;
-    drop_databases(&scene.server, &scene.databases()).map_err(words)
+    drop_databases(&scenario.server, &scenario.databases()).map_err(words)
 }
 
 fn words(failure: Failure) -> String {
     failure.to_string()
 }
 
-impl Scene<'_> {
+impl Scenario<'_> {
     fn databases(&self) -> [&str; 3] {
         [&self.database, &self.twin, &self.reference]
     }
 
     fn killed(&self, flavour: Flavour) -> Result<(), String> {
         let before = self.inventory(&self.database)?;
-        let total = rows::count(&self.server, &self.database, &self.case.table).map_err(words)?;
+        let total =
+            row_check::count(&self.server, &self.database, &self.case.table).map_err(words)?;
         let writers =
             Writers::start(&self.server, &self.database, &self.case.blocks, &self.case.errors);
         writers.wait_for(10)?;
@@ -159,7 +165,7 @@ impl Scene<'_> {
             Writers::start(&self.server, &self.database, &self.case.blocks, &self.case.errors);
         writers.wait_for(20)?;
         writers.stop()?;
-        rows::fill(&self.server, &self.database, &self.table, &self.reference, &self.table)
+        row_check::fill(&self.server, &self.database, &self.table, &self.reference, &self.table)
             .map_err(words)?;
         let ended = self.ended_with(self.start(&[]).wait(), 0)?;
         self.reference_must_be_equal()?;
@@ -201,7 +207,7 @@ impl Scene<'_> {
         self.clean_up(&before, &[])?;
         self.structure_must_be_the_twins(false)?;
         match quiet {
-            true => rows::differences(&text, &self.rows(&self.database)?)
+            true => row_check::differences(&text, &self.rows(&self.database)?)
                 .map_err(|why| format!("rows have changed: {why}")),
             false => Ok(()),
         }
@@ -217,7 +223,8 @@ impl Scene<'_> {
     }
 
     fn start(&self, more: &[&str]) -> Running {
-        let total = rows::count(&self.server, &self.database, &self.case.table).unwrap_or_default();
+        let total =
+            row_check::count(&self.server, &self.database, &self.case.table).unwrap_or_default();
         // Enough chunks to be killed between, and few enough to be quick.
         let chunk = (total / 40).clamp(2, 500).to_string();
         let mut arguments = vec!["--chunk-rows", &chunk, "--workers", "2"];
@@ -227,7 +234,7 @@ impl Scene<'_> {
         arguments.extend(more);
         let flags = self.flags();
         arguments.extend(flags.iter().map(String::as_str));
-        tool::start(
+        altergeist_process::start(
             &self.server.url(&self.database),
             &self.case.table,
             &self.case.alter,
@@ -244,7 +251,7 @@ impl Scene<'_> {
         }
         let flags = self.flags();
         words.extend(flags.iter().map(String::as_str));
-        tool::command(&words)
+        altergeist_process::command(&words)
     }
 
     fn flags(&self) -> Vec<String> {
@@ -260,7 +267,7 @@ impl Scene<'_> {
     }
 
     fn rows_must_be_those_of(&self, old: &Name) -> Result<(), String> {
-        rows::fill(&self.server, &self.database, old, &self.reference, &self.table)
+        row_check::fill(&self.server, &self.database, old, &self.reference, &self.table)
             .map_err(|failure| format!("the old table's rows: {failure}"))?;
         self.reference_must_be_equal()
     }
@@ -268,11 +275,11 @@ impl Scene<'_> {
     fn reference_must_be_equal(&self) -> Result<(), String> {
         self.alter_natively(&self.reference)?;
         let (expected, found) = (self.rows(&self.reference)?, self.rows(&self.database)?);
-        rows::differences(&expected, &found).map_err(|why| format!("rows: {why}"))
+        row_check::differences(&expected, &found).map_err(|why| format!("rows: {why}"))
     }
 
     fn rows(&self, database: &str) -> Result<Vec<String>, String> {
-        rows::rows(&self.server, database, &self.table)
+        row_check::rows(&self.server, database, &self.table)
             .map_err(|failure| format!("the rows of {database}: {failure}"))
     }
 
@@ -358,7 +365,8 @@ impl Scene<'_> {
         let url = self.server.url(&self.database);
         let mut words = vec!["cleanup", "--url", &url, "--table", &self.case.table];
         words.extend(more);
-        self.ended_with(tool::command(&words), 0).map_err(|why| format!("cleanup: {why}"))?;
+        self.ended_with(altergeist_process::command(&words), 0)
+            .map_err(|why| format!("cleanup: {why}"))?;
         let (twin, mut left) = (self.inventory(&self.twin)?, self.inventory(&self.database)?);
         left.retain(|thing| !before.contains(thing) && !twin.contains(thing) && !is_journal(thing));
         if left.is_empty() { Ok(()) } else { Err(format!("left behind by cleanup: {left:?}")) }

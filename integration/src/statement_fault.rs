@@ -22,7 +22,7 @@ pub enum Then {
 
 /// A running proxy.
 #[derive(Debug)]
-pub struct Trip {
+pub struct StatementFault {
     port: u16,
     reached: Receiver<String>,
 }
@@ -34,7 +34,7 @@ struct Wire {
     tell: Mutex<Sender<String>>,
 }
 
-impl Trip {
+impl StatementFault {
     /// Starts a proxy in front of `port` on this machine, for the n-th statement (from 1) with any
     /// of these words.
     ///
