@@ -12,8 +12,8 @@ mod row_check;
 mod table;
 mod writers;
 
-pub use report::{Completion, Failed, Report};
 pub use kind::{Kind, Mix};
+pub use report::{Completion, Failed, Report};
 pub use row_check::{Proof, RowCheck, differences};
 pub use table::{COLUMNS, Table};
 pub use writers::Writers;

@@ -4,7 +4,10 @@
 //! harmless, and the engine must go on working or say
 //! [`Kind::Disconnected`](crate::Kind::Disconnected).
 
-use crate::{Chunk, Key, Marker, Plan, Position, Record, Result, Target, Watermark};
+use crate::{
+    Chunk, Key, Marker, OnlineSteps, Plan, Position, Record, Result, RetainedLog, SkippableLog,
+    Target, UnloggedChanges, Watermark,
+};
 use std::time::Duration;
 
 /// Commits that say how long they usually take: a second of heartbeats, or more where they are
@@ -14,7 +17,18 @@ const COMMITS: usize = 12;
 const COMMITS_WORST: usize = 3;
 
 /// All the roles together. One value is one process's work on one table.
-pub trait Engine: Preflight + Journal + Shadow + Cutover + Gauge + Sized {
+pub trait Engine:
+    Preflight
+    + Journal
+    + Shadow
+    + Cutover
+    + Gauge
+    + OnlineSteps
+    + SkippableLog
+    + RetainedLog
+    + UnloggedChanges
+    + Sized
+{
     /// The log, as read by this engine.
     type Stream: ChangeStream;
 
@@ -57,19 +71,6 @@ pub trait Engine: Preflight + Journal + Shadow + Cutover + Gauge + Sized {
     /// `Fatal` if the server no longer has it, or is not the server that gave it.
     async fn follow(&self, from: &Position) -> Result<Self::Stream>;
 
-    /// A position as [`Engine::open_log`] gives it, in the log that is open: every transaction
-    /// whose changes lie before it is visible to any read begun after this returns. None if that
-    /// cannot be had within a moment.
-    async fn log_now(&self) -> Result<Option<Position>> {
-        Ok(None)
-    }
-
-    /// Lets the server pass over what lies before a position of [`Engine::log_now`], which is
-    /// saved, without reading it. Nobody follows the log now.
-    async fn pass_log(&self, _before: &Position) -> Result<()> {
-        Ok(())
-    }
-
     /// Proves that the log has told of every row of the source that changed since
     /// [`Engine::open_log`]: marks that arrive prove nothing about rows. Asked at every turn, so an
     /// answer may be a second old. Nothing to prove before the log is open.
@@ -109,17 +110,6 @@ pub trait Preflight {
     /// # Errors
     /// `Busy` if the lock could not be had: nothing happened.
     async fn alter_natively(&self, statement: &str) -> Result<()>;
-
-    /// Carries out what is left of [`Verdict::Online`](crate::Verdict::Online), which the last plan
-    /// of this value was, waiting for no lock longer than the lock timeout. May be called again
-    /// until it ends well, by another process too: the journal says how far it came.
-    ///
-    /// # Errors
-    /// `Busy` if a lock could not be had; `Refused` if the rows are not as the clauses demand: what
-    /// was begun is undone then.
-    async fn alter_online(&self) -> Result<()> {
-        Err(crate::Error::fatal("alter the table step by step", "this engine plans no such change"))
-    }
 
     /// What this tool has left on the server for this table, finished or not.
     async fn leftovers(&self) -> Result<Vec<Leftover>>;
@@ -227,13 +217,6 @@ pub trait Shadow {
         false
     }
 
-    /// Whether the log tells of every row that changes, by its own key. Where others' changes tell
-    /// of it, its rows are looked for when the log is read; a row that has gone on to another key
-    /// by then is not found, so that a difference must be looked for at once.
-    fn log_tells_all(&self) -> bool {
-        true
-    }
-
     /// Lets the server look at the shadow, so that its plans are good from the first statement.
     /// Rows may be refreshed and compared meanwhile; the lock can only be had afterwards. Gently:
     /// slowly, as far as that can be had.
@@ -248,13 +231,6 @@ pub trait Shadow {
 
     /// Compares the rows of these keys, in one snapshot; gives the keys that differ.
     async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>>;
-
-    /// The keys of other rows whose being changed would explain that this row of the shadow
-    /// differs: for a server that changes rows because of others and does not log it. Asked only
-    /// when the log does not tell of the row itself.
-    async fn causes(&self, _key: &Key) -> Result<Vec<Key>> {
-        Ok(Vec::new())
-    }
 
     /// The shadow's unique indexes over which the source, as it is now, holds duplicates.
     async fn duplicates(&self) -> Result<Vec<Duplicates>>;
@@ -369,43 +345,6 @@ pub trait Gauge {
     async fn built(&self) -> Option<f64> {
         None
     }
-
-    /// How often rows of the source were written, as the server counts it: a hint. None where it
-    /// does not count.
-    async fn writes(&self) -> Result<Option<Writes>> {
-        Ok(None)
-    }
-
-    /// What the server keeps of its log for this run alone, measured now; None where it keeps
-    /// nothing for single readers.
-    async fn log_kept(&self) -> Result<Option<LogKept>> {
-        Ok(None)
-    }
-
-    /// The bound of [`LogKept`] is reached and the run ends: lets go of the log if nothing else
-    /// keeps the server's disk from filling up. Says, for people, whether the run can go on later
-    /// and what must be done.
-    async fn give_up_log(&self) -> Result<String> {
-        Ok("the same command continues from here".to_owned())
-    }
-}
-
-/// How often rows of the source were written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Writes {
-    /// A number that changes with every row written.
-    pub count: u64,
-    /// How late a write is counted, as a rule.
-    pub late: Duration,
-}
-
-/// What the server keeps of its log for one run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LogKept {
-    /// Bytes of it.
-    pub bytes: u64,
-    /// Where the run must end; None if nobody has set a bound.
-    pub limit_bytes: Option<u64>,
 }
 
 /// How long small commits take, as heartbeats tell that are sent ten times a second.

@@ -18,12 +18,13 @@ pub mod name_hash;
 pub mod plan;
 pub mod position;
 pub mod record;
+pub mod special_roles;
 pub mod url;
 
 pub use change::{ForeignKeys, Strategy, Target};
 pub use engine::{
     ChangeStream, Changes, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, Hold,
-    Journal, Leftover, LogKept, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock, Writes,
+    Journal, Leftover, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock,
 };
 pub use error::{Attempted, Error, Kind, Result};
 pub use heartbeats::Heartbeats;
@@ -32,3 +33,4 @@ pub use name_hash::name_hash;
 pub use plan::{Plan, Refusal, Step, Verdict};
 pub use position::{Marker, Position};
 pub use record::{Record, Stage};
+pub use special_roles::{LogKept, OnlineSteps, RetainedLog, SkippableLog, UnloggedChanges, Writes};

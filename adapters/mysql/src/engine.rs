@@ -23,7 +23,10 @@ use crate::server::version::Flavour;
 use crate::shadow::followed::Followed;
 use crate::sql;
 use crate::state::MySql;
-use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
+use altergeist_contract::{
+    Engine, Error, Hold, Kind, Marker, OnlineSteps, Position, Result, RetainedLog, SkippableLog,
+    Target,
+};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -200,6 +203,12 @@ impl Engine for MySql {
         Ok(self.beats.mark())
     }
 }
+
+impl OnlineSteps for MySql {}
+
+impl SkippableLog for MySql {}
+
+impl RetainedLog for MySql {}
 
 impl MySql {
     /// Waits until none of these is prepared any more.

@@ -16,7 +16,9 @@ use crate::server::session::Session;
 use crate::server::version::Version;
 use crate::sql;
 use crate::state::{Marks, Postgres};
-use altergeist_contract::{Engine, Error, Hold, Kind, Marker, Position, Result, Target};
+use altergeist_contract::{
+    Engine, Error, Hold, Kind, Marker, Position, Result, Target, UnloggedChanges,
+};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -78,18 +80,6 @@ impl Engine for Postgres {
         slot::follow(self, from).await
     }
 
-    async fn log_now(&self) -> Result<Option<Position>> {
-        let lease = self.control.take().await?;
-        let now = slot::now(&lease, self).await;
-        lease.settle(now).await
-    }
-
-    async fn pass_log(&self, before: &Position) -> Result<()> {
-        // The server reads all of it, if only to find its way: nobody else should wait for that.
-        let session = self.server.open(&self.names.application, &sql::mark_settings()).await?;
-        slot::pass(&session, self, before).await
-    }
-
     async fn check_stream(&self) -> Result<()> {
         witness::check(self).await
     }
@@ -98,6 +88,8 @@ impl Engine for Postgres {
         self.marks.put().await
     }
 }
+
+impl UnloggedChanges for Postgres {}
 
 fn assemble(
     target: Target,

@@ -119,7 +119,8 @@ fn latency(samples: &[Sample], competitor: Competitor) -> String {
     let latency: Vec<&Latency> =
         runs(samples, competitor).filter_map(|sample| sample.load.as_ref()).collect();
     let median = |measure: fn(&Latency) -> f64| {
-        Spread::of(latency.iter().map(|latency| measure(latency))).map_or(0.0, |spread| spread.median)
+        Spread::of(latency.iter().map(|latency| measure(latency)))
+            .map_or(0.0, |spread| spread.median)
     };
     match latency.is_empty() {
         true => String::new(),
@@ -214,7 +215,8 @@ pub fn json(server: &str, scenario: &str, shape: &str, rows: u64, samples: &[Sam
 }
 
 fn phases_json(sample: &Sample) -> Vec<Value> {
-    let latency = |number: usize| sample.load.as_ref().and_then(|latency| latency.phases.get(number));
+    let latency =
+        |number: usize| sample.load.as_ref().and_then(|latency| latency.phases.get(number));
     let phases = sample.run.phases.iter().enumerate().map(|(number, phase)| {
         json!({
             "name": phase.name,

@@ -4,8 +4,9 @@
 use super::{Effect, Entry, Flaw, Rows, Server, World, id, is_covered, is_within, key};
 use crate::{
     ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Error,
-    Gauge, Hold, Journal, Key, Kind, Leftover, Marker, Ownership, Plan, Position, Preflight,
-    Record, ReplicaLag, Result, Shadow, Swap, TableLock, Target, Verdict, Watermark, Writes,
+    Gauge, Hold, Journal, Key, Kind, Leftover, Marker, OnlineSteps, Ownership, Plan, Position,
+    Preflight, Record, ReplicaLag, Result, RetainedLog, Shadow, SkippableLog, Swap, TableLock,
+    Target, UnloggedChanges, Verdict, Watermark, Writes,
 };
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -148,22 +149,6 @@ impl Engine for Model {
             self.world(World::step);
         }
         Ok(Position(position.to_string()))
-    }
-
-    async fn log_now(&self) -> Result<Option<Position>> {
-        let position = self.world(|world| world.log.len());
-        pause(&self.server).await;
-        Ok((!self.world(|world| world.hides_before(position)))
-            .then(|| Position(position.to_string())))
-    }
-
-    async fn pass_log(&self, before: &Position) -> Result<()> {
-        let before = before.clone();
-        self.statement("pass over the log", move |world| {
-            world.forget(&before);
-            Ok(())
-        })
-        .await
     }
 
     async fn follow(&self, from: &Position) -> Result<ModelStream> {
@@ -607,7 +592,13 @@ impl Cutover for Model {
     }
 }
 
-impl Gauge for Model {
+impl OnlineSteps for Model {}
+
+impl RetainedLog for Model {}
+
+impl UnloggedChanges for Model {}
+
+impl SkippableLog for Model {
     async fn writes(&self) -> Result<Option<Writes>> {
         pause(&self.server).await;
         Ok(self.world(|world| {
@@ -617,6 +608,24 @@ impl Gauge for Model {
         }))
     }
 
+    async fn log_now(&self) -> Result<Option<Position>> {
+        let position = self.world(|world| world.log.len());
+        pause(&self.server).await;
+        Ok((!self.world(|world| world.hides_before(position)))
+            .then(|| Position(position.to_string())))
+    }
+
+    async fn pass_log(&self, before: &Position) -> Result<()> {
+        let before = before.clone();
+        self.statement("pass over the log", move |world| {
+            world.forget(&before);
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Gauge for Model {
     async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
         Ok(Vec::new())
     }

@@ -15,7 +15,7 @@ use crate::sql;
 use crate::sql::compare::Compared;
 use crate::state::MySql;
 use altergeist_contract::{
-    Chunk, Comparison, Duplicates, Error, Key, Kind, Result, Shadow, Watermark,
+    Chunk, Comparison, Duplicates, Error, Key, Kind, Result, Shadow, UnloggedChanges, Watermark,
 };
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -181,14 +181,6 @@ impl Shadow for MySql {
         self.log_tells_all()
     }
 
-    fn log_tells_all(&self) -> bool {
-        self.shape
-            .lock()
-            .expect("nobody panics with it")
-            .as_ref()
-            .is_some_and(|shape| shape.log_tells_all)
-    }
-
     async fn analyze(&self, _gently: bool) -> Result<()> {
         let shape = self.shape().await?;
         let mut lease = self.crew.worker().await?;
@@ -267,15 +259,25 @@ impl Shadow for MySql {
         differing(&shape, &outcome.map_err(|failure| failure.of_rows(&attempted))?, &attempted)
     }
 
-    async fn causes(&self, key: &Key) -> Result<Vec<Key>> {
-        let shape = self.shape().await?;
-        self.cascades.causes(&shape, key).await
-    }
-
     async fn duplicates(&self) -> Result<Vec<Duplicates>> {
         let shape = self.shape().await?;
         let mut reader = self.crew.reader().await?;
         self.find_duplicates(&mut reader, &shape, &self.names.shadow).await
+    }
+}
+
+impl UnloggedChanges for MySql {
+    fn log_tells_all(&self) -> bool {
+        self.shape
+            .lock()
+            .expect("nobody panics with it")
+            .as_ref()
+            .is_some_and(|shape| shape.log_tells_all)
+    }
+
+    async fn causes(&self, key: &Key) -> Result<Vec<Key>> {
+        let shape = self.shape().await?;
+        self.cascades.causes(&shape, key).await
     }
 }
 

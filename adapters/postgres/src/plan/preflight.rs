@@ -9,7 +9,7 @@ use crate::plan::online_steps;
 use crate::plan::steps;
 use crate::server::pooler;
 use crate::state::Postgres;
-use altergeist_contract::{Leftover, Plan, Preflight, Result};
+use altergeist_contract::{Leftover, OnlineSteps, Plan, Preflight, Result};
 
 impl Preflight for Postgres {
     #[allow(clippy::misnamed_getters)] // The contract's word for the qualified name.
@@ -39,13 +39,6 @@ impl Preflight for Postgres {
         lease.settle(result).await
     }
 
-    async fn alter_online(&self) -> Result<()> {
-        self.require_hold("alter the table")?;
-        let lease = self.control.take().await?;
-        let result = online_steps::carry_out(&lease, self).await;
-        lease.settle(result).await
-    }
-
     async fn leftovers(&self) -> Result<Vec<Leftover>> {
         let lease = self.control.take().await?;
         let result = leftovers::list(&lease, self).await;
@@ -58,6 +51,15 @@ impl Preflight for Postgres {
         self.set_shadow(None);
         let lease = self.control.take().await?;
         let result = leftovers::clear(&lease, self, old_too).await;
+        lease.settle(result).await
+    }
+}
+
+impl OnlineSteps for Postgres {
+    async fn alter_online(&self) -> Result<()> {
+        self.require_hold("alter the table")?;
+        let lease = self.control.take().await?;
+        let result = online_steps::carry_out(&lease, self).await;
         lease.settle(result).await
     }
 }

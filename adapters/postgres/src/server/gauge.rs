@@ -1,6 +1,6 @@
 //! The heartbeat, and how far replicas are behind by it: no two clocks are ever compared.
 
-use crate::log::retained;
+use crate::log::{retained, slot};
 use crate::schema::catalogue;
 use crate::server::connect::Server;
 use crate::server::doing::Doing;
@@ -10,7 +10,10 @@ use crate::server::replicas::Replica;
 use crate::server::session::Session;
 use crate::sql;
 use crate::state::Postgres;
-use altergeist_contract::{CommitLatency, Error, Gauge, LogKept, ReplicaLag, Result, Writes};
+use altergeist_contract::{
+    CommitLatency, Error, Gauge, LogKept, Position, ReplicaLag, Result, RetainedLog, SkippableLog,
+    Writes,
+};
 use std::time::Duration;
 
 /// A session at work tells once a second what it has written.
@@ -46,17 +49,9 @@ impl Gauge for Postgres {
         let built: f64 = lease.settle(rows).await.ok()?.first()?.get(0);
         (!names.is_empty()).then(|| built / names.len() as f64)
     }
+}
 
-    async fn writes(&self) -> Result<Option<Writes>> {
-        // A standby's log cannot be passed over, so it is read from the first row on.
-        if self.standby.is_some() {
-            return Ok(None);
-        }
-        let lease = self.control.take().await?;
-        let counted = count_writes(&lease, self).await;
-        lease.settle(counted).await
-    }
-
+impl RetainedLog for Postgres {
     async fn log_kept(&self) -> Result<Option<LogKept>> {
         let lease = self.control.take().await?;
         let kept = retained::kept(&lease, self).await;
@@ -67,6 +62,30 @@ impl Gauge for Postgres {
         let lease = self.control.take().await?;
         let outlook = retained::give_up(&lease, self).await;
         lease.settle(outlook).await
+    }
+}
+
+impl SkippableLog for Postgres {
+    async fn writes(&self) -> Result<Option<Writes>> {
+        // A standby's log cannot be passed over, so it is read from the first row on.
+        if self.standby.is_some() {
+            return Ok(None);
+        }
+        let lease = self.control.take().await?;
+        let counted = count_writes(&lease, self).await;
+        lease.settle(counted).await
+    }
+
+    async fn log_now(&self) -> Result<Option<Position>> {
+        let lease = self.control.take().await?;
+        let now = slot::now(&lease, self).await;
+        lease.settle(now).await
+    }
+
+    async fn pass_log(&self, before: &Position) -> Result<()> {
+        // The server reads all of it, if only to find its way: nobody else should wait for that.
+        let session = self.server.open(&self.names.application, &sql::mark_settings()).await?;
+        slot::pass(&session, self, before).await
     }
 }
 
