@@ -225,6 +225,18 @@ impl Running {
     }
 }
 
+/// Waits until something is so.
+///
+/// # Panics
+/// When it is not so within [`LIMIT`]; it says `what` should have become so.
+pub fn must_become(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it did not become so: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Watches for a second that something does not happen. Absence has no condition to wait for, so
 /// time must do.
 ///

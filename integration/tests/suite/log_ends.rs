@@ -2,10 +2,9 @@
 //! and leaves the table as it was; a log that is not the one the position is of is never taken for
 //! it.
 
-use std::thread;
-use std::time::Duration;
-
-use altergeist_integration::altergeist_process::{Ended, Running, command, run, start, widening};
+use altergeist_integration::altergeist_process::{
+    Ended, Running, command, must_become, run, start, widening,
+};
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
 use altergeist_integration::workload::Table;
@@ -108,15 +107,11 @@ fn purge(server: &Server) {
         server.query(DATABASE, "SHOW BINARY LOGS").unwrap().into_iter().map(|row| row[0].clone())
     };
     let last = files().next_back().flatten();
-    for _ in 0..500 {
+    must_become("the log is gone", || {
         execute(server, "FLUSH BINARY LOGS");
         execute(server, "PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY");
-        if files().all(|file| file != last) {
-            return;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    panic!("the server keeps its log");
+        files().all(|file| file != last)
+    });
 }
 
 /// The log is read on from where it was left, or not at all.
@@ -180,9 +175,9 @@ fn a_promoted_replica_is_not_taken_for_its_primary(flavour: Flavour) {
     let flags = ["--stream-from", &replica.url(DATABASE)];
     half_way(&server, &[]).kill();
     execute(&server, "CREATE TABLE arrived (a int)");
-    while replica.query(DATABASE, "SELECT 1 FROM arrived").is_err() {
-        thread::sleep(Duration::from_millis(20));
-    }
+    must_become("the replica has it all", || {
+        replica.query(DATABASE, "SELECT 1 FROM arrived").is_ok()
+    });
     again(&server, &flags).must_be(1).must_say(&["is server"]);
     let promoting = match flavour {
         MySql97 => ["STOP REPLICA", "RESET REPLICA ALL"],
@@ -213,9 +208,9 @@ fn a_replica_whose_log_proves_nothing_is_refused(flavour: Flavour) {
     load(&server);
     let replica = server.start_replica();
     let url = replica.url(DATABASE);
-    while replica.query(DATABASE, "SELECT 1 FROM orders").map_or(0, |rows| rows.len()) < 2_000 {
-        thread::sleep(Duration::from_millis(20));
-    }
+    must_become("the replica has all rows", || {
+        replica.query(DATABASE, "SELECT 1 FROM orders").is_ok_and(|rows| rows.len() == 2_000)
+    });
     let refused =
         |words: &[&str]| again(&server, &["--stream-from", &url]).must_be(3).must_say(words);
     let (stop, begin, disorder, order, filter, no_filter) = match flavour {

@@ -3,6 +3,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use altergeist_integration::altergeist_process::{must_become, must_stay};
 use altergeist_integration::faults::{Fault, FaultProxy};
 use altergeist_integration::servers::{DATABASE, Flavour, Server, url};
 use altergeist_integration::session::{Session, block_on};
@@ -35,14 +36,13 @@ fn a_replica_follows_unless_it_is_paused() {
         server.execute(DATABASE, "CREATE TABLE t (id int PRIMARY KEY)").unwrap();
         let replica = server.start_replica();
         server.execute(DATABASE, "INSERT INTO t VALUES (1)").unwrap();
-        assert!(becomes(&replica, 1), "{flavour:?} does not follow:\n{}", replica.log_tail());
+        must_become("the replica follows", || has(&replica, 1));
 
         replica.pause_replay();
         server.execute(DATABASE, "INSERT INTO t VALUES (2)").unwrap();
-        std::thread::sleep(Duration::from_millis(500));
-        assert!(has(&replica, 1), "{flavour:?} is not paused");
+        must_stay("the replica is paused", || has(&replica, 1));
         replica.resume_replay();
-        assert!(becomes(&replica, 2), "{flavour:?} does not go on");
+        must_become("the replica goes on", || has(&replica, 2));
     }
 }
 
@@ -50,15 +50,6 @@ fn has(server: &Server, rows: u32) -> bool {
     server
         .query(DATABASE, "SELECT count(*) FROM t")
         .is_ok_and(|found| found == [[Some(rows.to_string())]])
-}
-
-fn becomes(server: &Server, rows: u32) -> bool {
-    (0..200).any(|_| {
-        has(server, rows) || {
-            std::thread::sleep(Duration::from_millis(50));
-            false
-        }
-    })
 }
 
 #[test]
