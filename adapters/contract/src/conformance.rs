@@ -7,7 +7,7 @@
 
 use crate::{
     ChangeStream, Changes, Chunk, Cutover, Engine, Error, Hold, Journal, Key, Kind, Ownership,
-    Position, Preflight, Record, Result, Shadow, Stage, Swap, TableLock, Watermark,
+    Position, Preflight, Record, Result, Shadow, SkippableLog, Stage, Swap, TableLock, Watermark,
 };
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};

@@ -15,6 +15,7 @@ pub(crate) mod own_objects;
 pub(crate) mod pool;
 pub(crate) mod reachability;
 pub(crate) mod replicas;
+pub(crate) mod run_lock;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod version;
