@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn trials(servers: &Arc<SharedServers>) -> Vec<Trial> {
+fn trials(shared: &Arc<SharedServers>) -> Vec<Trial> {
     let is_everywhere = std::env::var_os(EVERYWHERE).is_some();
     let mut trials = Vec::new();
     for (nth, case) in Case::all().into_iter().enumerate() {
@@ -42,9 +42,9 @@ fn trials(servers: &Arc<SharedServers>) -> Vec<Trial> {
                 if !is_its_turn && !is_everywhere {
                     continue;
                 }
-                let (case, servers) = (case.clone(), servers.clone());
+                let (case, shared) = (case.clone(), shared.clone());
                 let name = format!("{}::{}::{}", case.name, flavour.name(), mode.name());
-                trials.push(Trial::test(name, move || Ok(run(&case, flavour, mode, &servers)?)));
+                trials.push(Trial::test(name, move || Ok(run(&case, flavour, mode, &shared)?)));
             }
         }
     }

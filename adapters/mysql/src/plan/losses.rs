@@ -2,6 +2,7 @@
 
 use crate::schema::columns::Shape;
 use crate::schema::rounding::{Loss, loss};
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use crate::state::MySql;
@@ -25,8 +26,7 @@ impl MySql {
             };
             let (Loss::Rounded(condition) | Loss::Refused(condition)) = &loss;
             let query = sql::catalogue::count_where(&self.source, condition);
-            let rows =
-                session.text(&query).await.map_err(|failure| failure.of_rows(attempted()))?;
+            let rows = session.text(&query).await.doing(attempted)?;
             let rows: u64 = rows
                 .parse()
                 .map_err(|_| Error::fatal(attempted(), "the server does not count them"))?;

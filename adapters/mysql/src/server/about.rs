@@ -1,4 +1,4 @@
-//! What a server is: asked once, when it is connected to.
+//! What a server is. The run asks once, when it connects.
 
 use crate::server::connect::Access;
 use crate::server::doing::Doing;
@@ -17,8 +17,7 @@ pub(crate) struct Server {
     /// Its own sql_mode.
     pub modes: String,
     pub has_ansi_quotes: bool,
-    /// Whether its time zone has the same distance from UTC all the year, so that no hour comes
-    /// twice.
+    /// Whether its time zone has the same distance from UTC all year. Then no hour comes twice.
     pub is_zone_fixed: bool,
 }
 
@@ -58,19 +57,19 @@ impl Server {
 /// What the server's time zone does to TIMESTAMP values on their way through SQL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Zone {
-    /// It is equally far from UTC all the year: nothing.
+    /// Nothing: it is equally far from UTC all year.
     Fixed,
-    /// In hours that come twice, a literal cannot say which it means (MariaDB).
+    /// In an hour that comes twice, a literal is ambiguous (MariaDB).
     HidesMoments,
-    /// In hours that come twice, INSERT … SELECT and ALTER TABLE take the first for the second,
-    /// even from a TIMESTAMP to a TIMESTAMP (MySQL; tried on 9.7).
+    /// In an hour that comes twice, INSERT … SELECT and ALTER TABLE confuse the two, even from a
+    /// TIMESTAMP to a TIMESTAMP (MySQL; tried on 9.7).
     LosesMoments,
 }
 
-/// A replica whose lag counts, with a session that is kept.
+/// A replica whose lag counts, with an open session.
 pub(crate) struct Replica {
     pub access: Access,
     pub session: Option<Session>,
-    /// Whether it must be one: it was named, or a beat of this run has arrived there.
+    /// Whether it surely is one: the user named it, or a heartbeat of this run arrived there.
     pub is_certain: bool,
 }

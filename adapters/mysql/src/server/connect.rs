@@ -29,9 +29,8 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Reads `mysql://user:password@host:port/schema?parameters`; what it leaves out comes from the
-    /// environment and from the option files. As in the servers' own clients, TLS is preferred but
-    /// for sockets.
+    /// Reads `mysql://user:password@host:port/schema?parameters`. The environment and the option
+    /// files supply the rest. As in the servers' own clients, TLS is preferred, except for sockets.
     pub(crate) fn read(text: &str) -> Result<Access> {
         // The parser takes no user, or port, without a host.
         let (text, has_host) = with_host(text);

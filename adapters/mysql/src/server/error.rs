@@ -1,15 +1,15 @@
-//! What servers say when something fails, and what that means. The one table from codes to kinds.
+//! The one table from server codes to kinds of errors, and the words that may be shown.
 
 use altergeist_contract::{Error, Kind};
 
-/// What came of a statement that failed.
+/// Why a statement failed.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// The server answered with an error.
     Server {
         code: u16,
-        /// The server's words: may hold users' values, so they are shown only where
-        /// [`speaks_freely`] or the statement's kind says they cannot.
+        /// The server's words. They may hold users' values. So they are shown only where the code
+        /// or the kind of statement rules that out.
         message: String,
     },
     /// The connection is gone, or the answer could not be read.
@@ -23,10 +23,10 @@ pub(crate) const NO_PARENT: u16 = 1452;
 
 pub(crate) const INTERRUPTED: u16 = 1317;
 
-/// The table has changed since the snapshot that it is looked at by.
+/// The table has changed since the snapshot.
 pub(crate) const TABLE_CHANGED: u16 = 1412;
 
-/// A number or a moment that lost digits, as a note.
+/// A number or a time lost digits. The server says it as a note.
 pub(crate) const TRUNCATED: u16 = 1265;
 
 pub(crate) const TRUNCATED_VALUE: u16 = 1292;
@@ -68,7 +68,7 @@ impl Failure {
         }
     }
 
-    /// Whether a lock was waited for in vain.
+    /// Whether the statement waited for a lock and did not get it.
     pub(crate) fn is_lock_wait(&self) -> bool {
         matches!(self.code(), Some(LOCK_WAIT_TIMEOUT | INTERRUPTED))
     }
@@ -81,8 +81,8 @@ impl Failure {
         }
     }
 
-    /// The error of a statement that moves or reads rows: nothing of the server's words that may
-    /// hold a value.
+    /// The error of a statement that moves or reads rows. It shows none of the server's words that
+    /// may hold a value.
     pub(crate) fn of_rows(self, attempted: impl Into<String>) -> Error {
         match self {
             Failure::Server { code, message } => {
@@ -102,8 +102,8 @@ impl Failure {
         }
     }
 
-    /// The error of the user's own clauses on an empty table: the server's words, which can hold no
-    /// row's value.
+    /// The error of the user's own clauses on an empty table. There are no rows, so the server's
+    /// words hold no value.
     pub(crate) fn of_clauses(self, attempted: impl Into<String>) -> Error {
         match self {
             Failure::Server { code, message } if kind(code) == Kind::Fatal => {
@@ -157,7 +157,7 @@ fn kind(code: u16) -> Kind {
     }
 }
 
-/// The server's own words, and what to do where it has no room left.
+/// The server's own words, and the remedy if its disk is full.
 fn said(code: u16, message: &str) -> String {
     let remedy = match code {
         TABLE_FULL | DISK_FULL | TEMPORARY_FILE_FULL => {
@@ -260,8 +260,8 @@ fn index_named(message: &str) -> String {
     }
 }
 
-/// The column a message names behind the value it complains of. Only an identifier's plain
-/// characters are let through, so that a value that imitates the message's form tells nothing.
+/// The column that a message names after the value. Only plain characters of an identifier pass. So
+/// a value that imitates the message shows nothing.
 fn column_named(message: &str) -> Option<&str> {
     let (_, tail) = message.rsplit_once("olumn ")?;
     let spelled = tail.split_whitespace().next()?.trim_matches(['\'', '`', '"']);
@@ -270,7 +270,7 @@ fn column_named(message: &str) -> Option<&str> {
     (plain && !name.is_empty() && name.len() <= 64).then_some(name)
 }
 
-/// What is left to do when the log cannot be followed on.
+/// The remedy when the run cannot follow the log any more.
 pub(crate) const START_AGAIN: &str = "the same command cannot continue: `altergeist cleanup` drops \
                                      the shadow and the rows copied so far; then start again";
 

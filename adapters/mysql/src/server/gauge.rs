@@ -1,5 +1,5 @@
-//! Replicas' lag, by our own heartbeats: which beat has arrived there, and how long ago the next
-//! one was sent. No clocks are compared.
+//! Replica lag by our own heartbeats: which one has arrived there, and how long ago the run sent the
+//! next. No clocks are compared.
 
 use crate::server::about::Replica;
 use crate::server::doing::Doing;
@@ -11,7 +11,7 @@ use altergeist_contract::{CommitLatency, Error, Gauge, ReplicaLag, Result};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How many row versions readers hold up: a status variable of MariaDB's, which MySQL tells
+/// How many row versions readers hold up. MariaDB has a status variable for it; MySQL has it
 /// elsewhere.
 const HISTORY: &str = "Innodb_history_list_length";
 

@@ -1,15 +1,15 @@
-//! The heartbeats: a number in a small table of ours, raised several times a second by a session of
-//! its own.
+//! The heartbeat: a number in a small table of ours. A session of its own raises it several times a
+//! second.
 //!
-//! They discharge law 1. Both servers make transactions visible in the order of their log (MySQL
-//! with `binlog_order_commits`, which `plan` demands; MariaDB always). So a heartbeat whose COMMIT
-//! has returned, which is *proven*, shows that everything before it in the log is visible, whatever
-//! held up those commits: a replica's acknowledgement, a slow disk. And a mark is nothing else than
-//! a heartbeat that was not yet sent when the mark was asked for.
+//! Heartbeats prove law 1. Both servers make transactions visible in the order of their log: MySQL
+//! with `binlog_order_commits`, which `plan` requires; MariaDB always. A heartbeat is *proven* once
+//! its COMMIT has returned. Then everything before it in the log is visible, whatever delayed those
+//! commits: a replica's acknowledgement, a slow disk. A mark is the next heartbeat that is sent
+//! after the core asks for one.
 //!
-//! Prepared transactions are apart: their rows stand in the log where they were prepared, and
-//! neither server promises that their end becomes visible in the log's order. So their names are
-//! watched too, until XA RECOVER does not know them any more.
+//! Prepared transactions are different. Their rows are in the log where they were prepared, and
+//! neither server promises that their end becomes visible in the log's order. So the heartbeat
+//! watches their names too, until XA RECOVER does not list them any more.
 
 use crate::log::statement::spell_xid;
 use crate::server::doing::Doing;
@@ -24,14 +24,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-/// How often the heart beats when nobody asks.
+/// Time between two heartbeats when nobody asks for a mark.
 const PERIOD: Duration = Duration::from_millis(100);
-/// A commit that takes longer is told of, again and again.
+/// A commit that takes longer is reported, again and again.
 const SLOW_COMMIT: Duration = Duration::from_secs(5);
-/// How long a lost connection is sought again.
+/// How long the heartbeat tries to connect again.
 const RECONNECT_FOR: Duration = Duration::from_secs(20);
 
-/// The heartbeats of a run; see the module.
+/// The heartbeat of a run; see the module.
 pub(crate) struct Beats {
     shared: Arc<Shared>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -51,17 +51,17 @@ struct State {
     /// The last beat that may have been sent.
     sent: u64,
     beats: Heartbeats,
-    /// When the beat was sent whose commit is awaited.
+    /// When the beat was sent whose commit has not returned yet.
     under_way: Option<Instant>,
     /// Prepared transactions that have ended in the log, and may not yet be visible.
     watched: HashSet<String>,
 }
 
-/// What is known of the beats.
+/// What others wait for.
 #[derive(Clone, Default)]
 struct Pulse {
     proven: u64,
-    /// Counts looks at the prepared transactions.
+    /// How often the list of prepared transactions was read.
     looked: u64,
     stopped: Option<String>,
 }
@@ -83,7 +83,7 @@ impl Beats {
         Beats { shared: Arc::new(shared), task: Mutex::default() }
     }
 
-    /// Lets the heart beat, if it does not, and waits for what it knows at first.
+    /// Starts the heartbeat unless it runs, and waits for its first number.
     pub(crate) async fn begin(&self) -> Result<()> {
         let running = self
             .task
@@ -101,14 +101,14 @@ impl Beats {
         Ok(())
     }
 
-    /// Returns whether the beats go on from where a position was saved. If their table was dropped
-    /// or emptied meanwhile, the numbers begin again, and every mark up to the saved one would
-    /// count as passed (law 1).
+    /// Returns whether the beats continue after a saved position. If another session dropped or
+    /// emptied their table, the numbers begin again. Then every mark up to the saved one would count
+    /// as passed (law 1).
     pub(crate) fn go_on_from(&self, saved: u64) -> bool {
         self.shared.state.lock().expect("not poisoned").sent >= saved
     }
 
-    /// Ends the beats.
+    /// Stops the heartbeat.
     pub(crate) fn end(&self) {
         if let Some(task) = self.task.lock().expect("not poisoned").take() {
             task.abort();
@@ -116,7 +116,7 @@ impl Beats {
         self.shared.pulse.send_modify(|pulse| pulse.stopped = Some("they were ended".into()));
     }
 
-    /// A beat that is yet to be sent, and will be at once.
+    /// Returns the next beat, and has it sent at once.
     pub(crate) fn mark(&self) -> Marker {
         let number = self.shared.state.lock().expect("not poisoned").sent + 1;
         self.shared.nudge.notify_one();
@@ -160,14 +160,14 @@ impl Beats {
         }
     }
 
-    /// How long commits take now; the one under way counts as it stands.
+    /// How long commits take now. One that has not returned counts with its time so far.
     pub(crate) fn commit_latency(&self) -> Option<CommitLatency> {
         let state = self.shared.state.lock().expect("not poisoned");
         let waited = state.under_way.map(|sent| sent.elapsed());
         state.beats.commit_latency(waited)
     }
 
-    /// How long ago the first beat was sent that is later than this one; zero if there is none.
+    /// How long ago the beat after this one was sent; zero if there is none.
     pub(crate) fn age(&self, beat: u64) -> Duration {
         self.shared.state.lock().expect("not poisoned").beats.age_after(beat)
     }
@@ -180,7 +180,7 @@ impl Drop for Beats {
 }
 
 impl Shared {
-    /// A session, and the last beat that is in the table. It is visible, so it is proven.
+    /// Opens a session and reads the last beat in the table. It is visible, so it is proven.
     pub(crate) async fn connect(&self) -> Result<(Lease, u64)> {
         let mut lease = self.crew.lease(Slot::Beat).await?;
         let attempted = || format!("read the heartbeat of {}", self.source.plain());
@@ -301,9 +301,9 @@ impl Shared {
     }
 }
 
-/// The number of the first heartbeat in a new row. It is above every number of an earlier row: that
-/// had a number for each period since its own time, and a period is far longer than a millisecond.
-/// An earlier number is still in saved positions, and on replicas that lag.
+/// The number of the first heartbeat in a new row: the time in milliseconds. An earlier row rose by
+/// one in each period, which is far longer than a millisecond. So the new number is higher. The
+/// earlier ones are still in saved positions, and on replicas that lag.
 fn first_number(sent: u64, now_millis: u64) -> u64 {
     sent.max(now_millis) + 1
 }

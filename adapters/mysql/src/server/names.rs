@@ -15,8 +15,8 @@ impl TableName {
         TableName { schema: schema.to_owned(), name: name.to_owned() }
     }
 
-    /// Whether this may be the same table. Case is ignored: on servers that tell cases apart this
-    /// only says yes too often.
+    /// Whether this may be the same table. Case is ignored, so on case-sensitive servers the answer
+    /// is yes too often.
     pub(crate) fn is_same(&self, other: &TableName) -> bool {
         self.plain().to_lowercase() == other.plain().to_lowercase()
     }
@@ -41,14 +41,14 @@ pub(crate) struct Names {
     pub old: TableName,
     /// MariaDB's go-ahead for the swap: the RENAME fails while no table has this name.
     pub go: TableName,
-    /// What the go-ahead is called once it was given and used.
+    /// The go-ahead's name after the swap.
     pub went: TableName,
-    /// Triggers that refuse writes to the swapped table until its own triggers stand: on INSERT,
+    /// Triggers that refuse writes to the swapped table until its own triggers exist: on INSERT,
     /// UPDATE, DELETE.
     pub guards: [TableName; 3],
     /// The empty clone that clauses are tried on.
     pub clone: TableName,
-    /// What it is called while `plan` measures how long a rename takes.
+    /// Its other name while `plan` measures how long a rename takes.
     pub renamed_clone: TableName,
     /// The journal.
     pub journal: TableName,
@@ -78,7 +78,7 @@ impl Names {
     }
 }
 
-/// `_T<suffix>`, with a hash in place of T's end where that is too long.
+/// `_T<suffix>`. If that is too long, a hash replaces the end of T.
 fn around(table: &str, suffix: &str) -> String {
     let whole = format!("_{table}{suffix}");
     if whole.chars().count() <= LONGEST_WITH_CONSTRAINTS {
@@ -89,8 +89,8 @@ fn around(table: &str, suffix: &str) -> String {
     format!("_{}{mark}{suffix}", table.chars().take(kept).collect::<String>())
 }
 
-/// `T<suffix>`, which sorts behind T: the server takes the locks of a RENAME in the order of names,
-/// and the go-ahead must not be locked before the source is. The tilde sorts behind every ASCII
+/// `T<suffix>`, which sorts behind T. The server locks the tables of a RENAME in the order of their
+/// names, and it must lock the source before the go-ahead. The tilde sorts behind every ASCII
 /// letter.
 fn behind(table: &str, suffix: &str) -> String {
     let whole = format!("{table}{suffix}");

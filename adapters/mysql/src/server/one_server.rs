@@ -1,10 +1,10 @@
-//! Proves, before the first SET, that one server answers at the address, and that a session is a
-//! session there. A proxy that spreads sessions over servers, or shares the server's sessions among
-//! its clients, would have our settings, locks and KILLs meet the wrong ones.
+//! Proves, before the first SET, that one server answers at the address, and that a connection is a
+//! session there. A proxy may spread sessions over servers, or share the server's sessions among its
+//! clients. Then our settings, locks and KILLs would hit the wrong ones.
 //!
-//! Such a proxy greets with a number of its own, and the server knows the session by another one.
-//! What only passes the bytes on (HAProxy, a tunnel) is no matter as long as the same server is
-//! behind it each time.
+//! Such a proxy greets with a number of its own, and the server has another number for the session.
+//! A proxy that only passes bytes on (HAProxy, a tunnel) does no harm, if the same server is behind
+//! it each time.
 
 use crate::server::connect::Access;
 use crate::server::doing::Doing;
@@ -12,7 +12,7 @@ use crate::server::session::{Session, number, text};
 use crate::sql;
 use altergeist_contract::{Error, Result};
 
-/// Sessions that are asked besides the first.
+/// How many sessions are compared with the first.
 const FURTHER: usize = 2;
 const REMEDY: &str = "name the server's own address in --url";
 

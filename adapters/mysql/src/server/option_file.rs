@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-/// Groups whose options are for connecting.
+/// Groups with options for connecting.
 const GROUPS: [&str; 5] = ["client", "client-server", "client-mariadb", "mysql", "altergeist"];
-/// Files may include files, but not for ever.
+/// How deep files may include files.
 const DEEPEST: u8 = 10;
 
-/// What the files say about connecting. What is said later counts.
+/// The options for connecting. A later one wins.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct Client {
     pub user: Option<String>,
@@ -21,7 +21,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// The files of this machine and of this user; nothing if there are none.
+    /// Reads the files of this machine and of this user.
     pub(crate) fn of_home() -> Client {
         let mut client = Client::default();
         let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".my.cnf"));
@@ -101,7 +101,7 @@ fn is_off(value: Option<&str>) -> bool {
     matches!(value, Some("0" | "off" | "OFF" | "false" | "FALSE"))
 }
 
-/// `[name]`, whatever comment stands behind it.
+/// The name in `[name]`, without a comment behind it.
 fn group(line: &str) -> Option<&str> {
     line.strip_prefix('[')?.split_once(']').map(|(name, _)| name.trim())
 }
@@ -121,7 +121,7 @@ fn without_comment(line: &str) -> &str {
     line
 }
 
-/// Without its quotes, and with its escapes read.
+/// The value without its quotes, and with its escapes undone.
 fn plain(value: &str) -> String {
     let quoted = |quote| value.strip_prefix(quote).and_then(|rest: &str| rest.strip_suffix(quote));
     let mut chars = quoted('"').or_else(|| quoted('\'')).unwrap_or(value).chars().peekable();

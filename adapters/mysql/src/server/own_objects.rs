@@ -1,9 +1,8 @@
-//! What bears the names of this tool's own tables, before it is used: somebody else may have made
-//! it. A view of such a name would run its functions as us, and a trigger would change what we
-//! write.
+//! Checks what has the names of this tool's own tables before it is used: another user may have made
+//! it. A view of such a name would run its functions as us. A trigger would change what we write.
 //!
-//! It is looked at whenever the journal is read, and again before the swap. Between two looks the
-//! log tells: DDL of others on these tables ends the run (`statement`).
+//! The run checks it whenever it reads the journal, and again before the swap. In between, the log
+//! shows it: DDL of others on these tables ends the run (`statement`).
 
 use crate::facts::Facts;
 use crate::server::doing::Doing;
@@ -27,8 +26,7 @@ const JOURNAL: [(&str, &str, bool); 7] = [
 const BEAT: [(&str, &str, bool); 2] = [("source", "varchar", false), ("beat", "bigint", false)];
 
 impl MySql {
-    /// Proves that the journal and the heartbeats, where they exist, are tables as this tool makes
-    /// them.
+    /// Proves that the journal and the heartbeat table, if they exist, are as this tool makes them.
     ///
     /// # Errors
     /// `Refused`, naming the object and what it is.
@@ -87,7 +85,7 @@ impl MySql {
         ))
     }
 
-    /// What bears the names that a change needs, and is not ours.
+    /// Lists what has a name that the change needs, and is not ours.
     pub(crate) async fn refuse_others_objects(
         &self,
         session: &mut Session,
@@ -121,8 +119,8 @@ impl MySql {
     }
 }
 
-/// What is odd about a table for one that this tool has made for a source; nothing if there is no
-/// such table.
+/// Says why this tool cannot have made the table for the source. None if it may have, or if there
+/// is no such table.
 pub(crate) async fn oddity(
     session: &mut Session,
     source: &TableName,

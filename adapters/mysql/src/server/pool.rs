@@ -1,11 +1,11 @@
-//! The sessions of a run, each in a slot of its own, and the proof that no other session works on
-//! the table: the run lock says whose turn it is, and a second lock per slot, the fence, is held by
-//! every session that may write.
+//! The session pool of a run. Each session has a slot of its own. The pool proves that no other run
+//! works on the table: the run lock says whose turn it is. Every session that may write holds a
+//! second lock, the fence of its slot.
 //!
-//! A session that ends, however it ends, first rolls back and then lets go of its fence (both
-//! servers' order), so a fence that is free has no statement behind it. A session takes its fence
-//! first and then looks whether the run lock is still ours; who takes the run lock then looks at
-//! the fences. So either sees the other.
+//! A session that ends first rolls back and then releases its fence. Both servers do it in this
+//! order, so a free fence has no statement behind it. A session takes its fence first and then
+//! checks that the run lock is still ours. A new run takes the run lock first and then checks the
+//! fences. So one of the two sees the other.
 
 use crate::server::connect::Access;
 use crate::server::doing::Doing;
@@ -24,15 +24,15 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Se
 /// The most sessions that copy and refresh at once.
 const MOST_WORKERS: usize = 32;
 
-/// Tables that foreign keys may bind to the source where each is locked by a session of its own.
+/// Most tables bound by foreign keys, where a session of its own locks each of them.
 pub(crate) const MOST_NEIGHBOURS: usize = 64;
 
-/// How long a session that was ended may take to roll back.
+/// Longest wait for a killed session to roll back.
 const LONGEST_ROLLBACK: Duration = Duration::from_secs(120);
 
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
-/// A session's part.
+/// What a session is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Slot {
     /// DDL on the shadow, and the journal.
@@ -43,7 +43,7 @@ pub(crate) enum Slot {
     Lock,
     /// MariaDB's RENAME, which waits for that lock to go.
     Rename,
-    /// Stands in line behind that, to hold the new table until its triggers stand.
+    /// Queues behind that, to hold the new table until its triggers exist.
     Triggers,
     Worker(usize),
     /// Locks a table at the other end of a foreign key while the tables are swapped.
@@ -77,14 +77,14 @@ pub(crate) struct Crew {
     pub(crate) run_lock: AsyncMutex<Option<Session>>,
     /// The connection that holds the run lock, or held it; 0 before any.
     pub(crate) run_lock_id: Mutex<u64>,
-    /// Sessions whose last statement was not waited for, with their slots: they are ended before
-    /// anything else is done.
+    /// Sessions whose last statement got no answer yet, with their slots. The pool kills them before
+    /// it lends another session.
     pub(crate) abandoned: Mutex<Vec<(u64, usize)>>,
     burying: AsyncMutex<()>,
-    /// Whether sessions that move rows are to live in UTC; set before the first of them is opened.
+    /// Whether sessions that move rows use UTC; set before the first of them is opened.
     pub in_utc: AtomicBool,
-    /// Whether workers put rows into the shadow only with their parents there and locked, and never
-    /// wait for a row's lock: the shadow has foreign keys from its creation.
+    /// Whether workers check and lock the parents of the rows they write, and never wait for a row's
+    /// lock. So it is where the shadow has foreign keys from its creation.
     pub checks_parents: AtomicBool,
 }
 
@@ -114,19 +114,19 @@ impl Crew {
         }
     }
 
-    /// A session with the usual state, and no fence: for reading only.
+    /// Opens a session without a fence, for reading only.
     pub(crate) async fn reader(&self) -> Result<Session> {
         Session::open(&self.access, self.version, self.lock_timeout).await
     }
 
-    /// The session of a slot, alone.
+    /// Lends the session of a slot.
     pub(crate) async fn lease(self: &Arc<Self>, slot: Slot) -> Result<Lease> {
         let place = slot.place();
         let guard = self.slots[place].clone().lock_owned().await;
         self.fill(guard, place, None).await
     }
 
-    /// Any free worker's session, alone.
+    /// Lends any free worker's session.
     pub(crate) async fn worker(self: &Arc<Self>) -> Result<Lease> {
         let permit =
             self.workers.clone().acquire_owned().await.expect("the semaphore is never closed");
@@ -210,7 +210,7 @@ impl Crew {
         self.abandoned.lock().expect("not poisoned").push((id, place));
     }
 
-    /// Ends the sessions that were abandoned, and waits until they have rolled back.
+    /// Kills the abandoned sessions, and waits until they have rolled back.
     pub(crate) async fn bury(&self) -> Result<()> {
         if self.abandoned.lock().expect("not poisoned").is_empty() {
             return Ok(());
@@ -263,8 +263,8 @@ impl Crew {
     }
 }
 
-/// A session for one task. Unless [`Lease::keep`] says that nothing of it is under way, it is
-/// abandoned when dropped.
+/// A session for one task. Dropping the lease abandons the session, unless [`Lease::keep`] said that
+/// it is clean.
 pub(crate) struct Lease {
     crew: Arc<Crew>,
     guard: OwnedMutexGuard<Option<Session>>,
@@ -283,7 +283,7 @@ impl Lease {
         self.session.as_ref().expect("a lease has its session until it is dropped").id
     }
 
-    /// The session may be used by the next task: it has no transaction open, and holds no table.
+    /// Gives the session back: it has no open transaction and holds no table.
     pub(crate) fn keep(mut self) {
         self.is_clean = true;
     }

@@ -1,25 +1,24 @@
-//! Whether the server can be reached at all. A network that swallows everything says nothing: a
-//! statement would be waited for until the kernel gives up, a quarter of an hour later. So a run
-//! asks for its lock every few seconds, and when there is no answer, every statement that is waited
-//! for is given up as one whose connection was lost.
+//! Whether the server can be reached. A network may swallow everything. Then a statement would wait
+//! until the kernel gives up, a quarter of an hour later. So a run asks for its lock every few
+//! seconds. If there is no answer, every waiting statement ends as if its connection were lost.
 //!
-//! The server is told to end our sessions when it has not heard of them for a while, so nobody's
-//! lock outlives its holder for long.
+//! The run also has the server end our sessions when they are idle for long. So no lock outlives its
+//! holder for long.
 
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A holder of the run lock that has not asked for so long is dead, or cut off.
+/// A holder of the run lock that was silent for so long is dead, or cut off.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(25);
 
-/// One that has asked this recently lives.
+/// A holder that asked this recently is alive.
 pub(crate) const ALIVE_WITHIN: Duration = Duration::from_secs(7);
 
-/// The server ends sessions that did nothing for so long.
+/// The server ends sessions that were idle for so long.
 pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
-/// Sessions that did nothing for so long are not used again.
+/// The run does not use sessions again that were idle for so long.
 pub(crate) const FRESH: Duration = Duration::from_secs(30);
 
 /// Shared by all sessions to one server.

@@ -1,10 +1,10 @@
-//! The replicas whose lag counts: those the user names; or, if none is named, those that read the
-//! server's log when the run begins and that let us in. What is seen and cannot be asked is told,
-//! in `plan` and when the run begins.
+//! The replicas whose lag counts. The user names them. Otherwise they are those that read the
+//! server's log when the run begins and that let us in. `plan` and the run report replicas that they
+//! see and cannot ask.
 //!
-//! The server tells who reads its log: their numbers and ports, and their hosts if they were set to
-//! say so; else the list of sessions has the hosts. Whoever answers at such an address with the
-//! same number is the replica.
+//! The server lists the readers of its log: their numbers and ports, and their hosts if the replica
+//! is set to report its host. Else the list of sessions has the hosts. A server that answers at such
+//! an address with the same number is the replica.
 
 use crate::server::about::Replica;
 use crate::server::connect::Access;
@@ -19,15 +19,15 @@ use std::time::Duration;
 /// How long a replica may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What is seen of the server's replicas.
+/// The server's replicas, as far as we see them.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub reached: Vec<Access>,
-    /// Those that cannot be asked, and why; for people.
+    /// Those that we cannot ask, and why; for people.
     pub unreached: Vec<String>,
 }
 
-/// A reader of the log, as the server tells.
+/// A reader of the log, as the server lists it.
 struct Reader {
     server_id: u64,
     /// Empty if it does not say.
@@ -36,8 +36,8 @@ struct Reader {
 }
 
 impl MySql {
-    /// The replicas that count from now on. The log cannot come faster than the replica it is read
-    /// from.
+    /// The replicas that count from now on. The one that the log is read from is among them: the
+    /// log cannot arrive sooner than there.
     pub(crate) async fn watched(&self) -> Result<Vec<Replica>> {
         let streamed = self.target.stream_from.iter().filter(|_| self.log.is_replica);
         let named = self.target.replicas.iter().chain(streamed);
@@ -57,9 +57,9 @@ impl MySql {
         Ok(watched.into_iter().enumerate().map(replica).collect())
     }
 
-    /// Forgets those that only seemed to be replicas: a server goes on listing a reader that has
-    /// left until it next sends it something. Whoever was named, or was heard of once, is never
-    /// forgotten.
+    /// Forgets those that only seemed to be replicas. A server lists a reader that has left until it
+    /// next sends it something. A replica that the user named, or that once had a heartbeat, is
+    /// never forgotten.
     pub(crate) async fn forget_those_that_left(&self, replicas: &mut Vec<Replica>) -> Result<()> {
         if replicas.iter().all(|replica| replica.is_certain) {
             return Ok(());

@@ -1,5 +1,5 @@
-//! The run lock: whose turn it is. Whoever takes it first ends the sessions that an earlier run has
-//! left behind its fences.
+//! The run lock: whose turn it is. A run that takes it first kills the sessions that an earlier run
+//! has left behind its fences.
 
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
@@ -11,12 +11,12 @@ use altergeist_contract::{Error, Hold, Kind, Result};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// How long the run lock is waited for: the server may not yet have noticed that its last holder is
-/// gone.
+/// How long a run waits for the run lock. The server may not yet have noticed that its last holder
+/// is gone.
 const GRACE_SECONDS: u64 = 1;
 
 impl Crew {
-    /// Takes the run lock, then ends what earlier holders left and waits for it.
+    /// Takes the run lock, then kills what earlier holders left and waits until it is gone.
     pub(crate) async fn hold(&self) -> Result<Hold> {
         let attempted = || format!("take the run lock of {}", self.source.plain());
         let mut held = self.run_lock.lock().await;
@@ -68,8 +68,8 @@ impl Crew {
         Ok(Hold::Taken)
     }
 
-    /// Whether a holder of the run lock still asks for it, as every holder does; waits until that
-    /// is clear.
+    /// Returns whether a holder of the run lock still asks for it every few seconds, as a live one
+    /// does. Waits until that is clear.
     async fn is_heard_of(&self, session: &mut Session, holder: &str) -> Result<bool> {
         let attempted = || format!("look at who holds the run lock of {}", self.source.plain());
         let Ok(id) = holder.parse() else { return Ok(false) };
@@ -86,8 +86,8 @@ impl Crew {
         }
     }
 
-    /// Ends every session that still holds a fence. Our own idle ones are let go first: they are
-    /// opened again.
+    /// Kills every session that still holds a fence. Closes our own idle ones first: the pool opens
+    /// them again.
     pub(crate) async fn clear(&self, session: &mut Session) -> Result<()> {
         for slot in &self.slots {
             if let Ok(mut session) = slot.try_lock() {
@@ -158,20 +158,20 @@ impl Crew {
     }
 }
 
-/// How often the server is asked.
+/// How often the run asks the server.
 pub(crate) const PERIOD: Duration = Duration::from_secs(5);
 
 /// A server that has not answered for so long is out of reach.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Asks, as long as there is a crew, and tells its sessions when no answer comes.
+/// Asks as long as the pool exists, and ends its waiting statements when no answer comes.
 pub(crate) fn watch_over(crew: &Arc<Crew>) {
     let crew: Weak<Crew> = Arc::downgrade(crew);
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(PERIOD).await;
             let Some(crew) = crew.upgrade() else { return };
-            // A lock that was lost is told of when the run itself asks.
+            // The run itself finds out that a lock was lost.
             if tokio::time::timeout(PATIENCE, crew.still_held()).await.is_err() {
                 tracing::warn!("the server has not answered for {} s", PATIENCE.as_secs());
                 crew.access.reach.lose();

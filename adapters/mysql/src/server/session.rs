@@ -1,6 +1,5 @@
-//! One connection with a known session state. It poisons itself: the driver hands a cancelled
-//! statement's answer to the next one, so a session whose future was dropped half-way is never used
-//! again.
+//! One connection with a known session state. The driver hands a cancelled statement's answer to the
+//! next statement. So a session whose future was dropped halfway is never used again.
 
 use crate::server::connect::Access;
 use crate::server::doing::Doing;
@@ -34,7 +33,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A connection that is only connected.
+    /// Connects, and sets nothing.
     pub(crate) async fn bare(access: &Access) -> Result<Session> {
         let conn = access.open().await?;
         Ok(Session {
@@ -45,7 +44,7 @@ impl Session {
         })
     }
 
-    /// A connection in the state every statement of ours relies on.
+    /// Connects, and sets the state that our statements rely on.
     pub(crate) async fn open(
         access: &Access,
         version: Version,
@@ -56,7 +55,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Brings a connection that is only connected into that state.
+    /// Sets that state.
     pub(crate) async fn set_up(
         &mut self,
         access: &Access,
@@ -76,7 +75,7 @@ impl Session {
         self.conn.is_some()
     }
 
-    /// Whether the server, which ends sessions that do nothing, has surely kept this one.
+    /// Whether the server has surely kept it: it ends idle sessions.
     pub(crate) fn is_fresh(&self) -> bool {
         self.is_alive() && self.used_at.elapsed() < FRESH
     }
@@ -95,8 +94,8 @@ impl Session {
         Ok(rows.into_iter().map(cells).collect())
     }
 
-    /// The rows of a query with the names of their columns, for what has columns in an order of
-    /// each version's own.
+    /// The rows of a query with the names of their columns. For statements whose columns have
+    /// another order in each version.
     pub(crate) async fn named_rows(
         &mut self,
         statement: &str,
@@ -140,7 +139,7 @@ impl Session {
         Ok(done)
     }
 
-    /// Runs a statement that gives no rows, in whatever character set the session was told.
+    /// Runs a statement that gives no rows, in the session's present character set.
     pub(crate) async fn execute_bytes(
         &mut self,
         statement: Vec<u8>,
@@ -180,8 +179,8 @@ fn out_of_reach() -> Failure {
     Failure::Lost("the server does not answer any more".into())
 }
 
-/// Bounds a wait for a lock that the server itself measures only in whole seconds: when the time is
-/// up, the statement is killed from a second connection, and its answer waited for.
+/// Bounds the wait for a lock; the server itself counts in whole seconds only. When the time is up,
+/// it kills the statement from a second connection and waits for its answer.
 pub(crate) async fn execute_within(
     session: &mut Session,
     access: &Access,
@@ -199,7 +198,7 @@ pub(crate) async fn execute_within(
     outcome
 }
 
-/// Ends a statement of ours, from another connection.
+/// Kills a statement of ours from another connection.
 pub(crate) async fn kill_query(access: &Access, id: u64) {
     if let Ok(mut killer) = Session::bare(access).await {
         // If it fails, the server's own timeout ends the statement within the second.
@@ -207,7 +206,7 @@ pub(crate) async fn kill_query(access: &Access, id: u64) {
     }
 }
 
-/// Ends a connection of ours on the server; one that is gone already is no error.
+/// Kills a connection of ours on the server. It is no error if it is gone already.
 pub(crate) async fn kill(killer: &mut Session, id: u64) -> Result<()> {
     match killer.execute(&sql::session::kill(id)).await {
         Err(failure) if failure.code() != Some(crate::server::error::NO_SUCH_THREAD) => {
@@ -245,8 +244,7 @@ pub(crate) fn number(cell: &Option<Vec<u8>>) -> Option<u64> {
     text(cell).parse().ok()
 }
 
-/// How many warnings the server must keep. It is what both servers keep or more, unless they are
-/// told otherwise.
+/// How many warnings the server must keep. Both servers keep as many by default.
 pub(crate) const FEWEST: u64 = 64;
 
 /// Has a session keep as many warnings as it can.

@@ -1,5 +1,4 @@
-//! What every session of ours sets, whatever the server, the account or `init_connect` would give
-//! it. Pure.
+//! What every session of ours sets. It overrides the server, the account and `init_connect`. Pure.
 //!
 //! A statement of ours must mean the same everywhere, and the server must print definitions in one
 //! form. So the modes that change how SQL is read or printed count for the user's own clauses
@@ -9,7 +8,7 @@ use crate::server::version::{Flavour, Version};
 use crate::sql::session::whole_seconds;
 use std::time::Duration;
 
-/// Modes of the server that say which values are let in, and how they are rounded: rows are copied
+/// Modes of the server that decide which values it accepts, and how it rounds them. Rows are copied
 /// under them.
 const OF_VALUES: [&str; 7] = [
     "ALLOW_INVALID_DATES",
@@ -22,14 +21,13 @@ const OF_VALUES: [&str; 7] = [
 ];
 /// Every value that does not fit is an error, and 0 is an id like any other.
 const OURS: [&str; 2] = ["STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO"];
-/// CHAR columns must come without their padding, as keys are spelled. Zero dates of columns that
-/// stay as they are go through: whether the changed ones may have them, `plan` asks.
+/// CHAR columns must come without their padding, as keys are spelled. Zero dates pass in columns
+/// that do not change. `plan` asks about those that do.
 const NEVER: [&str; 2] = ["PAD_CHAR_TO_FULL_LENGTH", "TRADITIONAL"];
 const ZERO_DATES: [&str; 2] = ["NO_ZERO_DATE", "NO_ZERO_IN_DATE"];
 
-/// The statements that bring a session into the state all others rely on. READ COMMITTED lets
-/// INSERT … SELECT read without locks; the server's own time zone is the one a native ALTER would
-/// use.
+/// The statements that set the state that all others rely on. With READ COMMITTED, INSERT … SELECT
+/// reads without locks. A native ALTER would use the server's own time zone, so we do.
 pub(crate) fn session(version: Version, global_modes: &str, lock_timeout: Duration) -> Vec<String> {
     let seconds = whole_seconds(lock_timeout);
     let mut statements = vec![

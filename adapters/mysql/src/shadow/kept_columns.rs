@@ -2,6 +2,7 @@
 
 use crate::key::kept::is_kept;
 use crate::schema::columns::Shape;
+use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::pool::Slot;
@@ -20,7 +21,7 @@ impl MySql {
         let outcome = lease.session().execute(&sql::ddl::add_kept(shape, &shape.shadow)).await;
         lease.keep();
         let attempted = || self.doing("give the former key's columns to the shadow of");
-        outcome.map(|_| ()).map_err(|failure| failure.of_clauses(attempted()))
+        outcome.map(|_| ()).trying_clauses(attempted)
     }
 
     /// Drops these columns from the table that bears the name now, if it has any.
@@ -36,7 +37,7 @@ impl MySql {
         let outcome =
             execute_within(lease.session(), &self.crew.access, &drop, self.crew.lock_timeout).await;
         let attempted = || self.doing("drop our columns with the former key from");
-        outcome.map_err(|failure| failure.of_lock(attempted()))?;
+        outcome.locking(attempted)?;
         lease.keep();
         Ok(())
     }
