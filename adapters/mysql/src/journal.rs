@@ -63,7 +63,7 @@ impl Journal for MySql {
 }
 
 impl MySql {
-    /// What the journal holds; nothing if there is no journal yet.
+    /// Reads the table's entry; it is empty if there is no journal yet.
     pub(crate) async fn entry(&self, session: &mut Session) -> Result<Entry> {
         let attempted = || self.doing("read the journal of");
         self.check_own_tables(session).await?;
@@ -85,8 +85,8 @@ impl MySql {
         Ok(Entry { record, facts, exists: true })
     }
 
-    /// What is done counts only while the table stays as it is now. From here on no table of the
-    /// shadow's name is ours.
+    /// Notes the table as the change has made it: the record counts only while the table stays so.
+    /// From here on no table with the shadow's name is ours.
     async fn note_done(&self) -> Result<()> {
         let mut session = self.crew.reader().await?;
         let mut facts = self.entry(&mut session).await?.facts;
@@ -95,7 +95,7 @@ impl MySql {
         self.save_facts(&facts).await
     }
 
-    /// What the statement that is about to be sent would make of the table.
+    /// Notes what the next statement would make of the table.
     async fn note_altering(&self) -> Result<()> {
         let mut session = self.crew.reader().await?;
         let mut facts = self.entry(&mut session).await?.facts;
@@ -115,7 +115,7 @@ impl MySql {
         Ok(())
     }
 
-    /// Makes the journal's tables where they are missing.
+    /// Makes the journal's tables if they are missing.
     pub(crate) async fn make_journal(&self) -> Result<()> {
         if self.has_journal.load(Ordering::Relaxed) {
             return Ok(());
@@ -140,7 +140,7 @@ impl MySql {
         Ok(())
     }
 
-    /// How to know a table again.
+    /// Returns what identifies a table later.
     pub(crate) async fn made(
         &self,
         session: &mut Session,

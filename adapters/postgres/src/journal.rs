@@ -1,5 +1,5 @@
-//! The journal: one row for each table, with the core's record and what this engine must know to go
-//! on.
+//! The journal: one row for each table, with the core's record and the facts that this engine needs
+//! to continue.
 
 use crate::facts::{Facts, ShadowFacts};
 use crate::schema::catalogue;
@@ -14,7 +14,7 @@ use crate::state::Postgres;
 use altergeist_contract::{Error, Journal, Kind, Record, Result, Stage, journal_json};
 use std::sync::Arc;
 
-/// Why there is nothing to go on from.
+/// Why a run cannot continue.
 pub(crate) const FORGOTTEN: &str = "the journal does not know the run: the schema altergeist was \
                                     dropped, or the run never started; `altergeist cleanup` drops \
                                     what is left of it; then start again";
@@ -24,12 +24,12 @@ pub(crate) const FORGOTTEN: &str = "the journal does not know the run: the schem
 pub(crate) struct Entry {
     pub(crate) record: Option<Record>,
     pub(crate) facts: Option<Facts>,
-    /// Whether nobody else can have written it: only then may statements in it be run.
+    /// Whether no other user can have written it. Only then its statements may be run.
     pub(crate) is_ours: bool,
 }
 
 impl Postgres {
-    /// What is known of the shadow; there must be one.
+    /// The facts about the shadow. There must be one.
     pub(crate) async fn shadow(&self) -> Result<Arc<ShadowFacts>> {
         if let Some(known) = locked(&self.shadow).clone() {
             return Ok(known);
@@ -110,8 +110,8 @@ async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
     Ok((structure == done).then_some(Record { stage: Stage::Done, ..record }))
 }
 
-/// Whether the shadow holds what was put into it: the server empties an unlogged one when it comes
-/// up after a crash. True once in a transaction, it stays so until that ends.
+/// Whether the shadow still holds its rows. The server empties an unlogged one after a crash. If it
+/// is true once in a transaction, it stays so until that ends.
 pub(crate) async fn is_whole(session: &Session, shadow: &ShadowFacts) -> Result<bool> {
     if !shadow.is_unlogged {
         return Ok(true);
@@ -143,8 +143,8 @@ async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<(
     saved.map(drop).map_err(|error| own_objects::journal_error(attempted(), &error))
 }
 
-/// Notes what the finished change made of the table, by a swap or natively: the record speaks of
-/// that table only.
+/// Notes the table's structure after the change, by a swap or natively. The record is valid for
+/// that structure only.
 pub(crate) async fn note_done(session: &Session, engine: &Postgres) -> Result<()> {
     let Some(table) =
         catalogue::table_id(session, &engine.names.schema, &engine.names.table).await?
@@ -180,7 +180,7 @@ pub(crate) async fn entry(session: &Session, engine: &Postgres) -> Result<Entry>
     })
 }
 
-/// What was written down for this run; there must be something.
+/// The facts of this run. There must be some.
 pub(crate) async fn facts(session: &Session, engine: &Postgres) -> Result<Facts> {
     let attempted = format!("read the journal of {}", engine.names.display);
     let entry = entry(session, engine).await?;
@@ -200,8 +200,8 @@ pub(crate) async fn save_facts(session: &Session, engine: &Postgres, facts: &Fac
     saved.map(drop).map_err(|error| own_objects::journal_error(attempted(), &error))
 }
 
-/// Makes the journal where it is missing, and refuses one that is somebody else's. Two runs may
-/// begin at once: one of them makes it, and the other waits.
+/// Makes the journal if it is missing, and refuses one of another user. Two runs may begin at once:
+/// one of them makes it, and the other waits.
 pub(crate) async fn ensure_tables(session: &Session) -> Result<()> {
     const ATTEMPTED: &str = "make the journal";
     own_objects::require(session, ATTEMPTED).await?;
@@ -229,9 +229,9 @@ async fn make_tables(session: &Session) -> Result<()> {
     own_objects::require(session, ATTEMPTED).await
 }
 
-/// Makes tables of ours where they are missing, within the session's transaction. What event
-/// triggers and default privileges have done to the new ones is undone. A table that was there
-/// before may be somebody else's, and stays as it is.
+/// Makes tables of ours if they are missing, within the session's transaction. It undoes what event
+/// triggers and default privileges did to the new ones. A table that was there before may belong to
+/// another user, and stays as it is.
 pub(crate) async fn make_as_ours(
     session: &Session,
     statements: &str,
@@ -251,7 +251,7 @@ pub(crate) async fn make_as_ours(
     strip_privileges(session).await
 }
 
-/// Takes back what default privileges have given to others on the journal's tables.
+/// Revokes what default privileges have granted to others on the journal's tables.
 async fn strip_privileges(session: &Session) -> std::result::Result<(), tokio_postgres::Error> {
     let rows = session.query(sql::STRIP_PRIVILEGES, &[]).await?;
     let script: Vec<String> = rows.iter().map(|row| row.get(0)).collect();

@@ -1,5 +1,5 @@
-//! Replica lag by our own heartbeats: which one has arrived there, and how long ago the run sent the
-//! next. No clocks are compared.
+//! Replica lag by our own heartbeats: which one has arrived there, and how long ago the run sent
+//! the next. No clocks are compared.
 
 use crate::server::about::Replica;
 use crate::server::doing::Doing;

@@ -102,8 +102,8 @@ impl Beats {
     }
 
     /// Returns whether the beats continue after a saved position. If another session dropped or
-    /// emptied their table, the numbers begin again. Then every mark up to the saved one would count
-    /// as passed (law 1).
+    /// emptied their table, the numbers begin again. Then every mark up to the saved one would
+    /// count as passed (law 1).
     pub(crate) fn go_on_from(&self, saved: u64) -> bool {
         self.shared.state.lock().expect("not poisoned").sent >= saved
     }

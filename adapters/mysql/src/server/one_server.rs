@@ -1,6 +1,6 @@
 //! Proves, before the first SET, that one server answers at the address, and that a connection is a
-//! session there. A proxy may spread sessions over servers, or share the server's sessions among its
-//! clients. Then our settings, locks and KILLs would hit the wrong ones.
+//! session there. A proxy may spread sessions over servers, or share the server's sessions among
+//! its clients. Then our settings, locks and KILLs would hit the wrong ones.
 //!
 //! Such a proxy greets with a number of its own, and the server has another number for the session.
 //! A proxy that only passes bytes on (HAProxy, a tunnel) does no harm, if the same server is behind

@@ -1,5 +1,6 @@
-//! Checks what has the names of this tool's own tables before it is used: another user may have made
-//! it. A view of such a name would run its functions as us. A trigger would change what we write.
+//! Checks what has the names of this tool's own tables before it is used: another user may have
+//! made it. A view of such a name would run its functions as us. A trigger would change what we
+//! write.
 //!
 //! The run checks it whenever it reads the journal, and again before the swap. In between, the log
 //! shows it: DDL of others on these tables ends the run (`statement`).

@@ -77,14 +77,14 @@ pub(crate) struct Crew {
     pub(crate) run_lock: AsyncMutex<Option<Session>>,
     /// The connection that holds the run lock, or held it; 0 before any.
     pub(crate) run_lock_id: Mutex<u64>,
-    /// Sessions whose last statement got no answer yet, with their slots. The pool kills them before
-    /// it lends another session.
+    /// Sessions whose last statement got no answer yet, with their slots. The pool kills them
+    /// before it lends another session.
     pub(crate) abandoned: Mutex<Vec<(u64, usize)>>,
     burying: AsyncMutex<()>,
     /// Whether sessions that move rows use UTC; set before the first of them is opened.
     pub in_utc: AtomicBool,
-    /// Whether workers check and lock the parents of the rows they write, and never wait for a row's
-    /// lock. So it is where the shadow has foreign keys from its creation.
+    /// Whether workers check and lock the parents of the rows they write, and never wait for a
+    /// row's lock. So it is where the shadow has foreign keys from its creation.
     pub checks_parents: AtomicBool,
 }
 
@@ -263,8 +263,8 @@ impl Crew {
     }
 }
 
-/// A session for one task. Dropping the lease abandons the session, unless [`Lease::keep`] said that
-/// it is clean.
+/// A session for one task. Dropping the lease abandons the session, unless [`Lease::keep`] said
+/// that it is clean.
 pub(crate) struct Lease {
     crew: Arc<Crew>,
     guard: OwnedMutexGuard<Option<Session>>,

@@ -2,8 +2,8 @@
 //! until the kernel gives up, a quarter of an hour later. So a run asks for its lock every few
 //! seconds. If there is no answer, every waiting statement ends as if its connection were lost.
 //!
-//! The run also has the server end our sessions when they are idle for long. So no lock outlives its
-//! holder for long.
+//! The run also has the server end our sessions when they are idle for long. So no lock outlives
+//! its holder for long.
 
 use std::sync::Arc;
 use std::time::Duration;

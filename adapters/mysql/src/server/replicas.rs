@@ -1,10 +1,10 @@
 //! The replicas whose lag counts. The user names them. Otherwise they are those that read the
-//! server's log when the run begins and that let us in. `plan` and the run report replicas that they
-//! see and cannot ask.
+//! server's log when the run begins and that let us in. `plan` and the run report replicas that
+//! they see and cannot ask.
 //!
 //! The server lists the readers of its log: their numbers and ports, and their hosts if the replica
-//! is set to report its host. Else the list of sessions has the hosts. A server that answers at such
-//! an address with the same number is the replica.
+//! is set to report its host. Else the list of sessions has the hosts. A server that answers at
+//! such an address with the same number is the replica.
 
 use crate::server::about::Replica;
 use crate::server::connect::Access;
@@ -57,8 +57,8 @@ impl MySql {
         Ok(watched.into_iter().enumerate().map(replica).collect())
     }
 
-    /// Forgets those that only seemed to be replicas. A server lists a reader that has left until it
-    /// next sends it something. A replica that the user named, or that once had a heartbeat, is
+    /// Forgets those that only seemed to be replicas. A server lists a reader that has left until
+    /// it next sends it something. A replica that the user named, or that once had a heartbeat, is
     /// never forgotten.
     pub(crate) async fn forget_those_that_left(&self, replicas: &mut Vec<Replica>) -> Result<()> {
         if replicas.iter().all(|replica| replica.is_certain) {

@@ -1,5 +1,5 @@
-//! One connection with a known session state. The driver hands a cancelled statement's answer to the
-//! next statement. So a session whose future was dropped halfway is never used again.
+//! One connection with a known session state. The driver hands a cancelled statement's answer to
+//! the next statement. So a session whose future was dropped halfway is never used again.
 
 use crate::server::connect::Access;
 use crate::server::doing::Doing;

@@ -1,5 +1,6 @@
 //! Where a server is and how to get in: URL, password file, environment, TLS. Opens plain sessions
-//! and the raw streams the log is read from. A password is never printed: nothing here has `Debug`.
+//! and the raw streams that the log is read from. Nothing here has `Debug`: it would print
+//! passwords.
 
 use crate::server::parameters::{Parameters, variable};
 use altergeist_contract::url::{TlsMode, unreadable};
@@ -20,7 +21,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// The longest we wait for a connection, greeting and password included.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A network that swallows everything is given up after this long.
+/// A connection counts as lost after so long without an answer.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// One server, and one role and database on it.
@@ -30,19 +31,19 @@ pub(crate) struct Server {
     pub(crate) database: String,
     pub(crate) password: Option<String>,
     pub(crate) tls: Tls,
-    /// Every host that was named; `address` is the one that is used.
+    /// Every host in the URL; `address` is the one in use.
     pub(crate) addresses: Vec<Address>,
-    /// What kind of server is asked for, where several are named.
+    /// What kind of server to choose, if the URL names several.
     pub(crate) wanted: Wanted,
-    /// What the server is told of the session's settings when it begins.
+    /// Settings that the session has from its beginning.
     pub(crate) options: Option<String>,
     /// The longest wait for a connection.
     pub(crate) patience: Duration,
-    /// Whether a pooler answers, which may have fewer sessions to give than a server.
+    /// Whether a pooler answers. It may have fewer sessions than a server.
     pub(crate) is_pooled: bool,
 }
 
-/// libpq's words for the kind of server that is wanted.
+/// The kind of server to choose, in libpq's words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wanted {
     Any,
@@ -69,7 +70,7 @@ impl Wanted {
         }
     }
 
-    /// What it is called, for people.
+    /// Its name, for people.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Wanted::Any | Wanted::PreferStandby => "a server",
@@ -81,16 +82,16 @@ impl Wanted {
     }
 }
 
-/// How the server is reached.
+/// Where the server is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Address {
-    /// By name or number, and port.
+    /// A host by name or number, and its port.
     Tcp(String, u16),
-    /// By the folder of its socket, and the port in the socket's name.
+    /// The folder of its socket, and the port in the socket's name.
     Unix(PathBuf, u16),
 }
 
-/// Whether the connection is encrypted, and how far the server is believed.
+/// Whether the connection is encrypted, and how far we trust the server.
 #[derive(Clone)]
 pub(crate) struct Tls {
     pub(crate) mode: TlsMode,
@@ -98,8 +99,8 @@ pub(crate) struct Tls {
 }
 
 impl Server {
-    /// Reads a URL or `key=value` pairs, and what they leave open from a service, the environment
-    /// and the password file.
+    /// Reads a URL or `key=value` pairs. A service, the environment and the password file supply
+    /// the rest.
     pub(crate) fn parse(url: &str) -> Result<Server> {
         let mut parameters = Parameters::read(url)?;
         parameters.fill()?;
@@ -178,8 +179,7 @@ impl Server {
     }
 }
 
-/// Every host that is named, with its port. Without any: the server's socket where it usually is,
-/// or this machine.
+/// Every host in the URL, with its port. Without any: the server's usual socket, or this machine.
 fn addresses(parameters: &Parameters) -> Result<Vec<Address>> {
     let hosts = parameters.get("hostaddr").or_else(|| parameters.get("host"));
     let ports: Vec<&str> = parameters.get("port").unwrap_or_default().split(',').collect();
@@ -210,7 +210,7 @@ fn addresses(parameters: &Parameters) -> Result<Vec<Address>> {
     hosts.iter().enumerate().map(address).collect()
 }
 
-/// Who runs this program, for the system.
+/// The system's name for the user who runs this program.
 fn system_user() -> Option<String> {
     variable("USER").or_else(|| variable("LOGNAME")).or_else(|| {
         let own = own_number()?.to_string();
@@ -245,7 +245,7 @@ fn default_mode(address: &Address) -> TlsMode {
     }
 }
 
-/// The password file's whole text, if there is one only its owner can read.
+/// The text of the password file, if only its owner can read it.
 fn password_file(named: Option<&str>) -> Option<String> {
     let path = named
         .map(PathBuf::from)
@@ -267,7 +267,7 @@ fn is_private(_path: &std::path::Path) -> bool {
     true
 }
 
-/// The first line of a password file that speaks of this server, database and user.
+/// The first password in the file that matches this server, database and user.
 fn look_up(file: &str, address: &Address, database: &str, user: &str) -> Option<String> {
     let (host, port) = match address {
         Address::Tcp(host, port) => (host.as_str(), port.to_string()),
@@ -282,7 +282,7 @@ fn look_up(file: &str, address: &Address, database: &str, user: &str) -> Option<
     })
 }
 
-/// The fields of a line, between colons that no backslash precedes; the fifth takes the rest.
+/// The fields of a line, between colons without a backslash. The fifth takes the rest.
 fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut characters = line.chars();
@@ -344,8 +344,8 @@ fn root_store(file: Option<&str>) -> Result<RootCertStore> {
     Ok(store)
 }
 
-/// Believes a certificate whatever host it is made out for; without a verifier inside, whoever
-/// signed it.
+/// Accepts a certificate made out for any host. Without a verifier inside, it accepts any signer
+/// too.
 #[derive(Debug)]
 struct AnyName {
     inner: Option<Arc<WebPkiServerVerifier>>,

@@ -1,5 +1,4 @@
-//! Sorts the server's errors by what the core does about them, and keeps row values out of their
-//! words.
+//! Sorts the server's errors by what the core does about them. Keeps row values out of their words.
 
 use altergeist_contract::{Error, Kind, Refusal};
 use std::time::Duration;
@@ -9,25 +8,25 @@ pub(crate) fn refuse(object: String, reason: impl Into<String>, remedy: &str) ->
     Refusal { object, reason: reason.into(), remedy: remedy.to_owned() }
 }
 
-/// What a server code means to us. One table; a code that is not in it is fatal.
+/// What a server code means. There is one table; a code that is not in it is fatal.
 enum Meaning {
-    /// The same may work if tried again.
+    /// A retry may work.
     Again(&'static str),
-    /// A lock did not come in its time.
+    /// The wait for a lock timed out.
     LockTimeout,
-    /// A statement was cancelled, by a timeout or by a person.
+    /// A timeout or a person cancelled the statement.
     Cancelled,
     /// A row of another key stands in a unique index or exclusion constraint.
     InTheWay,
-    /// A row cannot be what the shadow demands.
+    /// A row does not fit the shadow.
     Value(&'static str),
-    /// The session is gone, or the server is going.
+    /// The session ended, or the server shuts down.
     Gone(&'static str),
-    /// There is no room on the server's disk.
+    /// The server's disk is full.
     Full,
     /// The message names objects of the catalogue, never a value.
     Plain,
-    /// Unknown, or known to carry values.
+    /// Unknown, or the message may hold values.
     Unspeakable,
 }
 
@@ -58,7 +57,7 @@ fn meaning(code: &str) -> Meaning {
     }
 }
 
-/// An error of a statement that drops something of ours: names what depends on it.
+/// An error of a statement that drops something of ours. Names what depends on it.
 pub(crate) fn of_drop(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
     let mut answer = of_clauses(attempted, error);
     let dependents = error
@@ -109,8 +108,8 @@ pub(crate) fn of_lock(attempted: impl Into<String>, error: &tokio_postgres::Erro
     of(attempted, error)
 }
 
-/// An error of the user's clauses on an empty table: no row was there, so the server's own words
-/// hold none.
+/// An error of the user's clauses on an empty table. There was no row, so the server's own words
+/// hold no value.
 pub(crate) fn of_clauses(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
     match error.as_db_error() {
         Some(server) if !is_passing(error) && !is_code(error, "53100") => {
@@ -120,7 +119,7 @@ pub(crate) fn of_clauses(attempted: impl Into<String>, error: &tokio_postgres::E
     }
 }
 
-/// An error of a statement that changes the real table: as for clauses, but rows were there.
+/// An error of a statement that changes the real table. As for clauses, but it has rows.
 pub(crate) fn of_native(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
     let speaks_of_values = error.code().is_some_and(|code| {
         matches!(meaning(code.code()), Meaning::Value(_) | Meaning::InTheWay | Meaning::Unspeakable)
@@ -132,7 +131,7 @@ pub(crate) fn of_native(attempted: impl Into<String>, error: &tokio_postgres::Er
     of_clauses(attempted, error)
 }
 
-/// Whether a row's value is what the server will not have.
+/// Whether the server rejects a row's value.
 pub(crate) fn is_of_value(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| matches!(meaning(code.code()), Meaning::Value(_)))
 }
@@ -168,7 +167,7 @@ pub(crate) fn lost(attempted: impl Into<String>, error: &dyn std::error::Error) 
     Error::new(Kind::Disconnected, attempted, reason)
 }
 
-/// A wait of ours that ended without an answer.
+/// The server did not answer within our time.
 pub(crate) fn silent(attempted: impl Into<String>, waited: Duration) -> Error {
     Error::new(
         Kind::Disconnected,
@@ -183,7 +182,7 @@ fn in_the_way(attempted: impl Into<String>, server: &DbError) -> Error {
     Error::new(Kind::Stale { index }, attempted, reason)
 }
 
-/// Where the server says it happened, by the names of objects only.
+/// The place of the error, by the names of objects only.
 fn place(server: &DbError) -> String {
     match (server.column(), server.constraint()) {
         (Some(column), _) => format!(" (column {column})"),
@@ -192,7 +191,7 @@ fn place(server: &DbError) -> String {
     }
 }
 
-/// Whoever reads this has no room to lose: what is left makes the server keep its log, too.
+/// The words for a full disk. What the run leaves behind makes the server retain log, too.
 fn full(server: &DbError) -> String {
     format!(
         "the server's disk is full: {}. Free some space; then the same command continues from \

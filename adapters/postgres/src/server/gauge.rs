@@ -1,4 +1,4 @@
-//! The heartbeat, and how far replicas are behind by it: no two clocks are ever compared.
+//! Replica lag by our own heartbeats, and other measures of the server. No clocks are compared.
 
 use crate::log::{retained, slot};
 use crate::schema::catalogue;
@@ -16,7 +16,7 @@ use altergeist_contract::{
 };
 use std::time::Duration;
 
-/// A session at work tells once a second what it has written.
+/// A working session reports once a second what it has written.
 const COUNTED_LATE: Duration = Duration::from_millis(1500);
 
 impl Gauge for Postgres {
@@ -97,7 +97,7 @@ async fn count_writes(session: &Session, engine: &Postgres) -> Result<Option<Wri
     Ok(count.map(|count| Writes { count, late: COUNTED_LATE }))
 }
 
-/// What [`sql::LOADS`] tells, in its order.
+/// The measures of [`sql::LOADS`], in its order.
 const LOADS: [&str; 4] =
     ["active_sessions", "connections", "lock_waiters", "oldest_transaction_seconds"];
 
@@ -123,7 +123,7 @@ async fn lag_of(engine: &Postgres, replica: &Replica) -> Result<ReplicaLag> {
     Ok(ReplicaLag { replica: server.name(), lag })
 }
 
-/// The standbys the server itself knows of, by what it says of them.
+/// The lag of the standbys that the server itself lists.
 async fn standbys(engine: &Postgres) -> Result<Vec<ReplicaLag>> {
     let lease = engine.control.take().await?;
     let rows = lease.query(sql::STANDBYS, &[]).await;

@@ -1,4 +1,4 @@
-//! The heartbeat: a row written again and again, whose commits tell how long a commit takes now.
+//! The heartbeat: a row that is written again and again. Its commits show how long a commit takes.
 
 use crate::server::connect::Server;
 use crate::server::doing::Doing;
@@ -11,16 +11,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// How often the heart beats.
+/// Time between two heartbeats.
 const BEAT: Duration = Duration::from_millis(100);
 
-/// Every so many beats a mark nobody waits for moves the slot on where the table is quiet.
+/// Every so many beats, a mark moves the slot of an idle table on.
 const BEATS_PER_MARK: i64 = 10;
 
 /// How long one beat, or one question to a replica, may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A heartbeat without a beat for this long says nothing about replicas.
+/// A heartbeat that has stopped for so long says nothing about replicas.
 const STALE: Duration = Duration::from_secs(3);
 
 /// A row written again and again, in a task of its own.
@@ -38,7 +38,7 @@ pub(crate) struct Guarded {
 }
 
 impl Pulse {
-    /// Begins to beat.
+    /// Starts the task.
     pub(crate) fn start(
         server: Arc<Server>,
         names: Names,
@@ -50,14 +50,14 @@ impl Pulse {
         Pulse { beats, task }
     }
 
-    /// How long ago the first beat after this one was written; None if the heart has stopped.
+    /// How long ago the beat after this one was written; None if the heartbeat has stopped.
     pub(crate) fn age_after(&self, seen: i64) -> Option<Duration> {
         let beats = locked(&self.beats);
         let is_alive = beats.last_sent()?.elapsed() <= STALE;
         is_alive.then(|| beats.age_after(seen.cast_unsigned()))
     }
 
-    /// How long commits take now; what is overdue counts as it stands.
+    /// How long commits take now. One that is overdue counts with its time so far.
     pub(crate) fn commit_latency(&self) -> Option<CommitLatency> {
         let beats = locked(&self.beats);
         let overdue = beats.last_sent()?.elapsed().saturating_sub(2 * BEAT);
@@ -71,8 +71,7 @@ impl Drop for Pulse {
     }
 }
 
-/// Beats for ever; a lost connection is opened again. Nobody is told of a failure: an old beat says
-/// it all.
+/// Beats for ever, and opens a lost connection again. It reports no failure: an old beat shows it.
 async fn beat(
     server: Arc<Server>,
     names: Names,
@@ -97,15 +96,15 @@ async fn beat(
             beats.note_committed(written.elapsed());
         }
         if number % BEATS_PER_MARK == 0 {
-            // Tried again a second later; the run itself says what it means.
+            // The next try is a second later; the run itself reports what it means.
             let _ = tokio::time::timeout(PATIENCE, guard(open, &names, &guarded)).await;
         }
     }
 }
 
 /// A publication that does not cover the table's replica identity makes the server refuse the
-/// application's updates and deletes. So it goes as soon as the identity is another one; the run
-/// finds it gone, and begins anew.
+/// application's updates and deletes. So this drops it as soon as the identity changes. The run
+/// notices that, and starts again.
 async fn guard(
     session: &Session,
     names: &Names,
@@ -124,7 +123,7 @@ async fn guard(
     Ok(())
 }
 
-/// A session to beat with, and the table for it, if that is ours.
+/// Opens a session for the heartbeat, and finds its table, if that is ours.
 async fn open(server: &Server, names: &Names) -> Result<Option<(Session, u32)>> {
     let session = server.open(&names.application, &sql::mark_settings()).await?;
     own_objects::require(&session, "beat").await?;

@@ -3,7 +3,7 @@
 use crate::sql::quote::qualified;
 use altergeist_contract::name_hash;
 
-/// The longest name the server keeps.
+/// The longest name that the server keeps.
 const NAME_BYTES: usize = 63;
 
 /// The schema of the journal.
@@ -12,14 +12,14 @@ pub(crate) const JOURNAL_SCHEMA: &str = "altergeist";
 /// The comment that marks a schema as made by this tool.
 pub(crate) const MARKER: &str = "made by altergeist; see altergeist.journal before touching it";
 
-/// A table's name in two parts, and whatever is named after it.
+/// A table's name in two parts, and all names made from it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Names {
     /// The schema of the source.
     pub(crate) schema: String,
     /// The name of the source, which shadow and old table share.
     pub(crate) table: String,
-    /// Qualified and quoted where needed: how people read it, and the journal's key.
+    /// Qualified, and quoted where needed: for people, and as the key in the journal.
     pub(crate) display: String,
     /// The schema the shadow is built in.
     pub(crate) shadow_schema: String,
@@ -72,7 +72,7 @@ impl Names {
     }
 }
 
-/// The schema in which what shall stand in a schema waits for the swap.
+/// The schema that holds a schema's shadows until the swap.
 pub(crate) fn shadow_schema(schema: &str) -> String {
     shortened("ag_shadow_", schema)
 }
@@ -82,7 +82,7 @@ pub(crate) fn tag(name: &str) -> String {
     format!("{:016x}", hash(&[name]))
 }
 
-/// A prefix and a name, within the server's bound; what is cut off is replaced by its hash.
+/// A prefix and a name, within the server's bound. A hash replaces what is cut off.
 fn shortened(prefix: &str, name: &str) -> String {
     let whole = format!("{prefix}{name}");
     if whole.len() <= NAME_BYTES {
@@ -92,13 +92,13 @@ fn shortened(prefix: &str, name: &str) -> String {
     format!("{}{hash}", cut(&whole, NAME_BYTES - hash.len()))
 }
 
-/// The application name: readable where the server would keep it as it is.
+/// The application name, readable if the server would not change it.
 fn application(display: &str, tag: &str) -> String {
     let whole = format!("altergeist {display}");
     if whole.len() <= NAME_BYTES && whole.is_ascii() { whole } else { format!("altergeist {tag}") }
 }
 
-/// The longest beginning of a text within a number of bytes.
+/// The longest beginning of a text that fits into so many bytes.
 fn cut(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     &text[..end]

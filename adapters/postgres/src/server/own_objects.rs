@@ -1,5 +1,5 @@
-//! Whether what bears the names of this tool is its own. Whoever may make a schema can make one
-//! under our name first, with a trigger that does to the next superuser what it likes. So nothing
+//! Checks whether objects with this tool's names are its own. A user who may create a schema can
+//! create one under our name first, with a trigger that then runs as the next superuser. So nothing
 //! is used before its owner and its shape are known.
 
 use crate::schema::catalogue::{self, SchemaState};
@@ -13,7 +13,7 @@ use crate::sql::quote::quoted;
 use altergeist_contract::{Error, Kind, Refusal, Result};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
-/// Drops a schema of ours in which nothing is left.
+/// Drops a schema of ours if it is empty.
 pub(crate) async fn drop_schema_if_empty(session: &Session, schema: &str) -> Result<()> {
     if !matches!(catalogue::schema_state(session, schema).await?, SchemaState::Ours) {
         return Ok(());
@@ -26,7 +26,7 @@ pub(crate) async fn drop_schema_if_empty(session: &Session, schema: &str) -> Res
         return session.run("ROLLBACK").await.doing(attempted);
     }
     match session.run(&format!("DROP SCHEMA {}; COMMIT", quoted(schema))).await {
-        // Somebody has just begun to use it.
+        // Another run has just begun to use it.
         Err(error) if error::is_code(&error, "2BP01") => {
             session.run("ROLLBACK").await.doing(attempted)
         }
@@ -39,17 +39,17 @@ struct Stranger {
     object: String,
     why: String,
     remedy: String,
-    /// Whether to read it may already run code of somebody else.
+    /// Whether reading it may run the code of another user.
     bears_code: bool,
 }
 
 /// How far the journal may be used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// It is as this tool makes it, and nobody else may write it: the statements in it may be run.
+    /// It is as this tool makes it, and no other user may write it. Its statements may be run.
     Full,
-    /// It bears no code, but somebody else may have written it: its rows are read and taken away,
-    /// and nothing in them is run.
+    /// It bears no code, but another user may have written it. Its rows may be read and deleted; no
+    /// statement in them is run.
     AsData,
 }
 
@@ -71,7 +71,7 @@ pub(crate) async fn refusals(session: &Session) -> Result<Vec<Refusal>> {
     Ok(strangers.into_iter().map(|it| refuse(it.object, it.why, &it.remedy)).collect())
 }
 
-/// How far the journal may be used; refuses one that could run code of somebody else.
+/// How far the journal may be used. Refuses one that could run the code of another user.
 pub(crate) async fn trust(session: &Session, attempted: &str) -> Result<Trust> {
     let strangers = strangers(session).await?;
     match strangers.iter().find(|stranger| stranger.bears_code) {
@@ -93,9 +93,8 @@ fn refused(attempted: &str, stranger: &Stranger) -> Error {
     Error::refused(attempted, format!("{}: {}; {}", stranger.object, stranger.why, stranger.remedy))
 }
 
-/// Runs one statement on the journal. In the same transaction it is locked first, and seen once
-/// more to bear no code: nobody can put a trigger on it, or another table in its place, between the
-/// look and the use.
+/// Runs one statement on the journal. The same transaction first locks the journal and checks again
+/// that it bears no code. So no other session can add a trigger, or replace the table, in between.
 pub(crate) async fn use_journal(
     session: &Session,
     lock: JournalLock,
@@ -117,7 +116,7 @@ pub(crate) async fn use_journal(
     Ok(rows)
 }
 
-/// What is done with the journal under its lock.
+/// What the statement does with the journal.
 #[derive(Clone, Copy)]
 pub(crate) enum JournalLock {
     /// Rows are read.
@@ -141,8 +140,8 @@ pub(crate) fn journal_error(attempted: String, failed: &tokio_postgres::Error) -
     error::of(attempted, failed)
 }
 
-/// A schema of ours for the shadow or the old table that another role owns, or that everybody may
-/// put objects into.
+/// A schema of ours for the shadow or the old table that another role owns, or that others may
+/// create objects in.
 pub(crate) async fn stranger_schema(session: &Session, schema: &str) -> Result<Option<Refusal>> {
     let rows = session.query(sql::STRANGER_SCHEMA, &[&schema]).await;
     let rows = rows.doing(format!("look at the schema {schema}"))?;
@@ -161,7 +160,7 @@ pub(crate) async fn require_schema(session: &Session, schema: &str, attempted: &
     }
 }
 
-/// Refuses a shadow that bears what this tool never puts there: it is filled by whoever runs us.
+/// Refuses a shadow that bears code. This tool adds none, and it would run as our user.
 pub(crate) async fn require_bare(session: &Session, shadow: u32, attempted: &str) -> Result<()> {
     let rows = session.query(sql::CODE_ON, &[&shadow]).await;
     let rows = rows.doing(attempted)?;

@@ -1,13 +1,13 @@
-//! What a connection is asked for, in libpq's words: from a URL, or a string of `key=value`, and
-//! what these leave open from a service file and the environment. Never printed: a password may be
-//! among it.
+//! The parameters of a connection, in libpq's words: from a URL or a string of `key=value`. A
+//! service file and the environment supply the rest. They are never printed: a password may be
+//! among them.
 
 use altergeist_contract::Result;
 use altergeist_contract::url::{percent_decoded, unreadable};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Words that are understood.
+/// Words that we understand.
 const KNOWN: &[&str] = &[
     "host",
     "hostaddr",
@@ -24,8 +24,8 @@ const KNOWN: &[&str] = &[
     "service",
 ];
 
-/// Words that change nothing here: our sessions say themselves who they are, watch their
-/// connection, and speak UTF-8.
+/// Words that change nothing here. Our sessions have a name of their own, watch their connection,
+/// and use UTF-8.
 const WITHOUT_MEANING: &[&str] = &[
     "application_name",
     "fallback_application_name",
@@ -40,7 +40,7 @@ const WITHOUT_MEANING: &[&str] = &[
     "load_balance_hosts",
 ];
 
-/// The environment's word for each.
+/// The variable in the environment for each.
 const VARIABLES: &[(&str, &str)] = &[
     ("PGHOST", "host"),
     ("PGHOSTADDR", "hostaddr"),
@@ -61,7 +61,7 @@ const VARIABLES: &[(&str, &str)] = &[
 pub(crate) struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
-    /// Reads what was given, a URL or a string of `key=value`.
+    /// Reads a URL or a string of `key=value`.
     pub(crate) fn read(given: &str) -> Result<Parameters> {
         let mut parameters = Parameters::default();
         match given.split_once("://") {
@@ -72,7 +72,7 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Fills what is left open from the service that is named, and from the environment.
+    /// Adds what is missing from the named service and from the environment.
     pub(crate) fn fill(&mut self) -> Result<()> {
         if let Some(service) =
             self.get("service").map(str::to_owned).or_else(|| variable("PGSERVICE"))
@@ -180,7 +180,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// Adds what a service file says of a service, where nothing else was said.
+    /// Adds what is missing from a service of a service file.
     fn add_service(&mut self, text: &str, service: &str) -> Result<()> {
         let head = format!("[{service}]");
         let mut lines = text.lines().map(str::trim).skip_while(|line| *line != head);

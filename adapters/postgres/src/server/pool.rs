@@ -1,4 +1,4 @@
-//! Sessions with known settings, lent one at a time.
+//! The session pool: sessions with known settings, lent one at a time.
 
 use crate::server::connect::Server;
 use crate::server::doing::Doing;
@@ -34,7 +34,7 @@ impl Pool {
         })
     }
 
-    /// Lends a session. Whatever was given up before has ended when this returns.
+    /// Lends a session. Abandoned sessions have ended when this returns.
     pub(crate) async fn take(self: &Arc<Pool>) -> Result<Lease> {
         let permit =
             self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
@@ -67,9 +67,9 @@ impl Pool {
         None
     }
 
-    /// Opens a session. Under the run lock it goes behind the fence first, and only then asks
-    /// whether the lock is still ours: who took it over has either ended this session or finds it
-    /// gone.
+    /// Opens a session. Under the run lock it goes behind the fence first, and only then checks
+    /// that the lock is still ours. So a run that took the lock over either ends this session, or
+    /// this check fails.
     pub(crate) async fn open(&self) -> Result<Session> {
         let session = self.server.open(&self.run.names.application, &self.settings).await?;
         if self.run.is_taken() {
@@ -81,8 +81,8 @@ impl Pool {
     }
 }
 
-/// A session on loan. If it is dropped before it is settled, what it was doing is ended before the
-/// next loan.
+/// A session on loan. If it is dropped before it is settled, its statement is ended before the next
+/// loan.
 pub(crate) struct Lease {
     pub(crate) pool: Arc<Pool>,
     pub(crate) session: Option<Session>,
@@ -90,7 +90,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Gives the session back clean, whatever came of its work.
+    /// Gives the session back clean, whatever its result.
     pub(crate) async fn settle<T>(mut self, result: Result<T>) -> Result<T> {
         let clean = match &result {
             Ok(_) => true,
@@ -105,7 +105,7 @@ impl Lease {
 }
 
 impl Lease {
-    /// Lets go of whatever the session holds; if that cannot be done, its end does it.
+    /// Releases what the session holds. If that fails, the end of the session does it.
     pub(crate) async fn roll_back(self) {
         let _ = self.run("ROLLBACK").await;
     }

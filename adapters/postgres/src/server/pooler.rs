@@ -1,10 +1,10 @@
-//! Finds the server among the hosts that are named, and a pooler before it that gives each
-//! transaction another session. What a session is told there stays with the next application, so
-//! nothing that outlives a transaction is set before this is known.
+//! Finds the server among the hosts of the URL, and a pooler before it that gives each transaction
+//! another session. There a setting would stay with the next application. So we set nothing that
+//! outlives a transaction before we know.
 //!
-//! A server tells each client its own process number. A pooler does not know it then and makes one
-//! up. Only then two connections are compared: where sessions are lent for a transaction, the
-//! second is lent the first one's.
+//! A server sends each client its own process number. A pooler does not know it at that moment and
+//! makes one up. Only then we compare two connections: a pooler that lends sessions for a
+//! transaction lends the second connection the session of the first.
 
 use crate::log::wire::Replication;
 use crate::server::connect::{Server, Wanted};
@@ -12,18 +12,18 @@ use crate::server::error::refuse;
 use altergeist_contract::{Error, Kind, Refusal, Result};
 use std::time::Duration;
 
-/// How often two connections are compared: others may take the session between the two.
+/// How often two connections are compared. Others may take the session in between.
 const ROUNDS: usize = 8;
 
-/// How long the second connection may wait for a session. Where the pool has one only, and the
-/// first connection keeps it, it waits in vain.
+/// Longest wait of the second connection for a session. If the pool has only one and the first
+/// connection keeps it, none comes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The sessions a run has at once beside its workers: for the run lock, definitions, marks,
 /// heartbeats, the log, what is visible in it, the swap, and one that ends what is in its way.
 const BESIDE_WORKERS: usize = 8;
 
-/// What is set here ends with the transaction that the statements are together.
+/// These settings end with the transaction of the statements.
 const OWN_PID: &str =
     "SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SELECT pg_catalog.pg_backend_pid()";
 
@@ -35,7 +35,7 @@ const IS_READ_ONLY: &str = "SELECT pg_catalog.pg_is_in_recovery() OR \
 const IS_STANDBY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
 
 impl Server {
-    /// Reads a URL and finds the server it means, to which sessions may then be opened.
+    /// Reads a URL and finds its server. Then sessions may be opened.
     pub(crate) async fn reach(url: &str) -> Result<Server> {
         let mut server = Server::parse(url)?;
         let addresses = server.addresses.clone();
@@ -69,8 +69,8 @@ impl Server {
     }
 }
 
-/// Whether the server is of the kind that is asked for, and if so, whether a pooler answers for it.
-/// Refuses a pooler that lends its sessions.
+/// Whether the server is of the wanted kind, and if so, whether a pooler answers for it. Refuses a
+/// pooler that lends its sessions.
 async fn is_wanted(server: &Server, wanted: Wanted) -> Result<Option<bool>> {
     let mut first = Replication::open_plain(server).await?;
     let asked = match wanted {
@@ -100,8 +100,8 @@ async fn is_wanted(server: &Server, wanted: Wanted) -> Result<Option<bool>> {
     Ok(Some(true))
 }
 
-/// Refuses a pool that has fewer sessions than a run needs at once: it would wait in vain for one,
-/// in the middle of the work. `open` are those it has already.
+/// Refuses a pool that has fewer sessions than a run needs at once. The run would wait for one for
+/// ever, in the middle of the work. `open` are those that it has already.
 pub(crate) async fn require_sessions(
     server: &Server,
     workers: usize,
@@ -136,7 +136,7 @@ pub(crate) async fn require_sessions(
     }))
 }
 
-/// Whether a session that rests between two transactions is lent to somebody else.
+/// Whether the pooler lends a session to others between two transactions.
 async fn lends_sessions(server: &Server, first: &mut Replication, pid: &str) -> Result<bool> {
     for _ in 0..ROUNDS {
         let second = async {

@@ -1,8 +1,8 @@
-//! The replicas that are asked how far they are behind, each with a session that is kept.
+//! The replicas whose lag counts, each with an open session.
 
 use crate::server::session::Session;
 
-/// The replicas asked about, each with a session that is kept.
+/// The replicas whose lag counts.
 pub(crate) struct Replicas(pub(crate) Vec<Replica>);
 
 pub(crate) struct Replica {

@@ -1,5 +1,5 @@
-//! The run lock, and the fence that tells a session of this run from what a killed process left
-//! running.
+//! The run lock, and the fence. The fence tells a session of this run from one that a killed
+//! process left running.
 
 use crate::server::connect::Server;
 use crate::server::doing::Doing;
@@ -11,18 +11,18 @@ use altergeist_contract::{Error, Hold, Kind, Result};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a session that must end may take to do so.
+/// Longest wait for a killed session to end.
 const BURIAL: Duration = Duration::from_secs(20);
 
-/// How long a process that has ended may still hold the run lock: the server has to see that its
+/// How long a dead process may still hold the run lock. The server must notice first that its
 /// connection is gone.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How soon the run lock is asked for again meanwhile.
+/// Pause between two attempts to take the run lock.
 const GRACE_LOOK: Duration = Duration::from_millis(50);
 
-/// The run lock, on a connection of its own, and the sessions that were given up and may still be
-/// at work.
+/// The run lock, on a connection of its own, and the abandoned sessions, which may still be at
+/// work.
 pub(crate) struct RunLock {
     pub(crate) server: Arc<Server>,
     pub(crate) names: Names,
@@ -35,7 +35,7 @@ impl RunLock {
         RunLock { server, names, holder: Mutex::new(None), given_up: Mutex::default() }
     }
 
-    /// Takes the lock, ends every session of earlier holders, and proves by the fence that none is
+    /// Takes the lock, kills every session of earlier holders, and proves by the fence that none is
     /// left.
     pub(crate) async fn take(&self) -> Result<Hold> {
         if self.verify().await.is_ok() {
@@ -60,7 +60,7 @@ impl RunLock {
         Ok(Hold::Taken)
     }
 
-    /// Proves that the lock is ours: it lives as long as its session, and the same process must
+    /// Proves that the lock is ours. It lives as long as its session, and the same process must
     /// answer.
     pub(crate) async fn verify(&self) -> Result<()> {
         let attempted = || format!("prove the run lock of {}", self.names.display);
@@ -87,7 +87,7 @@ impl RunLock {
         session::locked(&self.given_up).push(pid);
     }
 
-    /// Ends the sessions that were given up, and waits until they are gone.
+    /// Kills the abandoned sessions, and waits until they are gone.
     pub(crate) async fn bury(&self) -> Result<()> {
         let pids = session::locked(&self.given_up).clone();
         if pids.is_empty() {
@@ -100,7 +100,7 @@ impl RunLock {
         Ok(())
     }
 
-    /// Ends one session of ours, and waits until it is gone.
+    /// Kills one session of ours, and waits until it is gone.
     pub(crate) async fn end_one(&self, pid: i32) -> Result<()> {
         let session = self.session();
         let Some(session) = session else { return self.verify().await };
@@ -139,7 +139,7 @@ impl RunLock {
         Ok(who.first().map(|row| row.get(0)))
     }
 
-    /// Ends what earlier runs left, and takes the fence for a moment: nobody else can then be
+    /// Kills what earlier runs left, and takes the fence for a moment. Then no other session can be
     /// behind it.
     pub(crate) async fn clear_the_field(&self, session: &Session) -> Result<()> {
         let attempted =

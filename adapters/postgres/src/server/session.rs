@@ -1,5 +1,4 @@
-//! Sessions with a known state, lent out one at a time; the run lock; and the fence that tells a
-//! session of this run from what a killed process or a dropped future left running.
+//! One connection, its prepared statements, and what the server remarks on it.
 
 use crate::server::connect::Server;
 use crate::server::error;
@@ -11,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// The longest list of notices kept for whoever asked for them.
+/// The most notices that are kept.
 const NOTICES: usize = 256;
 
 /// One connection. Statements are prepared once each.
@@ -23,7 +22,7 @@ pub(crate) struct Session {
     pub(crate) notices: Arc<Mutex<Vec<Notice>>>,
 }
 
-/// What the server remarked: the routine that did, and its words.
+/// A remark of the server: the routine that made it, and its words.
 #[derive(Clone)]
 pub(crate) struct Notice {
     pub(crate) routine: String,
@@ -78,7 +77,7 @@ impl Session {
         self.client.simple_query(statements).await
     }
 
-    /// Runs exactly one statement, whatever the text pretends to be; says how many rows it touched.
+    /// Runs exactly one statement, even if the text holds more. Returns how many rows it touched.
     pub(crate) async fn execute(
         &self,
         statement: &str,
@@ -126,7 +125,7 @@ impl Session {
         self.prepared(statement).await.map(drop)
     }
 
-    /// What the server has remarked since this was last asked.
+    /// Takes the remarks since the last call.
     pub(crate) fn take_notices(&self) -> Vec<Notice> {
         std::mem::take(&mut *locked(&self.notices))
     }
@@ -146,7 +145,7 @@ impl Session {
 }
 
 impl Server {
-    /// Opens a session and gives it its settings, as one piece of SQL.
+    /// Opens a session and sends its settings.
     pub(crate) async fn open(&self, application: &str, settings: &str) -> Result<Session> {
         let attempted = || format!("connect to {}", self.name());
         let config = self.driver_config(application);
@@ -159,7 +158,7 @@ impl Server {
     }
 }
 
-/// A server that answers and will not let us in is not one to try again.
+/// If the server answers and does not let us in, no retry helps.
 fn refused_or_lost(attempted: String, error: &tokio_postgres::Error) -> Error {
     match error.as_db_error() {
         Some(server)

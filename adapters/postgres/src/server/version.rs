@@ -2,8 +2,7 @@
 
 use altergeist_contract::{Error, Result};
 
-/// The oldest server we work with: before it there is no `pg_current_snapshot` on every path we
-/// need.
+/// The oldest server that we work with. Earlier ones lack `pg_current_snapshot` where we need it.
 const OLDEST: i32 = 140_000;
 
 /// A server's version, as `server_version_num` gives it.
@@ -11,7 +10,7 @@ const OLDEST: i32 = 140_000;
 pub(crate) struct Version(i32);
 
 impl Version {
-    /// Accepts a server we know how to work with.
+    /// Accepts a server that we can work with.
     pub(crate) fn accept(number: i32) -> Result<Version> {
         if number < OLDEST {
             let reason =
@@ -31,8 +30,7 @@ impl Version {
         self.0 >= 150_000
     }
 
-    /// Whether the catalogue knows by which rules a database's own collation sorted when it was
-    /// made.
+    /// Whether the catalogue has the version of a database's own collation at its creation.
     pub(crate) fn records_collation_of_database(self) -> bool {
         self.0 >= 150_000
     }
