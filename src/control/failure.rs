@@ -69,7 +69,7 @@ const RESUME: &str = "The same command continues from here";
 
 impl Failure {
     /// Whether rows may be the reason, rather than the server, the network or an order.
-    pub fn speaks_of_rows(&self) -> bool {
+    pub fn is_data_error(&self) -> bool {
         match self {
             Failure::Unequal { .. } => true,
             Failure::Error(error) => {

@@ -30,7 +30,7 @@ impl<E: Engine> Migration<'_, E> {
         });
         let (engine, control) = (self.engine, self.control);
         let gently = control.settings().is_gentle();
-        let (mut proof, over) = (Verification::begin(), Done::default());
+        let (mut proof, done) = (Verification::begin(), Done::default());
         let building = async {
             let built = tokio::select! {
                 built = engine.complete(gently) => built.map(Ok),
@@ -38,9 +38,9 @@ impl<E: Engine> Migration<'_, E> {
                 missed = stream_is_broken(engine) => Ok(Err(missed.into())),
                 () = control.stopped() => Ok(Err(Failure::Stopped)),
                 why = load::critical(engine, control) => Ok(Err(why)),
-                never = tell_builds(engine, control) => match never {},
+                never = report_builds(engine, control) => match never {},
             };
-            over.set();
+            done.set();
             built
         };
         let following = async {
@@ -48,7 +48,7 @@ impl<E: Engine> Migration<'_, E> {
                 self.engine.pass_log(self.listener.delivered()).await?;
             }
             self.listener.listen(self.engine).await?;
-            proof.beside_builds(self, &over, gently).await
+            proof.beside_builds(self, &done, gently).await
         };
         let (built, listened) = join(building, following).await;
         listened?;
@@ -66,7 +66,7 @@ impl<E: Engine> Migration<'_, E> {
 }
 
 /// Reports the progress of the builds, until it is dropped.
-async fn tell_builds<E: Engine>(engine: &E, control: &Control) -> Infallible {
+async fn report_builds<E: Engine>(engine: &E, control: &Control) -> Infallible {
     loop {
         tokio::time::sleep(BUILDS_LOOK).await;
         if let Some(built) = engine.built().await {

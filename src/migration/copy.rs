@@ -18,7 +18,7 @@ const FAILURES_MAX: u32 = 30;
 impl<E: Engine> Migration<'_, E> {
     /// Copies and refreshes, turn by turn, until the shadow holds the whole key space. An idle
     /// table's log is not read until the copy is done.
-    pub async fn copy_all(&mut self, quiet: IdleTable) -> Result<(), Failure> {
+    pub async fn copy_all(&mut self, idle_table: IdleTable) -> Result<(), Failure> {
         let (mut pace, mut ahead, mut cadence) =
             (Pace::default(), Ahead::default(), Cadence::begin());
         let (begun, resumed_at) = (Instant::now(), self.record.rows_copied);
@@ -30,7 +30,7 @@ impl<E: Engine> Migration<'_, E> {
         while self.record.watermark != Watermark::End {
             self.wait_until_copying_is_welcome().await?;
             if !self.listener.is_listening()
-                && !quiet.holds(self.engine, self.control.status().log_kept_bytes).await?
+                && !idle_table.holds(self.engine, self.control.status().log_kept_bytes).await?
             {
                 self.listener.listen(self.engine).await?;
             }
@@ -54,7 +54,7 @@ impl<E: Engine> Migration<'_, E> {
             });
             self.rest_for(rest).await?;
         }
-        Ok(quiet.pass_log(self).await?)
+        Ok(idle_table.pass_log(self).await?)
     }
 
     /// Copies the next chunks, and finds the chunks of the next turn meanwhile. The watermark moves
@@ -196,7 +196,7 @@ fn advance(
             Err(error) => {
                 failure = Some(match failure {
                     None => error,
-                    Some(earlier) => earlier.graver(error),
+                    Some(earlier) => earlier.most_severe(error),
                 });
             }
             Ok(copied) if failure.is_none() => {

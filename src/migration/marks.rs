@@ -58,14 +58,14 @@ impl<E: Engine> Migration<'_, E> {
             match timeout(LOOK, self.listener.stream_until(mark.marker)).await {
                 Ok(has_passed) => break has_passed?,
                 Err(_) => {
-                    tell(self.control, &self.listener, mark.put.elapsed());
+                    update_status(self.control, &self.listener, mark.put.elapsed());
                     self.control.check_stop()?;
                     look_at_log(self.engine, self.control).await?;
                 }
             }
         };
         let took = mark.put.elapsed();
-        tell(self.control, &self.listener, took);
+        update_status(self.control, &self.listener, took);
         if has_passed && self.listener.lag.learn(took) {
             return Err(Failure::Behind { seconds: took.as_secs() });
         }
@@ -73,7 +73,7 @@ impl<E: Engine> Migration<'_, E> {
     }
 }
 
-fn tell<S: ChangeStream>(control: &Control, listener: &Listener<S>, behind: Duration) {
+fn update_status<S: ChangeStream>(control: &Control, listener: &Listener<S>, behind: Duration) {
     control.update(|status| {
         status.log_behind_seconds = Some(behind.as_secs_f64());
         status.pending_keys = listener.keys.len() as u64;

@@ -132,7 +132,7 @@ async fn refresh_batches<E: Engine>(
                     None => (batch, error),
                     Some((keys, earlier)) => {
                         batch.extend(keys);
-                        (batch, earlier.graver(error))
+                        (batch, earlier.most_severe(error))
                     }
                 });
             }

@@ -100,7 +100,7 @@ async fn run_once<E: Engine>(
         status.alter = options.alter.clone();
     });
     hold(engine).await?;
-    let (record, listener, quiet) = match taken_up(engine, options).await? {
+    let (record, listener, idle_table) = match taken_up(engine, options).await? {
         TakenUp::AlreadyDone => return Ok(Ended::Well(Outcome::AlreadyDone)),
         TakenUp::SwappedBefore(record) => {
             finish(engine, control, record).await?;
@@ -109,18 +109,18 @@ async fn run_once<E: Engine>(
         TakenUp::Missed(record, error) => return anew(engine, record, error.into()).await,
         TakenUp::Resumed(record, listener) => (record, *listener, IdleTable::never()),
         TakenUp::Nothing => {
-            let quiet =
+            let idle_table =
                 if may_be_quiet { IdleTable::watch(engine).await? } else { IdleTable::never() };
             match begin(engine, options).await? {
                 None => return Ok(Ended::Well(Outcome::Altered)),
-                Some((record, listener)) => (record, listener, quiet),
+                Some((record, listener)) => (record, listener, idle_table),
             }
         }
     };
     let mut migration = Migration { engine, control, listener, record };
     let mut is_proven = false;
     let changed = async {
-        migration.copy_all(quiet).await?;
+        migration.copy_all(idle_table).await?;
         let proof = migration.build_indexes().await?;
         migration.prove(proof).await?;
         is_proven = true;
@@ -133,7 +133,7 @@ async fn run_once<E: Engine>(
     if let Failure::Error(Error { kind: Kind::Missed, .. }) = failure {
         return anew(engine, record, failure).await;
     }
-    if !failure.speaks_of_rows() {
+    if !failure.is_data_error() {
         return Err(failure);
     }
     match why(engine, &failure).await {

@@ -156,12 +156,13 @@ impl Verification {
     ) -> Result<(), Failure> {
         self.check_overdue(run).await?;
         run.refresh_turn().await?;
-        let told: Vec<Key> =
+        let explained: Vec<Key> =
             self.suspects.extract_if(.., |key| !run.listener.keys.is_unexplained(key)).collect();
-        if told.is_empty() {
+        if explained.is_empty() {
             return Ok(());
         }
-        let differing = run.listener.run_while_streaming(run.engine.compare_keys(&told)).await??;
+        let differing =
+            run.listener.run_while_streaming(run.engine.compare_keys(&explained)).await??;
         self.record_differences(run, differing).await
     }
 
@@ -215,8 +216,8 @@ impl Verification {
     /// # Errors
     /// [`Failure::Unequal`] if nothing explains one of them.
     async fn check_overdue<E: Engine>(&self, run: &mut Migration<'_, E>) -> Result<(), Failure> {
-        let missed = run.listener.keys.overdue(run.listener.passed());
-        let mut unexplained = without_causes(run, missed).await?;
+        let overdue = run.listener.keys.overdue(run.listener.passed());
+        let mut unexplained = without_causes(run, overdue).await?;
         if !unexplained.is_empty() && !run.engine.log_tells_all() {
             // A row that moved to another key is not found any more; the log delivers the new key.
             // No refresh happened that could have made these rows equal.

@@ -3,12 +3,12 @@
 //!
 //! The useful number of workers is learned by trial. Now and then one more is tried, and kept if
 //! the turns move clearly more rows. Or one fewer is tried, and kept if they move hardly less. The
-//! [`Effort`] says how much the server can bear. As it shrinks, first the chunks get shorter, then
-//! the workers fewer, and then the run rests between turns.
+//! [`LoadFactor`] says how much the server can bear. As it shrinks, first the chunks get shorter,
+//! then the workers fewer, and then the run rests between turns.
 
 use crate::control::Settings;
 use crate::pace::chunk_size::ChunkSize;
-use crate::pace::effort::Effort;
+use crate::pace::load_factor::LoadFactor;
 use altergeist_contract::CommitLatency;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ const TRIAL_TURNS: u32 = 5;
 const SETTLED_TURNS: u32 = 300;
 /// A further worker is worth it if the turns move this many times the rows.
 const WORTH: f64 = 1.08;
-/// Below this effort the run also rests.
-const EFFORT_RESTING: f64 = 0.5;
+/// Below this load factor the run also rests.
+const LOAD_FACTOR_RESTING: f64 = 0.5;
 /// The shortest time of a chunk.
 const CHUNK_TIME_MIN: Duration = Duration::from_millis(10);
 
@@ -58,7 +58,7 @@ pub struct Pace {
     size: ChunkSize,
     workers: usize,
     trial: Trial,
-    effort: Effort,
+    load_factor: LoadFactor,
 }
 
 /// A number of workers on trial.
@@ -81,7 +81,7 @@ impl Default for Pace {
             size: ChunkSize::default(),
             workers: WORKERS_FIRST,
             trial: Trial::default(),
-            effort: Effort::default(),
+            load_factor: LoadFactor::default(),
         }
     }
 }
@@ -95,14 +95,14 @@ impl Pace {
     /// Returns how many chunks may be in flight.
     pub fn workers(&self, settings: &Settings) -> usize {
         let allowed = self.workers.min(settings.workers).max(1);
-        ((allowed as f64 * self.effort.share()).round() as usize).max(1)
+        ((allowed as f64 * self.load_factor.share()).round() as usize).max(1)
     }
 
     /// Returns the target time of a chunk.
     fn chunk_time(&self, settings: &Settings) -> Duration {
         settings
             .chunk_time
-            .mul_f64(self.effort.share())
+            .mul_f64(self.load_factor.share())
             .max(CHUNK_TIME_MIN.min(settings.chunk_time))
     }
 
@@ -118,15 +118,15 @@ impl Pace {
         if let Some(Full { rows, took }) = turn.chunk {
             self.size.learn(rows, took, target);
         }
-        self.effort.learn(settings.max_commit_latency, turn.took, commits);
+        self.load_factor.learn(settings.max_commit_latency, turn.took, commits);
         // Chunks that are still growing say nothing about workers.
         let is_full_size = settings.chunk_rows.is_some() || turn.took >= target / 2;
-        if self.effort.share() == 1.0 && is_full_size {
+        if self.load_factor.share() == 1.0 && is_full_size {
             self.try_workers(settings, turn);
         }
-        let resting = (EFFORT_RESTING / self.effort.share() - 1.0).max(0.0);
+        let resting = (LOAD_FACTOR_RESTING / self.load_factor.share() - 1.0).max(0.0);
         let rest = turn.took.mul_f64(resting + settings.nice);
-        self.effort.pass(rest);
+        self.load_factor.pass(rest);
         rest
     }
 
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_commits_shrink_the_effort_step_by_step_and_quick_ones_let_it_grow_back() {
+    fn slow_commits_shrink_the_load_factor_step_by_step_and_quick_ones_let_it_grow_back() {
         let settings = gentle();
         let mut pace = Pace::default();
         walk(&mut pace, &settings, 4, 50);

@@ -3,8 +3,8 @@
 pub mod cadence;
 pub mod chunk_size;
 pub mod concurrency;
-pub mod effort;
 pub mod load;
+pub mod load_factor;
 pub mod skip_unchanged;
 pub mod stream_lag;
 pub mod throttle;

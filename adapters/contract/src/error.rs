@@ -70,7 +70,7 @@ impl Error {
     /// Of two errors of things done side by side, the one that decides what is done next: a
     /// statement whose connection was lost may still be running, so it may not hide behind one that
     /// passes.
-    pub fn graver(self, other: Error) -> Error {
+    pub fn most_severe(self, other: Error) -> Error {
         if self.kind.is_passing() { other } else { self }
     }
 

@@ -1,24 +1,24 @@
 //! Decides how much of its full speed a run uses, so that commits stay as quick as the operator
 //! wants: from nothing to one. Pure: durations in, a number out.
 //!
-//! Each small commit above the limit shrinks the effort. The effort grows back far more slowly, so
-//! that about one commit in a hundred is slow. Commits that stay slow at the lowest effort are not
-//! slow because of the run. So one and a half times their best usual latency is always allowed. As
-//! many may be slow as are slow at hardly any effort.
+//! Each small commit above the limit shrinks the load factor. The load factor grows back far more
+//! slowly, so that about one commit in a hundred is slow. Commits that stay slow at the lowest load
+//! factor are not slow because of the run. So one and a half times their best usual latency is
+//! always allowed. As many may be slow as are slow at hardly any load factor.
 
 use altergeist_contract::CommitLatency;
 use std::time::Duration;
 
-/// The first effort if commits must stay quick.
+/// The first load factor if commits must stay quick.
 const FIRST: f64 = 0.3;
-/// The lowest effort. A slow server never stops the run altogether.
+/// The lowest load factor. A slow server never stops the run altogether.
 const MIN: f64 = 0.02;
-/// The lowest effort while only single commits are slow. Most servers have such hiccups by
+/// The lowest load factor while only single commits are slow. Most servers have such hiccups by
 /// themselves.
 const MIN_WITH_HICCUPS: f64 = 0.1;
-/// Up to this effort, slow commits are not the run's fault.
+/// Up to this load factor, slow commits are not the run's fault.
 const HARDLY_ANY: f64 = 2.0 * MIN_WITH_HICCUPS;
-/// The factor of the effort after a slow commit.
+/// The factor of the load factor after a slow commit.
 const SHRINKS: f64 = 0.7;
 /// The factor of its growth while no commit was slow yet.
 const GROWS: f64 = 1.1;
@@ -27,7 +27,8 @@ const GROWS: f64 = 1.1;
 const TOLERATED: f64 = 0.035;
 /// The upper limit of the share that counts as unavoidable.
 const UNAVOIDABLE_MAX: f64 = 0.9;
-/// The weight of one period in the unavoidable share: some seconds of hardly any effort suffice.
+/// The weight of one period in the unavoidable share: some seconds of hardly any load factor
+/// suffice.
 const LEARNS: f64 = 0.05;
 /// The unavoidable share after each other period: it is forgotten in a quarter of an hour.
 const KEEPS: f64 = 0.9997;
@@ -38,9 +39,9 @@ const BEARABLE: f64 = 1.5;
 /// How fast the best latency is forgotten: a server may become slower by itself.
 const FORGOTTEN: f64 = 1.02;
 
-/// The effort of a run.
+/// The load factor of a run.
 #[derive(Debug)]
-pub struct Effort {
+pub struct LoadFactor {
     share: f64,
     /// The time since the last change.
     unchanged: Duration,
@@ -48,13 +49,13 @@ pub struct Effort {
     best: Option<Duration>,
     /// Whether a commit was slow since the run began to spare the server.
     is_wary: bool,
-    /// The share of periods with a slow commit even at hardly any effort.
+    /// The share of periods with a slow commit even at hardly any load factor.
     unavoidable: f64,
 }
 
-impl Default for Effort {
-    fn default() -> Effort {
-        Effort {
+impl Default for LoadFactor {
+    fn default() -> LoadFactor {
+        LoadFactor {
             share: 1.0,
             unchanged: Duration::ZERO,
             best: None,
@@ -64,8 +65,8 @@ impl Default for Effort {
     }
 }
 
-impl Effort {
-    /// Returns the effort, from a fiftieth to 1.
+impl LoadFactor {
+    /// Returns the load factor, from a fiftieth to 1.
     pub fn share(&self) -> f64 {
         self.share
     }
@@ -85,7 +86,7 @@ impl Effort {
     ) {
         self.unchanged += took;
         let Some(most) = most else {
-            *self = Effort::default();
+            *self = LoadFactor::default();
             return;
         };
         if self.best.is_some() && self.unchanged < PERIOD {
@@ -114,8 +115,8 @@ impl Effort {
         }
     }
 
-    /// Returns the growth in a period without a slow commit. It keeps the effort constant in the
-    /// long run if the allowed share of periods has a slow commit.
+    /// Returns the growth in a period without a slow commit. It keeps the load factor constant in
+    /// the long run if the allowed share of periods has a slow commit.
     fn grows_warily(&self) -> f64 {
         let slow = (self.unavoidable + TOLERATED).min(UNAVOIDABLE_MAX);
         SHRINKS.powf(-slow / (1.0 - slow))
@@ -144,16 +145,16 @@ mod tests {
 
     #[test]
     fn one_slow_commit_in_a_hundred_is_what_the_effort_settles_at() {
-        // A server on which commits are slow in proportion to the effort, each turn showing the
-        // worst of three.
-        let mut effort = Effort::default();
+        // A server on which commits are slow in proportion to the load factor, each turn showing
+        // the worst of three.
+        let mut load_factor = LoadFactor::default();
         let (mut due, mut slow) = (0.0, 0);
         for turn in 0..5_000 {
-            due += 3.0 * 0.05 * effort.share;
+            due += 3.0 * 0.05 * load_factor.share;
             let hiccups = due >= 1.0;
             due -= f64::from(hiccups);
             slow += usize::from(hiccups && turn >= 1_000);
-            effort.learn(MOST, SECOND, if hiccups { HICCUP } else { QUICK });
+            load_factor.learn(MOST, SECOND, if hiccups { HICCUP } else { QUICK });
         }
         let part = slow as f64 / (3.0 * 4_000.0);
         assert!((0.005..0.02).contains(&part), "{part}");
@@ -161,14 +162,14 @@ mod tests {
 
     #[test]
     fn hiccups_that_a_server_has_by_itself_do_not_hold_up_the_run() {
-        // One period in five has one, whatever the effort.
+        // One period in five has one, whatever the load factor.
         let mut rng = SmallRng::seed_from_u64(1);
-        let mut effort = Effort::default();
+        let mut load_factor = LoadFactor::default();
         let (mut periods, mut sum) = (0, 0.0);
         for turn in 0..2_000 {
-            effort.learn(MOST, SECOND, if rng.random_bool(0.2) { HICCUP } else { QUICK });
+            load_factor.learn(MOST, SECOND, if rng.random_bool(0.2) { HICCUP } else { QUICK });
             if turn >= 500 {
-                (periods, sum) = (periods + 1, sum + effort.share);
+                (periods, sum) = (periods + 1, sum + load_factor.share);
             }
         }
         let mean = sum / f64::from(periods);
@@ -177,32 +178,32 @@ mod tests {
 
     #[test]
     fn single_slow_commits_leave_the_run_a_tenth_of_its_effort() {
-        let mut effort = Effort::default();
+        let mut load_factor = LoadFactor::default();
         for _ in 0..100 {
-            effort.learn(MOST, SECOND, HICCUP);
+            load_factor.learn(MOST, SECOND, HICCUP);
         }
-        assert_eq!(effort.share, MIN_WITH_HICCUPS);
+        assert_eq!(load_factor.share, MIN_WITH_HICCUPS);
     }
 
     #[test]
     fn the_effort_waits_to_see_what_it_did() {
-        let mut effort = Effort::default();
+        let mut load_factor = LoadFactor::default();
         for _ in 0..50 {
-            effort.learn(MOST, SECOND, QUICK);
+            load_factor.learn(MOST, SECOND, QUICK);
         }
         for _ in 0..10 {
-            effort.learn(MOST, PERIOD / 10, SLOW);
+            load_factor.learn(MOST, PERIOD / 10, SLOW);
         }
-        assert_eq!(effort.share, SHRINKS);
+        assert_eq!(load_factor.share, SHRINKS);
     }
 
     #[test]
     fn latency_that_cannot_be_told_is_not_taken_for_quick() {
-        let mut effort = Effort::default();
-        effort.learn(MOST, SECOND, QUICK);
-        effort.learn(MOST, SECOND, SLOW);
-        let share = effort.share;
-        effort.learn(MOST, SECOND, None);
-        assert_eq!(effort.share, share);
+        let mut load_factor = LoadFactor::default();
+        load_factor.learn(MOST, SECOND, QUICK);
+        load_factor.learn(MOST, SECOND, SLOW);
+        let share = load_factor.share;
+        load_factor.learn(MOST, SECOND, None);
+        assert_eq!(load_factor.share, share);
     }
 }
