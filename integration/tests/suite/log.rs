@@ -12,8 +12,8 @@ use Flavour::{MariaDb1011, MySql97};
 
 const ROWS: u64 = 2_000;
 
-/// What an application may do to rows with negative keys, which the writers with the row check leave
-/// alone. Each block is one multi-statement text; `@a` is one of these keys.
+/// What an application may do to rows with negative keys, which the writers with the row check
+/// leave alone. Each block is one multi-statement text; `@a` is one of these keys.
 const BLOCKS: [(&str, &str); 18] = [
     (
         "full images",
