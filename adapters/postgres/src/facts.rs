@@ -1,6 +1,6 @@
 //! What this engine writes into the journal beside the core's record.
 
-use crate::schema::altered::{Arrival, Deferred};
+use crate::schema::altered::{DeferredIndex, FinalSteps};
 use crate::schema::columns::Layout;
 use crate::schema::definition::Line;
 use altergeist_contract::Step;
@@ -31,8 +31,8 @@ pub(crate) struct Facts {
     /// The structure of the table the finished change made.
     pub(crate) done: Option<String>,
     /// The steps of a change without a copy.
-    #[serde(default)]
-    pub(crate) recipe: Option<Recipe>,
+    #[serde(default, rename = "recipe")]
+    pub(crate) online_steps: Option<OnlineSteps>,
 }
 
 impl Facts {
@@ -47,7 +47,7 @@ impl Facts {
             own_identity: None,
             shadow: None,
             done: None,
-            recipe: None,
+            online_steps: None,
         }
     }
 }
@@ -65,16 +65,16 @@ pub(crate) struct ShadowFacts {
     /// How rows move.
     pub(crate) layout: Layout,
     /// Indexes that are built when the rows are there.
-    pub(crate) deferred: Vec<Deferred>,
+    pub(crate) deferred: Vec<DeferredIndex>,
     /// The index rows are found by, where the shadow was made without it: built before the first of
     /// them is looked for.
     #[serde(default)]
-    pub(crate) lookup: Option<Deferred>,
+    pub(crate) lookup: Option<DeferredIndex>,
     /// Constraints that hold for new rows only, and come in the swap.
     pub(crate) late: Vec<String>,
     /// What is done at the end of the swap, and after it.
-    #[serde(default)]
-    pub(crate) arrival: Arrival,
+    #[serde(default, rename = "arrival")]
+    pub(crate) final_steps: FinalSteps,
     /// The columns that were in the source, by their names there and in the shadow.
     #[serde(default)]
     pub(crate) survivors: Vec<(String, String)>,
@@ -88,12 +88,12 @@ pub(crate) struct ShadowFacts {
 
 /// The change, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Recipe {
+pub(crate) struct OnlineSteps {
     /// The clauses asked for, as given.
     pub(crate) alter: String,
     /// The search path they were written for.
     pub(crate) search_path: String,
-    pub(crate) steps: Vec<RecipeStep>,
+    pub(crate) steps: Vec<OnlineStep>,
     /// How many steps are done.
     pub(crate) done: usize,
     /// What takes the constraints and indexes away again, and may be said twice.
@@ -101,7 +101,7 @@ pub(crate) struct Recipe {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RecipeStep {
+pub(crate) struct OnlineStep {
     pub(crate) statement: String,
     /// The index it builds concurrently, qualified; empty for any other statement.
     pub(crate) index: String,
@@ -118,7 +118,7 @@ pub(crate) enum StepLock {
     Build,
 }
 
-impl Recipe {
+impl OnlineSteps {
     /// Whether every step is done.
     pub(crate) fn is_done(&self) -> bool {
         self.done == self.steps.len()
@@ -127,7 +127,7 @@ impl Recipe {
     /// What is left to do, for people.
     pub(crate) fn steps(&self, lock_timeout: Duration) -> Vec<Step> {
         let wait = format!("after a wait of at most {lock_timeout:?}");
-        let lock = |step: &RecipeStep| match step.lock {
+        let lock = |step: &OnlineStep| match step.lock {
             StepLock::Instant if step.statement.contains("FOREIGN KEY") => {
                 format!(
                     "ACCESS EXCLUSIVE at most, and SHARE ROW EXCLUSIVE on the parent, for an \

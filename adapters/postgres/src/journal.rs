@@ -5,14 +5,12 @@ use crate::facts::{Facts, ShadowFacts};
 use crate::schema::catalogue;
 use crate::schema::definition;
 use crate::server::doing::Doing;
-use crate::server::names::{JOURNAL_SCHEMA, MARKER};
+use crate::server::names::{JOURNAL_SCHEMA, MARKER, Names};
 use crate::server::own_objects::{self, JournalLock, Trust};
-use crate::server::session::{Session, locked};
+use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
-use crate::state::Postgres;
-use altergeist_contract::{Error, Journal, Kind, Record, Result, Stage, journal_json};
-use std::sync::Arc;
+use altergeist_contract::{Error, Kind, Record, Result, Stage, journal_json};
 
 /// Why a run cannot continue.
 pub(crate) const FORGOTTEN: &str = "the journal does not know the run: the schema altergeist was \
@@ -28,56 +26,16 @@ pub(crate) struct Entry {
     pub(crate) is_ours: bool,
 }
 
-impl Postgres {
-    /// The facts about the shadow. There must be one.
-    pub(crate) async fn shadow(&self) -> Result<Arc<ShadowFacts>> {
-        if let Some(known) = locked(&self.shadow).clone() {
-            return Ok(known);
-        }
-        let lease = self.control.take().await?;
-        let result = self.take_up_shadow(&lease).await;
-        let shadow = Arc::new(lease.settle(result).await?);
-        *locked(&self.shadow) = Some(shadow.clone());
-        Ok(shadow)
-    }
-
-    async fn take_up_shadow(&self, session: &Session) -> Result<ShadowFacts> {
-        let shadow = facts(session, self).await.and_then(|facts| self.shadow_of(facts))?;
-        let attempted = format!("go on with the shadow of {}", self.names.display);
-        own_objects::require_schema(session, &self.names.shadow_schema, &attempted).await?;
-        own_objects::require_bare(session, shadow.oid, &attempted).await?;
-        Ok(shadow)
-    }
-
-    pub(crate) fn shadow_of(&self, facts: Facts) -> Result<ShadowFacts> {
-        let none = || {
-            Error::fatal(format!("use the shadow of {}", self.names.display), "it was never made")
-        };
-        facts.shadow.ok_or_else(none)
-    }
-}
-
-impl Journal for Postgres {
-    async fn load(&self) -> Result<Option<Record>> {
-        let lease = self.control.take().await?;
-        let result = load(&lease, self).await;
-        lease.settle(result).await
-    }
-
-    async fn save(&self, record: &Record) -> Result<()> {
-        let lease = self.control.take().await?;
-        let result = save(&lease, self, record).await;
-        lease.settle(result).await
-    }
-}
-
-async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
-    let Entry { record: Some(record), facts, is_ours } = entry(session, engine).await? else {
+/// Returns the table's record, with the stage that the server shows.
+pub(crate) async fn load(session: &Session, names: &Names) -> Result<Option<Record>> {
+    let Entry { record: Some(record), facts, is_ours } = entry(session, names).await? else {
         return Ok(None);
     };
-    let recipe = facts.as_ref().and_then(|facts| facts.recipe.as_ref());
+    let online_steps = facts.as_ref().and_then(|facts| facts.online_steps.as_ref());
     if record.stage == Stage::Altering
-        && recipe.is_some_and(|recipe| recipe.is_done() && recipe.alter == record.alter)
+        && online_steps.is_some_and(|online_steps| {
+            online_steps.is_done() && online_steps.alter == record.alter
+        })
     {
         return Ok(Some(Record { stage: Stage::Done, ..record }));
     }
@@ -85,13 +43,13 @@ async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
     if let Some(shadow) = shadow
         && is_ours
         && matches!(record.stage, Stage::Copying | Stage::CuttingOver)
-        && catalogue::table_id(session, &engine.names.shadow_schema, &engine.names.table).await?
+        && catalogue::table_id(session, &names.shadow_schema, &names.table).await?
             == Some(shadow.oid)
         && !is_whole(session, shadow).await?
     {
         tracing::warn!(
             "{}: a crash of the server has emptied the unlogged shadow; the copy starts again",
-            engine.names.display
+            names.display
         );
         return Ok(Some(Record { stage: Stage::Preparing, ..record }));
     }
@@ -101,9 +59,7 @@ async fn load(session: &Session, engine: &Postgres) -> Result<Option<Record>> {
         (Stage::Altering, None) => return Ok(None),
         _ => return Ok(Some(record)),
     };
-    let Some(table) =
-        catalogue::table_id(session, &engine.names.schema, &engine.names.table).await?
-    else {
+    let Some(table) = catalogue::table_id(session, &names.schema, &names.table).await? else {
         return Ok(None);
     };
     let structure = definition::structure(&definition::describe(session, table).await?);
@@ -120,14 +76,15 @@ pub(crate) async fn is_whole(session: &Session, shadow: &ShadowFacts) -> Result<
     Ok(row.doing("ask whether the shadow is whole")?.get(0))
 }
 
-async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<()> {
+/// Writes the record.
+pub(crate) async fn save(session: &Session, names: &Names, record: &Record) -> Result<()> {
     ensure_tables(session).await?;
     if record.stage == Stage::Done {
-        note_done(session, engine).await?;
+        note_done(session, names).await?;
     }
-    let attempted = || format!("save the record of {}", engine.names.display);
+    let attempted = || format!("save the record of {}", names.display);
     let columns = [
-        &*engine.names.display,
+        &*names.display,
         &record.run,
         &record.alter,
         record.stage.name(),
@@ -145,30 +102,27 @@ async fn save(session: &Session, engine: &Postgres, record: &Record) -> Result<(
 
 /// Notes the table's structure after the change, by a swap or natively. The record is valid for
 /// that structure only.
-pub(crate) async fn note_done(session: &Session, engine: &Postgres) -> Result<()> {
-    let Some(table) =
-        catalogue::table_id(session, &engine.names.schema, &engine.names.table).await?
-    else {
+pub(crate) async fn note_done(session: &Session, names: &Names) -> Result<()> {
+    let Some(table) = catalogue::table_id(session, &names.schema, &names.table).await? else {
         return Ok(());
     };
     let done = Some(definition::structure(&definition::describe(session, table).await?));
-    let facts = match entry(session, engine).await?.facts {
-        Some(facts) => Facts { done, recipe: None, ..facts },
+    let facts = match entry(session, names).await?.facts {
+        Some(facts) => Facts { done, online_steps: None, ..facts },
         None => Facts { source: table, done, ..Facts::none() },
     };
-    save_facts(session, engine, &facts).await
+    save_facts(session, names, &facts).await
 }
 
 /// The table's entry, empty if there is none.
-pub(crate) async fn entry(session: &Session, engine: &Postgres) -> Result<Entry> {
-    let attempted = || format!("read the journal of {}", engine.names.display);
+pub(crate) async fn entry(session: &Session, names: &Names) -> Result<Entry> {
+    let attempted = || format!("read the journal of {}", names.display);
     if !session.one(sql::JOURNAL_EXISTS, &[]).await.doing(attempted)?.get::<_, bool>(0) {
         return Ok(Entry::default());
     }
     let is_ours = own_objects::trust(session, &attempted()).await? == Trust::Full;
     let rows =
-        own_objects::use_journal(session, JournalLock::Read, &sql::load(&engine.names.display))
-            .await;
+        own_objects::use_journal(session, JournalLock::Read, &sql::load(&names.display)).await;
     let rows = rows.map_err(|error| own_objects::journal_error(attempted(), &error))?;
     let Some(row) = rows.iter().find(|row| row.columns().len() == 2) else {
         return Ok(Entry::default());
@@ -181,9 +135,9 @@ pub(crate) async fn entry(session: &Session, engine: &Postgres) -> Result<Entry>
 }
 
 /// The facts of this run. There must be some.
-pub(crate) async fn facts(session: &Session, engine: &Postgres) -> Result<Facts> {
-    let attempted = format!("read the journal of {}", engine.names.display);
-    let entry = entry(session, engine).await?;
+pub(crate) async fn facts(session: &Session, names: &Names) -> Result<Facts> {
+    let attempted = format!("read the journal of {}", names.display);
+    let entry = entry(session, names).await?;
     if !entry.is_ours {
         // It may be another's, or be gone.
         own_objects::require(session, &attempted).await?;
@@ -193,9 +147,9 @@ pub(crate) async fn facts(session: &Session, engine: &Postgres) -> Result<Facts>
 }
 
 /// Writes the facts down, within the session's transaction if it has one.
-pub(crate) async fn save_facts(session: &Session, engine: &Postgres, facts: &Facts) -> Result<()> {
-    let attempted = || format!("write the journal of {}", engine.names.display);
-    let statement = sql::save_facts(&engine.names.display, &journal_json::write(facts));
+pub(crate) async fn save_facts(session: &Session, names: &Names, facts: &Facts) -> Result<()> {
+    let attempted = || format!("write the journal of {}", names.display);
+    let statement = sql::save_facts(&names.display, &journal_json::write(facts));
     let saved = own_objects::use_journal(session, JournalLock::Write, &statement).await;
     saved.map(drop).map_err(|error| own_objects::journal_error(attempted(), &error))
 }

@@ -3,6 +3,7 @@
 // The core runs as one task, so no future here needs to be `Send`.
 #![allow(async_fn_in_trait)]
 
+mod change;
 mod cutover;
 mod engine;
 mod facts;
@@ -17,5 +18,5 @@ mod sql;
 mod state;
 
 pub use cutover::lock::CutoverLock;
+pub use engine::Postgres;
 pub use log::stream::LogStream;
-pub use state::Postgres;

@@ -1,72 +1,61 @@
-//! The engine's state: one process's sessions, names and knowledge of one table of one PostgreSQL
-//! server.
+//! The parts of an engine that several rooms use. Each function takes the parts it needs; only
+//! `engine` knows them all.
 
-use crate::facts::{Facts, ShadowFacts};
-use crate::schema::change::Change;
+use crate::facts::Facts;
 use crate::server::connect::Server;
 use crate::server::error;
 use crate::server::heartbeat::{Guarded, Pulse};
 use crate::server::names::Names;
 use crate::server::pool::Pool;
-use crate::server::replicas::Replicas;
 use crate::server::run_lock::RunLock;
 use crate::server::session::{Session, locked};
-use crate::server::version::Version;
 use crate::sql;
-use altergeist_contract::{Error, Kind, Marker, Result, Target};
+use altergeist_contract::{Error, Kind, Marker, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
-use tokio::sync::OnceCell;
 
-/// One table on one PostgreSQL server.
-pub struct Postgres {
-    pub(crate) target: Target,
-    pub(crate) change: Change,
+/// The sessions of this process.
+pub(crate) struct Sessions {
     pub(crate) server: Arc<Server>,
-    /// The standby the log is read from, if it is not read where the table is.
-    pub(crate) standby: Option<Arc<Server>>,
-    pub(crate) database: String,
-    pub(crate) names: Names,
-    pub(crate) version: Version,
-    /// The search path of the user's own session.
-    pub(crate) search_path: String,
     pub(crate) run: Arc<RunLock>,
     /// The session that reads and changes definitions and writes the journal.
     pub(crate) control: Arc<Pool>,
     /// The sessions that move rows.
     pub(crate) workers: Arc<Pool>,
-    /// The session for marks. Shared: a mark that nobody waits for any more does no harm.
-    pub(crate) marks: Arc<Marks>,
-    /// What is known of the shadow.
-    pub(crate) shadow: Mutex<Option<Arc<ShadowFacts>>>,
-    /// Set when the shadow has the index its rows are found by.
-    pub(crate) has_lookup: Mutex<Arc<OnceCell<()>>>,
-    /// The heartbeat, once the log is read.
-    pub(crate) pulse: Mutex<Option<Arc<Pulse>>>,
-    pub(crate) replicas: Replicas,
-    /// The session that last held the lock of the cut-over.
-    pub(crate) cutover_pid: Arc<Mutex<Option<i32>>>,
-    /// When this process began to read the log.
-    pub(crate) following_since: Mutex<Option<Instant>>,
-    /// When the change stream was last seen to be whole.
-    pub(crate) stream_was_good: Mutex<Option<Instant>>,
-    /// The steps the last plan found.
-    pub(crate) recipe: Mutex<Option<crate::facts::Recipe>>,
+    /// The server process of the session that last asked for the cut-over lock.
+    pub(crate) cutover_pid: Mutex<Option<i32>>,
 }
 
-/// Marks of this process.
+impl Sessions {
+    /// Returns how many sessions this process has opened already.
+    pub(crate) fn open_count(&self) -> usize {
+        usize::from(self.run.is_taken())
+            + self.control.idle_sessions()
+            + self.workers.idle_sessions()
+    }
+
+    /// Fails unless this process holds the run lock.
+    pub(crate) fn require_hold(&self, attempted: &str) -> Result<()> {
+        if self.run.is_taken() {
+            Ok(())
+        } else {
+            Err(Error::new(Kind::Disconnected, attempted, "the run lock is not held"))
+        }
+    }
+}
+
+/// The marks of this process. A mark that nobody waits for does no harm, so all share one session.
 pub(crate) struct Marks {
     pub(crate) server: Arc<Server>,
     pub(crate) application: String,
-    /// Tells our marks from those of an earlier process.
+    /// Distinguishes our marks from those of an earlier process.
     pub(crate) incarnation: String,
     pub(crate) last: AtomicU64,
     pub(crate) session: tokio::sync::Mutex<Option<Arc<Session>>>,
 }
 
 impl Marks {
-    /// Puts a mark into the log, by a session of its own.
+    /// Writes a mark into the log, on the session of the marks.
     pub(crate) async fn put(&self) -> Result<Marker> {
         let attempted = "put a mark into the log";
         let session = self.session().await?;
@@ -76,7 +65,7 @@ impl Marks {
         Ok(Marker(number))
     }
 
-    /// The session of the marks.
+    /// Returns the session of the marks. Opens it if it is closed.
     pub(crate) async fn session(&self) -> Result<Arc<Session>> {
         let mut slot = self.session.lock().await;
         if let Some(session) = slot.as_ref().filter(|session| !session.is_closed()) {
@@ -88,55 +77,37 @@ impl Marks {
     }
 }
 
-impl Postgres {
-    /// Takes note of a new shadow, or that there is none; sessions forget the statements they knew.
-    pub(crate) fn set_shadow(&self, shadow: Option<ShadowFacts>) {
-        *locked(&self.shadow) = shadow.map(Arc::new);
-        *locked(&self.has_lookup) = Arc::default();
-        self.workers.refresh();
-    }
+/// The heartbeat of this process. It runs while the log is read.
+pub(crate) struct HeartbeatSwitch {
+    pub(crate) server: Arc<Server>,
+    pub(crate) names: Names,
+    pub(crate) incarnation: String,
+    pub(crate) running: Mutex<Option<Arc<Pulse>>>,
+}
 
-    /// Whether this process knows that the shadow has the index its rows are found by.
-    pub(crate) fn has_lookup(&self) -> Arc<OnceCell<()>> {
-        locked(&self.has_lookup).clone()
-    }
-
-    /// Begins the heartbeat, if it does not beat yet.
-    pub(crate) fn start_pulse(&self, facts: &Facts) {
-        let mut pulse = locked(&self.pulse);
-        if pulse.is_none() {
+impl HeartbeatSwitch {
+    /// Starts the heartbeat, unless it runs already.
+    pub(crate) fn start(&self, facts: &Facts) {
+        let mut running = locked(&self.running);
+        if running.is_none() {
             let identity = facts.witness.as_ref().and_then(|witness| witness.identity.clone());
             let guarded = Guarded { source: facts.source, identity: identity.unwrap_or_default() };
-            let incarnation = self.marks.incarnation.clone();
-            *pulse = Some(Arc::new(Pulse::start(
+            *running = Some(Arc::new(Pulse::start(
                 self.server.clone(),
                 self.names.clone(),
-                incarnation,
+                self.incarnation.clone(),
                 guarded,
             )));
         }
     }
 
-    pub(crate) fn pulse(&self) -> Option<Arc<Pulse>> {
-        locked(&self.pulse).clone()
+    /// Returns the heartbeat, if it runs.
+    pub(crate) fn running(&self) -> Option<Arc<Pulse>> {
+        locked(&self.running).clone()
     }
 
-    /// Ends the heartbeat.
-    pub(crate) fn stop_pulse(&self) {
-        *locked(&self.pulse) = None;
-    }
-
-    /// How long a statement may wait for a lock others queue behind, as the server is told it.
-    pub(crate) fn lock_timeout_ms(&self) -> u128 {
-        self.target.lock_timeout.as_millis().max(1)
-    }
-
-    /// Under the run lock only.
-    pub(crate) fn require_hold(&self, attempted: &str) -> Result<()> {
-        if self.run.is_taken() {
-            Ok(())
-        } else {
-            Err(Error::new(Kind::Disconnected, attempted, "the run lock is not held"))
-        }
+    /// Stops the heartbeat.
+    pub(crate) fn stop(&self) {
+        *locked(&self.running) = None;
     }
 }

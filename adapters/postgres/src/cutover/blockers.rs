@@ -1,15 +1,15 @@
 //! Those who stand in the way of the cut-over: named, and ended only if that was asked for.
 
+use crate::change::Change;
 use crate::server::error;
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::Postgres;
 use altergeist_contract::Result;
 use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 
 /// Between two looks at sessions that will end.
-const GLANCE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A session or a prepared transaction.
 pub(crate) struct Blocker {
@@ -61,10 +61,10 @@ pub(crate) fn names(blockers: &[Blocker]) -> String {
 /// are left.
 pub(crate) async fn end(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     blockers: Vec<Blocker>,
 ) -> Result<Vec<Blocker>> {
-    if !engine.target.kill_blockers {
+    if !change.target.kill_blockers {
         return Ok(blockers);
     }
     let mut left = Vec::new();
@@ -78,7 +78,7 @@ pub(crate) async fn end(
         tracing::warn!(
             "ended {}, which was in the way of the cut-over of {}",
             blocker.who,
-            engine.names.display
+            change.names.display
         );
     }
     Ok(left)
@@ -86,8 +86,11 @@ pub(crate) async fn end(
 
 /// Waits for the transactions of this database that have a snapshot now, no longer than was asked
 /// for: what they read after the swap they read as of before it.
-pub(crate) async fn wait_for_old_snapshots(session: &Session, engine: &Postgres) -> Result<()> {
-    let Some(bound) = engine.target.wait_old_snapshots else { return Ok(()) };
+pub(crate) async fn wait_for_old_snapshots(
+    session: &Session,
+    bound: Option<Duration>,
+) -> Result<()> {
+    let Some(bound) = bound else { return Ok(()) };
     let failed = |error: tokio_postgres::Error| {
         error::of("wait for readers that began before the swap", &error)
     };
@@ -106,6 +109,6 @@ pub(crate) async fn wait_for_old_snapshots(session: &Session, engine: &Postgres)
             );
             return Ok(());
         }
-        tokio::time::sleep(GLANCE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -2,8 +2,8 @@
 //! keys, publications. The statements are read from the catalogue, and read again of the new table:
 //! only if they are the same is the swap committed.
 
-use crate::cutover::materialized_views::{self, Materialized};
-use crate::schema::altered::Arrival;
+use crate::cutover::materialized_views::{self, MaterializedView};
+use crate::schema::altered::FinalSteps;
 use crate::schema::expression;
 use crate::server::error;
 use crate::server::names::Names;
@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 
 /// One object that hangs on the table.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Carried {
+pub(crate) struct Dependent {
     /// The object, for people.
     pub(crate) object: String,
     /// What takes it away from the old table; None where the new one simply takes its place.
@@ -31,9 +31,9 @@ pub(crate) struct Carried {
     pub(crate) is_key: bool,
 }
 
-impl Carried {
-    fn of_row(row: &Row) -> Carried {
-        Carried {
+impl Dependent {
+    fn of_row(row: &Row) -> Dependent {
+        Dependent {
             object: row.get(0),
             before: row.get(1),
             after: row.get(2),
@@ -56,16 +56,16 @@ pub(crate) async fn read(
     session: &Session,
     names: &Names,
     table: u32,
-    views: &[Materialized],
-) -> Result<Vec<Carried>> {
-    let mut all: Vec<Carried> = Vec::new();
+    views: &[MaterializedView],
+) -> Result<Vec<Dependent>> {
+    let mut all: Vec<Dependent> = Vec::new();
     for relation in [table].into_iter().chain(views.iter().map(|view| view.oid)) {
-        let rows = session.query(sql::CARRIED, &[&relation, &names.publication]).await;
+        let rows = session.query(sql::DEPENDENTS, &[&relation, &names.publication]).await;
         let rows = rows
             .map_err(|error| error::of(format!("read what hangs on {}", names.display), &error))?;
-        for carried in rows.iter().map(Carried::of_row) {
-            if !all.iter().any(|known| known.object == carried.object) {
-                all.push(carried);
+        for dependent in rows.iter().map(Dependent::of_row) {
+            if !all.iter().any(|known| known.object == dependent.object) {
+                all.push(dependent);
             }
         }
     }
@@ -74,28 +74,28 @@ pub(crate) async fn read(
 
 /// What the new table shall have of what the old one has, and the clauses do not drop.
 pub(crate) fn wanted(
-    all: &[Carried],
+    all: &[Dependent],
     survivors: &[(String, String)],
-    arrival: &Arrival,
+    final_steps: &FinalSteps,
     keys: ForeignKeys,
-) -> Vec<Carried> {
-    let is_wanted = |carried: &&Carried| {
-        let is_dropped =
-            (carried.is_key && keys == ForeignKeys::Discard) || arrival.drops(&carried.object);
-        carried.survives(survivors) && !is_dropped
+) -> Vec<Dependent> {
+    let is_wanted = |dependent: &&Dependent| {
+        let is_dropped = (dependent.is_key && keys == ForeignKeys::Discard)
+            || final_steps.drops(&dependent.object);
+        dependent.survives(survivors) && !is_dropped
     };
     all.iter().filter(is_wanted).cloned().collect()
 }
 
 /// Makes the objects on the table that has the name now, all in one go, and names the one the
 /// server will not have.
-pub(crate) async fn make(session: &Session, names: &Names, objects: &[Carried]) -> Result<()> {
+pub(crate) async fn make(session: &Session, names: &Names, objects: &[Dependent]) -> Result<()> {
     let statements: Vec<String> =
-        objects.iter().map(|carried| expression::reread(&carried.after)).collect();
+        objects.iter().map(|dependent| expression::reread(&dependent.after)).collect();
     let answers = join_all(statements.iter().map(|statement| session.run(statement))).await;
-    for (carried, answer) in objects.iter().zip(answers) {
+    for (dependent, answer) in objects.iter().zip(answers) {
         let attempted =
-            || format!("carry the {} over to the altered {}", carried.object, names.display);
+            || format!("carry the {} over to the altered {}", dependent.object, names.display);
         answer.map_err(|error| error::of_clauses(attempted(), &error))?;
     }
     Ok(())
@@ -106,17 +106,18 @@ pub(crate) async fn check(
     session: &Session,
     names: &Names,
     table: u32,
-    wanted: &[Carried],
+    wanted: &[Dependent],
 ) -> Result<()> {
     let views = materialized_views::list(session, table).await?;
     let found = read(session, names, table, &views).await?;
     let same =
-        |one: &Carried, other: &Carried| one.object == other.object && one.after == other.after;
-    let missing =
-        |from: &[Carried], carried: &&Carried| !from.iter().any(|other| same(carried, other));
-    let differing = wanted.iter().filter(|carried| missing(&found, carried));
-    let differing = differing.chain(found.iter().filter(|carried| missing(wanted, carried)));
-    let mut objects: Vec<&str> = differing.map(|carried| carried.object.as_str()).collect();
+        |one: &Dependent, other: &Dependent| one.object == other.object && one.after == other.after;
+    let missing = |from: &[Dependent], dependent: &&Dependent| {
+        !from.iter().any(|other| same(dependent, other))
+    };
+    let differing = wanted.iter().filter(|dependent| missing(&found, dependent));
+    let differing = differing.chain(found.iter().filter(|dependent| missing(wanted, dependent)));
+    let mut objects: Vec<&str> = differing.map(|dependent| dependent.object.as_str()).collect();
     objects.sort_unstable();
     objects.dedup();
     if objects.is_empty() {
@@ -167,7 +168,7 @@ pub(crate) fn renames(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::altered::Arrival;
+    use crate::schema::altered::FinalSteps;
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
@@ -212,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_stands_on_a_dropped_column_goes_with_it() {
-        let key = Carried {
+        let key = Dependent {
             object: "foreign key k on t".into(),
             before: None,
             after: String::new(),
@@ -221,17 +222,17 @@ mod tests {
             is_key: true,
         };
         let survivors = pairs(&[("a", "a")]);
-        let nothing = Arrival::default();
+        let nothing = FinalSteps::default();
         assert!(
             wanted(std::slice::from_ref(&key), &survivors, &nothing, ForeignKeys::Carry).is_empty()
         );
-        let kept = Carried { columns: strings(&["a"]), ..key };
+        let kept = Dependent { columns: strings(&["a"]), ..key };
         assert_eq!(
             wanted(std::slice::from_ref(&kept), &survivors, &nothing, ForeignKeys::Carry).len(),
             1
         );
         let dropped =
-            Arrival { dropped_keys: strings(&["foreign key k on t"]), ..Arrival::default() };
+            FinalSteps { dropped_keys: strings(&["foreign key k on t"]), ..FinalSteps::default() };
         assert!(
             wanted(std::slice::from_ref(&kept), &survivors, &dropped, ForeignKeys::Carry)
                 .is_empty()
@@ -240,8 +241,8 @@ mod tests {
             wanted(std::slice::from_ref(&kept), &survivors, &nothing, ForeignKeys::Discard)
                 .is_empty()
         );
-        let view = Carried { object: "view v".to_owned(), is_key: false, ..kept };
-        let cascade = Arrival { cascade: strings(&["view v"]), ..Arrival::default() };
+        let view = Dependent { object: "view v".to_owned(), is_key: false, ..kept };
+        let cascade = FinalSteps { cascade: strings(&["view v"]), ..FinalSteps::default() };
         assert_eq!(
             wanted(std::slice::from_ref(&view), &survivors, &nothing, ForeignKeys::Carry).len(),
             1

@@ -1,12 +1,14 @@
 //! What is left to do after the swap: it proves foreign keys, refreshes views, and drops the log.
 
-use crate::cutover::twins;
+use crate::change::Change;
+use crate::cutover::replacement_views;
 use crate::journal;
 use crate::log::slot;
+use crate::log::source::LogSource;
 use crate::server::error;
+use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::session::Session;
-use crate::state::Postgres;
 use altergeist_contract::{Kind, Result};
 use std::time::Duration;
 
@@ -15,41 +17,42 @@ const FINISH_ATTEMPTS: usize = 30;
 
 const FINISH_PAUSE: Duration = Duration::from_secs(1);
 
-pub(crate) async fn finish(session: &Session, engine: &Postgres) -> Result<()> {
-    slot::drop_log(session, engine).await?;
-    let shadow = journal::facts(session, engine).await?.shadow;
+pub(crate) async fn finish(session: &Session, change: &Change, source: &LogSource) -> Result<()> {
+    let names = &change.names;
+    slot::drop_log(session, change, source).await?;
+    let shadow = journal::facts(session, names).await?.shadow;
     if let Some(shadow) = shadow {
-        for statement in &shadow.arrival.validations {
-            check_rows_of_old(session, engine, statement)
+        for statement in &shadow.final_steps.validations {
+            check_rows_of_old(session, change, statement)
                 .await?
-                .map_err(|broken| error::of_lock(attempted(engine, statement), &broken))?;
+                .map_err(|broken| error::of_lock(attempted(&change.names, statement), &broken))?;
         }
         for statement in &shadow.finish {
             // The new table has the rows of the old one, and the swap is done: nothing is mended by
             // a failure.
-            match check_rows_of_old(session, engine, statement).await {
+            match check_rows_of_old(session, change, statement).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => tracing::warn!(
                     "{}: rows break a foreign key, as they did before (they were written while it \
                      was not checked); it holds for new rows. When they are mended: {statement}",
-                    engine.names.display
+                    names.display
                 ),
                 Err(error) if error.kind == Kind::Disconnected => return Err(error),
                 Err(error) => tracing::warn!(
                     "{}: the tables are swapped, but the server refuses one last statement ({}). \
                      When its reason is gone, give it yourself: {statement}",
-                    engine.names.display,
+                    names.display,
                     error.reason
                 ),
             }
         }
-        twins::leave(session, shadow.oid).await?;
+        replacement_views::leave(session, shadow.oid).await?;
     }
-    own_objects::drop_schema_if_empty(session, &engine.names.shadow_schema).await
+    own_objects::drop_schema_if_empty(session, &names.shadow_schema).await
 }
 
-fn attempted(engine: &Postgres, statement: &str) -> String {
-    format!("finish the altered {}: {statement}", engine.names.display)
+fn attempted(names: &Names, statement: &str) -> String {
+    format!("finish the altered {}: {statement}", names.display)
 }
 
 /// What the server says when rows break a foreign key.
@@ -58,24 +61,20 @@ type Checked = std::result::Result<(), tokio_postgres::Error>;
 /// Nobody who reads or writes rows waits for this, nor behind it, so it may wait long for a vacuum
 /// or the like. Where somebody would, the statement itself says that it will not wait long, and is
 /// tried again.
-async fn check_rows_of_old(
-    session: &Session,
-    engine: &Postgres,
-    statement: &str,
-) -> Result<Checked> {
+async fn check_rows_of_old(session: &Session, change: &Change, statement: &str) -> Result<Checked> {
     for _ in 1..FINISH_ATTEMPTS {
-        match finish_one(session, engine, statement).await {
+        match finish_one(session, change, statement).await {
             Err(error) if error.kind == Kind::Busy => tokio::time::sleep(FINISH_PAUSE).await,
             other => return other,
         }
     }
-    finish_one(session, engine, statement).await
+    finish_one(session, change, statement).await
 }
 
-async fn finish_one(session: &Session, engine: &Postgres, statement: &str) -> Result<Checked> {
+async fn finish_one(session: &Session, change: &Change, statement: &str) -> Result<Checked> {
     let bounded = format!(
         "SET lock_timeout = '60s'; {statement}; SET lock_timeout = {}",
-        engine.lock_timeout_ms()
+        change.lock_timeout_ms()
     );
     match session.run(&bounded).await {
         // Somebody has dropped it since, or it was added before we could write that down.
@@ -85,8 +84,8 @@ async fn finish_one(session: &Session, engine: &Postgres, statement: &str) -> Re
             Ok(Ok(()))
         }
         Err(error) if error::is_code(&error, "23503") => Ok(Err(error)),
-        other => {
-            other.map(Ok).map_err(|error| error::of_lock(attempted(engine, statement), &error))
-        }
+        other => other
+            .map(Ok)
+            .map_err(|error| error::of_lock(attempted(&change.names, statement), &error)),
     }
 }

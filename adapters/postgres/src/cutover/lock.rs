@@ -1,32 +1,29 @@
 //! Puts the shadow in the source's place: one lock, one transaction, and an answer for when no
 //! answer came.
 
+use crate::change::Change;
 use crate::cutover::blockers;
-use crate::cutover::finish;
-use crate::cutover::locked_relations::{self, Neighbour};
-use crate::cutover::materialized_views::{self, Materialized};
-use crate::cutover::ownership;
+use crate::cutover::locked_relations::{self, LockedRelation};
+use crate::cutover::materialized_views::{self, MaterializedView};
+use crate::cutover::replacement_views;
 use crate::cutover::swap::Swapper;
-use crate::cutover::twins;
 use crate::facts::{Facts, ShadowFacts};
 use crate::journal;
 use crate::log::witness;
 use crate::plan::cascade::{self, Cascade};
 use crate::plan::oids;
 use crate::plan::rehearsal::{self, Adapted};
-use crate::server::connect::CONNECT_TIMEOUT;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::pool::{Lease, Pool};
 use crate::server::session::{Session, locked};
 use crate::shadow::followed;
+use crate::shadow::known::KnownShadow;
 use crate::shadow::rows;
 use crate::sql;
-use crate::state::{Marks, Postgres};
-use altergeist_contract::{
-    Cutover, Error, Key, Kind, Marker, Ownership, Refusal, Result, Swap, TableLock, Watermark,
-};
+use crate::state::{Marks, Sessions};
+use altergeist_contract::{Error, Key, Kind, Marker, Refusal, Result, Swap, TableLock, Watermark};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,9 +42,9 @@ pub struct CutoverLock {
 /// What was found out before the lock is asked for.
 struct Prepared {
     facts: Facts,
-    neighbours: Vec<Neighbour>,
+    locked_relations: Vec<LockedRelation>,
     /// The materialized views that are replaced with the table.
-    views: Vec<Materialized>,
+    views: Vec<MaterializedView>,
     /// What CASCADE drops.
     cascade: Cascade,
     /// How what hangs on the table is to be made.
@@ -61,88 +58,69 @@ struct Prepared {
     budget: Duration,
 }
 
-impl Cutover for Postgres {
-    type Lock = CutoverLock;
-
-    async fn lock(&self, within: Duration) -> Result<CutoverLock> {
-        let lease = self.control.take().await?;
-        let followed = followed::follow(&lease, self).await;
-        lease.settle(followed).await?;
-        let shadow = self.shadow().await?;
-        let lease = self.control.take().await?;
-        let result = prepare(&lease, self, within).await;
-        let prepared = lease.settle(result).await?;
-        if !prepared.are_views_ready {
-            twins::prepare(self, prepared.facts.source, shadow.oid).await?;
-        }
-        let pool =
-            Pool::new(self.server.clone(), self.run.clone(), sql::cutover_settings(within), 1);
-        let lease = pool.take().await?;
-        *locked(&self.cutover_pid) = Some(lease.pid);
-        let swapper = Swapper {
-            names: self.names.clone(),
-            facts: prepared.facts.clone(),
-            neighbours: prepared.neighbours.clone(),
-            views: prepared.views.clone(),
-            cascade: prepared.cascade.clone(),
-            adapted: prepared.adapted.clone(),
-            identities: self.identities(&prepared, &shadow).await?,
-            foreign_keys: self.target.foreign_keys,
-            version: self.version,
-        };
-        prepare_statements(&lease, self, &shadow).await?;
-        swapper.rehearse(&lease, &shadow).await?;
-        take_lock(&lease, self, &prepared, within).await?;
-        if !journal::is_whole(&lease, &shadow).await? {
-            let attempted = format!("lock {} for the cut-over", self.names.display);
-            let reason = "the server has crashed and emptied the unlogged shadow";
-            return Err(Error::new(Kind::Disconnected, attempted, reason));
-        }
-        Ok(CutoverLock {
-            lease,
-            marks: self.marks.clone(),
-            table: self.names.display.clone(),
-            shadow,
-            swapper,
-        })
+/// Locks both tables. Looks first at everything that the swap will need.
+pub(crate) async fn lock(
+    sessions: &Sessions,
+    change: &Change,
+    known: &KnownShadow,
+    marks: &Arc<Marks>,
+    within: Duration,
+) -> Result<CutoverLock> {
+    let (names, control) = (&change.names, &sessions.control);
+    let lease = control.take().await?;
+    let followed = followed::follow(&lease, change, known).await;
+    lease.settle(followed).await?;
+    let shadow = known.facts().await?;
+    let lease = control.take().await?;
+    let result = prepare(&lease, change, within).await;
+    let prepared = lease.settle(result).await?;
+    if !prepared.are_views_ready {
+        replacement_views::prepare(sessions, change, prepared.facts.source, shadow.oid).await?;
     }
-
-    async fn ownership(&self) -> Result<Ownership> {
-        let session = self
-            .server
-            .open(&self.names.application, &sql::control_settings(CONNECT_TIMEOUT))
-            .await?;
-        let last = *locked(&self.cutover_pid);
-        if let Some(pid) = last {
-            ownership::outlive(&session, self, pid).await?;
-        }
-        ownership::who_answers(&session, self).await
+    let pool =
+        Pool::new(sessions.server.clone(), sessions.run.clone(), sql::cutover_settings(within), 1);
+    let lease = pool.take().await?;
+    *locked(&sessions.cutover_pid) = Some(lease.pid);
+    let swapper = Swapper {
+        names: names.clone(),
+        facts: prepared.facts.clone(),
+        locked_relations: prepared.locked_relations.clone(),
+        views: prepared.views.clone(),
+        cascade: prepared.cascade.clone(),
+        adapted: prepared.adapted.clone(),
+        identities: identities_on(control, names, &prepared, &shadow).await?,
+        foreign_keys: change.target.foreign_keys,
+        version: change.version,
+    };
+    prepare_statements(&lease, names, &shadow).await?;
+    swapper.rehearse(&lease, &shadow).await?;
+    take_lock(&lease, sessions, change, &prepared, within).await?;
+    if !journal::is_whole(&lease, &shadow).await? {
+        let attempted = format!("lock {} for the cut-over", names.display);
+        let reason = "the server has crashed and emptied the unlogged shadow";
+        return Err(Error::new(Kind::Disconnected, attempted, reason));
     }
-
-    async fn finish(&self) -> Result<()> {
-        self.stop_pulse();
-        let lease = self.control.take().await?;
-        let result = finish::finish(&lease, self).await;
-        lease.settle(result).await
-    }
+    let table = names.display.clone();
+    Ok(CutoverLock { lease, marks: marks.clone(), table, shadow, swapper })
 }
 
 /// Looks for those who would keep us waiting, and does not even queue behind them.
-async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Result<Prepared> {
-    let attempted = || format!("lock {} for the cut-over", engine.names.display);
+async fn prepare(session: &Session, change: &Change, within: Duration) -> Result<Prepared> {
+    let names = &change.names;
+    let attempted = || format!("lock {} for the cut-over", names.display);
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
-    let facts = journal::facts(session, engine).await?;
-    own_objects::ensure_schema(session, &engine.names.old_schema, facts.source).await?;
+    let facts = journal::facts(session, names).await?;
+    own_objects::ensure_schema(session, &names.old_schema, facts.source).await?;
     let temporary = blockers::temporary(session, facts.source).await?;
     if !temporary.is_empty() {
         let who = blockers::names(&temporary);
-        blockers::end(session, engine, temporary).await?;
+        blockers::end(session, change, temporary).await?;
         // What ended sessions had is gone when they are: the next attempt sees it.
         return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {who}")));
     }
-    let cascade = cascade::of_change(session, engine, facts.source).await?;
+    let cascade = cascade::of_change(session, change, facts.source).await?;
     let announced =
-        facts.shadow.as_ref().map(|shadow| &*shadow.arrival.cascade).unwrap_or_default();
+        facts.shadow.as_ref().map(|shadow| &*shadow.final_steps.cascade).unwrap_or_default();
     if let Some(object) = cascade.unannounced(announced) {
         let reason = format!(
             "CASCADE would drop what the plan did not name: {object}; drop it, and run the same \
@@ -151,23 +129,18 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
         return Err(Error::refused(attempted(), reason));
     }
     let views = cascade.without(materialized_views::list(session, facts.source).await?);
-    let neighbours = locked_relations::list(
-        session,
-        &engine.names.display,
-        facts.source,
-        &views,
-        &cascade.relations(),
-    )
-    .await?;
+    let locked_relations =
+        locked_relations::list(session, &names.display, facts.source, &views, &cascade.relations())
+            .await?;
     let are_views_ready = match &facts.shadow {
-        Some(shadow) => twins::are_ready(session, &views, shadow.oid).await?,
+        Some(shadow) => replacement_views::are_ready(session, &views, shadow.oid).await?,
         None => true,
     };
     let tables: Vec<u32> =
-        neighbours.iter().map(|neighbour| neighbour.oid).chain([facts.source]).collect();
-    blockers::wait_for_old_snapshots(session, engine).await?;
+        locked_relations.iter().map(|relation| relation.oid).chain([facts.source]).collect();
+    blockers::wait_for_old_snapshots(session, change.target.wait_old_snapshots).await?;
     let in_the_way = blockers::holders(session, &tables, within).await?;
-    let left = blockers::end(session, engine, in_the_way).await?;
+    let left = blockers::end(session, change, in_the_way).await?;
     if !left.is_empty() {
         return Err(Error::new(
             Kind::Busy,
@@ -182,11 +155,11 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
     let budget =
         within.min(Duration::from_millis(deadlock_ms) * 4 / 5).max(Duration::from_millis(10));
     let parents =
-        facts.shadow.as_ref().map(|shadow| shadow.arrival.parents.clone()).unwrap_or_default();
-    let adapted = rehearsal::beforehand(session, engine, facts.source, &views).await?;
+        facts.shadow.as_ref().map(|shadow| shadow.final_steps.parents.clone()).unwrap_or_default();
+    let adapted = rehearsal::beforehand(session, change, facts.source, &views).await?;
     Ok(Prepared {
         facts,
-        neighbours,
+        locked_relations,
         views,
         cascade,
         adapted,
@@ -197,13 +170,16 @@ async fn prepare(session: &Session, engine: &Postgres, within: Duration) -> Resu
     })
 }
 
-impl Postgres {
-    /// The statements that put the new identities where the old ones are kept as data.
-    async fn identities(&self, prepared: &Prepared, shadow: &ShadowFacts) -> Result<Vec<String>> {
-        let lease = self.control.take().await?;
-        let result = identities(&lease, &self.names, prepared, shadow).await;
-        lease.settle(result).await
-    }
+/// Returns the statements that write the new OIDs where other tables keep the old ones.
+async fn identities_on(
+    control: &Arc<Pool>,
+    names: &Names,
+    prepared: &Prepared,
+    shadow: &ShadowFacts,
+) -> Result<Vec<String>> {
+    let lease = control.take().await?;
+    let result = identities(&lease, names, prepared, shadow).await;
+    lease.settle(result).await
 }
 
 async fn identities(
@@ -212,8 +188,8 @@ async fn identities(
     prepared: &Prepared,
     shadow: &ShadowFacts,
 ) -> Result<Vec<String>> {
-    let twins = twins::twins(session, &prepared.views, shadow.oid).await?;
-    let (mut old, mut new): (Vec<u32>, Vec<u32>) = twins.into_iter().unzip();
+    let replacements = replacement_views::pairs(session, &prepared.views, shadow.oid).await?;
+    let (mut old, mut new): (Vec<u32>, Vec<u32>) = replacements.into_iter().unzip();
     old.push(prepared.facts.source);
     new.push(shadow.oid);
     let kept = oids::find(session, &old, &new).await?;
@@ -227,13 +203,9 @@ async fn identities(
 }
 
 /// What of the last refresh is prepared now costs no time under the lock.
-async fn prepare_statements(
-    session: &Session,
-    engine: &Postgres,
-    shadow: &ShadowFacts,
-) -> Result<()> {
+async fn prepare_statements(session: &Session, names: &Names, shadow: &ShadowFacts) -> Result<()> {
     let failed = |error: tokio_postgres::Error| {
-        error::of(format!("prepare the cut-over of {}", engine.names.display), &error)
+        error::of(format!("prepare the cut-over of {}", names.display), &error)
     };
     session.prepare(&sql::delete_keys(&shadow.layout, 1)).await.map_err(failed)?;
     session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End, 1)).await.map_err(failed)
@@ -243,18 +215,19 @@ async fn prepare_statements(
 /// deadlock.
 async fn take_lock(
     session: &Session,
-    engine: &Postgres,
+    sessions: &Sessions,
+    change: &Change,
     prepared: &Prepared,
     within: Duration,
 ) -> Result<()> {
-    let attempted = || format!("lock {} for the cut-over", engine.names.display);
+    let attempted = || format!("lock {} for the cut-over", change.names.display);
     let budget = prepared.budget;
-    let locking = acquire(session, engine, prepared, within);
+    let locking = acquire(session, &change.names, prepared, within);
     tokio::pin!(locking);
     let mut blockers = String::new();
     let outcome = tokio::select! {
         outcome = &mut locking => Ok(outcome),
-        named = who_blocks(engine, session.pid, budget) => {
+        named = who_blocks(sessions, change, session.pid, budget) => {
             blockers = named;
             tokio::time::timeout(budget + GRACE, locking).await
         }
@@ -269,7 +242,7 @@ async fn take_lock(
             Err(answer)
         }
         Err(_) => {
-            engine.run.end_one(session.pid).await?;
+            sessions.run.end_one(session.pid).await?;
             Err(Error::new(Kind::Busy, attempted(), "the server did not say whether the lock came"))
         }
     }
@@ -278,7 +251,7 @@ async fn take_lock(
 /// One statement after the other, all of them together within the budget.
 async fn acquire(
     session: &Session,
-    engine: &Postgres,
+    names: &Names,
     prepared: &Prepared,
     within: Duration,
 ) -> std::result::Result<(), tokio_postgres::Error> {
@@ -292,25 +265,24 @@ async fn acquire(
     // The server ends an autovacuum that is in the way, but only after this long.
     let hurry = if prepared.may_hurry { "SET LOCAL deadlock_timeout = '20ms'" } else { "" };
     session.run(&format!("BEGIN; {hurry}")).await?;
-    for statement in locked_relations::locks(&engine.names, &prepared.neighbours, &prepared.parents)
-    {
+    for statement in locked_relations::locks(names, &prepared.locked_relations, &prepared.parents) {
         session.run(&bounded(&statement)).await?;
     }
     session.run(&sql::under_lock(within)).await
 }
 
 /// Names who stands before us, shortly before we give up; ends them if that was asked for.
-async fn who_blocks(engine: &Postgres, pid: i32, within: Duration) -> String {
+async fn who_blocks(sessions: &Sessions, change: &Change, pid: i32, within: Duration) -> String {
     tokio::time::sleep(within * 3 / 4).await;
-    let Ok(lease) = engine.control.take().await else { return String::new() };
-    let named = name_and_end(&lease, engine, pid).await;
+    let Ok(lease) = sessions.control.take().await else { return String::new() };
+    let named = name_and_end(&lease, change, pid).await;
     lease.settle(named).await.unwrap_or_default()
 }
 
-async fn name_and_end(session: &Session, engine: &Postgres, pid: i32) -> Result<String> {
+async fn name_and_end(session: &Session, change: &Change, pid: i32) -> Result<String> {
     let before = blockers::before(session, pid).await?;
     let names = blockers::names(&before);
-    blockers::end(session, engine, before).await?;
+    blockers::end(session, change, before).await?;
     Ok(names)
 }
 

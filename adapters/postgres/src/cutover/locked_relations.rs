@@ -3,7 +3,7 @@
 //! that nobody who came by them still reads or writes the old one, and nobody is caught in a
 //! deadlock.
 
-use crate::cutover::materialized_views::Materialized;
+use crate::cutover::materialized_views::MaterializedView;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::session::Session;
@@ -12,7 +12,7 @@ use altergeist_contract::Result;
 
 /// One relation.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Neighbour {
+pub(crate) struct LockedRelation {
     pub(crate) oid: u32,
     /// Qualified and quoted.
     pub(crate) name: String,
@@ -26,21 +26,21 @@ pub(crate) struct Neighbour {
     only: bool,
 }
 
-/// Lists the neighbours of a table and of the materialized views that are replaced with it, and the
+/// Lists the locked relations of a table and of the materialized views that are replaced with it, and the
 /// relations that are dropped with it, views first.
 pub(crate) async fn list(
     session: &Session,
     engine_table: &str,
     table: u32,
-    views: &[Materialized],
+    views: &[MaterializedView],
     also: &[u32],
-) -> Result<Vec<Neighbour>> {
+) -> Result<Vec<LockedRelation>> {
     let views: Vec<u32> = views.iter().map(|view| view.oid).collect();
-    let rows = session.query(sql::NEIGHBOURS, &[&table, &views, &also]).await;
+    let rows = session.query(sql::LOCKED_RELATIONS, &[&table, &views, &also]).await;
     let rows = rows.map_err(|error| {
         error::of(format!("look for what {engine_table} is connected with"), &error)
     })?;
-    let neighbour = |row: &tokio_postgres::Row| Neighbour {
+    let relation = |row: &tokio_postgres::Row| LockedRelation {
         oid: row.get(0),
         name: row.get(1),
         is_view: row.get(2),
@@ -48,27 +48,31 @@ pub(crate) async fn list(
         may_lock: row.get(4),
         only: row.get(5),
     };
-    Ok(rows.iter().map(neighbour).collect())
+    Ok(rows.iter().map(relation).collect())
 }
 
 /// The statements that lock everything, in order. LOCK TABLE on a view would lock every table under
 /// it as well, so a view is locked by giving it to the owner it has. A table that is not ours to
 /// lock is locked in the swap. `parents` are the tables that new foreign keys will point to: only
 /// their writers are kept out.
-pub(crate) fn locks(names: &Names, neighbours: &[Neighbour], parents: &[String]) -> Vec<String> {
-    let view = |view: &Neighbour| format!("ALTER TABLE {} OWNER TO {}", view.name, view.owner);
+pub(crate) fn locks(
+    names: &Names,
+    locked_relations: &[LockedRelation],
+    parents: &[String],
+) -> Vec<String> {
+    let view = |view: &LockedRelation| format!("ALTER TABLE {} OWNER TO {}", view.name, view.owner);
     let mut statements: Vec<String> =
-        neighbours.iter().filter(|neighbour| neighbour.is_view).map(view).collect();
+        locked_relations.iter().filter(|relation| relation.is_view).map(view).collect();
     let parents = parents
         .iter()
-        .filter(|parent| !neighbours.iter().any(|neighbour| neighbour.name == **parent));
+        .filter(|parent| !locked_relations.iter().any(|relation| relation.name == **parent));
     let parents: Vec<&str> = parents.map(String::as_str).collect();
     if !parents.is_empty() {
         statements.push(format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", parents.join(", ")));
     }
-    let tables = neighbours.iter().filter(|neighbour| !neighbour.is_view && neighbour.may_lock);
+    let tables = locked_relations.iter().filter(|relation| !relation.is_view && relation.may_lock);
     let spelled =
-        |table: &Neighbour| format!("{}{}", if table.only { "ONLY " } else { "" }, table.name);
+        |table: &LockedRelation| format!("{}{}", if table.only { "ONLY " } else { "" }, table.name);
     let mut tables: Vec<String> = tables.map(spelled).collect();
     // Nobody but us queues at the shadow. The source comes last: those who write to it must get
     // through until then.

@@ -1,5 +1,5 @@
 //! Materialized views that read the table, or one another. None can be told to read another table,
-//! so each gets a twin that reads the shadow, made and filled before the swap and put in its place
+//! so each gets a replacement that reads the shadow, made and filled before the swap and put in its place
 //! by it. Nobody waits meanwhile.
 
 use crate::server::error;
@@ -11,7 +11,7 @@ use altergeist_contract::Result;
 
 /// One of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Materialized {
+pub(crate) struct MaterializedView {
     pub(crate) oid: u32,
     pub(crate) schema: String,
     pub(crate) name: String,
@@ -22,7 +22,7 @@ pub(crate) struct Materialized {
     pub(crate) storage: String,
 }
 
-impl Materialized {
+impl MaterializedView {
     /// Its name, qualified and quoted.
     pub(crate) fn display(&self) -> String {
         quote::qualified(&self.schema, &self.name)
@@ -38,12 +38,12 @@ impl Materialized {
         &self.schema
     }
 
-    /// Where its twin waits for the swap.
+    /// Where its replacement waits for the swap.
     pub(crate) fn waiting_schema(&self) -> String {
         names::shadow_schema(&self.schema)
     }
 
-    pub(crate) fn twin(&self) -> String {
+    pub(crate) fn replacement(&self) -> String {
         quote::qualified(&self.waiting_schema(), &self.name)
     }
 
@@ -66,10 +66,10 @@ impl Materialized {
 }
 
 /// Lists the materialized views over a table, in the order in which they can be made.
-pub(crate) async fn list(session: &Session, table: u32) -> Result<Vec<Materialized>> {
+pub(crate) async fn list(session: &Session, table: u32) -> Result<Vec<MaterializedView>> {
     let rows = session.query(sql::MATERIALIZED, &[&table]).await;
     let rows = rows.map_err(|error| error::of("look for materialized views", &error))?;
-    let view = |row: &tokio_postgres::Row| Materialized {
+    let view = |row: &tokio_postgres::Row| MaterializedView {
         oid: row.get(0),
         schema: row.get(1),
         name: row.get(2),
@@ -81,10 +81,10 @@ pub(crate) async fn list(session: &Session, table: u32) -> Result<Vec<Materializ
 }
 
 /// Views with what they read, in an order in which each can be made.
-fn in_order(mut views: Vec<(Materialized, Vec<u32>)>) -> Vec<Materialized> {
+fn in_order(mut views: Vec<(MaterializedView, Vec<u32>)>) -> Vec<MaterializedView> {
     let mut ordered = Vec::new();
     while !views.is_empty() {
-        let is_missing = |oid: &u32, of: &[(Materialized, Vec<u32>)]| {
+        let is_missing = |oid: &u32, of: &[(MaterializedView, Vec<u32>)]| {
             of.iter().any(|(view, _)| view.oid == *oid)
         };
         let next =
@@ -99,9 +99,9 @@ fn in_order(mut views: Vec<(Materialized, Vec<u32>)>) -> Vec<Materialized> {
 mod tests {
     use super::*;
 
-    fn view(oid: u32) -> Materialized {
+    fn view(oid: u32) -> MaterializedView {
         let text = String::new();
-        Materialized {
+        MaterializedView {
             oid,
             schema: text.clone(),
             name: text.clone(),

@@ -7,5 +7,5 @@ pub(crate) mod lock;
 pub(crate) mod locked_relations;
 pub(crate) mod materialized_views;
 pub(crate) mod ownership;
+pub(crate) mod replacement_views;
 pub(crate) mod swap;
-pub(crate) mod twins;

@@ -3,50 +3,49 @@
 use crate::journal;
 use crate::schema::catalogue;
 use crate::server::error;
+use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::Postgres;
 use altergeist_contract::{Ownership, Result};
 use std::time::{Duration, Instant};
 
 /// How long a session that lost us may take to end.
-const BURIAL: Duration = Duration::from_secs(20);
+const SESSION_END_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Waits until the session that held the lock has ended, however that ended.
-pub(crate) async fn outlive(session: &Session, engine: &Postgres, pid: i32) -> Result<()> {
+pub(crate) async fn wait_for_session_end(
+    session: &Session,
+    application: &str,
+    pid: i32,
+) -> Result<()> {
     let attempted = || format!("wait for the end of the cut-over's session {pid}");
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
-    let deadline = Instant::now() + BURIAL;
+    let deadline = Instant::now() + SESSION_END_TIMEOUT;
     loop {
-        session
-            .query(sql::END_SESSION, &[&pid, &engine.names.application])
-            .await
-            .map_err(failed)?;
-        let alive =
-            session.one(sql::IS_ALIVE, &[&pid, &engine.names.application]).await.map_err(failed)?;
+        session.query(sql::END_SESSION, &[&pid, &application]).await.map_err(failed)?;
+        let alive = session.one(sql::IS_ALIVE, &[&pid, &application]).await.map_err(failed)?;
         if !alive.get::<_, bool>(0) {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(error::silent(attempted(), BURIAL));
+            return Err(error::silent(attempted(), SESSION_END_TIMEOUT));
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-pub(crate) async fn who_answers(session: &Session, engine: &Postgres) -> Result<Ownership> {
+pub(crate) async fn who_answers(session: &Session, names: &Names) -> Result<Ownership> {
     // The swap's own transaction notes what came of it. That stays true, whatever becomes of the
     // tables later.
-    let Some(facts) = journal::entry(session, engine).await?.facts else {
-        return forgotten_owner(session, engine).await;
+    let Some(facts) = journal::entry(session, names).await?.facts else {
+        return forgotten_owner(session, names).await;
     };
     Ok(if facts.done.is_some() { Ownership::Shadow } else { Ownership::Source })
 }
 
 /// Somebody has dropped the journal. A swap takes the shadow out of its schema, and leaves the old
 /// table in another.
-async fn forgotten_owner(session: &Session, engine: &Postgres) -> Result<Ownership> {
-    let names = &engine.names;
+async fn forgotten_owner(session: &Session, names: &Names) -> Result<Ownership> {
     let shadow = catalogue::table_id(session, &names.shadow_schema, &names.table).await?;
     let old = catalogue::table_id(session, &names.old_schema, &names.table).await?;
     if shadow.is_some() || old.is_none() {

@@ -2,10 +2,10 @@
 //! it.
 
 use crate::cutover::blockers;
-use crate::cutover::dependents::{self, Carried};
-use crate::cutover::locked_relations::{self, Neighbour};
-use crate::cutover::materialized_views::{self, Materialized};
-use crate::cutover::twins;
+use crate::cutover::dependents::{self, Dependent};
+use crate::cutover::locked_relations::{self, LockedRelation};
+use crate::cutover::materialized_views::{self, MaterializedView};
+use crate::cutover::replacement_views;
 use crate::facts::{Facts, ShadowFacts};
 use crate::plan::cascade::Cascade;
 use crate::plan::refusals;
@@ -28,8 +28,8 @@ use altergeist_contract::{Error, ForeignKeys, Kind, Result};
 pub(crate) struct Swapper {
     pub(crate) names: Names,
     pub(crate) facts: Facts,
-    pub(crate) neighbours: Vec<Neighbour>,
-    pub(crate) views: Vec<Materialized>,
+    pub(crate) locked_relations: Vec<LockedRelation>,
+    pub(crate) views: Vec<MaterializedView>,
     pub(crate) cascade: Cascade,
     pub(crate) adapted: Adapted,
     pub(crate) identities: Vec<String>,
@@ -56,7 +56,7 @@ impl Swapper {
         own_objects::require(session, &attempted()).await?;
         definition::describe(session, shadow.oid).await?;
         dependents::read(session, &self.names, self.facts.source, &self.views).await?;
-        twins::definitions(session, &self.views, &self.adapted).await?;
+        replacement_views::definitions(session, &self.views, &self.adapted).await?;
         definition::attributes(session, shadow.oid).await?;
         for table in [self.facts.source, shadow.oid] {
             sequences(session, table).await?;
@@ -83,27 +83,31 @@ impl Swapper {
         session.run(&script.join(";\n")).await.map_err(failed)?;
         self.check_shadow(session, shadow).await?;
         self.make_room(session).await?;
-        let hanging =
+        let dependents =
             dependents::read(session, &self.names, self.facts.source, &self.views).await?;
-        let Some(made) = self.adapted.of(&hanging) else {
+        let Some(made) = self.adapted.of(&dependents) else {
             return Err(Error::new(
                 Kind::Busy,
                 attempted(),
                 "what is connected with it has just changed",
             ));
         };
-        let materialized = twins::definitions(session, &self.views, &self.adapted).await?;
+        let materialized =
+            replacement_views::definitions(session, &self.views, &self.adapted).await?;
         let wanted =
-            dependents::wanted(&made, &shadow.survivors, &shadow.arrival, self.foreign_keys);
+            dependents::wanted(&made, &shadow.survivors, &shadow.final_steps, self.foreign_keys);
         let columns = definition::attributes(session, shadow.oid).await?;
         let columns: Vec<String> = columns.into_iter().map(|column| column.name).collect();
         let (old_names, new_names) =
             dependents::renames(&self.names.source(), &shadow.survivors, &columns);
         let (before, after) = self.sequences(session, shadow).await?;
-        let (views_before, views_after) = twins::swap(session, &self.names, &self.views).await?;
+        let (views_before, views_after) =
+            replacement_views::swap(session, &self.names, &self.views).await?;
         let mut script = self.cascade.statements();
-        let is_there = |carried: &&Carried| !self.cascade.drops(&carried.object);
-        script.extend(hanging.iter().filter(is_there).filter_map(|carried| carried.before.clone()));
+        let is_there = |dependent: &&Dependent| !self.cascade.drops(&dependent.object);
+        script.extend(
+            dependents.iter().filter(is_there).filter_map(|dependent| dependent.before.clone()),
+        );
         script.extend(before);
         script.extend(self.moves(session, shadow).await?);
         script.extend(self.identities.iter().cloned());
@@ -113,23 +117,28 @@ impl Swapper {
         dependents::make(session, &self.names, &wanted).await?;
         dependents::check(session, &self.names, shadow.oid, &wanted).await?;
         let new_views = materialized_views::list(session, shadow.oid).await?;
-        if twins::definitions(session, &new_views, &Adapted::default()).await? != materialized {
+        if replacement_views::definitions(session, &new_views, &Adapted::default()).await?
+            != materialized
+        {
             return Err(Error::refused(attempted(), "a materialized view is not what it was"));
         }
         let script: Vec<String> = views_after.into_iter().chain(new_names).chain(after).collect();
         session.run(&script.join(";\n")).await.map_err(failed)?;
-        self.arrive(session, shadow).await?;
+        self.run_final_steps(session, shadow).await?;
         if let Some(own) = &self.facts.own_identity {
             let tables = [self.names.source(), self.names.old()];
             let script = tables.map(|table| sql::own_identity(&table, own)).join(";\n");
             session.run(&script).await.map_err(failed)?;
         }
         let lines = definition::describe(session, shadow.oid).await?;
-        let finish = wanted.into_iter().filter_map(|carried| carried.finish).filter_map(|proof| {
-            let other = shadow.arrival.other_proofs.iter().find(|(known, _)| *known == proof);
-            other.map_or(Some(proof), |(_, other)| other.clone())
-        });
-        let finish = finish.chain(self.views.iter().filter_map(Materialized::refresh)).collect();
+        let finish =
+            wanted.into_iter().filter_map(|dependent| dependent.finish).filter_map(|proof| {
+                let other =
+                    shadow.final_steps.other_proofs.iter().find(|(known, _)| *known == proof);
+                other.map_or(Some(proof), |(_, other)| other.clone())
+            });
+        let finish =
+            finish.chain(self.views.iter().filter_map(MaterializedView::refresh)).collect();
         let facts = Facts {
             done: Some(definition::structure(&lines)),
             shadow: Some(ShadowFacts { finish, ..shadow.clone() }),
@@ -193,7 +202,7 @@ impl Swapper {
         }
         let now = definition::describe(session, self.facts.source).await?;
         let changed = definition::differences(&self.facts.source_lines, &now);
-        if !followed::out_of_reach(&self.facts.source_lines, &now).is_empty() {
+        if !followed::unfollowable(&self.facts.source_lines, &now).is_empty() {
             return Err(refused(format!(
                 "it was changed by another session: {}",
                 changed.join(", ")
@@ -212,7 +221,7 @@ impl Swapper {
         if !blockers::temporary(session, self.facts.source).await?.is_empty()
             || cascade != self.cascade
             || views != self.views
-            || !twins::are_ready(session, &views, shadow.oid).await?
+            || !replacement_views::are_ready(session, &views, shadow.oid).await?
             || locked_relations::list(
                 session,
                 &self.names.display,
@@ -221,7 +230,7 @@ impl Swapper {
                 &cascade.relations(),
             )
             .await?
-                != self.neighbours
+                != self.locked_relations
         {
             let attempted = format!("swap {} with its shadow", self.names.display);
             return Err(Error::new(
@@ -233,7 +242,7 @@ impl Swapper {
         let mut new =
             refusals::find(session, &self.names, self.facts.source, &views, self.foreign_keys)
                 .await?;
-        new.retain(|obstacle| !shadow.arrival.drops(&obstacle.object));
+        new.retain(|obstacle| !shadow.final_steps.drops(&obstacle.object));
         if !new.is_empty() {
             let names: Vec<String> = new.into_iter().map(|obstacle| obstacle.object).collect();
             return Err(refused(format!(
@@ -256,12 +265,16 @@ impl Swapper {
     }
 
     /// Renames, and the clauses about what was put in place only now.
-    pub(crate) async fn arrive(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+    pub(crate) async fn run_final_steps(
+        &self,
+        session: &Session,
+        shadow: &ShadowFacts,
+    ) -> Result<()> {
         let attempted = || format!("swap {} with its shadow", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-        let arrival = &shadow.arrival;
-        if let Some(wanted) = &arrival.structure {
-            session.run(&arrival.renames.join(";\n")).await.map_err(failed)?;
+        let final_steps = &shadow.final_steps;
+        if let Some(wanted) = &final_steps.structure {
+            session.run(&final_steps.renames.join(";\n")).await.map_err(failed)?;
             let now = definition::structure(&definition::describe(session, shadow.oid).await?);
             if now != *wanted {
                 return Err(Error::refused(
@@ -270,12 +283,12 @@ impl Swapper {
                 ));
             }
         }
-        if arrival.clauses.is_empty() {
+        if final_steps.clauses.is_empty() {
             return Ok(());
         }
-        let path = sql::use_search_path(&arrival.search_path);
+        let path = sql::use_search_path(&final_steps.search_path);
         let script =
-            format!("{path};\n{};\n{}", arrival.clauses.join(";\n"), sql::use_own_language());
+            format!("{path};\n{};\n{}", final_steps.clauses.join(";\n"), sql::use_own_language());
         session.run(&script).await.map_err(failed)
     }
 

@@ -80,7 +80,10 @@ fn serving(candidates: &[Candidate]) -> Option<&Candidate> {
 }
 
 /// The same, for a table whose own replica identity tells nothing of rows that change.
-pub(crate) fn lendable<'a>(candidates: &'a [Candidate], identity: &str) -> Option<&'a Candidate> {
+pub(crate) fn temporary_identity_key<'a>(
+    candidates: &'a [Candidate],
+    identity: &str,
+) -> Option<&'a Candidate> {
     let tells_nothing = matches!(identity, "n" | "d") && choose(candidates, identity).is_err();
     serving(candidates).filter(|_| tells_nothing)
 }

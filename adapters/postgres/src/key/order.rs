@@ -10,16 +10,15 @@ use crate::schema::columns::KeyColumn;
 use crate::server::error::{self, refuse};
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::Postgres;
 use altergeist_contract::{Refusal, Result};
 
 /// The columns of the order that was asked for, none if that was none; or why it cannot be had.
 pub(crate) async fn find(
     session: &Session,
-    engine: &Postgres,
+    order_by: Option<&str>,
     source: u32,
 ) -> Result<std::result::Result<Vec<KeyColumn>, Refusal>> {
-    let Some(wanted) = &engine.target.order_by else { return Ok(Ok(Vec::new())) };
+    let Some(wanted) = order_by else { return Ok(Ok(Vec::new())) };
     let rows = session.query(sql::KEYS, &[&source, &false]).await;
     let rows = rows.map_err(|error| error::of("read the table's indexes", &error))?;
     let indexes: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();

@@ -163,6 +163,11 @@ pub(crate) fn both_values(chunk: &Chunk) -> Vec<Raw<'_>> {
     values(&chunk.after).into_iter().chain(values(&chunk.through)).collect()
 }
 
+/// Returns values as a statement takes them.
+pub(crate) fn parameters<'a>(values: &'a [Raw<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+}
+
 /// Whether a key has as many columns as the table's.
 pub(crate) fn fits(layout: &Layout, key: &Key) -> bool {
     key.columns().len() == layout.keys.len()
@@ -257,14 +262,15 @@ mod tests {
                 .contains("REPLICA IDENTITY USING INDEX \"U\"")
         );
         assert!(
-            candidates::lendable(&candidates, "d").is_none()
-                && candidates::lendable(&candidates, "f").is_none()
+            candidates::temporary_identity_key(&candidates, "d").is_none()
+                && candidates::temporary_identity_key(&candidates, "f").is_none()
         );
         assert!(
-            candidates::lendable(&candidates, "n").is_some_and(|candidate| candidate.is_primary)
+            candidates::temporary_identity_key(&candidates, "n")
+                .is_some_and(|candidate| candidate.is_primary)
         );
         assert!(
-            candidates::lendable(&candidates[1..], "d")
+            candidates::temporary_identity_key(&candidates[1..], "d")
                 .is_some_and(|candidate| candidate.name == "U")
         );
         let deferrable = Candidate { is_deferrable: true, ..candidate("pk", true, false, None) };

@@ -43,9 +43,9 @@ pub(crate) enum Message<'a> {
     /// Tables were emptied.
     Truncate { relations: Vec<u32> },
     /// Somebody put a message into the log.
-    Remark { prefix: &'a str, content: &'a [u8] },
+    Logical { prefix: &'a str, content: &'a [u8] },
     /// Where a transaction came from, or what a type is called: nothing to us.
-    Aside,
+    Ignored,
 }
 
 /// A table as the log knows it.
@@ -96,8 +96,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Message<'_>, String> {
         b'U' => update(&mut reader)?,
         b'D' => delete(&mut reader)?,
         b'T' => truncate(&mut reader)?,
-        b'M' => remark(&mut reader)?,
-        b'O' | b'Y' => return Ok(Message::Aside),
+        b'M' => logical_message(&mut reader)?,
+        b'O' | b'Y' => return Ok(Message::Ignored),
         other => {
             return Err(format!(
                 "the log holds a message of the unknown kind {:?}",
@@ -179,12 +179,12 @@ fn truncate<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, String> {
     Ok(Message::Truncate { relations })
 }
 
-fn remark<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, String> {
+fn logical_message<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, String> {
     reader.byte()?;
     reader.long()?;
     let prefix = reader.text()?;
     let length = reader.int()?;
-    Ok(Message::Remark { prefix, content: reader.take(length as usize)? })
+    Ok(Message::Logical { prefix, content: reader.take(length as usize)? })
 }
 
 fn row<'a>(reader: &mut Reader<'a>) -> Result<Row<'a>, String> {
@@ -292,7 +292,10 @@ mod tests {
     #[test]
     fn a_mark_gives_its_words() {
         let message = bytes(&[b"M", &[1], &[0; 8], b"altergeist\0", &[0, 0, 0, 3], b"x:1"]);
-        assert_eq!(decode(&message), Ok(Message::Remark { prefix: "altergeist", content: b"x:1" }));
+        assert_eq!(
+            decode(&message),
+            Ok(Message::Logical { prefix: "altergeist", content: b"x:1" })
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 pub(crate) mod decode;
 pub(crate) mod identity;
-pub(crate) mod orphans;
+pub(crate) mod orphaned;
 pub(crate) mod polling;
 pub(crate) mod reader;
 pub(crate) mod retained;

@@ -24,7 +24,7 @@ const COMMIT: u8 = b'C';
 
 const RELATION: u8 = b'R';
 
-/// The pause after a look at a log without news, at first and at last.
+/// The pause after a peek at a log without news, at first and at last.
 pub(crate) const PAUSE_FIRST: Duration = Duration::from_millis(10);
 
 pub(crate) const PAUSE_LAST: Duration = Duration::from_millis(200);
@@ -35,18 +35,18 @@ pub(crate) struct Poller {
     slot: String,
     publication: String,
     /// Transactions that commit before this were handed on.
-    handed_on: Lsn,
+    delivered: Lsn,
     /// The slot itself stands here.
     moved_to: Lsn,
-    /// How many messages of transactions already handed on the last look went through.
+    /// How many messages of transactions already handed on the last peek went through.
     seen: i32,
 }
 
-/// One look at the slot.
-pub(crate) struct Look {
+/// One peek at the slot.
+pub(crate) struct Peek {
     rows: Pin<Box<RowStream>>,
     attempted: String,
-    handed_on: Lsn,
+    delivered: Lsn,
     is_old: bool,
     seen: i32,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Polled {
 impl Poller {
     pub(crate) fn new(session: Session, slot: &str, publication: &str, from: Lsn) -> Poller {
         let (slot, publication) = (slot.to_owned(), format!("\"{publication}\""));
-        Poller { session, slot, publication, handed_on: from, moved_to: Lsn::default(), seen: 0 }
+        Poller { session, slot, publication, delivered: from, moved_to: Lsn::default(), seen: 0 }
     }
 
     /// Lets the server forget what lies before a saved position.
@@ -74,48 +74,48 @@ impl Poller {
         Ok(())
     }
 
-    /// Begins to look once at what is there.
-    pub(crate) async fn look(&self) -> Result<Look> {
+    /// Begins to peek once at what is there.
+    pub(crate) async fn peek(&self) -> Result<Peek> {
         let most = self.seen.saturating_add(MESSAGES);
         let rows = self.session.stream(sql::PEEK, &[&self.slot, &most, &self.publication]).await;
-        let attempted = format!("look at the slot {}", self.slot);
+        let attempted = format!("peek at the slot {}", self.slot);
         let rows = rows.map_err(|error| error::of(attempted.clone(), &error))?;
-        Ok(Look {
+        Ok(Peek {
             rows: Box::pin(rows),
             attempted,
-            handed_on: self.handed_on,
+            delivered: self.delivered,
             is_old: false,
             seen: 0,
         })
     }
 
-    /// Proves that the last look began where the one before it had ended: nobody else has moved the
+    /// Proves that the last peek began where the one before it had ended: nobody else has moved the
     /// slot on.
     ///
     /// # Errors
     /// `Missed` if somebody has.
-    pub(crate) async fn check_place(&self) -> Result<()> {
-        let attempted = || format!("look at the slot {}", self.slot);
+    pub(crate) async fn check_position(&self) -> Result<()> {
+        let attempted = || format!("peek at the slot {}", self.slot);
         let rows = self.session.query(sql::CONFIRMED, &[&self.slot]).await;
         let rows = rows.map_err(|error| error::of(attempted(), &error))?;
         let confirmed =
             rows.first().and_then(|row| row.get::<_, Option<&str>>(0).and_then(Lsn::parse));
-        if confirmed.is_some_and(|confirmed| confirmed <= self.handed_on) {
+        if confirmed.is_some_and(|confirmed| confirmed <= self.delivered) {
             return Ok(());
         }
         let reason = "another session advanced it, and the server discarded its log";
         Err(Error::new(Kind::Missed, attempted(), reason))
     }
 
-    /// Takes note of how far a look went to its end; says whether it had any news.
-    pub(crate) fn looked(&mut self, look: &Look) -> bool {
-        let has_news = look.handed_on > self.handed_on;
-        (self.handed_on, self.seen) = (look.handed_on, look.seen);
+    /// Takes note of how far a peek went to its end; says whether it had any news.
+    pub(crate) fn finish_peek(&mut self, peek: &Peek) -> bool {
+        let has_news = peek.delivered > self.delivered;
+        (self.delivered, self.seen) = (peek.delivered, peek.seen);
         has_news
     }
 }
 
-impl Look {
+impl Peek {
     /// The next message of a transaction that was not handed on before, and all that describe
     /// tables.
     pub(crate) async fn next(&mut self) -> Result<Option<Polled>> {
@@ -124,8 +124,8 @@ impl Look {
         {
             let bytes: &[u8] = row.get(0);
             match bytes.first() {
-                Some(&BEGIN) => self.is_old = committed_at(bytes) < self.handed_on,
-                Some(&COMMIT) if !self.is_old => self.handed_on = ended_at(bytes),
+                Some(&BEGIN) => self.is_old = committed_at(bytes) < self.delivered,
+                Some(&COMMIT) if !self.is_old => self.delivered = ended_at(bytes),
                 _ => {}
             }
             self.seen += i32::from(self.is_old);

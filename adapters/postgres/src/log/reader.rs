@@ -21,25 +21,25 @@ pub(crate) const WAITING_BATCHES: usize = 4;
 pub(crate) const DELIVERY: usize = 5000;
 
 /// How often the server hears of us, and is asked to answer.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A server that is silent for this long is gone.
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How soon a transaction that is not visible yet is looked at again, at first and at last.
-pub(crate) const FIRST_LOOK: Duration = Duration::from_micros(200);
+pub(crate) const FIRST_SNAPSHOT_PAUSE: Duration = Duration::from_micros(200);
 
-pub(crate) const LAST_LOOK: Duration = Duration::from_millis(5);
+pub(crate) const LAST_SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
 
 /// What is visible is asked no more often while nobody waits for a mark: each question is a
 /// statement on the server.
-pub(crate) const LOOK_PERIOD: Duration = Duration::from_millis(20);
+pub(crate) const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often a standby is asked whether it still is one, where its log brings nothing.
-pub(crate) const STANDBY_LOOK: Duration = Duration::from_secs(2);
+pub(crate) const STANDBY_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How the log is read.
-pub(crate) enum Feed {
+pub(crate) enum LogFeed {
     /// As the server streams it.
     Wire(Replication),
     /// By looking again and again.
@@ -47,9 +47,9 @@ pub(crate) enum Feed {
 }
 
 /// The sessions a stream asks on.
-pub(crate) struct Asking {
+pub(crate) struct QuerySessions {
     /// Of the primary, what is visible.
-    pub(crate) gate: Session,
+    pub(crate) visibility: Session,
     /// Of the standby the log comes from, whether it still is one; None if it comes from the
     /// primary.
     pub(crate) standby: Option<Session>,
@@ -87,14 +87,14 @@ pub(crate) enum Event {
 /// Reads until the stream is dropped or something goes wrong, which is then the last thing handed
 /// on.
 pub(crate) async fn read(
-    feed: Feed,
+    feed: LogFeed,
     mut decoder: Decoder,
     events: mpsc::Sender<Result<Vec<Event>>>,
     mut saved: watch::Receiver<Lsn>,
 ) {
     let ended = match feed {
-        Feed::Wire(mut wire) => read_on(&mut wire, &mut decoder, &events, &mut saved).await,
-        Feed::Poll(mut poller) => poll_on(&mut poller, &mut decoder, &events, &mut saved).await,
+        LogFeed::Wire(mut wire) => read_on(&mut wire, &mut decoder, &events, &mut saved).await,
+        LogFeed::Poll(mut poller) => poll_on(&mut poller, &mut decoder, &events, &mut saved).await,
     };
     if let Err(error) = ended {
         // Nobody listens any more if this fails.
@@ -108,7 +108,7 @@ async fn read_on(
     events: &mpsc::Sender<Result<Vec<Event>>>,
     saved: &mut watch::Receiver<Lsn>,
 ) -> Result<()> {
-    let mut signs = tokio::time::interval(SIGN_OF_LIFE);
+    let mut signs = tokio::time::interval(KEEPALIVE_INTERVAL);
     signs.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut heard = Instant::now();
     loop {
@@ -127,8 +127,8 @@ async fn read_on(
                     confirm(wire, saved).await?;
                 }
             }
-            if heard.elapsed() > SILENCE {
-                return Err(error::silent("read the log", SILENCE));
+            if heard.elapsed() > SILENCE_TIMEOUT {
+                return Err(error::silent("read the log", SILENCE_TIMEOUT));
             }
             continue;
         }
@@ -156,9 +156,9 @@ async fn poll_on(
         let position = *saved.borrow_and_update();
         poller.move_to(position).await?;
         let begun = Instant::now();
-        let mut look = poller.look().await?;
+        let mut peek = poller.peek().await?;
         let mut batch = Vec::new();
-        while let Some(polled) = look.next().await? {
+        while let Some(polled) = peek.next().await? {
             let told = batch.len();
             decoder.take(&polled.bytes, &mut batch)?;
             if !polled.is_news {
@@ -168,8 +168,8 @@ async fn poll_on(
                 return Ok(());
             }
         }
-        poller.check_place().await?;
-        let has_news = poller.looked(&look);
+        poller.check_position().await?;
+        let has_news = poller.finish_peek(&peek);
         if !batch.is_empty() && events.send(Ok(batch)).await.is_err() {
             return Ok(());
         }
@@ -201,17 +201,17 @@ async fn confirm(wire: &mut Replication, saved: &mut watch::Receiver<Lsn>) -> Re
     wire.confirm(saved).await
 }
 
-/// Why a message cannot be made an event.
+/// Why a message does not become an event.
 #[derive(Debug)]
-pub(crate) enum Why {
+pub(crate) enum DecodeError {
     /// Rows changed without their keys being told.
     Missed,
-    Wrong(String),
+    Invalid(String),
 }
 
-impl From<String> for Why {
-    fn from(why: String) -> Why {
-        Why::Wrong(why)
+impl From<String> for DecodeError {
+    fn from(why: String) -> DecodeError {
+        DecodeError::Invalid(why)
     }
 }
 
@@ -226,12 +226,12 @@ impl Decoder {
         self.decode(bytes, batch).map_err(|why| {
             let attempted = format!("follow {}", self.source.display);
             match why {
-                Why::Missed => Error::new(
+                DecodeError::Missed => Error::new(
                     Kind::Missed,
                     attempted,
                     "rows changed while it had another replica identity",
                 ),
-                Why::Wrong(why) => Error::fatal(attempted, why),
+                DecodeError::Invalid(why) => Error::fatal(attempted, why),
             }
         })
     }
@@ -240,13 +240,13 @@ impl Decoder {
         &mut self,
         bytes: &[u8],
         batch: &mut Vec<Event>,
-    ) -> std::result::Result<(), Why> {
+    ) -> std::result::Result<(), DecodeError> {
         match decode::decode(bytes)? {
             // The old key of a row that changes is told by the identity alone.
             Message::Relation(relation)
                 if relation.oid == self.source.oid && !self.has_its_identity(&relation) =>
             {
-                return Err(Why::Missed);
+                return Err(DecodeError::Missed);
             }
             Message::Begin { xid } => batch.push(Event::Begin(xid)),
             Message::Commit { end } => batch.push(Event::Commit(end)),
@@ -269,7 +269,7 @@ impl Decoder {
             Message::Truncate { relations } if relations.contains(&self.source.oid) => {
                 batch.push(Event::Emptied)
             }
-            Message::Remark { prefix: "altergeist", content } => batch.extend(self.mark(content)),
+            Message::Logical { prefix: "altergeist", content } => batch.extend(self.mark(content)),
             _ => {}
         }
         Ok(())

@@ -1,14 +1,15 @@
 //! Opens the log: publication, slot, and the proof that nothing before the start is still
 //! invisible. Finds it again after a restart, and takes it away.
 
+use crate::change::Change;
 use crate::facts::{Facts, Witness};
 use crate::journal;
 use crate::key::candidates::Candidate;
 use crate::log::decode::Lsn;
 use crate::log::identity;
 use crate::log::polling::Poller;
-use crate::log::reader::{Asking, Feed, Source};
-use crate::log::source::{self, LogSession};
+use crate::log::reader::{LogFeed, QuerySessions, Source};
+use crate::log::source::{self, LogSession, LogSource};
 use crate::log::stream::LogStream;
 use crate::log::visibility::Snapshot;
 use crate::log::wire::Replication;
@@ -16,99 +17,110 @@ use crate::log::witness;
 use crate::schema::catalogue;
 use crate::schema::definition;
 use crate::server::error;
+use crate::server::names::Names;
 use crate::server::session::{Session, locked};
 use crate::sql;
-use crate::state::Postgres;
+use crate::state::{HeartbeatSwitch, Sessions};
 use altergeist_contract::{Error, Kind, Position, Result};
 use std::time::{Duration, Instant};
 
 /// How long a reader that was told to end may take.
-const GOODBYE: Duration = Duration::from_secs(15);
+const READER_END_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long transactions that write may go on before the log can begin: nobody waits for us
 /// meanwhile.
-const WRITERS_LEAVE: Duration = Duration::from_secs(60);
+const WRITERS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The same where the log need not begin at once.
-const WRITERS_LEAVE_SOON: Duration = Duration::from_secs(1);
+const SHORT_WRITERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many slots are made before it is given up to find one that can be read.
 const SLOTS_MAX: u32 = 20;
 
 /// Between two looks at something that will be over soon.
-const GLANCE: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How long a run has after it was taken up before the server's own bound ends it.
-pub(crate) const GRACE: Duration = Duration::from_secs(20);
+pub(crate) const RESUME_GRACE: Duration = Duration::from_secs(20);
 
 /// What can be done when the log is gone.
 pub(crate) const START_AGAIN: &str = "`altergeist cleanup` drops the shadow; then start again";
 
 /// Makes the server keep its log for this table from now on.
-pub(crate) async fn open(engine: &Postgres) -> Result<Position> {
-    engine.require_hold("open the log")?;
-    let lease = engine.control.take().await?;
-    let mut result = open_anew(&lease, engine).await;
+pub(crate) async fn open(
+    sessions: &Sessions,
+    change: &Change,
+    log: &LogSource,
+    heartbeat: &HeartbeatSwitch,
+) -> Result<Position> {
+    sessions.require_hold("open the log")?;
+    let lease = sessions.control.take().await?;
+    let mut result = open_anew(&lease, change, log).await;
     if result.is_err() {
         // A slot nobody reads would keep the server's log for ever. If it cannot be dropped now,
         // cleanup finds it.
-        let dropped = drop_log(&lease, engine).await;
+        let dropped = drop_log(&lease, change, log).await;
         if let (Err(error), Err(left)) = (&mut result, dropped) {
             error.reason = format!("{}; and what was begun is still there: {left}", error.reason);
         }
     }
-    let position = lease.settle(result).await?;
+    let (position, facts) = lease.settle(result).await?;
+    heartbeat.start(&facts);
     // What a new slot keeps is not left over from a time when nobody moved it on.
-    *locked(&engine.following_since) = Instant::now().checked_sub(GRACE);
+    *locked(&log.following_since) = Instant::now().checked_sub(RESUME_GRACE);
     Ok(position)
 }
 
-async fn open_anew(session: &Session, engine: &Postgres) -> Result<Position> {
+async fn open_anew(
+    session: &Session,
+    change: &Change,
+    log: &LogSource,
+) -> Result<(Position, Facts)> {
+    let names = &change.names;
     journal::ensure_tables(session).await?;
-    drop_log(session, engine).await?;
-    source::check(session, engine).await?;
-    let source = catalogue::source(session, &engine.names).await?;
-    let own_identity = identity::lend_identity(session, engine, source).await?;
+    drop_log(session, change, log).await?;
+    source::check(session, names, log).await?;
+    let source = catalogue::source(session, names).await?;
+    let own_identity = identity::set_temporary_identity(session, change, source).await?;
     let (key, identity) = catalogue::key(session, source).await?;
-    let key = key.map_err(|why| Error::refused(format!("follow {}", engine.names.display), why))?;
-    publish(session, engine, &key, &identity).await?;
-    let witness = witness::take(session, &engine.names, source).await?;
-    let start = make_readable_slot(session, engine).await?;
+    let key = key.map_err(|why| Error::refused(format!("follow {}", names.display), why))?;
+    publish(session, change, &key, &identity).await?;
+    let witness = witness::take(session, names, source).await?;
+    let start = make_readable_slot(session, change, log).await?;
     let facts = Facts {
         system: source::system(session).await?,
-        log_place: engine.log_place(),
+        log_place: log.place(),
         source,
         source_lines: definition::describe(session, source).await?,
         witness: Some(witness),
         own_identity,
         shadow: None,
         done: None,
-        recipe: None,
+        online_steps: None,
     };
-    let known = journal::entry(session, engine).await?.facts.filter(|known| known.source == source);
+    let known = journal::entry(session, names).await?.facts.filter(|known| known.source == source);
     let facts = Facts { shadow: known.and_then(|known| known.shadow), ..facts };
-    journal::save_facts(session, engine, &facts).await?;
-    engine.start_pulse(&facts);
-    Ok(Position(start.to_string()))
+    journal::save_facts(session, names, &facts).await?;
+    Ok((Position(start.to_string()), facts))
 }
 
 /// Publishes the key's columns only, so that values do not even travel. With a whole-row identity
 /// the server demands whole rows.
 async fn publish(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     key: &Candidate,
     identity: &str,
 ) -> Result<()> {
     let columns: Vec<String> = key.columns.iter().map(|column| column.source.clone()).collect();
-    let columns = Some(columns).filter(|_| engine.version.has_column_lists() && identity != "f");
+    let columns = Some(columns).filter(|_| change.version.has_column_lists() && identity != "f");
     let statement = sql::create_publication(
-        &engine.names.publication,
-        &engine.names.source(),
+        &change.names.publication,
+        &change.names.source(),
         columns.as_deref(),
     );
     let made = session.run(&statement).await;
-    made.map_err(|error| error::of_lock(format!("publish {}", engine.names.display), &error))
+    made.map_err(|error| error::of_lock(format!("publish {}", change.names.display), &error))
 }
 
 /// A slot whose log was read once from its beginning, to see that the server can. While slots are
@@ -116,42 +128,42 @@ async fn publish(
 /// table was emptied or rewritten by then, its rows cannot be told whose they are, now or ever
 /// (seen on 18.6; decision 18). Whatever was under way when the slot was made has ended when it is
 /// read.
-async fn make_readable_slot(session: &Session, engine: &Postgres) -> Result<Lsn> {
+async fn make_readable_slot(session: &Session, change: &Change, source: &LogSource) -> Result<Lsn> {
+    let names = &change.names;
     let mut last = String::new();
     for _ in 0..SLOTS_MAX {
-        let start = make_slot(session, engine).await?;
-        if !is_visible_within(session, engine, WRITERS_LEAVE).await? {
-            return Err(busy(session, format!("open the log for {}", engine.names.display)).await);
+        let start = make_slot(session, change, source).await?;
+        if !is_visible_within(session, names, WRITERS_TIMEOUT).await? {
+            return Err(busy(session, format!("open the log for {}", names.display)).await);
         }
-        let log = engine.log_session(session).await?;
+        let log = source.session(session).await?;
         if let LogSession::Standby(log) = &log {
-            source::wait_for_replay(session, log, engine).await?;
+            source::wait_for_replay(session, log, source).await?;
         }
-        let Some(reason) = why_unreadable(&log, engine).await? else { return Ok(start) };
+        let Some(reason) = why_unreadable(&log, names).await? else { return Ok(start) };
         tracing::warn!(
             reason,
-            slot = engine.names.slot,
+            slot = names.slot,
             "the server made a slot that it cannot read; another is made"
         );
         last = reason;
-        drop_slot(&log, &engine.names.slot).await?;
+        drop_slot(&log, &names.slot).await?;
     }
     let reason = format!(
         "the server made {SLOTS_MAX} slots, one after the other, that it cannot read itself: \
          {last}; try again while nobody else makes any"
     );
-    Err(Error::fatal(format!("open the log for {}", engine.names.display), reason))
+    Err(Error::fatal(format!("open the log for {}", names.display), reason))
 }
 
 /// What the server says when it reads the slot up to now, if it cannot. A log too long to be read
 /// within the time is not read here: the run would end with the same words, and lose nothing.
-async fn why_unreadable(log: &Session, engine: &Postgres) -> Result<Option<String>> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of(format!("read the slot {}", engine.names.slot), &error)
-    };
-    let patience = format!("SET statement_timeout = {}", WRITERS_LEAVE.as_millis());
+async fn why_unreadable(log: &Session, names: &Names) -> Result<Option<String>> {
+    let failed =
+        |error: tokio_postgres::Error| error::of(format!("read the slot {}", names.slot), &error);
+    let patience = format!("SET statement_timeout = {}", WRITERS_TIMEOUT.as_millis());
     log.run(&patience).await.map_err(failed)?;
-    let read = log.query(sql::READ_SLOT, &[&engine.names.slot, &engine.names.publication]).await;
+    let read = log.query(sql::READ_SLOT, &[&names.slot, &names.publication]).await;
     log.run("SET statement_timeout = 0").await.map_err(failed)?;
     match read {
         Err(error) if error::is_code(&error, "XX000") => Ok(Some(failed(error).reason)),
@@ -160,13 +172,14 @@ async fn why_unreadable(log: &Session, engine: &Postgres) -> Result<Option<Strin
     }
 }
 
-async fn make_slot(session: &Session, engine: &Postgres) -> Result<Lsn> {
-    let attempted = || format!("open the log for {}", engine.names.display);
-    let rows = match engine.log_session(session).await? {
-        LogSession::Primary(session) => make_slot_here(session, engine, attempted()).await?,
+async fn make_slot(session: &Session, change: &Change, source: &LogSource) -> Result<Lsn> {
+    let names = &change.names;
+    let attempted = || format!("open the log for {}", names.display);
+    let rows = match source.session(session).await? {
+        LogSession::Primary(session) => make_slot_here(session, change, attempted()).await?,
         LogSession::Standby(log) => {
-            source::wait_for_replay(session, &log, engine).await?;
-            source::make_slot(session, &log, &engine.names.slot).await?
+            source::wait_for_replay(session, &log, source).await?;
+            source::make_slot(session, &log, &names.slot).await?
         }
     };
     let text: &str = rows.first().map_or("", |row| row.get(0));
@@ -176,12 +189,12 @@ async fn make_slot(session: &Session, engine: &Postgres) -> Result<Lsn> {
 
 async fn make_slot_here(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     attempted: String,
 ) -> Result<Vec<tokio_postgres::Row>> {
-    let bound = WRITERS_LEAVE.as_millis();
+    let bound = WRITERS_TIMEOUT.as_millis();
     let failed = |error: tokio_postgres::Error| error::of(attempted.clone(), &error);
-    let create = if engine.version.has_failover_slots() {
+    let create = if change.version.has_failover_slots() {
         sql::CREATE_FAILOVER_SLOT
     } else {
         sql::CREATE_SLOT
@@ -190,9 +203,9 @@ async fn make_slot_here(
     // has nothing to do with the time a lock on the table may take.
     let patience = format!("SET lock_timeout = 0; SET statement_timeout = {bound}");
     session.run(&patience).await.map_err(failed)?;
-    let made = session.query(create, &[&engine.names.slot]).await;
+    let made = session.query(create, &[&change.names.slot]).await;
     let as_before =
-        format!("SET lock_timeout = {}; SET statement_timeout = 0", engine.lock_timeout_ms());
+        format!("SET lock_timeout = {}; SET statement_timeout = 0", change.lock_timeout_ms());
     session.run(&as_before).await.map_err(failed)?;
     match made {
         Err(error) if error::is_timeout(&error) => Err(busy(session, attempted.clone()).await),
@@ -203,12 +216,8 @@ async fn make_slot_here(
 /// The slot begins where every transaction that ran when it was asked for has ended. One that began
 /// later may have committed before the slot's own start and still not be visible; so all that have
 /// begun by now are waited for. Says whether they have ended.
-async fn is_visible_within(
-    session: &Session,
-    engine: &Postgres,
-    patience: Duration,
-) -> Result<bool> {
-    let attempted = || format!("open the log for {}", engine.names.display);
+async fn is_visible_within(session: &Session, names: &Names, patience: Duration) -> Result<bool> {
+    let attempted = || format!("open the log for {}", names.display);
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let disorder = || Error::fatal(attempted(), "the server's transaction numbers cannot be read");
     let row = session.one(sql::NEXT_TRANSACTION, &[]).await.map_err(failed)?;
@@ -223,18 +232,22 @@ async fn is_visible_within(
         if Instant::now() > deadline {
             return Ok(false);
         }
-        tokio::time::sleep(GLANCE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// A place in the log before which everything is visible, and not far behind another that it can be
 /// decoded from; none if somebody goes on writing for long, or no slot is left to make the server
 /// note such a place. Not where a standby decodes it: that may be anywhere behind.
-pub(crate) async fn now(session: &Session, engine: &Postgres) -> Result<Option<Position>> {
-    if engine.standby.is_some() {
+pub(crate) async fn now(
+    session: &Session,
+    names: &Names,
+    source: &LogSource,
+) -> Result<Option<Position>> {
+    if source.standby.is_some() {
         return Ok(None);
     }
-    let noted = session.query(sql::NOTE_RUNNING, &[&engine.names.slot]).await;
+    let noted = session.query(sql::NOTE_RUNNING, &[&names.slot]).await;
     match noted.map_err(|error| error::of("note which transactions are running", &error)) {
         Err(error) if error.kind == Kind::Disconnected => return Err(error),
         Err(_) => return Ok(None),
@@ -242,13 +255,13 @@ pub(crate) async fn now(session: &Session, engine: &Postgres) -> Result<Option<P
     }
     let end = session.one(sql::LOG_END, &[]).await;
     let end = end.map_err(|error| error::of("ask where the log ends", &error))?;
-    let is_visible = is_visible_within(session, engine, WRITERS_LEAVE_SOON).await?;
+    let is_visible = is_visible_within(session, names, SHORT_WRITERS_TIMEOUT).await?;
     Ok(is_visible.then(|| Position(end.get(0))))
 }
 
 /// Moves the slot on without decoding what it passes over.
-pub(crate) async fn pass(session: &Session, engine: &Postgres, before: &Position) -> Result<()> {
-    let slot = &engine.names.slot;
+pub(crate) async fn pass(session: &Session, names: &Names, before: &Position) -> Result<()> {
+    let slot = &names.slot;
     let failed = |error: tokio_postgres::Error| {
         error::of(format!("move the replication slot {slot} on"), &error)
     };
@@ -269,24 +282,25 @@ async fn busy(session: &Session, attempted: String) -> Error {
 }
 
 /// Takes slot and publication away, if they are there.
-pub(crate) async fn drop_log(session: &Session, engine: &Postgres) -> Result<()> {
-    require_place(session, engine, &format!("drop the replication slot {}", engine.names.slot))
-        .await?;
-    drop_slot(&*engine.log_session(session).await?, &engine.names.slot).await?;
-    let dropped = session.run(&sql::drop_publication(&engine.names.publication)).await;
+pub(crate) async fn drop_log(session: &Session, change: &Change, source: &LogSource) -> Result<()> {
+    let names = &change.names;
+    require_place(session, change, &format!("drop the replication slot {}", names.slot)).await?;
+    drop_slot(&*source.session(session).await?, &names.slot).await?;
+    let dropped = session.run(&sql::drop_publication(&names.publication)).await;
     dropped.map_err(|error| {
-        error::of_lock(format!("drop the publication {}", engine.names.publication), &error)
+        error::of_lock(format!("drop the publication {}", names.publication), &error)
     })?;
     // Not before: while it is published and has no identity, the server refuses the application's
     // updates.
-    identity::give_back_identity(session, engine).await
+    identity::restore_identity(session, names).await
 }
 
 /// A slot on a standby can only be dealt with by who is told where that is.
-async fn require_place(session: &Session, engine: &Postgres, attempted: &str) -> Result<()> {
-    let known = journal::entry(session, engine).await?.facts.and_then(|facts| facts.log_place);
+async fn require_place(session: &Session, change: &Change, attempted: &str) -> Result<()> {
+    let known =
+        journal::entry(session, &change.names).await?.facts.and_then(|facts| facts.log_place);
     match known {
-        Some(place) if engine.target.stream_from.is_none() => Err(Error::refused(
+        Some(place) if change.target.stream_from.is_none() => Err(Error::refused(
             attempted,
             format!(
                 "it is on {place}, which the log was read from: name that server with \
@@ -300,7 +314,7 @@ async fn require_place(session: &Session, engine: &Postgres, attempted: &str) ->
 /// Drops a slot, whoever reads it, on the server it is on.
 pub(crate) async fn drop_slot(log: &Session, slot: &str) -> Result<()> {
     let attempted = || format!("drop the replication slot {slot}");
-    let deadline = Instant::now() + GOODBYE;
+    let deadline = Instant::now() + READER_END_TIMEOUT;
     loop {
         end_reader(log, slot).await?;
         match log.query(sql::DROP_SLOT, &[&slot]).await {
@@ -314,9 +328,9 @@ pub(crate) async fn drop_slot(log: &Session, slot: &str) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(error::silent(attempted(), GOODBYE));
+            return Err(error::silent(attempted(), READER_END_TIMEOUT));
         }
-        tokio::time::sleep(GLANCE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -326,48 +340,59 @@ async fn end_reader(log: &Session, slot: &str) -> Result<()> {
 }
 
 /// Reads the log from a position on.
-pub(crate) async fn follow(engine: &Postgres, from: &Position) -> Result<LogStream> {
-    let attempted = || format!("follow {} from {from}", engine.names.display);
-    engine.require_hold("follow the log")?;
+pub(crate) async fn follow(
+    sessions: &Sessions,
+    change: &Change,
+    log: &LogSource,
+    heartbeat: &HeartbeatSwitch,
+    from: &Position,
+) -> Result<LogStream> {
+    let names = &change.names;
+    let attempted = || format!("follow {} from {from}", names.display);
+    sessions.require_hold("follow the log")?;
     let start = Lsn::parse(&from.0)
         .ok_or_else(|| Error::fatal(attempted(), "the position cannot be read"))?;
-    let lease = engine.control.take().await?;
-    let result = prepare(&lease, engine, start, attempted()).await;
+    let lease = sessions.control.take().await?;
+    let result = prepare(&lease, change, log, start, attempted()).await;
     let (facts, key) = lease.settle(result).await?;
-    let feed = feed(engine, &facts, start, attempted()).await?;
-    let gate = engine.server.open(&engine.names.application, &sql::gate_settings()).await?;
-    let standby = match &engine.standby {
+    let feed = feed(change, log, &facts, start, attempted()).await?;
+    let visibility = sessions.server.open(&names.application, &sql::gate_settings()).await?;
+    let standby = match &log.standby {
         None => None,
-        Some(standby) => {
-            Some(standby.open(&engine.names.application, &sql::mark_settings()).await?)
-        }
+        Some(standby) => Some(standby.open(&names.application, &sql::mark_settings()).await?),
     };
-    *locked(&engine.following_since) = Some(Instant::now());
-    engine.start_pulse(&facts);
+    *locked(&log.following_since) = Some(Instant::now());
+    heartbeat.start(&facts);
     let source = Source {
         oid: facts.source,
         identity: facts.witness.as_ref().and_then(Witness::letter).unwrap_or_default(),
         lines: facts.source_lines,
-        schema: engine.names.schema.clone(),
-        table: engine.names.table.clone(),
-        display: engine.names.display.clone(),
+        schema: names.schema.clone(),
+        table: names.table.clone(),
+        display: names.display.clone(),
         key: key.columns.into_iter().map(|column| column.source).collect(),
-        incarnation: engine.marks.incarnation.clone(),
+        incarnation: change.incarnation.clone(),
     };
-    Ok(LogStream::begin(feed, Asking { gate, standby }, source, from.clone()))
+    Ok(LogStream::begin(feed, QuerySessions { visibility, standby }, source, from.clone()))
 }
 
 /// The stream, or the same by plain SQL where the server will not stream and answers to say so.
-async fn feed(engine: &Postgres, facts: &Facts, start: Lsn, attempted: String) -> Result<Feed> {
-    let names = &engine.names;
-    if !engine.target.poll_log {
-        match Replication::open(engine.log_server(), &names.application).await? {
+async fn feed(
+    change: &Change,
+    source: &LogSource,
+    facts: &Facts,
+    start: Lsn,
+    attempted: String,
+) -> Result<LogFeed> {
+    let names = &change.names;
+    if !change.target.poll_log {
+        match Replication::open(source.server(), &names.application).await? {
             Ok(mut wire) => {
                 if wire.identify().await? != facts.system {
                     return Err(not_that_server(attempted));
                 }
                 wire.start(&names.slot, &names.publication, start).await?;
-                return Ok(Feed::Wire(wire));
+                return Ok(LogFeed::Wire(wire));
             }
             Err(why) => {
                 tracing::warn!(
@@ -377,11 +402,11 @@ async fn feed(engine: &Postgres, facts: &Facts, start: Lsn, attempted: String) -
             }
         }
     }
-    let session = engine.log_server().open(&names.application, &sql::poll_settings()).await?;
+    let session = source.server().open(&names.application, &sql::poll_settings()).await?;
     if source::system(&session).await? != facts.system {
         return Err(not_that_server(attempted));
     }
-    Ok(Feed::Poll(Box::new(Poller::new(session, &names.slot, &names.publication, start))))
+    Ok(LogFeed::Poll(Box::new(Poller::new(session, &names.slot, &names.publication, start))))
 }
 
 fn not_that_server(attempted: String) -> Error {
@@ -391,17 +416,19 @@ fn not_that_server(attempted: String) -> Error {
 /// Makes sure that the slot still has what is asked for and that nobody else reads it.
 async fn prepare(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
+    source: &LogSource,
     start: Lsn,
     attempted: String,
 ) -> Result<(Facts, Candidate)> {
     let gone = |why: &str| Error::fatal(attempted.clone(), why);
-    require_place(session, engine, &attempted).await?;
-    source::check(session, engine).await?;
-    let facts = journal::facts(session, engine).await?;
-    let log = engine.log_session(session).await?;
-    let slot = &engine.names.slot;
-    let deadline = Instant::now() + GOODBYE;
+    let names = &change.names;
+    require_place(session, change, &attempted).await?;
+    source::check(session, names, source).await?;
+    let facts = journal::facts(session, names).await?;
+    let log = source.session(session).await?;
+    let slot = &names.slot;
+    let deadline = Instant::now() + READER_END_TIMEOUT;
     loop {
         let rows = log.query(sql::SLOT, &[slot]).await;
         let rows = rows.map_err(|error| error::of(attempted.clone(), &error))?;
@@ -411,7 +438,7 @@ async fn prepare(
             ))
         })?;
         if row.get::<_, &str>(2) == "lost" {
-            return Err(gone(&lost(engine, row)));
+            return Err(gone(&lost(slot, row)));
         }
         let confirmed = row.get::<_, Option<&str>>(1).and_then(Lsn::parse);
         if confirmed.is_none_or(|confirmed| confirmed > start) {
@@ -425,19 +452,18 @@ async fn prepare(
             break;
         }
         if Instant::now() > deadline {
-            return Err(error::silent(attempted, GOODBYE));
+            return Err(error::silent(attempted, READER_END_TIMEOUT));
         }
         end_reader(&log, slot).await?;
-        tokio::time::sleep(GLANCE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    witness::judge(session, &engine.names, &facts).await?;
+    witness::judge(session, names, &facts).await?;
     let (key, _) = catalogue::key(session, facts.source).await?;
     Ok((facts, key.map_err(|why| gone(&why))?))
 }
 
 /// Why a slot is of no use any more, by the server's own word for it, and what can be done.
-fn lost(engine: &Postgres, row: &tokio_postgres::Row) -> String {
-    let slot = &engine.names.slot;
+fn lost(slot: &str, row: &tokio_postgres::Row) -> String {
     let why = match row.get::<_, &str>(3) {
         "wal_removed" => format!(
             "the server has removed log that the replication slot {slot} needed, for it kept more \

@@ -9,12 +9,12 @@
 use crate::log::wire::Replication;
 use crate::server::connect::Server;
 use crate::server::error::{self, refuse};
+use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::server::version::Version;
 use crate::sql;
-use crate::state::Postgres;
 use altergeist_contract::{Error, Kind, Refusal, Result};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long a standby may take to replay what the primary has just written.
@@ -52,31 +52,46 @@ pub(crate) async fn standby(url: Option<&String>, primary: &Server) -> Result<Op
     Ok(Some(standby).filter(|standby| standby.name() != primary.name()).map(Arc::new))
 }
 
-impl Postgres {
-    /// A session on the server that holds the slot; `own` is one on the table's.
-    pub(crate) async fn log_session<'a>(&self, own: &'a Session) -> Result<LogSession<'a>> {
+/// Where the log is read, and since when.
+pub(crate) struct LogSource {
+    /// The server the table is on.
+    pub(crate) primary: Arc<Server>,
+    /// The standby whose log is read, if it is not the primary's.
+    pub(crate) standby: Option<Arc<Server>>,
+    /// How our sessions present themselves.
+    pub(crate) application: String,
+    pub(crate) lock_timeout: Duration,
+    /// When this process began to read the log.
+    pub(crate) following_since: Mutex<Option<Instant>>,
+    /// When the change stream was last seen to be whole.
+    pub(crate) stream_was_good: Mutex<Option<Instant>>,
+}
+
+impl LogSource {
+    /// Returns a session on the server that holds the slot. `own` is a session on the table's
+    /// server.
+    pub(crate) async fn session<'a>(&self, own: &'a Session) -> Result<LogSession<'a>> {
         let Some(standby) = &self.standby else { return Ok(LogSession::Primary(own)) };
-        let session = standby
-            .open(&self.names.application, &sql::control_settings(self.target.lock_timeout))
-            .await?;
+        let session =
+            standby.open(&self.application, &sql::control_settings(self.lock_timeout)).await?;
         Ok(LogSession::Standby(Box::new(session)))
     }
 
-    /// Where the slot is, for people and the journal; None if it is where the table is.
-    pub(crate) fn log_place(&self) -> Option<String> {
+    /// Names the standby that has the slot, for people and the journal.
+    pub(crate) fn place(&self) -> Option<String> {
         self.standby.as_ref().map(|standby| standby.name())
     }
 
     /// The server the log is streamed from.
-    pub(crate) fn log_server(&self) -> &Server {
-        self.standby.as_ref().unwrap_or(&self.server)
+    pub(crate) fn server(&self) -> &Server {
+        self.standby.as_ref().unwrap_or(&self.primary)
     }
 }
 
 /// Why the log of the standby does not serve; nothing if there is none.
-pub(crate) async fn refusals(session: &Session, engine: &Postgres) -> Result<Vec<Refusal>> {
-    let Some(place) = engine.log_place() else { return Ok(Vec::new()) };
-    let log = engine.log_session(session).await?;
+pub(crate) async fn refusals(session: &Session, source: &LogSource) -> Result<Vec<Refusal>> {
+    let Some(place) = source.place() else { return Ok(Vec::new()) };
+    let log = source.session(session).await?;
     let failed =
         |error: tokio_postgres::Error| error::of(format!("look around on {place}"), &error);
     let mut refusals = Vec::new();
@@ -111,15 +126,19 @@ pub(crate) async fn refusals(session: &Session, engine: &Postgres) -> Result<Vec
 }
 
 /// What the user should know of how the log will be read.
-pub(crate) async fn notes(session: &Session, engine: &Postgres) -> Result<Vec<String>> {
+pub(crate) async fn notes(
+    session: &Session,
+    source: &LogSource,
+    polls: bool,
+) -> Result<Vec<String>> {
     let mut notes = Vec::new();
-    let may_read = engine.log_session(session).await?.one(sql::MAY_READ_LOG, &[]).await;
+    let may_read = source.session(session).await?.one(sql::MAY_READ_LOG, &[]).await;
     let may_read =
         may_read.map_err(|error| error::of("ask whether the log may be read", &error))?;
     // Who may not read it at all is refused for that, and is not let in to be told how.
-    if !engine.target.poll_log
+    if !polls
         && may_read.get::<_, bool>(0)
-        && let Err(why) = Replication::open(engine.log_server(), &engine.names.application).await?
+        && let Err(why) = Replication::open(source.server(), &source.application).await?
     {
         notes.push(format!(
             "the log cannot be streamed ({why}): the run polls it by SQL, which costs the server \
@@ -137,11 +156,11 @@ pub(crate) async fn notes(session: &Session, engine: &Postgres) -> Result<Vec<St
 }
 
 /// Refuses a standby whose log does not serve: it may have become something else since the plan.
-pub(crate) async fn check(session: &Session, engine: &Postgres) -> Result<()> {
-    match refusals(session, engine).await?.into_iter().next() {
+pub(crate) async fn check(session: &Session, names: &Names, source: &LogSource) -> Result<()> {
+    match refusals(session, source).await?.into_iter().next() {
         None => Ok(()),
         Some(Refusal { object, reason, remedy }) => Err(Error::refused(
-            format!("read the log of {}", engine.names.display),
+            format!("read the log of {}", names.display),
             format!("{object}: {reason}; {remedy}"),
         )),
     }
@@ -152,10 +171,10 @@ pub(crate) async fn check(session: &Session, engine: &Postgres) -> Result<()> {
 pub(crate) async fn wait_for_replay(
     session: &Session,
     log: &Session,
-    engine: &Postgres,
+    source: &LogSource,
 ) -> Result<()> {
     let attempted =
-        || format!("wait until {} has replayed what was just written", engine.log_server().name());
+        || format!("wait until {} has replayed what was just written", source.server().name());
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let written: String = session.one(sql::WRITTEN, &[]).await.map_err(failed)?.get(0);
     let deadline = Instant::now() + LONGEST_LAG;

@@ -4,8 +4,8 @@
 
 use crate::log::decode::Lsn;
 use crate::log::reader::{
-    self, Asking, DELIVERY, Decoder, Event, FIRST_LOOK, Feed, LAST_LOOK, LOOK_PERIOD, STANDBY_LOOK,
-    Source, WAITING_BATCHES,
+    self, DELIVERY, Decoder, Event, FIRST_SNAPSHOT_PAUSE, LAST_SNAPSHOT_PAUSE, LogFeed,
+    QuerySessions, SNAPSHOT_INTERVAL, STANDBY_CHECK_INTERVAL, Source, WAITING_BATCHES,
 };
 use crate::log::source;
 use crate::log::visibility::Snapshot;
@@ -24,7 +24,7 @@ pub struct LogStream {
     pub(crate) events: mpsc::Receiver<Result<Vec<Event>>>,
     pub(crate) saved: watch::Sender<Lsn>,
     pub(crate) reader: JoinHandle<()>,
-    pub(crate) asking: Asking,
+    pub(crate) queries: QuerySessions,
     pub(crate) display: String,
     pub(crate) source: u32,
     pub(crate) lines: Vec<Line>,
@@ -34,11 +34,11 @@ pub struct LogStream {
     pub(crate) position: Position,
     pub(crate) marker: Marker,
     /// When it was last asked what is visible.
-    pub(crate) looked: Instant,
+    pub(crate) snapshot_taken: Instant,
     /// When the log, or else the standby itself, last showed that it is followed still.
-    pub(crate) assured: Instant,
+    pub(crate) confirmed_alive: Instant,
     pub(crate) pause: Duration,
-    /// Whether the source's definition was sent again and could not be looked at.
+    /// Whether the source's definition was sent again and could not be read.
     pub(crate) is_unchecked: bool,
 }
 
@@ -63,7 +63,7 @@ impl ChangeStream for LogStream {
             match self.pending.front() {
                 None => self.wait().await?,
                 Some(Event::Described) => self.check_definition().await?,
-                Some(_) => self.look().await?,
+                Some(_) => self.update_snapshot().await?,
             }
         }
     }
@@ -83,7 +83,12 @@ impl ChangeStream for LogStream {
 
 impl LogStream {
     /// Begins to read what the connection streams.
-    pub(crate) fn begin(feed: Feed, asking: Asking, source: Source, from: Position) -> LogStream {
+    pub(crate) fn begin(
+        feed: LogFeed,
+        queries: QuerySessions,
+        source: Source,
+        from: Position,
+    ) -> LogStream {
         let (sender, events) = mpsc::channel(WAITING_BATCHES);
         let (saved, heard) = watch::channel(Lsn::default());
         let (display, oid, lines) = (source.display.clone(), source.oid, source.lines.clone());
@@ -93,7 +98,7 @@ impl LogStream {
             events,
             saved,
             reader,
-            asking,
+            queries,
             display,
             source: oid,
             lines,
@@ -102,9 +107,9 @@ impl LogStream {
             snapshot: Snapshot::default(),
             position: from,
             marker: Marker::NONE,
-            looked: Instant::now(),
-            assured: Instant::now(),
-            pause: FIRST_LOOK,
+            snapshot_taken: Instant::now(),
+            confirmed_alive: Instant::now(),
+            pause: FIRST_SNAPSHOT_PAUSE,
             is_unchecked: false,
         }
     }
@@ -161,14 +166,14 @@ impl LogStream {
     pub(crate) async fn wait(&mut self) -> Result<()> {
         let batch = loop {
             // Whoever waits may give up and come back sooner than it is time to look.
-            let look = self.assured + STANDBY_LOOK;
+            let look = self.confirmed_alive + STANDBY_CHECK_INTERVAL;
             match tokio::time::timeout_at(look.into(), self.events.recv()).await {
                 Ok(batch) => break batch.ok_or_else(|| self.lost())??,
                 Err(_) => self.check_standby().await?,
             }
-            self.assured = Instant::now();
+            self.confirmed_alive = Instant::now();
         };
-        self.assured = Instant::now();
+        self.confirmed_alive = Instant::now();
         if self.is_unchecked {
             self.pending.push_back(Event::Described);
         }
@@ -179,7 +184,7 @@ impl LogStream {
     /// A standby that was promoted writes a log of its own, in which nothing of the primary's
     /// appears any more.
     pub(crate) async fn check_standby(&self) -> Result<()> {
-        match &self.asking.standby {
+        match &self.queries.standby {
             Some(standby) if !source::is_still_standby(standby).await? => {
                 let reason = "the standby its log is read from was promoted; run `altergeist \
                               cleanup` and start again";
@@ -189,10 +194,10 @@ impl LogStream {
         }
     }
 
-    /// Lets changes gather, so that one question serves them all; not while a mark is among them,
+    /// Lets changes collect, so that one question serves them all; not while a mark is among them,
     /// which somebody waits for.
-    pub(crate) async fn gather(&mut self) -> Result<()> {
-        let until = self.looked + LOOK_PERIOD;
+    pub(crate) async fn collect_changes(&mut self) -> Result<()> {
+        let until = self.snapshot_taken + SNAPSHOT_INTERVAL;
         while self.pending.len() <= DELIVERY
             && !self.pending.iter().any(|event| matches!(event, Event::Mark(_)))
         {
@@ -212,13 +217,13 @@ impl LogStream {
 
     /// Asks the primary what is visible; if the transaction at the front still is not, waits a
     /// moment.
-    pub(crate) async fn look(&mut self) -> Result<()> {
-        self.gather().await?;
-        self.looked = Instant::now();
+    pub(crate) async fn update_snapshot(&mut self) -> Result<()> {
+        self.collect_changes().await?;
+        self.snapshot_taken = Instant::now();
         let attempted = || format!("ask which changes of {} are visible", self.display);
         let row = self
-            .asking
-            .gate
+            .queries
+            .visibility
             .one(sql::SNAPSHOT, &[])
             .await
             .map_err(|error| error::of(attempted(), &error))?;
@@ -226,22 +231,22 @@ impl LogStream {
         self.snapshot = snapshot
             .ok_or_else(|| Error::fatal(attempted(), "the server's snapshot cannot be read"))?;
         if self.is_ready() {
-            self.pause = FIRST_LOOK;
+            self.pause = FIRST_SNAPSHOT_PAUSE;
             return Ok(());
         }
         let pause = self.pause;
-        self.pause = (pause * 2).min(LAST_LOOK);
+        self.pause = (pause * 2).min(LAST_SNAPSHOT_PAUSE);
         tokio::time::sleep(pause).await;
         Ok(())
     }
 
     /// The server describes a table again when anything about it may have changed. If something
-    /// has, it was not us. Locked, it cannot be looked at, and the cut-over must not be kept
+    /// has, it was not us. Locked, it cannot be read, and the cut-over must not be kept
     /// waiting for that: it compares the definitions itself before it swaps. If the lock was
     /// somebody else's, the next event makes us look.
     pub(crate) async fn check_definition(&mut self) -> Result<()> {
         self.is_unchecked = false;
-        let now = match definition::describe(&self.asking.gate, self.source).await {
+        let now = match definition::describe(&self.queries.visibility, self.source).await {
             Err(error) if error.kind == Kind::Transient => {
                 self.is_unchecked = true;
                 self.pending.pop_front();
@@ -249,7 +254,7 @@ impl LogStream {
             }
             now => now?,
         };
-        let lost = followed::out_of_reach(&self.lines, &now);
+        let lost = followed::unfollowable(&self.lines, &now);
         if !lost.is_empty() {
             return Err(followed::ended(&self.display, &lost));
         }

@@ -60,7 +60,7 @@ impl Replication {
         let beginning = Replication::begin(server, application, Some("database"));
         match tokio::time::timeout(server.patience, beginning).await {
             Err(_) => Err(error::silent(attempted(), server.patience)),
-            Ok(Err(Failure::Server { code, message })) if is_no_to_streaming(&code) => {
+            Ok(Err(WireError::Server { code, message })) if is_no_to_streaming(&code) => {
                 Ok(Err(message))
             }
             Ok(result) => result.map(Ok).map_err(|failure| failure.into_error(attempted())),
@@ -97,7 +97,7 @@ impl Replication {
         let attempted = format!("look around on {}", self.name);
         match tokio::time::timeout(CONNECT_TIMEOUT, self.answer(question)).await {
             Err(_) => Err(error::silent(attempted, CONNECT_TIMEOUT)),
-            Ok(Err(Failure::Server { .. })) => Ok(None),
+            Ok(Err(WireError::Server { .. })) => Ok(None),
             Ok(answer) => answer.map(Some).map_err(|failure| failure.into_error(attempted)),
         }
     }
@@ -116,7 +116,7 @@ impl Replication {
         server: &Server,
         application: &str,
         replication: Option<&str>,
-    ) -> std::result::Result<Replication, Failure> {
+    ) -> std::result::Result<Replication, WireError> {
         let stream = transport(&server.address, &server.tls).await?;
         let mut connection = Replication {
             stream,
@@ -150,9 +150,9 @@ impl Replication {
         Ok(connection)
     }
 
-    async fn log_in(&mut self, server: &Server) -> std::result::Result<(), Failure> {
+    async fn log_in(&mut self, server: &Server) -> std::result::Result<(), WireError> {
         let password = || {
-            server.password.as_deref().map(str::as_bytes).ok_or(Failure::Refused(
+            server.password.as_deref().map(str::as_bytes).ok_or(WireError::Refused(
                 "the server asks for a password, and none is given".to_owned(),
             ))
         };
@@ -171,14 +171,14 @@ impl Replication {
                     let known =
                         body.mechanisms().any(|mechanism| Ok(mechanism == sasl::SCRAM_SHA_256))?;
                     if !known {
-                        return Err(Failure::Refused(
+                        return Err(WireError::Refused(
                             "the server asks for a way to log in that is not known here".to_owned(),
                         ));
                     }
                     self.scram(password()?).await?;
                 }
                 _ => {
-                    return Err(Failure::Refused(
+                    return Err(WireError::Refused(
                         "the server asks for a way to log in that is not known here".to_owned(),
                     ));
                 }
@@ -186,18 +186,18 @@ impl Replication {
         }
     }
 
-    async fn scram(&mut self, password: &[u8]) -> std::result::Result<(), Failure> {
+    async fn scram(&mut self, password: &[u8]) -> std::result::Result<(), WireError> {
         let mut scram = sasl::ScramSha256::new(password, sasl::ChannelBinding::unsupported());
         let first = scram.message().to_vec();
         self.send(|out| frontend::sasl_initial_response(sasl::SCRAM_SHA_256, &first, out)).await?;
         let backend::Message::AuthenticationSaslContinue(body) = self.message().await? else {
-            return Err(disorder());
+            return Err(malformed());
         };
         scram.update(body.data())?;
         let second = scram.message().to_vec();
         self.send(|out| frontend::sasl_response(&second, out)).await?;
         let backend::Message::AuthenticationSaslFinal(body) = self.message().await? else {
-            return Err(disorder());
+            return Err(malformed());
         };
         Ok(scram.finish(body.data())?)
     }
@@ -208,21 +208,21 @@ impl Replication {
         self.identity().await.map_err(|failure| failure.into_error(attempted()))
     }
 
-    async fn identity(&mut self) -> std::result::Result<String, Failure> {
+    async fn identity(&mut self) -> std::result::Result<String, WireError> {
         match self.answer("IDENTIFY_SYSTEM").await {
-            Ok(identity) if identity.is_empty() => Err(disorder()),
+            Ok(identity) if identity.is_empty() => Err(malformed()),
             other => other,
         }
     }
 
     /// The first value of the first row, empty where there is none.
-    async fn answer(&mut self, question: &str) -> std::result::Result<String, Failure> {
+    async fn answer(&mut self, question: &str) -> std::result::Result<String, WireError> {
         self.send(|out| frontend::query(question, out)).await?;
         let mut value = None;
         loop {
             match self.message().await? {
                 backend::Message::DataRow(row) if value.is_none() => {
-                    let range = row.ranges().next()?.flatten().ok_or_else(disorder)?;
+                    let range = row.ranges().next()?.flatten().ok_or_else(malformed)?;
                     value = Some(String::from_utf8_lossy(&row.buffer()[range]).into_owned());
                 }
                 backend::Message::ReadyForQuery(_) => return Ok(value.unwrap_or_default()),
@@ -242,7 +242,7 @@ impl Replication {
         self.begin_stream(&command).await.map_err(|failure| failure.into_error(attempted))
     }
 
-    async fn begin_stream(&mut self, command: &str) -> std::result::Result<(), Failure> {
+    async fn begin_stream(&mut self, command: &str) -> std::result::Result<(), WireError> {
         self.send(|out| frontend::query(command, out)).await?;
         loop {
             if self.input.first() == Some(&COPY_BOTH) {
@@ -255,7 +255,7 @@ impl Replication {
                 if let Some(backend::Message::ErrorResponse(body)) =
                     backend::Message::parse(&mut self.input)?
                 {
-                    return Err(Failure::of_server(&body));
+                    return Err(WireError::of_server(&body));
                 }
                 continue;
             }
@@ -282,7 +282,7 @@ impl Replication {
         self.read().await.map_err(|failure| failure.into_error(attempted))
     }
 
-    fn take_frame(&mut self) -> std::result::Result<Option<Frame>, Failure> {
+    fn take_frame(&mut self) -> std::result::Result<Option<Frame>, WireError> {
         loop {
             return match backend::Message::parse(&mut self.input)? {
                 None => Ok(None),
@@ -290,11 +290,11 @@ impl Replication {
                     backend::Message::NoticeResponse(_) | backend::Message::ParameterStatus(_),
                 ) => continue,
                 Some(backend::Message::CopyData(body)) => copied(body.into_bytes()).map(Some),
-                Some(backend::Message::ErrorResponse(body)) => Err(Failure::of_server(&body)),
+                Some(backend::Message::ErrorResponse(body)) => Err(WireError::of_server(&body)),
                 Some(backend::Message::CopyDone) => {
-                    Err(Failure::Lost("the server has ended the stream".to_owned()))
+                    Err(WireError::Lost("the server has ended the stream".to_owned()))
                 }
-                Some(_) => Err(disorder()),
+                Some(_) => Err(malformed()),
             };
         }
     }
@@ -322,7 +322,7 @@ impl Replication {
     async fn send(
         &mut self,
         write: impl FnOnce(&mut BytesMut) -> io::Result<()>,
-    ) -> std::result::Result<(), Failure> {
+    ) -> std::result::Result<(), WireError> {
         let mut out = BytesMut::new();
         write(&mut out)?;
         self.stream.write_all(&out).await?;
@@ -330,11 +330,11 @@ impl Replication {
     }
 
     /// The next message; the server's errors are errors, its remarks are nothing.
-    async fn message(&mut self) -> std::result::Result<backend::Message, Failure> {
+    async fn message(&mut self) -> std::result::Result<backend::Message, WireError> {
         loop {
             match backend::Message::parse(&mut self.input)? {
                 Some(backend::Message::ErrorResponse(body)) => {
-                    return Err(Failure::of_server(&body));
+                    return Err(WireError::of_server(&body));
                 }
                 Some(backend::Message::NoticeResponse(_)) => {}
                 Some(message) => return Ok(message),
@@ -343,31 +343,31 @@ impl Replication {
         }
     }
 
-    async fn read(&mut self) -> std::result::Result<(), Failure> {
+    async fn read(&mut self) -> std::result::Result<(), WireError> {
         self.input.reserve(READ_BYTES);
         match self.stream.read_buf(&mut self.input).await? {
-            0 => Err(Failure::Lost("the server has closed the connection".to_owned())),
+            0 => Err(WireError::Lost("the server has closed the connection".to_owned())),
             _ => Ok(()),
         }
     }
 }
 
 /// A frame of the stream: log data or a sign of life.
-fn copied(mut body: Bytes) -> std::result::Result<Frame, Failure> {
+fn copied(mut body: Bytes) -> std::result::Result<Frame, WireError> {
     match body.first() {
         Some(b'w') if body.len() >= 25 => {
             body.advance(25);
             Ok(Frame::Data(body))
         }
         Some(b'k') if body.len() == 18 => Ok(Frame::Alive(body[17] != 0)),
-        _ => Err(disorder()),
+        _ => Err(malformed()),
     }
 }
 
 async fn transport(
     address: &Address,
     tls: &Tls,
-) -> std::result::Result<Box<dyn Transport>, Failure> {
+) -> std::result::Result<Box<dyn Transport>, WireError> {
     match address {
         Address::Unix(folder, port) => {
             Ok(Box::new(UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?))
@@ -384,7 +384,7 @@ async fn transport(
             match (stream.read_u8().await?, tls.mode) {
                 (b'S', _) => Ok(Box::new(encrypted(stream, host, tls).await?)),
                 (_, TlsMode::Prefer) => Ok(Box::new(stream)),
-                _ => Err(Failure::Refused("the server does not speak TLS".to_owned())),
+                _ => Err(WireError::Refused("the server does not speak TLS".to_owned())),
             }
         }
     }
@@ -394,16 +394,16 @@ async fn encrypted(
     stream: TcpStream,
     host: &str,
     tls: &Tls,
-) -> std::result::Result<impl Transport + use<>, Failure> {
+) -> std::result::Result<impl Transport + use<>, WireError> {
     let name = host
         .to_owned()
         .try_into()
-        .map_err(|_| Failure::Refused("the host's name cannot be verified".to_owned()))?;
+        .map_err(|_| WireError::Refused("the host's name cannot be verified".to_owned()))?;
     Ok(TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await?)
 }
 
 /// What went wrong on the wire.
-enum Failure {
+enum WireError {
     /// The connection is gone, or was never there.
     Lost(String),
     /// It will not work however often it is tried.
@@ -412,8 +412,8 @@ enum Failure {
     Server { code: String, message: String },
 }
 
-impl Failure {
-    fn of_server(body: &backend::ErrorResponseBody) -> Failure {
+impl WireError {
+    fn of_server(body: &backend::ErrorResponseBody) -> WireError {
         let (mut code, mut message) = (String::new(), String::new());
         let mut fields = body.fields();
         while let Ok(Some(field)) = fields.next() {
@@ -424,25 +424,25 @@ impl Failure {
                 _ => {}
             }
         }
-        Failure::Server { code, message }
+        WireError::Server { code, message }
     }
 
     /// The same while logging in: who is not let in has not been refused by a plan.
     fn into_login_error(self, attempted: impl Into<String>) -> Error {
         match self {
-            Failure::Server { code, message } if code.starts_with("28") || code == "3D000" => {
+            WireError::Server { code, message } if code.starts_with("28") || code == "3D000" => {
                 Error::fatal(attempted, message)
             }
-            Failure::Refused(reason) => Error::fatal(attempted, reason),
+            WireError::Refused(reason) => Error::fatal(attempted, reason),
             other => other.into_error(attempted),
         }
     }
 
     fn into_error(self, attempted: impl Into<String>) -> Error {
         match self {
-            Failure::Lost(reason) => Error::new(Kind::Disconnected, attempted, reason),
-            Failure::Refused(reason) => Error::refused(attempted, reason),
-            Failure::Server { code, message } => Error::new(kind_of(&code), attempted, message),
+            WireError::Lost(reason) => Error::new(Kind::Disconnected, attempted, reason),
+            WireError::Refused(reason) => Error::refused(attempted, reason),
+            WireError::Server { code, message } => Error::new(kind_of(&code), attempted, message),
         }
     }
 }
@@ -464,12 +464,12 @@ fn kind_of(code: &str) -> Kind {
     }
 }
 
-fn disorder() -> Failure {
-    Failure::Lost("the server's answer is not formed as it should be".to_owned())
+fn malformed() -> WireError {
+    WireError::Lost("the server's answer is not formed as it should be".to_owned())
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
-        Failure::Lost(error.to_string())
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> WireError {
+        WireError::Lost(error.to_string())
     }
 }

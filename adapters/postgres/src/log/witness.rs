@@ -4,16 +4,18 @@
 
 use crate::facts::{Facts, Witness};
 use crate::journal;
+use crate::log::source::LogSource;
 use crate::schema::definition;
 use crate::server::error;
 use crate::server::names::Names;
+use crate::server::pool::Pool;
 use crate::server::session::{Session, locked};
 use crate::shadow::followed;
 use crate::shadow::guard;
 use crate::sql;
 use crate::sql::quote;
-use crate::state::Postgres;
 use altergeist_contract::{Error, Kind, Result};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// An answer that was good is good for so long.
@@ -54,26 +56,26 @@ async fn look(session: &Session, names: &Names, source: u32, shadow: u32) -> Res
 }
 
 /// Compares what is found now with what was noted, unless it was good a moment ago.
-pub(crate) async fn check(engine: &Postgres) -> Result<()> {
-    if locked(&engine.stream_was_good).is_some_and(|at| at.elapsed() < GOOD_FOR) {
+pub(crate) async fn check(control: &Arc<Pool>, names: &Names, log: &LogSource) -> Result<()> {
+    if locked(&log.stream_was_good).is_some_and(|at| at.elapsed() < GOOD_FOR) {
         return Ok(());
     }
-    let lease = engine.control.take().await?;
-    let result = check_now(&lease, engine).await;
+    let lease = control.take().await?;
+    let result = check_now(&lease, names).await;
     lease.settle(result).await?;
-    *locked(&engine.stream_was_good) = Some(Instant::now());
+    *locked(&log.stream_was_good) = Some(Instant::now());
     Ok(())
 }
 
-async fn check_now(session: &Session, engine: &Postgres) -> Result<()> {
-    let Some(facts) = journal::entry(session, engine).await?.facts else { return Ok(()) };
-    judge(session, &engine.names, &facts).await?;
+async fn check_now(session: &Session, names: &Names) -> Result<()> {
+    let Some(facts) = journal::entry(session, names).await?.facts else { return Ok(()) };
+    judge(session, names, &facts).await?;
     let lost = match definition::describe(session, facts.source).await {
         // Somebody has it locked; it is looked at again soon.
         Err(error) if error.kind == Kind::Transient => return Ok(()),
-        now => followed::out_of_reach(&facts.source_lines, &now?),
+        now => followed::unfollowable(&facts.source_lines, &now?),
     };
-    if lost.is_empty() { Ok(()) } else { Err(followed::cannot(engine, &lost)) }
+    if lost.is_empty() { Ok(()) } else { Err(followed::ended(&names.display, &lost)) }
 }
 
 /// Compares what is found now with what was noted.

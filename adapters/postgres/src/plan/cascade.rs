@@ -3,13 +3,13 @@
 //! names each object. The swap drops the same ones before the tables change places, and only those:
 //! whoever made a new one meanwhile hears of it first.
 
-use crate::cutover::materialized_views::Materialized;
+use crate::change::Change;
+use crate::cutover::materialized_views::MaterializedView;
 use crate::schema::clauses::Cascades;
 use crate::schema::requested;
 use crate::server::error::{self, refuse};
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::Postgres;
 use altergeist_contract::{Error, Refusal, Result};
 
 /// What CASCADE takes away.
@@ -17,12 +17,12 @@ use altergeist_contract::{Error, Refusal, Result};
 pub(crate) struct Cascade {
     /// What the clauses drop.
     dropped: Cascades,
-    taken: Vec<Taken>,
+    taken: Vec<CascadedObject>,
 }
 
 /// One object that goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Taken {
+struct CascadedObject {
     object: String,
     /// Drops it; None where the old table keeps it, or what hangs on the table is dropped in any
     /// case.
@@ -46,7 +46,7 @@ pub(crate) async fn find(session: &Session, table: u32, dropped: &Cascades) -> R
     let (columns, constraints) = (dropped.columns(), dropped.constraints());
     let rows =
         session.query(sql::CASCADE, &[&table, &columns, &constraints]).await.map_err(failed)?;
-    let taken = |row: &tokio_postgres::Row| Taken {
+    let taken = |row: &tokio_postgres::Row| CascadedObject {
         object: row.get(0),
         statement: row.get(1),
         is_known: row.get(2),
@@ -58,8 +58,8 @@ pub(crate) async fn find(session: &Session, table: u32, dropped: &Cascades) -> R
 }
 
 /// Finds what the change that was asked for takes away by CASCADE.
-pub(crate) async fn of_change(session: &Session, engine: &Postgres, table: u32) -> Result<Cascade> {
-    match requested::clauses(session, engine, table).await? {
+pub(crate) async fn of_change(session: &Session, change: &Change, table: u32) -> Result<Cascade> {
+    match requested::clauses(session, change, table).await? {
         Ok(clauses) => find(session, table, &clauses.cascades).await,
         Err(refusal) => Err(Error::refused(format!("read {}", refusal.object), refusal.reason)),
     }
@@ -92,7 +92,7 @@ impl Cascade {
     }
 
     /// The materialized views that stay.
-    pub(crate) fn without(&self, mut views: Vec<Materialized>) -> Vec<Materialized> {
+    pub(crate) fn without(&self, mut views: Vec<MaterializedView>) -> Vec<MaterializedView> {
         views.retain(|view| !self.taken.iter().any(|taken| taken.oid == view.oid));
         views
     }
@@ -119,7 +119,7 @@ impl Cascade {
 
     /// What a copy cannot take away, or this role may not.
     pub(crate) fn refusals(&self) -> Vec<Refusal> {
-        let refusal = |taken: &Taken| {
+        let refusal = |taken: &CascadedObject| {
             let (reason, remedy) = match taken {
                 taken if !taken.is_known => (
                     "CASCADE drops it, too, and a copy cannot",
@@ -158,8 +158,8 @@ mod tests {
     use super::*;
     use crate::schema::clauses::Cascades;
 
-    fn taken(object: &str, statement: Option<&str>, is_ours: bool) -> Taken {
-        Taken {
+    fn taken(object: &str, statement: Option<&str>, is_ours: bool) -> CascadedObject {
+        CascadedObject {
             object: object.to_owned(),
             statement: statement.map(str::to_owned),
             is_known: true,

@@ -1,38 +1,38 @@
 //! Asks the rows what the shadow would refuse.
 
 use crate::plan::data_checks;
-use crate::plan::view::View;
+use crate::plan::survey::Survey;
 use crate::server::error::{self, refuse};
+use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::shadow::duplicates;
 use crate::sql;
 use crate::sql::quote;
-use crate::state::Postgres;
 use altergeist_contract::{Duplicates, Refusal, Result};
 
 /// What the data itself has against the change.
 pub(crate) async fn check_data(
     session: &Session,
-    engine: &Postgres,
-    view: &View,
+    names: &Names,
+    survey: &Survey,
 ) -> Result<Vec<Refusal>> {
-    let Some(altered) = view.altered.as_ref().filter(|_| !view.is_native) else {
+    let Some(altered) = survey.altered.as_ref().filter(|_| !survey.is_native) else {
         return Ok(Vec::new());
     };
     let Some(layout) = &altered.layout else { return Ok(Vec::new()) };
-    let misfits = data_checks::misfits(session, layout, &altered.news.risks).await?;
-    if !misfits.is_empty() {
-        return Ok(misfits);
+    let unfit_values = data_checks::unfit_values(session, layout, &altered.changes.risks).await?;
+    if !unfit_values.is_empty() {
+        return Ok(unfit_values);
     }
     let failed = |error: tokio_postgres::Error| {
-        error::of(format!("look at the rows of {}", engine.names.display), &error)
+        error::of(format!("look at the rows of {}", names.display), &error)
     };
-    let source = engine.names.source();
+    let source = names.source();
     let mut refusals = Vec::new();
-    if !altered.news.without_value.is_empty()
+    if !altered.changes.without_value.is_empty()
         && session.one(&sql::any_row(&source), &[]).await.map_err(failed)?.get(0)
     {
-        refusals.extend(altered.news.without_value.iter().map(|column| {
+        refusals.extend(altered.changes.without_value.iter().map(|column| {
             refuse(
                 format!("column {column}"),
                 "it may not be NULL, has no default, and the table has rows",
@@ -40,8 +40,8 @@ pub(crate) async fn check_data(
             )
         }));
     }
-    for (column, value) in &altered.news.not_null {
-        let statement = sql::any_null(&source, &quote::quoted(&engine.names.table), value);
+    for (column, value) in &altered.changes.not_null {
+        let statement = sql::any_null(&source, &quote::quoted(&names.table), value);
         if session.one(&statement, &[]).await.map_err(failed)?.get(0) {
             refusals.push(refuse(
                 format!("column {column}"),
@@ -50,8 +50,8 @@ pub(crate) async fn check_data(
             ));
         }
     }
-    refusals.extend(data_checks::refusals(session, &engine.names.display, &view.questions).await?);
-    let duplicates = duplicates::count(session, &view.duplicates).await?;
+    refusals.extend(data_checks::refusals(session, &names.display, &survey.questions).await?);
+    let duplicates = duplicates::count(session, &survey.duplicates).await?;
     refusals.extend(duplicates.iter().map(duplicate_values));
     Ok(refusals)
 }

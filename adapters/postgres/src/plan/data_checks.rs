@@ -1,7 +1,7 @@
 //! What the altered table demands of rows, asked of the source's rows before anything is copied:
 //! that values fit their new types, that checks hold, that foreign keys find their parents.
 
-use crate::schema::altered::{News, Orphans, Risk};
+use crate::schema::altered::{ColumnChanges, ConversionRisk, UnvalidatedKey};
 use crate::schema::columns::Layout;
 use crate::server::error::{self, refuse};
 use crate::server::session::Session;
@@ -68,14 +68,20 @@ pub(crate) struct Question {
 pub(crate) fn questions(
     source: &[Constraint],
     demanded: &[Constraint],
-    orphans: &[Orphans],
+    unvalidated: &[UnvalidatedKey],
     layout: &Layout,
-    news: &News,
+    changes: &ColumnChanges,
 ) -> Vec<Question> {
     let checks = demanded.iter().filter(|check| check.kind == "c" && check.is_validated);
     let new = checks.filter(|check| !is_held(check, source, layout));
-    let checks = new.filter_map(|check| violated(check, layout, news));
-    checks.chain(orphans.iter().filter_map(|orphans| orphaned(orphans, layout, news))).collect()
+    let checks = new.filter_map(|check| violated(check, layout, changes));
+    checks
+        .chain(
+            unvalidated
+                .iter()
+                .filter_map(|unvalidated| without_parent(unvalidated, layout, changes)),
+        )
+        .collect()
 }
 
 /// Whether every row of the source satisfies a check, over values that stay the same.
@@ -88,8 +94,8 @@ fn is_held(check: &Constraint, source: &[Constraint], layout: &Layout) -> bool {
         })
 }
 
-fn violated(check: &Constraint, layout: &Layout, news: &News) -> Option<Question> {
-    let rows = known_rows(&check.columns, layout, news)?;
+fn violated(check: &Constraint, layout: &Layout, changes: &ColumnChanges) -> Option<Question> {
+    let rows = known_rows(&check.columns, layout, changes)?;
     let expression = check.expression.as_ref()?;
     Some(Question {
         statement: format!("SELECT count(*) FROM {rows} WHERE ({expression}) IS FALSE"),
@@ -98,8 +104,12 @@ fn violated(check: &Constraint, layout: &Layout, news: &News) -> Option<Question
     })
 }
 
-fn orphaned(key: &Orphans, layout: &Layout, news: &News) -> Option<Question> {
-    let rows = known_rows(&key.columns, layout, news)?;
+fn without_parent(
+    key: &UnvalidatedKey,
+    layout: &Layout,
+    changes: &ColumnChanges,
+) -> Option<Question> {
+    let rows = known_rows(&key.columns, layout, changes)?;
     let parent_column = |name: &String| match key.is_to_itself {
         false => Some(name.clone()),
         true => layout
@@ -131,11 +141,12 @@ fn orphaned(key: &Orphans, layout: &Layout, news: &News) -> Option<Question> {
 }
 
 /// The rows as they will be; None if one of these columns gets a value of its own in every row.
-fn known_rows(columns: &[String], layout: &Layout, news: &News) -> Option<String> {
+fn known_rows(columns: &[String], layout: &Layout, changes: &ColumnChanges) -> Option<String> {
     let wanted: BTreeSet<String> = columns.iter().cloned().collect();
-    let is_made_up =
-        |column: &String| news.added.iter().any(|(name, value)| name == column && value.is_none());
-    (!wanted.iter().any(is_made_up)).then(|| duplicates::future_rows(&wanted, layout, news))
+    let is_made_up = |column: &String| {
+        changes.added.iter().any(|(name, value)| name == column && value.is_none())
+    };
+    (!wanted.iter().any(is_made_up)).then(|| duplicates::future_rows(&wanted, layout, changes))
 }
 
 /// Asks.
@@ -160,10 +171,10 @@ pub(crate) async fn refusals(
 }
 
 /// The columns into whose new type a value does not fit.
-pub(crate) async fn misfits(
+pub(crate) async fn unfit_values(
     session: &Session,
     layout: &Layout,
-    risks: &[Risk],
+    risks: &[ConversionRisk],
 ) -> Result<Vec<Refusal>> {
     let mut refusals = Vec::new();
     for risk in risks {

@@ -1,12 +1,14 @@
 //! What this tool has left on a server for one table, and how it is taken away. Only what the
 //! journal knows, or what stands under a name nobody else would have, counts as ours.
 
-use crate::cutover::materialized_views::{self, Materialized};
-use crate::cutover::twins;
-use crate::facts::Recipe;
+use crate::change::Change;
+use crate::cutover::materialized_views::{self, MaterializedView};
+use crate::cutover::replacement_views;
+use crate::facts::OnlineSteps;
 use crate::journal::{self, Entry};
-use crate::log::orphans::{self, Orphan};
+use crate::log::orphaned::{self, OrphanedObject};
 use crate::log::slot;
+use crate::log::source::LogSource;
 use crate::plan::online_steps;
 use crate::schema::catalogue::{self, SchemaState};
 use crate::server::error;
@@ -16,35 +18,34 @@ use crate::server::session::Session;
 use crate::shadow::guard;
 use crate::sql;
 use crate::sql::quote::qualified;
-use crate::state::Postgres;
 use altergeist_contract::{Error, Leftover, Result, Stage};
 
 /// What was found.
-struct Found {
+struct Inventory {
     shadow: Option<(u32, String)>,
     /// The materialized views that wait for the swap.
-    twins: Vec<String>,
+    replacements: Vec<String>,
     old: bool,
     slot: bool,
     /// The standby the slot is on, if it was not named.
     slot_elsewhere: Option<String>,
-    orphans: Vec<Orphan>,
+    orphaned: Vec<OrphanedObject>,
     publication: bool,
     /// Whether the source has a replica identity for the time of the run.
     identity: bool,
     entry: bool,
     /// Whether nobody else can have written the entry.
     is_ours: bool,
-    recipe: Option<Recipe>,
+    online_steps: Option<OnlineSteps>,
     stage: Option<Stage>,
 }
 
-async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
+async fn find(session: &Session, change: &Change, source: &LogSource) -> Result<Inventory> {
     let failed = |error: tokio_postgres::Error| {
-        error::of(format!("look for leftovers of {}", engine.names.display), &error)
+        error::of(format!("look for leftovers of {}", change.names.display), &error)
     };
-    let names = &engine.names;
-    let Entry { record, facts, is_ours } = journal::entry(session, engine).await?;
+    let names = &change.names;
+    let Entry { record, facts, is_ours } = journal::entry(session, names).await?;
     let old = catalogue::table_id(session, &names.old_schema, &names.table).await?;
     let known_shadow =
         facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
@@ -77,16 +78,16 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
             rows.first().map(|row| (known, qualified(&names.shadow_schema, row.get(0))))
         }
     };
-    let twins = match &shadow {
+    let replacements = match &shadow {
         Some((shadow, _)) => materialized_views::list(session, *shadow).await?,
         None => Vec::new(),
     };
-    Ok(Found {
+    Ok(Inventory {
         shadow,
-        twins: twins.iter().map(Materialized::display).collect(),
+        replacements: replacements.iter().map(MaterializedView::display).collect(),
         old: old.is_some() && (old == known_source || in_old),
-        slot: !engine
-            .log_session(session)
+        slot: !source
+            .session(session)
             .await?
             .query(sql::SLOT, &[&names.slot])
             .await
@@ -95,8 +96,8 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
         slot_elsewhere: facts
             .as_ref()
             .and_then(|facts| facts.log_place.clone())
-            .filter(|_| engine.target.stream_from.is_none()),
-        orphans: orphans::orphans(session, engine).await?,
+            .filter(|_| change.target.stream_from.is_none()),
+        orphaned: orphaned::find(session, change).await?,
         publication: session
             .one(sql::PUBLICATION, &[&names.publication])
             .await
@@ -105,18 +106,22 @@ async fn find(session: &Session, engine: &Postgres) -> Result<Found> {
         identity: facts.as_ref().is_some_and(|facts| facts.own_identity.is_some()),
         entry: record.is_some() || facts.is_some(),
         is_ours,
-        recipe: facts
+        online_steps: facts
             .as_ref()
-            .and_then(|facts| facts.recipe.clone())
-            .filter(|recipe| !recipe.is_done()),
+            .and_then(|facts| facts.online_steps.clone())
+            .filter(|online_steps| !online_steps.is_done()),
         stage: record.map(|record| record.stage),
     })
 }
 
 /// Lists what is there.
-pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Leftover>> {
-    let found = find(session, engine).await?;
-    let names = &engine.names;
+pub(crate) async fn list(
+    session: &Session,
+    change: &Change,
+    source: &LogSource,
+) -> Result<Vec<Leftover>> {
+    let found = find(session, change, source).await?;
+    let names = &change.names;
     let needed = match found.stage {
         Some(Stage::Done) => "left by a finished change; not needed",
         Some(_) => "needed to go on with the change that was begun",
@@ -130,7 +135,7 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
     };
     let begun = "left by a change in steps that is not finished; the same command goes on with it";
     add(
-        found.recipe.is_some(),
+        found.online_steps.is_some(),
         format!("constraints and indexes begun on {}", names.display),
         begun,
         false,
@@ -138,8 +143,8 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
     if let Some((_, shadow)) = &found.shadow {
         add(true, format!("shadow table {shadow}"), needed, false);
     }
-    for twin in &found.twins {
-        add(true, format!("materialized view {twin}"), needed, false);
+    for replacement in &found.replacements {
+        add(true, format!("materialized view {replacement}"), needed, false);
     }
     add(found.slot, format!("replication slot {}", names.slot), needed, false);
     if let Some(place) = &found.slot_elsewhere {
@@ -166,7 +171,7 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
         kept,
         false,
     );
-    for orphan in &found.orphans {
+    for orphan in &found.orphaned {
         let kind = if orphan.is_slot { "replication slot" } else { "publication" };
         let why = "left by a change the journal does not know any more; nobody needs it";
         add(true, format!("{kind} {}", orphan.name), why, false);
@@ -176,14 +181,19 @@ pub(crate) async fn list(session: &Session, engine: &Postgres) -> Result<Vec<Lef
 
 /// Takes away what [`list`] lists. The journal's entry stays while the old table does: it is what
 /// proves it ours.
-pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -> Result<()> {
-    let names = &engine.names;
-    let found = find(session, engine).await?;
-    slot::drop_log(session, engine).await?;
-    for orphan in &found.orphans {
+pub(crate) async fn clear(
+    session: &Session,
+    change: &Change,
+    source: &LogSource,
+    old_too: bool,
+) -> Result<()> {
+    let names = &change.names;
+    let found = find(session, change, source).await?;
+    slot::drop_log(session, change, source).await?;
+    for orphan in &found.orphaned {
         orphan.drop(session).await?;
     }
-    if let Some(recipe) = &found.recipe {
+    if let Some(online_steps) = &found.online_steps {
         if !found.is_ours {
             own_objects::require(
                 session,
@@ -191,13 +201,13 @@ pub(crate) async fn clear(session: &Session, engine: &Postgres, old_too: bool) -
             )
             .await?;
         }
-        online_steps::undo(session, engine, recipe).await?;
+        online_steps::undo(session, names, online_steps).await?;
     }
     if let Some((shadow, name)) = &found.shadow {
-        let twins = materialized_views::list(session, *shadow).await?;
-        twins::drop_twins(session, *shadow).await?;
-        for twin in &twins {
-            own_objects::drop_schema_if_empty(session, twin.schema()).await?;
+        let replacements = materialized_views::list(session, *shadow).await?;
+        replacement_views::drop_all(session, *shadow).await?;
+        for replacement in &replacements {
+            own_objects::drop_schema_if_empty(session, replacement.schema()).await?;
         }
         drop_table(session, name).await?;
     }

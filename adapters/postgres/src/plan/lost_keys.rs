@@ -1,20 +1,20 @@
 //! Finds foreign keys that the altered table could not have, or others to it.
 
+use crate::change::Change;
 use crate::cutover::dependents;
 use crate::schema::altered::Altered;
-use crate::schema::arrival;
 use crate::schema::definition;
+use crate::schema::lookup_index;
 use crate::server::error::{self, refuse};
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::Postgres;
 use altergeist_contract::{Refusal, Result};
 
 /// Foreign keys that the altered table could not have, or others to it: types that do not go
 /// together, a key that is gone.
 pub(crate) async fn lost_keys(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     source: u32,
     schema: &str,
     altered: &Altered,
@@ -22,7 +22,7 @@ pub(crate) async fn lost_keys(
     let failed =
         |error: tokio_postgres::Error| error::of("try the foreign keys on the clone", &error);
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-        [&source, &schema, &engine.names.table];
+        [&source, &schema, &change.names.table];
     let mut refusals = Vec::new();
     // Without a key the caller has already refused, and for a partitioned table it refuses every
     // foreign key.
@@ -31,13 +31,13 @@ pub(crate) async fn lost_keys(
     };
     // An index of ours, by which rows are found until the swap, must not pass for the key that is
     // referred to.
-    let mut bare: Vec<String> = arrival::drop_helpers(layout).into_iter().collect();
-    let is_made = engine.target.create.is_some();
+    let mut bare: Vec<String> = lookup_index::drop_helpers(layout).into_iter().collect();
+    let is_made = change.target.create.is_some();
     // Foreign keys speak of columns by their old names.
     let columns =
         definition::attributes(session, altered.clone).await?.into_iter().map(|column| column.name);
-    let columns: Vec<String> = columns.filter(|name| !arrival::is_helper(name)).collect();
-    let kept = layout.columns.iter().filter(|column| !arrival::is_helper(&column.name));
+    let columns: Vec<String> = columns.filter(|name| !lookup_index::is_helper(name)).collect();
+    let kept = layout.columns.iter().filter(|column| !lookup_index::is_helper(&column.name));
     let kept: Vec<(String, String)> =
         kept.map(|column| (column.source.clone(), column.name.clone())).collect();
     bare.extend(dependents::renames(&layout.shadow, &kept, &columns).0);
@@ -47,7 +47,7 @@ pub(crate) async fn lost_keys(
             (row.get(0), row.get(1), row.get(2), row.get(3));
         // The server itself drops a foreign key with its column.
         let stays = |column: &String| layout.columns.iter().any(|known| known.source == *column);
-        if altered.arrival.drops(&object) || (is_own && !columns.iter().all(stays)) {
+        if altered.final_steps.drops(&object) || (is_own && !columns.iter().all(stays)) {
             continue;
         }
         session.run("SAVEPOINT key").await.map_err(failed)?;

@@ -1,5 +1,6 @@
 //! Lets the server do the change.
 
+use crate::change::Change;
 use crate::journal;
 use crate::plan::cascade;
 use crate::plan::steps;
@@ -7,23 +8,22 @@ use crate::schema::catalogue;
 use crate::server::error;
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::Postgres;
 use altergeist_contract::Result;
 
 /// The change and the note that it is done are one transaction: who comes after a crash finds both
 /// or neither.
-pub(crate) async fn alter_natively(session: &Session, engine: &Postgres) -> Result<()> {
-    let attempted = || format!("alter {}", engine.names.display);
+pub(crate) async fn alter_natively(session: &Session, change: &Change) -> Result<()> {
+    let attempted = || format!("alter {}", change.names.display);
     let failed = |error: tokio_postgres::Error| error::of_native(attempted(), &error);
     session.run("BEGIN").await.map_err(failed)?;
-    session.run(&sql::use_search_path(&engine.search_path)).await.map_err(failed)?;
+    session.run(&sql::use_search_path(&change.search_path)).await.map_err(failed)?;
     let cascade =
-        cascade::of_change(session, engine, catalogue::source(session, &engine.names).await?)
+        cascade::of_change(session, change, catalogue::source(session, &change.names).await?)
             .await?;
-    for statement in cascade.views_first().into_iter().chain(steps::statements(engine)) {
+    for statement in cascade.views_first().into_iter().chain(steps::statements(change)) {
         session.execute(&statement, &[]).await.map_err(failed)?;
     }
     session.run(&sql::use_own_language()).await.map_err(failed)?;
-    journal::note_done(session, engine).await?;
+    journal::note_done(session, &change.names).await?;
     session.run("COMMIT").await.map_err(failed)
 }

@@ -37,7 +37,7 @@ struct Identity {
 
 /// Where an identity is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct OidReference {
     object: String,
     /// Whose it is.
     thing: String,
@@ -52,28 +52,32 @@ pub(crate) struct Kept {
 
 /// What was found.
 #[derive(Default)]
-pub(crate) struct Found {
-    kept: Vec<Kept>,
+pub(crate) struct OidReferences {
+    kept: Vec<OidReference>,
     /// Columns that were not looked at, and why.
-    passed_over: Vec<String>,
+    skipped: Vec<String>,
 }
 
 /// Looks for the identities of relations and of what belongs to them; the statements put those of
 /// their heirs in their place.
-pub(crate) async fn find(session: &Session, relations: &[u32], heirs: &[u32]) -> Result<Found> {
+pub(crate) async fn find(
+    session: &Session,
+    relations: &[u32],
+    heirs: &[u32],
+) -> Result<OidReferences> {
     let failed = |error: tokio_postgres::Error| {
         error::of("look for columns that hold the table's OID", &error)
     };
-    let mut found = Found::default();
+    let mut found = OidReferences::default();
     for place in places(session, relations, heirs).await.map_err(failed)? {
         if place.bytes > BYTES_MAX {
-            found.passed_over.push(place.object);
+            found.skipped.push(place.object);
             continue;
         }
         let any: Vec<String> =
             place.identities.iter().map(|identity| format!("({})", identity.condition)).collect();
         match count(session, &place.table, &any.join(" OR ")).await.map_err(failed)? {
-            None => found.passed_over.push(place.object),
+            None => found.skipped.push(place.object),
             Some(0) => {}
             Some(_) => found.kept.extend(kept(session, place).await.map_err(failed)?),
         }
@@ -110,14 +114,14 @@ async fn places(
 async fn kept(
     session: &Session,
     place: Place,
-) -> std::result::Result<Vec<Kept>, tokio_postgres::Error> {
+) -> std::result::Result<Vec<OidReference>, tokio_postgres::Error> {
     let mut kept = Vec::new();
     for Identity { thing, condition, assignment } in place.identities {
         // An index that the clauses drop has no heir, and nothing to be said of it.
         let is_forgotten = assignment.is_none() && !thing.starts_with("function ");
         let rows = count(session, &place.table, &condition).await?.unwrap_or_default();
         if rows > 0 && !is_forgotten {
-            kept.push(Kept {
+            kept.push(OidReference {
                 object: place.object.clone(),
                 thing,
                 table: place.table.clone(),
@@ -156,10 +160,10 @@ async fn count(
     }
 }
 
-impl Found {
+impl OidReferences {
     /// Why the swap could not change them.
     pub(crate) fn refusals(&self) -> Vec<Refusal> {
-        let refusal = |kept: &Kept| {
+        let refusal = |kept: &OidReference| {
             let why = match &kept.obstacle {
                 _ if kept.assignment.is_none() => {
                     "the swap creates it again, and only then it has an OID".to_owned()
@@ -195,11 +199,11 @@ impl Found {
                 )
             })
             .collect();
-        if !self.passed_over.is_empty() {
+        if !self.skipped.is_empty() {
             notes.push(format!(
                 "not checked, because it is big, locked or not readable: whether {} holds the \
                  table's OID",
-                self.passed_over.join(", ")
+                self.skipped.join(", ")
             ));
         }
         notes
@@ -207,7 +211,7 @@ impl Found {
 
     /// The statements that put the heir's identity there.
     pub(crate) fn statements(&self) -> Vec<String> {
-        let update = |kept: &Kept| {
+        let update = |kept: &OidReference| {
             let assignment = kept.assignment.as_ref()?;
             Some(format!("UPDATE ONLY {} SET {assignment} WHERE {}", kept.table, kept.condition))
         };
@@ -219,8 +223,8 @@ impl Found {
 mod tests {
     use super::*;
 
-    fn kept(rows: i64, obstacle: Option<&str>) -> Kept {
-        Kept {
+    fn kept(rows: i64, obstacle: Option<&str>) -> OidReference {
+        OidReference {
             object: "column rel of public.registry".into(),
             table: "public.registry".into(),
             thing: "relation public.t".into(),
@@ -234,12 +238,12 @@ mod tests {
 
     #[test]
     fn a_few_rows_that_may_be_changed_are_and_others_are_refused_by_name() {
-        let found = Found { kept: vec![kept(3, None)], passed_over: Vec::new() };
+        let found = OidReferences { kept: vec![kept(3, None)], skipped: Vec::new() };
         assert!(found.refusals().is_empty());
         assert_eq!(found.statements(), ["UPDATE ONLY public.registry SET rel = 2 WHERE rel = 1"]);
-        let found = Found {
+        let found = OidReferences {
             kept: vec![kept(1001, None), kept(1, Some("a trigger"))],
-            passed_over: Vec::new(),
+            skipped: Vec::new(),
         };
         assert_eq!(found.refusals().len(), 2);
     }

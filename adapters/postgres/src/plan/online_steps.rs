@@ -3,27 +3,28 @@
 //! lets everybody read and write. Each step and its note in the journal are one transaction; an
 //! index that is built concurrently cannot be, so it is looked for.
 
-use crate::facts::{Facts, Recipe, RecipeStep, StepLock};
+use crate::change::Change;
+use crate::facts::{Facts, OnlineStep, OnlineSteps, StepLock};
 use crate::journal;
 use crate::plan::data_checks::Constraint;
 use crate::server::error;
-use crate::server::session::{Session, locked};
+use crate::server::names::Names;
+use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote::{qualified, quoted};
-use crate::state::Postgres;
 use altergeist_contract::{Error, Kind, Result};
 
-/// What a recipe is made of.
-pub(crate) struct Ingredients<'a> {
+/// What online steps are made of.
+pub(crate) struct StepInputs<'a> {
     /// Clauses that touch only the catalogue.
-    pub(crate) light: &'a [String],
+    pub(crate) instant: &'a [String],
     /// Foreign keys: the name, quoted, and the clause that adds it for new rows only.
     pub(crate) foreign_keys: Vec<(String, String)>,
     /// Statements that prove the foreign keys.
     pub(crate) validations: Vec<String>,
     /// Constraints to be proven, as given.
     pub(crate) validated: &'a [String],
-    /// The constraints with all clauses, and with the light ones alone.
+    /// The constraints with all clauses, and with the instant clauses alone.
     pub(crate) wanted: &'a [Constraint],
     pub(crate) given: &'a [Constraint],
     /// Columns that may no longer be NULL.
@@ -33,18 +34,18 @@ pub(crate) struct Ingredients<'a> {
 }
 
 /// Writes the steps; None if one of the constraints cannot be had this way.
-pub(crate) fn write(engine: &Postgres, parts: &Ingredients<'_>) -> Option<Recipe> {
-    let table = engine.names.source();
+pub(crate) fn write(change: &Change, inputs: &StepInputs<'_>) -> Option<OnlineSteps> {
+    let table = change.names.source();
     let mut steps = Vec::new();
     let mut undo = Vec::new();
     let is_new =
-        |constraint: &&Constraint| !parts.given.iter().any(|given| given.name == constraint.name);
-    let new: Vec<&Constraint> = parts.wanted.iter().filter(is_new).collect();
+        |constraint: &&Constraint| !inputs.given.iter().any(|given| given.name == constraint.name);
+    let new: Vec<&Constraint> = inputs.wanted.iter().filter(is_new).collect();
     if new.iter().any(|constraint| constraint.kind == "x") {
         return None;
     }
     let mut first: Vec<String> = Vec::new();
-    let mut scans = parts.validations.clone();
+    let mut scans = inputs.validations.clone();
     let scan = |name: &str| format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}");
     for constraint in new.iter().filter(|constraint| matches!(constraint.kind.as_str(), "c" | "n"))
     {
@@ -54,7 +55,7 @@ pub(crate) fn write(engine: &Postgres, parts: &Ingredients<'_>) -> Option<Recipe
         undo.push(drop_constraint(&table, &name));
     }
     let mut proofs = Vec::new();
-    for column in parts.not_null.iter().filter(|_| !engine.version.names_not_null()) {
+    for column in inputs.not_null.iter().filter(|_| !change.version.names_not_null()) {
         let name = quoted(&format!("altergeist_{}", crate::server::names::tag(column)));
         let column = quoted(column);
         first.push(format!("ADD CONSTRAINT {name} CHECK ({column} IS NOT NULL) NOT VALID"));
@@ -63,18 +64,18 @@ pub(crate) fn write(engine: &Postgres, parts: &Ingredients<'_>) -> Option<Recipe
         proofs.push(instant(format!("ALTER TABLE {table} DROP CONSTRAINT {name}")));
         undo.push(drop_constraint(&table, &name));
     }
-    for (name, clause) in &parts.foreign_keys {
+    for (name, clause) in &inputs.foreign_keys {
         first.push(clause.clone());
         undo.push(drop_constraint(&table, name));
     }
-    scans.extend(parts.validated.iter().map(|name| scan(name)));
+    scans.extend(inputs.validated.iter().map(|name| scan(name)));
     steps.extend(
-        parts.light.iter().map(|clauses| instant(format!("ALTER TABLE {table} {clauses}"))),
+        inputs.instant.iter().map(|clauses| instant(format!("ALTER TABLE {table} {clauses}"))),
     );
     if !first.is_empty() {
         steps.push(instant(format!("ALTER TABLE {table} {}", first.join(", "))));
     }
-    steps.extend(scans.into_iter().map(|statement| RecipeStep {
+    steps.extend(scans.into_iter().map(|statement| OnlineStep {
         statement,
         index: String::new(),
         lock: StepLock::Scan,
@@ -82,41 +83,41 @@ pub(crate) fn write(engine: &Postgres, parts: &Ingredients<'_>) -> Option<Recipe
     steps.extend(proofs);
     for constraint in new.iter().filter(|constraint| matches!(constraint.kind.as_str(), "u" | "p"))
     {
-        let (build, add) = by_index(engine, constraint, &parts.clone)?;
+        let (build, add) = by_index(&change.names, constraint, &inputs.clone)?;
         undo.push(format!("DROP INDEX CONCURRENTLY IF EXISTS {}", build.index));
         steps.push(build);
         steps.push(add);
     }
-    let alter = engine.change.given.clone();
-    Some(Recipe { alter, search_path: engine.search_path.clone(), steps, done: 0, undo })
+    let alter = change.alter.given.clone();
+    Some(OnlineSteps { alter, search_path: change.search_path.clone(), steps, done: 0, undo })
 }
 
 fn drop_constraint(table: &str, name: &str) -> String {
     format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
 }
 
-fn instant(statement: String) -> RecipeStep {
-    RecipeStep { statement, index: String::new(), lock: StepLock::Instant }
+fn instant(statement: String) -> OnlineStep {
+    OnlineStep { statement, index: String::new(), lock: StepLock::Instant }
 }
 
 /// A unique constraint by way of its index.
 fn by_index(
-    engine: &Postgres,
+    names: &Names,
     constraint: &Constraint,
     clone: &str,
-) -> Option<(RecipeStep, RecipeStep)> {
+) -> Option<(OnlineStep, OnlineStep)> {
     let name = quoted(&constraint.name);
     let begin = format!("CREATE UNIQUE INDEX {name} ON {clone} ");
     let rest = constraint.index.strip_prefix(&begin)?;
-    let table = engine.names.source();
+    let table = names.source();
     let place = match constraint.tablespace.as_str() {
         "" => String::new(),
         tablespace => format!(" TABLESPACE {}", quoted(tablespace)),
     };
     // A predicate would follow the tablespace, but no constraint has one.
-    let build = RecipeStep {
+    let build = OnlineStep {
         statement: format!("CREATE UNIQUE INDEX CONCURRENTLY {name} ON {table} {rest}{place}"),
-        index: qualified(&engine.names.schema, &constraint.name),
+        index: qualified(&names.schema, &constraint.name),
         lock: StepLock::Build,
     };
     let kind = if constraint.kind == "p" { "PRIMARY KEY" } else { "UNIQUE" };
@@ -129,35 +130,37 @@ fn by_index(
     Some((build, instant(add)))
 }
 
-/// The recipe of the journal, if it is not done.
-pub(crate) async fn unfinished(session: &Session, engine: &Postgres) -> Result<Option<Recipe>> {
-    let entry = journal::entry(session, engine).await?;
+/// Returns the online steps in the journal, if some are left.
+pub(crate) async fn unfinished(session: &Session, names: &Names) -> Result<Option<OnlineSteps>> {
+    let entry = journal::entry(session, names).await?;
     // Statements somebody else may have written are not run.
     let facts = entry.facts.filter(|_| entry.is_ours);
-    Ok(facts.and_then(|facts| facts.recipe).filter(|recipe| !recipe.is_done()))
+    Ok(facts.and_then(|facts| facts.online_steps).filter(|online_steps| !online_steps.is_done()))
 }
 
 /// Carries out what is left.
-pub(crate) async fn carry_out(session: &Session, engine: &Postgres) -> Result<()> {
-    let mut recipe = match unfinished(session, engine).await? {
-        Some(recipe) if recipe.alter == engine.change.given => recipe,
-        _ => {
-            let planned = locked(&engine.recipe).take();
-            planned.ok_or_else(|| {
-                Error::fatal(attempted(engine), "nothing was planned that is to be done in steps")
-            })?
-        }
+pub(crate) async fn carry_out(
+    session: &Session,
+    change: &Change,
+    planned: Option<OnlineSteps>,
+) -> Result<()> {
+    let names = &change.names;
+    let mut online_steps = match unfinished(session, names).await? {
+        Some(online_steps) if online_steps.alter == change.alter.given => online_steps,
+        _ => planned.ok_or_else(|| {
+            Error::fatal(attempted(names), "nothing was planned that is to be done in steps")
+        })?,
     };
-    note(session, engine, &recipe).await?;
-    while let Some(step) = recipe.steps.get(recipe.done).cloned() {
-        recipe.done += 1;
+    note(session, names, &online_steps).await?;
+    while let Some(step) = online_steps.steps.get(online_steps.done).cloned() {
+        online_steps.done += 1;
         let outcome = match step.index.as_str() {
-            "" => one_step(session, engine, &recipe, &step).await,
-            _ => build(session, engine, &recipe, &step).await,
+            "" => one_step(session, names, &online_steps, &step).await,
+            _ => build(session, change, &online_steps, &step).await,
         };
         match outcome {
             Err(error) if error.kind == Kind::Refused => {
-                return Err(give_up(session, engine, &recipe, error).await);
+                return Err(give_up(session, names, &online_steps, error).await);
             }
             outcome => outcome?,
         }
@@ -165,32 +168,32 @@ pub(crate) async fn carry_out(session: &Session, engine: &Postgres) -> Result<()
     Ok(())
 }
 
-fn attempted(engine: &Postgres) -> String {
-    format!("alter {} step by step", engine.names.display)
+fn attempted(names: &Names) -> String {
+    format!("alter {} step by step", names.display)
 }
 
-async fn note(session: &Session, engine: &Postgres, recipe: &Recipe) -> Result<()> {
-    let facts = journal::entry(session, engine).await?.facts.unwrap_or_else(Facts::none);
+async fn note(session: &Session, names: &Names, online_steps: &OnlineSteps) -> Result<()> {
+    let facts = journal::entry(session, names).await?.facts.unwrap_or_else(Facts::none);
     journal::save_facts(
         session,
-        engine,
-        &Facts { recipe: Some(recipe.clone()), done: None, ..facts },
+        names,
+        &Facts { online_steps: Some(online_steps.clone()), done: None, ..facts },
     )
     .await
 }
 
 async fn one_step(
     session: &Session,
-    engine: &Postgres,
-    recipe: &Recipe,
-    step: &RecipeStep,
+    names: &Names,
+    online_steps: &OnlineSteps,
+    step: &OnlineStep,
 ) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| error::of_native(doing(engine, step), &error);
+    let failed = |error: tokio_postgres::Error| error::of_native(doing(names, step), &error);
     session.run("BEGIN").await.map_err(failed)?;
-    session.run(&sql::use_search_path(&recipe.search_path)).await.map_err(failed)?;
+    session.run(&sql::use_search_path(&online_steps.search_path)).await.map_err(failed)?;
     session.execute(&step.statement, &[]).await.map_err(failed)?;
     session.run(&sql::use_own_language()).await.map_err(failed)?;
-    note(session, engine, recipe).await?;
+    note(session, names, online_steps).await?;
     session.run("COMMIT").await.map_err(failed)
 }
 
@@ -198,11 +201,12 @@ async fn one_step(
 /// first. The wait for transactions that began before keeps nobody waiting, so it has no bound.
 async fn build(
     session: &Session,
-    engine: &Postgres,
-    recipe: &Recipe,
-    step: &RecipeStep,
+    change: &Change,
+    online_steps: &OnlineSteps,
+    step: &OnlineStep,
 ) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| error::of_native(doing(engine, step), &error);
+    let names = &change.names;
+    let failed = |error: tokio_postgres::Error| error::of_native(doing(names, step), &error);
     let state = session.query(sql::INDEX_STATE, &[&step.index]).await.map_err(failed)?;
     let is_whole = state.first().map(|row| row.get::<_, bool>(0));
     session.run("SET lock_timeout = 0").await.map_err(failed)?;
@@ -214,33 +218,38 @@ async fn build(
         outcome = session.run(&step.statement).await;
     }
     session
-        .run(&format!("SET lock_timeout = {}", engine.lock_timeout_ms()))
+        .run(&format!("SET lock_timeout = {}", change.lock_timeout_ms()))
         .await
         .map_err(failed)?;
     outcome.map_err(failed)?;
-    note(session, engine, recipe).await
+    note(session, names, online_steps).await
 }
 
-fn doing(engine: &Postgres, step: &RecipeStep) -> String {
+fn doing(names: &Names, step: &OnlineStep) -> String {
     let what = match step.lock {
         StepLock::Build => format!("build the index {}", step.index),
         StepLock::Scan => step.statement.clone(),
-        StepLock::Instant => format!("alter {}", engine.names.display),
+        StepLock::Instant => format!("alter {}", names.display),
     };
-    format!("{what} ({})", engine.names.display)
+    format!("{what} ({})", names.display)
 }
 
 /// The rows are not as demanded: takes away what was begun.
-async fn give_up(session: &Session, engine: &Postgres, recipe: &Recipe, mut error: Error) -> Error {
+async fn give_up(
+    session: &Session,
+    names: &Names,
+    online_steps: &OnlineSteps,
+    mut error: Error,
+) -> Error {
     // The transaction of the step is over; whatever it was.
     let _ = session.run("ROLLBACK").await;
-    let undone = undo(session, engine, recipe).await;
-    let light = recipe.steps.iter().take(recipe.done - 1).filter(|step| {
+    let undone = undo(session, names, online_steps).await;
+    let instant = online_steps.steps.iter().take(online_steps.done - 1).filter(|step| {
         step.lock == StepLock::Instant
             && !step.statement.contains(" NOT VALID")
             && !step.statement.contains("USING INDEX")
     });
-    let kept: Vec<&str> = light.map(|step| step.statement.as_str()).collect();
+    let kept: Vec<&str> = instant.map(|step| step.statement.as_str()).collect();
     if !kept.is_empty() {
         error.reason =
             format!("{}; this was done before and stays: {}", error.reason, kept.join("; "));
@@ -251,36 +260,40 @@ async fn give_up(session: &Session, engine: &Postgres, recipe: &Recipe, mut erro
     error
 }
 
-/// Takes away the constraints and indexes of a recipe that is not done, and forgets it.
-pub(crate) async fn undo(session: &Session, engine: &Postgres, recipe: &Recipe) -> Result<()> {
-    let attempted = || format!("take back what was begun on {}", engine.names.display);
-    for statement in &recipe.undo {
+/// Takes away the constraints and indexes of unfinished online steps, and forgets the steps.
+pub(crate) async fn undo(
+    session: &Session,
+    names: &Names,
+    online_steps: &OnlineSteps,
+) -> Result<()> {
+    let attempted = || format!("take back what was begun on {}", names.display);
+    for statement in &online_steps.undo {
         match session.run(statement).await {
             // With the table, all of it is gone.
             Err(error) if error::is_code(&error, "42P01") || error::is_code(&error, "3F000") => {}
             other => other.map_err(|error| error::of_lock(attempted(), &error))?,
         }
     }
-    let facts = journal::entry(session, engine).await?.facts.unwrap_or_else(Facts::none);
-    journal::save_facts(session, engine, &Facts { recipe: None, ..facts }).await
+    let facts = journal::entry(session, names).await?.facts.unwrap_or_else(Facts::none);
+    journal::save_facts(session, names, &Facts { online_steps: None, ..facts }).await
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::facts::{Recipe, RecipeStep, StepLock};
+    use crate::facts::{OnlineStep, OnlineSteps, StepLock};
 
     #[test]
     fn a_recipe_is_done_when_no_step_is_left() {
-        let step = RecipeStep { statement: "x".into(), index: String::new(), lock: StepLock::Scan };
-        let mut recipe = Recipe {
+        let step = OnlineStep { statement: "x".into(), index: String::new(), lock: StepLock::Scan };
+        let mut online_steps = OnlineSteps {
             alter: String::new(),
             search_path: String::new(),
             steps: vec![step],
             done: 0,
             undo: Vec::new(),
         };
-        assert!(!recipe.is_done());
-        recipe.done = 1;
-        assert!(recipe.is_done());
+        assert!(!online_steps.is_done());
+        online_steps.done = 1;
+        assert!(online_steps.is_done());
     }
 }

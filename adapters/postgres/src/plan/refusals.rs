@@ -1,11 +1,12 @@
 //! What stands in the way of a copy: each object by name, why, and what can be done about it.
 
-use crate::cutover::materialized_views::Materialized;
+use crate::change::Change;
+use crate::cutover::materialized_views::MaterializedView;
+use crate::log::source::LogSource;
 use crate::server::error::{self, refuse};
 use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::Postgres;
 use altergeist_contract::{ForeignKeys, Refusal, Result};
 
 /// Why each kind of object is in the way, and what to do; by the words `obstacles.sql` uses.
@@ -111,7 +112,7 @@ pub(crate) async fn find(
     session: &Session,
     names: &Names,
     table: u32,
-    views: &[Materialized],
+    views: &[MaterializedView],
     foreign_keys: ForeignKeys,
 ) -> Result<Vec<Refusal>> {
     let keys_are_refused = foreign_keys == ForeignKeys::Refuse;
@@ -156,13 +157,13 @@ pub(crate) async fn of_unlogged(
 /// the copy would pass over such rows, and the proof, which walks the same index, with it.
 pub(crate) async fn of_collations(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     table: u32,
     columns: &[&str],
 ) -> Result<Vec<Refusal>> {
-    let rows = session.query(&sql::changed_collations(engine.version), &[&table, &columns]).await;
+    let rows = session.query(&sql::changed_collations(change.version), &[&table, &columns]).await;
     let rows = rows.map_err(|error| {
-        error::of(format!("read the collations of {}", engine.names.display), &error)
+        error::of(format!("read the collations of {}", change.names.display), &error)
     })?;
     let refusal = |row: &tokio_postgres::Row| {
         let (column, refresh): (String, String) = (row.get(0), row.get(1));
@@ -170,7 +171,7 @@ pub(crate) async fn of_collations(
             format!("column {column}"),
             "its collation sorts otherwise now than when it was made, and an index built before \
              may not find all rows",
-            &format!("REINDEX TABLE {}, and then {refresh}", engine.names.source()),
+            &format!("REINDEX TABLE {}, and then {refresh}", change.names.source()),
         )
     };
     Ok(rows.iter().map(refusal).collect())
@@ -185,12 +186,8 @@ pub(crate) fn prevents_clone(obstacles: &[Refusal]) -> bool {
 }
 
 /// What the role lacks, without which not even a trial is possible.
-pub(crate) async fn of_role(
-    session: &Session,
-    engine: &Postgres,
-    table: u32,
-) -> Result<Vec<Refusal>> {
-    let row = session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await;
+pub(crate) async fn of_role(session: &Session, names: &Names, table: u32) -> Result<Vec<Refusal>> {
+    let row = session.one(sql::ABILITIES, &[&table, &names.slot]).await;
     let row = row.map_err(|error| error::of("ask what the server can do", &error))?;
     let mut refusals = Vec::new();
     let mut demand = |is_met: bool, object: &str, reason: &str, remedy: &str| {
@@ -231,15 +228,16 @@ pub(crate) async fn of_role(
 /// What the server lacks, and the role beyond [`of_role`].
 pub(crate) async fn of_server(
     session: &Session,
-    engine: &Postgres,
+    names: &Names,
+    source: &LogSource,
     table: u32,
 ) -> Result<Vec<Refusal>> {
     let ask = |row: std::result::Result<_, _>| {
         row.map_err(|error| error::of("ask what the server can do", &error))
     };
-    let row = ask(session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await)?;
-    let log_session = engine.log_session(session).await?;
-    let log = ask(log_session.one(sql::ABILITIES, &[&table, &engine.names.slot]).await)?;
+    let row = ask(session.one(sql::ABILITIES, &[&table, &names.slot]).await)?;
+    let log_session = source.session(session).await?;
+    let log = ask(log_session.one(sql::ABILITIES, &[&table, &names.slot]).await)?;
     let may_read = ask(log_session.one(sql::MAY_READ_LOG, &[]).await)?;
     let mut refusals = Vec::new();
     let mut demand = |is_met: bool, object: &str, reason: &str, remedy: &str| {

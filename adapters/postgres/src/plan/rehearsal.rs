@@ -4,11 +4,12 @@
 //! new column to a list of aliases, for instance. The swap makes them in these words. It is
 //! rehearsed with them, statement by statement, on the stand-ins. All of it is rolled back.
 
-use crate::cutover::dependents::{self, Carried};
-use crate::cutover::materialized_views::Materialized;
+use crate::change::Change;
+use crate::cutover::dependents::{self, Dependent};
+use crate::cutover::materialized_views::MaterializedView;
 use crate::plan::cascade;
 use crate::schema::alteration;
-use crate::schema::altered::{NOT_ACCEPTED, Wish};
+use crate::schema::altered::{CloneRequest, NOT_ACCEPTED};
 use crate::schema::catalogue;
 use crate::schema::clauses::Clauses;
 use crate::schema::definition;
@@ -20,7 +21,6 @@ use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote::{self, quoted};
-use crate::state::Postgres;
 use altergeist_contract::{Error, Refusal, Result};
 
 /// What to do about an object that could not be carried.
@@ -30,7 +30,7 @@ const REMEDY: &str = "drop it first, and make it again afterwards";
 #[derive(Clone, Default)]
 pub(crate) struct Adapted {
     /// Each object as it is, and as it is to be made.
-    objects: Vec<(Carried, Carried)>,
+    objects: Vec<(Dependent, Dependent)>,
     /// The queries of the materialized views, as they are and as they are to be made.
     queries: Vec<(String, String)>,
 }
@@ -38,11 +38,11 @@ pub(crate) struct Adapted {
 impl Adapted {
     /// What hangs on the table, as it is to be made. None if anything was changed since the
     /// rehearsal.
-    pub(crate) fn of(&self, hanging: &[Carried]) -> Option<Vec<Carried>> {
-        let made = |carried: &Carried| {
-            Some(self.objects.iter().find(|(was, _)| was == carried)?.1.clone())
+    pub(crate) fn of(&self, dependents: &[Dependent]) -> Option<Vec<Dependent>> {
+        let made = |dependent: &Dependent| {
+            Some(self.objects.iter().find(|(was, _)| was == dependent)?.1.clone())
         };
-        hanging.iter().map(made).collect()
+        dependents.iter().map(made).collect()
     }
 
     /// The query of a materialized view, as it is to be made.
@@ -53,23 +53,23 @@ impl Adapted {
 }
 
 /// Whether the server keeps it as a parsed query, or makes it from one.
-fn is_rehearsed(carried: &Carried) -> bool {
+fn is_rehearsed(dependent: &Dependent) -> bool {
     ["view ", "rule ", "policy ", "trigger ", "function ", "row security"]
         .iter()
-        .any(|kind| carried.object.starts_with(kind))
+        .any(|kind| dependent.object.starts_with(kind))
 }
 
 /// Rehearses, inside the session's transaction, in schemas named after `schema`.
 pub(crate) async fn rehearse(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     clauses: &Clauses,
     source: u32,
-    views: &[Materialized],
+    views: &[MaterializedView],
     schema: &str,
 ) -> Result<std::result::Result<Adapted, Vec<Refusal>>> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(&engine.names), &error);
-    let all = dependents::read(session, &engine.names, source, views).await?;
+    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(&change.names), &error);
+    let all = dependents::read(session, &change.names, source, views).await?;
     let mut queries = Vec::new();
     for view in views {
         queries.push(
@@ -77,22 +77,22 @@ pub(crate) async fn rehearse(
         );
     }
     let as_it_is = Adapted {
-        objects: all.into_iter().map(|carried| (carried.clone(), carried)).collect(),
+        objects: all.into_iter().map(|dependent| (dependent.clone(), dependent)).collect(),
         queries: queries.into_iter().map(|query| (query.clone(), query)).collect(),
     };
-    let mut scenes = dependents::read(session, &engine.names, source, &[]).await?;
-    scenes.retain(is_rehearsed);
+    let mut rehearsed = dependents::read(session, &change.names, source, &[]).await?;
+    rehearsed.retain(is_rehearsed);
     // A table of the user's own making is no copy that the clauses could alter.
-    if engine.target.create.is_some() || (scenes.is_empty() && views.is_empty()) {
+    if change.target.create.is_some() || (rehearsed.is_empty() && views.is_empty()) {
         return Ok(Ok(as_it_is));
     }
     session
         .run("SAVEPOINT rehearsal; SET LOCAL check_function_bodies = off")
         .await
         .map_err(failed)?;
-    let wish = engine.wish(source, None, clauses);
-    let mut stage = Stage::open(session, engine, source, schema).await?;
-    let outcome = stage.play(&wish, scenes, views, as_it_is).await?;
+    let request = requested::clone_request(change, source, None, clauses);
+    let mut stand_ins = StandIns::open(session, change, source, schema).await?;
+    let outcome = stand_ins.run_all(&request, rehearsed, views, as_it_is).await?;
     session.run("ROLLBACK TO SAVEPOINT rehearsal").await.map_err(failed)?;
     Ok(outcome)
 }
@@ -100,22 +100,22 @@ pub(crate) async fn rehearse(
 /// Asks the server, on stand-ins, how what hangs on the table now is to be made on the altered one.
 pub(crate) async fn beforehand(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     source: u32,
-    views: &[Materialized],
+    views: &[MaterializedView],
 ) -> Result<Adapted> {
-    let failed = |error: tokio_postgres::Error| error::of(attempted(&engine.names), &error);
+    let failed = |error: tokio_postgres::Error| error::of(attempted(&change.names), &error);
     let refused = |refusals: &[Refusal]| {
         let reasons =
             refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason));
-        Error::refused(attempted(&engine.names), reasons.collect::<Vec<_>>().join("; "))
+        Error::refused(attempted(&change.names), reasons.collect::<Vec<_>>().join("; "))
     };
-    let clauses = requested::clauses(session, engine, source)
+    let clauses = requested::clauses(session, change, source)
         .await?
         .map_err(|refusal| refused(&[refusal]))?;
     session.run("BEGIN").await.map_err(failed)?;
-    let schema = format!("ag_plan_{}", engine.marks.incarnation);
-    let outcome = rehearse(session, engine, &clauses, source, views, &schema).await?;
+    let schema = change.trial_schema();
+    let outcome = rehearse(session, change, &clauses, source, views, &schema).await?;
     session.run("ROLLBACK").await.map_err(failed)?;
     outcome.map_err(|refusals| refused(&refusals))
 }
@@ -125,9 +125,9 @@ fn attempted(names: &Names) -> String {
 }
 
 /// The stand-ins of the table and of what hangs on it.
-struct Stage<'a> {
+struct StandIns<'a> {
     session: &'a Session,
-    engine: &'a Postgres,
+    change: &'a Change,
     source: u32,
     schema: String,
     /// The table's stand-in.
@@ -139,19 +139,19 @@ struct Stage<'a> {
     schemas: Vec<(String, String)>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> StandIns<'a> {
     async fn open(
         session: &'a Session,
-        engine: &'a Postgres,
+        change: &'a Change,
         source: u32,
         schema: &str,
-    ) -> Result<Stage<'a>> {
-        let names = &engine.names;
+    ) -> Result<StandIns<'a>> {
+        let names = &change.names;
         let own =
             Move { schema: quoted(&names.schema), name: quoted(&names.table), to: quoted(schema) };
-        let mut stage = Stage {
+        let mut stand_ins = StandIns {
             session,
-            engine,
+            change,
             source,
             schema: schema.to_owned(),
             table: 0,
@@ -159,9 +159,9 @@ impl<'a> Stage<'a> {
             own,
             others: Vec::new(),
         };
-        stage.make_schema(schema).await?;
-        stage.table = definition::build(session, names, engine.version, source, schema).await?;
-        Ok(stage)
+        stand_ins.make_schema(schema).await?;
+        stand_ins.table = definition::build(session, names, change.version, source, schema).await?;
+        Ok(stand_ins)
     }
 
     /// Makes a schema that is open to everybody who is to own something in it. Nobody else ever
@@ -173,42 +173,42 @@ impl<'a> Stage<'a> {
 
     async fn run(&self, statement: &str) -> Result<()> {
         let ran = self.session.run(statement).await;
-        ran.map_err(|error| error::of_clauses(attempted(&self.engine.names), &error))
+        ran.map_err(|error| error::of_clauses(attempted(&self.change.names), &error))
     }
 
     /// Runs a statement of an object's, and says why the server refuses it.
     async fn try_run(&self, statement: &str) -> Result<std::result::Result<(), String>> {
-        self.run("SAVEPOINT scene").await?;
+        self.run("SAVEPOINT dependent").await?;
         match self.session.run(statement).await {
-            Ok(()) => self.run("RELEASE SAVEPOINT scene").await.map(Ok),
+            Ok(()) => self.run("RELEASE SAVEPOINT dependent").await.map(Ok),
             Err(error) if error::is_passing(&error) => {
-                Err(error::of_lock(attempted(&self.engine.names), &error))
+                Err(error::of_lock(attempted(&self.change.names), &error))
             }
             Err(error) => {
-                self.run("ROLLBACK TO SAVEPOINT scene").await?;
+                self.run("ROLLBACK TO SAVEPOINT dependent").await?;
                 Ok(Err(error::of_clauses("try it", &error).reason))
             }
         }
     }
 
-    async fn play(
+    async fn run_all(
         &mut self,
-        wish: &Wish<'_>,
-        scenes: Vec<Carried>,
-        views: &[Materialized],
+        request: &CloneRequest<'_>,
+        rehearsed: Vec<Dependent>,
+        views: &[MaterializedView],
         as_it_is: Adapted,
     ) -> Result<std::result::Result<Adapted, Vec<Refusal>>> {
         let mut refusals = Vec::new();
-        for scene in &scenes {
-            let made = self.stand_in(scene).await?;
+        for dependent in &rehearsed {
+            let made = self.stand_in(dependent).await?;
             refusals.extend(
-                made.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)),
+                made.err().map(|why| refuse(dependent.object.clone(), could_not(&why), REMEDY)),
             );
         }
-        let mut twins = Vec::new();
+        let mut replacements = Vec::new();
         for view in views {
-            match self.twin(view).await? {
-                Ok(twin) => twins.push(twin),
+            match self.replacement(view).await? {
+                Ok(replacement) => replacements.push(replacement),
                 Err(why) => refusals.push(refuse(
                     format!("materialized view {}", view.display()),
                     could_not(&why),
@@ -221,12 +221,12 @@ impl<'a> Stage<'a> {
         }
         let misread = "the server reads what it prints of it as something else";
         refusals.extend(
-            differing(&scenes, &self.read().await?)
-                .map(|scene| refuse(scene.object.clone(), misread, REMEDY)),
+            differing(&rehearsed, &self.read().await?)
+                .map(|dependent| refuse(dependent.object.clone(), misread, REMEDY)),
         );
         let queries: Vec<String> =
             as_it_is.queries.iter().map(|(query, _)| query.clone()).collect();
-        let seen = self.queries(&twins).await?;
+        let seen = self.queries(&replacements).await?;
         let misread_views =
             views.iter().zip(queries.iter().zip(&seen)).filter(|(_, (was, is))| was != is);
         refusals.extend(misread_views.map(|(view, _)| {
@@ -241,33 +241,35 @@ impl<'a> Stage<'a> {
         }
         self.run("SAVEPOINT unaltered").await?;
         let mut altered =
-            alteration::alter_built(self.session, wish, self.table, &self.schema).await?;
+            alteration::alter_built(self.session, request, self.table, &self.schema).await?;
         altered.refusals.retain(|refusal| refusal.reason.starts_with(NOT_ACCEPTED));
         if !altered.refusals.is_empty() {
             return Ok(Err(altered.refusals));
         }
         let after = self.read().await?;
-        let queries_after = self.queries(&twins).await?;
+        let queries_after = self.queries(&replacements).await?;
         self.run("ROLLBACK TO SAVEPOINT unaltered").await?;
         let mut made = Vec::new();
-        let cascade = cascade::find(self.session, self.source, &wish.clauses.cascades).await?;
-        for scene in &scenes {
-            match after.iter().find(|after| after.object == scene.object) {
-                None if cascade.takes(&scene.object) => {}
+        let cascade = cascade::find(self.session, self.source, &request.clauses.cascades).await?;
+        for dependent in &rehearsed {
+            match after.iter().find(|after| after.object == dependent.object) {
+                None if cascade.takes(&dependent.object) => {}
                 None => refusals.push(refuse(
-                    scene.object.clone(),
+                    dependent.object.clone(),
                     "the clauses would take it away",
                     "drop it first",
                 )),
-                Some(_) if cascade.takes(&scene.object) => {
+                Some(_) if cascade.takes(&dependent.object) => {
                     let reason =
                         "it depends on what the clauses drop, but CASCADE would not drop it";
-                    refusals.push(refuse(scene.object.clone(), reason, "drop it first"));
+                    refusals.push(refuse(dependent.object.clone(), reason, "drop it first"));
                 }
-                Some(after) => made.push(Carried { after: after.after.clone(), ..scene.clone() }),
+                Some(after) => {
+                    made.push(Dependent { after: after.after.clone(), ..dependent.clone() })
+                }
             }
         }
-        refusals.extend(self.swap(wish, &made).await?);
+        refusals.extend(self.swap(request, &made).await?);
         if !refusals.is_empty() {
             return Ok(Err(refusals));
         }
@@ -284,21 +286,21 @@ impl<'a> Stage<'a> {
     }
 
     /// Does what the swap does: takes away, moves, makes, reads, renames.
-    async fn swap(&self, wish: &Wish<'_>, made: &[Carried]) -> Result<Vec<Refusal>> {
+    async fn swap(&self, request: &CloneRequest<'_>, made: &[Dependent]) -> Result<Vec<Refusal>> {
         let (shadow, gone) = (format!("{}_shadow", self.schema), format!("{}_gone", self.schema));
         for schema in [&shadow, &gone] {
             self.make_schema(schema).await?;
         }
-        let altered = alteration::alter_clone(self.session, wish, &shadow).await?;
+        let altered = alteration::alter_clone(self.session, request, &shadow).await?;
         let mut refusals = Vec::new();
-        for scene in made.iter() {
-            let Some(before) = &scene.before else { continue };
-            let taken = self.try_run(&self.staged(scene, before)).await?;
+        for dependent in made.iter() {
+            let Some(before) = &dependent.before else { continue };
+            let taken = self.try_run(&self.on_stand_ins(dependent, before)).await?;
             refusals.extend(
-                taken.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)),
+                taken.err().map(|why| refuse(dependent.object.clone(), could_not(&why), REMEDY)),
             );
         }
-        let table = &self.engine.names.table;
+        let table = &self.change.names.table;
         self.run(&format!(
             "ALTER TABLE {} SET SCHEMA {}; ALTER TABLE {} SET SCHEMA {}",
             quote::qualified(&self.schema, table),
@@ -307,10 +309,10 @@ impl<'a> Stage<'a> {
             quoted(&self.schema)
         ))
         .await?;
-        for scene in made {
-            let made = self.try_run(&self.staged(scene, &scene.after)).await?;
+        for dependent in made {
+            let made = self.try_run(&self.on_stand_ins(dependent, &dependent.after)).await?;
             refusals.extend(
-                made.err().map(|why| refuse(scene.object.clone(), could_not(&why), REMEDY)),
+                made.err().map(|why| refuse(dependent.object.clone(), could_not(&why), REMEDY)),
             );
         }
         if !refusals.is_empty() {
@@ -319,9 +321,10 @@ impl<'a> Stage<'a> {
         let found = self.read().await?;
         let misread = "it would come out of the swap as something else";
         refusals.extend(
-            differing(made, &found).map(|scene| refuse(scene.object.clone(), misread, REMEDY)),
+            differing(made, &found)
+                .map(|dependent| refuse(dependent.object.clone(), misread, REMEDY)),
         );
-        let is_new = |found: &&Carried| {
+        let is_new = |found: &&Dependent| {
             is_rehearsed(found) && !made.iter().any(|made| made.object == found.object)
         };
         refusals.extend(found.iter().filter(is_new).map(|found| {
@@ -333,10 +336,10 @@ impl<'a> Stage<'a> {
             )
         }));
         let renames =
-            retarget(&altered.arrival.renames.join(";\n"), std::slice::from_ref(&self.own));
+            retarget(&altered.final_steps.renames.join(";\n"), std::slice::from_ref(&self.own));
         if let Err(why) = self.try_run(&renames).await? {
             refusals.push(refuse(
-                format!("the clauses for {}", self.engine.names.display),
+                format!("the clauses for {}", self.change.names.display),
                 why,
                 "rename it by itself",
             ));
@@ -345,24 +348,24 @@ impl<'a> Stage<'a> {
     }
 
     /// A statement of an object's, in which the table and the object are their stand-ins.
-    fn staged(&self, scene: &Carried, statement: &str) -> String {
+    fn on_stand_ins(&self, dependent: &Dependent, statement: &str) -> String {
         let mut moves = vec![self.own.clone()];
-        moves.extend(host(&scene.object).and_then(|(schema, name)| {
+        moves.extend(host(&dependent.object).and_then(|(schema, name)| {
             self.others.iter().find(|known| known.schema == schema && known.name == name).cloned()
         }));
         expression::reread(&retarget(statement, &moves))
     }
 
     /// Makes the stand-in of an object, and of the relation it is on.
-    async fn stand_in(&mut self, scene: &Carried) -> Result<std::result::Result<(), String>> {
-        if let Some((schema, name)) = host(&scene.object)
+    async fn stand_in(&mut self, dependent: &Dependent) -> Result<std::result::Result<(), String>> {
+        if let Some((schema, name)) = host(&dependent.object)
             && !self.others.iter().any(|known| known.schema == schema && known.name == name)
         {
             let stand_in = self.place(schema, name).await?;
-            if scene.object.contains(" on ") {
+            if dependent.object.contains(" on ") {
                 let own = format!("{schema}.{name}");
                 let failed = |error: tokio_postgres::Error| {
-                    error::of_clauses(attempted(&self.engine.names), &error)
+                    error::of_clauses(attempted(&self.change.names), &error)
                 };
                 let is_view: bool =
                     self.session.one(sql::IS_VIEW, &[&own]).await.map_err(failed)?.get(0);
@@ -379,21 +382,25 @@ impl<'a> Stage<'a> {
         // A policy of another table is only altered by the swap, so its stand-in must be there
         // first.
         if let Some(policy) =
-            scene.object.strip_prefix("policy ").filter(|_| host(&scene.object).is_some())
-            && let Err(why) =
-                self.try_run(&self.staged(scene, &format!("CREATE POLICY {policy}"))).await?
+            dependent.object.strip_prefix("policy ").filter(|_| host(&dependent.object).is_some())
+            && let Err(why) = self
+                .try_run(&self.on_stand_ins(dependent, &format!("CREATE POLICY {policy}")))
+                .await?
         {
             return Ok(Err(why));
         }
-        self.try_run(&self.staged(scene, &scene.after)).await
+        self.try_run(&self.on_stand_ins(dependent, &dependent.after)).await
     }
 
     /// Makes the stand-in of a materialized view, without rows.
-    async fn twin(&mut self, view: &Materialized) -> Result<std::result::Result<u32, String>> {
+    async fn replacement(
+        &mut self,
+        view: &MaterializedView,
+    ) -> Result<std::result::Result<u32, String>> {
         let (schema, name) = view.parts();
         let stand_in = self.place(&quoted(schema), &quoted(name)).await?;
         let failed =
-            |error: tokio_postgres::Error| error::of_clauses(attempted(&self.engine.names), &error);
+            |error: tokio_postgres::Error| error::of_clauses(attempted(&self.change.names), &error);
         let query: String =
             self.session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
         let moves: Vec<Move> = self.others.iter().chain([&self.own]).cloned().collect();
@@ -427,29 +434,29 @@ impl<'a> Stage<'a> {
     }
 
     /// What hangs on the table's stand-in, as if it hung on the table.
-    async fn read(&self) -> Result<Vec<Carried>> {
-        let names = &self.engine.names;
+    async fn read(&self) -> Result<Vec<Dependent>> {
+        let names = &self.change.names;
         let table = catalogue::table_id(self.session, &self.schema, &names.table)
             .await?
             .unwrap_or(self.table);
         let mut found = dependents::read(self.session, names, table, &[]).await?;
         let back: Vec<Move> = self.others.iter().chain([&self.own]).map(Move::back).collect();
-        for carried in &mut found {
-            carried.object = retarget(&carried.object, &back);
-            carried.after = retarget(&carried.after, &back);
+        for dependent in &mut found {
+            dependent.object = retarget(&dependent.object, &back);
+            dependent.after = retarget(&dependent.after, &back);
         }
         Ok(found)
     }
 
     /// The queries of the stand-ins of materialized views, as if they read the table.
-    async fn queries(&self, twins: &[u32]) -> Result<Vec<String>> {
+    async fn queries(&self, replacements: &[u32]) -> Result<Vec<String>> {
         let failed =
-            |error: tokio_postgres::Error| error::of_clauses(attempted(&self.engine.names), &error);
+            |error: tokio_postgres::Error| error::of_clauses(attempted(&self.change.names), &error);
         let back: Vec<Move> = self.others.iter().chain([&self.own]).map(Move::back).collect();
         let mut queries = Vec::new();
-        for twin in twins {
+        for replacement in replacements {
             let query: String =
-                self.session.one(sql::VIEW_QUERY, &[twin]).await.map_err(failed)?.get(0);
+                self.session.one(sql::VIEW_QUERY, &[replacement]).await.map_err(failed)?.get(0);
             queries.push(retarget(&query, &back));
         }
         Ok(queries)
@@ -457,8 +464,11 @@ impl<'a> Stage<'a> {
 }
 
 /// Those that were not found as they are wanted.
-fn differing<'a>(wanted: &'a [Carried], found: &'a [Carried]) -> impl Iterator<Item = &'a Carried> {
-    let is_there = |wanted: &&Carried| {
+fn differing<'a>(
+    wanted: &'a [Dependent],
+    found: &'a [Dependent],
+) -> impl Iterator<Item = &'a Dependent> {
+    let is_there = |wanted: &&Dependent| {
         found.iter().any(|found| found.object == wanted.object && found.after == wanted.after)
     };
     wanted.iter().filter(move |wanted| !is_there(wanted))

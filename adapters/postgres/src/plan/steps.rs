@@ -1,18 +1,17 @@
 //! Writes the plan: the statements, their locks, and what an operator must know.
 
-use crate::cutover::materialized_views::Materialized;
-use crate::plan::view::View;
+use crate::change::Change;
+use crate::cutover::materialized_views::MaterializedView;
+use crate::plan::survey::Survey;
 use crate::schema::altered::Altered;
 use crate::server::error::refuse;
-use crate::server::session::locked;
-use crate::state::Postgres;
 use altergeist_contract::{Plan, Refusal, Step, Strategy, Verdict};
 
 /// The plan of a change that cannot even be looked at.
-pub(crate) fn refused_at_once(engine: &Postgres, refusal: Refusal) -> Plan {
+pub(crate) fn refused_at_once(change: &Change, refusal: Refusal) -> Plan {
     Plan {
-        table: engine.names.display.clone(),
-        alter: engine.change.given.clone(),
+        table: change.names.display.clone(),
+        alter: change.alter.given.clone(),
         key: String::new(),
         rows_estimated: 0,
         bytes_estimated: 0,
@@ -23,52 +22,59 @@ pub(crate) fn refused_at_once(engine: &Postgres, refusal: Refusal) -> Plan {
     }
 }
 
-pub(crate) fn write_plan(engine: &Postgres, view: View, data: Vec<Refusal>) -> Plan {
-    let strategy = engine.target.strategy;
+pub(crate) fn write_plan(change: &Change, survey: Survey, data: Vec<Refusal>) -> Plan {
+    let strategy = change.target.strategy;
     let verdict = match () {
-        () if view.is_native && strategy != Strategy::Copy => {
-            Verdict::Native(statements(engine).join("; "))
+        () if survey.is_native && strategy != Strategy::Copy => {
+            Verdict::Native(statements(change).join("; "))
         }
-        () if view.recipe.is_some() => Verdict::Online,
+        () if survey.online_steps.is_some() => Verdict::Online,
         () => Verdict::Copy,
     };
     let (is_native, is_copy) = (matches!(verdict, Verdict::Native(_)), verdict == Verdict::Copy);
-    let mut refusals = view.refusals;
+    let mut refusals = survey.refusals;
     if strategy == Strategy::Native && is_copy {
         refusals.push(refuse(
-            format!("the clauses for {}", engine.names.display),
+            format!("the clauses for {}", change.names.display),
             "the server would rewrite or scan the table under its lock",
             "let it be done by a copy",
         ));
     }
     if is_copy {
-        refusals.extend(view.obstacles);
-        refusals.extend(view.native_only);
+        refusals.extend(survey.obstacles);
+        refusals.extend(survey.native_only);
     }
-    refusals.extend(view.bound);
-    refusals.extend(view.altered.as_ref().into_iter().flat_map(|altered| altered.refusals.clone()));
+    refusals.extend(survey.bound);
+    refusals
+        .extend(survey.altered.as_ref().into_iter().flat_map(|altered| altered.refusals.clone()));
     refusals.extend(data);
     let layout =
-        view.altered.as_ref().and_then(|altered| altered.layout.as_ref()).filter(|_| is_copy);
-    let mut notes = view.notes;
+        survey.altered.as_ref().and_then(|altered| altered.layout.as_ref()).filter(|_| is_copy);
+    let mut notes = survey.notes;
     if is_copy {
-        notes.extend(notes_on_copy(view.altered.as_ref()));
-        notes.extend(view.notes_on_copy);
-        notes.extend(repack(engine));
-        notes.extend(view.materialized.iter().filter_map(Materialized::note));
+        notes.extend(notes_on_copy(survey.altered.as_ref()));
+        notes.extend(survey.notes_on_copy);
+        notes.extend(repack(change));
+        notes.extend(survey.materialized.iter().filter_map(MaterializedView::note));
     }
-    let steps = match &view.recipe {
-        Some(recipe) if !is_copy && !is_native => recipe.steps(engine.target.lock_timeout),
-        _ if is_native => native_steps(engine),
-        _ => copy_steps(engine, view.altered.as_ref(), &view.hanging, &view.neighbours),
+    let steps = match &survey.online_steps {
+        Some(online_steps) if !is_copy && !is_native => {
+            online_steps.steps(change.target.lock_timeout)
+        }
+        _ if is_native => native_steps(change),
+        _ => copy_steps(
+            change,
+            survey.altered.as_ref(),
+            &survey.dependents,
+            &survey.locked_relations,
+        ),
     };
-    *locked(&engine.recipe) = view.recipe;
     Plan {
-        table: engine.names.display.clone(),
-        alter: engine.change.given.clone(),
+        table: change.names.display.clone(),
+        alter: change.alter.given.clone(),
         key: layout.map(crate::schema::columns::Layout::key_description).unwrap_or_default(),
-        rows_estimated: view.rows.unsigned_abs(),
-        bytes_estimated: if is_copy { view.bytes.unsigned_abs() } else { 0 },
+        rows_estimated: survey.rows.unsigned_abs(),
+        bytes_estimated: if is_copy { survey.bytes.unsigned_abs() } else { 0 },
         steps,
         verdict,
         refusals,
@@ -83,7 +89,7 @@ fn notes_on_copy(altered: Option<&Altered>) -> Vec<String> {
             .to_owned(),
     ];
     let Some(altered) = altered else { return notes };
-    for (column, value) in &altered.news.added {
+    for (column, value) in &altered.changes.added {
         if value.is_none() {
             notes.push(format!(
                 "column {column} gets a value of its own in every row, and a new one whenever the \
@@ -107,10 +113,10 @@ fn notes_on_copy(altered: Option<&Altered>) -> Vec<String> {
 }
 
 /// A newer server can do a plain rebuild by itself.
-fn repack(engine: &Postgres) -> Option<String> {
-    let is_plain = engine.change.is_empty() && engine.target.create.is_none();
-    let source = engine.names.source();
-    (is_plain && engine.version.has_repack()).then(|| {
+fn repack(change: &Change) -> Option<String> {
+    let is_plain = change.alter.is_empty() && change.target.create.is_none();
+    let source = change.names.source();
+    (is_plain && change.version.has_repack()).then(|| {
         format!(
             "this server can rebuild the table by itself while it is written to: REPACK \
                  (CONCURRENTLY) {source}"
@@ -119,30 +125,30 @@ fn repack(engine: &Postgres) -> Option<String> {
 }
 
 /// The clauses as statements on the table.
-pub(crate) fn statements(engine: &Postgres) -> Vec<String> {
-    let table = engine.names.source();
+pub(crate) fn statements(change: &Change) -> Vec<String> {
+    let table = change.names.source();
     // What is given to the server is what was given to us, whatever foreign keys there are.
-    let given = engine.change.native(&engine.names);
+    let given = change.alter.native(&change.names);
     given.iter().map(|clauses| format!("ALTER TABLE {table} {clauses}")).collect()
 }
 
-fn native_steps(engine: &Postgres) -> Vec<Step> {
+fn native_steps(change: &Change) -> Vec<Step> {
     let lock = format!(
         "ACCESS EXCLUSIVE at most, for an instant, after a wait of at most {:?}",
-        engine.target.lock_timeout
+        change.target.lock_timeout
     );
-    statements(engine).iter().map(|statement| step(statement, &lock)).collect()
+    statements(change).iter().map(|statement| step(statement, &lock)).collect()
 }
 
 fn copy_steps(
-    engine: &Postgres,
+    change: &Change,
     altered: Option<&Altered>,
-    hanging: &[String],
-    neighbours: &[String],
+    dependents: &[String],
+    locked_relations: &[String],
 ) -> Vec<Step> {
-    let names = &engine.names;
-    let wait = format!("after a wait of at most {:?}", engine.target.lock_timeout);
-    let arrival = altered.map(|altered| altered.arrival.clone()).unwrap_or_default();
+    let names = &change.names;
+    let wait = format!("after a wait of at most {:?}", change.target.lock_timeout);
+    let final_steps = altered.map(|altered| altered.final_steps.clone()).unwrap_or_default();
     let mut steps = vec![
         step(
             &format!(
@@ -152,7 +158,7 @@ fn copy_steps(
             &format!("SHARE UPDATE EXCLUSIVE for an instant, {wait}: reads and writes go on"),
         ),
         step(&format!("create the replication slot {}", names.slot), "none"),
-        step(&how_made(engine), "none"),
+        step(&how_made(change), "none"),
         step(
             &format!(
                 "INSERT INTO {} SELECT … FROM {}, chunk by chunk",
@@ -184,21 +190,21 @@ fn copy_steps(
         &format!(
             "ACCESS EXCLUSIVE{} while the last changes are brought over, {wait}; tried again if \
              it does not come",
-            also(neighbours)
+            also(locked_relations)
         ),
     ));
-    if !hanging.is_empty() {
+    if !dependents.is_empty() {
         let made = format!(
             "in the same transaction, made on the new table as they were: {}",
-            hanging.join(", ")
+            dependents.join(", ")
         );
         steps.push(step(&made, "the same"));
     }
-    let in_the_swap = arrival.renames.iter().chain(&arrival.clauses);
+    let in_the_swap = final_steps.renames.iter().chain(&final_steps.clauses);
     steps.extend(in_the_swap.map(|statement| step(statement, "within the same transaction")));
     let scan = "SHARE UPDATE EXCLUSIVE while the rows are read: reads and writes go on";
-    steps.extend(arrival.validations.iter().map(|statement| step(statement, scan)));
-    if hanging.iter().any(|object| object.starts_with("foreign key ")) {
+    steps.extend(final_steps.validations.iter().map(|statement| step(statement, scan)));
+    if dependents.iter().any(|object| object.starts_with("foreign key ")) {
         steps.push(step(
             "VALIDATE CONSTRAINT for the foreign keys that were valid",
             "SHARE UPDATE EXCLUSIVE and ROW SHARE: reads and writes go on",
@@ -208,13 +214,13 @@ fn copy_steps(
 }
 
 /// How the shadow comes about.
-fn how_made(engine: &Postgres) -> String {
-    let shadow = engine.names.shadow();
-    match &engine.target.create {
+fn how_made(change: &Change) -> String {
+    let shadow = change.names.shadow();
+    match &change.target.create {
         Some(_) => format!("the statements of the file, which make {shadow}"),
         None => format!(
             "CREATE TABLE {shadow} like the table; ALTER TABLE {shadow} {}",
-            engine.change.given
+            change.alter.given
         ),
     }
 }

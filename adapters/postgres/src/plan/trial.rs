@@ -1,18 +1,19 @@
 //! Tries the change on an empty clone, in a transaction that is rolled back.
 
-use crate::cutover::dependents::{self, Carried};
-use crate::cutover::twins;
-use crate::facts::Recipe;
+use crate::change::Change;
+use crate::cutover::dependents::{self, Dependent};
+use crate::cutover::replacement_views;
+use crate::facts::OnlineSteps;
 use crate::plan::cascade::Cascade;
 use crate::plan::data_checks;
 use crate::plan::lost_keys;
-use crate::plan::online_steps::{self, Ingredients};
+use crate::plan::online_steps::{self, StepInputs};
 use crate::plan::refusals;
 use crate::plan::rehearsal;
-use crate::plan::view::View;
+use crate::plan::survey::Survey;
 use crate::schema::alteration;
-use crate::schema::altered::{Altered, NOT_ACCEPTED, Wish};
-use crate::schema::clauses::{Clauses, KeyDeed};
+use crate::schema::altered::{Altered, CloneRequest, NOT_ACCEPTED};
+use crate::schema::clauses::{Clauses, KeyAction};
 use crate::schema::definition;
 use crate::schema::expression;
 use crate::schema::requested;
@@ -21,138 +22,147 @@ use crate::server::session::Session;
 use crate::shadow::duplicates;
 use crate::sql;
 use crate::sql::quote;
-use crate::state::Postgres;
 use altergeist_contract::{ForeignKeys, Refusal, Result, Strategy};
 
 /// Everything here is rolled back.
 pub(crate) async fn try_clauses(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     source: u32,
     clauses: &Clauses,
-    view: &mut View,
+    survey: &mut Survey,
 ) -> Result<()> {
-    let attempted = || format!("try the clauses on a clone of {}", engine.names.display);
+    let attempted = || format!("try the clauses on a clone of {}", change.names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-    let schema = format!("ag_plan_{}", engine.marks.incarnation);
+    let schema = change.trial_schema();
     session.run("BEGIN").await.map_err(failed)?;
     definition::make_schema(session, &schema, source).await?;
     session.run("SAVEPOINT clone").await.map_err(failed)?;
-    let (order, making) = match requested::copy_wishes(session, engine, source).await? {
-        Ok(wishes) => wishes,
-        Err(refusal) => {
-            view.refusals.push(refusal);
-            return session.run("ROLLBACK").await.map_err(failed);
-        }
-    };
-    let wish = engine.wish(source, view.key.as_ref(), clauses);
-    let wish = Wish { order: &order, making: making.as_ref(), ..wish };
-    let mut altered = alteration::alter_clone(session, &wish, &schema).await?;
-    if making.is_some() && !altered.refusals.is_empty() {
-        view.altered = Some(altered);
+    let (order, user_table) =
+        match requested::order_and_table(session, &change.target, source).await? {
+            Ok(requested) => requested,
+            Err(refusal) => {
+                survey.refusals.push(refusal);
+                return session.run("ROLLBACK").await.map_err(failed);
+            }
+        };
+    let request = requested::clone_request(change, source, survey.key.as_ref(), clauses);
+    let request = CloneRequest { order: &order, user_table: user_table.as_ref(), ..request };
+    let mut altered = alteration::alter_clone(session, &request, &schema).await?;
+    if user_table.is_some() && !altered.refusals.is_empty() {
+        survey.altered = Some(altered);
         return session.run("ROLLBACK").await.map_err(failed);
     }
-    altered.arrival.cascade = view.cascade.objects();
-    view.obstacles.retain(|obstacle| !altered.arrival.drops(&obstacle.object));
-    view.hanging.retain(|object| !altered.arrival.drops(object));
-    view.obstacles.extend(keys_and_partitions(session, engine, source, &altered).await?);
+    altered.final_steps.cascade = survey.cascade.objects();
+    survey.obstacles.retain(|obstacle| !altered.final_steps.drops(&obstacle.object));
+    survey.dependents.retain(|object| !altered.final_steps.drops(object));
+    survey.obstacles.extend(keys_and_partitions(session, change, source, &altered).await?);
     let wanted = data_checks::constraints(session, altered.clone).await?;
-    view.is_native = altered.is_catalogue_only
-        && altered.arrival.validations.is_empty()
+    survey.is_native = altered.is_catalogue_only
+        && altered.final_steps.validations.is_empty()
         && clauses.validated.is_empty()
-        && !engine.asks_for_a_copy();
+        && !change.asks_for_a_copy();
     let is_unlogged: bool =
         session.one(sql::IS_UNLOGGED, &[&altered.clone]).await.map_err(failed)?.get(0);
-    if is_unlogged && !view.is_native {
-        view.obstacles.extend(refusals::of_unlogged(session, &engine.names, source).await?);
-        view.notes_on_copy.push(
+    if is_unlogged && !survey.is_native {
+        survey.obstacles.extend(refusals::of_unlogged(session, &change.names, source).await?);
+        survey.notes_on_copy.push(
             "the shadow is not logged either: a crash of the server during the run empties it, \
              and the copy starts again"
                 .to_owned(),
         );
     }
     if altered.touches_columns {
-        view.bound = bound_columns(session, source, &altered, &view.cascade).await?;
+        survey.bound = bound_columns(session, source, &altered, &survey.cascade).await?;
     }
-    if altered.refusals.is_empty() && engine.target.foreign_keys != ForeignKeys::Discard {
-        view.bound.extend(lost_keys::lost_keys(session, engine, source, &schema, &altered).await?);
+    if altered.refusals.is_empty() && change.target.foreign_keys != ForeignKeys::Discard {
+        survey
+            .bound
+            .extend(lost_keys::lost_keys(session, change, source, &schema, &altered).await?);
     }
-    if engine.target.create.is_some() {
-        view.obstacles.extend(misread_views(session, source, &schema).await?);
+    if change.target.create.is_some() {
+        survey.obstacles.extend(misread_views(session, source, &schema).await?);
     }
-    if !view.is_native
+    if !survey.is_native
         && let Some(layout) = &altered.layout
     {
-        view.duplicates =
-            duplicates::queries(session, source, altered.clone, layout, &altered.news).await?;
+        survey.duplicates =
+            duplicates::queries(session, source, altered.clone, layout, &altered.changes).await?;
         let known = data_checks::constraints(session, source).await?;
-        view.questions = data_checks::questions(
+        survey.questions = data_checks::questions(
             &known,
             &wanted,
-            &altered.arrival.orphans,
+            &altered.final_steps.unvalidated,
             layout,
-            &altered.news,
+            &altered.changes,
         );
-        let walked = view
+        let walked = survey
             .key
             .iter()
             .flat_map(|key| &key.columns)
             .chain(&order)
             .map(|column| &*column.source);
-        view.obstacles.extend(
-            refusals::of_collations(session, engine, source, &walked.collect::<Vec<_>>()).await?,
+        survey.obstacles.extend(
+            refusals::of_collations(session, change, source, &walked.collect::<Vec<_>>()).await?,
         );
     }
-    let is_copied = !view.is_native || engine.target.strategy == Strategy::Copy;
+    let is_copied = !survey.is_native || change.target.strategy == Strategy::Copy;
     if is_copied
         && altered.refusals.is_empty()
-        && view.bound.is_empty()
-        && view.obstacles.is_empty()
+        && survey.bound.is_empty()
+        && survey.obstacles.is_empty()
     {
         let stage = format!("{schema}_stage");
-        match rehearsal::rehearse(session, engine, clauses, source, &view.materialized, &stage)
+        match rehearsal::rehearse(session, change, clauses, source, &survey.materialized, &stage)
             .await?
         {
             // What is tried here matters to a copy only: the same may be done in steps.
-            Err(refusals) => view.obstacles.extend(refusals),
+            Err(refusals) => survey.obstacles.extend(refusals),
             Ok(adapted) => {
-                let views = &view.materialized;
-                let twins =
-                    twins::make_twins(session, &engine.names, source, &schema, views, &adapted)
-                        .await?;
-                view.obstacles.extend(twins);
+                let views = &survey.materialized;
+                let replacements = replacement_views::create(
+                    session,
+                    &change.names,
+                    source,
+                    &schema,
+                    views,
+                    &adapted,
+                )
+                .await?;
+                survey.obstacles.extend(replacements);
             }
         }
     }
-    if view.is_native {
+    if survey.is_native {
         altered.refusals.retain(|refusal| {
             refusal.object.starts_with("clause ") || refusal.reason.starts_with(NOT_ACCEPTED)
         });
-    } else if engine.target.strategy != Strategy::Copy
-        && !engine.asks_for_a_copy()
+    } else if change.target.strategy != Strategy::Copy
+        && !change.asks_for_a_copy()
         && altered.refusals.is_empty()
     {
         session.run("ROLLBACK TO SAVEPOINT clone").await.map_err(failed)?;
-        view.recipe =
-            in_steps(session, engine, clauses, &altered, &wanted, (source, &schema)).await?;
+        survey.online_steps =
+            plan_online_steps(session, change, clauses, &altered, &wanted, (source, &schema))
+                .await?;
     }
-    view.altered = Some(altered);
+    survey.altered = Some(altered);
     session.run("ROLLBACK").await.map_err(failed)
 }
 
 /// Foreign keys cannot be carried to a partitioned table in an instant.
 async fn keys_and_partitions(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     source: u32,
     altered: &Altered,
 ) -> Result<Vec<Refusal>> {
     let is_partitioned = altered.layout.as_ref().is_some_and(|layout| layout.is_partitioned);
-    if !is_partitioned || engine.target.foreign_keys == ForeignKeys::Discard {
+    if !is_partitioned || change.target.foreign_keys == ForeignKeys::Discard {
         return Ok(Vec::new());
     }
-    let hanging = dependents::read(session, &engine.names, source, &[]).await?;
-    let refusal = |key: Carried| {
+    let dependents = dependents::read(session, &change.names, source, &[]).await?;
+    let refusal = |key: Dependent| {
         refuse(
             key.object,
             "the new table is partitioned, where every row would be checked at once when it is \
@@ -160,8 +170,9 @@ async fn keys_and_partitions(
             "have it left out (--foreign-keys discard), and make it again afterwards",
         )
     };
-    let is_carried = |carried: &Carried| carried.is_key && !altered.arrival.drops(&carried.object);
-    Ok(hanging.into_iter().filter(is_carried).map(refusal).collect())
+    let is_carried =
+        |dependent: &Dependent| dependent.is_key && !altered.final_steps.drops(&dependent.object);
+    Ok(dependents.into_iter().filter(is_carried).map(refusal).collect())
 }
 
 /// Views of the table that would come out of the swap as other ones: what the server says of a
@@ -199,36 +210,36 @@ async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<V
 }
 
 /// Whether all that is not for the catalogue alone can be done step by step.
-async fn in_steps(
+async fn plan_online_steps(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     clauses: &Clauses,
     altered: &Altered,
     wanted: &[data_checks::Constraint],
     (source, schema): (u32, &str),
-) -> Result<Option<Recipe>> {
-    if clauses.keys.iter().any(|key| key.deed != KeyDeed::Validate) {
+) -> Result<Option<OnlineSteps>> {
+    if clauses.keys.iter().any(|key| key.action != KeyAction::Validate) {
         return Ok(None);
     }
-    let has_foreign_keys = !altered.arrival.validations.is_empty();
+    let has_foreign_keys = !altered.final_steps.validations.is_empty();
     if !clauses.has_steps && !has_foreign_keys && clauses.validated.is_empty() {
         return Ok(None);
     }
-    let light = Clauses {
-        native: clauses.light.clone(),
-        statements: clauses.light.clone(),
-        light: clauses.light.clone(),
+    let instant = Clauses {
+        native: clauses.instant.clone(),
+        statements: clauses.instant.clone(),
+        instant: clauses.instant.clone(),
         ..Clauses::default()
     };
-    let wish = engine.wish(source, None, &light);
-    let base = alteration::alter_clone(session, &wish, schema).await?;
-    if !(clauses.light.is_empty() || base.is_catalogue_only) || !base.refusals.is_empty() {
+    let request = requested::clone_request(change, source, None, &instant);
+    let base = alteration::alter_clone(session, &request, schema).await?;
+    if !(clauses.instant.is_empty() || base.is_catalogue_only) || !base.refusals.is_empty() {
         return Ok(None);
     }
     let given = data_checks::constraints(session, base.clone).await?;
     // What is dropped must not be missing for longer than an instant.
     let drops =
-        clauses.light.iter().any(|clauses| clauses.to_lowercase().contains("drop constraint"));
+        clauses.instant.iter().any(|clauses| clauses.to_lowercase().contains("drop constraint"));
     if drops {
         return Ok(None);
     }
@@ -236,20 +247,20 @@ async fn in_steps(
     let may_be_null =
         |name: &str| before.iter().any(|column| column.name == name && !column.not_null);
     let not_null = altered.demanded.iter().filter(|name| may_be_null(name)).cloned().collect();
-    let foreign_keys = clauses.foreign_keys.iter().zip(&altered.arrival.key_names);
+    let foreign_keys = clauses.foreign_keys.iter().zip(&altered.final_steps.key_names);
     Ok(online_steps::write(
-        engine,
-        &Ingredients {
-            light: &clauses.light,
+        change,
+        &StepInputs {
+            instant: &clauses.instant,
             foreign_keys: foreign_keys
                 .map(|(key, name)| (name.clone(), key.add(name, &key.parent)))
                 .collect(),
-            validations: altered.arrival.validations.clone(),
+            validations: altered.final_steps.validations.clone(),
             validated: &clauses.validated,
             wanted,
             given: &given,
             not_null,
-            clone: quote::qualified(schema, &engine.names.table),
+            clone: quote::qualified(schema, &change.names.table),
         },
     ))
 }

@@ -2,10 +2,12 @@
 //! column became which, how values get there, what can wait until the rows are copied, and what
 //! cannot be done at all.
 
-use crate::schema::altered::{Altered, News, Orphans, Wish};
-use crate::schema::arrival;
+use crate::schema::altered::{Altered, CloneRequest, ColumnChanges, UnvalidatedKey};
+use crate::schema::clone_checks;
+use crate::schema::column_mapping;
 use crate::schema::definition::{self, Attribute};
 use crate::schema::foreign_key_clauses::{self, Keys};
+use crate::schema::lookup_index;
 use crate::schema::user_definition;
 use crate::server::error;
 use crate::server::session::{Notice, Session};
@@ -18,17 +20,18 @@ use std::collections::BTreeSet;
 /// transaction. Without clauses to apply the clone is a plain copy.
 pub(crate) async fn alter_clone(
     session: &Session,
-    wish: &Wish<'_>,
+    request: &CloneRequest<'_>,
     schema: &str,
 ) -> Result<Altered> {
-    if let Some(making) = wish.making {
-        return user_definition::make(session, wish, making, schema).await;
+    if let Some(user_table) = request.user_table {
+        return user_definition::make(session, request, user_table, schema).await;
     }
-    let clone = definition::build(session, wish.names, wish.version, wish.source, schema).await?;
-    let source_lines = definition::describe(session, wish.source).await?;
+    let clone =
+        definition::build(session, request.names, request.version, request.source, schema).await?;
+    let source_lines = definition::describe(session, request.source).await?;
     let unlike =
         definition::differences(&source_lines, &definition::describe(session, clone).await?);
-    let mut altered = alter_built(session, wish, clone, schema).await?;
+    let mut altered = alter_built(session, request, clone, schema).await?;
     altered.source_lines = source_lines;
     altered.refusals.splice(0..0, unlike.into_iter().map(not_carried));
     Ok(altered)
@@ -37,21 +40,21 @@ pub(crate) async fn alter_clone(
 /// Alters a clone that was built in a schema, and reads the outcome.
 pub(crate) async fn alter_built(
     session: &Session,
-    wish: &Wish<'_>,
+    request: &CloneRequest<'_>,
     clone: u32,
     schema: &str,
 ) -> Result<Altered> {
     let before = definition::attributes(session, clone).await?;
-    let Keys { arrival, orphans, refusals: key_refusals } =
-        foreign_key_clauses::try_keys(session, wish, schema).await?;
-    let (is_catalogue_only, outcome) = apply(session, wish, clone, schema).await?;
+    let Keys { final_steps, unvalidated, refusals: key_refusals } =
+        foreign_key_clauses::try_keys(session, request, schema).await?;
+    let (is_catalogue_only, outcome) = apply(session, request, clone, schema).await?;
     let mut altered = Altered {
         clone,
         source_lines: Vec::new(),
         lines: Vec::new(),
-        arrival,
+        final_steps,
         layout: None,
-        news: News::default(),
+        changes: ColumnChanges::default(),
         refusals: key_refusals,
         is_catalogue_only,
         touches_columns: false,
@@ -60,11 +63,11 @@ pub(crate) async fn alter_built(
         demanded: Vec::new(),
     };
     match outcome {
-        Err(words) => altered.refusals.push(foreign_key_clauses::not_accepted(wish, words)),
+        Err(words) => altered.refusals.push(foreign_key_clauses::not_accepted(request, words)),
         Ok(()) => {
-            foreign_key_clauses::try_late(session, wish, schema, &mut altered).await?;
-            read_outcome(session, wish, &before, schema, &mut altered).await?;
-            altered.arrival.orphans.extend(orphans);
+            foreign_key_clauses::try_late(session, request, schema, &mut altered).await?;
+            read_outcome(session, request, &before, schema, &mut altered).await?;
+            altered.final_steps.unvalidated.extend(unvalidated);
         }
     }
     Ok(altered)
@@ -74,25 +77,25 @@ pub(crate) async fn alter_built(
 /// would not have them.
 async fn apply(
     session: &Session,
-    wish: &Wish<'_>,
+    request: &CloneRequest<'_>,
     clone: u32,
     schema: &str,
 ) -> Result<(bool, Result<(), String>)> {
-    if wish.clauses.native.is_empty() {
+    if request.clauses.native.is_empty() {
         return Ok((false, Ok(())));
     }
-    let attempted = || format!("try the clauses on a clone of {}", wish.names.display);
+    let attempted = || format!("try the clauses on a clone of {}", request.names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let before = storage(session, clone).await.map_err(failed)?;
-    let table = quote::qualified(schema, &wish.names.table);
-    session.run(&sql::use_search_path(wish.search_path)).await.map_err(failed)?;
+    let table = quote::qualified(schema, &request.names.table);
+    session.run(&sql::use_search_path(request.search_path)).await.map_err(failed)?;
     session
         .run("SAVEPOINT clauses; SET LOCAL client_min_messages = debug1")
         .await
         .map_err(failed)?;
     session.take_notices();
     let mut outcome = Ok(0);
-    for statement in &wish.clauses.statements {
+    for statement in &request.clauses.statements {
         outcome = session.execute(&format!("ALTER TABLE {table} {statement}"), &[]).await;
         if outcome.is_err() {
             break;
@@ -114,7 +117,7 @@ async fn apply(
         .run(&format!("SET LOCAL client_min_messages = warning; {}", sql::use_own_language()))
         .await
         .map_err(failed)?;
-    for constraint in &wish.clauses.validated {
+    for constraint in &request.clauses.validated {
         // One that the clone has not is a foreign key, which the swap carries.
         let validate = format!("ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}");
         session.run("SAVEPOINT validation").await.map_err(failed)?;
@@ -131,7 +134,7 @@ async fn apply(
 /// gives way until then.
 async fn hold_names_back(
     session: &Session,
-    wish: &Wish<'_>,
+    request: &CloneRequest<'_>,
     before: &[Attribute],
     schema: &str,
     altered: &mut Altered,
@@ -155,8 +158,8 @@ async fn hold_names_back(
     if renamed.is_empty() {
         return Ok(());
     }
-    let orphans = &mut altered.arrival.orphans;
-    for column in orphans.iter_mut().flat_map(Orphans::own_columns) {
+    let unvalidated = &mut altered.final_steps.unvalidated;
+    for column in unvalidated.iter_mut().flat_map(UnvalidatedKey::own_columns) {
         if let Some((_, held, _)) = renamed.iter().find(|(.., new)| new == column) {
             column.clone_from(held);
         }
@@ -169,15 +172,15 @@ async fn hold_names_back(
             quote::quoted(to)
         )
     };
-    let clone = quote::qualified(schema, &wish.names.table);
+    let clone = quote::qualified(schema, &request.names.table);
     let away = renamed.iter().map(|(number, _, new)| rename(&clone, new, &between(*number)));
     let back = renamed.iter().map(|(number, held, _)| rename(&clone, &between(*number), held));
     session.run(&away.chain(back).collect::<Vec<_>>().join(";\n")).await.map_err(failed)?;
-    let table = wish.names.source();
+    let table = request.names.source();
     let away = renamed.iter().map(|(number, held, _)| rename(&table, held, &between(*number)));
     let there = renamed.iter().map(|(number, _, new)| rename(&table, &between(*number), new));
-    altered.arrival.renames = away.chain(there).collect();
-    altered.arrival.structure = Some(definition::structure(&altered.lines));
+    altered.final_steps.renames = away.chain(there).collect();
+    altered.final_steps.structure = Some(definition::structure(&altered.lines));
     altered.lines = definition::describe(session, altered.clone).await?;
     Ok(())
 }
@@ -204,16 +207,18 @@ fn is_heavy(notice: &Notice) -> bool {
 
 async fn read_outcome(
     session: &Session,
-    wish: &Wish<'_>,
+    request: &CloneRequest<'_>,
     before: &[Attribute],
     schema: &str,
     altered: &mut Altered,
 ) -> Result<()> {
     altered.lines = definition::describe(session, altered.clone).await?;
-    hold_names_back(session, wish, before, schema, altered).await?;
-    altered.refusals.extend(arrival::still_plain(session, wish, schema, altered.clone).await?);
+    hold_names_back(session, request, before, schema, altered).await?;
+    altered
+        .refusals
+        .extend(clone_checks::not_plain(session, request, schema, altered.clone).await?);
     let after = definition::attributes(session, altered.clone).await?;
-    altered.news = arrival::news(wish, before, &after);
+    altered.changes = column_mapping::changes(request, before, &after);
     let is_same = |old: &Attribute| {
         let new = after.iter().find(|new| new.number == old.number);
         new.is_some_and(|new| new.stored_shape() == old.stored_shape())
@@ -221,18 +226,22 @@ async fn read_outcome(
     altered.touched =
         before.iter().filter(|old| !is_same(old)).map(|old| old.name.clone()).collect();
     altered.touches_columns = !altered.touched.is_empty();
-    altered.revalued = arrival::revalued(session, wish, before, &after).await?;
+    altered.revalued = column_mapping::revalued(session, request, before, &after).await?;
     altered.demanded =
         after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
-    match wish.key.map(|key| arrival::layout(wish, key, before, &after, schema)).transpose() {
+    match request
+        .key
+        .map(|key| column_mapping::layout(request, key, before, &after, schema))
+        .transpose()
+    {
         Err(refusal) => altered.refusals.push(refusal),
         // Without a key the caller has already refused.
         Ok(None) => {}
         Ok(Some(layout)) => {
-            altered.layout = Some(arrival::find_by_key(session, layout, altered.clone).await?);
+            altered.layout = Some(lookup_index::find_by_key(session, layout, altered.clone).await?);
         }
     }
-    altered.refusals.extend(arrival::name_clashes(session, wish, altered.clone).await?);
+    altered.refusals.extend(clone_checks::name_clashes(session, request, altered.clone).await?);
     Ok(())
 }
 

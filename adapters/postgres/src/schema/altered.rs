@@ -20,7 +20,7 @@ pub(crate) const NOT_ACCEPTED: &str = "the server will not have them";
 pub(crate) const HELPER: &str = "altergeist_key";
 
 /// What is to be done, and to which table.
-pub(crate) struct Wish<'a> {
+pub(crate) struct CloneRequest<'a> {
     pub(crate) names: &'a Names,
     pub(crate) version: Version,
     pub(crate) source: u32,
@@ -29,14 +29,14 @@ pub(crate) struct Wish<'a> {
     /// The order rows are laid down in, if it is not the key's.
     pub(crate) order: &'a [KeyColumn],
     /// What makes the new table, if it is not made like the old one.
-    pub(crate) making: Option<&'a Making>,
+    pub(crate) user_table: Option<&'a UserTable>,
     /// The search path of the user's own session.
     pub(crate) search_path: &'a str,
 }
 
 /// An index that is built when the rows are there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Deferred {
+pub(crate) struct DeferredIndex {
     /// Its name.
     pub(crate) name: String,
     /// The statement that makes it.
@@ -59,11 +59,11 @@ pub(crate) struct Altered {
     /// The clone's definition after the clauses, but for names that columns get in the swap.
     pub(crate) lines: Vec<Line>,
     /// What the swap does when everything is in its place.
-    pub(crate) arrival: Arrival,
+    pub(crate) final_steps: FinalSteps,
     /// How rows move; None if they could not.
     pub(crate) layout: Option<Layout>,
     /// Columns that no source column fills, and those that may no longer be NULL.
-    pub(crate) news: News,
+    pub(crate) changes: ColumnChanges,
     /// Why it cannot be done.
     pub(crate) refusals: Vec<Refusal>,
     /// Whether the server itself would only touch its catalogue.
@@ -82,7 +82,7 @@ pub(crate) struct Altered {
 
 /// What is done to the new table at the end of the swap, and after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Arrival {
+pub(crate) struct FinalSteps {
     /// Columns get their new names: the server carries them into whatever speaks of them.
     pub(crate) renames: Vec<String>,
     /// The structure then; None if nothing is renamed.
@@ -108,10 +108,10 @@ pub(crate) struct Arrival {
     pub(crate) key_names: Vec<String>,
     /// Which of these foreign keys the rows may not satisfy.
     #[serde(skip)]
-    pub(crate) orphans: Vec<Orphans>,
+    pub(crate) unvalidated: Vec<UnvalidatedKey>,
 }
 
-impl Arrival {
+impl FinalSteps {
     /// Whether the clauses drop an object, by themselves or by CASCADE.
     pub(crate) fn drops(&self, object: &str) -> bool {
         self.dropped_keys.iter().chain(&self.cascade).any(|dropped| dropped == object)
@@ -120,7 +120,7 @@ impl Arrival {
 
 /// What the shadow demands of rows that the source does not.
 #[derive(Default)]
-pub(crate) struct News {
+pub(crate) struct ColumnChanges {
     /// New columns that must have a value and get none.
     pub(crate) without_value: Vec<String>,
     /// Each column that may be NULL in the source and may not in the shadow, with its value.
@@ -131,20 +131,20 @@ pub(crate) struct News {
     /// Generated columns of the shadow, with their expressions.
     pub(crate) generated: Vec<(String, String)>,
     /// Columns whose values may not fit their new type.
-    pub(crate) risks: Vec<Risk>,
+    pub(crate) risks: Vec<ConversionRisk>,
 }
 
 /// The indexes the shadow is filled without.
 #[derive(Default)]
 pub(crate) struct LeftOut {
     /// Those that are built when the rows are there.
-    pub(crate) deferred: Vec<Deferred>,
+    pub(crate) deferred: Vec<DeferredIndex>,
     /// The one its rows are found by, if they need not be found before the first of them changes;
     /// and how it is dropped.
-    pub(crate) lookup: Option<(Deferred, String)>,
+    pub(crate) lookup: Option<(DeferredIndex, String)>,
 }
 
-impl News {
+impl ColumnChanges {
     /// Takes note of a column that no column of the source fills.
     pub(crate) fn add(&mut self, new: &Attribute) {
         if new.generated {
@@ -164,7 +164,7 @@ impl News {
 
 /// A column whose values may not fit its new type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Risk {
+pub(crate) struct ConversionRisk {
     pub(crate) column: String,
     /// The value, cast.
     pub(crate) cast: String,
@@ -172,16 +172,20 @@ pub(crate) struct Risk {
     pub(crate) too_long: Option<String>,
 }
 
-impl Risk {
+impl ConversionRisk {
     /// The risk of a column, given the value it gets; None if every value fits.
-    pub(crate) fn of(column: &Attribute, value: &str, keeps_values: bool) -> Option<Risk> {
+    pub(crate) fn of(
+        column: &Attribute,
+        value: &str,
+        keeps_values: bool,
+    ) -> Option<ConversionRisk> {
         let (base, modifier) = column.stored_type();
         let is_text = [Type::VARCHAR.oid(), Type::BPCHAR.oid()].contains(&base);
         let is_bounded = is_text && modifier >= 4;
         if keeps_values && !is_bounded && column.base_type.is_none() && !is_narrow(base) {
             return None;
         }
-        Some(Risk {
+        Some(ConversionRisk {
             column: column.name.clone(),
             cast: format!("CAST(({value}\n) AS {})", column.type_name),
             too_long: is_bounded.then(|| {
@@ -198,7 +202,7 @@ fn is_narrow(base: u32) -> bool {
 
 /// A foreign key whose rows may have no parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Orphans {
+pub(crate) struct UnvalidatedKey {
     pub(crate) name: String,
     /// The parent, qualified.
     pub(crate) parent: String,
@@ -207,10 +211,10 @@ pub(crate) struct Orphans {
     pub(crate) is_to_itself: bool,
 }
 
-impl Orphans {
+impl UnvalidatedKey {
     /// Reads one from the columns of a row that begin at a place.
-    pub(crate) fn of_row(row: &Row, at: usize) -> Orphans {
-        Orphans {
+    pub(crate) fn of_row(row: &Row, at: usize) -> UnvalidatedKey {
+        UnvalidatedKey {
             name: row.get(at),
             parent: row.get(at + 1),
             columns: row.get(at + 2),
@@ -227,7 +231,7 @@ impl Orphans {
 }
 
 /// The statements that make the new table, and what becomes of the columns' names.
-pub(crate) struct Making {
+pub(crate) struct UserTable {
     pub(crate) statements: Vec<String>,
     /// Old name, new name.
     pub(crate) renames: Vec<(String, String)>,

@@ -14,12 +14,12 @@ pub(crate) struct KeyClause {
     /// The foreign key's name.
     pub(crate) name: String,
     pub(crate) clause: String,
-    pub(crate) deed: KeyDeed,
+    pub(crate) action: KeyAction,
 }
 
 /// What is to become of a foreign key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum KeyDeed {
+pub(crate) enum KeyAction {
     Drop,
     /// It gets another name, quoted as given.
     Rename(String),
@@ -38,13 +38,13 @@ pub(crate) struct Clauses {
     /// The same for a copy: without foreign keys and what must wait for the swap.
     pub(crate) statements: Vec<String>,
     /// The same without what an online recipe does in steps of its own.
-    pub(crate) light: Vec<String>,
+    pub(crate) instant: Vec<String>,
     /// Whether a recipe has anything to do.
     pub(crate) has_steps: bool,
     /// Constraints to be validated, as given.
     pub(crate) validated: Vec<String>,
     /// Clauses for the end of the swap, when everything else is in its place.
-    pub(crate) late: Vec<Late>,
+    pub(crate) late: Vec<LateClause>,
     /// Foreign keys that are added.
     pub(crate) foreign_keys: Vec<ForeignKey>,
     /// What becomes of those that are there.
@@ -97,7 +97,7 @@ impl Dropped {
 
 /// A clause about what only the swap puts in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Late {
+pub(crate) struct LateClause {
     pub(crate) clause: String,
     /// A trigger it names, which no clone has.
     pub(crate) trigger: Option<String>,
@@ -120,9 +120,9 @@ pub(crate) fn read(
     let mut changed_types = Vec::new();
     let mut renames = false;
     for statement in statements {
-        let parts = split(text, own(statement.clone(), names)?);
+        let parts = split(text, without_alter_table(statement.clone(), names)?);
         let mut for_copy = Vec::new();
-        let mut light = Vec::new();
+        let mut instant = Vec::new();
         if parts.iter().any(|clause| clause.tokens.is_empty()) {
             return Err("a clause is empty".to_owned());
         }
@@ -131,13 +131,13 @@ pub(crate) fn read(
             changed_types.extend(clause.changed_type());
             match key_clause(clause, keys)? {
                 Some(key) => clauses.keys.push(key),
-                None => read_clause(clause, &mut clauses, &mut for_copy, &mut light)?,
+                None => read_clause(clause, &mut clauses, &mut for_copy, &mut instant)?,
             }
         }
         let given: Vec<&str> = parts.iter().map(Clause::whole).collect();
         clauses.native.push(given.join(", "));
         clauses.statements.extend(joined(for_copy));
-        clauses.light.extend(joined(light));
+        clauses.instant.extend(joined(instant));
     }
     if renames && !clauses.cascades.is_empty() {
         let why = "the objects that depend on a renamed column are ambiguous; make it two changes";
@@ -156,7 +156,7 @@ pub(crate) fn read(
 }
 
 /// The statements of a text that makes a table: of no other kind may there be any.
-pub(crate) fn making(text: &str) -> Result<Vec<String>, String> {
+pub(crate) fn table_statements(text: &str) -> Result<Vec<String>, String> {
     let mut making = Vec::new();
     for tokens in lexer::statements(text)? {
         let word = |at: usize| tokens.get(at).and_then(Token::word);
@@ -196,28 +196,28 @@ fn key_clause(clause: &Clause<'_>, keys: &[String]) -> Result<Option<KeyClause>,
     else {
         return Ok(None);
     };
-    let deed = match words[0] {
-        "drop" => KeyDeed::Drop,
-        "validate" => KeyDeed::Validate,
+    let action = match words[0] {
+        "drop" => KeyAction::Drop,
+        "validate" => KeyAction::Validate,
         "rename" => {
             let new = clause
                 .tokens
                 .get(4)
                 .filter(|token| token.name().is_some())
                 .ok_or("RENAME CONSTRAINT without TO")?;
-            KeyDeed::Rename(clause.text[new.start..new.end].to_owned())
+            KeyAction::Rename(clause.text[new.start..new.end].to_owned())
         }
-        "alter" if words.ends_with(&["not", "enforced"]) => KeyDeed::Alter { is_enforced: false },
+        "alter" if words.ends_with(&["not", "enforced"]) => KeyAction::Alter { is_enforced: false },
         "alter" if words.ends_with(&["enforced"]) => {
             return Err(format!(
                 "all rows would be read under the lock to have {name} ENFORCED; write DROP \
                  CONSTRAINT and ADD CONSTRAINT instead"
             ));
         }
-        "alter" => KeyDeed::Alter { is_enforced: true },
+        "alter" => KeyAction::Alter { is_enforced: true },
         _ => return Ok(None),
     };
-    Ok(Some(KeyClause { name: name.to_owned(), clause: clause.whole().to_owned(), deed }))
+    Ok(Some(KeyClause { name: name.to_owned(), clause: clause.whole().to_owned(), action }))
 }
 
 /// Sorts one clause by when and how it can be done.
@@ -225,7 +225,7 @@ fn read_clause(
     clause: &Clause<'_>,
     clauses: &mut Clauses,
     for_copy: &mut Vec<String>,
-    light: &mut Vec<String>,
+    instant: &mut Vec<String>,
 ) -> Result<(), String> {
     let whole = clause.whole().to_owned();
     if let Some(why) = refusal(clause) {
@@ -234,7 +234,7 @@ fn read_clause(
     clauses.cascades.0.extend(cascade(clause));
     if let Some(late) = late(clause) {
         clauses.late.push(late);
-        light.push(whole);
+        instant.push(whole);
         return Ok(());
     }
     if let Some(foreign_key) = clause::foreign_key(clause)? {
@@ -257,13 +257,13 @@ fn read_clause(
     let checks = clause::inline_checks(clause);
     clauses.has_steps |= !checks.is_empty();
     for_copy.push(clause.without(&references));
-    light.push(clause.without(&[references, checks].concat()));
+    instant.push(clause.without(&[references, checks].concat()));
     Ok(())
 }
 
 /// Takes `ALTER TABLE [IF EXISTS] [ONLY] name [*]` away from a statement that begins so, if the
 /// name is the table's.
-fn own(tokens: Vec<Token>, names: &Names) -> Result<Vec<Token>, String> {
+fn without_alter_table(tokens: Vec<Token>, names: &Names) -> Result<Vec<Token>, String> {
     let word = |at: usize| tokens.get(at).and_then(Token::word);
     if word(0) != Some("alter") || word(1) != Some("table") {
         let is_other =
@@ -373,10 +373,10 @@ fn cascade(clause: &Clause<'_>) -> Option<Dropped> {
 }
 
 /// A clause about triggers, rules, row security, the owner or what a sequence counts on from.
-fn late(clause: &Clause<'_>) -> Option<Late> {
+fn late(clause: &Clause<'_>) -> Option<LateClause> {
     let words = clause.words();
     let mut late =
-        Late { clause: clause.whole().to_owned(), trigger: None, rule: None, owner: None };
+        LateClause { clause: clause.whole().to_owned(), trigger: None, rule: None, owner: None };
     let last = clause.tokens.last()?;
     match words[..] {
         ["enable" | "disable", .., "all" | "user"] if words.contains(&"trigger") => Some(late),
@@ -538,25 +538,25 @@ mod tests {
 
     #[test]
     fn what_becomes_of_a_foreign_key_is_not_tried_on_a_clone_that_has_none() {
-        for (clause, deed) in [
-            ("DROP CONSTRAINT k", KeyDeed::Drop),
-            ("drop constraint if exists \"K\" restrict", KeyDeed::Drop),
-            ("VALIDATE CONSTRAINT k", KeyDeed::Validate),
-            ("RENAME CONSTRAINT k TO \"L\"", KeyDeed::Rename("\"L\"".to_owned())),
+        for (clause, action) in [
+            ("DROP CONSTRAINT k", KeyAction::Drop),
+            ("drop constraint if exists \"K\" restrict", KeyAction::Drop),
+            ("VALIDATE CONSTRAINT k", KeyAction::Validate),
+            ("RENAME CONSTRAINT k TO \"L\"", KeyAction::Rename("\"L\"".to_owned())),
             (
                 "ALTER CONSTRAINT k DEFERRABLE INITIALLY DEFERRED",
-                KeyDeed::Alter { is_enforced: true },
+                KeyAction::Alter { is_enforced: true },
             ),
-            ("ALTER CONSTRAINT k NOT ENFORCED", KeyDeed::Alter { is_enforced: false }),
+            ("ALTER CONSTRAINT k NOT ENFORCED", KeyAction::Alter { is_enforced: false }),
         ] {
             let read = clauses(clause);
             assert_eq!(
-                read.keys.iter().map(|key| &key.deed).collect::<Vec<_>>(),
-                [&deed],
+                read.keys.iter().map(|key| &key.action).collect::<Vec<_>>(),
+                [&action],
                 "{clause}"
             );
             assert!(
-                read.statements.is_empty() && read.light.is_empty() && read.native == [clause],
+                read.statements.is_empty() && read.instant.is_empty() && read.native == [clause],
                 "{clause}"
             );
         }
@@ -570,7 +570,7 @@ mod tests {
 
     #[test]
     fn what_only_asks_something_of_the_rows_is_a_step_of_its_own() {
-        for (clause, light) in [
+        for (clause, instant) in [
             ("ALTER a SET NOT NULL", vec![]),
             ("ADD CONSTRAINT c CHECK (a > 0)", vec![]),
             ("ADD PRIMARY KEY (a)", vec![]),
@@ -578,7 +578,7 @@ mod tests {
         ] {
             let read = clauses(clause);
             assert!(read.has_steps, "{clause}");
-            assert_eq!(read.light, light, "{clause}");
+            assert_eq!(read.instant, instant, "{clause}");
             assert_eq!(read.statements, [clause], "{clause}");
         }
         assert_eq!(clauses("VALIDATE CONSTRAINT \"C\"").validated, ["\"C\""]);
@@ -629,11 +629,11 @@ mod tests {
         let text = "CREATE TABLE t (a int) PARTITION BY RANGE (a); -- why\nCREATE TABLE t1 \
                     PARTITION OF t DEFAULT; CREATE UNIQUE INDEX i ON t (a); COMMENT ON TABLE t IS \
                     'x; y';";
-        let statements = making(text).unwrap();
+        let statements = table_statements(text).unwrap();
         assert_eq!(statements.len(), 4);
         assert_eq!(statements[3], "COMMENT ON TABLE t IS 'x; y'");
-        assert!(making("CREATE TABLE t (a int); COMMIT").is_err());
-        assert!(making("ALTER TABLE u ADD b int").is_err());
-        assert!(making(" ; ").is_err());
+        assert!(table_statements("CREATE TABLE t (a int); COMMIT").is_err());
+        assert!(table_statements("ALTER TABLE u ADD b int").is_err());
+        assert!(table_statements(" ; ").is_err());
     }
 }

@@ -97,7 +97,7 @@ fn yes() -> bool {
 impl Layout {
     /// The columns chunks are ranges of, and watermarks places in: those of the order, and the
     /// key's, each once.
-    pub(crate) fn walk(&self) -> Vec<&KeyColumn> {
+    pub(crate) fn scan_columns(&self) -> Vec<&KeyColumn> {
         let rest = self
             .keys
             .iter()
@@ -129,7 +129,7 @@ impl Layout {
     /// somebody may have put an operator of that name into it which fits the type better: so the
     /// server's own is named in full, where it is one of its own.
     pub(crate) fn operator(&self, name: &str) -> String {
-        let is_own = self.walk().iter().all(|column| column.own_operators);
+        let is_own = self.scan_columns().iter().all(|column| column.own_operators);
         if is_own { format!("OPERATOR(pg_catalog.{name})") } else { name.to_owned() }
     }
 

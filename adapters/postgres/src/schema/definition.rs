@@ -130,7 +130,7 @@ pub(crate) async fn build(
         .get(0);
     let create = format!("SET LOCAL default_tablespace = '';\n{}", expression::reread(&table));
     session.run(&create).await.map_err(failed)?;
-    dress(session, source, &clone, schema).await?;
+    recreate_objects(session, source, &clone, schema).await?;
     let oid: u32 =
         session.one(sql::TABLE_ID, &[&schema, &names.table]).await.map_err(failed)?.get(0);
     undo_event_triggers(session, source, oid, &clone).await?;
@@ -175,11 +175,17 @@ async fn undo_event_triggers(
 }
 
 /// Gives a bare table or materialized view in a schema of ours what another has.
-pub(crate) async fn dress(session: &Session, source: u32, clone: &str, schema: &str) -> Result<()> {
+pub(crate) async fn recreate_objects(
+    session: &Session,
+    source: u32,
+    clone: &str,
+    schema: &str,
+) -> Result<()> {
     let failed = |error: tokio_postgres::Error| {
         error::of_clauses(format!("apply the changes to {clone}"), &error)
     };
-    let rows = session.query(sql::DRESS, &[&source, &clone, &schema]).await.map_err(failed)?;
+    let rows =
+        session.query(sql::RECREATE_OBJECTS, &[&source, &clone, &schema]).await.map_err(failed)?;
     let mut script: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     script.push("SET LOCAL default_tablespace = ''");
     session.run(&expression::reread(&script.join(";\n"))).await.map_err(failed)

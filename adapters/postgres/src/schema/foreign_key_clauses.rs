@@ -1,9 +1,9 @@
 //! Tries the clauses about foreign keys and about what only the swap puts in place.
 
 use crate::schema::altered::NOT_ACCEPTED;
-use crate::schema::altered::{Altered, Arrival, Orphans, Wish};
+use crate::schema::altered::{Altered, CloneRequest, FinalSteps, UnvalidatedKey};
 use crate::schema::clause::ForeignKey;
-use crate::schema::clauses::{KeyClause, KeyDeed, Late};
+use crate::schema::clauses::{KeyAction, KeyClause, LateClause};
 use crate::server::error;
 use crate::server::session::Session;
 use crate::sql;
@@ -13,59 +13,71 @@ use altergeist_contract::{Refusal, Result};
 /// What becomes of the foreign keys the table has.
 #[derive(Default)]
 pub(crate) struct Keys {
-    pub(crate) arrival: Arrival,
+    pub(crate) final_steps: FinalSteps,
     /// Those that are to be proven, by the columns' old names.
-    pub(crate) orphans: Vec<Orphans>,
+    pub(crate) unvalidated: Vec<UnvalidatedKey>,
     pub(crate) refusals: Vec<Refusal>,
 }
 
 /// Reads what becomes of the foreign keys the table has. They stand on no clone, so each is made on
 /// it for the trial; the clauses are tried before all others, when the columns still have their
 /// names.
-pub(crate) async fn try_keys(session: &Session, wish: &Wish<'_>, schema: &str) -> Result<Keys> {
-    let Keys { mut arrival, mut orphans, mut refusals } = Keys::default();
-    for key in &wish.clauses.keys {
+pub(crate) async fn try_keys(
+    session: &Session,
+    request: &CloneRequest<'_>,
+    schema: &str,
+) -> Result<Keys> {
+    let Keys { mut final_steps, mut unvalidated, mut refusals } = Keys::default();
+    for key in &request.clauses.keys {
         let failed = |error: tokio_postgres::Error| {
             error::of_clauses(format!("try the clause {}", key.clause), &error)
         };
         let row =
-            session.one(sql::FOREIGN_KEY, &[&wish.source, &key.name]).await.map_err(failed)?;
+            session.one(sql::FOREIGN_KEY, &[&request.source, &key.name]).await.map_err(failed)?;
         let (object, proof, definition, is_validated): (String, String, String, bool) =
             (row.get(0), row.get(1), row.get(2), row.get(3));
-        match &key.deed {
-            KeyDeed::Drop => arrival.dropped_keys.push(object),
-            KeyDeed::Validate if is_validated => {}
-            KeyDeed::Validate => {
-                arrival.validations.push(proof);
-                orphans.push(Orphans::of_row(&row, 4));
+        match &key.action {
+            KeyAction::Drop => final_steps.dropped_keys.push(object),
+            KeyAction::Validate if is_validated => {}
+            KeyAction::Validate => {
+                final_steps.validations.push(proof);
+                unvalidated.push(UnvalidatedKey::of_row(&row, 4));
             }
-            KeyDeed::Rename(new) => {
-                refusals.extend(try_key(session, wish, schema, key, &definition).await?);
+            KeyAction::Rename(new) => {
+                refusals.extend(try_key(session, request, schema, key, &definition).await?);
                 let renamed =
-                    format!("ALTER TABLE {} VALIDATE CONSTRAINT {new}", wish.names.source());
-                arrival.other_proofs.push((proof, Some(renamed)));
-                arrival.clauses.push(format!("ALTER TABLE {} {}", wish.names.source(), key.clause));
+                    format!("ALTER TABLE {} VALIDATE CONSTRAINT {new}", request.names.source());
+                final_steps.other_proofs.push((proof, Some(renamed)));
+                final_steps.clauses.push(format!(
+                    "ALTER TABLE {} {}",
+                    request.names.source(),
+                    key.clause
+                ));
             }
-            KeyDeed::Alter { is_enforced } => {
-                refusals.extend(try_key(session, wish, schema, key, &definition).await?);
+            KeyAction::Alter { is_enforced } => {
+                refusals.extend(try_key(session, request, schema, key, &definition).await?);
                 if !is_enforced {
-                    arrival.other_proofs.push((proof, None));
+                    final_steps.other_proofs.push((proof, None));
                 }
-                arrival.clauses.push(format!("ALTER TABLE {} {}", wish.names.source(), key.clause));
+                final_steps.clauses.push(format!(
+                    "ALTER TABLE {} {}",
+                    request.names.source(),
+                    key.clause
+                ));
             }
         }
     }
-    Ok(Keys { arrival, orphans, refusals })
+    Ok(Keys { final_steps, unvalidated, refusals })
 }
 
 async fn try_key(
     session: &Session,
-    wish: &Wish<'_>,
+    request: &CloneRequest<'_>,
     schema: &str,
     key: &KeyClause,
     definition: &str,
 ) -> Result<Option<Refusal>> {
-    let clone = quote::qualified(schema, &wish.names.table);
+    let clone = quote::qualified(schema, &request.names.table);
     let name = quote::quoted(&key.name);
     let script = format!(
         "ALTER TABLE {clone} ADD CONSTRAINT {name} {definition}; ALTER TABLE {clone} {}",
@@ -82,37 +94,37 @@ async fn try_key(
     if error::is_passing(&error) {
         return Err(error::of_lock(attempted, &error));
     }
-    Ok(Some(not_accepted(wish, error::of_clauses(attempted, &error).reason)))
+    Ok(Some(not_accepted(request, error::of_clauses(attempted, &error).reason)))
 }
 
 /// Tries what the swap does at its end, and takes it back: locks of other tables are held for an
 /// instant only.
 pub(crate) async fn try_late(
     session: &Session,
-    wish: &Wish<'_>,
+    request: &CloneRequest<'_>,
     schema: &str,
     altered: &mut Altered,
 ) -> Result<()> {
-    altered.arrival.search_path = wish.search_path.to_owned();
-    for late in &wish.clauses.late {
-        altered.refusals.extend(try_clause(session, wish, schema, late).await?);
-        altered.arrival.clauses.push(format!(
+    altered.final_steps.search_path = request.search_path.to_owned();
+    for late in &request.clauses.late {
+        altered.refusals.extend(try_clause(session, request, schema, late).await?);
+        altered.final_steps.clauses.push(format!(
             "ALTER TABLE {} {}",
-            wish.names.source(),
+            request.names.source(),
             late.clause
         ));
     }
-    for key in &wish.clauses.foreign_keys {
-        try_foreign_key(session, wish, schema, key, altered).await?;
+    for key in &request.clauses.foreign_keys {
+        try_foreign_key(session, request, schema, key, altered).await?;
     }
     Ok(())
 }
 
 async fn try_clause(
     session: &Session,
-    wish: &Wish<'_>,
+    request: &CloneRequest<'_>,
     schema: &str,
-    late: &Late,
+    late: &LateClause,
 ) -> Result<Option<Refusal>> {
     let failed = |error: tokio_postgres::Error| {
         error::of_clauses(format!("try the clause {}", late.clause), &error)
@@ -120,7 +132,7 @@ async fn try_clause(
     if let Some(name) = late.trigger.as_ref().or(late.rule.as_ref()) {
         let query = if late.trigger.is_some() { sql::HAS_TRIGGER } else { sql::HAS_RULE };
         let is_there: bool =
-            session.one(query, &[&wish.source, name]).await.map_err(failed)?.get(0);
+            session.one(query, &[&request.source, name]).await.map_err(failed)?.get(0);
         let missing = || {
             error::refuse(
                 format!("clause {}", late.clause),
@@ -130,7 +142,7 @@ async fn try_clause(
         };
         return Ok((!is_there).then(missing));
     }
-    let mut trial = sql::use_search_path(wish.search_path);
+    let mut trial = sql::use_search_path(request.search_path);
     if let Some(owner) = &late.owner {
         trial.push_str(&format!(
             "; GRANT USAGE, CREATE ON SCHEMA {} TO {owner}",
@@ -139,7 +151,7 @@ async fn try_clause(
     }
     trial.push_str(&format!(
         "; ALTER TABLE {} {}",
-        quote::qualified(schema, &wish.names.table),
+        quote::qualified(schema, &request.names.table),
         late.clause
     ));
     session.run("SAVEPOINT late").await.map_err(failed)?;
@@ -147,7 +159,7 @@ async fn try_clause(
     session.run("ROLLBACK TO SAVEPOINT late").await.map_err(failed)?;
     match outcome {
         Err(error) if error.kind == altergeist_contract::Kind::Refused => {
-            Ok(Some(not_accepted(wish, error.reason)))
+            Ok(Some(not_accepted(request, error.reason)))
         }
         outcome => outcome.map(|()| None),
     }
@@ -155,7 +167,7 @@ async fn try_clause(
 
 async fn try_foreign_key(
     session: &Session,
-    wish: &Wish<'_>,
+    request: &CloneRequest<'_>,
     schema: &str,
     key: &ForeignKey,
     altered: &mut Altered,
@@ -163,30 +175,36 @@ async fn try_foreign_key(
     let attempted = || format!("try the foreign key to {}", key.parent);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     session.run("SAVEPOINT late").await.map_err(failed)?;
-    let outcome = add_foreign_key(session, wish, schema, key, altered.clone).await;
+    let outcome = add_foreign_key(session, request, schema, key, altered.clone).await;
     session.run("ROLLBACK TO SAVEPOINT late").await.map_err(failed)?;
     let added = match outcome {
         Err(error) if error::is_passing(&error) => return Err(error::of_lock(attempted(), &error)),
         Err(error) => {
             altered
                 .refusals
-                .push(not_accepted(wish, error::of_clauses(attempted(), &error).reason));
+                .push(not_accepted(request, error::of_clauses(attempted(), &error).reason));
             return Ok(());
         }
         Ok(added) => added,
     };
     let name = quote::quoted(&added.name);
-    let table = wish.names.source();
-    altered.arrival.key_names.push(name.clone());
-    altered.arrival.clauses.push(format!("ALTER TABLE {table} {}", key.add(&name, &key.parent)));
+    let table = request.names.source();
+    altered.final_steps.key_names.push(name.clone());
+    altered
+        .final_steps
+        .clauses
+        .push(format!("ALTER TABLE {table} {}", key.add(&name, &key.parent)));
     if key.is_validated {
-        altered.arrival.validations.push(format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}"));
+        altered
+            .final_steps
+            .validations
+            .push(format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}"));
     }
     if !added.is_to_itself {
-        altered.arrival.parents.push(added.parent.clone());
+        altered.final_steps.parents.push(added.parent.clone());
     }
     if key.is_validated {
-        altered.arrival.orphans.push(added);
+        altered.final_steps.unvalidated.push(added);
     }
     Ok(())
 }
@@ -194,23 +212,24 @@ async fn try_foreign_key(
 /// Adds a foreign key to the clone; one that points to the table itself points to the clone then.
 async fn add_foreign_key(
     session: &Session,
-    wish: &Wish<'_>,
+    request: &CloneRequest<'_>,
     schema: &str,
     key: &ForeignKey,
     clone: u32,
-) -> std::result::Result<Orphans, tokio_postgres::Error> {
-    session.run(&sql::use_search_path(wish.search_path)).await?;
-    let is_to_itself: bool = session.one(sql::IS_TABLE, &[&key.parent, &wish.source]).await?.get(0);
-    let own = quote::qualified(schema, &wish.names.table);
+) -> std::result::Result<UnvalidatedKey, tokio_postgres::Error> {
+    session.run(&sql::use_search_path(request.search_path)).await?;
+    let is_to_itself: bool =
+        session.one(sql::IS_TABLE, &[&key.parent, &request.source]).await?.get(0);
+    let own = quote::qualified(schema, &request.names.table);
     let parent = if is_to_itself { &own } else { &key.parent };
     session.run(&format!("ALTER TABLE {own} {}", key.add(&key.name, parent))).await?;
     session.run(&sql::use_own_language()).await?;
-    Ok(Orphans::of_row(&session.one(sql::NEWEST_FOREIGN_KEY, &[&clone]).await?, 0))
+    Ok(UnvalidatedKey::of_row(&session.one(sql::NEWEST_FOREIGN_KEY, &[&clone]).await?, 0))
 }
 
-pub(crate) fn not_accepted(wish: &Wish<'_>, words: String) -> Refusal {
+pub(crate) fn not_accepted(request: &CloneRequest<'_>, words: String) -> Refusal {
     error::refuse(
-        format!("the clauses for {}", wish.names.display),
+        format!("the clauses for {}", request.names.display),
         format!("{NOT_ACCEPTED}: {words}"),
         "correct the clauses",
     )

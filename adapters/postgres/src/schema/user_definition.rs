@@ -2,11 +2,13 @@
 //! order of the columns or partitions. Its columns are those of the source that have the same
 //! names, or the names `--rename` gives them.
 
-use crate::schema::altered::{self, Altered, Arrival, Making, News, Wish};
-use crate::schema::arrival;
+use crate::schema::altered::{self, Altered, CloneRequest, ColumnChanges, FinalSteps, UserTable};
 use crate::schema::clauses;
+use crate::schema::clone_checks;
+use crate::schema::column_mapping;
 use crate::schema::columns::Layout;
 use crate::schema::definition::{self, Attribute};
+use crate::schema::lookup_index;
 use crate::server::error::{self, refuse};
 use crate::server::session::Session;
 use crate::sql;
@@ -14,33 +16,33 @@ use crate::sql::quote;
 use altergeist_contract::{Kind, Refusal, Result, Target, Watermark};
 
 /// Reads the file's text; None if none was given.
-pub(crate) fn read(target: &Target) -> Option<std::result::Result<Making, Refusal>> {
+pub(crate) fn read(target: &Target) -> Option<std::result::Result<UserTable, Refusal>> {
     let text = target.create.as_ref()?;
-    let statements = clauses::making(text).map_err(|why| {
+    let statements = clauses::table_statements(text).map_err(|why| {
         refuse(
             "the file given with --create".to_owned(),
             why,
             "write CREATE TABLE, CREATE INDEX and COMMENT ON only",
         )
     });
-    Some(statements.map(|statements| Making { statements, renames: target.renames.clone() }))
+    Some(statements.map(|statements| UserTable { statements, renames: target.renames.clone() }))
 }
 
 /// Makes the table in a schema of ours, and reads what came of it. Inside the session's
 /// transaction.
 pub(crate) async fn make(
     session: &Session,
-    wish: &Wish<'_>,
-    making: &Making,
+    request: &CloneRequest<'_>,
+    user_table: &UserTable,
     schema: &str,
 ) -> Result<Altered> {
     let mut altered = Altered {
         clone: 0,
-        source_lines: definition::describe(session, wish.source).await?,
+        source_lines: definition::describe(session, request.source).await?,
         lines: Vec::new(),
-        arrival: Arrival::default(),
+        final_steps: FinalSteps::default(),
         layout: None,
-        news: News::default(),
+        changes: ColumnChanges::default(),
         refusals: Vec::new(),
         is_catalogue_only: false,
         touches_columns: false,
@@ -48,10 +50,10 @@ pub(crate) async fn make(
         revalued: Vec::new(),
         demanded: Vec::new(),
     };
-    let refusals = carry_out(session, wish, making, schema, &mut altered.clone).await?;
+    let refusals = carry_out(session, request, user_table, schema, &mut altered.clone).await?;
     altered.refusals.extend(refusals);
     if altered.refusals.is_empty() {
-        read_outcome(session, wish, making, schema, &mut altered).await?;
+        read_outcome(session, request, user_table, schema, &mut altered).await?;
     }
     Ok(altered)
 }
@@ -59,12 +61,12 @@ pub(crate) async fn make(
 /// Carries the statements out, with the schema of ours before the user's own.
 async fn carry_out(
     session: &Session,
-    wish: &Wish<'_>,
-    making: &Making,
+    request: &CloneRequest<'_>,
+    user_table: &UserTable,
     schema: &str,
     made: &mut u32,
 ) -> Result<Vec<Refusal>> {
-    let attempted = || format!("make the new {} as the file says", wish.names.table);
+    let attempted = || format!("make the new {} as the file says", request.names.table);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let file = || "the file given with --create".to_owned();
     let before: Vec<u32> = session
@@ -74,19 +76,19 @@ async fn carry_out(
         .iter()
         .map(|row| row.get(0))
         .collect();
-    let path = format!("{}, {}", quote::quoted(schema), wish.search_path);
+    let path = format!("{}, {}", quote::quoted(schema), request.search_path);
     session
-        .run(&format!("SAVEPOINT making; {}", sql::use_search_path(&path)))
+        .run(&format!("SAVEPOINT user_table; {}", sql::use_search_path(&path)))
         .await
         .map_err(failed)?;
-    for statement in &making.statements {
+    for statement in &user_table.statements {
         let Err(error) = session.execute(statement, &[]).await else { continue };
         let answer = failed(error);
         if answer.kind != Kind::Refused {
             return Err(answer);
         }
         session
-            .run(&format!("ROLLBACK TO SAVEPOINT making; {}", sql::use_own_language()))
+            .run(&format!("ROLLBACK TO SAVEPOINT user_table; {}", sql::use_own_language()))
             .await
             .map_err(failed)?;
         let reason = format!("{}: {}", altered::NOT_ACCEPTED, answer.reason);
@@ -98,9 +100,9 @@ async fn carry_out(
     }
     session.run(&sql::use_own_language()).await.map_err(failed)?;
     let found =
-        session.query(sql::TABLE_ID, &[&schema, &wish.names.table]).await.map_err(failed)?;
+        session.query(sql::TABLE_ID, &[&schema, &request.names.table]).await.map_err(failed)?;
     let Some(oid) = found.first().map(|row| row.get::<_, u32>(0)) else {
-        let reason = format!("it makes no table called {}", wish.names.table);
+        let reason = format!("it makes no table called {}", request.names.table);
         return Ok(vec![refuse(
             file(),
             reason,
@@ -124,18 +126,18 @@ async fn carry_out(
         refusals.push(refuse(file(), reason, "leave that out"));
     }
     if refusals.is_empty() {
-        own(session, wish, schema, oid).await?;
+        own(session, request, schema, oid).await?;
     }
     Ok(refusals)
 }
 
 /// The new table belongs to whom the old one does, and is open to the same.
-async fn own(session: &Session, wish: &Wish<'_>, schema: &str, oid: u32) -> Result<()> {
+async fn own(session: &Session, request: &CloneRequest<'_>, schema: &str, oid: u32) -> Result<()> {
     let failed = |error: tokio_postgres::Error| {
         error::of_clauses("give the new table to the old one's owner", &error)
     };
-    let table = quote::qualified(schema, &wish.names.table);
-    let owner = session.one(sql::OWNER, &[&wish.source]).await.map_err(failed)?;
+    let table = quote::qualified(schema, &request.names.table);
+    let owner = session.one(sql::OWNER, &[&request.source]).await.map_err(failed)?;
     if !owner.get::<_, bool>(1) {
         let mut tables = vec![table.clone()];
         tables.extend(
@@ -149,7 +151,7 @@ async fn own(session: &Session, wish: &Wish<'_>, schema: &str, oid: u32) -> Resu
             tables.iter().map(|table| format!("ALTER TABLE {table} OWNER TO {owner}")).collect();
         session.run(&script.join("; ")).await.map_err(failed)?;
     }
-    definition::carry_privileges(session, wish.source, oid, &table).await.map_err(failed)
+    definition::carry_privileges(session, request.source, oid, &table).await.map_err(failed)
 }
 
 /// A table's partitions: name and schema.
@@ -161,31 +163,31 @@ pub(crate) async fn partitions(session: &Session, table: u32) -> Result<Vec<(Str
 
 async fn read_outcome(
     session: &Session,
-    wish: &Wish<'_>,
-    making: &Making,
+    request: &CloneRequest<'_>,
+    user_table: &UserTable,
     schema: &str,
     altered: &mut Altered,
 ) -> Result<()> {
     let failed =
         |error: tokio_postgres::Error| error::of_clauses("read what the file has made", &error);
     let after = definition::attributes(session, altered.clone).await?;
-    let mut before = definition::attributes(session, wish.source).await?;
+    let mut before = definition::attributes(session, request.source).await?;
     // As it will be: without anything of ours.
     altered.lines = definition::describe(session, altered.clone).await?;
-    altered.refusals.extend(match_by_name(&mut before, &after, making));
-    altered.news = arrival::news(wish, &before, &after);
+    altered.refusals.extend(match_by_name(&mut before, &after, user_table));
+    altered.changes = column_mapping::changes(request, &before, &after);
     let same = |old: &Attribute| {
         let new = after.iter().find(|new| new.number == old.number);
         new.is_some_and(|new| new.stored_shape() == old.stored_shape())
     };
     altered.touched = before.iter().filter(|old| !same(old)).map(|old| old.name.clone()).collect();
     altered.touches_columns = !altered.touched.is_empty();
-    altered.revalued = arrival::revalued(session, wish, &before, &after).await?;
+    altered.revalued = column_mapping::revalued(session, request, &before, &after).await?;
     altered.demanded =
         after.iter().filter(|new| new.not_null).map(|new| new.name.clone()).collect();
-    altered.refusals.extend(arrival::name_clashes(session, wish, altered.clone).await?);
-    let Some(key) = wish.key else { return Ok(()) };
-    match arrival::layout(wish, key, &before, &after, schema) {
+    altered.refusals.extend(clone_checks::name_clashes(session, request, altered.clone).await?);
+    let Some(key) = request.key else { return Ok(()) };
+    match column_mapping::layout(request, key, &before, &after, schema) {
         Err(refusal) => altered.refusals.push(refusal),
         Ok(mut layout) => {
             layout.is_partitioned =
@@ -193,7 +195,8 @@ async fn read_outcome(
             altered.refusals.extend(unfit_for_partitions(&layout));
             altered.refusals.extend(conversions(session, &layout).await?);
             if altered.refusals.is_empty() {
-                altered.layout = Some(arrival::find_by_key(session, layout, altered.clone).await?);
+                altered.layout =
+                    Some(lookup_index::find_by_key(session, layout, altered.clone).await?);
             }
         }
     }
@@ -203,13 +206,17 @@ async fn read_outcome(
 /// Gives the source's columns the numbers of those of the new table that they become, as if an
 /// ALTER had made it of them. A column that is lost beside one that is new may be one that is
 /// renamed, and nobody may guess.
-fn match_by_name(before: &mut [Attribute], after: &[Attribute], making: &Making) -> Vec<Refusal> {
+fn match_by_name(
+    before: &mut [Attribute],
+    after: &[Attribute],
+    user_table: &UserTable,
+) -> Vec<Refusal> {
     let becomes = |old: &str| {
-        let renamed = making.renames.iter().find(|(from, _)| from == old);
+        let renamed = user_table.renames.iter().find(|(from, _)| from == old);
         renamed.map_or_else(|| old.to_owned(), |(_, to)| to.clone())
     };
     let mut refusals = Vec::new();
-    for (old, new) in &making.renames {
+    for (old, new) in &user_table.renames {
         if !before.iter().any(|column| column.name == *old)
             || !after.iter().any(|column| column.name == *new)
         {
@@ -288,7 +295,7 @@ async fn conversions(session: &Session, layout: &Layout) -> Result<Option<Refusa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::altered::Making;
+    use crate::schema::altered::UserTable;
     use crate::schema::definition::Attribute;
 
     fn column(number: i16, name: &str) -> Attribute {
@@ -316,7 +323,7 @@ mod tests {
             renames.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
         let (mut before, after) = (columns(before), columns(after));
         let refusals =
-            match_by_name(&mut before, &after, &Making { statements: Vec::new(), renames });
+            match_by_name(&mut before, &after, &UserTable { statements: Vec::new(), renames });
         (before.iter().map(|column| column.number).collect(), refusals.len())
     }
 

@@ -3,7 +3,6 @@
 pub(crate) mod connect;
 pub(crate) mod doing;
 pub(crate) mod error;
-pub(crate) mod gauge;
 pub(crate) mod heartbeat;
 pub(crate) mod names;
 pub(crate) mod own_objects;

@@ -3,24 +3,27 @@
 use crate::facts::ShadowFacts;
 use crate::journal;
 use crate::key::values::{self, Raw};
-use crate::schema::arrival;
+use crate::schema::column_mapping;
 use crate::schema::definition;
+use crate::server::names::Names;
+use crate::server::pool::Pool;
 use crate::server::session::Session;
 use crate::shadow::duplicates;
 use crate::shadow::row_error;
 use crate::sql;
-use crate::state::Postgres;
 use altergeist_contract::{Comparison, Error, Result};
+use std::sync::Arc;
 use tokio_postgres::types::ToSql;
 
 pub(crate) async fn compare(
-    engine: &Postgres,
+    workers: &Arc<Pool>,
+    names: &Names,
     shadow: &ShadowFacts,
     statement: &str,
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Comparison> {
-    let attempted = || format!("compare {} with its shadow", engine.names.display);
-    let lease = engine.workers.take().await?;
+    let attempted = || format!("compare {} with its shadow", names.display);
+    let lease = workers.take().await?;
     let rows = lease.query(statement, parameters).await;
     let rows = lease
         .settle(rows.map_err(|error| row_error::row_error(attempted(), &error, shadow)))
@@ -43,11 +46,11 @@ pub(crate) async fn compare(
 
 pub(crate) async fn duplicate_queries(
     session: &Session,
-    engine: &Postgres,
+    names: &Names,
     shadow: &ShadowFacts,
 ) -> Result<Vec<duplicates::Count>> {
-    let facts = journal::facts(session, engine).await?;
+    let facts = journal::facts(session, names).await?;
     let after = definition::attributes(session, shadow.oid).await?;
-    let news = arrival::added_columns(&shadow.layout, &after);
-    duplicates::queries(session, facts.source, shadow.oid, &shadow.layout, &news).await
+    let changes = column_mapping::added_columns(&shadow.layout, &after);
+    duplicates::queries(session, facts.source, shadow.oid, &shadow.layout, &changes).await
 }

@@ -1,26 +1,27 @@
 //! Makes the shadow, in one transaction.
 
-use crate::cutover::twins;
+use crate::change::Change;
+use crate::cutover::replacement_views;
 use crate::facts::{Facts, ShadowFacts};
 use crate::journal;
-use crate::log::source;
+use crate::log::source::{self, LogSource};
 use crate::plan::cascade;
 use crate::schema::alteration;
-use crate::schema::altered::{Altered, Deferred, LeftOut, Wish};
-use crate::schema::arrival;
+use crate::schema::altered::{Altered, CloneRequest, DeferredIndex, LeftOut};
 use crate::schema::catalogue;
 use crate::schema::definition;
 use crate::schema::expression;
+use crate::schema::lookup_index;
 use crate::schema::requested;
 use crate::schema::user_definition;
 use crate::server::error;
+use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::session::Session;
 use crate::shadow::followed;
 use crate::shadow::guard;
 use crate::sql;
 use crate::sql::quote;
-use crate::state::Postgres;
 use altergeist_contract::{Error, Refusal, Result};
 
 /// The greatest table, in bytes without its indexes and what is out of line, whose shadow is begun
@@ -29,59 +30,65 @@ use altergeist_contract::{Error, Refusal, Result};
 const BARE_BYTES_MAX: i64 = 16 << 30;
 
 /// One transaction makes the shadow, alters it, and writes down what must be known of it.
-pub(crate) async fn create(session: &Session, engine: &Postgres) -> Result<ShadowFacts> {
-    let attempted = || format!("make the shadow of {}", engine.names.display);
+pub(crate) async fn create(
+    session: &Session,
+    change: &Change,
+    log: &LogSource,
+) -> Result<ShadowFacts> {
+    let names = &change.names;
+    let attempted = || format!("make the shadow of {}", names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     journal::ensure_tables(session).await?;
     own_objects::ensure_schema(
         session,
-        &engine.names.shadow_schema,
-        catalogue::source(session, &engine.names).await?,
+        &names.shadow_schema,
+        catalogue::source(session, names).await?,
     )
     .await?;
     session.run("BEGIN").await.map_err(failed)?;
     own_objects::keep_schemas(session, &attempted()).await?;
-    let known = journal::entry(session, engine).await?.facts;
-    let source = catalogue::source(session, &engine.names).await?;
-    make_room(session, engine, known.as_ref(), source).await?;
-    let clauses = requested::clauses(session, engine, source)
+    let known = journal::entry(session, names).await?.facts;
+    let source = catalogue::source(session, names).await?;
+    make_room(session, names, known.as_ref(), source).await?;
+    let clauses = requested::clauses(session, change, source)
         .await?
         .map_err(|refusal| refused(attempted(), &[refusal]))?;
     let (key, _) = catalogue::key(session, source).await?;
     let key = key.map_err(|why| Error::refused(attempted(), why))?;
-    let wishes = requested::copy_wishes(session, engine, source).await?;
-    let (order, making) = wishes.map_err(|refusal| refused(attempted(), &[refusal]))?;
-    let wish = Wish {
+    let requested = requested::order_and_table(session, &change.target, source).await?;
+    let (order, user_table) = requested.map_err(|refusal| refused(attempted(), &[refusal]))?;
+    let request = CloneRequest {
         order: &order,
-        making: making.as_ref(),
-        ..engine.wish(source, Some(&key), &clauses)
+        user_table: user_table.as_ref(),
+        ..requested::clone_request(change, source, Some(&key), &clauses)
     };
-    let mut altered = alteration::alter_clone(session, &wish, &engine.names.shadow_schema).await?;
-    altered.arrival.cascade = cascade::find(session, source, &clauses.cascades).await?.objects();
+    let mut altered = alteration::alter_clone(session, &request, &names.shadow_schema).await?;
+    altered.final_steps.cascade =
+        cascade::find(session, source, &clauses.cascades).await?.objects();
     if !altered.refusals.is_empty() {
         return Err(refused(attempted(), &altered.refusals));
     }
     check_source(attempted(), known.as_ref(), source, &altered)?;
-    let mut shadow = strip(session, engine, source, &altered).await?;
-    shadow.survivors = survivors(session, engine, source, &shadow).await?;
+    let mut shadow = strip(session, change, source, &altered).await?;
+    shadow.survivors = survivors(session, change, source, &shadow).await?;
     let parts = user_definition::partitions(session, shadow.oid).await?;
-    shadow.is_guarded = guard::set(session, &engine.names, shadow.oid, &parts).await?;
+    shadow.is_guarded = guard::set(session, names, shadow.oid, &parts).await?;
     if shadow.is_unlogged {
         journal::make_as_ours(session, sql::NOTE_WHOLE).await.map_err(failed)?;
         session.execute(sql::ADD_WHOLE, &[&shadow.oid]).await.map_err(failed)?;
     }
     let facts = Facts {
         system: source::system(session).await?,
-        log_place: engine.log_place(),
+        log_place: log.place(),
         source,
         source_lines: altered.source_lines,
         witness: known.as_ref().and_then(|known| known.witness.clone()),
         own_identity: known.and_then(|known| known.own_identity),
         shadow: Some(shadow.clone()),
         done: None,
-        recipe: None,
+        online_steps: None,
     };
-    journal::save_facts(session, engine, &facts).await?;
+    journal::save_facts(session, names, &facts).await?;
     session.run("COMMIT").await.map_err(failed)?;
     Ok(shadow)
 }
@@ -90,11 +97,10 @@ pub(crate) async fn create(session: &Session, engine: &Postgres) -> Result<Shado
 /// ours.
 async fn make_room(
     session: &Session,
-    engine: &Postgres,
+    names: &Names,
     known: Option<&Facts>,
     source: u32,
 ) -> Result<()> {
-    let names = &engine.names;
     let attempted = || format!("make room for the shadow of {}", names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     own_objects::require_schema(session, &names.shadow_schema, &attempted()).await?;
@@ -122,7 +128,7 @@ async fn make_room(
             format!("{} is not known to the journal", names.shadow()),
         ));
     }
-    twins::drop_twins(session, found).await?;
+    replacement_views::drop_all(session, found).await?;
     session.run(&format!("DROP TABLE {}", names.shadow())).await.map_err(failed)
 }
 
@@ -134,7 +140,7 @@ fn check_source(
     altered: &Altered,
 ) -> Result<()> {
     let Some(known) = known.filter(|known| known.source == source) else { return Ok(()) };
-    let changed = followed::out_of_reach(&known.source_lines, &altered.source_lines);
+    let changed = followed::unfollowable(&known.source_lines, &altered.source_lines);
     if changed.is_empty() {
         return Ok(());
     }
@@ -148,7 +154,7 @@ fn check_source(
 /// bound, and says what must be known of the shadow.
 async fn strip(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     source: u32,
     altered: &Altered,
 ) -> Result<ShadowFacts> {
@@ -161,19 +167,20 @@ async fn strip(
         .ok_or_else(|| Error::fatal("make the shadow", "the clauses left no way to follow rows"))?;
     let oid = altered.clone;
     let late_rows = session.query(sql::LATE_CONSTRAINTS, &[&oid]).await.map_err(failed)?;
-    let mut late: Vec<String> = arrival::drop_helpers(&layout).into_iter().collect();
+    let mut late: Vec<String> = lookup_index::drop_helpers(&layout).into_iter().collect();
     let mut script = Vec::new();
     for row in &late_rows {
         script.push(row.get::<_, String>(0));
         late.push(expression::reread(row.get(1)));
         late.extend(row.get::<_, Option<String>>(2));
     }
-    let left_out = match engine.target.keep_indexes {
+    let left_out = match change.target.keep_indexes {
         true => LeftOut::default(),
-        false => arrival::left_out(session, &layout, oid).await?,
+        false => lookup_index::left_out(session, &layout, oid).await?,
     };
     let schema = layout.shadow_schema.clone();
-    let drop = |index: &Deferred| format!("DROP INDEX {schema}.{}", quote::quoted(&index.name));
+    let drop =
+        |index: &DeferredIndex| format!("DROP INDEX {schema}.{}", quote::quoted(&index.name));
     script.extend(left_out.deferred.iter().map(drop));
     let size: i64 = session.one(sql::HEAP_SIZE, &[&source]).await.map_err(failed)?.get(0);
     let lookup = left_out.lookup.filter(|_| size <= BARE_BYTES_MAX);
@@ -194,7 +201,7 @@ async fn strip(
         deferred: left_out.deferred,
         lookup: lookup.map(|(index, _)| index),
         late,
-        arrival: altered.arrival.clone(),
+        final_steps: altered.final_steps.clone(),
         survivors: Vec::new(),
         is_guarded: false,
         finish: Vec::new(),
@@ -206,11 +213,11 @@ async fn strip(
 /// user's own making only the layout tells.
 async fn survivors(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     source: u32,
     shadow: &ShadowFacts,
 ) -> Result<Vec<(String, String)>> {
-    if engine.target.create.is_some() {
+    if change.target.create.is_some() {
         let filled =
             shadow.layout.columns.iter().map(|column| (column.source.clone(), column.name.clone()));
         return Ok(filled.collect());

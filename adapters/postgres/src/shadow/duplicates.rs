@@ -2,7 +2,7 @@
 //! index's expressions is computed from the source's rows as the copy would, and grouped as the
 //! index would compare.
 
-use crate::schema::altered::News;
+use crate::schema::altered::ColumnChanges;
 use crate::schema::columns::Layout;
 use crate::server::error;
 use crate::server::session::Session;
@@ -48,14 +48,14 @@ pub(crate) async fn queries(
     source: u32,
     shadow: u32,
     layout: &Layout,
-    news: &News,
+    changes: &ColumnChanges,
 ) -> Result<Vec<Count>> {
     let guaranteed = indexes(session, source).await?;
     let demanded = indexes(session, shadow).await?;
     let is_ours = |index: &UniqueIndex| layout.helper_index.as_ref() == Some(&index.name);
     let demanded = demanded.into_iter().filter(|index| !is_ours(index));
-    let new = demanded.filter(|index| !is_guaranteed(index, &guaranteed, layout, news));
-    Ok(new.filter_map(|index| question(&index, layout, news)).collect())
+    let new = demanded.filter(|index| !is_guaranteed(index, &guaranteed, layout, changes));
+    Ok(new.filter_map(|index| question(&index, layout, changes)).collect())
 }
 
 /// Asks.
@@ -86,12 +86,12 @@ fn is_guaranteed(
     index: &UniqueIndex,
     guaranteed: &[UniqueIndex],
     layout: &Layout,
-    news: &News,
+    changes: &ColumnChanges,
 ) -> bool {
     let touched = |column: &String| {
         let filled = layout.columns.iter().find(|filled| filled.name == *column);
         filled.is_none_or(|filled| filled.changed || filled.source != *column)
-            || news.generated.iter().any(|(name, _)| name == column)
+            || changes.generated.iter().any(|(name, _)| name == column)
     };
     !index.columns.iter().any(touched)
         && guaranteed
@@ -100,9 +100,10 @@ fn is_guaranteed(
 }
 
 /// How many values of an index are held more than once; None if a value is made up row by row.
-fn question(index: &UniqueIndex, layout: &Layout, news: &News) -> Option<Count> {
-    let is_made_up =
-        |column: &String| news.added.iter().any(|(name, value)| name == column && value.is_none());
+fn question(index: &UniqueIndex, layout: &Layout, changes: &ColumnChanges) -> Option<Count> {
+    let is_made_up = |column: &String| {
+        changes.added.iter().any(|(name, value)| name == column && value.is_none())
+    };
     if index.columns.iter().any(is_made_up) {
         return None;
     }
@@ -120,7 +121,7 @@ fn question(index: &UniqueIndex, layout: &Layout, news: &News) -> Option<Count> 
             WHERE {condition}
             GROUP BY {expressions}
             HAVING count(*) > 1) AS duplicates",
-        rows = future_rows(&index.columns, layout, news),
+        rows = future_rows(&index.columns, layout, changes),
         expressions = index.expressions.join(", "),
     );
     Some(Count { index: index.name.clone(), statement })
@@ -128,15 +129,19 @@ fn question(index: &UniqueIndex, layout: &Layout, news: &News) -> Option<Count> 
 
 /// The source's rows as they will be in the shadow, with those of its new columns that are asked
 /// for. Named as the table.
-pub(crate) fn future_rows(asked: &BTreeSet<String>, layout: &Layout, news: &News) -> String {
+pub(crate) fn future_rows(
+    asked: &BTreeSet<String>,
+    layout: &Layout,
+    changes: &ColumnChanges,
+) -> String {
     let filled = layout.columns.iter().map(|column| {
         format!("CAST(({}\n) AS {}) AS {}", column.value, column.type_name, quoted(&column.name))
     });
-    let added = news.added.iter().filter(|(name, _)| asked.contains(name));
+    let added = changes.added.iter().filter(|(name, _)| asked.contains(name));
     let added = added
         .filter_map(|(name, value)| Some(format!("({}\n) AS {}", value.as_ref()?, quoted(name))));
     let columns = filled.chain(added).collect::<Vec<_>>().join(", ");
-    let generated = news.generated.iter().filter(|(name, _)| asked.contains(name));
+    let generated = changes.generated.iter().filter(|(name, _)| asked.contains(name));
     let generated: String = generated
         .map(|(name, expression)| format!(", ({expression}) AS {}", quoted(name)))
         .collect();
@@ -151,7 +156,7 @@ pub(crate) fn future_rows(asked: &BTreeSet<String>, layout: &Layout, news: &News
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::altered::News;
+    use crate::schema::altered::ColumnChanges;
     use crate::schema::columns::{Column, Layout, Sameness};
 
     fn index(expressions: &[&str], columns: &[&str]) -> UniqueIndex {
@@ -191,15 +196,25 @@ mod tests {
     #[test]
     fn an_index_over_columns_that_stay_needs_no_question() {
         let same = index(&["a"], &["a"]);
-        assert!(is_guaranteed(&same, &[index(&["a"], &["a"])], &layout(false), &News::default()));
-        assert!(!is_guaranteed(&same, &[index(&["a"], &["a"])], &layout(true), &News::default()));
-        assert!(!is_guaranteed(&same, &[], &layout(false), &News::default()));
+        assert!(is_guaranteed(
+            &same,
+            &[index(&["a"], &["a"])],
+            &layout(false),
+            &ColumnChanges::default()
+        ));
+        assert!(!is_guaranteed(
+            &same,
+            &[index(&["a"], &["a"])],
+            &layout(true),
+            &ColumnChanges::default()
+        ));
+        assert!(!is_guaranteed(&same, &[], &layout(false), &ColumnChanges::default()));
     }
 
     #[test]
     fn a_value_made_up_row_by_row_is_not_asked_about() {
-        let news = News { added: vec![("b".into(), None)], ..News::default() };
-        assert!(question(&index(&["b"], &["b"]), &layout(false), &news).is_none());
-        assert!(question(&index(&["a"], &["a"]), &layout(false), &news).is_some());
+        let changes = ColumnChanges { added: vec![("b".into(), None)], ..ColumnChanges::default() };
+        assert!(question(&index(&["b"], &["b"]), &layout(false), &changes).is_none());
+        assert!(question(&index(&["a"], &["a"]), &layout(false), &changes).is_some());
     }
 }

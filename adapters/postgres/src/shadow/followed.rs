@@ -2,25 +2,27 @@
 //! before the lock: rights, comments, settings, owner, plain indexes and statistics. Where it
 //! cannot, the run ends at the next look.
 
+use crate::change::Change;
 use crate::facts::{Facts, ShadowFacts};
 use crate::journal;
 use crate::schema::alteration;
-use crate::schema::altered::{Altered, Arrival, Wish};
+use crate::schema::altered::{Altered, CloneRequest, FinalSteps};
 use crate::schema::catalogue;
 use crate::schema::columns::Layout;
 use crate::schema::definition::{self, Line};
 use crate::schema::expression;
 use crate::schema::requested;
 use crate::server::error;
+use crate::server::names::Names;
 use crate::server::session::Session;
+use crate::shadow::known::KnownShadow;
 use crate::sql;
 use crate::sql::quote;
-use crate::state::Postgres;
 use altergeist_contract::{Error, Result};
 
-/// The steps of [`sql::DRESS`] that may be done again: storage, statistics targets, options, index
+/// The steps of [`sql::RECREATE_OBJECTS`] that may be done again: storage, statistics targets, options, index
 /// statistics, the mark of CLUSTER, comments, dependence on extensions.
-const AGAIN: [i32; 9] = [2, 3, 4, 8, 9, 11, 12, 14, 15];
+const REPEATABLE_STEPS: [i32; 9] = [2, 3, 4, 8, 9, 11, 12, 14, 15];
 
 /// Those that make indexes, and statistics.
 const INDEXES: i32 = 5;
@@ -28,13 +30,13 @@ const INDEXES: i32 = 5;
 const STATISTICS: i32 = 16;
 
 /// The objects that differ, and that the shadow cannot follow.
-pub(crate) fn out_of_reach(before: &[Line], now: &[Line]) -> Vec<String> {
-    let rigid = |lines: &[Line]| -> Vec<Line> { lines.iter().filter_map(rigid).collect() };
-    definition::differences(&rigid(before), &rigid(now))
+pub(crate) fn unfollowable(before: &[Line], now: &[Line]) -> Vec<String> {
+    let must_stay = |lines: &[Line]| -> Vec<Line> { lines.iter().filter_map(must_stay).collect() };
+    definition::differences(&must_stay(before), &must_stay(now))
 }
 
 /// What of a line must stay as it is; None if nothing must.
-fn rigid(line: &Line) -> Option<Line> {
+fn must_stay(line: &Line) -> Option<Line> {
     if line.object == "table" {
         let (kind, rest) = line.definition.split_once(" owner ").unwrap_or((&line.definition, ""));
         let method = rest.split_once(" method ").map_or("", |(_, method)| method);
@@ -61,102 +63,101 @@ fn shape(line: &Line) -> &str {
 ///
 /// # Errors
 /// `Fatal` if the shadow cannot have it, naming it.
-pub(crate) async fn follow(session: &Session, engine: &Postgres) -> Result<()> {
-    let facts = journal::facts(session, engine).await?;
+pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShadow) -> Result<()> {
+    let names = &change.names;
+    let facts = journal::facts(session, names).await?;
     let Some(shadow) = facts.shadow.clone() else { return Ok(()) };
     let now = definition::describe(session, facts.source).await?;
     let changed = definition::differences(&facts.source_lines, &now);
     if changed.is_empty() {
         return Ok(());
     }
-    let lost = out_of_reach(&facts.source_lines, &now);
+    let lost = unfollowable(&facts.source_lines, &now);
     if !lost.is_empty() {
-        return Err(cannot(engine, &lost));
+        return Err(ended(&names.display, &lost));
     }
-    let attempted =
-        || format!("give the shadow of {} what the table was given", engine.names.display);
+    let attempted = || format!("give the shadow of {} what the table was given", names.display);
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     session.run("BEGIN").await.map_err(failed)?;
-    let schema = format!("ag_plan_{}", engine.marks.incarnation);
+    let schema = change.trial_schema();
     definition::make_schema(session, &schema, facts.source).await?;
-    let altered = wanted(session, engine, facts.source, &schema).await?;
+    let altered = wanted(session, change, facts.source, &schema).await?;
     let layout = altered.layout.clone().map(|layout| Layout {
         shadow: shadow.layout.shadow.clone(),
         shadow_schema: shadow.layout.shadow_schema.clone(),
         ..layout
     });
     if !altered.refusals.is_empty() || layout.as_ref() != Some(&shadow.layout) {
-        return Err(cannot(engine, &changed));
+        return Err(ended(&names.display, &changed));
     }
-    dress(session, engine, &shadow, &altered).await?;
+    apply_changes(session, names, &shadow, &altered).await?;
     let left =
         differing(&shadow, &altered.lines, &definition::describe(session, shadow.oid).await?);
     if !left.is_empty() {
-        return Err(cannot(engine, &left));
+        return Err(ended(&names.display, &left));
     }
     session
         .run(&format!("DROP SCHEMA {} CASCADE", quote::quoted(&schema)))
         .await
         .map_err(failed)?;
-    let arrival = Arrival { structure: altered.arrival.structure, ..shadow.arrival.clone() };
+    let final_steps =
+        FinalSteps { structure: altered.final_steps.structure, ..shadow.final_steps.clone() };
     // Everything that could wait was built before the swap; what was dropped since must not come
     // again.
-    let shadow =
-        ShadowFacts { lines: altered.lines, arrival, deferred: Vec::new(), lookup: None, ..shadow };
+    let shadow = ShadowFacts {
+        lines: altered.lines,
+        final_steps,
+        deferred: Vec::new(),
+        lookup: None,
+        ..shadow
+    };
     let facts = Facts { source_lines: altered.source_lines, shadow: Some(shadow.clone()), ..facts };
-    journal::save_facts(session, engine, &facts).await?;
+    journal::save_facts(session, names, &facts).await?;
     session.run("COMMIT").await.map_err(failed)?;
     tracing::info!(
         "{}: others changed {}; the shadow has followed",
-        engine.names.display,
+        names.display,
         changed.join(", ")
     );
-    engine.set_shadow(Some(shadow));
+    known.set(Some(shadow));
     Ok(())
 }
 
 /// What the clauses make of the table as it is now.
-async fn wanted(
-    session: &Session,
-    engine: &Postgres,
-    source: u32,
-    schema: &str,
-) -> Result<Altered> {
+async fn wanted(session: &Session, change: &Change, source: u32, schema: &str) -> Result<Altered> {
     let refused =
-        |reason: String| Error::fatal(format!("look again at {}", engine.names.display), reason);
+        |reason: String| Error::fatal(format!("look again at {}", change.names.display), reason);
     let clauses =
-        requested::clauses(session, engine, source).await?.map_err(|why| refused(why.reason))?;
+        requested::clauses(session, change, source).await?.map_err(|why| refused(why.reason))?;
     let (key, _) = catalogue::key(session, source).await?;
     let key = key.map_err(refused)?;
-    let wishes = requested::copy_wishes(session, engine, source).await?;
-    let (order, making) = wishes.map_err(|why| refused(why.reason))?;
-    let wish = Wish {
+    let requested = requested::order_and_table(session, &change.target, source).await?;
+    let (order, user_table) = requested.map_err(|why| refused(why.reason))?;
+    let request = CloneRequest {
         order: &order,
-        making: making.as_ref(),
-        ..engine.wish(source, Some(&key), &clauses)
+        user_table: user_table.as_ref(),
+        ..requested::clone_request(change, source, Some(&key), &clauses)
     };
-    alteration::alter_clone(session, &wish, schema).await
+    alteration::alter_clone(session, &request, schema).await
 }
 
 /// Takes from the shadow what can be taken, and gives it what the clone has.
-async fn dress(
+async fn apply_changes(
     session: &Session,
-    engine: &Postgres,
+    names: &Names,
     shadow: &ShadowFacts,
     altered: &Altered,
 ) -> Result<()> {
     let failed = |error: tokio_postgres::Error| {
-        error::of(
-            format!("give the shadow of {} what the table was given", engine.names.display),
-            &error,
-        )
+        error::of(format!("give the shadow of {} what the table was given", names.display), &error)
     };
-    let (names, clone) = (&engine.names, altered.clone);
+    let clone = altered.clone;
     let table = names.shadow();
     let have = definition::describe(session, shadow.oid).await?;
     let mut script = remade(shadow, &names.shadow_schema, &altered.lines, &have);
-    let undress = session.query(sql::UNDRESS, &[&shadow.oid, &table]).await.map_err(failed)?;
-    script.extend(undress.iter().map(|row| row.get::<_, String>(0)));
+    let removals =
+        session.query(sql::REMOVE_SETTINGS, &[&shadow.oid, &table]).await.map_err(failed)?;
+    script.extend(removals.iter().map(|row| row.get::<_, String>(0)));
     session.run(&script.join(";\n")).await.map_err(failed)?;
     let have = definition::describe(session, shadow.oid).await?;
     let is_missing = |kind: &str, statement: &str, head: &str| {
@@ -166,8 +167,10 @@ async fn dress(
         })
     };
     let schema = quote::quoted(&names.shadow_schema);
-    let rows =
-        session.query(sql::DRESS, &[&clone, &table, &names.shadow_schema]).await.map_err(failed)?;
+    let rows = session
+        .query(sql::RECREATE_OBJECTS, &[&clone, &table, &names.shadow_schema])
+        .await
+        .map_err(failed)?;
     let steps = rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, i32>(1)));
     let mut script: Vec<String> = steps
         .filter(|(statement, step)| match *step {
@@ -175,7 +178,7 @@ async fn dress(
             STATISTICS => {
                 is_missing("statistics ", statement, &format!("CREATE STATISTICS {schema}.@ "))
             }
-            step => AGAIN.contains(&step),
+            step => REPEATABLE_STEPS.contains(&step),
         })
         .map(|(statement, _)| statement)
         .collect();
@@ -228,12 +231,7 @@ fn differing(shadow: &ShadowFacts, wanted: &[Line], have: &[Line]) -> Vec<String
     definition::differences(&followed(wanted), &followed(have))
 }
 
-/// The run's end, and the way out.
-pub(crate) fn cannot(engine: &Postgres, objects: &[String]) -> Error {
-    ended(&engine.names.display, objects)
-}
-
-/// The same, for who knows only the table's name.
+/// Ends the run, and says how to start again.
 pub(crate) fn ended(table: &str, objects: &[String]) -> Error {
     let reason = format!(
         "another session changed {} of the table, and the shadow cannot follow that; `altergeist \
@@ -256,9 +254,9 @@ mod tests {
     fn rights_settings_and_indexes_are_followed_and_columns_and_constraints_are_not() {
         let before =
             [line("privileges", "a"), line("index i", "x"), line("settings of column c", "1")];
-        assert_eq!(out_of_reach(&before, &[line("index j", "y")]), Vec::<String>::new());
+        assert_eq!(unfollowable(&before, &[line("index j", "y")]), Vec::<String>::new());
         let now = [line("column c", "1 int"), line("constraint k", "c"), line("privileges", "b")];
-        assert_eq!(out_of_reach(&before, &now), ["column c", "constraint k"]);
+        assert_eq!(unfollowable(&before, &now), ["column c", "constraint k"]);
     }
 
     #[test]
@@ -271,14 +269,14 @@ mod tests {
             "kind r p owner b method heap tablespace 0 identity d of 0 options {x=1} toast \
              comment y",
         );
-        assert_eq!(out_of_reach(&before, &given), Vec::<String>::new());
+        assert_eq!(unfollowable(&before, &given), Vec::<String>::new());
         let unlogged = table(
             "kind r u owner a method heap tablespace 0 identity d of 0 options toast comment",
         );
-        assert_eq!(out_of_reach(&before, &unlogged), ["table"]);
+        assert_eq!(unfollowable(&before, &unlogged), ["table"]);
         let moved = table(
             "kind r p owner a method heap tablespace 7 identity d of 0 options toast comment",
         );
-        assert_eq!(out_of_reach(&before, &moved), ["table"]);
+        assert_eq!(unfollowable(&before, &moved), ["table"]);
     }
 }

@@ -1,32 +1,38 @@
 //! Builds the shadow's indexes when the rows are there.
 
 use crate::facts::ShadowFacts;
-use crate::schema::altered::Deferred;
+use crate::schema::altered::DeferredIndex;
 use crate::schema::catalogue;
 use crate::schema::expression;
 use crate::server::error;
+use crate::server::names::Names;
+use crate::server::pool::Pool;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
-use crate::state::Postgres;
 use altergeist_contract::Result;
+use std::sync::Arc;
 use tokio_postgres::types::ToSql;
 
-pub(crate) async fn build_index(engine: &Postgres, index: &Deferred, gently: bool) -> Result<()> {
-    let lease = engine.workers.take().await?;
-    let result = build_if_missing(&lease, engine, index, gently).await;
+pub(crate) async fn build(
+    workers: &Arc<Pool>,
+    names: &Names,
+    index: &DeferredIndex,
+    gently: bool,
+) -> Result<()> {
+    let lease = workers.take().await?;
+    let result = build_if_missing(&lease, names, index, gently).await;
     lease.settle(result).await
 }
 
 async fn build_if_missing(
     session: &Session,
-    engine: &Postgres,
-    index: &Deferred,
+    names: &Names,
+    index: &DeferredIndex,
     gently: bool,
 ) -> Result<()> {
-    let attempted =
-        || format!("build the index {} of the shadow of {}", index.name, engine.names.display);
-    if catalogue::table_id(session, &engine.names.shadow_schema, &index.name).await?.is_some() {
+    let attempted = || format!("build the index {} of the shadow of {}", index.name, names.display);
+    if catalogue::table_id(session, &names.shadow_schema, &index.name).await?.is_some() {
         return Ok(());
     }
     let statements = format!(
@@ -41,20 +47,24 @@ async fn build_if_missing(
 
 /// Constraints, comments and settings take a lock the builds would wait for each other with, so
 /// they come last.
-pub(crate) async fn finish_indexes(engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
-    let lease = engine.workers.take().await?;
-    let result = finish(&lease, engine, shadow).await;
+pub(crate) async fn finish_indexes(
+    workers: &Arc<Pool>,
+    names: &Names,
+    shadow: &ShadowFacts,
+) -> Result<()> {
+    let lease = workers.take().await?;
+    let result = finish(&lease, names, shadow).await;
     lease.settle(result).await
 }
 
-async fn finish(session: &Session, engine: &Postgres, shadow: &ShadowFacts) -> Result<()> {
+async fn finish(session: &Session, names: &Names, shadow: &ShadowFacts) -> Result<()> {
     let failed = |error: tokio_postgres::Error| {
-        error::of(format!("finish the indexes of the shadow of {}", engine.names.display), &error)
+        error::of(format!("finish the indexes of the shadow of {}", names.display), &error)
     };
     let mut statements: Vec<&str> = Vec::new();
     for index in shadow.lookup.iter().chain(&shadow.deferred) {
         if let Some(constraint) = &index.constraint {
-            let parameters: [&(dyn ToSql + Sync); 2] = [&engine.names.shadow_schema, &index.name];
+            let parameters: [&(dyn ToSql + Sync); 2] = [&names.shadow_schema, &index.name];
             let is_made: bool =
                 session.one(sql::IS_CONSTRAINT, &parameters).await.map_err(failed)?.get(0);
             statements.extend((!is_made).then_some(constraint.as_str()));

@@ -6,5 +6,6 @@ pub(crate) mod duplicates;
 pub(crate) mod followed;
 pub(crate) mod guard;
 pub(crate) mod indexes;
+pub(crate) mod known;
 pub(crate) mod row_error;
 pub(crate) mod rows;

@@ -10,7 +10,7 @@ pub(crate) const DESCRIBE: &str = include_str!("describe.sql");
 pub(crate) const CREATE_TABLE: &str = include_str!("create_table.sql");
 
 /// Gives the statements that make a bare table the same as another.
-pub(crate) const DRESS: &str = include_str!("dress.sql");
+pub(crate) const RECREATE_OBJECTS: &str = include_str!("recreate_objects.sql");
 
 /// Gives the statements that undo what event triggers did to a new table.
 pub(crate) const EVENT_TRIGGERS_UNDONE: &str = include_str!("event_triggers_undone.sql");
@@ -80,10 +80,10 @@ pub(crate) const NAME_CLASHES: &str = include_str!("name_clashes.sql");
 pub(crate) const SEQUENCES: &str = include_str!("sequences.sql");
 
 /// Lists what hangs on a table and is made again in the swap, as statements.
-pub(crate) const CARRIED: &str = include_str!("carried.sql");
+pub(crate) const DEPENDENTS: &str = include_str!("dependents.sql");
 
 /// Lists the other relations the swap changes.
-pub(crate) const NEIGHBOURS: &str = include_str!("neighbours.sql");
+pub(crate) const LOCKED_RELATIONS: &str = include_str!("locked_relations.sql");
 
 /// Lists the materialized views that read a table.
 pub(crate) const MATERIALIZED: &str = include_str!("materialized.sql");

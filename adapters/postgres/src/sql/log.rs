@@ -29,7 +29,7 @@ pub(crate) fn own_identity(table: &str, spelled: &str) -> String {
 pub(crate) const WITNESS: &str = include_str!("witness.sql");
 
 /// What takes from a table what others may give it and take again.
-pub(crate) const UNDRESS: &str = include_str!("undress.sql");
+pub(crate) const REMOVE_SETTINGS: &str = include_str!("remove_settings.sql");
 
 /// What gives a table another's storage parameters and owner.
 pub(crate) const OPTIONS: &str = include_str!("options.sql");

@@ -6,7 +6,7 @@ use altergeist_contract::Watermark;
 
 /// Copies the rows of a range. `OVERRIDING SYSTEM VALUE` keeps the numbers of identity columns.
 pub(crate) fn copy(layout: &Layout, after: &Watermark, through: &Watermark) -> String {
-    let bounds = bounds(&alias_walk(layout), layout, after, through, 1);
+    let bounds = bounds(&alias_scan_columns(layout), layout, after, through, 1);
     format!("{} WHERE {bounds}", insert_select(layout))
 }
 
@@ -14,7 +14,7 @@ pub(crate) fn copy(layout: &Layout, after: &Watermark, through: &Watermark) -> S
 pub(crate) fn insert_keys(layout: &Layout, through: &Watermark, places: usize) -> String {
     let first =
         if layout.has_arrays() { layout.keys.len() } else { layout.keys.len() * places } + 1;
-    let bounds = bounds(&alias_walk(layout), layout, &Watermark::Start, through, first);
+    let bounds = bounds(&alias_scan_columns(layout), layout, &Watermark::Start, through, first);
     format!(
         "{} WHERE {} AND {bounds}",
         insert_select(layout),
@@ -37,7 +37,7 @@ pub(crate) fn delete_keys(layout: &Layout, places: usize) -> String {
 
 /// Deletes the shadow's rows beyond a watermark.
 pub(crate) fn delete_beyond(layout: &Layout, after: &Watermark) -> String {
-    let bounds = bounds(&shadow_walk(layout), layout, after, &Watermark::End, 1);
+    let bounds = bounds(&shadow_scan_columns(layout), layout, after, &Watermark::End, 1);
     format!("DELETE FROM {} AS t WHERE {bounds}", layout.shadow_rows())
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn empty(layout: &Layout) -> String {
 
 /// The last key of the next so many rows of the source.
 pub(crate) fn chunk_end(layout: &Layout, after: &Watermark) -> String {
-    let keys = alias_walk(layout);
+    let keys = alias_scan_columns(layout);
     let list = keys.join(", ");
     let bounds = bounds(&keys, layout, after, &Watermark::End, 2);
     format!(
@@ -61,8 +61,8 @@ pub(crate) fn chunk_end(layout: &Layout, after: &Watermark) -> String {
 pub(crate) fn compare_range(layout: &Layout, after: &Watermark, through: &Watermark) -> String {
     compare(
         layout,
-        &bounds(&alias_walk(layout), layout, after, through, 1),
-        &bounds(&shadow_walk(layout), layout, after, through, 1),
+        &bounds(&alias_scan_columns(layout), layout, after, through, 1),
+        &bounds(&shadow_scan_columns(layout), layout, after, through, 1),
     )
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn bounds(
     through: &Watermark,
     first: usize,
 ) -> String {
-    let (walk, columns) = (layout.walk(), keys.len());
+    let (walk, columns) = (layout.scan_columns(), keys.len());
     let place = |at: usize| format!("${}::{}", first + at, walk[at % columns].type_name);
     let agreed = agreed(after, through).min(columns - 1);
     let equal = layout.operator("=");
@@ -258,12 +258,16 @@ fn alias_keys(layout: &Layout) -> Vec<String> {
     layout.keys.iter().map(|key| format!("{}.{}", layout.alias, quoted(&key.source))).collect()
 }
 
-fn alias_walk(layout: &Layout) -> Vec<String> {
-    layout.walk().iter().map(|key| format!("{}.{}", layout.alias, quoted(&key.source))).collect()
+fn alias_scan_columns(layout: &Layout) -> Vec<String> {
+    layout
+        .scan_columns()
+        .iter()
+        .map(|key| format!("{}.{}", layout.alias, quoted(&key.source)))
+        .collect()
 }
 
-fn shadow_walk(layout: &Layout) -> Vec<String> {
-    layout.walk().iter().map(|key| format!("t.{}", quoted(&key.shadow))).collect()
+fn shadow_scan_columns(layout: &Layout) -> Vec<String> {
+    layout.scan_columns().iter().map(|key| format!("t.{}", quoted(&key.shadow))).collect()
 }
 
 fn shadow_keys(layout: &Layout) -> Vec<String> {

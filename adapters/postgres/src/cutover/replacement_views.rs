@@ -1,7 +1,8 @@
 //! Twins of the materialized views: made over the shadow and filled before the swap, and put in
 //! place by it.
 
-use crate::cutover::materialized_views::{self, Materialized};
+use crate::change::Change;
+use crate::cutover::materialized_views::{self, MaterializedView};
 use crate::plan::cascade;
 use crate::plan::rehearsal::{self, Adapted};
 use crate::schema::catalogue::{self, SchemaState};
@@ -13,17 +14,17 @@ use crate::server::names::{self, Names};
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote::{self, quoted};
-use crate::state::Postgres;
+use crate::state::Sessions;
 use altergeist_contract::{Error, Refusal, Result};
 
-/// Makes the twins, empty, over the table of the same name in `schema`, in a schema of their own.
+/// Makes the replacements, empty, over the table of the same name in `schema`, in a schema of their own.
 /// Inside the session's transaction. Gives those that are not the same.
-pub(crate) async fn make_twins(
+pub(crate) async fn create(
     session: &Session,
     names: &Names,
     source: u32,
     schema: &str,
-    views: &[Materialized],
+    views: &[MaterializedView],
     adapted: &Adapted,
 ) -> Result<Vec<Refusal>> {
     let mut refusals = Vec::new();
@@ -49,16 +50,16 @@ pub(crate) async fn make_twins(
             expression::reread(query.trim_end().trim_end_matches(';'))
         );
         session.run(&create).await.map_err(failed)?;
-        definition::dress(session, view.oid, &own, &home).await?;
-        let twin: u32 =
+        definition::recreate_objects(session, view.oid, &own, &home).await?;
+        let replacement: u32 =
             session.one(sql::TABLE_ID, &[&home, &view.name]).await.map_err(failed)?.get(0);
-        definition::carry_privileges(session, view.oid, twin, &own).await.map_err(failed)?;
+        definition::carry_privileges(session, view.oid, replacement, &own).await.map_err(failed)?;
         let replaced: Vec<u32> = views.iter().map(|view| view.oid).chain([source]).collect();
         let strays: bool =
-            session.one(sql::READS_ANY, &[&twin, &replaced]).await.map_err(failed)?.get(0);
+            session.one(sql::READS_ANY, &[&replacement, &replaced]).await.map_err(failed)?.get(0);
         let unlike = definition::differences(
             &definition::describe(session, view.oid).await?,
-            &definition::describe(session, twin).await?,
+            &definition::describe(session, replacement).await?,
         );
         if strays || !unlike.is_empty() {
             let object = format!("materialized view {}", view.display());
@@ -79,8 +80,12 @@ pub(crate) async fn make_twins(
     Ok(refusals)
 }
 
-/// Puts the twins where they wait for the swap.
-async fn settle_twins(session: &Session, names: &Names, views: &[Materialized]) -> Result<()> {
+/// Puts the replacements where they wait for the swap.
+async fn move_to_waiting(
+    session: &Session,
+    names: &Names,
+    views: &[MaterializedView],
+) -> Result<()> {
     let attempted = || format!("make the materialized views over {} once more", names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let home = home(names);
@@ -98,19 +103,24 @@ async fn settle_twins(session: &Session, names: &Names, views: &[Materialized]) 
     session.run(&format!("DROP SCHEMA {}", quoted(&home))).await.map_err(failed)
 }
 
-/// The schema in which twins are made, and from which the old ones go.
+/// The schema in which replacements are made, and from which the old ones go.
 fn home(names: &Names) -> String {
     format!("ag_views_{}", names::tag(&names.display))
 }
 
-/// Makes the twins anew and fills them. They read the shadow, and nobody else does.
-pub(crate) async fn prepare(engine: &Postgres, source: u32, shadow: u32) -> Result<()> {
-    let lease = engine.control.take().await?;
-    let result = make_anew(&lease, engine, source, shadow).await;
+/// Makes the replacements anew and fills them. They read the shadow, and nobody else does.
+pub(crate) async fn prepare(
+    sessions: &Sessions,
+    change: &Change,
+    source: u32,
+    shadow: u32,
+) -> Result<()> {
+    let lease = sessions.control.take().await?;
+    let result = recreate(&lease, change, source, shadow).await;
     let views = lease.settle(result).await?;
     for view in views.iter().filter(|view| view.has_rows) {
-        let lease = engine.workers.take().await?;
-        let fill = format!("REFRESH MATERIALIZED VIEW {0}; ANALYZE {0}", view.twin());
+        let lease = sessions.workers.take().await?;
+        let fill = format!("REFRESH MATERIALIZED VIEW {0}; ANALYZE {0}", view.replacement());
         let filled = lease.run(&fill).await;
         let attempted = || format!("fill the materialized view {} once more", view.display());
         lease.settle(filled.map_err(|error| error::of(attempted(), &error))).await?;
@@ -118,76 +128,82 @@ pub(crate) async fn prepare(engine: &Postgres, source: u32, shadow: u32) -> Resu
     Ok(())
 }
 
-async fn make_anew(
+async fn recreate(
     session: &Session,
-    engine: &Postgres,
+    change: &Change,
     source: u32,
     shadow: u32,
-) -> Result<Vec<Materialized>> {
-    let cascade = cascade::of_change(session, engine, source).await?;
+) -> Result<Vec<MaterializedView>> {
+    let cascade = cascade::of_change(session, change, source).await?;
     let views = cascade.without(materialized_views::list(session, source).await?);
     if views.is_empty() {
         return Ok(views);
     }
     let attempted =
-        || format!("make the materialized views over {} once more", engine.names.display);
+        || format!("make the materialized views over {} once more", change.names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-    let adapted = rehearsal::beforehand(session, engine, source, &views).await?;
+    let adapted = rehearsal::beforehand(session, change, source, &views).await?;
     session.run("BEGIN").await.map_err(failed)?;
-    drop_twins(session, shadow).await?;
+    drop_all(session, shadow).await?;
     let refusals =
-        make_twins(session, &engine.names, source, &engine.names.shadow_schema, &views, &adapted)
+        create(session, &change.names, source, &change.names.shadow_schema, &views, &adapted)
             .await?;
     if let Some(refusal) = refusals.first() {
         return Err(Error::refused(attempted(), format!("{}: {}", refusal.object, refusal.reason)));
     }
-    settle_twins(session, &engine.names, &views).await?;
+    move_to_waiting(session, &change.names, &views).await?;
     session.run("COMMIT").await.map_err(failed)?;
     Ok(views)
 }
 
-/// Whether every view has a twin that is no less than it.
+/// Whether every view has a replacement that is no less than it.
 pub(crate) async fn are_ready(
     session: &Session,
-    views: &[Materialized],
+    views: &[MaterializedView],
     shadow: u32,
 ) -> Result<bool> {
-    let twins = materialized_views::list(session, shadow).await?;
-    let has_twin = |view: &&Materialized| {
-        twins.iter().any(|twin| twin.display() == view.twin() && twin.has_rows == view.has_rows)
+    let replacements = materialized_views::list(session, shadow).await?;
+    let has_replacement = |view: &&MaterializedView| {
+        replacements.iter().any(|replacement| {
+            replacement.display() == view.replacement() && replacement.has_rows == view.has_rows
+        })
     };
-    Ok(views.iter().filter(has_twin).count() == views.len())
+    Ok(views.iter().filter(has_replacement).count() == views.len())
 }
 
-/// The views that have a twin, and it.
-pub(crate) async fn twins(
+/// The views that have a replacement, and it.
+pub(crate) async fn pairs(
     session: &Session,
-    views: &[Materialized],
+    views: &[MaterializedView],
     shadow: u32,
 ) -> Result<Vec<(u32, u32)>> {
-    let twins = materialized_views::list(session, shadow).await?;
-    let pair = |view: &Materialized| {
-        let twin = twins.iter().find(|twin| twin.display() == view.twin())?;
-        Some((view.oid, twin.oid))
+    let replacements = materialized_views::list(session, shadow).await?;
+    let pair = |view: &MaterializedView| {
+        let replacement =
+            replacements.iter().find(|replacement| replacement.display() == view.replacement())?;
+        Some((view.oid, replacement.oid))
     };
     Ok(views.iter().filter_map(pair).collect())
 }
 
 /// Drops what reads the shadow.
-pub(crate) async fn drop_twins(session: &Session, shadow: u32) -> Result<()> {
-    for twin in materialized_views::list(session, shadow).await?.iter().rev() {
-        let dropped = session.run(&format!("DROP MATERIALIZED VIEW {}", twin.display())).await;
-        dropped.map_err(|error| error::of_clauses(format!("drop {}", twin.display()), &error))?;
+pub(crate) async fn drop_all(session: &Session, shadow: u32) -> Result<()> {
+    for replacement in materialized_views::list(session, shadow).await?.iter().rev() {
+        let dropped =
+            session.run(&format!("DROP MATERIALIZED VIEW {}", replacement.display())).await;
+        dropped.map_err(|error| {
+            error::of_clauses(format!("drop {}", replacement.display()), &error)
+        })?;
     }
     Ok(())
 }
 
-/// Where the old ones go when the twins come, and how they come: before and after what hangs on
+/// Where the old ones go when the replacements come, and how they come: before and after what hangs on
 /// them is made again.
 pub(crate) async fn swap(
     session: &Session,
     names: &Names,
-    views: &[Materialized],
+    views: &[MaterializedView],
 ) -> Result<(Vec<String>, Vec<String>)> {
     let (mut before, mut after) = (Vec::new(), Vec::new());
     if views.is_empty() {
@@ -207,7 +223,7 @@ pub(crate) async fn swap(
     Ok((before, after))
 }
 
-async fn owner(session: &Session, view: &Materialized) -> Result<String> {
+async fn owner(session: &Session, view: &MaterializedView) -> Result<String> {
     let row = session.one(sql::OWNER, &[&view.oid]).await;
     Ok(row
         .map_err(|error| error::of(format!("read the owner of {}", view.display()), &error))?
@@ -218,7 +234,7 @@ async fn owner(session: &Session, view: &Materialized) -> Result<String> {
 /// made.
 pub(crate) async fn definitions(
     session: &Session,
-    views: &[Materialized],
+    views: &[MaterializedView],
     adapted: &Adapted,
 ) -> Result<Vec<(String, String)>> {
     let failed = |error: tokio_postgres::Error| error::of("read materialized views", &error);
@@ -236,7 +252,7 @@ pub(crate) async fn definitions(
     Ok(definitions)
 }
 
-/// Drops the schemas the twins waited in.
+/// Drops the schemas the replacements waited in.
 pub(crate) async fn leave(session: &Session, table: u32) -> Result<()> {
     for view in materialized_views::list(session, table).await? {
         crate::server::own_objects::drop_schema_if_empty(session, &view.waiting_schema()).await?;

@@ -1,5 +1,6 @@
 //! Looks at the table and what hangs on it, before any row is read.
 
+use crate::change::Change;
 use crate::cutover::blockers;
 use crate::cutover::dependents;
 use crate::cutover::locked_relations;
@@ -7,51 +8,50 @@ use crate::cutover::materialized_views;
 use crate::journal::{self, Entry};
 use crate::key::missing_key;
 use crate::log::identity;
-use crate::log::source;
+use crate::log::source::{self, LogSource};
 use crate::plan::cascade::{self, Cascade};
 use crate::plan::oids;
 use crate::plan::online_steps;
 use crate::plan::others_flags::refuse_others_flags;
 use crate::plan::refusals;
+use crate::plan::survey::Survey;
 use crate::plan::trial;
-use crate::plan::view::View;
 use crate::schema::catalogue::{self, SchemaState};
-use crate::schema::clauses::{KeyClause, KeyDeed};
+use crate::schema::clauses::{KeyAction, KeyClause};
 use crate::schema::requested;
 use crate::server::error::{self, refuse};
-use crate::server::names;
+use crate::server::names::{self, Names};
 use crate::server::own_objects;
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::Postgres;
 use altergeist_contract::{ForeignKeys, Refusal, Result};
 
-pub(crate) async fn look(session: &Session, engine: &Postgres) -> Result<View> {
-    let source = catalogue::source(session, &engine.names).await?;
+pub(crate) async fn inspect(session: &Session, change: &Change, log: &LogSource) -> Result<Survey> {
+    let source = catalogue::source(session, &change.names).await?;
     let failed = |error: tokio_postgres::Error| {
-        error::of(format!("look at {}", engine.names.display), &error)
+        error::of(format!("look at {}", change.names.display), &error)
     };
     let size = session.one(sql::SIZE, &[&source]).await.map_err(failed)?;
-    let clauses = requested::clauses(session, engine, source).await?;
+    let clauses = requested::clauses(session, change, source).await?;
     let cascade = match &clauses {
         Ok(clauses) => cascade::find(session, source, &clauses.cascades).await?,
         Err(_) => Cascade::default(),
     };
     let views = cascade.without(materialized_views::list(session, source).await?);
-    let mut view = View {
+    let mut survey = Survey {
         altered: None,
         key: None,
         obstacles: refusals::find(
             session,
-            &engine.names,
+            &change.names,
             source,
             &views,
-            engine.target.foreign_keys,
+            change.target.foreign_keys,
         )
         .await?,
         refusals: Vec::new(),
         is_native: false,
-        recipe: None,
+        online_steps: None,
         native_only: Vec::new(),
         bound: Vec::new(),
         duplicates: Vec::new(),
@@ -60,48 +60,50 @@ pub(crate) async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         bytes: size.get(1),
         notes: notes(session, source).await?,
         notes_on_copy: Vec::new(),
-        hanging: dependents::read(session, &engine.names, source, &views)
+        dependents: dependents::read(session, &change.names, source, &views)
             .await?
             .into_iter()
-            .map(|carried| carried.object)
+            .map(|dependent| dependent.object)
             .chain(views.iter().map(|view| format!("materialized view {}", view.display())))
             .collect(),
-        neighbours: locked_relations::list(
+        locked_relations: locked_relations::list(
             session,
-            &engine.names.display,
+            &change.names.display,
             source,
             &views,
             &cascade.relations(),
         )
         .await?
         .into_iter()
-        .map(|neighbour| neighbour.name)
+        .map(|relation| relation.name)
         .collect(),
         materialized: views,
         cascade,
     };
-    view.native_only.extend(view.cascade.refusals());
-    view.notes.extend(view.cascade.note());
-    view.refusals.extend(own_objects::refusals(session).await?);
-    view.refusals.extend(refuse_others_flags(&engine.target));
+    survey.native_only.extend(survey.cascade.refusals());
+    survey.notes.extend(survey.cascade.note());
+    survey.refusals.extend(own_objects::refusals(session).await?);
+    survey.refusals.extend(refuse_others_flags(&change.target));
     match catalogue::key(session, source).await?.0 {
-        Ok(key) => view.key = Some(key),
-        Err(why) => match identity::lent(session, engine, source).await? {
-            Some(lent) => {
-                view.notes_on_copy.push(format!(
+        Ok(key) => survey.key = Some(key),
+        Err(why) => match identity::temporary_identity(session, change, source).await? {
+            Some(temporary) => {
+                survey.notes_on_copy.push(format!(
                     "its replica identity does not tell which rows change; for the time of the \
                      run it gets another one, which locks it for an instant (ACCESS EXCLUSIVE): \
                      {}; the swap, or cleanup, gives back its own",
-                    lent.statement
+                    temporary.statement
                 ));
-                view.key = Some(lent.key);
+                survey.key = Some(temporary.key);
             }
-            None => view
+            None => survey
                 .obstacles
-                .push(missing_key::refusal(session, &engine.names, source, &why).await?),
+                .push(missing_key::refusal(session, &change.names, source, &why).await?),
         },
     }
-    view.notes_on_copy.extend(blockers::temporary(session, source).await?.iter().map(|blocker| {
+    survey
+        .notes_on_copy
+        .extend(blockers::temporary(session, source).await?.iter().map(|blocker| {
         format!(
             "in the way of the swap: {}; only that session can drop it. Have it do that, or end \
              it (--kill-blockers)",
@@ -109,15 +111,15 @@ pub(crate) async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         )
     }));
     let replaced: Vec<u32> =
-        view.materialized.iter().map(|view| view.oid).chain([source]).collect();
+        survey.materialized.iter().map(|view| view.oid).chain([source]).collect();
     let kept = oids::find(session, &replaced, &replaced).await?;
-    view.obstacles.extend(kept.refusals());
-    view.notes_on_copy.extend(kept.notes());
+    survey.obstacles.extend(kept.refusals());
+    survey.notes_on_copy.extend(kept.notes());
     let clauses = match clauses {
         Ok(clauses) => clauses,
         Err(refusal) => {
-            view.refusals.push(refusal);
-            return Ok(view);
+            survey.refusals.push(refusal);
+            return Ok(survey);
         }
     };
     let alone = |(clause, why): &(String, &'static str)| Refusal {
@@ -125,14 +127,14 @@ pub(crate) async fn look(session: &Session, engine: &Postgres) -> Result<View> {
         reason: (*why).to_owned(),
         remedy: format!(
             "leave it out of this change, and give ALTER TABLE {} {clause} yourself",
-            engine.names.source()
+            change.names.source()
         ),
     };
-    view.refusals.extend(clauses.refused.iter().map(alone));
-    view.native_only.extend(clauses.native_only.iter().map(alone));
+    survey.refusals.extend(clauses.refused.iter().map(alone));
+    survey.native_only.extend(clauses.native_only.iter().map(alone));
     let changes_key =
-        |key: &&KeyClause| matches!(key.deed, KeyDeed::Rename(_) | KeyDeed::Alter { .. });
-    if engine.target.foreign_keys == ForeignKeys::Discard {
+        |key: &&KeyClause| matches!(key.action, KeyAction::Rename(_) | KeyAction::Alter { .. });
+    if change.target.foreign_keys == ForeignKeys::Discard {
         let left_out = "the foreign key is to be left out (--foreign-keys discard)";
         let changed: Vec<_> = clauses
             .keys
@@ -140,30 +142,30 @@ pub(crate) async fn look(session: &Session, engine: &Postgres) -> Result<View> {
             .filter(changes_key)
             .map(|key| (key.clause.clone(), left_out))
             .collect();
-        view.native_only.extend(changed.iter().map(alone));
+        survey.native_only.extend(changed.iter().map(alone));
     }
-    if let Some(recipe) = online_steps::unfinished(session, engine).await? {
-        if recipe.alter != engine.change.given {
-            view.refusals.push(refuse(
-                format!("table {}", engine.names.display),
-                format!("another change of it is under way in steps: {}", recipe.alter),
+    if let Some(online_steps) = online_steps::unfinished(session, &change.names).await? {
+        if online_steps.alter != change.alter.given {
+            survey.refusals.push(refuse(
+                format!("table {}", change.names.display),
+                format!("another change of it is under way in steps: {}", online_steps.alter),
                 "finish it by giving that command again, or take it back with `altergeist cleanup`",
             ));
         }
-        view.recipe = Some(recipe);
-        return Ok(view);
+        survey.online_steps = Some(online_steps);
+        return Ok(survey);
     }
-    view.refusals.extend(refusals::of_role(session, engine, source).await?);
-    if view.refusals.is_empty() && !refusals::prevents_clone(&view.obstacles) {
-        trial::try_clauses(session, engine, source, &clauses, &mut view).await?;
+    survey.refusals.extend(refusals::of_role(session, &change.names, source).await?);
+    if survey.refusals.is_empty() && !refusals::prevents_clone(&survey.obstacles) {
+        trial::try_clauses(session, change, source, &clauses, &mut survey).await?;
     }
-    if !view.is_native && view.recipe.is_none() {
-        view.obstacles.extend(source::refusals(session, engine).await?);
-        view.obstacles.extend(refusals::of_server(session, engine, source).await?);
-        view.notes_on_copy.extend(source::notes(session, engine).await?);
-        view.obstacles.extend(taken_names(session, engine).await?);
+    if !survey.is_native && survey.online_steps.is_none() {
+        survey.obstacles.extend(source::refusals(session, log).await?);
+        survey.obstacles.extend(refusals::of_server(session, &change.names, log, source).await?);
+        survey.notes_on_copy.extend(source::notes(session, log, change.target.poll_log).await?);
+        survey.obstacles.extend(taken_names(session, &change.names).await?);
     }
-    Ok(view)
+    Ok(survey)
 }
 
 async fn notes(session: &Session, source: u32) -> Result<Vec<String>> {
@@ -182,8 +184,7 @@ async fn notes(session: &Session, source: u32) -> Result<Vec<String>> {
 }
 
 /// Names we need that somebody else has, or that an earlier change still has.
-async fn taken_names(session: &Session, engine: &Postgres) -> Result<Vec<Refusal>> {
-    let names = &engine.names;
+async fn taken_names(session: &Session, names: &Names) -> Result<Vec<Refusal>> {
     let mut refusals = Vec::new();
     for schema in [&names.shadow_schema, &names.old_schema] {
         refusals.extend(own_objects::stranger_schema(session, schema).await?);
@@ -197,7 +198,7 @@ async fn taken_names(session: &Session, engine: &Postgres) -> Result<Vec<Refusal
             ));
         }
     }
-    let Entry { facts, .. } = journal::entry(session, engine).await?;
+    let Entry { facts, .. } = journal::entry(session, names).await?;
     let shadow = facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
     let found = catalogue::table_id(session, &names.shadow_schema, &names.table).await?;
     if found.is_some() && found != shadow {

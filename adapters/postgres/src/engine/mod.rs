@@ -1,10 +1,19 @@
-//! The engine: one process's work on one table of one PostgreSQL server.
+//! The engine: one process's work on one table of one PostgreSQL server. Only this room knows the
+//! whole; every other function takes the parts it needs.
 
+mod cutover;
+mod gauge;
+mod journal;
+mod preflight;
+mod shadow;
+
+use crate::change::Change;
+use crate::facts::OnlineSteps;
 use crate::log::slot;
-use crate::log::source;
+use crate::log::source::{self, LogSource};
 use crate::log::stream::LogStream;
 use crate::log::witness;
-use crate::schema::change::Change;
+use crate::schema::alter::Alter;
 use crate::server::connect::Server;
 use crate::server::error;
 use crate::server::names::Names;
@@ -14,8 +23,9 @@ use crate::server::replicas::Replicas;
 use crate::server::run_lock::RunLock;
 use crate::server::session::Session;
 use crate::server::version::Version;
+use crate::shadow::known::KnownShadow;
 use crate::sql;
-use crate::state::{Marks, Postgres};
+use crate::state::{HeartbeatSwitch, Marks, Sessions};
 use altergeist_contract::{
     Engine, Error, Hold, Kind, Marker, Position, Result, Target, UnloggedChanges,
 };
@@ -25,6 +35,19 @@ use std::time::Duration;
 
 /// The shortest lock wait that makes sense on a real network.
 const SHORTEST_LOCK_TIMEOUT: Duration = Duration::from_millis(10);
+
+/// One table on one PostgreSQL server.
+pub struct Postgres {
+    pub(crate) change: Change,
+    pub(crate) sessions: Sessions,
+    pub(crate) log: LogSource,
+    pub(crate) shadow: KnownShadow,
+    pub(crate) marks: Arc<Marks>,
+    pub(crate) heartbeat: HeartbeatSwitch,
+    pub(crate) replicas: Replicas,
+    /// The online steps of the last plan.
+    pub(crate) planned_steps: Mutex<Option<OnlineSteps>>,
+}
 
 impl Engine for Postgres {
     type Stream = LogStream;
@@ -47,41 +70,49 @@ impl Engine for Postgres {
         }
         let (schema, table) = find_table(&probe, &target.table, about.get(2)).await?;
         let database: String = about.get(1);
-        let names = Names::new(&database, &schema, &table);
         let standby = source::standby(target.stream_from.as_ref(), &server).await?;
-        Ok(assemble(target, (server, standby), (database, names), version, about.get(2)))
+        let change = Change {
+            alter: Alter::read(&target.alter),
+            target,
+            names: Names::new(&database, &schema, &table),
+            database,
+            version,
+            search_path: about.get(2),
+            incarnation: incarnation(),
+        };
+        Ok(assemble(change, server, standby))
     }
 
     async fn hold(&self) -> Result<Hold> {
-        let hold = self.run.take().await?;
+        let hold = self.sessions.run.take().await?;
         if hold == Hold::Taken {
             // Sessions from before are not behind the fence.
-            self.control.refresh();
-            self.workers.refresh();
+            self.sessions.control.refresh();
+            self.sessions.workers.refresh();
         }
         Ok(hold)
     }
 
     async fn holder(&self) -> Result<Option<String>> {
-        let lease = self.control.take().await?;
-        let who = self.run.holder(&lease).await;
+        let lease = self.sessions.control.take().await?;
+        let who = self.sessions.run.holder(&lease).await;
         lease.settle(who).await
     }
 
     async fn still_held(&self) -> Result<()> {
-        self.run.verify().await
+        self.sessions.run.verify().await
     }
 
     async fn open_log(&self) -> Result<Position> {
-        slot::open(self).await
+        slot::open(&self.sessions, &self.change, &self.log, &self.heartbeat).await
     }
 
     async fn follow(&self, from: &Position) -> Result<LogStream> {
-        slot::follow(self, from).await
+        slot::follow(&self.sessions, &self.change, &self.log, &self.heartbeat, from).await
     }
 
     async fn check_stream(&self) -> Result<()> {
-        witness::check(self).await
+        witness::check(&self.sessions.control, &self.change.names, &self.log).await
     }
 
     async fn mark(&self) -> Result<Marker> {
@@ -91,45 +122,39 @@ impl Engine for Postgres {
 
 impl UnloggedChanges for Postgres {}
 
-fn assemble(
-    target: Target,
-    (server, standby): (Arc<Server>, Option<Arc<Server>>),
-    (database, names): (String, Names),
-    version: Version,
-    search_path: String,
-) -> Postgres {
+fn assemble(change: Change, server: Arc<Server>, standby: Option<Arc<Server>>) -> Postgres {
+    let (target, names) = (&change.target, &change.names);
     let run = Arc::new(RunLock::new(server.clone(), names.clone()));
-    let control =
-        Pool::new(server.clone(), run.clone(), sql::control_settings(target.lock_timeout), 1);
+    let settings = sql::control_settings(target.lock_timeout);
+    let control = Pool::new(server.clone(), run.clone(), settings, 1);
     let workers = Pool::new(server.clone(), run.clone(), sql::worker_settings(), target.workers);
-    let marks = Arc::new(Marks {
-        server: server.clone(),
-        application: names.application.clone(),
-        incarnation: incarnation(),
-        last: AtomicU64::new(0),
-        session: tokio::sync::Mutex::new(None),
-    });
     Postgres {
+        marks: Arc::new(Marks {
+            server: server.clone(),
+            application: names.application.clone(),
+            incarnation: change.incarnation.clone(),
+            last: AtomicU64::new(0),
+            session: tokio::sync::Mutex::new(None),
+        }),
+        log: LogSource {
+            primary: server.clone(),
+            standby,
+            application: names.application.clone(),
+            lock_timeout: target.lock_timeout,
+            following_since: Mutex::new(None),
+            stream_was_good: Mutex::new(None),
+        },
+        heartbeat: HeartbeatSwitch {
+            server: server.clone(),
+            names: names.clone(),
+            incarnation: change.incarnation.clone(),
+            running: Mutex::new(None),
+        },
+        shadow: KnownShadow::new(names.clone(), control.clone(), workers.clone()),
         replicas: Replicas::new(&target.replicas),
-        change: Change::read(&target.alter),
-        target,
-        server,
-        standby,
-        database,
-        names,
-        version,
-        search_path,
-        run,
-        control,
-        workers,
-        marks,
-        shadow: Mutex::new(None),
-        has_lookup: Mutex::default(),
-        pulse: Mutex::new(None),
-        cutover_pid: Arc::new(Mutex::new(None)),
-        following_since: Mutex::new(None),
-        stream_was_good: Mutex::new(None),
-        recipe: Mutex::new(None),
+        sessions: Sessions { server, run, control, workers, cutover_pid: Mutex::new(None) },
+        planned_steps: Mutex::new(None),
+        change,
     }
 }
 

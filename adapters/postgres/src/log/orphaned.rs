@@ -1,23 +1,23 @@
 //! Slots and publications of ours that no journal knows.
 
+use crate::change::Change;
 use crate::log::slot;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::own_objects::{self, JournalLock};
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::Postgres;
 use altergeist_contract::Result;
 
 /// Slots and publications of ours whose journal is gone: nobody will ever go on with them, and a
 /// slot keeps the server's log. What is there is looked at before the journal, in which every run
 /// stands before it makes any.
-pub(crate) async fn orphans(session: &Session, engine: &Postgres) -> Result<Vec<Orphan>> {
+pub(crate) async fn find(session: &Session, change: &Change) -> Result<Vec<OrphanedObject>> {
     let failed = |error: tokio_postgres::Error| {
         error::of("look for slots and publications nobody needs", &error)
     };
     let found = session.query(sql::OUR_LOGS, &[]).await.map_err(failed)?;
-    let mut known = vec![engine.names.slot.clone()];
+    let mut known = vec![change.names.slot.clone()];
     if session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get(0) {
         let attempted = "look for slots and publications nobody needs";
         own_objects::trust(session, attempted).await?;
@@ -26,21 +26,22 @@ pub(crate) async fn orphans(session: &Session, engine: &Postgres) -> Result<Vec<
             tables.map_err(|error| own_objects::journal_error(attempted.to_owned(), &error))?;
         let slot = |row: &tokio_postgres::SimpleQueryRow| {
             let part = |at: usize| if row.columns().len() > at { row.get(at) } else { None };
-            Some(Names::new(&engine.database, part(0)?, part(1)?).slot)
+            Some(Names::new(&change.database, part(0)?, part(1)?).slot)
         };
         known.extend(tables.iter().filter_map(slot));
     }
-    let orphan = |row: &tokio_postgres::Row| Orphan { name: row.get(0), is_slot: row.get(1) };
+    let orphan =
+        |row: &tokio_postgres::Row| OrphanedObject { name: row.get(0), is_slot: row.get(1) };
     Ok(found.iter().map(orphan).filter(|orphan| !known.contains(&orphan.name)).collect())
 }
 
 /// A slot or a publication.
-pub(crate) struct Orphan {
+pub(crate) struct OrphanedObject {
     pub(crate) name: String,
     pub(crate) is_slot: bool,
 }
 
-impl Orphan {
+impl OrphanedObject {
     /// Takes it away.
     pub(crate) async fn drop(&self, session: &Session) -> Result<()> {
         if self.is_slot {

@@ -1,7 +1,7 @@
 //! What was seen of the table.
 
-use crate::cutover::materialized_views::Materialized;
-use crate::facts::Recipe;
+use crate::cutover::materialized_views::MaterializedView;
+use crate::facts::OnlineSteps;
 use crate::key::candidates::Candidate;
 use crate::plan::cascade::Cascade;
 use crate::plan::data_checks;
@@ -10,7 +10,7 @@ use crate::shadow::duplicates;
 use altergeist_contract::Refusal;
 
 /// What was seen of the table, before any row was asked.
-pub(crate) struct View {
+pub(crate) struct Survey {
     pub(crate) altered: Option<Altered>,
     pub(crate) key: Option<Candidate>,
     pub(crate) obstacles: Vec<Refusal>,
@@ -18,7 +18,7 @@ pub(crate) struct View {
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) is_native: bool,
     /// How it can be done in steps.
-    pub(crate) recipe: Option<Recipe>,
+    pub(crate) online_steps: Option<OnlineSteps>,
     /// Clauses that only the server itself can carry out.
     pub(crate) native_only: Vec<Refusal>,
     /// What keeps the server from changing a column.
@@ -31,10 +31,10 @@ pub(crate) struct View {
     /// The same, if it is done by a copy.
     pub(crate) notes_on_copy: Vec<String>,
     /// What hangs on the table, by name, and the relations that are locked with it in the swap.
-    pub(crate) hanging: Vec<String>,
-    pub(crate) neighbours: Vec<String>,
+    pub(crate) dependents: Vec<String>,
+    pub(crate) locked_relations: Vec<String>,
     /// The materialized views that are replaced with the table.
-    pub(crate) materialized: Vec<Materialized>,
+    pub(crate) materialized: Vec<MaterializedView>,
     /// What CASCADE drops.
     pub(crate) cascade: Cascade,
 }

@@ -1,19 +1,23 @@
 //! Replica lag by our own heartbeats, and other measures of the server. No clocks are compared.
 
+use crate::engine::Postgres;
 use crate::log::{retained, slot};
 use crate::schema::catalogue;
 use crate::server::connect::Server;
 use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::heartbeat::PATIENCE;
+use crate::server::names::Names;
+use crate::server::pool::Pool;
 use crate::server::replicas::Replica;
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::Postgres;
+use crate::state::HeartbeatSwitch;
 use altergeist_contract::{
     CommitLatency, Error, Gauge, LogKept, Position, ReplicaLag, Result, RetainedLog, SkippableLog,
     Writes,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A working session reports once a second what it has written.
@@ -22,28 +26,28 @@ const COUNTED_LATE: Duration = Duration::from_millis(1500);
 impl Gauge for Postgres {
     async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
         let given = futures_util::future::try_join_all(
-            self.replicas.0.iter().map(|replica| lag_of(self, replica)),
+            self.replicas.0.iter().map(|replica| lag_of(&self.heartbeat, replica)),
         )
         .await?;
-        Ok(given.into_iter().chain(standbys(self).await?).collect())
+        Ok(given.into_iter().chain(standbys(&self.sessions.control).await?).collect())
     }
 
     fn commit_latency(&self) -> Option<CommitLatency> {
-        self.pulse()?.commit_latency()
+        self.heartbeat.running()?.commit_latency()
     }
 
     async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>> {
-        let lease = self.control.take().await?;
-        let row = lease.one(sql::LOADS, &[&self.names.application]).await;
+        let lease = self.sessions.control.take().await?;
+        let row = lease.one(sql::LOADS, &[&self.change.names.application]).await;
         let row = lease.settle(row.doing("ask how heavily the server is used")).await?;
         measures.iter().map(|measure| load(&row, measure)).collect()
     }
 
     async fn built(&self) -> Option<f64> {
-        let shadow = self.shadow().await.ok()?;
+        let shadow = self.shadow.facts().await.ok()?;
         let names: Vec<&str> =
             shadow.lookup.iter().chain(&shadow.deferred).map(|index| index.name.as_str()).collect();
-        let lease = self.control.take().await.ok()?;
+        let lease = self.sessions.control.take().await.ok()?;
         let rows = lease.query(sql::BUILT, &[&shadow.oid, &names]).await;
         let rows = rows.doing("ask how far the indexes are");
         let built: f64 = lease.settle(rows).await.ok()?.first()?.get(0);
@@ -53,14 +57,14 @@ impl Gauge for Postgres {
 
 impl RetainedLog for Postgres {
     async fn log_kept(&self) -> Result<Option<LogKept>> {
-        let lease = self.control.take().await?;
-        let kept = retained::kept(&lease, self).await;
+        let lease = self.sessions.control.take().await?;
+        let kept = retained::kept(&lease, &self.change, &self.log).await;
         lease.settle(kept).await
     }
 
     async fn give_up_log(&self) -> Result<String> {
-        let lease = self.control.take().await?;
-        let outlook = retained::give_up(&lease, self).await;
+        let lease = self.sessions.control.take().await?;
+        let outlook = retained::give_up(&lease, &self.change, &self.log).await;
         lease.settle(outlook).await
     }
 }
@@ -68,31 +72,32 @@ impl RetainedLog for Postgres {
 impl SkippableLog for Postgres {
     async fn writes(&self) -> Result<Option<Writes>> {
         // A standby's log cannot be passed over, so it is read from the first row on.
-        if self.standby.is_some() {
+        if self.log.standby.is_some() {
             return Ok(None);
         }
-        let lease = self.control.take().await?;
-        let counted = count_writes(&lease, self).await;
+        let lease = self.sessions.control.take().await?;
+        let counted = count_writes(&lease, &self.change.names).await;
         lease.settle(counted).await
     }
 
     async fn log_now(&self) -> Result<Option<Position>> {
-        let lease = self.control.take().await?;
-        let now = slot::now(&lease, self).await;
+        let lease = self.sessions.control.take().await?;
+        let now = slot::now(&lease, &self.change.names, &self.log).await;
         lease.settle(now).await
     }
 
     async fn pass_log(&self, before: &Position) -> Result<()> {
         // The server reads all of it, if only to find its way: nobody else should wait for that.
-        let session = self.server.open(&self.names.application, &sql::mark_settings()).await?;
-        slot::pass(&session, self, before).await
+        let (server, names) = (&self.sessions.server, &self.change.names);
+        let session = server.open(&names.application, &sql::mark_settings()).await?;
+        slot::pass(&session, names, before).await
     }
 }
 
-async fn count_writes(session: &Session, engine: &Postgres) -> Result<Option<Writes>> {
-    let source = catalogue::source(session, &engine.names).await?;
+async fn count_writes(session: &Session, names: &Names) -> Result<Option<Writes>> {
+    let source = catalogue::source(session, names).await?;
     let row = session.one(sql::WRITES, &[&source]).await;
-    let row = row.doing(format!("ask how often {} is written to", engine.names.display))?;
+    let row = row.doing(format!("ask how often {} is written to", names.display))?;
     let count = row.get::<_, Option<i64>>(0).and_then(|count| u64::try_from(count).ok());
     Ok(count.map(|count| Writes { count, late: COUNTED_LATE }))
 }
@@ -115,17 +120,17 @@ fn load(row: &tokio_postgres::Row, measure: &str) -> Result<f64> {
     })
 }
 
-async fn lag_of(engine: &Postgres, replica: &Replica) -> Result<ReplicaLag> {
+async fn lag_of(heartbeat: &HeartbeatSwitch, replica: &Replica) -> Result<ReplicaLag> {
     let server = Server::parse(&replica.url)?;
-    let seen = tokio::time::timeout(PATIENCE, last_beat(engine, replica)).await;
+    let seen = tokio::time::timeout(PATIENCE, last_beat(heartbeat, replica)).await;
     let seen = seen.unwrap_or_else(|_| Err(error::silent("ask a replica", PATIENCE)));
-    let lag = seen.ok().flatten().and_then(|seen| engine.pulse()?.age_after(seen));
+    let lag = seen.ok().flatten().and_then(|seen| heartbeat.running()?.age_after(seen));
     Ok(ReplicaLag { replica: server.name(), lag })
 }
 
 /// The lag of the standbys that the server itself lists.
-async fn standbys(engine: &Postgres) -> Result<Vec<ReplicaLag>> {
-    let lease = engine.control.take().await?;
+async fn standbys(control: &Arc<Pool>) -> Result<Vec<ReplicaLag>> {
+    let lease = control.take().await?;
     let rows = lease.query(sql::STANDBYS, &[]).await;
     let rows = lease.settle(rows.doing("ask how far the standbys are")).await?;
     let standby = |row: &tokio_postgres::Row| ReplicaLag {
@@ -137,15 +142,15 @@ async fn standbys(engine: &Postgres) -> Result<Vec<ReplicaLag>> {
     Ok(rows.iter().map(standby).collect())
 }
 
-async fn last_beat(engine: &Postgres, replica: &Replica) -> Result<Option<i64>> {
+async fn last_beat(heartbeat: &HeartbeatSwitch, replica: &Replica) -> Result<Option<i64>> {
     let mut slot = replica.session.lock().await;
     if slot.as_ref().is_none_or(Session::is_closed) {
         let server = Server::reach(&replica.url).await?;
-        *slot = Some(server.open(&engine.names.application, &sql::probe_settings()).await?);
+        *slot = Some(server.open(&heartbeat.names.application, &sql::probe_settings()).await?);
     }
     let session = slot.as_ref().expect("it was just opened");
     let rows =
-        session.query(sql::LAST_BEAT, &[&engine.names.display, &engine.marks.incarnation]).await;
+        session.query(sql::LAST_BEAT, &[&heartbeat.names.display, &heartbeat.incarnation]).await;
     let rows = rows.doing("ask a replica")?;
     Ok(rows.first().map(|row| row.get(0)))
 }

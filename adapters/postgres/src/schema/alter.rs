@@ -1,5 +1,5 @@
-//! The change that was asked for. Its text is read once, when the engine connects, and passed on.
-//! What its clauses mean depends on the foreign keys of the table, which may change meanwhile.
+//! The ALTER clauses as they were given. The engine parses the text once, when it connects. What the
+//! clauses mean depends on the table's foreign keys, which may change meanwhile.
 
 use crate::schema::clauses::{self, Clauses};
 use crate::schema::lexer::{self, Token};
@@ -7,8 +7,8 @@ use crate::schema::pasted;
 use crate::server::names::Names;
 use altergeist_contract::Refusal;
 
-/// What the user asks for.
-pub(crate) struct Change {
+/// The clauses that the user gave.
+pub(crate) struct Alter {
     /// The clauses as they were given.
     pub(crate) given: String,
     /// Their statements, or why they cannot be read.
@@ -17,9 +17,9 @@ pub(crate) struct Change {
     stray: Option<Refusal>,
 }
 
-impl Change {
-    pub(crate) fn read(given: &str) -> Change {
-        Change {
+impl Alter {
+    pub(crate) fn read(given: &str) -> Alter {
+        Alter {
             given: given.to_owned(),
             statements: lexer::statements(given),
             stray: pasted::index_statement(given),

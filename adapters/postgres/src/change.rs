@@ -1,0 +1,38 @@
+//! The change of one table: what was asked for, and of which table. It is read once, when the engine
+//! connects, and stays the same for the whole run.
+
+use crate::schema::alter::Alter;
+use crate::server::names::Names;
+use crate::server::version::Version;
+use altergeist_contract::Target;
+
+/// The change that was asked for, and its table. It stays the same for the life of the process.
+pub(crate) struct Change {
+    pub(crate) target: Target,
+    /// The ALTER clauses, parsed.
+    pub(crate) alter: Alter,
+    pub(crate) database: String,
+    pub(crate) names: Names,
+    pub(crate) version: Version,
+    /// The search path of the user's own session.
+    pub(crate) search_path: String,
+    /// Distinguishes what this process makes from what an earlier process made.
+    pub(crate) incarnation: String,
+}
+
+impl Change {
+    /// Returns the longest wait for a lock that other sessions queue behind, in milliseconds.
+    pub(crate) fn lock_timeout_ms(&self) -> u128 {
+        self.target.lock_timeout.as_millis().max(1)
+    }
+
+    /// Whether the user asked for something that no ALTER TABLE does.
+    pub(crate) fn asks_for_a_copy(&self) -> bool {
+        self.target.create.is_some() || self.target.order_by.is_some()
+    }
+
+    /// Returns the schema for clones. No other process uses it, and it is always rolled back.
+    pub(crate) fn trial_schema(&self) -> String {
+        format!("ag_plan_{}", self.incarnation)
+    }
+}

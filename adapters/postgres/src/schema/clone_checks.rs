@@ -1,0 +1,64 @@
+//! Checks what the clauses made of a clone: it must still be a plain table of the same name, and no
+//! two objects may have one name after the swap.
+
+use crate::schema::altered::CloneRequest;
+use crate::server::error;
+use crate::server::session::Session;
+use crate::sql;
+use altergeist_contract::{Refusal, Result};
+
+/// Names that two objects would have after the swap.
+pub(crate) async fn name_clashes(
+    session: &Session,
+    request: &CloneRequest<'_>,
+    clone: u32,
+) -> Result<Vec<Refusal>> {
+    let failed = |error: tokio_postgres::Error| error::of("look for names taken twice", &error);
+    let has_own_sequences = request.user_table.is_some();
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+        [&request.source, &clone, &request.names.old_schema, &has_own_sequences];
+    let mut clashes = session.query(sql::NAME_CLASHES, &parameters).await.map_err(failed)?;
+    if request.user_table.is_some() {
+        clashes.extend(
+            session
+                .query(sql::PARTITION_CLASHES, &[&request.source, &clone])
+                .await
+                .map_err(failed)?,
+        );
+    }
+    Ok(clashes.iter().map(|row| name_taken(row.get(0))).collect())
+}
+
+/// Refuses a clone that is no longer a plain table of the source's name.
+pub(crate) async fn not_plain(
+    session: &Session,
+    request: &CloneRequest<'_>,
+    schema: &str,
+    clone: u32,
+) -> Result<Option<Refusal>> {
+    let row = session
+        .one(sql::STILL_PLAIN, &[&clone, &schema, &request.names.table, &request.source])
+        .await;
+    let row = row.map_err(|error| error::of("read the altered clone", &error))?;
+    let why = match (row.get(0), row.get(1), row.get(2)) {
+        (false, ..) => {
+            "they give the table another name or schema, by which the swap could not find it"
+        }
+        (_, false, _) => "they make it something other than a plain, logged table",
+        (.., false) => "a partition must have the columns of the table it belongs to",
+        _ => return Ok(None),
+    };
+    Ok(Some(Refusal {
+        object: format!("the clauses for {}", request.names.display),
+        reason: why.to_owned(),
+        remedy: "leave that part out, and do it in a statement of its own".to_owned(),
+    }))
+}
+
+fn name_taken(object: String) -> Refusal {
+    error::refuse(
+        object,
+        "after the swap two objects would have this name",
+        "rename one of them, or choose another name in the clauses",
+    )
+}

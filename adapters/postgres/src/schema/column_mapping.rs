@@ -1,0 +1,225 @@
+//! Maps the source's columns to the shadow's: which column became which, and how values get there.
+
+use crate::key::candidates::Candidate;
+use crate::key::types;
+use crate::schema::altered::{CloneRequest, ColumnChanges, ConversionRisk};
+use crate::schema::clause::Using;
+use crate::schema::columns::{Column, KeyColumn, Layout, Sameness};
+use crate::schema::definition::Attribute;
+use crate::schema::lookup_index::helper_column;
+use crate::server::error;
+use crate::server::session::Session;
+use crate::sql;
+use crate::sql::quote;
+use altergeist_contract::{Refusal, Result};
+
+/// Which column of the shadow is which of the source, and how its values get there.
+pub(crate) fn layout(
+    request: &CloneRequest<'_>,
+    key: &Candidate,
+    before: &[Attribute],
+    after: &[Attribute],
+    schema: &str,
+) -> Result<Layout, Refusal> {
+    let alias = quote::quoted(&request.names.table);
+    let mut columns = Vec::new();
+    for (old, new) in survivors(before, after).filter(|(_, new)| !new.generated) {
+        let using = using_of(request, old);
+        let value = using.map(|using| format!("({}\n)", using.expression));
+        columns.push(Column {
+            name: new.name.clone(),
+            source: old.name.clone(),
+            type_name: new.type_name.clone(),
+            changed: value.is_some() || old.stored_shape() != new.stored_shape(),
+            sameness: types::sameness(new.stored_type()),
+            value: value.unwrap_or_else(|| format!("{alias}.{}", quote::quoted(&old.name))),
+        });
+    }
+    let is_stray =
+        |using: &&Using| !survivors(before, after).any(|(old, _)| old.name == using.column);
+    if let Some(stray) = request.clauses.using.iter().find(is_stray) {
+        return Err(error::refuse(
+            format!("USING for column {}", stray.column),
+            "no such column could be found in the table",
+            "write the column's name as the table has it",
+        ));
+    }
+    let mut keys = Vec::new();
+    for (number, column) in key.columns.iter().enumerate() {
+        let followed = followed(request, column, before, after);
+        if followed.is_none() {
+            columns.push(held(column, number, &alias));
+        }
+        keys.push(
+            followed
+                .unwrap_or_else(|| KeyColumn { shadow: helper_column(number), ..column.clone() }),
+        );
+    }
+    let mut order = Vec::new();
+    for column in request.order {
+        let changed = || {
+            error::refuse(
+                format!("order by column {}", column.source),
+                "the altered table does not have it as it is, so its rows could not be found by it",
+                "make it two changes, or leave the order out",
+            )
+        };
+        order.push(followed(request, column, before, after).ok_or_else(changed)?);
+    }
+    Ok(Layout {
+        source: request.names.source(),
+        shadow: quote::qualified(schema, &request.names.table),
+        shadow_schema: quote::quoted(schema),
+        alias,
+        key_index: key.name.clone(),
+        keys,
+        order,
+        is_partitioned: false,
+        columns,
+        helper_index: None,
+    })
+}
+
+/// Pairs of one column before and after the clauses.
+fn survivors<'a>(
+    before: &'a [Attribute],
+    after: &'a [Attribute],
+) -> impl Iterator<Item = (&'a Attribute, &'a Attribute)> {
+    after.iter().filter_map(|new| Some((before.iter().find(|old| old.number == new.number)?, new)))
+}
+
+/// The columns, by their names in the source, whose values may become others.
+pub(crate) async fn revalued(
+    session: &Session,
+    request: &CloneRequest<'_>,
+    before: &[Attribute],
+    after: &[Attribute],
+) -> Result<Vec<String>> {
+    let mut revalued = Vec::new();
+    for (old, new) in survivors(before, after) {
+        if !keeps_values(session, request, old, new).await? {
+            revalued.push(old.name.clone());
+        }
+    }
+    Ok(revalued)
+}
+
+/// Whether every value stays equal to what it was, to those a foreign key compares it with.
+async fn keeps_values(
+    session: &Session,
+    request: &CloneRequest<'_>,
+    old: &Attribute,
+    new: &Attribute,
+) -> Result<bool> {
+    if new.generated {
+        return Ok(old.default == new.default);
+    }
+    let (from, to) = (old.stored_type(), new.stored_type());
+    let Some(using) = using_of(request, old) else {
+        return Ok(old.stored_shape() == new.stored_shape() || types::keeps_values(from, to));
+    };
+    if !types::keeps_values(from, to) {
+        return Ok(false);
+    }
+    let column = format!("{}.{}", quote::quoted(&request.names.table), quote::quoted(&old.name));
+    let computed = reading(session, request, &using.expression).await?;
+    if computed == reading(session, request, &column).await? {
+        return Ok(true);
+    }
+    // Unlike the server's own, a cast that is written out cuts off what is too long.
+    let cast = format!("CAST({column} AS {})", new.type_name);
+    Ok(!types::may_cut(from, to) && computed == reading(session, request, &cast).await?)
+}
+
+/// What the server reads an expression over the source's columns as, in its own words.
+async fn reading(
+    session: &Session,
+    request: &CloneRequest<'_>,
+    expression: &str,
+) -> Result<Vec<String>> {
+    let failed =
+        |error: tokio_postgres::Error| error::of_clauses("read what is behind USING", &error);
+    let (source, alias) = (request.names.source(), quote::quoted(&request.names.table));
+    session.run(&sql::use_search_path(request.search_path)).await.map_err(failed)?;
+    let plan = session
+        .query(&sql::explain_value(&source, &alias, expression), &[])
+        .await
+        .map_err(failed)?;
+    session.run(&sql::use_own_language()).await.map_err(failed)?;
+    let lines = plan.iter().map(|row| row.get::<_, String>(0));
+    Ok(lines.filter(|line| line.trim_start().starts_with("Output:")).collect())
+}
+
+fn using_of<'a>(request: &CloneRequest<'a>, column: &Attribute) -> Option<&'a Using> {
+    request.clauses.using.iter().find(|using| using.column == column.name)
+}
+
+/// A column of ours, until the swap, for a column of the key that the altered table does not have
+/// as it was.
+fn held(key: &KeyColumn, number: usize, alias: &str) -> Column {
+    Column {
+        name: helper_column(number),
+        source: key.source.clone(),
+        type_name: key.type_name.clone(),
+        value: format!("{alias}.{}", quote::quoted(&key.source)),
+        changed: false,
+        sameness: Sameness::Image,
+    }
+}
+
+/// A key's column, followed through the clauses; None if its values would not be found again.
+fn followed(
+    request: &CloneRequest<'_>,
+    key: &KeyColumn,
+    before: &[Attribute],
+    after: &[Attribute],
+) -> Option<KeyColumn> {
+    let (old, new) = survivors(before, after).find(|(old, _)| old.name == key.source)?;
+    let is_kept = using_of(request, old).is_none()
+        && !new.generated
+        && old.collation == new.collation
+        && types::keeps_order(old.stored_type(), new.stored_type());
+    is_kept.then(|| KeyColumn { shadow: new.name.clone(), ..key.clone() })
+}
+
+/// What the shadow demands beyond the source.
+pub(crate) fn changes(
+    request: &CloneRequest<'_>,
+    before: &[Attribute],
+    after: &[Attribute],
+) -> ColumnChanges {
+    let alias = quote::quoted(&request.names.table);
+    let mut changes = ColumnChanges::default();
+    for new in after.iter().filter(|new| !before.iter().any(|old| old.number == new.number)) {
+        changes.add(new);
+    }
+    for (old, new) in survivors(before, after) {
+        let value = using_of(request, old).map(|using| using.expression.clone());
+        let is_computed = value.is_some();
+        let value = value.unwrap_or_else(|| format!("{alias}.{}", quote::quoted(&old.name)));
+        // A value that stays as it is fits, and the table need not be read to know it.
+        if !new.generated && (is_computed || old.type_name != new.type_name) {
+            let is_safe = !is_computed && types::keeps_order(old.stored_type(), new.stored_type());
+            changes.risks.extend(ConversionRisk::of(new, &value, is_safe));
+        }
+        if new.generated {
+            changes
+                .generated
+                .extend(new.default.clone().map(|expression| (new.name.clone(), expression)));
+        } else if new.not_null && !old.not_null {
+            changes.not_null.push((new.name.clone(), value));
+        }
+    }
+    changes
+}
+
+/// The columns no column of the source fills, found again from what was written down of the shadow.
+pub(crate) fn added_columns(layout: &Layout, after: &[Attribute]) -> ColumnChanges {
+    let mut changes = ColumnChanges::default();
+    for new in
+        after.iter().filter(|new| !layout.columns.iter().any(|filled| filled.name == new.name))
+    {
+        changes.add(new);
+    }
+    changes
+}

@@ -1,0 +1,152 @@
+//! The index that finds rows of the shadow by the source's key, and the indexes that the copy leaves
+//! out at first.
+
+use crate::schema::altered::{DeferredIndex, HELPER, LeftOut};
+use crate::schema::columns::Layout;
+use crate::server::error;
+use crate::server::session::Session;
+use crate::sql;
+use crate::sql::quote;
+use altergeist_contract::Result;
+use std::collections::BTreeSet;
+
+/// The name of a column of ours that holds what the clauses take away from the key.
+pub(crate) fn helper_column(number: usize) -> String {
+    format!("{HELPER}_{}", number + 1)
+}
+
+/// Whether a column of the shadow is one of ours.
+pub(crate) fn is_helper(name: &str) -> bool {
+    name.starts_with(HELPER)
+}
+
+/// The shadow's rows are looked up by the source's key all the time. Where the altered table has no
+/// columns or no index for that, it gets ours until the swap.
+pub(crate) async fn find_by_key(
+    session: &Session,
+    mut layout: Layout,
+    clone: u32,
+) -> Result<Layout> {
+    let failed = |error: tokio_postgres::Error| {
+        error::of_clauses("give the shadow a key to find rows by", &error)
+    };
+    for key in layout.keys.iter().filter(|key| is_helper(&key.shadow)) {
+        let collation = if key.collation.is_empty() {
+            String::new()
+        } else {
+            format!(" COLLATE {}", key.collation)
+        };
+        let (shadow, name) = (&layout.shadow, quote::quoted(&key.shadow));
+        let add =
+            format!("ALTER TABLE {shadow} ADD COLUMN {name} {}{collation} NOT NULL", key.type_name);
+        session.run(&add).await.map_err(failed)?;
+    }
+    if lookup_index(&indexes(session, clone).await?, &layout).is_some() {
+        return Ok(layout);
+    }
+    let columns: Vec<String> = layout.keys.iter().map(|key| quote::quoted(&key.shadow)).collect();
+    // A partitioned table has no unique index over columns that do not say the partition.
+    let unique = if layout.is_partitioned { "" } else { "UNIQUE " };
+    let create =
+        format!("CREATE {unique}INDEX {HELPER} ON {} ({})", layout.shadow, columns.join(", "));
+    session.run(&create).await.map_err(failed)?;
+    layout.helper_index = Some(HELPER.to_owned());
+    Ok(layout)
+}
+
+/// The statement that takes our own columns and index away from the shadow again; None if it has
+/// none.
+pub(crate) fn drop_helpers(layout: &Layout) -> Option<String> {
+    let helpers = layout.keys.iter().filter(|key| is_helper(&key.shadow));
+    let columns: Vec<String> =
+        helpers.map(|key| format!("DROP COLUMN {}", quote::quoted(&key.shadow))).collect();
+    if !columns.is_empty() {
+        return Some(format!("ALTER TABLE {} {}", layout.shadow, columns.join(", ")));
+    }
+    layout
+        .helper_index
+        .as_ref()
+        .map(|index| format!("DROP INDEX {}.{}", layout.shadow_schema, quote::quoted(index)))
+}
+
+/// An index of the clone: its leading columns if it can find rows, whether it may wait, and the
+/// statement that drops it if it may be left out.
+struct CloneIndex {
+    leading: Option<Vec<String>>,
+    is_unique: bool,
+    can_wait: bool,
+    drop: Option<String>,
+    deferred: DeferredIndex,
+}
+
+impl CloneIndex {
+    /// Whether it keeps out a second row of the same key at once, and nothing else.
+    fn is_of_key(&self, layout: &Layout) -> bool {
+        self.is_unique
+            && self.leading.as_ref().is_some_and(|columns| columns.len() == layout.keys.len())
+    }
+}
+
+async fn indexes(session: &Session, clone: u32) -> Result<Vec<CloneIndex>> {
+    let rows = session.query(sql::DEFERRABLE_INDEXES, &[&clone]).await;
+    let rows = rows.map_err(|error| error::of("read the shadow's indexes", &error))?;
+    let index = |row: &tokio_postgres::Row| CloneIndex {
+        leading: row.get(1),
+        is_unique: row.get(6),
+        can_wait: row.get(2),
+        drop: row.get(7),
+        deferred: DeferredIndex {
+            name: row.get(0),
+            create: row.get(3),
+            tablespace: row.get(4),
+            constraint: row.get(8),
+            finish: row.get(5),
+        },
+    };
+    Ok(rows.iter().map(index).collect())
+}
+
+/// The index rows of the shadow are found by; one that must stand anyway comes first. Where one key
+/// has several spellings, two of them may be refreshed at once, so the index must keep out the
+/// second row; and where rows move along the walk, a chunk must not be able to copy a row that the
+/// shadow still holds as it was elsewhere.
+fn lookup_index<'a>(indexes: &'a [CloneIndex], layout: &Layout) -> Option<&'a CloneIndex> {
+    let key: BTreeSet<&str> = layout.keys.iter().map(|key| key.shadow.as_str()).collect();
+    let spelled_once = layout.keys.iter().all(|key| key.spelled_once);
+    let serves = |index: &&CloneIndex| {
+        let columns = index.leading.as_deref().unwrap_or_default();
+        let begins = columns.get(..key.len()).unwrap_or_default();
+        begins.iter().map(String::as_str).collect::<BTreeSet<_>>() == key
+            && ((spelled_once && layout.order.is_empty())
+                || (index.is_unique && columns.len() == key.len()))
+    };
+    let mut serving: Vec<&CloneIndex> = indexes.iter().filter(serves).collect();
+    serving.sort_by_key(|index| index.can_wait);
+    serving.first().copied()
+}
+
+/// The indexes the shadow can be filled without. A chunk brings each key once, so where the key's
+/// values stay as they are the index it is found by keeps nothing out while nothing is refreshed;
+/// other unique indexes may have to.
+pub(crate) async fn left_out(session: &Session, layout: &Layout, clone: u32) -> Result<LeftOut> {
+    // The index of a partitioned table is made of those of its partitions, and stays.
+    if layout.is_partitioned {
+        return Ok(LeftOut::default());
+    }
+    let indexes = indexes(session, clone).await?;
+    let needed = lookup_index(&indexes, layout);
+    let is_needed = |index: &CloneIndex| {
+        needed.is_some_and(|needed| needed.deferred.name == index.deferred.name)
+    };
+    let (mut deferred, mut is_alone) = (Vec::new(), layout.order.is_empty() && layout.keeps_key());
+    for index in indexes.iter().filter(|index| !is_needed(index)) {
+        if index.can_wait {
+            deferred.push(index.deferred.clone());
+        } else {
+            is_alone = false;
+        }
+    }
+    let lookup = needed.filter(|index| is_alone && (index.can_wait || index.is_of_key(layout)));
+    let lookup = lookup.and_then(|index| Some((index.deferred.clone(), index.drop.clone()?)));
+    Ok(LeftOut { deferred, lookup })
+}
