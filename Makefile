@@ -35,6 +35,8 @@ test: ## format, lints, unit, simulation, conformance, and integration with real
 	$(CARGO) fmt --all --check
 	$(step) 'Lints'
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(step) 'Links in the documentation'
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
 	$(step) 'Servers'
 	integration/install-servers all
 	$(step) 'Building'

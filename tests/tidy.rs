@@ -280,9 +280,22 @@ fn a_circle_is_found_and_told_from_what_is_none() {
     assert_eq!(circle(&imports(&modules)), Some(vec!["room::a".to_owned(), "room::b".to_owned()]));
     let modules = crate_of(&[
         ("room", "pub use a::Thing;\n"),
+        ("room::a", "use super::b::Other;\n"),
+        ("room::b", "use super::Thing;\n"),
+    ]);
+    assert_eq!(circle(&imports(&modules)), Some(vec!["room::a".to_owned(), "room::b".to_owned()]));
+    let modules = crate_of(&[
+        ("room", "pub use a::Thing;\n"),
         ("room::a", "use crate::room::b;\n"),
         ("room::b", "use std::fmt;\n#[cfg(test)]\nmod tests { use crate::room::a; }\n"),
     ]);
     assert_eq!(circle(&imports(&modules)), None);
     assert_eq!(imports(&modules)["room::a"], BTreeSet::from(["room::b".to_owned()]));
+}
+
+#[test]
+fn files_named_on_a_page_are_found_and_words_are_not() {
+    let line = "See `adapters/mysql/src/lib.rs` and `run.rs`, not `--url` or `src/NAME`.";
+    assert_eq!(paths_named(line), ["adapters/mysql/src/lib.rs", "run.rs"]);
+    assert_eq!(links("[a](b.md#c), [d](https://e.example), [f](#g)"), ["b.md"]);
 }

@@ -467,7 +467,9 @@ async fn compare(model: &Model, is_asked_for: impl Fn(u32) -> bool + 'static) ->
     model
         .statement("compare", move |world| {
             let source = &world.table;
-            let shadow = world.shadow.as_ref().expect("a shadow to compare");
+            let Some(shadow) = world.shadow.as_ref() else {
+                return Err(Error::fatal("compare", "there is no shadow"));
+            };
             let ids = source.keys().chain(shadow.keys().filter(|id| !source.contains_key(id)));
             let differing = ids
                 .filter(|id| is_asked_for(**id) && source.get(id) != shadow.get(id))
