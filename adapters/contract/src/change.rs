@@ -16,7 +16,7 @@ pub enum Strategy {
     Copy,
 }
 
-/// One table on one server, and what is wished of it: all an engine is told.
+/// One table on one server, and the wanted change: all that an engine gets.
 #[derive(Clone, Default)]
 pub struct Target {
     /// Where the server is; the scheme names the engine. May hold a password, so it is never shown.
@@ -34,32 +34,31 @@ pub struct Target {
     pub workers: usize,
     /// Replicas whose lag counts, as URLs.
     pub replicas: Vec<String>,
-    /// How long a single lock may be waited for.
+    /// Longest wait for a single lock.
     pub lock_timeout: Duration,
     /// What becomes of foreign keys, from the table and to it.
     pub foreign_keys: ForeignKeys,
-    /// Whether zero dates, and dates with a zero in them, are carried as they are.
+    /// Whether zero dates, and dates with a zero in them, are copied as they are.
     pub allow_zero_dates: bool,
-    /// Whether values are rounded where the server's own ALTER would round them without an error.
+    /// Whether values are rounded where the server's own ALTER would round them silently.
     pub allow_rounding: bool,
-    /// Whether sessions in the way of the cut-over's lock are ended.
+    /// Whether the run kills sessions in the way of the cut-over's lock.
     pub kill_blockers: bool,
-    /// Whether a server that takes its rows from another one may be changed.
+    /// Whether the server may be a replica of another one.
     pub allow_replica: bool,
-    /// Another server, as a URL, that the log is read from: a replica of this one.
+    /// The URL of a replica to read the log from.
     pub stream_from: Option<String>,
-    /// Whether the log is only looked at now and then instead of being streamed.
+    /// Whether the run polls the log by SQL instead of streaming it.
     pub poll_log: bool,
-    /// Whether secondary indexes are there from the beginning instead of being built after the
-    /// copy.
+    /// Whether the shadow has its secondary indexes from the beginning, instead of after the copy.
     pub keep_indexes: bool,
-    /// The shadow's own CREATE TABLE, for what no ALTER can say.
+    /// The shadow's own CREATE TABLE, for changes beyond ALTER TABLE.
     pub create: Option<String>,
-    /// What the copied rows are laid down in the order of: an index, or columns.
+    /// The physical order of the copied rows: an index, or columns.
     pub order_by: Option<String>,
-    /// How much log the server may have to keep for this run before the run ends itself, in bytes.
+    /// How much log the server may retain for this run before the run stops, in bytes.
     pub log_limit_bytes: Option<u64>,
-    /// How long readers that began before the swap are waited for.
+    /// How long the run waits for readers that began before the swap.
     pub wait_old_snapshots: Option<Duration>,
 }
 

@@ -2,39 +2,38 @@
 
 use std::fmt;
 
-/// The result of anything asked of an engine.
+/// What an engine answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What the core does about an error. Decided from server codes, in one table per engine, never
-/// from text; an unknown code is `Fatal`.
+/// What the core does about an error. One table per engine derives it from server codes, never from
+/// text. An unknown code is `Fatal`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// Nothing happened, and the same may work if tried again: a deadlock, a lock wait that timed
-    /// out.
+    /// Nothing happened, and a retry may work: a deadlock, a lock wait that timed out.
     Transient,
-    /// A row of another key stands in the way in this unique index of the shadow (law 4).
+    /// A row of another key is in the way in this unique index of the shadow (law 4).
     Stale {
         /// The unique index, or constraint, as the server names it.
         index: String,
     },
-    /// A lock on the source could not be had within its time.
+    /// A lock on the source did not come in time.
     Busy,
-    /// The connection is gone, or what it held. Whether the statement took effect is not known.
+    /// The connection is gone, or what it held. Nobody knows whether the statement took effect.
     Disconnected,
-    /// The log has left out changes of the source's rows, or may have: its publication, or a filter
-    /// or setting it depends on, was changed. What was copied proves nothing any more, and the run
-    /// begins anew.
+    /// The log left out changes of the source's rows, or may have: another session changed its
+    /// publication, or a filter or setting that it depends on. The copy proves nothing any more,
+    /// and the run starts again.
     Missed,
-    /// What was given cannot be read: a URL, a file that is named in it.
+    /// The input cannot be read: a URL, or a file that it names.
     Usage,
-    /// The change cannot be done as asked; the server and its tables are as they were.
+    /// The change cannot be done as asked. The server and its tables are as they were.
     Refused,
     /// Anything else: the run stops, the source is untouched.
     Fatal,
 }
 
 impl Kind {
-    /// Whether the same may work later, on the same connection, and nothing was done.
+    /// Whether nothing happened, and a retry on the same connection may work.
     pub fn is_passing(&self) -> bool {
         match self {
             Kind::Transient | Kind::Stale { .. } => true,
@@ -48,16 +47,15 @@ impl Kind {
     }
 }
 
-/// An error: its kind, what was attempted on which object, and what came of it. Holds no row value.
+/// An error: its kind, the attempt and its object, and the reason. It holds no row value.
 #[derive(Debug)]
 pub struct Error {
     /// What the core does about it.
     pub kind: Kind,
     /// What was attempted, with the object's name: "copy a chunk of shop.orders".
     pub attempted: String,
-    /// What went wrong, and where it helps what to do next. Never a row's value, a key or a
-    /// password: servers put values into their messages, so an engine passes on only those known to
-    /// be free of them.
+    /// What went wrong, and what to do next. Never a row's value, a key or a password. Servers put
+    /// values into their messages, so an engine passes on only those that cannot hold one.
     pub reason: String,
 }
 
@@ -67,9 +65,9 @@ impl Error {
         Error { kind, attempted: attempted.into(), reason: reason.into() }
     }
 
-    /// Of two errors of things done side by side, the one that decides what is done next: a
-    /// statement whose connection was lost may still be running, so it may not hide behind one that
-    /// passes.
+    /// Of the errors of two parallel statements, the one that decides what to do next. If a
+    /// connection was lost, its statement may still be running. So it must not hide behind an error
+    /// that passes.
     pub fn most_severe(self, other: Error) -> Error {
         if self.kind.is_passing() { other } else { self }
     }

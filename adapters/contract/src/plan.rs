@@ -1,4 +1,4 @@
-//! What would happen, said before it does.
+//! The plan: what would happen.
 
 use serde::Serialize;
 
@@ -8,20 +8,19 @@ use serde::Serialize;
 pub enum Verdict {
     /// By the server itself, with this statement, under a short lock timeout.
     Native(String),
-    /// By the server itself, in several statements none of which keeps anybody waiting for longer
-    /// than an instant: the plan's steps. A run that dies in between is finished by the next.
+    /// By the server itself, in the plan's steps. Each holds a lock only briefly. If a run dies in
+    /// between, the next one finishes it.
     Online,
     /// By a shadow copy.
     Copy,
 }
 
-/// One thing that will be done to the server.
+/// One step on the server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Step {
-    /// The statement, or what it stands for where it is repeated.
+    /// The statement, or a sketch of it if it is repeated.
     pub statement: String,
-    /// What it locks on the user's tables, and for how long; "none" where it locks nothing of
-    /// theirs.
+    /// What it locks on the user's tables, and for how long; "none" if it locks nothing there.
     pub lock: String,
 }
 
@@ -47,7 +46,7 @@ impl Refusal {
     }
 }
 
-/// What would happen. Making one changes nothing on the server.
+/// What would happen. Planning changes nothing on the server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Plan {
     /// The table, qualified.
@@ -56,7 +55,7 @@ pub struct Plan {
     pub alter: String,
     /// How it will be done, if nothing is refused.
     pub verdict: Verdict,
-    /// The key the rows are followed by, as "index (column, column)"; empty for a native change.
+    /// The key that identifies rows, as "index (column, column)"; empty for a native change.
     pub key: String,
     /// Rows of the table, by the server's estimate.
     pub rows_estimated: u64,
@@ -64,7 +63,7 @@ pub struct Plan {
     pub bytes_estimated: u64,
     /// What will be done, in order.
     pub steps: Vec<Step>,
-    /// Why it will not be done; empty if it will.
+    /// Why the run refuses it; empty if it does not.
     pub refusals: Vec<Refusal>,
     /// What the user should know.
     pub notes: Vec<String>,
