@@ -5,6 +5,7 @@
 #![allow(async_fn_in_trait)]
 
 pub mod control;
+pub mod gate;
 pub mod migration;
 pub mod pace;
 

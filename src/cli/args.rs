@@ -3,6 +3,7 @@
 use crate::interface::progress::ProgressArg;
 use crate::interface::socket;
 use altergeist::contract::{ForeignKeys, Strategy, Target};
+use altergeist::gate::{Backup, Check, Gate, Window};
 use altergeist::{Limits, Options, Settings};
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -178,6 +179,32 @@ pub struct RunArgs {
     /// Get ready, but swap only after: altergeist ctl cut-over
     #[arg(long)]
     postpone_cut_over: bool,
+    /// Swap only in these hours: '02:00-05:00 Europe/Berlin', 'Mon-Fri 22:00-04:00 UTC'
+    #[arg(long, value_name = "HOURS")]
+    window: Option<Window>,
+    /// Swap only if the answer of a query compares as given; {old} and {new} stand for the tables:
+    /// 'empty: SELECT avg(mail = '') FROM {new} <= 0.5%'. Repeatable
+    #[arg(long, value_name = "NAME: QUERY OP N", value_parser = Check::of_server)]
+    check: Vec<Check>,
+    /// Swap only if a command succeeds, or prints a number that compares as given: 'ticket:
+    /// is-approved OPS-7', 'errors: error-rate < 1%'. Repeatable
+    #[arg(long, value_name = "NAME: COMMAND [OP N]")]
+    gate: Vec<Check>,
+    /// Swap only if the last backup is young enough: a query or a command that gives its time
+    #[arg(long, value_name = "QUERY or COMMAND")]
+    require_backup: Option<String>,
+    /// Greatest age of the backup
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "24h")]
+    backup_max_age: Duration,
+    /// Stop (resumable) after this time, as before a pipeline would kill the run: 9m30s
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub deadline: Option<Duration>,
+    /// If another run holds the table, wait this long for it to end
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub wait_for_other: Option<Duration>,
+    /// Do the change again, although it was done before
+    #[arg(long)]
+    again: bool,
     /// Attempts to get the cut-over lock
     #[arg(long, default_value_t = 30)]
     lock_attempts: u32,
@@ -332,8 +359,19 @@ impl RunArgs {
             holder: holder(),
             lock_timeout: self.change.lock_timeout,
             lock_attempts: self.lock_attempts,
+            gates: self.gates(),
+            again: self.again,
             reconnects: 12,
         }
+    }
+
+    fn gates(&self) -> Vec<Gate> {
+        let window = self.window.iter().cloned().map(Gate::Window);
+        let checks = self.check.iter().chain(&self.gate).cloned().map(Gate::Check);
+        let backup = self.require_backup.iter().map(|question| {
+            Gate::Backup(Backup { question: question.clone(), max_age: self.backup_max_age })
+        });
+        window.chain(checks).chain(backup).collect()
     }
 
     /// Returns the settings that may change during the run.

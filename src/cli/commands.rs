@@ -6,8 +6,16 @@ use crate::interface::{progress, report, socket};
 use altergeist::contract::{Engine, Kind, Leftover, Plan, Record, Result, Target};
 use altergeist::{Control, Failure, Options, Outcome, Phase, Settings, Status, hold};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How often a waiting run asks whether the other one has ended.
+const OTHER_RUN: Duration = Duration::from_secs(1);
+
+/// How long a run may take to stop between two turns, once its deadline is reached.
+const STOP_GENTLY: Duration = Duration::from_secs(15);
 
 /// Shows what would happen. Exit code 0, or 3 if the plan refuses the change.
 pub async fn plan(args: &PlanArgs) -> u8 {
@@ -26,17 +34,33 @@ pub async fn plan(args: &PlanArgs) -> u8 {
 
 /// Does the change, resumes it, or finds it done.
 pub async fn run(args: &RunArgs) -> u8 {
+    let until = args.wait_for_other.map(|time| Instant::now() + time);
+    loop {
+        let may_wait = until.is_some_and(|until| Instant::now() < until);
+        match run_once(args).await {
+            Ok(()) => return 0,
+            Err(Failure::Held { table, holder }) if may_wait => {
+                tracing::info!(%table, %holder, "another run holds the table; waiting");
+                tokio::time::sleep(OTHER_RUN).await;
+            }
+            Err(failure) => return failed(&failure),
+        }
+    }
+}
+
+/// One attempt at the table: it is another run's, or the run comes to an end.
+async fn run_once(args: &RunArgs) -> Result<(), Failure> {
     let target = args.target();
     let settings = Arc::new(watch::Sender::new(args.settings()));
     let status = watch::Sender::new(Status::default());
     let path = args.socket.clone().unwrap_or_else(|| socket::default_path(&target));
     let listening =
-        match socket::listen(&path, &target.table, settings.clone(), status.subscribe()).await {
-            Ok(listening) => listening,
-            Err(error) => return failed(&Failure::Error(error)),
-        };
+        socket::listen(&path, &target.table, settings.clone(), status.subscribe()).await?;
     let shown = progress::show(args.progress, status.subscribe());
     stop_on_signals(settings.clone());
+    if let Some(deadline) = args.deadline {
+        stop_at(deadline, settings.clone());
+    }
     let task =
         RunTask { options: args.options(), settings: settings.subscribe(), status: status.clone() };
     let mut panicked = settings.subscribe();
@@ -55,13 +79,19 @@ pub async fn run(args: &RunArgs) -> u8 {
     drop(status);
     shown.finish().await;
     drop(listening);
-    match ended {
-        Ok(outcome) => {
-            progress::say(args.progress, &report::outcome(outcome, &last));
-            0
-        }
-        Err(failure) => failed(&failure),
-    }
+    progress::say(args.progress, &report::outcome(ended?, &last));
+    Ok(())
+}
+
+/// Stops the run after a time: between two turns, and at once if that takes long.
+fn stop_at(deadline: Duration, settings: Arc<watch::Sender<Settings>>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(deadline).await;
+        eprintln!("altergeist: the deadline is reached; stopping when nothing is in flight");
+        settings.send_modify(|settings| settings.stop = true);
+        tokio::time::sleep(STOP_GENTLY).await;
+        settings.send_modify(|settings| settings.panic = true);
+    });
 }
 
 /// Shows the state of a change: from the run while its socket answers, else from the journal.

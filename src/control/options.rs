@@ -1,5 +1,6 @@
 //! The options that are fixed for a run, and the ways it can succeed.
 
+use crate::gate::Gate;
 use altergeist_contract::Strategy;
 use std::time::Duration;
 
@@ -16,12 +17,16 @@ pub struct Options {
     pub lock_timeout: Duration,
     /// Attempts to get the lock.
     pub lock_attempts: u32,
+    /// The gates of the swap, beyond the operator's order to postpone it.
+    pub gates: Vec<Gate>,
+    /// Do the change although the journal says that it is done.
+    pub again: bool,
     /// Reconnects in a row, without any progress in between, before the run fails.
     pub reconnects: u32,
 }
 
 /// The ways a run can succeed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// The server changed the table itself.
     Altered,
@@ -30,5 +35,10 @@ pub enum Outcome {
     /// An earlier run had swapped the tables; this one did the steps after the swap.
     Finished,
     /// An earlier run had done it already.
-    AlreadyDone,
+    AlreadyDone {
+        /// Who ran it: user, host and process.
+        by: String,
+        /// When it was done, in seconds since 1970.
+        at_seconds: u64,
+    },
 }

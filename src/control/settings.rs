@@ -14,6 +14,8 @@ pub struct Settings {
     pub throttle: bool,
     /// Get ready, but do not swap.
     pub postpone_cut_over: bool,
+    /// Gates that count as open, by name.
+    pub overruled: Vec<String>,
     /// Rows of a chunk; None sizes chunks by `chunk_time`.
     pub chunk_rows: Option<u64>,
     /// How long the copy of a chunk should take.
@@ -41,6 +43,7 @@ impl Default for Settings {
             panic: false,
             throttle: false,
             postpone_cut_over: false,
+            overruled: Vec::new(),
             chunk_rows: None,
             chunk_time: Duration::from_millis(100),
             workers: 4,

@@ -1,5 +1,6 @@
 //! What watchers see of a run.
 
+use crate::gate::GateState;
 use serde::{Deserialize, Serialize};
 
 /// What a run is doing.
@@ -65,6 +66,9 @@ pub struct Status {
     /// What the run waits for before it swaps; None outside of phase `waiting`.
     #[serde(default)]
     pub waiting_for: Option<String>,
+    /// The gates of the swap, once the run has looked at them.
+    #[serde(default)]
+    pub gates: Vec<GateState>,
     /// Rows of the present chunk.
     pub chunk_rows: u64,
     /// Chunks in flight at once.

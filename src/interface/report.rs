@@ -1,6 +1,6 @@
 //! The texts that are printed, for people and for scripts. Nothing here does I/O.
 
-use altergeist::contract::{Leftover, Plan, Record, Stage, Verdict};
+use altergeist::contract::{Disposal, Leftover, Plan, Record, Stage, Verdict};
 use altergeist::{Outcome, Phase, Status};
 use serde::Serialize;
 use std::fmt::Write;
@@ -62,11 +62,21 @@ pub fn plan(plan: &Plan) -> String {
     text
 }
 
+/// A moment as people read it, in UTC.
+fn moment(seconds: u64) -> String {
+    let second = i64::try_from(seconds).unwrap_or_default();
+    let moment = jiff::Timestamp::from_second(second).unwrap_or_default();
+    moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// How a run succeeded.
 pub fn outcome(outcome: Outcome, status: &Status) -> String {
     let table = &status.table;
     match outcome {
-        Outcome::AlreadyDone => format!("{table}: already done, nothing to do"),
+        Outcome::AlreadyDone { by, at_seconds } => format!(
+            "{table}: already done at {} by {by}; nothing to do (--again does it once more)",
+            moment(at_seconds)
+        ),
         Outcome::Altered => format!("{table}: done natively; nothing was copied"),
         Outcome::Finished => {
             format!("{table}: done. An earlier run had swapped the tables; this one did the rest")
@@ -237,11 +247,11 @@ pub fn journal_json(table: &str, record: Option<&Record>, holder: Option<&str>) 
 pub fn cleanup(found: &[Leftover], drop_old: bool, list_only: bool) -> String {
     let mut text = String::new();
     for leftover in found {
-        let kept = leftover.is_old_table && !drop_old;
-        let verb = match (list_only, kept) {
-            (_, true) => "kept   ",
-            (true, false) => "found  ",
-            (false, false) => "dropped",
+        let verb = match leftover.disposal {
+            Disposal::Unclaimed => "unknown",
+            Disposal::DroppedWithOld if !drop_old => "kept   ",
+            _ if list_only => "found  ",
+            _ => "dropped",
         };
         let _ = writeln!(text, "{verb} {}: {}", leftover.object, leftover.reason);
     }
@@ -370,9 +380,19 @@ mod tests {
         let old = Leftover {
             object: "old table t".into(),
             reason: "the way back".into(),
-            is_old_table: true,
+            disposal: Disposal::DroppedWithOld,
         };
         assert!(cleanup(std::slice::from_ref(&old), false, false).starts_with("kept"));
         assert!(cleanup(&[old], true, false).starts_with("dropped"));
+    }
+
+    #[test]
+    fn what_nobody_claims_is_named_and_not_called_dropped() {
+        let found = Leftover {
+            object: "table _t_ag_shadow".into(),
+            reason: "the journal does not know it".into(),
+            disposal: Disposal::Unclaimed,
+        };
+        assert!(cleanup(&[found], true, false).starts_with("unknown table _t_ag_shadow"));
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::interface::report;
 use altergeist::contract::{Error, Kind, Result, Target};
+use altergeist::gate::{GateState, POSTPONED};
 use altergeist::{Limits, Settings, Status};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
@@ -23,6 +24,7 @@ coordinates          show the position in the log
 throttle             pause the copy; the run still follows the log
 no-throttle          resume the copy
 cut-over             swap the tables, if that is postponed
+overrule NAME        let the gate of this name count as open
 stop                 stop as soon as nothing is in flight; the same command resumes
 panic                stop at once; the same command resumes
 chunk-rows=N         rows per chunk; 0 sizes chunks by time (also: chunk-size)
@@ -40,6 +42,9 @@ NAME=? shows a value
 
 /// gh-ost's word for: stop at once.
 const PANIC: &str = "panic";
+
+/// The order that opens a gate against its own answer.
+const OVERRULE: &str = "overrule ";
 
 /// The longest wait for an order, and for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -154,12 +159,28 @@ fn answer(line: &str, settings: &watch::Sender<Settings>, status: &Status) -> St
         }
         "stop" => order(|settings| settings.stop = true, "stopping when nothing is in flight"),
         PANIC => "stopping at once\n".into(),
+        _ if line.starts_with(OVERRULE) => {
+            overrule(line[OVERRULE.len()..].trim(), settings, status)
+        }
         "help" => HELP.to_owned(),
         _ => match line.split_once('=') {
             Some((name, value)) => set(name.trim(), value.trim(), settings),
             None => format!("error: unknown command {line:?}; help lists them\n"),
         },
     }
+}
+
+/// Lets one gate count as open, by name only.
+fn overrule(name: &str, settings: &watch::Sender<Settings>, status: &Status) -> String {
+    let is_known = |state: &GateState| state.name == name && name != POSTPONED;
+    if !status.gates.iter().any(is_known) {
+        let known: Vec<&str> =
+            status.gates.iter().map(|gate| &*gate.name).filter(|name| *name != POSTPONED).collect();
+        return format!("error: no gate is called {name:?}; gates: {}\n", known.join(", "));
+    }
+    settings.send_modify(|settings| settings.overruled.push(name.to_owned()));
+    tracing::warn!(gate = name, "a gate is overruled by order of the operator");
+    format!("gate {name} counts as open\n")
 }
 
 /// Sets `name=value`, or returns the value for `name=?`.

@@ -2,6 +2,7 @@
 //! block the application.
 
 use crate::control::{Control, Failure, Options, Phase};
+use crate::gate::Gates;
 use crate::migration::checkpoint;
 use crate::migration::keyset::Pending;
 use crate::migration::listen::Listener;
@@ -35,9 +36,14 @@ impl<E: Engine> Migration<'_, E> {
     /// # Errors
     /// [`Failure::NoLock`] after the last attempt; [`Failure::TooFast`]; [`Failure::SwapUnknown`]
     /// if the swap was sent and the server's state proves nothing.
-    pub async fn cut_over(&mut self, options: &Options) -> Result<(), Failure> {
+    pub async fn cut_over(
+        &mut self,
+        options: &Options,
+        gates: &mut Gates<'_>,
+    ) -> Result<(), Failure> {
         let mut reason = String::from("--lock-attempts allows no attempt");
         for attempt in 1..=options.lock_attempts {
+            self.wait_for_gates(gates).await?;
             self.wait_while_throttled().await?;
             self.control.update(|status| {
                 status.phase = Phase::CuttingOver;

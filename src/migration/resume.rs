@@ -21,8 +21,8 @@ pub async fn why<E: Engine>(engine: &E, failure: &Failure) -> Option<Error> {
 pub enum TakenUp<S> {
     /// No earlier run: this one begins.
     Nothing,
-    /// The change was done before.
-    AlreadyDone,
+    /// The change was done before; the record says when and by whom.
+    AlreadyDone(Record),
     /// The tables are swapped, and steps after the swap remain.
     SwappedBefore(Record),
     /// The copy continues.
@@ -46,7 +46,9 @@ pub async fn taken_up<E: Engine>(
         return Err(another_change_is_under_way(engine.table(), &record).into());
     }
     match record.stage {
-        Stage::Done if record.alter == options.alter => return Ok(TakenUp::AlreadyDone),
+        Stage::Done if record.alter == options.alter && !options.again => {
+            return Ok(TakenUp::AlreadyDone(record));
+        }
         // The plan reports what is left of it.
         Stage::Done | Stage::Altering => return Ok(TakenUp::Nothing),
         Stage::Preparing => {

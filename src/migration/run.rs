@@ -1,6 +1,7 @@
 //! A run, from its plan to its end. Read it top to bottom: it is the table of contents.
 
 use crate::control::{Control, Failure, Options, Outcome, Phase};
+use crate::gate::Gates;
 use crate::migration::begin::begin;
 use crate::migration::checkpoint;
 use crate::migration::hold::hold;
@@ -101,7 +102,12 @@ async fn run_once<E: Engine>(
     });
     hold(engine).await?;
     let (record, listener, idle_table) = match taken_up(engine, options).await? {
-        TakenUp::AlreadyDone => return Ok(Ended::Well(Outcome::AlreadyDone)),
+        TakenUp::AlreadyDone(record) => {
+            return Ok(Ended::Well(Outcome::AlreadyDone {
+                by: record.holder,
+                at_seconds: record.updated_at_seconds,
+            }));
+        }
         TakenUp::SwappedBefore(record) => {
             finish(engine, control, record).await?;
             return Ok(Ended::Well(Outcome::Finished));
@@ -124,8 +130,9 @@ async fn run_once<E: Engine>(
         let proof = migration.build_indexes().await?;
         migration.prove(proof).await?;
         is_proven = true;
-        migration.wait_while_postponed().await?;
-        migration.cut_over(options).await
+        let mut gates = Gates::new(&options.gates);
+        migration.wait_for_gates(&mut gates).await?;
+        migration.cut_over(options, &mut gates).await
     };
     let ended = changed.await;
     let record = migration.record;

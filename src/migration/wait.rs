@@ -1,6 +1,7 @@
 //! Waits without falling behind: the run reads the log and refreshes changed rows while it waits.
 
 use crate::control::{Failure, Phase};
+use crate::gate::Gates;
 use crate::migration::state::Migration;
 use crate::pace::throttle::{self, is_throttled, throttled};
 use altergeist_contract::{Engine, Result};
@@ -18,18 +19,43 @@ const CURRENT: Duration = Duration::from_millis(500);
 const POSTPONED: &str = "the operator's order: altergeist ctl cut-over";
 
 impl<E: Engine> Migration<'_, E> {
-    /// Stays current until the operator allows the swap.
-    pub async fn wait_while_postponed(&mut self) -> Result<(), Failure> {
-        while self.control.settings().postpone_cut_over {
+    /// Stays current until every gate of the swap is open.
+    pub async fn wait_for_gates(&mut self, gates: &mut Gates<'_>) -> Result<(), Failure> {
+        while let Some(closed) = self.closed_gate(gates).await? {
             self.control.update(|status| {
                 status.phase = Phase::Waiting;
-                status.waiting_for = Some(POSTPONED.into());
+                status.waiting_for = Some(closed);
             });
             self.wait_while_throttled().await?;
             self.stay_current().await?;
         }
         self.control.update(|status| status.waiting_for = None);
         Ok(())
+    }
+
+    /// Looks at the gates and listens meanwhile. Returns the first one that is closed.
+    async fn closed_gate(&mut self, gates: &mut Gates<'_>) -> Result<Option<String>, Failure> {
+        let settings = self.control.settings();
+        let postponed = settings.postpone_cut_over.then_some(POSTPONED);
+        let looking = gates.look(self.engine, postponed, &settings.overruled);
+        let looked = async {
+            tokio::select! {
+                states = looking => Some(states),
+                () = self.control.stopped() => None,
+            }
+        };
+        let Some(states) = self.listener.run_while_streaming(looked).await? else {
+            return Err(Failure::Stopped);
+        };
+        let closed = states.iter().find(|state| !state.open).map(|state| {
+            let reason = state.reason.as_deref().unwrap_or_default();
+            match postponed {
+                Some(order) if reason == order => order.to_owned(),
+                _ => format!("gate {}: {reason}", state.name),
+            }
+        });
+        self.control.update(|status| status.gates = states);
+        Ok(closed)
     }
 
     /// Copies nothing while a signal throttles the run. It still follows the log, so that the

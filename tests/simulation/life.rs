@@ -69,7 +69,7 @@ async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
         return Err(wrong.join("; "));
     }
     match one_process(&server, &mut rng, batch_keys, None).await {
-        Some(Ok(Outcome::AlreadyDone)) => Ok(()),
+        Some(Ok(Outcome::AlreadyDone { .. })) => Ok(()),
         other => Err(format!("a second run should have found it done: {other:?}")),
     }
 }
@@ -160,6 +160,8 @@ fn options() -> Options {
         holder: "simulation".into(),
         lock_timeout: Duration::from_millis(100),
         lock_attempts: 10,
+        gates: Vec::new(),
+        again: false,
         reconnects: 100,
     }
 }

@@ -21,6 +21,7 @@ pub trait Engine:
     + Shadow
     + Cutover
     + Gauge
+    + Inquiry
     + OnlineSteps
     + SkippableLog
     + RetainedLog
@@ -124,8 +125,19 @@ pub struct Leftover {
     pub object: String,
     /// Why it is there, and whether it is needed.
     pub reason: String,
-    /// Whether it is the old table of a finished change: the way back.
-    pub is_old_table: bool,
+    /// What `cleanup` does with it.
+    pub disposal: Disposal,
+}
+
+/// What `cleanup` does with a leftover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposal {
+    /// It is dropped.
+    Dropped,
+    /// It is the old table, or belongs to it: dropped only if the old table is.
+    DroppedWithOld,
+    /// It bears a name of ours, and nothing proves that we made it: a person must look.
+    Unclaimed,
 }
 
 /// Keeps the record of the run, on the server beside the table.
@@ -317,6 +329,18 @@ pub enum Ownership {
     Shadow,
     /// Neither is proven. What was found, for the person who must look.
     Unclear(String),
+}
+
+/// Asks the server what the operator wants to know, in the operator's own SQL.
+pub trait Inquiry {
+    /// Returns the first column of the first row, as text; None for NULL and for no row. `{old}`
+    /// and `{new}` in the question stand for the table and its shadow. The transaction is read
+    /// only.
+    ///
+    /// # Errors
+    /// `Refused` with the server's own words if it does not accept the question. The words hold no
+    /// value of a row. `Disconnected` if the connection is lost.
+    async fn ask(&self, question: &str) -> Result<Option<String>>;
 }
 
 /// Measures what the run does to others.

@@ -23,8 +23,8 @@ pub mod url;
 
 pub use change::{ForeignKeys, Strategy, Target};
 pub use engine::{
-    ChangeStream, Changes, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, Hold,
-    Journal, Leftover, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock,
+    ChangeStream, Changes, CommitLatency, Comparison, Cutover, Disposal, Duplicates, Engine, Gauge,
+    Hold, Inquiry, Journal, Leftover, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock,
 };
 pub use error::{Attempted, Error, Kind, Result};
 pub use heartbeats::Heartbeats;

@@ -4,7 +4,7 @@
 use crate::schema::alter::Alter;
 use crate::server::names::Names;
 use crate::server::version::Version;
-use altergeist_contract::Target;
+use altergeist_contract::{Strategy, Target};
 
 /// The change that was asked for, and its table. It stays the same for the life of the process.
 pub(crate) struct Change {
@@ -26,9 +26,11 @@ impl Change {
         self.target.lock_timeout.as_millis().max(1)
     }
 
-    /// Whether the user asked for something that no ALTER TABLE does.
+    /// Whether only a copy does what the user asked for.
     pub(crate) fn asks_for_a_copy(&self) -> bool {
-        self.target.create.is_some() || self.target.order_by.is_some()
+        self.target.strategy == Strategy::Copy
+            || self.target.create.is_some()
+            || self.target.order_by.is_some()
     }
 
     /// Returns the schema for clones. No other process uses it, and it is always rolled back.

@@ -10,6 +10,7 @@ mod conversions;
 mod cut_over;
 mod definitions;
 mod foreign_keys;
+mod gates;
 mod indexes;
 mod killed;
 mod late_acknowledgement;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use altergeist_integration::altergeist_process::{
-    inventory, left_behind, old_name, old_table, run, structure, widening,
+    command, inventory, left_behind, old_name, old_table, run, structure, widening,
 };
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
@@ -69,6 +69,13 @@ fn a_finished_change_is_found_done_and_the_next_one_begins(flavour: Flavour) {
     run(&url, "orders", widening(flavour), &[]).must_be(0).must_say(&["already"]);
     assert_eq!(structure(&server, "orders"), done);
     assert_eq!(inventory(&server), there);
+
+    // The old table is in the way of the next copy, also of one that the server could do itself.
+    let next = "ADD COLUMN later int";
+    run(&url, "orders", next, &["--strategy", "copy"]).must_be(3).must_say(&["earlier change"]);
+    assert_eq!(inventory(&server), there);
+    command(&["cleanup", "--url", &url, "--table", "orders", "--drop-old"]).must_be(0);
+    run(&url, "orders", next, &["--strategy", "copy"]).must_be(0);
 }
 
 fn an_empty_table_and_a_single_row_are_altered_too(flavour: Flavour) {

@@ -66,6 +66,19 @@ fn others_objects_on_our_tables(flavour: Flavour) {
         .must_say(&["_altergeist_beat", "cleanup"]);
     cleanup(&[]).must_be(0);
 
+    // The journal is gone: nothing proves our tables ours, so they are named and stay.
+    let mut running = start(&url, "orders", "ADD z INT", &flags);
+    running.wait_until(|status| status["phase"] == "waiting");
+    running.kill();
+    say("DROP TABLE _altergeist");
+    let drop = "DROP TABLE `app`.`_orders_ag_shadow`";
+    cleanup(&["--drop-old"]).must_be(0).must_say(&["unknown table", drop]);
+    run(&url, "orders", "ADD z INT", &flags[..2]).must_be(3).must_say(&["_orders_ag_shadow"]);
+    say(drop);
+    run(&url, "orders", "ADD z INT", &flags[..2]).must_be(0);
+    cleanup(&[]).must_be(0).must_say(&["kept    old table", "kept    journal entry"]);
+    cleanup(&["--drop-old"]).must_be(0);
+
     // Names as long as they can be, with constraints that the server names.
     let long = "n".repeat(58);
     say(&format!(

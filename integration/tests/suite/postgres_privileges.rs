@@ -72,6 +72,35 @@ fn postgres18_an_owner_who_may_read_the_log_and_make_schemas_is_enough() {
 
 /// The role that docs/privileges.md makes: a member of the owner, REPLICATION, CREATE on the
 /// database, and nothing else.
+/// An owner's own rights can be revoked; and a superuser runs what the owner has written.
+#[test]
+fn postgres18_rights_that_an_owner_lacks_and_functions_of_others_are_named() {
+    let Some(server) = Server::start(Flavour::Postgres18, &[]) else {
+        return;
+    };
+    let say = |sql: &str| server.execute(DATABASE, sql).unwrap();
+    say("CREATE ROLE owner LOGIN REPLICATION");
+    say(&format!("GRANT CREATE ON DATABASE {DATABASE} TO owner"));
+    say("GRANT CREATE ON SCHEMA public TO owner");
+    say("CREATE TABLE t (id int PRIMARY KEY, n int)");
+    say("CREATE FUNCTION fine(int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true'");
+    say("ALTER TABLE t ADD CONSTRAINT c CHECK (fine(n))");
+    say("ALTER TABLE t OWNER TO owner; ALTER FUNCTION fine(int) OWNER TO owner");
+    let plan = |url: &str| {
+        let alter = ["--table", "t", "--strategy", "copy", "--alter", "ADD x int"];
+        command(&[&["plan", "--url", url], &alter[..]].concat())
+    };
+    let owner = owner_url(&server);
+    plan(&owner).must_be(0);
+    plan(&server.url(DATABASE)).must_be(0).must_say(&["constraint c", "fine(integer) of owner"]);
+    say("REVOKE SELECT ON t FROM owner");
+    plan(&owner).must_be(3).must_say(&["GRANT ALL ON public.t TO owner"]);
+    say("GRANT SELECT ON t TO owner; REVOKE UPDATE, DELETE, TRUNCATE ON t FROM owner");
+    plan(&owner).must_be(3).must_say(&["GRANT ALL ON public.t TO owner"]);
+    say("GRANT DELETE ON t TO owner");
+    plan(&owner).must_be(0);
+}
+
 fn the_documented_role_can_do_everything(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     server.execute(DATABASE, SCHEMA).unwrap();

@@ -3,10 +3,10 @@
 
 use super::{Effect, Entry, Flaw, Rows, Server, World, id, is_covered, is_within, key};
 use crate::{
-    ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Error,
-    Gauge, Hold, Journal, Key, Kind, Leftover, Marker, OnlineSteps, Ownership, Plan, Position,
-    Preflight, Record, ReplicaLag, Result, RetainedLog, Shadow, SkippableLog, Swap, TableLock,
-    Target, UnloggedChanges, Verdict, Watermark, Writes,
+    ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Disposal, Duplicates, Engine,
+    Error, Gauge, Hold, Inquiry, Journal, Key, Kind, Leftover, Marker, OnlineSteps, Ownership,
+    Plan, Position, Preflight, Record, ReplicaLag, Result, RetainedLog, Shadow, SkippableLog, Swap,
+    TableLock, Target, UnloggedChanges, Verdict, Watermark, Writes,
 };
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -239,8 +239,11 @@ impl Preflight for Model {
     }
 
     async fn leftovers(&self) -> Result<Vec<Leftover>> {
-        let shadow =
-            || Leftover { object: "shadow".into(), reason: "a run".into(), is_old_table: false };
+        let shadow = || Leftover {
+            object: "shadow".into(),
+            reason: "a run".into(),
+            disposal: Disposal::Dropped,
+        };
         Ok(self.world(|world| world.shadow.as_ref().map(|_| shadow()).into_iter().collect()))
     }
 
@@ -624,6 +627,12 @@ impl SkippableLog for Model {
             Ok(())
         })
         .await
+    }
+}
+
+impl Inquiry for Model {
+    async fn ask(&self, _: &str) -> Result<Option<String>> {
+        self.statement("ask a question", |_| Ok(Some("0".to_owned()))).await
     }
 }
 

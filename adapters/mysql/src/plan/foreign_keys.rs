@@ -80,7 +80,7 @@ impl MySql {
             let found = found.or_else(|| self.in_the_way(key, shape, altered, is_early));
             refusals.extend(found.map(|(reason, remedy)| refusal(key.describe(), reason, remedy)));
         }
-        refusals.extend(self.refuse_hidden_keys(session, &keys).await);
+        refusals.extend(self.refuse_hidden_keys(session, &keys).await?);
         if told_by == ToldBy::EarlyKeys {
             for key in keys.iter().filter(|key| key.child == self.source && key.writes()) {
                 let found = session.row(&self.orphans_of(key)).await.map_err(|failure| {
@@ -211,26 +211,6 @@ impl MySql {
             }
         }
         None
-    }
-
-    /// Keys of tables that this user may not see would go on pointing to the old table.
-    pub(crate) async fn refuse_hidden_keys(
-        &self,
-        session: &mut Session,
-        seen: &[ForeignKey],
-    ) -> Option<Refusal> {
-        let count = session
-            .text(&sql::catalogue::count_keys_to(self.server.version, &self.source))
-            .await
-            .ok()?;
-        let seen = seen.iter().filter(|key| key.parent == self.source).count();
-        (count.parse::<usize>().ok()? > seen).then(|| {
-            refusal(
-                format!("foreign keys to {}", self.title),
-                format!("{count} point to it, and this user sees {seen} of them"),
-                "grant it SELECT and ALTER on the tables they belong to",
-            )
-        })
     }
 
     /// What people should know of foreign keys before the change, of which the clone has those that

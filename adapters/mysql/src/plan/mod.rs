@@ -3,6 +3,7 @@
 pub(crate) mod data;
 pub(crate) mod foreign_keys;
 pub(crate) mod full_text;
+pub(crate) mod hidden_keys;
 pub(crate) mod leftovers;
 pub(crate) mod log_settings;
 pub(crate) mod log_source;

@@ -35,9 +35,17 @@ impl MySql {
             .filter(|key| key.child != self.source)
             .map(|key| (&key.child, &ON_CHILDREN[..]));
         let new = added.iter().map(|key| (&key.parent, &ON_LOCKED_PARENTS[..]));
-        let mut seen: Vec<&TableName> = vec![&self.source, &self.names.clone];
+        // MySQL asks for REFERENCES on the parent when a child in another schema gets its key back.
+        let is_referred_from_afar = !locks_parents
+            && keys
+                .iter()
+                .any(|key| key.parent == self.source && key.child.schema != self.source.schema);
+        let itself = is_referred_from_afar.then_some((&self.source, &["REFERENCES"][..]));
+        let mut seen: Vec<&TableName> = vec![&self.names.clone];
         let mut refusals = Vec::new();
-        for (table, needed) in others.chain(new).chain(own) {
+        let but_itself = |(table, _): &(&TableName, _)| **table != self.source;
+        let others = others.chain(new).chain(own).filter(but_itself);
+        for (table, needed) in others.chain(itself) {
             if seen.contains(&table) {
                 continue;
             }

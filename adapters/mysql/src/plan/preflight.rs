@@ -1,6 +1,7 @@
 //! Finds out what would happen: asks the server and the catalogue, and tries the clauses on an
 //! empty clone.
 
+use crate::plan::leftovers::Found;
 use crate::plan::other_engine;
 use crate::plan::others_flags::refuse_others_flags;
 use crate::plan::refusal::refusal;
@@ -11,7 +12,7 @@ use crate::server::session::{Session, execute_within, number, text};
 use crate::server::settings;
 use crate::sql;
 use crate::state::MySql;
-use altergeist_contract::{Error, Kind, Leftover, Plan, Preflight, Refusal, Result};
+use altergeist_contract::{Disposal, Error, Kind, Leftover, Plan, Preflight, Refusal, Result};
 use std::sync::atomic::Ordering;
 
 impl Preflight for MySql {
@@ -89,14 +90,18 @@ impl Preflight for MySql {
         let mut session = self.crew.reader().await?;
         self.rescue_triggers(&self.entry(&mut session).await?.facts).await?;
         let found = self.find_leftovers(&mut session).await?;
-        if old_too && found.iter().any(|found| found.shown.is_old_table) {
+        let is_with_old = |found: &Found| found.shown.disposal == Disposal::DroppedWithOld;
+        if old_too && found.iter().any(is_with_old) {
             self.check_nothing_needs_old(&mut session).await?;
         }
-        let keeps_old = !old_too && found.iter().any(|found| found.shown.is_old_table);
         let mut lease = self.crew.lease(Slot::Control).await?;
         for found in found {
-            let is_kept = (found.shown.is_old_table && !old_too) || (found.is_entry && keeps_old);
-            if !is_kept {
+            let is_dropped = match found.shown.disposal {
+                Disposal::Dropped => true,
+                Disposal::DroppedWithOld => old_too,
+                Disposal::Unclaimed => false,
+            };
+            if is_dropped {
                 let attempted = format!("drop {}", found.shown.object);
                 lease
                     .session()

@@ -14,7 +14,11 @@ impl MySql {
         let mut refusals = Vec::new();
         if self.exists(session, &self.names.shadow).await? && !entry.facts.has_shadow {
             let object = format!("table {}", self.names.shadow.plain());
-            refusals.push(refusal(object, "it has the shadow's name and is not ours", "rename it"));
+            refusals.push(refusal(
+                object,
+                "it has the shadow's name, and the journal does not know it",
+                "drop it if a change has left it whose journal was lost; else rename it",
+            ));
         }
         if self.exists(session, &self.names.old).await? {
             let object = format!("table {}", self.names.old.plain());
@@ -24,7 +28,11 @@ impl MySql {
                     "it is the old table of an earlier change",
                     "drop it, or have cleanup drop it",
                 ),
-                false => refusal(object, "it has the name the old table will get", "rename it"),
+                false => refusal(
+                    object,
+                    "it has the name the old table will get, and the journal does not know it",
+                    "drop it if an earlier change has left it; else rename it",
+                ),
             });
         }
         for name in [&self.names.go, &self.names.went] {

@@ -185,6 +185,7 @@ impl MySql {
                 });
                 trial.deferred.retain(|text| late.as_ref().is_none_or(|late| late.text != *text));
                 trial.notes = self.foreign_key_notes(session, &shape).await?;
+                trial.notes.extend(self.hidden_keys_note(session).await?);
                 trial.notes.extend(lookup_note(&shape));
                 trial.notes.extend(kept_columns::note(&shape));
                 trial.notes.extend(late.iter().map(late_index::note));

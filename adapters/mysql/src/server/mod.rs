@@ -2,6 +2,7 @@
 //! heartbeats.
 
 pub(crate) mod about;
+pub(crate) mod ask;
 pub(crate) mod connect;
 pub(crate) mod doing;
 pub(crate) mod error;

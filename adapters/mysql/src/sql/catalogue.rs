@@ -116,6 +116,11 @@ pub(crate) fn foreign_key_columns(name: &TableName) -> String {
     )
 }
 
+/// The tables of others that this user may see: schema and name.
+pub(crate) const VISIBLE_TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM \
+     information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN ('mysql', \
+     'information_schema', 'performance_schema', 'sys')";
+
 /// How many foreign keys point at a table, whoever may see their tables.
 pub(crate) fn count_keys_to(version: Version, name: &TableName) -> String {
     let view = match version.flavour {

@@ -2,7 +2,7 @@
 
 use crate::server::names::TableName;
 use crate::server::version::{Flavour, Version};
-use crate::sql::quote::string;
+use crate::sql::quote::{quote, string};
 use std::time::Duration;
 
 pub(crate) const GLOBAL_MODES: &str = "SELECT @@global.sql_mode LIMIT 1";
@@ -16,6 +16,14 @@ pub(crate) const ZONE_DISTANCES: &str = "WITH RECURSIVE moments (n) AS (SELECT 8
 
 /// For keys that are moments, in a zone where hours come twice.
 pub(crate) const IN_UTC: &str = "SET SESSION time_zone = '+00:00'";
+
+/// For a session that asks the operator's questions.
+pub(crate) const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
+
+/// The schema that the operator's unqualified names mean.
+pub(crate) fn use_schema(schema: &str) -> String {
+    format!("USE {}", quote(schema))
+}
 
 pub(crate) const IN_SERVERS_ZONE: &str = "SET SESSION time_zone = DEFAULT";
 

@@ -3,6 +3,7 @@
 
 mod cutover;
 mod gauge;
+mod inquiry;
 mod journal;
 mod preflight;
 mod shadow;

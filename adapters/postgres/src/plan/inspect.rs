@@ -180,6 +180,14 @@ async fn notes(session: &Session, source: u32) -> Result<Vec<String>> {
     for row in session.query(sql::INVALID_INDEXES, &[&source]).await.map_err(failed)? {
         notes.push(format!("index {} is not valid and will not be carried", row.get::<_, &str>(0)));
     }
+    for row in session.query(sql::OTHERS_FUNCTIONS, &[&source]).await.map_err(failed)? {
+        let (caller, function): (String, String) = (row.get(0), row.get(1));
+        let (owner, us): (String, String) = (row.get(2), row.get(3));
+        notes.push(format!(
+            "{caller} calls {function} of {owner}, and writing rows runs it with the rights of \
+             {us}; run the change as {owner} unless you trust it"
+        ));
+    }
     Ok(notes)
 }
 

@@ -18,7 +18,7 @@ use crate::server::session::Session;
 use crate::shadow::guard;
 use crate::sql;
 use crate::sql::quote::qualified;
-use altergeist_contract::{Error, Leftover, Result, Stage};
+use altergeist_contract::{Disposal, Error, Leftover, Result, Stage};
 
 /// What was found.
 struct Inventory {
@@ -26,6 +26,8 @@ struct Inventory {
     /// The materialized views that wait for the swap.
     replacements: Vec<String>,
     old: bool,
+    /// Whether a table bears the old table's name that is not known to be ours.
+    unknown_old: bool,
     slot: bool,
     /// The standby the slot is on, if it was not named.
     slot_elsewhere: Option<String>,
@@ -78,6 +80,7 @@ async fn find(session: &Session, change: &Change, source: &LogSource) -> Result<
             rows.first().map(|row| (known, qualified(&names.shadow_schema, row.get(0))))
         }
     };
+    let is_old_ours = old.is_some() && (old == known_source || in_old);
     let replacements = match &shadow {
         Some((shadow, _)) => materialized_views::list(session, *shadow).await?,
         None => Vec::new(),
@@ -85,7 +88,8 @@ async fn find(session: &Session, change: &Change, source: &LogSource) -> Result<
     Ok(Inventory {
         shadow,
         replacements: replacements.iter().map(MaterializedView::display).collect(),
-        old: old.is_some() && (old == known_source || in_old),
+        old: is_old_ours,
+        unknown_old: old.is_some() && !is_old_ours,
         slot: !source
             .session(session)
             .await?
@@ -128,9 +132,9 @@ pub(crate) async fn list(
         None => "left by a change that hardly began; not needed",
     };
     let mut list = Vec::new();
-    let mut add = |is_there: bool, object: String, reason: &str, is_old_table: bool| {
+    let mut add = |is_there: bool, object: String, reason: &str, disposal: Disposal| {
         if is_there {
-            list.push(Leftover { object, reason: reason.to_owned(), is_old_table });
+            list.push(Leftover { object, reason: reason.to_owned(), disposal });
         }
     };
     let begun = "left by a change in steps that is not finished; the same command goes on with it";
@@ -138,30 +142,30 @@ pub(crate) async fn list(
         found.online_steps.is_some(),
         format!("constraints and indexes begun on {}", names.display),
         begun,
-        false,
+        Disposal::Dropped,
     );
     if let Some((_, shadow)) = &found.shadow {
-        add(true, format!("shadow table {shadow}"), needed, false);
+        add(true, format!("shadow table {shadow}"), needed, Disposal::Dropped);
     }
     for replacement in &found.replacements {
-        add(true, format!("materialized view {replacement}"), needed, false);
+        add(true, format!("materialized view {replacement}"), needed, Disposal::Dropped);
     }
-    add(found.slot, format!("replication slot {}", names.slot), needed, false);
+    add(found.slot, format!("replication slot {}", names.slot), needed, Disposal::Dropped);
     if let Some(place) = &found.slot_elsewhere {
-        add(true, format!("replication slot {} on {place}", names.slot), needed, false);
+        add(true, format!("replication slot {} on {place}", names.slot), needed, Disposal::Dropped);
     }
-    add(found.publication, format!("publication {}", names.publication), needed, false);
+    add(found.publication, format!("publication {}", names.publication), needed, Disposal::Dropped);
     add(
         found.identity,
         format!("replica identity of {}", names.display),
         "lent for the time of the change",
-        false,
+        Disposal::Dropped,
     );
     add(
         found.old,
         format!("old table {}", names.old()),
         "the table before the change: the way back",
-        true,
+        Disposal::DroppedWithOld,
     );
     let kept =
         if found.stage == Some(Stage::Done) { "tells that the change is done" } else { needed };
@@ -169,12 +173,18 @@ pub(crate) async fn list(
         found.entry,
         format!("journal entry of {} in altergeist.journal", names.display),
         kept,
-        false,
+        // It proves the old table ours.
+        if found.old { Disposal::DroppedWithOld } else { Disposal::Dropped },
     );
+    if found.unknown_old {
+        let reason = "it bears the name of an old table, and the journal does not know it; if \
+                      nobody needs it, drop it";
+        add(true, format!("table {}", names.old()), reason, Disposal::Unclaimed);
+    }
     for orphan in &found.orphaned {
         let kind = if orphan.is_slot { "replication slot" } else { "publication" };
         let why = "left by a change the journal does not know any more; nobody needs it";
-        add(true, format!("{kind} {}", orphan.name), why, false);
+        add(true, format!("{kind} {}", orphan.name), why, Disposal::Dropped);
     }
     Ok(list)
 }

@@ -15,3 +15,4 @@ pub(crate) mod rehearsal;
 pub(crate) mod steps;
 pub(crate) mod survey;
 pub(crate) mod trial;
+pub(crate) mod unstable;

@@ -270,6 +270,12 @@ pub(crate) async fn of_server(
         "it may not put a table into the table's schema",
         "GRANT CREATE ON SCHEMA",
     );
+    demand(
+        row.get(6),
+        "this role",
+        "it may not read the table or lock it: an owner's rights can be revoked, too",
+        &format!("GRANT ALL ON {} TO {}", row.get::<_, &str>(8), row.get::<_, &str>(7)),
+    );
     Ok(refusals)
 }
 

@@ -25,9 +25,7 @@ pub(crate) fn refused_at_once(change: &Change, refusal: Refusal) -> Plan {
 pub(crate) fn write_plan(change: &Change, survey: Survey, data: Vec<Refusal>) -> Plan {
     let strategy = change.target.strategy;
     let verdict = match () {
-        () if survey.is_native && strategy != Strategy::Copy => {
-            Verdict::Native(statements(change).join("; "))
-        }
+        () if survey.is_native => Verdict::Native(statements(change).join("; ")),
         () if survey.online_steps.is_some() => Verdict::Online,
         () => Verdict::Copy,
     };

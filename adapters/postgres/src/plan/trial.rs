@@ -11,6 +11,7 @@ use crate::plan::online_steps::{self, StepInputs};
 use crate::plan::refusals;
 use crate::plan::rehearsal;
 use crate::plan::survey::Survey;
+use crate::plan::unstable;
 use crate::schema::alteration;
 use crate::schema::altered::{Altered, CloneRequest, NOT_ACCEPTED};
 use crate::schema::clauses::{Clauses, KeyAction};
@@ -22,7 +23,7 @@ use crate::server::session::Session;
 use crate::shadow::duplicates;
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::{ForeignKeys, Refusal, Result, Strategy};
+use altergeist_contract::{ForeignKeys, Refusal, Result};
 
 /// Everything here is rolled back.
 pub(crate) async fn try_clauses(
@@ -52,6 +53,11 @@ pub(crate) async fn try_clauses(
     if user_table.is_some() && !altered.refusals.is_empty() {
         survey.altered = Some(altered);
         return session.run("ROLLBACK").await.map_err(failed);
+    }
+    if altered.refusals.is_empty() {
+        let found = unstable::unstable(session, &request, &schema).await?;
+        altered.refusals.extend(found.refusals);
+        survey.notes_on_copy.extend(found.notes);
     }
     altered.final_steps.cascade = survey.cascade.objects();
     survey.obstacles.retain(|obstacle| !altered.final_steps.drops(&obstacle.object));
@@ -106,8 +112,7 @@ pub(crate) async fn try_clauses(
             refusals::of_collations(session, change, source, &walked.collect::<Vec<_>>()).await?,
         );
     }
-    let is_copied = !survey.is_native || change.target.strategy == Strategy::Copy;
-    if is_copied
+    if !survey.is_native
         && altered.refusals.is_empty()
         && survey.bound.is_empty()
         && survey.obstacles.is_empty()
@@ -137,10 +142,7 @@ pub(crate) async fn try_clauses(
         altered.refusals.retain(|refusal| {
             refusal.object.starts_with("clause ") || refusal.reason.starts_with(NOT_ACCEPTED)
         });
-    } else if change.target.strategy != Strategy::Copy
-        && !change.asks_for_a_copy()
-        && altered.refusals.is_empty()
-    {
+    } else if !change.asks_for_a_copy() && altered.refusals.is_empty() {
         session.run("ROLLBACK TO SAVEPOINT clone").await.map_err(failed)?;
         survey.online_steps =
             plan_online_steps(session, change, clauses, &altered, &wanted, (source, &schema))

@@ -9,7 +9,9 @@ pub(crate) const ABILITIES: &str = "
            (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> $2),
            has_database_privilege(current_database(), 'CREATE'),
            (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = $1),
-           (SELECT has_schema_privilege(c.relnamespace, 'CREATE') FROM pg_class c WHERE c.oid = $1)";
+           (SELECT has_schema_privilege(c.relnamespace, 'CREATE') FROM pg_class c WHERE c.oid = $1),
+           has_table_privilege($1, 'SELECT') AND has_table_privilege($1, 'UPDATE, DELETE, TRUNCATE'),
+           quote_ident(current_user), $1::regclass::text";
 
 /// The role that logs in, quoted, where the one that is set for the session may not end that one's
 /// sessions.
@@ -280,6 +282,17 @@ pub(crate) fn any_row(table: &str) -> String {
 /// Whether a table has a row that holds NULL in one of its columns.
 pub(crate) fn any_null(table: &str, alias: &str, value: &str) -> String {
     format!("SELECT EXISTS (SELECT FROM ONLY {table} AS {alias} WHERE ({value}\n) IS NULL)")
+}
+
+/// Functions of others that writing a table's rows calls.
+pub(crate) const OTHERS_FUNCTIONS: &str = include_str!("others_functions.sql");
+
+/// What a view calls that may give another value each time.
+pub(crate) const UNSTABLE: &str = include_str!("unstable.sql");
+
+/// A view of an expression over a table's columns.
+pub(crate) fn view_of_value(view: &str, table: &str, alias: &str, value: &str) -> String {
+    format!("CREATE VIEW {view} AS SELECT ({value}\n) AS value FROM ONLY {table} AS {alias}")
 }
 
 /// Tells how the server reads an expression over a table's columns; no row is read for that.

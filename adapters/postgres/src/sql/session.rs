@@ -195,3 +195,19 @@ pub(crate) fn use_search_path(path: &str) -> String {
         literal(path)
     )
 }
+
+/// Settings of a session that asks the operator's questions: it cannot change anything, it reads
+/// names as the user's own session does, and a question ends in time.
+pub(crate) fn inquiry_settings(path: &str) -> String {
+    format!(
+        "SET default_transaction_read_only = on; SET statement_timeout = '10min';
+        SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '1min';
+        SELECT set_config('search_path', {}, false)",
+        literal(path)
+    )
+}
+
+/// The first value of a question, as text.
+pub(crate) fn first_value(question: &str) -> String {
+    format!("SELECT answer::text FROM ({question}\n) AS asked (answer) LIMIT 1")
+}

@@ -1,0 +1,82 @@
+//! Refuses what stands behind USING when it may give another value each time: the copy, the refresh
+//! and the verification compute it at different moments and must agree.
+
+use crate::schema::altered::CloneRequest;
+use crate::server::error::{self, refuse};
+use crate::server::session::Session;
+use crate::sql;
+use crate::sql::quote;
+use altergeist_contract::{Refusal, Result};
+
+const REMEDY: &str = "write an expression that gives the same value for the same row each time";
+
+/// What was found: refusals, and what people should know.
+#[derive(Default)]
+pub(crate) struct Unstable {
+    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Asks the server what the expressions call: it reads each of them as a view in `schema`, inside
+/// the session's transaction.
+pub(crate) async fn unstable(
+    session: &Session,
+    request: &CloneRequest<'_>,
+    schema: &str,
+) -> Result<Unstable> {
+    let failed =
+        |error: tokio_postgres::Error| error::of_clauses("read what is behind USING", &error);
+    let mut found = Unstable::default();
+    let view = format!("{}.ag_using", quote::quoted(schema));
+    let (source, alias) = (request.names.source(), quote::quoted(&request.names.table));
+    for using in &request.clauses.using {
+        session.run(&sql::use_search_path(request.search_path)).await.map_err(failed)?;
+        let text = sql::view_of_value(&view, &source, &alias, &using.expression);
+        session.run(&text).await.map_err(failed)?;
+        session.run(&sql::use_own_language()).await.map_err(failed)?;
+        let calls = session.query(sql::UNSTABLE, &[&view]).await.map_err(failed)?;
+        let reading: String = session.one(sql::QUERY_OF, &[&view]).await.map_err(failed)?.get(0);
+        let object = || format!("USING for column {}", using.column);
+        for row in calls {
+            let (call, is_certain): (String, bool) = (row.get(0), row.get(1));
+            if is_certain {
+                let reason = format!("{call} may give another value each time it is asked");
+                found.refusals.push(refuse(object(), reason, REMEDY));
+            } else {
+                found.notes.push(format!(
+                    "USING for column {} calls {call}; if it reads other tables, they must not \
+                     change before the swap",
+                    using.column
+                ));
+            }
+        }
+        let kept = words_of_time(&reading);
+        if let Some(word) =
+            words_of_time(&using.expression).into_iter().find(|word| !kept.contains(word))
+        {
+            let reason = format!("'{word}' is another moment each time it is read");
+            found.refusals.push(refuse(object(), reason, REMEDY));
+        }
+        session.run(&format!("DROP VIEW {view}")).await.map_err(failed)?;
+    }
+    Ok(found)
+}
+
+/// Literals that the server turns into a moment when it reads them.
+fn words_of_time(text: &str) -> Vec<&'static str> {
+    let text = text.to_lowercase();
+    let stands = |word: &&str| text.contains(&format!("'{word}'"));
+    ["now", "today", "tomorrow", "yesterday"].into_iter().filter(stands).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words_of_time;
+
+    #[test]
+    fn a_literal_of_time_is_found_by_its_word() {
+        assert_eq!(words_of_time("v || 'Now'::text"), ["now"]);
+        assert_eq!(words_of_time("a + 'today'::date - 'yesterday'"), ["today", "yesterday"]);
+        assert!(words_of_time("v || 'nowhere' || now").is_empty());
+    }
+}

@@ -1,0 +1,53 @@
+//! What must be true before the swap, beyond equal rows: each gate has a name, a state and a
+//! reason. Every gate is looked at again before each attempt at the lock.
+
+pub mod backup;
+pub mod check;
+pub mod command;
+pub mod comparison;
+pub mod look;
+pub mod window;
+
+pub use backup::Backup;
+pub use check::Check;
+pub use comparison::Comparison;
+pub use look::Gates;
+pub use window::Window;
+
+use serde::{Deserialize, Serialize};
+
+/// A condition of the swap.
+#[derive(Clone, Debug)]
+pub enum Gate {
+    /// The time of day.
+    Window(Window),
+    /// A question to the server, or a command, whose answer must compare as given.
+    Check(Check),
+    /// The age of the last backup.
+    Backup(Backup),
+}
+
+impl Gate {
+    /// The name by which the operator overrules it, and status shows it.
+    pub fn name(&self) -> &str {
+        match self {
+            Gate::Window(_) => "window",
+            Gate::Check(check) => &check.name,
+            Gate::Backup(_) => "backup",
+        }
+    }
+}
+
+/// The name of the gate that the operator opens with `cut-over`.
+pub const POSTPONED: &str = "postponed";
+
+/// What status shows of a gate. The names are a contract: scripts read them.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct GateState {
+    /// The gate's name.
+    pub name: String,
+    /// Whether it lets the swap happen.
+    pub open: bool,
+    /// Why it is closed, as `signal observed > limit (where)`; or who overruled it.
+    pub reason: Option<String>,
+}
