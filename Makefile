@@ -44,9 +44,10 @@ test: ## format, lints, unit, simulation, conformance, and integration with real
 	$(step) 'Tests'
 	RUST_TEST_THREADS=3 $(CARGO) test --workspace --no-fail-fast -- $(LONG:%=--skip %)
 
-long: ## the tests that take longest, which `make test` leaves out; half an hour
+long: ## the longest tests, and those of PostgreSQL 15 that are the same as of 18; an hour
 	integration/install-servers all
 	RUST_TEST_THREADS=3 $(CARGO) test --workspace --no-fail-fast --test suite -- $(LONG)
+	RUST_TEST_THREADS=3 $(CARGO) test --workspace --test suite -- --ignored postgres15
 
 cases: ## every case, killed and live, on every server it is for; half an hour
 	integration/install-servers all
@@ -57,6 +58,8 @@ versions: ## the tests once more on PostgreSQL 17 and MariaDB 11.8, in the place
 	integration/install-servers postgres17 mariadb118
 	ALTERGEIST_POSTGRES15=postgres17 ALTERGEIST_MARIADB=mariadb118 RUST_TEST_THREADS=3 \
 		$(CARGO) test --workspace --no-fail-fast -- --skip mysql --skip postgres18 --skip postgresql_18
+	ALTERGEIST_POSTGRES15=postgres17 RUST_TEST_THREADS=3 \
+		$(CARGO) test --workspace --test suite -- --ignored postgres15
 
 servers: ## fetch the throwaway servers into the cache folder
 	integration/install-servers all

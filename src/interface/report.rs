@@ -112,6 +112,11 @@ pub fn status(status: &Status) -> String {
     if let Some(bytes) = status.log_kept_bytes {
         let _ = writeln!(text, "retained   {} of log", size(bytes));
     }
+    for gate in &status.gates {
+        let state = if gate.open { "open" } else { "closed" };
+        let reason = gate.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let _ = writeln!(text, "gate       {} is {state}{reason}", gate.name);
+    }
     if let Some(error) = &status.last_error {
         let _ = writeln!(text, "last error {error}");
     }
