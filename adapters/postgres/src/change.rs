@@ -1,5 +1,5 @@
-//! The change of one table: what was asked for, and of which table. It is read once, when the engine
-//! connects, and stays the same for the whole run.
+//! The change of one table: what was asked for, and of which table. It is read once, when the
+//! engine connects, and stays the same for the whole run.
 
 use crate::schema::alter::Alter;
 use crate::server::names::Names;
