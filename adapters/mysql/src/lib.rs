@@ -1,6 +1,7 @@
 //! MySQL and MariaDB as an engine of altergeist: the shadow is filled by `INSERT … SELECT`, changes
 //! come from the binary log, and the swap is one RENAME TABLE.
 
+mod change;
 mod cutover;
 mod engine;
 mod facts;
@@ -14,6 +15,6 @@ mod shadow;
 mod sql;
 mod state;
 
-pub use cutover::lock::MySqlLock;
+pub use cutover::table_lock::MySqlLock;
 pub use log::stream::MySqlStream;
 pub use state::MySql;

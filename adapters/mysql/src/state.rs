@@ -1,145 +1,138 @@
-//! One process's work on one table of one server: what it knows, and what everything asks of it.
+//! The engine value, and the parts it is made of. Each part owns the state that one room needs.
+//! Functions take the parts they use; only the trait impls in `engine.rs` know the whole.
 
-use crate::facts::Altering;
+use crate::change::Change;
+use crate::facts::NativeChange;
 use crate::log::cascades::Cascades;
 use crate::log::source::LogServer;
 use crate::log::tally::Tally;
 use crate::log::witness::Witness;
-use crate::schema::change::Change;
-use crate::schema::clauses::Clauses;
-use crate::schema::columns::{self, Shape};
-use crate::schema::table::Table;
+use crate::schema::columns::Shape;
 use crate::server::about::{Replica, Server};
-use crate::server::error::START_AGAIN;
+use crate::server::connect::Access;
 use crate::server::heartbeat::Beats;
 use crate::server::names::{Names, TableName};
+use crate::server::one_server;
 use crate::server::pool::Crew;
 use crate::server::session::Session;
-use crate::sql;
-use altergeist_contract::{Error, Refusal, Result, Target};
+use altergeist_contract::{Result, Target};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex as AsyncMutex;
 
-/// MySQL or MariaDB: the server tells which.
+/// MySQL or MariaDB. The server says which.
 pub struct MySql {
-    pub(crate) target: Target,
     pub(crate) change: Change,
-    pub(crate) server: Server,
-    /// Where the log is read.
-    pub(crate) log: LogServer,
-    pub(crate) source: TableName,
-    /// The table, for people.
-    pub(crate) title: String,
-    pub(crate) names: Names,
     pub(crate) crew: Arc<Crew>,
-    pub(crate) beats: Arc<Beats>,
-    /// Tells of changes that the log does not tell of.
-    pub(crate) witness: Arc<Witness>,
-    /// Tells of rows that others write into the shadow.
-    pub(crate) tally: Arc<Tally>,
-    /// When the settings of the server whose log is read were looked at.
-    pub(crate) settings_read: Mutex<Option<Instant>>,
-    pub(crate) shape: Arc<Mutex<Option<Arc<Shape>>>>,
-    /// Foreign keys' actions that the log does not tell.
-    pub(crate) cascades: Cascades,
-    /// What the last plan that needs no copy makes of the table.
-    pub(crate) expected: Mutex<Option<Altering>>,
-    pub(crate) has_journal: AtomicBool,
-    /// The table itself has refused what its empty clone took.
-    pub(crate) is_native_refused: AtomicBool,
-    /// Prepared transactions on the source that the stream has seen and that have not ended.
-    pub(crate) undecided: Arc<AtomicUsize>,
+    pub(crate) log: LogState,
+    pub(crate) shadow: ShadowState,
+    pub(crate) native: NativeState,
+    pub(crate) journal: JournalTables,
+    pub(crate) gauge: GaugeState,
+}
+
+/// What following the log needs.
+pub(crate) struct LogState {
+    /// The server that the log is read from.
+    pub server: LogServer,
+    pub beats: Arc<Beats>,
+    /// Finds changes that are not in the log.
+    pub witness: Arc<Witness>,
+    /// When the settings of the log's server were read last.
+    pub settings_read: Mutex<Option<Instant>>,
+    /// How many prepared transactions on the source the stream has seen that have not ended.
+    pub undecided: Arc<AtomicUsize>,
     /// Transactions that were prepared when the log was opened, and have ended since.
-    pub(crate) settled: Mutex<HashSet<String>>,
-    /// The replicas that count, once they were looked for.
-    pub(crate) replicas: AsyncMutex<Option<Vec<Replica>>>,
-    /// Asks how heavily the server is used, once it was asked to.
-    pub(crate) watch: AsyncMutex<Option<Session>>,
-    /// The connection that builds indexes, by the server's number; 0 while none does.
-    pub(crate) builder: AtomicU64,
+    pub settled: Mutex<HashSet<String>>,
+}
+
+/// What filling the shadow and keeping it current needs.
+pub(crate) struct ShadowState {
+    /// How the shadow's columns come from the source's; None until that is known.
+    pub shape: Arc<Mutex<Option<Arc<Shape>>>>,
+    /// Follows the actions of foreign keys that are not in the log.
+    pub cascades: Cascades,
+    /// Finds rows that other sessions write into the shadow.
+    pub tally: Arc<Tally>,
+    /// The server's number of the connection that builds indexes; 0 while none does.
+    pub builder: AtomicU64,
+}
+
+/// What a native change needs.
+#[derive(Default)]
+pub(crate) struct NativeState {
+    /// The table before and after the change that the last plan found to need no copy.
+    pub expected: Mutex<Option<NativeChange>>,
+    /// Whether the table itself refused what its empty clone took.
+    pub is_refused: AtomicBool,
+}
+
+/// Whether the journal's tables are known to exist.
+#[derive(Default)]
+pub(crate) struct JournalTables {
+    pub exist: AtomicBool,
+}
+
+/// What measuring load and lag needs.
+#[derive(Default)]
+pub(crate) struct GaugeState {
+    /// The replicas whose lag counts; None until the run has looked for them.
+    pub replicas: AsyncMutex<Option<Vec<Replica>>>,
+    /// The session that reads load metrics; None until it is needed.
+    pub watch: AsyncMutex<Option<Session>>,
 }
 
 impl MySql {
-    /// What is attempted, with the table's name.
-    pub(crate) fn doing(&self, what: &str) -> String {
-        format!("{what} {}", self.title)
-    }
-
-    pub(crate) fn clauses(&self) -> Result<&Clauses> {
-        let unread = |refusal: &Refusal| Error::refused("read the clauses", &*refusal.reason);
-        self.change.clauses.as_ref().map_err(unread)
-    }
-
-    /// A table's columns and indexes; an error if there is no such table.
-    pub(crate) async fn look(&self, session: &mut Session, name: &TableName) -> Result<Table> {
-        let attempted = || format!("look at {}", name.plain());
-        let found = Table::read(session, self.server.version, name)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        found.ok_or_else(|| match *name == self.source || *name == self.names.shadow {
-            true => Error::fatal(attempted(), format!("it was dropped or renamed; {START_AGAIN}")),
-            false => Error::fatal(attempted(), "there is no such table"),
+    /// Connects to the server and finds the table.
+    pub(crate) async fn open(target: &Target) -> Result<MySql> {
+        let access = Access::read(&target.url)?;
+        let mut session = Session::bare(&access).await?;
+        one_server::check(&access, &mut session).await?;
+        let server = Server::ask(&mut session).await?;
+        let version = server.version;
+        let timeout = target.lock_timeout.max(Duration::from_millis(1));
+        session.set_up(&access, version, timeout).await?;
+        let change = Change::read(&mut session, target, access.schema.as_deref(), server).await?;
+        let log = LogServer::find(target, &access, &change.server).await?;
+        let (source, names) = (&change.source, &change.names);
+        let crew =
+            Crew::new(access, version, timeout, source.clone(), names.lock.clone(), target.workers);
+        let crew = Arc::new(crew);
+        Ok(MySql {
+            log: LogState::new(log, &crew, source, names),
+            shadow: ShadowState::new(&crew),
+            native: NativeState::default(),
+            journal: JournalTables::default(),
+            gauge: GaugeState::default(),
+            crew,
+            change,
         })
     }
+}
 
-    pub(crate) async fn exists(&self, session: &mut Session, name: &TableName) -> Result<bool> {
-        let found = session
-            .row(&sql::catalogue::find_table(name))
-            .await
-            .map_err(|failure| failure.of_catalogue(format!("look for {}", name.plain())))?;
-        Ok(found.is_some())
-    }
-
-    /// How the shadow's columns stem from the source's. The same for the whole run.
-    pub(crate) async fn shape(&self) -> Result<Arc<Shape>> {
-        if let Some(shape) = &*self.shape.lock().expect("not poisoned") {
-            return Ok(shape.clone());
+impl LogState {
+    fn new(server: LogServer, crew: &Arc<Crew>, source: &TableName, names: &Names) -> LogState {
+        LogState {
+            server,
+            beats: Arc::new(Beats::new(crew.clone(), source.clone(), names)),
+            witness: Arc::new(Witness::new(crew.clone(), source.clone())),
+            settings_read: Mutex::default(),
+            undecided: Arc::default(),
+            settled: Mutex::default(),
         }
-        let has_parents = !self.parents_to_follow().await?.is_empty();
-        let mut session = self.crew.reader().await?;
-        let mut shape = self.find_shape(&mut session).await?;
-        shape.rounds = self.target.allow_rounding;
-        shape.own_keys = self.own_keys(&mut session, &shape).await?;
-        shape.log_tells_all = shape.own_keys.is_empty() && !has_parents;
-        let shape = Arc::new(shape);
-        self.crew.in_utc.store(shape.in_utc, Ordering::SeqCst);
-        self.crew.checks_parents.store(self.has_early_keys(&mut session).await?, Ordering::SeqCst);
-        *self.shape.lock().expect("not poisoned") = Some(shape.clone());
-        Ok(shape)
     }
+}
 
-    pub(crate) async fn find_shape(&self, session: &mut Session) -> Result<Shape> {
-        let source = self.look(session, &self.source).await?;
-        let shadow = self.look(session, &self.names.shadow).await?;
-        let (zone, flavour) = (self.server.zone(), self.server.version.flavour);
-        let names = (&self.source, &self.names.shadow);
-        columns::find(names, &source, &shadow, self.clauses()?, zone, flavour).map_err(|refusals| {
-            let reasons: Vec<String> = refusals
-                .iter()
-                .map(|refusal| format!("{}: {}", refusal.object, refusal.reason))
-                .collect();
-            Error::refused(self.doing("make the shadow of"), reasons.join("; "))
-        })
-    }
-
-    /// The key the shadow's rows are found by; before there is a shadow, the source's best.
-    pub(crate) async fn key(&self) -> Result<crate::key::index::KeyIndex> {
-        let mut session = self.crew.reader().await?;
-        if self.exists(&mut session, &self.names.shadow).await? {
-            return Ok(self.shape().await?.key.clone());
+impl ShadowState {
+    fn new(crew: &Arc<Crew>) -> ShadowState {
+        let cascades = Cascades::new(crew.clone());
+        ShadowState {
+            shape: cascades.shape.clone(),
+            cascades,
+            tally: Arc::default(),
+            builder: AtomicU64::default(),
         }
-        let source = self.look(&mut session, &self.source).await?;
-        let candidates = crate::key::index::candidates(&source).map_err(|reasons| {
-            Error::refused(
-                self.doing("follow"),
-                format!("it has no usable key: {}", reasons.join("; ")),
-            )
-        })?;
-        let (index, columns) =
-            candidates.into_iter().next().expect("there is one, or there was a reason");
-        Ok(crate::key::index::KeyIndex { index: index.name, shadow_index: String::new(), columns })
     }
 }

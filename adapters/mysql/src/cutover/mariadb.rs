@@ -1,9 +1,9 @@
-//! MariaDB's swap: a RENAME that waits in line behind the lock; the module [`crate::cutover::lock`]
-//! says why that is safe.
+//! MariaDB's swap: a RENAME that waits in the queue behind the lock. [`crate::cutover::lock`] says
+//! why that is safe.
 
 use crate::cutover::best_effort::best_effort;
-use crate::cutover::hands::Hands;
-use crate::cutover::lock::{MySqlLock, carry_row_number};
+use crate::cutover::relation_sessions::AlterSessions;
+use crate::cutover::table_lock::{MySqlLock, carry_row_number};
 use crate::cutover::triggers::carry;
 use crate::server::error::{Failure, LOCK_WAIT_TIMEOUT, NO_SUCH_TABLE};
 use crate::server::names::TableName;
@@ -14,11 +14,11 @@ use altergeist_contract::{Error, Kind, Result, Swap};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-/// How long the renamer would wait in line; it is ended before.
+/// Longest wait of the renamer in the queue; the run ends it before.
 pub(crate) const RENAME_WITHIN: Duration = Duration::from_secs(60);
 
-/// Whoever will hold the new table once it bears the name.
-pub(crate) type Guardian =
+/// The session that will hold the new table while its triggers are created.
+pub(crate) type TriggerLock =
     Pin<Box<dyn Future<Output = (Lease, std::result::Result<(), Failure>)> + Send>>;
 
 pub(crate) fn sorts_before(one: &TableName, other: &TableName) -> bool {
@@ -26,7 +26,7 @@ pub(crate) fn sorts_before(one: &TableName, other: &TableName) -> bool {
 }
 
 impl MySqlLock {
-    pub(crate) async fn swap_in_line(mut self) -> Swap {
+    pub(crate) async fn swap_by_queued_rename(mut self) -> Swap {
         if let Err(error) = self.bind().await {
             return self.refuse(error).await;
         }
@@ -39,8 +39,8 @@ impl MySqlLock {
             &self.shape.source,
             &self.names.old,
             &self.shape.shadow,
-            &self.names.go,
-            &self.names.went,
+            &self.names.sentry,
+            &self.names.used_sentry,
         );
         let mut sent = Box::pin(async move {
             let outcome = renamer.session().execute(&statement).await;
@@ -48,7 +48,7 @@ impl MySqlLock {
             outcome
         });
         let proven = tokio::select! {
-            // It cannot have succeeded: the go-ahead does not exist.
+            // It cannot have succeeded: the sentry does not exist.
             outcome = &mut sent => Err(match outcome {
                 Ok(_) => self.error(Kind::Fatal, "the RENAME did not wait for the lock"),
                 Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => {
@@ -57,17 +57,17 @@ impl MySqlLock {
                 }
                 Err(failure) => self.failed(failure),
             }),
-            proven = self.give_go_ahead(id) => proven,
+            proven = self.allow_rename(id) => proven,
         };
-        let guardian = match proven {
-            Ok(guardian) => guardian,
+        let trigger_lock = match proven {
+            Ok(trigger_lock) => trigger_lock,
             Err(error) => {
                 drop(sent);
                 return self.abort(error).await;
             }
         };
         let mut lock = self;
-        // If this fails the connection is gone, and the lock with it.
+        // If this fails, the connection is gone, and the lock with it.
         best_effort(lock.unlock().await);
         let outcome = match tokio::time::timeout(lock.within, &mut sent).await {
             Ok(outcome) => outcome,
@@ -75,43 +75,44 @@ impl MySqlLock {
         };
         match outcome {
             Ok(_) => {
-                // What is left of this is done again by `finish`, with the guards standing.
-                if let Some(guardian) = guardian {
-                    best_effort(lock.carry_behind(guardian).await);
+                // `finish` does what is left undone here. Until then the guards protect the table.
+                if let Some(trigger_lock) = trigger_lock {
+                    best_effort(lock.carry_triggers(trigger_lock).await);
                 }
-                best_effort(lock.settle_behind().await);
-                lock.neighbours.unlock().await;
+                best_effort(lock.restore_keys_in_time().await);
+                lock.relations.unlock().await;
                 Swap::Done
             }
             Err(failure) => {
-                // It has, or is about to have, a lock on whatever bears the name.
-                drop(guardian);
+                // It holds a lock on the table with this name, or is about to.
+                drop(trigger_lock);
                 let buried = lock.crew.bury().await;
                 if failure.ends_session() || buried.is_err() {
                     return Swap::Unknown(lock.failed(failure));
                 }
                 // If this fails, the next attempt does it.
-                best_effort(lock.revoke_go_ahead().await);
+                best_effort(lock.drop_sentry().await);
                 let error = lock.failed(failure);
                 lock.refuse(error).await
             }
         }
     }
 
-    /// Everything the RENAME needs, and a proof that it has no go-ahead from an earlier attempt.
+    /// Prepares all that the RENAME needs, and proves that no sentry is left from an earlier
+    /// attempt.
     pub(crate) async fn prepare_rename(&self) -> Result<Lease> {
         let mut worker = self.crew.worker().await?;
         carry_row_number(worker.session(), &self.shape)
             .await
             .map_err(|failure| self.failed(failure))?;
-        for name in [&self.names.go, &self.names.went] {
+        for name in [&self.names.sentry, &self.names.used_sentry] {
             let facts = worker
                 .session()
                 .row(&sql::catalogue::table_facts(name))
                 .await
                 .map_err(|failure| self.failed(failure))?;
             let Some(facts) = facts else { continue };
-            if text(&facts[5]) != sql::cutover::GO_AHEAD {
+            if text(&facts[5]) != sql::cutover::SENTRY {
                 return Err(self.error(Kind::Fatal, format!("{} is not ours", name.plain())));
             }
             let drop = sql::ddl::drop_table(&self.shape.source, name);
@@ -127,12 +128,13 @@ impl MySqlLock {
         Ok(renamer)
     }
 
-    /// Where there are triggers, also puts a session in line behind the renamer, for the new table.
-    pub(crate) async fn give_go_ahead(&mut self, renamer: u64) -> Result<Option<Guardian>> {
+    /// Waits until the renamer is next in the queue, then creates the sentry. If there are
+    /// triggers, a second session queues behind the renamer first, for the new table.
+    pub(crate) async fn allow_rename(&mut self, renamer: u64) -> Result<Option<TriggerLock>> {
         let mut worker = self.crew.worker().await?;
         let session = worker.session();
         session
-            .execute("SET SESSION lock_wait_timeout = 0")
+            .execute(sql::cutover::WAIT_FOR_NO_TABLE)
             .await
             .map_err(|failure| self.failed(failure))?;
         let begun = Instant::now();
@@ -145,26 +147,26 @@ impl MySqlLock {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let guardian = match self.triggers.list.is_empty() {
+        let trigger_lock = match self.triggers.list.is_empty() {
             true => None,
             false => {
-                // To lock a table is to open its children.
-                self.neighbours.unlock_children().await;
-                Some(self.queue_guardian(session).await?)
+                // Locking a table opens its children.
+                self.relations.unlock_children().await;
+                Some(self.queue_trigger_lock(session).await?)
             }
         };
-        let create = sql::cutover::create_go_ahead(&self.shape.source, &self.names.go);
+        let create = sql::cutover::create_sentry(&self.shape.source, &self.names.sentry);
         session
-            .execute("SET SESSION lock_wait_timeout = 1")
+            .execute(sql::cutover::WAIT_A_SECOND)
             .await
             .map_err(|failure| self.failed(failure))?;
         session.execute(&create).await.map_err(|failure| self.failed(failure))?;
-        Ok(guardian)
+        Ok(trigger_lock)
     }
 
-    /// A session that waits for the source's name exclusively. The RENAME goes before it, and it
-    /// goes before every writer.
-    pub(crate) async fn queue_guardian(&self, watcher: &mut Session) -> Result<Guardian> {
+    /// Queues a session for an exclusive lock on the source's name. The RENAME goes before it, and
+    /// it goes before every writer.
+    pub(crate) async fn queue_trigger_lock(&self, watcher: &mut Session) -> Result<TriggerLock> {
         let mut lease = self.crew.lease(Slot::Triggers).await?;
         let id = lease.id();
         for statement in
@@ -173,7 +175,7 @@ impl MySqlLock {
             lease.session().execute(&statement).await.map_err(|failure| self.failed(failure))?;
         }
         let lock = sql::cutover::lock_against_all(&self.shape.source);
-        let mut guardian: Guardian = Box::pin(async move {
+        let mut trigger_lock: TriggerLock = Box::pin(async move {
             let outcome = lease.session().execute(&lock).await;
             (lease, outcome.map(|_| ()))
         });
@@ -188,10 +190,10 @@ impl MySqlLock {
         loop {
             tokio::select! {
                 biased;
-                (_, outcome) = &mut guardian => {
+                (_, outcome) = &mut trigger_lock => {
                     return Err(lost(outcome));
                 }
-                waits = self.waits_for_a_table(watcher, id) => if waits? { return Ok(guardian) },
+                waits = self.waits_for_a_table(watcher, id) => if waits? { return Ok(trigger_lock) },
             }
             if begun.elapsed() > self.within {
                 return Err(self.error(
@@ -201,47 +203,49 @@ impl MySqlLock {
             }
             tokio::select! {
                 _ = tokio::time::sleep(Duration::from_millis(1)) => {}
-                (_, outcome) = &mut guardian => {
+                (_, outcome) = &mut trigger_lock => {
                     return Err(lost(outcome));
                 }
             }
         }
     }
 
-    pub(crate) async fn carry_behind(
+    pub(crate) async fn carry_triggers(
         &mut self,
-        guardian: Guardian,
+        trigger_lock: TriggerLock,
     ) -> std::result::Result<(), Failure> {
-        let (mut maker, outcome) = guardian.await;
+        let (mut maker, outcome) = trigger_lock.await;
         outcome?;
         let session = maker.session();
         let dropper = self.holder.session();
         carry(session, Some(dropper), &self.shape.source, &self.names, &self.triggers.list).await?;
-        session.execute("UNLOCK TABLES").await.map(|_| ())
+        session.execute(sql::cutover::UNLOCK).await.map(|_| ())
     }
 
-    /// Gives the foreign keys their own names while their other ends are still locked, as far as
-    /// that goes in time. A writer may hold the new table already and wait for a child, so children
-    /// are let go before it is altered.
-    pub(crate) async fn settle_behind(&mut self) -> std::result::Result<(), Failure> {
-        let Some(bonds) = &self.bonds else { return Ok(()) };
+    /// Restores the foreign keys while their other ends are still locked, as far as the time
+    /// allows. A writer may hold the new table already and wait for a child. So the run unlocks the
+    /// children before it alters the new table.
+    pub(crate) async fn restore_keys_in_time(&mut self) -> std::result::Result<(), Failure> {
+        let Some(key_swap) = &self.key_swap else { return Ok(()) };
         let lease = self.crew.lease(Slot::Control).await;
         let mut control = lease.map_err(|error| Failure::Lost(error.to_string()))?;
         let spent = |_| Err(Failure::Lost("the time for it was spent".into()));
-        let mut hands =
-            Hands { control: control.session(), neighbours: Some(&mut self.neighbours) };
-        let settling = tokio::time::timeout(self.within, bonds.settle_others(&mut hands));
-        settling.await.unwrap_or_else(spent)?;
-        self.neighbours.unlock_children().await;
-        let mut hands =
-            Hands { control: control.session(), neighbours: Some(&mut self.neighbours) };
-        let settling = tokio::time::timeout(self.within, bonds.settle_source(&mut hands));
-        settling.await.unwrap_or_else(spent)?;
+        let mut relation_sessions =
+            AlterSessions { control: control.session(), relations: Some(&mut self.relations) };
+        let restoring =
+            tokio::time::timeout(self.within, key_swap.restore_others(&mut relation_sessions));
+        restoring.await.unwrap_or_else(spent)?;
+        self.relations.unlock_children().await;
+        let mut relation_sessions =
+            AlterSessions { control: control.session(), relations: Some(&mut self.relations) };
+        let restoring =
+            tokio::time::timeout(self.within, key_swap.restore_source(&mut relation_sessions));
+        restoring.await.unwrap_or_else(spent)?;
         control.keep();
         Ok(())
     }
 
-    /// Whether the renamer waits for the source itself; the module says why that is so.
+    /// Returns whether the renamer waits for the source itself; the module says how that shows.
     pub(crate) async fn is_next_in_line(
         &self,
         session: &mut Session,
@@ -251,7 +255,8 @@ impl MySqlLock {
         {
             return Ok(false);
         }
-        // Asked last: what it waits for now comes behind what it was just seen to hold.
+        // This check comes last: the renamer acquired what it was seen to hold before it began to
+        // wait.
         self.waits_for_a_table(session, renamer).await
     }
 
@@ -266,7 +271,7 @@ impl MySqlLock {
             && sql::is_signed(&text(statement), &self.shape.source))
     }
 
-    /// Whether somebody, which can only be the renamer, holds the shadow exclusively.
+    /// Returns whether another session holds the shadow exclusively. It can only be the renamer.
     pub(crate) async fn is_locked(&self, session: &mut Session) -> Result<bool> {
         match session.rows(&sql::cutover::look_at(&self.shape.shadow)).await {
             Ok(_) => Ok(false),
@@ -275,12 +280,12 @@ impl MySqlLock {
         }
     }
 
-    /// Ends the renamer before the lock is let go; without a go-ahead it could do nothing, but it
-    /// would hold up the application.
+    /// Ends the renamer before the run releases its lock. Without a sentry the renamer could do
+    /// nothing, but it would block the application.
     pub(crate) async fn abort(self, error: Error) -> Swap {
         let ended = self.crew.bury().await;
         let revoked = match ended {
-            Ok(()) => self.revoke_go_ahead().await,
+            Ok(()) => self.drop_sentry().await,
             Err(error) => Err(error),
         };
         match revoked {
@@ -289,9 +294,9 @@ impl MySqlLock {
         }
     }
 
-    pub(crate) async fn revoke_go_ahead(&self) -> Result<()> {
+    pub(crate) async fn drop_sentry(&self) -> Result<()> {
         let mut worker = self.crew.worker().await?;
-        let drop = sql::ddl::drop_table(&self.shape.source, &self.names.go);
+        let drop = sql::ddl::drop_table(&self.shape.source, &self.names.sentry);
         worker.session().execute(&drop).await.map_err(|failure| self.failed(failure))?;
         worker.keep();
         Ok(())

@@ -1,8 +1,8 @@
-//! MySQL's swap: one session locks both tables, drains, and renames.
+//! MySQL's swap: one session locks both tables, drains the log, and renames.
 
 use crate::cutover::best_effort::best_effort;
-use crate::cutover::hands::Hands;
-use crate::cutover::lock::{MySqlLock, carry_row_number};
+use crate::cutover::relation_sessions::AlterSessions;
+use crate::cutover::table_lock::{MySqlLock, carry_row_number};
 use crate::cutover::triggers::carry;
 use crate::sql;
 use altergeist_contract::Swap;
@@ -20,11 +20,12 @@ impl MySqlLock {
             sql::cutover::rename_both(&self.shape.source, &self.names.old, &self.shape.shadow);
         match self.holder.session().execute(&rename).await {
             Ok(_) => {
-                // The swap is done whatever becomes of these. What is left of them is done again by
-                // `finish`, with the guards standing; without a connection there is no lock.
+                // The swap is done, whatever becomes of these steps. `finish` does what is left
+                // undone, and until then the guards protect the table. Without a connection there
+                // is no lock.
                 let session = self.holder.session();
-                if let Some(bonds) = &self.bonds {
-                    best_effort(bonds.settle(&mut Hands::one(session)).await);
+                if let Some(key_swap) = &self.key_swap {
+                    best_effort(key_swap.restore(&mut AlterSessions::one(session)).await);
                 }
                 if !self.triggers.list.is_empty() {
                     best_effort(

@@ -1,27 +1,31 @@
-//! Triggers move with the table's name, and no write happens without them.
+//! Moves triggers with the table's name, so that no write happens without them.
 //!
-//! A trigger's name is unique in its schema, so it cannot stand on both tables, and neither server
-//! can move one: it is dropped from the old table and made again on the new one, right after the
-//! swap, while the table is still locked. So they never fire on our copying. If the lock's holder
-//! dies between the two, writers would get in without triggers. Therefore *guards* stand on the
-//! shadow before it is swapped: triggers for the same events which refuse every write that is not
-//! this tool's. They go when all triggers stand. A crash in between leaves a table that refuses
-//! those writes, loudly, until the same command is given again; the journal knows every trigger's
-//! text.
+//! A trigger's name is unique in its schema, so it cannot be on both tables, and neither server can
+//! move a trigger. The run drops it from the old table and creates it on the new one, right after
+//! the swap, while the table is still locked. So triggers never fire on our copying. If the lock's
+//! holder died between the two, writers would get in without triggers. Therefore the shadow has
+//! *guards* before the swap: triggers for the same events that refuse every write but this tool's.
+//! The run drops them when all triggers exist. After a crash in between, the table refuses those
+//! writes until the same command runs again. The journal has every trigger's text.
 
+use crate::change::Change;
+use crate::cutover::ownership::find_owner;
 use crate::facts::{Facts, Trigger};
-use crate::server::error::Failure;
+use crate::journal::{read_entry, save_facts};
+use crate::server::error::{
+    Failure, NEEDS_PRIVILEGE, ROUTINE_DENIED, TABLE_DENIED, TRIGGER_NEEDS_SUPER,
+};
 use crate::server::names::{Names, TableName};
-use crate::server::pool::{Lease, Slot};
+use crate::server::pool::{Crew, Lease, Slot};
 use crate::server::session::{Cells, Session, text};
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Error, Ownership, Refusal, Result};
+use std::sync::Arc;
 
-/// The events a trigger can stand on, in the order of [`Names::guards`].
+/// The events of triggers, in the order of [`Names::guards`].
 const EVENTS: [&str; 3] = ["INSERT", "UPDATE", "DELETE"];
 
-/// The triggers of a table, and what the catalogue said of them when they were read.
+/// The triggers of a table, and their rows in the catalogue.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Triggers {
     pub list: Vec<Trigger>,
@@ -29,7 +33,7 @@ pub(crate) struct Triggers {
 }
 
 impl Triggers {
-    /// A table's triggers, in the order they fire.
+    /// Reads a table's triggers, in the order they fire.
     pub(crate) async fn read(
         session: &mut Session,
         table: &TableName,
@@ -37,8 +41,8 @@ impl Triggers {
         let seen = session.rows(&sql::triggers::trigger_facts(table)).await?;
         let mut list = Vec::new();
         if !seen.is_empty() {
-            // As it was written: the text must not pass through another character set.
-            session.execute("SET SESSION character_set_results = NULL").await?;
+            // The text must not be converted to another character set.
+            session.execute(sql::catalogue::RESULTS_AS_THEY_ARE).await?;
         }
         for row in &seen {
             let name = text(&row[0]);
@@ -59,12 +63,12 @@ impl Triggers {
             });
         }
         if !seen.is_empty() {
-            session.execute("SET NAMES utf8mb4").await?;
+            session.execute(sql::session::NAMES).await?;
         }
         Ok(Triggers { list, seen })
     }
 
-    /// Whether the table has the same triggers still.
+    /// Returns whether the table still has the same triggers.
     pub(crate) async fn are_as_read(
         &self,
         session: &mut Session,
@@ -74,38 +78,33 @@ impl Triggers {
     }
 }
 
-/// The events that any of the triggers stands on, by their places in [`EVENTS`].
+/// Returns the events that these triggers are for, by their places in [`EVENTS`].
 fn events(triggers: &[Trigger]) -> impl Iterator<Item = usize> {
     (0..EVENTS.len())
         .filter(|place| triggers.iter().any(|trigger| trigger.event.contains(EVENTS[*place])))
 }
 
-/// The statements that make a trigger again as it was: its settings, and its own words.
+/// Returns the statements that create a trigger again: its settings, and its own text.
 fn remake(trigger: &Trigger) -> Option<[Vec<u8>; 2]> {
-    let settings = format!(
-        "SET SESSION sql_mode = {}, character_set_client = {}, collation_connection = {}",
-        sql::string(&trigger.sql_mode),
-        trigger.charset,
-        trigger.collation
-    );
+    let settings = sql::triggers::trigger_settings(trigger);
     let mut statement = unhex(&trigger.statement)?;
-    // MySQL keeps a semicolon behind the body only if another statement follows in the same text.
+    // MySQL keeps a semicolon after the body only if another statement follows in the same text.
     if statement.trim_ascii_end().ends_with(b";") {
         statement.extend_from_slice(b" DO 0");
     }
     Some([settings.into_bytes(), statement])
 }
 
-/// The same with another head. The catalogue's own column for the body is not used: it loses
-/// backslashes.
+/// Returns the same statements with another head. The catalogue's own column for the body would
+/// lose backslashes.
 fn trial_of(trigger: &Trigger, head: &str) -> Option<[Vec<u8>; 2]> {
     let [settings, statement] = remake(trigger)?;
     let body = &statement[body_at(&statement)?..];
     Some([settings, [head.as_bytes(), body].concat()])
 }
 
-/// Where a trigger's body begins: behind the words FOR EACH ROW, which may stand in quotes or
-/// comments before.
+/// Finds where a trigger's body begins: after the words FOR EACH ROW. The same words may be in
+/// quotes or comments before.
 fn body_at(statement: &[u8]) -> Option<usize> {
     let mut words = Vec::new();
     let mut place = 0;
@@ -148,9 +147,9 @@ async fn standing_on(
     Ok(rows.iter().map(|row| text(&row[0])).collect())
 }
 
-/// Moves each trigger that is not there yet, then takes the guards away. The table is the swapped
-/// one, so that it bears the name the triggers' own texts say. `dropper` is for a server where
-/// `maker` holds a lock on the table alone.
+/// Moves each trigger that is still on the old table, then drops the guards. The swap is done, so
+/// the table has the name that the triggers' own texts use. `dropper` is for a server where `maker`
+/// holds a lock on one table only.
 pub(crate) async fn carry(
     maker: &mut Session,
     mut dropper: Option<&mut Session>,
@@ -158,7 +157,7 @@ pub(crate) async fn carry(
     names: &Names,
     triggers: &[Trigger],
 ) -> std::result::Result<(), Failure> {
-    maker.execute(&sql::triggers::use_schema(&source.schema)).await?;
+    maker.execute(&sql::session::use_schema(&source.schema)).await?;
     let on_old = standing_on(maker, &names.old).await?;
     let on_new = standing_on(maker, source).await?;
     for trigger in triggers.iter().filter(|trigger| !on_new.contains(&trigger.name)) {
@@ -175,7 +174,7 @@ pub(crate) async fn carry(
         for statement in statements {
             maker.execute_bytes(statement).await?;
         }
-        maker.execute("SET NAMES utf8mb4").await?;
+        maker.execute(sql::session::NAMES).await?;
     }
     for guard in names.guards.iter().filter(|guard| on_new.contains(&guard.name)) {
         maker.execute(&sql::triggers::drop_trigger(source, guard)).await?;
@@ -183,172 +182,170 @@ pub(crate) async fn carry(
     Ok(())
 }
 
-impl MySql {
-    /// Reads the table's triggers, writes them down, and puts the guards on the shadow; before the
-    /// lock is asked for.
-    pub(crate) async fn prepare_triggers(&self) -> Result<Triggers> {
-        let attempted = || self.doing("prepare to carry the triggers of");
-        let mut reader = self.crew.reader().await?;
-        let triggers = Triggers::read(&mut reader, &self.source)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        let mut facts = self.entry(&mut reader).await?.facts;
-        if facts.triggers != triggers.list {
-            facts.triggers.clone_from(&triggers.list);
-            self.save_facts(&facts).await?;
-        }
-        let mut lease = self.crew.lease(Slot::Control).await?;
-        let session = lease.session();
-        let standing = standing_on(session, &self.names.shadow)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        for (place, event) in EVENTS.into_iter().enumerate() {
-            let guard = &self.names.guards[place];
-            let is_wanted = events(&triggers.list).any(|wanted| wanted == place);
-            let statement = match (is_wanted, standing.contains(&guard.name)) {
-                (true, false) => {
-                    sql::triggers::create_guard(&self.source, &self.names.shadow, guard, event)
-                }
-                // Left by an attempt when the source had other triggers: nothing would take it away
-                // after the swap.
-                (false, true) => sql::triggers::drop_trigger(&self.source, guard),
-                _ => continue,
-            };
-            session
-                .execute(&statement)
-                .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
-        }
-        lease.keep();
-        Ok(triggers)
+/// Reads the table's triggers, writes them to the journal, and puts the guards on the shadow. This
+/// comes before the lock.
+pub(crate) async fn prepare_triggers(change: &Change, crew: &Arc<Crew>) -> Result<Triggers> {
+    let attempted = || change.doing("prepare to carry the triggers of");
+    let mut reader = crew.reader().await?;
+    let triggers = Triggers::read(&mut reader, &change.source)
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let mut facts = read_entry(change, &mut reader).await?.facts;
+    if facts.triggers != triggers.list {
+        facts.triggers.clone_from(&triggers.list);
+        save_facts(change, crew, &facts).await?;
     }
+    let mut lease = crew.lease(Slot::Control).await?;
+    let session = lease.session();
+    let standing = standing_on(session, &change.names.shadow)
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    for (place, event) in EVENTS.into_iter().enumerate() {
+        let guard = &change.names.guards[place];
+        let is_wanted = events(&triggers.list).any(|wanted| wanted == place);
+        let statement = match (is_wanted, standing.contains(&guard.name)) {
+            (true, false) => {
+                sql::triggers::create_guard(&change.source, &change.names.shadow, guard, event)
+            }
+            // An attempt left this guard when the source had other triggers. Nothing would drop it
+            // after the swap.
+            (false, true) => sql::triggers::drop_trigger(&change.source, guard),
+            _ => continue,
+        };
+        session.execute(&statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    }
+    lease.keep();
+    Ok(triggers)
+}
 
-    /// Brings what a cut-over may have left half done to its end: the swap has happened. May be
-    /// called again.
-    pub(crate) async fn complete_triggers(&self) -> Result<()> {
-        let mut reader = self.crew.reader().await?;
-        let mut facts = self.entry(&mut reader).await?.facts;
-        if facts.triggers.is_empty() {
-            return Ok(());
-        }
-        // Its state is another afterwards: it is not kept.
-        let mut lease: Lease = self.crew.lease(Slot::Control).await?;
-        carry(lease.session(), None, &self.source, &self.names, &facts.triggers).await.map_err(
-            |failure| {
-                let mut error = failure.of_catalogue(self.doing("make the triggers again on"));
-                error.reason += "; until they stand, writes that would fire them are refused: give \
-                             the same command again";
-                error
+/// Completes what a cut-over left half done after its swap. It may be called again.
+pub(crate) async fn complete_triggers(change: &Change, crew: &Arc<Crew>) -> Result<()> {
+    let mut reader = crew.reader().await?;
+    let mut facts = read_entry(change, &mut reader).await?.facts;
+    if facts.triggers.is_empty() {
+        return Ok(());
+    }
+    // The session has other settings afterwards, so it is not kept.
+    let mut lease: Lease = crew.lease(Slot::Control).await?;
+    carry(lease.session(), None, &change.source, &change.names, &facts.triggers).await.map_err(
+        |failure| {
+            let mut error = failure.of_catalogue(change.doing("make the triggers again on"));
+            error.reason += "; until they stand, writes that would fire them are refused: give \
+                         the same command again";
+            error
+        },
+    )?;
+    drop(lease);
+    facts.triggers.clear();
+    save_facts(change, crew, &facts).await
+}
+
+/// Restores the triggers before the journal is deleted: it may have the only copy.
+pub(crate) async fn rescue_triggers(
+    change: &Change,
+    crew: &Arc<Crew>,
+    facts: &Facts,
+) -> Result<()> {
+    if facts.triggers.is_empty() || facts.done.is_some() {
+        return Ok(());
+    }
+    match find_owner(change, crew).await? {
+        Ownership::Source => Ok(()),
+        Ownership::Shadow => complete_triggers(change, crew).await,
+        Ownership::Unclear(found) => Err(Error::fatal(
+            change.doing("clean up after the change of"),
+            format!("triggers may be missing, and only the journal knows them: {found}"),
+        )),
+    }
+}
+
+/// Finds triggers that cannot be carried: creates each on the altered clone.
+pub(crate) async fn refuse_triggers(change: &Change, crew: &Arc<Crew>) -> Result<Vec<Refusal>> {
+    let attempted = || change.doing("look at the triggers of");
+    let mut session = crew.reader().await?;
+    let triggers = Triggers::read(&mut session, &change.source)
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let mut refusals = Vec::new();
+    if triggers.list.is_empty() {
+        return Ok(refusals);
+    }
+    let of_schema = session
+        .text(&sql::triggers::schema_collation(&change.source.schema))
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    // Triggers and tables do not share a namespace.
+    let trial = &change.names.clone;
+    session
+        .execute(&sql::session::use_schema(&change.source.schema))
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    for (trigger, row) in triggers.list.iter().zip(&triggers.seen) {
+        let refuse = |reason: String, remedy: &str| Refusal {
+            object: format!("trigger {}", trigger.name),
+            reason,
+            remedy: remedy.into(),
+        };
+        let tried = match trial_of(trigger, &sql::triggers::trial_trigger(trial, row)) {
+            Some([settings, create]) => match session.execute_bytes(settings).await {
+                Ok(()) => session.execute_bytes(create).await,
+                failed => failed,
             },
-        )?;
-        drop(lease);
-        facts.triggers.clear();
-        self.save_facts(&facts).await
-    }
-
-    /// Before the journal is forgotten: it may be all that knows the triggers.
-    pub(crate) async fn rescue_triggers(&self, facts: &Facts) -> Result<()> {
-        if facts.triggers.is_empty() || facts.done.is_some() {
-            return Ok(());
-        }
-        match self.owner().await? {
-            Ownership::Source => Ok(()),
-            Ownership::Shadow => self.complete_triggers().await,
-            Ownership::Unclear(found) => Err(Error::fatal(
-                self.doing("clean up after the change of"),
-                format!("triggers may be missing, and only the journal knows them: {found}"),
-            )),
-        }
-    }
-
-    /// Triggers that cannot be carried, found by making each on the altered clone.
-    pub(crate) async fn refuse_triggers(&self) -> Result<Vec<Refusal>> {
-        let attempted = || self.doing("look at the triggers of");
-        let mut session = self.crew.reader().await?;
-        let triggers = Triggers::read(&mut session, &self.source)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        let mut refusals = Vec::new();
-        if triggers.list.is_empty() {
-            return Ok(refusals);
-        }
-        let of_schema = session
-            .text(&sql::triggers::schema_collation(&self.source.schema))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        // Triggers and tables have names of their own.
-        let trial = &self.names.clone;
+            None => {
+                let remedy = "drop it and create it again in plainer words";
+                refusals.push(refuse("the server's text of it cannot be read".into(), remedy));
+                continue;
+            }
+        };
         session
-            .execute(&sql::triggers::use_schema(&self.source.schema))
+            .execute(sql::session::NAMES)
             .await
             .map_err(|failure| failure.of_catalogue(attempted()))?;
-        for (trigger, row) in triggers.list.iter().zip(&triggers.seen) {
-            let refuse = |reason: String, remedy: &str| Refusal {
-                object: format!("trigger {}", trigger.name),
-                reason,
-                remedy: remedy.into(),
-            };
-            let tried = match trial_of(trigger, &sql::triggers::trial_trigger(trial, row)) {
-                Some([settings, create]) => match session.execute_bytes(settings).await {
-                    Ok(()) => session.execute_bytes(create).await,
-                    failed => failed,
-                },
-                None => {
-                    let remedy = "drop it and create it again in plainer words";
-                    refusals.push(refuse("the server's text of it cannot be read".into(), remedy));
-                    continue;
-                }
-            };
-            session
-                .execute("SET NAMES utf8mb4")
-                .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
-            match tried {
-                Ok(_) => {
-                    let drop = sql::triggers::drop_trigger(&self.source, trial);
-                    session
-                        .execute(&drop)
-                        .await
-                        .map_err(|failure| failure.of_catalogue(attempted()))?;
-                }
-                Err(failure) if failure.ends_session() => {
-                    return Err(failure.of_catalogue(attempted()));
-                }
-                Err(failure) => {
-                    let remedy = remedy(failure.code(), &self.source, row);
-                    refusals.push(refuse(failure.of_catalogue("try it").reason, &remedy));
-                }
+        match tried {
+            Ok(_) => {
+                let drop = sql::triggers::drop_trigger(&change.source, trial);
+                session
+                    .execute(&drop)
+                    .await
+                    .map_err(|failure| failure.of_catalogue(attempted()))?;
             }
-            let collation = text(&row[5]);
-            if collation != of_schema {
-                let reason = format!(
-                    "it was made while the schema's collation was {collation}; it is {of_schema} \
-                     now"
-                );
-                refusals.push(refuse(
-                    reason,
-                    "drop it and create it again, so that it has the schema's collation",
-                ));
+            Err(failure) if failure.ends_session() => {
+                return Err(failure.of_catalogue(attempted()));
+            }
+            Err(failure) => {
+                let remedy = remedy(failure.code(), &change.source, row);
+                refusals.push(refuse(failure.of_catalogue("try it").reason, &remedy));
             }
         }
-        Ok(refusals)
+        let collation = text(&row[5]);
+        if collation != of_schema {
+            let reason = format!(
+                "it was made while the schema's collation was {collation}; it is {of_schema} \
+                 now"
+            );
+            refusals.push(refuse(
+                reason,
+                "drop it and create it again, so that it has the schema's collation",
+            ));
+        }
     }
+    Ok(refusals)
 }
 
 fn remedy(code: Option<u16>, source: &TableName, row: &Cells) -> String {
     match code {
-        Some(1419) => {
+        Some(TRIGGER_NEEDS_SUPER) => {
             "SET GLOBAL log_bin_trust_function_creators = ON: without it only SUPER may make \
              triggers"
                 .to_owned()
         }
-        Some(1227) => format!(
+        Some(NEEDS_PRIVILEGE) => format!(
             "its definer is {}: GRANT SET_ANY_DEFINER ON *.* (MySQL 8.2 and later), SET_USER_ID \
              (8.0) or SET USER (MariaDB) to this user; and ALLOW_NONEXISTENT_DEFINER where the \
              definer's account is gone",
             text(&row[4])
         ),
-        Some(1142 | 1370) => {
+        Some(TABLE_DENIED | ROUTINE_DENIED) => {
             format!("GRANT TRIGGER ON {}.* to this user", sql::quote(&source.schema))
         }
         _ => "change the trigger so that it fits the altered table, before the change or by \

@@ -1,36 +1,37 @@
-//! Foreign keys' actions that are not in the log, told by their parents.
+//! Follows the actions of foreign keys that are not in the log, by the changes of their parents.
 //!
-//! MySQL carries out CASCADE and SET NULL inside InnoDB, without a word in the log, before 9.6 and
-//! where `innodb_native_foreign_keys` is ON. But what sets them off is in the log: a parent's row
-//! that went, or got another value. A row of the source that such an action changed held the
-//! parent's value right before. So does the row of the shadow, or else a change of that row is
-//! pending already, by which it is read again anyway. Therefore the value is delivered like a key:
-//! it stands for whatever rows of the shadow hold it.
+//! MySQL runs CASCADE and SET NULL inside InnoDB and does not log them, before 9.6 and where
+//! `innodb_native_foreign_keys` is ON. But their cause is in the log: a parent's row was deleted,
+//! or got another value. A row of the source that such an action changed had the parent's value
+//! right before. So does the row of the shadow. Otherwise a change of that row is pending already,
+//! and the run reads it again anyway. So the stream delivers the value like a key: it stands for
+//! all rows of the shadow that have it.
 //!
-//! - Nothing that was read before and is written afterwards may get in between: the rows are looked
-//!   for while no copy and no refresh is under way ([`Cascades::moves`]). What is read later sees
-//!   what the action did (law 1).
-//! - While the tables are locked only the lock's holder can look into the shadow; then the values
-//!   themselves are handed on, and its refresh looks for the rows.
-//! - Where the key of the rows is part of what changes, rows of the source are looked for too: they
-//!   have a new key.
-//! - What is changed by actions is not told by its own log: a parent that is itself such a child is
-//!   refused.
+//! - No row that was read before may be written afterwards. So the run looks for the rows while no
+//!   copy and no refresh runs ([`Cascades::moves`]). A later read sees what the action did (law 1).
+//! - While the tables are locked, only the lock's holder can read the shadow. Then the stream
+//!   delivers the values themselves, and the holder's refresh looks for the rows.
+//! - If the rows' key is part of the change, the run also looks for rows of the source: they have a
+//!   new key.
+//! - The log of a table does not show what actions change in it. So the plan refuses a parent that
+//!   is itself such a child.
 //!
-//! Where the table is its own parent, that last point is the whole matter: a row that an action
-//! takes away takes its own children along, and the log tells of the first of them all only. So
-//! whenever a row is refreshed, the shadow's rows that refer to it are looked at too, and those
-//! that the source does not have so any more, its *stale children*, are refreshed in turn
-//! ([`stale_children`]), while nobody else moves rows. Why none is forgotten: the row that the log
-//! tells of is refreshed. A child of a row that was taken away is found when that row is refreshed;
-//! the row is, if it is in the shadow, as a stale child itself, or if its key is pending. If it is
-//! neither, it was not copied yet, and never will be; rows that refer to such a one are looked for
-//! when all is copied ([`Shape::own_keys`], `clear_stale`). And if it has come back since, the log
-//! told of that, and it is refreshed.
+//! If the table is its own parent, that last point is the problem. A row that an action deletes
+//! takes its own children along, and the log has only the first row. So when the run refreshes a
+//! row, it also checks the shadow's rows that refer to it. Those that the source does not have any
+//! more are *stale children*, and are refreshed in turn ([`stale_children`]). No other work moves
+//! rows meanwhile. No row is forgotten:
+//!
+//! - The run refreshes the row that the log has.
+//! - It finds the child of a deleted row when it refreshes that row. It does so if the row is in
+//!   the shadow, as a stale child itself, or if its key is pending. Otherwise the row was not
+//!   copied yet, and never will be. The run looks for rows that refer to such a row after the copy
+//!   ([`Shape::own_keys`], `refresh_orphans`).
+//! - If the row has come back since, that is in the log, and the run refreshes it.
 
 use crate::key::index::KeyIndex;
 use crate::key::spelling::Spelling;
-use crate::log::row_image::{Cell, Deed, Form, Rows};
+use crate::log::row_image::{Cell, ColumnFormat, RowOperation, Rows};
 use crate::schema::columns::Shape;
 use crate::schema::foreign_key::ForeignKey;
 use crate::schema::table::{Table, is_same};
@@ -47,14 +48,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Values looked for by one statement.
+/// Most values that one statement looks for.
 const MOST_VALUES: usize = 500;
 
-/// A foreign key of the source whose actions the log does not tell, seen from its parent.
+/// A foreign key of the source whose actions are not in the log, seen from its parent.
 #[derive(Clone, Debug)]
 pub(crate) struct Parent {
     pub table: TableName,
-    /// The columns that are referred to: their places in the row images, and how their values are
+    /// The columns that the key refers to: their places in the row images, and how their values are
     /// spelled.
     columns: Vec<(usize, Spelling)>,
     /// The columns of the source that refer to them.
@@ -62,7 +63,7 @@ pub(crate) struct Parent {
 }
 
 impl Parent {
-    /// None if the values of a column that is referred to cannot be told from the log.
+    /// Returns None if the log does not show the values of a column that the key refers to.
     pub(crate) fn of(key: &ForeignKey, parent: &Table) -> Option<Parent> {
         let column = |name: &String| {
             let column = parent.column(name)?;
@@ -74,42 +75,48 @@ impl Parent {
         Some(Parent { table: key.parent.clone(), columns, child_columns: key.columns.clone() })
     }
 
-    /// The columns of the source that refer to it.
+    /// Returns the columns of the source that refer to it.
     pub(crate) fn child_columns(&self) -> &[String] {
         &self.child_columns
     }
 
-    /// The values that went or came, each as a key beside those of `key`; None if the event does
-    /// not tell them.
-    pub(crate) fn told(&self, key: &KeyIndex, forms: &[Form], rows: &Rows) -> Option<Vec<Key>> {
+    /// Returns the values that were deleted or set, each as a key like those of `key`. None if the
+    /// event does not show them.
+    pub(crate) fn changed_values(
+        &self,
+        key: &KeyIndex,
+        formats: &[ColumnFormat],
+        rows: &Rows,
+    ) -> Option<Vec<Key>> {
         let wanted: Vec<usize> = self.columns.iter().map(|(ordinal, _)| *ordinal).collect();
-        let mut told = Vec::new();
-        rows.each(forms, &wanted, |before, after| {
+        let mut values = Vec::new();
+        rows.each(formats, &wanted, |before, after| {
             let is_kept = |(old, new): (&Cell, &Cell)| *new == Cell::Absent || old == new;
-            // A new row has no children yet, and a row that keeps its values sets nothing off.
-            if rows.deed == Deed::Write
-                || rows.deed != Deed::Delete && before.iter().zip(after).all(is_kept)
+            // A new row has no children yet, and a row that keeps its values causes no action.
+            if rows.operation == RowOperation::Write
+                || rows.operation != RowOperation::Delete && before.iter().zip(after).all(is_kept)
             {
                 return Some(());
             }
             if before.contains(&Cell::Absent) {
                 return None;
             }
-            told.extend(self.key(key, before)?);
-            if rows.deed != Deed::Delete {
+            values.extend(self.key(key, before)?);
+            if rows.operation != RowOperation::Delete {
                 let now = before
                     .iter()
                     .zip(after)
                     .map(|(old, new)| if *new == Cell::Absent { *old } else { *new });
-                told.extend(self.key(key, &now.collect::<Vec<_>>())?);
+                values.extend(self.key(key, &now.collect::<Vec<_>>())?);
             }
             Some(())
         })?;
-        Some(told)
+        Some(values)
     }
 
-    /// Nobody refers to values of which one is NULL. A key of more columns than the rows' keys
-    /// have, the first of them empty: no row's.
+    /// Composes a key for a parent's value. It has more columns than the rows' keys, and the first
+    /// ones are empty, so it is no row's key. Returns no key if a value is NULL: no row refers to
+    /// it.
     pub(crate) fn key(&self, key: &KeyIndex, cells: &[Cell]) -> Option<Option<Key>> {
         let mut columns: Vec<Vec<u8>> = vec![Vec::new(); key.columns.len()];
         for (((_, spelling), cell), child) in
@@ -127,7 +134,8 @@ fn is_value(key: &KeyIndex, one: &Key) -> bool {
     one.columns().len() > key.columns.len()
 }
 
-/// The keys of rows of the shadow that refer to one of these rows, and do so no more in the source.
+/// Returns the keys of rows of the shadow that refer to one of these rows, but not in the source
+/// any more.
 pub(crate) async fn stale_children(
     session: &mut Session,
     shape: &Shape,
@@ -149,7 +157,7 @@ pub(crate) async fn stale_children(
     Ok(found.into_iter().collect())
 }
 
-/// The keys of all rows above this one in the shadow, whether or not it has them.
+/// Returns the keys of all rows above this one in the shadow, whether or not it has them.
 async fn ancestors(
     session: &mut Session,
     shape: &Shape,
@@ -178,14 +186,14 @@ async fn ancestors(
     Ok(known.into_iter().collect())
 }
 
-/// The columns of the source that hold a parent's value, and literals of it.
+/// Returns the columns of the source that hold a parent's value, and its literals.
 fn value(key: &KeyIndex, one: &Key) -> (Vec<String>, Vec<String>) {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let columns = one.columns();
     columns[key.columns.len()..].chunks_exact(2).map(|pair| (said(pair[0]), said(pair[1]))).unzip()
 }
 
-/// The keys, with the keys of the rows that hold a parent's value in place of it.
+/// Returns the keys. For each parent's value it has the keys of the rows that hold the value.
 pub(crate) async fn rows_of<'a>(
     session: &mut Session,
     shape: &Shape,
@@ -222,13 +230,13 @@ pub(crate) async fn rows_of<'a>(
     Ok(Cow::Owned(found))
 }
 
-/// What the stream needs to look for rows that hold a parent's value.
+/// Looks for rows that hold a parent's value, on behalf of the stream.
 #[derive(Clone)]
 pub(crate) struct Cascades {
     pub crew: Arc<Crew>,
     pub shape: Arc<Mutex<Option<Arc<Shape>>>>,
-    /// Held shared by whatever moves rows into the shadow; alone, while rows are looked for that
-    /// actions changed.
+    /// Work that moves rows into the shadow shares it. The search for rows that actions changed
+    /// holds it alone.
     pub moves: Arc<RwLock<()>>,
     /// Whether the tables are locked, or about to be.
     pub is_locked: Arc<AtomicBool>,
@@ -239,17 +247,15 @@ impl Cascades {
         Cascades { crew, shape: Arc::default(), moves: Arc::default(), is_locked: Arc::default() }
     }
 
-    /// While what is given is held, rows may be refreshed: alone, where their children have to be
-    /// looked for.
-    pub(crate) async fn moving(&self, shape: &Shape) -> Moving<'_> {
+    /// Locks the moves for a refresh. It holds them alone if it must also look for children.
+    pub(crate) async fn lock_moves(&self, shape: &Shape) -> Moving<'_> {
         match shape.own_keys.is_empty() {
-            true => Moving::Beside(self.moves.read().await),
+            true => Moving::DeliveryChecks(self.moves.read().await),
             false => Moving::Alone(self.moves.write().await),
         }
     }
 
-    /// From now on, until what is given is dropped, nobody but the lock's holder looks into the
-    /// shadow.
+    /// From now on only the lock's holder reads the shadow, until the caller drops the value.
     pub(crate) async fn begin_lock(&self) -> Locking {
         self.is_locked.store(true, Ordering::SeqCst);
         let locking = Locking(self.is_locked.clone());
@@ -257,7 +263,7 @@ impl Cascades {
         locking
     }
 
-    /// The keys of rows whose change would explain that the shadow has another row for this key.
+    /// Returns the keys of rows whose change would explain another row in the shadow for this key.
     pub(crate) async fn causes(&self, shape: &Shape, key: &Key) -> Result<Vec<Key>> {
         if shape.own_keys.is_empty() {
             return Ok(Vec::new());
@@ -268,9 +274,9 @@ impl Cascades {
         ancestors(&mut session, shape, key).await.map_err(|failure| failure.of_rows(attempted()))
     }
 
-    /// Puts the keys of rows in place of parents' values, but for while the tables are locked.
+    /// Replaces parents' values by the keys of rows, except while the tables are locked.
     pub(crate) async fn resolve(&self, keys: &mut Vec<Key>) -> Result<()> {
-        // As long as the shape is not known, there is no shadow that could hold anything.
+        // Before the shape is known there is no shadow.
         let Some(shape) = self.shape.lock().expect("not poisoned").clone() else { return Ok(()) };
         if !keys.iter().any(|key| is_value(&shape.key, key)) {
             return Ok(());
@@ -279,7 +285,7 @@ impl Cascades {
         if self.is_locked.load(Ordering::SeqCst) {
             return Ok(());
         }
-        // Nobody of ours may hold the shadow any more.
+        // No abandoned session of ours may still hold the shadow.
         self.crew.bury().await?;
         let attempted =
             || format!("look for what foreign keys changed in {}", shape.source.plain());
@@ -298,9 +304,9 @@ impl Cascades {
     }
 }
 
-/// The time in which rows are moved into the shadow.
+/// The time in which a refresh moves rows into the shadow.
 pub(crate) enum Moving<'a> {
-    Beside(#[expect(dead_code, reason = "held")] RwLockReadGuard<'a, ()>),
+    DeliveryChecks(#[expect(dead_code, reason = "held")] RwLockReadGuard<'a, ()>),
     Alone(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'a, ()>),
 }
 

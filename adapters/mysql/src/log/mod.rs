@@ -1,7 +1,9 @@
 //! The change stream: from the bytes of the binary log to keys (laws 1 and 6).
 
 pub(crate) mod cascades;
-pub(crate) mod elsewhere;
+pub(crate) mod events;
+pub(crate) mod indirect_writes;
+pub(crate) mod open;
 pub(crate) mod position;
 pub(crate) mod row_image;
 pub(crate) mod source;

@@ -1,106 +1,106 @@
-//! Places in the binary log: a file's offset, MySQL's sets of transactions, MariaDB's last
-//! transaction of each domain. A [`Position`] also names the server that gave it, and a heartbeat
-//! that lies behind it. Pure.
+//! Positions in the binary log: a file's offset, MySQL's sets of transactions, MariaDB's last
+//! transaction of each domain. A [`Position`] also names its server, and a heartbeat that lies
+//! behind it. Pure.
 //!
-//! Neither names of files nor numbers of transactions prove that a log is the one a position was
-//! taken from: a log that was reset begins with the same ones again. So a position lies just before
-//! a heartbeat of ours, and whoever reads on from there must find that heartbeat.
+//! Names of files and numbers of transactions do not identify a log: after a reset it begins with
+//! the same ones. So a position lies just before a heartbeat of ours. A run that resumes there must
+//! find that heartbeat.
 
 use altergeist_contract::{Error, Position, Result};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Where the log is read from, and on which server that is true.
+/// A position in the log of one server.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Bookmark {
+pub(crate) struct SavedPosition {
     /// What the server calls itself: MySQL's UUID, MariaDB's number.
     pub server: String,
-    pub place: Place,
-    /// A heartbeat of ours behind it, if one is known: the first one read from here has no greater
-    /// number.
+    pub position: BinlogPosition,
+    /// A heartbeat of ours behind the position, if one is known. The first heartbeat after the
+    /// position has no greater number.
     pub beat: Option<u64>,
 }
 
-/// A place between two transactions.
+/// A position between two transactions.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
+pub(crate) enum BinlogPosition {
     File {
         name: String,
         offset: u64,
     },
-    /// Everything that was executed.
+    /// All transactions that were executed.
     MySql(GtidSet),
-    /// The last one of each domain.
+    /// The last transaction of each domain.
     MariaDb(BTreeMap<u32, (u32, u64)>),
 }
 
-impl Bookmark {
+impl SavedPosition {
     pub(crate) fn to_position(&self) -> Position {
         let beat = self.beat.map(|beat| format!(" beat={beat}")).unwrap_or_default();
-        Position(format!("server={} {}{beat}", self.server, self.place))
+        Position(format!("server={} {}{beat}", self.server, self.position))
     }
 
-    pub(crate) fn read(position: &Position) -> Result<Bookmark> {
+    pub(crate) fn read(position: &Position) -> Result<SavedPosition> {
         parse(&position.0).ok_or_else(|| {
             Error::fatal("read a saved position in the log", format!("'{position}' is none"))
         })
     }
 }
 
-fn parse(text: &str) -> Option<Bookmark> {
+fn parse(text: &str) -> Option<SavedPosition> {
     let mut server = None;
-    let mut place = None;
+    let mut position = None;
     let mut beat = None;
     for field in text.split(' ') {
         match field.split_once('=')? {
             ("server", value) => server = Some(value.to_owned()),
             ("beat", value) => beat = Some(value.parse().ok()?),
-            (form, value) => place = Some(Place::parse(form, value)?),
+            (form, value) => position = Some(BinlogPosition::parse(form, value)?),
         }
     }
-    Some(Bookmark { server: server?, place: place?, beat })
+    Some(SavedPosition { server: server?, position: position?, beat })
 }
 
 /// Where the events of a file begin.
 const FIRST_OFFSET: u64 = 4;
 
-impl Place {
-    /// Where the server can be asked to begin, and how far what it sends then was read before: its
+impl BinlogPosition {
+    /// Returns where the server can begin, and the offset up to which the run has read already. The
     /// protocol has four bytes for an offset, but a large transaction makes a larger file.
-    pub(crate) fn readable(&self) -> (Place, Option<u64>) {
+    pub(crate) fn readable(&self) -> (BinlogPosition, Option<u64>) {
         match self {
-            Place::File { name, offset } if *offset > u64::from(u32::MAX) => {
-                (Place::File { name: name.clone(), offset: FIRST_OFFSET }, Some(*offset))
+            BinlogPosition::File { name, offset } if *offset > u64::from(u32::MAX) => {
+                (BinlogPosition::File { name: name.clone(), offset: FIRST_OFFSET }, Some(*offset))
             }
-            place => (place.clone(), None),
+            position => (position.clone(), None),
         }
     }
 
-    /// Reads what [`Place`] prints: `file`, `gtid` or `domains`.
-    pub(crate) fn parse(form: &str, text: &str) -> Option<Place> {
+    /// Reads a position as [`BinlogPosition`] prints it: `file`, `gtid` or `domains`.
+    pub(crate) fn parse(form: &str, text: &str) -> Option<BinlogPosition> {
         match form {
             "file" => {
                 let (name, offset) = text.rsplit_once(':')?;
-                Some(Place::File { name: name.to_owned(), offset: offset.parse().ok()? })
+                Some(BinlogPosition::File { name: name.to_owned(), offset: offset.parse().ok()? })
             }
-            "gtid" => GtidSet::parse(text).map(Place::MySql),
-            "domains" => domains(text).map(Place::MariaDb),
+            "gtid" => GtidSet::parse(text).map(BinlogPosition::MySql),
+            "domains" => domains(text).map(BinlogPosition::MariaDb),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for BinlogPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::File { name, offset } => write!(f, "file={name}:{offset}"),
-            Place::MySql(set) => write!(f, "gtid={set}"),
-            Place::MariaDb(domains) => write!(f, "domains={}", spell_domains(domains)),
+            BinlogPosition::File { name, offset } => write!(f, "file={name}:{offset}"),
+            BinlogPosition::MySql(set) => write!(f, "gtid={set}"),
+            BinlogPosition::MariaDb(domains) => write!(f, "domains={}", spell_domains(domains)),
         }
     }
 }
 
-/// As MariaDB spells its positions: `0-1-100,7-1-5`.
+/// Spells domains as MariaDB does: `0-1-100,7-1-5`.
 pub(crate) fn spell_domains(domains: &BTreeMap<u32, (u32, u64)>) -> String {
     let spelled: Vec<String> = domains
         .iter()
@@ -121,13 +121,13 @@ fn domains(text: &str) -> Option<BTreeMap<u32, (u32, u64)>> {
     text.split(',').filter(|gtid| !gtid.is_empty()).map(one).collect()
 }
 
-/// MySQL's set of transactions: for each source (a UUID, or a UUID and a tag) the ranges of
+/// MySQL's set of transactions. For each source (a UUID, or a UUID and a tag) it has ranges of
 /// numbers, first and last.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct GtidSet(BTreeMap<String, Vec<(u64, u64)>>);
 
 impl GtidSet {
-    /// Reads what `@@gtid_executed` says.
+    /// Reads the value of `@@gtid_executed`.
     pub(crate) fn parse(text: &str) -> Option<GtidSet> {
         let mut set = GtidSet::default();
         let text: String = text.chars().filter(|char| !char.is_whitespace()).collect();
@@ -155,22 +155,22 @@ impl GtidSet {
             Some(ranges) => ranges,
             None => self.0.entry(source.to_owned()).or_default(),
         };
-        // Nearly always the next number of the last range.
-        let place = ranges.partition_point(|(first, _)| *first <= number);
-        let follows = place > 0 && ranges[place - 1].1 + 1 >= number;
-        let precedes = place < ranges.len() && number + 1 == ranges[place].0;
+        // It is nearly always the next number of the last range.
+        let next = ranges.partition_point(|(first, _)| *first <= number);
+        let follows = next > 0 && ranges[next - 1].1 + 1 >= number;
+        let precedes = next < ranges.len() && number + 1 == ranges[next].0;
         match (follows, precedes) {
             (true, true) => {
-                let (_, last) = ranges.remove(place);
-                ranges[place - 1].1 = last;
+                let (_, last) = ranges.remove(next);
+                ranges[next - 1].1 = last;
             }
-            (true, false) => ranges[place - 1].1 = ranges[place - 1].1.max(number),
-            (false, true) => ranges[place].0 = number,
-            (false, false) => ranges.insert(place, (number, number)),
+            (true, false) => ranges[next - 1].1 = ranges[next - 1].1.max(number),
+            (false, true) => ranges[next].0 = number,
+            (false, false) => ranges.insert(next, (number, number)),
         }
     }
 
-    /// One text for each source.
+    /// Returns one text for each source.
     pub(crate) fn blocks(&self) -> Vec<String> {
         let range = |(first, last): &(u64, u64)| {
             if first == last { first.to_string() } else { format!("{first}-{last}") }
@@ -201,14 +201,14 @@ mod tests {
              b471742b-e67d-11f1-95a9-02fc00000001:tag:1 beat=17",
             "server=1 domains=0-1-100,7-1-5 beat=1",
         ] {
-            assert_eq!(Bookmark::read(&Position(text.into())).unwrap().to_position().0, text);
+            assert_eq!(SavedPosition::read(&Position(text.into())).unwrap().to_position().0, text);
         }
-        assert!(Bookmark::read(&Position("binlog.000003:154".into())).is_err());
+        assert!(SavedPosition::read(&Position("binlog.000003:154".into())).is_err());
     }
 
     #[test]
     fn an_offset_the_protocol_cannot_say_is_reached_from_the_files_beginning() {
-        let at = |offset| Place::File { name: "log.1".into(), offset };
+        let at = |offset| BinlogPosition::File { name: "log.1".into(), offset };
         assert_eq!(at(1 << 32).readable(), (at(4), Some(1 << 32)));
         assert_eq!(at((1 << 32) - 1).readable(), (at((1 << 32) - 1), None));
     }

@@ -1,7 +1,7 @@
-//! Row events of the log, taken apart as far as the key needs it: where each column's bytes lie,
-//! and nothing about what they mean. The server's formats are described at each function. Pure.
+//! Takes row events apart, as far as the key needs it: where each column's bytes are, but not what
+//! they mean. Each function describes the server's format. Pure.
 
-/// Takes fields from the front of bytes; None when they do not suffice.
+/// Takes fields from the front of bytes. It returns None if there are too few.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a>(pub &'a [u8]);
 
@@ -12,14 +12,14 @@ impl<'a> Fields<'a> {
         Some(taken)
     }
 
-    /// A little-endian number of up to eight bytes.
+    /// Takes a little-endian number of up to eight bytes.
     pub(crate) fn number(&mut self, length: usize) -> Option<u64> {
         Some(
             self.bytes(length)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)),
         )
     }
 
-    /// A number whose first byte tells its length.
+    /// Takes a number whose first byte says its length.
     pub(crate) fn packed(&mut self) -> Option<u64> {
         match self.number(1)? {
             0xfc => self.number(2),
@@ -33,7 +33,7 @@ impl<'a> Fields<'a> {
 
 /// How a column's bytes are delimited: its type's code, and the type's metadata.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Form {
+pub(crate) struct ColumnFormat {
     pub code: u8,
     meta: [u8; 2],
 }
@@ -43,13 +43,13 @@ pub(crate) struct TableMap<'a> {
     pub id: u64,
     pub schema: &'a [u8],
     pub name: &'a [u8],
-    forms: &'a [u8],
+    formats: &'a [u8],
     metadata: &'a [u8],
 }
 
 impl<'a> TableMap<'a> {
-    /// Six bytes of number, two of flags, schema and name (each a length, the bytes, a zero), then
-    /// the types' codes and their metadata.
+    /// Reads six bytes of number, two of flags, schema and name (each a length, the bytes, a zero),
+    /// the types' codes, and their metadata.
     pub(crate) fn read(body: &'a [u8]) -> Option<TableMap<'a>> {
         let mut fields = Fields(body);
         let id = fields.number(6)?;
@@ -61,33 +61,33 @@ impl<'a> TableMap<'a> {
         let name = fields.bytes(length as usize)?;
         fields.bytes(1)?;
         let columns = fields.packed()?;
-        let forms = fields.bytes(columns as usize)?;
+        let formats = fields.bytes(columns as usize)?;
         let length = fields.packed()?;
         let metadata = fields.bytes(length as usize)?;
-        Some(TableMap { id, schema, name, forms, metadata })
+        Some(TableMap { id, schema, name, formats, metadata })
     }
 
-    /// The forms of all columns.
-    pub(crate) fn forms(&self) -> Option<Vec<Form>> {
+    /// Returns the formats of all columns.
+    pub(crate) fn formats(&self) -> Option<Vec<ColumnFormat>> {
         let mut metadata = Fields(self.metadata);
-        self.forms
+        self.formats
             .iter()
             .map(|code| {
                 let mut meta = [0, 0];
                 if *code == TYPED_ARRAY {
-                    // The hidden column of an index over a JSON array: told by its elements' code
-                    // and metadata, kept as JSON.
+                    // The hidden column of an index over a JSON array. It has the code and metadata
+                    // of its elements, and is stored as JSON.
                     let element = metadata.number(1)? as u8;
                     metadata.bytes(if element == VARCHAR {
                         3
                     } else {
                         metadata_bytes(element)?
                     })?;
-                    return Some(Form { code: JSON, meta: [4, 0] });
+                    return Some(ColumnFormat { code: JSON, meta: [4, 0] });
                 }
                 let given = metadata.bytes(metadata_bytes(*code)?)?;
                 meta[..given.len()].copy_from_slice(given);
-                Some(Form { code: *code, meta })
+                Some(ColumnFormat { code: *code, meta })
             })
             .collect()
     }
@@ -122,14 +122,14 @@ fn metadata_bytes(code: u8) -> Option<usize> {
     }
 }
 
-/// The length of a value's length, and of the value, at the front of these bytes.
-fn extent(form: Form, bytes: &[u8]) -> Option<(usize, usize)> {
-    let [one, two] = form.meta;
-    let both = usize::from(u16::from_le_bytes(form.meta));
+/// Returns the length of a value's length, and of the value, at the front of these bytes.
+fn extent(format: ColumnFormat, bytes: &[u8]) -> Option<(usize, usize)> {
+    let [one, two] = format.meta;
+    let both = usize::from(u16::from_le_bytes(format.meta));
     let fraction = usize::from(one).div_ceil(2);
     let counted =
         |length_bytes: usize| Some((length_bytes, Fields(bytes).number(length_bytes)? as usize));
-    match form.code {
+    match format.code {
         TINY | 13 => Some((0, 1)),
         2 => Some((0, 2)),
         3 | 4 | 7 => Some((0, 4)),
@@ -146,7 +146,7 @@ fn extent(form: Form, bytes: &[u8]) -> Option<(usize, usize)> {
             counted(one.into())
         }
         STRING if matches!(one, ENUM | SET) => Some((0, two.into())),
-        // Two bits of the length hide, inverted, in the type's code.
+        // Two bits of the length are in the type's code, inverted.
         STRING => counted(if usize::from(two) | usize::from((one & 0x30) ^ 0x30) << 4 > 255 {
             2
         } else {
@@ -159,7 +159,7 @@ fn extent(form: Form, bytes: &[u8]) -> Option<(usize, usize)> {
 /// A column of a row image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Cell<'a> {
-    /// The image does not hold it: it did not change, or is not part of the key.
+    /// The image does not have it: it did not change, or is not part of the key.
     Absent,
     Null,
     Value(&'a [u8]),
@@ -167,10 +167,10 @@ pub(crate) enum Cell<'a> {
 
 /// What a row event does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Deed {
+pub(crate) enum RowOperation {
     Write,
     Update,
-    /// An update whose JSON columns are given as differences.
+    /// An update with its JSON columns as differences.
     PartialUpdate,
     Delete,
 }
@@ -179,16 +179,21 @@ pub(crate) enum Deed {
 pub(crate) struct Rows<'a> {
     pub table: u64,
     columns: usize,
-    pub deed: Deed,
+    pub operation: RowOperation,
     before: &'a [u8],
     after: &'a [u8],
     data: &'a [u8],
 }
 
 impl<'a> Rows<'a> {
-    /// Six bytes of table number, two of flags, in the newer form extra data with its length; then
-    /// the number of columns, a bitmap of the columns in each image, and the images.
-    pub(crate) fn read(deed: Deed, has_extra: bool, body: &'a [u8]) -> Option<Rows<'a>> {
+    /// Reads six bytes of table number, two of flags, and in the newer format extra data with its
+    /// length. Then come the number of columns, a bitmap of the columns in each image, and the
+    /// images.
+    pub(crate) fn read(
+        operation: RowOperation,
+        has_extra: bool,
+        body: &'a [u8],
+    ) -> Option<Rows<'a>> {
         let mut fields = Fields(body);
         let table = fields.number(6)?;
         fields.bytes(2)?;
@@ -198,34 +203,34 @@ impl<'a> Rows<'a> {
         }
         let columns = fields.packed()? as usize;
         let bitmap = columns.div_ceil(8);
-        let before = if deed == Deed::Write { &[] } else { fields.bytes(bitmap)? };
-        let after = if deed == Deed::Delete { &[] } else { fields.bytes(bitmap)? };
-        Some(Rows { table, columns, deed, before, after, data: fields.0 })
+        let before = if operation == RowOperation::Write { &[] } else { fields.bytes(bitmap)? };
+        let after = if operation == RowOperation::Delete { &[] } else { fields.bytes(bitmap)? };
+        Some(Rows { table, columns, operation, before, after, data: fields.0 })
     }
 
-    /// Gives the wanted columns of every row: before, and after. An image that the event does not
-    /// have is all [`Cell::Absent`].
+    /// Calls `take` with the wanted columns of every row: before, and after. If the event has no
+    /// such image, all its cells are [`Cell::Absent`].
     pub(crate) fn each(
         &self,
-        forms: &[Form],
+        formats: &[ColumnFormat],
         wanted: &[usize],
         mut take: impl FnMut(&[Cell<'a>], &[Cell<'a>]) -> Option<()>,
     ) -> Option<()> {
-        if forms.len() != self.columns {
+        if formats.len() != self.columns {
             return None;
         }
         let mut fields = Fields(self.data);
         let mut before = vec![Cell::Absent; wanted.len()];
         let mut after = before.clone();
         while !fields.0.is_empty() {
-            if self.deed != Deed::Write {
-                image(&mut fields, forms, self.before, wanted, &mut before)?;
+            if self.operation != RowOperation::Write {
+                image(&mut fields, formats, self.before, wanted, &mut before)?;
             }
-            if self.deed == Deed::PartialUpdate {
-                skip_partial_marks(&mut fields, forms)?;
+            if self.operation == RowOperation::PartialUpdate {
+                skip_partial_marks(&mut fields, formats)?;
             }
-            if self.deed != Deed::Delete {
-                image(&mut fields, forms, self.after, wanted, &mut after)?;
+            if self.operation != RowOperation::Delete {
+                image(&mut fields, formats, self.after, wanted, &mut after)?;
             }
             take(&before, &after)?;
         }
@@ -233,27 +238,27 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// A bitmap of NULLs over the columns present, then the values of those that are not NULL.
+/// Reads a bitmap of NULLs over the present columns, then the values that are not NULL.
 fn image<'a>(
     fields: &mut Fields<'a>,
-    forms: &[Form],
+    formats: &[ColumnFormat],
     present: &[u8],
     wanted: &[usize],
     cells: &mut [Cell<'a>],
 ) -> Option<()> {
     let is_set = |bitmap: &[u8], place: usize| bitmap[place / 8] & 1 << (place % 8) != 0;
-    let count = (0..forms.len()).filter(|column| is_set(present, *column)).count();
+    let count = (0..formats.len()).filter(|column| is_set(present, *column)).count();
     let nulls = fields.bytes(count.div_ceil(8))?;
     cells.fill(Cell::Absent);
     let mut place = 0;
-    for (column, form) in forms.iter().enumerate() {
+    for (column, format) in formats.iter().enumerate() {
         if !is_set(present, column) {
             continue;
         }
         let cell = if is_set(nulls, place) {
             Cell::Null
         } else {
-            let (prefix, length) = extent(*form, fields.0)?;
+            let (prefix, length) = extent(*format, fields.0)?;
             Cell::Value(&fields.bytes(prefix + length)?[prefix..])
         };
         place += 1;
@@ -264,11 +269,11 @@ fn image<'a>(
     Some(())
 }
 
-/// Options, and if they say so a bitmap over the table's JSON columns. The differences themselves
-/// are delimited as JSON is.
-fn skip_partial_marks(fields: &mut Fields, forms: &[Form]) -> Option<()> {
+/// Skips options and, if they say so, a bitmap over the table's JSON columns. The differences
+/// themselves are delimited as JSON is.
+fn skip_partial_marks(fields: &mut Fields, formats: &[ColumnFormat]) -> Option<()> {
     if fields.packed()? & 1 != 0 {
-        fields.bytes(forms.iter().filter(|form| form.code == JSON).count().div_ceil(8))?;
+        fields.bytes(formats.iter().filter(|format| format.code == JSON).count().div_ceil(8))?;
     }
     Some(())
 }
@@ -277,9 +282,14 @@ fn skip_partial_marks(fields: &mut Fields, forms: &[Form]) -> Option<()> {
 mod tests {
     use super::*;
 
-    fn forms() -> Vec<Form> {
-        let form = |code, meta| Form { code, meta };
-        vec![form(3, [0, 0]), form(VARCHAR, [40, 0]), form(252, [2, 0]), form(STRING, [STRING, 16])]
+    fn formats() -> Vec<ColumnFormat> {
+        let format = |code, meta| ColumnFormat { code, meta };
+        vec![
+            format(3, [0, 0]),
+            format(VARCHAR, [40, 0]),
+            format(252, [2, 0]),
+            format(STRING, [STRING, 16]),
+        ]
     }
 
     type Image = Vec<Option<Vec<u8>>>;
@@ -292,7 +302,7 @@ mod tests {
                 .map(|cell| if let Cell::Value(value) = cell { Some(value.to_vec()) } else { None })
                 .collect()
         };
-        rows.each(&forms(), wanted, |before, after| {
+        rows.each(&formats(), wanted, |before, after| {
             all.push((owned(before), owned(after)));
             Some(())
         })?;
@@ -304,7 +314,7 @@ mod tests {
         let mut body = vec![1, 0, 0, 0, 0, 0, 0, 0, 4, 0b1111];
         body.extend([0b0010, 7, 0, 0, 0, 2, 0, b'x', b'y', 1, b'k']);
         body.extend([0b0100, 8, 0, 0, 0, 1, b'v', 2, b'k', b'l']);
-        let rows = Rows::read(Deed::Write, false, &body).unwrap();
+        let rows = Rows::read(RowOperation::Write, false, &body).unwrap();
         let found = cells(&rows, &[3, 0]).unwrap();
         assert_eq!(found[0].1, [Some(b"k".to_vec()), Some(vec![7, 0, 0, 0])]);
         assert_eq!(found[1].1, [Some(b"kl".to_vec()), Some(vec![8, 0, 0, 0])]);
@@ -315,15 +325,15 @@ mod tests {
     fn images_may_hold_some_columns_only() {
         let mut body = vec![1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 4, 0b0001, 0b0010];
         body.extend([0, 7, 0, 0, 0, 0, 1, b'n']);
-        let rows = Rows::read(Deed::Update, true, &body).unwrap();
+        let rows = Rows::read(RowOperation::Update, true, &body).unwrap();
         assert_eq!(cells(&rows, &[0]).unwrap(), [(vec![Some(vec![7, 0, 0, 0])], vec![None])]);
     }
 
     #[test]
     fn bytes_that_do_not_suffice_are_no_rows() {
         let body = [1, 0, 0, 0, 0, 0, 0, 0, 4, 0b1111, 0, 7, 0];
-        assert!(cells(&Rows::read(Deed::Write, false, &body).unwrap(), &[0]).is_none());
-        assert!(Rows::read(Deed::Write, true, &body[..9]).is_none());
+        assert!(cells(&Rows::read(RowOperation::Write, false, &body).unwrap(), &[0]).is_none());
+        assert!(Rows::read(RowOperation::Write, true, &body[..9]).is_none());
         assert!(TableMap::read(&body).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Where the log is read: the server the table is on, or a replica of it.
+//! The server whose log is read: the table's own, or a replica of it.
 
 use crate::server::about::Server;
 use crate::server::connect::Access;
@@ -17,7 +17,7 @@ pub(crate) struct LogServer {
 }
 
 impl LogServer {
-    /// The server the user named, or the table's own.
+    /// Finds the server that the user named, or takes the table's own.
     pub(crate) async fn find(
         target: &Target,
         access: &Access,
@@ -34,18 +34,19 @@ impl LogServer {
     }
 }
 
-/// What a replica's log depends on, and may change while it is read: its filters.
+/// The filters of a replica. Its log depends on them, and they may change during the run.
 #[derive(Clone)]
 pub(crate) struct Filters {
-    /// None where the log is the table's own server's.
+    /// None if the log is the table's own server's.
     pub replica: Option<(Access, Version)>,
     pub source: TableName,
 }
 
 impl Filters {
-    /// Looks whether the replica leaves anything out now.
+    /// Checks whether the replica leaves transactions out now.
     ///
     /// # Errors
+    ///
     /// `Missed` if it does.
     pub(crate) async fn check(&self) -> Result<()> {
         let Some((access, version)) = &self.replica else { return Ok(()) };
@@ -68,7 +69,8 @@ impl Filters {
     }
 }
 
-/// What makes a replica leave out transactions, or rows, and apply the heartbeats all the same.
+/// Returns the settings that make a replica leave out transactions or rows, although it applies the
+/// heartbeats.
 pub(crate) async fn leaves_out(
     session: &mut Session,
     version: Version,
@@ -76,7 +78,7 @@ pub(crate) async fn leaves_out(
     let settings = session.rows(sql::log::replica_filters(version)).await?;
     let mut found: Vec<String> = settings.iter().map(|row| text(&row[0])).collect();
     if version.flavour == Flavour::MariaDb {
-        // Each connection has filters of its own, and by domain and server too.
+        // Each connection has filters of its own, also by domain and server.
         for connection in session.named_rows(sql::log::replication_status(version)).await? {
             let set = connection
                 .into_iter()

@@ -1,16 +1,18 @@
-//! The change stream: a task reads the log and makes batches; here they wait until they are visible
+//! The change stream. A task reads the log and makes batches; here they wait until they are visible
 //! (law 1).
 
 use crate::log::cascades::Cascades;
-use crate::log::elsewhere::Elsewhere;
-use crate::log::position::{Bookmark, Place, spell_domains};
+use crate::log::events::{GTID, TAGGED_GTID};
+use crate::log::indirect_writes::IndirectWrites;
+use crate::log::position::{BinlogPosition, SavedPosition, spell_domains};
 use crate::log::tally::Tally;
-use crate::log::transactions::{Batch, Follower, GTID, LogEvent, TAGGED_GTID};
+use crate::log::transactions::{Batch, LogEvent, TransactionParser};
 use crate::log::witness::Witness;
 use crate::server::error::{Failure, READING_LOG_FAILED, START_AGAIN};
 use crate::server::heartbeat::Beats;
 use crate::server::session::Session;
 use crate::shadow::followed::Followed;
+use crate::sql;
 use altergeist_contract::{ChangeStream, Changes, Error, Kind, Position, Result};
 use futures_util::StreamExt;
 use mysql_async::binlog::events::{Event, EventData};
@@ -21,9 +23,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// The server speaks at least this often.
+/// The server sends something at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// A server that has not spoken for so long is gone.
+/// If the server is silent for so long, it is gone.
 const SILENCE: Duration = Duration::from_secs(5);
 /// Batches read ahead.
 const READ_AHEAD: usize = 16;
@@ -33,19 +35,19 @@ pub struct MySqlStream {
     batches: mpsc::Receiver<Result<Batch>>,
     /// The batch that is not yet visible.
     waiting: Option<Batch>,
-    beside: Beside,
+    checks: DeliveryChecks,
     reader: JoinHandle<()>,
 }
 
-/// Whom the stream asks before it hands on what the log tells.
-pub(crate) struct Beside {
+/// What the stream asks before it delivers a batch.
+pub(crate) struct DeliveryChecks {
     pub beats: Arc<Beats>,
     pub cascades: Cascades,
-    pub elsewhere: Elsewhere,
+    pub indirect_writes: IndirectWrites,
     pub followed: Followed,
     pub witness: Arc<Witness>,
     pub tally: Arc<Tally>,
-    /// The shadow's name, for people.
+    /// The shadow's name in messages.
     pub shadow: String,
 }
 
@@ -56,23 +58,23 @@ impl ChangeStream for MySqlStream {
             self.waiting = Some(self.batches.recv().await.ok_or_else(gone)??);
         }
         let batch = self.waiting.as_mut().expect("just filled");
-        // A transaction whose end has not come by is in the log as a whole, so any beat sent now
-        // lies behind it.
-        let proof = *batch.proof.get_or_insert_with(|| self.beside.beats.mark());
-        self.beside.beats.proven(proof).await?;
+        // A transaction is in the log as a whole, even before its end was read. So the next
+        // heartbeat lies behind it.
+        let proof = *batch.proof.get_or_insert_with(|| self.checks.beats.mark());
+        self.checks.beats.proven(proof).await?;
         if !batch.ended.is_empty() {
-            self.beside.beats.visible(&batch.ended).await?;
+            self.checks.beats.visible(&batch.ended).await?;
         }
-        self.beside.elsewhere.must_not_reach(&batch.written).await?;
+        self.checks.indirect_writes.check_cannot_reach(&batch.written).await?;
         if batch.altered {
-            self.beside.followed.must_be_within_reach().await?;
+            self.checks.followed.check_can_follow().await?;
         }
-        // A table that the server makes anew counts as changed then.
+        // If the server rebuilds the table, that counts as a change.
         let has_changes = !batch.keys.is_empty() || batch.altered;
-        self.beside.cascades.resolve(&mut batch.keys).await?;
+        self.checks.cascades.resolve(&mut batch.keys).await?;
         let batch = self.waiting.take().expect("just checked");
-        self.beside.witness.hear(has_changes, batch.source_rows, batch.marker);
-        self.beside.tally.hear(batch.shadow_rows, batch.marker, &self.beside.shadow)?;
+        self.checks.witness.record(has_changes, batch.source_rows, batch.marker);
+        self.checks.tally.record(batch.shadow_rows, batch.marker, &self.checks.shadow)?;
         Ok(Changes {
             emptied: false,
             keys: batch.keys,
@@ -82,7 +84,7 @@ impl ChangeStream for MySqlStream {
     }
 
     async fn forget(&mut self, _before: &Position) -> Result<()> {
-        // The server keeps its log by age and size, not for its readers.
+        // The server retains its log by age and size, not for its readers.
         Ok(())
     }
 }
@@ -97,49 +99,38 @@ impl Drop for MySqlStream {
 pub(crate) async fn follow(
     session: Session,
     reader_id: u32,
-    follower: Follower,
-    bookmark: &Bookmark,
+    parser: TransactionParser,
+    saved: &SavedPosition,
     undecided: Arc<AtomicUsize>,
-    beside: Beside,
+    checks: DeliveryChecks,
 ) -> Result<MySqlStream> {
-    let log = open(session, reader_id, bookmark).await?;
+    let log = open(session, reader_id, saved).await?;
     let (sender, batches) = mpsc::channel(READ_AHEAD);
     let reader = tokio::spawn(async move {
-        if let Err(error) = read(log, follower, &sender, &undecided).await {
+        if let Err(error) = read(log, parser, &sender, &undecided).await {
             let _ = sender.send(Err(error)).await;
         }
     });
-    Ok(MySqlStream { batches, waiting: None, beside, reader })
+    Ok(MySqlStream { batches, waiting: None, checks, reader })
 }
 
 const ATTEMPTED: &str = "read the log";
 
-async fn open(mut session: Session, reader_id: u32, bookmark: &Bookmark) -> Result<BinlogStream> {
-    let period = HEARTBEAT.as_nanos();
-    let mut statements = vec![
-        format!("SET @source_heartbeat_period = {period}, @master_heartbeat_period = {period}"),
-        // The server gives up on readers that do not keep up; ours stops reading while keys pile
-        // up.
-        "SET SESSION net_write_timeout = 86400".to_owned(),
-        // MariaDB sends its own events only to those who say that they know them.
-        "SET @mariadb_slave_capability = 4".to_owned(),
-    ];
-    if let Place::MariaDb(domains) = &bookmark.place {
-        statements.push(format!(
-            "SET @slave_connect_state = '{}', @slave_gtid_strict_mode = 1",
-            spell_domains(domains)
-        ));
-    }
-    for statement in &statements {
+async fn open(mut session: Session, reader_id: u32, saved: &SavedPosition) -> Result<BinlogStream> {
+    let domains = match &saved.position {
+        BinlogPosition::MariaDb(domains) => Some(spell_domains(domains)),
+        _ => None,
+    };
+    for statement in &sql::log::reader_settings(HEARTBEAT, domains.as_deref()) {
         session.execute(statement).await.map_err(|failure| failure.of_catalogue(ATTEMPTED))?;
     }
     let request = BinlogStreamRequest::new(reader_id);
     let conn = session.into_conn().map_err(|failure| failure.of_catalogue(ATTEMPTED))?;
-    let stream = match bookmark.place.readable().0 {
-        Place::File { name, offset } => {
+    let stream = match saved.position.readable().0 {
+        BinlogPosition::File { name, offset } => {
             conn.get_binlog_stream(request.with_filename(name.as_bytes()).with_pos(offset)).await
         }
-        Place::MySql(set) => {
+        BinlogPosition::MySql(set) => {
             let sids: std::result::Result<Vec<_>, _> =
                 set.blocks().iter().map(|block| block.parse()).collect();
             let sids = sids.map_err(|_| {
@@ -147,14 +138,14 @@ async fn open(mut session: Session, reader_id: u32, bookmark: &Bookmark) -> Resu
             })?;
             conn.get_binlog_stream(request.with_gtid().with_gtid_set(sids)).await
         }
-        Place::MariaDb(_) => conn.get_binlog_stream(request).await,
+        BinlogPosition::MariaDb(_) => conn.get_binlog_stream(request).await,
     };
     stream.map_err(explain)
 }
 
 async fn read(
     mut log: BinlogStream,
-    mut follower: Follower,
+    mut parser: TransactionParser,
     sender: &mpsc::Sender<Result<Batch>>,
     undecided: &AtomicUsize,
 ) -> Result<()> {
@@ -172,8 +163,8 @@ async fn read(
             }
             Ok(Some(outcome)) => outcome.map_err(explain)?,
         };
-        let batch = take(&mut follower, &event)?;
-        undecided.store(follower.undecided(), Ordering::SeqCst);
+        let batch = take(&mut parser, &event)?;
+        undecided.store(parser.undecided(), Ordering::SeqCst);
         if let Some(batch) = batch
             && sender.send(Ok(batch)).await.is_err()
         {
@@ -182,12 +173,12 @@ async fn read(
     }
 }
 
-fn take(follower: &mut Follower, event: &Event) -> Result<Option<Batch>> {
+fn take(parser: &mut TransactionParser, event: &Event) -> Result<Option<Batch>> {
     let header = event.header();
     let code = header.event_type_raw();
     check(event)?;
     let gtid = if matches!(code, GTID | TAGGED_GTID) { Some(gtid(event)?) } else { None };
-    follower.take(&LogEvent {
+    parser.take(&LogEvent {
         code,
         flags: header.flags_raw(),
         server: header.server_id(),
@@ -197,8 +188,8 @@ fn take(follower: &mut Follower, event: &Event) -> Result<Option<Batch>> {
     })
 }
 
-/// The driver asks for checksums and does not look at them. Events without a place of their own
-/// have none: those the server makes up, and those out of a compressed transaction.
+/// Checks an event's checksum, which the driver requests but does not check. Two kinds of events
+/// have none: those that the server makes up, and those from a compressed transaction.
 fn check(event: &Event) -> Result<()> {
     const ARTIFICIAL: u16 = 0x20;
     let header = event.header();

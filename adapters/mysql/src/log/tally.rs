@@ -1,10 +1,10 @@
-//! Counts the rows of the shadow (law 10): those that this run wrote, and those that the log tells
-//! of. Only this run may write the shadow. If the log tells of more rows, somebody else wrote it: a
-//! job that loops over all tables, for example. The proof does not see what is written after it.
+//! Counts the rows of the shadow (law 10): those that this run wrote, and those that the log has.
+//! Only this run may write the shadow. If the log has more rows, another session wrote it, for
+//! example a job that loops over all tables. The proof does not see what is written after it.
 //!
-//! The log does not say who wrote a row (MariaDB's names no session). So the rows are counted on
-//! both sides. The count begins before the first comparison, while the run writes nothing: what
-//! others wrote before it, the proof sees.
+//! The log does not say who wrote a row (MariaDB's log names no session). So both sides count. The
+//! count begins before the first comparison, while the run writes nothing. The proof sees what
+//! others wrote before that.
 
 use crate::server::heartbeat::Beats;
 use altergeist_contract::{Error, Kind, Marker, Result};
@@ -12,12 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Mutex as AsyncMutex;
 
-/// The counts of one engine value; see the module.
+/// The counts of one engine value.
 pub(crate) struct Tally {
     state: Mutex<State>,
-    /// The heartbeat from which the log's rows are counted; none has the greatest number.
+    /// The heartbeat from which on the log's rows count. Before the count begins it is the greatest
+    /// number.
     pub(crate) counted_from: Arc<AtomicU64>,
-    /// Whether the log is followed, and nothing is counted yet.
+    /// Whether the stream follows the log and the count has not begun yet.
     is_due: AsyncMutex<bool>,
 }
 
@@ -30,33 +31,33 @@ impl Default for Tally {
 
 #[derive(Clone, Copy, Default)]
 struct State {
-    /// Writes that were begun, and those that have ended.
+    /// Writes that began, and those that ended.
     begun: u64,
     ended: u64,
     /// Rows this run has written.
     written: u64,
-    /// Whether a write ended without an answer: nobody knows how many rows it wrote.
+    /// Whether a write ended without an answer. Then nobody knows how many rows it wrote.
     is_lost: bool,
-    /// Rows the log has told of.
-    heard: u64,
+    /// Rows of the shadow in the log.
+    logged: u64,
     /// The counts when the run was last seen to write nothing, and a mark behind that.
     quiet: Option<(u64, u64, Marker)>,
 }
 
-/// A write that was begun. Without an end, its rows are not known.
+/// A write that began. If it does not end, its rows are not known.
 pub(crate) struct Writing<'a> {
     tally: &'a Tally,
     has_ended: bool,
 }
 
 impl Tally {
-    /// The log is about to be followed. Nothing is counted yet.
+    /// The stream is about to follow the log. Nothing is counted yet.
     pub(crate) async fn follow(&self) {
         *self.is_due.lock().await = true;
         self.restart(u64::MAX);
     }
 
-    /// Counts from now on, unless it does already. This run writes nothing at this moment.
+    /// Begins the count, unless it has begun. The run writes nothing at this moment.
     pub(crate) async fn start(&self, beats: &Beats) -> Result<()> {
         let mut is_due = self.is_due.lock().await;
         if *is_due {
@@ -73,19 +74,21 @@ impl Tally {
         self.counted_from.store(from, Ordering::SeqCst);
     }
 
-    /// A statement or transaction of this run is about to write the shadow.
+    /// Notes that a statement or transaction of this run is about to write the shadow.
     pub(crate) fn begin(&self) -> Writing<'_> {
         self.state().begun += 1;
         Writing { tally: self, has_ended: false }
     }
 
-    /// The log has told of so many rows of the shadow in all, and has passed a mark.
+    /// Notes how many rows of the shadow the log has in all, and the mark that the stream has
+    /// passed.
     ///
     /// # Errors
+    ///
     /// `Missed` if this run has written fewer.
-    pub(crate) fn hear(&self, heard: u64, passed: Marker, shadow: &str) -> Result<()> {
+    pub(crate) fn record(&self, logged: u64, passed: Marker, shadow: &str) -> Result<()> {
         let mut state = self.state();
-        state.heard = heard;
+        state.logged = logged;
         match state.quiet {
             Some((begun, written, mark)) if passed >= mark => {
                 state.quiet = None;
@@ -96,20 +99,23 @@ impl Tally {
         }
     }
 
-    /// Has the counts compared when the log has passed the next mark, if this run writes nothing
-    /// until then.
-    pub(crate) fn ask(&self, mark: impl FnOnce() -> Marker) {
+    /// Requests a comparison at the next mark. It takes place if this run writes nothing until
+    /// then.
+    pub(crate) fn request_check(&self, mark: impl FnOnce() -> Marker) {
         let mut state = self.state();
         if state.quiet.is_none() && state.begun == state.ended && !state.is_lost {
             state.quiet = Some((state.begun, state.written, mark()));
         }
     }
 
-    /// Compares at once: the log has passed a mark behind everything but so many rows of this run.
+    /// Compares the counts at once. The stream has passed a mark; only the `behind` rows of this
+    /// run lie behind it.
     ///
     /// # Errors
-    /// `Missed` if somebody else has written the shadow; `Disconnected` if that cannot be told.
-    pub(crate) fn ask_under_lock(&self, behind: u64, shadow: &str) -> Result<()> {
+    ///
+    /// `Missed` if another session has written the shadow; `Disconnected` if the counts cannot show
+    /// it.
+    pub(crate) fn check_under_lock(&self, behind: u64, shadow: &str) -> Result<()> {
         let state = self.state();
         if state.is_lost {
             let reason =
@@ -125,13 +131,13 @@ impl Tally {
 }
 
 fn judge(state: &State, written: u64, shadow: &str) -> Result<()> {
-    if state.heard <= written || state.is_lost {
+    if state.logged <= written || state.is_lost {
         return Ok(());
     }
     let reason = format!(
         "another session wrote {} rows of it, and only this run may. Let the job that loops over \
          all tables skip those whose names end with _ag_shadow",
-        state.heard - written
+        state.logged - written
     );
     Err(Error::new(Kind::Missed, attempted(shadow), reason))
 }
@@ -141,7 +147,7 @@ fn attempted(shadow: &str) -> String {
 }
 
 impl Writing<'_> {
-    /// The write has come to its end: it wrote so many rows, or failed.
+    /// Notes that the write has ended, and how many rows it wrote.
     pub(crate) fn end(mut self, outcome: Result<u64>) -> Result<u64> {
         let mut state = self.tally.state();
         match &outcome {
@@ -174,32 +180,32 @@ mod tests {
     fn rows_of_others_are_missed_ones() {
         let tally = Tally::default();
         assert!(tally.begin().end(Ok(3)).is_ok());
-        assert!(tally.hear(3, Marker(1), SHADOW).is_ok());
-        assert!(tally.ask_under_lock(0, SHADOW).is_ok());
+        assert!(tally.record(3, Marker(1), SHADOW).is_ok());
+        assert!(tally.check_under_lock(0, SHADOW).is_ok());
         assert!(tally.begin().end(Ok(2)).is_ok());
-        assert!(tally.ask_under_lock(2, SHADOW).is_ok(), "the last rows lie behind the mark");
-        tally.hear(4, Marker(2), SHADOW).unwrap();
-        assert_eq!(tally.ask_under_lock(2, SHADOW).unwrap_err().kind, Kind::Missed);
+        assert!(tally.check_under_lock(2, SHADOW).is_ok(), "the last rows lie behind the mark");
+        tally.record(4, Marker(2), SHADOW).unwrap();
+        assert_eq!(tally.check_under_lock(2, SHADOW).unwrap_err().kind, Kind::Missed);
     }
 
     #[test]
     fn a_quiet_run_notices_at_the_next_mark() {
         let tally = Tally::default();
-        tally.ask(|| Marker(5));
-        assert!(tally.hear(1, Marker(4), SHADOW).is_ok());
-        assert_eq!(tally.hear(1, Marker(5), SHADOW).unwrap_err().kind, Kind::Missed);
-        tally.ask(|| Marker(6));
+        tally.request_check(|| Marker(5));
+        assert!(tally.record(1, Marker(4), SHADOW).is_ok());
+        assert_eq!(tally.record(1, Marker(5), SHADOW).unwrap_err().kind, Kind::Missed);
+        tally.request_check(|| Marker(6));
         assert!(tally.begin().end(Ok(1)).is_ok());
-        assert!(tally.hear(2, Marker(6), SHADOW).is_ok(), "it wrote meanwhile");
+        assert!(tally.record(2, Marker(6), SHADOW).is_ok(), "it wrote meanwhile");
     }
 
     #[test]
     fn a_write_without_an_answer_is_not_guessed() {
         let tally = Tally::default();
         drop(tally.begin());
-        assert_eq!(tally.ask_under_lock(0, SHADOW).unwrap_err().kind, Kind::Disconnected);
+        assert_eq!(tally.check_under_lock(0, SHADOW).unwrap_err().kind, Kind::Disconnected);
         tally.restart(1);
         let failed = tally.begin().end(Err(Error::new(Kind::Transient, "a", "b")));
-        assert!(failed.is_err() && tally.ask_under_lock(0, SHADOW).is_ok(), "it was rolled back");
+        assert!(failed.is_err() && tally.check_under_lock(0, SHADOW).is_ok(), "it was rolled back");
     }
 }

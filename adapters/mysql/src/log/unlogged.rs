@@ -1,18 +1,18 @@
 //! Finds rows that a session wrote with `sql_log_bin = 0` into a busy table (law 9). MySQL's
-//! performance schema counts the rows that anybody changed in a table, logged or not. It also
-//! counts the statements that set `sql_log_bin`.
+//! performance schema counts the changed rows of a table, logged or not. It also counts the
+//! statements that set `sql_log_bin`.
 //!
-//! The table's count grows by what the log tells of, and by rows that were refused or rolled back.
-//! So a count that grew by more proves nothing alone. If a session set `sql_log_bin` during the
-//! same time, it counts as missed. An honest application never sets it.
+//! The table's count grows by the logged rows, and by rows that were refused or rolled back. So a
+//! larger count alone proves nothing. If a session also set `sql_log_bin` during that time, the
+//! rows count as missed. An honest application never sets it.
 //!
-//! The least surplus ever seen is the base. Each look takes what the log has told of before it, so
-//! the base is never too small, and nothing is missed by mistake.
+//! The base is the least surplus that was ever seen. Each look uses the logged rows from before it.
+//! So the base is never too small, and the run finds no miss by mistake.
 
 use crate::server::session::{Cells, number};
 use std::sync::Mutex;
 
-/// The counts of one source; see the module.
+/// The counts of one source.
 #[derive(Default)]
 pub(crate) struct Unlogged {
     state: Mutex<State>,
@@ -20,13 +20,13 @@ pub(crate) struct Unlogged {
 
 #[derive(Default)]
 struct State {
-    /// Rows of the source that the log has told of.
-    heard: u64,
-    /// The least surplus of the server's count over that, if the server counts.
+    /// Rows of the source in the log.
+    logged: u64,
+    /// The least surplus of the server's count over the logged rows, if the server counts.
     surplus: Option<i64>,
-    /// Statements that had set `sql_log_bin` when the log began to be read.
+    /// Statements that had set `sql_log_bin` when the stream began to read the log.
     set_before: Option<u64>,
-    /// Whether a session had it switched off at that time.
+    /// Whether a session had switched the log off at that time.
     is_off: bool,
 }
 
@@ -38,38 +38,39 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// None if the server does not count.
+    /// Returns None if the server does not count.
     pub(crate) fn read(row: &Cells) -> Option<Counted> {
         Some(Counted { rows: row.first().and_then(number)?, set: row.get(1).and_then(number)? })
     }
 }
 
 impl Unlogged {
-    /// The log is about to be read.
+    /// The stream is about to read the log.
     pub(crate) fn begin(&self, counted: Option<Counted>, is_off: bool) {
         let surplus = counted.map(|counted| surplus(counted, 0));
         let set_before = counted.map(|counted| counted.set);
-        *self.state.lock().expect("not poisoned") = State { heard: 0, surplus, set_before, is_off };
+        *self.state.lock().expect("not poisoned") =
+            State { logged: 0, surplus, set_before, is_off };
     }
 
-    /// The log has told of so many rows since.
-    pub(crate) fn hear(&self, heard: u64) {
-        self.state.lock().expect("not poisoned").heard = heard;
+    /// Notes how many rows of the source the log has since.
+    pub(crate) fn record(&self, logged: u64) {
+        self.state.lock().expect("not poisoned").logged = logged;
     }
 
-    /// What the log had told of before the server is asked.
-    pub(crate) fn heard(&self) -> u64 {
-        self.state.lock().expect("not poisoned").heard
+    /// Returns how many rows were logged. Read it before the server is asked.
+    pub(crate) fn logged(&self) -> u64 {
+        self.state.lock().expect("not poisoned").logged
     }
 
-    /// Takes note of a look, while others write.
-    pub(crate) fn note(&self, counted: Option<Counted>, heard_before: u64) {
+    /// Notes what the server counts while others write.
+    pub(crate) fn note(&self, counted: Option<Counted>, logged_before: u64) {
         let mut state = self.state.lock().expect("not poisoned");
-        let seen = counted.map(|counted| surplus(counted, heard_before));
+        let seen = counted.map(|counted| surplus(counted, logged_before));
         state.surplus = state.surplus.min(seen);
     }
 
-    /// How many rows are missing, when nobody writes and the log has told of everything.
+    /// Returns how many rows are missing. Nobody writes now, and the whole log was read.
     pub(crate) fn missing(&self, counted: Option<Counted>) -> u64 {
         let state = self.state.lock().expect("not poisoned");
         let (Some(counted), Some(base), Some(set_before)) =
@@ -77,16 +78,16 @@ impl Unlogged {
         else {
             return 0;
         };
-        // The digests may have been thrown away since.
+        // The server may have dropped its statistics of statements since.
         if counted.set == set_before && !state.is_off {
             return 0;
         }
-        u64::try_from(surplus(counted, state.heard) - base).unwrap_or_default()
+        u64::try_from(surplus(counted, state.logged) - base).unwrap_or_default()
     }
 }
 
-fn surplus(counted: Counted, heard: u64) -> i64 {
-    counted.rows as i64 - heard as i64
+fn surplus(counted: Counted, logged: u64) -> i64 {
+    counted.rows as i64 - logged as i64
 }
 
 #[cfg(test)]
@@ -101,8 +102,8 @@ mod tests {
     fn more_rows_than_the_log_tells_of_are_missing_if_somebody_switched_it_off() {
         let unlogged = Unlogged::default();
         unlogged.begin(counted(100, 3), false);
-        unlogged.hear(5);
-        assert_eq!(unlogged.missing(counted(105, 4)), 0, "all of them were heard");
+        unlogged.record(5);
+        assert_eq!(unlogged.missing(counted(105, 4)), 0, "all of them were logged");
         assert_eq!(unlogged.missing(counted(107, 3)), 0, "rolled back: nobody switched it off");
         assert_eq!(unlogged.missing(counted(107, 4)), 2);
         assert_eq!(unlogged.missing(None), 0, "the server does not count any more");
@@ -115,10 +116,10 @@ mod tests {
         let unlogged = Unlogged::default();
         unlogged.begin(counted(100, 3), false);
         unlogged.note(counted(110, 3), 4);
-        unlogged.hear(10);
+        unlogged.record(10);
         assert_eq!(unlogged.missing(counted(110, 4)), 0);
-        // Read from an older place on, the log tells of rows that were counted before.
-        unlogged.hear(60);
+        // After a resume from an earlier position, the log has rows that were counted before.
+        unlogged.record(60);
         unlogged.note(counted(110, 4), 60);
         assert_eq!(unlogged.missing(counted(113, 4)), 3);
     }

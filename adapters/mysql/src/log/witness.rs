@@ -1,17 +1,17 @@
-//! A witness beside the log (law 9): marks that arrive prove nothing about rows. Who writes with
-//! `sql_log_bin = 0`, or behind a replica's filter, leaves no trace in the log that is read, and
-//! the heartbeats go on.
+//! A witness beside the log (law 9). Marks that arrive prove nothing about rows. Writes with
+//! `sql_log_bin = 0`, or behind a replica's filter, leave no trace in the log, and the heartbeats
+//! go on.
 //!
-//! InnoDB remembers when the last change of a table was committed, whoever made it and whether it
-//! was logged (information_schema.TABLES.UPDATE_TIME). Rollbacks, reads with FOR UPDATE and
-//! statements that change nothing leave it alone. So whenever it is later than the last change the
-//! log told of, a change was not told. Both are compared once a second, and under the lock after
-//! the last mark has passed, where nobody can write any more.
+//! InnoDB remembers when the last change of a table was committed, by any session, logged or not
+//! (information_schema.TABLES.UPDATE_TIME). Rollbacks, reads with FOR UPDATE and statements that
+//! change nothing do not set it. So if it is later than the last change in the log, a change was
+//! missed. The run compares both once a second. It also compares them under the lock after the last
+//! mark, when nobody can write any more.
 //!
-//! No false alarm: everything committed before the time was read has been heard when it is judged,
-//! and a change is heard after its commit. What it does not see: a change that is missed within a
-//! second of one that is heard, for the server tells whole seconds. MySQL's counts see that one;
-//! see [`crate::log::unlogged`].
+//! There is no false alarm. The stream has read everything that was committed before the time was
+//! read, and it reads a change only after its commit. One thing stays unseen: a change that is
+//! missed within a second of one that is logged, because the server reports whole seconds. MySQL's
+//! counts show that one; see [`crate::log::unlogged`].
 
 use crate::log::unlogged::{Counted, Unlogged};
 use crate::server::heartbeat::Beats;
@@ -25,9 +25,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex as AsyncMutex;
 
-/// How often the time of the last change is read.
+/// Pause between two reads of the time of the last change.
 const PERIOD: Duration = Duration::from_secs(1);
-/// The server cuts off the fractions of a second.
+/// The server drops the fractions of a second.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// The witness of one source.
@@ -36,19 +36,19 @@ pub(crate) struct Witness {
     source: TableName,
     session: AsyncMutex<Option<Session>>,
     state: Mutex<State>,
-    /// What MySQL counts beside.
+    /// What MySQL counts.
     unlogged: Unlogged,
 }
 
 #[derive(Default)]
 struct State {
-    /// The last change when the log began to be read, if the server knew one; None while nobody
-    /// reads the log.
+    /// The last change when the stream began to read the log, if the server knew one. None while no
+    /// stream reads the log.
     first: Option<Option<u64>>,
-    /// When the log told of a change for the last time, and the last mark it has passed.
-    heard: Option<Instant>,
+    /// When the stream read the last change, and the last mark it has passed.
+    logged: Option<Instant>,
     passed: Option<Marker>,
-    /// What was read and can be judged when the mark has passed.
+    /// The last time that was read, and the mark after which it can be judged.
     seen: Option<(Seen, Marker)>,
     read_at: Option<Instant>,
 }
@@ -58,7 +58,7 @@ struct State {
 struct Seen {
     /// In seconds of the server's clock; None if the server does not know.
     last: Option<u64>,
-    /// It was committed no earlier than this, on our own clock.
+    /// The change was committed no earlier than this, on our own clock.
     earliest: Option<Instant>,
 }
 
@@ -73,7 +73,7 @@ impl Witness {
         }
     }
 
-    /// The log is about to be read: what was changed before, the proof that follows will see.
+    /// The stream is about to read the log. The later proof sees what was changed before.
     pub(crate) async fn begin(&self) -> Result<()> {
         let first = self.look().await?.last;
         self.unlogged.begin(self.count().await?, self.is_log_off().await?);
@@ -82,21 +82,23 @@ impl Witness {
         Ok(())
     }
 
-    /// The log has told of changes, or of none, up to a mark, and of so many rows in all.
-    pub(crate) fn hear(&self, has_changes: bool, rows: u64, passed: Marker) {
-        self.unlogged.hear(rows);
+    /// Notes what the stream has read: whether there were changes, the rows in all, and the mark it
+    /// passed.
+    pub(crate) fn record(&self, has_changes: bool, rows: u64, passed: Marker) {
+        self.unlogged.record(rows);
         let mut state = self.state.lock().expect("not poisoned");
         state.passed = state.passed.max(Some(passed));
         if has_changes {
-            state.heard = Some(Instant::now());
+            state.logged = Some(Instant::now());
         }
     }
 
-    /// Judges what was read a while ago, once the log has passed it; reads again once a second.
+    /// Judges an earlier look once the stream has passed its mark. Looks again once a second.
     ///
     /// # Errors
-    /// `Missed` if a change was not heard.
-    pub(crate) async fn ask(&self, beats: &Beats) -> Result<()> {
+    ///
+    /// `Missed` if a change is not in the log.
+    pub(crate) async fn check(&self, beats: &Beats) -> Result<()> {
         {
             let mut state = self.state.lock().expect("not poisoned");
             if state.first.is_none() {
@@ -115,19 +117,20 @@ impl Witness {
             }
         }
         let seen = self.look().await?;
-        let heard = self.unlogged.heard();
-        self.unlogged.note(self.count().await?, heard);
+        let logged = self.unlogged.logged();
+        self.unlogged.note(self.count().await?, logged);
         let mut state = self.state.lock().expect("not poisoned");
         state.read_at = Some(Instant::now());
         state.seen = Some((seen, beats.mark()));
         Ok(())
     }
 
-    /// The same at once: the log has passed a mark behind everything that was ever written.
+    /// Judges at once: the stream has passed a mark behind all writes.
     ///
     /// # Errors
-    /// `Missed` if a change was not heard.
-    pub(crate) async fn ask_under_lock(&self) -> Result<()> {
+    ///
+    /// `Missed` if a change is not in the log.
+    pub(crate) async fn check_under_lock(&self) -> Result<()> {
         let seen = self.look().await?;
         self.judge(&self.state.lock().expect("not poisoned"), seen)?;
         match self.unlogged.missing(self.count().await?) {
@@ -141,7 +144,7 @@ impl Witness {
     }
 
     fn judge(&self, state: &State, seen: Seen) -> Result<()> {
-        if agrees(state.first.flatten(), state.heard, seen) {
+        if agrees(state.first.flatten(), state.logged, seen) {
             return Ok(());
         }
         let reason = "the server counts a change of the table that is not in the log: a session \
@@ -153,18 +156,18 @@ impl Witness {
         Error::new(Kind::Missed, format!("follow the log for {}", self.source.plain()), reason)
     }
 
-    /// What MySQL counts; None where it does not, or this role may not read it.
+    /// Returns what MySQL counts. None if it does not count, or this role may not read it.
     pub(crate) async fn count(&self) -> Result<Option<Counted>> {
-        let row = self.ask_beside(&sql::catalogue::rows_changed(&self.source)).await?;
+        let row = self.query_if_allowed(&sql::catalogue::rows_changed(&self.source)).await?;
         Ok(row.as_ref().and_then(Counted::read))
     }
 
     async fn is_log_off(&self) -> Result<bool> {
-        Ok(self.ask_beside(sql::catalogue::IS_LOG_OFF).await?.is_some())
+        Ok(self.query_if_allowed(sql::catalogue::IS_LOG_OFF).await?.is_some())
     }
 
-    /// A row of what only MySQL can tell, and only to some roles.
-    async fn ask_beside(&self, statement: &str) -> Result<Option<Cells>> {
+    /// Returns a row that only MySQL has, and shows only to some roles.
+    async fn query_if_allowed(&self, statement: &str) -> Result<Option<Cells>> {
         if self.crew.version.flavour != Flavour::MySql {
             return Ok(None);
         }
@@ -209,7 +212,7 @@ impl Witness {
         let attempted = || format!("ask when {} was changed last", self.source.plain());
         let mut session =
             Session::open(&self.crew.access, self.crew.version, Duration::from_secs(1)).await?;
-        // The time is told in the session's time zone, in which hours may come twice.
+        // The server reports the time in the session's time zone, in which hours may come twice.
         session
             .execute(sql::session::IN_UTC)
             .await
@@ -218,10 +221,10 @@ impl Witness {
     }
 }
 
-/// Whether the last change, if there was any since the first look, may be one that was heard.
-fn agrees(first: Option<u64>, heard: Option<Instant>, seen: Seen) -> bool {
+/// Returns whether the last change since the first look can be one that was logged.
+fn agrees(first: Option<u64>, logged: Option<Instant>, seen: Seen) -> bool {
     let Some(earliest) = seen.earliest.filter(|_| seen.last != first) else { return true };
-    heard.is_some_and(|heard| earliest <= heard + TOLERANCE)
+    logged.is_some_and(|logged| earliest <= logged + TOLERANCE)
 }
 
 #[cfg(test)]
@@ -235,16 +238,16 @@ mod tests {
             last: Some(1000 - ago),
             earliest: Some(now - Duration::from_secs(ago)),
         };
-        let heard = |ago: u64| Some(now - Duration::from_secs(ago));
+        let logged = |ago: u64| Some(now - Duration::from_secs(ago));
         assert!(agrees(Some(990), None, at(10)), "nothing since the first look");
         assert!(
             agrees(None, None, Seen { last: None, earliest: None }),
             "the server does not know"
         );
-        assert!(agrees(Some(1), heard(10), at(10)));
-        assert!(agrees(Some(1), heard(3), at(10)), "it is heard after its commit");
-        assert!(agrees(Some(1), heard(11), at(10)), "seconds are cut off");
-        assert!(!agrees(Some(1), heard(12), at(10)));
+        assert!(agrees(Some(1), logged(10), at(10)));
+        assert!(agrees(Some(1), logged(3), at(10)), "it is logged after its commit");
+        assert!(agrees(Some(1), logged(11), at(10)), "seconds are cut off");
+        assert!(!agrees(Some(1), logged(12), at(10)));
         assert!(!agrees(Some(1), None, at(10)));
         assert!(!agrees(None, None, at(10)));
     }

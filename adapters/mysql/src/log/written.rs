@@ -1,17 +1,17 @@
-//! Which tables a statement in the log has written, as far as its text tells. Pure.
+//! Finds the tables that a statement in the log has written, as far as its text shows. Pure.
 //!
-//! A statement that the log holds as text, not as rows, may have changed the source behind our
-//! back. It did not, if all tables it writes can be read from it, it calls nothing that could
-//! write, and the server says that none of these tables reaches the source (by triggers, views,
-//! foreign keys; `elsewhere` asks). Whatever cannot be read with certainty gives None, and the run
-//! ends.
+//! The log may hold a statement as text instead of rows. Such a statement may have changed the
+//! source. It did not if three things hold. Its text shows all tables that it writes. It calls
+//! nothing that could write. And the server says that none of these tables reaches the source by
+//! triggers, views or foreign keys ([`crate::log::indirect_writes`] asks). If the text is not
+//! certain, the answer is None and the run ends.
 
 use crate::schema::lexer::{Token, tokens};
 use crate::server::names::TableName;
 
-/// Words that may stand before a parenthesis, and the server's own functions that write nothing.
-/// The server prefers its own functions to stored ones of the same name, so a listed name is never
-/// a stored function.
+/// Words that may be before a parenthesis, and the server's own functions that write nothing. The
+/// server prefers its own functions to stored ones of the same name. So a listed name is never a
+/// stored function.
 const KNOWN: &str = " ABS ACOS ADDDATE ADDTIME ALL AND ANY AS ASCII ASIN ATAN ATAN2 AVG BETWEEN \
                      BIN BINARY BIT_AND BIT_COUNT BIT_LENGTH BIT_OR BIT_XOR BY CASE CAST CEIL \
                      CEILING CHAR CHARACTER_LENGTH CHAR_LENGTH COALESCE CONCAT CONCAT_WS \
@@ -41,12 +41,12 @@ const KNOWN: &str = " ABS ACOS ADDDATE ADDTIME ALL AND ANY AS ASCII ASIN ATAN AT
                      WEEKOFYEAR WHEN WHERE XOR YEAR YEARWEEK FROM_BASE64 EXCEPT INTERSECT \
                      BIN_TO_UUID UUID_TO_BIN ";
 
-/// The tables that a statement which changes rows has written, given the schema it ran in; None if
-/// that cannot be told.
+/// Returns the tables that a statement has written, for the schema it ran in. None if the text does
+/// not show that.
 pub(crate) fn tables_written(statement: &str, schema: &str) -> Option<Vec<TableName>> {
     let written = read(statement, schema)?;
-    // The session that wrote it may have read backslashes otherwise. Only what is the same both
-    // ways is certain.
+    // The session that wrote it may read backslashes in another way. Only a result that is the same
+    // both ways is certain.
     let same = !statement.contains('\\') || read(&statement.replace('\\', "/"), schema)? == written;
     same.then_some(written)
 }
@@ -81,7 +81,7 @@ fn read(statement: &str, schema: &str) -> Option<Vec<TableName>> {
     calls_only_known(&tokens, place, next).then_some(written)
 }
 
-/// The place behind words that may stand here.
+/// Returns the place behind words that may be here.
 fn after(tokens: &[Token], mut place: usize, words: &[&str]) -> usize {
     while tokens.get(place).is_some_and(|token| words.contains(&&*token.keyword())) {
         place += 1;
@@ -99,7 +99,7 @@ fn after_into_table(tokens: &[Token]) -> Option<usize> {
     Some(place + 2)
 }
 
-/// A table's name, and the place behind it.
+/// Returns a table's name, and the place behind it.
 fn name_at(tokens: &[Token], place: usize, schema: &str) -> Option<(TableName, usize)> {
     let first = tokens.get(place)?.name()?;
     if !tokens.get(place + 1).is_some_and(|token| token.is_sign('.')) {
@@ -108,8 +108,8 @@ fn name_at(tokens: &[Token], place: usize, schema: &str) -> Option<(TableName, u
     Some((TableName::new(first, tokens.get(place + 2)?.name()?), place + 3))
 }
 
-/// Whether a DELETE has one table: its name, perhaps an alias, and then one of these words, or
-/// nothing.
+/// Returns whether a DELETE has one table: its name, perhaps an alias, and then one of these words,
+/// or nothing.
 fn is_single(tokens: &[Token], next: usize, words: &[&str]) -> bool {
     let ends =
         |place: usize| tokens.get(place).is_none_or(|token| words.contains(&&*token.keyword()));
@@ -117,8 +117,8 @@ fn is_single(tokens: &[Token], next: usize, words: &[&str]) -> bool {
     ends(next) || (tokens.get(alias).is_some_and(|token| token.name().is_some()) && ends(alias + 1))
 }
 
-/// The further tables of an UPDATE, each of which it may have written. A subquery among them is not
-/// read.
+/// Returns the other tables of an UPDATE: it may have written each of them. A subquery among them
+/// gives None.
 fn joined(tokens: &[Token], mut place: usize, schema: &str) -> Option<Vec<TableName>> {
     let mut found = Vec::new();
     loop {
@@ -137,8 +137,8 @@ fn joined(tokens: &[Token], mut place: usize, schema: &str) -> Option<Vec<TableN
     }
 }
 
-/// Whether nothing is called that could be a stored function. The table's own name may stand before
-/// a parenthesis, too.
+/// Returns whether the statement calls no stored function. The table's own name may be before a
+/// parenthesis too.
 fn calls_only_known(tokens: &[Token], target: usize, behind_target: usize) -> bool {
     (1..tokens.len()).filter(|place| tokens[*place].is_sign('(')).all(|place| {
         let is_target = place == behind_target && place > target;

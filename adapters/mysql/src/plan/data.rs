@@ -1,152 +1,142 @@
 //! Looks for rows of the source that the altered table will not hold.
 
+use crate::change::Change;
 use crate::plan::refusal::refusal;
 use crate::schema::columns::Shape;
 use crate::server::session::Session;
+use crate::shadow::duplicates::find_duplicates;
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Error, Key, Refusal, Result};
 
-impl MySql {
-    /// Rows of the source that the altered table will not hold: found now, not after hours of
-    /// copying.
-    pub(crate) async fn refuse_rows(
-        &self,
-        session: &mut Session,
-        shape: &Shape,
-    ) -> Result<Vec<Refusal>> {
-        let mut refusals = Vec::new();
-        for found in self.find_duplicates(session, shape, &self.names.clone).await? {
-            let reason = format!(
-                "the table holds {} values more than once that the index must hold once",
-                found.values
-            );
-            let remedy = "remove the duplicates, or leave the index out";
-            refusals.push(refusal(format!("unique index {}", found.index), reason, remedy));
-        }
-        for pair in
-            shape.columns.iter().filter(|pair| pair.source.nullable && !pair.shadow.nullable)
-        {
-            let attempted =
-                || self.doing(&format!("look for NULLs of column {} in", pair.source.name));
-            let query = sql::catalogue::has_nulls(&self.source, &pair.source.name);
-            if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some()
-            {
-                let remedy = "give them a value first, or keep the column nullable";
-                refusals.push(refusal(
-                    format!("column {}", pair.source.name),
-                    "it holds NULLs and would be NOT NULL",
-                    remedy,
-                ));
-            }
-        }
-        refusals.extend(self.refuse_zero_dates(session, shape).await?);
-        refusals.extend(self.refuse_lost_keys(session, shape).await?);
-        Ok(refusals)
+/// Rows of the source that the altered table will not hold: found now, not after hours of
+/// copying.
+pub(crate) async fn refuse_rows(
+    change: &Change,
+    session: &mut Session,
+    shape: &Shape,
+) -> Result<Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    for found in find_duplicates(change, session, shape, &change.names.clone).await? {
+        let reason = format!(
+            "the table holds {} values more than once that the index must hold once",
+            found.values
+        );
+        let remedy = "remove the duplicates, or leave the index out";
+        refusals.push(refusal(format!("unique index {}", found.index), reason, remedy));
     }
-
-    /// Whether the server finds rows again by their own keys, many at once. MariaDB 11.8 has been
-    /// seen to find the first of several moments alone: changed rows would be followed in vain
-    /// then, and where they are looked at again, they would not be seen.
-    pub(crate) async fn refuse_lost_keys(
-        &self,
-        session: &mut Session,
-        shape: &Shape,
-    ) -> Result<Option<Refusal>> {
-        let attempted = self.doing("look for rows by their keys in");
-        let zone = shape.in_utc.then_some((sql::session::IN_UTC, sql::session::IN_SERVERS_ZONE));
-        for open in sql::compare::OPEN_SNAPSHOT.into_iter().chain(zone.map(|(utc, _)| utc)) {
-            session.execute(open).await.map_err(|failure| failure.of_rows(&attempted))?;
+    for pair in shape.columns.iter().filter(|pair| pair.source.nullable && !pair.shadow.nullable) {
+        let attempted =
+            || change.doing(&format!("look for NULLs of column {} in", pair.source.name));
+        let query = sql::catalogue::has_nulls(&change.source, &pair.source.name);
+        if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some() {
+            let remedy = "give them a value first, or keep the column nullable";
+            refusals.push(refusal(
+                format!("column {}", pair.source.name),
+                "it holds NULLs and would be NOT NULL",
+                remedy,
+            ));
         }
-        let looking = async {
-            let keys = self.keys(session, shape, &sql::rows::first_keys(shape), &attempted).await?;
-            if keys.is_empty() {
-                return Ok(None);
-            }
-            let found = self
-                .keys(session, shape, &sql::rows::keys_among(shape, &keys)?, &attempted)
-                .await?;
-            let lost = keys.iter().filter(|key| !found.contains(key)).count();
-            Ok((lost > 0).then(|| {
-                refusal(
-                    format!("key {}", shape.key.describe()),
-                    format!(
-                        "the server does not find {lost} of {} rows by their own keys",
-                        keys.len()
-                    ),
-                    "it is this server's fault or ours, and should be reported with its version; \
-                     another unique index of NOT NULL columns may serve",
-                )
-            }))
-        };
-        let looked = looking.await;
-        for close in ["COMMIT"].into_iter().chain(zone.map(|(_, servers)| servers)) {
-            session.execute(close).await.map_err(|failure| failure.of_rows(&attempted))?;
+    }
+    refusals.extend(refuse_zero_dates(change, session, shape).await?);
+    refusals.extend(refuse_lost_keys(change, session, shape).await?);
+    Ok(refusals)
+}
+
+/// Whether the server finds rows again by their own keys, many at once. MariaDB 11.8 has been
+/// seen to find the first of several moments alone: changed rows would be followed in vain
+/// then, and where they are looked at again, they would not be seen.
+pub(crate) async fn refuse_lost_keys(
+    change: &Change,
+    session: &mut Session,
+    shape: &Shape,
+) -> Result<Option<Refusal>> {
+    let attempted = change.doing("look for rows by their keys in");
+    let zone = shape.in_utc.then_some((sql::session::IN_UTC, sql::session::IN_SERVERS_ZONE));
+    for open in sql::compare::OPEN_SNAPSHOT.into_iter().chain(zone.map(|(utc, _)| utc)) {
+        session.execute(open).await.map_err(|failure| failure.of_rows(&attempted))?;
+    }
+    let looking = async {
+        let keys = query_keys(session, shape, &sql::rows::first_keys(shape), &attempted).await?;
+        if keys.is_empty() {
+            return Ok(None);
         }
-        looked
+        let found =
+            query_keys(session, shape, &sql::rows::keys_among(shape, &keys)?, &attempted).await?;
+        let lost = keys.iter().filter(|key| !found.contains(key)).count();
+        Ok((lost > 0).then(|| {
+            refusal(
+                format!("key {}", shape.key.describe()),
+                format!("the server does not find {lost} of {} rows by their own keys", keys.len()),
+                "it is this server's fault or ours, and should be reported with its version; \
+                 another unique index of NOT NULL columns may serve",
+            )
+        }))
+    };
+    let looked = looking.await;
+    for close in [sql::session::COMMIT].into_iter().chain(zone.map(|(_, servers)| servers)) {
+        session.execute(close).await.map_err(|failure| failure.of_rows(&attempted))?;
     }
+    looked
+}
 
-    pub(crate) async fn keys(
-        &self,
-        session: &mut Session,
-        shape: &Shape,
-        query: &str,
-        attempted: &str,
-    ) -> Result<Vec<Key>> {
-        let rows = session.rows(query).await.map_err(|failure| failure.of_rows(attempted))?;
-        let key = |row: &crate::server::session::Cells| shape.key.of_query(row);
-        rows.iter()
-            .map(key)
-            .collect::<Option<_>>()
-            .ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))
+pub(crate) async fn query_keys(
+    session: &mut Session,
+    shape: &Shape,
+    query: &str,
+    attempted: &str,
+) -> Result<Vec<Key>> {
+    let rows = session.rows(query).await.map_err(|failure| failure.of_rows(attempted))?;
+    let key = |row: &crate::server::session::Cells| shape.key.of_query(row);
+    rows.iter()
+        .map(key)
+        .collect::<Option<_>>()
+        .ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))
+}
+
+/// Zero dates in columns that are converted, where the server's own rules refuse them.
+pub(crate) async fn refuse_zero_dates(
+    change: &Change,
+    session: &mut Session,
+    shape: &Shape,
+) -> Result<Vec<Refusal>> {
+    let attempted = || change.doing("look for zero dates in");
+    let mut refusals = Vec::new();
+    let rules = session
+        .text(sql::catalogue::REFUSES_ZERO_DATES)
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    if change.target.allow_zero_dates || rules != "1" {
+        return Ok(refusals);
     }
-
-    /// Zero dates in columns that are converted, where the server's own rules refuse them.
-    pub(crate) async fn refuse_zero_dates(
-        &self,
-        session: &mut Session,
-        shape: &Shape,
-    ) -> Result<Vec<Refusal>> {
-        let attempted = || self.doing("look for zero dates in");
-        let mut refusals = Vec::new();
-        let rules = session
-            .text(sql::catalogue::REFUSES_ZERO_DATES)
+    let is_date = |data_type: &str| matches!(data_type, "date" | "datetime" | "timestamp");
+    for given in shape.given.iter().filter(|given| is_date(&given.column.data_type)) {
+        if session
+            .row(&sql::catalogue::has_rows(&change.source))
             .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        if self.target.allow_zero_dates || rules != "1" {
-            return Ok(refusals);
+            .map_err(|failure| failure.of_rows(attempted()))?
+            .is_some()
+        {
+            refusals.push(refusal(
+                format!("column {}", given.column.name),
+                "the rows that exist would get a zero date, which the server's sql_mode does \
+                 not let in",
+                "give it a default, or allow zero dates with --allow-zero-dates",
+            ));
         }
-        let is_date = |data_type: &str| matches!(data_type, "date" | "datetime" | "timestamp");
-        for given in shape.given.iter().filter(|given| is_date(&given.column.data_type)) {
-            if session
-                .row(&sql::catalogue::has_rows(&self.source))
-                .await
-                .map_err(|failure| failure.of_rows(attempted()))?
-                .is_some()
-            {
-                refusals.push(refusal(
-                    format!("column {}", given.column.name),
-                    "the rows that exist would get a zero date, which the server's sql_mode does \
-                     not let in",
-                    "give it a default, or allow zero dates with --allow-zero-dates",
-                ));
-            }
-        }
-        for pair in shape.columns.iter().filter(|pair| !pair.source.is_alike(&pair.shadow)) {
-            if !is_date(&pair.source.data_type) || !is_date(&pair.shadow.data_type) {
-                continue;
-            }
-            let query = sql::catalogue::has_zero_dates(&self.source, &pair.source.name);
-            if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some()
-            {
-                refusals.push(refusal(
-                    format!("column {}", pair.source.name),
-                    "it holds zero dates, which the server's sql_mode does not let into its new \
-                     type",
-                    "give them another value first, or allow them with --allow-zero-dates",
-                ));
-            }
-        }
-        Ok(refusals)
     }
+    for pair in shape.columns.iter().filter(|pair| !pair.source.is_alike(&pair.shadow)) {
+        if !is_date(&pair.source.data_type) || !is_date(&pair.shadow.data_type) {
+            continue;
+        }
+        let query = sql::catalogue::has_zero_dates(&change.source, &pair.source.name);
+        if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some() {
+            refusals.push(refusal(
+                format!("column {}", pair.source.name),
+                "it holds zero dates, which the server's sql_mode does not let into its new \
+                 type",
+                "give them another value first, or allow them with --allow-zero-dates",
+            ));
+        }
+    }
+    Ok(refusals)
 }

@@ -1,286 +1,277 @@
 //! What stands in the way of carrying a foreign key, and what `plan` says of them.
 
-use crate::cutover::foreign_keys::{CORRECT_ROWS, before_change};
+use crate::change::Change;
+use crate::cutover::foreign_keys::CORRECT_ROWS;
 use crate::log::cascades::Parent;
+use crate::plan::hidden_keys::refuse_hidden_keys;
 use crate::plan::refusal::refusal;
+use crate::schema::carried_keys::{
+    before_change, carried_keys, is_key_dropped, name_added_keys, orphans_query, source_keys,
+};
 use crate::schema::columns::Shape;
 use crate::schema::foreign_key::{ForeignKey, OwnKey, foreign_keys};
 use crate::schema::foreign_key_indexes::has_index;
 use crate::schema::table::{Table, is_same};
 use crate::server::session::Session;
 use crate::server::version::Flavour;
-use crate::shadow::early_keys::ToldBy;
+use crate::shadow::early_keys::{CascadeSource, cascade_source, parent_of};
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{ForeignKeys, Refusal, Result};
 
-impl MySql {
-    /// What stands in the way of a key that the clauses have given to the clone.
-    pub(crate) async fn refuse_added_keys(
-        &self,
-        session: &mut Session,
-        shape: &Shape,
-    ) -> Result<Vec<Refusal>> {
-        let attempted = || self.doing("look for foreign keys of the altered clone of");
-        let added = foreign_keys(session, &self.names.clone)
+/// What stands in the way of a key that the clauses have given to the clone.
+pub(crate) async fn refuse_added_keys(
+    change: &Change,
+    session: &mut Session,
+    shape: &Shape,
+) -> Result<Vec<Refusal>> {
+    let attempted = || change.doing("look for foreign keys of the altered clone of");
+    let added = foreign_keys(session, &change.names.clone)
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let keys = source_keys(change, session).await?;
+    let mut refusals = Vec::new();
+    for key in name_added_keys(change, &added, &keys) {
+        let mut refuse =
+            |reason: &str, remedy: &str| refusals.push(refusal(key.describe(), reason, remedy));
+        if change.target.foreign_keys == ForeignKeys::Refuse {
+            refuse("foreign keys are to be refused", "leave out --foreign-keys refuse");
+            continue;
+        }
+        let parent = parent_of(change, session, &key).await?;
+        if key.parent != change.source
+            && !parent.is_some_and(|parent| has_index(&parent, &key.parent_columns))
+        {
+            refuse(
+                "the columns it refers to are not there, or have no index",
+                "give them one, or leave it out",
+            );
+            continue;
+        }
+        let Some(before) = before_change(&key, shape) else { continue };
+        let found = session
+            .row(&orphans_query(change, &before))
             .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        let keys = self.source_keys(session).await?;
-        let mut refusals = Vec::new();
-        for key in self.named(&added, &keys) {
-            let mut refuse =
-                |reason: &str, remedy: &str| refusals.push(refusal(key.describe(), reason, remedy));
-            if self.target.foreign_keys == ForeignKeys::Refuse {
-                refuse("foreign keys are to be refused", "leave out --foreign-keys refuse");
-                continue;
+            .map_err(|failure| failure.of_rows(attempted()))?;
+        if found.is_some() {
+            refuse("rows of the table refer to a parent that is not there", CORRECT_ROWS);
+        }
+    }
+    Ok(refusals)
+}
+
+/// The foreign keys that the swap could not carry, or must not, by name.
+pub(crate) async fn refuse_foreign_keys(
+    change: &Change,
+    session: &mut Session,
+    shape: &Shape,
+    altered: &Table,
+) -> Result<Vec<Refusal>> {
+    let keys = source_keys(change, session).await?;
+    let told_by = cascade_source(change, session, &keys).await;
+    let mut refusals = Vec::new();
+    for key in &keys {
+        let found = match told_by {
+            _ if key.child != change.source || !key.writes() => None,
+            CascadeSource::Log => None,
+            CascadeSource::EarlyKeys if change.target.foreign_keys == ForeignKeys::Carry => None,
+            CascadeSource::EarlyKeys => {
+                Some(unlogged(key, "without it the new table could not be kept current"))
             }
-            let parent = self.parent_of(session, &key).await?;
-            if key.parent != self.source
-                && !parent.is_some_and(|parent| has_index(&parent, &key.parent_columns))
-            {
-                refuse(
-                    "the columns it refers to are not there, or have no index",
-                    "give them one, or leave it out",
-                );
-                continue;
-            }
-            let Some(before) = before_change(&key, shape) else { continue };
-            let found = session
-                .row(&self.orphans_of(&before))
-                .await
-                .map_err(|failure| failure.of_rows(attempted()))?;
+            CascadeSource::Parents => unlogged_obstacle(change, session, key, shape).await?,
+        };
+        let is_early =
+            told_by == CascadeSource::EarlyKeys && key.child == change.source && key.writes();
+        let found = found.or_else(|| obstacle(change, key, shape, altered, is_early));
+        refusals.extend(found.map(|(reason, remedy)| refusal(key.describe(), reason, remedy)));
+    }
+    refusals.extend(refuse_hidden_keys(change, session, &keys).await?);
+    if told_by == CascadeSource::EarlyKeys {
+        for key in keys.iter().filter(|key| key.child == change.source && key.writes()) {
+            let found = session.row(&orphans_query(change, key)).await.map_err(|failure| {
+                failure.of_rows(change.doing("look for rows without a parent in"))
+            })?;
             if found.is_some() {
-                refuse("rows of the table refer to a parent that is not there", CORRECT_ROWS);
+                let reason = "rows of the table refer to a parent that is not there";
+                refusals.push(refusal(
+                    key.describe(),
+                    reason,
+                    "give these rows a parent, or delete them",
+                ));
             }
         }
-        Ok(refusals)
     }
+    Ok(refusals)
+}
 
-    /// The foreign keys that the swap could not carry, or must not, by name.
-    pub(crate) async fn refuse_foreign_keys(
-        &self,
-        session: &mut Session,
-        shape: &Shape,
-        altered: &Table,
-    ) -> Result<Vec<Refusal>> {
-        let keys = self.source_keys(session).await?;
-        let told_by = self.told_by(session, &keys).await;
-        let mut refusals = Vec::new();
-        for key in &keys {
-            let found = match told_by {
-                _ if key.child != self.source || !key.writes() => None,
-                ToldBy::Log => None,
-                ToldBy::EarlyKeys if self.target.foreign_keys == ForeignKeys::Carry => None,
-                ToldBy::EarlyKeys => {
-                    Some(unlogged(key, "without it the new table could not be kept current"))
-                }
-                ToldBy::Parents => self.in_the_way_unlogged(session, key, shape).await?,
-            };
-            let is_early = told_by == ToldBy::EarlyKeys && key.child == self.source && key.writes();
-            let found = found.or_else(|| self.in_the_way(key, shape, altered, is_early));
-            refusals.extend(found.map(|(reason, remedy)| refusal(key.describe(), reason, remedy)));
-        }
-        refusals.extend(self.refuse_hidden_keys(session, &keys).await?);
-        if told_by == ToldBy::EarlyKeys {
-            for key in keys.iter().filter(|key| key.child == self.source && key.writes()) {
-                let found = session.row(&self.orphans_of(key)).await.map_err(|failure| {
-                    failure.of_rows(self.doing("look for rows without a parent in"))
-                })?;
-                if found.is_some() {
-                    let reason = "rows of the table refer to a parent that is not there";
-                    refusals.push(refusal(
-                        key.describe(),
-                        reason,
-                        "give these rows a parent, or delete them",
-                    ));
-                }
-            }
-        }
-        Ok(refusals)
+/// Why a key of the table cannot be followed whose actions the log does not tell.
+pub(crate) async fn unlogged_obstacle(
+    change: &Change,
+    session: &mut Session,
+    key: &ForeignKey,
+    shape: &Shape,
+) -> Result<Option<(String, &'static str)>> {
+    let because = |why: &str| Ok(Some(unlogged(key, why)));
+    let is_alike = |column: &String| {
+        let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
+        pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow))
+    };
+    if !key.columns.iter().all(is_alike) {
+        return because("one of its columns would not be the same afterwards");
     }
+    if key.parent == change.source {
+        return match OwnKey::of(key, &shape.key) {
+            Some(_) => Ok(None),
+            None => because(&format!(
+                "it does not refer to the columns of {}, by which rows are followed",
+                shape.key.index
+            )),
+        };
+    }
+    let parent = &key.parent.plain();
+    let Some(table) = parent_of(change, session, key).await? else {
+        return because(&format!("{parent} may not be seen"));
+    };
+    if Parent::of(key, &table).is_none() {
+        return because(&format!("the log does not show the values of {parent}"));
+    }
+    let above = foreign_keys(session, &key.parent)
+        .await
+        .map_err(|failure| failure.of_catalogue(format!("look for foreign keys of {parent}")))?;
+    if let Some(above) = above.iter().find(|above| above.changes_parents_of(key)) {
+        return because(&format!("{} changes rows of {parent} in the same way", above.describe()));
+    }
+    let image = session
+        .text(sql::log::ROW_IMAGE)
+        .await
+        .map_err(|failure| failure.of_catalogue("look at binlog_row_image"))?;
+    let is_primary = table.indexes.iter().any(|index| {
+        let refers_to =
+            |column: &String| index.parts.iter().any(|part| is_same(&part.column, column));
+        index.name == "PRIMARY" && key.parent_columns.iter().all(refers_to)
+    });
+    if image == "MINIMAL" && !is_primary {
+        return because(&format!(
+            "binlog_row_image is MINIMAL, so the log does not hold what rows of {parent} it was"
+        ));
+    }
+    Ok(None)
+}
 
-    /// Why a key of the table cannot be followed whose actions the log does not tell.
-    pub(crate) async fn in_the_way_unlogged(
-        &self,
-        session: &mut Session,
-        key: &ForeignKey,
-        shape: &Shape,
-    ) -> Result<Option<(String, &'static str)>> {
-        let because = |why: &str| Ok(Some(unlogged(key, why)));
-        let is_alike = |column: &String| {
+pub(crate) fn obstacle(
+    change: &Change,
+    key: &ForeignKey,
+    shape: &Shape,
+    altered: &Table,
+    is_early: bool,
+) -> Option<(String, &'static str)> {
+    const AFTERWARDS: &str = "drop it before the change and add it again after it";
+    let is_own = key.child == change.source;
+    if is_key_dropped(change, key) && !is_early {
+        return None;
+    }
+    match change.target.foreign_keys {
+        ForeignKeys::Refuse => {
+            return Some((
+                "foreign keys are to be refused".into(),
+                "leave out --foreign-keys refuse",
+            ));
+        }
+        ForeignKeys::Discard if is_own => return None,
+        ForeignKeys::Discard => {
+            return Some((
+                "only the table's own foreign keys can be left out".into(),
+                "drop it first, or leave out --foreign-keys discard",
+            ));
+        }
+        ForeignKeys::Carry => {}
+    }
+    let mut ends: Vec<&[String]> = Vec::new();
+    if is_own {
+        ends.push(&key.columns);
+    }
+    if key.parent == change.source {
+        ends.push(&key.parent_columns);
+    }
+    for columns in ends {
+        for column in columns {
             let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
-            pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow))
-        };
-        if !key.columns.iter().all(is_alike) {
-            return because("one of its columns would not be the same afterwards");
-        }
-        if key.parent == self.source {
-            return match OwnKey::of(key, &shape.key) {
-                Some(_) => Ok(None),
-                None => because(&format!(
-                    "it does not refer to the columns of {}, by which rows are followed",
-                    shape.key.index
-                )),
-            };
-        }
-        let parent = &key.parent.plain();
-        let Some(table) = self.parent_of(session, key).await? else {
-            return because(&format!("{parent} may not be seen"));
-        };
-        if Parent::of(key, &table).is_none() {
-            return because(&format!("the log does not show the values of {parent}"));
-        }
-        let above = foreign_keys(session, &key.parent).await.map_err(|failure| {
-            failure.of_catalogue(format!("look for foreign keys of {parent}"))
-        })?;
-        if let Some(above) = above.iter().find(|above| above.changes_parents_of(key)) {
-            return because(&format!(
-                "{} changes rows of {parent} in the same way",
-                above.describe()
-            ));
-        }
-        let image = session
-            .text(sql::log::ROW_IMAGE)
-            .await
-            .map_err(|failure| failure.of_catalogue("look at binlog_row_image"))?;
-        let is_primary = table.indexes.iter().any(|index| {
-            let refers_to =
-                |column: &String| index.parts.iter().any(|part| is_same(&part.column, column));
-            index.name == "PRIMARY" && key.parent_columns.iter().all(refers_to)
-        });
-        if image == "MINIMAL" && !is_primary {
-            return because(&format!(
-                "binlog_row_image is MINIMAL, so the log does not hold what rows of {parent} it was"
-            ));
-        }
-        Ok(None)
-    }
-
-    pub(crate) fn in_the_way(
-        &self,
-        key: &ForeignKey,
-        shape: &Shape,
-        altered: &Table,
-        is_early: bool,
-    ) -> Option<(String, &'static str)> {
-        const AFTERWARDS: &str = "drop it before the change and add it again after it";
-        let is_own = key.child == self.source;
-        if self.drops(key) && !is_early {
-            return None;
-        }
-        match self.target.foreign_keys {
-            ForeignKeys::Refuse => {
+            if !pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow)) {
                 return Some((
-                    "foreign keys are to be refused".into(),
-                    "leave out --foreign-keys refuse",
-                ));
-            }
-            ForeignKeys::Discard if is_own => return None,
-            ForeignKeys::Discard => {
-                return Some((
-                    "only the table's own foreign keys can be left out".into(),
-                    "drop it first, or leave out --foreign-keys discard",
-                ));
-            }
-            ForeignKeys::Carry => {}
-        }
-        let mut ends: Vec<&[String]> = Vec::new();
-        if is_own {
-            ends.push(&key.columns);
-        }
-        if key.parent == self.source {
-            ends.push(&key.parent_columns);
-        }
-        for columns in ends {
-            for column in columns {
-                let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
-                if !pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow)) {
-                    return Some((
-                        format!("column {column} would not be the same afterwards"),
-                        AFTERWARDS,
-                    ));
-                }
-            }
-            let after: Vec<String> =
-                columns.iter().map(|column| shape.name_after(column)).collect();
-            if !has_index(altered, &after) {
-                return Some((
-                    format!("no index would begin with {}", after.join(", ")),
+                    format!("column {column} would not be the same afterwards"),
                     AFTERWARDS,
                 ));
             }
         }
-        None
+        let after: Vec<String> = columns.iter().map(|column| shape.name_after(column)).collect();
+        if !has_index(altered, &after) {
+            return Some((format!("no index would begin with {}", after.join(", ")), AFTERWARDS));
+        }
     }
+    None
+}
 
-    /// What people should know of foreign keys before the change, of which the clone has those that
-    /// it adds.
-    pub(crate) async fn foreign_key_notes(
-        &self,
-        session: &mut Session,
-        shape: &Shape,
-    ) -> Result<Vec<String>> {
-        let keys = self.source_keys(session).await?;
-        let added = foreign_keys(session, &self.names.clone).await.map_err(|failure| {
-            failure.of_catalogue(self.doing("look for foreign keys of the altered clone of"))
-        })?;
-        if keys.is_empty() && added.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut notes = Vec::new();
-        let old = &self.names.old;
-        let own: Vec<String> = keys
-            .iter()
-            .filter(|key| key.child == self.source)
-            .map(|key| format!("ADD {}", key.definition(self.server.version)))
-            .collect();
-        if !own.is_empty() {
-            notes.push(format!(
-                "the old table {} has no foreign keys any more; before it is taken back into use: \
-                 ALTER TABLE {} {}",
-                old.plain(),
-                sql::table(old),
-                own.join(", ")
-            ));
-        }
-        for carried in self.carried(&keys, &added, shape) {
-            let (key, meanwhile) = (carried.key.describe(), &carried.temporary);
-            notes.push(match carried.is_new {
-                true => format!(
-                    "{key} is enforced from the cut-over on; rows are checked before and after it"
-                ),
-                false => format!(
-                    "{key} is carried in the cut-over; it stands as {meanwhile} for a moment"
-                ),
-            });
-        }
-        if keys.iter().any(|key| key.child != self.source) {
-            notes.push(
-                "the tables with foreign keys to it are locked too while it is swapped".into(),
-            );
-        }
-        if self.server.version.flavour == Flavour::MariaDb
-            && keys.iter().any(|key| key.parent != self.source)
-        {
-            notes.push(
-                "the tables its foreign keys refer to are locked against writes while it \
-                        is swapped"
-                    .into(),
-            );
-        }
-        if !added.is_empty() {
-            notes.push(
-                "the tables that added foreign keys refer to are locked too while it is swapped"
-                    .into(),
-            );
-        }
-        if self.target.foreign_keys == ForeignKeys::Discard {
-            notes.push(
-                "the table's own foreign keys are left out of the new table, as asked".into(),
-            );
-        }
-        Ok(notes)
+/// What people should know of foreign keys before the change, of which the clone has those that
+/// it adds.
+pub(crate) async fn foreign_key_notes(
+    change: &Change,
+    session: &mut Session,
+    shape: &Shape,
+) -> Result<Vec<String>> {
+    let keys = source_keys(change, session).await?;
+    let added = foreign_keys(session, &change.names.clone).await.map_err(|failure| {
+        failure.of_catalogue(change.doing("look for foreign keys of the altered clone of"))
+    })?;
+    if keys.is_empty() && added.is_empty() {
+        return Ok(Vec::new());
     }
+    let mut notes = Vec::new();
+    let old = &change.names.old;
+    let own: Vec<String> = keys
+        .iter()
+        .filter(|key| key.child == change.source)
+        .map(|key| sql::ddl::add(&key.definition(change.server.version)))
+        .collect();
+    if !own.is_empty() {
+        notes.push(format!(
+            "the old table {} has no foreign keys any more; before it is taken back into use: \
+             ALTER TABLE {} {}",
+            old.plain(),
+            sql::table(old),
+            own.join(", ")
+        ));
+    }
+    for carried in carried_keys(change, &keys, &added, shape) {
+        let (key, meanwhile) = (carried.key.describe(), &carried.temporary);
+        notes.push(match carried.is_new {
+            true => format!(
+                "{key} is enforced from the cut-over on; rows are checked before and after it"
+            ),
+            false => {
+                format!("{key} is carried in the cut-over; it stands as {meanwhile} for a moment")
+            }
+        });
+    }
+    if keys.iter().any(|key| key.child != change.source) {
+        notes.push("the tables with foreign keys to it are locked too while it is swapped".into());
+    }
+    if change.server.version.flavour == Flavour::MariaDb
+        && keys.iter().any(|key| key.parent != change.source)
+    {
+        notes.push(
+            "the tables its foreign keys refer to are locked against writes while it \
+                    is swapped"
+                .into(),
+        );
+    }
+    if !added.is_empty() {
+        notes.push(
+            "the tables that added foreign keys refer to are locked too while it is swapped".into(),
+        );
+    }
+    if change.target.foreign_keys == ForeignKeys::Discard {
+        notes.push("the table's own foreign keys are left out of the new table, as asked".into());
+    }
+    Ok(notes)
 }
 
 /// Why a key stands in the way whose actions are not in the log, and what to do.

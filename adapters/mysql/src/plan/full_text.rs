@@ -2,31 +2,29 @@
 //! InnoDB takes a row only if its number is larger than all before it. So a changed row can be
 //! written into a copy only if it is the last one (error 182).
 
+use crate::change::Change;
 use crate::schema::table::definition_of;
 use crate::server::session::Session;
-use crate::state::MySql;
 use altergeist_contract::{Refusal, Result};
 
-impl MySql {
-    /// What is in the way, if the altered clone is such a table.
-    pub(crate) async fn refuse_own_document_numbers(
-        &self,
-        session: &mut Session,
-    ) -> Result<Option<Refusal>> {
-        let definition = definition_of(session, &self.names.clone).await;
-        let definition = definition
-            .map_err(|failure| failure.of_catalogue(self.doing("look at the clone of")))?;
-        Ok(has_own_document_numbers(&definition).then(|| Refusal {
-            object: "column FTS_DOC_ID".into(),
-            reason: "the table has a FULLTEXT index and numbers its documents itself: InnoDB \
-                     takes only numbers larger than all before, so rows that change meanwhile \
-                     could not be brought into the copy"
-                .into(),
-            remedy: "let the clauses drop the FULLTEXT index, and add it again by the server's \
-                     own ALTER afterwards"
-                .into(),
-        }))
-    }
+/// What is in the way, if the altered clone is such a table.
+pub(crate) async fn refuse_own_document_numbers(
+    change: &Change,
+    session: &mut Session,
+) -> Result<Option<Refusal>> {
+    let definition = definition_of(session, &change.names.clone).await;
+    let definition =
+        definition.map_err(|failure| failure.of_catalogue(change.doing("look at the clone of")))?;
+    Ok(has_own_document_numbers(&definition).then(|| Refusal {
+        object: "column FTS_DOC_ID".into(),
+        reason: "the table has a FULLTEXT index and numbers its documents itself: InnoDB \
+                 takes only numbers larger than all before, so rows that change meanwhile \
+                 could not be brought into the copy"
+            .into(),
+        remedy: "let the clauses drop the FULLTEXT index, and add it again by the server's \
+                 own ALTER afterwards"
+            .into(),
+    }))
 }
 
 fn has_own_document_numbers(definition: &str) -> bool {

@@ -1,6 +1,8 @@
 //! Foreign keys that this user cannot see. After the swap they would go on pointing to the old
 //! table, so a plan that cannot rule them out says so or is refused.
 
+use crate::change::Change;
+use crate::plan::privileges::read_grants;
 use crate::plan::refusal::refusal;
 use crate::schema::foreign_key::ForeignKey;
 use crate::server::grants::has;
@@ -8,7 +10,6 @@ use crate::server::names::TableName;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Refusal, Result};
 
 /// Any of these on a table lets MariaDB show its foreign keys; SELECT alone does not.
@@ -29,79 +30,80 @@ const SHOWS_KEYS: [&str; 11] = [
 /// How many tables are named in a refusal.
 const NAMED: usize = 3;
 
-impl MySql {
-    /// Refuses a table to which keys point that this user cannot see.
-    pub(crate) async fn refuse_hidden_keys(
-        &self,
-        session: &mut Session,
-        seen: &[ForeignKey],
-    ) -> Result<Option<Refusal>> {
-        let object = format!("foreign keys to {}", self.title);
-        if let Some(count) = self.count_keys(session).await {
-            let seen = seen.iter().filter(|key| key.parent == self.source).count();
-            return Ok((count > seen).then(|| {
-                refusal(
-                    object,
-                    format!("{count} point to it, and this user sees {seen} of them"),
-                    "grant it SELECT and ALTER on the tables they belong to",
-                )
-            }));
-        }
-        let blind = self.tables_with_hidden_keys(session).await?;
-        if blind.is_empty() {
-            return Ok(None);
-        }
-        let more = match blind.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let named: Vec<String> = blind.iter().take(NAMED).map(TableName::plain).collect();
-        let reason = format!(
-            "this user has only SELECT on {}{more}, so the server hides their foreign keys; one \
-             of them may refer to the table",
-            named.join(", ")
-        );
-        Ok(Some(refusal(object, reason, "GRANT PROCESS ON *.* to this user")))
+/// Refuses a table to which keys point that this user cannot see.
+pub(crate) async fn refuse_hidden_keys(
+    change: &Change,
+    session: &mut Session,
+    seen: &[ForeignKey],
+) -> Result<Option<Refusal>> {
+    let object = format!("foreign keys to {}", change.title);
+    if let Some(count) = count_keys(change, session).await {
+        let seen = seen.iter().filter(|key| key.parent == change.source).count();
+        return Ok((count > seen).then(|| {
+            refusal(
+                object,
+                format!("{count} point to it, and this user sees {seen} of them"),
+                "grant it SELECT and ALTER on the tables they belong to",
+            )
+        }));
     }
+    let blind = tables_with_hidden_keys(change, session).await?;
+    if blind.is_empty() {
+        return Ok(None);
+    }
+    let more = match blind.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named: Vec<String> = blind.iter().take(NAMED).map(TableName::plain).collect();
+    let reason = format!(
+        "this user has only SELECT on {}{more}, so the server hides their foreign keys; one \
+         of them may refer to the table",
+        named.join(", ")
+    );
+    Ok(Some(refusal(object, reason, "GRANT PROCESS ON *.* to this user")))
+}
 
-    /// What a plan says when tables may exist that this user cannot see at all.
-    pub(crate) async fn hidden_keys_note(&self, session: &mut Session) -> Result<Option<String>> {
-        if self.count_keys(session).await.is_some() {
-            return Ok(None);
-        }
-        let grants = self.grants(session).await?;
-        if SHOWS_KEYS.iter().any(|privilege| has(&grants, privilege, None)) {
-            return Ok(None);
-        }
-        Ok(Some(
-            "this user sees only the foreign keys of tables it may use; a key of any other table \
-             to this one would point to the old table after the swap (GRANT PROCESS ON *.* lets \
-             the plan count them)"
-                .into(),
-        ))
+/// What a plan says when tables may exist that this user cannot see at all.
+pub(crate) async fn hidden_keys_note(
+    change: &Change,
+    session: &mut Session,
+) -> Result<Option<String>> {
+    if count_keys(change, session).await.is_some() {
+        return Ok(None);
     }
+    let grants = read_grants(change, session).await?;
+    if SHOWS_KEYS.iter().any(|privilege| has(&grants, privilege, None)) {
+        return Ok(None);
+    }
+    Ok(Some(
+        "this user sees only the foreign keys of tables it may use; a key of any other table \
+         to this one would point to the old table after the swap (GRANT PROCESS ON *.* lets \
+         the plan count them)"
+            .into(),
+    ))
+}
 
-    /// How many keys point to the table, whoever may see their tables. `None` without PROCESS.
-    async fn count_keys(&self, session: &mut Session) -> Option<usize> {
-        let count = session
-            .text(&sql::catalogue::count_keys_to(self.server.version, &self.source))
-            .await
-            .ok()?;
-        count.parse().ok()
-    }
+/// How many keys point to the table, whoever may see their tables. `None` without PROCESS.
+async fn count_keys(change: &Change, session: &mut Session) -> Option<usize> {
+    let count = session
+        .text(&sql::catalogue::count_keys_to(change.server.version, &change.source))
+        .await
+        .ok()?;
+    count.parse().ok()
+}
 
-    /// The tables this user may read and whose keys MariaDB does not show it.
-    async fn tables_with_hidden_keys(&self, session: &mut Session) -> Result<Vec<TableName>> {
-        if self.server.version.flavour != Flavour::MariaDb {
-            return Ok(Vec::new());
-        }
-        let grants = self.grants(session).await?;
-        let rows = session.rows(sql::catalogue::VISIBLE_TABLES).await.map_err(|failure| {
-            failure.of_catalogue(self.doing("look for tables that may refer to"))
-        })?;
-        let shows_keys =
-            |table: &TableName| SHOWS_KEYS.iter().any(|kind| has(&grants, kind, Some(table)));
-        let tables = rows.iter().map(|row| TableName::new(&text(&row[0]), &text(&row[1])));
-        Ok(tables.filter(|table| !shows_keys(table)).collect())
+/// The tables this user may read and whose keys MariaDB does not show it.
+async fn tables_with_hidden_keys(change: &Change, session: &mut Session) -> Result<Vec<TableName>> {
+    if change.server.version.flavour != Flavour::MariaDb {
+        return Ok(Vec::new());
     }
+    let grants = read_grants(change, session).await?;
+    let rows = session.rows(sql::catalogue::VISIBLE_TABLES).await.map_err(|failure| {
+        failure.of_catalogue(change.doing("look for tables that may refer to"))
+    })?;
+    let shows_keys =
+        |table: &TableName| SHOWS_KEYS.iter().any(|kind| has(&grants, kind, Some(table)));
+    let tables = rows.iter().map(|row| TableName::new(&text(&row[0]), &text(&row[1])));
+    Ok(tables.filter(|table| !shows_keys(table)).collect())
 }

@@ -1,83 +1,80 @@
 //! The settings that following the log rests on.
 
+use crate::change::Change;
 use crate::plan::refusal::refusal;
 use crate::server::session::{Session, text};
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Refusal, Result};
 
-impl MySql {
-    /// The settings that following the log rests on.
-    pub(crate) async fn refuse_log(&self, session: &mut Session) -> Result<Vec<Refusal>> {
-        let attempted = || self.doing("look at the log's settings for");
-        let row = session
-            .row(sql::log::log_settings(self.server.version))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        let setting = |place: usize| {
-            row.as_ref().and_then(|row| row.get(place)).map(text).unwrap_or_default()
-        };
-        let mut refusals = Vec::new();
-        if setting(0) != "1" {
-            refusals.push(refusal(
-                "binary log",
-                "it is off, so changes cannot be followed",
-                "set log_bin and restart the server",
-            ));
-            return Ok(refusals);
+/// The settings that following the log rests on.
+pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result<Vec<Refusal>> {
+    let attempted = || change.doing("look at the log's settings for");
+    let row = session
+        .row(sql::log::log_settings(change.server.version))
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let setting =
+        |place: usize| row.as_ref().and_then(|row| row.get(place)).map(text).unwrap_or_default();
+    let mut refusals = Vec::new();
+    if setting(0) != "1" {
+        refusals.push(refusal(
+            "binary log",
+            "it is off, so changes cannot be followed",
+            "set log_bin and restart the server",
+        ));
+        return Ok(refusals);
+    }
+    if setting(1) != "ROW" || setting(2) != "ROW" {
+        let remedy = "SET GLOBAL binlog_format = ROW, and let sessions that are open now end";
+        refusals.push(refusal(
+            "binlog_format",
+            format!("it is {}: changes are logged as statements, not as rows", setting(2)),
+            remedy,
+        ));
+    }
+    if setting(3) != "1" {
+        let reason = "it is off, so the log does not tell when changes become visible";
+        refusals.push(refusal(
+            "binlog_order_commits",
+            reason,
+            "SET GLOBAL binlog_order_commits = ON",
+        ));
+    }
+    if !matches!(&*setting(4), "0" | "OFF" | "NO_LOCK") {
+        refusals.push(refusal("read_only", "the server takes no writes", "run on the primary"));
+    }
+    if setting(5) == "1" {
+        refusals.push(refusal(
+            "wsrep_on",
+            "Galera clusters are not supported yet",
+            "change the table by the cluster's own means",
+        ));
+    }
+    match session.row(sql::log::log_status(change.server.version)).await {
+        Ok(Some(row))
+            if row.get(2).map(text).is_some_and(|list| !list.is_empty())
+                || row.get(3).map(text).is_some_and(|list| !list.is_empty()) =>
+        {
+            let reason = "the server logs only some schemas (binlog_do_db, binlog_ignore_db)";
+            refusals.push(refusal("binary log", reason, "log all of them"));
         }
-        if setting(1) != "ROW" || setting(2) != "ROW" {
-            let remedy = "SET GLOBAL binlog_format = ROW, and let sessions that are open now end";
-            refusals.push(refusal(
-                "binlog_format",
-                format!("it is {}: changes are logged as statements, not as rows", setting(2)),
-                remedy,
-            ));
-        }
-        if setting(3) != "1" {
-            let reason = "it is off, so the log does not tell when changes become visible";
-            refusals.push(refusal(
-                "binlog_order_commits",
-                reason,
-                "SET GLOBAL binlog_order_commits = ON",
-            ));
-        }
-        if !matches!(&*setting(4), "0" | "OFF" | "NO_LOCK") {
-            refusals.push(refusal("read_only", "the server takes no writes", "run on the primary"));
-        }
-        if setting(5) == "1" {
-            refusals.push(refusal(
-                "wsrep_on",
-                "Galera clusters are not supported yet",
-                "change the table by the cluster's own means",
-            ));
-        }
-        match session.row(sql::log::log_status(self.server.version)).await {
-            Ok(Some(row))
-                if row.get(2).map(text).is_some_and(|list| !list.is_empty())
-                    || row.get(3).map(text).is_some_and(|list| !list.is_empty()) =>
-            {
-                let reason = "the server logs only some schemas (binlog_do_db, binlog_ignore_db)";
-                refusals.push(refusal("binary log", reason, "log all of them"));
-            }
-            Ok(_) => {}
-            Err(failure) => {
-                let error = failure.of_catalogue(attempted());
-                refusals.push(refusal(
-                    "privileges",
-                    error.reason,
-                    "GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
-                ));
-            }
-        }
-        if let Err(failure) = session.rows(sql::log::PREPARED).await {
+        Ok(_) => {}
+        Err(failure) => {
             let error = failure.of_catalogue(attempted());
             refusals.push(refusal(
                 "privileges",
                 error.reason,
-                "GRANT XA_RECOVER_ADMIN ON *.*: prepared transactions must be seen",
+                "GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
             ));
         }
-        Ok(refusals)
     }
+    if let Err(failure) = session.rows(sql::log::PREPARED).await {
+        let error = failure.of_catalogue(attempted());
+        refusals.push(refusal(
+            "privileges",
+            error.reason,
+            "GRANT XA_RECOVER_ADMIN ON *.*: prepared transactions must be seen",
+        ));
+    }
+    Ok(refusals)
 }

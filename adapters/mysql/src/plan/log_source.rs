@@ -8,13 +8,16 @@
 //! only if the order is kept. So a replica that may apply transactions in another order is refused,
 //! as is one that may leave some out, or whose table looks different.
 
-use crate::log::source::{Filters, leaves_out};
+use crate::change::Change;
+use crate::log::source::{Filters, LogServer, leaves_out};
 use crate::server::names::TableName;
+use crate::server::pool::Crew;
 use crate::server::session::{Session, number, text};
 use crate::server::version::{Flavour, Version};
 use crate::sql;
-use crate::state::MySql;
+use crate::state::LogState;
 use altergeist_contract::{Error, Kind, Marker, Refusal, Result};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a replica may take to show a heartbeat when the log is opened.
@@ -22,174 +25,179 @@ const LONGEST_LAG: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(50);
 
-impl MySql {
-    pub(crate) fn filters(&self) -> Filters {
-        let replica =
-            self.log.is_replica.then(|| (self.log.access.clone(), self.log.server.version));
-        Filters { replica, source: self.source.clone() }
-    }
+pub(crate) fn replica_filters(change: &Change, log: &LogServer) -> Filters {
+    let replica = log.is_replica.then(|| (log.access.clone(), log.server.version));
+    Filters { replica, source: change.source.clone() }
+}
 
-    /// [`Filters::check`], not more often than once a second.
-    pub(crate) async fn watch_filters(&self) -> Result<()> {
-        let is_due = {
-            let mut read = self.settings_read.lock().expect("not poisoned");
-            let is_due = read.is_none_or(|at| at.elapsed() > Duration::from_secs(1));
-            if is_due {
-                *read = Some(Instant::now());
-            }
-            is_due
-        };
-        if is_due { self.filters().check().await } else { Ok(()) }
-    }
+/// [`Filters::check`], not more often than once a second.
+pub(crate) async fn watch_filters(change: &Change, log_state: &LogState) -> Result<()> {
+    let is_due = {
+        let mut read = log_state.settings_read.lock().expect("not poisoned");
+        let is_due = read.is_none_or(|at| at.elapsed() > Duration::from_secs(1));
+        if is_due {
+            *read = Some(Instant::now());
+        }
+        is_due
+    };
+    if is_due { replica_filters(change, &log_state.server).check().await } else { Ok(()) }
+}
 
-    /// Why the log of the replica does not serve; nothing if it is read from the table's own
-    /// server.
-    pub(crate) async fn refuse_stream_from(&self) -> Result<Vec<Refusal>> {
-        let log = &self.log;
-        if !log.is_replica {
-            return Ok(Vec::new());
-        }
-        let replica = format!("replica {}", log.access.address);
-        let mut refusals = Vec::new();
-        let mut refuse = |reason: &str, remedy: &str| {
-            refusals.push(Refusal {
-                object: replica.clone(),
-                reason: reason.into(),
-                remedy: remedy.into(),
-            });
-        };
-        if log.server.version.flavour != self.server.version.flavour {
-            refuse(
-                "it is another kind of server, with another kind of log",
-                "name a replica of the same kind",
-            );
-            return Ok(refusals);
-        }
-        let version = log.server.version;
-        let mut session = Session::bare(&log.access).await?;
-        let attempted = || format!("look at the settings of {replica}");
-        let row = session
-            .row(sql::log::replica_settings(version))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?
-            .unwrap_or_default();
-        let setting = |place: usize| row.get(place).and_then(number).unwrap_or_default();
-        if setting(0) == 0 || setting(1) == 0 {
-            refuse(
-                "it does not log what it applies",
-                &format!("set log_bin and {} and restart it", updates_setting(version)),
-            );
-        }
-        if setting(2) == 0 {
-            refuse(
-                "it may apply transactions in another order than they were committed in, so its \
-                 log proves nothing about the primary",
-                order_remedy(version),
-            );
-        }
-        let left_out = leaves_out(&mut session, version)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        if let Some(what) = left_out {
-            let reason =
-                format!("it leaves out transactions (replication filters or skips: {what})");
-            refuse(&reason, "name a replica without filters");
-        } else if self.is_log_filtered(&mut session, version).await? {
-            refuse(
-                "its log leaves out schemas (binlog_do_db, binlog_ignore_db)",
-                "name a replica without filters",
-            );
-        }
-        let sources = session
-            .rows(sql::log::replication_status(version))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        match sources.len() {
-            0 => refuse("it replicates from nobody", "name a replica of the table's server"),
-            1 => {}
-            _ => refuse(
-                "it replicates from several servers, whose transactions come in any order",
-                "name one with one source",
+/// Why the log of the replica does not serve; nothing if it is read from the table's own
+/// server.
+pub(crate) async fn refuse_stream_from(
+    change: &Change,
+    crew: &Arc<Crew>,
+    log: &LogServer,
+) -> Result<Vec<Refusal>> {
+    let log = &log;
+    if !log.is_replica {
+        return Ok(Vec::new());
+    }
+    let replica = format!("replica {}", log.access.address);
+    let mut refusals = Vec::new();
+    let mut refuse = |reason: &str, remedy: &str| {
+        refusals.push(Refusal {
+            object: replica.clone(),
+            reason: reason.into(),
+            remedy: remedy.into(),
+        });
+    };
+    if log.server.version.flavour != change.server.version.flavour {
+        refuse(
+            "it is another kind of server, with another kind of log",
+            "name a replica of the same kind",
+        );
+        return Ok(refusals);
+    }
+    let version = log.server.version;
+    let mut session = Session::bare(&log.access).await?;
+    let attempted = || format!("look at the settings of {replica}");
+    let row = session
+        .row(sql::log::replica_settings(version))
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?
+        .unwrap_or_default();
+    let setting = |place: usize| row.get(place).and_then(number).unwrap_or_default();
+    if setting(0) == 0 || setting(1) == 0 {
+        refuse(
+            "it does not log what it applies",
+            &format!("set log_bin and {} and restart it", updates_setting(version)),
+        );
+    }
+    if setting(2) == 0 {
+        refuse(
+            "it may apply transactions in another order than they were committed in, so its \
+             log proves nothing about the primary",
+            order_remedy(version),
+        );
+    }
+    let left_out = leaves_out(&mut session, version)
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    if let Some(what) = left_out {
+        let reason = format!("it leaves out transactions (replication filters or skips: {what})");
+        refuse(&reason, "name a replica without filters");
+    } else if is_log_filtered(log, &mut session, version).await? {
+        refuse(
+            "its log leaves out schemas (binlog_do_db, binlog_ignore_db)",
+            "name a replica without filters",
+        );
+    }
+    let sources = session
+        .rows(sql::log::replication_status(version))
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    match sources.len() {
+        0 => refuse("it replicates from nobody", "name a replica of the table's server"),
+        1 => {}
+        _ => refuse(
+            "it replicates from several servers, whose transactions come in any order",
+            "name one with one source",
+        ),
+    }
+    if !is_table_alike(crew, &mut session, &change.source).await? {
+        refuse(
+            &format!(
+                "{} is not there, or its columns differ from those on the primary",
+                change.title
             ),
-        }
-        if !self.is_table_alike(&mut session, &self.source).await? {
-            refuse(
-                &format!(
-                    "{} is not there, or its columns differ from those on the primary",
-                    self.title
-                ),
-                "name a replica with the same table",
-            );
-        }
-        Ok(refusals)
+            "name a replica with the same table",
+        );
     }
+    Ok(refusals)
+}
 
-    async fn is_log_filtered(&self, session: &mut Session, version: Version) -> Result<bool> {
-        let attempted = || format!("look at the log of replica {}", self.log.access.address);
-        let row = session
-            .row(sql::log::log_status(version))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        let row = row.unwrap_or_default();
-        Ok([2, 3]
-            .iter()
-            .any(|place| row.get(*place).map(text).is_some_and(|list| !list.is_empty())))
+async fn is_log_filtered(log: &LogServer, session: &mut Session, version: Version) -> Result<bool> {
+    let attempted = || format!("look at the log of replica {}", log.access.address);
+    let row = session
+        .row(sql::log::log_status(version))
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let row = row.unwrap_or_default();
+    Ok([2, 3].iter().any(|place| row.get(*place).map(text).is_some_and(|list| !list.is_empty())))
+}
+
+async fn is_table_alike(
+    crew: &Arc<Crew>,
+    on_replica: &mut Session,
+    table: &TableName,
+) -> Result<bool> {
+    let attempted = || format!("compare the columns of {}", table.plain());
+    let mut here = crew.reader().await?;
+    let columns = sql::catalogue::columns(table);
+    let primary = here.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    let replica =
+        on_replica.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    Ok(!primary.is_empty() && primary == replica)
+}
+
+/// Looks again at what `plan` has looked at: settings may have changed since.
+pub(crate) async fn check_stream_from(
+    change: &Change,
+    crew: &Arc<Crew>,
+    log: &LogServer,
+) -> Result<()> {
+    match refuse_stream_from(change, crew, log).await?.into_iter().next() {
+        Some(refusal) => Err(Error::refused(
+            change.doing("read a replica's log for"),
+            format!("{}: {}; {}", refusal.object, refusal.reason, refusal.remedy),
+        )),
+        None => Ok(()),
     }
+}
 
-    async fn is_table_alike(&self, on_replica: &mut Session, table: &TableName) -> Result<bool> {
-        let attempted = || format!("compare the columns of {}", table.plain());
-        let mut here = self.crew.reader().await?;
-        let columns = sql::catalogue::columns(table);
-        let primary =
-            here.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        let replica =
-            on_replica.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-        Ok(!primary.is_empty() && primary == replica)
+/// Waits until a heartbeat has arrived where the log is read: the proof that it is a replica of
+/// this server, and that it applies.
+pub(crate) async fn wait_for_arrival(change: &Change, log: &LogServer, beat: Marker) -> Result<()> {
+    if !log.is_replica {
+        return Ok(());
     }
-
-    /// Looks again at what `plan` has looked at: settings may have changed since.
-    pub(crate) async fn check_stream_from(&self) -> Result<()> {
-        match self.refuse_stream_from().await?.into_iter().next() {
-            Some(refusal) => Err(Error::refused(
-                self.doing("read a replica's log for"),
-                format!("{}: {}; {}", refusal.object, refusal.reason, refusal.remedy),
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// Waits until a heartbeat has arrived where the log is read: the proof that it is a replica of
-    /// this server, and that it applies.
-    pub(crate) async fn wait_for_arrival(&self, beat: Marker) -> Result<()> {
-        if !self.log.is_replica {
+    let attempted = || change.doing("open a replica's log for");
+    let mut session = Session::bare(&log.access).await?;
+    let begun = Instant::now();
+    let statement = sql::journal::last_beat(&change.names.beat, &change.source.name);
+    loop {
+        // Until the replica has made the heartbeats' table, it answers that there is none.
+        let row = match session.row(&statement).await {
+            Err(failure) if failure.ends_session() => {
+                return Err(failure.of_catalogue(attempted()));
+            }
+            row => row.ok().flatten(),
+        };
+        if row.and_then(|row| number(&row[0])).is_some_and(|seen| seen >= beat.0) {
             return Ok(());
         }
-        let attempted = || self.doing("open a replica's log for");
-        let mut session = Session::bare(&self.log.access).await?;
-        let begun = Instant::now();
-        let statement = sql::journal::last_beat(&self.names.beat, &self.source.name);
-        loop {
-            // Until the replica has made the heartbeats' table, it answers that there is none.
-            let row = match session.row(&statement).await {
-                Err(failure) if failure.ends_session() => {
-                    return Err(failure.of_catalogue(attempted()));
-                }
-                row => row.ok().flatten(),
-            };
-            if row.and_then(|row| number(&row[0])).is_some_and(|seen| seen >= beat.0) {
-                return Ok(());
-            }
-            if begun.elapsed() > LONGEST_LAG {
-                let reason = format!(
-                    "{} has not received a heartbeat within {} s: it is far behind, stopped, or \
-                     no replica of this server",
-                    self.log.access.address,
-                    LONGEST_LAG.as_secs()
-                );
-                return Err(Error::new(Kind::Busy, attempted(), reason));
-            }
-            tokio::time::sleep(PAUSE).await;
+        if begun.elapsed() > LONGEST_LAG {
+            let reason = format!(
+                "{} has not received a heartbeat within {} s: it is far behind, stopped, or \
+                 no replica of this server",
+                log.access.address,
+                LONGEST_LAG.as_secs()
+            );
+            return Err(Error::new(Kind::Busy, attempted(), reason));
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -3,45 +3,41 @@
 //! Our sessions do not check foreign keys, so the server would drop a table that others refer to. A
 //! view would stay, and fail.
 
+use crate::change::Change;
 use crate::schema::foreign_key::foreign_keys;
 use crate::server::session::{Session, text};
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Error, Result};
 
-impl MySql {
-    /// Proves that nothing depends on the old table.
-    ///
-    /// # Errors
-    /// `Refused`, with the names of all that do.
-    pub(crate) async fn check_nothing_needs_old(&self, session: &mut Session) -> Result<()> {
-        let old = &self.names.old;
-        let attempted = || format!("drop the old table {}", old.plain());
-        let keys = foreign_keys(session, old)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        let children = keys.into_iter().filter(|key| key.parent == *old && key.child != *old);
-        let mut dependents: Vec<String> = children
-            .map(|key| {
-                let alter = format!(
-                    "ALTER TABLE {} DROP FOREIGN KEY {}",
-                    sql::table(&key.child),
-                    sql::quote(&key.name)
-                );
-                format!("{} ({alter})", key.describe())
-            })
-            .collect();
-        let views = session
-            .rows(&sql::catalogue::views_over(old))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        dependents
-            .extend(views.iter().map(|row| format!("view {}.{}", text(&row[0]), text(&row[1]))));
-        if dependents.is_empty() {
-            return Ok(());
-        }
-        let reason =
-            format!("others depend on it: {}; drop or change these first", dependents.join(", "));
-        Err(Error::refused(attempted(), reason))
+/// Proves that nothing depends on the old table.
+///
+/// # Errors
+/// `Refused`, with the names of all that do.
+pub(crate) async fn check_nothing_needs_old(change: &Change, session: &mut Session) -> Result<()> {
+    let old = &change.names.old;
+    let attempted = || format!("drop the old table {}", old.plain());
+    let keys =
+        foreign_keys(session, old).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    let children = keys.into_iter().filter(|key| key.parent == *old && key.child != *old);
+    let mut dependents: Vec<String> = children
+        .map(|key| {
+            let alter = format!(
+                "ALTER TABLE {} DROP FOREIGN KEY {}",
+                sql::table(&key.child),
+                sql::quote(&key.name)
+            );
+            format!("{} ({alter})", key.describe())
+        })
+        .collect();
+    let views = session
+        .rows(&sql::catalogue::views_over(old))
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    dependents.extend(views.iter().map(|row| format!("view {}.{}", text(&row[0]), text(&row[1]))));
+    if dependents.is_empty() {
+        return Ok(());
     }
+    let reason =
+        format!("others depend on it: {}; drop or change these first", dependents.join(", "));
+    Err(Error::refused(attempted(), reason))
 }

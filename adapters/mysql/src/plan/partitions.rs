@@ -1,77 +1,67 @@
 //! Every partition is a file that the server renames under the swap's lock, one after another.
 //! `plan` measures that on the altered, empty clone, which has the same partitions.
 
+use crate::change::Change;
 use crate::server::error::Failure;
-use crate::server::names::TableName;
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Error, Refusal, Result};
 use std::time::{Duration, Instant};
 
 /// From so many files on it is measured; fewer are renamed in an instant.
 const MANY: u64 = 32;
 
-impl MySql {
-    /// Returns what `plan` says of the swap's renames, and what is refused: a swap that is sure to
-    /// hold its lock for longer than the lock timeout.
-    pub(crate) async fn measure_swap(
-        &self,
-        session: &mut Session,
-    ) -> Result<(Option<String>, Option<Refusal>)> {
-        let attempted = || self.doing("count the partitions of");
-        let mut files = [0; 2];
-        for (files, table) in files.iter_mut().zip([&self.source, &self.names.clone]) {
-            let count = session.text(&sql::catalogue::count_partitions(table)).await;
-            let count = count.map_err(|failure| failure.of_catalogue(attempted()))?;
-            let count = count.parse::<u64>();
-            *files = count
-                .map_err(|_| Error::fatal(attempted(), "the server does not count them"))?
-                .max(1);
-        }
-        let [of_source, of_clone] = files;
-        if of_source.max(of_clone) < MANY {
-            return Ok((None, None));
-        }
-        let there_and_back = self.rename_there_and_back(session).await;
-        let there_and_back = there_and_back
-            .map_err(|failure| failure.of_catalogue(self.doing("rename a clone of")))?;
-        let swap = swap_takes(there_and_back, of_source, of_clone);
-        let said = format!(
-            "the swap renames {} partitions under its lock, one after another: about {} ms, as \
-             measured on an empty clone",
-            of_source + of_clone,
-            swap.as_millis()
-        );
-        if swap <= self.target.lock_timeout {
-            return Ok((Some(said), None));
-        }
-        let reason =
-            format!("{said}; --lock-timeout is {} ms", self.target.lock_timeout.as_millis());
-        let remedy = format!(
-            "allow the lock to be held for so long with --lock-timeout {}s, or merge partitions \
-             first",
-            swap.as_secs() * 3 / 2 + 1
-        );
-        Ok((None, Some(Refusal { object: "partitions".into(), reason, remedy })))
+/// Returns what `plan` says of the swap's renames, and what is refused: a swap that is sure to
+/// hold its lock for longer than the lock timeout.
+pub(crate) async fn measure_swap(
+    change: &Change,
+    session: &mut Session,
+) -> Result<(Option<String>, Option<Refusal>)> {
+    let attempted = || change.doing("count the partitions of");
+    let mut files = [0; 2];
+    for (files, table) in files.iter_mut().zip([&change.source, &change.names.clone]) {
+        let count = session.text(&sql::catalogue::count_partitions(table)).await;
+        let count = count.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let count = count.parse::<u64>();
+        *files =
+            count.map_err(|_| Error::fatal(attempted(), "the server does not count them"))?.max(1);
     }
+    let [of_source, of_clone] = files;
+    if of_source.max(of_clone) < MANY {
+        return Ok((None, None));
+    }
+    let there_and_back = rename_there_and_back(change, session).await;
+    let there_and_back = there_and_back
+        .map_err(|failure| failure.of_catalogue(change.doing("rename a clone of")))?;
+    let swap = swap_takes(there_and_back, of_source, of_clone);
+    let said = format!(
+        "the swap renames {} partitions under its lock, one after another: about {} ms, as \
+         measured on an empty clone",
+        of_source + of_clone,
+        swap.as_millis()
+    );
+    if swap <= change.target.lock_timeout {
+        return Ok((Some(said), None));
+    }
+    let reason = format!("{said}; --lock-timeout is {} ms", change.target.lock_timeout.as_millis());
+    let remedy = format!(
+        "allow the lock to be held for so long with --lock-timeout {}s, or merge partitions \
+         first",
+        swap.as_secs() * 3 / 2 + 1
+    );
+    Ok((None, Some(Refusal { object: "partitions".into(), reason, remedy })))
+}
 
-    async fn rename_there_and_back(
-        &self,
-        session: &mut Session,
-    ) -> std::result::Result<Duration, Failure> {
-        let (clone, renamed) = (&self.names.clone, &self.names.renamed_clone);
-        session.execute(&sql::ddl::drop_table(&self.source, renamed)).await?;
-        let begun = Instant::now();
-        session.execute(&sql::cutover::rename(&self.source, clone, renamed)).await?;
-        session.execute(&sql::cutover::rename(&self.source, renamed, clone)).await?;
-        Ok(begun.elapsed())
-    }
-
-    /// The names that an empty clone may have.
-    pub(crate) fn clones(&self) -> [&TableName; 2] {
-        [&self.names.clone, &self.names.renamed_clone]
-    }
+async fn rename_there_and_back(
+    change: &Change,
+    session: &mut Session,
+) -> std::result::Result<Duration, Failure> {
+    let (clone, renamed) = (&change.names.clone, &change.names.renamed_clone);
+    session.execute(&sql::ddl::drop_table(&change.source, renamed)).await?;
+    let begun = Instant::now();
+    session.execute(&sql::cutover::rename(&change.source, clone, renamed)).await?;
+    session.execute(&sql::cutover::rename(&change.source, renamed, clone)).await?;
+    Ok(begun.elapsed())
 }
 
 /// The clone's files were renamed twice; the swap renames the source's and the shadow's once.

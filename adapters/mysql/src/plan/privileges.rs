@@ -2,11 +2,12 @@
 //! known before anything is begun. Some of it would not be seen otherwise: without TRIGGER the
 //! server shows a table as if it had no triggers.
 
+use crate::change::Change;
+use crate::log::source::LogServer;
 use crate::server::grants::{grants, has};
 use crate::server::names::TableName;
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Refusal, Result};
 
 /// What every change needs, on the table and on ours beside it.
@@ -19,78 +20,77 @@ const TO_COPY: [&str; 2] = ["LOCK TABLES", "TRIGGER"];
 /// What following the log needs, on all schemas.
 const TO_FOLLOW: &str = "REPLICATION SLAVE";
 
-impl MySql {
-    /// The privileges that any change needs and the user lacks.
-    pub(crate) async fn refuse_privileges(&self, session: &mut Session) -> Result<Vec<Refusal>> {
-        self.refuse_lacking(session, &ALWAYS).await
-    }
+/// The privileges that any change needs and the user lacks.
+pub(crate) async fn refuse_privileges(
+    change: &Change,
+    session: &mut Session,
+) -> Result<Vec<Refusal>> {
+    refuse_lacking(change, session, &ALWAYS).await
+}
 
-    /// The privileges that a shadow copy needs besides and the user lacks.
-    pub(crate) async fn refuse_privileges_to_copy(
-        &self,
-        session: &mut Session,
-    ) -> Result<Vec<Refusal>> {
-        let mut refusals = self.refuse_lacking(session, &TO_COPY).await?;
-        let grants = self.grants(session).await?;
-        if !self.log.is_replica && !has(&grants, TO_FOLLOW, None) {
-            refusals.push(Refusal {
-                object: "privileges".into(),
-                reason: format!("without {TO_FOLLOW} the log cannot be read"),
-                remedy: format!("GRANT {TO_FOLLOW} ON *.* to this user"),
-            });
-        }
-        Ok(refusals)
-    }
-
-    /// Returns which of these privileges the user lacks on a table.
-    pub(crate) async fn lacking_on(
-        &self,
-        session: &mut Session,
-        table: &TableName,
-        needed: &[&'static str],
-    ) -> Result<Vec<&'static str>> {
-        let grants = self.grants(session).await?;
-        Ok(needed
-            .iter()
-            .filter(|privilege| !has(&grants, privilege, Some(table)))
-            .copied()
-            .collect())
-    }
-
-    async fn refuse_lacking(&self, session: &mut Session, needed: &[&str]) -> Result<Vec<Refusal>> {
-        let grants = self.grants(session).await?;
-        let names = [
-            &self.source,
-            &self.names.shadow,
-            &self.names.old,
-            &self.names.journal,
-            &self.names.beat,
-        ];
-        let is_lacking =
-            |privilege: &&&str| !names.iter().all(|name| has(&grants, privilege, Some(name)));
-        let lacking: Vec<&str> = needed.iter().filter(is_lacking).copied().collect();
-        if lacking.is_empty() {
-            return Ok(Vec::new());
-        }
-        let lacking = lacking.join(", ");
-        Ok(vec![Refusal {
+/// The privileges that a shadow copy needs besides and the user lacks.
+pub(crate) async fn refuse_privileges_to_copy(
+    change: &Change,
+    log: &LogServer,
+    session: &mut Session,
+) -> Result<Vec<Refusal>> {
+    let mut refusals = refuse_lacking(change, session, &TO_COPY).await?;
+    let grants = read_grants(change, session).await?;
+    if !log.is_replica && !has(&grants, TO_FOLLOW, None) {
+        refusals.push(Refusal {
             object: "privileges".into(),
-            reason: format!(
-                "the user lacks {lacking} on the schema; without TRIGGER a table's triggers are \
-                 not even seen"
-            ),
-            remedy: format!(
-                "GRANT {lacking} ON {}.* to this user",
-                sql::quote(&self.source.schema)
-            ),
-        }])
+            reason: format!("without {TO_FOLLOW} the log cannot be read"),
+            remedy: format!("GRANT {TO_FOLLOW} ON *.* to this user"),
+        });
     }
+    Ok(refusals)
+}
 
-    pub(crate) async fn grants(&self, session: &mut Session) -> Result<Vec<String>> {
-        grants(session)
-            .await
-            .map_err(|failure| failure.of_catalogue(self.doing("look at the privileges on")))
+/// Returns which of these privileges the user lacks on a table.
+pub(crate) async fn lacking_on(
+    change: &Change,
+    session: &mut Session,
+    table: &TableName,
+    needed: &[&'static str],
+) -> Result<Vec<&'static str>> {
+    let grants = read_grants(change, session).await?;
+    Ok(needed.iter().filter(|privilege| !has(&grants, privilege, Some(table))).copied().collect())
+}
+
+async fn refuse_lacking(
+    change: &Change,
+    session: &mut Session,
+    needed: &[&str],
+) -> Result<Vec<Refusal>> {
+    let grants = read_grants(change, session).await?;
+    let names = [
+        &change.source,
+        &change.names.shadow,
+        &change.names.old,
+        &change.names.journal,
+        &change.names.beat,
+    ];
+    let is_lacking =
+        |privilege: &&&str| !names.iter().all(|name| has(&grants, privilege, Some(name)));
+    let lacking: Vec<&str> = needed.iter().filter(is_lacking).copied().collect();
+    if lacking.is_empty() {
+        return Ok(Vec::new());
     }
+    let lacking = lacking.join(", ");
+    Ok(vec![Refusal {
+        object: "privileges".into(),
+        reason: format!(
+            "the user lacks {lacking} on the schema; without TRIGGER a table's triggers are \
+             not even seen"
+        ),
+        remedy: format!("GRANT {lacking} ON {}.* to this user", sql::quote(&change.source.schema)),
+    }])
+}
+
+pub(crate) async fn read_grants(change: &Change, session: &mut Session) -> Result<Vec<String>> {
+    grants(session)
+        .await
+        .map_err(|failure| failure.of_catalogue(change.doing("look at the privileges on")))
 }
 
 #[cfg(test)]

@@ -2,96 +2,98 @@
 //! the next row that arrives may not fit the altered table. Who knows better says so with
 //! `--allow-replica`.
 
+use crate::change::Change;
+use crate::server::pool::Crew;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Refusal, Result};
+use std::sync::Arc;
 
 const REMEDY: &str = "name the primary in --url, and the change replicates from there; where this \
                       server takes the writes, as in a pair of servers that replicate from each \
                       other, use --allow-replica";
 
-impl MySql {
-    /// Why this server must not be changed by itself.
-    pub(crate) async fn refuse_replica(&self, session: &mut Session) -> Result<Vec<Refusal>> {
-        let mut refusals = Vec::new();
-        if !self.target.allow_replica {
-            let sources = self.sources(session).await?;
-            refusals.extend((!sources.is_empty()).then(|| Refusal {
-                object: format!("server {}", self.crew.access.address),
-                reason: format!("it is a replica: it replicates from {}", sources.join(" and ")),
-                remedy: REMEDY.into(),
-            }));
+/// Why this server must not be changed by itself.
+pub(crate) async fn refuse_replica(
+    change: &Change,
+    crew: &Arc<Crew>,
+    session: &mut Session,
+) -> Result<Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    if !change.target.allow_replica {
+        let sources = replication_sources(change, session).await?;
+        refusals.extend((!sources.is_empty()).then(|| Refusal {
+            object: format!("server {}", crew.access.address),
+            reason: format!("it is a replica: it replicates from {}", sources.join(" and ")),
+            remedy: REMEDY.into(),
+        }));
+    }
+    refusals.extend(refuse_group(change, crew, session).await);
+    Ok(refusals)
+}
+
+/// What `plan` says of a replica that may be changed.
+pub(crate) async fn replica_target_note(
+    change: &Change,
+    session: &mut Session,
+) -> Result<Option<String>> {
+    let sources = replication_sources(change, session).await?;
+    Ok((!sources.is_empty()).then(|| {
+        format!(
+            "this server replicates from {}: the change is made here alone, and rows that \
+             arrive from there must fit the altered table",
+            sources.join(" and ")
+        )
+    }))
+}
+
+/// The servers this one replicates from, stopped or not. A user who may not see them sees none:
+/// what a copy needs to follow the log includes the right to see them.
+async fn replication_sources(change: &Change, session: &mut Session) -> Result<Vec<String>> {
+    let rows = match session.rows(sql::log::replication_status(change.server.version)).await {
+        Ok(rows) => rows,
+        Err(failure) if failure.ends_session() => {
+            return Err(failure.of_catalogue(change.doing("look for the source of the server of")));
         }
-        refusals.extend(self.refuse_group(session).await);
-        Ok(refusals)
-    }
+        Err(_) => session.rows(sql::log::REPLICATION_SOURCES).await.unwrap_or_default(),
+    };
+    let (host, port) = match change.server.version.flavour {
+        Flavour::MySql => (1, 3),
+        Flavour::MariaDb => (3, 5),
+    };
+    let is_of_group = |row: &crate::server::session::Cells| {
+        row.iter().any(|cell| text(cell).starts_with("group_replication_"))
+    };
+    let named = |row: &crate::server::session::Cells| {
+        let cell = |place: usize| row.get(place).map(text).unwrap_or_default();
+        format!("{}:{}", cell(host), cell(port))
+    };
+    Ok(rows.iter().filter(|row| !is_of_group(row)).map(named).collect())
+}
 
-    /// What `plan` says of a replica that may be changed.
-    pub(crate) async fn replica_target_note(
-        &self,
-        session: &mut Session,
-    ) -> Result<Option<String>> {
-        let sources = self.sources(session).await?;
-        Ok((!sources.is_empty()).then(|| {
-            format!(
-                "this server replicates from {}: the change is made here alone, and rows that \
-                 arrive from there must fit the altered table",
-                sources.join(" and ")
-            )
-        }))
+/// A member of a group whose rows come from others. Servers without the plugin have no members.
+async fn refuse_group(change: &Change, crew: &Arc<Crew>, session: &mut Session) -> Option<Refusal> {
+    if change.server.version.flavour == Flavour::MariaDb {
+        return None;
     }
-
-    /// The servers this one replicates from, stopped or not. A user who may not see them sees none:
-    /// what a copy needs to follow the log includes the right to see them.
-    async fn sources(&self, session: &mut Session) -> Result<Vec<String>> {
-        let rows = match session.rows(sql::log::replication_status(self.server.version)).await {
-            Ok(rows) => rows,
-            Err(failure) if failure.ends_session() => {
-                return Err(
-                    failure.of_catalogue(self.doing("look for the source of the server of"))
-                );
-            }
-            Err(_) => session.rows(sql::log::REPLICATION_SOURCES).await.unwrap_or_default(),
-        };
-        let (host, port) = match self.server.version.flavour {
-            Flavour::MySql => (1, 3),
-            Flavour::MariaDb => (3, 5),
-        };
-        let is_of_group = |row: &crate::server::session::Cells| {
-            row.iter().any(|cell| text(cell).starts_with("group_replication_"))
-        };
-        let named = |row: &crate::server::session::Cells| {
-            let cell = |place: usize| row.get(place).map(text).unwrap_or_default();
-            format!("{}:{}", cell(host), cell(port))
-        };
-        Ok(rows.iter().filter(|row| !is_of_group(row)).map(named).collect())
-    }
-
-    /// A member of a group whose rows come from others. Servers without the plugin have no members.
-    async fn refuse_group(&self, session: &mut Session) -> Option<Refusal> {
-        if self.server.version.flavour == Flavour::MariaDb {
-            return None;
+    let row = session.row(sql::log::GROUP_ROLE).await.ok().flatten()?;
+    let (role, primaries) = (text(&row[0]), text(&row[1]));
+    let (reason, remedy) = match (&*role, &*primaries) {
+        ("SECONDARY", _) => {
+            ("it is a secondary of a replication group", "name the group's primary in --url")
         }
-        let row = session.row(sql::log::GROUP_ROLE).await.ok().flatten()?;
-        let (role, primaries) = (text(&row[0]), text(&row[1]));
-        let (reason, remedy) = match (&*role, &*primaries) {
-            ("SECONDARY", _) => {
-                ("it is a secondary of a replication group", "name the group's primary in --url")
-            }
-            ("PRIMARY", "0" | "1") => return None,
-            _ => (
-                "it is one of several primaries of a replication group: what the others write \
-                 while the tables are swapped could be lost",
-                "SELECT group_replication_switch_to_single_primary_mode() for the time of the \
-                 change",
-            ),
-        };
-        Some(Refusal {
-            object: format!("server {}", self.crew.access.address),
-            reason: reason.into(),
-            remedy: remedy.into(),
-        })
-    }
+        ("PRIMARY", "0" | "1") => return None,
+        _ => (
+            "it is one of several primaries of a replication group: what the others write \
+             while the tables are swapped could be lost",
+            "SELECT group_replication_switch_to_single_primary_mode() for the time of the \
+             change",
+        ),
+    };
+    Some(Refusal {
+        object: format!("server {}", crew.access.address),
+        reason: reason.into(),
+        remedy: remedy.into(),
+    })
 }

@@ -1,11 +1,11 @@
 //! Says what will run, and what each step locks.
 
+use crate::change::Change;
 use crate::plan::trial::Trial;
 use crate::schema::check_names;
 use crate::schema::columns::Shape;
 use crate::server::version::Flavour;
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Plan, Refusal, Step, Verdict};
 
 /// What the catalogue says of the source as a whole.
@@ -17,133 +17,136 @@ pub(crate) struct TableFacts {
     pub definition: String,
 }
 
-impl MySql {
-    pub(crate) fn compose(&self, facts: TableFacts, trial: Trial, refusals: Vec<Refusal>) -> Plan {
-        let mut notes = Vec::new();
-        let mut plan = Plan {
-            table: self.title.clone(),
-            alter: self.change.given.clone(),
-            verdict: Verdict::Copy,
-            key: trial.shape.as_ref().map(|shape| shape.key.describe()).unwrap_or_default(),
-            rows_estimated: facts.rows,
-            bytes_estimated: facts.bytes,
-            steps: trial
-                .shape
-                .as_ref()
-                .map(|shape| self.steps(shape, &trial.deferred))
-                .unwrap_or_default(),
-            refusals,
-            notes: Vec::new(),
-        };
-        if let Some(statement) = trial.native {
-            let lock = "exclusive, for an instant, waited for no longer than the lock timeout";
-            plan.steps = vec![Step { statement: statement.clone(), lock: lock.into() }];
-            plan.bytes_estimated = 0;
-            plan.verdict = Verdict::Native(statement);
-        } else {
-            notes.push(format!("the old table stays as {}", self.names.old.plain()));
-            notes.push("the log will grow by about the table's size".to_owned());
-            notes.extend(self.renamed_checks(&facts.definition));
-        }
-        notes.extend(trial.notes);
-        if !self.change.means.is_empty() {
-            let means = self.change.means.join(", ");
-            notes.push(format!(
-                "{means} is left out of the clauses: how the change is done is this tool's part"
-            ));
-        }
-        plan.notes = notes;
-        plan
+pub(crate) fn compose_plan(
+    change: &Change,
+    facts: TableFacts,
+    trial: Trial,
+    refusals: Vec<Refusal>,
+) -> Plan {
+    let mut notes = Vec::new();
+    let mut plan = Plan {
+        table: change.title.clone(),
+        alter: change.request.given.clone(),
+        verdict: Verdict::Copy,
+        key: trial.shape.as_ref().map(|shape| shape.key.describe()).unwrap_or_default(),
+        rows_estimated: facts.rows,
+        bytes_estimated: facts.bytes,
+        steps: trial
+            .shape
+            .as_ref()
+            .map(|shape| copy_steps(change, shape, &trial.deferred))
+            .unwrap_or_default(),
+        refusals,
+        notes: Vec::new(),
+    };
+    if let Some(statement) = trial.native {
+        let lock = "exclusive, for an instant, waited for no longer than the lock timeout";
+        plan.steps = vec![Step { statement: statement.clone(), lock: lock.into() }];
+        plan.bytes_estimated = 0;
+        plan.verdict = Verdict::Native(statement);
+    } else {
+        notes.push(format!("the old table stays as {}", change.names.old.plain()));
+        notes.push("the log will grow by about the table's size".to_owned());
+        notes.extend(renamed_checks(change, &facts.definition));
     }
+    notes.extend(trial.notes);
+    if !change.request.means.is_empty() {
+        let means = change.request.means.join(", ");
+        notes.push(format!(
+            "{means} is left out of the clauses: how the change is done is this tool's part"
+        ));
+    }
+    plan.notes = notes;
+    plan
+}
 
-    /// Names of constraints that the old table keeps, so that the new one cannot have them yet.
-    pub(crate) fn renamed_checks(&self, definition: &str) -> Option<String> {
-        if self.server.version.flavour == Flavour::MariaDb {
-            return None;
-        }
-        let given: Vec<String> = check_names::checks(definition)
-            .into_iter()
-            .map(|check| check.name)
-            .filter(|name| check_names::is_given(name, &self.source.name))
-            .collect();
-        (!given.is_empty()).then(|| {
-            format!(
-                "names of CHECK constraints are unique in a schema and stay with the old table: \
-                 {} will end in _ag; a change made when the old table is gone takes the ending \
-                 away",
-                given.join(", ")
+/// Names of constraints that the old table keeps, so that the new one cannot have them yet.
+pub(crate) fn renamed_checks(change: &Change, definition: &str) -> Option<String> {
+    if change.server.version.flavour == Flavour::MariaDb {
+        return None;
+    }
+    let given: Vec<String> = check_names::checks(definition)
+        .into_iter()
+        .map(|check| check.name)
+        .filter(|name| check_names::is_given(name, &change.source.name))
+        .collect();
+    (!given.is_empty()).then(|| {
+        format!(
+            "names of CHECK constraints are unique in a schema and stay with the old table: \
+             {} will end in _ag; a change made when the old table is gone takes the ending \
+             away",
+            given.join(", ")
+        )
+    })
+}
+
+pub(crate) fn copy_steps(change: &Change, shape: &Shape, deferred: &[String]) -> Vec<Step> {
+    let step = |statement: String, lock: &str| Step {
+        statement: statement.replace(&sql::sign(&change.source), ""),
+        lock: lock.into(),
+    };
+    let instant = "shared, for an instant, as any query";
+    let alter = &*change.request.effective;
+    let mut steps = vec![
+        step(sql::journal::create_journal(&change.names.journal), "none"),
+        step(sql::journal::create_beat(&change.names.beat), "none"),
+        step(sql::ddl::create_like(&change.source, &change.names.shadow), instant),
+    ];
+    if !alter.is_empty() {
+        steps.push(step(sql::ddl::alter(&change.source, &change.names.shadow, alter), "none"));
+    }
+    let index = sql::quote(&shape.key.index);
+    steps.push(step(
+        format!(
+            "INSERT INTO {} … SELECT … FROM {} FORCE INDEX ({index}) WHERE …, chunk by chunk",
+            sql::table(&change.names.shadow),
+            sql::table(&change.source)
+        ),
+        "none",
+    ));
+    steps.push(step(
+        "changed rows are deleted from the shadow and inserted again, as the binary log says"
+            .to_owned(),
+        "none",
+    ));
+    if !deferred.is_empty() {
+        let lock = "none; replicas do the same in one go when they come to it, and lag \
+                    meanwhile (--keep-indexes has the indexes from the beginning)";
+        steps.push(step(
+            sql::ddl::add_indexes(&change.source, &change.names.shadow, deferred),
+            lock,
+        ));
+    }
+    steps.push(step(sql::ddl::analyze(&change.source, &change.names.shadow), "none"));
+    let (lock, rename, what) = match change.server.version.flavour {
+        Flavour::MySql => {
+            let rename =
+                sql::cutover::rename_both(&change.source, &change.names.old, &change.names.shadow);
+            (
+                sql::cutover::lock_both(&change.source, &change.names.shadow),
+                rename,
+                "exclusive, waited for no longer than the lock timeout, held until the last \
+                 changes are in the shadow",
             )
-        })
-    }
-
-    pub(crate) fn steps(&self, shape: &Shape, deferred: &[String]) -> Vec<Step> {
-        let step = |statement: String, lock: &str| Step {
-            statement: statement.replace(&sql::sign(&self.source), ""),
-            lock: lock.into(),
-        };
-        let instant = "shared, for an instant, as any query";
-        let alter = &*self.change.effective;
-        let mut steps = vec![
-            step(sql::journal::create_journal(&self.names.journal), "none"),
-            step(sql::journal::create_beat(&self.names.beat), "none"),
-            step(sql::ddl::create_like(&self.source, &self.names.shadow), instant),
-        ];
-        if !alter.is_empty() {
-            steps.push(step(sql::ddl::alter(&self.source, &self.names.shadow, alter), "none"));
         }
-        let index = sql::quote(&shape.key.index);
-        steps.push(step(
-            format!(
-                "INSERT INTO {} … SELECT … FROM {} FORCE INDEX ({index}) WHERE …, chunk by chunk",
-                sql::table(&self.names.shadow),
-                sql::table(&self.source)
-            ),
-            "none",
-        ));
-        steps.push(step(
-            "changed rows are deleted from the shadow and inserted again, as the binary log says"
-                .to_owned(),
-            "none",
-        ));
-        if !deferred.is_empty() {
-            let lock = "none; replicas do the same in one go when they come to it, and lag \
-                        meanwhile (--keep-indexes has the indexes from the beginning)";
-            steps.push(step(
-                sql::ddl::add_indexes(&self.source, &self.names.shadow, deferred),
-                lock,
-            ));
+        Flavour::MariaDb => {
+            let names = &change.names;
+            let rename = sql::cutover::rename_both_on(
+                &change.source,
+                &names.old,
+                &names.shadow,
+                &names.sentry,
+                &names.used_sentry,
+            );
+            (
+                sql::cutover::lock_against_writes(&change.source),
+                rename,
+                "against writes, waited for no longer than the lock timeout, held until the \
+                 last changes are in the shadow",
+            )
         }
-        steps.push(step(sql::ddl::analyze(&self.source, &self.names.shadow), "none"));
-        let (lock, rename, what) = match self.server.version.flavour {
-            Flavour::MySql => {
-                let rename =
-                    sql::cutover::rename_both(&self.source, &self.names.old, &self.names.shadow);
-                (
-                    sql::cutover::lock_both(&self.source, &self.names.shadow),
-                    rename,
-                    "exclusive, waited for no longer than the lock timeout, held until the last \
-                     changes are in the shadow",
-                )
-            }
-            Flavour::MariaDb => {
-                let names = &self.names;
-                let rename = sql::cutover::rename_both_on(
-                    &self.source,
-                    &names.old,
-                    &names.shadow,
-                    &names.go,
-                    &names.went,
-                );
-                (
-                    sql::cutover::lock_against_writes(&self.source),
-                    rename,
-                    "against writes, waited for no longer than the lock timeout, held until the \
-                     last changes are in the shadow",
-                )
-            }
-        };
-        steps.push(step(lock, what));
-        steps.push(step(rename, "exclusive, for an instant"));
-        steps
-    }
+    };
+    steps.push(step(lock, what));
+    steps.push(step(rename, "exclusive, for an instant"));
+    steps
 }

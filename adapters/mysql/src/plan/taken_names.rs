@@ -1,61 +1,57 @@
 //! Names that a change needs, and that others have taken.
 
+use crate::change::Change;
+use crate::journal::read_entry;
 use crate::plan::refusal::refusal;
+use crate::schema::lookup::table_exists;
 use crate::server::names::TableName;
 use crate::server::session::{Session, text};
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Refusal, Result, Stage};
 
-impl MySql {
-    /// Names that somebody else has taken.
-    pub(crate) async fn refuse_names(&self, session: &mut Session) -> Result<Vec<Refusal>> {
-        let entry = self.entry(session).await?;
-        let mut refusals = Vec::new();
-        if self.exists(session, &self.names.shadow).await? && !entry.facts.has_shadow {
-            let object = format!("table {}", self.names.shadow.plain());
-            refusals.push(refusal(
+/// Names that somebody else has taken.
+pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Result<Vec<Refusal>> {
+    let entry = read_entry(change, session).await?;
+    let mut refusals = Vec::new();
+    if table_exists(session, &change.names.shadow).await? && !entry.facts.has_shadow {
+        let object = format!("table {}", change.names.shadow.plain());
+        refusals.push(refusal(
+            object,
+            "it has the shadow's name, and the journal does not know it",
+            "drop it if a change has left it whose journal was lost; else rename it",
+        ));
+    }
+    if table_exists(session, &change.names.old).await? {
+        let object = format!("table {}", change.names.old.plain());
+        refusals.push(match entry.record.is_some_and(|record| record.stage == Stage::Done) {
+            true => refusal(
                 object,
-                "it has the shadow's name, and the journal does not know it",
-                "drop it if a change has left it whose journal was lost; else rename it",
+                "it is the old table of an earlier change",
+                "drop it, or have cleanup drop it",
+            ),
+            false => refusal(
+                object,
+                "it has the name the old table will get, and the journal does not know it",
+                "drop it if an earlier change has left it; else rename it",
+            ),
+        });
+    }
+    for name in [&change.names.sentry, &change.names.used_sentry] {
+        if table_exists(session, name).await? && !is_sentry(session, name).await? {
+            refusals.push(refusal(
+                format!("table {}", name.plain()),
+                "it has a name the cut-over needs",
+                "rename it",
             ));
         }
-        if self.exists(session, &self.names.old).await? {
-            let object = format!("table {}", self.names.old.plain());
-            refusals.push(match entry.record.is_some_and(|record| record.stage == Stage::Done) {
-                true => refusal(
-                    object,
-                    "it is the old table of an earlier change",
-                    "drop it, or have cleanup drop it",
-                ),
-                false => refusal(
-                    object,
-                    "it has the name the old table will get, and the journal does not know it",
-                    "drop it if an earlier change has left it; else rename it",
-                ),
-            });
-        }
-        for name in [&self.names.go, &self.names.went] {
-            if self.exists(session, name).await? && !self.is_go_ahead(session, name).await? {
-                refusals.push(refusal(
-                    format!("table {}", name.plain()),
-                    "it has a name the cut-over needs",
-                    "rename it",
-                ));
-            }
-        }
-        Ok(refusals)
     }
+    Ok(refusals)
+}
 
-    pub(crate) async fn is_go_ahead(
-        &self,
-        session: &mut Session,
-        name: &TableName,
-    ) -> Result<bool> {
-        let row = session
-            .row(&sql::catalogue::table_facts(name))
-            .await
-            .map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
-        Ok(row.is_some_and(|row| text(&row[5]) == sql::cutover::GO_AHEAD))
-    }
+pub(crate) async fn is_sentry(session: &mut Session, name: &TableName) -> Result<bool> {
+    let row = session
+        .row(&sql::catalogue::table_facts(name))
+        .await
+        .map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
+    Ok(row.is_some_and(|row| text(&row[5]) == sql::cutover::SENTRY))
 }

@@ -1,20 +1,39 @@
 //! Tries the clauses on an empty clone: natively first, then as a copy would have them.
 
-use crate::facts::Altering;
+use crate::change::Change;
+use crate::cutover::triggers::refuse_triggers;
+use crate::facts::NativeChange;
 use crate::key::index::LOOKUP;
+use crate::plan::data::refuse_rows;
+use crate::plan::foreign_keys::{foreign_key_notes, refuse_added_keys, refuse_foreign_keys};
+use crate::plan::full_text::refuse_own_document_numbers;
+use crate::plan::hidden_keys::hidden_keys_note;
+use crate::plan::losses::look_for_losses;
+use crate::plan::partitions::measure_swap;
 use crate::plan::refusal::refusal;
+use crate::plan::relation_privileges::refuse_privileges_on_relations;
+use crate::schema::carried_keys::source_keys;
 use crate::schema::check_names::Renamed;
 use crate::schema::clauses::Clauses;
 use crate::schema::columns::{self, Shape};
 use crate::schema::foreign_key::{ForeignKey, foreign_keys};
+use crate::schema::lookup::{read_table, table_exists};
 use crate::schema::table::{definition_of, outline};
+use crate::server::pool::Crew;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
+use crate::shadow::clone::{alter_copy, make_copy};
+use crate::shadow::early_keys::needed_indexes;
+use crate::shadow::indexes::predict_deferred;
+use crate::shadow::kept_columns::refuse_kept;
+use crate::shadow::late_index::late_index;
 use crate::shadow::{kept_columns, late_index};
 use crate::sql;
-use crate::state::MySql;
+use crate::sql::ddl::{IN_PLACE, INSTANT};
+use crate::state::NativeState;
 use altergeist_contract::{Error, Kind, Refusal, Result, Strategy};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What came of trying the clauses.
@@ -29,12 +48,8 @@ pub(crate) struct Trial {
     pub notes: Vec<String>,
 }
 
-/// Means to be told before the clauses.
-pub(crate) const INSTANT: &str = "ALGORITHM=INSTANT, ";
-
-pub(crate) const IN_PLACE: &str = "ALGORITHM=INPLACE, LOCK=NONE, ";
-
-pub(crate) const ANYHOW: &str = "";
+/// Leaves it to the server how it alters the table.
+const BY_ANY_MEANS: &str = "";
 
 /// What came of letting the server do it.
 pub(crate) struct Tried {
@@ -64,283 +79,280 @@ pub(crate) fn keeps_its_rows(
         && after.iter().all(|part| before.contains(part) || !kept.contains(&part.0))
 }
 
-impl MySql {
-    /// Tries the clauses on an empty clone, which is gone afterwards whatever comes of it.
-    pub(crate) async fn try_clauses(
-        &self,
-        session: &mut Session,
-        clauses: &Clauses,
-    ) -> Result<Trial> {
-        let attempted = || self.doing("try the clauses on an empty clone of");
-        self.drop_clone(session).await?;
-        let names = self
-            .make_copy(session, &self.names.clone)
-            .await
-            .map_err(|failure| failure.of_clauses(attempted()))?;
-        let trial = self.try_on_clone(session, clauses, &names).await;
-        let dropped = self.drop_clone(session).await;
-        let trial = trial?;
-        dropped.map(|()| trial)
-    }
+/// Tries the clauses on an empty clone, which is gone afterwards whatever comes of it.
+pub(crate) async fn try_clauses(
+    change: &Change,
+    crew: &Arc<Crew>,
+    native: &NativeState,
+    session: &mut Session,
+    clauses: &Clauses,
+) -> Result<Trial> {
+    let attempted = || change.doing("try the clauses on an empty clone of");
+    drop_clone(change, session).await?;
+    let names = make_copy(change, session, &change.names.clone)
+        .await
+        .map_err(|failure| failure.of_clauses(attempted()))?;
+    let trial = try_on_clone(change, crew, native, session, clauses, &names).await;
+    let dropped = drop_clone(change, session).await;
+    let trial = trial?;
+    dropped.map(|()| trial)
+}
 
-    pub(crate) async fn try_on_clone(
-        &self,
-        session: &mut Session,
-        clauses: &Clauses,
-        names: &[Renamed],
-    ) -> Result<Trial> {
-        let mut trial = Trial::default();
-        let alter = &*self.change.effective;
-        let outlines = self.outlines(session, names).await?;
-        trial.refusals.extend(self.refuse_copy_of(&outlines));
-        if !trial.refusals.is_empty() {
+pub(crate) async fn try_on_clone(
+    change: &Change,
+    crew: &Arc<Crew>,
+    native: &NativeState,
+    session: &mut Session,
+    clauses: &Clauses,
+    names: &[Renamed],
+) -> Result<Trial> {
+    let mut trial = Trial::default();
+    let alter = &*change.request.effective;
+    let outlines = read_outlines(change, session, names).await?;
+    trial.refusals.extend(refuse_incomplete_copy(change, &outlines));
+    if !trial.refusals.is_empty() {
+        return Ok(trial);
+    }
+    let mut is_altered = false;
+    let is_refused = native.is_refused.load(Ordering::Relaxed);
+    let drops_keys = !change.request.dropped_keys.is_empty();
+    if change.target.strategy != Strategy::Copy && (!alter.is_empty() || drops_keys) && !is_refused
+    {
+        let tried = match alter.is_empty() {
+            // The clone has no foreign keys, and without one the table is the same.
+            true => Tried { means: Some(IN_PLACE), is_altered: false },
+            false => try_natively(change, session, names).await?,
+        };
+        let adds_keys = tried.is_altered && !added_keys(change, session).await?.is_empty();
+        if let Some(means) = tried.means.filter(|_| !adds_keys) {
+            let after = read_outlines(change, session, names).await?.copy;
+            *native.expected.lock().expect("not poisoned") =
+                Some(NativeChange { before: outlines.source, after, drops_keys });
+            trial.native =
+                Some(sql::ddl::alter_by(means, &change.source, change.request.given.trim()));
             return Ok(trial);
         }
-        let mut is_altered = false;
-        let is_refused = self.is_native_refused.load(Ordering::Relaxed);
-        let drops_keys = !self.change.dropped_keys.is_empty();
-        if self.target.strategy != Strategy::Copy
-            && (!alter.is_empty() || drops_keys)
-            && !is_refused
-        {
-            let tried = match alter.is_empty() {
-                // The clone has no foreign keys, and without one the table is the same.
-                true => Tried { means: Some(IN_PLACE), is_altered: false },
-                false => self.try_natively(session, names).await?,
-            };
-            let adds_keys = tried.is_altered && !self.added_keys(session).await?.is_empty();
-            if let Some(means) = tried.means.filter(|_| !adds_keys) {
-                let after = self.outlines(session, names).await?.copy;
-                *self.expected.lock().expect("not poisoned") =
-                    Some(Altering { before: outlines.source, after, drops_keys });
-                trial.native =
-                    Some(sql::ddl::alter_by(means, &self.source, self.change.given.trim()));
-                return Ok(trial);
-            }
-            is_altered = tried.is_altered;
-        }
-        if self.change.wants_instant() {
-            let reason = "they ask for ALGORITHM=INSTANT, and the server cannot do it so";
-            trial.refusals.push(refusal(
-                "the clauses",
-                reason,
-                "leave out ALGORITHM=INSTANT, and the table is copied",
-            ));
-            return Ok(trial);
-        }
-        if self.target.strategy == Strategy::Native {
-            let remedy = "leave out --strategy native";
-            trial.refusals.push(refusal(
-                "the clauses",
-                "the server cannot carry them out without copying or scanning the table",
-                remedy,
-            ));
-            return Ok(trial);
-        }
-        if !alter.is_empty() && !is_altered {
-            let tried = self.alter_copy(session, &self.names.clone, names, "").await;
-            if let Err(failure) = tried {
-                let is_about_dates = matches!(failure.code(), Some(1067 | 1292));
-                let error = failure.of_clauses("alter an empty clone");
-                if error.kind != Kind::Refused {
-                    return Err(error);
-                }
-                let remedy = match is_about_dates && !self.target.allow_zero_dates {
-                    true => "correct them, or allow zero dates with --allow-zero-dates",
-                    false => "correct them",
-                };
-                trial.refusals.push(refusal("the clauses", error.reason, remedy));
-                return Ok(trial);
-            }
-        }
-        let source = self.look(session, &self.source).await?;
-        let clone = self.look(session, &self.names.clone).await?;
-        trial.refusals = self.refuse_result(session).await?;
-        trial.refusals.extend(self.refuse_triggers().await?);
-        trial.refusals.extend(self.refuse_own_document_numbers(session).await?);
-        let names = (&self.source, &self.names.shadow);
-        match columns::find(
-            names,
-            &source,
-            &clone,
-            clauses,
-            self.server.zone(),
-            self.server.version.flavour,
-        ) {
-            Ok(shape) => {
-                trial.refusals.extend(self.refuse_rows(session, &shape).await?);
-                let (lossy, rounded) = self.look_for_losses(session, &shape).await?;
-                trial.refusals.extend(lossy);
-                let kept = self.indexes_of_use(session, &self.names.clone, &shape).await?;
-                trial.deferred = self.foresee_deferred(session, &self.names.clone, &kept).await?;
-                trial.refusals.extend(self.refuse_foreign_keys(session, &shape, &clone).await?);
-                trial.refusals.extend(self.refuse_added_keys(session, &shape).await?);
-                trial.refusals.extend(self.refuse_privileges_on_neighbours(session).await?);
-                trial.refusals.extend(self.refuse_lookup(session, &shape).await?);
-                trial.refusals.extend(self.refuse_kept(session, &shape).await?);
-                let late = self.late_index(session, &self.names.clone, &shape).await?;
-                let late = late.unwrap_or_else(|refusal| {
-                    trial.refusals.push(refusal);
-                    None
-                });
-                trial.deferred.retain(|text| late.as_ref().is_none_or(|late| late.text != *text));
-                trial.notes = self.foreign_key_notes(session, &shape).await?;
-                trial.notes.extend(self.hidden_keys_note(session).await?);
-                trial.notes.extend(lookup_note(&shape));
-                trial.notes.extend(kept_columns::note(&shape));
-                trial.notes.extend(late.iter().map(late_index::note));
-                trial.notes.extend(rounded);
-                let (measured, too_long) = self.measure_swap(session).await?;
-                trial.notes.extend(measured);
-                trial.refusals.extend(too_long);
-                trial.shape = Some(shape);
-            }
-            Err(mut refusals) => trial.refusals.append(&mut refusals),
-        }
-        Ok(trial)
+        is_altered = tried.is_altered;
     }
-
-    /// The server might rest a foreign key on an index of ours, which is to go.
-    pub(crate) async fn refuse_lookup(
-        &self,
-        session: &mut Session,
-        shape: &Shape,
-    ) -> Result<Option<Refusal>> {
-        let may_be = shape.key.needs_lookup() && !self.source_keys(session).await?.is_empty();
-        let object = format!("index {}", shape.key.index);
-        let reason = "the altered table has no index that finds rows by the key's columns, and it \
-                      has foreign keys";
-        let remedy = "keep an index that begins with them; it may be dropped afterwards";
-        Ok(may_be.then(|| refusal(&object, reason, remedy)))
-    }
-
-    /// Looks for means by which the server does it without touching the rows.
-    pub(crate) async fn try_natively(
-        &self,
-        session: &mut Session,
-        names: &[Renamed],
-    ) -> Result<Tried> {
-        let attempted = || self.doing("try the clauses on an empty clone of");
-        let clone = &self.names.clone;
-        // No server drops a foreign key by ALGORITHM=INSTANT.
-        let may_be_instant =
-            self.change.dropped_keys.is_empty() && self.has_row_versions_left(session).await;
-        if may_be_instant && self.alter_copy(session, clone, names, INSTANT).await.is_ok() {
-            return Ok(Tried { means: Some(INSTANT), is_altered: true });
-        }
-        // Clauses on partitions stand alone, and MariaDB takes no means with them.
-        let adds_partitions = self.clauses()?.adds_partitions();
-        let all = [Some(IN_PLACE), adds_partitions.then_some(ANYHOW)];
-        for means in all.into_iter().flatten() {
-            let parts = |rows: Vec<crate::server::session::Cells>| -> BTreeSet<(String, String)> {
-                rows.iter().map(|row| (text(&row[0]), text(&row[1]))).collect()
-            };
-            let query = sql::catalogue::innodb_parts(self.server.version, clone);
-            // Where the numbers may not be read, nothing is known.
-            let before = parts(session.rows(&query).await.unwrap_or_default());
-            if before.is_empty()
-                || !adds_partitions && before.iter().any(|(_, index)| index.is_empty())
-            {
-                break;
-            }
-            if self.alter_copy(session, clone, names, means).await.is_err() {
-                continue;
-            }
-            let after = parts(
-                session.rows(&query).await.map_err(|failure| failure.of_catalogue(attempted()))?,
-            );
-            let means = keeps_its_rows(&before, &after).then_some(means);
-            return Ok(Tried { means, is_altered: true });
-        }
-        Ok(Tried { means: None, is_altered: false })
-    }
-
-    /// The source, and what a copy of it is at this moment.
-    pub(crate) async fn outlines(
-        &self,
-        session: &mut Session,
-        names: &[Renamed],
-    ) -> Result<Outlines> {
-        let attempted = || self.doing("look at an empty clone of");
-        let source = definition_of(session, &self.source)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        let copy = definition_of(session, &self.names.clone)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        Ok(Outlines {
-            source: outline(&source, &self.source.name, &[]),
-            copy: outline(&copy, &self.names.clone.name, names),
-        })
-    }
-
-    /// What the server itself loses in a copy of the table.
-    pub(crate) fn refuse_copy_of(&self, outlines: &Outlines) -> Option<Refusal> {
-        if outlines.source == outlines.copy {
-            return None;
-        }
-        let lost = outlines.source.iter().find(|line| !outlines.copy.contains(line));
-        let line = lost.map_or("the order of its parts", |line| line.trim());
-        let reason = format!("CREATE TABLE … LIKE would not keep: {line}");
-        Some(refusal(
-            format!("table {}", self.title),
+    if change.request.wants_instant() {
+        let reason = "they ask for ALGORITHM=INSTANT, and the server cannot do it so";
+        trial.refusals.push(refusal(
+            "the clauses",
             reason,
-            "take that part away before the change, and add it again after it",
-        ))
+            "leave out ALGORITHM=INSTANT, and the table is copied",
+        ));
+        return Ok(trial);
     }
-
-    pub(crate) async fn drop_clone(&self, session: &mut Session) -> Result<()> {
-        for clone in self.clones() {
-            let attempted = || format!("drop the empty clone {}", clone.plain());
-            if !self.exists(session, clone).await? {
-                continue;
+    if change.target.strategy == Strategy::Native {
+        let remedy = "leave out --strategy native";
+        trial.refusals.push(refusal(
+            "the clauses",
+            "the server cannot carry them out without copying or scanning the table",
+            remedy,
+        ));
+        return Ok(trial);
+    }
+    if !alter.is_empty() && !is_altered {
+        let tried = alter_copy(change, session, &change.names.clone, names, "").await;
+        if let Err(failure) = tried {
+            let is_about_dates = failure.is_about_dates();
+            let error = failure.of_clauses("alter an empty clone");
+            if error.kind != Kind::Refused {
+                return Err(error);
             }
-            let row = session.row(&sql::catalogue::has_rows(clone)).await;
-            if row.map_err(|failure| failure.of_catalogue(attempted()))?.is_some() {
-                return Err(Error::refused(attempted(), "it has rows, so it is not ours"));
-            }
-            let dropped = session.execute(&sql::ddl::drop_table(&self.source, clone)).await;
-            dropped.map_err(|failure| failure.of_catalogue(attempted()))?;
+            let remedy = match is_about_dates && !change.target.allow_zero_dates {
+                true => "correct them, or allow zero dates with --allow-zero-dates",
+                false => "correct them",
+            };
+            trial.refusals.push(refusal("the clauses", error.reason, remedy));
+            return Ok(trial);
         }
-        Ok(())
     }
-
-    /// MariaDB has no such limit; where the count may not be read, the server itself will refuse.
-    pub(crate) async fn has_row_versions_left(&self, session: &mut Session) -> bool {
-        if self.server.version.flavour == Flavour::MariaDb {
-            return true;
+    let source = read_table(change, session, &change.source).await?;
+    let clone = read_table(change, session, &change.names.clone).await?;
+    trial.refusals = refuse_result(change, session).await?;
+    trial.refusals.extend(refuse_triggers(change, crew).await?);
+    trial.refusals.extend(refuse_own_document_numbers(change, session).await?);
+    let names = (&change.source, &change.names.shadow);
+    match columns::find(
+        names,
+        &source,
+        &clone,
+        clauses,
+        change.server.zone(),
+        change.server.version.flavour,
+    ) {
+        Ok(shape) => {
+            trial.refusals.extend(refuse_rows(change, session, &shape).await?);
+            let (lossy, rounded) = look_for_losses(change, session, &shape).await?;
+            trial.refusals.extend(lossy);
+            let kept = needed_indexes(change, crew, session, &change.names.clone, &shape).await?;
+            trial.deferred = predict_deferred(change, session, &change.names.clone, &kept).await?;
+            trial.refusals.extend(refuse_foreign_keys(change, session, &shape, &clone).await?);
+            trial.refusals.extend(refuse_added_keys(change, session, &shape).await?);
+            trial.refusals.extend(refuse_privileges_on_relations(change, session).await?);
+            trial.refusals.extend(refuse_lookup(change, session, &shape).await?);
+            trial.refusals.extend(refuse_kept(change, session, &shape).await?);
+            let late = late_index(change, session, &change.names.clone, &shape).await?;
+            let late = late.unwrap_or_else(|refusal| {
+                trial.refusals.push(refusal);
+                None
+            });
+            trial.deferred.retain(|text| late.as_ref().is_none_or(|late| late.text != *text));
+            trial.notes = foreign_key_notes(change, session, &shape).await?;
+            trial.notes.extend(hidden_keys_note(change, session).await?);
+            trial.notes.extend(lookup_note(&shape));
+            trial.notes.extend(kept_columns::note(&shape));
+            trial.notes.extend(late.iter().map(late_index::note));
+            trial.notes.extend(rounded);
+            let (measured, too_long) = measure_swap(change, session).await?;
+            trial.notes.extend(measured);
+            trial.refusals.extend(too_long);
+            trial.shape = Some(shape);
         }
-        let most = if self.server.version.is_mysql_since((9, 1, 0)) { 255 } else { 64 };
-        let versions =
-            session.text(&sql::catalogue::row_versions(&self.source)).await.unwrap_or_default();
-        versions.parse::<u64>().unwrap_or_default() < most
+        Err(mut refusals) => trial.refusals.append(&mut refusals),
     }
+    Ok(trial)
+}
 
-    /// What the altered table may not be.
-    pub(crate) async fn refuse_result(&self, session: &mut Session) -> Result<Vec<Refusal>> {
-        let attempted = || self.doing("look at the altered clone of");
-        let mut refusals = Vec::new();
-        let row = session
-            .row(&sql::catalogue::table_facts(&self.names.clone))
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
-        let engine = row.map(|row| text(&row[1])).unwrap_or_default();
-        if engine != "InnoDB" {
-            refusals.push(refusal(
-                "the clauses",
-                format!("they would make the engine {engine}"),
-                "stay with InnoDB",
-            ));
+/// The server might rest a foreign key on an index of ours, which is to go.
+pub(crate) async fn refuse_lookup(
+    change: &Change,
+    session: &mut Session,
+    shape: &Shape,
+) -> Result<Option<Refusal>> {
+    let may_be = shape.key.needs_lookup() && !source_keys(change, session).await?.is_empty();
+    let object = format!("index {}", shape.key.index);
+    let reason = "the altered table has no index that finds rows by the key's columns, and it \
+                  has foreign keys";
+    let remedy = "keep an index that begins with them; it may be dropped afterwards";
+    Ok(may_be.then(|| refusal(&object, reason, remedy)))
+}
+
+/// Looks for means by which the server does it without touching the rows.
+pub(crate) async fn try_natively(
+    change: &Change,
+    session: &mut Session,
+    names: &[Renamed],
+) -> Result<Tried> {
+    let attempted = || change.doing("try the clauses on an empty clone of");
+    let clone = &change.names.clone;
+    // No server drops a foreign key by ALGORITHM=INSTANT.
+    let may_be_instant =
+        change.request.dropped_keys.is_empty() && has_row_versions_left(change, session).await;
+    if may_be_instant && alter_copy(change, session, clone, names, INSTANT).await.is_ok() {
+        return Ok(Tried { means: Some(INSTANT), is_altered: true });
+    }
+    // Clauses on partitions stand alone, and MariaDB takes no means with them.
+    let adds_partitions = change.clauses()?.adds_partitions();
+    let all = [Some(IN_PLACE), adds_partitions.then_some(BY_ANY_MEANS)];
+    for means in all.into_iter().flatten() {
+        let parts = |rows: Vec<crate::server::session::Cells>| -> BTreeSet<(String, String)> {
+            rows.iter().map(|row| (text(&row[0]), text(&row[1]))).collect()
+        };
+        let query = sql::catalogue::innodb_parts(change.server.version, clone);
+        // Where the numbers may not be read, nothing is known.
+        let before = parts(session.rows(&query).await.unwrap_or_default());
+        if before.is_empty() || !adds_partitions && before.iter().any(|(_, index)| index.is_empty())
+        {
+            break;
         }
-        Ok(refusals)
+        if alter_copy(change, session, clone, names, means).await.is_err() {
+            continue;
+        }
+        let after =
+            parts(session.rows(&query).await.map_err(|failure| failure.of_catalogue(attempted()))?);
+        let means = keeps_its_rows(&before, &after).then_some(means);
+        return Ok(Tried { means, is_altered: true });
     }
+    Ok(Tried { means: None, is_altered: false })
+}
 
-    /// The foreign keys that the clauses have added to the clone, unchecked.
-    pub(crate) async fn added_keys(&self, session: &mut Session) -> Result<Vec<ForeignKey>> {
-        let attempted = || self.doing("look for foreign keys of the altered clone of");
-        let keys = foreign_keys(session, &self.names.clone).await;
-        keys.map_err(|failure| failure.of_catalogue(attempted()))
+/// The source, and what a copy of it is at this moment.
+pub(crate) async fn read_outlines(
+    change: &Change,
+    session: &mut Session,
+    names: &[Renamed],
+) -> Result<Outlines> {
+    let attempted = || change.doing("look at an empty clone of");
+    let source = definition_of(session, &change.source)
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let copy = definition_of(session, &change.names.clone)
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    Ok(Outlines {
+        source: outline(&source, &change.source.name, &[]),
+        copy: outline(&copy, &change.names.clone.name, names),
+    })
+}
+
+/// What the server itself loses in a copy of the table.
+pub(crate) fn refuse_incomplete_copy(change: &Change, outlines: &Outlines) -> Option<Refusal> {
+    if outlines.source == outlines.copy {
+        return None;
     }
+    let lost = outlines.source.iter().find(|line| !outlines.copy.contains(line));
+    let line = lost.map_or("the order of its parts", |line| line.trim());
+    let reason = format!("CREATE TABLE … LIKE would not keep: {line}");
+    Some(refusal(
+        format!("table {}", change.title),
+        reason,
+        "take that part away before the change, and add it again after it",
+    ))
+}
+
+pub(crate) async fn drop_clone(change: &Change, session: &mut Session) -> Result<()> {
+    for clone in change.clones() {
+        let attempted = || format!("drop the empty clone {}", clone.plain());
+        if !table_exists(session, clone).await? {
+            continue;
+        }
+        let row = session.row(&sql::catalogue::has_rows(clone)).await;
+        if row.map_err(|failure| failure.of_catalogue(attempted()))?.is_some() {
+            return Err(Error::refused(attempted(), "it has rows, so it is not ours"));
+        }
+        let dropped = session.execute(&sql::ddl::drop_table(&change.source, clone)).await;
+        dropped.map_err(|failure| failure.of_catalogue(attempted()))?;
+    }
+    Ok(())
+}
+
+/// MariaDB has no such limit; where the count may not be read, the server itself will refuse.
+pub(crate) async fn has_row_versions_left(change: &Change, session: &mut Session) -> bool {
+    if change.server.version.flavour == Flavour::MariaDb {
+        return true;
+    }
+    let most = if change.server.version.is_mysql_since((9, 1, 0)) { 255 } else { 64 };
+    let versions =
+        session.text(&sql::catalogue::row_versions(&change.source)).await.unwrap_or_default();
+    versions.parse::<u64>().unwrap_or_default() < most
+}
+
+/// What the altered table may not be.
+pub(crate) async fn refuse_result(change: &Change, session: &mut Session) -> Result<Vec<Refusal>> {
+    let attempted = || change.doing("look at the altered clone of");
+    let mut refusals = Vec::new();
+    let row = session
+        .row(&sql::catalogue::table_facts(&change.names.clone))
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let engine = row.map(|row| text(&row[1])).unwrap_or_default();
+    if engine != "InnoDB" {
+        refusals.push(refusal(
+            "the clauses",
+            format!("they would make the engine {engine}"),
+            "stay with InnoDB",
+        ));
+    }
+    Ok(refusals)
+}
+
+/// The foreign keys that the clauses have added to the clone, unchecked.
+pub(crate) async fn added_keys(change: &Change, session: &mut Session) -> Result<Vec<ForeignKey>> {
+    let attempted = || change.doing("look for foreign keys of the altered clone of");
+    let keys = foreign_keys(session, &change.names.clone).await;
+    keys.map_err(|failure| failure.of_catalogue(attempted()))
 }
 
 pub(crate) fn lookup_note(shape: &Shape) -> Option<String> {

@@ -1,25 +1,23 @@
 //! Says in `plan` where nothing counts rows that a session writes without the log.
 
+use crate::change::Change;
 use crate::log::unlogged::Counted;
 use crate::server::session::Session;
 use crate::server::version::Flavour;
 use crate::sql;
-use crate::state::MySql;
 
-impl MySql {
-    /// What the plan says where the server does not count.
-    pub(crate) async fn unlogged_note(&self, session: &mut Session) -> Option<String> {
-        let asked = sql::catalogue::rows_changed(&self.source);
-        let remedy = match self.server.version.flavour {
-            Flavour::MariaDb => "",
-            Flavour::MySql => match session.row(&asked).await {
-                Ok(Some(row)) if Counted::read(&row).is_some() => return None,
-                _ => ", or switch performance_schema on and grant this user SELECT on it",
-            },
-        };
-        Some(format!(
-            "nothing shows rows that a session writes with sql_log_bin = 0 after the proof, while \
-             others write the table: let nobody do so until the change is done{remedy}"
-        ))
-    }
+/// What the plan says where the server does not count.
+pub(crate) async fn unlogged_note(change: &Change, session: &mut Session) -> Option<String> {
+    let asked = sql::catalogue::rows_changed(&change.source);
+    let remedy = match change.server.version.flavour {
+        Flavour::MariaDb => "",
+        Flavour::MySql => match session.row(&asked).await {
+            Ok(Some(row)) if Counted::read(&row).is_some() => return None,
+            _ => ", or switch performance_schema on and grant this user SELECT on it",
+        },
+    };
+    Some(format!(
+        "nothing shows rows that a session writes with sql_log_bin = 0 after the proof, while \
+         others write the table: let nobody do so until the change is done{remedy}"
+    ))
 }

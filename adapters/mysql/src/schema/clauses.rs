@@ -2,8 +2,7 @@
 //! became which. Everything else is the server's business. What cannot be read is refused, naming
 //! the clause. Pure.
 
-use crate::schema::lexer::{Token, named, spanned, tokens};
-use crate::schema::pasted;
+use crate::schema::lexer::{Token, tokens};
 use crate::schema::table::is_same;
 use altergeist_contract::{Error, Result};
 
@@ -239,7 +238,7 @@ fn refused(reason: impl Into<String>) -> Error {
 }
 
 /// The clauses between top-level commas; none for no tokens at all.
-fn split(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
+pub(crate) fn split(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
     let mut depth = 0_i32;
     let clauses = tokens.split(move |token| {
         match token {
@@ -260,7 +259,7 @@ fn without<'a>(tokens: &'a [Token], keyword: &str) -> &'a [Token] {
 }
 
 /// Without IF EXISTS, or IF NOT EXISTS; and whether it was there.
-fn without_condition(tokens: &[Token], negated: bool) -> (&[Token], bool) {
+pub(crate) fn without_condition(tokens: &[Token], negated: bool) -> (&[Token], bool) {
     match tokens {
         [first, second, third, rest @ ..]
             if negated && first.is("IF") && second.is("NOT") && third.is("EXISTS") =>
@@ -272,133 +271,6 @@ fn without_condition(tokens: &[Token], negated: bool) -> (&[Token], bool) {
         }
         _ => (tokens, false),
     }
-}
-
-/// What is asked for: of a whole `ALTER TABLE t …;` what follows the name, if that is the name of
-/// the table to change; and apart from it what is said of the means.
-pub(crate) fn asked(
-    text: &str,
-    ansi_quotes: bool,
-    schema: &str,
-    table: &str,
-) -> Result<(String, Vec<String>)> {
-    let clauses = bare(text, ansi_quotes, schema, table)?;
-    Ok(without_means(&clauses, ansi_quotes))
-}
-
-/// Takes ALGORITHM and LOCK out.
-fn without_means(text: &str, ansi_quotes: bool) -> (String, Vec<String>) {
-    let mut means = Vec::new();
-    let clauses = without_clauses(text, ansi_quotes, |clause| {
-        let word = clause.first().map(Token::keyword).unwrap_or_default();
-        let value = match clause {
-            [_, sign, value] if sign.is_sign('=') => Some(value),
-            [_, value] => Some(value),
-            _ => None,
-        };
-        let value = value.filter(|_| matches!(&*word, "ALGORITHM" | "LOCK"));
-        means.extend(value.map(|value| format!("{word}={}", value.keyword())));
-        value.is_some()
-    });
-    (clauses, means)
-}
-
-/// Takes clauses out that drop foreign keys, of those there are; gives the rest, and the keys'
-/// names.
-pub(crate) fn without_dropped_keys(
-    text: &str,
-    ansi_quotes: bool,
-    there: &[String],
-) -> (String, Vec<String>) {
-    let mut dropped = Vec::new();
-    let rest = without_clauses(text, ansi_quotes, |clause| {
-        let rest = match clause {
-            [drop, foreign, key, rest @ ..]
-                if drop.is("DROP") && foreign.is("FOREIGN") && key.is("KEY") =>
-            {
-                rest
-            }
-            [drop, constraint, rest @ ..] if drop.is("DROP") && constraint.is("CONSTRAINT") => rest,
-            _ => return false,
-        };
-        let name = without_condition(rest, false).0.first().and_then(Token::name);
-        let found = there.iter().find(|there| name.is_some_and(|name| is_same(name, there)));
-        dropped.extend(found.cloned());
-        found.is_some()
-    });
-    (rest, dropped)
-}
-
-/// Takes clauses out, with a comma each.
-fn without_clauses(
-    text: &str,
-    ansi_quotes: bool,
-    mut is_out: impl FnMut(&[Token]) -> bool,
-) -> String {
-    let Ok(tokens) = spanned(text, ansi_quotes) else { return text.to_owned() };
-    let chars: Vec<char> = text.chars().collect();
-    let plain: Vec<Token> = tokens.iter().map(|(token, _)| token.clone()).collect();
-    let mut clauses = String::new();
-    let (mut taken, mut place, mut is_first_kept) = (0, 0, true);
-    for clause in split(&plain) {
-        let (first, behind) = (place, place + clause.len());
-        place = behind + 1;
-        if !is_out(clause) {
-            is_first_kept = false;
-            continue;
-        }
-        // With the comma before it, or, if nothing before it is kept, the one behind it.
-        let begin = if is_first_kept { tokens[first].1.start } else { tokens[first - 1].1.start };
-        let end = match tokens.get(behind).filter(|_| is_first_kept) {
-            Some((_, comma)) => comma.end,
-            None => tokens[behind - 1].1.end,
-        };
-        clauses.extend(&chars[taken..begin.max(taken)]);
-        taken = end;
-    }
-    clauses.extend(&chars[taken..]);
-    clauses
-}
-
-fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<String> {
-    let Ok(tokens) = spanned(text, ansi_quotes) else { return Ok(text.to_owned()) };
-    let mut end = tokens.len();
-    while end > 0 && tokens[end - 1].0.is_sign(';') {
-        end -= 1;
-    }
-    let mut rest = &tokens[..end];
-    let chars: Vec<char> = text.chars().collect();
-    if let Some(clause) = pasted::as_clause(&chars, rest, schema, table) {
-        return clause;
-    }
-    if let [(first, _), tail @ ..] = rest
-        && first.is("ALTER")
-    {
-        let mut tail = tail;
-        while let [(word, _), after @ ..] = tail
-            && (word.is("ONLINE") || word.is("IGNORE"))
-        {
-            tail = after;
-        }
-        if let [(word, _), after @ ..] = tail
-            && word.is("TABLE")
-        {
-            rest = named(after, schema, table)?;
-        }
-    }
-    // Comments before the clauses stay: some of them are executed.
-    let begin = if rest.len() == end {
-        0
-    } else {
-        rest.first().map_or(chars.len(), |(_, span)| span.start)
-    };
-    let close = if end == tokens.len() { chars.len() } else { tokens[end].1.start };
-    Ok(chars[begin.min(close)..close].iter().collect())
-}
-
-/// Whether the text is one clause list and nothing after it.
-pub(crate) fn is_single_statement(text: &str, ansi_quotes: bool) -> bool {
-    tokens(text, ansi_quotes).is_ok_and(|tokens| !tokens.iter().any(|token| token.is_sign(';')))
 }
 
 #[cfg(test)]
@@ -481,64 +353,6 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_statement_is_taken_if_it_is_about_the_table() {
-        for text in [
-            "ALTER TABLE t ADD a INT",
-            "alter table `s`.`t`  ADD a INT ;",
-            "ALTER IGNORE TABLE IF EXISTS s.t ADD a INT;",
-            "ADD a INT",
-        ] {
-            assert_eq!(bare(text, false, "s", "t").unwrap().trim(), "ADD a INT", "{text}");
-        }
-        for text in ["ALTER TABLE other ADD a INT", "ALTER TABLE x.t ADD a INT"] {
-            assert!(bare(text, false, "s", "t").is_err(), "{text}");
-        }
-        assert_eq!(
-            bare("ALTER COLUMN a SET DEFAULT 1", false, "s", "t").unwrap(),
-            "ALTER COLUMN a SET DEFAULT 1"
-        );
-        assert_eq!(bare("ADD a INT; DROP b", false, "s", "t").unwrap(), "ADD a INT; DROP b");
-        assert_eq!(bare("ALTER TABLE t", false, "s", "t").unwrap(), "");
-        assert_eq!(bare("", false, "s", "t").unwrap(), "");
-    }
-
-    #[test]
-    fn the_means_are_taken_out_of_the_clauses() {
-        for (text, clauses, means) in [
-            (
-                "ADD a INT, ALGORITHM=INPLACE, LOCK = NONE",
-                "ADD a INT",
-                "ALGORITHM=INPLACE LOCK=NONE",
-            ),
-            ("algorithm instant, ADD a INT", "ADD a INT", "ALGORITHM=INSTANT"),
-            ("ADD a INT, LOCK=NONE, DROP b", "ADD a INT, DROP b", "LOCK=NONE"),
-            ("ALGORITHM=COPY, LOCK=NONE", "", "ALGORITHM=COPY LOCK=NONE"),
-            ("ADD algorithm INT, ADD `lock` INT", "ADD algorithm INT, ADD `lock` INT", ""),
-            ("", "", ""),
-        ] {
-            let (kept, found) = asked(text, false, "s", "t").unwrap();
-            assert_eq!((kept.trim(), &*found.join(" ")), (clauses, means), "{text}");
-        }
-    }
-
-    #[test]
-    fn foreign_keys_that_are_dropped_are_taken_out_of_the_clauses() {
-        let there = ["b c".to_owned(), "d".to_owned()];
-        for (text, rest, dropped) in [
-            (
-                "ADD a INT COMMENT 'DROP FOREIGN KEY d', drop foreign key `b c`, DROP KEY d",
-                "ADD a INT COMMENT 'DROP FOREIGN KEY d', DROP KEY d",
-                "b c",
-            ),
-            ("DROP CONSTRAINT IF EXISTS D, DROP CONSTRAINT e", "DROP CONSTRAINT e", "d"),
-            ("DROP FOREIGN KEY d", "", "d"),
-        ] {
-            let (found, names) = without_dropped_keys(text, false, &there);
-            assert_eq!((found.trim(), &*names.join(" ")), (rest, dropped), "{text}");
-        }
-    }
-
-    #[test]
     fn a_number_for_the_next_row_is_told_from_a_column_that_is_numbered() {
         for (text, is_set) in [
             ("AUTO_INCREMENT=7", true),
@@ -548,11 +362,5 @@ mod tests {
         ] {
             assert_eq!(read(text).sets_row_number(), is_set, "{text}");
         }
-    }
-
-    #[test]
-    fn a_second_statement_is_seen() {
-        assert!(is_single_statement("ADD a INT COMMENT ';'", false));
-        assert!(!is_single_statement("ADD a INT; DROP TABLE t", false));
     }
 }

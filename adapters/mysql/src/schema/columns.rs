@@ -1,14 +1,14 @@
 //! How the shadow's columns stem from the source's: the map every statement that moves rows is made
 //! from.
 
-use crate::key::index::{self, KeyColumn, KeyIndex};
-use crate::key::mapping::Mapping;
-use crate::key::{kept, missing_key};
+use crate::key::index::KeyIndex;
+use crate::key::kept;
 use crate::schema::clauses::Clauses;
 use crate::schema::convert;
 use crate::schema::foreign_key::OwnKey;
+use crate::schema::key_choice::followed;
 use crate::schema::pair::{Given, Pair};
-use crate::schema::table::{Column, Index, Table, is_same};
+use crate::schema::table::{Column, Table, is_same};
 use crate::server::about::Zone;
 use crate::server::names::TableName;
 use crate::server::version::Flavour;
@@ -253,92 +253,11 @@ fn zoned(shadow: &Table, pairs: &[Pair]) -> Vec<Refusal> {
     refusals
 }
 
-fn followed(
-    (name, source): (&TableName, &Table),
-    shadow: &Table,
-    pairs: &[Pair],
-    is_zone_fixed: bool,
-) -> std::result::Result<(KeyIndex, Vec<Pair>), Refusal> {
-    let no_key = |reasons: Vec<String>| Refusal {
-        object: "the table's keys".into(),
-        reason: match reasons.is_empty() {
-            true => "the table has no unique index".into(),
-            false => format!("no unique index can follow the rows: {}", reasons.join("; ")),
-        },
-        remedy: missing_key::remedy(name, source),
-    };
-    let mut by_kept = None;
-    let mut by_lookup = None;
-    for (index, columns) in index::candidates(source).map_err(no_key)? {
-        match followed_by(&index, columns, shadow, pairs, is_zone_fixed) {
-            Ok(key) if key.needs_lookup() => {
-                by_lookup.get_or_insert(key);
-            }
-            Ok(key) => return Ok((key, Vec::new())),
-            Err(columns) => {
-                by_kept.get_or_insert_with(|| kept::key(&index.name, columns, source));
-            }
-        }
-    }
-    let by_lookup = by_lookup.map(|key| (key, Vec::new()));
-    Ok(by_lookup.or(by_kept).expect("there is a candidate, or there was a reason"))
-}
-
-/// The key by this index; or its columns, where some have no counterpart in the shadow that rows
-/// can be found by. Those are the ones without a name in the shadow.
-fn followed_by(
-    index: &Index,
-    mut columns: Vec<KeyColumn>,
-    shadow: &Table,
-    pairs: &[Pair],
-    is_zone_fixed: bool,
-) -> std::result::Result<KeyIndex, Vec<KeyColumn>> {
-    for column in &mut columns {
-        let pair = pairs.iter().find(|pair| pair.source.name == column.name);
-        let pair =
-            pair.filter(|pair| !pair.shadow.generated || is_computed_alike(pair, shadow, pairs));
-        let Some(pair) = pair else { continue };
-        let mapping = match column.prefix {
-            None => Mapping::of(&pair.source, &pair.shadow, is_zone_fixed),
-            Some(_) => Mapping::of_prefix(&pair.source, &pair.shadow),
-        };
-        let Some(mapping) = mapping else { continue };
-        column.mapping = mapping;
-        column.shadow_name = pair.shadow.name.clone();
-    }
-    if columns.iter().any(|column| column.shadow_name.is_empty()) {
-        return Err(columns);
-    }
-    let shadow_index =
-        index::lookup_index(shadow, &columns).unwrap_or_else(|| index::LOOKUP.to_owned());
-    Ok(KeyIndex { index: index.name.clone(), shadow_index, columns })
-}
-
-/// Whether the server computes the same value for a row of the shadow as for the source's.
-fn is_computed_alike(pair: &Pair, shadow: &Table, pairs: &[Pair]) -> bool {
-    let expression = pair.shadow.expression.to_lowercase();
-    let is_input = |column: &&Column| expression.contains(&quote(&column.name).to_lowercase());
-    let stays = |column: &Column| {
-        let before = pairs
-            .iter()
-            .find(|pair| is_same(&pair.shadow.name, &column.name))
-            .map(|pair| &pair.source);
-        before.is_some_and(|before| {
-            is_same(&before.name, &column.name)
-                && before.is_alike(column)
-                && before.expression == column.expression
-        })
-    };
-    pair.source.generated
-        && pair.source.expression == pair.shadow.expression
-        && pair.source.is_alike(&pair.shadow)
-        && shadow.columns.iter().filter(is_input).all(stays)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::table::Part;
+    use crate::key::index;
+    use crate::schema::table::{Index, Part};
 
     fn table(columns: &[&str]) -> Table {
         let column = |(ordinal, name): (usize, &&str)| Column {

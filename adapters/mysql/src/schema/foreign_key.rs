@@ -145,3 +145,68 @@ impl OwnKey {
         (columns.len() == key.columns.len()).then_some(OwnKey { columns })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::foreign_key_indexes::{has_index, own_indexes};
+    use crate::schema::table::{Index, Part, Table};
+    use crate::server::version::Flavour;
+
+    fn key() -> ForeignKey {
+        ForeignKey {
+            child: TableName::new("s", "t"),
+            name: "of`p".into(),
+            columns: vec!["a".into(), "b".into()],
+            parent: TableName::new("r", "p"),
+            parent_columns: vec!["x".into(), "y".into()],
+            on_delete: "NO ACTION".into(),
+            on_update: "RESTRICT".into(),
+        }
+    }
+
+    fn version(flavour: Flavour) -> Version {
+        Version { flavour, number: (10, 6, 1) }
+    }
+
+    fn index(name: &str, unique: bool, columns: &[&str]) -> Index {
+        let parts = columns
+            .iter()
+            .map(|column| Part { column: (*column).into(), ..Part::default() })
+            .collect();
+        Index { name: name.into(), unique, parts, ..Index::default() }
+    }
+
+    #[test]
+    fn each_server_is_silent_of_another_action() {
+        let begin = "CONSTRAINT `of``p` FOREIGN KEY (`a`, `b`) REFERENCES `r`.`p` (`x`, `y`)";
+        assert_eq!(
+            key().definition(version(Flavour::MySql)),
+            format!("{begin} ON UPDATE RESTRICT")
+        );
+        assert_eq!(
+            key().definition(version(Flavour::MariaDb)),
+            format!("{begin} ON DELETE NO ACTION")
+        );
+    }
+
+    #[test]
+    fn only_indexes_the_server_could_have_made_are_kept_from_it() {
+        let indexes = vec![
+            index("PRIMARY", true, &["a", "b"]),
+            index("made", false, &["A", "b"]),
+            index("longer", false, &["a", "b", "c"]),
+            index("turned", false, &["b", "a"]),
+        ];
+        let table = Table { columns: Vec::new(), indexes };
+        assert_eq!(own_indexes(&table, [key()].iter()).into_iter().collect::<Vec<_>>(), ["made"]);
+        assert!(has_index(&table, &["a".into()]) && !has_index(&table, &["c".into()]));
+    }
+
+    #[test]
+    fn a_key_writes_if_one_of_its_actions_does() {
+        assert!(!key().writes());
+        assert!(ForeignKey { on_update: "CASCADE".into(), ..key() }.writes());
+        assert!(ForeignKey { on_delete: "SET NULL".into(), ..key() }.writes());
+    }
+}

@@ -1,16 +1,23 @@
 //! What ALTER makes of the table: the clauses, the table, and what becomes of its columns.
 
-pub(crate) mod change;
+pub(crate) mod carried_keys;
 pub(crate) mod check_names;
+pub(crate) mod clause_text;
 pub(crate) mod clauses;
 pub(crate) mod columns;
 pub(crate) mod convert;
+pub(crate) mod definition_diff;
 pub(crate) mod foreign_key;
 pub(crate) mod foreign_key_indexes;
 pub(crate) mod harmless;
+pub(crate) mod identity;
+pub(crate) mod index_definition;
+pub(crate) mod key_choice;
 pub(crate) mod lexer;
 pub(crate) mod literals;
+pub(crate) mod lookup;
 pub(crate) mod pair;
 pub(crate) mod pasted;
+pub(crate) mod request;
 pub(crate) mod rounding;
 pub(crate) mod table;

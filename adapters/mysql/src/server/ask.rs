@@ -1,22 +1,28 @@
 //! Asks the server what the operator wants to know, in the operator's own SQL.
 
+use crate::change::Change;
+use crate::server::doing::Doing;
+use crate::server::pool::Crew;
 use crate::server::session::text;
 use crate::sql;
-use crate::state::MySql;
-use altergeist_contract::{Inquiry, Result};
+use altergeist_contract::Result;
+use std::sync::Arc;
 
-impl Inquiry for MySql {
-    async fn ask(&self, question: &str) -> Result<Option<String>> {
-        let attempted = "ask the operator's question";
-        let question = question
-            .replace("{old}", &sql::table(&self.source))
-            .replace("{new}", &sql::table(&self.names.shadow));
-        let mut session = self.crew.reader().await?;
-        let prepare = [sql::session::READ_ONLY, &sql::session::use_schema(&self.source.schema)];
-        for statement in prepare {
-            session.execute(statement).await.map_err(|failure| failure.of_catalogue(attempted))?;
-        }
-        let row = session.row(&question).await.map_err(|failure| failure.of_clauses(attempted))?;
-        Ok(row.and_then(|row| row.first().cloned()).filter(Option::is_some).map(|cell| text(&cell)))
+/// Returns the first cell of the answer; see [`altergeist_contract::Inquiry`].
+pub(crate) async fn ask(
+    change: &Change,
+    crew: &Arc<Crew>,
+    question: &str,
+) -> Result<Option<String>> {
+    let attempted = "ask the operator's question";
+    let question = question
+        .replace("{old}", &sql::table(&change.source))
+        .replace("{new}", &sql::table(&change.names.shadow));
+    let mut session = crew.reader().await?;
+    let prepare = [sql::session::READ_ONLY, &sql::session::use_schema(&change.source.schema)];
+    for statement in prepare {
+        session.execute(statement).await.doing_in_catalogue(attempted)?;
     }
+    let row = session.row(&question).await.trying_clauses(attempted)?;
+    Ok(row.and_then(|row| row.first().cloned()).filter(Option::is_some).map(|cell| text(&cell)))
 }

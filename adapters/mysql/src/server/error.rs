@@ -40,6 +40,27 @@ pub(crate) const NO_INPLACE: u16 = 1846;
 
 pub(crate) const READING_LOG_FAILED: u16 = 1236;
 
+/// The server makes one index of full texts at a time (MySQL), unless it copies the table.
+pub(crate) const ONE_FULL_TEXT: u16 = 1795;
+
+/// A unique index lacks a column of the partitioning.
+pub(crate) const NOT_OVER_PARTITIONS: u16 = 1503;
+
+/// Only SUPER may create triggers while the binary log is on.
+pub(crate) const TRIGGER_NEEDS_SUPER: u16 = 1419;
+
+pub(crate) const NEEDS_PRIVILEGE: u16 = 1227;
+
+pub(crate) const TABLE_DENIED: u16 = 1142;
+
+pub(crate) const ROUTINE_DENIED: u16 = 1370;
+
+/// Returns whether a warning says nothing about the rows: deprecations, and the note that
+/// statements could be unsafe in a log that is not ours.
+pub(crate) fn is_harmless_warning(code: u16) -> bool {
+    matches!(code, 1287 | 1592 | 1681 | 3719 | 3778 | 4166)
+}
+
 const TABLE_FULL: u16 = 1114;
 
 const DISK_FULL: u16 = 1021;
@@ -71,6 +92,16 @@ impl Failure {
     /// Whether the statement waited for a lock and did not get it.
     pub(crate) fn is_lock_wait(&self) -> bool {
         matches!(self.code(), Some(LOCK_WAIT_TIMEOUT | INTERRUPTED))
+    }
+
+    /// Whether a lock was not acquired: the wait was too long, or would have been a deadlock.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.code(), Some(LOCK_WAIT_TIMEOUT | INTERRUPTED | 1213))
+    }
+
+    /// Whether a default or a value is no date that the sql_mode allows.
+    pub(crate) fn is_about_dates(&self) -> bool {
+        matches!(self.code(), Some(1067 | TRUNCATED_VALUE))
     }
 
     /// Whether the connection cannot be used any more.

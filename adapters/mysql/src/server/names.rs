@@ -40,9 +40,9 @@ pub(crate) struct Names {
     /// What the source is called after the swap.
     pub old: TableName,
     /// MariaDB's go-ahead for the swap: the RENAME fails while no table has this name.
-    pub go: TableName,
+    pub sentry: TableName,
     /// The go-ahead's name after the swap.
-    pub went: TableName,
+    pub used_sentry: TableName,
     /// Triggers that refuse writes to the swapped table until its own triggers exist: on INSERT,
     /// UPDATE, DELETE.
     pub guards: [TableName; 3],
@@ -65,8 +65,8 @@ impl Names {
         Names {
             shadow: named(around(&source.name, "_ag_shadow")),
             old: named(around(&source.name, "_ag_old")),
-            go: named(behind(&source.name, "_ag_go")),
-            went: named(behind(&source.name, "_ag_went")),
+            sentry: named(behind(&source.name, "_ag_go")),
+            used_sentry: named(behind(&source.name, "_ag_went")),
             guards: ["_ag_guard_i", "_ag_guard_u", "_ag_guard_d"]
                 .map(|suffix| named(around(&source.name, suffix))),
             clone: named(format!("_ag_plan_{hash:016x}")),
@@ -131,8 +131,8 @@ mod tests {
     fn the_go_ahead_sorts_behind_its_table() {
         for table in ["orders", "Orders", "_x", &"z".repeat(64)] {
             let names = Names::of(&TableName::new("s", table));
-            assert!(names.go.name.as_bytes() > table.as_bytes());
-            assert!(names.went.name.as_bytes() > table.as_bytes());
+            assert!(names.sentry.name.as_bytes() > table.as_bytes());
+            assert!(names.used_sentry.name.as_bytes() > table.as_bytes());
         }
     }
 }

@@ -5,13 +5,15 @@
 //! The run checks it whenever it reads the journal, and again before the swap. In between, the log
 //! shows it: DDL of others on these tables ends the run (`statement`).
 
+use crate::change::Change;
 use crate::facts::Facts;
+use crate::schema::identity::identify_table;
+use crate::schema::lookup::table_exists;
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::session::{Session, text};
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Error, Refusal, Result};
 
 /// Columns of the journal and of the heartbeats: name, type, whether it may be NULL.
@@ -26,98 +28,104 @@ const JOURNAL: [(&str, &str, bool); 7] = [
 ];
 const BEAT: [(&str, &str, bool); 2] = [("source", "varchar", false), ("beat", "bigint", false)];
 
-impl MySql {
-    /// Proves that the journal and the heartbeat table, if they exist, are as this tool makes them.
-    ///
-    /// # Errors
-    /// `Refused`, naming the object and what it is.
-    pub(crate) async fn check_own_tables(&self, session: &mut Session) -> Result<()> {
-        let expected: [(&TableName, &[_]); 2] =
-            [(&self.names.journal, &JOURNAL), (&self.names.beat, &BEAT)];
-        for (name, columns) in expected {
-            let odd = oddity(session, &self.source, &self.names.clone, name, Some(columns)).await;
-            if let Some(odd) = odd.doing_in_catalogue(format!("look at {}", name.plain()))? {
-                let reason = format!(
-                    "{odd}, so this tool did not make it; look who did, then drop or rename it"
-                );
-                return Err(Error::refused(format!("use {}", name.plain()), reason));
-            }
+/// Proves that the journal and the heartbeat table, if they exist, are as this tool makes them.
+///
+/// # Errors
+/// `Refused`, naming the object and what it is.
+pub(crate) async fn check_own_tables(change: &Change, session: &mut Session) -> Result<()> {
+    let expected: [(&TableName, &[_]); 2] =
+        [(&change.names.journal, &JOURNAL), (&change.names.beat, &BEAT)];
+    for (name, columns) in expected {
+        let odd = oddity(session, &change.source, &change.names.clone, name, Some(columns)).await;
+        if let Some(odd) = odd.doing_in_catalogue(format!("look at {}", name.plain()))? {
+            let reason = format!(
+                "{odd}, so this tool did not make it; look who did, then drop or rename it"
+            );
+            return Err(Error::refused(format!("use {}", name.plain()), reason));
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Whether a table of this name exists that may be one of ours.
-    pub(crate) async fn is_plain(&self, session: &mut Session, name: &TableName) -> Result<bool> {
-        let odd = oddity(session, &self.source, &self.names.clone, name, None).await;
-        let odd = odd.doing_in_catalogue(format!("look at {}", name.plain()))?;
-        Ok(odd.is_none() && self.exists(session, name).await?)
-    }
+/// Whether a table of this name exists that may be one of ours.
+pub(crate) async fn is_plain(
+    change: &Change,
+    session: &mut Session,
+    name: &TableName,
+) -> Result<bool> {
+    let odd = oddity(session, &change.source, &change.names.clone, name, None).await;
+    let odd = odd.doing_in_catalogue(format!("look at {}", name.plain()))?;
+    Ok(odd.is_none() && table_exists(session, name).await?)
+}
 
-    /// Returns whether the shadow's name belongs to the table that this change has made, whatever
-    /// others have put on it.
-    ///
-    /// # Errors
-    /// `Refused`, if this change has a shadow and something else bears its name.
-    pub(crate) async fn is_our_shadow(&self, session: &mut Session, facts: &Facts) -> Result<bool> {
-        let shadow = &self.names.shadow;
-        if !facts.has_shadow || !self.exists(session, shadow).await? {
-            return Ok(false);
-        }
-        if self.is_plain(session, shadow).await? {
-            return Ok(true);
-        }
-        let is_made = match &facts.shadow {
-            None => false,
-            Some(made) => made.is_same(&self.made(session, shadow).await?),
-        };
-        if is_made {
-            return Ok(true);
-        }
-        let odd = oddity(session, &self.source, &self.names.clone, shadow, None).await;
-        let odd = odd.doing_in_catalogue(format!("look at {}", shadow.plain()))?;
-        Err(Error::refused(
-            format!("look at the shadow of {}", self.title),
-            format!(
-                "{} bears the shadow's name, and {}; look who made it, then drop or rename it, \
-                 and run cleanup again",
-                shadow.plain(),
-                odd.unwrap_or_else(|| "it is not the shadow".to_owned())
-            ),
-        ))
+/// Returns whether the shadow's name belongs to the table that this change has made, whatever
+/// others have put on it.
+///
+/// # Errors
+/// `Refused`, if this change has a shadow and something else bears its name.
+pub(crate) async fn is_our_shadow(
+    change: &Change,
+    session: &mut Session,
+    facts: &Facts,
+) -> Result<bool> {
+    let shadow = &change.names.shadow;
+    if !facts.has_shadow || !table_exists(session, shadow).await? {
+        return Ok(false);
     }
+    if is_plain(change, session, shadow).await? {
+        return Ok(true);
+    }
+    let is_made = match &facts.shadow {
+        None => false,
+        Some(made) => made.is_same(&identify_table(change, session, shadow).await?),
+    };
+    if is_made {
+        return Ok(true);
+    }
+    let odd = oddity(session, &change.source, &change.names.clone, shadow, None).await;
+    let odd = odd.doing_in_catalogue(format!("look at {}", shadow.plain()))?;
+    Err(Error::refused(
+        format!("look at the shadow of {}", change.title),
+        format!(
+            "{} bears the shadow's name, and {}; look who made it, then drop or rename it, \
+             and run cleanup again",
+            shadow.plain(),
+            odd.unwrap_or_else(|| "it is not the shadow".to_owned())
+        ),
+    ))
+}
 
-    /// Lists what has a name that the change needs, and is not ours.
-    pub(crate) async fn refuse_others_objects(
-        &self,
-        session: &mut Session,
-    ) -> Result<Vec<Refusal>> {
-        let attempted = || self.doing("look for what bears the names needed to change");
-        let mut refusals = Vec::new();
-        for name in [&self.names.shadow, &self.names.clone] {
-            let odd = oddity(session, &self.source, &self.names.clone, name, None)
-                .await
-                .doing_in_catalogue(attempted)?;
-            refusals.extend(odd.map(|odd| Refusal {
-                object: name.plain(),
-                reason: format!("it has a name this tool needs, and {odd}"),
-                remedy: "look who made it, then drop or rename it".into(),
-            }));
-        }
-        for guard in &self.names.guards {
-            let found = session.row(&sql::triggers::find_trigger(guard)).await;
-            let on = found.doing_in_catalogue(attempted)?.map(|row| text(&row[0]));
-            if let Some(on) =
-                on.filter(|on| *on != self.source.name && *on != self.names.shadow.name)
-            {
-                refusals.push(Refusal {
-                    object: format!("trigger {}", guard.plain()),
-                    reason: format!("it has a name this tool needs, and stands on {on}"),
-                    remedy: "look who made it, then drop it".into(),
-                });
-            }
-        }
-        Ok(refusals)
+/// Lists what has a name that the change needs, and is not ours.
+pub(crate) async fn refuse_others_objects(
+    change: &Change,
+    session: &mut Session,
+) -> Result<Vec<Refusal>> {
+    let attempted = || change.doing("look for what bears the names needed to change");
+    let mut refusals = Vec::new();
+    for name in [&change.names.shadow, &change.names.clone] {
+        let odd = oddity(session, &change.source, &change.names.clone, name, None)
+            .await
+            .doing_in_catalogue(attempted)?;
+        refusals.extend(odd.map(|odd| Refusal {
+            object: name.plain(),
+            reason: format!("it has a name this tool needs, and {odd}"),
+            remedy: "look who made it, then drop or rename it".into(),
+        }));
     }
+    for guard in &change.names.guards {
+        let found = session.row(&sql::triggers::find_trigger(guard)).await;
+        let on = found.doing_in_catalogue(attempted)?.map(|row| text(&row[0]));
+        if let Some(on) =
+            on.filter(|on| *on != change.source.name && *on != change.names.shadow.name)
+        {
+            refusals.push(Refusal {
+                object: format!("trigger {}", guard.plain()),
+                reason: format!("it has a name this tool needs, and stands on {on}"),
+                remedy: "look who made it, then drop it".into(),
+            });
+        }
+    }
+    Ok(refusals)
 }
 
 /// Says why this tool cannot have made the table for the source. None if it may have, or if there

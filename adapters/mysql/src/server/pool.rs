@@ -25,7 +25,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Se
 const MOST_WORKERS: usize = 32;
 
 /// Most tables bound by foreign keys, where a session of its own locks each of them.
-pub(crate) const MOST_NEIGHBOURS: usize = 64;
+pub(crate) const MOST_RELATIONS: usize = 64;
 
 /// Longest wait for a killed session to roll back.
 const LONGEST_ROLLBACK: Duration = Duration::from_secs(120);
@@ -47,7 +47,7 @@ pub(crate) enum Slot {
     Triggers,
     Worker(usize),
     /// Locks a table at the other end of a foreign key while the tables are swapped.
-    Neighbour(usize),
+    Relation(usize),
 }
 
 impl Slot {
@@ -59,7 +59,7 @@ impl Slot {
             Slot::Rename => 3,
             Slot::Triggers => 4,
             Slot::Worker(number) => 5 + number,
-            Slot::Neighbour(number) => 5 + MOST_WORKERS + number,
+            Slot::Relation(number) => 5 + MOST_WORKERS + number,
         }
     }
 }
@@ -103,7 +103,7 @@ impl Crew {
             lock_timeout,
             lock,
             source,
-            slots: (0..Slot::Neighbour(MOST_NEIGHBOURS).place()).map(|_| Arc::default()).collect(),
+            slots: (0..Slot::Relation(MOST_RELATIONS).place()).map(|_| Arc::default()).collect(),
             workers: Arc::new(Semaphore::new(workers.clamp(1, MOST_WORKERS))),
             run_lock: AsyncMutex::default(),
             run_lock_id: Mutex::default(),
@@ -177,7 +177,7 @@ impl Crew {
         if self.in_utc.load(Ordering::SeqCst) && place != Slot::Control.place() {
             session.execute(sql::session::IN_UTC).await.doing_in_catalogue(attempted)?;
         }
-        let is_worker = (Slot::Worker(0).place()..Slot::Neighbour(0).place()).contains(&place);
+        let is_worker = (Slot::Worker(0).place()..Slot::Relation(0).place()).contains(&place);
         if self.checks_parents.load(Ordering::SeqCst) && is_worker {
             session.execute(sql::session::CHECK_PARENTS).await.doing_in_catalogue(attempted)?;
         }

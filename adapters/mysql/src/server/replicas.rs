@@ -6,14 +6,17 @@
 //! is set to report its host. Else the list of sessions has the hosts. A server that answers at
 //! such an address with the same number is the replica.
 
+use crate::change::Change;
+use crate::log::source::LogServer;
 use crate::server::about::Replica;
 use crate::server::connect::Access;
+use crate::server::pool::Crew;
 use crate::server::session::{Session, number, text};
 use crate::server::version::Flavour;
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::Result;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a replica may take to answer.
@@ -35,138 +38,147 @@ struct Reader {
     port: u16,
 }
 
-impl MySql {
-    /// The replicas that count from now on. The one that the log is read from is among them: the
-    /// log cannot arrive sooner than there.
-    pub(crate) async fn watched(&self) -> Result<Vec<Replica>> {
-        let streamed = self.target.stream_from.iter().filter(|_| self.log.is_replica);
-        let named = self.target.replicas.iter().chain(streamed);
-        let mut watched = named.map(|url| Access::read(url)).collect::<Result<Vec<Access>>>()?;
-        if self.target.replicas.is_empty() {
-            let seen = self.see_replicas().await?;
-            for unreached in seen.unreached {
-                tracing::warn!("{unreached}: its lag does not count");
-            }
-            let is_new =
-                |found: &Access| watched.iter().all(|known| known.address != found.address);
-            let found: Vec<Access> = seen.reached.into_iter().filter(is_new).collect();
-            watched.extend(found);
+/// The replicas that count from now on. The one that the log is read from is among them: the
+/// log cannot arrive sooner than there.
+pub(crate) async fn watched(
+    change: &Change,
+    crew: &Arc<Crew>,
+    log: &LogServer,
+) -> Result<Vec<Replica>> {
+    let streamed = change.target.stream_from.iter().filter(|_| log.is_replica);
+    let named = change.target.replicas.iter().chain(streamed);
+    let mut watched = named.map(|url| Access::read(url)).collect::<Result<Vec<Access>>>()?;
+    if change.target.replicas.is_empty() {
+        let seen = see_replicas(change, crew).await?;
+        for unreached in seen.unreached {
+            tracing::warn!("{unreached}: its lag does not count");
         }
-        let named = self.target.replicas.len() + usize::from(self.log.is_replica);
-        let replica = |(nth, access)| Replica { access, session: None, is_certain: nth < named };
-        Ok(watched.into_iter().enumerate().map(replica).collect())
+        let is_new = |found: &Access| watched.iter().all(|known| known.address != found.address);
+        let found: Vec<Access> = seen.reached.into_iter().filter(is_new).collect();
+        watched.extend(found);
     }
+    let named = change.target.replicas.len() + usize::from(log.is_replica);
+    let replica = |(nth, access)| Replica { access, session: None, is_certain: nth < named };
+    Ok(watched.into_iter().enumerate().map(replica).collect())
+}
 
-    /// Forgets those that only seemed to be replicas. A server lists a reader that has left until
-    /// it next sends it something. A replica that the user named, or that once had a heartbeat, is
-    /// never forgotten.
-    pub(crate) async fn forget_those_that_left(&self, replicas: &mut Vec<Replica>) -> Result<()> {
-        if replicas.iter().all(|replica| replica.is_certain) {
-            return Ok(());
+/// Forgets those that only seemed to be replicas. A server lists a reader that has left until it
+/// next sends it something. A replica that the user named, or that once had a heartbeat, is
+/// never forgotten.
+pub(crate) async fn forget_those_that_left(
+    change: &Change,
+    crew: &Arc<Crew>,
+    replicas: &mut Vec<Replica>,
+) -> Result<()> {
+    if replicas.iter().all(|replica| replica.is_certain) {
+        return Ok(());
+    }
+    let seen = see_replicas(change, crew).await?;
+    replicas.retain(|replica| {
+        let stays = replica.is_certain
+            || seen.reached.iter().any(|access| access.address == replica.access.address);
+        if !stays {
+            tracing::warn!(
+                "{} has stopped reading the log: its lag does not count",
+                replica.access.address
+            );
         }
-        let seen = self.see_replicas().await?;
-        replicas.retain(|replica| {
-            let stays = replica.is_certain
-                || seen.reached.iter().any(|access| access.address == replica.access.address);
-            if !stays {
-                tracing::warn!(
-                    "{} has stopped reading the log: its lag does not count",
-                    replica.access.address
-                );
-            }
-            stays
-        });
-        Ok(())
-    }
+        stays
+    });
+    Ok(())
+}
 
-    /// What `plan` says of them.
-    pub(crate) async fn replica_notes(&self) -> Result<Vec<String>> {
-        let seen = self.see_replicas().await?;
-        let is_named = |address: &str| {
-            let urls = self.target.replicas.iter().chain(&self.target.stream_from);
-            urls.filter_map(|url| Access::read(url).ok()).any(|access| access.address == address)
-        };
-        let counts = self.target.replicas.is_empty();
-        let reached =
-            seen.reached.iter().filter(|access| !is_named(&access.address)).map(|access| {
-                match counts {
-                    true => format!("replica {} was found: its lag counts", access.address),
-                    false => format!(
-                        "replica {} was found and is not named: its lag does not count",
-                        access.address
-                    ),
-                }
-            });
-        let unreached = seen
-            .unreached
-            .iter()
-            .map(|what| format!("{what}: its lag does not count; name it with --replica URL"));
-        Ok(reached.chain(unreached).collect())
-    }
+/// What `plan` says of them.
+pub(crate) async fn replica_notes(change: &Change, crew: &Arc<Crew>) -> Result<Vec<String>> {
+    let seen = see_replicas(change, crew).await?;
+    let is_named = |address: &str| {
+        let urls = change.target.replicas.iter().chain(&change.target.stream_from);
+        urls.filter_map(|url| Access::read(url).ok()).any(|access| access.address == address)
+    };
+    let counts = change.target.replicas.is_empty();
+    let reached =
+        seen.reached.iter().filter(|access| !is_named(&access.address)).map(
+            |access| match counts {
+                true => format!("replica {} was found: its lag counts", access.address),
+                false => format!(
+                    "replica {} was found and is not named: its lag does not count",
+                    access.address
+                ),
+            },
+        );
+    let unreached = seen
+        .unreached
+        .iter()
+        .map(|what| format!("{what}: its lag does not count; name it with --replica URL"));
+    Ok(reached.chain(unreached).collect())
+}
 
-    async fn see_replicas(&self) -> Result<Seen> {
-        let mut session = self.crew.reader().await?;
-        let version = self.server.version;
-        let mut seen = Seen::default();
-        let rows = match session.rows(sql::log::log_readers(version)).await {
-            Ok(rows) => rows,
-            Err(failure) if failure.ends_session() => {
-                return Err(failure.of_catalogue(self.doing("find replicas of")));
-            }
-            Err(_) => {
-                let right = match version.flavour {
-                    Flavour::MySql => "REPLICATION SLAVE",
-                    Flavour::MariaDb => "REPLICATION MASTER ADMIN",
-                };
-                seen.unreached
-                    .push(format!("it is unknown whether there are replicas ({right} is missing)"));
-                return Ok(seen);
-            }
-        };
-        // Host and port stand beside the name and password that replicas may tell, and before one
-        // column or two.
-        let behind = if version.flavour == Flavour::MySql { 3 } else { 2 };
-        let readers = rows.iter().filter_map(|row| {
-            Some(Reader {
-                server_id: number(row.first()?)?,
-                host: row.get(1).map(text).unwrap_or_default(),
-                port: number(row.get(row.len().checked_sub(behind)?)?)?.try_into().ok()?,
-            })
-        });
-        // Tools that read the log tell no port.
-        let readers: Vec<Reader> = readers.filter(|reader| reader.port > 0).collect();
-        if readers.is_empty() {
+async fn see_replicas(change: &Change, crew: &Arc<Crew>) -> Result<Seen> {
+    let mut session = crew.reader().await?;
+    let version = change.server.version;
+    let mut seen = Seen::default();
+    let rows = match session.rows(sql::log::log_readers(version)).await {
+        Ok(rows) => rows,
+        Err(failure) if failure.ends_session() => {
+            return Err(failure.of_catalogue(change.doing("find replicas of")));
+        }
+        Err(_) => {
+            let right = match version.flavour {
+                Flavour::MySql => "REPLICATION SLAVE",
+                Flavour::MariaDb => "REPLICATION MASTER ADMIN",
+            };
+            seen.unreached
+                .push(format!("it is unknown whether there are replicas ({right} is missing)"));
             return Ok(seen);
         }
-        let hosts = session.rows(sql::log::HOSTS_OF_LOG_READERS).await.unwrap_or_default();
-        let hosts: BTreeSet<String> = hosts.iter().map(|row| text(&row[0])).collect();
-        for reader in readers {
-            match self.reach(&reader, &hosts).await {
-                Some(access) => seen.reached.push(access),
-                None => seen.unreached.push(format!(
-                    "replica {}:{} (server_id {}) was found and does not let us in",
-                    if reader.host.is_empty() { "?" } else { &reader.host },
-                    reader.port,
-                    reader.server_id
-                )),
-            }
-        }
-        Ok(seen)
+    };
+    // Host and port stand beside the name and password that replicas may tell, and before one
+    // column or two.
+    let behind = if version.flavour == Flavour::MySql { 3 } else { 2 };
+    let readers = rows.iter().filter_map(|row| {
+        Some(Reader {
+            server_id: number(row.first()?)?,
+            host: row.get(1).map(text).unwrap_or_default(),
+            port: number(row.get(row.len().checked_sub(behind)?)?)?.try_into().ok()?,
+        })
+    });
+    // Tools that read the log tell no port.
+    let readers: Vec<Reader> = readers.filter(|reader| reader.port > 0).collect();
+    if readers.is_empty() {
+        return Ok(seen);
     }
+    let hosts = session.rows(sql::log::HOSTS_OF_LOG_READERS).await.unwrap_or_default();
+    let hosts: BTreeSet<String> = hosts.iter().map(|row| text(&row[0])).collect();
+    for reader in readers {
+        match connect_replica(crew, &reader, &hosts).await {
+            Some(access) => seen.reached.push(access),
+            None => seen.unreached.push(format!(
+                "replica {}:{} (server_id {}) was found and does not let us in",
+                if reader.host.is_empty() { "?" } else { &reader.host },
+                reader.port,
+                reader.server_id
+            )),
+        }
+    }
+    Ok(seen)
+}
 
-    async fn reach(&self, reader: &Reader, hosts: &BTreeSet<String>) -> Option<Access> {
-        let told = (!reader.host.is_empty()).then_some(&reader.host);
-        for host in told.into_iter().chain(hosts) {
-            let access = self.crew.access.at(host, reader.port);
-            let asked = async {
-                let mut session = Session::bare(&access).await.ok()?;
-                session.text(sql::log::SERVER_ID).await.ok()
-            };
-            let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
-            if answer.is_some_and(|id| id == reader.server_id.to_string()) {
-                return Some(access);
-            }
+async fn connect_replica(
+    crew: &Arc<Crew>,
+    reader: &Reader,
+    hosts: &BTreeSet<String>,
+) -> Option<Access> {
+    let told = (!reader.host.is_empty()).then_some(&reader.host);
+    for host in told.into_iter().chain(hosts) {
+        let access = crew.access.at(host, reader.port);
+        let asked = async {
+            let mut session = Session::bare(&access).await.ok()?;
+            session.text(sql::log::SERVER_ID).await.ok()
+        };
+        let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
+        if answer.is_some_and(|id| id == reader.server_id.to_string()) {
+            return Some(access);
         }
-        None
     }
+    None
 }

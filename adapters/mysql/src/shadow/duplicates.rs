@@ -1,22 +1,35 @@
-//! Duplicates that a unique index of the altered table would refuse, where it is over more than
-//! columns the source has: generated columns, added columns, expressions. The source's rows are
-//! looked at as the altered table would hold them. Pure.
+//! Finds duplicates that a unique index of the altered table would refuse. Some indexes are over
+//! more than the source's columns: generated columns, added columns, expressions. For those the
+//! query computes the source's rows as the altered table would hold them.
 
+use crate::change::Change;
+use crate::key::index::LOOKUP;
 use crate::schema::columns::Shape;
 use crate::schema::convert;
 use crate::schema::lexer::{Token, spanned};
-use crate::schema::table::{Column, Index, Table, is_same};
+use crate::schema::lookup::read_table;
+use crate::schema::table::{Column, Index, Part, Table, definition_of, is_same};
+use crate::server::names::TableName;
+use crate::server::pool::Crew;
+use crate::server::session::Session;
 use crate::server::version::Flavour;
-use crate::sql::{self, quote, string};
+use crate::shadow::duplicates;
+use crate::shadow::shape::load_shape;
+use crate::sql;
+use crate::sql::quote;
+use crate::sql::quote::string;
+use crate::state::ShadowState;
+use altergeist_contract::{Duplicates, Error, Result};
+use std::sync::Arc;
 
-/// A table, and its definition in the server's words.
+/// A table, and its definition by the server.
 pub(crate) struct Defined<'a> {
     pub table: &'a Table,
     pub definition: &'a str,
 }
 
-/// Counts the values of the source's rows that the index must hold once and would hold more often.
-/// None if the source's own index sees to it, or if it cannot be said in SQL.
+/// Counts the values that the index must hold once and would hold more often. Returns None if the
+/// source's own index prevents them, or if SQL cannot express it.
 pub(crate) fn duplicates(
     shape: &Shape,
     flavour: Flavour,
@@ -53,7 +66,7 @@ pub(crate) fn duplicates(
     ))
 }
 
-/// Whether the source has the same index over the same values.
+/// Returns whether the source has the same index over the same values.
 fn is_kept(shape: &Shape, source: &Defined, altered: &Defined, index: &Index) -> bool {
     let is_same_line = |line: Option<&str>, other: Option<&str>| line.is_some() && line == other;
     let stays = shape
@@ -76,7 +89,8 @@ fn is_kept(shape: &Shape, source: &Defined, altered: &Defined, index: &Index) ->
         && index.parts.iter().all(has_generated)
 }
 
-/// What the altered table's columns that are not generated would hold, under their names there.
+/// Returns the values of the altered table's columns that are not generated, under their names
+/// there.
 fn held(shape: &Shape, flavour: Flavour, altered: &Table) -> Vec<String> {
     let mut held = Vec::new();
     for column in altered.columns.iter().filter(|column| !column.generated) {
@@ -89,7 +103,7 @@ fn held(shape: &Shape, flavour: Flavour, altered: &Table) -> Vec<String> {
             _ if column.extra.contains("AUTO_INCREMENT") => None,
             _ => Some(default(column, flavour)),
         };
-        // An index over what cannot be said makes the query one that the server refuses.
+        // If a value is left out here, the server refuses the query over it.
         held.extend(value.map(|value| format!("{value} AS {}", quote(&column.name))));
     }
     held
@@ -106,8 +120,8 @@ fn default(column: &Column, flavour: Flavour) -> String {
     }
 }
 
-/// A part of the index, said of a row as the altered table would hold it; `given` is the part in
-/// the server's words.
+/// Returns a part of the index as an expression over the view. `given` is the part in the server's
+/// definition.
 fn term(altered: &Table, part: &crate::schema::table::Part, given: String) -> Option<String> {
     if part.column.is_empty() {
         return given.starts_with('(').then_some(given);
@@ -124,14 +138,14 @@ fn term(altered: &Table, part: &crate::schema::table::Part, given: String) -> Op
     })
 }
 
-/// The line of a definition that begins with some words and a quoted name.
+/// Returns the line of a definition that begins with some words and a quoted name.
 fn line_of<'a>(definition: &'a str, name: &str, words: &str) -> Option<&'a str> {
     let begin = format!("  {words}{} ", quote(name));
     let line = definition.lines().find(|line| line.starts_with(&begin))?;
     Some(line.strip_suffix(',').unwrap_or(line))
 }
 
-/// The expression of a generated column.
+/// Returns the expression of a generated column.
 fn generated_as(definition: &str, column: &str) -> Option<String> {
     let line = line_of(definition, column, "")?;
     let parts = enclosed(
@@ -141,7 +155,7 @@ fn generated_as(definition: &str, column: &str) -> Option<String> {
     Some(parts.join(", "))
 }
 
-/// The parts of a unique index, in the server's words.
+/// Returns the parts of a unique index, as the server defines them.
 fn key_parts(definition: &str, index: &str) -> Option<Vec<String>> {
     let line = match index {
         "PRIMARY" => definition.lines().find(|line| line.starts_with("  PRIMARY KEY "))?,
@@ -150,7 +164,7 @@ fn key_parts(definition: &str, index: &str) -> Option<Vec<String>> {
     enclosed(line, |before| !before.is_empty())
 }
 
-/// What the first parentheses hold that come right after such tokens, split at its commas.
+/// Returns the contents of the first parentheses after such tokens, split at the commas.
 fn enclosed(line: &str, is_before: impl Fn(&[Token]) -> bool) -> Option<Vec<String>> {
     let spans = spanned(line, false).ok()?;
     let tokens: Vec<Token> = spans.iter().map(|(token, _)| token.clone()).collect();
@@ -173,6 +187,97 @@ fn enclosed(line: &str, is_before: impl Fn(&[Token]) -> bool) -> Option<Vec<Stri
         }
     }
     None
+}
+
+pub(crate) async fn shadow_duplicates(
+    change: &Change,
+    crew: &Arc<Crew>,
+    shadow_state: &ShadowState,
+) -> Result<Vec<Duplicates>> {
+    let shape = load_shape(change, crew, shadow_state).await?;
+    let mut reader = crew.reader().await?;
+    find_duplicates(change, &mut reader, &shape, &change.names.shadow).await
+}
+
+/// Returns the source's duplicates for the unique indexes of an altered table.
+pub(crate) async fn find_duplicates(
+    change: &Change,
+    session: &mut Session,
+    shape: &Shape,
+    altered: &TableName,
+) -> Result<Vec<Duplicates>> {
+    let attempted = || change.doing("look for unique indexes of");
+    let [source, altered] = [&change.source, altered];
+    let source_definition = definition_of(session, source)
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let definition = definition_of(session, altered)
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let source = read_table(change, session, source).await?;
+    let altered = read_table(change, session, altered).await?;
+    let flavour = change.server.version.flavour;
+    let mut found = Vec::new();
+    for index in altered.indexes.iter().filter(|index| index.unique && index.name != LOOKUP) {
+        let attempted = || change.doing(&format!("look for duplicates over {} in", index.name));
+        let has_pair =
+            |part: &Part| shape.columns.iter().any(|pair| is_same(&pair.shadow.name, &part.column));
+        let values = if index.parts.iter().all(has_pair) {
+            let Some(expressions) = newly_unique(shape, &source, index) else { continue };
+            let statement = sql::catalogue::duplicates(&change.source, &expressions);
+            session.text(&statement).await.map_err(|failure| failure.of_rows(attempted()))?
+        } else {
+            let before = Defined { table: &source, definition: &source_definition };
+            let after = Defined { table: &altered, definition: &definition };
+            let Some(statement) = duplicates::duplicates(shape, flavour, &before, &after, index)
+            else {
+                continue;
+            };
+            match session.text(&statement).await {
+                // What the server cannot compute now fails when rows are copied.
+                Err(failure) if !failure.ends_session() => continue,
+                counted => counted.map_err(|failure| failure.of_rows(attempted()))?,
+            }
+        };
+        let values = values
+            .parse()
+            .map_err(|_| Error::fatal(attempted(), "the server does not count them"))?;
+        if values > 0 {
+            found.push(Duplicates { index: index.name.clone(), values });
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the expressions over the source's columns that a unique index of the shadow needs to be
+/// different. None if the source's own indexes ensure that, or if SQL cannot express it.
+fn newly_unique(shape: &Shape, source: &Table, index: &Index) -> Option<Vec<String>> {
+    let pair = |column: &str| shape.columns.iter().find(|pair| is_same(&pair.shadow.name, column));
+    let pairs: Vec<_> = index.parts.iter().map(|part| pair(&part.column)).collect::<Option<_>>()?;
+    let is_kept = source.indexes.iter().filter(|old| old.unique).any(|old| {
+        old.parts.iter().all(|old| {
+            index.parts.iter().zip(&pairs).any(|(part, pair)| {
+                is_same(&pair.source.name, &old.column)
+                    && pair.source.is_alike(&pair.shadow)
+                    && (part.prefix.is_none() || part.prefix == old.prefix)
+            })
+        })
+    });
+    if is_kept {
+        return None;
+    }
+    index
+        .parts
+        .iter()
+        .zip(pairs)
+        .map(|(part, pair)| {
+            let value = convert::grouped(pair, "s.")?;
+            Some(match part.prefix {
+                Some(length) => format!("LEFT({value}, {length})"),
+                None => value,
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,28 +1,29 @@
-//! What others change of the source while the run goes on. The log tells of each statement. One
-//! that leaves rows and columns alone does not end the run: right before the lock the shadow is
-//! given what the source was given meanwhile, and under the lock the source must still be as it was
-//! then. Triggers are carried by the swap anyway.
+//! Follows what others change of the source during the run. The log has each statement. If it
+//! leaves rows and columns alone, the run goes on. Right before the lock, the shadow gets what the
+//! source got meanwhile. Under the lock the source must still be as it was then. The swap carries
+//! triggers anyway.
 
+use crate::change::Change;
+use crate::journal::{read_entry, save_facts};
 use crate::schema::columns::Shape;
-use crate::schema::harmless::OPTIONS;
-use crate::schema::literals;
-use crate::schema::table::{Table, definition_of, is_same, outline};
+use crate::schema::definition_diff::{Changed, is_made_alike, out_of_reach};
+use crate::schema::identity::identify_table;
+use crate::schema::index_definition::Definition;
+use crate::schema::lookup::read_table;
+use crate::schema::table::{Table, definition_of, is_same};
 use crate::server::error::{Failure, NO_INPLACE, START_AGAIN};
 use crate::server::names::TableName;
 use crate::server::pool::{Crew, Slot};
 use crate::server::session::Session;
-use crate::shadow::indexes::{Definition, quoted};
 use crate::sql;
-use crate::state::MySql;
 use altergeist_contract::{Error, Result};
 use std::sync::Arc;
 
-/// Looks at the source when the log tells that others changed it.
+/// Checks the source when the log shows that others changed it.
 pub(crate) struct Followed {
     crew: Arc<Crew>,
     source: TableName,
-    /// The source in the server's words when the shadow was made; empty if that was not written
-    /// down.
+    /// The source's definition when the shadow was made; empty if the journal does not have it.
     text: String,
 }
 
@@ -31,11 +32,12 @@ impl Followed {
         Followed { crew, source, text }
     }
 
-    /// Proves that the shadow can have what others gave the source.
+    /// Proves that the shadow can get what others gave the source.
     ///
     /// # Errors
-    /// `Fatal`, naming what it cannot have.
-    pub(crate) async fn must_be_within_reach(&self) -> Result<()> {
+    ///
+    /// `Fatal`, with the names of what it cannot get.
+    pub(crate) async fn check_can_follow(&self) -> Result<()> {
         let attempted = || format!("look at {} again", self.source.plain());
         let mut session = self.crew.reader().await?;
         let now = definition_of(&mut session, &self.source).await;
@@ -47,23 +49,6 @@ impl Followed {
     }
 }
 
-fn within_reach(source: &TableName, before: &str, now: &str) -> Result<()> {
-    let lost = out_of_reach(before, now);
-    if lost.is_empty() { Ok(()) } else { Err(cannot(source, &lost)) }
-}
-
-/// Whether a table was not altered between two looks. Its counter does not matter, nor do foreign
-/// keys that come and go.
-pub(crate) fn is_made_alike(before: &str, now: &str) -> bool {
-    let (name, other) = (table_of(before), table_of(now));
-    outline(before, &name, &[]) == outline(now, &other, &[])
-}
-
-/// The table that a definition is of.
-fn table_of(definition: &str) -> String {
-    definition.strip_prefix("CREATE TABLE ").and_then(quoted).unwrap_or_default()
-}
-
 fn cannot(source: &TableName, objects: &[String]) -> Error {
     let reason = format!(
         "another session changed {} of the table, and the shadow cannot follow that; {START_AGAIN}",
@@ -72,386 +57,154 @@ fn cannot(source: &TableName, objects: &[String]) -> Error {
     Error::fatal(format!("follow {}", source.plain()), reason)
 }
 
-impl MySql {
-    /// Gives the shadow what others gave the source since it was last looked at. Gives the source
-    /// in the server's words.
-    ///
-    /// # Errors
-    /// `Fatal` if the shadow cannot have it, naming it.
-    pub(crate) async fn follow_others(&self, shape: &Shape) -> Result<String> {
-        let attempted = || self.doing("give the shadow what others gave to");
-        let catalogue = |failure: Failure| failure.of_catalogue(attempted());
-        let mut reader = self.crew.reader().await?;
-        let mut facts = self.entry(&mut reader).await?.facts;
-        if facts.source_text.is_empty() {
-            return Ok(String::new());
-        }
-        let now = definition_of(&mut reader, &self.source).await.map_err(catalogue)?;
-        within_reach(&self.source, &facts.source_text, &now)?;
-        let is_as_noted = |made: &Option<crate::facts::Made>, now: &crate::facts::Made| {
-            made.as_ref() == Some(now)
-        };
-        let source = self.made(&mut reader, &self.source).await?;
-        let have = definition_of(&mut reader, &self.names.shadow).await.map_err(catalogue)?;
-        let changed = Changed::between(&facts.source_text, &now, &have);
-        if !is_as_noted(&facts.source, &source) {
-            // The storage engine may have made another table of it.
-            facts.source = Some(source);
-            self.save_facts(&facts).await?;
-        }
-        if !changed.is_nothing() {
-            self.check_columns(&mut reader, shape, &changed).await?;
-            self.give(&changed).await?;
-            let have = definition_of(&mut reader, &self.names.shadow).await.map_err(catalogue)?;
-            let left = Changed::between(&facts.source_text, &now, &have);
-            if !left.is_nothing() {
-                return Err(cannot(&self.source, &left.named()));
-            }
-            tracing::info!(
-                "{}: others changed {}; the shadow has followed",
-                self.title,
-                changed.named().join(", ")
-            );
-        }
-        let shadow = self.made(&mut reader, &self.names.shadow).await?;
-        if !is_made_alike(&facts.source_text, &now) || !is_as_noted(&facts.shadow, &shadow) {
-            facts.source_text.clone_from(&now);
-            facts.shadow = Some(shadow);
-            self.save_facts(&facts).await?;
-        }
-        Ok(now)
+/// Gives the shadow what others gave the source since the last check. Returns the source's
+/// definition.
+///
+/// # Errors
+///
+/// `Fatal`, with the names of what the shadow cannot get.
+pub(crate) async fn follow_others(
+    change: &Change,
+    crew: &Arc<Crew>,
+    shape: &Shape,
+) -> Result<String> {
+    let attempted = || change.doing("give the shadow what others gave to");
+    let catalogue = |failure: Failure| failure.of_catalogue(attempted());
+    let mut reader = crew.reader().await?;
+    let mut facts = read_entry(change, &mut reader).await?.facts;
+    if facts.source_text.is_empty() {
+        return Ok(String::new());
     }
+    let now = definition_of(&mut reader, &change.source).await.map_err(catalogue)?;
+    within_reach(&change.source, &facts.source_text, &now)?;
+    let is_as_noted = |made: &Option<crate::facts::TableIdentity>,
+                       now: &crate::facts::TableIdentity| {
+        made.as_ref() == Some(now)
+    };
+    let source = identify_table(change, &mut reader, &change.source).await?;
+    let have = definition_of(&mut reader, &change.names.shadow).await.map_err(catalogue)?;
+    let changed = Changed::between(&facts.source_text, &now, &have);
+    if !is_as_noted(&facts.source, &source) {
+        // The storage engine may have rebuilt it as another table.
+        facts.source = Some(source);
+        save_facts(change, crew, &facts).await?;
+    }
+    if !changed.is_nothing() {
+        check_columns(change, &mut reader, shape, &changed).await?;
+        give_shadow(change, crew, &changed).await?;
+        let have = definition_of(&mut reader, &change.names.shadow).await.map_err(catalogue)?;
+        let left = Changed::between(&facts.source_text, &now, &have);
+        if !left.is_nothing() {
+            return Err(cannot(&change.source, &left.named()));
+        }
+        tracing::info!(
+            "{}: others changed {}; the shadow has followed",
+            change.title,
+            changed.named().join(", ")
+        );
+    }
+    let shadow = identify_table(change, &mut reader, &change.names.shadow).await?;
+    if !is_made_alike(&facts.source_text, &now) || !is_as_noted(&facts.shadow, &shadow) {
+        facts.source_text.clone_from(&now);
+        facts.shadow = Some(shadow);
+        save_facts(change, crew, &facts).await?;
+    }
+    Ok(now)
+}
 
-    /// An index speaks of the same columns on the shadow, or the shadow cannot have it.
-    async fn check_columns(
-        &self,
-        session: &mut Session,
-        shape: &Shape,
-        changed: &Changed,
-    ) -> Result<()> {
-        let source = self.look(session, &self.source).await?;
-        let shadow = self.look(session, &self.names.shadow).await?;
-        let stays = |name: &str| {
-            let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, name));
-            let is_generated =
-                |table: &Table| table.column(name).is_some_and(|column| column.generated);
-            match pair {
-                Some(pair) => is_same(&pair.shadow.name, name),
-                None => is_generated(&source) && is_generated(&shadow),
-            }
-        };
-        let is_over_others = |index: &&Definition| {
-            let (_, parts) = index.text.split_once(" (").unwrap_or_default();
-            source
-                .columns
-                .iter()
-                .any(|column| parts.contains(&sql::quote(&column.name)) && !stays(&column.name))
-        };
-        let lost: Vec<String> = changed
-            .add
+/// Checks that new indexes are over columns that the shadow has under the same names.
+async fn check_columns(
+    change: &Change,
+    session: &mut Session,
+    shape: &Shape,
+    changed: &Changed,
+) -> Result<()> {
+    let source = read_table(change, session, &change.source).await?;
+    let shadow = read_table(change, session, &change.names.shadow).await?;
+    let stays = |name: &str| {
+        let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, name));
+        let is_generated =
+            |table: &Table| table.column(name).is_some_and(|column| column.generated);
+        match pair {
+            Some(pair) => is_same(&pair.shadow.name, name),
+            None => is_generated(&source) && is_generated(&shadow),
+        }
+    };
+    let is_over_others = |index: &&Definition| {
+        let (_, parts) = index.text.split_once(" (").unwrap_or_default();
+        source
+            .columns
             .iter()
-            .filter(is_over_others)
-            .map(|index| format!("index {}", index.name))
-            .collect();
-        if lost.is_empty() { Ok(()) } else { Err(cannot(&self.source, &lost)) }
-    }
-
-    async fn give(&self, changed: &Changed) -> Result<()> {
-        let mut lease = self.crew.lease(Slot::Control).await?;
-        let session = lease.session();
-        let given = match session.execute(&sql::session::check_foreign_keys(true)).await {
-            Ok(_) => self.give_each(session, changed).await,
-            Err(failure) => Err(failure),
-        };
-        match given {
-            Ok(()) => {}
-            Err(failure) if failure.ends_session() => {
-                return Err(failure.of_catalogue(self.doing("follow")));
-            }
-            Err(failure) if failure.is_lock_wait() => {
-                return Err(failure.of_lock(self.doing("follow")));
-            }
-            Err(failure) => {
-                let mut error = cannot(&self.source, &changed.named());
-                error.reason += &format!(" ({})", failure.of_rows("").reason);
-                return Err(error);
-            }
-        }
-        let restored = session.execute(&sql::session::check_foreign_keys(false)).await;
-        restored.map_err(|failure| failure.of_catalogue(self.doing("follow")))?;
-        lease.keep();
-        Ok(())
-    }
-
-    async fn give_each(
-        &self,
-        session: &mut Session,
-        changed: &Changed,
-    ) -> std::result::Result<(), Failure> {
-        let shadow = &self.names.shadow;
-        if !changed.drop.is_empty() {
-            let names: Vec<&str> = changed.drop.iter().map(|name| &**name).collect();
-            session.execute(&sql::ddl::drop_indexes(&self.source, shadow, &names)).await?;
-        }
-        // The server makes one index of full texts at a time.
-        for index in &changed.add {
-            let in_place =
-                sql::ddl::add_indexes(&self.source, shadow, std::slice::from_ref(&index.text));
-            match session.execute(&in_place).await {
-                Err(failure) if failure.code() == Some(NO_INPLACE) => {
-                    session
-                        .execute(&sql::ddl::add_index_anyhow(&self.source, shadow, &index.text))
-                        .await?;
-                }
-                outcome => drop(outcome?),
-            }
-        }
-        if !changed.options.is_empty() {
-            let options: Vec<String> =
-                changed.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            session.execute(&sql::ddl::alter(&self.source, shadow, &options.join(", "))).await?;
-        }
-        Ok(())
-    }
-}
-
-/// What the shadow must be given to follow the source.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Changed {
-    drop: Vec<String>,
-    add: Vec<Definition>,
-    options: Vec<(String, String)>,
-}
-
-impl Changed {
-    /// What was changed on the source, as far as the shadow does not have it. Where the shadow
-    /// differed from the source before, the clauses of this change wanted that, and it stays.
-    fn between(before: &str, now: &str, shadow: &str) -> Changed {
-        let [before_keys, now_keys, has_keys] = [before, now, shadow].map(indexes);
-        let find = |list: &[Definition], name: &str| {
-            list.iter().find(|index| is_same(&index.name, name)).cloned()
-        };
-        let has_same = |list: &[Definition], index: &Definition| {
-            find(list, &index.name).is_some_and(|other| is_alike(&other, index))
-        };
-        let mut changed = Changed::default();
-        for index in before_keys.iter().filter(|index| !has_same(&now_keys, index)) {
-            if has_same(&has_keys, index) {
-                changed.drop.push(index.name.clone());
-            }
-        }
-        for index in now_keys.iter().filter(|index| !has_same(&before_keys, index)) {
-            let is_to_go = changed.drop.iter().any(|name| is_same(name, &index.name));
-            let is_redefined = find(&before_keys, &index.name).is_some() && !is_to_go;
-            if !has_same(&has_keys, index) && !is_redefined {
-                changed.add.push(index.clone());
-            }
-        }
-        let [before_has, now_has, shadow_has] = [before, now, shadow].map(options);
-        for (name, nothing) in OPTIONS {
-            let of = |list: &[(String, String)]| {
-                list.iter().find(|(option, _)| option == name).map(|(_, value)| value.clone())
-            };
-            let (was, is, has) = (of(&before_has), of(&now_has), of(&shadow_has));
-            if was != is && has == was {
-                changed.options.push((name.to_owned(), is.unwrap_or_else(|| nothing.to_owned())));
-            }
-        }
-        changed
-    }
-
-    fn is_nothing(&self) -> bool {
-        *self == Changed::default()
-    }
-
-    pub(crate) fn named(&self) -> Vec<String> {
-        let indexes = self.drop.iter().chain(self.add.iter().map(|index| &index.name));
-        let mut named: Vec<String> = indexes.map(|name| format!("index {name}")).collect();
-        named.extend(self.options.iter().map(|(name, _)| format!("option {name}")));
-        named.dedup();
-        named
-    }
-}
-
-fn is_alike(one: &Definition, other: &Definition) -> bool {
-    literals::without_charsets(&one.text) == literals::without_charsets(&other.text)
-}
-
-/// The indexes the shadow can be given or have taken away: those that are not unique.
-fn indexes(definition: &str) -> Vec<Definition> {
-    let of_line = |line: &str| {
-        let text = line.strip_prefix("  ")?;
-        let text = text.strip_suffix(',').unwrap_or(text);
-        let behind = ["KEY ", "FULLTEXT KEY ", "SPATIAL KEY "]
-            .iter()
-            .find_map(|kind| text.strip_prefix(kind))?;
-        Some(Definition { name: quoted(behind)?, text: text.to_owned() })
+            .any(|column| parts.contains(&sql::quote(&column.name)) && !stays(&column.name))
     };
-    definition.lines().filter_map(of_line).collect()
-}
-
-/// The options of a table, from its last line but partitions: `) ENGINE=InnoDB DEFAULT
-/// CHARSET=utf8mb4 COMMENT='x'`.
-fn options(definition: &str) -> Vec<(String, String)> {
-    let Some(line) = definition.lines().find(|line| line.starts_with(')')) else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    let mut rest = line[1..].trim_start();
-    while let Some((name, behind)) = rest.split_once('=') {
-        let length = value_length(behind);
-        found.push((name.to_owned(), behind[..length].to_owned()));
-        rest = behind[length..].trim_start();
-    }
-    if !rest.is_empty() {
-        found.push((rest.to_owned(), String::new()));
-    }
-    found
-}
-
-/// How long the value at the beginning is: a text in quotes, or a word.
-fn value_length(text: &str) -> usize {
-    if !text.starts_with('\'') {
-        return text.find(' ').unwrap_or(text.len());
-    }
-    let bytes = text.as_bytes();
-    let mut place = 1;
-    while place < bytes.len() {
-        match bytes[place] {
-            b'\\' => place += 1,
-            b'\'' if bytes.get(place + 1) == Some(&b'\'') => place += 1,
-            b'\'' => return place + 1,
-            _ => {}
-        }
-        place += 1;
-    }
-    text.len()
-}
-
-/// What differs between two definitions of a table, and cannot be followed.
-fn out_of_reach(before: &str, now: &str) -> Vec<String> {
-    let rigid = |definition: &str| -> Vec<String> {
-        let can_be_given = indexes(definition);
-        let is_followed = |line: &String| {
-            let text = line.trim_start();
-            can_be_given.iter().any(|index| literals::without_charsets(&index.text) == text)
-        };
-        let lines = outline(definition, &table_of(definition), &[])
-            .into_iter()
-            .filter(|line| !line.starts_with(')'));
-        let mut lines: Vec<String> = lines.filter(|line| !is_followed(line)).collect();
-        let others = options(definition).into_iter().filter(|(name, _)| {
-            name != "AUTO_INCREMENT" && OPTIONS.iter().all(|(option, _)| option != name)
-        });
-        lines.extend(others.map(|(name, value)| format!("){name}={value}")));
-        lines
-    };
-    let (before, now) = (rigid(before), rigid(now));
-    let only_in = |one: &[String], other: &[String]| -> Vec<String> {
-        one.iter().filter(|line| !other.contains(line)).map(|line| object(line)).collect()
-    };
-    let mut lost = only_in(&before, &now);
-    lost.extend(only_in(&now, &before));
-    lost.dedup();
-    if lost.is_empty() && before != now {
-        lost.push("the order of columns".to_owned());
-    }
-    lost
-}
-
-/// What a line of a definition is about.
-fn object(line: &str) -> String {
-    let text = line.trim_start();
-    if let Some(option) = text.strip_prefix(')') {
-        return format!("option {}", option.split_once('=').map_or(option, |(name, _)| name));
-    }
-    let kinds = [("", "column"), ("UNIQUE KEY ", "index"), ("CONSTRAINT ", "constraint")];
-    let named = kinds
+    let lost: Vec<String> = changed
+        .add
         .iter()
-        .find_map(|(words, kind)| Some(format!("{kind} {}", quoted(text.strip_prefix(words)?)?)));
-    match named {
-        Some(named) => named,
-        None if text.starts_with("PRIMARY KEY") => "the primary key".to_owned(),
-        None => "the partitions".to_owned(),
-    }
+        .filter(is_over_others)
+        .map(|index| format!("index {}", index.name))
+        .collect();
+    if lost.is_empty() { Ok(()) } else { Err(cannot(&change.source, &lost)) }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn definition(columns: &str, keys: &str, options: &str) -> String {
-        format!(
-            "CREATE TABLE `t` (\n  `id` int NOT NULL,\n{columns}  PRIMARY KEY (`id`){keys}\n) \
-             ENGINE=InnoDB{options}"
-        )
+async fn give_shadow(change: &Change, crew: &Arc<Crew>, changed: &Changed) -> Result<()> {
+    let mut lease = crew.lease(Slot::Control).await?;
+    let session = lease.session();
+    let given = match session.execute(&sql::session::check_foreign_keys(true)).await {
+        Ok(_) => run_each(change, session, changed).await,
+        Err(failure) => Err(failure),
+    };
+    match given {
+        Ok(()) => {}
+        Err(failure) if failure.ends_session() => {
+            return Err(failure.of_catalogue(change.doing("follow")));
+        }
+        Err(failure) if failure.is_lock_wait() => {
+            return Err(failure.of_lock(change.doing("follow")));
+        }
+        Err(failure) => {
+            let mut error = cannot(&change.source, &changed.named());
+            error.reason += &format!(" ({})", failure.of_rows("").reason);
+            return Err(error);
+        }
     }
+    let restored = session.execute(&sql::session::check_foreign_keys(false)).await;
+    restored.map_err(|failure| failure.of_catalogue(change.doing("follow")))?;
+    lease.keep();
+    Ok(())
+}
 
-    const V: &str = "  `v` text COMMENT 'a, b',\n";
-
-    #[test]
-    fn indexes_and_options_are_followed() {
-        let before = definition(V, ",\n  KEY `a` (`v`),\n  KEY `b` (`v`)", " COMMENT='old'");
-        let now = definition(
-            V,
-            ",\n  KEY `b` (`v`),\n  KEY `c` (`v`)",
-            " ROW_FORMAT=DYNAMIC COMMENT='it''s = new'",
-        );
-        assert_eq!(out_of_reach(&before, &now), Vec::<String>::new());
-        let changed = Changed::between(&before, &now, &before);
-        assert_eq!(changed.drop, ["a"]);
-        assert_eq!(changed.add, [Definition { name: "c".into(), text: "KEY `c` (`v`)".into() }]);
-        let options = [("COMMENT", "'it''s = new'"), ("ROW_FORMAT", "DYNAMIC")]
-            .map(|(n, v)| (n.to_owned(), v.to_owned()));
-        assert_eq!(changed.options, options);
-        assert!(Changed::between(&before, &now, &now).is_nothing());
+async fn run_each(
+    change: &Change,
+    session: &mut Session,
+    changed: &Changed,
+) -> std::result::Result<(), Failure> {
+    let shadow = &change.names.shadow;
+    if !changed.drop.is_empty() {
+        let names: Vec<&str> = changed.drop.iter().map(|name| &**name).collect();
+        session.execute(&sql::ddl::drop_indexes(&change.source, shadow, &names)).await?;
     }
-
-    #[test]
-    fn an_option_that_is_gone_goes() {
-        let before = definition(V, "", " COMMENT='old'");
-        let now = definition(V, "", "");
-        let changed = Changed::between(&before, &now, &before);
-        assert_eq!(changed.options, [("COMMENT".to_owned(), "''".to_owned())]);
+    // The server makes one index of full texts at a time.
+    for index in &changed.add {
+        let in_place =
+            sql::ddl::add_indexes(&change.source, shadow, std::slice::from_ref(&index.text));
+        match session.execute(&in_place).await {
+            Err(failure) if failure.code() == Some(NO_INPLACE) => {
+                session
+                    .execute(&sql::ddl::add_index_by_copy(&change.source, shadow, &index.text))
+                    .await?;
+            }
+            outcome => drop(outcome?),
+        }
     }
-
-    #[test]
-    fn what_the_clauses_wanted_otherwise_stays() {
-        let before = definition(V, ",\n  KEY `a` (`v`)", " COMMENT='old'");
-        let now = definition(V, "", " COMMENT='new'");
-        let shadow = definition(V, ",\n  KEY `a` (`id`)", " COMMENT='mine'");
-        assert!(Changed::between(&before, &now, &shadow).is_nothing());
-        let renewed = definition(V, ",\n  KEY `a` (`v`,`id`)", " COMMENT='old'");
-        assert!(Changed::between(&before, &renewed, &definition(V, "", "")).is_nothing());
+    if !changed.options.is_empty() {
+        let options: Vec<String> =
+            changed.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        session.execute(&sql::ddl::alter(&change.source, shadow, &options.join(", "))).await?;
     }
+    Ok(())
+}
 
-    #[test]
-    fn columns_keys_constraints_and_engines_are_out_of_reach() {
-        let before = definition(V, ",\n  UNIQUE KEY `u` (`v`)", "");
-        let of = |now: String| out_of_reach(&before, &now);
-        assert_eq!(of(definition("", ",\n  UNIQUE KEY `u` (`v`)", "")), ["column v"]);
-        assert_eq!(of(definition(V, "", "")), ["index u"]);
-        assert_eq!(
-            of(definition(V, ",\n  UNIQUE KEY `u` (`v`),\n  CONSTRAINT `c` CHECK (1)", "")),
-            ["constraint c"]
-        );
-        assert_eq!(
-            of(definition(V, ",\n  UNIQUE KEY `u` (`v`)", "\n PARTITION BY HASH (`id`)")),
-            ["the partitions"]
-        );
-        assert_eq!(
-            of(definition(V, ",\n  UNIQUE KEY `u` (`v`)", " DEFAULT CHARSET=utf8mb4")),
-            ["option DEFAULT CHARSET"]
-        );
-        assert_eq!(
-            of(definition(V, ",\n  UNIQUE KEY `u` (`v`)", " AUTO_INCREMENT=7")),
-            Vec::<String>::new()
-        );
-        let other = format!("  `w` int,\n{V}");
-        let order = out_of_reach(
-            &definition(&other, "", ""),
-            &definition(&format!("{V}  `w` int,\n"), "", ""),
-        );
-        assert_eq!(order, ["the order of columns"]);
-    }
+fn within_reach(source: &TableName, before: &str, now: &str) -> Result<()> {
+    let lost = out_of_reach(before, now);
+    if lost.is_empty() { Ok(()) } else { Err(cannot(source, &lost)) }
 }

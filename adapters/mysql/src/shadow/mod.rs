@@ -1,6 +1,9 @@
-//! The shadow: made, filled, kept current and compared (laws 2 and 4).
+//! The shadow: how it is created, filled, kept current and compared (laws 2 and 4).
 
 pub(crate) mod clone;
+pub(crate) mod compare;
+pub(crate) mod complete;
+pub(crate) mod create;
 pub(crate) mod duplicates;
 pub(crate) mod early_keys;
 pub(crate) mod followed;
@@ -8,4 +11,5 @@ pub(crate) mod indexes;
 pub(crate) mod kept_columns;
 pub(crate) mod late_index;
 pub(crate) mod rows;
+pub(crate) mod shape;
 pub(crate) mod statistics;

@@ -15,9 +15,9 @@ pub(crate) fn lock_against_all(source: &TableName) -> String {
 
 /// A table that foreign keys bind to the source: a parent is not written to, a child not touched at
 /// all.
-pub(crate) fn lock_neighbour(source: &TableName, neighbour: &TableName, is_child: bool) -> String {
+pub(crate) fn lock_relation(source: &TableName, relation: &TableName, is_child: bool) -> String {
     let against = if is_child { "WRITE" } else { "READ" };
-    format!("{}LOCK TABLES {} {against}", sign(source), table(neighbour))
+    format!("{}LOCK TABLES {} {against}", sign(source), table(relation))
 }
 
 /// The source against all, if it can be had without waiting (MariaDB).
@@ -70,28 +70,28 @@ pub(crate) fn rename_both_on(
     source: &TableName,
     old: &TableName,
     shadow: &TableName,
-    go: &TableName,
-    went: &TableName,
+    sentry: &TableName,
+    used_sentry: &TableName,
 ) -> String {
     let source_quoted = table(source);
     format!(
         "{}RENAME TABLE {} TO {}, {source_quoted} TO {}, {} TO {source_quoted}",
         sign(source),
-        table(go),
-        table(went),
+        table(sentry),
+        table(used_sentry),
         table(old),
         table(shadow)
     )
 }
 
 /// Where tables come from that only say something by being there.
-pub(crate) const GO_AHEAD: &str = "altergeist: go-ahead of a cut-over";
+pub(crate) const SENTRY: &str = "altergeist: go-ahead of a cut-over";
 
-pub(crate) fn create_go_ahead(source: &TableName, go: &TableName) -> String {
+pub(crate) fn create_sentry(source: &TableName, sentry: &TableName) -> String {
     format!(
-        "{}CREATE TABLE {} (go TINYINT) ENGINE = MEMORY COMMENT = '{GO_AHEAD}'",
+        "{}CREATE TABLE {} (go TINYINT) ENGINE = MEMORY COMMENT = '{SENTRY}'",
         sign(source),
-        table(go)
+        table(sentry)
     )
 }
 
@@ -118,3 +118,12 @@ pub(crate) fn next_row_number(source: &TableName, of: &TableName) -> String {
 pub(crate) fn set_next_row_number(source: &TableName, of: &TableName, number: u64) -> String {
     format!("{}ALTER TABLE {} AUTO_INCREMENT = {number}", sign(source), table(of))
 }
+
+/// Releases all tables that the session has locked.
+pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
+
+/// Does not wait for a table that is locked.
+pub(crate) const WAIT_FOR_NO_TABLE: &str = "SET SESSION lock_wait_timeout = 0";
+
+/// Waits for a locked table as shortly as the server can count.
+pub(crate) const WAIT_A_SECOND: &str = "SET SESSION lock_wait_timeout = 1";

@@ -102,7 +102,7 @@ pub(crate) fn add_indexes(
     format!("{}ALTER TABLE {} {}, ALGORITHM=INPLACE", sign(source), table(altered), adds.join(", "))
 }
 
-pub(crate) fn add_index_anyhow(
+pub(crate) fn add_index_by_copy(
     source: &TableName,
     altered: &TableName,
     definition: &str,
@@ -159,4 +159,42 @@ pub(crate) fn persistent_statistics(name: &TableName, of: &str) -> String {
         string(&name.schema),
         string(&name.name)
     )
+}
+
+/// How the server carries out an ALTER TABLE, said before the clauses. An empty text leaves it to
+/// the server.
+pub(crate) const INSTANT: &str = "ALGORITHM=INSTANT, ";
+
+pub(crate) const IN_PLACE: &str = "ALGORITHM=INPLACE, LOCK=NONE, ";
+
+pub(crate) const BY_COPY: &str = "ALGORITHM=COPY, ";
+
+/// Clauses that the server must carry out without a copy of the table.
+pub(crate) fn alter_in_place(
+    source: &TableName,
+    altered: &TableName,
+    clauses: &[String],
+) -> String {
+    alter(source, altered, &format!("{}, ALGORITHM=INPLACE", clauses.join(", ")))
+}
+
+pub(crate) fn add(definition: &str) -> String {
+    format!("ADD {definition}")
+}
+
+pub(crate) fn drop_foreign_key(name: &str) -> String {
+    format!("DROP FOREIGN KEY {}", quote(name))
+}
+
+/// Renews a histogram of MySQL's; the server keeps it up to date by itself if it did so before.
+pub(crate) fn histogram(column: &str, buckets: &str, is_automatic: bool) -> String {
+    let update = if is_automatic { " AUTO UPDATE" } else { "" };
+    format!("UPDATE HISTOGRAM ON {} WITH {buckets} BUCKETS{update}", quote(column))
+}
+
+/// Collects persistent statistics of MariaDB's, for these columns and indexes.
+pub(crate) fn persistent(columns: &[String], indexes: &[String]) -> String {
+    let list =
+        |names: &[String]| names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
+    format!("PERSISTENT FOR COLUMNS ({}) INDEXES ({})", list(columns), list(indexes))
 }

@@ -3,6 +3,7 @@
 use crate::server::names::{TableName, hash};
 use crate::server::version::{Flavour, Version};
 use crate::sql::quote::{sign, string};
+use std::time::Duration;
 
 /// What of a row that changes is in the log.
 pub(crate) const ROW_IMAGE: &str = "SELECT @@global.binlog_row_image";
@@ -126,6 +127,22 @@ pub(crate) const PREPARED: &str = "XA RECOVER";
 
 pub(crate) fn are_gtids_executed(set: &str) -> String {
     format!("SELECT GTID_SUBSET({}, @@global.gtid_executed)", string(set))
+}
+
+/// What a session says of itself before it reads the log. `position` is MariaDB's, if it has one.
+pub(crate) fn reader_settings(heartbeat: Duration, position: Option<&str>) -> Vec<String> {
+    let period = heartbeat.as_nanos();
+    let mut statements = vec![
+        format!("SET @source_heartbeat_period = {period}, @master_heartbeat_period = {period}"),
+        // The server ends readers that do not keep up. Ours stops reading while keys pile up.
+        "SET SESSION net_write_timeout = 86400".to_owned(),
+        // MariaDB sends its own events only to readers that say they know them.
+        "SET @mariadb_slave_capability = 4".to_owned(),
+    ];
+    statements.extend(position.map(|position| {
+        format!("SET @slave_connect_state = '{position}', @slave_gtid_strict_mode = 1")
+    }));
+    statements
 }
 
 /// A number for this run on the server's list of log readers.

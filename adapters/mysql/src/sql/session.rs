@@ -48,6 +48,9 @@ pub(crate) fn idle_limit(within: Duration) -> String {
     format!("SET SESSION wait_timeout = {}", within.as_secs() + 10)
 }
 
+/// Starts transactions under LOCK TABLES. BEGIN would release the tables.
+pub(crate) const WITHOUT_AUTOCOMMIT: &str = "SET SESSION autocommit = 0";
+
 /// The server ends a session that has done nothing for so long.
 pub(crate) fn idle_sessions_end(limit: Duration) -> String {
     format!("SET SESSION wait_timeout = {}", limit.as_secs())
@@ -156,3 +159,20 @@ pub(crate) fn status_variable(name: &str) -> String {
 /// How many row versions MySQL keeps for readers.
 pub(crate) const HISTORY: &str =
     "SELECT `COUNT` FROM information_schema.INNODB_METRICS WHERE NAME = 'trx_rseg_history_len'";
+
+pub(crate) const BEGIN: &str = "START TRANSACTION";
+
+pub(crate) const COMMIT: &str = "COMMIT";
+
+pub(crate) const ROLLBACK: &str = "ROLLBACK";
+
+/// Ends a transaction, as its outcome says.
+pub(crate) fn end<T, E>(outcome: &std::result::Result<T, E>) -> &'static str {
+    if outcome.is_ok() { COMMIT } else { ROLLBACK }
+}
+
+/// The warnings of the last statement: level, code and text.
+pub(crate) const WARNINGS: &str = "SHOW WARNINGS";
+
+/// Texts in the session's own character set again.
+pub(crate) const NAMES: &str = "SET NAMES utf8mb4";

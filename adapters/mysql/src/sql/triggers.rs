@@ -1,5 +1,6 @@
 //! The statements about triggers, and the guards that stand until they are carried.
 
+use crate::facts::Trigger;
 use crate::server::names::TableName;
 use crate::sql::quote::{quote, sign, string, table};
 
@@ -92,13 +93,19 @@ pub(crate) fn trial_trigger(name: &TableName, facts: &crate::server::session::Ce
     format!("CREATE DEFINER = {definer} TRIGGER {name} {timing} {event} ON {name} FOR EACH ROW")
 }
 
-pub(crate) fn use_schema(schema: &str) -> String {
-    format!("USE {}", quote(schema))
-}
-
 pub(crate) fn schema_collation(schema: &str) -> String {
     format!(
         "SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
         string(schema)
+    )
+}
+
+/// The settings that a trigger was created with. They apply to the trigger that is created next.
+pub(crate) fn trigger_settings(trigger: &Trigger) -> String {
+    format!(
+        "SET SESSION sql_mode = {}, character_set_client = {}, collation_connection = {}",
+        string(&trigger.sql_mode),
+        trigger.charset,
+        trigger.collation
     )
 }

@@ -1,4 +1,4 @@
-//! The follower against events made by hand.
+//! Tests of the parser, with events made by hand.
 
 use super::*;
 use crate::key::index::KeyColumn;
@@ -8,15 +8,15 @@ use crate::log::position::GtidSet;
 const TABLE: u8 = 7;
 const BEATS: u8 = 8;
 
-fn follower() -> Follower {
-    follower_at(Bookmark {
+fn parser() -> TransactionParser {
+    follower_at(SavedPosition {
         server: "1".into(),
-        place: Place::MySql(GtidSet::default()),
+        position: BinlogPosition::MySql(GtidSet::default()),
         beat: None,
     })
 }
 
-fn follower_at(bookmark: Bookmark) -> Follower {
+fn follower_at(saved: SavedPosition) -> TransactionParser {
     let name = |name: &str| TableName::new("s", name);
     let column = KeyColumn {
         name: "id".into(),
@@ -29,7 +29,7 @@ fn follower_at(bookmark: Bookmark) -> Follower {
     };
     let key =
         KeyIndex { index: "PRIMARY".into(), shadow_index: "PRIMARY".into(), columns: vec![column] };
-    Follower::new((name("t"), &Names::of(&name("t"))), key, Vec::new(), bookmark)
+    TransactionParser::new((name("t"), &Names::of(&name("t"))), key, Vec::new(), saved)
 }
 
 fn event(code: u8, body: &[u8]) -> LogEvent<'_> {
@@ -43,46 +43,46 @@ fn query(text: &str) -> Vec<u8> {
     body
 }
 
-fn table_map(id: u8, name: &str, forms: &[u8], metadata: &[u8]) -> Vec<u8> {
+fn table_map(id: u8, name: &str, formats: &[u8], metadata: &[u8]) -> Vec<u8> {
     let mut body = vec![id, 0, 0, 0, 0, 0, 0, 0, 1, b's', 0, name.len() as u8];
     body.extend(name.as_bytes());
-    body.extend([0, forms.len() as u8]);
-    body.extend(forms);
+    body.extend([0, formats.len() as u8]);
+    body.extend(formats);
     body.push(metadata.len() as u8);
     body.extend(metadata);
     body
 }
 
-/// What a test plays: the events of transactions.
+/// The log of a test: the events of transactions.
 struct Log {
-    follower: Follower,
+    parser: TransactionParser,
     number: u64,
 }
 
 impl Log {
     pub(crate) fn new() -> Log {
-        Log { follower: follower(), number: 0 }
+        Log { parser: parser(), number: 0 }
     }
 
     pub(crate) fn announce(&mut self) {
         self.number += 1;
         let announced = LogEvent { gtid: Some(("a".into(), self.number)), ..event(GTID, &[]) };
-        self.follower.take(&announced).unwrap();
+        self.parser.take(&announced).unwrap();
     }
 
     pub(crate) fn say(&mut self, text: &str) -> Result<Option<Batch>> {
-        self.follower.take(&event(QUERY, &query(text)))
+        self.parser.take(&event(QUERY, &query(text)))
     }
 
     pub(crate) fn write(&mut self, ids: &[u32]) -> Result<Option<Batch>> {
-        self.follower.take(&event(TABLE_MAP, &table_map(TABLE, "t", &[3], &[])))?;
+        self.parser.take(&event(TABLE_MAP, &table_map(TABLE, "t", &[3], &[])))?;
         let mut body = vec![TABLE, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1];
         ids.iter().for_each(|id| body.extend([&[0][..], &id.to_le_bytes()].concat()));
-        self.follower.take(&event(30, &body))
+        self.parser.take(&event(30, &body))
     }
 
     fn commit(&mut self) -> Result<Option<Batch>> {
-        self.follower.take(&event(XID, &[0; 8]))
+        self.parser.take(&event(XID, &[0; 8]))
     }
 
     fn transaction(&mut self, ids: &[u32]) {
@@ -95,11 +95,11 @@ impl Log {
     pub(crate) fn beat(&mut self, number: u64) -> Result<Batch> {
         self.announce();
         self.say("BEGIN")?;
-        self.follower
+        self.parser
             .take(&event(TABLE_MAP, &table_map(BEATS, "_altergeist_beat", &[15, 8], &[0, 1])))?;
         let mut body = vec![BEATS, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 3, 0, 1, 0, b't'];
         body.extend(number.to_le_bytes());
-        self.follower.take(&event(30, &body))?;
+        self.parser.take(&event(30, &body))?;
         self.commit().map(|batch| batch.expect("a beat makes a batch"))
     }
 }
@@ -130,20 +130,20 @@ fn a_missing_heartbeat_ends_the_run() {
 #[test]
 fn a_log_that_was_reset_is_known_by_the_heartbeat_it_lacks() {
     let mut log = Log::new();
-    log.follower.safe.beat = Some(5);
+    log.parser.safe.beat = Some(5);
     log.transaction(&[1]);
     assert!(log.beat(6).is_err(), "the position promised the fifth or an earlier one");
     let mut log = Log::new();
-    log.follower.safe.beat = Some(5);
+    log.parser.safe.beat = Some(5);
     assert!(log.beat(4).is_ok() && log.beat(5).is_ok() && log.beat(6).is_ok());
 }
 
 #[test]
 fn a_position_in_a_file_lies_before_the_heartbeat() {
     let mut log = Log::new();
-    log.follower.place = Place::File { name: "log.1".into(), offset: 100 };
+    log.parser.position = BinlogPosition::File { name: "log.1".into(), offset: 100 };
     let mut at = |code: u8, next_offset: u32, body: &[u8]| {
-        log.follower.take(&LogEvent { next_offset, ..event(code, body) }).unwrap()
+        log.parser.take(&LogEvent { next_offset, ..event(code, body) }).unwrap()
     };
     at(ANONYMOUS_GTID, 150, &[]);
     at(QUERY, 200, &query("BEGIN"));
@@ -157,30 +157,30 @@ fn a_position_in_a_file_lies_before_the_heartbeat() {
 
 #[test]
 fn what_was_delivered_before_an_offset_the_protocol_cannot_say_is_skipped() {
-    let at = |offset| Place::File { name: "log.1".into(), offset };
-    let bookmark = Bookmark { server: "1".into(), place: at(0x1_0000_0010), beat: None };
-    let mut follower = follower_at(bookmark.clone());
-    let skipped = |follower: &mut Follower, next_offset| {
-        follower.take(&LogEvent { next_offset, ..event(99, &[]) })
+    let at = |offset| BinlogPosition::File { name: "log.1".into(), offset };
+    let saved = SavedPosition { server: "1".into(), position: at(0x1_0000_0010), beat: None };
+    let mut parser = follower_at(saved.clone());
+    let skipped = |parser: &mut TransactionParser, next_offset| {
+        parser.take(&LogEvent { next_offset, ..event(99, &[]) })
     };
     for next_offset in [0x100, 0xffff_fff0, 0x10] {
-        assert!(skipped(&mut follower, next_offset).unwrap().is_none());
+        assert!(skipped(&mut parser, next_offset).unwrap().is_none());
     }
-    assert_eq!((&follower.place, follower.skips_to), (&at(0x1_0000_0010), None));
-    assert!(skipped(&mut follower, 0x40).is_err(), "what comes now is read");
+    assert_eq!((&parser.position, parser.skips_to), (&at(0x1_0000_0010), None));
+    assert!(skipped(&mut parser, 0x40).is_err(), "what comes now is read");
 
-    let mut follower = follower_at(bookmark);
-    skipped(&mut follower, 0xffff_fff0).unwrap();
-    assert!(skipped(&mut follower, 0x11).is_err(), "no event ends at the saved position");
+    let mut parser = follower_at(saved);
+    skipped(&mut parser, 0xffff_fff0).unwrap();
+    assert!(skipped(&mut parser, 0x11).is_err(), "no event ends at the saved position");
 }
 
 #[test]
 fn a_transaction_that_does_not_end_ends_the_run() {
     let mut log = Log::new();
     log.announce();
-    log.follower.take(&event(PAYLOAD, &[])).unwrap();
+    log.parser.take(&event(PAYLOAD, &[])).unwrap();
     let announced = LogEvent { gtid: Some(("a".into(), 2)), ..event(GTID, &[]) };
-    assert!(log.follower.take(&announced).is_err());
+    assert!(log.parser.take(&announced).is_err());
 }
 
 #[test]
@@ -193,8 +193,8 @@ fn the_rows_of_a_prepared_transaction_wait_for_its_end_and_hold_the_position() {
     log.say("XA END X'61',X'',1").unwrap();
     let prepared =
         [&[0][..], &1_u32.to_le_bytes(), &1_u32.to_le_bytes(), &0_u32.to_le_bytes(), b"a"].concat();
-    log.follower.take(&event(XA_PREPARE, &prepared)).unwrap();
-    assert_eq!(log.follower.undecided(), 1);
+    log.parser.take(&event(XA_PREPARE, &prepared)).unwrap();
+    assert_eq!(log.parser.undecided(), 1);
     let batch = log.beat(2).unwrap();
     assert_eq!((batch.keys, batch.position.0.as_str()), (vec![], "server=1 gtid= beat=1"));
 
@@ -209,18 +209,18 @@ fn the_rows_of_a_prepared_transaction_wait_for_its_end_and_hold_the_position() {
 #[test]
 fn mariadb_says_in_a_transactions_name_that_it_is_only_prepared() {
     let mut log = Log::new();
-    log.follower.place = Place::MariaDb(BTreeMap::new());
+    log.parser.position = BinlogPosition::MariaDb(BTreeMap::new());
     let name = |number: u8, flags: u8| [&[number][..], &[0; 11], &[flags]].concat();
-    log.follower.take(&event(MARIADB_GTID, &name(1, 64))).unwrap();
+    log.parser.take(&event(MARIADB_GTID, &name(1, 64))).unwrap();
     log.write(&[7]).unwrap();
     log.say("XA END X'61',X'',1").unwrap();
     let prepared =
         [&[0][..], &1_u32.to_le_bytes(), &1_u32.to_le_bytes(), &0_u32.to_le_bytes(), b"a"].concat();
-    log.follower.take(&event(XA_PREPARE, &prepared)).unwrap();
-    assert_eq!((log.follower.undecided(), log.follower.keys.len()), (1, 0));
-    log.follower.take(&event(MARIADB_GTID, &name(2, 128))).unwrap();
+    log.parser.take(&event(XA_PREPARE, &prepared)).unwrap();
+    assert_eq!((log.parser.undecided(), log.parser.keys.len()), (1, 0));
+    log.parser.take(&event(MARIADB_GTID, &name(2, 128))).unwrap();
     log.say("XA COMMIT X'61',X'',1").unwrap();
-    assert_eq!(log.follower.keys, keys(&[7]));
+    assert_eq!(log.parser.keys, keys(&[7]));
 }
 
 #[test]
@@ -244,26 +244,18 @@ fn a_transaction_larger_than_memory_is_handed_on_in_parts_from_the_same_position
 
 #[test]
 fn events_that_are_not_known_end_the_run_unless_they_say_that_they_may_be_ignored() {
-    let mut follower = follower();
-    assert!(follower.take(&event(99, &[])).is_err());
-    assert!(follower.take(&LogEvent { flags: IGNORABLE, ..event(99, &[]) }).unwrap().is_none());
+    let mut parser = parser();
+    assert!(parser.take(&event(99, &[])).is_err());
+    assert!(parser.take(&LogEvent { flags: IGNORABLE, ..event(99, &[]) }).unwrap().is_none());
 }
 
 #[test]
 fn offsets_grow_beyond_what_events_can_say() {
-    let mut follower = follower();
-    follower.place = Place::File { name: "log.1".into(), offset: 0xffff_fff0 };
-    follower.note_offset(&LogEvent { next_offset: 0x10, ..event(QUERY, &[]) });
-    assert_eq!(follower.place, Place::File { name: "log.1".into(), offset: 0x1_0000_0010 });
-}
-
-#[test]
-fn compressed_bytes_are_inflated_to_the_length_they_promise() {
-    use std::io::Write;
-    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(b"INSERT").unwrap();
-    let data = encoder.finish().unwrap();
-    assert_eq!(inflated(&[&[0x81, 6][..], &data].concat()).as_deref(), Some(&b"INSERT"[..]));
-    assert_eq!(inflated(&[&[0x81, 7][..], &data].concat()), None);
-    assert_eq!(inflated(&[&[0x91, 6][..], &data].concat()), None);
+    let mut parser = parser();
+    parser.position = BinlogPosition::File { name: "log.1".into(), offset: 0xffff_fff0 };
+    parser.note_offset(&LogEvent { next_offset: 0x10, ..event(QUERY, &[]) });
+    assert_eq!(
+        parser.position,
+        BinlogPosition::File { name: "log.1".into(), offset: 0x1_0000_0010 }
+    );
 }

@@ -1,6 +1,6 @@
-//! Whether a statement that others wrote into the log as text may have changed the source: it has,
-//! if a table that it wrote reaches the source by a trigger, a view or a foreign key's action. The
-//! server knows.
+//! Checks statements that others wrote into the log as text. Such a statement may have changed the
+//! source through a trigger, a view or a foreign key's action of another table. The server knows
+//! these.
 
 use crate::server::error::{Failure, START_AGAIN, STATEMENTS_REMEDY};
 use crate::server::grants::sees_triggers;
@@ -11,22 +11,23 @@ use crate::sql;
 use altergeist_contract::{Error, Result};
 use std::sync::Arc;
 
-/// Asks about tables that statements wrote.
-pub(crate) struct Elsewhere {
+/// Asks the server about tables that statements wrote.
+pub(crate) struct IndirectWrites {
     crew: Arc<Crew>,
     source: TableName,
 }
 
-impl Elsewhere {
-    pub(crate) fn new(crew: Arc<Crew>, source: TableName) -> Elsewhere {
-        Elsewhere { crew, source }
+impl IndirectWrites {
+    pub(crate) fn new(crew: Arc<Crew>, source: TableName) -> IndirectWrites {
+        IndirectWrites { crew, source }
     }
 
-    /// Proves that none of the tables reaches the source.
+    /// Proves that no write to these tables reaches the source.
     ///
     /// # Errors
-    /// `Fatal`, naming the table and why, if one does or if it cannot be told.
-    pub(crate) async fn must_not_reach(&self, tables: &[TableName]) -> Result<()> {
+    ///
+    /// `Fatal`, with the table and the reason, if one does or if the server does not show it.
+    pub(crate) async fn check_cannot_reach(&self, tables: &[TableName]) -> Result<()> {
         if tables.is_empty() {
             return Ok(());
         }

@@ -1,11 +1,12 @@
 //! The change that was asked for. It is read once, when the engine connects, and passed on.
 
-use crate::schema::clauses::{self, Clauses};
+use crate::schema::clause_text;
+use crate::schema::clauses::Clauses;
 use crate::server::names::TableName;
 use altergeist_contract::{Refusal, Result, Target};
 
 /// What the user asks for.
-pub(crate) struct Change {
+pub(crate) struct AlterRequest {
     /// The clauses as they were given, without the means.
     pub given: String,
     /// How the server should carry them out, had it to do so by itself: `ALGORITHM=INPLACE`,
@@ -19,7 +20,7 @@ pub(crate) struct Change {
     pub clauses: std::result::Result<Clauses, Refusal>,
 }
 
-impl Change {
+impl AlterRequest {
     /// Reads what the target asks for. `keys` are the names of the source's foreign keys.
     ///
     /// # Errors
@@ -29,13 +30,13 @@ impl Change {
         ansi_quotes: bool,
         source: &TableName,
         keys: &[String],
-    ) -> Result<Change> {
+    ) -> Result<AlterRequest> {
         let (given, means) =
-            clauses::asked(&target.alter, ansi_quotes, &source.schema, &source.name)?;
-        let (rest, dropped_keys) = clauses::without_dropped_keys(&given, ansi_quotes, keys);
+            clause_text::asked(&target.alter, ansi_quotes, &source.schema, &source.name)?;
+        let (rest, dropped_keys) = clause_text::without_dropped_keys(&given, ansi_quotes, keys);
         let effective = rest.trim().to_owned();
         let clauses = readable(&effective, ansi_quotes, &target.renames);
-        Ok(Change { given, means, effective, dropped_keys, clauses })
+        Ok(AlterRequest { given, means, effective, dropped_keys, clauses })
     }
 
     /// Whether the change must not be done but in an instant.
@@ -49,7 +50,7 @@ fn readable(
     ansi_quotes: bool,
     renames: &[(String, String)],
 ) -> std::result::Result<Clauses, Refusal> {
-    if !clauses::is_single_statement(text, ansi_quotes) {
+    if !clause_text::is_single_statement(text, ansi_quotes) {
         return Err(Refusal::new(
             "the clauses",
             "they hold a semicolon, or a quote that does not end",

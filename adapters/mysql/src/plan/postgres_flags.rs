@@ -3,7 +3,7 @@
 use altergeist_contract::{Refusal, Target};
 
 /// The flags given that this engine does not know.
-pub(crate) fn refuse_others_flags(target: &Target) -> Vec<Refusal> {
+pub(crate) fn refuse_postgres_flags(target: &Target) -> Vec<Refusal> {
     let given = [
         (
             "--order-by",

@@ -1,0 +1,102 @@
+//! The change of one table: what was asked for, of which table, on which server. It is read once,
+//! when the engine connects, and stays the same for the whole run.
+
+use crate::schema::clauses::Clauses;
+use crate::schema::foreign_key::foreign_keys;
+use crate::schema::lexer::{Token, tokens};
+use crate::schema::request::AlterRequest;
+use crate::server::about::Server;
+use crate::server::names::{Names, TableName, hash};
+use crate::server::session::{Session, text};
+use crate::sql;
+use altergeist_contract::{Error, Refusal, Result, Target};
+
+/// One change of one table. Nothing in it changes during the run.
+pub(crate) struct Change {
+    pub target: Target,
+    /// What the clauses ask for.
+    pub request: AlterRequest,
+    pub server: Server,
+    pub source: TableName,
+    /// The table's name in messages.
+    pub title: String,
+    pub names: Names,
+}
+
+impl Change {
+    /// Finds the table, and reads what is asked for. `schema` is the one that the URL names.
+    pub(crate) async fn read(
+        session: &mut Session,
+        target: &Target,
+        schema: Option<&str>,
+        server: Server,
+    ) -> Result<Change> {
+        let source = find(session, &table_asked(target, schema)?).await?;
+        let keys = foreign_keys(session, &source).await.map_err(|failure| {
+            failure.of_catalogue(format!("look for foreign keys of {}", source.plain()))
+        })?;
+        let own: Vec<String> =
+            keys.into_iter().filter(|key| key.child == source).map(|key| key.name).collect();
+        let request = AlterRequest::read(target, server.has_ansi_quotes, &source, &own)?;
+        let (title, names) = (source.plain(), Names::of(&source));
+        Ok(Change { target: target.clone(), request, server, source, title, names })
+    }
+
+    /// Returns what is attempted, with the table's name.
+    pub(crate) fn doing(&self, what: &str) -> String {
+        format!("{what} {}", self.title)
+    }
+
+    /// Returns what the clauses say about columns.
+    pub(crate) fn clauses(&self) -> Result<&Clauses> {
+        let unread = |refusal: &Refusal| Error::refused("read the clauses", &*refusal.reason);
+        self.request.clauses.as_ref().map_err(unread)
+    }
+
+    /// Returns the names that an empty clone may have.
+    pub(crate) fn clones(&self) -> [&TableName; 2] {
+        [&self.names.clone, &self.names.renamed_clone]
+    }
+
+    /// Returns how the names of early foreign keys begin.
+    pub(crate) fn early_prefix(&self) -> String {
+        format!("_ag_{:016x}_early_", hash(&self.title))
+    }
+}
+
+/// The table as asked for: `schema.table`, `table`, either part in backticks.
+fn table_asked(target: &Target, schema: Option<&str>) -> Result<TableName> {
+    let attempted = || format!("find table {}", target.table);
+    let parts = if target.table.contains('`') {
+        let tokens =
+            tokens(&target.table, false).map_err(|reason| Error::refused(attempted(), reason))?;
+        tokens.iter().filter_map(Token::name).map(str::to_owned).collect()
+    } else {
+        target.table.splitn(2, '.').map(str::to_owned).collect::<Vec<_>>()
+    };
+    match (&parts[..], schema) {
+        ([schema, name], _) => Ok(TableName::new(schema, name)),
+        ([name], Some(schema)) => Ok(TableName::new(schema, name)),
+        _ => Err(Error::refused(attempted(), "name its schema, in the URL or before a dot")),
+    }
+}
+
+async fn find(session: &mut Session, asked: &TableName) -> Result<TableName> {
+    let attempted = || format!("find table {}", asked.plain());
+    let row = session
+        .row(&sql::catalogue::find_table(asked))
+        .await
+        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    match row {
+        Some(row) => Ok(TableName::new(&text(&row[0]), &text(&row[1]))),
+        // A table that is gone may have left a change behind, which must be cleaned up.
+        None if has_entry(session, asked).await => Ok(asked.clone()),
+        None => Err(Error::refused(attempted(), "there is none, or it may not be seen")),
+    }
+}
+
+/// Whether the journal of its schema knows a table.
+async fn has_entry(session: &mut Session, asked: &TableName) -> bool {
+    let entry = sql::journal::load_entry(&Names::of(asked).journal, &asked.name);
+    session.row(&entry).await.is_ok_and(|row| row.is_some())
+}

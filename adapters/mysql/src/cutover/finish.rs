@@ -1,0 +1,47 @@
+//! Finishes a swap: triggers, foreign keys, and what the run left on the server.
+
+use crate::change::Change;
+use crate::cutover::foreign_keys::restore_foreign_keys;
+use crate::cutover::triggers::complete_triggers;
+use crate::plan::taken_names::is_sentry;
+use crate::schema::lookup::table_exists;
+use crate::server::pool::{Crew, Slot};
+use crate::shadow::create::drop_lookup;
+use crate::sql;
+use crate::state::{LogState, ShadowState};
+use altergeist_contract::Result;
+use std::sync::Arc;
+
+pub(crate) async fn finish_swap(
+    change: &Change,
+    crew: &Arc<Crew>,
+    log_state: &LogState,
+    shadow_state: &ShadowState,
+) -> Result<()> {
+    complete_triggers(change, crew).await?;
+    restore_foreign_keys(change, crew).await?;
+    log_state.beats.end();
+    *shadow_state.shape.lock().expect("not poisoned") = None;
+    let mut lease = crew.lease(Slot::Control).await?;
+    let attempted = || change.doing("clean up after the swap of");
+    for name in [&change.names.sentry, &change.names.used_sentry] {
+        if table_exists(lease.session(), name).await? && is_sentry(lease.session(), name).await? {
+            let drop = sql::ddl::drop_table(&change.source, name);
+            lease
+                .session()
+                .execute(&drop)
+                .await
+                .map_err(|failure| failure.of_catalogue(attempted()))?;
+        }
+    }
+    if table_exists(lease.session(), &change.names.beat).await? {
+        let delete = sql::journal::delete_entry(&change.names.beat, &change.source.name);
+        lease
+            .session()
+            .execute(&delete)
+            .await
+            .map_err(|failure| failure.of_catalogue(attempted()))?;
+    }
+    lease.keep();
+    drop_lookup(change, crew).await
+}

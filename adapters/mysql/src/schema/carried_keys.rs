@@ -1,0 +1,107 @@
+//! The foreign keys that the swap carries, under the names that they and their columns get. Only
+//! [`source_keys`] asks the server.
+
+use crate::change::Change;
+use crate::facts::CarriedKey;
+use crate::schema::columns::Shape;
+use crate::schema::foreign_key::{ForeignKey, foreign_keys};
+use crate::schema::table::is_same;
+use crate::server::names::{TableName, hash};
+use crate::server::session::Session;
+use crate::sql;
+use altergeist_contract::{ForeignKeys, Result};
+
+/// The foreign keys from the table and to it.
+pub(crate) async fn source_keys(change: &Change, session: &mut Session) -> Result<Vec<ForeignKey>> {
+    foreign_keys(session, &change.source)
+        .await
+        .map_err(|failure| failure.of_catalogue(change.doing("look for foreign keys of")))
+}
+
+/// The foreign keys that will be carried, with the columns' names after the change, and those
+/// that the clauses add.
+pub(crate) fn carried_keys(
+    change: &Change,
+    keys: &[ForeignKey],
+    added: &[ForeignKey],
+    shape: &Shape,
+) -> Vec<CarriedKey> {
+    let hash = hash(&change.title);
+    let is_left = |key: &ForeignKey| {
+        change.target.foreign_keys != ForeignKeys::Carry || is_key_dropped(change, key)
+    };
+    keys.iter()
+        .filter(|key| key.child != change.source || !is_left(key))
+        .map(|key| (key_after_change(change, key, shape), false))
+        .chain(name_added_keys(change, added, keys).into_iter().map(|key| (key, true)))
+        .zip(1..)
+        .map(|((key, is_new), number)| CarriedKey {
+            temporary: format!("_ag_{hash:016x}_{number}"),
+            key,
+            is_new,
+        })
+        .collect()
+}
+
+/// Keys that the clauses gave to a copy of the source, as keys of the source: those that they
+/// do not name get the number after its highest, as from the server.
+pub(crate) fn name_added_keys(
+    change: &Change,
+    added: &[ForeignKey],
+    keys: &[ForeignKey],
+) -> Vec<ForeignKey> {
+    let generated =
+        |table: &str, name: &str| name.strip_prefix(&format!("{table}_ibfk_"))?.parse::<u64>().ok();
+    let own = keys.iter().filter(|key| key.child == change.source);
+    let highest =
+        own.filter_map(|key| generated(&change.source.name, &key.name)).max().unwrap_or(0);
+    let name = |key: &ForeignKey| match generated(&key.child.name, &key.name) {
+        Some(number) => format!("{}_ibfk_{}", change.source.name, highest + number),
+        None => key.name.clone(),
+    };
+    added
+        .iter()
+        .map(|key| ForeignKey { child: change.source.clone(), name: name(key), ..key.clone() })
+        .collect()
+}
+
+/// Whether the clauses drop a key.
+pub(crate) fn is_key_dropped(change: &Change, key: &ForeignKey) -> bool {
+    key.child == change.source && change.request.dropped_keys.contains(&key.name)
+}
+
+/// A key with the columns' names after the change.
+pub(crate) fn key_after_change(change: &Change, key: &ForeignKey, shape: &Shape) -> ForeignKey {
+    let after = |table: &TableName, columns: &[String]| match *table == change.source {
+        true => columns.iter().map(|column| shape.name_after(column)).collect(),
+        false => columns.to_vec(),
+    };
+    ForeignKey {
+        columns: after(&key.child, &key.columns),
+        parent_columns: after(&key.parent, &key.parent_columns),
+        ..key.clone()
+    }
+}
+
+/// A key that the clauses add, as one of the source that is; None where its columns are new or will
+/// be others: then only the new table can tell whether its rows keep to it.
+pub(crate) fn before_change(key: &ForeignKey, shape: &Shape) -> Option<ForeignKey> {
+    let before = |column: &String| {
+        let pair = shape.columns.iter().find(|pair| is_same(&pair.shadow.name, column))?;
+        pair.source.is_alike(&pair.shadow).then(|| pair.source.name.clone())
+    };
+    Some(ForeignKey {
+        columns: key.columns.iter().map(before).collect::<Option<_>>()?,
+        ..key.clone()
+    })
+}
+
+pub(crate) fn orphans_query(change: &Change, key: &ForeignKey) -> String {
+    sql::catalogue::has_orphans(
+        &change.source,
+        &key.child,
+        &key.columns,
+        &key.parent,
+        &key.parent_columns,
+    )
+}

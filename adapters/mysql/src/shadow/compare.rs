@@ -1,0 +1,128 @@
+//! Compares the shadow with the source, each chunk in one snapshot (law 8).
+
+use crate::change::Change;
+use crate::schema::columns::Shape;
+use crate::server::error::{Failure, TABLE_CHANGED};
+use crate::server::pool::Crew;
+use crate::server::session::{Cells, Session, number};
+use crate::shadow::rows::parts;
+use crate::shadow::shape::load_shape;
+use crate::sql;
+use crate::sql::compare::Compared;
+use crate::state::{LogState, ShadowState};
+use altergeist_contract::{Chunk, Comparison, Error, Key, Result};
+use std::sync::Arc;
+
+/// More differences than this end the comparison.
+const MOST_DIFFERENCES: u64 = 5_000;
+
+pub(crate) async fn compare_chunk(
+    change: &Change,
+    crew: &Arc<Crew>,
+    log_state: &LogState,
+    shadow_state: &ShadowState,
+    chunk: &Chunk,
+) -> Result<Comparison> {
+    let shape = load_shape(change, crew, shadow_state).await?;
+    shadow_state.tally.start(&log_state.beats).await?;
+    let attempted = change.doing("compare a chunk of");
+    let statements = [
+        sql::compare::count_rows(&shape, chunk)?,
+        sql::compare::count_in_shadow(&shape, chunk)?,
+        sql::compare::missing_or_different(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
+        sql::compare::surplus(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
+    ];
+    // If the shadow lacks no row of the source and has as many rows, it has no other rows.
+    let is_answered = |answers: &[Vec<Cells>]| match answers {
+        [in_source, in_shadow, missing] => missing.is_empty() && in_source == in_shadow,
+        _ => false,
+    };
+    let mut lease = crew.worker().await?;
+    let mut outcome = in_snapshot(lease.session(), &statements, is_answered).await;
+    // A build ended between the snapshot and the first read of the shadow. No build follows it.
+    if matches!(outcome, Err(Failure::Server { code: TABLE_CHANGED, .. })) {
+        outcome = in_snapshot(lease.session(), &statements, is_answered).await;
+    }
+    lease.keep();
+    let answers = outcome.map_err(|failure| failure.of_rows(&attempted))?;
+    let count = |answer: &Vec<Cells>| answer.first().and_then(|row| number(&row[0]));
+    let (rows, held) = (count(&answers[0]).unwrap_or_default(), count(&answers[1]));
+    let differing = differing(&shape, &answers[2..], &attempted)?;
+    if differing.is_empty() && held.is_some_and(|held| held != rows) {
+        return Err(Error::fatal(attempted, "the shadow holds a row of the source more than once"));
+    }
+    Ok(Comparison { rows, differing })
+}
+
+pub(crate) async fn compare_keys(
+    change: &Change,
+    crew: &Arc<Crew>,
+    shadow_state: &ShadowState,
+    keys: &[Key],
+) -> Result<Vec<Key>> {
+    let shape = load_shape(change, crew, shadow_state).await?;
+    let attempted = change.doing("compare rows of");
+    let mut statements = Vec::new();
+    for part in parts(keys) {
+        statements.push(sql::compare::missing_or_different(
+            &shape,
+            &Compared::Keys(part),
+            MOST_DIFFERENCES + 1,
+        )?);
+        statements.push(sql::compare::surplus(
+            &shape,
+            &Compared::Keys(part),
+            MOST_DIFFERENCES + 1,
+        )?);
+    }
+    let mut lease = crew.worker().await?;
+    let outcome = in_snapshot(lease.session(), &statements, |_| false).await;
+    lease.keep();
+    differing(&shape, &outcome.map_err(|failure| failure.of_rows(&attempted))?, &attempted)
+}
+
+/// Runs these statements in one snapshot, until the answers suffice.
+async fn in_snapshot(
+    session: &mut Session,
+    statements: &[String],
+    is_answered: impl Fn(&[Vec<Cells>]) -> bool,
+) -> std::result::Result<Vec<Vec<Cells>>, Failure> {
+    for open in sql::compare::OPEN_SNAPSHOT {
+        session.execute(open).await?;
+    }
+    let mut answers = Vec::new();
+    let mut outcome = Ok(());
+    for statement in statements {
+        if is_answered(&answers) {
+            break;
+        }
+        match session.rows(statement).await {
+            Ok(rows) => answers.push(rows),
+            Err(failure) => {
+                outcome = Err(failure);
+                break;
+            }
+        }
+    }
+    let closed = session.execute(sql::session::COMMIT).await;
+    outcome?;
+    closed?;
+    Ok(answers)
+}
+
+fn differing(shape: &Shape, answers: &[Vec<Cells>], attempted: &str) -> Result<Vec<Key>> {
+    if answers.iter().map(Vec::len).sum::<usize>() as u64 > MOST_DIFFERENCES {
+        return Err(Error::fatal(attempted, format!("more than {MOST_DIFFERENCES} rows differ")));
+    }
+    let mut keys = Vec::new();
+    for row in answers.iter().flatten() {
+        let key = shape
+            .key
+            .of_query(row)
+            .ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))?;
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}

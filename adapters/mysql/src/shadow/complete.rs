@@ -1,0 +1,73 @@
+//! Completes the filled shadow: refreshes rows that the log did not mention, builds the indexes that
+//! were left out, and checks the rows against added foreign keys.
+
+use crate::change::Change;
+use crate::cutover::foreign_keys::check_added_keys;
+use crate::log::cascades::stale_children;
+use crate::server::pool::Crew;
+use crate::shadow::indexes::build_indexes;
+use crate::shadow::rows::{next_chunk, parts, refresh_keys};
+use crate::shadow::shape::load_shape;
+use crate::sql::compare::Compared;
+use crate::state::ShadowState;
+use altergeist_contract::{Key, Result, Watermark};
+use std::sync::Arc;
+
+/// Rows whose parents one statement looks for.
+const ROWS_LOOKED_AT: u64 = 10_000;
+
+pub(crate) async fn complete_shadow(
+    change: &Change,
+    crew: &Arc<Crew>,
+    shadow_state: &ShadowState,
+    gently: bool,
+) -> Result<()> {
+    refresh_orphans(change, crew, shadow_state).await?;
+    build_indexes(change, crew, shadow_state, gently).await?;
+    check_added_keys(change, crew, shadow_state).await
+}
+
+/// Refreshes rows whose parents are gone. An action had deleted the parent, unknown to the log,
+/// before the parent was copied. This runs after the copy.
+async fn refresh_orphans(
+    change: &Change,
+    crew: &Arc<Crew>,
+    shadow_state: &ShadowState,
+) -> Result<()> {
+    let shape = load_shape(change, crew, shadow_state).await?;
+    if shape.own_keys.is_empty() {
+        return Ok(());
+    }
+    let mut through = Watermark::Start;
+    while through != Watermark::End {
+        let chunk = next_chunk(change, crew, shadow_state, &through, ROWS_LOOKED_AT).await?;
+        let mut lease = crew.worker().await?;
+        let stale = stale_children(lease.session(), &shape, &Compared::Range(&chunk)).await;
+        lease.keep();
+        let attempted = || change.doing("look for rows whose parents are gone in the shadow of");
+        for part in parts(&stale.map_err(|failure| failure.of_rows(attempted()))?) {
+            refresh_keys(change, crew, shadow_state, part, &Watermark::End).await?;
+        }
+        through = chunk.through;
+    }
+    Ok(())
+}
+
+pub(crate) fn log_tells_all(shadow_state: &ShadowState) -> bool {
+    shadow_state
+        .shape
+        .lock()
+        .expect("nobody panics with it")
+        .as_ref()
+        .is_some_and(|shape| shape.log_tells_all)
+}
+
+pub(crate) async fn causes_of(
+    change: &Change,
+    crew: &Arc<Crew>,
+    shadow_state: &ShadowState,
+    key: &Key,
+) -> Result<Vec<Key>> {
+    let shape = load_shape(change, crew, shadow_state).await?;
+    shadow_state.cascades.causes(&shape, key).await
+}

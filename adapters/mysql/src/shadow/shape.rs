@@ -1,0 +1,72 @@
+//! Finds the shape of the copy, once per run: which column of the shadow comes from which column of
+//! the source, and which key both are followed by.
+
+use crate::change::Change;
+use crate::schema::columns::{self, Shape};
+use crate::schema::lookup::{read_table, table_exists};
+use crate::server::pool::Crew;
+use crate::server::session::Session;
+use crate::shadow::early_keys::{has_early_keys, own_keys, parents_to_follow};
+use crate::state::ShadowState;
+use altergeist_contract::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Returns how the shadow's columns come from the source's. It is the same for the whole run.
+pub(crate) async fn load_shape(
+    change: &Change,
+    crew: &Arc<Crew>,
+    shadow_state: &ShadowState,
+) -> Result<Arc<Shape>> {
+    if let Some(shape) = &*shadow_state.shape.lock().expect("not poisoned") {
+        return Ok(shape.clone());
+    }
+    let has_parents = !parents_to_follow(change, crew).await?.is_empty();
+    let mut session = crew.reader().await?;
+    let mut shape = find_shape(change, &mut session).await?;
+    shape.rounds = change.target.allow_rounding;
+    shape.own_keys = own_keys(change, &mut session, &shape).await?;
+    shape.log_tells_all = shape.own_keys.is_empty() && !has_parents;
+    let shape = Arc::new(shape);
+    crew.in_utc.store(shape.in_utc, Ordering::SeqCst);
+    crew.checks_parents.store(has_early_keys(change, &mut session).await?, Ordering::SeqCst);
+    *shadow_state.shape.lock().expect("not poisoned") = Some(shape.clone());
+    Ok(shape)
+}
+
+async fn find_shape(change: &Change, session: &mut Session) -> Result<Shape> {
+    let source = read_table(change, session, &change.source).await?;
+    let shadow = read_table(change, session, &change.names.shadow).await?;
+    let (zone, flavour) = (change.server.zone(), change.server.version.flavour);
+    let names = (&change.source, &change.names.shadow);
+    columns::find(names, &source, &shadow, change.clauses()?, zone, flavour).map_err(|refusals| {
+        let reasons: Vec<String> = refusals
+            .iter()
+            .map(|refusal| format!("{}: {}", refusal.object, refusal.reason))
+            .collect();
+        Error::refused(change.doing("make the shadow of"), reasons.join("; "))
+    })
+}
+
+/// Returns the key that the shadow's rows are found by. Before there is a shadow, it is the
+/// source's best key.
+pub(crate) async fn followed_key(
+    change: &Change,
+    crew: &Arc<Crew>,
+    shadow_state: &ShadowState,
+) -> Result<crate::key::index::KeyIndex> {
+    let mut session = crew.reader().await?;
+    if table_exists(&mut session, &change.names.shadow).await? {
+        return Ok(load_shape(change, crew, shadow_state).await?.key.clone());
+    }
+    let source = read_table(change, &mut session, &change.source).await?;
+    let candidates = crate::key::index::candidates(&source).map_err(|reasons| {
+        Error::refused(
+            change.doing("follow"),
+            format!("it has no usable key: {}", reasons.join("; ")),
+        )
+    })?;
+    let (index, columns) =
+        candidates.into_iter().next().expect("there is one, or there was a reason");
+    Ok(crate::key::index::KeyIndex { index: index.name, shadow_index: String::new(), columns })
+}
