@@ -1,6 +1,9 @@
 //! Rules of prose that a compiler does not check: width and plain English. Each test names file and
 //! line.
 
+mod literals;
+
+use literals::literals;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -60,90 +63,14 @@ fn pages() -> Vec<PathBuf> {
     files(root(), "md").into_iter().filter(|path| !is_record(path)).collect()
 }
 
-/// A string literal of a Rust file: the line it begins in, its text, and whether it has lines of
-/// its own.
-struct Literal {
-    line: usize,
-    lines: usize,
-    text: String,
-    has_newlines: bool,
-}
-
-/// The string literals of a file, without comments.
-fn literals(source: &str) -> Vec<Literal> {
-    let mut found = Vec::new();
-    let mut rest = source;
-    let line_at = |rest: &str| source[..source.len() - rest.len()].matches('\n').count() + 1;
-    while let Some(next) = rest.chars().next() {
-        if rest.starts_with("//") {
-            rest = rest.find('\n').map_or("", |end| &rest[end..]);
-        } else if let Some((hashes, inside)) = raw_start(rest) {
-            let end = format!("\"{}", "#".repeat(hashes));
-            let length = inside.find(&end).expect("a raw string ends");
-            let text = &inside[..length];
-            let (line, lines) = (line_at(rest), text.matches('\n').count());
-            found.push(Literal { line, lines, text: text.to_owned(), has_newlines: lines > 0 });
-            rest = &inside[length + end.len()..];
-        } else if next == '"' {
-            let inside = &rest[1..];
-            let length = end_of_string(inside);
-            let text = &inside[..length];
-            let (line, lines) = (line_at(rest), text.matches('\n').count());
-            let plain = joined(text);
-            let has_newlines = plain.contains('\n');
-            found.push(Literal { line, lines, text: plain, has_newlines });
-            rest = &inside[length + 1..];
-        } else if next == '\'' {
-            // A character, or a lifetime.
-            let inside = &rest[1..];
-            let length = match inside.strip_prefix('\\') {
-                Some(escaped) => escaped.find('\'').map(|end| end + 2),
-                None => {
-                    inside.char_indices().nth(1).filter(|(_, c)| *c == '\'').map(|(at, _)| at + 1)
-                }
-            };
-            rest = &inside[length.unwrap_or(0)..];
-        } else {
-            rest = &rest[next.len_utf8()..];
-        }
-    }
-    found
-}
-
-fn raw_start(rest: &str) -> Option<(usize, &str)> {
-    let after = rest.strip_prefix('r')?;
-    let hashes = after.len() - after.trim_start_matches('#').len();
-    after[hashes..].strip_prefix('"').map(|inside| (hashes, inside))
-}
-
-fn end_of_string(inside: &str) -> usize {
-    let mut is_escaped = false;
-    for (at, c) in inside.char_indices() {
-        match c {
-            _ if is_escaped => is_escaped = false,
-            '\\' => is_escaped = true,
-            '"' => return at,
-            _ => {}
-        }
-    }
-    unreachable!("a string ends")
-}
-
-/// What a literal says, with its continued lines joined.
-fn joined(text: &str) -> String {
-    let mut parts = text.split("\\\n");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |whole, part| whole + part.trim_start())
-}
-
 #[test]
 fn no_line_of_code_is_too_wide() {
     for path in files(root(), "rs") {
         let text = read(&path);
         // SQL and tables of words are written whole, line by line.
         let whole: Vec<_> =
-            literals(&text).into_iter().filter(|literal| literal.has_newlines).collect();
-        let is_whole = |line| whole.iter().any(|it| (it.line..=it.line + it.lines).contains(&line));
+            literals(&text).into_iter().filter(|literal| literal.text.contains('\n')).collect();
+        let is_whole = |line| whole.iter().any(|it| it.lines.contains(&line));
         for (nth, line) in text.lines().enumerate() {
             let width = line.chars().count();
             assert!(
@@ -198,7 +125,7 @@ fn what_the_program_says_is_in_plain_english() {
         let text = text.split("#[cfg(test)]").next().unwrap_or_default();
         for literal in literals(text) {
             if let Some((phrase, instead)) = banned(&literal.text) {
-                panic!("{}:{}: {phrase:?}; write: {instead}", shown(path), literal.line);
+                panic!("{}:{}: {phrase:?}; write: {instead}", shown(path), literal.lines.start());
             }
         }
     }
@@ -208,7 +135,8 @@ fn what_the_program_says_is_in_plain_english() {
 fn literals_are_found() {
     let source = "let a = \"one \\\n   two\"; // \"not this\"\nlet b = r#\"th\"ree\"#;\nlet c = \
                   '\"';\nf('a, \"four\")";
-    let found: Vec<_> = literals(source).into_iter().map(|it| (it.line, it.text)).collect();
+    let found: Vec<_> =
+        literals(source).into_iter().map(|it| (*it.lines.start(), it.text)).collect();
     let expected = [(1, "one two"), (3, "th\"ree"), (5, "four")];
     assert_eq!(found, expected.map(|(line, text)| (line, text.to_owned())));
     assert!(banned("It is told that").is_some() && banned("He stood anew.").is_some());

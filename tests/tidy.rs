@@ -1,6 +1,9 @@
 //! Rules of the house that a compiler does not check. Each test names the file, and the line where
 //! there is one.
 
+mod literals;
+
+use literals::literals;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +17,98 @@ const CODE: [&str; 4] = ["src", "tests", "adapters", "integration"];
 const NOT_OF_THE_CORE: [&str; 2] = ["cli", "interface"];
 /// The rooms of the core.
 const CORE: [&str; 3] = ["control", "migration", "pace"];
+
+/// The adapters, each with the files that still hold SQL outside `sql/`.
+const SQL_STILL_IN: [(&str, &[&str]); 2] = [
+    (
+        "adapters/mysql/src",
+        &[
+            "cutover/blockers.rs",
+            "cutover/foreign_keys.rs",
+            "cutover/hands.rs",
+            "cutover/lock.rs",
+            "cutover/mariadb.rs",
+            "cutover/triggers.rs",
+            "key/missing_key.rs",
+            "log/statement.rs",
+            "log/stream.rs",
+            "plan/data.rs",
+            "plan/foreign_keys.rs",
+            "plan/log_settings.rs",
+            "plan/log_source.rs",
+            "plan/neighbour_privileges.rs",
+            "plan/old_dependents.rs",
+            "plan/privileges.rs",
+            "plan/replica_target.rs",
+            "schema/check_names.rs",
+            "schema/foreign_key_indexes.rs",
+            "server/gauge.rs",
+            "server/grants.rs",
+            "server/settings.rs",
+            "shadow/duplicates.rs",
+            "shadow/early_keys.rs",
+            "shadow/followed.rs",
+            "shadow/rows.rs",
+            "shadow/statistics.rs",
+        ],
+    ),
+    ("adapters/postgres/src", &[]),
+];
+/// The adapters, each with the files that still hold server error codes outside `error.rs`.
+const CODES_STILL_IN: [(&str, &[&str]); 2] = [
+    (
+        "adapters/mysql/src",
+        &[
+            "cutover/triggers.rs",
+            "plan/preflight.rs",
+            "plan/trial.rs",
+            "shadow/clone.rs",
+            "shadow/rows.rs",
+        ],
+    ),
+    ("adapters/postgres/src", &[]),
+];
+/// How statements begin, and clauses that are built apart.
+const SQL_VERBS: [&str; 36] = [
+    "ADD",
+    "ALTER",
+    "ANALYZE",
+    "BEGIN",
+    "CALL",
+    "COMMENT",
+    "COMMIT",
+    "CREATE",
+    "DELETE",
+    "DROP",
+    "EXPLAIN",
+    "FLUSH",
+    "GRANT",
+    "INSERT",
+    "KILL",
+    "LOCK",
+    "REFRESH",
+    "REINDEX",
+    "RELEASE",
+    "RENAME",
+    "REPLACE",
+    "RESET",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SELECT",
+    "SET",
+    "SHOW",
+    "START",
+    "TRUNCATE",
+    "UNLOCK",
+    "UPDATE",
+    "VACUUM",
+    "VALIDATE",
+    "WITH",
+    "XA",
+];
+/// Statements that are one word.
+const SQL_WORDS: [&str; 3] = ["BEGIN", "COMMIT", "ROLLBACK"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -265,6 +360,97 @@ fn the_documents_name_files_that_exist() {
             }
         }
     }
+}
+
+/// The product code of an adapter, without what may hold SQL and codes: file, path and text.
+fn adapter_files(folder: &str) -> Vec<(String, String)> {
+    let folder = root().join(folder);
+    let below = |path: &PathBuf| {
+        path.strip_prefix(&folder).expect("it lies in the folder").display().to_string()
+    };
+    let text =
+        |path: &PathBuf| fs::read_to_string(path).expect("a file of the project can be read");
+    let files = rust_files(&folder);
+    let files = files.iter().map(|path| (below(path), product(&text(path)).to_owned()));
+    files.filter(|(file, _)| !file.ends_with("tests.rs")).collect()
+}
+
+/// Whether a text is a statement or a clause of one. An ellipsis marks an example for people.
+fn is_sql(text: &str) -> bool {
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ';' | '('));
+    let (verb, rest) = text.split_once([' ', '\n']).unwrap_or((text.trim_end_matches(';'), ""));
+    let is_statement = !rest.trim().is_empty() && SQL_VERBS.contains(&verb);
+    (is_statement || SQL_WORDS.contains(&verb)) && !text.contains('…')
+}
+
+/// Whether a text is an SQLSTATE: five digits and capitals, but no word.
+fn is_sqlstate(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_digit() || c.is_ascii_uppercase();
+    text.len() == 5 && text.chars().all(is_part) && text.chars().any(|c| c.is_ascii_digit())
+}
+
+/// Whether a line holds a number that MySQL and MariaDB use as an error code, where one may stand.
+fn has_error_number(line: &str) -> bool {
+    let may_stand = ["code", "Some(", ": u16 ="].iter().any(|place| line.contains(place));
+    let numbers = line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
+    let mut numbers = numbers.filter_map(|word| word.parse::<u16>().ok());
+    may_stand && numbers.any(|number| (1000..5000).contains(&number))
+}
+
+/// Fails with every finding in a file that may have none, and with every file that has none any
+/// more.
+fn must_be_without(
+    what: &str,
+    exempt: [(&str, &[&str]); 2],
+    find: impl Fn(&str, &str) -> Vec<usize>,
+) {
+    let mut wrong = Vec::new();
+    for (folder, exempt) in exempt {
+        for (file, text) in adapter_files(folder) {
+            let found = find(&file, &text);
+            match exempt.contains(&file.as_str()) {
+                true if found.is_empty() => {
+                    wrong.push(format!("{folder}/{file} is exempt no more"))
+                }
+                true => {}
+                false => wrong.extend(found.iter().map(|line| format!("{folder}/{file}:{line}"))),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{what}\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn sql_is_only_in_the_room_for_it() {
+    must_be_without("move the SQL to sql/", SQL_STILL_IN, |file, text| {
+        let found = literals(text).into_iter().filter(|literal| is_sql(&literal.text));
+        found.filter(|_| !file.starts_with("sql/")).map(|literal| *literal.lines.start()).collect()
+    });
+}
+
+#[test]
+fn error_codes_are_only_in_the_table_for_them() {
+    must_be_without("move the code to server/error.rs", CODES_STILL_IN, |file, text| {
+        if file == "server/error.rs" {
+            return Vec::new();
+        }
+        let states = literals(text).into_iter().filter(|literal| is_sqlstate(&literal.text));
+        let code = |line: &str| !line.trim_start().starts_with("//") && has_error_number(line);
+        let numbers = text.lines().zip(1..).filter(|(line, _)| code(line)).map(|(_, nth)| nth);
+        states.map(|literal| *literal.lines.start()).chain(numbers).collect()
+    });
+}
+
+#[test]
+fn sql_and_codes_are_told_from_words() {
+    for text in ["SELECT 1", "; GRANT USAGE ON x", "(SELECT a", "ROLLBACK", "DROP TABLE {t}"] {
+        assert!(is_sql(text), "{text}");
+    }
+    for text in ["SELECT", "run ALTER TABLE t", "ALTER TABLE … SET LOGGED", "Set it", "a"] {
+        assert!(!is_sql(text), "{text}");
+    }
+    assert!(is_sqlstate("42P01") && !is_sqlstate("TABLE") && !is_sqlstate("4"));
+    assert!(has_error_number("Some(1205 | 1317) => x") && !has_error_number("rows > 1205"));
 }
 
 #[test]

@@ -162,10 +162,10 @@ pub(crate) async fn ensure_tables(session: &Session) -> Result<()> {
     if session.one(sql::JOURNAL_EXISTS, &[]).await.trying_clauses(ATTEMPTED)?.get(0) {
         return Ok(());
     }
-    session.run("BEGIN").await.trying_clauses(ATTEMPTED)?;
+    session.run(sql::BEGIN).await.trying_clauses(ATTEMPTED)?;
     let made = make_tables(session).await;
     session
-        .run(if made.is_ok() { "COMMIT" } else { "ROLLBACK" })
+        .run(if made.is_ok() { sql::COMMIT } else { sql::ROLLBACK })
         .await
         .trying_clauses(ATTEMPTED)?;
     made
@@ -197,7 +197,7 @@ pub(crate) async fn make_as_ours(
     let now: Vec<_> =
         session.query(sql::JOURNAL_TABLES_THERE, &[]).await?.iter().map(table).collect();
     for (oid, name) in now.iter().filter(|made| !before.contains(made)) {
-        session.run(&format!("ALTER TABLE {name} OWNER TO CURRENT_USER")).await?;
+        session.run(&sql::set_owner(name, "CURRENT_USER")).await?;
         let undo = session.query(sql::EVENT_TRIGGERS_UNDONE, &[oid, oid, name]).await?;
         let script: Vec<String> = undo.iter().map(|row| row.get(0)).collect();
         session.run(&script.join(";\n")).await?;

@@ -9,7 +9,6 @@ use crate::server::error;
 use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::sql;
-use crate::sql::quote::quoted;
 use altergeist_contract::{Error, ForeignKeys, Result};
 use futures_util::future::join_all;
 use tokio_postgres::Row;
@@ -147,9 +146,7 @@ pub(crate) fn renames(
             columns.iter().filter(|name| is_new(name) && is_taken(name)).map(|name| (name, None)),
         )
         .collect();
-    let rename = |from: &str, to: &str| {
-        format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", quoted(from), quoted(to))
-    };
+    let rename = |from: &str, to: &str| sql::rename_column(table, from, to);
     let aside = |number: usize| format!("ag_aside_{number}");
     let (mut back, mut forth, mut settle) = (Vec::new(), Vec::new(), Vec::new());
     for (number, (now, _)) in moves.iter().enumerate() {

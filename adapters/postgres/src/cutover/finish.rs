@@ -9,6 +9,7 @@ use crate::server::error;
 use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::session::Session;
+use crate::sql;
 use altergeist_contract::{Kind, Result};
 use std::time::Duration;
 
@@ -72,18 +73,11 @@ async fn check_rows_of_old(session: &Session, change: &Change, statement: &str) 
 }
 
 async fn finish_one(session: &Session, change: &Change, statement: &str) -> Result<Checked> {
-    let bounded = format!(
-        "SET lock_timeout = '60s'; {statement}; SET lock_timeout = {}",
-        change.lock_timeout_ms()
-    );
+    let bounded = sql::with_long_lock_timeout(statement, change.lock_timeout_ms());
     match session.run(&bounded).await {
         // Somebody has dropped it since, or it was added before we could write that down.
-        Err(error)
-            if ["42704", "42P01", "42710"].iter().any(|code| error::is_code(&error, code)) =>
-        {
-            Ok(Ok(()))
-        }
-        Err(error) if error::is_code(&error, "23503") => Ok(Err(error)),
+        Err(error) if error::is_constraint_changed(&error) => Ok(Ok(())),
+        Err(error) if error::breaks_foreign_key(&error) => Ok(Err(error)),
         other => other
             .map(Ok)
             .map_err(|error| error::of_lock(attempted(&change.names, statement), &error)),

@@ -258,13 +258,10 @@ async fn acquire(
     let deadline = Instant::now() + prepared.budget;
     let bounded = |statement: &str| {
         let left = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
-        format!(
-            "SET LOCAL lock_timeout = {left}; SET LOCAL statement_timeout = {left}; {statement}"
-        )
+        sql::within_budget(left, statement)
     };
     // The server ends an autovacuum that is in the way, but only after this long.
-    let hurry = if prepared.may_hurry { "SET LOCAL deadlock_timeout = '20ms'" } else { "" };
-    session.run(&format!("BEGIN; {hurry}")).await?;
+    session.run(&sql::begin_cutover(prepared.may_hurry)).await?;
     for statement in locked_relations::locks(names, &prepared.locked_relations, &prepared.parents) {
         session.run(&bounded(&statement)).await?;
     }
@@ -317,7 +314,7 @@ impl TableLock for CutoverLock {
             return Swap::Refused(error);
         }
         let attempted = format!("commit the swap of {}", swapper.names.display);
-        match lease.run("COMMIT").await {
+        match lease.run(sql::COMMIT).await {
             Ok(()) => Swap::Done,
             Err(error) => match error::of(attempted, &error) {
                 error if error.kind == Kind::Disconnected => Swap::Unknown(error),
@@ -327,7 +324,7 @@ impl TableLock for CutoverLock {
     }
 
     async fn release(self) -> Result<()> {
-        let released = self.lease.run("ROLLBACK").await;
+        let released = self.lease.run(sql::ROLLBACK).await;
         let attempted = format!("release the lock of {}", self.table);
         self.lease.settle(released.map_err(|error| error::of(attempted, &error))).await
     }

@@ -60,7 +60,7 @@ pub(crate) fn locks(
     locked_relations: &[LockedRelation],
     parents: &[String],
 ) -> Vec<String> {
-    let view = |view: &LockedRelation| format!("ALTER TABLE {} OWNER TO {}", view.name, view.owner);
+    let view = |view: &LockedRelation| sql::set_owner(&view.name, &view.owner);
     let mut statements: Vec<String> =
         locked_relations.iter().filter(|relation| relation.is_view).map(view).collect();
     let parents = parents
@@ -68,7 +68,7 @@ pub(crate) fn locks(
         .filter(|parent| !locked_relations.iter().any(|relation| relation.name == **parent));
     let parents: Vec<&str> = parents.map(String::as_str).collect();
     if !parents.is_empty() {
-        statements.push(format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", parents.join(", ")));
+        statements.push(sql::lock_writers_out(&parents.join(", ")));
     }
     let tables = locked_relations.iter().filter(|relation| !relation.is_view && relation.may_lock);
     let spelled =
@@ -78,6 +78,6 @@ pub(crate) fn locks(
     // through until then.
     tables.push(format!("ONLY {}", names.shadow()));
     tables.push(format!("ONLY {}", names.source()));
-    statements.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables.join(", ")));
+    statements.push(sql::lock_all_out(&tables.join(", ")));
     statements
 }

@@ -50,7 +50,7 @@ impl MaterializedView {
     /// What brings it up to date after the swap, if nobody has to wait for that.
     pub(crate) fn refresh(&self) -> Option<String> {
         (self.has_rows && self.is_refreshed_beside)
-            .then(|| format!("REFRESH MATERIALIZED VIEW CONCURRENTLY {}", self.display()))
+            .then(|| sql::refresh_concurrently(&self.display()))
     }
 
     /// What an operator must know of it.

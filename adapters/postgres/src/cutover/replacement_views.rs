@@ -44,11 +44,8 @@ pub(crate) async fn create(
         let query: String =
             session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
         let query = retarget(&adapted.query(&query), &moves);
-        let create = format!(
-            "CREATE MATERIALIZED VIEW {own}{} AS {}\nWITH NO DATA",
-            view.storage,
-            expression::reread(query.trim_end().trim_end_matches(';'))
-        );
+        let query = expression::reread(query.trim_end().trim_end_matches(';'));
+        let create = sql::create_materialized_view(&own, &view.storage, &query);
         session.run(&create).await.map_err(failed)?;
         definition::recreate_objects(session, view.oid, &own, &home).await?;
         let replacement: u32 =
@@ -100,7 +97,7 @@ async fn move_to_waiting(
             .await
             .map_err(failed)?;
     }
-    session.run(&format!("DROP SCHEMA {}", quoted(&home))).await.map_err(failed)
+    session.run(&sql::drop_schema(&home)).await.map_err(failed)
 }
 
 /// The schema in which replacements are made, and from which the old ones go.
@@ -120,7 +117,7 @@ pub(crate) async fn prepare(
     let views = lease.settle(result).await?;
     for view in views.iter().filter(|view| view.has_rows) {
         let lease = sessions.workers.take().await?;
-        let fill = format!("REFRESH MATERIALIZED VIEW {0}; ANALYZE {0}", view.replacement());
+        let fill = sql::fill_materialized_view(&view.replacement());
         let filled = lease.run(&fill).await;
         let attempted = || format!("fill the materialized view {} once more", view.display());
         lease.settle(filled.map_err(|error| error::of(attempted(), &error))).await?;
@@ -143,7 +140,7 @@ async fn recreate(
         || format!("make the materialized views over {} once more", change.names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let adapted = rehearsal::beforehand(session, change, source, &views).await?;
-    session.run("BEGIN").await.map_err(failed)?;
+    session.run(sql::BEGIN).await.map_err(failed)?;
     drop_all(session, shadow).await?;
     let refusals =
         create(session, &change.names, source, &change.names.shadow_schema, &views, &adapted)
@@ -152,7 +149,7 @@ async fn recreate(
         return Err(Error::refused(attempted(), format!("{}: {}", refusal.object, refusal.reason)));
     }
     move_to_waiting(session, &change.names, &views).await?;
-    session.run("COMMIT").await.map_err(failed)?;
+    session.run(sql::COMMIT).await.map_err(failed)?;
     Ok(views)
 }
 
@@ -189,8 +186,7 @@ pub(crate) async fn pairs(
 /// Drops what reads the shadow.
 pub(crate) async fn drop_all(session: &Session, shadow: u32) -> Result<()> {
     for replacement in materialized_views::list(session, shadow).await?.iter().rev() {
-        let dropped =
-            session.run(&format!("DROP MATERIALIZED VIEW {}", replacement.display())).await;
+        let dropped = session.run(&sql::drop_materialized_view(&replacement.display())).await;
         dropped.map_err(|error| {
             error::of_clauses(format!("drop {}", replacement.display()), &error)
         })?;
@@ -210,16 +206,16 @@ pub(crate) async fn swap(
         return Ok((before, after));
     }
     let gone = home(names);
-    before.push(format!("CREATE SCHEMA {}", quoted(&gone)));
+    before.push(sql::create_plain_schema(&gone));
     for view in views {
         before.push(sql::open_schema(&gone, &owner(session, view).await?));
         before.push(move_view(session, &view.schema, &view.name, &gone).await?);
         before.push(move_view(session, &view.waiting_schema(), &view.name, &view.schema).await?);
     }
     for view in views.iter().rev() {
-        after.push(format!("DROP MATERIALIZED VIEW {}", quote::qualified(&gone, &view.name)));
+        after.push(sql::drop_materialized_view(&quote::qualified(&gone, &view.name)));
     }
-    after.push(format!("DROP SCHEMA {}", quoted(&gone)));
+    after.push(sql::drop_schema(&gone));
     Ok((before, after))
 }
 
@@ -261,7 +257,7 @@ pub(crate) async fn leave(session: &Session, table: u32) -> Result<()> {
 }
 
 fn move_to(kind: &str, from: &str, name: &str, to: &str) -> String {
-    format!("ALTER {kind} {} SET SCHEMA {}", quote::qualified(from, name), quoted(to))
+    sql::set_schema(kind, &quote::qualified(from, name), to)
 }
 
 /// The statements that move a view, and its statistics, which would stay.

@@ -21,7 +21,7 @@ use crate::server::version::Version;
 use crate::shadow::followed;
 use crate::shadow::guard;
 use crate::sql;
-use crate::sql::quote::{literal, qualified, quoted};
+use crate::sql::quote::qualified;
 use altergeist_contract::{Error, ForeignKeys, Kind, Result};
 
 /// What the swap needs to know.
@@ -37,13 +37,6 @@ pub(crate) struct Swapper {
     pub(crate) version: Version,
 }
 
-/// Bodies of functions are checked where they are written, by the search path of that time. What
-/// reads the catalogue is planned once, in the rehearsal: to plan it again under the lock would
-/// take longer than all the rest.
-fn swap_settings() -> String {
-    format!("{} SET LOCAL plan_cache_mode = force_generic_plan", sql::use_own_language())
-}
-
 impl Swapper {
     /// Reads all that the swap will read, before the lock: its statements are prepared then, and
     /// the session knows the catalogue. What the swap would refuse is refused here, and nobody
@@ -51,7 +44,7 @@ impl Swapper {
     pub(crate) async fn rehearse(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("prepare the cut-over of {}", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
-        session.run(&format!("BEGIN READ ONLY; {}", swap_settings())).await.map_err(failed)?;
+        session.run(&sql::begin_read_only(&sql::swap_settings())).await.map_err(failed)?;
         self.check_source(session, shadow).await?;
         own_objects::require(session, &attempted()).await?;
         definition::describe(session, shadow.oid).await?;
@@ -62,7 +55,7 @@ impl Swapper {
             sequences(session, table).await?;
             statistics(session, table).await?;
         }
-        session.run("ROLLBACK").await.map_err(failed)
+        session.run(sql::ROLLBACK).await.map_err(failed)
     }
 
     /// Everything up to the commit. Whatever was changed by others since the run began ends it
@@ -70,7 +63,7 @@ impl Swapper {
     pub(crate) async fn swap(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("swap {} with its shadow", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-        session.run(&swap_settings()).await.map_err(failed)?;
+        session.run(&sql::swap_settings()).await.map_err(failed)?;
         self.check_source(session, shadow).await?;
         let mut script = shadow.late.clone();
         script.push(sql::drop_publication(&self.names.publication));
@@ -157,26 +150,18 @@ impl Swapper {
         let names = &self.names;
         let of_source = statistics(session, self.facts.source).await?;
         let of_shadow = statistics(session, shadow.oid).await?;
-        let moved = |schema: &str, name: &str, to: &str| {
-            format!("ALTER STATISTICS {} SET SCHEMA {}", qualified(schema, name), quoted(to))
-        };
+        let moved = |schema: &str, name: &str, to: &str| sql::move_statistics(schema, name, to);
         let mut moves: Vec<String> =
             of_source.iter().map(|(name, schema)| moved(schema, name, &names.old_schema)).collect();
-        moves.push(format!(
-            "ALTER TABLE {} SET SCHEMA {}",
-            names.source(),
-            quoted(&names.old_schema)
-        ));
-        moves.push(format!("ALTER TABLE {} SET SCHEMA {}", names.shadow(), quoted(&names.schema)));
+        moves.push(sql::move_table(&names.source(), &names.old_schema));
+        moves.push(sql::move_table(&names.shadow(), &names.schema));
         if shadow.layout.is_partitioned {
             let partitions = user_definition::partitions(session, shadow.oid).await?;
-            moves.extend(partitions.iter().map(|(name, schema)| {
-                format!(
-                    "ALTER TABLE {} SET SCHEMA {}",
-                    qualified(schema, name),
-                    quoted(&names.schema)
-                )
-            }));
+            moves.extend(
+                partitions
+                    .iter()
+                    .map(|(name, schema)| sql::move_table(&qualified(schema, name), &names.schema)),
+            );
         }
         moves.extend(of_shadow.iter().map(|(name, schema)| {
             let home = of_source
@@ -334,19 +319,12 @@ impl Swapper {
             // One of the shadow's own goes on from where the old one has come to.
             let own = of_shadow.iter().find(|(name, ..)| *name == heir.name && !is_left_over);
             if let Some((_, own, _)) = own {
-                before.push(format!(
-                    "SELECT setval({}::regclass, last_value, is_called) FROM {sequence}",
-                    literal(own)
-                ));
+                before.push(sql::continue_sequence(own, sequence));
             } else if !is_identity {
-                before.push(format!("ALTER SEQUENCE {sequence} OWNED BY NONE"));
-                after.push(format!(
-                    "ALTER SEQUENCE {sequence} OWNED BY {}.{}",
-                    self.names.source(),
-                    quoted(&heir.name)
-                ));
+                before.push(sql::detach_sequence(sequence));
+                after.push(sql::attach_sequence(sequence, &self.names.source(), &heir.name));
                 if shadow.is_unlogged && self.version.has_unlogged_sequences() {
-                    after.push(format!("ALTER SEQUENCE {sequence} SET UNLOGGED"));
+                    after.push(sql::set_sequence_unlogged(sequence));
                 }
             }
         }

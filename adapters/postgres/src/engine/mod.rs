@@ -209,7 +209,7 @@ fn kind_of_relation(letter: &str) -> &'static str {
 async fn look_up(session: &Session, name: &str, path: &str) -> Option<tokio_postgres::Row> {
     session.query(sql::USE_PATH, &[&path]).await.ok()?;
     let number = session.query(sql::NUMBER_OF, &[&name]).await;
-    session.run("SET search_path = ''").await.ok()?;
+    session.run(sql::CLEAR_PATH).await.ok()?;
     let number: Option<u32> = number.ok()?.first()?.get(0);
     session.query(sql::FIND_TABLE, &[&number?]).await.ok()?.into_iter().next()
 }

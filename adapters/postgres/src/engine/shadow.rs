@@ -88,8 +88,7 @@ impl Shadow for Postgres {
         let lease = Pool::new(server, run, sql::vacuum_settings(gently), 1).take().await?;
         let attempted = || format!("analyze the shadow of {}", self.change.names.display);
         // Index-only scans need the visibility map.
-        let analyzed =
-            lease.run(&format!("VACUUM (ANALYZE, TRUNCATE off) {}", shadow.layout.shadow)).await;
+        let analyzed = lease.run(&sql::vacuum(&shadow.layout.shadow)).await;
         lease.settle(analyzed.map_err(|error| error::of(attempted(), &error))).await
     }
 

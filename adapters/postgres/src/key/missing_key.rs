@@ -60,14 +60,13 @@ async fn holds_null(session: &Session, source: &str, columns: &[String]) -> Resu
     let failed = |error: tokio_postgres::Error| {
         error::of("look for NULL in the columns of a unique index", &error)
     };
-    let any: Vec<String> = columns.iter().map(|column| format!("{column} IS NULL")).collect();
-    if any.is_empty() {
+    if columns.is_empty() {
         return Ok(None);
     }
-    let question = format!("SELECT EXISTS (SELECT FROM ONLY {source} WHERE {})", any.join(" OR "));
-    session.run("BEGIN READ ONLY; SET LOCAL statement_timeout = '10s'").await.map_err(failed)?;
+    let question = sql::any_null_of(source, columns);
+    session.run(sql::BEGIN_LONG_QUESTION).await.map_err(failed)?;
     let answer = session.query(&question, &[]).await;
-    session.run("ROLLBACK").await.map_err(failed)?;
+    session.run(sql::ROLLBACK).await.map_err(failed)?;
     match answer {
         Err(error) if error::is_timeout(&error) => Ok(None),
         answer => Ok(answer.map_err(failed)?.first().map(|row| row.get(0))),
@@ -76,7 +75,7 @@ async fn holds_null(session: &Session, source: &str, columns: &[String]) -> Resu
 
 fn set_not_null(source: &str, index: &str, columns: &[String], nulls: bool) -> String {
     let clauses: Vec<String> =
-        columns.iter().map(|column| format!("ALTER COLUMN {column} SET NOT NULL")).collect();
+        columns.iter().map(|column| sql::set_not_null_clause(column)).collect();
     let clauses = clauses.join(", ");
     match nulls {
         false => format!(
@@ -98,27 +97,24 @@ fn offer(source: &str, keys: &[Candidate], is_taken: bool) -> String {
     if let Some(key) = keys.iter().find(|key| key.unfit.as_deref() == Some(INVALID)) {
         let index = format!("{schema}.{}", quoted(&key.name));
         return format!(
-            "REINDEX INDEX CONCURRENTLY {index}, which nobody waits for; it fails while rows are \
-             duplicates"
+            "run {}, which blocks nobody; it fails while rows are duplicates",
+            sql::reindex(&index)
         );
     }
     if let Some(key) = keys.iter().find(|key| key.unfit.is_none() && key.is_deferrable) {
-        let columns: Vec<String> =
-            key.columns.iter().map(|column| quoted(&column.source)).collect();
+        let columns: Vec<String> = key.columns.iter().map(|column| column.source.clone()).collect();
         return format!(
-            "the server does not tell rows apart by a deferrable key. CREATE UNIQUE INDEX \
-             CONCURRENTLY ON {source} ({}), which nobody waits for",
-            columns.join(", ")
+            "the server does not tell rows apart by a deferrable key. Run {}, which blocks nobody",
+            sql::create_unique_index(source, &columns)
         );
     }
     let column = if is_taken { "altergeist_key_id" } else { OFFERED };
     let constraint = if keys.iter().any(|key| key.is_primary) { "UNIQUE" } else { "PRIMARY KEY" };
     format!(
-        "ALTER TABLE {source} ADD COLUMN {column} bigint GENERATED ALWAYS AS IDENTITY \
-         {constraint}. The server rewrites the table for that under ACCESS EXCLUSIVE: reads and \
-         writes wait. An INSERT without a list of columns goes on working. If columns of the table \
-         are unique and never NULL, ADD {constraint} over them by --alter first, which is done in \
-         steps"
+        "run {}. The server rewrites the table for that under ACCESS EXCLUSIVE: reads and writes \
+         wait. An INSERT without a list of columns still works. If columns of the table are unique \
+         and never NULL, run ADD {constraint} over them by --alter first: that needs no long lock",
+        sql::add_numbered_key(source, column, constraint)
     )
 }
 

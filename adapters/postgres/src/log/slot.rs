@@ -161,12 +161,12 @@ async fn make_readable_slot(session: &Session, change: &Change, source: &LogSour
 async fn why_unreadable(log: &Session, names: &Names) -> Result<Option<String>> {
     let failed =
         |error: tokio_postgres::Error| error::of(format!("read the slot {}", names.slot), &error);
-    let patience = format!("SET statement_timeout = {}", WRITERS_TIMEOUT.as_millis());
+    let patience = sql::set_statement_timeout(WRITERS_TIMEOUT.as_millis());
     log.run(&patience).await.map_err(failed)?;
     let read = log.query(sql::READ_SLOT, &[&names.slot, &names.publication]).await;
-    log.run("SET statement_timeout = 0").await.map_err(failed)?;
+    log.run(&sql::set_statement_timeout(0)).await.map_err(failed)?;
     match read {
-        Err(error) if error::is_code(&error, "XX000") => Ok(Some(failed(error).reason)),
+        Err(error) if error::is_internal(&error) => Ok(Some(failed(error).reason)),
         Err(error) if !error::is_timeout(&error) => Err(failed(error)),
         _ => Ok(None),
     }
@@ -201,11 +201,10 @@ async fn make_slot_here(
     };
     // The server waits for each of them by a lock on its number: behind that nobody queues, so it
     // has nothing to do with the time a lock on the table may take.
-    let patience = format!("SET lock_timeout = 0; SET statement_timeout = {bound}");
+    let patience = sql::set_timeouts(0, bound);
     session.run(&patience).await.map_err(failed)?;
     let made = session.query(create, &[&change.names.slot]).await;
-    let as_before =
-        format!("SET lock_timeout = {}; SET statement_timeout = 0", change.lock_timeout_ms());
+    let as_before = sql::set_timeouts(change.lock_timeout_ms(), 0);
     session.run(&as_before).await.map_err(failed)?;
     match made {
         Err(error) if error::is_timeout(&error) => Err(busy(session, attempted.clone()).await),
@@ -265,7 +264,7 @@ pub(crate) async fn pass(session: &Session, names: &Names, before: &Position) ->
     let failed = |error: tokio_postgres::Error| {
         error::of(format!("move the replication slot {slot} on"), &error)
     };
-    session.run("SET statement_timeout = 0").await.map_err(failed)?;
+    session.run(&sql::set_statement_timeout(0)).await.map_err(failed)?;
     session.query(sql::MOVE_SLOT, &[slot, &before.0]).await.map(drop).map_err(failed)
 }
 
@@ -318,7 +317,7 @@ pub(crate) async fn drop_slot(log: &Session, slot: &str) -> Result<()> {
     loop {
         end_reader(log, slot).await?;
         match log.query(sql::DROP_SLOT, &[&slot]).await {
-            Err(error) if !error::is_code(&error, "55006") && !error::is_code(&error, "42704") => {
+            Err(error) if !error::is_slot_in_use_or_gone(&error) => {
                 return Err(error::of(attempted(), &error));
             }
             _ => {}

@@ -200,7 +200,7 @@ pub(crate) async fn make_slot(
 ) -> Result<Vec<tokio_postgres::Row>> {
     let attempted = || format!("make the replication slot {slot} on the standby");
     // It waits for the transactions by their locks, and holds none that anybody else waits for.
-    log.run("SET lock_timeout = 0").await.map_err(|error| error::of(attempted(), &error))?;
+    log.run(&sql::set_lock_timeout(0)).await.map_err(|error| error::of(attempted(), &error))?;
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&slot];
     let making = log.query(sql::CREATE_SLOT, &parameters);
     tokio::pin!(making);

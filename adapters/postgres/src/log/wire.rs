@@ -60,7 +60,7 @@ impl Replication {
         let beginning = Replication::begin(server, application, Some("database"));
         match tokio::time::timeout(server.patience, beginning).await {
             Err(_) => Err(error::silent(attempted(), server.patience)),
-            Ok(Err(WireError::Server { code, message })) if is_no_to_streaming(&code) => {
+            Ok(Err(WireError::Server { code, message })) if error::is_streaming_refused(&code) => {
                 Ok(Err(message))
             }
             Ok(result) => result.map(Ok).map_err(|failure| failure.into_error(attempted())),
@@ -209,7 +209,7 @@ impl Replication {
     }
 
     async fn identity(&mut self) -> std::result::Result<String, WireError> {
-        match self.answer("IDENTIFY_SYSTEM").await {
+        match self.answer(sql::IDENTIFY_SYSTEM).await {
             Ok(identity) if identity.is_empty() => Err(malformed()),
             other => other,
         }
@@ -233,10 +233,7 @@ impl Replication {
 
     /// Begins to stream. From here on only [`Replication::frame`] and [`Replication::confirm`].
     pub(crate) async fn start(&mut self, slot: &str, publication: &str, from: Lsn) -> Result<()> {
-        let command = format!(
-            "START_REPLICATION SLOT \"{slot}\" LOGICAL {from} (proto_version '1', \
-             publication_names '\"{publication}\"', binary 'true', messages 'true')"
-        );
+        let command = sql::start_replication(slot, publication, &from.to_string());
         let attempted = || format!("read the log of {} from {from}", self.name);
         let attempted = attempted();
         self.begin_stream(&command).await.map_err(|failure| failure.into_error(attempted))
@@ -430,7 +427,7 @@ impl WireError {
     /// The same while logging in: who is not let in has not been refused by a plan.
     fn into_login_error(self, attempted: impl Into<String>) -> Error {
         match self {
-            WireError::Server { code, message } if code.starts_with("28") || code == "3D000" => {
+            WireError::Server { code, message } if error::is_login_refused(&code) => {
                 Error::fatal(attempted, message)
             }
             WireError::Refused(reason) => Error::fatal(attempted, reason),
@@ -442,25 +439,10 @@ impl WireError {
         match self {
             WireError::Lost(reason) => Error::new(Kind::Disconnected, attempted, reason),
             WireError::Refused(reason) => Error::refused(attempted, reason),
-            WireError::Server { code, message } => Error::new(kind_of(&code), attempted, message),
+            WireError::Server { code, message } => {
+                Error::new(error::walsender_kind(&code), attempted, message)
+            }
         }
-    }
-}
-
-/// Whether it is the kind of connection that is refused: unknown to a pooler, not in the list of
-/// hosts, or none is free.
-fn is_no_to_streaming(code: &str) -> bool {
-    matches!(code, "08P01" | "28000" | "53300" | "0A000")
-}
-
-/// What a walsender's code means. A slot that is in use, or a server on its way down, may be tried
-/// again.
-fn kind_of(code: &str) -> Kind {
-    match code {
-        "55006" | "57P01" | "57P02" | "57P03" | "57014" | "53300" => Kind::Disconnected,
-        _ if code.starts_with("08") => Kind::Disconnected,
-        _ if code.starts_with("28") || code == "42501" => Kind::Refused,
-        _ => Kind::Fatal,
     }
 }
 

@@ -148,10 +148,10 @@ pub(crate) async fn hold_still(session: &Session, names: &Names) -> Result<()> {
         return Ok(());
     };
     // The server's answer when the row was changed while it was waited for.
-    if error::is_code(&error, "XX000") {
+    if error::is_internal(&error) {
         return Err(Error::new(Kind::Busy, attempted(), "another session has just changed it"));
     }
-    if error::is_code(&error, "42704") || error::is_code(&error, "42501") {
+    if error::is_gone_or_forbidden(&error) {
         return Err(Error::new(
             Kind::Missed,
             attempted(),

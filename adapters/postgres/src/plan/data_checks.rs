@@ -98,7 +98,7 @@ fn violated(check: &Constraint, layout: &Layout, changes: &ColumnChanges) -> Opt
     let rows = known_rows(&check.columns, layout, changes)?;
     let expression = check.expression.as_ref()?;
     Some(Question {
-        statement: format!("SELECT count(*) FROM {rows} WHERE ({expression}) IS FALSE"),
+        statement: sql::count_violations(&rows, expression),
         object: format!("constraint {}", check.name),
         complaint: "violate it".to_owned(),
     })
@@ -129,11 +129,11 @@ fn without_parent(
         .collect();
     let parent = if key.is_to_itself { &layout.source } else { &key.parent };
     Some(Question {
-        statement: format!(
-            "SELECT count(*) FROM {rows} WHERE {} AND NOT EXISTS (
-                SELECT FROM {parent} AS altergeist_parent WHERE {})",
-            present.join(" AND "),
-            found.join(" AND ")
+        statement: sql::count_without_parent(
+            &rows,
+            &present.join(" AND "),
+            parent,
+            &found.join(" AND "),
         ),
         object: format!("foreign key {}", key.name),
         complaint: format!("have no parent in {parent}"),
@@ -181,10 +181,7 @@ pub(crate) async fn unfit_values(
         let attempted =
             || format!("look whether the values of column {} fit its new type", risk.column);
         let too_long = risk.too_long.as_deref().unwrap_or("false");
-        let statement = format!(
-            "SELECT count({}), coalesce(bool_or({too_long}), false) FROM ONLY {} AS {}",
-            risk.cast, layout.source, layout.alias
-        );
+        let statement = sql::convert_all(&risk.cast, too_long, &layout.source, &layout.alias);
         let reason = match session.one(&statement, &[]).await {
             Ok(row) if row.get::<_, bool>(1) => "a value is too long for its new type".to_owned(),
             Ok(_) => continue,

@@ -251,6 +251,6 @@ async fn drop_guard(session: &Session, names: &Names) -> Result<()> {
 }
 
 async fn drop_table(session: &Session, table: &str) -> Result<()> {
-    let dropped = session.run(&format!("DROP TABLE {table}")).await;
+    let dropped = session.run(&sql::drop_table(table)).await;
     dropped.map_err(|error| error::of_drop(format!("drop {table}"), &error))
 }

@@ -50,9 +50,9 @@ pub(crate) async fn lost_keys(
         if altered.final_steps.drops(&object) || (is_own && !columns.iter().all(stays)) {
             continue;
         }
-        session.run("SAVEPOINT key").await.map_err(failed)?;
+        session.run(&sql::savepoint("key")).await.map_err(failed)?;
         let outcome = session.run(&format!("{bare}{trial}")).await;
-        session.run("ROLLBACK TO SAVEPOINT key").await.map_err(failed)?;
+        session.run(&sql::roll_back_to("key")).await.map_err(failed)?;
         if let Err(error) = outcome {
             let words = error::of_clauses("try it", &error).reason;
             let remedy = match () {

@@ -15,7 +15,7 @@ use altergeist_contract::Result;
 pub(crate) async fn alter_natively(session: &Session, change: &Change) -> Result<()> {
     let attempted = || format!("alter {}", change.names.display);
     let failed = |error: tokio_postgres::Error| error::of_native(attempted(), &error);
-    session.run("BEGIN").await.map_err(failed)?;
+    session.run(sql::BEGIN).await.map_err(failed)?;
     session.run(&sql::use_search_path(&change.search_path)).await.map_err(failed)?;
     let cascade =
         cascade::of_change(session, change, catalogue::source(session, &change.names).await?)
@@ -25,5 +25,5 @@ pub(crate) async fn alter_natively(session: &Session, change: &Change) -> Result
     }
     session.run(&sql::use_own_language()).await.map_err(failed)?;
     journal::note_done(session, &change.names).await?;
-    session.run("COMMIT").await.map_err(failed)
+    session.run(sql::COMMIT).await.map_err(failed)
 }

@@ -142,17 +142,10 @@ async fn count(
     table: &str,
     condition: &str,
 ) -> std::result::Result<Option<i64>, tokio_postgres::Error> {
-    let question = format!(
-        "SELECT count(*) FROM (SELECT FROM ONLY {table} WHERE {condition} LIMIT {}) AS rows",
-        ROWS_MAX + 1
-    );
-    session
-        .run(
-            "BEGIN READ ONLY; SET LOCAL statement_timeout = '2s'; SET LOCAL lock_timeout = '200ms'",
-        )
-        .await?;
+    let question = sql::count_up_to(table, condition, ROWS_MAX + 1);
+    session.run(sql::BEGIN_QUESTION).await?;
     let answer = session.query(&question, &[]).await;
-    session.run("ROLLBACK").await?;
+    session.run(sql::ROLLBACK).await?;
     match answer {
         Ok(rows) => Ok(rows.first().map(|row| row.get(0))),
         Err(error) if error.is_closed() || error.as_db_error().is_none() => Err(error),
@@ -213,7 +206,7 @@ impl OidReferences {
     pub(crate) fn statements(&self) -> Vec<String> {
         let update = |kept: &OidReference| {
             let assignment = kept.assignment.as_ref()?;
-            Some(format!("UPDATE ONLY {} SET {assignment} WHERE {}", kept.table, kept.condition))
+            Some(sql::update_where(&kept.table, assignment, &kept.condition))
         };
         self.kept.iter().filter_map(update).collect()
     }

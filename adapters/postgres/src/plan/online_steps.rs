@@ -46,34 +46,32 @@ pub(crate) fn write(change: &Change, inputs: &StepInputs<'_>) -> Option<OnlineSt
     }
     let mut first: Vec<String> = Vec::new();
     let mut scans = inputs.validations.clone();
-    let scan = |name: &str| format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}");
+    let scan = |name: &str| sql::validate_constraint(&table, name);
     for constraint in new.iter().filter(|constraint| matches!(constraint.kind.as_str(), "c" | "n"))
     {
         let name = quoted(&constraint.name);
-        first.push(format!("ADD CONSTRAINT {name} {} NOT VALID", constraint.definition));
+        first.push(sql::add_unvalidated(&name, &constraint.definition));
         scans.push(scan(&name));
-        undo.push(drop_constraint(&table, &name));
+        undo.push(sql::drop_constraint_if_exists(&table, &name));
     }
     let mut proofs = Vec::new();
     for column in inputs.not_null.iter().filter(|_| !change.version.names_not_null()) {
         let name = quoted(&format!("altergeist_{}", crate::server::names::tag(column)));
         let column = quoted(column);
-        first.push(format!("ADD CONSTRAINT {name} CHECK ({column} IS NOT NULL) NOT VALID"));
+        first.push(sql::add_unvalidated_not_null(&name, &column));
         scans.push(scan(&name));
-        proofs.push(instant(format!("ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL")));
-        proofs.push(instant(format!("ALTER TABLE {table} DROP CONSTRAINT {name}")));
-        undo.push(drop_constraint(&table, &name));
+        proofs.push(instant(sql::set_not_null(&table, &column)));
+        proofs.push(instant(sql::drop_constraint(&table, &name)));
+        undo.push(sql::drop_constraint_if_exists(&table, &name));
     }
     for (name, clause) in &inputs.foreign_keys {
         first.push(clause.clone());
-        undo.push(drop_constraint(&table, name));
+        undo.push(sql::drop_constraint_if_exists(&table, name));
     }
     scans.extend(inputs.validated.iter().map(|name| scan(name)));
-    steps.extend(
-        inputs.instant.iter().map(|clauses| instant(format!("ALTER TABLE {table} {clauses}"))),
-    );
+    steps.extend(inputs.instant.iter().map(|clauses| instant(sql::alter_table(&table, clauses))));
     if !first.is_empty() {
-        steps.push(instant(format!("ALTER TABLE {table} {}", first.join(", "))));
+        steps.push(instant(sql::alter_table(&table, &first.join(", "))));
     }
     steps.extend(scans.into_iter().map(|statement| OnlineStep {
         statement,
@@ -84,16 +82,12 @@ pub(crate) fn write(change: &Change, inputs: &StepInputs<'_>) -> Option<OnlineSt
     for constraint in new.iter().filter(|constraint| matches!(constraint.kind.as_str(), "u" | "p"))
     {
         let (build, add) = by_index(&change.names, constraint, &inputs.clone)?;
-        undo.push(format!("DROP INDEX CONCURRENTLY IF EXISTS {}", build.index));
+        undo.push(sql::drop_index_concurrently_if_exists(&build.index));
         steps.push(build);
         steps.push(add);
     }
     let alter = change.alter.given.clone();
     Some(OnlineSteps { alter, search_path: change.search_path.clone(), steps, done: 0, undo })
-}
-
-fn drop_constraint(table: &str, name: &str) -> String {
-    format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
 }
 
 fn instant(statement: String) -> OnlineStep {
@@ -107,16 +101,11 @@ fn by_index(
     clone: &str,
 ) -> Option<(OnlineStep, OnlineStep)> {
     let name = quoted(&constraint.name);
-    let begin = format!("CREATE UNIQUE INDEX {name} ON {clone} ");
+    let begin = sql::unique_index_head(&name, clone);
     let rest = constraint.index.strip_prefix(&begin)?;
     let table = names.source();
-    let place = match constraint.tablespace.as_str() {
-        "" => String::new(),
-        tablespace => format!(" TABLESPACE {}", quoted(tablespace)),
-    };
-    // A predicate would follow the tablespace, but no constraint has one.
     let build = OnlineStep {
-        statement: format!("CREATE UNIQUE INDEX CONCURRENTLY {name} ON {table} {rest}{place}"),
+        statement: sql::build_unique_index(&name, &table, rest, &constraint.tablespace),
         index: qualified(&names.schema, &constraint.name),
         lock: StepLock::Build,
     };
@@ -126,7 +115,7 @@ fn by_index(
         (true, false) => " DEFERRABLE",
         _ => "",
     };
-    let add = format!("ALTER TABLE {table} ADD CONSTRAINT {name} {kind} USING INDEX {name}{late}");
+    let add = sql::use_index(&table, &name, kind, late);
     Some((build, instant(add)))
 }
 
@@ -189,12 +178,12 @@ async fn one_step(
     step: &OnlineStep,
 ) -> Result<()> {
     let failed = |error: tokio_postgres::Error| error::of_native(doing(names, step), &error);
-    session.run("BEGIN").await.map_err(failed)?;
+    session.run(sql::BEGIN).await.map_err(failed)?;
     session.run(&sql::use_search_path(&online_steps.search_path)).await.map_err(failed)?;
     session.execute(&step.statement, &[]).await.map_err(failed)?;
     session.run(&sql::use_own_language()).await.map_err(failed)?;
     note(session, names, online_steps).await?;
-    session.run("COMMIT").await.map_err(failed)
+    session.run(sql::COMMIT).await.map_err(failed)
 }
 
 /// Builds an index while everybody writes. What an earlier attempt left is not whole, and goes
@@ -209,18 +198,15 @@ async fn build(
     let failed = |error: tokio_postgres::Error| error::of_native(doing(names, step), &error);
     let state = session.query(sql::INDEX_STATE, &[&step.index]).await.map_err(failed)?;
     let is_whole = state.first().map(|row| row.get::<_, bool>(0));
-    session.run("SET lock_timeout = 0").await.map_err(failed)?;
+    session.run(&sql::set_lock_timeout(0)).await.map_err(failed)?;
     let mut outcome = Ok(());
     if is_whole == Some(false) {
-        outcome = session.run(&format!("DROP INDEX CONCURRENTLY {}", step.index)).await;
+        outcome = session.run(&sql::drop_index_concurrently(&step.index)).await;
     }
     if outcome.is_ok() && is_whole != Some(true) {
         outcome = session.run(&step.statement).await;
     }
-    session
-        .run(&format!("SET lock_timeout = {}", change.lock_timeout_ms()))
-        .await
-        .map_err(failed)?;
+    session.run(&sql::set_lock_timeout(change.lock_timeout_ms())).await.map_err(failed)?;
     outcome.map_err(failed)?;
     note(session, names, online_steps).await
 }
@@ -242,7 +228,7 @@ async fn give_up(
     mut error: Error,
 ) -> Error {
     // The transaction of the step is over; whatever it was.
-    let _ = session.run("ROLLBACK").await;
+    let _ = session.run(sql::ROLLBACK).await;
     let undone = undo(session, names, online_steps).await;
     let instant = online_steps.steps.iter().take(online_steps.done - 1).filter(|step| {
         step.lock == StepLock::Instant
@@ -270,7 +256,7 @@ pub(crate) async fn undo(
     for statement in &online_steps.undo {
         match session.run(statement).await {
             // With the table, all of it is gone.
-            Err(error) if error::is_code(&error, "42P01") || error::is_code(&error, "3F000") => {}
+            Err(error) if error::is_missing_table(&error) => {}
             other => other.map_err(|error| error::of_lock(attempted(), &error))?,
         }
     }

@@ -11,35 +11,36 @@ use altergeist_contract::{ForeignKeys, Refusal, Result};
 
 /// Why each kind of object is in the way, and what to do; by the words `obstacles.sql` uses.
 const REASONS: &[(&str, &str, &str)] = &[
-    ("partitioned", "partitioned tables are not copied yet", "change it natively"),
+    ("partitioned", "this tool does not copy partitioned tables yet", "change it natively"),
     ("kind", "it is not an ordinary table", "change it natively"),
     (
         "persistence",
-        "its changes are not in the server's log, so a copy of it could not follow them",
-        "ALTER TABLE … SET LOGGED first, which the server does under its lock; or give it the \
-         whole change yourself",
+        "its changes are not in the server's log, so a copy could not follow them",
+        "run ALTER TABLE … SET LOGGED first, which the server does under its lock; or run the whole \
+         change yourself",
     ),
-    ("typed", "tables of a named type are not copied yet", "change it natively"),
+    ("typed", "this tool does not copy tables of a named type yet", "change it natively"),
     (
         "forced-row-security",
-        "its policies hide rows even from its owner, and this role may not bypass them",
-        "ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY for the time of the \
-         change",
+        "FORCE ROW LEVEL SECURITY hides rows from this role, which lacks BYPASSRLS",
+        "run ALTER ROLE … BYPASSRLS; or run ALTER TABLE … NO FORCE ROW LEVEL SECURITY until the \
+         change is done",
     ),
     (
         "foreign-key",
-        "foreign keys were asked to be refused",
-        "have them carried, drop it for the time of the change, or change the table natively",
+        "--foreign-keys refuse is set",
+        "leave that flag out; drop the foreign key until the change is done; or change the table \
+         natively",
     ),
     (
         "references",
-        "this role may not make a foreign key to that table again",
-        "GRANT REFERENCES on it to the table's owner",
+        "this role may not create a foreign key to that table again",
+        "grant REFERENCES on it to the table's owner",
     ),
     (
         "key-switched-off",
-        "its triggers are switched off, which only a superuser can do again on another table",
-        "ALTER TABLE … ENABLE TRIGGER ALL for the time of the change",
+        "its triggers are disabled, and only a superuser can disable them again on another table",
+        "run ALTER TABLE … ENABLE TRIGGER ALL, and disable them again after the change",
     ),
     (
         "owner",
@@ -48,62 +49,65 @@ const REASONS: &[(&str, &str, &str)] = &[
     ),
     (
         "default-partition",
-        "the server reads it under its lock when a partition is attached beside it, and it is big",
-        "have it proven beforehand that none of its rows belongs there: ALTER TABLE … ADD CHECK \
-         (NOT (…)) NOT VALID with what pg_get_partition_constraintdef says of this table, and \
-         VALIDATE CONSTRAINT; or detach it for the time of the change",
+        "it is big, and the server reads it under its lock when a partition is attached",
+        "prove beforehand that none of its rows belongs there. Run ALTER TABLE … ADD CHECK (NOT (…)) \
+         NOT VALID with the condition that pg_get_partition_constraintdef returns for this table. \
+         Then run VALIDATE CONSTRAINT. Or detach it until the change is done",
     ),
     (
         "partition-key",
-        "the server proves it for all rows under its lock when a partition is attached, and these \
-         are many",
-        "drop it for the time of the change",
+        "the table has many rows, and the server proves the key for all of them under its lock when \
+         a partition is attached",
+        "drop it until the change is done",
     ),
     (
         "partition-self-key",
-        "before version 18 the foreign key of a partitioned table to itself cannot be made again \
-         without reading all its rows",
-        "drop it for the time of the change",
+        "before version 18 the server reads all rows to create the foreign key of a partitioned \
+         table to itself",
+        "drop it until the change is done",
     ),
     (
         "row-function",
-        "it takes or returns rows of the table, so it must be created again, and that is \
+        "it takes or returns rows of the table, so the swap must create it again. That is \
          impossible while an object uses it",
-        "drop what uses it for the time of the change",
+        "drop the object that uses it until the change is done",
     ),
-    ("inheritance", "tables with parents or children are not copied yet", "change it natively"),
+    (
+        "inheritance",
+        "this tool does not copy tables with parents or children yet",
+        "change it natively",
+    ),
     (
         "all-tables",
-        "it publishes every new table at once, the journal and the shadow too, and its \
-         subscribers have neither",
+        "it publishes every new table at once, and its subscribers have neither the journal nor the \
+         shadow",
         "let it publish a list of tables, or the tables of a schema",
     ),
     (
         "subscription",
-        "a table that is filled by a subscription is not copied yet",
-        "take it out of the subscription",
+        "this tool does not copy a table that a subscription fills yet",
+        "remove it from the subscription",
     ),
     (
         "extension",
-        "a table that belongs to an extension is the extension's to change",
-        "ask the extension",
+        "the table belongs to an extension, which alone may change it",
+        "use the extension's own commands",
     ),
     (
         "grantor",
-        "what they have granted must be granted in their name again, and this role is not a \
-         member of theirs",
-        "run as a role that is, or grant the privileges as the owner",
+        "its grants must be created again as that role, and this role is not a member of it",
+        "run as a member of it, or grant the privileges as the owner",
     ),
     (
         "own-oid",
-        "it holds the OID of the table, its type or an index, as a constant, which is another one \
-         after the swap",
-        "drop it for the time of the change, or write it with the name as text: to_regclass('…')",
+        "it holds the OID of the table, its type or an index as a constant, and the OID changes with \
+         the swap",
+        "drop it until the change is done, or write the name as text: to_regclass('…')",
     ),
     (
         "dependent",
-        "it depends on the table itself, and would go with the old one",
-        "drop it for the time of the change",
+        "it depends on the table itself, and would stay with the old one",
+        "drop it until the change is done",
     ),
 ];
 
@@ -149,7 +153,7 @@ pub(crate) async fn of_unlogged(
     let rows = rows.map_err(|error| {
         error::of(format!("look for what must have {} logged", names.display), &error)
     })?;
-    let reason = "the server does not let it have to do with a table that is not logged";
+    let reason = "the server does not allow it together with a table that is not logged";
     Ok(rows.iter().map(|row| refuse(row.get(0), reason, "drop it first")).collect())
 }
 
@@ -169,9 +173,9 @@ pub(crate) async fn of_collations(
         let (column, refresh): (String, String) = (row.get(0), row.get(1));
         refuse(
             format!("column {column}"),
-            "its collation sorts otherwise now than when it was made, and an index built before \
-             may not find all rows",
-            &format!("REINDEX TABLE {}, and then {refresh}", change.names.source()),
+            "its collation sorts differently now than when it was created. An older index may not \
+             find all rows",
+            &format!("run REINDEX TABLE {}, and then {refresh}", change.names.source()),
         )
     };
     Ok(rows.iter().map(refusal).collect())
@@ -198,8 +202,8 @@ pub(crate) async fn of_role(session: &Session, names: &Names, table: u32) -> Res
     demand(
         row.get(3),
         "this role",
-        "it may not make schemas and publications in the database",
-        "GRANT CREATE ON DATABASE",
+        "it may not create schemas and publications in the database",
+        "run GRANT CREATE ON DATABASE",
     );
     demand(
         row.get(4),
@@ -217,8 +221,8 @@ pub(crate) async fn of_role(session: &Session, names: &Names, table: u32) -> Res
                  that is left behind"
             ),
             &format!(
-                "ALTER ROLE {login} RESET role, or wherever it is set; or log in as the role \
-                      itself"
+                "run ALTER ROLE {login} RESET role, or reset it where it is set; or log in as \
+                 the role itself"
             ),
         ));
     }
@@ -255,20 +259,20 @@ pub(crate) async fn of_server(
     demand(
         slots > slots_used,
         "setting max_replication_slots",
-        "every replication slot is taken",
-        "raise it, or drop a slot nobody needs",
+        "every replication slot is in use",
+        "raise it, or drop a slot that is not needed",
     );
     demand(
         may_read.get(0),
         &format!("role {}", may_read.get::<_, &str>(1)),
         "it may not read the log",
-        "ALTER ROLE … REPLICATION, or what the provider offers for it",
+        "run ALTER ROLE … REPLICATION, or use your provider's way to allow it",
     );
     demand(
         row.get(5),
         "this role",
-        "it may not put a table into the table's schema",
-        "GRANT CREATE ON SCHEMA",
+        "it may not create a table in the table's schema",
+        "run GRANT CREATE ON SCHEMA",
     );
     demand(
         row.get(6),

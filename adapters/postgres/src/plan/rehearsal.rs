@@ -86,14 +86,11 @@ pub(crate) async fn rehearse(
     if change.target.create.is_some() || (rehearsed.is_empty() && views.is_empty()) {
         return Ok(Ok(as_it_is));
     }
-    session
-        .run("SAVEPOINT rehearsal; SET LOCAL check_function_bodies = off")
-        .await
-        .map_err(failed)?;
+    session.run(sql::BEGIN_REHEARSAL).await.map_err(failed)?;
     let request = requested::clone_request(change, source, None, clauses);
     let mut stand_ins = StandIns::open(session, change, source, schema).await?;
     let outcome = stand_ins.run_all(&request, rehearsed, views, as_it_is).await?;
-    session.run("ROLLBACK TO SAVEPOINT rehearsal").await.map_err(failed)?;
+    session.run(&sql::roll_back_to("rehearsal")).await.map_err(failed)?;
     Ok(outcome)
 }
 
@@ -113,10 +110,10 @@ pub(crate) async fn beforehand(
     let clauses = requested::clauses(session, change, source)
         .await?
         .map_err(|refusal| refused(&[refusal]))?;
-    session.run("BEGIN").await.map_err(failed)?;
+    session.run(sql::BEGIN).await.map_err(failed)?;
     let schema = change.trial_schema();
     let outcome = rehearse(session, change, &clauses, source, views, &schema).await?;
-    session.run("ROLLBACK").await.map_err(failed)?;
+    session.run(sql::ROLLBACK).await.map_err(failed)?;
     outcome.map_err(|refusals| refused(&refusals))
 }
 
@@ -168,7 +165,7 @@ impl<'a> StandIns<'a> {
     /// sees it.
     async fn make_schema(&self, schema: &str) -> Result<()> {
         definition::make_schema(self.session, schema, self.source).await?;
-        self.run(&format!("GRANT USAGE, CREATE ON SCHEMA {} TO PUBLIC", quoted(schema))).await
+        self.run(&sql::open_schema_to(schema, "PUBLIC")).await
     }
 
     async fn run(&self, statement: &str) -> Result<()> {
@@ -178,14 +175,14 @@ impl<'a> StandIns<'a> {
 
     /// Runs a statement of an object's, and says why the server refuses it.
     async fn try_run(&self, statement: &str) -> Result<std::result::Result<(), String>> {
-        self.run("SAVEPOINT dependent").await?;
+        self.run(&sql::savepoint("dependent")).await?;
         match self.session.run(statement).await {
-            Ok(()) => self.run("RELEASE SAVEPOINT dependent").await.map(Ok),
+            Ok(()) => self.run(&sql::release("dependent")).await.map(Ok),
             Err(error) if error::is_passing(&error) => {
                 Err(error::of_lock(attempted(&self.change.names), &error))
             }
             Err(error) => {
-                self.run("ROLLBACK TO SAVEPOINT dependent").await?;
+                self.run(&sql::roll_back_to("dependent")).await?;
                 Ok(Err(error::of_clauses("try it", &error).reason))
             }
         }
@@ -239,7 +236,7 @@ impl<'a> StandIns<'a> {
         if !refusals.is_empty() {
             return Ok(Err(refusals));
         }
-        self.run("SAVEPOINT unaltered").await?;
+        self.run(&sql::savepoint("unaltered")).await?;
         let mut altered =
             alteration::alter_built(self.session, request, self.table, &self.schema).await?;
         altered.refusals.retain(|refusal| refusal.reason.starts_with(NOT_ACCEPTED));
@@ -248,7 +245,7 @@ impl<'a> StandIns<'a> {
         }
         let after = self.read().await?;
         let queries_after = self.queries(&replacements).await?;
-        self.run("ROLLBACK TO SAVEPOINT unaltered").await?;
+        self.run(&sql::roll_back_to("unaltered")).await?;
         let mut made = Vec::new();
         let cascade = cascade::find(self.session, self.source, &request.clauses.cascades).await?;
         for dependent in &rehearsed {
@@ -301,12 +298,9 @@ impl<'a> StandIns<'a> {
             );
         }
         let table = &self.change.names.table;
-        self.run(&format!(
-            "ALTER TABLE {} SET SCHEMA {}; ALTER TABLE {} SET SCHEMA {}",
-            quote::qualified(&self.schema, table),
-            quoted(&gone),
-            quote::qualified(&shadow, table),
-            quoted(&self.schema)
+        self.run(&sql::move_both(
+            (&quote::qualified(&self.schema, table), &gone),
+            (&quote::qualified(&shadow, table), &self.schema),
         ))
         .await?;
         for dependent in made {
@@ -369,9 +363,10 @@ impl<'a> StandIns<'a> {
                 };
                 let is_view: bool =
                     self.session.one(sql::IS_VIEW, &[&own]).await.map_err(failed)?.get(0);
+                let place = format!("{}.{name}", stand_in.to);
                 let make = match is_view {
-                    true => format!("CREATE VIEW {}.{name} AS SELECT * FROM {own}", stand_in.to),
-                    false => format!("CREATE TABLE {}.{name} (LIKE {own})", stand_in.to),
+                    true => sql::create_stand_in_view(&place, &own),
+                    false => sql::create_stand_in_table(&place, &own),
                 };
                 if let Err(why) = self.try_run(&make).await? {
                     return Ok(Err(why));
@@ -383,9 +378,8 @@ impl<'a> StandIns<'a> {
         // first.
         if let Some(policy) =
             dependent.object.strip_prefix("policy ").filter(|_| host(&dependent.object).is_some())
-            && let Err(why) = self
-                .try_run(&self.on_stand_ins(dependent, &format!("CREATE POLICY {policy}")))
-                .await?
+            && let Err(why) =
+                self.try_run(&self.on_stand_ins(dependent, &sql::create_policy(policy))).await?
         {
             return Ok(Err(why));
         }
@@ -406,10 +400,7 @@ impl<'a> StandIns<'a> {
         let moves: Vec<Move> = self.others.iter().chain([&self.own]).cloned().collect();
         let query = expression::reread(&retarget(query.trim_end().trim_end_matches(';'), &moves));
         let made = format!("{}.{}", stand_in.to, stand_in.name);
-        if let Err(why) = self
-            .try_run(&format!("CREATE MATERIALIZED VIEW {made} AS {query}\nWITH NO DATA"))
-            .await?
-        {
+        if let Err(why) = self.try_run(&sql::create_materialized_view(&made, "", &query)).await? {
             return Ok(Err(why));
         }
         self.others.push(stand_in.clone());

@@ -5,6 +5,7 @@ use crate::cutover::materialized_views::MaterializedView;
 use crate::plan::survey::Survey;
 use crate::schema::altered::Altered;
 use crate::server::error::refuse;
+use crate::sql;
 use altergeist_contract::{Plan, Refusal, Step, Strategy, Verdict};
 
 /// The plan of a change that cannot even be looked at.
@@ -127,7 +128,7 @@ pub(crate) fn statements(change: &Change) -> Vec<String> {
     let table = change.names.source();
     // What is given to the server is what was given to us, whatever foreign keys there are.
     let given = change.alter.native(&change.names);
-    given.iter().map(|clauses| format!("ALTER TABLE {table} {clauses}")).collect()
+    given.iter().map(|clauses| sql::alter_table(&table, clauses)).collect()
 }
 
 fn native_steps(change: &Change) -> Vec<Step> {
@@ -149,28 +150,18 @@ fn copy_steps(
     let final_steps = altered.map(|altered| altered.final_steps.clone()).unwrap_or_default();
     let mut steps = vec![
         step(
-            &format!(
-                "CREATE PUBLICATION {} FOR TABLE {} (key columns)",
-                names.publication, names.display
-            ),
+            &sql::shown_publication(&names.publication, &names.display),
             &format!("SHARE UPDATE EXCLUSIVE for an instant, {wait}: reads and writes go on"),
         ),
         step(&format!("create the replication slot {}", names.slot), "none"),
         step(&how_made(change), "none"),
-        step(
-            &format!(
-                "INSERT INTO {} SELECT … FROM {}, chunk by chunk",
-                names.shadow(),
-                names.display
-            ),
-            "ACCESS SHARE for each statement: what any SELECT takes",
-        ),
+        step(&sql::shown_copy(names), "ACCESS SHARE for each statement: what any SELECT takes"),
         step(
             "refresh rows that change meanwhile, as the log names them",
             "ACCESS SHARE for each statement",
         ),
-        step("CREATE INDEX on the shadow, for the indexes left out while copying", "none"),
-        step("VACUUM (ANALYZE) of the shadow", "none"),
+        step(sql::SHOWN_INDEXES, "none"),
+        step(sql::SHOWN_VACUUM, "none"),
         step("compare both tables", "ACCESS SHARE for each statement"),
     ];
     let also = |names: &[String]| match names {
@@ -178,13 +169,7 @@ fn copy_steps(
         names => format!(", and on {}", names.join(", ")),
     };
     steps.push(step(
-        &format!(
-            "ALTER TABLE {} SET SCHEMA {}; ALTER TABLE {} SET SCHEMA {}",
-            names.display,
-            names.old_schema,
-            names.shadow(),
-            names.schema
-        ),
+        &sql::shown_swap(names),
         &format!(
             "ACCESS EXCLUSIVE{} while the last changes are brought over, {wait}; tried again if \
              it does not come",
@@ -204,7 +189,7 @@ fn copy_steps(
     steps.extend(final_steps.validations.iter().map(|statement| step(statement, scan)));
     if dependents.iter().any(|object| object.starts_with("foreign key ")) {
         steps.push(step(
-            "VALIDATE CONSTRAINT for the foreign keys that were valid",
+            sql::SHOWN_VALIDATION,
             "SHARE UPDATE EXCLUSIVE and ROW SHARE: reads and writes go on",
         ));
     }
@@ -216,10 +201,7 @@ fn how_made(change: &Change) -> String {
     let shadow = change.names.shadow();
     match &change.target.create {
         Some(_) => format!("the statements of the file, which make {shadow}"),
-        None => format!(
-            "CREATE TABLE {shadow} like the table; ALTER TABLE {shadow} {}",
-            change.alter.given
-        ),
+        None => sql::shown_shadow(&shadow, &change.alter.given),
     }
 }
 

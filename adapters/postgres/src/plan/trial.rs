@@ -36,15 +36,15 @@ pub(crate) async fn try_clauses(
     let attempted = || format!("try the clauses on a clone of {}", change.names.display);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let schema = change.trial_schema();
-    session.run("BEGIN").await.map_err(failed)?;
+    session.run(sql::BEGIN).await.map_err(failed)?;
     definition::make_schema(session, &schema, source).await?;
-    session.run("SAVEPOINT clone").await.map_err(failed)?;
+    session.run(&sql::savepoint("clone")).await.map_err(failed)?;
     let (order, user_table) =
         match requested::order_and_table(session, &change.target, source).await? {
             Ok(requested) => requested,
             Err(refusal) => {
                 survey.refusals.push(refusal);
-                return session.run("ROLLBACK").await.map_err(failed);
+                return session.run(sql::ROLLBACK).await.map_err(failed);
             }
         };
     let request = requested::clone_request(change, source, survey.key.as_ref(), clauses);
@@ -52,7 +52,7 @@ pub(crate) async fn try_clauses(
     let mut altered = alteration::alter_clone(session, &request, &schema).await?;
     if user_table.is_some() && !altered.refusals.is_empty() {
         survey.altered = Some(altered);
-        return session.run("ROLLBACK").await.map_err(failed);
+        return session.run(sql::ROLLBACK).await.map_err(failed);
     }
     if altered.refusals.is_empty() {
         let found = unstable::unstable(session, &request, &schema).await?;
@@ -143,13 +143,13 @@ pub(crate) async fn try_clauses(
             refusal.object.starts_with("clause ") || refusal.reason.starts_with(NOT_ACCEPTED)
         });
     } else if !change.asks_for_a_copy() && altered.refusals.is_empty() {
-        session.run("ROLLBACK TO SAVEPOINT clone").await.map_err(failed)?;
+        session.run(&sql::roll_back_to("clone")).await.map_err(failed)?;
         survey.online_steps =
             plan_online_steps(session, change, clauses, &altered, &wanted, (source, &schema))
                 .await?;
     }
     survey.altered = Some(altered);
-    session.run("ROLLBACK").await.map_err(failed)
+    session.run(sql::ROLLBACK).await.map_err(failed)
 }
 
 /// Foreign keys cannot be carried to a partitioned table in an instant.
@@ -185,10 +185,8 @@ async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<V
     let mut refusals = Vec::new();
     for row in session.query(sql::VIEWS_ON, &[&source]).await.map_err(failed)? {
         let (object, query): (String, String) = (row.get(0), row.get(1));
-        session.run("SAVEPOINT view").await.map_err(failed)?;
-        let reason = match session
-            .run(&format!("CREATE VIEW {trial} AS {}", expression::reread(&query)))
-            .await
+        session.run(&sql::savepoint("view")).await.map_err(failed)?;
+        let reason = match session.run(&sql::create_view(&trial, &expression::reread(&query))).await
         {
             Ok(()) => {
                 let made: String =
@@ -203,7 +201,7 @@ async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<V
                 error::of_clauses("try it", &error).reason
             )),
         };
-        session.run("ROLLBACK TO SAVEPOINT view").await.map_err(failed)?;
+        session.run(&sql::roll_back_to("view")).await.map_err(failed)?;
         refusals.extend(
             reason.map(|why| refuse(object, why, "drop it first, and make it again afterwards")),
         );

@@ -89,14 +89,11 @@ async fn apply(
     let before = storage(session, clone).await.map_err(failed)?;
     let table = quote::qualified(schema, &request.names.table);
     session.run(&sql::use_search_path(request.search_path)).await.map_err(failed)?;
-    session
-        .run("SAVEPOINT clauses; SET LOCAL client_min_messages = debug1")
-        .await
-        .map_err(failed)?;
+    session.run(sql::BEGIN_CLAUSES).await.map_err(failed)?;
     session.take_notices();
     let mut outcome = Ok(0);
     for statement in &request.clauses.statements {
-        outcome = session.execute(&format!("ALTER TABLE {table} {statement}"), &[]).await;
+        outcome = session.execute(&sql::alter_table(&table, statement), &[]).await;
         if outcome.is_err() {
             break;
         }
@@ -107,23 +104,20 @@ async fn apply(
         if answer.kind != altergeist_contract::Kind::Refused {
             return Err(answer);
         }
-        session
-            .run(&format!("ROLLBACK TO SAVEPOINT clauses; {}", sql::use_own_language()))
-            .await
-            .map_err(failed)?;
+        session.run(&sql::roll_back_clauses()).await.map_err(failed)?;
         return Ok((false, Err(answer.reason)));
     }
-    session
-        .run(&format!("SET LOCAL client_min_messages = warning; {}", sql::use_own_language()))
-        .await
-        .map_err(failed)?;
+    session.run(&sql::end_clauses()).await.map_err(failed)?;
     for constraint in &request.clauses.validated {
         // One that the clone has not is a foreign key, which the swap carries.
-        let validate = format!("ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}");
-        session.run("SAVEPOINT validation").await.map_err(failed)?;
+        let validate = sql::validate_constraint(&table, constraint);
+        session.run(&sql::savepoint("validation")).await.map_err(failed)?;
         let outcome = session.run(&validate).await;
-        let end = if outcome.is_ok() { "RELEASE" } else { "ROLLBACK TO" };
-        session.run(&format!("{end} SAVEPOINT validation")).await.map_err(failed)?;
+        let end = match outcome {
+            Ok(()) => sql::release("validation"),
+            Err(_) => sql::roll_back_to("validation"),
+        };
+        session.run(&end).await.map_err(failed)?;
     }
     let after = storage(session, clone).await.map_err(failed)?;
     Ok((after.is_subset(&before) && !notices.iter().any(is_heavy), Ok(())))
@@ -165,20 +159,17 @@ async fn hold_names_back(
         }
     }
     let between = |number: i16| format!("altergeist_between_{number}");
-    let rename = |table: &str, from: &str, to: &str| {
-        format!(
-            "ALTER TABLE {table} RENAME COLUMN {} TO {}",
-            quote::quoted(from),
-            quote::quoted(to)
-        )
-    };
     let clone = quote::qualified(schema, &request.names.table);
-    let away = renamed.iter().map(|(number, _, new)| rename(&clone, new, &between(*number)));
-    let back = renamed.iter().map(|(number, held, _)| rename(&clone, &between(*number), held));
+    let away =
+        renamed.iter().map(|(number, _, new)| sql::rename_column(&clone, new, &between(*number)));
+    let back =
+        renamed.iter().map(|(number, held, _)| sql::rename_column(&clone, &between(*number), held));
     session.run(&away.chain(back).collect::<Vec<_>>().join(";\n")).await.map_err(failed)?;
     let table = request.names.source();
-    let away = renamed.iter().map(|(number, held, _)| rename(&table, held, &between(*number)));
-    let there = renamed.iter().map(|(number, _, new)| rename(&table, &between(*number), new));
+    let away =
+        renamed.iter().map(|(number, held, _)| sql::rename_column(&table, held, &between(*number)));
+    let there =
+        renamed.iter().map(|(number, _, new)| sql::rename_column(&table, &between(*number), new));
     altered.final_steps.renames = away.chain(there).collect();
     altered.final_steps.structure = Some(definition::structure(&altered.lines));
     altered.lines = definition::describe(session, altered.clone).await?;

@@ -2,6 +2,7 @@
 //! behind USING.
 
 use crate::schema::lexer::{Token, TokenKind};
+use crate::sql;
 
 /// One clause of an ALTER TABLE: its tokens.
 pub(crate) struct Clause<'a> {
@@ -38,7 +39,7 @@ impl ForeignKey {
     pub(crate) fn add(&self, name: &str, parent: &str) -> String {
         let named = if name.is_empty() { String::new() } else { format!("CONSTRAINT {name} ") };
         let skip = if self.is_enforced() { " NOT VALID" } else { "" };
-        format!("ADD {named}{} {parent} {}{skip}", self.begin, self.end)
+        sql::add_foreign_key(&named, &self.begin, parent, &format!("{}{skip}", self.end))
     }
 
     pub(crate) fn is_enforced(&self) -> bool {

@@ -204,7 +204,7 @@ fn key_clause(clause: &Clause<'_>, keys: &[String]) -> Result<Option<KeyClause>,
                 .tokens
                 .get(4)
                 .filter(|token| token.name().is_some())
-                .ok_or("RENAME CONSTRAINT without TO")?;
+                .ok_or("TO is missing after RENAME CONSTRAINT")?;
             KeyAction::Rename(clause.text[new.start..new.end].to_owned())
         }
         "alter" if words.ends_with(&["not", "enforced"]) => KeyAction::Alter { is_enforced: false },

@@ -128,7 +128,7 @@ pub(crate) async fn build(
         .await
         .map_err(failed)?
         .get(0);
-    let create = format!("SET LOCAL default_tablespace = '';\n{}", expression::reread(&table));
+    let create = sql::create_bare(&expression::reread(&table));
     session.run(&create).await.map_err(failed)?;
     recreate_objects(session, source, &clone, schema).await?;
     let oid: u32 =
@@ -187,7 +187,7 @@ pub(crate) async fn recreate_objects(
     let rows =
         session.query(sql::RECREATE_OBJECTS, &[&source, &clone, &schema]).await.map_err(failed)?;
     let mut script: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
-    script.push("SET LOCAL default_tablespace = ''");
+    script.push(sql::USE_OWN_TABLESPACE);
     session.run(&expression::reread(&script.join(";\n"))).await.map_err(failed)
 }
 

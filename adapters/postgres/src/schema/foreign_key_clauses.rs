@@ -45,25 +45,16 @@ pub(crate) async fn try_keys(
             }
             KeyAction::Rename(new) => {
                 refusals.extend(try_key(session, request, schema, key, &definition).await?);
-                let renamed =
-                    format!("ALTER TABLE {} VALIDATE CONSTRAINT {new}", request.names.source());
+                let renamed = sql::validate_constraint(&request.names.source(), new);
                 final_steps.other_proofs.push((proof, Some(renamed)));
-                final_steps.clauses.push(format!(
-                    "ALTER TABLE {} {}",
-                    request.names.source(),
-                    key.clause
-                ));
+                final_steps.clauses.push(sql::alter_table(&request.names.source(), &key.clause));
             }
             KeyAction::Alter { is_enforced } => {
                 refusals.extend(try_key(session, request, schema, key, &definition).await?);
                 if !is_enforced {
                     final_steps.other_proofs.push((proof, None));
                 }
-                final_steps.clauses.push(format!(
-                    "ALTER TABLE {} {}",
-                    request.names.source(),
-                    key.clause
-                ));
+                final_steps.clauses.push(sql::alter_table(&request.names.source(), &key.clause));
             }
         }
     }
@@ -79,14 +70,13 @@ async fn try_key(
 ) -> Result<Option<Refusal>> {
     let clone = quote::qualified(schema, &request.names.table);
     let name = quote::quoted(&key.name);
-    let script = format!(
-        "ALTER TABLE {clone} ADD CONSTRAINT {name} {definition}; ALTER TABLE {clone} {}",
-        key.clause
-    );
-    session.run("SAVEPOINT key").await.map_err(|error| error::of("try a clause", &error))?;
+    let script =
+        [sql::add_constraint(&clone, &name, definition), sql::alter_table(&clone, &key.clause)];
+    let script = script.join("; ");
+    session.run(&sql::savepoint("key")).await.map_err(|error| error::of("try a clause", &error))?;
     let outcome = session.run(&script).await;
     session
-        .run("ROLLBACK TO SAVEPOINT key")
+        .run(&sql::roll_back_to("key"))
         .await
         .map_err(|error| error::of("try a clause", &error))?;
     let Err(error) = outcome else { return Ok(None) };
@@ -108,11 +98,7 @@ pub(crate) async fn try_late(
     altered.final_steps.search_path = request.search_path.to_owned();
     for late in &request.clauses.late {
         altered.refusals.extend(try_clause(session, request, schema, late).await?);
-        altered.final_steps.clauses.push(format!(
-            "ALTER TABLE {} {}",
-            request.names.source(),
-            late.clause
-        ));
+        altered.final_steps.clauses.push(sql::alter_table(&request.names.source(), &late.clause));
     }
     for key in &request.clauses.foreign_keys {
         try_foreign_key(session, request, schema, key, altered).await?;
@@ -142,21 +128,13 @@ async fn try_clause(
         };
         return Ok((!is_there).then(missing));
     }
-    let mut trial = sql::use_search_path(request.search_path);
-    if let Some(owner) = &late.owner {
-        trial.push_str(&format!(
-            "; GRANT USAGE, CREATE ON SCHEMA {} TO {owner}",
-            quote::quoted(schema)
-        ));
-    }
-    trial.push_str(&format!(
-        "; ALTER TABLE {} {}",
-        quote::qualified(schema, &request.names.table),
-        late.clause
-    ));
-    session.run("SAVEPOINT late").await.map_err(failed)?;
+    let mut trial = vec![sql::use_search_path(request.search_path)];
+    trial.extend(late.owner.as_ref().map(|owner| sql::open_schema_to(schema, owner)));
+    trial.push(sql::alter_table(&quote::qualified(schema, &request.names.table), &late.clause));
+    let trial = trial.join("; ");
+    session.run(&sql::savepoint("late")).await.map_err(failed)?;
     let outcome = session.run(&trial).await.map_err(failed);
-    session.run("ROLLBACK TO SAVEPOINT late").await.map_err(failed)?;
+    session.run(&sql::roll_back_to("late")).await.map_err(failed)?;
     match outcome {
         Err(error) if error.kind == altergeist_contract::Kind::Refused => {
             Ok(Some(not_accepted(request, error.reason)))
@@ -174,9 +152,9 @@ async fn try_foreign_key(
 ) -> Result<()> {
     let attempted = || format!("try the foreign key to {}", key.parent);
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-    session.run("SAVEPOINT late").await.map_err(failed)?;
+    session.run(&sql::savepoint("late")).await.map_err(failed)?;
     let outcome = add_foreign_key(session, request, schema, key, altered.clone).await;
-    session.run("ROLLBACK TO SAVEPOINT late").await.map_err(failed)?;
+    session.run(&sql::roll_back_to("late")).await.map_err(failed)?;
     let added = match outcome {
         Err(error) if error::is_passing(&error) => return Err(error::of_lock(attempted(), &error)),
         Err(error) => {
@@ -190,15 +168,9 @@ async fn try_foreign_key(
     let name = quote::quoted(&added.name);
     let table = request.names.source();
     altered.final_steps.key_names.push(name.clone());
-    altered
-        .final_steps
-        .clauses
-        .push(format!("ALTER TABLE {table} {}", key.add(&name, &key.parent)));
+    altered.final_steps.clauses.push(sql::alter_table(&table, &key.add(&name, &key.parent)));
     if key.is_validated {
-        altered
-            .final_steps
-            .validations
-            .push(format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name}"));
+        altered.final_steps.validations.push(sql::validate_constraint(&table, &name));
     }
     if !added.is_to_itself {
         altered.final_steps.parents.push(added.parent.clone());
@@ -222,7 +194,7 @@ async fn add_foreign_key(
         session.one(sql::IS_TABLE, &[&key.parent, &request.source]).await?.get(0);
     let own = quote::qualified(schema, &request.names.table);
     let parent = if is_to_itself { &own } else { &key.parent };
-    session.run(&format!("ALTER TABLE {own} {}", key.add(&key.name, parent))).await?;
+    session.run(&sql::alter_table(&own, &key.add(&key.name, parent))).await?;
     session.run(&sql::use_own_language()).await?;
     Ok(UnvalidatedKey::of_row(&session.one(sql::NEWEST_FOREIGN_KEY, &[&clone]).await?, 0))
 }

@@ -31,14 +31,8 @@ pub(crate) async fn find_by_key(
         error::of_clauses("give the shadow a key to find rows by", &error)
     };
     for key in layout.keys.iter().filter(|key| is_helper(&key.shadow)) {
-        let collation = if key.collation.is_empty() {
-            String::new()
-        } else {
-            format!(" COLLATE {}", key.collation)
-        };
-        let (shadow, name) = (&layout.shadow, quote::quoted(&key.shadow));
         let add =
-            format!("ALTER TABLE {shadow} ADD COLUMN {name} {}{collation} NOT NULL", key.type_name);
+            sql::add_helper_column(&layout.shadow, &key.shadow, &key.type_name, &key.collation);
         session.run(&add).await.map_err(failed)?;
     }
     if lookup_index(&indexes(session, clone).await?, &layout).is_some() {
@@ -46,9 +40,7 @@ pub(crate) async fn find_by_key(
     }
     let columns: Vec<String> = layout.keys.iter().map(|key| quote::quoted(&key.shadow)).collect();
     // A partitioned table has no unique index over columns that do not say the partition.
-    let unique = if layout.is_partitioned { "" } else { "UNIQUE " };
-    let create =
-        format!("CREATE {unique}INDEX {HELPER} ON {} ({})", layout.shadow, columns.join(", "));
+    let create = sql::create_helper_index(&layout.shadow, HELPER, !layout.is_partitioned, &columns);
     session.run(&create).await.map_err(failed)?;
     layout.helper_index = Some(HELPER.to_owned());
     Ok(layout)
@@ -57,16 +49,12 @@ pub(crate) async fn find_by_key(
 /// The statement that takes our own columns and index away from the shadow again; None if it has
 /// none.
 pub(crate) fn drop_helpers(layout: &Layout) -> Option<String> {
-    let helpers = layout.keys.iter().filter(|key| is_helper(&key.shadow));
-    let columns: Vec<String> =
-        helpers.map(|key| format!("DROP COLUMN {}", quote::quoted(&key.shadow))).collect();
-    if !columns.is_empty() {
-        return Some(format!("ALTER TABLE {} {}", layout.shadow, columns.join(", ")));
+    let mut helpers = layout.keys.iter().filter(|key| is_helper(&key.shadow)).peekable();
+    if helpers.peek().is_some() {
+        return Some(sql::drop_columns(&layout.shadow, helpers.map(|key| key.shadow.as_str())));
     }
-    layout
-        .helper_index
-        .as_ref()
-        .map(|index| format!("DROP INDEX {}.{}", layout.shadow_schema, quote::quoted(index)))
+    let index = layout.helper_index.as_ref()?;
+    Some(sql::drop_in("INDEX", &layout.shadow_schema, &quote::quoted(index)))
 }
 
 /// An index of the clone: its leading columns if it can find rows, whether it may wait, and the

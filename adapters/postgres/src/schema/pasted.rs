@@ -4,6 +4,7 @@
 
 use crate::schema::lexer::{self, Token};
 use crate::server::error::refuse;
+use crate::sql;
 use altergeist_contract::Refusal;
 
 /// The first such statement in the text, and what to run instead of it.
@@ -44,15 +45,11 @@ fn instead(text: &str, tokens: &[Token]) -> Option<String> {
     }
     let behind = if is(tokens, at + 1, "concurrently") { at + 2 } else { at + 1 };
     let rest = &text[tokens.get(behind)?.start..tokens.last()?.end];
-    let begin = match (is_made, at) {
-        (true, 2) => "CREATE UNIQUE INDEX",
-        (true, _) => "CREATE INDEX",
-        _ => "DROP INDEX",
-    };
     // The server drops neither several at once without blocking, nor what depends on one.
     let is_bound = |token: &Token| token.is_sign(',') || token.word() == Some("cascade");
-    let means = if !is_made && tokens.iter().any(is_bound) { "" } else { " CONCURRENTLY" };
-    Some(format!("{begin}{means} {rest}"))
+    let is_concurrent = is_made || !tokens.iter().any(is_bound);
+    let begin = sql::index_statement(is_made, is_made && at == 2, is_concurrent);
+    Some(format!("{begin} {rest}"))
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ async fn carry_out(
         .collect();
     let path = format!("{}, {}", quote::quoted(schema), request.search_path);
     session
-        .run(&format!("SAVEPOINT user_table; {}", sql::use_search_path(&path)))
+        .run(&format!("{}; {}", sql::savepoint("user_table"), sql::use_search_path(&path)))
         .await
         .map_err(failed)?;
     for statement in &user_table.statements {
@@ -87,10 +87,7 @@ async fn carry_out(
         if answer.kind != Kind::Refused {
             return Err(answer);
         }
-        session
-            .run(&format!("ROLLBACK TO SAVEPOINT user_table; {}", sql::use_own_language()))
-            .await
-            .map_err(failed)?;
+        session.run(&sql::roll_back_and_reset("user_table")).await.map_err(failed)?;
         let reason = format!("{}: {}", altered::NOT_ACCEPTED, answer.reason);
         return Ok(vec![refuse(
             file(),
@@ -148,7 +145,7 @@ async fn own(session: &Session, request: &CloneRequest<'_>, schema: &str, oid: u
         );
         let owner = quote::quoted(owner.get(0));
         let script: Vec<String> =
-            tables.iter().map(|table| format!("ALTER TABLE {table} OWNER TO {owner}")).collect();
+            tables.iter().map(|table| sql::set_owner(table, &owner)).collect();
         session.run(&script.join("; ")).await.map_err(failed)?;
     }
     definition::carry_privileges(session, request.source, oid, &table).await.map_err(failed)
@@ -277,9 +274,9 @@ fn unfit_for_partitions(layout: &Layout) -> Option<Refusal> {
 async fn conversions(session: &Session, layout: &Layout) -> Result<Option<Refusal>> {
     let failed =
         |error: tokio_postgres::Error| error::of_clauses("try to convert the columns", &error);
-    session.run("SAVEPOINT conversion").await.map_err(failed)?;
+    session.run(&sql::savepoint("conversion")).await.map_err(failed)?;
     let outcome = session.prepare(&sql::copy(layout, &Watermark::Start, &Watermark::End)).await;
-    session.run("ROLLBACK TO SAVEPOINT conversion").await.map_err(failed)?;
+    session.run(&sql::roll_back_to("conversion")).await.map_err(failed)?;
     let Err(error) = outcome else { return Ok(None) };
     let answer = failed(error);
     if answer.kind != Kind::Refused {

@@ -102,7 +102,7 @@ pub(crate) fn of_lock(attempted: impl Into<String>, error: &tokio_postgres::Erro
     if is_timeout(error) {
         return Error::new(Kind::Busy, attempted, "the lock did not come within its time");
     }
-    if is_code(error, "40P01") {
+    if has_code(error, &["40P01"]) {
         return Error::new(Kind::Busy, attempted, "others wait for us while we wait for them");
     }
     of(attempted, error)
@@ -112,7 +112,7 @@ pub(crate) fn of_lock(attempted: impl Into<String>, error: &tokio_postgres::Erro
 /// hold no value.
 pub(crate) fn of_clauses(attempted: impl Into<String>, error: &tokio_postgres::Error) -> Error {
     match error.as_db_error() {
-        Some(server) if !is_passing(error) && !is_code(error, "53100") => {
+        Some(server) if !is_passing(error) && !has_code(error, &["53100"]) => {
             Error::refused(attempted, words(server))
         }
         _ => of_lock(attempted, error),
@@ -153,9 +153,81 @@ pub(crate) fn is_passing(error: &tokio_postgres::Error) -> bool {
     })
 }
 
-/// The server's code, for the few places where one code decides.
-pub(crate) fn is_code(error: &tokio_postgres::Error, code: &str) -> bool {
-    error.code().is_some_and(|found| found.code() == code)
+/// Whether the server found no table of a name, or no schema.
+pub(crate) fn is_missing_table(error: &tokio_postgres::Error) -> bool {
+    has_code(error, &["42P01", "3F000"])
+}
+
+/// Whether a constraint or its table is gone, or a constraint of that name exists already.
+pub(crate) fn is_constraint_changed(error: &tokio_postgres::Error) -> bool {
+    has_code(error, &["42704", "42P01", "42710"])
+}
+
+/// Whether an object is gone, or this role may not change it.
+pub(crate) fn is_gone_or_forbidden(error: &tokio_postgres::Error) -> bool {
+    has_code(error, &["42704", "42501"])
+}
+
+/// Whether this role may not do it.
+pub(crate) fn is_forbidden(error: &tokio_postgres::Error) -> bool {
+    has_code(error, &["42501"])
+}
+
+/// Whether another session changed the same catalogue row, or the server cannot decode its log.
+/// The server has one code for both.
+pub(crate) fn is_internal(error: &tokio_postgres::Error) -> bool {
+    has_code(error, &["XX000"])
+}
+
+/// Whether another session reads a slot, or the slot is gone.
+pub(crate) fn is_slot_in_use_or_gone(error: &tokio_postgres::Error) -> bool {
+    has_code(error, &["55006", "42704"])
+}
+
+/// Whether other objects depend on what a statement drops.
+pub(crate) fn has_dependents(error: &tokio_postgres::Error) -> bool {
+    has_code(error, &["2BP01"])
+}
+
+/// Whether a row breaks a foreign key.
+pub(crate) fn breaks_foreign_key(error: &tokio_postgres::Error) -> bool {
+    has_code(error, &["23503"])
+}
+
+/// Whether a value cannot be converted.
+pub(crate) fn is_conversion(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with("22"))
+}
+
+/// Whether the proof that the journal bears no code failed: it casts a name to a number.
+pub(crate) fn bears_code(error: &tokio_postgres::Error) -> bool {
+    has_code(error, &["22P02"])
+}
+
+/// Whether the server answers and does not let this role or database in.
+pub(crate) fn is_login_refused(code: &str) -> bool {
+    code.starts_with("28") || code == "3D000"
+}
+
+/// Whether the server refuses this kind of connection: a pooler does not know it, `pg_hba.conf`
+/// does not list it, or no walsender is free.
+pub(crate) fn is_streaming_refused(code: &str) -> bool {
+    matches!(code, "08P01" | "28000" | "53300" | "0A000")
+}
+
+/// The kind of a walsender's error. If the slot is in use or the server shuts down, a retry may
+/// help.
+pub(crate) fn walsender_kind(code: &str) -> Kind {
+    match code {
+        "55006" | "57P01" | "57P02" | "57P03" | "57014" | "53300" => Kind::Disconnected,
+        _ if code.starts_with("08") => Kind::Disconnected,
+        _ if code.starts_with("28") || code == "42501" => Kind::Refused,
+        _ => Kind::Fatal,
+    }
+}
+
+fn has_code(error: &tokio_postgres::Error, codes: &[&str]) -> bool {
+    error.code().is_some_and(|found| codes.contains(&found.code()))
 }
 
 /// A connection that ended, or never began.

@@ -9,7 +9,6 @@ use crate::server::error::{self, refuse};
 use crate::server::names::JOURNAL_SCHEMA;
 use crate::server::session::Session;
 use crate::sql;
-use crate::sql::quote::quoted;
 use altergeist_contract::{Error, Kind, Refusal, Result};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
@@ -19,16 +18,16 @@ pub(crate) async fn drop_schema_if_empty(session: &Session, schema: &str) -> Res
         return Ok(());
     }
     let attempted = || format!("drop the empty schema {schema}");
-    session.run("BEGIN").await.doing(attempted)?;
+    session.run(sql::BEGIN).await.doing(attempted)?;
     serialise(session).await?;
     let rows = session.query(sql::SCHEMA_IS_EMPTY, &[&schema]).await.doing(attempted)?;
     if !rows.first().is_some_and(|row| row.get(0)) {
-        return session.run("ROLLBACK").await.doing(attempted);
+        return session.run(sql::ROLLBACK).await.doing(attempted);
     }
-    match session.run(&format!("DROP SCHEMA {}; COMMIT", quoted(schema))).await {
+    match session.run(&sql::drop_schema_and_commit(schema)).await {
         // Another run has just begun to use it.
-        Err(error) if error::is_code(&error, "2BP01") => {
-            session.run("ROLLBACK").await.doing(attempted)
+        Err(error) if error::has_dependents(&error) => {
+            session.run(sql::ROLLBACK).await.doing(attempted)
         }
         other => other.doing(attempted),
     }
@@ -100,13 +99,7 @@ pub(crate) async fn use_journal(
     lock: JournalLock,
     statement: &str,
 ) -> std::result::Result<Vec<SimpleQueryRow>, tokio_postgres::Error> {
-    let mode = match lock {
-        JournalLock::Read => "ACCESS SHARE",
-        JournalLock::Write => "ROW EXCLUSIVE",
-    };
-    let proof = sql::no_code();
-    let script =
-        format!("LOCK TABLE ONLY altergeist.journal IN {mode} MODE;\n{proof};\n{statement}");
+    let script = sql::with_journal(lock.is_write(), statement);
     let mut rows = Vec::new();
     for message in session.script(&script).await? {
         if let SimpleQueryMessage::Row(row) = message {
@@ -125,14 +118,20 @@ pub(crate) enum JournalLock {
     Write,
 }
 
+impl JournalLock {
+    fn is_write(self) -> bool {
+        matches!(self, JournalLock::Write)
+    }
+}
+
 /// What an error of [`use_journal`] means.
 pub(crate) fn journal_error(attempted: String, failed: &tokio_postgres::Error) -> Error {
-    if error::is_code(failed, sql::NO_CODE_FAILED) {
+    if error::bears_code(failed) {
         let reason =
             "the journal was changed by another session at this moment; `altergeist plan` says how";
         return Error::refused(attempted, reason);
     }
-    if error::is_code(failed, "42501") {
+    if error::is_forbidden(failed) {
         let reason = "the journal in the schema altergeist belongs to another role, and this role \
                       may not use it: run as that role, or as one that may";
         return Error::refused(attempted, reason);
@@ -194,10 +193,10 @@ pub(crate) async fn ensure_schema(session: &Session, schema: &str, source: u32) 
     if !matches!(catalogue::schema_state(session, schema).await?, SchemaState::Missing) {
         return Ok(());
     }
-    session.run("BEGIN").await.doing(attempted)?;
+    session.run(sql::BEGIN).await.doing(attempted)?;
     serialise(session).await?;
     if matches!(catalogue::schema_state(session, schema).await?, SchemaState::Missing) {
         definition::make_schema(session, schema, source).await?;
     }
-    session.run("COMMIT").await.doing(attempted)
+    session.run(sql::COMMIT).await.doing(attempted)
 }

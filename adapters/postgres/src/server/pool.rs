@@ -94,7 +94,7 @@ impl Lease {
     pub(crate) async fn settle<T>(mut self, result: Result<T>) -> Result<T> {
         let clean = match &result {
             Ok(_) => true,
-            Err(error) => error.kind != Kind::Disconnected && self.run("ROLLBACK").await.is_ok(),
+            Err(error) => error.kind != Kind::Disconnected && self.run(sql::ROLLBACK).await.is_ok(),
         };
         if clean && !self.is_closed() {
             let session = self.session.take().expect("a lease has its session until it is settled");
@@ -107,7 +107,7 @@ impl Lease {
 impl Lease {
     /// Releases what the session holds. If that fails, the end of the session does it.
     pub(crate) async fn roll_back(self) {
-        let _ = self.run("ROLLBACK").await;
+        let _ = self.run(sql::ROLLBACK).await;
     }
 }
 

@@ -9,6 +9,7 @@
 use crate::log::wire::Replication;
 use crate::server::connect::{Server, Wanted};
 use crate::server::error::refuse;
+use crate::sql;
 use altergeist_contract::{Error, Kind, Refusal, Result};
 use std::time::Duration;
 
@@ -22,17 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The sessions a run has at once beside its workers: for the run lock, definitions, marks,
 /// heartbeats, the log, what is visible in it, the swap, and one that ends what is in its way.
 const BESIDE_WORKERS: usize = 8;
-
-/// These settings end with the transaction of the statements.
-const OWN_PID: &str =
-    "SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SELECT pg_catalog.pg_backend_pid()";
-
-/// Whether the server takes no writes: as a standby, or by its own setting.
-const IS_READ_ONLY: &str = "SELECT pg_catalog.pg_is_in_recovery() OR \
-                            pg_catalog.current_setting('default_transaction_read_only') \
-                            OPERATOR(pg_catalog.=) 'on'";
-
-const IS_STANDBY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
 
 impl Server {
     /// Reads a URL and finds its server. Then sessions may be opened.
@@ -75,8 +65,8 @@ async fn is_wanted(server: &Server, wanted: Wanted) -> Result<Option<bool>> {
     let mut first = Replication::open_plain(server).await?;
     let asked = match wanted {
         Wanted::Any | Wanted::PreferStandby => None,
-        Wanted::ReadWrite | Wanted::ReadOnly => Some(IS_READ_ONLY),
-        Wanted::Primary | Wanted::Standby => Some(IS_STANDBY),
+        Wanted::ReadWrite | Wanted::ReadOnly => Some(sql::IS_READ_ONLY),
+        Wanted::Primary | Wanted::Standby => Some(sql::IS_STANDBY),
     };
     if let Some(question) = asked {
         let is_so = first.ask(question).await? == "t";
@@ -84,7 +74,7 @@ async fn is_wanted(server: &Server, wanted: Wanted) -> Result<Option<bool>> {
             return Ok(None);
         }
     }
-    let pid = first.ask(OWN_PID).await?;
+    let pid = first.ask(sql::POOLED_PID).await?;
     if first.announced_pid().is_some_and(|announced| announced.to_string() == pid) {
         return Ok(Some(false));
     }
@@ -115,7 +105,7 @@ pub(crate) async fn require_sessions(
     while kept.len() + open < needed {
         let one = async {
             let mut one = Replication::open_plain(server).await?;
-            one.ask(OWN_PID).await.map(|_| one)
+            one.ask(sql::POOLED_PID).await.map(|_| one)
         };
         // A pool that has none left lets its client wait.
         let Ok(one) = tokio::time::timeout(PATIENCE, one).await else { break };
@@ -142,14 +132,15 @@ async fn lends_sessions(server: &Server, first: &mut Replication, pid: &str) -> 
         let second = async {
             let mut second = Replication::open_plain(server).await?;
             // Where a session is lent for one statement, there are no transactions.
-            let begun = second.ask_if_allowed("BEGIN READ ONLY").await?;
-            let lent = if begun.is_some() { second.ask_if_allowed(OWN_PID).await? } else { None };
+            let begun = second.ask_if_allowed(sql::BEGIN_READ_ONLY).await?;
+            let lent =
+                if begun.is_some() { second.ask_if_allowed(sql::POOLED_PID).await? } else { None };
             Ok::<_, Error>((second, begun, lent))
         };
         let Ok(second) = tokio::time::timeout(PATIENCE, second).await else {
             // The pool has no second session to give; the first is either kept for us, or taken by
             // others.
-            if first.ask(OWN_PID).await? != pid {
+            if first.ask(sql::POOLED_PID).await? != pid {
                 return Ok(true);
             }
             return Err(Error::refused(
@@ -164,7 +155,7 @@ async fn lends_sessions(server: &Server, first: &mut Replication, pid: &str) -> 
             second.close().await;
             return Ok(true);
         }
-        let still = tokio::time::timeout(PATIENCE, first.ask(OWN_PID)).await;
+        let still = tokio::time::timeout(PATIENCE, first.ask(sql::POOLED_PID)).await;
         second.close().await;
         match still {
             Err(_) => return Ok(true),

@@ -161,9 +161,7 @@ impl Server {
 /// If the server answers and does not let us in, no retry helps.
 fn refused_or_lost(attempted: String, error: &tokio_postgres::Error) -> Error {
     match error.as_db_error() {
-        Some(server)
-            if server.code().code().starts_with("28") || server.code().code() == "3D000" =>
-        {
+        Some(server) if error::is_login_refused(server.code().code()) => {
             Error::fatal(attempted, server.message())
         }
         Some(_) => {

@@ -45,7 +45,7 @@ pub(crate) async fn create(
         catalogue::source(session, names).await?,
     )
     .await?;
-    session.run("BEGIN").await.map_err(failed)?;
+    session.run(sql::BEGIN).await.map_err(failed)?;
     own_objects::keep_schemas(session, &attempted()).await?;
     let known = journal::entry(session, names).await?.facts;
     let source = catalogue::source(session, names).await?;
@@ -89,7 +89,7 @@ pub(crate) async fn create(
         online_steps: None,
     };
     journal::save_facts(session, names, &facts).await?;
-    session.run("COMMIT").await.map_err(failed)?;
+    session.run(sql::COMMIT).await.map_err(failed)?;
     Ok(shadow)
 }
 
@@ -129,7 +129,7 @@ async fn make_room(
         ));
     }
     replacement_views::drop_all(session, found).await?;
-    session.run(&format!("DROP TABLE {}", names.shadow())).await.map_err(failed)
+    session.run(&sql::drop_table(&names.shadow())).await.map_err(failed)
 }
 
 /// The source must be what it was when the log was opened.
@@ -179,17 +179,14 @@ async fn strip(
         false => lookup_index::left_out(session, &layout, oid).await?,
     };
     let schema = layout.shadow_schema.clone();
-    let drop =
-        |index: &DeferredIndex| format!("DROP INDEX {schema}.{}", quote::quoted(&index.name));
+    let drop = |index: &DeferredIndex| sql::drop_in("INDEX", &schema, &quote::quoted(&index.name));
     script.extend(left_out.deferred.iter().map(drop));
     let size: i64 = session.one(sql::HEAP_SIZE, &[&source]).await.map_err(failed)?.get(0);
     let lookup = left_out.lookup.filter(|_| size <= BARE_BYTES_MAX);
     script.extend(lookup.iter().map(|(_, drop)| drop.clone()));
     let bound: Option<String> =
         session.one(sql::PARTITION_BOUND, &[&source]).await.map_err(failed)?.get(0);
-    script.extend(bound.map(|bound| {
-        format!("ALTER TABLE {} ADD CONSTRAINT altergeist_bound CHECK ({bound})", layout.shadow)
-    }));
+    script.extend(bound.map(|bound| sql::add_bound(&layout.shadow, &bound)));
     if !script.is_empty() {
         session.run(&script.join(";\n")).await.map_err(failed)?;
     }

@@ -115,15 +115,8 @@ fn question(index: &UniqueIndex, layout: &Layout, changes: &ColumnChanges) -> Op
     }
     let condition =
         if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
-    let statement = format!(
-        "SELECT count(*) FROM (
-            SELECT FROM {rows}
-            WHERE {condition}
-            GROUP BY {expressions}
-            HAVING count(*) > 1) AS duplicates",
-        rows = future_rows(&index.columns, layout, changes),
-        expressions = index.expressions.join(", "),
-    );
+    let rows = future_rows(&index.columns, layout, changes);
+    let statement = sql::count_duplicates(&rows, &condition, &index.expressions.join(", "));
     Some(Count { index: index.name.clone(), statement })
 }
 
@@ -145,12 +138,7 @@ pub(crate) fn future_rows(
     let generated: String = generated
         .map(|(name, expression)| format!(", ({expression}) AS {}", quoted(name)))
         .collect();
-    format!(
-        "(SELECT *{generated} FROM (SELECT {columns} FROM ONLY {} AS {alias}) AS filled) AS \
-         {alias}",
-        layout.source,
-        alias = layout.alias
-    )
+    sql::future_rows(&columns, &generated, &layout.source, &layout.alias)
 }
 
 #[cfg(test)]

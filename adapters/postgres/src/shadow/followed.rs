@@ -78,7 +78,7 @@ pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShad
     }
     let attempted = || format!("give the shadow of {} what the table was given", names.display);
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
-    session.run("BEGIN").await.map_err(failed)?;
+    session.run(sql::BEGIN).await.map_err(failed)?;
     let schema = change.trial_schema();
     definition::make_schema(session, &schema, facts.source).await?;
     let altered = wanted(session, change, facts.source, &schema).await?;
@@ -96,10 +96,7 @@ pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShad
     if !left.is_empty() {
         return Err(ended(&names.display, &left));
     }
-    session
-        .run(&format!("DROP SCHEMA {} CASCADE", quote::quoted(&schema)))
-        .await
-        .map_err(failed)?;
+    session.run(&sql::drop_schema_and_content(&schema)).await.map_err(failed)?;
     let final_steps =
         FinalSteps { structure: altered.final_steps.structure, ..shadow.final_steps.clone() };
     // Everything that could wait was built before the swap; what was dropped since must not come
@@ -113,7 +110,7 @@ pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShad
     };
     let facts = Facts { source_lines: altered.source_lines, shadow: Some(shadow.clone()), ..facts };
     journal::save_facts(session, names, &facts).await?;
-    session.run("COMMIT").await.map_err(failed)?;
+    session.run(sql::COMMIT).await.map_err(failed)?;
     tracing::info!(
         "{}: others changed {}; the shadow has followed",
         names.display,
@@ -175,14 +172,12 @@ async fn apply_changes(
     let mut script: Vec<String> = steps
         .filter(|(statement, step)| match *step {
             INDEXES => is_missing("index ", statement, "INDEX @ ON "),
-            STATISTICS => {
-                is_missing("statistics ", statement, &format!("CREATE STATISTICS {schema}.@ "))
-            }
+            STATISTICS => is_missing("statistics ", statement, &sql::statistics_head(&schema, "@")),
             step => REPEATABLE_STEPS.contains(&step),
         })
         .map(|(statement, _)| statement)
         .collect();
-    script.push("SET LOCAL default_tablespace TO DEFAULT".to_owned());
+    script.push(sql::USE_SESSIONS_TABLESPACE.to_owned());
     let options = session.query(sql::OPTIONS, &[&clone, &table]).await.map_err(failed)?;
     script.extend(options.iter().map(|row| row.get::<_, String>(0)));
     definition::open_to_owner(session, &names.shadow_schema, clone).await?;
@@ -202,10 +197,10 @@ fn remade(shadow: &ShadowFacts, schema: &str, wanted: &[Line], have: &[Line]) ->
         }
         match line.object.split_once(' ') {
             Some(("index", name)) if !is_constraint(name) => {
-                Some(format!("DROP INDEX {}.{name}", quote::quoted(schema)))
+                Some(sql::drop_in("INDEX", &quote::quoted(schema), name))
             }
             Some(("statistics", name)) => {
-                Some(format!("DROP STATISTICS {}.{name}", quote::quoted(schema)))
+                Some(sql::drop_in("STATISTICS", &quote::quoted(schema), name))
             }
             _ => None,
         }

@@ -48,7 +48,7 @@ pub(crate) async fn set(
 
 /// The statements that take it away.
 pub(crate) fn drop(names: &Names, parts: &[(String, String)]) -> Vec<String> {
-    let trigger = |table: &String| format!("DROP TRIGGER IF EXISTS {TRIGGER} ON {table}");
+    let trigger = |table: &String| sql::drop_guard_trigger(TRIGGER, table);
     let mut script: Vec<String> = tables(names, parts).iter().map(trigger).collect();
     script.extend(drop_note(names));
     script
@@ -56,11 +56,7 @@ pub(crate) fn drop(names: &Names, parts: &[(String, String)]) -> Vec<String> {
 
 /// The statements that take away what is left of it when the shadow is gone.
 pub(crate) fn drop_note(names: &Names) -> Vec<String> {
-    let place = place(names);
-    vec![
-        format!("DROP FUNCTION IF EXISTS {place}() CASCADE"),
-        format!("DROP TABLE IF EXISTS {place}"),
-    ]
+    sql::drop_guard(&place(names)).to_vec()
 }
 
 fn tables(names: &Names, parts: &[(String, String)]) -> Vec<String> {
@@ -79,8 +75,8 @@ pub(crate) async fn check(session: &Session, names: &Names, shadow: u32) -> Resu
         error::of(format!("check for foreign writes to the shadow of {}", names.display), &error)
     };
     let is_on = session.one(sql::IS_GUARDED, &[&shadow, &TRIGGER]).await.map_err(failed)?;
-    let rows = match session.query(&format!("SELECT FROM {} LIMIT 1", place(names)), &[]).await {
-        Err(error) if error::is_code(&error, "42P01") => return missed(switched_off(names)),
+    let rows = match session.query(&sql::guard_notes(&place(names)), &[]).await {
+        Err(error) if error::is_missing_table(&error) => return missed(switched_off(names)),
         rows => rows.map_err(failed)?,
     };
     match () {

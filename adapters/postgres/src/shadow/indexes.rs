@@ -9,7 +9,6 @@ use crate::server::names::Names;
 use crate::server::pool::Pool;
 use crate::server::session::Session;
 use crate::sql;
-use crate::sql::quote;
 use altergeist_contract::Result;
 use std::sync::Arc;
 use tokio_postgres::types::ToSql;
@@ -35,13 +34,8 @@ async fn build_if_missing(
     if catalogue::table_id(session, &names.shadow_schema, &index.name).await?.is_some() {
         return Ok(());
     }
-    let statements = format!(
-        "BEGIN; {own} SET LOCAL default_tablespace = {};{} {}; COMMIT",
-        quote::literal(&index.tablespace),
-        if gently { " SET LOCAL max_parallel_maintenance_workers = 0;" } else { "" },
-        expression::reread(&index.create),
-        own = sql::use_own_language(),
-    );
+    let statements =
+        sql::build_index(&expression::reread(&index.create), &index.tablespace, gently);
     session.run(&statements).await.map_err(|error| error::of(attempted(), &error))
 }
 
@@ -74,6 +68,6 @@ async fn finish(session: &Session, names: &Names, shadow: &ShadowFacts) -> Resul
     if statements.is_empty() {
         return Ok(());
     }
-    let script = format!("BEGIN; {}{};\nCOMMIT", sql::use_own_language(), statements.join(";\n"));
+    let script = sql::in_transaction(&statements);
     session.run(&script).await.map_err(failed)
 }

@@ -12,7 +12,7 @@ pub(crate) fn row_error(
     shadow: &ShadowFacts,
 ) -> Error {
     let mut answer = error::of(attempted, error);
-    let is_value = error.code().is_some_and(|code| code.code().starts_with("22"));
+    let is_value = error::is_conversion(error);
     let changed = shadow.layout.changed_columns();
     if is_value && answer.kind == Kind::Fatal && !changed.is_empty() {
         answer.reason = format!("{} (one of the changed columns: {changed})", answer.reason);

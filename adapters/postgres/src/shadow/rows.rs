@@ -76,7 +76,7 @@ pub(crate) async fn refresh_in_transaction(
     let failed = |error: tokio_postgres::Error| row_error::row_error(attempted(), &error, shadow);
     session.run(sql::BEGIN_REFRESH).await.map_err(failed)?;
     refresh(session, &names.display, shadow, keys, through).await?;
-    session.run("COMMIT").await.map_err(failed)
+    session.run(sql::COMMIT).await.map_err(failed)
 }
 
 /// Deletes all the keys' rows, then inserts those that exist up to the watermark. In the session's

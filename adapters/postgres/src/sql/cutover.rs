@@ -1,5 +1,6 @@
 //! The cut-over: locks, blockers and sessions.
 
+use crate::sql::session::use_own_language;
 use std::time::Duration;
 
 /// Whether this role may shorten the server's own wait before it looks for a deadlock or ends an
@@ -75,3 +76,32 @@ pub(crate) const IS_ALIVE: &str =
 /// Ends a session of ours by its process and name.
 pub(crate) const END_SESSION: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                                       WHERE pid = $1 AND application_name = $2";
+
+/// The settings of the swap. The server checks bodies of functions where they are written, by the
+/// search path of that time, so it does not check them again here. The rehearsal plans what reads
+/// the catalogue: to plan it again under the lock would take longer than all the rest.
+pub(crate) fn swap_settings() -> String {
+    format!("{} SET LOCAL plan_cache_mode = force_generic_plan", use_own_language())
+}
+
+/// Begins the cut-over's transaction. The server cancels an autovacuum that holds the lock, but
+/// only after `deadlock_timeout`: with `is_hurried` that is short.
+pub(crate) fn begin_cutover(is_hurried: bool) -> String {
+    let hurry = if is_hurried { "SET LOCAL deadlock_timeout = '20ms'" } else { "" };
+    format!("BEGIN; {hurry}")
+}
+
+/// A statement of the cut-over that may wait for a lock, and its limit in milliseconds.
+pub(crate) fn within_budget(ms: u128, statement: &str) -> String {
+    format!("SET LOCAL lock_timeout = {ms}; SET LOCAL statement_timeout = {ms}; {statement}")
+}
+
+/// Locks tables against writers.
+pub(crate) fn lock_writers_out(tables: &str) -> String {
+    format!("LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
+}
+
+/// Locks tables against readers and writers.
+pub(crate) fn lock_all_out(tables: &str) -> String {
+    format!("LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
+}

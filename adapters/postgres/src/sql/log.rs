@@ -174,3 +174,14 @@ pub(crate) const MARK: &str = "SELECT pg_logical_emit_message(true, 'altergeist'
 
 /// The server's own identity, which a promoted replica shares and another server does not.
 pub(crate) const SYSTEM: &str = "SELECT system_identifier::text FROM pg_control_system()";
+
+/// Asks a replication connection which server it is.
+pub(crate) const IDENTIFY_SYSTEM: &str = "IDENTIFY_SYSTEM";
+
+/// Starts to stream a slot from a position on.
+pub(crate) fn start_replication(slot: &str, publication: &str, from: &str) -> String {
+    format!(
+        "START_REPLICATION SLOT \"{slot}\" LOGICAL {from} (proto_version '1', \
+         publication_names '\"{publication}\"', binary 'true', messages 'true')"
+    )
+}

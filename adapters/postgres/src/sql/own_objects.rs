@@ -2,15 +2,19 @@
 
 use crate::sql::catalogue::STRANGERS;
 
-/// The code with which [`no_code`] fails.
-pub(crate) const NO_CODE_FAILED: &str = "22P02";
-
 /// Fails if something in the journal's schema bears code: its name is no number.
 pub(crate) fn no_code() -> String {
     format!(
         "SELECT CASE WHEN bears_code THEN object::int END FROM ({STRANGERS}) AS found (object, \
          why, remedy, bears_code)"
     )
+}
+
+/// Runs a statement on the journal under its lock, after the proof that the journal bears no code.
+pub(crate) fn with_journal(is_write: bool, statement: &str) -> String {
+    let mode = if is_write { "ROW EXCLUSIVE" } else { "ACCESS SHARE" };
+    let proof = no_code();
+    format!("LOCK TABLE ONLY altergeist.journal IN {mode} MODE;\n{proof};\n{statement}")
 }
 
 /// Keeps the journal from being changed by others, as writing a row does.

@@ -279,6 +279,24 @@ pub(crate) fn any_row(table: &str) -> String {
     format!("SELECT EXISTS (SELECT FROM ONLY {table})")
 }
 
+/// Whether a table has a row that holds NULL in one of these columns, which are quoted.
+pub(crate) fn any_null_of(table: &str, columns: &[String]) -> String {
+    let any: Vec<String> = columns.iter().map(|column| format!("{column} IS NULL")).collect();
+    format!("SELECT EXISTS (SELECT FROM ONLY {table} WHERE {})", any.join(" OR "))
+}
+
+/// Counts the rows that meet a condition, up to a number.
+pub(crate) fn count_up_to(table: &str, condition: &str, most: i64) -> String {
+    format!(
+        "SELECT count(*) FROM (SELECT FROM ONLY {table} WHERE {condition} LIMIT {most}) AS rows"
+    )
+}
+
+/// Changes the rows that meet a condition.
+pub(crate) fn update_where(table: &str, assignment: &str, condition: &str) -> String {
+    format!("UPDATE ONLY {table} SET {assignment} WHERE {condition}")
+}
+
 /// Whether a table has a row that holds NULL in one of its columns.
 pub(crate) fn any_null(table: &str, alias: &str, value: &str) -> String {
     format!("SELECT EXISTS (SELECT FROM ONLY {table} AS {alias} WHERE ({value}\n) IS NULL)")

@@ -211,3 +211,26 @@ pub(crate) fn inquiry_settings(path: &str) -> String {
 pub(crate) fn first_value(question: &str) -> String {
     format!("SELECT answer::text FROM ({question}\n) AS asked (answer) LIMIT 1")
 }
+
+/// Empties the session's search path.
+pub(crate) const CLEAR_PATH: &str = "SET search_path = ''";
+
+/// Sets how long the session waits for a lock, in milliseconds; 0 is no limit.
+pub(crate) fn set_lock_timeout(ms: u128) -> String {
+    format!("SET lock_timeout = {ms}")
+}
+
+/// Sets how long a statement may run, in milliseconds; 0 is no limit.
+pub(crate) fn set_statement_timeout(ms: u128) -> String {
+    format!("SET statement_timeout = {ms}")
+}
+
+/// Sets both.
+pub(crate) fn set_timeouts(lock_ms: u128, statement_ms: u128) -> String {
+    format!("{}; {}", set_lock_timeout(lock_ms), set_statement_timeout(statement_ms))
+}
+
+/// Runs a statement that may wait 60 s for a lock, then sets the usual limit again.
+pub(crate) fn with_long_lock_timeout(statement: &str, usual_ms: u128) -> String {
+    format!("SET lock_timeout = '60s'; {statement}; {}", set_lock_timeout(usual_ms))
+}
