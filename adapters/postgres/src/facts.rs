@@ -7,7 +7,7 @@ use altergeist_contract::Step;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What this engine writes down beside the record.
+/// What this engine writes into the journal beside the core's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
     /// The server's own identity.
@@ -22,13 +22,13 @@ pub(crate) struct Facts {
     /// What the change stream depends on.
     #[serde(default)]
     pub(crate) witness: Option<Witness>,
-    /// The source's own replica identity, as the catalogue spells it, while it has another one for
-    /// the sake of the run.
+    /// The source's own replica identity, while the run has set another one. As the catalogue
+    /// spells it.
     #[serde(default)]
     pub(crate) own_identity: Option<String>,
     /// The shadow, once it is made.
     pub(crate) shadow: Option<ShadowFacts>,
-    /// The structure of the table the finished change made.
+    /// The structure of the table after the finished change.
     pub(crate) done: Option<String>,
     /// The steps of a change without a copy.
     #[serde(default, rename = "recipe")]
@@ -59,62 +59,62 @@ pub(crate) struct ShadowFacts {
     pub(crate) oid: u32,
     /// Its definition when everything is in place.
     pub(crate) lines: Vec<Line>,
-    /// Whether it is kept out of the log, and a crash of the server empties it.
+    /// Whether it is unlogged, so that a crash of the server empties it.
     #[serde(default)]
     pub(crate) is_unlogged: bool,
     /// How rows move.
     pub(crate) layout: Layout,
-    /// Indexes that are built when the rows are there.
+    /// Indexes that the run builds after the copy.
     pub(crate) deferred: Vec<DeferredIndex>,
-    /// The index rows are found by, where the shadow was made without it: built before the first of
-    /// them is looked for.
+    /// The index that finds rows. The shadow is created without it, and the run builds it before it
+    /// first searches for a row.
     #[serde(default)]
     pub(crate) lookup: Option<DeferredIndex>,
-    /// Constraints that hold for new rows only, and come in the swap.
+    /// Constraints that hold for new rows only. The swap adds them.
     pub(crate) late: Vec<String>,
-    /// What is done at the end of the swap, and after it.
+    /// What the run does at the end of the swap, and after it.
     #[serde(default, rename = "arrival")]
     pub(crate) final_steps: FinalSteps,
-    /// The columns that were in the source, by their names there and in the shadow.
+    /// The columns of the source that survive: the old name and the new name.
     #[serde(default)]
     pub(crate) survivors: Vec<(String, String)>,
-    /// Whether it tells who else writes to it.
+    /// Whether a trigger reports writes of other sessions to it.
     #[serde(default)]
     pub(crate) is_guarded: bool,
-    /// What is left to check of the rows of old after the swap.
+    /// Statements for after the swap, which check the rows that were copied.
     #[serde(default)]
     pub(crate) finish: Vec<String>,
 }
 
-/// The change, and how far it has come.
+/// The steps of a change without a copy, and how many are done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OnlineSteps {
-    /// The clauses asked for, as given.
+    /// The clauses as given.
     pub(crate) alter: String,
-    /// The search path they were written for.
+    /// The search path for these clauses.
     pub(crate) search_path: String,
     pub(crate) steps: Vec<OnlineStep>,
     /// How many steps are done.
     pub(crate) done: usize,
-    /// What takes the constraints and indexes away again, and may be said twice.
+    /// Statements that drop the constraints and indexes again. They may run twice.
     pub(crate) undo: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OnlineStep {
     pub(crate) statement: String,
-    /// The index it builds concurrently, qualified; empty for any other statement.
+    /// The index it builds concurrently, qualified. Empty for any other statement.
     pub(crate) index: String,
     pub(crate) lock: StepLock,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum StepLock {
-    /// Only the catalogue is touched.
+    /// It changes only the catalogue.
     Instant,
-    /// The rows are read.
+    /// It reads the rows.
     Scan,
-    /// An index is built.
+    /// It builds an index.
     Build,
 }
 
@@ -124,7 +124,7 @@ impl OnlineSteps {
         self.done == self.steps.len()
     }
 
-    /// What is left to do, for people.
+    /// Returns the steps that are left, for people.
     pub(crate) fn steps(&self, lock_timeout: Duration) -> Vec<Step> {
         let wait = format!("after a wait of at most {lock_timeout:?}");
         let lock = |step: &OnlineStep| match step.lock {
@@ -150,8 +150,8 @@ impl OnlineSteps {
 /// What the change stream depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Witness {
-    /// The publication and its entry of the source: their numbers, and those of the transactions
-    /// that wrote them last.
+    /// The OIDs of the publication and its entry for the source, and the transactions that wrote
+    /// them last.
     pub(crate) publication: Option<String>,
     /// The source's replica identity: its letter, and the numbers of its columns.
     pub(crate) identity: Option<String>,

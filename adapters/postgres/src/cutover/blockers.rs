@@ -1,4 +1,4 @@
-//! Those who stand in the way of the cut-over: named, and ended only if that was asked for.
+//! Sessions that block the cut-over. The run names them, and ends them only with --kill-blockers.
 
 use crate::change::Change;
 use crate::server::error;
@@ -8,14 +8,14 @@ use altergeist_contract::Result;
 use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 
-/// Between two looks at sessions that will end.
+/// The pause between two checks whether sessions have ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A session or a prepared transaction.
 pub(crate) struct Blocker {
-    /// Who it is, for people.
+    /// The session, described for people.
     pub(crate) who: String,
-    /// Its process, if it is an application's session: nobody else is ever ended.
+    /// Its server process, if it is an application's session. The run ends no other.
     pid: Option<i32>,
 }
 
@@ -25,7 +25,8 @@ impl Blocker {
     }
 }
 
-/// Those who hold a lock on one of the relations for longer than we would wait.
+/// Returns the sessions that have held a lock on one of the relations for longer than we would
+/// wait.
 pub(crate) async fn holders(
     session: &Session,
     relations: &[u32],
@@ -37,7 +38,7 @@ pub(crate) async fn holders(
     Ok(rows.iter().map(Blocker::of_row).collect())
 }
 
-/// Those who have a temporary object over a table: nobody else can make it read the new one.
+/// Returns the sessions with a temporary object over a table. Only they can drop it.
 pub(crate) async fn temporary(session: &Session, table: u32) -> Result<Vec<Blocker>> {
     let rows = session.query(sql::TEMPORARY, &[&table]).await;
     let rows =
@@ -45,20 +46,20 @@ pub(crate) async fn temporary(session: &Session, table: u32) -> Result<Vec<Block
     Ok(rows.iter().map(Blocker::of_row).collect())
 }
 
-/// Those who stand before a session in a queue.
+/// Returns the sessions that a session waits for.
 pub(crate) async fn before(session: &Session, pid: i32) -> Result<Vec<Blocker>> {
     let rows = session.query(sql::WHO_BLOCKS, &[&pid]).await;
     let rows = rows.map_err(|error| error::of("ask who is in the way", &error))?;
     Ok(rows.iter().map(Blocker::of_row).collect())
 }
 
-/// Who they are, in a sentence.
+/// Describes them in a sentence.
 pub(crate) fn names(blockers: &[Blocker]) -> String {
     blockers.iter().map(|blocker| blocker.who.as_str()).collect::<Vec<_>>().join("; ")
 }
 
-/// Ends those that may be ended, if that was asked for, and says whose they were. Gives those that
-/// are left.
+/// Ends the sessions that may be ended, with --kill-blockers only, and logs each. Returns the
+/// others.
 pub(crate) async fn end(
     session: &Session,
     change: &Change,
@@ -84,8 +85,8 @@ pub(crate) async fn end(
     Ok(left)
 }
 
-/// Waits for the transactions of this database that have a snapshot now, no longer than was asked
-/// for: what they read after the swap they read as of before it.
+/// Waits for transactions of this database that have a snapshot now, up to a limit. After the swap
+/// they would read the table as it was before.
 pub(crate) async fn wait_for_old_snapshots(
     session: &Session,
     bound: Option<Duration>,

@@ -1,6 +1,6 @@
-//! What hangs on a table and is made again in the swap: rules, triggers, policies, views, foreign
-//! keys, publications. The statements are read from the catalogue, and read again of the new table:
-//! only if they are the same is the swap committed.
+//! The dependents of a table, which the swap creates again: rules, triggers, policies, views,
+//! foreign keys, publications. The statements come from the catalogue. The swap reads them again
+//! for the new table, and commits only if they are the same.
 
 use crate::cutover::materialized_views::{self, MaterializedView};
 use crate::schema::altered::FinalSteps;
@@ -13,18 +13,18 @@ use altergeist_contract::{Error, ForeignKeys, Result};
 use futures_util::future::join_all;
 use tokio_postgres::Row;
 
-/// One object that hangs on the table.
+/// One object that depends on the table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Dependent {
     /// The object, for people.
     pub(crate) object: String,
-    /// What takes it away from the old table; None where the new one simply takes its place.
+    /// The statement that drops it from the old table. None if the new one just takes its place.
     pub(crate) before: Option<String>,
-    /// What makes it on the table that has the name.
+    /// The statement that creates it on the table with the name.
     pub(crate) after: String,
-    /// What checks the rows of old once everybody has gone on.
+    /// The statement that checks the copied rows after the swap.
     pub(crate) finish: Option<String>,
-    /// The columns with which the server itself would have taken it away.
+    /// The columns with which the server would drop it.
     pub(crate) columns: Vec<String>,
     /// Whether it is a foreign key, of this table or to it.
     pub(crate) is_key: bool,
@@ -42,15 +42,15 @@ impl Dependent {
         }
     }
 
-    /// Whether the altered table has it too: the server takes away with a column what stands on it
-    /// alone.
+    /// Whether the altered table has it too. The server drops with a column what depends on that
+    /// column alone.
     fn survives(&self, survivors: &[(String, String)]) -> bool {
         self.columns.iter().all(|column| survivors.iter().any(|(source, _)| source == column))
     }
 }
 
-/// Reads what hangs on a table and on the materialized views that are replaced with it. What hangs
-/// on several is there once.
+/// Reads the dependents of a table and of the materialized views that the swap replaces. A
+/// dependent of several is listed once.
 pub(crate) async fn read(
     session: &Session,
     names: &Names,
@@ -71,7 +71,7 @@ pub(crate) async fn read(
     Ok(all)
 }
 
-/// What the new table shall have of what the old one has, and the clauses do not drop.
+/// Returns the dependents that the new table must have: those the clauses do not drop.
 pub(crate) fn wanted(
     all: &[Dependent],
     survivors: &[(String, String)],
@@ -86,8 +86,8 @@ pub(crate) fn wanted(
     all.iter().filter(is_wanted).cloned().collect()
 }
 
-/// Makes the objects on the table that has the name now, all in one go, and names the one the
-/// server will not have.
+/// Creates the dependents on the table that has the name now, in one round trip. Names the one that
+/// the server refuses.
 pub(crate) async fn make(session: &Session, names: &Names, objects: &[Dependent]) -> Result<()> {
     let statements: Vec<String> =
         objects.iter().map(|dependent| expression::reread(&dependent.after)).collect();
@@ -100,7 +100,7 @@ pub(crate) async fn make(session: &Session, names: &Names, objects: &[Dependent]
     Ok(())
 }
 
-/// What hangs on the new table must be what was wanted, word by word.
+/// Checks that the new table's dependents are the wanted ones, word by word.
 pub(crate) async fn check(
     session: &Session,
     names: &Names,
@@ -126,17 +126,17 @@ pub(crate) async fn check(
     Err(Error::refused(format!("swap {} with its shadow", names.display), reason))
 }
 
-/// Gives the columns of the new table the names they had in the old one, while what speaks of them
-/// is made, and then their own again: the server itself writes the new names wherever the old ones
-/// stand. `survivors` are the columns' names in the old and in the new table; `columns` all the new
-/// one's.
+/// Returns the statements that rename the new table's columns to their old names, and those that
+/// rename them back. In between the dependents are created, and the server then writes the new
+/// names into them. `survivors` are the columns' old and new names. `columns` are all the new
+/// table's columns.
 pub(crate) fn renames(
     table: &str,
     survivors: &[(String, String)],
     columns: &[String],
 ) -> (Vec<String>, Vec<String>) {
-    // A new column may have the name of one that is gone or renamed: it steps aside, so that
-    // nothing takes it for that.
+    // A new column may have the name of a dropped or renamed one. It steps aside, so that no
+    // dependent uses it by mistake.
     let is_taken = |name: &String| survivors.iter().any(|(source, _)| source == name);
     let is_new = |name: &String| !survivors.iter().any(|(_, now)| now == name);
     let renamed = survivors.iter().filter(|(source, now)| source != now);

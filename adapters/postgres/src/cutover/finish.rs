@@ -1,4 +1,4 @@
-//! What is left to do after the swap: it proves foreign keys, refreshes views, and drops the log.
+//! The work after the swap: prove foreign keys, refresh views, drop the log.
 
 use crate::change::Change;
 use crate::cutover::replacement_views;
@@ -13,7 +13,7 @@ use crate::sql;
 use altergeist_contract::{Kind, Result};
 use std::time::Duration;
 
-/// How often, and after what pause, what is left after the swap is tried again.
+/// How often a statement after the swap is tried, and the pause between.
 const FINISH_ATTEMPTS: usize = 30;
 
 const FINISH_PAUSE: Duration = Duration::from_secs(1);
@@ -29,8 +29,8 @@ pub(crate) async fn finish(session: &Session, change: &Change, source: &LogSourc
                 .map_err(|broken| error::of_lock(attempted(&change.names, statement), &broken))?;
         }
         for statement in &shadow.finish {
-            // The new table has the rows of the old one, and the swap is done: nothing is mended by
-            // a failure.
+            // The new table has the old table's rows, and the swap is done. To fail here would mend
+            // nothing.
             match check_rows_of_old(session, change, statement).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => tracing::warn!(
@@ -56,11 +56,11 @@ fn attempted(names: &Names, statement: &str) -> String {
     format!("finish the altered {}: {statement}", names.display)
 }
 
-/// What the server says when rows break a foreign key.
+/// The server's answer when rows break a foreign key.
 type Checked = std::result::Result<(), tokio_postgres::Error>;
 
-/// Nobody who reads or writes rows waits for this, nor behind it, so it may wait long for a vacuum
-/// or the like. Where somebody would, the statement itself says that it will not wait long, and is
+/// Runs a statement that proves copied rows. It blocks no reader or writer, so it may wait long,
+/// for instance for a vacuum. A statement that would block them sets its own short limit, and is
 /// tried again.
 async fn check_rows_of_old(session: &Session, change: &Change, statement: &str) -> Result<Checked> {
     for _ in 1..FINISH_ATTEMPTS {
@@ -75,7 +75,8 @@ async fn check_rows_of_old(session: &Session, change: &Change, statement: &str) 
 async fn finish_one(session: &Session, change: &Change, statement: &str) -> Result<Checked> {
     let bounded = sql::with_long_lock_timeout(statement, change.lock_timeout_ms());
     match session.run(&bounded).await {
-        // Somebody has dropped it since, or it was added before we could write that down.
+        // Another session has dropped it since, or the statement ran before and the note of it was
+        // lost.
         Err(error) if error::is_constraint_changed(&error) => Ok(Ok(())),
         Err(error) if error::breaks_foreign_key(&error) => Ok(Err(error)),
         other => other

@@ -1,5 +1,4 @@
-//! Puts the shadow in the source's place: one lock, one transaction, and an answer for when no
-//! answer came.
+//! Locks both tables for the swap, in one transaction.
 
 use crate::change::Change;
 use crate::cutover::blockers;
@@ -27,10 +26,10 @@ use altergeist_contract::{Error, Key, Kind, Marker, Refusal, Result, Swap, Table
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How much longer than the lock timeout we wait for the server to say that it has passed.
+/// How much longer than the lock timeout we wait for the server to report the timeout.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Both tables, locked against everybody.
+/// Both tables, locked against readers and writers.
 pub struct CutoverLock {
     lease: Lease,
     marks: Arc<Marks>,
@@ -39,22 +38,22 @@ pub struct CutoverLock {
     swapper: Swapper,
 }
 
-/// What was found out before the lock is asked for.
+/// What the run finds out before it asks for the lock.
 struct Prepared {
     facts: Facts,
     locked_relations: Vec<LockedRelation>,
-    /// The materialized views that are replaced with the table.
+    /// The materialized views that the swap replaces with the table.
     views: Vec<MaterializedView>,
     /// What CASCADE drops.
     cascade: Cascade,
-    /// How what hangs on the table is to be made.
+    /// How the swap creates the dependents.
     adapted: Adapted,
-    /// The tables new foreign keys will point to.
+    /// The parents of new foreign keys.
     parents: Vec<String>,
     are_views_ready: bool,
     /// Whether this role may shorten the server's own wait for a deadlock.
     may_hurry: bool,
-    /// How long all the locks together may be waited for.
+    /// The longest wait for all the locks together.
     budget: Duration,
 }
 
@@ -104,7 +103,7 @@ pub(crate) async fn lock(
     Ok(CutoverLock { lease, marks: marks.clone(), table, shadow, swapper })
 }
 
-/// Looks for those who would keep us waiting, and does not even queue behind them.
+/// Looks for sessions that would block us. If there are any, it does not even queue behind them.
 async fn prepare(session: &Session, change: &Change, within: Duration) -> Result<Prepared> {
     let names = &change.names;
     let attempted = || format!("lock {} for the cut-over", names.display);
@@ -115,7 +114,7 @@ async fn prepare(session: &Session, change: &Change, within: Duration) -> Result
     if !temporary.is_empty() {
         let who = blockers::names(&temporary);
         blockers::end(session, change, temporary).await?;
-        // What ended sessions had is gone when they are: the next attempt sees it.
+        // The objects of an ended session disappear with it, and the next attempt sees that.
         return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {who}")));
     }
     let cascade = cascade::of_change(session, change, facts.source).await?;
@@ -150,8 +149,8 @@ async fn prepare(session: &Session, change: &Change, within: Duration) -> Result
     }
     let row = session.one(sql::DEADLOCKS, &[]).await.map_err(failed)?;
     let deadlock_ms = u64::try_from(row.get::<_, i64>(1)).unwrap_or_default();
-    // Who waits for us looks for a deadlock after this long, once: by then we have everything, or
-    // have given up.
+    // A session that waits for us checks for a deadlock once, after this time. By then we have
+    // every lock, or have given up.
     let budget =
         within.min(Duration::from_millis(deadlock_ms) * 4 / 5).max(Duration::from_millis(10));
     let parents =
@@ -202,7 +201,7 @@ async fn identities(
     }
 }
 
-/// What of the last refresh is prepared now costs no time under the lock.
+/// Prepares the statements of the last refresh. That saves time under the lock.
 async fn prepare_statements(session: &Session, names: &Names, shadow: &ShadowFacts) -> Result<()> {
     let failed = |error: tokio_postgres::Error| {
         error::of(format!("prepare the cut-over of {}", names.display), &error)
@@ -211,8 +210,8 @@ async fn prepare_statements(session: &Session, names: &Names, shadow: &ShadowFac
     session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End, 1)).await.map_err(failed)
 }
 
-/// The strongest lock at once, everywhere: a weaker one that is raised later kills others by
-/// deadlock.
+/// Takes the strongest lock at once, on every relation. To raise a weaker lock later would cause
+/// deadlocks.
 async fn take_lock(
     session: &Session,
     sessions: &Sessions,
@@ -248,7 +247,7 @@ async fn take_lock(
     }
 }
 
-/// One statement after the other, all of them together within the budget.
+/// Runs one statement after the other, all within the budget.
 async fn acquire(
     session: &Session,
     names: &Names,
@@ -260,7 +259,6 @@ async fn acquire(
         let left = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
         sql::within_budget(left, statement)
     };
-    // The server ends an autovacuum that is in the way, but only after this long.
     session.run(&sql::begin_cutover(prepared.may_hurry)).await?;
     for statement in locked_relations::locks(names, &prepared.locked_relations, &prepared.parents) {
         session.run(&bounded(&statement)).await?;
@@ -268,7 +266,7 @@ async fn acquire(
     session.run(&sql::under_lock(within)).await
 }
 
-/// Names who stands before us, shortly before we give up; ends them if that was asked for.
+/// Names the sessions that block us, shortly before we give up. Ends them with --kill-blockers.
 async fn who_blocks(sessions: &Sessions, change: &Change, pid: i32, within: Duration) -> String {
     tokio::time::sleep(within * 3 / 4).await;
     let Ok(lease) = sessions.control.take().await else { return String::new() };
@@ -302,8 +300,8 @@ impl TableLock for CutoverLock {
     async fn check_stream(&mut self) -> Result<()> {
         let Swapper { names, facts, .. } = &self.swapper;
         witness::hold_still(&self.lease, names).await?;
-        // This session sees its own new version of the publication; any other sees the one it was
-        // made of.
+        // This session sees its own new version of the publication. Other sessions see the version
+        // before it.
         witness::judge(&*self.marks.session().await?, names, facts).await
     }
 

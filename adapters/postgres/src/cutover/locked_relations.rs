@@ -1,7 +1,6 @@
-//! The relations beside the table that the swap changes: its views, the tables its foreign keys
-//! lead to and from, those whose rules and policies read it. They are locked before the table, so
-//! that nobody who came by them still reads or writes the old one, and nobody is caught in a
-//! deadlock.
+//! The relations beside the table that the swap changes: its views, the tables at both ends of its
+//! foreign keys, and tables whose rules and policies read it. The swap locks them before the table.
+//! So no session reaches the old table through them, and none gets into a deadlock.
 
 use crate::cutover::materialized_views::MaterializedView;
 use crate::server::error;
@@ -20,14 +19,14 @@ pub(crate) struct LockedRelation {
     pub(crate) is_view: bool,
     /// Its owner, quoted.
     owner: String,
-    /// Whether LOCK TABLE is ours to say.
+    /// Whether this role may run LOCK TABLE on it.
     may_lock: bool,
-    /// Whether its partitions are let alone.
+    /// Whether the lock leaves out its partitions.
     only: bool,
 }
 
-/// Lists the locked relations of a table and of the materialized views that are replaced with it, and the
-/// relations that are dropped with it, views first.
+/// Lists the relations that the swap of a table locks: those of its materialized views too, and
+/// those it drops. Views come first.
 pub(crate) async fn list(
     session: &Session,
     engine_table: &str,
@@ -51,10 +50,10 @@ pub(crate) async fn list(
     Ok(rows.iter().map(relation).collect())
 }
 
-/// The statements that lock everything, in order. LOCK TABLE on a view would lock every table under
-/// it as well, so a view is locked by giving it to the owner it has. A table that is not ours to
-/// lock is locked in the swap. `parents` are the tables that new foreign keys will point to: only
-/// their writers are kept out.
+/// Returns the statements that lock everything, in order. LOCK TABLE on a view would also lock
+/// every table under it. So a view is locked by setting its owner to the same owner. The swap
+/// itself locks tables that this role may not lock. `parents` are the parents of new foreign keys:
+/// only their writers are locked out.
 pub(crate) fn locks(
     names: &Names,
     locked_relations: &[LockedRelation],
@@ -74,8 +73,8 @@ pub(crate) fn locks(
     let spelled =
         |table: &LockedRelation| format!("{}{}", if table.only { "ONLY " } else { "" }, table.name);
     let mut tables: Vec<String> = tables.map(spelled).collect();
-    // Nobody but us queues at the shadow. The source comes last: those who write to it must get
-    // through until then.
+    // Only we queue for the shadow. The source comes last, because its writers must not wait
+    // before.
     tables.push(format!("ONLY {}", names.shadow()));
     tables.push(format!("ONLY {}", names.source()));
     statements.push(sql::lock_all_out(&tables.join(", ")));

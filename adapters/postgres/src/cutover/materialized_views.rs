@@ -1,6 +1,6 @@
-//! Materialized views that read the table, or one another. None can be told to read another table,
-//! so each gets a replacement that reads the shadow, made and filled before the swap and put in its place
-//! by it. Nobody waits meanwhile.
+//! Materialized views that read the table, or one another. The server cannot make one read another
+//! table. So each gets a replacement that reads the shadow. The run creates and fills it before the
+//! swap, and nobody waits meanwhile.
 
 use crate::server::error;
 use crate::server::names;
@@ -9,16 +9,16 @@ use crate::sql;
 use crate::sql::quote;
 use altergeist_contract::Result;
 
-/// One of them.
+/// One materialized view.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct MaterializedView {
     pub(crate) oid: u32,
     pub(crate) schema: String,
     pub(crate) name: String,
     pub(crate) has_rows: bool,
-    /// Whether it can be refreshed while it is read.
+    /// Whether REFRESH CONCURRENTLY works.
     pub(crate) is_refreshed_beside: bool,
-    /// What stands between its name and its query.
+    /// The clauses between its name and its query.
     pub(crate) storage: String,
 }
 
@@ -38,7 +38,7 @@ impl MaterializedView {
         &self.schema
     }
 
-    /// Where its replacement waits for the swap.
+    /// The schema where its replacement waits for the swap.
     pub(crate) fn waiting_schema(&self) -> String {
         names::shadow_schema(&self.schema)
     }
@@ -47,13 +47,13 @@ impl MaterializedView {
         quote::qualified(&self.waiting_schema(), &self.name)
     }
 
-    /// What brings it up to date after the swap, if nobody has to wait for that.
+    /// The statement that refreshes it after the swap, if no reader has to wait.
     pub(crate) fn refresh(&self) -> Option<String> {
         (self.has_rows && self.is_refreshed_beside)
             .then(|| sql::refresh_concurrently(&self.display()))
     }
 
-    /// What an operator must know of it.
+    /// Returns what an operator must know about it.
     pub(crate) fn note(&self) -> Option<String> {
         (self.has_rows && !self.is_refreshed_beside).then(|| {
             format!(
@@ -65,7 +65,7 @@ impl MaterializedView {
     }
 }
 
-/// Lists the materialized views over a table, in the order in which they can be made.
+/// Lists the materialized views over a table, in the order in which they can be created.
 pub(crate) async fn list(session: &Session, table: u32) -> Result<Vec<MaterializedView>> {
     let rows = session.query(sql::MATERIALIZED, &[&table]).await;
     let rows = rows.map_err(|error| error::of("look for materialized views", &error))?;
@@ -80,7 +80,7 @@ pub(crate) async fn list(session: &Session, table: u32) -> Result<Vec<Materializ
     Ok(in_order(rows.iter().map(|row| (view(row), row.get(6))).collect()))
 }
 
-/// Views with what they read, in an order in which each can be made.
+/// Sorts views, each given with what it reads, so that each can be created.
 fn in_order(mut views: Vec<(MaterializedView, Vec<u32>)>) -> Vec<MaterializedView> {
     let mut ordered = Vec::new();
     while !views.is_empty() {
@@ -89,7 +89,7 @@ fn in_order(mut views: Vec<(MaterializedView, Vec<u32>)>) -> Vec<MaterializedVie
         };
         let next =
             views.iter().position(|(_, reads)| !reads.iter().any(|oid| is_missing(oid, &views)));
-        // There is always one: the server makes no view that reads itself, by whatever way.
+        // There is always one, because no view reads itself, not even through others.
         ordered.push(views.remove(next.unwrap_or_default()).0);
     }
     ordered

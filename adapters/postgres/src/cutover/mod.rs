@@ -1,4 +1,4 @@
-//! One lock, one transaction, and an answer for when no answer came.
+//! The cut-over: one lock, one transaction, and how to learn the outcome if its answer is lost.
 
 pub(crate) mod blockers;
 pub(crate) mod dependents;

@@ -1,4 +1,4 @@
-//! Finds out who has the table's name after a swap that gave no answer.
+//! Finds out which table has the name after a swap without an answer.
 
 use crate::journal;
 use crate::schema::catalogue;
@@ -9,10 +9,10 @@ use crate::sql;
 use altergeist_contract::{Ownership, Result};
 use std::time::{Duration, Instant};
 
-/// How long a session that lost us may take to end.
+/// Longest wait for the end of a session that lost its connection.
 const SESSION_END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Waits until the session that held the lock has ended, however that ended.
+/// Waits until the session that held the lock has ended.
 pub(crate) async fn wait_for_session_end(
     session: &Session,
     application: &str,
@@ -35,7 +35,7 @@ pub(crate) async fn wait_for_session_end(
 }
 
 pub(crate) async fn who_answers(session: &Session, names: &Names) -> Result<Ownership> {
-    // The swap's own transaction notes what came of it. That stays true, whatever becomes of the
+    // The swap's own transaction notes the outcome. The note stays true, whatever happens to the
     // tables later.
     let Some(facts) = journal::entry(session, names).await?.facts else {
         return forgotten_owner(session, names).await;
@@ -43,8 +43,8 @@ pub(crate) async fn who_answers(session: &Session, names: &Names) -> Result<Owne
     Ok(if facts.done.is_some() { Ownership::Shadow } else { Ownership::Source })
 }
 
-/// Somebody has dropped the journal. A swap takes the shadow out of its schema, and leaves the old
-/// table in another.
+/// Finds the owner without the journal, which another session dropped. A swap takes the shadow out
+/// of its schema, and leaves the old table in another.
 async fn forgotten_owner(session: &Session, names: &Names) -> Result<Ownership> {
     let shadow = catalogue::table_id(session, &names.shadow_schema, &names.table).await?;
     let old = catalogue::table_id(session, &names.old_schema, &names.table).await?;

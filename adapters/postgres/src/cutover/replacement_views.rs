@@ -1,5 +1,5 @@
-//! Twins of the materialized views: made over the shadow and filled before the swap, and put in
-//! place by it.
+//! Replacements of the materialized views. The run creates them over the shadow and fills them
+//! before the swap. The swap puts them in place.
 
 use crate::change::Change;
 use crate::cutover::materialized_views::{self, MaterializedView};
@@ -17,8 +17,8 @@ use crate::sql::quote::{self, quoted};
 use crate::state::Sessions;
 use altergeist_contract::{Error, Refusal, Result};
 
-/// Makes the replacements, empty, over the table of the same name in `schema`, in a schema of their own.
-/// Inside the session's transaction. Gives those that are not the same.
+/// Creates the replacements, empty, over the table of the same name in `schema`, in a schema of
+/// their own. It runs inside the session's transaction. Returns refusals for those that differ.
 pub(crate) async fn create(
     session: &Session,
     names: &Names,
@@ -77,7 +77,7 @@ pub(crate) async fn create(
     Ok(refusals)
 }
 
-/// Puts the replacements where they wait for the swap.
+/// Moves the replacements to the schemas where they wait for the swap.
 async fn move_to_waiting(
     session: &Session,
     names: &Names,
@@ -100,12 +100,12 @@ async fn move_to_waiting(
     session.run(&sql::drop_schema(&home)).await.map_err(failed)
 }
 
-/// The schema in which replacements are made, and from which the old ones go.
+/// Returns the schema where replacements are created, and where the old views go.
 fn home(names: &Names) -> String {
     format!("ag_views_{}", names::tag(&names.display))
 }
 
-/// Makes the replacements anew and fills them. They read the shadow, and nobody else does.
+/// Creates the replacements again and fills them. They read the shadow, and nobody reads them.
 pub(crate) async fn prepare(
     sessions: &Sessions,
     change: &Change,
@@ -153,7 +153,7 @@ async fn recreate(
     Ok(views)
 }
 
-/// Whether every view has a replacement that is no less than it.
+/// Whether every view has a replacement, with rows if the view has rows.
 pub(crate) async fn are_ready(
     session: &Session,
     views: &[MaterializedView],
@@ -168,7 +168,7 @@ pub(crate) async fn are_ready(
     Ok(views.iter().filter(has_replacement).count() == views.len())
 }
 
-/// The views that have a replacement, and it.
+/// Returns each view with its replacement.
 pub(crate) async fn pairs(
     session: &Session,
     views: &[MaterializedView],
@@ -183,7 +183,7 @@ pub(crate) async fn pairs(
     Ok(views.iter().filter_map(pair).collect())
 }
 
-/// Drops what reads the shadow.
+/// Drops the views that read the shadow.
 pub(crate) async fn drop_all(session: &Session, shadow: u32) -> Result<()> {
     for replacement in materialized_views::list(session, shadow).await?.iter().rev() {
         let dropped = session.run(&sql::drop_materialized_view(&replacement.display())).await;
@@ -194,8 +194,8 @@ pub(crate) async fn drop_all(session: &Session, shadow: u32) -> Result<()> {
     Ok(())
 }
 
-/// Where the old ones go when the replacements come, and how they come: before and after what hangs on
-/// them is made again.
+/// Returns the statements that move the old views away and the replacements into place: those
+/// before the dependents are created again, and those after.
 pub(crate) async fn swap(
     session: &Session,
     names: &Names,
@@ -226,8 +226,8 @@ async fn owner(session: &Session, view: &MaterializedView) -> Result<String> {
         .get(0))
 }
 
-/// The definitions, to be compared before and after the swap: as they are, or as they are to be
-/// made.
+/// Returns the definitions, to compare before and after the swap: the present ones, or the adapted
+/// ones.
 pub(crate) async fn definitions(
     session: &Session,
     views: &[MaterializedView],
@@ -248,7 +248,7 @@ pub(crate) async fn definitions(
     Ok(definitions)
 }
 
-/// Drops the schemas the replacements waited in.
+/// Drops the schemas where the replacements waited.
 pub(crate) async fn leave(session: &Session, table: u32) -> Result<()> {
     for view in materialized_views::list(session, table).await? {
         crate::server::own_objects::drop_schema_if_empty(session, &view.waiting_schema()).await?;
@@ -260,7 +260,7 @@ fn move_to(kind: &str, from: &str, name: &str, to: &str) -> String {
     sql::set_schema(kind, &quote::qualified(from, name), to)
 }
 
-/// The statements that move a view, and its statistics, which would stay.
+/// Returns the statements that move a view and its statistics, which would stay behind.
 async fn move_view(session: &Session, from: &str, name: &str, to: &str) -> Result<String> {
     let failed =
         |error: tokio_postgres::Error| error::of(format!("read the statistics of {name}"), &error);

@@ -1,5 +1,4 @@
-//! The swap: one transaction that puts the shadow in the source's place, and makes what hangs on
-//! it.
+//! The swap: one transaction that puts the shadow in the source's place and creates the dependents.
 
 use crate::cutover::blockers;
 use crate::cutover::dependents::{self, Dependent};
@@ -38,9 +37,9 @@ pub(crate) struct Swapper {
 }
 
 impl Swapper {
-    /// Reads all that the swap will read, before the lock: its statements are prepared then, and
-    /// the session knows the catalogue. What the swap would refuse is refused here, and nobody
-    /// waits for it.
+    /// Reads everything that the swap will read, before the lock. That prepares its statements and
+    /// fills the session's catalogue cache. If the swap would be refused, this refuses it, and
+    /// nobody waits.
     pub(crate) async fn rehearse(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("prepare the cut-over of {}", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
@@ -58,8 +57,8 @@ impl Swapper {
         session.run(sql::ROLLBACK).await.map_err(failed)
     }
 
-    /// Everything up to the commit. Whatever was changed by others since the run began ends it
-    /// here.
+    /// Does everything up to the commit. It stops if another session changed anything since the run
+    /// began.
     pub(crate) async fn swap(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("swap {} with its shadow", self.names.display);
         let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
@@ -141,7 +140,8 @@ impl Swapper {
         self.save_facts(session, &facts).await
     }
 
-    /// The tables, and the statistics, which do not move with them.
+    /// Returns the statements that move the tables, and the statistics, which do not move with
+    /// them.
     pub(crate) async fn moves(
         &self,
         session: &Session,
@@ -238,7 +238,7 @@ impl Swapper {
         Ok(())
     }
 
-    /// The shadow must be, object by object, what the clauses made of the clone.
+    /// Checks that the shadow is, object by object, what the clauses made of the clone.
     pub(crate) async fn check_shadow(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let now = definition::describe(session, shadow.oid).await?;
         let differing = definition::differences(&shadow.lines, &now);
@@ -249,7 +249,7 @@ impl Swapper {
         Err(Error::refused(format!("swap {} with its shadow", self.names.display), reason))
     }
 
-    /// Renames, and the clauses about what was put in place only now.
+    /// Renames columns, and runs the clauses about objects that the swap has just created.
     pub(crate) async fn run_final_steps(
         &self,
         session: &Session,
@@ -295,8 +295,8 @@ impl Swapper {
         }
     }
 
-    /// What must be done with sequences before and after the tables move: one that belongs to a
-    /// column of the source goes over to the shadow's, unless that has one of its own.
+    /// Returns statements on sequences for before and after the move. A sequence of a source column
+    /// goes to the shadow's column, unless that has its own.
     pub(crate) async fn sequences(
         &self,
         session: &Session,
@@ -313,10 +313,10 @@ impl Swapper {
             else {
                 continue;
             };
-            // Where a serial became an identity its sequence stays with the column, and gives no
-            // numbers any more.
+            // After a serial column became an identity, its sequence stays with the column and is
+            // not used.
             let is_left_over = !is_identity && has_identity(column);
-            // One of the shadow's own goes on from where the old one has come to.
+            // The shadow's own sequence continues from the old one.
             let own = of_shadow.iter().find(|(name, ..)| *name == heir.name && !is_left_over);
             if let Some((_, own, _)) = own {
                 before.push(sql::continue_sequence(own, sequence));
@@ -336,21 +336,21 @@ impl Swapper {
         let text = serde_json::to_string(facts)
             .map_err(|error| Error::fatal(attempted(), error.to_string()))?;
         let failed = |error: tokio_postgres::Error| own_objects::journal_error(attempted(), &error);
-        // What is looked at here was planned in the rehearsal.
+        // The rehearsal has planned these queries.
         session.run(sql::LOCK_JOURNAL).await.map_err(failed)?;
         own_objects::require(session, &attempted()).await?;
         session.run(&sql::save_facts(&self.names.display, &text)).await.map_err(failed)
     }
 }
 
-/// The sequences of a table's columns: column, sequence, and whether it is an identity's.
+/// Returns the sequences of a table's columns: column, sequence, and whether it is an identity's.
 async fn sequences(session: &Session, table: u32) -> Result<Vec<(String, String, bool)>> {
     let rows = session.query(sql::SEQUENCES, &[&table]).await;
     let rows = rows.map_err(|error| error::of("read the sequences", &error))?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
 }
 
-/// The extended statistics of a table: name and schema.
+/// Returns the extended statistics of a table: name and schema.
 async fn statistics(session: &Session, table: u32) -> Result<Vec<(String, String)>> {
     let rows = session.query(sql::STATISTICS, &[&table]).await;
     let rows = rows.map_err(|error| error::of("read the extended statistics", &error))?;

@@ -71,7 +71,7 @@ impl RetainedLog for Postgres {
 
 impl SkippableLog for Postgres {
     async fn writes(&self) -> Result<Option<Writes>> {
-        // A standby's log cannot be passed over, so it is read from the first row on.
+        // The run cannot skip a standby's log, so it reads it from the first row on.
         if self.log.standby.is_some() {
             return Ok(None);
         }
@@ -87,7 +87,7 @@ impl SkippableLog for Postgres {
     }
 
     async fn pass_log(&self, before: &Position) -> Result<()> {
-        // The server reads all of it, if only to find its way: nobody else should wait for that.
+        // The server reads all of that log, which may take long. So this uses a session of its own.
         let (server, names) = (&self.sessions.server, &self.change.names);
         let session = server.open(&names.application, &sql::mark_settings()).await?;
         slot::pass(&session, names, before).await

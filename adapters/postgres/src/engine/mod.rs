@@ -1,5 +1,5 @@
-//! The engine: one process's work on one table of one PostgreSQL server. Only this room knows the
-//! whole; every other function takes the parts it needs.
+//! The engine: one process's work on one table of one PostgreSQL server. Only this room knows all
+//! the parts. Every other function takes the parts it needs.
 
 mod cutover;
 mod gauge;
@@ -87,7 +87,7 @@ impl Engine for Postgres {
     async fn hold(&self) -> Result<Hold> {
         let hold = self.sessions.run.take().await?;
         if hold == Hold::Taken {
-            // Sessions from before are not behind the fence.
+            // Older sessions are not behind the fence.
             self.sessions.control.refresh();
             self.sessions.workers.refresh();
         }
@@ -159,7 +159,7 @@ fn assemble(change: Change, server: Arc<Server>, standby: Option<Arc<Server>>) -
     }
 }
 
-/// The table's schema and name, by the name the user gave: as SQL would read it, or else letter by
+/// Finds the table's schema and name. First it reads the given name as SQL does, then letter by
 /// letter.
 async fn find_table(session: &Session, given: &str, path: &str) -> Result<(String, String)> {
     let attempted = || format!("look up the table {given}");
@@ -172,8 +172,7 @@ async fn find_table(session: &Session, given: &str, path: &str) -> Result<(Strin
         let Some(row) = look_up(session, name, path).await else { continue };
         return match row.get::<_, &str>(3) {
             "r" | "p" => Ok((row.get(1), row.get(2))),
-            // What has taken the name of a table that is gone must not keep its change from being
-            // cleaned up.
+            // The table may be gone, and its name in use again. Its change can still be cleaned up.
             kind => match gone_table(session, given).await {
                 Some((schema, table, stage)) if stage != "done" => Ok((schema, table)),
                 _ => Err(Error::refused(
@@ -192,7 +191,7 @@ async fn find_table(session: &Session, given: &str, path: &str) -> Result<(Strin
     Err(Error::refused(attempted(), "there is no such table, or this role may not see it"))
 }
 
-/// What the server's letter for a kind of relation means.
+/// Returns what the server's letter for a kind of relation means.
 fn kind_of_relation(letter: &str) -> &'static str {
     match letter {
         "v" => "a view",
@@ -214,8 +213,8 @@ async fn look_up(session: &Session, name: &str, path: &str) -> Option<tokio_post
     session.query(sql::FIND_TABLE, &[&number?]).await.ok()?.into_iter().next()
 }
 
-/// A table that is not there any more, while the journal still knows it: what is left of its change
-/// can be taken away. Schema, name and stage.
+/// Finds a dropped table that the journal still knows, so that its change can be cleaned up.
+/// Returns schema, name and stage.
 async fn gone_table(session: &Session, given: &str) -> Option<(String, String, String)> {
     own_objects::trust(session, "look into the journal").await.ok()?;
     let rows = own_objects::use_journal(session, JournalLock::Read, &sql::find_in_journal(given))
@@ -225,8 +224,8 @@ async fn gone_table(session: &Session, given: &str) -> Option<(String, String, S
     Some((row.get(0)?.to_owned(), row.get(1)?.to_owned(), row.get(2)?.to_owned()))
 }
 
-/// A name no other process has: the standard library seeds its hashers from the system's
-/// randomness.
+/// Returns a name that no other process has. The standard library seeds its hashers from the
+/// system's randomness.
 fn incarnation() -> String {
     use std::hash::{BuildHasher, Hasher};
     let random = std::hash::RandomState::new().build_hasher().finish();

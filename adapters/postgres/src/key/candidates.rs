@@ -1,20 +1,20 @@
-//! The keys a table has, and which of them rows are followed by.
+//! The keys of a table, and the choice of the one that identifies rows.
 
 use crate::schema::columns::KeyColumn;
 use crate::sql::quote::quoted;
 
 use tokio_postgres::Row;
 
-/// An index rows could be followed by.
+/// An index that could identify rows.
 #[derive(Clone)]
 pub(crate) struct Candidate {
     pub(crate) name: String,
     pub(crate) is_primary: bool,
     pub(crate) is_identity: bool,
-    /// Why it cannot serve.
+    /// Why it cannot identify rows.
     pub(crate) unfit: Option<String>,
-    /// Whether rows may be alike in it until the transaction ends; then it is nobody's replica
-    /// identity.
+    /// Whether it is deferrable: rows may be alike in it until the transaction ends. Then it cannot
+    /// be a replica identity.
     pub(crate) is_deferrable: bool,
     pub(crate) columns: Vec<KeyColumn>,
 }
@@ -49,13 +49,13 @@ impl Candidate {
     }
 }
 
-/// The key rows are followed by, or why there is none. The log carries a row's old key only if it
-/// belongs to the table's replica identity, so that decides.
+/// Chooses the key that identifies rows, or returns why there is none. The replica identity
+/// decides, because the log carries no other columns of an old row.
 pub(crate) fn choose(candidates: &[Candidate], identity: &str) -> Result<Candidate, String> {
     let fits = |candidate: &&Candidate| candidate.unfit.is_none();
     let found = match identity {
         "i" => candidates.iter().find(|candidate| candidate.is_identity),
-        // The log carries whole rows, so any key serves; what is settled at once is settled best.
+        // The log carries whole rows, so any key works. One that is checked at once is best.
         "f" => {
             let immediate =
                 candidates.iter().filter(fits).find(|candidate| !candidate.is_deferrable);
@@ -71,7 +71,7 @@ pub(crate) fn choose(candidates: &[Candidate], identity: &str) -> Result<Candida
     }
 }
 
-/// The key that could be the replica identity of a table: its primary key if that can.
+/// Returns the key that could be the table's replica identity: the primary key, if it can.
 fn serving(candidates: &[Candidate]) -> Option<&Candidate> {
     let serving = || {
         candidates.iter().filter(|candidate| candidate.unfit.is_none() && !candidate.is_deferrable)
@@ -79,7 +79,7 @@ fn serving(candidates: &[Candidate]) -> Option<&Candidate> {
     serving().find(|candidate| candidate.is_primary).or_else(|| serving().next())
 }
 
-/// The same, for a table whose own replica identity tells nothing of rows that change.
+/// The same, for a table with a replica identity that does not identify changed rows.
 pub(crate) fn temporary_identity_key<'a>(
     candidates: &'a [Candidate],
     identity: &str,
@@ -88,7 +88,7 @@ pub(crate) fn temporary_identity_key<'a>(
     serving(candidates).filter(|_| tells_nothing)
 }
 
-/// Why the log would not say which rows change, and the statement after which it does.
+/// Returns why the log does not identify changed rows, and the statement that makes it.
 fn no_identity(candidates: &[Candidate], identity: &str) -> String {
     let primary = candidates.iter().find(|candidate| candidate.is_primary);
     let serving = serving(candidates);

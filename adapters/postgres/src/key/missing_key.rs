@@ -1,5 +1,5 @@
-//! A table without a key that rows can be followed by. The refusal names the one statement that
-//! gives it one, for this table: the least that is missing, and what it costs.
+//! A table without a key that identifies rows. The refusal names the one statement that helps this
+//! table, and its cost.
 
 use crate::key::candidates::Candidate;
 use crate::schema::definition;
@@ -10,15 +10,15 @@ use crate::sql;
 use crate::sql::quote::quoted;
 use altergeist_contract::{Refusal, Result};
 
-/// The column that a table without any key is offered.
+/// The column that the refusal offers to a table without any key.
 const OFFERED: &str = "altergeist_id";
 
-/// What stands between a unique index and its use as a key, in the words of `keys.sql`.
+/// Why a unique index is no key, in the words of `keys.sql`.
 const NULLABLE: &str = "one of its columns may be NULL";
 
 const INVALID: &str = "it is not valid";
 
-/// The refusal of a table whose rows cannot be followed.
+/// Returns the refusal of a table without a key.
 pub(crate) async fn refusal(
     session: &Session,
     names: &Names,
@@ -91,7 +91,7 @@ fn set_not_null(source: &str, index: &str, columns: &[String], nulls: bool) -> S
     }
 }
 
-/// The statement for a table in which no index lacks only NOT NULL.
+/// Returns the statement for a table with no index that lacks only NOT NULL.
 fn offer(source: &str, keys: &[Candidate], is_taken: bool) -> String {
     let (schema, _) = source.split_once('.').unwrap_or((source, ""));
     if let Some(key) = keys.iter().find(|key| key.unfit.as_deref() == Some(INVALID)) {

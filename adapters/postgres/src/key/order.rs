@@ -1,9 +1,8 @@
-//! The order rows are laid down in (`--order-by`): an index of the source, or columns one begins
-//! with.
+//! The order of the rows in the new table (`--order-by`): an index of the source, or the leading
+//! columns of one.
 //!
-//! Chunks are then ranges of these columns and the key's behind them, and a row moves when such a
-//! column changes; the log still names rows by their key alone. That nothing is lost by it stands
-//! in the decision on it.
+//! Chunks are then ranges of these columns and the key's. A row moves when such a column changes,
+//! but the log still names it by its key. The decision about it says why no row is lost.
 
 use crate::key::candidates::Candidate;
 use crate::schema::columns::KeyColumn;
@@ -12,7 +11,8 @@ use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
 
-/// The columns of the order that was asked for, none if that was none; or why it cannot be had.
+/// Returns the columns of the requested order, or why they are not possible. Empty if the user asks
+/// for none.
 pub(crate) async fn find(
     session: &Session,
     order_by: Option<&str>,

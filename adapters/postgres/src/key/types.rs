@@ -1,11 +1,10 @@
-//! Which types keep their values and their order when they become others.
+//! Which conversions of types keep values and their order.
 
 use crate::schema::columns::Sameness;
 
 use tokio_postgres::types::Type;
 
-/// Types of which one may become the other, or a longer or shorter one, and values still compare as
-/// before.
+/// Types that can change their length, and values still compare as before.
 const PLAIN: &[Type] = &[
     Type::BOOL,
     Type::INT2,
@@ -19,8 +18,8 @@ const PLAIN: &[Type] = &[
     Type::DATE,
 ];
 
-/// Whether a column may go from one type to another and still hold equal keys in the same order.
-/// The length of a type that is not plain counts: a numeric with fewer decimals would round.
+/// Whether a conversion keeps equal keys in the same order. The length counts for a type that is
+/// not plain: a numeric with fewer decimals would round.
 pub(crate) fn keeps_order(from: (u32, i32), to: (u32, i32)) -> bool {
     let integers = [Type::INT2.oid(), Type::INT4.oid(), Type::INT8.oid()];
     let texts = [Type::TEXT.oid(), Type::VARCHAR.oid()];
@@ -34,9 +33,8 @@ pub(crate) fn keeps_order(from: (u32, i32), to: (u32, i32)) -> bool {
         || (texts.contains(&old) && texts.contains(&new))
 }
 
-/// Whether a column may go from one type to another and each of its values still equals what it was
-/// equal to: a number is not rounded, an instant not cut. What does not fit is an error of the
-/// server's.
+/// Whether a conversion keeps values equal to what they equalled: it rounds no number and truncates
+/// no time. The server reports a value that does not fit.
 pub(crate) fn keeps_values(from: (u32, i32), to: (u32, i32)) -> bool {
     let texts = [Type::TEXT.oid(), Type::VARCHAR.oid(), Type::BPCHAR.oid()];
     let integers = [Type::INT2.oid(), Type::INT4.oid(), Type::INT8.oid()];
@@ -46,8 +44,8 @@ pub(crate) fn keeps_values(from: (u32, i32), to: (u32, i32)) -> bool {
         || (is_whole && integers.contains(&to.0))
 }
 
-/// When two values of a type, a domain's base, are the same bytes. A value of `char(n)` is always
-/// padded to its length.
+/// Returns how to tell that two values of a type are the same bytes. For a domain, the base type.
+/// The server always pads a `char(n)`.
 pub(crate) fn sameness((oid, modifier): (u32, i32)) -> Sameness {
     const EQUAL: [Type; 11] = [
         Type::BOOL,
@@ -70,13 +68,13 @@ pub(crate) fn sameness((oid, modifier): (u32, i32)) -> Sameness {
     }
 }
 
-/// Whether a cast to a text of this length may cut values off.
+/// Whether a cast to a text of this length may truncate values.
 pub(crate) fn may_cut(from: (u32, i32), to: (u32, i32)) -> bool {
     let is_bounded = [Type::VARCHAR.oid(), Type::BPCHAR.oid()].contains(&to.0) && to.1 != -1;
     is_bounded && (from.1 == -1 || to.1 < from.1)
 }
 
-/// The decimals in a numeric's modifier.
+/// Returns the decimals in a numeric's modifier.
 fn scale(modifier: i32) -> i32 {
     let field = (modifier - 4) & 0x7ff;
     if field & 0x400 == 0 { field } else { field - 0x800 }

@@ -1,6 +1,6 @@
-//! Which index rows are followed by, and how its values are spelled: always as the bytes the server
-//! itself sends for the type in its binary format. They depend on no setting, and are the same from
-//! the log, a range read and a comparison.
+//! How key values are spelled: always as the bytes that the server sends for the type in its binary
+//! format. They depend on no setting. They are the same from the log, a range read and a
+//! comparison.
 
 use crate::schema::columns::Layout;
 use altergeist_contract::{Chunk, Key, Watermark};
@@ -9,7 +9,7 @@ use std::error::Error;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
-/// One value, as the server sends it; in which type, the statement says.
+/// One value, as the server sends it. The statement says which type it has.
 pub(crate) struct Raw<'a>(pub(crate) &'a [u8]);
 
 impl<'a> FromSql<'a> for Raw<'a> {
@@ -78,22 +78,21 @@ impl ToSql for RawArray<'_> {
     to_sql_checked!();
 }
 
-/// The key in a row, its columns beginning at `first`.
+/// Returns the key in a row, with its columns from `first` on.
 pub(crate) fn of_row(row: &Row, first: usize, columns: usize) -> Key {
     let values: Vec<Raw<'_>> = (first..first + columns).map(|at| row.get(at)).collect();
     Key::compose(values.iter().map(|value| value.0))
 }
 
-/// The most keys one statement takes.
+/// The most keys in one statement.
 const KEYS_PER_STATEMENT: usize = 1000;
 
-/// The same where every key is a row of parameters of its own, of which a statement takes 65,535.
+/// The same if every key has its own parameters, of which a statement takes 65,535.
 const ROWS_PER_STATEMENT: usize = 512;
 
 /// Keys as a statement takes them.
 pub(crate) struct KeySet<'a> {
-    /// How many rows of parameters the statement must have room for; meaningless where it takes
-    /// arrays.
+    /// How many rows of parameters the statement has room for. Unused with arrays.
     pub(crate) places: usize,
     values: Values<'a>,
 }
@@ -119,7 +118,7 @@ impl KeySet<'_> {
     }
 }
 
-/// Keys in sets, each for one statement.
+/// Splits keys into sets, one for each statement.
 pub(crate) fn sets<'a>(keys: &'a [Key], layout: &Layout) -> Vec<KeySet<'a>> {
     if layout.has_arrays() {
         let set = |keys: &'a [Key]| KeySet {
@@ -131,7 +130,8 @@ pub(crate) fn sets<'a>(keys: &'a [Key], layout: &Layout) -> Vec<KeySet<'a>> {
     keys.chunks(ROWS_PER_STATEMENT).map(rows).collect()
 }
 
-/// Rows of parameters; the last key fills up, so that there are few different statements.
+/// Returns rows of parameters. The last key is repeated up to a power of two, so that there are few
+/// different statements.
 fn rows(keys: &[Key]) -> KeySet<'_> {
     let places = keys.len().next_power_of_two();
     let filled = keys.iter().chain(std::iter::repeat_n(&keys[keys.len() - 1], places - keys.len()));
@@ -150,7 +150,7 @@ fn arrays(keys: &[Key], columns: usize) -> Vec<RawArray<'_>> {
     arrays
 }
 
-/// The parameters of a mark: one for each column, none if the mark is no key.
+/// Returns the parameters of a watermark: one for each column. None if it is no key.
 pub(crate) fn values(mark: &Watermark) -> Vec<Raw<'_>> {
     match mark {
         Watermark::At(key) => key.columns().into_iter().map(Raw).collect(),
@@ -158,7 +158,7 @@ pub(crate) fn values(mark: &Watermark) -> Vec<Raw<'_>> {
     }
 }
 
-/// The parameters of a range: those of its lower bound, then its upper's.
+/// Returns the parameters of a range: the lower bound's, then the upper bound's.
 pub(crate) fn both_values(chunk: &Chunk) -> Vec<Raw<'_>> {
     values(&chunk.after).into_iter().chain(values(&chunk.through)).collect()
 }
@@ -168,7 +168,7 @@ pub(crate) fn parameters<'a>(values: &'a [Raw<'a>]) -> Vec<&'a (dyn ToSql + Sync
     values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
-/// Whether a key has as many columns as the table's.
+/// Whether a key has the right number of columns.
 pub(crate) fn fits(layout: &Layout, key: &Key) -> bool {
     key.columns().len() == layout.keys.len()
 }

@@ -1,10 +1,10 @@
-//! Decodes the server's logical replication messages (pgoutput, protocol 1, binary values) as far
-//! as keys, marks and commits go. Anything it does not know is an error: skipping it could lose
+//! Decodes the server's logical replication messages (pgoutput, protocol 1, binary values), as far
+//! as keys, marks and commits go. An unknown message is an error, because to skip it could lose
 //! rows. Pure.
 
 use std::fmt;
 
-/// A place in the write-ahead log.
+/// A position in the write-ahead log.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) struct Lsn(pub(crate) u64);
 
@@ -27,24 +27,24 @@ impl fmt::Display for Lsn {
 /// One message of the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Message<'a> {
-    /// A transaction that has committed begins.
+    /// A committed transaction begins.
     Begin { xid: u32 },
     /// It ends here.
     Commit { end: Lsn },
-    /// What a table is called and made of, sent before its first change and after it was altered.
+    /// A table's name and columns. Sent before its first change, and after an ALTER.
     Relation(Relation<'a>),
     /// A row appeared.
     Insert { relation: u32, new: Row<'a> },
-    /// A row changed; the old row comes along if its identity changed or does not travel with the
-    /// new one.
+    /// A row changed. The old row comes with it if its identity changed, or if the new row lacks a
+    /// part of it.
     Update { relation: u32, old: Option<Row<'a>>, new: Row<'a> },
     /// A row disappeared.
     Delete { relation: u32, old: Row<'a> },
     /// Tables were emptied.
     Truncate { relations: Vec<u32> },
-    /// Somebody put a message into the log.
+    /// A session wrote a message into the log.
     Logical { prefix: &'a str, content: &'a [u8] },
-    /// Where a transaction came from, or what a type is called: nothing to us.
+    /// The origin of a transaction, or a type's name. Not used.
     Ignored,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Relation<'a> {
     pub(crate) identity: u8,
     /// Name and type of each published column.
     pub(crate) columns: Vec<(&'a str, u32)>,
-    /// Those of them that belong to the replica identity.
+    /// Those that belong to the replica identity.
     pub(crate) identity_columns: Vec<&'a str>,
 }
 
@@ -76,11 +76,11 @@ impl fmt::Debug for Row<'_> {
 #[derive(PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     Null,
-    /// Stored out of line and not changed, so not sent.
+    /// An unchanged value out of line, which is not sent.
     Unchanged,
-    /// As the type's own send function spells it.
+    /// The bytes of the type's send function.
     Binary(&'a [u8]),
-    /// As text: only for types without a send function, never a key.
+    /// Text, for types without a send function. Never a key.
     Text,
 }
 
@@ -144,7 +144,7 @@ fn relation<'a>(reader: &mut Reader<'a>) -> Result<Relation<'a>, String> {
         reader.int()?;
         columns.push((column, type_oid));
     }
-    // The catalogue's own schema is sent as nothing.
+    // The server sends the catalogue's own schema as an empty text.
     let schema = if schema.is_empty() { "pg_catalog" } else { schema };
     Ok(Relation { oid, schema, name, identity, columns, identity_columns })
 }
@@ -218,7 +218,7 @@ fn expect(found: u8, wanted: &[u8]) -> Result<u8, String> {
     }
 }
 
-/// Takes a message apart from its beginning.
+/// Reads a message from its beginning.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

@@ -1,5 +1,5 @@
-//! A replica identity for the time of a run, for a table whose own identity does not tell which
-//! rows change.
+//! A temporary replica identity during a run, for a table with an identity that does not identify
+//! changed rows.
 
 use crate::change::Change;
 use crate::facts::Facts;
@@ -14,14 +14,14 @@ use crate::sql::quote;
 use altergeist_contract::{Kind, Result};
 use std::time::Duration;
 
-/// How often the lock is tried for under which a replica identity is changed.
+/// How often the run tries to get the lock that changes a replica identity.
 const IDENTITY_ATTEMPTS: u32 = 7;
 
-/// Before the second attempt; longer before each further one.
+/// The pause before the second attempt. Each further one is longer.
 const IDENTITY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Where the source's replica identity tells nothing of rows that change, makes one of its keys the
-/// identity for the time of the run. Gives its own one, which is in the journal before.
+/// Makes one of the source's keys its replica identity during the run, if its own does not identify
+/// changed rows. Notes the own one in the journal first, and returns it.
 pub(crate) async fn set_temporary_identity(
     session: &Session,
     change: &Change,
@@ -45,13 +45,13 @@ pub(crate) async fn set_temporary_identity(
     Ok(own_identity)
 }
 
-/// Gives the source its own replica identity again, if the run had set another one.
+/// Restores the source's own replica identity, if the run has set another one.
 pub(crate) async fn restore_identity(session: &Session, names: &Names) -> Result<()> {
     let Some(facts) = journal::entry(session, names).await?.facts else { return Ok(()) };
     let Some(own) = &facts.own_identity else { return Ok(()) };
     let failed =
         |error: tokio_postgres::Error| error::of(format!("look at {}", names.display), &error);
-    // By its number: it may have another name by now, or be gone.
+    // By its OID: the table may have another name by now, or be gone.
     let place = session.query(sql::PLACE, &[&facts.source]).await.map_err(failed)?;
     let identity = session.query(sql::REPLICA_IDENTITY, &[&facts.source]).await.map_err(failed)?;
     // The run sets an index. Another session has set anything else.
@@ -63,8 +63,8 @@ pub(crate) async fn restore_identity(session: &Session, names: &Names) -> Result
     journal::save_facts(session, names, &Facts { own_identity: None, ..facts }).await
 }
 
-/// It takes the strongest lock, for an instant: waited for no longer than others may wait behind
-/// it, and tried for again.
+/// Changes the replica identity. It takes the strongest lock for an instant. It waits no longer
+/// than others may wait behind it, and tries again.
 async fn change_identity(session: &Session, names: &Names, statement: &str) -> Result<()> {
     let attempted = || format!("change the replica identity of {}", names.display);
     let mut attempt = 1;
@@ -80,19 +80,19 @@ async fn change_identity(session: &Session, names: &Names, statement: &str) -> R
     }
 }
 
-/// A replica identity for the time of a run.
+/// A temporary replica identity.
 pub(crate) struct TemporaryIdentity {
-    /// Which key it makes the log tell of.
+    /// The key that the log then carries.
     pub(crate) key: Candidate,
     /// The table's own identity, as the catalogue spells it.
     pub(crate) own: String,
-    /// The statement that lends it.
+    /// The statement that sets it.
     pub(crate) statement: String,
 }
 
-/// The replica identity that the run sets, if the table's own identity says nothing of rows that change and one of
-/// its keys could be it. Not where the clauses speak of it, or the shadow is made by hand: then the
-/// user decides.
+/// Returns the temporary identity that the run would set, if the table's own does not identify
+/// changed rows and a key can. None if the clauses mention it, or with --create: then the user
+/// decides.
 pub(crate) async fn temporary_identity(
     session: &Session,
     change: &Change,

@@ -9,9 +9,9 @@ use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::Result;
 
-/// Slots and publications of ours whose journal is gone: nobody will ever go on with them, and a
-/// slot keeps the server's log. What is there is looked at before the journal, in which every run
-/// stands before it makes any.
+/// Finds slots and publications of ours without a journal. No run will use them, and a slot retains
+/// the server's log. This lists them before it reads the journal, because every run is in the
+/// journal before it creates any.
 pub(crate) async fn find(session: &Session, change: &Change) -> Result<Vec<OrphanedObject>> {
     let failed = |error: tokio_postgres::Error| {
         error::of("look for slots and publications nobody needs", &error)
@@ -42,7 +42,7 @@ pub(crate) struct OrphanedObject {
 }
 
 impl OrphanedObject {
-    /// Takes it away.
+    /// Drops it.
     pub(crate) async fn drop(&self, session: &Session) -> Result<()> {
         if self.is_slot {
             return slot::drop_slot(session, &self.name).await;

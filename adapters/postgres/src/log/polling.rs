@@ -1,6 +1,6 @@
-//! The log by plain SQL, where the replication protocol cannot be reached, as behind some poolers.
-//! The slot is only ever looked at (peeked), and moved on to positions that are saved (law 6): what
-//! was delivered and is not saved yet is seen again each time, and left out.
+//! Reads the log by SQL if the replication protocol is out of reach, as behind some poolers. It
+//! only peeks at the slot, and advances it to saved positions (law 6). So each peek returns again
+//! what was delivered and not saved, and this leaves it out.
 
 use crate::log::decode::Lsn;
 use crate::server::error;
@@ -13,32 +13,32 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio_postgres::RowStream;
 
-/// New messages asked for at once; the server gives whole transactions, so it may be more.
+/// How many new messages one peek asks for. The server returns whole transactions, so it may be
+/// more.
 const MESSAGES: i32 = 5000;
 
-/// The tags of the messages that begin and end a transaction, and of the one that describes a
-/// table.
+/// The tags of the messages that begin and end a transaction, and that describe a table.
 const BEGIN: u8 = b'B';
 
 const COMMIT: u8 = b'C';
 
 const RELATION: u8 = b'R';
 
-/// The pause after a peek at a log without news, at first and at last.
+/// The pause after a peek without new transactions: the first, and the longest.
 pub(crate) const PAUSE_FIRST: Duration = Duration::from_millis(10);
 
 pub(crate) const PAUSE_LAST: Duration = Duration::from_millis(200);
 
-/// Looks at a slot, again and again.
+/// Peeks at a slot repeatedly.
 pub(crate) struct Poller {
     session: Session,
     slot: String,
     publication: String,
-    /// Transactions that commit before this were handed on.
+    /// Transactions that commit before this were delivered.
     delivered: Lsn,
-    /// The slot itself stands here.
+    /// The slot's own position.
     moved_to: Lsn,
-    /// How many messages of transactions already handed on the last peek went through.
+    /// How many messages of delivered transactions the last peek returned.
     seen: i32,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Peek {
     seen: i32,
 }
 
-/// A message, and whether it is news: one that is not only tells what a table looks like.
+/// A message, and whether it is new. One that is not only describes a table.
 pub(crate) struct Polled {
     pub(crate) bytes: Bytes,
     pub(crate) is_news: bool,
@@ -63,7 +63,7 @@ impl Poller {
         Poller { session, slot, publication, delivered: from, moved_to: Lsn::default(), seen: 0 }
     }
 
-    /// Lets the server forget what lies before a saved position.
+    /// Advances the slot to a saved position, so that the server can discard its log.
     pub(crate) async fn move_to(&mut self, saved: Lsn) -> Result<()> {
         if saved <= self.moved_to {
             return Ok(());
@@ -74,7 +74,7 @@ impl Poller {
         Ok(())
     }
 
-    /// Begins to peek once at what is there.
+    /// Begins one peek.
     pub(crate) async fn peek(&self) -> Result<Peek> {
         let most = self.seen.saturating_add(MESSAGES);
         let rows = self.session.stream(sql::PEEK, &[&self.slot, &most, &self.publication]).await;
@@ -89,8 +89,8 @@ impl Poller {
         })
     }
 
-    /// Proves that the last peek began where the one before it had ended: nobody else has moved the
-    /// slot on.
+    /// Proves that the last peek began where the one before had ended: no other session has
+    /// advanced the slot.
     ///
     /// # Errors
     /// `Missed` if somebody has.
@@ -107,7 +107,7 @@ impl Poller {
         Err(Error::new(Kind::Missed, attempted(), reason))
     }
 
-    /// Takes note of how far a peek went to its end; says whether it had any news.
+    /// Notes how far a finished peek went. Returns whether it had new transactions.
     pub(crate) fn finish_peek(&mut self, peek: &Peek) -> bool {
         let has_news = peek.delivered > self.delivered;
         (self.delivered, self.seen) = (peek.delivered, peek.seen);
@@ -116,8 +116,7 @@ impl Poller {
 }
 
 impl Peek {
-    /// The next message of a transaction that was not handed on before, and all that describe
-    /// tables.
+    /// Returns the next message of a new transaction, or one that describes a table.
     pub(crate) async fn next(&mut self) -> Result<Option<Polled>> {
         while let Some(row) =
             self.rows.try_next().await.map_err(|error| error::of(&self.attempted, &error))?
@@ -140,19 +139,19 @@ impl Peek {
     }
 }
 
-/// Where the transaction that begins with this message commits; the next one commits behind where
-/// this one ends.
+/// Returns where the transaction with this first message commits. The next one commits after the
+/// end of this one.
 fn committed_at(begin: &[u8]) -> Lsn {
     place(begin, 1)
 }
 
-/// Where the transaction that ends with this message ends.
+/// Returns where the transaction with this last message ends.
 fn ended_at(commit: &[u8]) -> Lsn {
     place(commit, 10)
 }
 
-/// A place in the log that stands somewhere in a message. A message too short for it is one the
-/// decoder will refuse.
+/// Returns the position in the log that a message holds at an offset. The decoder refuses a message
+/// that is too short for it.
 fn place(message: &[u8], at: usize) -> Lsn {
     let bytes = message.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
     Lsn(bytes.map_or(u64::MAX, u64::from_be_bytes))

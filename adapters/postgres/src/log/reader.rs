@@ -1,5 +1,5 @@
-//! The task that reads the log: from the replication stream or by SQL, in batches, and confirms
-//! what was taken.
+//! The task that reads the log in batches, from the replication stream or by SQL, and confirms
+//! saved positions.
 
 use crate::log::decode::{self, Lsn, Message, Relation, Row, Value};
 use crate::log::polling::{PAUSE_FIRST, PAUSE_LAST, Poller};
@@ -11,51 +11,50 @@ use altergeist_contract::{Error, Key, Kind, Result};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
-/// Events decoded before they are handed on.
+/// Events in one batch.
 const BATCH: usize = 1000;
 
-/// Batches that may wait for the listener.
+/// Batches that may wait for the stream.
 pub(crate) const WAITING_BATCHES: usize = 4;
 
 /// Keys in one delivery.
 pub(crate) const DELIVERY: usize = 5000;
 
-/// How often the server hears of us, and is asked to answer.
+/// How often we send a keepalive, and ask the server for one.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A server that is silent for this long is gone.
+/// A server that is silent for longer counts as lost.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How soon a transaction that is not visible yet is looked at again, at first and at last.
+/// The pause before the next snapshot while a transaction is invisible: the first, and the longest.
 pub(crate) const FIRST_SNAPSHOT_PAUSE: Duration = Duration::from_micros(200);
 
 pub(crate) const LAST_SNAPSHOT_PAUSE: Duration = Duration::from_millis(5);
 
-/// What is visible is asked no more often while nobody waits for a mark: each question is a
-/// statement on the server.
+/// The shortest time between two snapshots while nobody waits for a mark. Each costs the server a
+/// statement.
 pub(crate) const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often a standby is asked whether it still is one, where its log brings nothing.
+/// How often a silent standby is asked whether it is still one.
 pub(crate) const STANDBY_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How the log is read.
 pub(crate) enum LogFeed {
-    /// As the server streams it.
+    /// The replication stream.
     Wire(Replication),
-    /// By looking again and again.
+    /// Repeated peeks by SQL.
     Poll(Box<Poller>),
 }
 
-/// The sessions a stream asks on.
+/// The sessions for a stream's queries.
 pub(crate) struct QuerySessions {
-    /// Of the primary, what is visible.
+    /// On the primary: what is visible?
     pub(crate) visibility: Session,
-    /// Of the standby the log comes from, whether it still is one; None if it comes from the
-    /// primary.
+    /// On the standby with the log: is it still one? None if the log is the primary's.
     pub(crate) standby: Option<Session>,
 }
 
-/// The table that is followed, as it was when the run began.
+/// The followed table, as it was when the run began.
 pub(crate) struct Source {
     pub(crate) oid: u32,
     /// The letter of its replica identity.
@@ -66,26 +65,25 @@ pub(crate) struct Source {
     pub(crate) display: String,
     /// The key's columns.
     pub(crate) key: Vec<String>,
-    /// Tells our marks from those of an earlier process.
+    /// Distinguishes our marks from those of an earlier process.
     pub(crate) incarnation: String,
 }
 
-/// What the log says, as far as it concerns us.
+/// An event of the log that concerns the table.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A transaction begins; what follows belongs to it.
+    /// A transaction begins. The next events belong to it.
     Begin(u32),
     Changed(Key),
     Emptied,
     Mark(u64),
-    /// The source's definition was sent again: it may have changed.
+    /// The server sent the source's definition again. It may have changed.
     Described,
     /// The transaction ends here.
     Commit(Lsn),
 }
 
-/// Reads until the stream is dropped or something goes wrong, which is then the last thing handed
-/// on.
+/// Reads until the stream is dropped or an error occurs. It delivers the error last.
 pub(crate) async fn read(
     feed: LogFeed,
     mut decoder: Decoder,
@@ -97,7 +95,7 @@ pub(crate) async fn read(
         LogFeed::Poll(mut poller) => poll_on(&mut poller, &mut decoder, &events, &mut saved).await,
     };
     if let Err(error) = ended {
-        // Nobody listens any more if this fails.
+        // This fails if the stream is gone.
         let _ = events.send(Err(error)).await;
     }
 }
@@ -144,7 +142,7 @@ async fn read_on(
     }
 }
 
-/// Looks at the slot until nobody listens any more; the less there is, the more seldom.
+/// Peeks at the slot until the stream is dropped, less often if there is little.
 async fn poll_on(
     poller: &mut Poller,
     decoder: &mut Decoder,
@@ -181,7 +179,7 @@ async fn poll_on(
     }
 }
 
-/// Decodes what has arrived. Says whether the server wants an answer.
+/// Decodes what has arrived. Returns whether the server wants an answer.
 fn take_batch(wire: &mut Replication, decoder: &mut Decoder) -> Result<(Vec<Event>, bool)> {
     let mut batch = Vec::new();
     let mut wants_answer = false;
@@ -195,7 +193,7 @@ fn take_batch(wire: &mut Replication, decoder: &mut Decoder) -> Result<(Vec<Even
     Ok((batch, wants_answer))
 }
 
-/// Only a saved position is ever confirmed (law 6).
+/// Confirms only a saved position (law 6).
 async fn confirm(wire: &mut Replication, saved: &mut watch::Receiver<Lsn>) -> Result<()> {
     let saved = *saved.borrow_and_update();
     wire.confirm(saved).await
@@ -204,7 +202,7 @@ async fn confirm(wire: &mut Replication, saved: &mut watch::Receiver<Lsn>) -> Re
 /// Why a message does not become an event.
 #[derive(Debug)]
 pub(crate) enum DecodeError {
-    /// Rows changed without their keys being told.
+    /// Rows changed, and the log did not carry their keys.
     Missed,
     Invalid(String),
 }
@@ -215,7 +213,7 @@ impl From<String> for DecodeError {
     }
 }
 
-/// Turns messages into events. Knows where the key stands among the published columns.
+/// Turns messages into events. Knows the positions of the key's columns.
 pub(crate) struct Decoder {
     pub(crate) source: Source,
     pub(crate) key_places: Option<Vec<usize>>,
@@ -242,7 +240,7 @@ impl Decoder {
         batch: &mut Vec<Event>,
     ) -> std::result::Result<(), DecodeError> {
         match decode::decode(bytes)? {
-            // The old key of a row that changes is told by the identity alone.
+            // The log carries a changed row's old key only by the identity.
             Message::Relation(relation)
                 if relation.oid == self.source.oid && !self.has_its_identity(&relation) =>
             {
@@ -275,7 +273,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Whether the table is described with the replica identity it had when the run began.
+    /// Whether the described table has the replica identity from the start of the run.
     pub(crate) fn has_its_identity(&self, relation: &Relation<'_>) -> bool {
         let is_key = || {
             let (found, key) = (&relation.identity_columns, &self.source.key);
@@ -284,7 +282,7 @@ impl Decoder {
         relation.identity == self.source.identity && (relation.identity == b'f' || is_key())
     }
 
-    /// Where the key's columns stand.
+    /// Returns the positions of the key's columns.
     pub(crate) fn places(
         &self,
         relation: &Relation<'_>,
@@ -301,8 +299,8 @@ impl Decoder {
         places.ok_or_else(|| "another session changed the columns of its key".to_owned())
     }
 
-    /// The key in a row. A value stored out of line does not travel with the new row, but with the
-    /// old one.
+    /// Returns the key in a row. An unchanged value out of line comes with the old row, not with
+    /// the new one.
     pub(crate) fn key(
         &self,
         row: &Row<'_>,
@@ -322,7 +320,7 @@ impl Decoder {
         Ok(Key::compose(values))
     }
 
-    /// The number of a mark of ours; others' marks, and those nobody waits for, are none.
+    /// Returns the number of a mark of ours. None for other marks, and for those nobody waits for.
     pub(crate) fn mark(&self, content: &[u8]) -> Option<Event> {
         let (incarnation, number) = std::str::from_utf8(content).ok()?.split_once(':')?;
         (incarnation == self.source.incarnation).then(|| number.parse().ok().map(Event::Mark))?

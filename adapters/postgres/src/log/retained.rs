@@ -1,4 +1,4 @@
-//! How much of its log the server retains for the run, and what becomes of a slot that is lost or
+//! How much log the server retains for the run, and what happens to a lost slot or one that is
 //! given up.
 
 use crate::change::Change;
@@ -10,8 +10,8 @@ use crate::server::session::{Session, locked};
 use crate::sql;
 use altergeist_contract::{LogKept, Result};
 
-/// What the server keeps of its log for the slot. The run ends at the bound it was given, and
-/// before the server's own.
+/// Returns how much log the server retains for the slot. The run ends at its own limit, or before
+/// the server's.
 pub(crate) async fn kept(
     session: &Session,
     change: &Change,
@@ -24,7 +24,7 @@ pub(crate) async fn kept(
     })?;
     let Some(row) = rows.first() else { return Ok(None) };
     let bytes = row.get::<_, i64>(0).unsigned_abs();
-    // A run that has just been taken up again has not been able to move its slot on.
+    // A run that has just resumed could not advance its slot yet.
     let is_under_way =
         locked(&source.following_since).is_some_and(|since| since.elapsed() > RESUME_GRACE);
     let servers = servers_limit(row.get(1)).filter(|_| is_under_way);
@@ -32,13 +32,13 @@ pub(crate) async fn kept(
     Ok(Some(LogKept { bytes, limit_bytes }))
 }
 
-/// Where the run ends for the server's own bound: early enough that it can still be resumed.
+/// Returns where the run ends because of the server's own limit: early enough to resume.
 pub(crate) fn servers_limit(megabytes: i64) -> Option<u64> {
     u64::try_from(megabytes).ok().map(|megabytes| (megabytes << 20) / 10 * 9)
 }
 
-/// At the bound the run was given, the slot is dropped: nothing else would keep the log from
-/// growing. The server's own bound keeps the disk from filling up, so there the slot stays.
+/// Drops the slot at the run's own limit, because nothing else would stop the log from growing. At
+/// the server's limit the slot stays, because that limit protects the disk.
 pub(crate) async fn give_up(
     session: &Session,
     change: &Change,

@@ -1,5 +1,5 @@
-//! Opens the log: publication, slot, and the proof that nothing before the start is still
-//! invisible. Finds it again after a restart, and takes it away.
+//! Opens the log: the publication, the slot, and the proof that nothing before its start is still
+//! invisible. Finds it again after a restart, and drops it.
 
 use crate::change::Change;
 use crate::facts::{Facts, Witness};
@@ -24,29 +24,28 @@ use crate::state::{HeartbeatSwitch, Sessions};
 use altergeist_contract::{Error, Kind, Position, Result};
 use std::time::{Duration, Instant};
 
-/// How long a reader that was told to end may take.
+/// Longest wait for a reader of the slot to end.
 const READER_END_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long transactions that write may go on before the log can begin: nobody waits for us
-/// meanwhile.
+/// Longest wait for writing transactions before the log can begin. Nobody waits for us meanwhile.
 const WRITERS_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The same where the log need not begin at once.
+/// The same, if the log need not begin at once.
 const SHORT_WRITERS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many slots are made before it is given up to find one that can be read.
+/// How many slots the run creates before it gives up to get a readable one.
 const SLOTS_MAX: u32 = 20;
 
-/// Between two looks at something that will be over soon.
+/// The pause between two checks of something that ends soon.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How long a run has after it was taken up before the server's own bound ends it.
+/// After it resumes, a run has this long before the server's own limit ends it.
 pub(crate) const RESUME_GRACE: Duration = Duration::from_secs(20);
 
-/// What can be done when the log is gone.
+/// The remedy if the log is gone.
 pub(crate) const START_AGAIN: &str = "`altergeist cleanup` drops the shadow; then start again";
 
-/// Makes the server keep its log for this table from now on.
+/// Makes the server retain its log for this table from now on.
 pub(crate) async fn open(
     sessions: &Sessions,
     change: &Change,
@@ -57,7 +56,7 @@ pub(crate) async fn open(
     let lease = sessions.control.take().await?;
     let mut result = open_anew(&lease, change, log).await;
     if result.is_err() {
-        // A slot nobody reads would keep the server's log for ever. If it cannot be dropped now,
+        // An unread slot would retain the server's log for ever. If it cannot be dropped now,
         // cleanup finds it.
         let dropped = drop_log(&lease, change, log).await;
         if let (Err(error), Err(left)) = (&mut result, dropped) {
@@ -66,7 +65,7 @@ pub(crate) async fn open(
     }
     let (position, facts) = lease.settle(result).await?;
     heartbeat.start(&facts);
-    // What a new slot keeps is not left over from a time when nobody moved it on.
+    // The log of a new slot is not left over from an earlier pause.
     *locked(&log.following_since) = Instant::now().checked_sub(RESUME_GRACE);
     Ok(position)
 }
@@ -104,8 +103,8 @@ async fn open_anew(
     Ok((Position(start.to_string()), facts))
 }
 
-/// Publishes the key's columns only, so that values do not even travel. With a whole-row identity
-/// the server demands whole rows.
+/// Publishes the key's columns only, so that values do not travel. With a whole-row identity the
+/// server demands whole rows.
 async fn publish(
     session: &Session,
     change: &Change,
@@ -123,11 +122,10 @@ async fn publish(
     made.map_err(|error| error::of_lock(format!("publish {}", change.names.display), &error))
 }
 
-/// A slot whose log was read once from its beginning, to see that the server can. While slots are
-/// made in two databases at once, one may begin with what the server noted for the other, and if a
-/// table was emptied or rewritten by then, its rows cannot be told whose they are, now or ever
-/// (seen on 18.6; decision 18). Whatever was under way when the slot was made has ended when it is
-/// read.
+/// Creates a slot and reads its log once from the beginning, to check that the server can. While
+/// slots are created in two databases at once, one may begin with the notes for the other. If a
+/// table was emptied or rewritten by then, the server can never decode its rows (seen on 18.6,
+/// decision 18). When the slot is read, everything that was in progress has ended.
 async fn make_readable_slot(session: &Session, change: &Change, source: &LogSource) -> Result<Lsn> {
     let names = &change.names;
     let mut last = String::new();
@@ -156,8 +154,8 @@ async fn make_readable_slot(session: &Session, change: &Change, source: &LogSour
     Err(Error::fatal(format!("open the log for {}", names.display), reason))
 }
 
-/// What the server says when it reads the slot up to now, if it cannot. A log too long to be read
-/// within the time is not read here: the run would end with the same words, and lose nothing.
+/// Reads the slot up to now, and returns why the server cannot. A log that is too long for the time
+/// limit is not read here. The run would end with the same words, and lose nothing.
 async fn why_unreadable(log: &Session, names: &Names) -> Result<Option<String>> {
     let failed =
         |error: tokio_postgres::Error| error::of(format!("read the slot {}", names.slot), &error);
@@ -199,8 +197,8 @@ async fn make_slot_here(
     } else {
         sql::CREATE_SLOT
     };
-    // The server waits for each of them by a lock on its number: behind that nobody queues, so it
-    // has nothing to do with the time a lock on the table may take.
+    // The server waits for each transaction by a lock on its number. No other session queues there,
+    // so the usual lock timeout does not apply.
     let patience = sql::set_timeouts(0, bound);
     session.run(&patience).await.map_err(failed)?;
     let made = session.query(create, &[&change.names.slot]).await;
@@ -212,9 +210,9 @@ async fn make_slot_here(
     }
 }
 
-/// The slot begins where every transaction that ran when it was asked for has ended. One that began
-/// later may have committed before the slot's own start and still not be visible; so all that have
-/// begun by now are waited for. Says whether they have ended.
+/// Waits until every transaction that has begun by now has ended. The slot begins after the
+/// transactions that ran when it was created. A later one may have committed before the slot's
+/// start and still be invisible. Returns whether they have ended.
 async fn is_visible_within(session: &Session, names: &Names, patience: Duration) -> Result<bool> {
     let attempted = || format!("open the log for {}", names.display);
     let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
@@ -235,9 +233,9 @@ async fn is_visible_within(session: &Session, names: &Names, patience: Duration)
     }
 }
 
-/// A place in the log before which everything is visible, and not far behind another that it can be
-/// decoded from; none if somebody goes on writing for long, or no slot is left to make the server
-/// note such a place. Not where a standby decodes it: that may be anywhere behind.
+/// Returns a position before which everything is visible, close behind one that can be decoded
+/// from. None if a transaction goes on for long, or no slot is free to make the server note such a
+/// position. Never for a standby, which may be far behind.
 pub(crate) async fn now(
     session: &Session,
     names: &Names,
@@ -258,7 +256,7 @@ pub(crate) async fn now(
     Ok(is_visible.then(|| Position(end.get(0))))
 }
 
-/// Moves the slot on without decoding what it passes over.
+/// Advances the slot without decoding the log that it skips.
 pub(crate) async fn pass(session: &Session, names: &Names, before: &Position) -> Result<()> {
     let slot = &names.slot;
     let failed = |error: tokio_postgres::Error| {
@@ -280,7 +278,7 @@ async fn busy(session: &Session, attempted: String) -> Error {
     Error::new(Kind::Busy, attempted, reason)
 }
 
-/// Takes slot and publication away, if they are there.
+/// Drops the slot and the publication, if they exist.
 pub(crate) async fn drop_log(session: &Session, change: &Change, source: &LogSource) -> Result<()> {
     let names = &change.names;
     require_place(session, change, &format!("drop the replication slot {}", names.slot)).await?;
@@ -289,12 +287,12 @@ pub(crate) async fn drop_log(session: &Session, change: &Change, source: &LogSou
     dropped.map_err(|error| {
         error::of_lock(format!("drop the publication {}", names.publication), &error)
     })?;
-    // Not before: while it is published and has no identity, the server refuses the application's
-    // updates.
+    // Not earlier: while the table is published without an identity, the server refuses the
+    // application's updates.
     identity::restore_identity(session, names).await
 }
 
-/// A slot on a standby can only be dealt with by who is told where that is.
+/// Fails if the slot is on a standby that the user did not name.
 async fn require_place(session: &Session, change: &Change, attempted: &str) -> Result<()> {
     let known =
         journal::entry(session, &change.names).await?.facts.and_then(|facts| facts.log_place);
@@ -310,7 +308,7 @@ async fn require_place(session: &Session, change: &Change, attempted: &str) -> R
     }
 }
 
-/// Drops a slot, whoever reads it, on the server it is on.
+/// Drops a slot, even while another session reads it, on the server it is on.
 pub(crate) async fn drop_slot(log: &Session, slot: &str) -> Result<()> {
     let attempted = || format!("drop the replication slot {slot}");
     let deadline = Instant::now() + READER_END_TIMEOUT;
@@ -338,7 +336,7 @@ async fn end_reader(log: &Session, slot: &str) -> Result<()> {
     ended.map(drop).map_err(|error| error::of(format!("end the reader of {slot}"), &error))
 }
 
-/// Reads the log from a position on.
+/// Follows the log from a position on.
 pub(crate) async fn follow(
     sessions: &Sessions,
     change: &Change,
@@ -375,7 +373,7 @@ pub(crate) async fn follow(
     Ok(LogStream::begin(feed, QuerySessions { visibility, standby }, source, from.clone()))
 }
 
-/// The stream, or the same by plain SQL where the server will not stream and answers to say so.
+/// Opens the stream, or reads the slot by SQL if the server refuses to stream.
 async fn feed(
     change: &Change,
     source: &LogSource,
@@ -412,7 +410,7 @@ fn not_that_server(attempted: String) -> Error {
     Error::fatal(attempted, "this is not the server that gave the position")
 }
 
-/// Makes sure that the slot still has what is asked for and that nobody else reads it.
+/// Checks that the slot still has the log from the position on, and ends other readers.
 async fn prepare(
     session: &Session,
     change: &Change,
@@ -461,7 +459,7 @@ async fn prepare(
     Ok((facts, key.map_err(|why| gone(&why))?))
 }
 
-/// Why a slot is of no use any more, by the server's own word for it, and what can be done.
+/// Returns why a slot is lost, by the server's own word for it, and the remedy.
 fn lost(slot: &str, row: &tokio_postgres::Row) -> String {
     let why = match row.get::<_, &str>(3) {
         "wal_removed" => format!(

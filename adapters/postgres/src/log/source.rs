@@ -1,10 +1,9 @@
-//! The server the log is read from: the one the table is on, or a standby of it (`--stream-from`),
-//! where the slot is then.
+//! The server with the log: the table's server, or a standby of it (`--stream-from`), which then
+//! has the slot.
 //!
-//! Law 1 speaks of the primary. What a standby decodes has come from the primary's own log, and the
-//! numbers of transactions are the same on both; so it is held back until the primary's snapshot
-//! sees it, exactly as if the primary had sent it. A standby that was promoted writes a log of its
-//! own, and is not followed any further.
+//! Law 1 is about the primary. A standby decodes the primary's own log, and transactions have the
+//! same numbers on both. So the stream holds a change back until the primary's snapshot sees it, as
+//! if the primary had sent it. A promoted standby writes a log of its own, and the run stops.
 
 use crate::log::wire::Replication;
 use crate::server::connect::Server;
@@ -17,11 +16,11 @@ use altergeist_contract::{Error, Kind, Refusal, Result};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a standby may take to replay what the primary has just written.
+/// Longest wait for a standby to replay what the primary has just written.
 const LONGEST_LAG: Duration = Duration::from_secs(60);
 
-/// How long a standby may take to find a place its log can be decoded from; left alone, the primary
-/// offers one every 15 s.
+/// Longest wait for a standby to find a position to decode from. By itself the primary offers one
+/// every 15 s.
 const LONGEST_SEARCH: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -45,7 +44,7 @@ impl std::ops::Deref for LogSession<'_> {
     }
 }
 
-/// The server named to read the log from, unless that is the one the table is on.
+/// Returns the standby that the user named, unless it is the table's own server.
 pub(crate) async fn standby(url: Option<&String>, primary: &Server) -> Result<Option<Arc<Server>>> {
     let Some(url) = url else { return Ok(None) };
     let standby = Server::reach(url).await?;
@@ -63,7 +62,7 @@ pub(crate) struct LogSource {
     pub(crate) lock_timeout: Duration,
     /// When this process began to read the log.
     pub(crate) following_since: Mutex<Option<Instant>>,
-    /// When the change stream was last seen to be whole.
+    /// When the last check found the change stream whole.
     pub(crate) stream_was_good: Mutex<Option<Instant>>,
 }
 
@@ -82,13 +81,13 @@ impl LogSource {
         self.standby.as_ref().map(|standby| standby.name())
     }
 
-    /// The server the log is streamed from.
+    /// Returns the server with the log.
     pub(crate) fn server(&self) -> &Server {
         self.standby.as_ref().unwrap_or(&self.primary)
     }
 }
 
-/// Why the log of the standby does not serve; nothing if there is none.
+/// Returns why the standby's log is not usable. Empty if there is no standby.
 pub(crate) async fn refusals(session: &Session, source: &LogSource) -> Result<Vec<Refusal>> {
     let Some(place) = source.place() else { return Ok(Vec::new()) };
     let log = source.session(session).await?;
@@ -125,7 +124,7 @@ pub(crate) async fn refusals(session: &Session, source: &LogSource) -> Result<Ve
     Ok(refusals)
 }
 
-/// What the user should know of how the log will be read.
+/// Returns what the user should know about how the log will be read.
 pub(crate) async fn notes(
     session: &Session,
     source: &LogSource,
@@ -135,7 +134,7 @@ pub(crate) async fn notes(
     let may_read = source.session(session).await?.one(sql::MAY_READ_LOG, &[]).await;
     let may_read =
         may_read.map_err(|error| error::of("ask whether the log may be read", &error))?;
-    // Who may not read it at all is refused for that, and is not let in to be told how.
+    // A role that may not read the log at all is refused for that.
     if !polls
         && may_read.get::<_, bool>(0)
         && let Err(why) = Replication::open(source.server(), &source.application).await?
@@ -155,7 +154,7 @@ pub(crate) async fn notes(
     Ok(notes)
 }
 
-/// Refuses a standby whose log does not serve: it may have become something else since the plan.
+/// Refuses a standby with an unusable log. It may have changed since the plan.
 pub(crate) async fn check(session: &Session, names: &Names, source: &LogSource) -> Result<()> {
     match refusals(session, source).await?.into_iter().next() {
         None => Ok(()),
@@ -166,8 +165,8 @@ pub(crate) async fn check(session: &Session, names: &Names, source: &LogSource) 
     }
 }
 
-/// The slot must begin where the publication is known: waits until the standby has replayed what
-/// the primary has written.
+/// Waits until the standby has replayed what the primary has written. The slot must begin where the
+/// publication exists.
 pub(crate) async fn wait_for_replay(
     session: &Session,
     log: &Session,
@@ -191,15 +190,15 @@ pub(crate) async fn wait_for_replay(
     Ok(())
 }
 
-/// Makes the slot on the standby, which waits for the primary to write down which transactions run:
-/// it is asked to.
+/// Creates the slot on the standby. The standby waits until the primary notes which transactions
+/// run, so this asks the primary to.
 pub(crate) async fn make_slot(
     session: &Session,
     log: &Session,
     slot: &str,
 ) -> Result<Vec<tokio_postgres::Row>> {
     let attempted = || format!("make the replication slot {slot} on the standby");
-    // It waits for the transactions by their locks, and holds none that anybody else waits for.
+    // It waits for transactions by their own locks, and blocks nobody.
     log.run(&sql::set_lock_timeout(0)).await.map_err(|error| error::of(attempted(), &error))?;
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&slot];
     let making = log.query(sql::CREATE_SLOT, &parameters);
@@ -209,7 +208,7 @@ pub(crate) async fn make_slot(
         tokio::select! {
             made = &mut making => return made.map_err(|error| error::of(attempted(), &error)),
             () = tokio::time::sleep(PAUSE) => {
-                // A role that may not ask waits until the primary does it by itself.
+                // If the role may not ask, the primary does it by itself after a while.
                 let _ = session.query(sql::OFFER_A_START, &[]).await;
             }
         }
@@ -220,7 +219,7 @@ pub(crate) async fn make_slot(
     }
 }
 
-/// The server's own identity, which a standby shares and another server does not.
+/// Returns the server's own identity. A standby has the same, and another server has not.
 pub(crate) async fn system(session: &Session) -> Result<String> {
     let row = session
         .one(sql::SYSTEM, &[])
@@ -229,7 +228,7 @@ pub(crate) async fn system(session: &Session) -> Result<String> {
     Ok(row.get(0))
 }
 
-/// Whether the standby still is one.
+/// Whether the standby is still one.
 pub(crate) async fn is_still_standby(session: &Session) -> Result<bool> {
     let row = session
         .one(sql::STANDBY, &[])

@@ -1,6 +1,6 @@
-//! The change stream. A task of its own reads and decodes, and keeps the connection alive while
-//! nobody listens; what it decodes is delivered in order, each transaction only when every later
-//! read sees it (law 1).
+//! The change stream. A task of its own reads and decodes the log, and keeps the connection alive
+//! meanwhile. The stream delivers events in order: a transaction only when every later read sees it
+//! (law 1).
 
 use crate::log::decode::Lsn;
 use crate::log::reader::{
@@ -33,12 +33,12 @@ pub struct LogStream {
     pub(crate) snapshot: Snapshot,
     pub(crate) position: Position,
     pub(crate) marker: Marker,
-    /// When it was last asked what is visible.
+    /// When the last snapshot was taken.
     pub(crate) snapshot_taken: Instant,
-    /// When the log, or else the standby itself, last showed that it is followed still.
+    /// When the log, or the standby itself, last showed that the standby still follows.
     pub(crate) confirmed_alive: Instant,
     pub(crate) pause: Duration,
-    /// Whether the source's definition was sent again and could not be read.
+    /// Whether the server sent the source's definition again, and it could not be read.
     pub(crate) is_unchecked: bool,
 }
 
@@ -114,8 +114,8 @@ impl LogStream {
         }
     }
 
-    /// Takes what may be delivered now from what is pending; None if that is nothing. Never waits,
-    /// so nothing is lost when the caller stops listening.
+    /// Returns the pending events that may be delivered now. None if there are none. It never
+    /// waits, so nothing is lost if the caller stops.
     pub(crate) fn deliver(&mut self) -> Option<Changes> {
         let mut changes = Changes {
             emptied: false,
@@ -129,7 +129,7 @@ impl LogStream {
                 Event::Begin(xid) => self.transaction = Some(xid),
                 Event::Changed(key) => changes.keys.push(key),
                 Event::Emptied => {
-                    // What changed before was emptied with the rest.
+                    // The truncate removed the rows that changed before.
                     changes.keys.clear();
                     changes.emptied = true;
                 }
@@ -146,8 +146,7 @@ impl LogStream {
             return None;
         }
         changes.position = self.position.clone();
-        // A mark counts when its transaction has been passed: nothing of that is left when the
-        // position moves.
+        // A mark counts after its transaction: nothing of that is left when the position moves.
         changes.marker = self.marker;
         Some(changes)
     }
@@ -165,7 +164,7 @@ impl LogStream {
 
     pub(crate) async fn wait(&mut self) -> Result<()> {
         let batch = loop {
-            // Whoever waits may give up and come back sooner than it is time to look.
+            // The caller may give up and come back before the next check is due.
             let look = self.confirmed_alive + STANDBY_CHECK_INTERVAL;
             match tokio::time::timeout_at(look.into(), self.events.recv()).await {
                 Ok(batch) => break batch.ok_or_else(|| self.lost())??,
@@ -181,8 +180,8 @@ impl LogStream {
         Ok(())
     }
 
-    /// A standby that was promoted writes a log of its own, in which nothing of the primary's
-    /// appears any more.
+    /// Fails if the standby was promoted. It then writes a log of its own, without the primary's
+    /// changes.
     pub(crate) async fn check_standby(&self) -> Result<()> {
         match &self.queries.standby {
             Some(standby) if !source::is_still_standby(standby).await? => {
@@ -194,8 +193,8 @@ impl LogStream {
         }
     }
 
-    /// Lets changes collect, so that one question serves them all; not while a mark is among them,
-    /// which somebody waits for.
+    /// Collects changes, so that one snapshot serves them all. Not while a mark is among them,
+    /// because the run waits for it.
     pub(crate) async fn collect_changes(&mut self) -> Result<()> {
         let until = self.snapshot_taken + SNAPSHOT_INTERVAL;
         while self.pending.len() <= DELIVERY
@@ -215,7 +214,7 @@ impl LogStream {
         Error::new(Kind::Disconnected, format!("follow {}", self.display), "its reader has ended")
     }
 
-    /// Asks the primary what is visible; if the transaction at the front still is not, waits a
+    /// Takes a snapshot of the primary. If the first transaction is still invisible, waits a
     /// moment.
     pub(crate) async fn update_snapshot(&mut self) -> Result<()> {
         self.collect_changes().await?;
@@ -240,10 +239,10 @@ impl LogStream {
         Ok(())
     }
 
-    /// The server describes a table again when anything about it may have changed. If something
-    /// has, it was not us. Locked, it cannot be read, and the cut-over must not be kept
-    /// waiting for that: it compares the definitions itself before it swaps. If the lock was
-    /// somebody else's, the next event makes us look.
+    /// Compares the source's definition with the one at the start. The server sends it again after
+    /// any change, and the run itself changes none. While the table is locked, it cannot be read.
+    /// The cut-over must not wait for that, because it compares the definitions itself before the
+    /// swap. If another session has the lock, the next event causes a new check.
     pub(crate) async fn check_definition(&mut self) -> Result<()> {
         self.is_unchecked = false;
         let now = match definition::describe(&self.queries.visibility, self.source).await {

@@ -1,7 +1,7 @@
 //! Which transactions every later read sees (law 1). The log sends a transaction before it is
-//! visible: for the length of the commit, or as long as a standby does not acknowledge it. Pure.
+//! visible. The gap lasts as long as the commit, or until a standby acknowledges it. Pure.
 
-/// A snapshot of the primary: which transactions had ended when it was taken. An ended one stays
+/// A snapshot of the primary: the transactions that had ended when it was taken. An ended one stays
 /// ended.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Snapshot {
@@ -23,13 +23,13 @@ impl Snapshot {
         Some(Snapshot { all_before, none_from, running })
     }
 
-    /// Whether a transaction had ended, given by the 32 bits the log has of it.
+    /// Whether a transaction had ended. The log has 32 bits of its number.
     pub(crate) fn sees(&self, xid: u32) -> bool {
         let xid = self.widen(xid);
         xid < self.all_before || (xid < self.none_from && !self.running.contains(&xid))
     }
 
-    /// The transaction with these low bits that is nearest: one that is being read is never 2³¹
+    /// Returns the nearest transaction with these low bits. A transaction in the log is never 2³¹
     /// away.
     fn widen(&self, xid: u32) -> u64 {
         #[allow(clippy::cast_possible_truncation)] // The low bits are what is wanted.

@@ -1,6 +1,6 @@
-//! A replication connection: how it is opened, and how log data and replies travel on it. Knows the
-//! wire, not what the data means. Reading may be dropped at any time: what has arrived stays in the
-//! buffer.
+//! A replication connection: how it is opened, and how log data and replies travel on it. It knows
+//! the protocol, not what the data means. A read may be dropped at any time: what has arrived stays
+//! in the buffer.
 
 use crate::log::decode::Lsn;
 use crate::server::connect::{Address, CONNECT_TIMEOUT, Server, Tls};
@@ -19,13 +19,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-/// The tag of the answer that opens the stream, which the protocol crate does not know.
+/// The tag of the answer that opens the stream. The protocol crate does not know it.
 const COPY_BOTH: u8 = b'W';
 
-/// How much is read from the socket at once.
+/// The most bytes of one read from the socket.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How long one reply may take to be written.
+/// Longest time to write one reply.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -37,21 +37,21 @@ pub(crate) struct Replication {
     stream: Box<dyn Transport>,
     input: BytesMut,
     name: String,
-    /// The process number the server has given for orders to cancel.
+    /// The process number that the server gave for cancel requests.
     announced_pid: Option<i32>,
 }
 
-/// What the server sends while it streams.
+/// A message of the stream.
 pub(crate) enum Frame {
     /// A piece of the log.
     Data(Bytes),
-    /// The server is alive; `true` if it wants to hear the same of us.
+    /// A keepalive. `true` if the server wants an answer.
     Alive(bool),
 }
 
 impl Replication {
-    /// Connects and logs in. A server, or a pooler before it, that answers and will not have this
-    /// kind of connection is no error: its words are given.
+    /// Connects and logs in. If a server or pooler answers and refuses this kind of connection,
+    /// that is no error: this returns its words.
     pub(crate) async fn open(
         server: &Server,
         application: &str,
@@ -67,7 +67,7 @@ impl Replication {
         }
     }
 
-    /// Opens a plain connection on which nothing is set.
+    /// Opens a plain connection without any settings.
     pub(crate) async fn open_plain(server: &Server) -> Result<Replication> {
         let attempted = || format!("connect to {}", server.name());
         match tokio::time::timeout(server.patience, Replication::begin(server, "altergeist", None))
@@ -78,7 +78,7 @@ impl Replication {
         }
     }
 
-    /// The process number that was given when the connection began.
+    /// Returns the process number that the server gave at the start.
     pub(crate) fn announced_pid(&self) -> Option<i32> {
         self.announced_pid
     }
@@ -92,7 +92,7 @@ impl Replication {
         }
     }
 
-    /// The same; None if the server, or a pooler before it, will not have it.
+    /// The same. None if the server, or a pooler before it, refuses it.
     pub(crate) async fn ask_if_allowed(&mut self, question: &str) -> Result<Option<String>> {
         let attempted = format!("look around on {}", self.name);
         match tokio::time::timeout(CONNECT_TIMEOUT, self.answer(question)).await {
@@ -102,7 +102,7 @@ impl Replication {
         }
     }
 
-    /// Says goodbye, so that a pooler keeps nothing of this connection.
+    /// Ends the connection politely, so that a pooler keeps nothing of it.
     pub(crate) async fn close(mut self) {
         let goodbye = self.send(|out| {
             frontend::terminate(out);
@@ -202,7 +202,7 @@ impl Replication {
         Ok(scram.finish(body.data())?)
     }
 
-    /// Who the server is.
+    /// Returns the server's own identity.
     pub(crate) async fn identify(&mut self) -> Result<String> {
         let attempted = || "ask the server who it is";
         self.identity().await.map_err(|failure| failure.into_error(attempted()))
@@ -215,7 +215,7 @@ impl Replication {
         }
     }
 
-    /// The first value of the first row, empty where there is none.
+    /// Returns the first value of the first row. Empty if there is none.
     async fn answer(&mut self, question: &str) -> std::result::Result<String, WireError> {
         self.send(|out| frontend::query(question, out)).await?;
         let mut value = None;
@@ -231,7 +231,8 @@ impl Replication {
         }
     }
 
-    /// Begins to stream. From here on only [`Replication::frame`] and [`Replication::confirm`].
+    /// Starts the stream. Afterwards only [`Replication::frame_at_hand`], [`Replication::more`] and
+    /// [`Replication::confirm`] work.
     pub(crate) async fn start(&mut self, slot: &str, publication: &str, from: Lsn) -> Result<()> {
         let command = sql::start_replication(slot, publication, &from.to_string());
         let attempted = || format!("read the log of {} from {from}", self.name);
@@ -248,7 +249,7 @@ impl Replication {
                     return Ok(());
                 }
             } else if !self.input.is_empty() && self.whole_message().is_some() {
-                // One at a time: what comes next may be the answer that the crate does not know.
+                // One message at a time: the next may be the answer that the crate does not know.
                 if let Some(backend::Message::ErrorResponse(body)) =
                     backend::Message::parse(&mut self.input)?
                 {
@@ -260,7 +261,7 @@ impl Replication {
         }
     }
 
-    /// The length of the first message, if it has arrived whole.
+    /// Returns the length of the first message, if all of it has arrived.
     fn whole_message(&self) -> Option<usize> {
         let length = self.input.get(1..5)?;
         let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize + 1;
@@ -273,7 +274,7 @@ impl Replication {
             .map_err(|failure| failure.into_error(format!("read the log of {}", self.name)))
     }
 
-    /// Waits for more to arrive. May be dropped: nothing is lost.
+    /// Waits until more arrives. May be dropped: nothing is lost.
     pub(crate) async fn more(&mut self) -> Result<()> {
         let attempted = format!("read the log of {}", self.name);
         self.read().await.map_err(|failure| failure.into_error(attempted))
@@ -296,7 +297,7 @@ impl Replication {
         }
     }
 
-    /// Tells the server up to where the log may be forgotten, and asks it for a sign of life.
+    /// Confirms the position up to which the server may discard the log, and asks for a keepalive.
     pub(crate) async fn confirm(&mut self, saved: Lsn) -> Result<()> {
         let mut status = BytesMut::with_capacity(34);
         status.put_u8(b'r');
@@ -326,7 +327,7 @@ impl Replication {
         Ok(self.stream.flush().await?)
     }
 
-    /// The next message; the server's errors are errors, its remarks are nothing.
+    /// Returns the next message. The server's errors are errors, and its notices are skipped.
     async fn message(&mut self) -> std::result::Result<backend::Message, WireError> {
         loop {
             match backend::Message::parse(&mut self.input)? {
@@ -349,7 +350,7 @@ impl Replication {
     }
 }
 
-/// A frame of the stream: log data or a sign of life.
+/// Reads a frame of the stream: log data or a keepalive.
 fn copied(mut body: Bytes) -> std::result::Result<Frame, WireError> {
     match body.first() {
         Some(b'w') if body.len() >= 25 => {
@@ -399,13 +400,13 @@ async fn encrypted(
     Ok(TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await?)
 }
 
-/// What went wrong on the wire.
+/// An error of the connection.
 enum WireError {
-    /// The connection is gone, or was never there.
+    /// The connection is lost, or was never open.
     Lost(String),
-    /// It will not work however often it is tried.
+    /// A retry cannot help.
     Refused(String),
-    /// The server's answer: its code and its words, which speak of slots and roles only.
+    /// The server's answer: its code and its words. They name only slots and roles.
     Server { code: String, message: String },
 }
 
@@ -424,7 +425,7 @@ impl WireError {
         WireError::Server { code, message }
     }
 
-    /// The same while logging in: who is not let in has not been refused by a plan.
+    /// The same during the login. A login that fails is no refusal of the plan.
     fn into_login_error(self, attempted: impl Into<String>) -> Error {
         match self {
             WireError::Server { code, message } if error::is_login_refused(&code) => {

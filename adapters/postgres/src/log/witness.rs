@@ -1,6 +1,7 @@
-//! The proof that the change stream has heard every changed row (law 9): what it depends on is
-//! noted when the log is opened, and compared at every turn, and under the lock of the cut-over. It
-//! also tells what became of the tables, and whether somebody else wrote to the shadow.
+//! The proof that the change stream has delivered every changed row (law 9). The run notes what the
+//! stream depends on when it opens the log. It compares that at every turn, and under the cut-over
+//! lock. The proof also shows what happened to the tables, and whether another session wrote to the
+//! shadow.
 
 use crate::facts::{Facts, Witness};
 use crate::journal;
@@ -18,7 +19,7 @@ use altergeist_contract::{Error, Kind, Result};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// An answer that was good is good for so long.
+/// How long a good answer stays good.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// What is found now.
@@ -26,7 +27,7 @@ struct Seen {
     witness: Witness,
     /// The source's schema and name.
     source: Option<(String, String)>,
-    /// Who answers to the source's name.
+    /// The table that has the source's name.
     holder: Option<u32>,
     /// The shadow's schema and name.
     shadow: Option<(String, String)>,
@@ -55,7 +56,7 @@ async fn look(session: &Session, names: &Names, source: u32, shadow: u32) -> Res
     })
 }
 
-/// Compares what is found now with what was noted, unless it was good a moment ago.
+/// Compares what is found now with what was noted, unless the last answer is still good.
 pub(crate) async fn check(control: &Arc<Pool>, names: &Names, log: &LogSource) -> Result<()> {
     if locked(&log.stream_was_good).is_some_and(|at| at.elapsed() < GOOD_FOR) {
         return Ok(());
@@ -71,7 +72,7 @@ async fn check_now(session: &Session, names: &Names) -> Result<()> {
     let Some(facts) = journal::entry(session, names).await?.facts else { return Ok(()) };
     judge(session, names, &facts).await?;
     let lost = match definition::describe(session, facts.source).await {
-        // Somebody has it locked; it is looked at again soon.
+        // Another session has locked it. The next check comes soon.
         Err(error) if error.kind == Kind::Transient => return Ok(()),
         now => followed::unfollowable(&facts.source_lines, &now?),
     };
@@ -112,7 +113,7 @@ pub(crate) async fn judge(session: &Session, names: &Names, facts: &Facts) -> Re
     }
 }
 
-/// What became of source and shadow, if they are not where they were.
+/// Returns what happened to source and shadow, if they are not where they were.
 fn misplaced(names: &Names, seen: &Seen, has_shadow: bool) -> Option<String> {
     match &seen.source {
         None if seen.holder.is_some() => {
@@ -139,15 +140,16 @@ fn misplaced(names: &Names, seen: &Seen, has_shadow: bool) -> Option<String> {
     }
 }
 
-/// Keeps everybody from changing the publication until the session's transaction ends, which holds
-/// the source locked. Who has changed it is waited for: a change can be in the log and not visible
-/// yet. Entries of the publication need no more, for they are changed under a lock of the table.
+/// Prevents changes of the publication until the session's transaction ends. That transaction holds
+/// the source locked. It waits for a session that has just changed it: the change can be in the log
+/// and not visible yet. Entries of the publication need nothing more, because their changes take a
+/// lock of the table.
 pub(crate) async fn hold_still(session: &Session, names: &Names) -> Result<()> {
     let attempted = || format!("keep the publication {} as it is", names.publication);
     let Err(error) = session.run(&sql::publish_all(&names.publication)).await else {
         return Ok(());
     };
-    // The server's answer when the row was changed while it was waited for.
+    // The server's answer when another session changed the row during the wait.
     if error::is_internal(&error) {
         return Err(Error::new(Kind::Busy, attempted(), "another session has just changed it"));
     }

@@ -1,7 +1,7 @@
-//! Finds what `DROP … CASCADE` takes away beside the column or constraint: views, and views on
-//! them, rules, policies, triggers, functions, defaults, foreign keys of other tables. The plan
-//! names each object. The swap drops the same ones before the tables change places, and only those:
-//! whoever made a new one meanwhile hears of it first.
+//! Finds what `DROP … CASCADE` drops beside the column or constraint: views, and views on them,
+//! rules, policies, triggers, functions, defaults, foreign keys of other tables. The plan names
+//! each object. Before the tables change places, the swap drops those objects and no others. If a
+//! new one appears meanwhile, the run stops and names it.
 
 use crate::change::Change;
 use crate::cutover::materialized_views::MaterializedView;
@@ -12,7 +12,7 @@ use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Error, Refusal, Result};
 
-/// What CASCADE takes away.
+/// The objects that CASCADE drops.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cascade {
     /// What the clauses drop.
@@ -20,23 +20,22 @@ pub(crate) struct Cascade {
     taken: Vec<CascadedObject>,
 }
 
-/// One object that goes.
+/// One object that CASCADE drops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct CascadedObject {
     object: String,
-    /// Drops it; None where the old table keeps it, or what hangs on the table is dropped in any
-    /// case.
+    /// Drops it. None if it stays with the old table, or the swap drops all dependents anyway.
     statement: Option<String>,
-    /// Whether a copy can do without it as the server would.
+    /// Whether a copy can drop it as the server would.
     is_known: bool,
     /// Whether this role may drop it.
     is_ours: bool,
-    /// The relation it is, or is on.
+    /// The relation that it is, or that it belongs to.
     relation: Option<u32>,
     oid: u32,
 }
 
-/// Finds what goes with the dropped columns and constraints of a table.
+/// Finds the objects that depend on dropped columns and constraints of a table.
 pub(crate) async fn find(session: &Session, table: u32, dropped: &Cascades) -> Result<Cascade> {
     if dropped.is_empty() {
         return Ok(Cascade::default());
@@ -57,7 +56,7 @@ pub(crate) async fn find(session: &Session, table: u32, dropped: &Cascades) -> R
     Ok(Cascade { dropped: dropped.clone(), taken: rows.iter().map(taken).collect() })
 }
 
-/// Finds what the change that was asked for takes away by CASCADE.
+/// Finds the objects that the requested change drops by CASCADE.
 pub(crate) async fn of_change(session: &Session, change: &Change, table: u32) -> Result<Cascade> {
     match requested::clauses(session, change, table).await? {
         Ok(clauses) => find(session, table, &clauses.cascades).await,
@@ -66,32 +65,32 @@ pub(crate) async fn of_change(session: &Session, change: &Change, table: u32) ->
 }
 
 impl Cascade {
-    /// Looks again.
+    /// Reads the objects again.
     pub(crate) async fn again(&self, session: &Session, table: u32) -> Result<Cascade> {
         find(session, table, &self.dropped).await
     }
 
-    /// Whether it takes an object, as the other queries of the catalogue spell it.
+    /// Whether it drops an object. Other queries of the catalogue spell the object the same way.
     pub(crate) fn takes(&self, object: &str) -> bool {
         self.taken.iter().any(|taken| taken.object == object)
     }
 
-    /// Everything it takes, by name.
+    /// Returns the names of the objects.
     pub(crate) fn objects(&self) -> Vec<String> {
         self.taken.iter().map(|taken| taken.object.clone()).collect()
     }
 
-    /// The identities of everything it takes.
+    /// Returns the OIDs of the objects.
     pub(crate) fn oids(&self) -> Vec<u32> {
         self.taken.iter().map(|taken| taken.oid).collect()
     }
 
-    /// The relations that must be locked for it.
+    /// Returns the relations that the swap must lock for it.
     pub(crate) fn relations(&self) -> Vec<u32> {
         self.taken.iter().filter_map(|taken| taken.relation).collect()
     }
 
-    /// The materialized views that stay.
+    /// Returns the materialized views that stay.
     pub(crate) fn without(&self, mut views: Vec<MaterializedView>) -> Vec<MaterializedView> {
         views.retain(|view| !self.taken.iter().any(|taken| taken.oid == view.oid));
         views
@@ -102,13 +101,13 @@ impl Cascade {
         self.taken.iter().any(|taken| taken.object == object && taken.statement.is_some())
     }
 
-    /// The statements that drop what does not go with the old table.
+    /// Returns the statements that drop the objects that do not stay with the old table.
     pub(crate) fn statements(&self) -> Vec<String> {
         self.taken.iter().filter_map(|taken| taken.statement.clone()).collect()
     }
 
-    /// The statements that drop the views, if this role may drop all that goes: who reads through a
-    /// view locks it before the table, so it must be dropped before the table is locked.
+    /// Returns the statements that drop the views, if this role may drop all the objects. A reader
+    /// of a view locks it before the table, so the swap drops it before it locks the table.
     pub(crate) fn views_first(&self) -> Vec<String> {
         if !self.taken.iter().all(|taken| taken.is_known && taken.is_ours) {
             return Vec::new();
@@ -117,7 +116,7 @@ impl Cascade {
         views.filter_map(|taken| taken.statement.clone()).collect()
     }
 
-    /// What a copy cannot take away, or this role may not.
+    /// Returns refusals for objects that a copy cannot drop, or this role may not.
     pub(crate) fn refusals(&self) -> Vec<Refusal> {
         let refusal = |taken: &CascadedObject| {
             let (reason, remedy) = match taken {
@@ -138,13 +137,13 @@ impl Cascade {
         self.taken.iter().filter_map(refusal).collect()
     }
 
-    /// What an operator must know of it.
+    /// Returns what an operator must know about it.
     pub(crate) fn note(&self) -> Option<String> {
         (!self.taken.is_empty())
             .then(|| format!("CASCADE drops with it: {}", self.objects().join(", ")))
     }
 
-    /// The first object that the plan did not name.
+    /// Returns the first object that the plan did not name.
     pub(crate) fn unannounced(&self, announced: &[String]) -> Option<&str> {
         self.taken
             .iter()

@@ -1,4 +1,4 @@
-//! Asks the rows what the shadow would refuse.
+//! Checks the rows for values that the shadow would refuse.
 
 use crate::plan::data_checks;
 use crate::plan::survey::Survey;
@@ -10,7 +10,7 @@ use crate::sql;
 use crate::sql::quote;
 use altergeist_contract::{Duplicates, Refusal, Result};
 
-/// What the data itself has against the change.
+/// Returns refusals for rows that the altered table cannot hold.
 pub(crate) async fn check_data(
     session: &Session,
     names: &Names,

@@ -1,5 +1,5 @@
-//! What the altered table demands of rows, asked of the source's rows before anything is copied:
-//! that values fit their new types, that checks hold, that foreign keys find their parents.
+//! What the altered table demands of rows. The plan asks the source's rows before it copies
+//! anything: do values fit their new types, do checks hold, do foreign keys find their parents?
 
 use crate::schema::altered::{ColumnChanges, ConversionRisk, UnvalidatedKey};
 use crate::schema::columns::Layout;
@@ -18,12 +18,12 @@ pub(crate) struct Constraint {
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) definition: String,
-    /// Its index, as the statement that makes it; empty if it has none.
+    /// The statement that creates its index. Empty if it has none.
     pub(crate) index: String,
     pub(crate) is_deferrable: bool,
     pub(crate) is_deferred: bool,
     pub(crate) column: String,
-    /// Where its index is stored; empty for the database's own place.
+    /// The tablespace of its index. Empty for the database's own.
     pub(crate) tablespace: String,
     pub(crate) expression: Option<String>,
     pub(crate) is_validated: bool,
@@ -55,7 +55,7 @@ pub(crate) async fn constraints(session: &Session, table: u32) -> Result<Vec<Con
     Ok(rows.iter().map(Constraint::of_row).collect())
 }
 
-/// A question about the rows: how many are not as they must be.
+/// A question about the rows: how many violate a demand?
 pub(crate) struct Question {
     pub(crate) statement: String,
     pub(crate) object: String,
@@ -63,8 +63,7 @@ pub(crate) struct Question {
     pub(crate) complaint: String,
 }
 
-/// The questions about checks the source does not already hold to, and about foreign keys that are
-/// added.
+/// Returns the questions about new checks, and about foreign keys to prove.
 pub(crate) fn questions(
     source: &[Constraint],
     demanded: &[Constraint],
@@ -84,7 +83,7 @@ pub(crate) fn questions(
         .collect()
 }
 
-/// Whether every row of the source satisfies a check, over values that stay the same.
+/// Whether every row of the source satisfies a check already, and its columns stay the same.
 fn is_held(check: &Constraint, source: &[Constraint], layout: &Layout) -> bool {
     let stays =
         |name: &String| layout.columns.iter().any(|column| column.name == *name && !column.changed);
@@ -140,7 +139,7 @@ fn without_parent(
     })
 }
 
-/// The rows as they will be; None if one of these columns gets a value of its own in every row.
+/// Returns the rows as they will be. None if one of these columns gets its own value in every row.
 fn known_rows(columns: &[String], layout: &Layout, changes: &ColumnChanges) -> Option<String> {
     let wanted: BTreeSet<String> = columns.iter().cloned().collect();
     let is_made_up = |column: &String| {
@@ -149,7 +148,7 @@ fn known_rows(columns: &[String], layout: &Layout, changes: &ColumnChanges) -> O
     (!wanted.iter().any(is_made_up)).then(|| duplicates::future_rows(&wanted, layout, changes))
 }
 
-/// Asks.
+/// Asks the questions. Returns a refusal for each that finds rows.
 pub(crate) async fn refusals(
     session: &Session,
     table: &str,
@@ -170,7 +169,7 @@ pub(crate) async fn refusals(
     Ok(refusals)
 }
 
-/// The columns into whose new type a value does not fit.
+/// Returns refusals for columns with values that do not fit their new type.
 pub(crate) async fn unfit_values(
     session: &Session,
     layout: &Layout,

@@ -1,4 +1,4 @@
-//! Looks at the table and what hangs on it, before any row is read.
+//! Inspects the table and its dependents, before any row is read.
 
 use crate::change::Change;
 use crate::cutover::blockers;
@@ -191,7 +191,7 @@ async fn notes(session: &Session, source: u32) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-/// Names we need that somebody else has, or that an earlier change still has.
+/// Refuses names we need that another user has, or an earlier change still has.
 async fn taken_names(session: &Session, names: &Names) -> Result<Vec<Refusal>> {
     let mut refusals = Vec::new();
     for schema in [&names.shadow_schema, &names.old_schema] {

@@ -1,5 +1,5 @@
-//! What this tool has left on a server for one table, and how it is taken away. Only what the
-//! journal knows, or what stands under a name nobody else would have, counts as ours.
+//! What this tool has left on a server for one table, and how to drop it. An object counts as ours
+//! if the journal knows it, or if nobody else would use its name.
 
 use crate::change::Change;
 use crate::cutover::materialized_views::{self, MaterializedView};
@@ -20,7 +20,7 @@ use crate::sql;
 use crate::sql::quote::qualified;
 use altergeist_contract::{Disposal, Error, Leftover, Result, Stage};
 
-/// What was found.
+/// The leftovers that exist.
 struct Inventory {
     shadow: Option<(u32, String)>,
     /// The materialized views that wait for the swap.
@@ -29,14 +29,14 @@ struct Inventory {
     /// Whether a table bears the old table's name that is not known to be ours.
     unknown_old: bool,
     slot: bool,
-    /// The standby the slot is on, if it was not named.
+    /// The standby that has the slot, if the user did not name it.
     slot_elsewhere: Option<String>,
     orphaned: Vec<OrphanedObject>,
     publication: bool,
     /// Whether the source has a replica identity for the time of the run.
     identity: bool,
     entry: bool,
-    /// Whether nobody else can have written the entry.
+    /// Whether no other user can have written the entry.
     is_ours: bool,
     online_steps: Option<OnlineSteps>,
     stage: Option<Stage>,
@@ -71,7 +71,7 @@ async fn find(session: &Session, change: &Change, source: &LogSource) -> Result<
             found.map(|found| (found, names.shadow()))
         }
         None => None,
-        // Somebody may have renamed it.
+        // Another session may have renamed it.
         Some(known) => {
             let rows = session
                 .query(sql::NAME_IN, &[&known, &names.shadow_schema])
@@ -118,7 +118,7 @@ async fn find(session: &Session, change: &Change, source: &LogSource) -> Result<
     })
 }
 
-/// Lists what is there.
+/// Lists the leftovers.
 pub(crate) async fn list(
     session: &Session,
     change: &Change,
@@ -189,8 +189,8 @@ pub(crate) async fn list(
     Ok(list)
 }
 
-/// Takes away what [`list`] lists. The journal's entry stays while the old table does: it is what
-/// proves it ours.
+/// Drops what [`list`] lists. The journal's entry stays while the old table does, because it proves
+/// that the table is ours.
 pub(crate) async fn clear(
     session: &Session,
     change: &Change,
@@ -242,7 +242,7 @@ pub(crate) async fn clear(
         .map_err(|error| own_objects::journal_error(format!("forget {}", names.display), &error))
 }
 
-/// What noticed foreign writes to the shadow goes when that has gone.
+/// Drops the guard after the shadow is gone.
 async fn drop_guard(session: &Session, names: &Names) -> Result<()> {
     let dropped = session.run(&guard::drop_note(names).join(";\n")).await;
     dropped.map_err(|error| {

@@ -1,4 +1,4 @@
-//! Finds foreign keys that the altered table could not have, or others to it.
+//! Finds foreign keys that cannot exist on the altered table.
 
 use crate::change::Change;
 use crate::cutover::dependents;
@@ -10,8 +10,8 @@ use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
 
-/// Foreign keys that the altered table could not have, or others to it: types that do not go
-/// together, a key that is gone.
+/// Returns refusals for foreign keys of the table, or to it, that cannot exist afterwards: the
+/// types do not match, or a key is gone.
 pub(crate) async fn lost_keys(
     session: &Session,
     change: &Change,
@@ -29,11 +29,10 @@ pub(crate) async fn lost_keys(
     let Some(layout) = altered.layout.as_ref().filter(|layout| !layout.is_partitioned) else {
         return Ok(refusals);
     };
-    // An index of ours, by which rows are found until the swap, must not pass for the key that is
-    // referred to.
+    // Our own index finds rows until the swap. It must not count as the referenced key.
     let mut bare: Vec<String> = lookup_index::drop_helpers(layout).into_iter().collect();
     let is_made = change.target.create.is_some();
-    // Foreign keys speak of columns by their old names.
+    // Foreign keys name columns by their old names.
     let columns =
         definition::attributes(session, altered.clone).await?.into_iter().map(|column| column.name);
     let columns: Vec<String> = columns.filter(|name| !lookup_index::is_helper(name)).collect();
@@ -67,7 +66,7 @@ pub(crate) async fn lost_keys(
             continue;
         }
         let compared: Vec<String> = row.get(4);
-        // The swap makes it again without looking at the rows, which may not match any more.
+        // The swap creates it again without checking the rows, which may not match any more.
         let is_revalued =
             |column: &&String| !altered.is_catalogue_only && altered.revalued.contains(column);
         if let Some(column) = compared.iter().find(is_revalued) {

@@ -10,8 +10,8 @@ use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::Result;
 
-/// The change and the note that it is done are one transaction: who comes after a crash finds both
-/// or neither.
+/// Alters the table. The change and the note that it is done are one transaction, so after a crash
+/// both exist or neither.
 pub(crate) async fn alter_natively(session: &Session, change: &Change) -> Result<()> {
     let attempted = || format!("alter {}", change.names.display);
     let failed = |error: tokio_postgres::Error| error::of_native(attempted(), &error);

@@ -1,24 +1,23 @@
-//! Identities kept as data: `regclass`, `oid`, `regtype` and `regproc` columns of other tables that
-//! hold the table, its types, indexes or materialized views. The new ones have other identities, so
-//! the swap changes those rows. Where it may not, or could not do it at once, the plan refuses by
-//! name.
+//! OIDs that other tables keep as data, in `regclass`, `oid`, `regtype` and `regproc` columns:
+//! those of the table, its types, indexes or materialized views. The new objects have other OIDs,
+//! so the swap changes those rows. If it may not, or cannot do it at once, the plan refuses and
+//! names the column.
 
 use crate::server::error::{self, refuse};
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
 
-/// A bigger table is not read: it is no registry of tables, and reading it takes time.
+/// A bigger table is not read. It is no registry of tables, and the read would take too long.
 const BYTES_MAX: i64 = 256 << 20;
 
-/// More rows are not changed under the lock.
+/// Under the lock, the swap changes no more rows than this.
 const ROWS_MAX: i64 = 1000;
 
-/// A bigger table without rows to spare is not changed under the lock: the server may have to read
-/// all of it.
+/// Under the lock, the swap changes no bigger table. The server may have to read all of it.
 const CHANGED_BYTES_MAX: i64 = 16 << 20;
 
-/// A column that may hold identities, and each of these.
+/// A column that may hold OIDs, with the conditions for each OID.
 struct Place {
     object: String,
     table: String,
@@ -27,39 +26,39 @@ struct Place {
     identities: Vec<Identity>,
 }
 
-/// An identity that is another one after the swap.
+/// An OID that changes with the swap.
 struct Identity {
     thing: String,
     condition: String,
-    /// None if nothing has it afterwards.
+    /// None if no object has it afterwards.
     assignment: Option<String>,
 }
 
-/// Where an identity is kept.
+/// A column that holds an OID.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct OidReference {
     object: String,
-    /// Whose it is.
+    /// The object that the OID belongs to.
     thing: String,
     table: String,
     condition: String,
     assignment: Option<String>,
     bytes: i64,
-    /// What keeps a row from being changed.
+    /// Why the swap cannot change the row.
     obstacle: Option<String>,
     rows: i64,
 }
 
-/// What was found.
+/// The OIDs that were found.
 #[derive(Default)]
 pub(crate) struct OidReferences {
     kept: Vec<OidReference>,
-    /// Columns that were not looked at, and why.
+    /// Columns that were not checked.
     skipped: Vec<String>,
 }
 
-/// Looks for the identities of relations and of what belongs to them; the statements put those of
-/// their heirs in their place.
+/// Finds the OIDs of relations and of their parts. The statements replace them by the OIDs of the
+/// heirs.
 pub(crate) async fn find(
     session: &Session,
     relations: &[u32],
@@ -110,14 +109,14 @@ async fn places(
     Ok(places)
 }
 
-/// The identities that a column does hold.
+/// Returns the OIDs that a column holds.
 async fn kept(
     session: &Session,
     place: Place,
 ) -> std::result::Result<Vec<OidReference>, tokio_postgres::Error> {
     let mut kept = Vec::new();
     for Identity { thing, condition, assignment } in place.identities {
-        // An index that the clauses drop has no heir, and nothing to be said of it.
+        // An index that the clauses drop has no heir, and needs no note.
         let is_forgotten = assignment.is_none() && !thing.starts_with("function ");
         let rows = count(session, &place.table, &condition).await?.unwrap_or_default();
         if rows > 0 && !is_forgotten {
@@ -136,7 +135,7 @@ async fn kept(
     Ok(kept)
 }
 
-/// How many rows hold it; None if this role may not know, or the answer takes too long.
+/// Counts the rows that hold it. None if this role may not read them, or the answer takes too long.
 async fn count(
     session: &Session,
     table: &str,
@@ -154,7 +153,7 @@ async fn count(
 }
 
 impl OidReferences {
-    /// Why the swap could not change them.
+    /// Returns why the swap cannot change them.
     pub(crate) fn refusals(&self) -> Vec<Refusal> {
         let refusal = |kept: &OidReference| {
             let why = match &kept.obstacle {
@@ -180,7 +179,7 @@ impl OidReferences {
         self.kept.iter().filter_map(refusal).collect()
     }
 
-    /// What an operator must know of it.
+    /// Returns what an operator must know about it.
     pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self
             .kept
@@ -202,7 +201,7 @@ impl OidReferences {
         notes
     }
 
-    /// The statements that put the heir's identity there.
+    /// Returns the statements that write the heirs' OIDs.
     pub(crate) fn statements(&self) -> Vec<String> {
         let update = |kept: &OidReference| {
             let assignment = kept.assignment.as_ref()?;

@@ -1,7 +1,7 @@
-//! A change in steps, none of which keeps anybody waiting for longer than an instant: what demands
-//! something of the rows is put in place for new rows first, then proven for all under a lock that
-//! lets everybody read and write. Each step and its note in the journal are one transaction; an
-//! index that is built concurrently cannot be, so it is looked for.
+//! A change in online steps: each step holds a strong lock only for an instant. A constraint holds
+//! for new rows first. Then the server proves it for all rows, under a lock that allows reads and
+//! writes. Each step and its note in the journal are one transaction. An index that is built
+//! concurrently cannot be in one, so the run looks for it instead.
 
 use crate::change::Change;
 use crate::facts::{Facts, OnlineStep, OnlineSteps, StepLock};
@@ -14,7 +14,7 @@ use crate::sql;
 use crate::sql::quote::{qualified, quoted};
 use altergeist_contract::{Error, Kind, Result};
 
-/// What online steps are made of.
+/// The inputs from which the online steps are written.
 pub(crate) struct StepInputs<'a> {
     /// Clauses that touch only the catalogue.
     pub(crate) instant: &'a [String],
@@ -22,7 +22,7 @@ pub(crate) struct StepInputs<'a> {
     pub(crate) foreign_keys: Vec<(String, String)>,
     /// Statements that prove the foreign keys.
     pub(crate) validations: Vec<String>,
-    /// Constraints to be proven, as given.
+    /// Constraints to prove, as given.
     pub(crate) validated: &'a [String],
     /// The constraints with all clauses, and with the instant clauses alone.
     pub(crate) wanted: &'a [Constraint],
@@ -33,7 +33,7 @@ pub(crate) struct StepInputs<'a> {
     pub(crate) clone: String,
 }
 
-/// Writes the steps; None if one of the constraints cannot be had this way.
+/// Writes the steps. None if a constraint cannot be added in online steps.
 pub(crate) fn write(change: &Change, inputs: &StepInputs<'_>) -> Option<OnlineSteps> {
     let table = change.names.source();
     let mut steps = Vec::new();
@@ -94,7 +94,7 @@ fn instant(statement: String) -> OnlineStep {
     OnlineStep { statement, index: String::new(), lock: StepLock::Instant }
 }
 
-/// A unique constraint by way of its index.
+/// Returns the steps that build a unique index and make a constraint of it.
 fn by_index(
     names: &Names,
     constraint: &Constraint,
@@ -122,12 +122,12 @@ fn by_index(
 /// Returns the online steps in the journal, if some are left.
 pub(crate) async fn unfinished(session: &Session, names: &Names) -> Result<Option<OnlineSteps>> {
     let entry = journal::entry(session, names).await?;
-    // Statements somebody else may have written are not run.
+    // Another user may have written these statements, so they must not run.
     let facts = entry.facts.filter(|_| entry.is_ours);
     Ok(facts.and_then(|facts| facts.online_steps).filter(|online_steps| !online_steps.is_done()))
 }
 
-/// Carries out what is left.
+/// Runs the steps that are left.
 pub(crate) async fn carry_out(
     session: &Session,
     change: &Change,
@@ -186,8 +186,8 @@ async fn one_step(
     session.run(sql::COMMIT).await.map_err(failed)
 }
 
-/// Builds an index while everybody writes. What an earlier attempt left is not whole, and goes
-/// first. The wait for transactions that began before keeps nobody waiting, so it has no bound.
+/// Builds an index concurrently. It first drops an invalid index of an earlier attempt. The wait
+/// for older transactions blocks nobody, so it has no limit.
 async fn build(
     session: &Session,
     change: &Change,
@@ -220,14 +220,14 @@ fn doing(names: &Names, step: &OnlineStep) -> String {
     format!("{what} ({})", names.display)
 }
 
-/// The rows are not as demanded: takes away what was begun.
+/// Undoes the steps after the rows turned out to violate a constraint.
 async fn give_up(
     session: &Session,
     names: &Names,
     online_steps: &OnlineSteps,
     mut error: Error,
 ) -> Error {
-    // The transaction of the step is over; whatever it was.
+    // Ends the transaction of the step.
     let _ = session.run(sql::ROLLBACK).await;
     let undone = undo(session, names, online_steps).await;
     let instant = online_steps.steps.iter().take(online_steps.done - 1).filter(|step| {
@@ -246,7 +246,7 @@ async fn give_up(
     error
 }
 
-/// Takes away the constraints and indexes of unfinished online steps, and forgets the steps.
+/// Drops the constraints and indexes of unfinished online steps, and forgets the steps.
 pub(crate) async fn undo(
     session: &Session,
     names: &Names,
@@ -255,7 +255,7 @@ pub(crate) async fn undo(
     let attempted = || format!("take back what was begun on {}", names.display);
     for statement in &online_steps.undo {
         match session.run(statement).await {
-            // With the table, all of it is gone.
+            // If the table is gone, so are they.
             Err(error) if error::is_missing_table(&error) => {}
             other => other.map_err(|error| error::of_lock(attempted(), &error))?,
         }

@@ -1,10 +1,9 @@
-//! Refuses flags that have a meaning on MySQL and MariaDB alone: whoever gave one expects something
-//! of it.
+//! Refuses flags that only MySQL and MariaDB know. A user who sets one expects an effect.
 
 use crate::server::error::refuse;
 use altergeist_contract::{Refusal, Target};
 
-/// The flags given that this engine does not know.
+/// Returns refusals for such flags.
 pub(crate) fn refuse_others_flags(target: &Target) -> Vec<Refusal> {
     let given = [
         ("--allow-zero-dates", target.allow_zero_dates, "PostgreSQL has no zero dates"),

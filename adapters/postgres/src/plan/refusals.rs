@@ -1,4 +1,4 @@
-//! What stands in the way of a copy: each object by name, why, and what can be done about it.
+//! What prevents a copy: each object by name, the reason, and the remedy.
 
 use crate::change::Change;
 use crate::cutover::materialized_views::MaterializedView;
@@ -9,7 +9,7 @@ use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{ForeignKeys, Refusal, Result};
 
-/// Why each kind of object is in the way, and what to do; by the words `obstacles.sql` uses.
+/// The reason and the remedy for each kind of object, by the words of `obstacles.sql`.
 const REASONS: &[(&str, &str, &str)] = &[
     ("partitioned", "this tool does not copy partitioned tables yet", "change it natively"),
     ("kind", "it is not an ordinary table", "change it natively"),
@@ -111,7 +111,7 @@ const REASONS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The objects in the way of replacing the table, and the materialized views with it.
+/// Returns the objects that prevent a swap of the table, and of the materialized views with it.
 pub(crate) async fn find(
     session: &Session,
     names: &Names,
@@ -143,7 +143,7 @@ fn refusal(object: String, why: &str) -> Refusal {
     refuse(object, *reason, remedy)
 }
 
-/// What may not have to do with a table that is logged no longer.
+/// Returns refusals for objects that the server does not allow with an unlogged table.
 pub(crate) async fn of_unlogged(
     session: &Session,
     names: &Names,
@@ -157,8 +157,8 @@ pub(crate) async fn of_unlogged(
     Ok(rows.iter().map(|row| refuse(row.get(0), reason, "drop it first")).collect())
 }
 
-/// Columns that rows are walked along or followed by, and whose indexes may not find them any more:
-/// the copy would pass over such rows, and the proof, which walks the same index, with it.
+/// Refuses key columns whose indexes may not find every row. The copy would skip such rows. So
+/// would the proof, because it scans the same index.
 pub(crate) async fn of_collations(
     session: &Session,
     change: &Change,
@@ -181,7 +181,7 @@ pub(crate) async fn of_collations(
     Ok(rows.iter().map(refusal).collect())
 }
 
-/// Whether the table is of a kind no clone can be built of.
+/// Whether the table is of a kind that has no clone.
 pub(crate) fn prevents_clone(obstacles: &[Refusal]) -> bool {
     let prevents = |why: &str| matches!(why, "partitioned" | "kind" | "typed" | "inheritance");
     let reasons: Vec<&str> =
@@ -189,7 +189,7 @@ pub(crate) fn prevents_clone(obstacles: &[Refusal]) -> bool {
     obstacles.iter().any(|obstacle| reasons.contains(&obstacle.reason.as_str()))
 }
 
-/// What the role lacks, without which not even a trial is possible.
+/// Returns what the role lacks even for a trial.
 pub(crate) async fn of_role(session: &Session, names: &Names, table: u32) -> Result<Vec<Refusal>> {
     let row = session.one(sql::ABILITIES, &[&table, &names.slot]).await;
     let row = row.map_err(|error| error::of("ask what the server can do", &error))?;
@@ -229,7 +229,7 @@ pub(crate) async fn of_role(session: &Session, names: &Names, table: u32) -> Res
     Ok(refusals)
 }
 
-/// What the server lacks, and the role beyond [`of_role`].
+/// Returns what the server lacks, and what the role lacks beyond [`of_role`].
 pub(crate) async fn of_server(
     session: &Session,
     names: &Names,

@@ -1,8 +1,8 @@
-//! Rehearses the swap for what hangs on the table and is kept as a parsed query: views, rules,
+//! Rehearses the swap for dependents that the server keeps as parsed queries: views, rules,
 //! policies, triggers, functions. An empty table like the source gets stand-ins for them. The
-//! clauses then alter it, so the server itself says how each of them reads afterwards: it adds a
-//! new column to a list of aliases, for instance. The swap makes them in these words. It is
-//! rehearsed with them, statement by statement, on the stand-ins. All of it is rolled back.
+//! clauses then alter it, so the server itself says how each dependent reads afterwards. For
+//! instance, it adds a new column to a list of aliases. The swap creates them in these words. The
+//! rehearsal runs it on the stand-ins, statement by statement, and rolls everything back.
 
 use crate::change::Change;
 use crate::cutover::dependents::{self, Dependent};
@@ -23,20 +23,20 @@ use crate::sql;
 use crate::sql::quote::{self, quoted};
 use altergeist_contract::{Error, Refusal, Result};
 
-/// What to do about an object that could not be carried.
+/// The remedy for an object that cannot be carried.
 const REMEDY: &str = "drop it first, and make it again afterwards";
 
-/// How the swap makes what hangs on the table.
+/// How the swap creates the dependents.
 #[derive(Clone, Default)]
 pub(crate) struct Adapted {
-    /// Each object as it is, and as it is to be made.
+    /// Each dependent as it is, and as the swap creates it.
     objects: Vec<(Dependent, Dependent)>,
-    /// The queries of the materialized views, as they are and as they are to be made.
+    /// The queries of the materialized views, as they are and as the swap creates them.
     queries: Vec<(String, String)>,
 }
 
 impl Adapted {
-    /// What hangs on the table, as it is to be made. None if anything was changed since the
+    /// Returns the dependents as the swap creates them. None if one has changed since the
     /// rehearsal.
     pub(crate) fn of(&self, dependents: &[Dependent]) -> Option<Vec<Dependent>> {
         let made = |dependent: &Dependent| {
@@ -45,14 +45,14 @@ impl Adapted {
         dependents.iter().map(made).collect()
     }
 
-    /// The query of a materialized view, as it is to be made.
+    /// Returns the query of a materialized view as the swap creates it.
     pub(crate) fn query(&self, query: &str) -> String {
         let made = self.queries.iter().find(|(was, _)| was == query);
         made.map_or(query, |(_, made)| made).to_owned()
     }
 }
 
-/// Whether the server keeps it as a parsed query, or makes it from one.
+/// Whether the server keeps it as a parsed query, or creates it from one.
 fn is_rehearsed(dependent: &Dependent) -> bool {
     ["view ", "rule ", "policy ", "trigger ", "function ", "row security"]
         .iter()
@@ -82,7 +82,7 @@ pub(crate) async fn rehearse(
     };
     let mut rehearsed = dependents::read(session, &change.names, source, &[]).await?;
     rehearsed.retain(is_rehearsed);
-    // A table of the user's own making is no copy that the clauses could alter.
+    // A table from --create is no clone that the clauses could alter.
     if change.target.create.is_some() || (rehearsed.is_empty() && views.is_empty()) {
         return Ok(Ok(as_it_is));
     }
@@ -94,7 +94,7 @@ pub(crate) async fn rehearse(
     Ok(outcome)
 }
 
-/// Asks the server, on stand-ins, how what hangs on the table now is to be made on the altered one.
+/// Asks the server, on stand-ins, how to create the present dependents on the altered table.
 pub(crate) async fn beforehand(
     session: &Session,
     change: &Change,
@@ -121,7 +121,7 @@ fn attempted(names: &Names) -> String {
     format!("rehearse the swap of {}", names.display)
 }
 
-/// The stand-ins of the table and of what hangs on it.
+/// The stand-ins of the table and of its dependents.
 struct StandIns<'a> {
     session: &'a Session,
     change: &'a Change,
@@ -132,7 +132,7 @@ struct StandIns<'a> {
     own: Move,
     /// The stand-ins of everything else.
     others: Vec<Move>,
-    /// The schemas of the others, and those of their stand-ins.
+    /// The schemas of the others, and the schemas of their stand-ins.
     schemas: Vec<(String, String)>,
 }
 
@@ -161,8 +161,7 @@ impl<'a> StandIns<'a> {
         Ok(stand_ins)
     }
 
-    /// Makes a schema that is open to everybody who is to own something in it. Nobody else ever
-    /// sees it.
+    /// Creates a schema in which every owner may create objects. No other session ever sees it.
     async fn make_schema(&self, schema: &str) -> Result<()> {
         definition::make_schema(self.session, schema, self.source).await?;
         self.run(&sql::open_schema_to(schema, "PUBLIC")).await
@@ -173,7 +172,7 @@ impl<'a> StandIns<'a> {
         ran.map_err(|error| error::of_clauses(attempted(&self.change.names), &error))
     }
 
-    /// Runs a statement of an object's, and says why the server refuses it.
+    /// Runs a statement of an object. Returns why the server refuses it.
     async fn try_run(&self, statement: &str) -> Result<std::result::Result<(), String>> {
         self.run(&sql::savepoint("dependent")).await?;
         match self.session.run(statement).await {
@@ -282,7 +281,7 @@ impl<'a> StandIns<'a> {
         Ok(Ok(Adapted { objects: objects.collect(), queries: queries.collect() }))
     }
 
-    /// Does what the swap does: takes away, moves, makes, reads, renames.
+    /// Does what the swap does: drop, move, create, read, rename.
     async fn swap(&self, request: &CloneRequest<'_>, made: &[Dependent]) -> Result<Vec<Refusal>> {
         let (shadow, gone) = (format!("{}_shadow", self.schema), format!("{}_gone", self.schema));
         for schema in [&shadow, &gone] {
@@ -341,7 +340,7 @@ impl<'a> StandIns<'a> {
         Ok(refusals)
     }
 
-    /// A statement of an object's, in which the table and the object are their stand-ins.
+    /// Returns a statement of an object, with the stand-ins' names.
     fn on_stand_ins(&self, dependent: &Dependent, statement: &str) -> String {
         let mut moves = vec![self.own.clone()];
         moves.extend(host(&dependent.object).and_then(|(schema, name)| {
@@ -350,7 +349,7 @@ impl<'a> StandIns<'a> {
         expression::reread(&retarget(statement, &moves))
     }
 
-    /// Makes the stand-in of an object, and of the relation it is on.
+    /// Creates the stand-in of an object, and of its relation.
     async fn stand_in(&mut self, dependent: &Dependent) -> Result<std::result::Result<(), String>> {
         if let Some((schema, name)) = host(&dependent.object)
             && !self.others.iter().any(|known| known.schema == schema && known.name == name)
@@ -374,8 +373,7 @@ impl<'a> StandIns<'a> {
             }
             self.others.push(stand_in);
         }
-        // A policy of another table is only altered by the swap, so its stand-in must be there
-        // first.
+        // The swap only alters a policy of another table, so its stand-in must exist before.
         if let Some(policy) =
             dependent.object.strip_prefix("policy ").filter(|_| host(&dependent.object).is_some())
             && let Err(why) =
@@ -386,7 +384,7 @@ impl<'a> StandIns<'a> {
         self.try_run(&self.on_stand_ins(dependent, &dependent.after)).await
     }
 
-    /// Makes the stand-in of a materialized view, without rows.
+    /// Creates the stand-in of a materialized view, without rows.
     async fn replacement(
         &mut self,
         view: &MaterializedView,
@@ -408,7 +406,7 @@ impl<'a> StandIns<'a> {
         Ok(found.ok_or_else(|| "it cannot be found".to_owned()))
     }
 
-    /// Where the stand-in of something goes; its schema exists then.
+    /// Returns where a stand-in goes. Creates that schema if it is missing.
     async fn place(&mut self, schema: &str, name: &str) -> Result<Move> {
         let known =
             self.schemas.iter().find(|(known, _)| known == schema).map(|(_, to)| to.clone());
@@ -424,7 +422,7 @@ impl<'a> StandIns<'a> {
         Ok(Move { schema: schema.to_owned(), name: name.to_owned(), to })
     }
 
-    /// What hangs on the table's stand-in, as if it hung on the table.
+    /// Returns the dependents of the table's stand-in, with the real names.
     async fn read(&self) -> Result<Vec<Dependent>> {
         let names = &self.change.names;
         let table = catalogue::table_id(self.session, &self.schema, &names.table)
@@ -439,7 +437,7 @@ impl<'a> StandIns<'a> {
         Ok(found)
     }
 
-    /// The queries of the stand-ins of materialized views, as if they read the table.
+    /// Returns the queries of the stand-ins of materialized views, with the real names.
     async fn queries(&self, replacements: &[u32]) -> Result<Vec<String>> {
         let failed =
             |error: tokio_postgres::Error| error::of_clauses(attempted(&self.change.names), &error);
@@ -454,7 +452,7 @@ impl<'a> StandIns<'a> {
     }
 }
 
-/// Those that were not found as they are wanted.
+/// Returns the dependents that were not found as wanted.
 fn differing<'a>(
     wanted: &'a [Dependent],
     found: &'a [Dependent],
@@ -469,7 +467,8 @@ fn could_not(why: &str) -> String {
     format!("it could not be made again on the altered table: {why}")
 }
 
-/// The relation or function that an object is, or is on, if that is not the table: schema and name.
+/// Returns the relation or function that an object is, or belongs to, unless that is the table:
+/// schema and name.
 fn host(object: &str) -> Option<(&str, &str)> {
     let (kind, rest) = object.split_once(' ')?;
     let spelled = match kind {
@@ -480,7 +479,7 @@ fn host(object: &str) -> Option<(&str, &str)> {
     retarget::qualified(spelled)
 }
 
-/// A name of ours as it was before it was quoted.
+/// Returns one of our names without its quotes.
 fn unquoted(name: &str) -> String {
     name.strip_prefix('"')
         .and_then(|name| name.strip_suffix('"'))

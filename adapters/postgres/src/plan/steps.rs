@@ -8,7 +8,7 @@ use crate::server::error::refuse;
 use crate::sql;
 use altergeist_contract::{Plan, Refusal, Step, Strategy, Verdict};
 
-/// The plan of a change that cannot even be looked at.
+/// Returns the plan of a change that is refused before the inspection.
 pub(crate) fn refused_at_once(change: &Change, refusal: Refusal) -> Plan {
     Plan {
         table: change.names.display.clone(),
@@ -111,7 +111,7 @@ fn notes_on_copy(altered: Option<&Altered>) -> Vec<String> {
     notes
 }
 
-/// A newer server can do a plain rebuild by itself.
+/// Returns a note if the server can do a plain rebuild itself.
 fn repack(change: &Change) -> Option<String> {
     let is_plain = change.alter.is_empty() && change.target.create.is_none();
     let source = change.names.source();
@@ -123,10 +123,10 @@ fn repack(change: &Change) -> Option<String> {
     })
 }
 
-/// The clauses as statements on the table.
+/// Returns the clauses as statements on the table.
 pub(crate) fn statements(change: &Change) -> Vec<String> {
     let table = change.names.source();
-    // What is given to the server is what was given to us, whatever foreign keys there are.
+    // The server gets the clauses as the user gave them, whatever foreign keys there are.
     let given = change.alter.native(&change.names);
     given.iter().map(|clauses| sql::alter_table(&table, clauses)).collect()
 }
@@ -196,7 +196,7 @@ fn copy_steps(
     steps
 }
 
-/// How the shadow comes about.
+/// Returns how the plan shows the creation of the shadow.
 fn how_made(change: &Change) -> String {
     let shadow = change.names.shadow();
     match &change.target.create {

@@ -1,4 +1,4 @@
-//! What was seen of the table.
+//! The result of the inspection of the table.
 
 use crate::cutover::materialized_views::MaterializedView;
 use crate::facts::OnlineSteps;
@@ -9,17 +9,17 @@ use crate::schema::altered::Altered;
 use crate::shadow::duplicates;
 use altergeist_contract::Refusal;
 
-/// What was seen of the table, before any row was asked.
+/// What the inspection found, before any row was read.
 pub(crate) struct Survey {
     pub(crate) altered: Option<Altered>,
     pub(crate) key: Option<Candidate>,
     pub(crate) obstacles: Vec<Refusal>,
-    /// Refusals that hold however the change is done.
+    /// Refusals that hold for every way to make the change.
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) is_native: bool,
-    /// How it can be done in steps.
+    /// The online steps, if they are possible.
     pub(crate) online_steps: Option<OnlineSteps>,
-    /// Clauses that only the server itself can carry out.
+    /// Clauses that only a native change can do.
     pub(crate) native_only: Vec<Refusal>,
     /// What keeps the server from changing a column.
     pub(crate) bound: Vec<Refusal>,
@@ -28,12 +28,12 @@ pub(crate) struct Survey {
     pub(crate) rows: i64,
     pub(crate) bytes: i64,
     pub(crate) notes: Vec<String>,
-    /// The same, if it is done by a copy.
+    /// Notes for a change by a copy.
     pub(crate) notes_on_copy: Vec<String>,
-    /// What hangs on the table, by name, and the relations that are locked with it in the swap.
+    /// The dependents of the table by name, and the relations that the swap locks with it.
     pub(crate) dependents: Vec<String>,
     pub(crate) locked_relations: Vec<String>,
-    /// The materialized views that are replaced with the table.
+    /// The materialized views that the swap replaces with the table.
     pub(crate) materialized: Vec<MaterializedView>,
     /// What CASCADE drops.
     pub(crate) cascade: Cascade,

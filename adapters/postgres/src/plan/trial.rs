@@ -1,4 +1,4 @@
-//! Tries the change on an empty clone, in a transaction that is rolled back.
+//! Tries the change on an empty clone, in a transaction that it rolls back.
 
 use crate::change::Change;
 use crate::cutover::dependents::{self, Dependent};
@@ -121,7 +121,7 @@ pub(crate) async fn try_clauses(
         match rehearsal::rehearse(session, change, clauses, source, &survey.materialized, &stage)
             .await?
         {
-            // What is tried here matters to a copy only: the same may be done in steps.
+            // This trial matters for a copy only. The same change may work in online steps.
             Err(refusals) => survey.obstacles.extend(refusals),
             Ok(adapted) => {
                 let views = &survey.materialized;
@@ -152,7 +152,7 @@ pub(crate) async fn try_clauses(
     session.run(sql::ROLLBACK).await.map_err(failed)
 }
 
-/// Foreign keys cannot be carried to a partitioned table in an instant.
+/// Refuses foreign keys of a partitioned table: to create one again takes more than an instant.
 async fn keys_and_partitions(
     session: &Session,
     change: &Change,
@@ -177,8 +177,8 @@ async fn keys_and_partitions(
     Ok(dependents.into_iter().filter(is_carried).map(refusal).collect())
 }
 
-/// Views of the table that would come out of the swap as other ones: what the server says of a
-/// view, even respelled, is not always what it reads as that view.
+/// Finds views that the swap would change. The server does not always read its own printed query as
+/// the same view, not even in other words.
 async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<Vec<Refusal>> {
     let failed = |error: tokio_postgres::Error| error::of("try the table's views", &error);
     let trial = format!("{}.ag_view", quote::quoted(schema));
@@ -209,7 +209,7 @@ async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<V
     Ok(refusals)
 }
 
-/// Whether all that is not for the catalogue alone can be done step by step.
+/// Returns the online steps, if every clause is instant or can be done in them.
 async fn plan_online_steps(
     session: &Session,
     change: &Change,
@@ -237,7 +237,7 @@ async fn plan_online_steps(
         return Ok(None);
     }
     let given = data_checks::constraints(session, base.clone).await?;
-    // What is dropped must not be missing for longer than an instant.
+    // A dropped constraint must not be missing for longer than an instant.
     let drops =
         clauses.instant.iter().any(|clauses| clauses.to_lowercase().contains("drop constraint"));
     if drops {
@@ -265,8 +265,7 @@ async fn plan_online_steps(
     ))
 }
 
-/// Columns that are dropped or become another type, and what the server will not let go of them
-/// for.
+/// Finds objects that keep the server from dropping columns or changing their type.
 async fn bound_columns(
     session: &Session,
     source: u32,

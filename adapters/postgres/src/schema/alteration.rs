@@ -1,6 +1,6 @@
-//! Applies the user's clauses to an empty clone of the source and reads what came of it: which
-//! column became which, how values get there, what can wait until the rows are copied, and what
-//! cannot be done at all.
+//! Applies the user's clauses to an empty clone of the source and reads the outcome: which column
+//! became which, how values get there, what can wait until the rows are copied, and what is
+//! impossible.
 
 use crate::schema::altered::{Altered, CloneRequest, ColumnChanges, UnvalidatedKey};
 use crate::schema::clone_checks;
@@ -16,8 +16,8 @@ use crate::sql::quote;
 use altergeist_contract::{Refusal, Result};
 use std::collections::BTreeSet;
 
-/// Builds the clone in a schema, alters it, and reads the outcome. Inside the session's
-/// transaction. Without clauses to apply the clone is a plain copy.
+/// Builds the clone in a schema, alters it, and reads the outcome, inside the session's
+/// transaction. Without clauses the clone is a plain copy.
 pub(crate) async fn alter_clone(
     session: &Session,
     request: &CloneRequest<'_>,
@@ -37,7 +37,7 @@ pub(crate) async fn alter_clone(
     Ok(altered)
 }
 
-/// Alters a clone that was built in a schema, and reads the outcome.
+/// Alters a clone that exists in a schema, and reads the outcome.
 pub(crate) async fn alter_built(
     session: &Session,
     request: &CloneRequest<'_>,
@@ -73,8 +73,8 @@ pub(crate) async fn alter_built(
     Ok(altered)
 }
 
-/// Applies the clauses. Says whether the server rewrote or scanned anything, and its words if it
-/// would not have them.
+/// Applies the clauses. Returns whether the change is for the catalogue only, and the server's
+/// words if it refuses them.
 async fn apply(
     session: &Session,
     request: &CloneRequest<'_>,
@@ -109,7 +109,7 @@ async fn apply(
     }
     session.run(&sql::end_clauses()).await.map_err(failed)?;
     for constraint in &request.clauses.validated {
-        // One that the clone has not is a foreign key, which the swap carries.
+        // A constraint that the clone lacks is a foreign key, which the swap carries.
         let validate = sql::validate_constraint(&table, constraint);
         session.run(&sql::savepoint("validation")).await.map_err(failed)?;
         let outcome = session.run(&validate).await;
@@ -123,9 +123,9 @@ async fn apply(
     Ok((after.is_subset(&before) && !notices.iter().any(is_heavy), Ok(())))
 }
 
-/// Gives renamed columns their old names back: what speaks of them is carried by these, and in the
-/// swap the server itself carries the new ones into it. A new column that has taken an old name
-/// gives way until then.
+/// Gives renamed columns their old names back. The dependents are created with these, and in the
+/// swap the server writes the new names into them. A new column that has an old name steps aside
+/// until then.
 async fn hold_names_back(
     session: &Session,
     request: &CloneRequest<'_>,
@@ -176,8 +176,8 @@ async fn hold_names_back(
     Ok(())
 }
 
-/// The files of a table and its indexes, and how often the table was read: equal before and after
-/// if nothing was rewritten, built or scanned. Indexes that are gone do not count.
+/// Returns the files of a table and its indexes, and how often the table was read. They stay equal
+/// if the server rewrites, builds and scans nothing. Dropped indexes do not count.
 async fn storage(
     session: &Session,
     table: u32,
@@ -186,7 +186,7 @@ async fn storage(
     Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
 }
 
-/// Whether the server said that it rewrites, scans or builds; the routine's name is the same in
+/// Whether the server reported that it rewrites, scans or builds. The routine's name is the same in
 /// every language.
 fn is_heavy(notice: &Notice) -> bool {
     matches!(

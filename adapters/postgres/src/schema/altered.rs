@@ -1,5 +1,5 @@
-//! What the user's clauses make of a clone of the source: the data, and what the swap does at its
-//! end.
+//! What the user's clauses make of a clone of the source: the data types, with the final steps of
+//! the swap.
 
 use crate::key::candidates::Candidate;
 use crate::schema::clauses::Clauses;
@@ -12,41 +12,40 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-/// How a refusal in the server's own words begins.
+/// The beginning of a refusal in the server's own words.
 pub(crate) const NOT_ACCEPTED: &str = "the server will not have them";
 
-/// What columns and the index of ours on the shadow are called, by which rows are found where
-/// nothing of its own serves.
+/// The name of our own columns and index on the shadow, which find rows if its own do not.
 pub(crate) const HELPER: &str = "altergeist_key";
 
-/// What is to be done, and to which table.
+/// What to clone, and how to alter it.
 pub(crate) struct CloneRequest<'a> {
     pub(crate) names: &'a Names,
     pub(crate) version: Version,
     pub(crate) source: u32,
     pub(crate) key: Option<&'a Candidate>,
     pub(crate) clauses: &'a Clauses,
-    /// The order rows are laid down in, if it is not the key's.
+    /// The order of the rows, if it is not the key's.
     pub(crate) order: &'a [KeyColumn],
-    /// What makes the new table, if it is not made like the old one.
+    /// The user's own table, if --create is given.
     pub(crate) user_table: Option<&'a UserTable>,
     /// The search path of the user's own session.
     pub(crate) search_path: &'a str,
 }
 
-/// An index that is built when the rows are there.
+/// An index that the run builds after the copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DeferredIndex {
     /// Its name.
     pub(crate) name: String,
-    /// The statement that makes it.
+    /// The statement that creates it.
     pub(crate) create: String,
-    /// Where it is stored; empty for the database's own place.
+    /// Its tablespace. Empty for the database's own.
     pub(crate) tablespace: String,
-    /// The statement that makes a constraint of it, if it is one's.
+    /// The statement that makes a constraint of it, if it belongs to one.
     #[serde(default)]
     pub(crate) constraint: Option<String>,
-    /// Statements that give it back its comment and settings.
+    /// Statements that restore its comment and settings.
     pub(crate) finish: Vec<String>,
 }
 
@@ -54,59 +53,57 @@ pub(crate) struct DeferredIndex {
 pub(crate) struct Altered {
     /// The clone.
     pub(crate) clone: u32,
-    /// The source's definition, which the clone had too.
+    /// The source's definition. The clone had the same.
     pub(crate) source_lines: Vec<Line>,
-    /// The clone's definition after the clauses, but for names that columns get in the swap.
+    /// The clone's definition after the clauses, except for names that columns get in the swap.
     pub(crate) lines: Vec<Line>,
-    /// What the swap does when everything is in its place.
+    /// What the swap does at its end.
     pub(crate) final_steps: FinalSteps,
-    /// How rows move; None if they could not.
+    /// How rows move. None if they cannot.
     pub(crate) layout: Option<Layout>,
-    /// Columns that no source column fills, and those that may no longer be NULL.
+    /// How the columns differ from the source's.
     pub(crate) changes: ColumnChanges,
-    /// Why it cannot be done.
+    /// Why the change is impossible.
     pub(crate) refusals: Vec<Refusal>,
-    /// Whether the server itself would only touch its catalogue.
+    /// Whether a native change touches only the catalogue.
     pub(crate) is_catalogue_only: bool,
-    /// Whether a column went or became another type, which objects that depend on the table may not
-    /// bear.
+    /// Whether a column was dropped or changed its type. Dependents may not survive that.
     pub(crate) touches_columns: bool,
     /// These columns, by their names in the source.
     pub(crate) touched: Vec<String>,
-    /// Those of them, or computed anew, whose values may become others, so that foreign keys need
-    /// not hold any more.
+    /// Columns whose values may change, so that foreign keys may not hold any more.
     pub(crate) revalued: Vec<String>,
-    /// Columns that may not be NULL afterwards.
+    /// Columns that must not be NULL afterwards.
     pub(crate) demanded: Vec<String>,
 }
 
-/// What is done to the new table at the end of the swap, and after it.
+/// What the run does with the new table at the end of the swap, and after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FinalSteps {
-    /// Columns get their new names: the server carries them into whatever speaks of them.
+    /// Statements that rename columns. The server writes the new names into the dependents.
     pub(crate) renames: Vec<String>,
-    /// The structure then; None if nothing is renamed.
+    /// The structure after the renames. None if there are none.
     pub(crate) structure: Option<String>,
-    /// Clauses about what only the swap puts in place, and foreign keys that hold for new rows.
+    /// Clauses about objects that only the swap creates, and foreign keys for new rows only.
     pub(crate) clauses: Vec<String>,
-    /// The search path they were written for.
+    /// The search path for these clauses.
     pub(crate) search_path: String,
-    /// Tables new foreign keys point to, qualified: they are locked first.
+    /// The parents of new foreign keys, qualified. The swap locks them first.
     pub(crate) parents: Vec<String>,
     /// Statements that prove the foreign keys for all rows, after the swap.
     pub(crate) validations: Vec<String>,
-    /// Foreign keys of the old table that the new one has not.
+    /// Foreign keys that the clauses drop.
     pub(crate) dropped_keys: Vec<String>,
     /// What CASCADE drops, by name.
     #[serde(default)]
     pub(crate) cascade: Vec<String>,
-    /// What proves a carried foreign key, and what does so when the clauses have changed it, if it
-    /// can be.
+    /// The statement that proves a carried foreign key, and its replacement if the clauses changed
+    /// the key. None if the key must not be proven.
     pub(crate) other_proofs: Vec<(String, Option<String>)>,
     /// The names of the foreign keys, quoted.
     #[serde(skip)]
     pub(crate) key_names: Vec<String>,
-    /// Which of these foreign keys the rows may not satisfy.
+    /// Those of these foreign keys that the rows may violate.
     #[serde(skip)]
     pub(crate) unvalidated: Vec<UnvalidatedKey>,
 }
@@ -118,15 +115,14 @@ impl FinalSteps {
     }
 }
 
-/// What the shadow demands of rows that the source does not.
+/// How the shadow's columns differ from the source's.
 #[derive(Default)]
 pub(crate) struct ColumnChanges {
-    /// New columns that must have a value and get none.
+    /// New columns that need a value and have none.
     pub(crate) without_value: Vec<String>,
-    /// Each column that may be NULL in the source and may not in the shadow, with its value.
+    /// Each column that becomes NOT NULL, with its value.
     pub(crate) not_null: Vec<(String, String)>,
-    /// Each new column with the value it will have in every row; None if it differs from row to
-    /// row.
+    /// Each new column with its value in every row. None if the value differs between rows.
     pub(crate) added: Vec<(String, Option<String>)>,
     /// Generated columns of the shadow, with their expressions.
     pub(crate) generated: Vec<(String, String)>,
@@ -134,18 +130,18 @@ pub(crate) struct ColumnChanges {
     pub(crate) risks: Vec<ConversionRisk>,
 }
 
-/// The indexes the shadow is filled without.
+/// The indexes that the shadow lacks during the copy.
 #[derive(Default)]
 pub(crate) struct LeftOut {
-    /// Those that are built when the rows are there.
+    /// Those that the run builds after the copy.
     pub(crate) deferred: Vec<DeferredIndex>,
-    /// The one its rows are found by, if they need not be found before the first of them changes;
-    /// and how it is dropped.
+    /// The index that finds rows, if the copy can begin without it, and the statement that drops
+    /// it.
     pub(crate) lookup: Option<(DeferredIndex, String)>,
 }
 
 impl ColumnChanges {
-    /// Takes note of a column that no column of the source fills.
+    /// Adds a column that no source column fills.
     pub(crate) fn add(&mut self, new: &Attribute) {
         if new.generated {
             self.generated
@@ -168,12 +164,12 @@ pub(crate) struct ConversionRisk {
     pub(crate) column: String,
     /// The value, cast.
     pub(crate) cast: String,
-    /// Whether a value is too long, where a cast would cut it off.
+    /// A condition for values that are too long. A cast would truncate them.
     pub(crate) too_long: Option<String>,
 }
 
 impl ConversionRisk {
-    /// The risk of a column, given the value it gets; None if every value fits.
+    /// Returns the risk of a column with this value. None if every value fits.
     pub(crate) fn of(
         column: &Attribute,
         value: &str,
@@ -200,7 +196,7 @@ fn is_narrow(base: u32) -> bool {
     [Type::INT2.oid(), Type::INT4.oid()].contains(&base)
 }
 
-/// A foreign key whose rows may have no parent.
+/// A foreign key that is not proven yet: rows may have no parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnvalidatedKey {
     pub(crate) name: String,
@@ -212,7 +208,7 @@ pub(crate) struct UnvalidatedKey {
 }
 
 impl UnvalidatedKey {
-    /// Reads one from the columns of a row that begin at a place.
+    /// Reads a key from a row, from a column on.
     pub(crate) fn of_row(row: &Row, at: usize) -> UnvalidatedKey {
         UnvalidatedKey {
             name: row.get(at),
@@ -223,14 +219,14 @@ impl UnvalidatedKey {
         }
     }
 
-    /// The columns that are the table's own.
+    /// Returns the names of the table's own columns.
     pub(crate) fn own_columns(&mut self) -> impl Iterator<Item = &mut String> {
         let parents = self.is_to_itself.then_some(&mut self.parent_columns);
         self.columns.iter_mut().chain(parents.into_iter().flatten())
     }
 }
 
-/// The statements that make the new table, and what becomes of the columns' names.
+/// The user's own table: the statements that create it, and its renamed columns.
 pub(crate) struct UserTable {
     pub(crate) statements: Vec<String>,
     /// Old name, new name.

@@ -1,5 +1,4 @@
-//! Small questions to the catalogue: which table has a name, which key it has, and who made a
-//! schema.
+//! Small questions to the catalogue: the table of a name, its key, and the creator of a schema.
 
 use crate::key::candidates::{self, Candidate};
 use crate::server::error;
@@ -9,7 +8,7 @@ use crate::sql;
 use crate::sql::quote;
 use altergeist_contract::{Error, Result};
 
-/// A table's identity by its exact name.
+/// Returns a table's OID by its exact name.
 pub(crate) async fn table_id(session: &Session, schema: &str, table: &str) -> Result<Option<u32>> {
     let rows = session.query(sql::TABLE_ID, &[&schema, &table]).await;
     let rows = rows.map_err(|error| {
@@ -18,7 +17,7 @@ pub(crate) async fn table_id(session: &Session, schema: &str, table: &str) -> Re
     Ok(rows.first().map(|row| row.get(0)))
 }
 
-/// The table that answers to the name.
+/// Returns the OID of the source.
 pub(crate) async fn source(session: &Session, names: &Names) -> Result<u32> {
     let found = table_id(session, &names.schema, &names.table).await?;
     found.ok_or_else(|| {
@@ -26,7 +25,7 @@ pub(crate) async fn source(session: &Session, names: &Names) -> Result<u32> {
     })
 }
 
-/// The key rows are followed by, or why there is none, and the table's replica identity.
+/// Returns the key that identifies rows, or why there is none, and the table's replica identity.
 pub(crate) async fn key(
     session: &Session,
     table: u32,
@@ -39,7 +38,7 @@ pub(crate) async fn key(
     Ok((candidates::choose(&candidates, &identity), identity))
 }
 
-/// Who made a schema whose name we need.
+/// Who created a schema that has a name we need.
 pub(crate) enum SchemaState {
     Missing,
     Ours,

@@ -1,5 +1,5 @@
-//! One clause of an ALTER TABLE: its words, the foreign keys and checks in it, and the expression
-//! behind USING.
+//! One clause of an ALTER TABLE: its words, its foreign keys and checks, and the expression after
+//! USING.
 
 use crate::schema::lexer::{Token, TokenKind};
 use crate::sql;
@@ -10,7 +10,7 @@ pub(crate) struct Clause<'a> {
     pub(crate) tokens: Vec<Token>,
 }
 
-/// A value that is computed while rows are copied.
+/// A value that the copy computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Using {
     /// The column, as the clause names it.
@@ -19,23 +19,23 @@ pub(crate) struct Using {
     pub(crate) expression: String,
 }
 
-/// A foreign key the clauses add.
+/// A foreign key that the clauses add.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ForeignKey {
-    /// Its name, quoted as given; empty if the server shall choose one.
+    /// Its name, quoted as given. Empty if the server chooses one.
     pub(crate) name: String,
     /// `FOREIGN KEY (columns) REFERENCES`.
     pub(crate) begin: String,
     /// The table it points to, as given.
     pub(crate) parent: String,
-    /// Everything behind that, without `NOT VALID`.
+    /// The rest, without `NOT VALID`.
     pub(crate) end: String,
-    /// Whether rows that are there must satisfy it.
+    /// Whether existing rows must satisfy it.
     pub(crate) is_validated: bool,
 }
 
 impl ForeignKey {
-    /// The clause that adds it under a name, pointing to a table, without looking at the rows.
+    /// Returns the clause that adds it with a name and a parent, without a check of the rows.
     pub(crate) fn add(&self, name: &str, parent: &str) -> String {
         let named = if name.is_empty() { String::new() } else { format!("CONSTRAINT {name} ") };
         let skip = if self.is_enforced() { " NOT VALID" } else { "" };
@@ -47,10 +47,10 @@ impl ForeignKey {
     }
 }
 
-/// A stretch of a clause's tokens: the first, and the one behind the last.
+/// A range of a clause's tokens: the first, and the one after the last.
 type Stretch = (usize, usize);
 
-/// A foreign key as a clause of its own.
+/// Reads a foreign key that is a clause of its own.
 pub(crate) fn foreign_key(clause: &Clause<'_>) -> Result<Option<ForeignKey>, String> {
     let rest = clause.behind_constraint_name();
     if !clause.is(&["add"]) || rest.first().and_then(Token::word) != Some("foreign") {
@@ -64,7 +64,7 @@ pub(crate) fn foreign_key(clause: &Clause<'_>) -> Result<Option<ForeignKey>, Str
     clause.foreign_key(name, begin.to_owned(), &rest[references + 1..]).map(Some)
 }
 
-/// The foreign keys behind the columns that a clause adds, and where they stand.
+/// Reads the foreign keys in an added column's definition, with their ranges.
 pub(crate) fn inline_foreign_keys(
     clause: &Clause<'_>,
 ) -> Result<(Vec<Stretch>, Vec<ForeignKey>), String> {
@@ -88,7 +88,7 @@ pub(crate) fn inline_foreign_keys(
     Ok((places, keys))
 }
 
-/// Where CHECK constraints stand behind a column that a clause adds.
+/// Returns the ranges of CHECK constraints in an added column's definition.
 pub(crate) fn inline_checks(clause: &Clause<'_>) -> Vec<Stretch> {
     let Some((_, after)) = clause.added_column() else { return Vec::new() };
     let tokens = &clause.tokens;
@@ -113,7 +113,7 @@ pub(crate) fn inline_checks(clause: &Clause<'_>) -> Vec<Stretch> {
     places
 }
 
-/// How many tokens a bracket and all in it are; none if there is no bracket.
+/// Returns the number of tokens of a bracket with its content. 0 if there is no bracket.
 fn group(tokens: &[Token]) -> usize {
     let Some(first) = tokens.first().filter(|token| token.kind == TokenKind::Other('(')) else {
         return 0;
@@ -124,7 +124,7 @@ fn group(tokens: &[Token]) -> usize {
     end.map_or(0, |end| end + 1)
 }
 
-/// How many tokens what stands behind REFERENCES is.
+/// Returns the number of tokens that belong to REFERENCES.
 fn references_length(tokens: &[Token]) -> usize {
     let word = |at: usize| tokens.get(at).and_then(Token::word);
     let mut at = 1;
@@ -146,7 +146,7 @@ fn references_length(tokens: &[Token]) -> usize {
     }
 }
 
-/// The expression of `ALTER [COLUMN] name [SET DATA] TYPE type USING expression`.
+/// Reads the expression of `ALTER [COLUMN] name [SET DATA] TYPE type USING expression`.
 pub(crate) fn using(clause: &Clause<'_>) -> Result<Option<Using>, String> {
     let mut tokens = clause.tokens.iter().peekable();
     if tokens.next().and_then(Token::word) != Some("alter") {
@@ -184,17 +184,17 @@ impl<'a> Clause<'a> {
         self.words().starts_with(beginning)
     }
 
-    /// Whether a word stands outside all brackets.
+    /// Whether a word occurs outside all brackets.
     pub(crate) fn has(&self, word: &str) -> bool {
         self.tokens.iter().any(|token| token.depth == 0 && token.word() == Some(word))
     }
 
-    /// Whether a word stands anywhere.
+    /// Whether a word occurs anywhere.
     pub(crate) fn mentions(&self, word: &str) -> bool {
         self.tokens.iter().any(|token| token.word() == Some(word))
     }
 
-    /// The clause without some stretches of tokens.
+    /// Returns the clause without some ranges of tokens.
     pub(crate) fn without(&self, places: &[Stretch]) -> String {
         let kept = |at: usize| !places.iter().any(|(first, end)| (*first..*end).contains(&at));
         let mut text = String::new();
@@ -211,7 +211,7 @@ impl<'a> Clause<'a> {
         text
     }
 
-    /// What follows `ADD [CONSTRAINT name]`.
+    /// Returns the tokens after `ADD [CONSTRAINT name]`.
     pub(crate) fn behind_constraint_name(&self) -> &[Token] {
         let start = if self.is(&["add", "constraint"]) { 3 } else { 1 };
         self.tokens.get(start..).unwrap_or_default()
@@ -229,7 +229,7 @@ impl<'a> Clause<'a> {
         Some(self.text[token.start..token.end].to_owned())
     }
 
-    /// The column whose type it changes.
+    /// Returns the column with the changed type.
     pub(crate) fn changed_type(&self) -> Option<String> {
         if !self.is(&["alter"]) || !(self.has("type")) {
             return None;
@@ -238,7 +238,7 @@ impl<'a> Clause<'a> {
         self.tokens.get(at).and_then(Token::name).map(str::to_owned)
     }
 
-    /// The column it adds, as given, and where what follows its name begins.
+    /// Returns the column that it adds, as given, and where its definition begins.
     pub(crate) fn added_column(&self) -> Option<(String, usize)> {
         let words = self.words();
         if words.first() != Some(&"add") || matches!(words.get(1), Some(&"constraint")) {
@@ -253,7 +253,7 @@ impl<'a> Clause<'a> {
         Some((self.text[name.start..name.end].to_owned(), at + 1))
     }
 
-    /// Where a constraint inside a column's definition begins, and its name as given.
+    /// Returns where a constraint inside a column's definition begins, and its name as given.
     pub(crate) fn inline_name(&self, at: usize) -> (usize, String) {
         let is_named = at >= 2
             && self.tokens[at - 2].depth == 0
@@ -264,7 +264,7 @@ impl<'a> Clause<'a> {
         (at - 2, self.text[self.tokens[at - 1].start..self.tokens[at - 1].end].to_owned())
     }
 
-    /// A foreign key from what stands behind REFERENCES.
+    /// Reads a foreign key from the tokens after REFERENCES.
     pub(crate) fn foreign_key(
         &self,
         name: String,

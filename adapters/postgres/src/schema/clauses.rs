@@ -1,14 +1,14 @@
-//! Reads the few things in the user's clauses that the server cannot tell us afterwards: the
-//! expressions behind `USING`, what must wait until the tables are swapped, what can be done step
-//! by step without blocking anybody, and what would take the table somewhere else. Lexes as the
-//! server does; understands no more than it must.
+//! Reads the few things in the user's clauses that the server cannot report afterwards: the
+//! expressions after `USING`, clauses that must wait for the swap, clauses that online steps can do
+//! without blocking, and clauses that would move the table. It lexes as the server does, and
+//! understands no more than it must.
 
 use crate::schema::clause::{self, Clause, ForeignKey, Using};
 use crate::schema::lexer::{self, Token, TokenKind};
 use crate::schema::pasted;
 use crate::server::names::Names;
 
-/// A clause about a foreign key the table has already.
+/// A clause about a foreign key that the table has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyClause {
     /// The foreign key's name.
@@ -17,45 +17,45 @@ pub(crate) struct KeyClause {
     pub(crate) action: KeyAction,
 }
 
-/// What is to become of a foreign key.
+/// What a clause does with a foreign key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyAction {
     Drop,
-    /// It gets another name, quoted as given.
+    /// Gives it a new name, quoted as given.
     Rename(String),
-    /// It becomes deferrable or not, or is enforced no longer.
+    /// Makes it deferrable or not, or no longer enforced.
     Alter {
         is_enforced: bool,
     },
     Validate,
 }
 
-/// What the clauses say.
+/// The clauses, sorted.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Clauses {
-    /// The statements, each as the clauses behind the table's name, as they were given.
+    /// The statements: for each the clauses after the table's name, as given.
     pub(crate) native: Vec<String>,
-    /// The same for a copy: without foreign keys and what must wait for the swap.
+    /// The same for a copy: without foreign keys, and without clauses that wait for the swap.
     pub(crate) statements: Vec<String>,
-    /// The same without what an online recipe does in steps of its own.
+    /// The same without clauses that get online steps of their own.
     pub(crate) instant: Vec<String>,
-    /// Whether a recipe has anything to do.
+    /// Whether any clause needs online steps.
     pub(crate) has_steps: bool,
-    /// Constraints to be validated, as given.
+    /// Constraints to validate, as given.
     pub(crate) validated: Vec<String>,
-    /// Clauses for the end of the swap, when everything else is in its place.
+    /// Clauses for the end of the swap.
     pub(crate) late: Vec<LateClause>,
-    /// Foreign keys that are added.
+    /// Foreign keys that the clauses add.
     pub(crate) foreign_keys: Vec<ForeignKey>,
-    /// What becomes of those that are there.
+    /// Clauses about existing foreign keys.
     pub(crate) keys: Vec<KeyClause>,
-    /// The computed columns.
+    /// Columns with a USING expression.
     pub(crate) using: Vec<Using>,
-    /// Clauses that cannot be done, and why.
+    /// Clauses that are refused, and why.
     pub(crate) refused: Vec<(String, &'static str)>,
-    /// Clauses that only the server itself can do, and why.
+    /// Clauses that only a native change can do, and why.
     pub(crate) native_only: Vec<(String, &'static str)>,
-    /// What is dropped with everything that depends on it.
+    /// Columns and constraints that CASCADE drops with their dependents.
     pub(crate) cascades: Cascades,
 }
 
@@ -95,21 +95,21 @@ impl Dropped {
     }
 }
 
-/// A clause about what only the swap puts in place.
+/// A clause about objects that only the swap creates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LateClause {
     pub(crate) clause: String,
-    /// A trigger it names, which no clone has.
+    /// A trigger that it names. No clone has it.
     pub(crate) trigger: Option<String>,
-    /// A rule it names.
+    /// A rule that it names.
     pub(crate) rule: Option<String>,
     /// The role that becomes the owner, as given.
     pub(crate) owner: Option<String>,
 }
 
-/// Reads clauses, or says why they cannot be read. Each statement may be the clauses alone or a
-/// whole `ALTER TABLE` of the table; several are separated by semicolons. `keys` are the names of
-/// the foreign keys the table has: no clone has them.
+/// Reads clauses, or returns why it cannot. Each statement is either the clauses alone or a whole
+/// `ALTER TABLE` of the table. `keys` are the names of the table's foreign keys, which no clone
+/// has.
 pub(crate) fn read(
     text: &str,
     statements: &[Vec<Token>],
@@ -155,7 +155,7 @@ pub(crate) fn read(
     Ok(clauses)
 }
 
-/// The statements of a text that makes a table: of no other kind may there be any.
+/// Returns the statements of a text that creates a table. Refuses statements of any other kind.
 pub(crate) fn table_statements(text: &str) -> Result<Vec<String>, String> {
     let mut making = Vec::new();
     for tokens in lexer::statements(text)? {
@@ -181,7 +181,7 @@ fn joined(clauses: Vec<String>) -> Option<String> {
     (!clauses.is_empty()).then(|| clauses.join(", "))
 }
 
-/// A clause about one of the foreign keys the table has.
+/// Reads a clause about one of the table's foreign keys.
 fn key_clause(clause: &Clause<'_>, keys: &[String]) -> Result<Option<KeyClause>, String> {
     let words = clause.words();
     if words.get(1) != Some(&"constraint") {
@@ -261,8 +261,8 @@ fn read_clause(
     Ok(())
 }
 
-/// Takes `ALTER TABLE [IF EXISTS] [ONLY] name [*]` away from a statement that begins so, if the
-/// name is the table's.
+/// Removes `ALTER TABLE [IF EXISTS] [ONLY] name [*]` from the beginning of a statement. Refuses
+/// another table's name.
 fn without_alter_table(tokens: Vec<Token>, names: &Names) -> Result<Vec<Token>, String> {
     let word = |at: usize| tokens.get(at).and_then(Token::word);
     if word(0) != Some("alter") || word(1) != Some("table") {
@@ -332,7 +332,7 @@ fn split(text: &str, tokens: Vec<Token>) -> Vec<Clause<'_>> {
     clauses
 }
 
-/// Why a clause cannot be done by this tool.
+/// Returns why this tool refuses a clause.
 fn refusal(clause: &Clause<'_>) -> Option<&'static str> {
     let words = clause.words();
     match words.get(..2).unwrap_or(&words[..]) {
@@ -352,13 +352,13 @@ fn refusal(clause: &Clause<'_>) -> Option<&'static str> {
     }
 }
 
-/// What a clause drops with everything that depends on it.
+/// Returns what a clause drops by CASCADE.
 fn cascade(clause: &Clause<'_>) -> Option<Dropped> {
     if !clause.is(&["drop"]) || clause.tokens.last().and_then(Token::word) != Some("cascade") {
         return None;
     }
     let mut names = clause.tokens[1..clause.tokens.len() - 1].iter().peekable();
-    // `column`, `constraint` and `if` may themselves be names of columns.
+    // A column may have the name `column`, `constraint` or `if`.
     let is_followed = |names: &std::iter::Peekable<std::slice::Iter<'_, Token>>| names.len() > 1;
     let is_constraint =
         is_followed(&names) && names.next_if(|token| token.word() == Some("constraint")).is_some();
@@ -372,7 +372,7 @@ fn cascade(clause: &Clause<'_>) -> Option<Dropped> {
     Some(if is_constraint { Dropped::Constraint(name) } else { Dropped::Column(name) })
 }
 
-/// A clause about triggers, rules, row security, the owner or what a sequence counts on from.
+/// Reads a clause about triggers, rules, row security, the owner, or the next number of a sequence.
 fn late(clause: &Clause<'_>) -> Option<LateClause> {
     let words = clause.words();
     let mut late =
@@ -402,8 +402,8 @@ fn late(clause: &Clause<'_>) -> Option<LateClause> {
     }
 }
 
-/// Whether a clause only demands something of the rows, which an online recipe can prove without
-/// blocking anybody.
+/// Whether a clause only demands something of the rows. Online steps can prove that without
+/// blocking.
 fn is_step(clause: &Clause<'_>) -> bool {
     let rest = clause.behind_constraint_name();
     let words: Vec<&str> =

@@ -7,7 +7,7 @@ use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
 
-/// Names that two objects would have after the swap.
+/// Refuses names that two objects would have after the swap.
 pub(crate) async fn name_clashes(
     session: &Session,
     request: &CloneRequest<'_>,

@@ -13,7 +13,7 @@ use crate::sql;
 use crate::sql::quote;
 use altergeist_contract::{Refusal, Result};
 
-/// Which column of the shadow is which of the source, and how its values get there.
+/// Maps the shadow's columns to the source's, with their values.
 pub(crate) fn layout(
     request: &CloneRequest<'_>,
     key: &Candidate,
@@ -80,7 +80,7 @@ pub(crate) fn layout(
     })
 }
 
-/// Pairs of one column before and after the clauses.
+/// Yields each surviving column, before and after the clauses.
 fn survivors<'a>(
     before: &'a [Attribute],
     after: &'a [Attribute],
@@ -88,7 +88,7 @@ fn survivors<'a>(
     after.iter().filter_map(|new| Some((before.iter().find(|old| old.number == new.number)?, new)))
 }
 
-/// The columns, by their names in the source, whose values may become others.
+/// Returns the columns whose values may change, by their names in the source.
 pub(crate) async fn revalued(
     session: &Session,
     request: &CloneRequest<'_>,
@@ -104,7 +104,7 @@ pub(crate) async fn revalued(
     Ok(revalued)
 }
 
-/// Whether every value stays equal to what it was, to those a foreign key compares it with.
+/// Whether every value still equals the values that a foreign key compares it with.
 async fn keeps_values(
     session: &Session,
     request: &CloneRequest<'_>,
@@ -126,12 +126,12 @@ async fn keeps_values(
     if computed == reading(session, request, &column).await? {
         return Ok(true);
     }
-    // Unlike the server's own, a cast that is written out cuts off what is too long.
+    // An explicit cast truncates a long value. The server's implicit cast does not.
     let cast = format!("CAST({column} AS {})", new.type_name);
     Ok(!types::may_cut(from, to) && computed == reading(session, request, &cast).await?)
 }
 
-/// What the server reads an expression over the source's columns as, in its own words.
+/// Returns how the server reads an expression over the source's columns.
 async fn reading(
     session: &Session,
     request: &CloneRequest<'_>,
@@ -154,8 +154,7 @@ fn using_of<'a>(request: &CloneRequest<'a>, column: &Attribute) -> Option<&'a Us
     request.clauses.using.iter().find(|using| using.column == column.name)
 }
 
-/// A column of ours, until the swap, for a column of the key that the altered table does not have
-/// as it was.
+/// Returns a column of ours for a key column that the altered table lacks. It goes in the swap.
 fn held(key: &KeyColumn, number: usize, alias: &str) -> Column {
     Column {
         name: helper_column(number),
@@ -167,7 +166,7 @@ fn held(key: &KeyColumn, number: usize, alias: &str) -> Column {
     }
 }
 
-/// A key's column, followed through the clauses; None if its values would not be found again.
+/// Returns a key column after the clauses. None if its values could not be found again.
 fn followed(
     request: &CloneRequest<'_>,
     key: &KeyColumn,
@@ -182,7 +181,7 @@ fn followed(
     is_kept.then(|| KeyColumn { shadow: new.name.clone(), ..key.clone() })
 }
 
-/// What the shadow demands beyond the source.
+/// Returns the changes of columns: new demands, new values, conversions.
 pub(crate) fn changes(
     request: &CloneRequest<'_>,
     before: &[Attribute],
@@ -197,7 +196,7 @@ pub(crate) fn changes(
         let value = using_of(request, old).map(|using| using.expression.clone());
         let is_computed = value.is_some();
         let value = value.unwrap_or_else(|| format!("{alias}.{}", quote::quoted(&old.name)));
-        // A value that stays as it is fits, and the table need not be read to know it.
+        // A value that does not change fits, and needs no check.
         if !new.generated && (is_computed || old.type_name != new.type_name) {
             let is_safe = !is_computed && types::keeps_order(old.stored_type(), new.stored_type());
             changes.risks.extend(ConversionRisk::of(new, &value, is_safe));
@@ -213,7 +212,7 @@ pub(crate) fn changes(
     changes
 }
 
-/// The columns no column of the source fills, found again from what was written down of the shadow.
+/// Finds the shadow's own columns again, from the journal's layout.
 pub(crate) fn added_columns(layout: &Layout, after: &[Attribute]) -> ColumnChanges {
     let mut changes = ColumnChanges::default();
     for new in

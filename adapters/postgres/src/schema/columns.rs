@@ -1,5 +1,5 @@
-//! What the statements that move rows need to know of source and shadow. Settled when the shadow is
-//! made, kept in the journal, and never guessed again.
+//! What the statements that move rows must know about source and shadow. It is settled when the
+//! shadow is created, and kept in the journal.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,24 +12,23 @@ pub(crate) struct Layout {
     pub(crate) shadow: String,
     /// The shadow's schema, quoted.
     pub(crate) shadow_schema: String,
-    /// The name by which the user's expressions may call the source, quoted.
+    /// The name of the source in the user's expressions, quoted.
     pub(crate) alias: String,
     /// The key's index in the source.
     pub(crate) key_index: String,
     /// The key's columns, in the index's order.
     pub(crate) keys: Vec<KeyColumn>,
-    /// The columns the rows are walked by before the key's, if they are laid down in another order
-    /// than the key's. Here a row can move from one side of the watermark to the other; see the
-    /// decision on it.
+    /// The columns of --order-by, which the scan uses before the key's. Here a row can move from
+    /// one side of the watermark to the other. See the decision about it.
     #[serde(default)]
     pub(crate) order: Vec<KeyColumn>,
     /// Whether the shadow is a partitioned table.
     #[serde(default)]
     pub(crate) is_partitioned: bool,
-    /// The shadow's columns that are filled from the source.
+    /// The shadow's columns that get their values from the source.
     pub(crate) columns: Vec<Column>,
-    /// An index of ours on the shadow by which its rows are found, where it has none of its own
-    /// that serves. Goes in the swap.
+    /// Our index that finds the shadow's rows, if the shadow has none of its own for that. It goes
+    /// in the swap.
     #[serde(default)]
     pub(crate) helper_index: Option<String>,
 }
@@ -41,11 +40,11 @@ pub(crate) struct KeyColumn {
     pub(crate) source: String,
     /// Its name in the shadow.
     pub(crate) shadow: String,
-    /// Its type in the source, as SQL spells it; a domain's base type.
+    /// Its type in the source, as SQL spells it. For a domain, the base type.
     pub(crate) type_name: String,
-    /// The same type's identity.
+    /// The same type's OID.
     pub(crate) type_oid: u32,
-    /// Its collation in the source, as SQL spells it; empty for the type's own.
+    /// Its collation in the source, as SQL spells it. Empty for the type's own.
     #[serde(default)]
     pub(crate) collation: String,
     /// Whether there are arrays of the type.
@@ -54,7 +53,7 @@ pub(crate) struct KeyColumn {
     /// Whether equal values are always the same bytes.
     #[serde(default)]
     pub(crate) spelled_once: bool,
-    /// Whether its values are compared by operators of the server's own.
+    /// Whether built-in operators compare its values.
     #[serde(default)]
     pub(crate) own_operators: bool,
 }
@@ -64,29 +63,29 @@ pub(crate) struct KeyColumn {
 pub(crate) struct Column {
     /// Its name in the shadow.
     pub(crate) name: String,
-    /// The column of the source it was.
+    /// Its name in the source.
     pub(crate) source: String,
     /// Its type in the shadow, as SQL spells it.
     pub(crate) type_name: String,
     /// Its value, as an expression over the source's columns.
     pub(crate) value: String,
-    /// Whether the value may be other than what the source stores.
+    /// Whether the value may differ from the source's stored value.
     pub(crate) changed: bool,
-    /// When two values are the same stored bytes.
+    /// How to tell that two values are the same stored bytes.
     #[serde(default)]
     pub(crate) sameness: Sameness,
 }
 
-/// When two values of a type are the same stored bytes.
+/// How to tell that two values of a type are the same stored bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Sameness {
-    /// The server must look at the bytes: its own idea of equality is another one, or not known.
+    /// By the bytes: the type's own equality is another one, or unknown.
     #[default]
     Image,
-    /// When they are equal.
+    /// By the type's own equality.
     Equal,
-    /// When they are equal in the collation of bytes.
+    /// By equality in the collation of bytes.
     EqualText,
 }
 
@@ -95,8 +94,8 @@ fn yes() -> bool {
 }
 
 impl Layout {
-    /// The columns chunks are ranges of, and watermarks places in: those of the order, and the
-    /// key's, each once.
+    /// Returns the columns of chunk bounds and watermarks: those of the order, then those of the
+    /// key, each once.
     pub(crate) fn scan_columns(&self) -> Vec<&KeyColumn> {
         let rest = self
             .keys
@@ -113,7 +112,7 @@ impl Layout {
         self.keys.iter().all(is_kept)
     }
 
-    /// The shadow, as statements on its rows name it. Rows of a partitioned table are in its
+    /// Returns the shadow as statements on its rows name it. A partitioned table's rows are in its
     /// partitions.
     pub(crate) fn shadow_rows(&self) -> String {
         let only = if self.is_partitioned { "" } else { "ONLY " };
@@ -125,22 +124,22 @@ impl Layout {
         self.keys.iter().all(|key| key.has_arrays)
     }
 
-    /// An operator between keys, or places in the walk. The search path is the user's there, and
-    /// somebody may have put an operator of that name into it which fits the type better: so the
-    /// server's own is named in full, where it is one of its own.
+    /// Returns an operator between keys, or between positions in the scan. The search path is the
+    /// user's there, and another user may have created an operator of that name that fits the type
+    /// better. So a built-in operator is named in full.
     pub(crate) fn operator(&self, name: &str) -> String {
         let is_own = self.scan_columns().iter().all(|column| column.own_operators);
         if is_own { format!("OPERATOR(pg_catalog.{name})") } else { name.to_owned() }
     }
 
-    /// The changed columns, for a message about a value that does not fit.
+    /// Returns the changed columns, for a message about a value that does not fit.
     pub(crate) fn changed_columns(&self) -> String {
         let changed =
             self.columns.iter().filter(|column| column.changed).map(|column| column.name.as_str());
         changed.collect::<Vec<_>>().join(", ")
     }
 
-    /// The key, for people.
+    /// Returns the key, for people.
     pub(crate) fn key_description(&self) -> String {
         let columns =
             self.keys.iter().map(|key| key.source.as_str()).collect::<Vec<_>>().join(", ");

@@ -1,6 +1,6 @@
-//! A table's definition: read from the catalogue line by line, and built again elsewhere. What
-//! cannot be built the same is found by reading both and comparing, never by listing what we think
-//! there is.
+//! A table's definition: read from the catalogue line by line, and built again elsewhere. To find
+//! what cannot be built the same, the code reads both definitions and compares them. It never
+//! relies on a list of features.
 
 use crate::schema::expression;
 use crate::server::error;
@@ -18,7 +18,7 @@ use tokio_postgres::Row;
 pub(crate) struct Line {
     /// The object, as "column note" or "index orders_pkey".
     pub(crate) object: String,
-    /// What it is.
+    /// Its definition.
     pub(crate) definition: String,
     /// Whether it belongs to the structure, as opposed to rights, comments and storage.
     pub(crate) structure: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Line {
 /// One column, as the catalogue has it.
 #[derive(Clone)]
 pub(crate) struct Attribute {
-    /// Its number: stays the same within one table, whatever it is renamed to.
+    /// Its number. It stays the same when the column is renamed.
     pub(crate) number: i16,
     pub(crate) name: String,
     pub(crate) type_name: String,
@@ -38,7 +38,7 @@ pub(crate) struct Attribute {
     pub(crate) generated: bool,
     pub(crate) identity: bool,
     pub(crate) default: Option<String>,
-    /// Whether its default differs from row to row.
+    /// Whether its default differs between rows.
     pub(crate) is_volatile: bool,
     /// The type under a domain.
     pub(crate) base_type: Option<u32>,
@@ -62,12 +62,12 @@ impl Attribute {
         }
     }
 
-    /// What decides how a value is stored: type, length and collation.
+    /// Returns what decides how a value is stored: type, length and collation.
     pub(crate) fn stored_shape(&self) -> (u32, i32, u32) {
         (self.type_oid, self.modifier, self.collation)
     }
 
-    /// Its type, a domain's base, and that type's length.
+    /// Returns its type, or a domain's base type, and that type's length.
     pub(crate) fn stored_type(&self) -> (u32, i32) {
         (self.base_type.unwrap_or(self.type_oid), self.modifier)
     }
@@ -92,7 +92,7 @@ pub(crate) async fn attributes(session: &Session, oid: u32) -> Result<Vec<Attrib
     Ok(rows.iter().map(Attribute::of_row).collect())
 }
 
-/// The objects in which two definitions differ.
+/// Returns the objects in which two definitions differ.
 pub(crate) fn differences(one: &[Line], other: &[Line]) -> Vec<String> {
     let missing = |from: &[Line], line: &&Line| !from.contains(line);
     let differing = one
@@ -105,14 +105,14 @@ pub(crate) fn differences(one: &[Line], other: &[Line]) -> Vec<String> {
     objects
 }
 
-/// The lines that are structure, as one text.
+/// Returns the lines that are structure, as one text.
 pub(crate) fn structure(lines: &[Line]) -> String {
     let lines = lines.iter().filter(|line| line.structure);
     lines.map(|line| format!("{}: {}\n", line.object, line.definition)).collect()
 }
 
-/// Builds an empty table like the source in a schema of ours, within the session's transaction, and
-/// gives its identity.
+/// Builds an empty table like the source in a schema of ours, within the session's transaction.
+/// Returns its OID.
 pub(crate) async fn build(
     session: &Session,
     names: &Names,
@@ -138,8 +138,8 @@ pub(crate) async fn build(
     Ok(oid)
 }
 
-/// Takes away what event triggers give to every new table, such as row security, an owner,
-/// triggers, or a publication. What the source has of that is carried later.
+/// Undoes what event triggers do to every new table, such as row security, an owner, triggers, or a
+/// publication. The source's own are carried later.
 async fn undo_event_triggers(
     session: &Session,
     source: u32,
@@ -174,7 +174,8 @@ async fn undo_event_triggers(
     }
 }
 
-/// Gives a bare table or materialized view in a schema of ours what another has.
+/// Creates on a bare table or materialized view the objects of another, such as indexes and
+/// comments.
 pub(crate) async fn recreate_objects(
     session: &Session,
     source: u32,
@@ -191,7 +192,7 @@ pub(crate) async fn recreate_objects(
     session.run(&expression::reread(&script.join(";\n"))).await.map_err(failed)
 }
 
-/// Gives a table in a schema of ours the privileges of another.
+/// Grants the privileges on a table to the same roles on a clone.
 pub(crate) async fn carry_privileges(
     session: &Session,
     source: u32,
@@ -203,8 +204,8 @@ pub(crate) async fn carry_privileges(
     if script.is_empty() { Ok(()) } else { session.run(&script.join(";\n")).await }
 }
 
-/// Makes a schema of ours inside the session's transaction, open to the table's owner, who must own
-/// what is in it.
+/// Creates a schema of ours inside the session's transaction. The table's owner, who owns what is
+/// in it, may use it.
 pub(crate) async fn make_schema(session: &Session, schema: &str, source: u32) -> Result<()> {
     let attempted = || format!("make the schema {schema}");
     let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
@@ -212,7 +213,7 @@ pub(crate) async fn make_schema(session: &Session, schema: &str, source: u32) ->
     open_to_owner(session, schema, source).await
 }
 
-/// Lets the table's owner keep it in a schema of ours.
+/// Lets the table's owner have it in a schema of ours.
 pub(crate) async fn open_to_owner(session: &Session, schema: &str, source: u32) -> Result<()> {
     let failed = |error: tokio_postgres::Error| {
         error::of_clauses(format!("open the schema {schema} to the table's owner"), &error)

@@ -1,20 +1,20 @@
-//! Gives the server its own words back so that it reads what it meant. Of `kind IN ('a', 'b')` over
-//! a varchar column it says `(kind)::text = ANY ((ARRAY['a'::character varying, …])::text[])`, and
-//! reads that as something that is spelled otherwise: the cast goes to every element. Without the
-//! cast it adds the same one it had left unsaid. Of `SELECT NULL` in a later arm of a UNION it says
-//! `NULL::integer`, and reads that as a column that is called `int4`: it is told the name that it
-//! had left out, which is always `?column?`.
+//! Rewrites the server's own words so that it reads what it meant. For `kind IN ('a', 'b')` over a
+//! varchar column it prints `(kind)::text = ANY ((ARRAY['a'::character varying, …])::text[])`. It
+//! reads that as another expression, because the cast goes to every element. Without the cast it
+//! adds the same one by itself. For `SELECT NULL` in a later arm of a UNION it prints
+//! `NULL::integer`, and reads that as a column with the name `int4`. So this adds the name that it
+//! left out, which is always `?column?`.
 
-/// A statement, or several, in the spelling that is read as it was meant.
+/// Returns statements in a spelling that the server reads as it meant them.
 pub(crate) fn reread(text: &str) -> String {
-    // What stands between dollars is the user's own text.
+    // The text between dollars is the user's own.
     if text.contains("$function") || text.contains("$procedure") {
         return text.to_owned();
     }
     with_names(&without_casts(text))
 }
 
-/// Lists without the cast that the server finds again by itself.
+/// Removes the casts of lists. The server adds them by itself.
 fn without_casts(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -40,7 +40,7 @@ fn without_casts(text: &str) -> String {
     out + rest
 }
 
-/// Where an `ARRAY[…]` at the beginning of the text ends.
+/// Returns where an `ARRAY[…]` at the beginning of the text ends.
 fn end_of_array(text: &str) -> Option<usize> {
     let (mut depth, mut is_quoted) = (0, false);
     for (at, letter) in text.char_indices() {
@@ -59,7 +59,7 @@ fn end_of_array(text: &str) -> Option<usize> {
     None
 }
 
-/// What follows `)::type[]`, if that is what the text begins with.
+/// Returns what follows `)::type[]`, if the text begins so.
 fn after_cast(text: &str) -> Option<&str> {
     let rest = text.strip_prefix(")::")?;
     let end = rest.find("[])")?;
@@ -69,8 +69,8 @@ fn after_cast(text: &str) -> Option<&str> {
     is_type.then(|| &rest[end + 2..])
 }
 
-/// Select lists in which nothing that ends in a cast or a collation is without its name. The server
-/// writes one entry a line.
+/// Adds names to entries of select lists that end in a cast or a collation. The server prints one
+/// entry a line.
 fn with_names(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut quote, mut is_in_list) = (None, false);
@@ -88,7 +88,7 @@ fn with_names(text: &str) -> String {
     out
 }
 
-/// Where the entry of the line's last select list begins.
+/// Returns where the entry of the line's last select list begins.
 fn last_select(line: &str) -> Option<usize> {
     let is_plain =
         |at: usize| unquoted(line, None).any(|(place, quote, _)| place == at && quote.is_none());
@@ -97,9 +97,8 @@ fn last_select(line: &str) -> Option<usize> {
     Some(start + if line[start..].starts_with("DISTINCT ") { "DISTINCT ".len() } else { 0 })
 }
 
-/// Where the entry that begins at `start` ends, if it has no name and the server would make one up
-/// from a cast or from what is collated. Columns, functions and CASE have a name to begin with,
-/// which the server says.
+/// Returns where the entry at `start` ends, if it has no name and the server would take one from a
+/// cast or a collation. For columns, functions and CASE the server prints the name.
 fn end_of_nameless(line: &str, start: usize) -> Option<usize> {
     let entry = &line[start..];
     let is_nameless =
@@ -132,8 +131,8 @@ fn end_of_nameless(line: &str, start: usize) -> Option<usize> {
     (depth == 0 && (ends_in_cast || ends_in_collation)).then_some(start + end)
 }
 
-/// Each letter's place, the quote it stands in, and the quote that is open behind it; a quote's own
-/// marks stand in it.
+/// Yields each letter's position, the quote around it, and the quote that is open after it. A
+/// quote's own marks count as inside it.
 fn unquoted(
     text: &str,
     open: Option<char>,

@@ -1,4 +1,4 @@
-//! Tries the clauses about foreign keys and about what only the swap puts in place.
+//! Tries the clauses about foreign keys, and about objects that only the swap creates.
 
 use crate::schema::altered::NOT_ACCEPTED;
 use crate::schema::altered::{Altered, CloneRequest, FinalSteps, UnvalidatedKey};
@@ -10,18 +10,17 @@ use crate::sql;
 use crate::sql::quote;
 use altergeist_contract::{Refusal, Result};
 
-/// What becomes of the foreign keys the table has.
+/// What the clauses do with the table's own foreign keys.
 #[derive(Default)]
 pub(crate) struct Keys {
     pub(crate) final_steps: FinalSteps,
-    /// Those that are to be proven, by the columns' old names.
+    /// The foreign keys to prove, with the columns' old names.
     pub(crate) unvalidated: Vec<UnvalidatedKey>,
     pub(crate) refusals: Vec<Refusal>,
 }
 
-/// Reads what becomes of the foreign keys the table has. They stand on no clone, so each is made on
-/// it for the trial; the clauses are tried before all others, when the columns still have their
-/// names.
+/// Reads what the clauses do with the table's foreign keys. No clone has them, so the trial creates
+/// each on it. It tries these clauses before all others, while the columns still have their names.
 pub(crate) async fn try_keys(
     session: &Session,
     request: &CloneRequest<'_>,
@@ -87,8 +86,8 @@ async fn try_key(
     Ok(Some(not_accepted(request, error::of_clauses(attempted, &error).reason)))
 }
 
-/// Tries what the swap does at its end, and takes it back: locks of other tables are held for an
-/// instant only.
+/// Tries what the swap does at its end, and rolls it back. It locks other tables only for an
+/// instant.
 pub(crate) async fn try_late(
     session: &Session,
     request: &CloneRequest<'_>,
@@ -181,7 +180,7 @@ async fn try_foreign_key(
     Ok(())
 }
 
-/// Adds a foreign key to the clone; one that points to the table itself points to the clone then.
+/// Adds a foreign key to the clone. A self-reference then points to the clone.
 async fn add_foreign_key(
     session: &Session,
     request: &CloneRequest<'_>,

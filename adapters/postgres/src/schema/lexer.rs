@@ -1,4 +1,4 @@
-//! Reads SQL text into tokens, as the server does.
+//! Splits SQL text into tokens, as the server does.
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
@@ -6,7 +6,7 @@ pub(crate) struct Token {
     /// Where the token begins and ends.
     pub(crate) start: usize,
     pub(crate) end: usize,
-    /// How many brackets it stands in.
+    /// How many brackets are around it.
     pub(crate) depth: usize,
 }
 
@@ -130,8 +130,8 @@ impl Lexer<'_> {
         Err("a comment is never closed".to_owned())
     }
 
-    /// What stands between two quotes; a doubled quote does not end it, nor, where it counts, does
-    /// one after `\`.
+    /// Reads the text between two quotes. A doubled quote does not end it. Nor does one after `\`,
+    /// if `backslash` is set.
     fn quoted(&mut self, quote: char, backslash: bool) -> Result<String, String> {
         let inside = self.at + 1;
         let mut characters = self.text[inside..].char_indices().peekable();
@@ -164,7 +164,7 @@ impl Lexer<'_> {
         Ok(TokenKind::Other('\''))
     }
 
-    /// A word; one that is only the prefix of a literal goes with it.
+    /// Reads a word. A prefix of a literal goes with the literal.
     fn word(&mut self) -> Result<TokenKind, String> {
         let rest = self.rest();
         let goes_on =

@@ -1,5 +1,5 @@
-//! The index that finds rows of the shadow by the source's key, and the indexes that the copy leaves
-//! out at first.
+//! The index that finds rows of the shadow by the source's key, and the indexes that the copy
+//! leaves out at first.
 
 use crate::schema::altered::{DeferredIndex, HELPER, LeftOut};
 use crate::schema::columns::Layout;
@@ -10,7 +10,7 @@ use crate::sql::quote;
 use altergeist_contract::Result;
 use std::collections::BTreeSet;
 
-/// The name of a column of ours that holds what the clauses take away from the key.
+/// Returns the name of our column for a key column that the clauses take away.
 pub(crate) fn helper_column(number: usize) -> String {
     format!("{HELPER}_{}", number + 1)
 }
@@ -20,8 +20,8 @@ pub(crate) fn is_helper(name: &str) -> bool {
     name.starts_with(HELPER)
 }
 
-/// The shadow's rows are looked up by the source's key all the time. Where the altered table has no
-/// columns or no index for that, it gets ours until the swap.
+/// Makes the shadow's rows searchable by the source's key. If the altered table lacks columns or an
+/// index for that, it gets ours until the swap.
 pub(crate) async fn find_by_key(
     session: &Session,
     mut layout: Layout,
@@ -39,15 +39,14 @@ pub(crate) async fn find_by_key(
         return Ok(layout);
     }
     let columns: Vec<String> = layout.keys.iter().map(|key| quote::quoted(&key.shadow)).collect();
-    // A partitioned table has no unique index over columns that do not say the partition.
+    // A partitioned table cannot have a unique index without its partition columns.
     let create = sql::create_helper_index(&layout.shadow, HELPER, !layout.is_partitioned, &columns);
     session.run(&create).await.map_err(failed)?;
     layout.helper_index = Some(HELPER.to_owned());
     Ok(layout)
 }
 
-/// The statement that takes our own columns and index away from the shadow again; None if it has
-/// none.
+/// Returns the statement that drops our own columns and index from the shadow.
 pub(crate) fn drop_helpers(layout: &Layout) -> Option<String> {
     let mut helpers = layout.keys.iter().filter(|key| is_helper(&key.shadow)).peekable();
     if helpers.peek().is_some() {
@@ -57,8 +56,8 @@ pub(crate) fn drop_helpers(layout: &Layout) -> Option<String> {
     Some(sql::drop_in("INDEX", &layout.shadow_schema, &quote::quoted(index)))
 }
 
-/// An index of the clone: its leading columns if it can find rows, whether it may wait, and the
-/// statement that drops it if it may be left out.
+/// An index of the clone: its leading columns if it can find rows, whether it can be built later,
+/// and the statement that drops it if it can be left out.
 struct CloneIndex {
     leading: Option<Vec<String>>,
     is_unique: bool,
@@ -68,7 +67,7 @@ struct CloneIndex {
 }
 
 impl CloneIndex {
-    /// Whether it keeps out a second row of the same key at once, and nothing else.
+    /// Whether it rejects a second row of the same key at once, and nothing else.
     fn is_of_key(&self, layout: &Layout) -> bool {
         self.is_unique
             && self.leading.as_ref().is_some_and(|columns| columns.len() == layout.keys.len())
@@ -94,10 +93,10 @@ async fn indexes(session: &Session, clone: u32) -> Result<Vec<CloneIndex>> {
     Ok(rows.iter().map(index).collect())
 }
 
-/// The index rows of the shadow are found by; one that must stand anyway comes first. Where one key
-/// has several spellings, two of them may be refreshed at once, so the index must keep out the
-/// second row; and where rows move along the walk, a chunk must not be able to copy a row that the
-/// shadow still holds as it was elsewhere.
+/// Returns the index that finds the shadow's rows. An index that must exist anyway comes first. If
+/// a key has several spellings, two of them may be refreshed at once, so the index must reject the
+/// second row. If rows can move along the scan, a chunk must not copy a row that the shadow still
+/// holds elsewhere.
 fn lookup_index<'a>(indexes: &'a [CloneIndex], layout: &Layout) -> Option<&'a CloneIndex> {
     let key: BTreeSet<&str> = layout.keys.iter().map(|key| key.shadow.as_str()).collect();
     let spelled_once = layout.keys.iter().all(|key| key.spelled_once);
@@ -113,11 +112,11 @@ fn lookup_index<'a>(indexes: &'a [CloneIndex], layout: &Layout) -> Option<&'a Cl
     serving.first().copied()
 }
 
-/// The indexes the shadow can be filled without. A chunk brings each key once, so where the key's
-/// values stay as they are the index it is found by keeps nothing out while nothing is refreshed;
-/// other unique indexes may have to.
+/// Returns the indexes that the copy can do without. A chunk brings each key once. So while no row
+/// is refreshed, an index on unchanged key values rejects nothing. Other unique indexes may have
+/// to.
 pub(crate) async fn left_out(session: &Session, layout: &Layout, clone: u32) -> Result<LeftOut> {
-    // The index of a partitioned table is made of those of its partitions, and stays.
+    // A partitioned table's index consists of its partitions' indexes, and stays.
     if layout.is_partitioned {
         return Ok(LeftOut::default());
     }

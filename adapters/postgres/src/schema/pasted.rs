@@ -1,13 +1,13 @@
-//! Names the statement to run instead where `CREATE INDEX` or `DROP INDEX` was given as a change.
-//! An index is no clause of the server's ALTER TABLE, and the server itself makes and drops one
-//! without blocking anybody. Pure.
+//! Finds `CREATE INDEX` and `DROP INDEX` among the clauses, and names the statement to run instead.
+//! ALTER TABLE has no such clause, and the server itself creates and drops an index without
+//! blocking. Pure.
 
 use crate::schema::lexer::{self, Token};
 use crate::server::error::refuse;
 use crate::sql;
 use altergeist_contract::Refusal;
 
-/// The first such statement in the text, and what to run instead of it.
+/// Returns the first such statement in the text, and what to run instead.
 pub(crate) fn index_statement(text: &str) -> Option<Refusal> {
     let statements = lexer::statements(text).ok()?;
     let is_alone = statements.len() == 1;
@@ -45,7 +45,7 @@ fn instead(text: &str, tokens: &[Token]) -> Option<String> {
     }
     let behind = if is(tokens, at + 1, "concurrently") { at + 2 } else { at + 1 };
     let rest = &text[tokens.get(behind)?.start..tokens.last()?.end];
-    // The server drops neither several at once without blocking, nor what depends on one.
+    // The server drops concurrently only one index at a time, and none with CASCADE.
     let is_bound = |token: &Token| token.is_sign(',') || token.word() == Some("cascade");
     let is_concurrent = is_made || !tokens.iter().any(is_bound);
     let begin = sql::index_statement(is_made, is_made && at == 2, is_concurrent);

@@ -1,5 +1,4 @@
-//! The change that was asked for: its clauses, as far as they are read here, and what it asks for
-//! beyond them.
+//! The requested change: its clauses, and what the user asks for beyond them.
 
 use crate::change::Change;
 use crate::key::candidates::Candidate;
@@ -32,7 +31,7 @@ pub(crate) fn clone_request<'a>(
     }
 }
 
-/// The clauses, as far as they are read here.
+/// Returns the parsed clauses, or why they cannot be parsed.
 pub(crate) async fn clauses(
     session: &Session,
     change: &Change,
@@ -44,8 +43,8 @@ pub(crate) async fn clauses(
     Ok(change.alter.clauses(&change.names, &keys))
 }
 
-/// What is asked for beyond the clauses: an order of the rows, a table of the user's own making; or
-/// why it cannot be had.
+/// Returns the order of the rows and the user's own table, if they are asked for; or why they are
+/// not possible.
 pub(crate) async fn order_and_table(
     session: &Session,
     target: &Target,

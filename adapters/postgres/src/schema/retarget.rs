@@ -1,9 +1,9 @@
-//! Makes a statement that the server printed speak of another table of the same name. The server
-//! prints every name in full, so a name is a pair of words with a dot between them. What is quoted
-//! as text stays as it is, but for a name that is cast.
+//! Makes a statement that the server printed name another table of the same name. The server prints
+//! every name in full, so a name is two words with a dot between. Quoted text stays, except a name
+//! with a cast.
 
-/// A relation or function that another schema holds for now. All three are spelled as the server
-/// quotes them.
+/// A relation or function that is in another schema for now. All three names are spelled as the
+/// server quotes them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Move {
     pub(crate) schema: String,
@@ -13,13 +13,13 @@ pub(crate) struct Move {
 }
 
 impl Move {
-    /// The way back.
+    /// Returns the reverse.
     pub(crate) fn back(&self) -> Move {
         Move { schema: self.to.clone(), name: self.name.clone(), to: self.schema.clone() }
     }
 }
 
-/// The statement, with every moved name in its new schema.
+/// Returns the statement, with every moved name in its new schema.
 pub(crate) fn retarget(text: &str, moves: &[Move]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -47,7 +47,7 @@ pub(crate) fn retarget(text: &str, moves: &[Move]) -> String {
     out
 }
 
-/// The two words of a qualified name that begins the text.
+/// Returns the two words of a qualified name that begins the text.
 pub(crate) fn qualified(text: &str) -> Option<(&str, &str)> {
     let (schema, tail) = text.split_at(token(text, text.chars().next()?));
     let name = after_dot(tail)?;
@@ -58,7 +58,7 @@ fn find<'a>(moves: &'a [Move], schema: &str, name: &str) -> Option<&'a Move> {
     moves.iter().find(|moved| moved.schema == schema && moved.name == name)
 }
 
-/// The word after a dot that begins the text.
+/// Returns the word after a dot that begins the text.
 fn after_dot(text: &str) -> Option<&str> {
     let rest = text.strip_prefix('.')?;
     let word = &rest[..token(rest, rest.chars().next()?)];
@@ -70,7 +70,8 @@ fn is_word(token: &str) -> bool {
         && !(token.len() > 1 && token.ends_with('\''))
 }
 
-/// A name in full that is text, and becomes a relation, a type or a function by a cast.
+/// Returns a moved name in full that is text, and that a cast makes a relation, a type or a
+/// function.
 fn literal(token: &str, tail: &str, moves: &[Move]) -> Option<String> {
     let text = token.strip_prefix('\'')?.strip_suffix('\'')?.replace("''", "'");
     if !tail.starts_with("::reg") {
@@ -80,7 +81,8 @@ fn literal(token: &str, tail: &str, moves: &[Move]) -> Option<String> {
     (moved != text).then(|| format!("'{}'", moved.replace('\'', "''")))
 }
 
-/// How long the token that begins the text is: a word, a quoted word, a quoted text, or one letter.
+/// Returns the length of the token that begins the text: a word, a quoted word, a quoted text, or
+/// one letter.
 fn token(text: &str, first: char) -> usize {
     let rest = &text[first.len_utf8()..];
     match first {

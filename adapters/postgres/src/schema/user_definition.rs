@@ -1,6 +1,6 @@
-//! A shadow of the user's own making (`--create`): for what ALTER TABLE cannot say, as another
-//! order of the columns or partitions. Its columns are those of the source that have the same
-//! names, or the names `--rename` gives them.
+//! A shadow that the user defines (`--create`), for changes that ALTER TABLE cannot express, such
+//! as another order of the columns, or partitions. Its columns are the source's columns of the same
+//! names, or of the names in `--rename`.
 
 use crate::schema::altered::{self, Altered, CloneRequest, ColumnChanges, FinalSteps, UserTable};
 use crate::schema::clauses;
@@ -15,7 +15,7 @@ use crate::sql;
 use crate::sql::quote;
 use altergeist_contract::{Kind, Refusal, Result, Target, Watermark};
 
-/// Reads the file's text; None if none was given.
+/// Reads the file's text. None if the user gave none.
 pub(crate) fn read(target: &Target) -> Option<std::result::Result<UserTable, Refusal>> {
     let text = target.create.as_ref()?;
     let statements = clauses::table_statements(text).map_err(|why| {
@@ -28,8 +28,7 @@ pub(crate) fn read(target: &Target) -> Option<std::result::Result<UserTable, Ref
     Some(statements.map(|statements| UserTable { statements, renames: target.renames.clone() }))
 }
 
-/// Makes the table in a schema of ours, and reads what came of it. Inside the session's
-/// transaction.
+/// Creates the table in a schema of ours, and reads the outcome, inside the session's transaction.
 pub(crate) async fn make(
     session: &Session,
     request: &CloneRequest<'_>,
@@ -58,7 +57,7 @@ pub(crate) async fn make(
     Ok(altered)
 }
 
-/// Carries the statements out, with the schema of ours before the user's own.
+/// Runs the statements, with our schema before the user's own.
 async fn carry_out(
     session: &Session,
     request: &CloneRequest<'_>,
@@ -128,7 +127,7 @@ async fn carry_out(
     Ok(refusals)
 }
 
-/// The new table belongs to whom the old one does, and is open to the same.
+/// Gives the new table the old one's owner and privileges.
 async fn own(session: &Session, request: &CloneRequest<'_>, schema: &str, oid: u32) -> Result<()> {
     let failed = |error: tokio_postgres::Error| {
         error::of_clauses("give the new table to the old one's owner", &error)
@@ -151,7 +150,7 @@ async fn own(session: &Session, request: &CloneRequest<'_>, schema: &str, oid: u
     definition::carry_privileges(session, request.source, oid, &table).await.map_err(failed)
 }
 
-/// A table's partitions: name and schema.
+/// Returns a table's partitions: name and schema.
 pub(crate) async fn partitions(session: &Session, table: u32) -> Result<Vec<(String, String)>> {
     let rows = session.query(sql::PARTITIONS, &[&table]).await;
     let rows = rows.map_err(|error| error::of("list the partitions of the new table", &error))?;
@@ -169,7 +168,7 @@ async fn read_outcome(
         |error: tokio_postgres::Error| error::of_clauses("read what the file has made", &error);
     let after = definition::attributes(session, altered.clone).await?;
     let mut before = definition::attributes(session, request.source).await?;
-    // As it will be: without anything of ours.
+    // The definition after the swap, without our own objects.
     altered.lines = definition::describe(session, altered.clone).await?;
     altered.refusals.extend(match_by_name(&mut before, &after, user_table));
     altered.changes = column_mapping::changes(request, &before, &after);
@@ -200,9 +199,8 @@ async fn read_outcome(
     Ok(())
 }
 
-/// Gives the source's columns the numbers of those of the new table that they become, as if an
-/// ALTER had made it of them. A column that is lost beside one that is new may be one that is
-/// renamed, and nobody may guess.
+/// Gives the source's columns the numbers of the new table's columns of the same name, as after an
+/// ALTER. A lost column beside a new one may have been renamed, and this must not guess.
 fn match_by_name(
     before: &mut [Attribute],
     after: &[Attribute],
@@ -228,7 +226,7 @@ fn match_by_name(
     let mut lost = Vec::new();
     for (place, column) in before.iter_mut().enumerate() {
         let new = after.iter().find(|new| new.name == becomes(&column.name));
-        // No column of a table has a negative number but the system's own.
+        // Only system columns have negative numbers.
         let none = -1000 - i16::try_from(place).unwrap_or_default();
         column.number = new.map_or(none, |new| new.number);
         if new.is_none() && !column.generated {
@@ -254,8 +252,8 @@ fn match_by_name(
     refusals
 }
 
-/// Rows of a partitioned table are found by an index that cannot keep out a second row of the same
-/// key.
+/// Refuses keys that a partitioned table cannot keep unique: its index cannot reject a second row
+/// of the same key.
 fn unfit_for_partitions(layout: &Layout) -> Option<Refusal> {
     let is_unfit = layout.is_partitioned
         && (!layout.order.is_empty() || layout.keys.iter().any(|key| !key.spelled_once));
@@ -270,7 +268,7 @@ fn unfit_for_partitions(layout: &Layout) -> Option<Refusal> {
     })
 }
 
-/// Has the server look whether every value can become what its new column holds.
+/// Asks the server whether every column can be converted to its new type.
 async fn conversions(session: &Session, layout: &Layout) -> Result<Option<Refusal>> {
     let failed =
         |error: tokio_postgres::Error| error::of_clauses("try to convert the columns", &error);

@@ -1,4 +1,4 @@
-//! Makes the shadow, in one transaction.
+//! Creates the shadow, in one transaction.
 
 use crate::change::Change;
 use crate::cutover::replacement_views;
@@ -24,12 +24,11 @@ use crate::sql;
 use crate::sql::quote;
 use altergeist_contract::{Error, Refusal, Result};
 
-/// The greatest table, in bytes without its indexes and what is out of line, whose shadow is begun
-/// without the index its rows are found by: building it holds up everything else of the run, for a
-/// minute or so at this size.
+/// The largest table, in bytes of its rows, for a shadow without the index that finds its rows.
+/// Nothing else of the run goes on while that index is built, for about a minute at this size.
 const BARE_BYTES_MAX: i64 = 16 << 30;
 
-/// One transaction makes the shadow, alters it, and writes down what must be known of it.
+/// Creates the shadow, alters it, and notes the facts about it, in one transaction.
 pub(crate) async fn create(
     session: &Session,
     change: &Change,
@@ -93,8 +92,8 @@ pub(crate) async fn create(
     Ok(shadow)
 }
 
-/// Makes the schema and drops what an earlier attempt left in it. Only what the journal knows is
-/// ours.
+/// Creates the schema and drops the shadow of an earlier attempt. It drops only what the journal
+/// knows.
 async fn make_room(
     session: &Session,
     names: &Names,
@@ -132,7 +131,7 @@ async fn make_room(
     session.run(&sql::drop_table(&names.shadow())).await.map_err(failed)
 }
 
-/// The source must be what it was when the log was opened.
+/// Checks that the source has not changed since the log was opened.
 fn check_source(
     attempted: String,
     known: Option<&Facts>,
@@ -150,8 +149,8 @@ fn check_source(
     ))
 }
 
-/// Takes away what can wait, gives a partition's shadow what proves that its rows are within the
-/// bound, and says what must be known of the shadow.
+/// Drops what can wait, and adds the proof that a partition's rows are within its bound. Returns
+/// the facts about the shadow.
 async fn strip(
     session: &Session,
     change: &Change,
@@ -205,9 +204,9 @@ async fn strip(
     })
 }
 
-/// The columns of the source that the shadow has too, with their names in both. A clone's columns
-/// are numbered as the source's stand in order, whatever they are renamed to; in a table of the
-/// user's own making only the layout tells.
+/// Returns the source's columns that the shadow has too, with both names. A clone's columns have
+/// the numbers of the source's columns in order, whatever their names. For the user's own table
+/// only the layout knows them.
 async fn survivors(
     session: &Session,
     change: &Change,

@@ -1,6 +1,6 @@
-//! Counts what a unique index of the shadow would refuse, by a question to the source: each of the
-//! index's expressions is computed from the source's rows as the copy would, and grouped as the
-//! index would compare.
+//! Counts the values that a unique index of the shadow would refuse. It asks the source: each
+//! expression of the index is computed from the source's rows, as the copy does, and grouped as the
+//! index compares.
 
 use crate::schema::altered::ColumnChanges;
 use crate::schema::columns::Layout;
@@ -41,8 +41,7 @@ impl UniqueIndex {
     }
 }
 
-/// The questions for those unique indexes of the shadow whose uniqueness the source does not
-/// already guarantee.
+/// Returns questions for the shadow's unique indexes that the source does not guarantee.
 pub(crate) async fn queries(
     session: &Session,
     source: u32,
@@ -58,7 +57,7 @@ pub(crate) async fn queries(
     Ok(new.filter_map(|index| question(&index, layout, changes)).collect())
 }
 
-/// Asks.
+/// Asks the questions. Returns the indexes with duplicates.
 pub(crate) async fn count(session: &Session, questions: &[Count]) -> Result<Vec<Duplicates>> {
     let mut found = Vec::new();
     for question in questions {
@@ -99,7 +98,8 @@ fn is_guaranteed(
             .any(|known| known.name == index.name && known.definition == index.definition)
 }
 
-/// How many values of an index are held more than once; None if a value is made up row by row.
+/// Returns the question how many values of an index occur more than once. None if a value differs
+/// between rows.
 fn question(index: &UniqueIndex, layout: &Layout, changes: &ColumnChanges) -> Option<Count> {
     let is_made_up = |column: &String| {
         changes.added.iter().any(|(name, value)| name == column && value.is_none())
@@ -120,8 +120,8 @@ fn question(index: &UniqueIndex, layout: &Layout, changes: &ColumnChanges) -> Op
     Some(Count { index: index.name.clone(), statement })
 }
 
-/// The source's rows as they will be in the shadow, with those of its new columns that are asked
-/// for. Named as the table.
+/// Returns the source's rows as they will be in the shadow, with some of its new columns. The
+/// result has the table's name.
 pub(crate) fn future_rows(
     asked: &BTreeSet<String>,
     layout: &Layout,

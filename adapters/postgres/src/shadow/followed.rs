@@ -1,6 +1,6 @@
-//! What others change of the source while the run goes on. The shadow follows where it can, right
-//! before the lock: rights, comments, settings, owner, plain indexes and statistics. Where it
-//! cannot, the run ends at the next look.
+//! Changes that other sessions make to the source during the run. The shadow follows right before
+//! the lock, if it can: privileges, comments, settings, owner, plain indexes and statistics. If it
+//! cannot, the next check ends the run.
 
 use crate::change::Change;
 use crate::facts::{Facts, ShadowFacts};
@@ -20,22 +20,22 @@ use crate::sql;
 use crate::sql::quote;
 use altergeist_contract::{Error, Result};
 
-/// The steps of [`sql::RECREATE_OBJECTS`] that may be done again: storage, statistics targets, options, index
-/// statistics, the mark of CLUSTER, comments, dependence on extensions.
+/// The steps of [`sql::RECREATE_OBJECTS`] that may run again: storage, statistics targets, options,
+/// index statistics, CLUSTER, comments, dependence on extensions.
 const REPEATABLE_STEPS: [i32; 9] = [2, 3, 4, 8, 9, 11, 12, 14, 15];
 
-/// Those that make indexes, and statistics.
+/// The steps that create indexes, and statistics.
 const INDEXES: i32 = 5;
 
 const STATISTICS: i32 = 16;
 
-/// The objects that differ, and that the shadow cannot follow.
+/// Returns the objects that differ and that the shadow cannot follow.
 pub(crate) fn unfollowable(before: &[Line], now: &[Line]) -> Vec<String> {
     let must_stay = |lines: &[Line]| -> Vec<Line> { lines.iter().filter_map(must_stay).collect() };
     definition::differences(&must_stay(before), &must_stay(now))
 }
 
-/// What of a line must stay as it is; None if nothing must.
+/// Returns the part of a line that must not change. None if all of it may.
 fn must_stay(line: &Line) -> Option<Line> {
     if line.object == "table" {
         let (kind, rest) = line.definition.split_once(" owner ").unwrap_or((&line.definition, ""));
@@ -46,7 +46,7 @@ fn must_stay(line: &Line) -> Option<Line> {
     (!can_follow(line)).then(|| line.clone())
 }
 
-/// Whether the shadow can be given this, or have it taken away.
+/// Whether the shadow can follow a change of this.
 fn can_follow(line: &Line) -> bool {
     line.object == "privileges"
         || ["settings of column ", "index ", "statistics "]
@@ -54,12 +54,12 @@ fn can_follow(line: &Line) -> bool {
             .any(|kind| line.object.starts_with(kind))
 }
 
-/// An index's definition without what can be set later.
+/// Returns an index's definition without what can be set later.
 fn shape(line: &Line) -> &str {
     line.definition.split_once(" clustered ").map_or(line.definition.as_str(), |(shape, _)| shape)
 }
 
-/// Gives the shadow what was changed on the source since it was last looked at.
+/// Makes the shadow follow the changes of the source since the last time.
 ///
 /// # Errors
 /// `Fatal` if the shadow cannot have it, naming it.
@@ -99,8 +99,7 @@ pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShad
     session.run(&sql::drop_schema_and_content(&schema)).await.map_err(failed)?;
     let final_steps =
         FinalSteps { structure: altered.final_steps.structure, ..shadow.final_steps.clone() };
-    // Everything that could wait was built before the swap; what was dropped since must not come
-    // again.
+    // All deferred indexes exist by now. An index that was dropped since must not be built again.
     let shadow = ShadowFacts {
         lines: altered.lines,
         final_steps,
@@ -120,7 +119,7 @@ pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShad
     Ok(())
 }
 
-/// What the clauses make of the table as it is now.
+/// Returns what the clauses make of the table now.
 async fn wanted(session: &Session, change: &Change, source: u32, schema: &str) -> Result<Altered> {
     let refused =
         |reason: String| Error::fatal(format!("look again at {}", change.names.display), reason);
@@ -138,7 +137,7 @@ async fn wanted(session: &Session, change: &Change, source: u32, schema: &str) -
     alteration::alter_clone(session, &request, schema).await
 }
 
-/// Takes from the shadow what can be taken, and gives it what the clone has.
+/// Drops what the shadow has too much, and creates what the clone has.
 async fn apply_changes(
     session: &Session,
     names: &Names,
@@ -185,8 +184,8 @@ async fn apply_changes(
     definition::carry_privileges(session, clone, shadow.oid, &table).await.map_err(failed)
 }
 
-/// What drops the indexes and statistics the shadow has and shall not have, or shall have in
-/// another shape.
+/// Returns statements that drop the shadow's indexes and statistics that are unwanted, or wanted in
+/// another form.
 fn remade(shadow: &ShadowFacts, schema: &str, wanted: &[Line], have: &[Line]) -> Vec<String> {
     let is_constraint =
         |name: &str| have.iter().any(|line| line.object == format!("constraint {name}"));
@@ -208,7 +207,7 @@ fn remade(shadow: &ShadowFacts, schema: &str, wanted: &[Line], have: &[Line]) ->
     have.iter().filter_map(drop).collect()
 }
 
-/// Whether it is the index of ours that rows of the shadow are found by.
+/// Whether it is our own index that finds the shadow's rows.
 fn is_ours(shadow: &ShadowFacts, line: &Line) -> bool {
     let helper = shadow.layout.helper_index.as_ref();
     helper.is_some_and(|helper| {
@@ -217,7 +216,7 @@ fn is_ours(shadow: &ShadowFacts, line: &Line) -> bool {
     })
 }
 
-/// In what the shadow differs from what it shall be, as far as it follows.
+/// Returns in what the shadow still differs from the wanted definition, as far as it can follow.
 fn differing(shadow: &ShadowFacts, wanted: &[Line], have: &[Line]) -> Vec<String> {
     let followed = |lines: &[Line]| -> Vec<Line> {
         let lines = lines.iter().filter(|line| line.object == "table" || can_follow(line));
@@ -226,7 +225,7 @@ fn differing(shadow: &ShadowFacts, wanted: &[Line], have: &[Line]) -> Vec<String
     definition::differences(&followed(wanted), &followed(have))
 }
 
-/// Ends the run, and says how to start again.
+/// Returns the error that ends the run, and how to start again.
 pub(crate) fn ended(table: &str, objects: &[String]) -> Error {
     let reason = format!(
         "another session changed {} of the table, and the shadow cannot follow that; `altergeist \

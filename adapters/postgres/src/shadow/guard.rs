@@ -1,7 +1,7 @@
-//! Notices whether somebody else writes to the shadow: a job that cleans up every table it finds,
-//! for instance. A trigger for each statement writes that down, in the transaction of that
-//! statement, and hinders nobody. Sessions of ours do not fire it. Under the lock of the cut-over
-//! nobody can write to the shadow any more, so the note is complete.
+//! Notes whether other sessions write to the shadow, for instance a job that cleans up every table.
+//! A trigger for each statement writes the note in that statement's transaction, and blocks nobody.
+//! Our own sessions do not fire it. Under the cut-over lock no session can write to the shadow, so
+//! the note is complete.
 
 use crate::server::error;
 use crate::server::names::{self, Names};
@@ -13,7 +13,7 @@ use altergeist_contract::{Error, Kind, Result};
 /// The trigger's name.
 pub(crate) const TRIGGER: &str = "altergeist_touched";
 
-/// The name of the function, and of the table it writes to.
+/// Returns the name of the function and of its table.
 fn name(names: &Names) -> String {
     format!("{TRIGGER}_{}", names::tag(&names.display))
 }
@@ -22,8 +22,8 @@ fn place(names: &Names) -> String {
     qualified(&names.shadow_schema, &name(names))
 }
 
-/// Puts the guard on a new shadow and its partitions, within the session's transaction. False where
-/// the language of its function cannot be used.
+/// Sets the guard on a new shadow and its partitions, within the session's transaction. False if
+/// the language of its function is not usable.
 pub(crate) async fn set(
     session: &Session,
     names: &Names,
@@ -46,7 +46,7 @@ pub(crate) async fn set(
     Ok(true)
 }
 
-/// The statements that take it away.
+/// Returns the statements that drop it.
 pub(crate) fn drop(names: &Names, parts: &[(String, String)]) -> Vec<String> {
     let trigger = |table: &String| sql::drop_guard_trigger(TRIGGER, table);
     let mut script: Vec<String> = tables(names, parts).iter().map(trigger).collect();
@@ -54,7 +54,7 @@ pub(crate) fn drop(names: &Names, parts: &[(String, String)]) -> Vec<String> {
     script
 }
 
-/// The statements that take away what is left of it when the shadow is gone.
+/// Returns the statements that drop the rest of it after the shadow is gone.
 pub(crate) fn drop_note(names: &Names) -> Vec<String> {
     sql::drop_guard(&place(names)).to_vec()
 }
@@ -64,7 +64,7 @@ fn tables(names: &Names, parts: &[(String, String)]) -> Vec<String> {
     [names.shadow()].into_iter().chain(parts).collect()
 }
 
-/// Refuses to go on with a shadow that somebody else has written to.
+/// Stops the run if another session has written to the shadow.
 ///
 /// # Errors
 /// `Missed`: only a new copy helps.

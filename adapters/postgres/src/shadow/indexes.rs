@@ -1,4 +1,4 @@
-//! Builds the shadow's indexes when the rows are there.
+//! Builds the shadow's indexes after the copy.
 
 use crate::facts::ShadowFacts;
 use crate::schema::altered::DeferredIndex;
@@ -39,8 +39,8 @@ async fn build_if_missing(
     session.run(&statements).await.map_err(|error| error::of(attempted(), &error))
 }
 
-/// Constraints, comments and settings take a lock the builds would wait for each other with, so
-/// they come last.
+/// Adds constraints, comments and settings. They come last, because with their locks the builds
+/// would wait for each other.
 pub(crate) async fn finish_indexes(
     workers: &Arc<Pool>,
     names: &Names,

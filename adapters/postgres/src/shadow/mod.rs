@@ -1,4 +1,4 @@
-//! The shadow: how it is made, filled, compared and kept current.
+//! The shadow: how it is created, filled, compared and kept current.
 
 pub(crate) mod compare;
 pub(crate) mod create;

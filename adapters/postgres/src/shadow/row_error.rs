@@ -1,11 +1,11 @@
-//! What an error of a statement that writes rows means.
+//! Errors of statements that write rows.
 
 use crate::facts::ShadowFacts;
 use crate::server::error;
 use altergeist_contract::{Error, Kind};
 
-/// An error of a statement that writes rows; a value that does not fit is one of the changed
-/// columns'.
+/// Returns the error of a statement that writes rows. It names the changed columns if a value does
+/// not fit.
 pub(crate) fn row_error(
     attempted: String,
     error: &tokio_postgres::Error,

@@ -50,7 +50,7 @@ pub(crate) async fn copy(
     lease.settle(copied.map_err(|error| row_error::row_error(attempted(), &error, shadow))).await
 }
 
-/// Deletes the shadow's rows beyond a watermark, by a statement that does so.
+/// Deletes the shadow's rows beyond a watermark, by the given statement.
 pub(crate) async fn clear_beyond(
     workers: &Arc<Pool>,
     names: &Names,
@@ -79,8 +79,8 @@ pub(crate) async fn refresh_in_transaction(
     session.run(sql::COMMIT).await.map_err(failed)
 }
 
-/// Deletes all the keys' rows, then inserts those that exist up to the watermark. In the session's
-/// transaction.
+/// Deletes the rows of all keys, then inserts those that exist up to the watermark, in the
+/// session's transaction.
 pub(crate) async fn refresh(
     session: &Session,
     table: &str,
