@@ -16,8 +16,8 @@ const REASONS: &[(&str, &str, &str)] = &[
     (
         "persistence",
         "its changes are not in the server's log, so a copy could not follow them",
-        "run ALTER TABLE … SET LOGGED first, which the server does under its lock; or run the whole \
-         change yourself",
+        "run ALTER TABLE … SET LOGGED first, which the server does under its lock; or run the \
+         whole change yourself",
     ),
     ("typed", "this tool does not copy tables of a named type yet", "change it natively"),
     (
@@ -278,7 +278,7 @@ pub(crate) async fn of_server(
         row.get(6),
         "this role",
         "it may not read the table or lock it: an owner's rights can be revoked, too",
-        &format!("GRANT ALL ON {} TO {}", row.get::<_, &str>(8), row.get::<_, &str>(7)),
+        &format!("run GRANT ALL ON {} TO {}", row.get::<_, &str>(8), row.get::<_, &str>(7)),
     );
     Ok(refusals)
 }

@@ -57,7 +57,7 @@ pub(crate) async fn unstable(
             let reason = format!("'{word}' is another moment each time it is read");
             found.refusals.push(refuse(object(), reason, REMEDY));
         }
-        session.run(&format!("DROP VIEW {view}")).await.map_err(failed)?;
+        session.run(&sql::drop_view(&view)).await.map_err(failed)?;
     }
     Ok(found)
 }

@@ -196,6 +196,11 @@ pub(crate) fn create_view(view: &str, query: &str) -> String {
     format!("CREATE VIEW {view} AS {query}")
 }
 
+/// Drops a view.
+pub(crate) fn drop_view(view: &str) -> String {
+    format!("DROP VIEW {view}")
+}
+
 /// Creates a materialized view without rows. `storage` stands between its name and its query.
 pub(crate) fn create_materialized_view(view: &str, storage: &str, query: &str) -> String {
     format!("CREATE MATERIALIZED VIEW {view}{storage} AS {query}\nWITH NO DATA")
