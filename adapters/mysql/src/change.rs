@@ -6,6 +6,7 @@ use crate::schema::foreign_key::foreign_keys;
 use crate::schema::lexer::{Token, tokens};
 use crate::schema::request::AlterRequest;
 use crate::server::about::Server;
+use crate::server::doing::Doing;
 use crate::server::names::{Names, TableName, hash};
 use crate::server::session::{Session, text};
 use crate::sql;
@@ -32,9 +33,9 @@ impl Change {
         server: Server,
     ) -> Result<Change> {
         let source = find(session, &table_asked(target, schema)?).await?;
-        let keys = foreign_keys(session, &source).await.map_err(|failure| {
-            failure.of_catalogue(format!("look for foreign keys of {}", source.plain()))
-        })?;
+        let keys = foreign_keys(session, &source)
+            .await
+            .doing_in_catalogue(format!("look for foreign keys of {}", source.plain()))?;
         let own: Vec<String> =
             keys.into_iter().filter(|key| key.child == source).map(|key| key.name).collect();
         let request = AlterRequest::read(target, server.has_ansi_quotes, &source, &own)?;
@@ -83,10 +84,8 @@ fn table_asked(target: &Target, schema: Option<&str>) -> Result<TableName> {
 
 async fn find(session: &mut Session, asked: &TableName) -> Result<TableName> {
     let attempted = || format!("find table {}", asked.plain());
-    let row = session
-        .row(&sql::catalogue::find_table(asked))
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let row =
+        session.row(&sql::catalogue::find_table(asked)).await.doing_in_catalogue(attempted)?;
     match row {
         Some(row) => Ok(TableName::new(&text(&row[0]), &text(&row[1]))),
         // A table that is gone may have left a change behind, which must be cleaned up.

@@ -3,7 +3,7 @@
 
 use crate::facts::Facts;
 use crate::server::connect::Server;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::heartbeat::{Guarded, Pulse};
 use crate::server::names::Names;
 use crate::server::pool::Pool;
@@ -61,7 +61,7 @@ impl Marks {
         let session = self.session().await?;
         let number = self.last.fetch_add(1, Ordering::SeqCst) + 1;
         let text = format!("{}:{number}", self.incarnation);
-        session.query(sql::MARK, &[&text]).await.map_err(|error| error::of(attempted, &error))?;
+        session.query(sql::MARK, &[&text]).await.doing(attempted)?;
         Ok(Marker(number))
     }
 

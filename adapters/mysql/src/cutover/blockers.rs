@@ -3,7 +3,7 @@
 
 use crate::change::Change;
 use crate::cutover::relation_sessions::NotLocked;
-use crate::plan::refusal::refusal;
+use crate::server::doing::Doing;
 use crate::server::error::{Failure, NO_SUCH_THREAD};
 use crate::server::names::TableName;
 use crate::server::pool::Crew;
@@ -60,8 +60,7 @@ pub(crate) async fn kill_blockers(
     let mut ended = Vec::new();
     for name in tables {
         let query = sql::session::metadata_locks(change.server.version, name);
-        let rows =
-            session.rows(&query).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let rows = session.rows(&query).await.doing_in_catalogue(attempted)?;
         for row in rows {
             let Some(id) = number(&row[0]).filter(|id| !own.contains(id)) else { continue };
             let who = described(&row);
@@ -95,7 +94,7 @@ pub(crate) async fn refuse_killing(change: &Change, session: &mut Session) -> Op
         Flavour::MariaDb => "INSTALL SONAME 'metadata_lock_info', or leave --kill-blockers out",
     };
     let said = failure.of_catalogue("").reason;
-    Some(refusal(
+    Some(Refusal::new(
         "--kill-blockers",
         format!("who holds locks on the table cannot be seen: {said}"),
         remedy,

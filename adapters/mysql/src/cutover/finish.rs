@@ -5,6 +5,7 @@ use crate::cutover::foreign_keys::restore_foreign_keys;
 use crate::cutover::triggers::complete_triggers;
 use crate::plan::taken_names::is_sentry;
 use crate::schema::lookup::table_exists;
+use crate::server::doing::Doing;
 use crate::server::pool::{Crew, Slot};
 use crate::shadow::create::drop_lookup;
 use crate::sql;
@@ -27,20 +28,12 @@ pub(crate) async fn finish_swap(
     for name in [&change.names.sentry, &change.names.used_sentry] {
         if table_exists(lease.session(), name).await? && is_sentry(lease.session(), name).await? {
             let drop = sql::ddl::drop_table(&change.source, name);
-            lease
-                .session()
-                .execute(&drop)
-                .await
-                .map_err(|failure| failure.of_catalogue(attempted()))?;
+            lease.session().execute(&drop).await.doing_in_catalogue(attempted)?;
         }
     }
     if table_exists(lease.session(), &change.names.beat).await? {
         let delete = sql::journal::delete_entry(&change.names.beat, &change.source.name);
-        lease
-            .session()
-            .execute(&delete)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        lease.session().execute(&delete).await.doing_in_catalogue(attempted)?;
     }
     lease.keep();
     drop_lookup(change, crew).await

@@ -39,6 +39,7 @@ use crate::schema::carried_keys::{
 };
 use crate::schema::columns::Shape;
 use crate::schema::foreign_key::{ForeignKey, foreign_keys};
+use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::pool::{Crew, Slot};
@@ -84,9 +85,7 @@ pub(crate) async fn remove_temporary_keys(change: &Change, crew: &Arc<Crew>) -> 
     let mut control = crew.lease(Slot::Control).await?;
     let outcome = key_swap.remove_temporary(control.session()).await;
     control.keep();
-    outcome.map_err(|failure| {
-        failure.of_catalogue(change.doing("take temporary foreign keys away from the shadow of"))
-    })
+    outcome.doing_in_catalogue(change.doing("take temporary foreign keys away from the shadow of"))
 }
 
 /// Restores every foreign key after the swap, and removes the note from the journal.
@@ -96,11 +95,9 @@ pub(crate) async fn restore_foreign_keys(change: &Change, crew: &Arc<Crew>) -> R
     let mut control = crew.lease(Slot::Control).await?;
     let outcome = key_swap.restore(&mut AlterSessions::one(control.session())).await;
     control.keep();
-    outcome.map_err(|failure| failure.of_catalogue(attempted()))?;
+    outcome.doing_in_catalogue(attempted)?;
     let mut session = crew.reader().await?;
-    let left = foreign_keys(&mut session, &change.names.old)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let left = foreign_keys(&mut session, &change.names.old).await.doing_in_catalogue(attempted)?;
     if let Some(key) = left.first() {
         let reason = format!(
             "{} was created during the cut-over; drop it, and create it again for the new \
@@ -155,11 +152,7 @@ pub(crate) async fn check_added_keys(
 async fn check_rows(change: &Change, session: &mut Session, key: &ForeignKey) -> Result<()> {
     let attempted =
         || change.doing(&format!("look for rows that {} does not allow in", key.describe()));
-    match session
-        .row(&orphans_query(change, key))
-        .await
-        .map_err(|failure| failure.of_rows(attempted()))?
-    {
+    match session.row(&orphans_query(change, key)).await.doing(attempted)? {
         None => Ok(()),
         Some(_) => {
             Err(Error::new(Kind::Fatal, attempted(), format!("there are some: {CORRECT_ROWS}")))

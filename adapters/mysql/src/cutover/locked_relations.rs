@@ -19,6 +19,7 @@ use crate::cutover::blockers::{describe_blockers, wait_for_lock};
 use crate::cutover::foreign_key_swap::ForeignKeySwap;
 use crate::cutover::foreign_keys::parents_to_lock;
 use crate::cutover::relation_sessions::{LockedRelation, LockedRelations, NotLocked};
+use crate::server::doing::Doing;
 use crate::server::pool::{Crew, MOST_RELATIONS, Slot};
 use crate::sql;
 use altergeist_contract::{Error, Result};
@@ -46,7 +47,7 @@ pub(crate) async fn open_relation_sessions(
         let mut lease = crew.lease(Slot::Relation(number)).await?;
         for statement in [sql::session::lock_waits(within), sql::session::idle_limit(within)] {
             let done = lease.session().execute(&statement).await;
-            done.map_err(|failure| failure.of_catalogue(change.doing("lock")))?;
+            done.doing_in_catalogue(change.doing("lock"))?;
         }
         let (is_parent, is_child) = (parents.contains(table), children.contains(table));
         relations.0.push(LockedRelation { table: table.clone(), is_parent, is_child, lease });

@@ -68,11 +68,7 @@ impl TableLock for MySqlLock {
             }
             Flavour::MariaDb => {
                 let mut worker = self.crew.worker().await?;
-                worker
-                    .session()
-                    .execute(sql::session::BEGIN)
-                    .await
-                    .map_err(|failure| failure.of_rows(&attempted))?;
+                worker.session().execute(sql::session::BEGIN).await.doing(&attempted)?;
                 let outcome =
                     refresh_and_commit(worker.session(), &self.shape, keys, &attempted).await;
                 worker.keep();
@@ -96,7 +92,7 @@ impl TableLock for MySqlLock {
                 outcome
             }
         };
-        let outcome = outcome.map(|done| done.rows).map_err(|failure| failure.of_rows(&attempted));
+        let outcome = outcome.map(|done| done.rows).doing(&attempted);
         self.rows_written += writing.end(outcome)?;
         Ok(())
     }
@@ -120,7 +116,7 @@ impl TableLock for MySqlLock {
     async fn release(mut self) -> Result<()> {
         let unlocked = self.unlock().await;
         self.relations.unlock().await;
-        unlocked.map_err(|failure| failure.of_rows(format!("unlock {}", self.shape.source.plain())))
+        unlocked.doing(format!("unlock {}", self.shape.source.plain()))
     }
 }
 

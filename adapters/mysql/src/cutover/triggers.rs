@@ -12,6 +12,7 @@ use crate::change::Change;
 use crate::cutover::ownership::find_owner;
 use crate::facts::{Facts, Trigger};
 use crate::journal::{read_entry, save_facts};
+use crate::server::doing::Doing;
 use crate::server::error::{
     Failure, NEEDS_PRIVILEGE, ROUTINE_DENIED, TABLE_DENIED, TRIGGER_NEEDS_SUPER,
 };
@@ -187,9 +188,8 @@ pub(crate) async fn carry(
 pub(crate) async fn prepare_triggers(change: &Change, crew: &Arc<Crew>) -> Result<Triggers> {
     let attempted = || change.doing("prepare to carry the triggers of");
     let mut reader = crew.reader().await?;
-    let triggers = Triggers::read(&mut reader, &change.source)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let triggers =
+        Triggers::read(&mut reader, &change.source).await.doing_in_catalogue(attempted)?;
     let mut facts = read_entry(change, &mut reader).await?.facts;
     if facts.triggers != triggers.list {
         facts.triggers.clone_from(&triggers.list);
@@ -197,9 +197,8 @@ pub(crate) async fn prepare_triggers(change: &Change, crew: &Arc<Crew>) -> Resul
     }
     let mut lease = crew.lease(Slot::Control).await?;
     let session = lease.session();
-    let standing = standing_on(session, &change.names.shadow)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let standing =
+        standing_on(session, &change.names.shadow).await.doing_in_catalogue(attempted)?;
     for (place, event) in EVENTS.into_iter().enumerate() {
         let guard = &change.names.guards[place];
         let is_wanted = events(&triggers.list).any(|wanted| wanted == place);
@@ -212,7 +211,7 @@ pub(crate) async fn prepare_triggers(change: &Change, crew: &Arc<Crew>) -> Resul
             (false, true) => sql::triggers::drop_trigger(&change.source, guard),
             _ => continue,
         };
-        session.execute(&statement).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+        session.execute(&statement).await.doing_in_catalogue(attempted)?;
     }
     lease.keep();
     Ok(triggers)
@@ -263,9 +262,8 @@ pub(crate) async fn rescue_triggers(
 pub(crate) async fn refuse_triggers(change: &Change, crew: &Arc<Crew>) -> Result<Vec<Refusal>> {
     let attempted = || change.doing("look at the triggers of");
     let mut session = crew.reader().await?;
-    let triggers = Triggers::read(&mut session, &change.source)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let triggers =
+        Triggers::read(&mut session, &change.source).await.doing_in_catalogue(attempted)?;
     let mut refusals = Vec::new();
     if triggers.list.is_empty() {
         return Ok(refusals);
@@ -273,13 +271,13 @@ pub(crate) async fn refuse_triggers(change: &Change, crew: &Arc<Crew>) -> Result
     let of_schema = session
         .text(&sql::triggers::schema_collation(&change.source.schema))
         .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+        .doing_in_catalogue(attempted)?;
     // Triggers and tables do not share a namespace.
     let trial = &change.names.clone;
     session
         .execute(&sql::session::use_schema(&change.source.schema))
         .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+        .doing_in_catalogue(attempted)?;
     for (trigger, row) in triggers.list.iter().zip(&triggers.seen) {
         let refuse = |reason: String, remedy: &str| Refusal {
             object: format!("trigger {}", trigger.name),
@@ -297,17 +295,11 @@ pub(crate) async fn refuse_triggers(change: &Change, crew: &Arc<Crew>) -> Result
                 continue;
             }
         };
-        session
-            .execute(sql::session::NAMES)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        session.execute(sql::session::NAMES).await.doing_in_catalogue(attempted)?;
         match tried {
             Ok(_) => {
                 let drop = sql::triggers::drop_trigger(&change.source, trial);
-                session
-                    .execute(&drop)
-                    .await
-                    .map_err(|failure| failure.of_catalogue(attempted()))?;
+                session.execute(&drop).await.doing_in_catalogue(attempted)?;
             }
             Err(failure) if failure.ends_session() => {
                 return Err(failure.of_catalogue(attempted()));

@@ -35,6 +35,7 @@ use crate::log::row_image::{Cell, ColumnFormat, RowOperation, Rows};
 use crate::schema::columns::Shape;
 use crate::schema::foreign_key::ForeignKey;
 use crate::schema::table::{Table, is_same};
+use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::pool::Crew;
@@ -271,7 +272,7 @@ impl Cascades {
         let attempted =
             || format!("look for the parents of a row in the shadow of {}", shape.source.plain());
         let mut session = self.crew.reader().await?;
-        ancestors(&mut session, shape, key).await.map_err(|failure| failure.of_rows(attempted()))
+        ancestors(&mut session, shape, key).await.doing(attempted)
     }
 
     /// Replaces parents' values by the keys of rows, except while the tables are locked.
@@ -291,14 +292,9 @@ impl Cascades {
             || format!("look for what foreign keys changed in {}", shape.source.plain());
         let mut session = self.crew.reader().await?;
         if self.crew.in_utc.load(Ordering::SeqCst) {
-            session
-                .execute(sql::session::IN_UTC)
-                .await
-                .map_err(|failure| failure.of_rows(attempted()))?;
+            session.execute(sql::session::IN_UTC).await.doing(attempted)?;
         }
-        let found = rows_of(&mut session, &shape, keys)
-            .await
-            .map_err(|failure| failure.of_rows(attempted()))?;
+        let found = rows_of(&mut session, &shape, keys).await.doing(attempted)?;
         *keys = found.into_owned();
         Ok(())
     }

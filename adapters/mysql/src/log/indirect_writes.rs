@@ -2,6 +2,7 @@
 //! source through a trigger, a view or a foreign key's action of another table. The server knows
 //! these.
 
+use crate::server::doing::Doing;
 use crate::server::error::{Failure, START_AGAIN, STATEMENTS_REMEDY};
 use crate::server::grants::sees_triggers;
 use crate::server::names::TableName;
@@ -35,7 +36,7 @@ impl IndirectWrites {
         let mut session = self.crew.reader().await?;
         for table in tables {
             let found = self.how_it_reaches(&mut session, table).await;
-            if let Some(how) = found.map_err(|failure| failure.of_catalogue(attempted()))? {
+            if let Some(how) = found.doing_in_catalogue(attempted)? {
                 let reason = format!(
                     "a session wrote {} by a statement in the log, not by rows, and {how}; \
                      {STATEMENTS_REMEDY}; {START_AGAIN}",

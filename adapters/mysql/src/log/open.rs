@@ -9,6 +9,7 @@ use crate::log::statement;
 use crate::log::stream::{self, DeliveryChecks, MySqlStream};
 use crate::log::transactions::TransactionParser;
 use crate::plan::log_source::{check_stream_from, wait_for_arrival, watch_filters};
+use crate::server::doing::Doing;
 use crate::server::error::START_AGAIN;
 use crate::server::heartbeat::prepared;
 use crate::server::pool::Crew;
@@ -169,11 +170,7 @@ async fn current_position(change: &Change, log: &LogServer) -> Result<BinlogPosi
         (Flavour::MySql, true) => ("gtid", sql::log::MYSQL_GTIDS),
         (Flavour::MySql, false) => ("file", sql::log::log_status(server.version)),
     };
-    let row = session
-        .row(query)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?
-        .unwrap_or_default();
+    let row = session.row(query).await.doing_in_catalogue(attempted)?.unwrap_or_default();
     let said = match (form, &row[..]) {
         ("file", [file, offset, ..]) => format!("{}:{}", text(file), text(offset)),
         (_, [set]) => text(set),
@@ -200,7 +197,7 @@ async fn check_same_log(change: &Change, log: &LogServer, saved: &SavedPosition)
         let executed = session
             .text(&sql::log::are_gtids_executed(&set.to_string()))
             .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+            .doing_in_catalogue(attempted)?;
         if executed != "1" {
             return Err(Error::fatal(
                 attempted(),

@@ -2,6 +2,7 @@
 
 use crate::server::about::Server;
 use crate::server::connect::Access;
+use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::session::{Session, text};
@@ -52,9 +53,7 @@ impl Filters {
         let Some((access, version)) = &self.replica else { return Ok(()) };
         let attempted = || format!("look at the filters of replica {}", access.address);
         let mut session = Session::bare(access).await?;
-        let filters = leaves_out(&mut session, *version)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        let filters = leaves_out(&mut session, *version).await.doing_in_catalogue(attempted)?;
         match filters {
             None => Ok(()),
             Some(what) => {

@@ -8,6 +8,7 @@ use crate::log::position::{BinlogPosition, SavedPosition, spell_domains};
 use crate::log::tally::Tally;
 use crate::log::transactions::{Batch, LogEvent, TransactionParser};
 use crate::log::witness::Witness;
+use crate::server::doing::Doing;
 use crate::server::error::{Failure, READING_LOG_FAILED, START_AGAIN};
 use crate::server::heartbeat::Beats;
 use crate::server::session::Session;
@@ -122,10 +123,10 @@ async fn open(mut session: Session, reader_id: u32, saved: &SavedPosition) -> Re
         _ => None,
     };
     for statement in &sql::log::reader_settings(HEARTBEAT, domains.as_deref()) {
-        session.execute(statement).await.map_err(|failure| failure.of_catalogue(ATTEMPTED))?;
+        session.execute(statement).await.doing_in_catalogue(ATTEMPTED)?;
     }
     let request = BinlogStreamRequest::new(reader_id);
-    let conn = session.into_conn().map_err(|failure| failure.of_catalogue(ATTEMPTED))?;
+    let conn = session.into_conn().doing_in_catalogue(ATTEMPTED)?;
     let stream = match saved.position.readable().0 {
         BinlogPosition::File { name, offset } => {
             conn.get_binlog_stream(request.with_filename(name.as_bytes()).with_pos(offset)).await

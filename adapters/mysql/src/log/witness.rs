@@ -14,6 +14,7 @@
 //! counts show that one; see [`crate::log::unlogged`].
 
 use crate::log::unlogged::{Counted, Unlogged};
+use crate::server::doing::Doing;
 use crate::server::heartbeat::Beats;
 use crate::server::names::TableName;
 use crate::server::pool::Crew;
@@ -196,7 +197,7 @@ impl Witness {
         };
         let begun = Instant::now();
         let row = session.row(&sql::log::last_change(&self.source)).await;
-        let row = row.map_err(|failure| failure.of_catalogue(attempted()))?.unwrap_or_default();
+        let row = row.doing_in_catalogue(attempted)?.unwrap_or_default();
         *kept = Some(session);
         let last = row.first().and_then(number);
         let ago = row
@@ -213,10 +214,7 @@ impl Witness {
         let mut session =
             Session::open(&self.crew.access, self.crew.version, Duration::from_secs(1)).await?;
         // The server reports the time in the session's time zone, in which hours may come twice.
-        session
-            .execute(sql::session::IN_UTC)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        session.execute(sql::session::IN_UTC).await.doing_in_catalogue(attempted)?;
         Ok(session)
     }
 }

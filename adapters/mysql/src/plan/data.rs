@@ -1,8 +1,8 @@
 //! Looks for rows of the source that the altered table will not hold.
 
 use crate::change::Change;
-use crate::plan::refusal::refusal;
 use crate::schema::columns::Shape;
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::shadow::duplicates::find_duplicates;
 use crate::sql;
@@ -22,15 +22,15 @@ pub(crate) async fn refuse_rows(
             found.values
         );
         let remedy = "remove the duplicates, or leave the index out";
-        refusals.push(refusal(format!("unique index {}", found.index), reason, remedy));
+        refusals.push(Refusal::new(format!("unique index {}", found.index), reason, remedy));
     }
     for pair in shape.columns.iter().filter(|pair| pair.source.nullable && !pair.shadow.nullable) {
         let attempted =
             || change.doing(&format!("look for NULLs of column {} in", pair.source.name));
         let query = sql::catalogue::has_nulls(&change.source, &pair.source.name);
-        if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some() {
+        if session.row(&query).await.doing(attempted)?.is_some() {
             let remedy = "give them a value first, or keep the column nullable";
-            refusals.push(refusal(
+            refusals.push(Refusal::new(
                 format!("column {}", pair.source.name),
                 "it holds NULLs and would be NOT NULL",
                 remedy,
@@ -53,7 +53,7 @@ pub(crate) async fn refuse_lost_keys(
     let attempted = change.doing("look for rows by their keys in");
     let zone = shape.in_utc.then_some((sql::session::IN_UTC, sql::session::IN_SERVERS_ZONE));
     for open in sql::compare::OPEN_SNAPSHOT.into_iter().chain(zone.map(|(utc, _)| utc)) {
-        session.execute(open).await.map_err(|failure| failure.of_rows(&attempted))?;
+        session.execute(open).await.doing(&attempted)?;
     }
     let looking = async {
         let keys = query_keys(session, shape, &sql::rows::first_keys(shape), &attempted).await?;
@@ -64,7 +64,7 @@ pub(crate) async fn refuse_lost_keys(
             query_keys(session, shape, &sql::rows::keys_among(shape, &keys)?, &attempted).await?;
         let lost = keys.iter().filter(|key| !found.contains(key)).count();
         Ok((lost > 0).then(|| {
-            refusal(
+            Refusal::new(
                 format!("key {}", shape.key.describe()),
                 format!("the server does not find {lost} of {} rows by their own keys", keys.len()),
                 "it is this server's fault or ours, and should be reported with its version; \
@@ -74,7 +74,7 @@ pub(crate) async fn refuse_lost_keys(
     };
     let looked = looking.await;
     for close in [sql::session::COMMIT].into_iter().chain(zone.map(|(_, servers)| servers)) {
-        session.execute(close).await.map_err(|failure| failure.of_rows(&attempted))?;
+        session.execute(close).await.doing(&attempted)?;
     }
     looked
 }
@@ -85,7 +85,7 @@ pub(crate) async fn query_keys(
     query: &str,
     attempted: &str,
 ) -> Result<Vec<Key>> {
-    let rows = session.rows(query).await.map_err(|failure| failure.of_rows(attempted))?;
+    let rows = session.rows(query).await.doing(attempted)?;
     let key = |row: &crate::server::session::Cells| shape.key.of_query(row);
     rows.iter()
         .map(key)
@@ -101,22 +101,16 @@ pub(crate) async fn refuse_zero_dates(
 ) -> Result<Vec<Refusal>> {
     let attempted = || change.doing("look for zero dates in");
     let mut refusals = Vec::new();
-    let rules = session
-        .text(sql::catalogue::REFUSES_ZERO_DATES)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let rules =
+        session.text(sql::catalogue::REFUSES_ZERO_DATES).await.doing_in_catalogue(attempted)?;
     if change.target.allow_zero_dates || rules != "1" {
         return Ok(refusals);
     }
     let is_date = |data_type: &str| matches!(data_type, "date" | "datetime" | "timestamp");
     for given in shape.given.iter().filter(|given| is_date(&given.column.data_type)) {
-        if session
-            .row(&sql::catalogue::has_rows(&change.source))
-            .await
-            .map_err(|failure| failure.of_rows(attempted()))?
-            .is_some()
+        if session.row(&sql::catalogue::has_rows(&change.source)).await.doing(attempted)?.is_some()
         {
-            refusals.push(refusal(
+            refusals.push(Refusal::new(
                 format!("column {}", given.column.name),
                 "the rows that exist would get a zero date, which the server's sql_mode does \
                  not let in",
@@ -129,8 +123,8 @@ pub(crate) async fn refuse_zero_dates(
             continue;
         }
         let query = sql::catalogue::has_zero_dates(&change.source, &pair.source.name);
-        if session.row(&query).await.map_err(|failure| failure.of_rows(attempted()))?.is_some() {
-            refusals.push(refusal(
+        if session.row(&query).await.doing(attempted)?.is_some() {
+            refusals.push(Refusal::new(
                 format!("column {}", pair.source.name),
                 "it holds zero dates, which the server's sql_mode does not let into its new \
                  type",

@@ -4,7 +4,6 @@ use crate::change::Change;
 use crate::cutover::foreign_keys::CORRECT_ROWS;
 use crate::log::cascades::Parent;
 use crate::plan::hidden_keys::refuse_hidden_keys;
-use crate::plan::refusal::refusal;
 use crate::schema::carried_keys::{
     before_change, carried_keys, is_key_dropped, name_added_keys, orphans_query, source_keys,
 };
@@ -12,6 +11,7 @@ use crate::schema::columns::Shape;
 use crate::schema::foreign_key::{ForeignKey, OwnKey, foreign_keys};
 use crate::schema::foreign_key_indexes::has_index;
 use crate::schema::table::{Table, is_same};
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::server::version::Flavour;
 use crate::shadow::early_keys::{CascadeSource, cascade_source, parent_of};
@@ -25,14 +25,13 @@ pub(crate) async fn refuse_added_keys(
     shape: &Shape,
 ) -> Result<Vec<Refusal>> {
     let attempted = || change.doing("look for foreign keys of the altered clone of");
-    let added = foreign_keys(session, &change.names.clone)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let added = foreign_keys(session, &change.names.clone).await.doing_in_catalogue(attempted)?;
     let keys = source_keys(change, session).await?;
     let mut refusals = Vec::new();
     for key in name_added_keys(change, &added, &keys) {
-        let mut refuse =
-            |reason: &str, remedy: &str| refusals.push(refusal(key.describe(), reason, remedy));
+        let mut refuse = |reason: &str, remedy: &str| {
+            refusals.push(Refusal::new(key.describe(), reason, remedy))
+        };
         if change.target.foreign_keys == ForeignKeys::Refuse {
             refuse("foreign keys are to be refused", "leave out --foreign-keys refuse");
             continue;
@@ -48,10 +47,7 @@ pub(crate) async fn refuse_added_keys(
             continue;
         }
         let Some(before) = before_change(&key, shape) else { continue };
-        let found = session
-            .row(&orphans_query(change, &before))
-            .await
-            .map_err(|failure| failure.of_rows(attempted()))?;
+        let found = session.row(&orphans_query(change, &before)).await.doing(attempted)?;
         if found.is_some() {
             refuse("rows of the table refer to a parent that is not there", CORRECT_ROWS);
         }
@@ -82,17 +78,18 @@ pub(crate) async fn refuse_foreign_keys(
         let is_early =
             told_by == CascadeSource::EarlyKeys && key.child == change.source && key.writes();
         let found = found.or_else(|| obstacle(change, key, shape, altered, is_early));
-        refusals.extend(found.map(|(reason, remedy)| refusal(key.describe(), reason, remedy)));
+        refusals.extend(found.map(|(reason, remedy)| Refusal::new(key.describe(), reason, remedy)));
     }
     refusals.extend(refuse_hidden_keys(change, session, &keys).await?);
     if told_by == CascadeSource::EarlyKeys {
         for key in keys.iter().filter(|key| key.child == change.source && key.writes()) {
-            let found = session.row(&orphans_query(change, key)).await.map_err(|failure| {
-                failure.of_rows(change.doing("look for rows without a parent in"))
-            })?;
+            let found = session
+                .row(&orphans_query(change, key))
+                .await
+                .doing(change.doing("look for rows without a parent in"))?;
             if found.is_some() {
                 let reason = "rows of the table refer to a parent that is not there";
-                refusals.push(refusal(
+                refusals.push(Refusal::new(
                     key.describe(),
                     reason,
                     "give these rows a parent, or delete them",
@@ -136,14 +133,12 @@ pub(crate) async fn unlogged_obstacle(
     }
     let above = foreign_keys(session, &key.parent)
         .await
-        .map_err(|failure| failure.of_catalogue(format!("look for foreign keys of {parent}")))?;
+        .doing_in_catalogue(format!("look for foreign keys of {parent}"))?;
     if let Some(above) = above.iter().find(|above| above.changes_parents_of(key)) {
         return because(&format!("{} changes rows of {parent} in the same way", above.describe()));
     }
-    let image = session
-        .text(sql::log::ROW_IMAGE)
-        .await
-        .map_err(|failure| failure.of_catalogue("look at binlog_row_image"))?;
+    let image =
+        session.text(sql::log::ROW_IMAGE).await.doing_in_catalogue("look at binlog_row_image")?;
     let is_primary = table.indexes.iter().any(|index| {
         let refers_to =
             |column: &String| index.parts.iter().any(|part| is_same(&part.column, column));
@@ -218,9 +213,9 @@ pub(crate) async fn foreign_key_notes(
     shape: &Shape,
 ) -> Result<Vec<String>> {
     let keys = source_keys(change, session).await?;
-    let added = foreign_keys(session, &change.names.clone).await.map_err(|failure| {
-        failure.of_catalogue(change.doing("look for foreign keys of the altered clone of"))
-    })?;
+    let added = foreign_keys(session, &change.names.clone)
+        .await
+        .doing_in_catalogue(change.doing("look for foreign keys of the altered clone of"))?;
     if keys.is_empty() && added.is_empty() {
         return Ok(Vec::new());
     }

@@ -4,6 +4,7 @@
 
 use crate::change::Change;
 use crate::schema::table::definition_of;
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use altergeist_contract::{Refusal, Result};
 
@@ -13,8 +14,7 @@ pub(crate) async fn refuse_own_document_numbers(
     session: &mut Session,
 ) -> Result<Option<Refusal>> {
     let definition = definition_of(session, &change.names.clone).await;
-    let definition =
-        definition.map_err(|failure| failure.of_catalogue(change.doing("look at the clone of")))?;
+    let definition = definition.doing_in_catalogue(change.doing("look at the clone of"))?;
     Ok(has_own_document_numbers(&definition).then(|| Refusal {
         object: "column FTS_DOC_ID".into(),
         reason: "the table has a FULLTEXT index and numbers its documents itself: InnoDB \

@@ -3,8 +3,8 @@
 
 use crate::change::Change;
 use crate::plan::privileges::read_grants;
-use crate::plan::refusal::refusal;
 use crate::schema::foreign_key::ForeignKey;
+use crate::server::doing::Doing;
 use crate::server::grants::has;
 use crate::server::names::TableName;
 use crate::server::session::{Session, text};
@@ -40,7 +40,7 @@ pub(crate) async fn refuse_hidden_keys(
     if let Some(count) = count_keys(change, session).await {
         let seen = seen.iter().filter(|key| key.parent == change.source).count();
         return Ok((count > seen).then(|| {
-            refusal(
+            Refusal::new(
                 object,
                 format!("{count} point to it, and this user sees {seen} of them"),
                 "grant it SELECT and ALTER on the tables they belong to",
@@ -61,7 +61,7 @@ pub(crate) async fn refuse_hidden_keys(
          of them may refer to the table",
         named.join(", ")
     );
-    Ok(Some(refusal(object, reason, "GRANT PROCESS ON *.* to this user")))
+    Ok(Some(Refusal::new(object, reason, "GRANT PROCESS ON *.* to this user")))
 }
 
 /// What a plan says when tables may exist that this user cannot see at all.
@@ -99,9 +99,10 @@ async fn tables_with_hidden_keys(change: &Change, session: &mut Session) -> Resu
         return Ok(Vec::new());
     }
     let grants = read_grants(change, session).await?;
-    let rows = session.rows(sql::catalogue::VISIBLE_TABLES).await.map_err(|failure| {
-        failure.of_catalogue(change.doing("look for tables that may refer to"))
-    })?;
+    let rows = session
+        .rows(sql::catalogue::VISIBLE_TABLES)
+        .await
+        .doing_in_catalogue(change.doing("look for tables that may refer to"))?;
     let shows_keys =
         |table: &TableName| SHOWS_KEYS.iter().any(|kind| has(&grants, kind, Some(table)));
     let tables = rows.iter().map(|row| TableName::new(&text(&row[0]), &text(&row[1])));

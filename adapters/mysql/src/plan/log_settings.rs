@@ -1,7 +1,7 @@
 //! The settings that following the log rests on.
 
 use crate::change::Change;
-use crate::plan::refusal::refusal;
+use crate::server::doing::Doing;
 use crate::server::session::{Session, text};
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
@@ -12,12 +12,12 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
     let row = session
         .row(sql::log::log_settings(change.server.version))
         .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+        .doing_in_catalogue(attempted)?;
     let setting =
         |place: usize| row.as_ref().and_then(|row| row.get(place)).map(text).unwrap_or_default();
     let mut refusals = Vec::new();
     if setting(0) != "1" {
-        refusals.push(refusal(
+        refusals.push(Refusal::new(
             "binary log",
             "it is off, so changes cannot be followed",
             "set log_bin and restart the server",
@@ -26,7 +26,7 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
     }
     if setting(1) != "ROW" || setting(2) != "ROW" {
         let remedy = "SET GLOBAL binlog_format = ROW, and let sessions that are open now end";
-        refusals.push(refusal(
+        refusals.push(Refusal::new(
             "binlog_format",
             format!("it is {}: changes are logged as statements, not as rows", setting(2)),
             remedy,
@@ -34,17 +34,21 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
     }
     if setting(3) != "1" {
         let reason = "it is off, so the log does not tell when changes become visible";
-        refusals.push(refusal(
+        refusals.push(Refusal::new(
             "binlog_order_commits",
             reason,
             "SET GLOBAL binlog_order_commits = ON",
         ));
     }
     if !matches!(&*setting(4), "0" | "OFF" | "NO_LOCK") {
-        refusals.push(refusal("read_only", "the server takes no writes", "run on the primary"));
+        refusals.push(Refusal::new(
+            "read_only",
+            "the server takes no writes",
+            "run on the primary",
+        ));
     }
     if setting(5) == "1" {
-        refusals.push(refusal(
+        refusals.push(Refusal::new(
             "wsrep_on",
             "Galera clusters are not supported yet",
             "change the table by the cluster's own means",
@@ -56,12 +60,12 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
                 || row.get(3).map(text).is_some_and(|list| !list.is_empty()) =>
         {
             let reason = "the server logs only some schemas (binlog_do_db, binlog_ignore_db)";
-            refusals.push(refusal("binary log", reason, "log all of them"));
+            refusals.push(Refusal::new("binary log", reason, "log all of them"));
         }
         Ok(_) => {}
         Err(failure) => {
             let error = failure.of_catalogue(attempted());
-            refusals.push(refusal(
+            refusals.push(Refusal::new(
                 "privileges",
                 error.reason,
                 "GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
@@ -70,7 +74,7 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
     }
     if let Err(failure) = session.rows(sql::log::PREPARED).await {
         let error = failure.of_catalogue(attempted());
-        refusals.push(refusal(
+        refusals.push(Refusal::new(
             "privileges",
             error.reason,
             "GRANT XA_RECOVER_ADMIN ON *.*: prepared transactions must be seen",

@@ -10,6 +10,7 @@
 
 use crate::change::Change;
 use crate::log::source::{Filters, LogServer, leaves_out};
+use crate::server::doing::Doing;
 use crate::server::names::TableName;
 use crate::server::pool::Crew;
 use crate::server::session::{Session, number, text};
@@ -76,7 +77,7 @@ pub(crate) async fn refuse_stream_from(
     let row = session
         .row(sql::log::replica_settings(version))
         .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?
+        .doing_in_catalogue(attempted)?
         .unwrap_or_default();
     let setting = |place: usize| row.get(place).and_then(number).unwrap_or_default();
     if setting(0) == 0 || setting(1) == 0 {
@@ -92,9 +93,7 @@ pub(crate) async fn refuse_stream_from(
             order_remedy(version),
         );
     }
-    let left_out = leaves_out(&mut session, version)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let left_out = leaves_out(&mut session, version).await.doing_in_catalogue(attempted)?;
     if let Some(what) = left_out {
         let reason = format!("it leaves out transactions (replication filters or skips: {what})");
         refuse(&reason, "name a replica without filters");
@@ -104,10 +103,8 @@ pub(crate) async fn refuse_stream_from(
             "name a replica without filters",
         );
     }
-    let sources = session
-        .rows(sql::log::replication_status(version))
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let sources =
+        session.rows(sql::log::replication_status(version)).await.doing_in_catalogue(attempted)?;
     match sources.len() {
         0 => refuse("it replicates from nobody", "name a replica of the table's server"),
         1 => {}
@@ -130,10 +127,7 @@ pub(crate) async fn refuse_stream_from(
 
 async fn is_log_filtered(log: &LogServer, session: &mut Session, version: Version) -> Result<bool> {
     let attempted = || format!("look at the log of replica {}", log.access.address);
-    let row = session
-        .row(sql::log::log_status(version))
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let row = session.row(sql::log::log_status(version)).await.doing_in_catalogue(attempted)?;
     let row = row.unwrap_or_default();
     Ok([2, 3].iter().any(|place| row.get(*place).map(text).is_some_and(|list| !list.is_empty())))
 }
@@ -146,9 +140,8 @@ async fn is_table_alike(
     let attempted = || format!("compare the columns of {}", table.plain());
     let mut here = crew.reader().await?;
     let columns = sql::catalogue::columns(table);
-    let primary = here.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
-    let replica =
-        on_replica.rows(&columns).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    let primary = here.rows(&columns).await.doing_in_catalogue(attempted)?;
+    let replica = on_replica.rows(&columns).await.doing_in_catalogue(attempted)?;
     Ok(!primary.is_empty() && primary == replica)
 }
 

@@ -14,7 +14,6 @@ pub(crate) mod partitions;
 pub(crate) mod postgres_flags;
 pub(crate) mod preflight;
 pub(crate) mod privileges;
-pub(crate) mod refusal;
 pub(crate) mod relation_privileges;
 pub(crate) mod replica_target;
 pub(crate) mod steps;

@@ -5,6 +5,7 @@
 
 use crate::change::Change;
 use crate::schema::foreign_key::foreign_keys;
+use crate::server::doing::Doing;
 use crate::server::session::{Session, text};
 use crate::sql;
 use altergeist_contract::{Error, Result};
@@ -16,8 +17,7 @@ use altergeist_contract::{Error, Result};
 pub(crate) async fn check_nothing_needs_old(change: &Change, session: &mut Session) -> Result<()> {
     let old = &change.names.old;
     let attempted = || format!("drop the old table {}", old.plain());
-    let keys =
-        foreign_keys(session, old).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    let keys = foreign_keys(session, old).await.doing_in_catalogue(attempted)?;
     let children = keys.into_iter().filter(|key| key.parent == *old && key.child != *old);
     let mut dependents: Vec<String> = children
         .map(|key| {
@@ -29,10 +29,8 @@ pub(crate) async fn check_nothing_needs_old(change: &Change, session: &mut Sessi
             format!("{} ({alter})", key.describe())
         })
         .collect();
-    let views = session
-        .rows(&sql::catalogue::views_over(old))
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let views =
+        session.rows(&sql::catalogue::views_over(old)).await.doing_in_catalogue(attempted)?;
     dependents.extend(views.iter().map(|row| format!("view {}.{}", text(&row[0]), text(&row[1]))));
     if dependents.is_empty() {
         return Ok(());

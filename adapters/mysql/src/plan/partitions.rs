@@ -2,6 +2,7 @@
 //! `plan` measures that on the altered, empty clone, which has the same partitions.
 
 use crate::change::Change;
+use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::session::Session;
 use crate::sql;
@@ -21,7 +22,7 @@ pub(crate) async fn measure_swap(
     let mut files = [0; 2];
     for (files, table) in files.iter_mut().zip([&change.source, &change.names.clone]) {
         let count = session.text(&sql::catalogue::count_partitions(table)).await;
-        let count = count.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let count = count.doing_in_catalogue(attempted)?;
         let count = count.parse::<u64>();
         *files =
             count.map_err(|_| Error::fatal(attempted(), "the server does not count them"))?.max(1);
@@ -31,8 +32,7 @@ pub(crate) async fn measure_swap(
         return Ok((None, None));
     }
     let there_and_back = rename_there_and_back(change, session).await;
-    let there_and_back = there_and_back
-        .map_err(|failure| failure.of_catalogue(change.doing("rename a clone of")))?;
+    let there_and_back = there_and_back.doing_in_catalogue(change.doing("rename a clone of"))?;
     let swap = swap_takes(there_and_back, of_source, of_clone);
     let said = format!(
         "the swap renames {} partitions under its lock, one after another: about {} ms, as \

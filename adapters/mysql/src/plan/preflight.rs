@@ -13,12 +13,12 @@ use crate::plan::old_dependents::check_nothing_needs_old;
 use crate::plan::other_engine;
 use crate::plan::postgres_flags::refuse_postgres_flags;
 use crate::plan::privileges::{refuse_privileges, refuse_privileges_to_copy};
-use crate::plan::refusal::refusal;
 use crate::plan::replica_target::{refuse_replica, replica_target_note};
 use crate::plan::steps::{TableFacts, compose_plan};
 use crate::plan::taken_names::refuse_names;
 use crate::plan::trial::{Trial, try_clauses};
 use crate::plan::unlogged_note::unlogged_note;
+use crate::server::doing::Doing;
 use crate::server::own_objects::refuse_others_objects;
 use crate::server::pool::{Crew, Slot};
 use crate::server::replicas::replica_notes;
@@ -69,15 +69,11 @@ pub(crate) async fn alter_natively(
     let mut lease = crew.lease(Slot::Control).await?;
     let signed = format!("{}{statement}", sql::sign(&change.source));
     let modes = settings::modes_of_clauses(&change.server.modes, change.target.allow_zero_dates);
-    lease.session().execute(&modes).await.map_err(|failure| failure.of_catalogue(attempted()))?;
+    lease.session().execute(&modes).await.doing_in_catalogue(attempted)?;
     let outcome = execute_within(lease.session(), &crew.access, &signed, within).await;
     if lease.session().is_alive() {
         let modes = settings::our_modes(&change.server.modes);
-        lease
-            .session()
-            .execute(&modes)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        lease.session().execute(&modes).await.doing_in_catalogue(attempted)?;
     }
     lease.keep();
     match outcome {
@@ -125,11 +121,7 @@ pub(crate) async fn cleanup(
         };
         if is_dropped {
             let attempted = format!("drop {}", found.shown.object);
-            lease
-                .session()
-                .execute(&found.drop)
-                .await
-                .map_err(|failure| failure.of_catalogue(attempted))?;
+            lease.session().execute(&found.drop).await.doing_in_catalogue(attempted)?;
         }
     }
     lease.keep();
@@ -142,7 +134,7 @@ pub(crate) async fn table_facts(change: &Change, session: &mut Session) -> Resul
     let row = session
         .row(&sql::catalogue::table_facts(&change.source))
         .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+        .doing_in_catalogue(attempted)?;
     let row = row.ok_or_else(|| {
         Error::refused(
             attempted(),
@@ -152,7 +144,7 @@ pub(crate) async fn table_facts(change: &Change, session: &mut Session) -> Resul
     let made = session
         .row(&sql::catalogue::show_create(&change.source))
         .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+        .doing_in_catalogue(attempted)?;
     Ok(TableFacts {
         kind: text(&row[0]),
         engine: text(&row[1]),
@@ -169,13 +161,13 @@ fn refuse_table(change: &Change, facts: &TableFacts) -> Vec<Refusal> {
     if ["mysql", "information_schema", "performance_schema", "sys"]
         .contains(&&*change.source.schema.to_lowercase())
     {
-        refusals.push(refusal(&table, "it is the server's own", "leave it alone"));
+        refusals.push(Refusal::new(&table, "it is the server's own", "leave it alone"));
     }
     if change.source.name.to_lowercase().starts_with("_altergeist") {
-        refusals.push(refusal(&table, "it is this tool's own", "leave it alone"));
+        refusals.push(Refusal::new(&table, "it is this tool's own", "leave it alone"));
     }
     if facts.kind != "BASE TABLE" {
-        refusals.push(refusal(
+        refusals.push(Refusal::new(
             &table,
             format!("it is a {}, not a plain table", facts.kind.to_lowercase()),
             "change it by hand",

@@ -4,6 +4,7 @@
 
 use crate::change::Change;
 use crate::log::source::LogServer;
+use crate::server::doing::Doing;
 use crate::server::grants::{grants, has};
 use crate::server::names::TableName;
 use crate::server::session::Session;
@@ -88,9 +89,7 @@ async fn refuse_lacking(
 }
 
 pub(crate) async fn read_grants(change: &Change, session: &mut Session) -> Result<Vec<String>> {
-    grants(session)
-        .await
-        .map_err(|failure| failure.of_catalogue(change.doing("look at the privileges on")))
+    grants(session).await.doing_in_catalogue(change.doing("look at the privileges on"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::change::Change;
 use crate::plan::privileges::lacking_on;
 use crate::schema::carried_keys::source_keys;
 use crate::schema::foreign_key::foreign_keys;
+use crate::server::doing::Doing;
 use crate::server::names::TableName;
 use crate::server::session::Session;
 use crate::server::version::Flavour;
@@ -23,7 +24,7 @@ pub(crate) async fn refuse_privileges_on_relations(
 ) -> Result<Vec<Refusal>> {
     let attempted = || change.doing("look for foreign keys of the altered clone of");
     let added = foreign_keys(session, &change.names.clone).await;
-    let added = added.map_err(|failure| failure.of_catalogue(attempted()))?;
+    let added = added.doing_in_catalogue(attempted)?;
     let keys = source_keys(change, session).await?;
     // MySQL locks the parents of new keys only, MariaDB all of them.
     let locks_parents = change.server.version.flavour == Flavour::MariaDb;

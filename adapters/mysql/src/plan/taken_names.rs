@@ -2,8 +2,8 @@
 
 use crate::change::Change;
 use crate::journal::read_entry;
-use crate::plan::refusal::refusal;
 use crate::schema::lookup::table_exists;
+use crate::server::doing::Doing;
 use crate::server::names::TableName;
 use crate::server::session::{Session, text};
 use crate::sql;
@@ -15,7 +15,7 @@ pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Resu
     let mut refusals = Vec::new();
     if table_exists(session, &change.names.shadow).await? && !entry.facts.has_shadow {
         let object = format!("table {}", change.names.shadow.plain());
-        refusals.push(refusal(
+        refusals.push(Refusal::new(
             object,
             "it has the shadow's name, and the journal does not know it",
             "drop it if a change has left it whose journal was lost; else rename it",
@@ -24,12 +24,12 @@ pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Resu
     if table_exists(session, &change.names.old).await? {
         let object = format!("table {}", change.names.old.plain());
         refusals.push(match entry.record.is_some_and(|record| record.stage == Stage::Done) {
-            true => refusal(
+            true => Refusal::new(
                 object,
                 "it is the old table of an earlier change",
                 "drop it, or have cleanup drop it",
             ),
-            false => refusal(
+            false => Refusal::new(
                 object,
                 "it has the name the old table will get, and the journal does not know it",
                 "drop it if an earlier change has left it; else rename it",
@@ -38,7 +38,7 @@ pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Resu
     }
     for name in [&change.names.sentry, &change.names.used_sentry] {
         if table_exists(session, name).await? && !is_sentry(session, name).await? {
-            refusals.push(refusal(
+            refusals.push(Refusal::new(
                 format!("table {}", name.plain()),
                 "it has a name the cut-over needs",
                 "rename it",
@@ -52,6 +52,6 @@ pub(crate) async fn is_sentry(session: &mut Session, name: &TableName) -> Result
     let row = session
         .row(&sql::catalogue::table_facts(name))
         .await
-        .map_err(|failure| failure.of_catalogue(format!("look at {}", name.plain())))?;
+        .doing_in_catalogue(format!("look at {}", name.plain()))?;
     Ok(row.is_some_and(|row| text(&row[5]) == sql::cutover::SENTRY))
 }

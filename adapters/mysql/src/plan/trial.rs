@@ -10,7 +10,6 @@ use crate::plan::full_text::refuse_own_document_numbers;
 use crate::plan::hidden_keys::hidden_keys_note;
 use crate::plan::losses::look_for_losses;
 use crate::plan::partitions::measure_swap;
-use crate::plan::refusal::refusal;
 use crate::plan::relation_privileges::refuse_privileges_on_relations;
 use crate::schema::carried_keys::source_keys;
 use crate::schema::check_names::Renamed;
@@ -19,6 +18,7 @@ use crate::schema::columns::{self, Shape};
 use crate::schema::foreign_key::{ForeignKey, foreign_keys};
 use crate::schema::lookup::{read_table, table_exists};
 use crate::schema::table::{definition_of, outline};
+use crate::server::doing::Doing;
 use crate::server::pool::Crew;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
@@ -89,9 +89,7 @@ pub(crate) async fn try_clauses(
 ) -> Result<Trial> {
     let attempted = || change.doing("try the clauses on an empty clone of");
     drop_clone(change, session).await?;
-    let names = make_copy(change, session, &change.names.clone)
-        .await
-        .map_err(|failure| failure.of_clauses(attempted()))?;
+    let names = make_copy(change, session, &change.names.clone).await.trying_clauses(attempted)?;
     let trial = try_on_clone(change, crew, native, session, clauses, &names).await;
     let dropped = drop_clone(change, session).await;
     let trial = trial?;
@@ -136,7 +134,7 @@ pub(crate) async fn try_on_clone(
     }
     if change.request.wants_instant() {
         let reason = "they ask for ALGORITHM=INSTANT, and the server cannot do it so";
-        trial.refusals.push(refusal(
+        trial.refusals.push(Refusal::new(
             "the clauses",
             reason,
             "leave out ALGORITHM=INSTANT, and the table is copied",
@@ -145,7 +143,7 @@ pub(crate) async fn try_on_clone(
     }
     if change.target.strategy == Strategy::Native {
         let remedy = "leave out --strategy native";
-        trial.refusals.push(refusal(
+        trial.refusals.push(Refusal::new(
             "the clauses",
             "the server cannot carry them out without copying or scanning the table",
             remedy,
@@ -164,7 +162,7 @@ pub(crate) async fn try_on_clone(
                 true => "correct them, or allow zero dates with --allow-zero-dates",
                 false => "correct them",
             };
-            trial.refusals.push(refusal("the clauses", error.reason, remedy));
+            trial.refusals.push(Refusal::new("the clauses", error.reason, remedy));
             return Ok(trial);
         }
     }
@@ -226,7 +224,7 @@ pub(crate) async fn refuse_lookup(
     let reason = "the altered table has no index that finds rows by the key's columns, and it \
                   has foreign keys";
     let remedy = "keep an index that begins with them; it may be dropped afterwards";
-    Ok(may_be.then(|| refusal(&object, reason, remedy)))
+    Ok(may_be.then(|| Refusal::new(&object, reason, remedy)))
 }
 
 /// Looks for means by which the server does it without touching the rows.
@@ -260,8 +258,7 @@ pub(crate) async fn try_natively(
         if alter_copy(change, session, clone, names, means).await.is_err() {
             continue;
         }
-        let after =
-            parts(session.rows(&query).await.map_err(|failure| failure.of_catalogue(attempted()))?);
+        let after = parts(session.rows(&query).await.doing_in_catalogue(attempted)?);
         let means = keeps_its_rows(&before, &after).then_some(means);
         return Ok(Tried { means, is_altered: true });
     }
@@ -275,12 +272,8 @@ pub(crate) async fn read_outlines(
     names: &[Renamed],
 ) -> Result<Outlines> {
     let attempted = || change.doing("look at an empty clone of");
-    let source = definition_of(session, &change.source)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
-    let copy = definition_of(session, &change.names.clone)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let source = definition_of(session, &change.source).await.doing_in_catalogue(attempted)?;
+    let copy = definition_of(session, &change.names.clone).await.doing_in_catalogue(attempted)?;
     Ok(Outlines {
         source: outline(&source, &change.source.name, &[]),
         copy: outline(&copy, &change.names.clone.name, names),
@@ -295,7 +288,7 @@ pub(crate) fn refuse_incomplete_copy(change: &Change, outlines: &Outlines) -> Op
     let lost = outlines.source.iter().find(|line| !outlines.copy.contains(line));
     let line = lost.map_or("the order of its parts", |line| line.trim());
     let reason = format!("CREATE TABLE … LIKE would not keep: {line}");
-    Some(refusal(
+    Some(Refusal::new(
         format!("table {}", change.title),
         reason,
         "take that part away before the change, and add it again after it",
@@ -309,11 +302,11 @@ pub(crate) async fn drop_clone(change: &Change, session: &mut Session) -> Result
             continue;
         }
         let row = session.row(&sql::catalogue::has_rows(clone)).await;
-        if row.map_err(|failure| failure.of_catalogue(attempted()))?.is_some() {
+        if row.doing_in_catalogue(attempted)?.is_some() {
             return Err(Error::refused(attempted(), "it has rows, so it is not ours"));
         }
         let dropped = session.execute(&sql::ddl::drop_table(&change.source, clone)).await;
-        dropped.map_err(|failure| failure.of_catalogue(attempted()))?;
+        dropped.doing_in_catalogue(attempted)?;
     }
     Ok(())
 }
@@ -336,10 +329,10 @@ pub(crate) async fn refuse_result(change: &Change, session: &mut Session) -> Res
     let row = session
         .row(&sql::catalogue::table_facts(&change.names.clone))
         .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+        .doing_in_catalogue(attempted)?;
     let engine = row.map(|row| text(&row[1])).unwrap_or_default();
     if engine != "InnoDB" {
-        refusals.push(refusal(
+        refusals.push(Refusal::new(
             "the clauses",
             format!("they would make the engine {engine}"),
             "stay with InnoDB",
@@ -352,7 +345,7 @@ pub(crate) async fn refuse_result(change: &Change, session: &mut Session) -> Res
 pub(crate) async fn added_keys(change: &Change, session: &mut Session) -> Result<Vec<ForeignKey>> {
     let attempted = || change.doing("look for foreign keys of the altered clone of");
     let keys = foreign_keys(session, &change.names.clone).await;
-    keys.map_err(|failure| failure.of_catalogue(attempted()))
+    keys.doing_in_catalogue(attempted)
 }
 
 pub(crate) fn lookup_note(shape: &Shape) -> Option<String> {

@@ -6,6 +6,7 @@ use crate::facts::CarriedKey;
 use crate::schema::columns::Shape;
 use crate::schema::foreign_key::{ForeignKey, foreign_keys};
 use crate::schema::table::is_same;
+use crate::server::doing::Doing;
 use crate::server::names::{TableName, hash};
 use crate::server::session::Session;
 use crate::sql;
@@ -15,7 +16,7 @@ use altergeist_contract::{ForeignKeys, Result};
 pub(crate) async fn source_keys(change: &Change, session: &mut Session) -> Result<Vec<ForeignKey>> {
     foreign_keys(session, &change.source)
         .await
-        .map_err(|failure| failure.of_catalogue(change.doing("look for foreign keys of")))
+        .doing_in_catalogue(change.doing("look for foreign keys of"))
 }
 
 /// The foreign keys that will be carried, with the columns' names after the change, and those

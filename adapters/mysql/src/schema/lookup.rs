@@ -2,6 +2,7 @@
 
 use crate::change::Change;
 use crate::schema::table::Table;
+use crate::server::doing::Doing;
 use crate::server::error::START_AGAIN;
 use crate::server::names::TableName;
 use crate::server::session::Session;
@@ -15,9 +16,8 @@ pub(crate) async fn read_table(
     name: &TableName,
 ) -> Result<Table> {
     let attempted = || format!("look at {}", name.plain());
-    let found = Table::read(session, change.server.version, name)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let found =
+        Table::read(session, change.server.version, name).await.doing_in_catalogue(attempted)?;
     found.ok_or_else(|| match *name == change.source || *name == change.names.shadow {
         true => Error::fatal(attempted(), format!("it was dropped or renamed; {START_AGAIN}")),
         false => Error::fatal(attempted(), "there is no such table"),
@@ -28,6 +28,6 @@ pub(crate) async fn table_exists(session: &mut Session, name: &TableName) -> Res
     let found = session
         .row(&sql::catalogue::find_table(name))
         .await
-        .map_err(|failure| failure.of_catalogue(format!("look for {}", name.plain())))?;
+        .doing_in_catalogue(format!("look for {}", name.plain()))?;
     Ok(found.is_some())
 }

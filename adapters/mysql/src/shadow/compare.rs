@@ -2,6 +2,7 @@
 
 use crate::change::Change;
 use crate::schema::columns::Shape;
+use crate::server::doing::Doing;
 use crate::server::error::{Failure, TABLE_CHANGED};
 use crate::server::pool::Crew;
 use crate::server::session::{Cells, Session, number};
@@ -44,7 +45,7 @@ pub(crate) async fn compare_chunk(
         outcome = in_snapshot(lease.session(), &statements, is_answered).await;
     }
     lease.keep();
-    let answers = outcome.map_err(|failure| failure.of_rows(&attempted))?;
+    let answers = outcome.doing(&attempted)?;
     let count = |answer: &Vec<Cells>| answer.first().and_then(|row| number(&row[0]));
     let (rows, held) = (count(&answers[0]).unwrap_or_default(), count(&answers[1]));
     let differing = differing(&shape, &answers[2..], &attempted)?;
@@ -78,7 +79,7 @@ pub(crate) async fn compare_keys(
     let mut lease = crew.worker().await?;
     let outcome = in_snapshot(lease.session(), &statements, |_| false).await;
     lease.keep();
-    differing(&shape, &outcome.map_err(|failure| failure.of_rows(&attempted))?, &attempted)
+    differing(&shape, &outcome.doing(&attempted)?, &attempted)
 }
 
 /// Runs these statements in one snapshot, until the answers suffice.

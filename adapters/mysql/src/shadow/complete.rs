@@ -4,6 +4,7 @@
 use crate::change::Change;
 use crate::cutover::foreign_keys::check_added_keys;
 use crate::log::cascades::stale_children;
+use crate::server::doing::Doing;
 use crate::server::pool::Crew;
 use crate::shadow::indexes::build_indexes;
 use crate::shadow::rows::{next_chunk, parts, refresh_keys};
@@ -45,7 +46,7 @@ async fn refresh_orphans(
         let stale = stale_children(lease.session(), &shape, &Compared::Range(&chunk)).await;
         lease.keep();
         let attempted = || change.doing("look for rows whose parents are gone in the shadow of");
-        for part in parts(&stale.map_err(|failure| failure.of_rows(attempted()))?) {
+        for part in parts(&stale.doing(attempted)?) {
             refresh_keys(change, crew, shadow_state, part, &Watermark::End).await?;
         }
         through = chunk.through;

@@ -9,6 +9,7 @@ use crate::schema::foreign_key::ForeignKey;
 use crate::schema::identity::identify_table;
 use crate::schema::lookup::{read_table, table_exists};
 use crate::schema::table::definition_of;
+use crate::server::doing::Doing;
 use crate::server::error::NOT_OVER_PARTITIONS;
 use crate::server::pool::{Crew, Slot};
 use crate::server::session::execute_within;
@@ -44,7 +45,7 @@ pub(crate) async fn create_shadow(
     facts.source = Some(identify_table(change, &mut reader, &change.source).await?);
     facts.source_text = definition_of(&mut reader, &change.source)
         .await
-        .map_err(|failure| failure.of_catalogue(change.doing("look at")))?;
+        .doing_in_catalogue(change.doing("look at"))?;
     facts.shadow = None;
     facts.has_lookup = false;
     facts.late_index = None;
@@ -77,19 +78,13 @@ async fn make_shadow(change: &Change, crew: &Arc<Crew>) -> Result<Vec<ForeignKey
     session
         .execute(&sql::ddl::drop_table(&change.source, &change.names.shadow))
         .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+        .doing_in_catalogue(attempted)?;
     let copy = &change.names.shadow;
-    let names = make_copy(change, session, copy)
-        .await
-        .map_err(|failure| failure.of_clauses(attempted()))?;
+    let names = make_copy(change, session, copy).await.trying_clauses(attempted)?;
     if !change.request.effective.is_empty() {
-        alter_copy(change, session, copy, &names, "")
-            .await
-            .map_err(|failure| failure.of_clauses(attempted()))?;
+        alter_copy(change, session, copy, &names, "").await.trying_clauses(attempted)?;
     }
-    let added = take_added_keys(change, session)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let added = take_added_keys(change, session).await.doing_in_catalogue(attempted)?;
     lease.keep();
     Ok(added)
 }
@@ -97,10 +92,7 @@ async fn make_shadow(change: &Change, crew: &Arc<Crew>) -> Result<Vec<ForeignKey
 pub(crate) async fn clear_shadow(change: &Change, crew: &Arc<Crew>) -> Result<()> {
     let lease = crew.lease(Slot::Control).await?;
     let statement = sql::ddl::truncate(&change.source, &change.names.shadow);
-    lease
-        .execute(&statement)
-        .await
-        .map_err(|failure| failure.of_rows(change.doing("clear the shadow of")))?;
+    lease.execute(&statement).await.doing(change.doing("clear the shadow of"))?;
     // TRUNCATE makes another table for the storage engine.
     let mut reader = crew.reader().await?;
     let mut facts = read_entry(change, &mut reader).await?.facts;
@@ -122,7 +114,7 @@ async fn add_lookup(change: &Change, crew: &Arc<Crew>, shape: &Shape) -> Result<
         outcome = lease.session().execute(&sql::ddl::add_lookup(shape, &shape.shadow, "KEY")).await;
     }
     lease.keep();
-    outcome.map(|_| ()).map_err(|failure| failure.of_clauses(attempted()))
+    outcome.map(|_| ()).trying_clauses(attempted)
 }
 
 /// Drops that index from the table that has the source's name now. Until then the table has one
@@ -156,7 +148,7 @@ pub(crate) async fn drop_lookup(change: &Change, crew: &Arc<Crew>) -> Result<()>
                 lease.session().execute(&exchange).await
             }
         };
-        outcome.map_err(|failure| failure.of_lock(attempted()))?;
+        outcome.locking(attempted)?;
         lease.keep();
     }
     drop_kept(change, crew).await?;

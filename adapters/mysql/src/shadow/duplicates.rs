@@ -9,6 +9,7 @@ use crate::schema::convert;
 use crate::schema::lexer::{Token, spanned};
 use crate::schema::lookup::read_table;
 use crate::schema::table::{Column, Index, Part, Table, definition_of, is_same};
+use crate::server::doing::Doing;
 use crate::server::names::TableName;
 use crate::server::pool::Crew;
 use crate::server::session::Session;
@@ -208,12 +209,8 @@ pub(crate) async fn find_duplicates(
 ) -> Result<Vec<Duplicates>> {
     let attempted = || change.doing("look for unique indexes of");
     let [source, altered] = [&change.source, altered];
-    let source_definition = definition_of(session, source)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
-    let definition = definition_of(session, altered)
-        .await
-        .map_err(|failure| failure.of_catalogue(attempted()))?;
+    let source_definition = definition_of(session, source).await.doing_in_catalogue(attempted)?;
+    let definition = definition_of(session, altered).await.doing_in_catalogue(attempted)?;
     let source = read_table(change, session, source).await?;
     let altered = read_table(change, session, altered).await?;
     let flavour = change.server.version.flavour;
@@ -225,7 +222,7 @@ pub(crate) async fn find_duplicates(
         let values = if index.parts.iter().all(has_pair) {
             let Some(expressions) = newly_unique(shape, &source, index) else { continue };
             let statement = sql::catalogue::duplicates(&change.source, &expressions);
-            session.text(&statement).await.map_err(|failure| failure.of_rows(attempted()))?
+            session.text(&statement).await.doing(attempted)?
         } else {
             let before = Defined { table: &source, definition: &source_definition };
             let after = Defined { table: &altered, definition: &definition };
@@ -236,7 +233,7 @@ pub(crate) async fn find_duplicates(
             match session.text(&statement).await {
                 // What the server cannot compute now fails when rows are copied.
                 Err(failure) if !failure.ends_session() => continue,
-                counted => counted.map_err(|failure| failure.of_rows(attempted()))?,
+                counted => counted.doing(attempted)?,
             }
         };
         let values = values

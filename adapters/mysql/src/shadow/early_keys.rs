@@ -9,6 +9,7 @@ use crate::schema::foreign_key::{ForeignKey, OwnKey, foreign_keys};
 use crate::schema::foreign_key_indexes::{index_over, keep_indexes};
 use crate::schema::lookup::read_table;
 use crate::schema::table::Table;
+use crate::server::doing::Doing;
 use crate::server::names::TableName;
 use crate::server::pool::{Crew, Slot};
 use crate::server::session::Session;
@@ -48,16 +49,16 @@ pub(crate) async fn add_early_keys(change: &Change, crew: &Arc<Crew>, shape: &Sh
     }));
     let alter = sql::ddl::alter_in_place(&change.source, &change.names.shadow, &clauses);
     let control = crew.lease(Slot::Control).await?;
-    control.execute(&alter).await.map_err(|failure| failure.of_clauses(attempted()))?;
+    control.execute(&alter).await.trying_clauses(attempted)?;
     crew.checks_parents.store(true, Ordering::SeqCst);
     Ok(())
 }
 
 /// Returns whether the shadow has early keys.
 pub(crate) async fn has_early_keys(change: &Change, session: &mut Session) -> Result<bool> {
-    let keys = foreign_keys(session, &change.names.shadow).await.map_err(|failure| {
-        failure.of_catalogue(change.doing("look for foreign keys of the shadow of"))
-    })?;
+    let keys = foreign_keys(session, &change.names.shadow)
+        .await
+        .doing_in_catalogue(change.doing("look for foreign keys of the shadow of"))?;
     Ok(keys.iter().any(|key| key.name.starts_with(&change.early_prefix())))
 }
 
@@ -114,7 +115,7 @@ pub(crate) async fn parent_of(
 ) -> Result<Option<Table>> {
     Table::read(session, change.server.version, &key.parent)
         .await
-        .map_err(|failure| failure.of_catalogue(format!("look at {}", key.parent.plain())))
+        .doing_in_catalogue(format!("look at {}", key.parent.plain()))
 }
 
 /// Returns the parents whose changes show what is not in the log.

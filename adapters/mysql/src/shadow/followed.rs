@@ -11,6 +11,7 @@ use crate::schema::identity::identify_table;
 use crate::schema::index_definition::Definition;
 use crate::schema::lookup::read_table;
 use crate::schema::table::{Table, definition_of, is_same};
+use crate::server::doing::Doing;
 use crate::server::error::{Failure, NO_INPLACE, START_AGAIN};
 use crate::server::names::TableName;
 use crate::server::pool::{Crew, Slot};
@@ -41,7 +42,7 @@ impl Followed {
         let attempted = || format!("look at {} again", self.source.plain());
         let mut session = self.crew.reader().await?;
         let now = definition_of(&mut session, &self.source).await;
-        let now = now.map_err(|failure| failure.of_catalogue(attempted()))?;
+        let now = now.doing_in_catalogue(attempted)?;
         match self.text.is_empty() {
             true => Err(cannot(&self.source, &["something".to_owned()])),
             false => within_reach(&self.source, &self.text, &now),
@@ -69,20 +70,20 @@ pub(crate) async fn follow_others(
     shape: &Shape,
 ) -> Result<String> {
     let attempted = || change.doing("give the shadow what others gave to");
-    let catalogue = |failure: Failure| failure.of_catalogue(attempted());
     let mut reader = crew.reader().await?;
     let mut facts = read_entry(change, &mut reader).await?.facts;
     if facts.source_text.is_empty() {
         return Ok(String::new());
     }
-    let now = definition_of(&mut reader, &change.source).await.map_err(catalogue)?;
+    let now = definition_of(&mut reader, &change.source).await.doing_in_catalogue(attempted)?;
     within_reach(&change.source, &facts.source_text, &now)?;
     let is_as_noted = |made: &Option<crate::facts::TableIdentity>,
                        now: &crate::facts::TableIdentity| {
         made.as_ref() == Some(now)
     };
     let source = identify_table(change, &mut reader, &change.source).await?;
-    let have = definition_of(&mut reader, &change.names.shadow).await.map_err(catalogue)?;
+    let have =
+        definition_of(&mut reader, &change.names.shadow).await.doing_in_catalogue(attempted)?;
     let changed = Changed::between(&facts.source_text, &now, &have);
     if !is_as_noted(&facts.source, &source) {
         // The storage engine may have rebuilt it as another table.
@@ -92,7 +93,8 @@ pub(crate) async fn follow_others(
     if !changed.is_nothing() {
         check_columns(change, &mut reader, shape, &changed).await?;
         give_shadow(change, crew, &changed).await?;
-        let have = definition_of(&mut reader, &change.names.shadow).await.map_err(catalogue)?;
+        let have =
+            definition_of(&mut reader, &change.names.shadow).await.doing_in_catalogue(attempted)?;
         let left = Changed::between(&facts.source_text, &now, &have);
         if !left.is_nothing() {
             return Err(cannot(&change.source, &left.named()));
@@ -168,7 +170,7 @@ async fn give_shadow(change: &Change, crew: &Arc<Crew>, changed: &Changed) -> Re
         }
     }
     let restored = session.execute(&sql::session::check_foreign_keys(false)).await;
-    restored.map_err(|failure| failure.of_catalogue(change.doing("follow")))?;
+    restored.doing_in_catalogue(change.doing("follow"))?;
     lease.keep();
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::journal::{read_entry, save_facts};
 use crate::schema::identity::identify_table;
 use crate::schema::index_definition::{Definition, named, secondary};
 use crate::schema::table::{definition_of, fingerprint};
+use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::pool::{Crew, Slot};
@@ -74,7 +75,7 @@ pub(crate) async fn predict_deferred(
     }
     let definition = definition_of(session, clone)
         .await
-        .map_err(|failure| failure.of_catalogue(change.doing("look at the altered clone of")))?;
+        .doing_in_catalogue(change.doing("look at the altered clone of"))?;
     let found = secondary(&definition)
         .into_iter()
         .rev()
@@ -182,7 +183,7 @@ pub(crate) async fn build_indexes(
     shadow_state.builder.store(lease.id(), Ordering::Relaxed);
     let built = add_what_is_missing(change, lease.session(), &deferred, gently).await;
     shadow_state.builder.store(0, Ordering::Relaxed);
-    let now = built.map_err(|failure| failure.of_rows(attempted()))?;
+    let now = built.doing(attempted)?;
     lease.keep();
     if now != deferred.fingerprint {
         return Err(Error::fatal(

@@ -8,6 +8,7 @@ use crate::schema::columns::Shape;
 use crate::schema::index_definition::{Definition, secondary};
 use crate::schema::lookup::read_table;
 use crate::schema::table::{Table, definition_of};
+use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::pool::{Crew, Slot};
@@ -31,9 +32,7 @@ pub(crate) async fn late_index(
         return Ok(Ok(None));
     }
     let found = find_last(change, session, altered, shape).await;
-    let found = found.map_err(|failure| {
-        failure.of_catalogue(change.doing("look for an index that can wait of"))
-    })?;
+    let found = found.doing_in_catalogue(change.doing("look for an index that can wait of"))?;
     Ok(found.map(Some).ok_or_else(|| Refusal {
         object: format!("index {}", shape.key.index),
         reason: format!(
@@ -102,11 +101,7 @@ pub(crate) async fn make_room_for_lookup(
         late.map_err(|refusal| altergeist_contract::Error::refused(attempted(), refusal.reason))?;
     if let Some(late) = &late {
         let drop = sql::ddl::drop_indexes(&change.source, &shape.shadow, &[&late.name]);
-        lease
-            .session()
-            .execute(&drop)
-            .await
-            .map_err(|failure| failure.of_catalogue(attempted()))?;
+        lease.session().execute(&drop).await.doing_in_catalogue(attempted)?;
     }
     lease.keep();
     Ok(late.map(|late| late.text))

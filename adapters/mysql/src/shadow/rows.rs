@@ -3,6 +3,7 @@
 use crate::change::Change;
 use crate::log::cascades::{rows_of, stale_children};
 use crate::schema::columns::Shape;
+use crate::server::doing::Doing;
 use crate::server::error::{Failure, TRUNCATED, TRUNCATED_VALUE, is_harmless_warning};
 use crate::server::pool::{Crew, Lease};
 use crate::server::session::{Cells, Session, number, text};
@@ -34,9 +35,8 @@ pub(crate) async fn next_chunk(
 ) -> Result<Chunk> {
     let shape = load_shape(change, crew, shadow_state).await?;
     let attempted = || change.doing("find the end of a chunk of");
-    let found = read_by_worker(crew, &sql::rows::range_end(&shape, after, rows)?)
-        .await
-        .map_err(|failure| failure.of_rows(attempted()))?;
+    let found =
+        read_by_worker(crew, &sql::rows::range_end(&shape, after, rows)?).await.doing(attempted)?;
     let through = match found.first() {
         Some(row) => Watermark::At(
             shape
@@ -98,13 +98,7 @@ pub(crate) async fn clear_beyond(
     let mut lease = crew.worker().await?;
     loop {
         let attempted = || change.doing("clear the shadow of");
-        let cleared = async || {
-            lease
-                .session()
-                .execute(&statement)
-                .await
-                .map_err(|failure| failure.of_rows(attempted()))
-        };
+        let cleared = async || lease.session().execute(&statement).await.doing(attempted);
         let writing = shadow_state.tally.begin();
         match writing.end(retry_locked_rows(crew, cleared).await.map(|done| done.rows)) {
             Ok(MOST_DELETED) => {}
@@ -152,12 +146,11 @@ async fn insert(
     statement: &str,
     attempted: &str,
 ) -> Result<u64> {
-    let done = session.execute(statement).await.map_err(|failure| failure.of_rows(attempted))?;
+    let done = session.execute(statement).await.doing(attempted)?;
     if done.warnings == 0 {
         return Ok(done.rows);
     }
-    let warnings =
-        session.rows(sql::session::WARNINGS).await.map_err(|failure| failure.of_rows(attempted))?;
+    let warnings = session.rows(sql::session::WARNINGS).await.doing(attempted)?;
     for row in &warnings {
         let code = number(&row[1]).unwrap_or_default() as u16;
         let is_rounded =
@@ -178,7 +171,7 @@ async fn in_transaction(
     attempted: &str,
 ) -> Result<u64> {
     let session = lease.session();
-    session.execute(sql::session::BEGIN).await.map_err(|failure| failure.of_rows(attempted))?;
+    session.execute(sql::session::BEGIN).await.doing(attempted)?;
     let outcome = refresh_within(session, shape, keys, through, attempted).await;
     match session.execute(sql::session::end(&outcome)).await {
         Err(failure) if outcome.is_ok() => Err(failure.of_rows(attempted)),
@@ -200,8 +193,7 @@ pub(crate) async fn refresh_within(
     attempted: &str,
 ) -> Result<u64> {
     let mut written = 0;
-    let mut keys =
-        rows_of(session, shape, keys).await.map_err(|failure| failure.of_rows(attempted))?;
+    let mut keys = rows_of(session, shape, keys).await.doing(attempted)?;
     let mut fresh = stale_of(session, shape, &keys, attempted).await?;
     let mut known: HashSet<Key> =
         if fresh.is_empty() { HashSet::new() } else { keys.iter().cloned().collect() };
@@ -213,7 +205,7 @@ pub(crate) async fn refresh_within(
     while !keys.is_empty() {
         for part in parts(&keys) {
             let deleted = session.execute(&sql::rows::delete_keys(shape, part)?).await;
-            written += deleted.map_err(|failure| failure.of_rows(attempted))?.rows;
+            written += deleted.doing(attempted)?.rows;
         }
         if *through != Watermark::Start {
             for part in parts(&keys) {
@@ -240,7 +232,7 @@ async fn stale_of(
     let mut stale = Vec::new();
     for part in parts(keys).into_iter().filter(|_| !shape.own_keys.is_empty()) {
         let found = stale_children(session, shape, &Compared::Keys(part)).await;
-        stale.extend(found.map_err(|failure| failure.of_rows(attempted))?);
+        stale.extend(found.doing(attempted)?);
     }
     Ok(stale)
 }

@@ -5,6 +5,7 @@
 use crate::change::Change;
 use crate::schema::columns::Shape;
 use crate::schema::table::{Table, is_same};
+use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::pool::Crew;
 use crate::server::session::{Session, text};
@@ -83,5 +84,5 @@ pub(crate) async fn analyze_shadow(
         outcome = carry_statistics(change, lease.session(), &shape).await;
     }
     lease.keep();
-    outcome.map_err(|failure| failure.of_rows(change.doing("analyze the shadow of")))
+    outcome.doing(change.doing("analyze the shadow of"))
 }

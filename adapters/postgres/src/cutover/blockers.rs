@@ -1,7 +1,7 @@
 //! Sessions that block the cut-over. The run names them, and ends them only with --kill-blockers.
 
 use crate::change::Change;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::Result;
@@ -34,22 +34,21 @@ pub(crate) async fn holders(
 ) -> Result<Vec<Blocker>> {
     let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
     let rows = session.query(sql::BLOCKERS, &[&relations, &patience]).await;
-    let rows = rows.map_err(|error| error::of("ask who is in the way", &error))?;
+    let rows = rows.doing("ask who is in the way")?;
     Ok(rows.iter().map(Blocker::of_row).collect())
 }
 
 /// Returns the sessions with a temporary object over a table. Only they can drop it.
 pub(crate) async fn temporary(session: &Session, table: u32) -> Result<Vec<Blocker>> {
     let rows = session.query(sql::TEMPORARY, &[&table]).await;
-    let rows =
-        rows.map_err(|error| error::of("look for temporary views of other sessions", &error))?;
+    let rows = rows.doing("look for temporary views of other sessions")?;
     Ok(rows.iter().map(Blocker::of_row).collect())
 }
 
 /// Returns the sessions that a session waits for.
 pub(crate) async fn before(session: &Session, pid: i32) -> Result<Vec<Blocker>> {
     let rows = session.query(sql::WHO_BLOCKS, &[&pid]).await;
-    let rows = rows.map_err(|error| error::of("ask who is in the way", &error))?;
+    let rows = rows.doing("ask who is in the way")?;
     Ok(rows.iter().map(Blocker::of_row).collect())
 }
 
@@ -75,7 +74,7 @@ pub(crate) async fn end(
             continue;
         };
         let ended = session.query(sql::END_BLOCKER, &[&pid]).await;
-        ended.map_err(|error| error::of(format!("end {}", blocker.who), &error))?;
+        ended.doing(format!("end {}", blocker.who))?;
         tracing::warn!(
             "ended {}, which was in the way of the cut-over of {}",
             blocker.who,
@@ -92,13 +91,11 @@ pub(crate) async fn wait_for_old_snapshots(
     bound: Option<Duration>,
 ) -> Result<()> {
     let Some(bound) = bound else { return Ok(()) };
-    let failed = |error: tokio_postgres::Error| {
-        error::of("wait for readers that began before the swap", &error)
-    };
-    let now: String = session.one(sql::NOW, &[]).await.map_err(failed)?.get(0);
+    let attempted = "wait for readers that began before the swap";
+    let now: String = session.one(sql::NOW, &[]).await.doing(attempted)?.get(0);
     let deadline = Instant::now() + bound;
     loop {
-        let rows = session.query(sql::OLD_SNAPSHOTS, &[&now]).await.map_err(failed)?;
+        let rows = session.query(sql::OLD_SNAPSHOTS, &[&now]).await.doing(attempted)?;
         if rows.is_empty() {
             return Ok(());
         }

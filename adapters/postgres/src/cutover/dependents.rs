@@ -5,7 +5,7 @@
 use crate::cutover::materialized_views::{self, MaterializedView};
 use crate::schema::altered::FinalSteps;
 use crate::schema::expression;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::sql;
@@ -60,8 +60,7 @@ pub(crate) async fn read(
     let mut all: Vec<Dependent> = Vec::new();
     for relation in [table].into_iter().chain(views.iter().map(|view| view.oid)) {
         let rows = session.query(sql::DEPENDENTS, &[&relation, &names.publication]).await;
-        let rows = rows
-            .map_err(|error| error::of(format!("read what hangs on {}", names.display), &error))?;
+        let rows = rows.doing(format!("read what hangs on {}", names.display))?;
         for dependent in rows.iter().map(Dependent::of_row) {
             if !all.iter().any(|known| known.object == dependent.object) {
                 all.push(dependent);
@@ -95,7 +94,7 @@ pub(crate) async fn make(session: &Session, names: &Names, objects: &[Dependent]
     for (dependent, answer) in objects.iter().zip(answers) {
         let attempted =
             || format!("carry the {} over to the altered {}", dependent.object, names.display);
-        answer.map_err(|error| error::of_clauses(attempted(), &error))?;
+        answer.trying_clauses(attempted)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::cutover::replacement_views;
 use crate::journal;
 use crate::log::slot;
 use crate::log::source::LogSource;
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::own_objects;
@@ -79,8 +80,6 @@ async fn finish_one(session: &Session, change: &Change, statement: &str) -> Resu
         // lost.
         Err(error) if error::is_constraint_changed(&error) => Ok(Ok(())),
         Err(error) if error::breaks_foreign_key(&error) => Ok(Err(error)),
-        other => other
-            .map(Ok)
-            .map_err(|error| error::of_lock(attempted(&change.names, statement), &error)),
+        other => other.map(Ok).locking(attempted(&change.names, statement)),
     }
 }

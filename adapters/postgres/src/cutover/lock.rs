@@ -12,6 +12,7 @@ use crate::log::witness;
 use crate::plan::cascade::{self, Cascade};
 use crate::plan::oids;
 use crate::plan::rehearsal::{self, Adapted};
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::own_objects;
@@ -107,7 +108,6 @@ pub(crate) async fn lock(
 async fn prepare(session: &Session, change: &Change, within: Duration) -> Result<Prepared> {
     let names = &change.names;
     let attempted = || format!("lock {} for the cut-over", names.display);
-    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let facts = journal::facts(session, names).await?;
     own_objects::ensure_schema(session, &names.old_schema, facts.source).await?;
     let temporary = blockers::temporary(session, facts.source).await?;
@@ -147,7 +147,7 @@ async fn prepare(session: &Session, change: &Change, within: Duration) -> Result
             format!("in the way: {}", blockers::names(&left)),
         ));
     }
-    let row = session.one(sql::DEADLOCKS, &[]).await.map_err(failed)?;
+    let row = session.one(sql::DEADLOCKS, &[]).await.doing(attempted)?;
     let deadlock_ms = u64::try_from(row.get::<_, i64>(1)).unwrap_or_default();
     // A session that waits for us checks for a deadlock once, after this time. By then we have
     // every lock, or have given up.
@@ -203,11 +203,14 @@ async fn identities(
 
 /// Prepares the statements of the last refresh. That saves time under the lock.
 async fn prepare_statements(session: &Session, names: &Names, shadow: &ShadowFacts) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of(format!("prepare the cut-over of {}", names.display), &error)
-    };
-    session.prepare(&sql::delete_keys(&shadow.layout, 1)).await.map_err(failed)?;
-    session.prepare(&sql::insert_keys(&shadow.layout, &Watermark::End, 1)).await.map_err(failed)
+    session
+        .prepare(&sql::delete_keys(&shadow.layout, 1))
+        .await
+        .doing(format!("prepare the cut-over of {}", names.display))?;
+    session
+        .prepare(&sql::insert_keys(&shadow.layout, &Watermark::End, 1))
+        .await
+        .doing(format!("prepare the cut-over of {}", names.display))
 }
 
 /// Takes the strongest lock at once, on every relation. To raise a weaker lock later would cause
@@ -292,9 +295,7 @@ impl TableLock for CutoverLock {
 
     async fn clear(&mut self) -> Result<()> {
         let cleared = self.lease.execute(&sql::empty(&self.shadow.layout), &[]).await;
-        cleared
-            .map(drop)
-            .map_err(|error| error::of(format!("clear the shadow of {}", self.table), &error))
+        cleared.map(drop).doing(format!("clear the shadow of {}", self.table))
     }
 
     async fn check_stream(&mut self) -> Result<()> {
@@ -324,6 +325,6 @@ impl TableLock for CutoverLock {
     async fn release(self) -> Result<()> {
         let released = self.lease.run(sql::ROLLBACK).await;
         let attempted = format!("release the lock of {}", self.table);
-        self.lease.settle(released.map_err(|error| error::of(attempted, &error))).await
+        self.lease.settle(released.doing(attempted)).await
     }
 }

@@ -3,7 +3,7 @@
 //! So no session reaches the old table through them, and none gets into a deadlock.
 
 use crate::cutover::materialized_views::MaterializedView;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::sql;
@@ -36,9 +36,7 @@ pub(crate) async fn list(
 ) -> Result<Vec<LockedRelation>> {
     let views: Vec<u32> = views.iter().map(|view| view.oid).collect();
     let rows = session.query(sql::LOCKED_RELATIONS, &[&table, &views, &also]).await;
-    let rows = rows.map_err(|error| {
-        error::of(format!("look for what {engine_table} is connected with"), &error)
-    })?;
+    let rows = rows.doing(format!("look for what {engine_table} is connected with"))?;
     let relation = |row: &tokio_postgres::Row| LockedRelation {
         oid: row.get(0),
         name: row.get(1),

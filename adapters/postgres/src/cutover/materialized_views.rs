@@ -2,7 +2,7 @@
 //! table. So each gets a replacement that reads the shadow. The run creates and fills it before the
 //! swap, and nobody waits meanwhile.
 
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names;
 use crate::server::session::Session;
 use crate::sql;
@@ -68,7 +68,7 @@ impl MaterializedView {
 /// Lists the materialized views over a table, in the order in which they can be created.
 pub(crate) async fn list(session: &Session, table: u32) -> Result<Vec<MaterializedView>> {
     let rows = session.query(sql::MATERIALIZED, &[&table]).await;
-    let rows = rows.map_err(|error| error::of("look for materialized views", &error))?;
+    let rows = rows.doing("look for materialized views")?;
     let view = |row: &tokio_postgres::Row| MaterializedView {
         oid: row.get(0),
         schema: row.get(1),

@@ -2,6 +2,7 @@
 
 use crate::journal;
 use crate::schema::catalogue;
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::session::Session;
@@ -19,11 +20,10 @@ pub(crate) async fn wait_for_session_end(
     pid: i32,
 ) -> Result<()> {
     let attempted = || format!("wait for the end of the cut-over's session {pid}");
-    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let deadline = Instant::now() + SESSION_END_TIMEOUT;
     loop {
-        session.query(sql::END_SESSION, &[&pid, &application]).await.map_err(failed)?;
-        let alive = session.one(sql::IS_ALIVE, &[&pid, &application]).await.map_err(failed)?;
+        session.query(sql::END_SESSION, &[&pid, &application]).await.doing(attempted)?;
+        let alive = session.one(sql::IS_ALIVE, &[&pid, &application]).await.doing(attempted)?;
         if !alive.get::<_, bool>(0) {
             return Ok(());
         }

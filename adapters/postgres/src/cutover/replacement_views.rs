@@ -9,7 +9,7 @@ use crate::schema::catalogue::{self, SchemaState};
 use crate::schema::definition;
 use crate::schema::expression;
 use crate::schema::retarget::{Move, retarget};
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
 use crate::server::names::{self, Names};
 use crate::server::session::Session;
 use crate::sql;
@@ -32,7 +32,6 @@ pub(crate) async fn create(
         return Ok(refusals);
     }
     let attempted = || format!("make the materialized views over {} once more", names.display);
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let home = home(names);
     definition::make_schema(session, &home, source).await?;
     let own =
@@ -42,18 +41,26 @@ pub(crate) async fn create(
         definition::open_to_owner(session, &home, view.oid).await?;
         let own = quote::qualified(&home, &view.name);
         let query: String =
-            session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
+            session.one(sql::VIEW_QUERY, &[&view.oid]).await.trying_clauses(attempted)?.get(0);
         let query = retarget(&adapted.query(&query), &moves);
         let query = expression::reread(query.trim_end().trim_end_matches(';'));
         let create = sql::create_materialized_view(&own, &view.storage, &query);
-        session.run(&create).await.map_err(failed)?;
+        session.run(&create).await.trying_clauses(attempted)?;
         definition::recreate_objects(session, view.oid, &own, &home).await?;
-        let replacement: u32 =
-            session.one(sql::TABLE_ID, &[&home, &view.name]).await.map_err(failed)?.get(0);
-        definition::carry_privileges(session, view.oid, replacement, &own).await.map_err(failed)?;
+        let replacement: u32 = session
+            .one(sql::TABLE_ID, &[&home, &view.name])
+            .await
+            .trying_clauses(attempted)?
+            .get(0);
+        definition::carry_privileges(session, view.oid, replacement, &own)
+            .await
+            .trying_clauses(attempted)?;
         let replaced: Vec<u32> = views.iter().map(|view| view.oid).chain([source]).collect();
-        let strays: bool =
-            session.one(sql::READS_ANY, &[&replacement, &replaced]).await.map_err(failed)?.get(0);
+        let strays: bool = session
+            .one(sql::READS_ANY, &[&replacement, &replaced])
+            .await
+            .trying_clauses(attempted)?
+            .get(0);
         let unlike = definition::differences(
             &definition::describe(session, view.oid).await?,
             &definition::describe(session, replacement).await?,
@@ -66,7 +73,7 @@ pub(crate) async fn create(
                     format!("it could not be made again exactly as it is: {}", unlike.join(", "))
                 }
             };
-            refusals.push(refuse(object, reason, "drop it for the time of the change"));
+            refusals.push(Refusal::new(object, reason, "drop it for the time of the change"));
         }
         moves.push(Move {
             schema: quoted(&view.schema),
@@ -84,7 +91,6 @@ async fn move_to_waiting(
     views: &[MaterializedView],
 ) -> Result<()> {
     let attempted = || format!("make the materialized views over {} once more", names.display);
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let home = home(names);
     for view in views {
         let waiting = view.waiting_schema();
@@ -95,9 +101,9 @@ async fn move_to_waiting(
         session
             .run(&move_view(session, &home, &view.name, &waiting).await?)
             .await
-            .map_err(failed)?;
+            .trying_clauses(attempted)?;
     }
-    session.run(&sql::drop_schema(&home)).await.map_err(failed)
+    session.run(&sql::drop_schema(&home)).await.trying_clauses(attempted)
 }
 
 /// Returns the schema where replacements are created, and where the old views go.
@@ -120,7 +126,7 @@ pub(crate) async fn prepare(
         let fill = sql::fill_materialized_view(&view.replacement());
         let filled = lease.run(&fill).await;
         let attempted = || format!("fill the materialized view {} once more", view.display());
-        lease.settle(filled.map_err(|error| error::of(attempted(), &error))).await?;
+        lease.settle(filled.doing(attempted)).await?;
     }
     Ok(())
 }
@@ -138,9 +144,8 @@ async fn recreate(
     }
     let attempted =
         || format!("make the materialized views over {} once more", change.names.display);
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let adapted = rehearsal::beforehand(session, change, source, &views).await?;
-    session.run(sql::BEGIN).await.map_err(failed)?;
+    session.run(sql::BEGIN).await.trying_clauses(attempted)?;
     drop_all(session, shadow).await?;
     let refusals =
         create(session, &change.names, source, &change.names.shadow_schema, &views, &adapted)
@@ -149,7 +154,7 @@ async fn recreate(
         return Err(Error::refused(attempted(), format!("{}: {}", refusal.object, refusal.reason)));
     }
     move_to_waiting(session, &change.names, &views).await?;
-    session.run(sql::COMMIT).await.map_err(failed)?;
+    session.run(sql::COMMIT).await.trying_clauses(attempted)?;
     Ok(views)
 }
 
@@ -187,9 +192,7 @@ pub(crate) async fn pairs(
 pub(crate) async fn drop_all(session: &Session, shadow: u32) -> Result<()> {
     for replacement in materialized_views::list(session, shadow).await?.iter().rev() {
         let dropped = session.run(&sql::drop_materialized_view(&replacement.display())).await;
-        dropped.map_err(|error| {
-            error::of_clauses(format!("drop {}", replacement.display()), &error)
-        })?;
+        dropped.trying_clauses(format!("drop {}", replacement.display()))?;
     }
     Ok(())
 }
@@ -221,9 +224,7 @@ pub(crate) async fn swap(
 
 async fn owner(session: &Session, view: &MaterializedView) -> Result<String> {
     let row = session.one(sql::OWNER, &[&view.oid]).await;
-    Ok(row
-        .map_err(|error| error::of(format!("read the owner of {}", view.display()), &error))?
-        .get(0))
+    Ok(row.doing(format!("read the owner of {}", view.display()))?.get(0))
 }
 
 /// Returns the definitions, to compare before and after the swap: the present ones, or the adapted
@@ -233,11 +234,13 @@ pub(crate) async fn definitions(
     views: &[MaterializedView],
     adapted: &Adapted,
 ) -> Result<Vec<(String, String)>> {
-    let failed = |error: tokio_postgres::Error| error::of("read materialized views", &error);
     let mut definitions = Vec::new();
     for view in views {
-        let query: String =
-            session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
+        let query: String = session
+            .one(sql::VIEW_QUERY, &[&view.oid])
+            .await
+            .doing("read materialized views")?
+            .get(0);
         let mut text = adapted.query(&query);
         for line in definition::describe(session, view.oid).await? {
             text.push_str(&format!("\n{}: {}", line.object, line.definition));
@@ -262,15 +265,14 @@ fn move_to(kind: &str, from: &str, name: &str, to: &str) -> String {
 
 /// Returns the statements that move a view and its statistics, which would stay behind.
 async fn move_view(session: &Session, from: &str, name: &str, to: &str) -> Result<String> {
-    let failed =
-        |error: tokio_postgres::Error| error::of(format!("read the statistics of {name}"), &error);
+    let attempted = || format!("read the statistics of {name}");
     let mut script = move_to("MATERIALIZED VIEW", from, name, to);
     let Some(row) =
-        session.query(sql::TABLE_ID, &[&from, &name]).await.map_err(failed)?.into_iter().next()
+        session.query(sql::TABLE_ID, &[&from, &name]).await.doing(attempted)?.into_iter().next()
     else {
         return Ok(script);
     };
-    for row in session.query(sql::STATISTICS, &[&row.get::<_, u32>(0)]).await.map_err(failed)? {
+    for row in session.query(sql::STATISTICS, &[&row.get::<_, u32>(0)]).await.doing(attempted)? {
         let statistics: (String, String) = (row.get(0), row.get(1));
         if statistics.1 == from {
             script.push_str(&format!(";\n{}", move_to("STATISTICS", from, &statistics.0, to)));

@@ -12,7 +12,7 @@ use crate::plan::rehearsal::Adapted;
 use crate::schema::catalogue::{self, SchemaState};
 use crate::schema::definition;
 use crate::schema::user_definition;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::session::Session;
@@ -42,8 +42,7 @@ impl Swapper {
     /// nobody waits.
     pub(crate) async fn rehearse(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("prepare the cut-over of {}", self.names.display);
-        let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
-        session.run(&sql::begin_read_only(&sql::swap_settings())).await.map_err(failed)?;
+        session.run(&sql::begin_read_only(&sql::swap_settings())).await.doing(attempted)?;
         self.check_source(session, shadow).await?;
         own_objects::require(session, &attempted()).await?;
         definition::describe(session, shadow.oid).await?;
@@ -54,15 +53,14 @@ impl Swapper {
             sequences(session, table).await?;
             statistics(session, table).await?;
         }
-        session.run(sql::ROLLBACK).await.map_err(failed)
+        session.run(sql::ROLLBACK).await.doing(attempted)
     }
 
     /// Does everything up to the commit. It stops if another session changed anything since the run
     /// began.
     pub(crate) async fn swap(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let attempted = || format!("swap {} with its shadow", self.names.display);
-        let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-        session.run(&sql::swap_settings()).await.map_err(failed)?;
+        session.run(&sql::swap_settings()).await.trying_clauses(attempted)?;
         self.check_source(session, shadow).await?;
         let mut script = shadow.late.clone();
         script.push(sql::drop_publication(&self.names.publication));
@@ -72,7 +70,7 @@ impl Swapper {
                 &user_definition::partitions(session, shadow.oid).await?,
             ));
         }
-        session.run(&script.join(";\n")).await.map_err(failed)?;
+        session.run(&script.join(";\n")).await.trying_clauses(attempted)?;
         self.check_shadow(session, shadow).await?;
         self.make_room(session).await?;
         let dependents =
@@ -105,7 +103,7 @@ impl Swapper {
         script.extend(self.identities.iter().cloned());
         script.extend(views_before);
         script.extend(old_names);
-        session.run(&script.join(";\n")).await.map_err(failed)?;
+        session.run(&script.join(";\n")).await.trying_clauses(attempted)?;
         dependents::make(session, &self.names, &wanted).await?;
         dependents::check(session, &self.names, shadow.oid, &wanted).await?;
         let new_views = materialized_views::list(session, shadow.oid).await?;
@@ -115,12 +113,12 @@ impl Swapper {
             return Err(Error::refused(attempted(), "a materialized view is not what it was"));
         }
         let script: Vec<String> = views_after.into_iter().chain(new_names).chain(after).collect();
-        session.run(&script.join(";\n")).await.map_err(failed)?;
+        session.run(&script.join(";\n")).await.trying_clauses(attempted)?;
         self.run_final_steps(session, shadow).await?;
         if let Some(own) = &self.facts.own_identity {
             let tables = [self.names.source(), self.names.old()];
             let script = tables.map(|table| sql::own_identity(&table, own)).join(";\n");
-            session.run(&script).await.map_err(failed)?;
+            session.run(&script).await.trying_clauses(attempted)?;
         }
         let lines = definition::describe(session, shadow.oid).await?;
         let finish =
@@ -256,10 +254,9 @@ impl Swapper {
         shadow: &ShadowFacts,
     ) -> Result<()> {
         let attempted = || format!("swap {} with its shadow", self.names.display);
-        let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
         let final_steps = &shadow.final_steps;
         if let Some(wanted) = &final_steps.structure {
-            session.run(&final_steps.renames.join(";\n")).await.map_err(failed)?;
+            session.run(&final_steps.renames.join(";\n")).await.trying_clauses(attempted)?;
             let now = definition::structure(&definition::describe(session, shadow.oid).await?);
             if now != *wanted {
                 return Err(Error::refused(
@@ -274,7 +271,7 @@ impl Swapper {
         let path = sql::use_search_path(&final_steps.search_path);
         let script =
             format!("{path};\n{};\n{}", final_steps.clauses.join(";\n"), sql::use_own_language());
-        session.run(&script).await.map_err(failed)
+        session.run(&script).await.trying_clauses(attempted)
     }
 
     pub(crate) async fn make_room(&self, session: &Session) -> Result<()> {
@@ -346,13 +343,13 @@ impl Swapper {
 /// Returns the sequences of a table's columns: column, sequence, and whether it is an identity's.
 async fn sequences(session: &Session, table: u32) -> Result<Vec<(String, String, bool)>> {
     let rows = session.query(sql::SEQUENCES, &[&table]).await;
-    let rows = rows.map_err(|error| error::of("read the sequences", &error))?;
+    let rows = rows.doing("read the sequences")?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
 }
 
 /// Returns the extended statistics of a table: name and schema.
 async fn statistics(session: &Session, table: u32) -> Result<Vec<(String, String)>> {
     let rows = session.query(sql::STATISTICS, &[&table]).await;
-    let rows = rows.map_err(|error| error::of("read the extended statistics", &error))?;
+    let rows = rows.doing("read the extended statistics")?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }

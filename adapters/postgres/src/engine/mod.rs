@@ -16,7 +16,7 @@ use crate::log::stream::LogStream;
 use crate::log::witness;
 use crate::schema::alter::Alter;
 use crate::server::connect::Server;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::own_objects::{self, JournalLock};
 use crate::server::pool::Pool;
@@ -58,10 +58,8 @@ impl Engine for Postgres {
         target.lock_timeout = target.lock_timeout.max(SHORTEST_LOCK_TIMEOUT);
         let server = Arc::new(Server::reach(&target.url).await?);
         let probe = server.open("altergeist", &sql::probe_settings()).await?;
-        let failed = |error: tokio_postgres::Error| {
-            error::of(format!("look around on {}", server.name()), &error)
-        };
-        let about = probe.one(sql::SERVER, &[]).await.map_err(failed)?;
+        let about =
+            probe.one(sql::SERVER, &[]).await.doing(format!("look around on {}", server.name()))?;
         let version = Version::accept(about.get(0))?;
         if about.get(3) {
             return Err(Error::refused(

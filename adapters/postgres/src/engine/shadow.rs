@@ -4,7 +4,7 @@ use crate::cutover::replacement_views;
 use crate::engine::Postgres;
 use crate::journal;
 use crate::key::values;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::pool::Pool;
 use crate::shadow::{compare, create, duplicates, indexes, rows};
 use crate::sql;
@@ -89,7 +89,7 @@ impl Shadow for Postgres {
         let attempted = || format!("analyze the shadow of {}", self.change.names.display);
         // Index-only scans need the visibility map.
         let analyzed = lease.run(&sql::vacuum(&shadow.layout.shadow)).await;
-        lease.settle(analyzed.map_err(|error| error::of(attempted(), &error))).await
+        lease.settle(analyzed.doing(attempted)).await
     }
 
     async fn compare(&self, chunk: &Chunk) -> Result<Comparison> {

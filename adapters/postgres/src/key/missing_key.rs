@@ -3,7 +3,8 @@
 
 use crate::key::candidates::Candidate;
 use crate::schema::definition;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
+use crate::server::error;
 use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::sql;
@@ -25,8 +26,7 @@ pub(crate) async fn refusal(
     table: u32,
     why: &str,
 ) -> Result<Refusal> {
-    let failed = |error: tokio_postgres::Error| error::of("read the table's keys", &error);
-    let rows = session.query(sql::KEYS, &[&table, &true]).await.map_err(failed)?;
+    let rows = session.query(sql::KEYS, &[&table, &true]).await.doing("read the table's keys")?;
     let keys: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();
     let columns = definition::attributes(session, table).await?;
     let is_not_null =
@@ -52,24 +52,22 @@ pub(crate) async fn refusal(
         offer(&source, &keys, columns.iter().any(|column| column.name == OFFERED))
     });
     let object = format!("table {}", names.display);
-    Ok(refuse(object, format!("there is no key to follow its rows by: {why}"), &remedy))
+    Ok(Refusal::new(object, format!("there is no key to follow its rows by: {why}"), &remedy))
 }
 
 /// Whether any row holds NULL in one of the columns. None if the answer takes too long.
 async fn holds_null(session: &Session, source: &str, columns: &[String]) -> Result<Option<bool>> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of("look for NULL in the columns of a unique index", &error)
-    };
+    let attempted = "look for NULL in the columns of a unique index";
     if columns.is_empty() {
         return Ok(None);
     }
     let question = sql::any_null_of(source, columns);
-    session.run(sql::BEGIN_LONG_QUESTION).await.map_err(failed)?;
+    session.run(sql::BEGIN_LONG_QUESTION).await.doing(attempted)?;
     let answer = session.query(&question, &[]).await;
-    session.run(sql::ROLLBACK).await.map_err(failed)?;
+    session.run(sql::ROLLBACK).await.doing(attempted)?;
     match answer {
         Err(error) if error::is_timeout(&error) => Ok(None),
-        answer => Ok(answer.map_err(failed)?.first().map(|row| row.get(0))),
+        answer => Ok(answer.doing(attempted)?.first().map(|row| row.get(0))),
     }
 }
 

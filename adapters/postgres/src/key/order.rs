@@ -6,7 +6,7 @@
 
 use crate::key::candidates::Candidate;
 use crate::schema::columns::KeyColumn;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
@@ -20,10 +20,10 @@ pub(crate) async fn find(
 ) -> Result<std::result::Result<Vec<KeyColumn>, Refusal>> {
     let Some(wanted) = order_by else { return Ok(Ok(Vec::new())) };
     let rows = session.query(sql::KEYS, &[&source, &false]).await;
-    let rows = rows.map_err(|error| error::of("read the table's indexes", &error))?;
+    let rows = rows.doing("read the table's indexes")?;
     let indexes: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();
     Ok(choose(&indexes, wanted).map_err(|why| {
-        refuse(
+        Refusal::new(
             format!("order by {wanted}"),
             why,
             "name a btree index over columns that may not be NULL, or columns such an index \

@@ -6,7 +6,7 @@ use crate::facts::Facts;
 use crate::journal;
 use crate::key::candidates::{self, Candidate};
 use crate::schema::catalogue;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::sql;
@@ -49,11 +49,10 @@ pub(crate) async fn set_temporary_identity(
 pub(crate) async fn restore_identity(session: &Session, names: &Names) -> Result<()> {
     let Some(facts) = journal::entry(session, names).await?.facts else { return Ok(()) };
     let Some(own) = &facts.own_identity else { return Ok(()) };
-    let failed =
-        |error: tokio_postgres::Error| error::of(format!("look at {}", names.display), &error);
+    let attempted = || format!("look at {}", names.display);
     // By its OID: the table may have another name by now, or be gone.
-    let place = session.query(sql::PLACE, &[&facts.source]).await.map_err(failed)?;
-    let identity = session.query(sql::REPLICA_IDENTITY, &[&facts.source]).await.map_err(failed)?;
+    let place = session.query(sql::PLACE, &[&facts.source]).await.doing(attempted)?;
+    let identity = session.query(sql::REPLICA_IDENTITY, &[&facts.source]).await.doing(attempted)?;
     // The run sets an index. Another session has set anything else.
     let is_temporary = identity.first().is_some_and(|row| row.get::<_, &str>(0) == "i");
     if let Some(place) = place.first().filter(|_| is_temporary) {
@@ -69,8 +68,7 @@ async fn change_identity(session: &Session, names: &Names, statement: &str) -> R
     let attempted = || format!("change the replica identity of {}", names.display);
     let mut attempt = 1;
     loop {
-        let changed =
-            session.run(statement).await.map_err(|error| error::of_lock(attempted(), &error));
+        let changed = session.run(statement).await.locking(attempted);
         match changed {
             Err(error) if error.kind == Kind::Busy && attempt < IDENTITY_ATTEMPTS => {}
             other => return other,
@@ -98,12 +96,12 @@ pub(crate) async fn temporary_identity(
     change: &Change,
     table: u32,
 ) -> Result<Option<TemporaryIdentity>> {
-    let failed = |error: tokio_postgres::Error| error::of("read the table's keys", &error);
+    let attempted = "read the table's keys";
     if change.alter.given.to_lowercase().contains("replica") || change.target.create.is_some() {
         return Ok(None);
     }
-    let own: String = session.one(sql::REPLICA_IDENTITY, &[&table]).await.map_err(failed)?.get(0);
-    let rows = session.query(sql::KEYS, &[&table, &true]).await.map_err(failed)?;
+    let own: String = session.one(sql::REPLICA_IDENTITY, &[&table]).await.doing(attempted)?.get(0);
+    let rows = session.query(sql::KEYS, &[&table, &true]).await.doing(attempted)?;
     let candidates: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();
     Ok(candidates::temporary_identity_key(&candidates, &own).map(|key| TemporaryIdentity {
         statement: sql::use_identity(&change.names.source(), &key.name),

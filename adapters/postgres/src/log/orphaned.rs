@@ -2,7 +2,7 @@
 
 use crate::change::Change;
 use crate::log::slot;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::own_objects::{self, JournalLock};
 use crate::server::session::Session;
@@ -13,12 +13,10 @@ use altergeist_contract::Result;
 /// the server's log. This lists them before it reads the journal, because every run is in the
 /// journal before it creates any.
 pub(crate) async fn find(session: &Session, change: &Change) -> Result<Vec<OrphanedObject>> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of("look for slots and publications nobody needs", &error)
-    };
-    let found = session.query(sql::OUR_LOGS, &[]).await.map_err(failed)?;
+    let attempted = "look for slots and publications nobody needs";
+    let found = session.query(sql::OUR_LOGS, &[]).await.doing(attempted)?;
     let mut known = vec![change.names.slot.clone()];
-    if session.one(sql::JOURNAL_EXISTS, &[]).await.map_err(failed)?.get(0) {
+    if session.one(sql::JOURNAL_EXISTS, &[]).await.doing(attempted)?.get(0) {
         let attempted = "look for slots and publications nobody needs";
         own_objects::trust(session, attempted).await?;
         let tables = own_objects::use_journal(session, JournalLock::Read, sql::KNOWN_TABLES).await;
@@ -48,7 +46,6 @@ impl OrphanedObject {
             return slot::drop_slot(session, &self.name).await;
         }
         let dropped = session.run(&sql::drop_publication(&self.name)).await;
-        dropped
-            .map_err(|error| error::of_lock(format!("drop the publication {}", self.name), &error))
+        dropped.locking(format!("drop the publication {}", self.name))
     }
 }

@@ -3,7 +3,7 @@
 //! what was delivered and not saved, and this leaves it out.
 
 use crate::log::decode::Lsn;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Error, Kind, Result};
@@ -69,7 +69,7 @@ impl Poller {
             return Ok(());
         }
         let moved = self.session.query(sql::MOVE_SLOT, &[&self.slot, &saved.to_string()]).await;
-        moved.map_err(|error| error::of(format!("move the slot {} on", self.slot), &error))?;
+        moved.doing(format!("move the slot {} on", self.slot))?;
         self.moved_to = saved;
         Ok(())
     }
@@ -79,7 +79,7 @@ impl Poller {
         let most = self.seen.saturating_add(MESSAGES);
         let rows = self.session.stream(sql::PEEK, &[&self.slot, &most, &self.publication]).await;
         let attempted = format!("peek at the slot {}", self.slot);
-        let rows = rows.map_err(|error| error::of(attempted.clone(), &error))?;
+        let rows = rows.doing(&attempted)?;
         Ok(Peek {
             rows: Box::pin(rows),
             attempted,
@@ -97,7 +97,7 @@ impl Poller {
     pub(crate) async fn check_position(&self) -> Result<()> {
         let attempted = || format!("peek at the slot {}", self.slot);
         let rows = self.session.query(sql::CONFIRMED, &[&self.slot]).await;
-        let rows = rows.map_err(|error| error::of(attempted(), &error))?;
+        let rows = rows.doing(attempted)?;
         let confirmed =
             rows.first().and_then(|row| row.get::<_, Option<&str>>(0).and_then(Lsn::parse));
         if confirmed.is_some_and(|confirmed| confirmed <= self.delivered) {
@@ -118,9 +118,7 @@ impl Poller {
 impl Peek {
     /// Returns the next message of a new transaction, or one that describes a table.
     pub(crate) async fn next(&mut self) -> Result<Option<Polled>> {
-        while let Some(row) =
-            self.rows.try_next().await.map_err(|error| error::of(&self.attempted, &error))?
-        {
+        while let Some(row) = self.rows.try_next().await.doing(&self.attempted)? {
             let bytes: &[u8] = row.get(0);
             match bytes.first() {
                 Some(&BEGIN) => self.is_old = committed_at(bytes) < self.delivered,

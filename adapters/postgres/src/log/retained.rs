@@ -5,7 +5,7 @@ use crate::change::Change;
 use crate::log::slot::START_AGAIN;
 use crate::log::slot::{self, RESUME_GRACE};
 use crate::log::source::LogSource;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::session::{Session, locked};
 use crate::sql;
 use altergeist_contract::{LogKept, Result};
@@ -19,9 +19,7 @@ pub(crate) async fn kept(
 ) -> Result<Option<LogKept>> {
     let log = source.session(session).await?;
     let rows = log.query(sql::LOG_KEPT, &[&change.names.slot]).await;
-    let rows = rows.map_err(|error| {
-        error::of(format!("ask what the slot {} keeps", change.names.slot), &error)
-    })?;
+    let rows = rows.doing(format!("ask what the slot {} keeps", change.names.slot))?;
     let Some(row) = rows.first() else { return Ok(None) };
     let bytes = row.get::<_, i64>(0).unsigned_abs();
     // A run that has just resumed could not advance its slot yet.

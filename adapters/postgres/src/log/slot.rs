@@ -16,6 +16,7 @@ use crate::log::wire::Replication;
 use crate::log::witness;
 use crate::schema::catalogue;
 use crate::schema::definition;
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::session::{Session, locked};
@@ -119,7 +120,7 @@ async fn publish(
         columns.as_deref(),
     );
     let made = session.run(&statement).await;
-    made.map_err(|error| error::of_lock(format!("publish {}", change.names.display), &error))
+    made.locking(format!("publish {}", change.names.display))
 }
 
 /// Creates a slot and reads its log once from the beginning, to check that the server can. While
@@ -160,9 +161,9 @@ async fn why_unreadable(log: &Session, names: &Names) -> Result<Option<String>> 
     let failed =
         |error: tokio_postgres::Error| error::of(format!("read the slot {}", names.slot), &error);
     let patience = sql::set_statement_timeout(WRITERS_TIMEOUT.as_millis());
-    log.run(&patience).await.map_err(failed)?;
+    log.run(&patience).await.doing(format!("read the slot {}", names.slot))?;
     let read = log.query(sql::READ_SLOT, &[&names.slot, &names.publication]).await;
-    log.run(&sql::set_statement_timeout(0)).await.map_err(failed)?;
+    log.run(&sql::set_statement_timeout(0)).await.doing(format!("read the slot {}", names.slot))?;
     match read {
         Err(error) if error::is_internal(&error) => Ok(Some(failed(error).reason)),
         Err(error) if !error::is_timeout(&error) => Err(failed(error)),
@@ -191,7 +192,6 @@ async fn make_slot_here(
     attempted: String,
 ) -> Result<Vec<tokio_postgres::Row>> {
     let bound = WRITERS_TIMEOUT.as_millis();
-    let failed = |error: tokio_postgres::Error| error::of(attempted.clone(), &error);
     let create = if change.version.has_failover_slots() {
         sql::CREATE_FAILOVER_SLOT
     } else {
@@ -200,13 +200,13 @@ async fn make_slot_here(
     // The server waits for each transaction by a lock on its number. No other session queues there,
     // so the usual lock timeout does not apply.
     let patience = sql::set_timeouts(0, bound);
-    session.run(&patience).await.map_err(failed)?;
+    session.run(&patience).await.doing(&attempted)?;
     let made = session.query(create, &[&change.names.slot]).await;
     let as_before = sql::set_timeouts(change.lock_timeout_ms(), 0);
-    session.run(&as_before).await.map_err(failed)?;
+    session.run(&as_before).await.doing(&attempted)?;
     match made {
         Err(error) if error::is_timeout(&error) => Err(busy(session, attempted.clone()).await),
-        other => other.map_err(failed),
+        other => other.doing(&attempted),
     }
 }
 
@@ -215,13 +215,12 @@ async fn make_slot_here(
 /// start and still be invisible. Returns whether they have ended.
 async fn is_visible_within(session: &Session, names: &Names, patience: Duration) -> Result<bool> {
     let attempted = || format!("open the log for {}", names.display);
-    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
     let disorder = || Error::fatal(attempted(), "the server's transaction numbers cannot be read");
-    let row = session.one(sql::NEXT_TRANSACTION, &[]).await.map_err(failed)?;
+    let row = session.one(sql::NEXT_TRANSACTION, &[]).await.doing(attempted)?;
     let bound: u64 = row.get::<_, &str>(0).parse().map_err(|_| disorder())?;
     let deadline = Instant::now() + patience;
     loop {
-        let row = session.one(sql::SNAPSHOT, &[]).await.map_err(failed)?;
+        let row = session.one(sql::SNAPSHOT, &[]).await.doing(attempted)?;
         let snapshot = Snapshot::parse(row.get(0)).ok_or_else(disorder)?;
         if snapshot.all_before >= bound {
             return Ok(true);
@@ -245,13 +244,13 @@ pub(crate) async fn now(
         return Ok(None);
     }
     let noted = session.query(sql::NOTE_RUNNING, &[&names.slot]).await;
-    match noted.map_err(|error| error::of("note which transactions are running", &error)) {
+    match noted.doing("note which transactions are running") {
         Err(error) if error.kind == Kind::Disconnected => return Err(error),
         Err(_) => return Ok(None),
         Ok(_) => {}
     }
     let end = session.one(sql::LOG_END, &[]).await;
-    let end = end.map_err(|error| error::of("ask where the log ends", &error))?;
+    let end = end.doing("ask where the log ends")?;
     let is_visible = is_visible_within(session, names, SHORT_WRITERS_TIMEOUT).await?;
     Ok(is_visible.then(|| Position(end.get(0))))
 }
@@ -259,11 +258,9 @@ pub(crate) async fn now(
 /// Advances the slot without decoding the log that it skips.
 pub(crate) async fn pass(session: &Session, names: &Names, before: &Position) -> Result<()> {
     let slot = &names.slot;
-    let failed = |error: tokio_postgres::Error| {
-        error::of(format!("move the replication slot {slot} on"), &error)
-    };
-    session.run(&sql::set_statement_timeout(0)).await.map_err(failed)?;
-    session.query(sql::MOVE_SLOT, &[slot, &before.0]).await.map(drop).map_err(failed)
+    let attempted = || format!("move the replication slot {slot} on");
+    session.run(&sql::set_statement_timeout(0)).await.doing(attempted)?;
+    session.query(sql::MOVE_SLOT, &[slot, &before.0]).await.map(drop).doing(attempted)
 }
 
 async fn busy(session: &Session, attempted: String) -> Error {
@@ -284,9 +281,7 @@ pub(crate) async fn drop_log(session: &Session, change: &Change, source: &LogSou
     require_place(session, change, &format!("drop the replication slot {}", names.slot)).await?;
     drop_slot(&*source.session(session).await?, &names.slot).await?;
     let dropped = session.run(&sql::drop_publication(&names.publication)).await;
-    dropped.map_err(|error| {
-        error::of_lock(format!("drop the publication {}", names.publication), &error)
-    })?;
+    dropped.locking(format!("drop the publication {}", names.publication))?;
     // Not earlier: while the table is published without an identity, the server refuses the
     // application's updates.
     identity::restore_identity(session, names).await
@@ -321,7 +316,7 @@ pub(crate) async fn drop_slot(log: &Session, slot: &str) -> Result<()> {
             _ => {}
         }
         let left = log.query(sql::SLOT, &[&slot]).await;
-        if left.map_err(|error| error::of(attempted(), &error))?.is_empty() {
+        if left.doing(attempted)?.is_empty() {
             return Ok(());
         }
         if Instant::now() > deadline {
@@ -333,7 +328,7 @@ pub(crate) async fn drop_slot(log: &Session, slot: &str) -> Result<()> {
 
 async fn end_reader(log: &Session, slot: &str) -> Result<()> {
     let ended = log.query(sql::END_READER, &[&slot]).await;
-    ended.map(drop).map_err(|error| error::of(format!("end the reader of {slot}"), &error))
+    ended.map(drop).doing(format!("end the reader of {slot}"))
 }
 
 /// Follows the log from a position on.
@@ -428,7 +423,7 @@ async fn prepare(
     let deadline = Instant::now() + READER_END_TIMEOUT;
     loop {
         let rows = log.query(sql::SLOT, &[slot]).await;
-        let rows = rows.map_err(|error| error::of(attempted.clone(), &error))?;
+        let rows = rows.doing(&attempted)?;
         let row = rows.first().ok_or_else(|| {
             gone(&format!(
                 "the replication slot {slot} is gone, and the log it kept with it; {START_AGAIN}"

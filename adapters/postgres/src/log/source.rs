@@ -7,7 +7,7 @@
 
 use crate::log::wire::Replication;
 use crate::server::connect::Server;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::server::version::Version;
@@ -91,16 +91,14 @@ impl LogSource {
 pub(crate) async fn refusals(session: &Session, source: &LogSource) -> Result<Vec<Refusal>> {
     let Some(place) = source.place() else { return Ok(Vec::new()) };
     let log = source.session(session).await?;
-    let failed =
-        |error: tokio_postgres::Error| error::of(format!("look around on {place}"), &error);
     let mut refusals = Vec::new();
     let mut demand = |is_met: bool, reason: &str, remedy: &str| {
         if !is_met {
-            refusals.push(refuse(format!("server {place}"), reason, remedy));
+            refusals.push(Refusal::new(format!("server {place}"), reason, remedy));
         }
         is_met
     };
-    let row = log.one(sql::STANDBY, &[]).await.map_err(failed)?;
+    let row = log.one(sql::STANDBY, &[]).await.doing(format!("look around on {place}"))?;
     let is_same = system(session).await? == row.get::<_, String>(2);
     let is_ours =
         demand(
@@ -132,8 +130,7 @@ pub(crate) async fn notes(
 ) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let may_read = source.session(session).await?.one(sql::MAY_READ_LOG, &[]).await;
-    let may_read =
-        may_read.map_err(|error| error::of("ask whether the log may be read", &error))?;
+    let may_read = may_read.doing("ask whether the log may be read")?;
     // A role that may not read the log at all is refused for that.
     if !polls
         && may_read.get::<_, bool>(0)
@@ -145,7 +142,7 @@ pub(crate) async fn notes(
         ));
     }
     let row = session.one(sql::AWAITED_STANDBYS, &[]).await;
-    let row = row.map_err(|error| error::of("ask whom the log waits for", &error))?;
+    let row = row.doing("ask whom the log waits for")?;
     if let Some(slots) = row.get::<_, Option<String>>(0).filter(|slots| !slots.is_empty()) {
         notes.push(format!(
             "the log is sent only when the standbys of {slots} have it (synchronized_standby_slots)"
@@ -174,10 +171,9 @@ pub(crate) async fn wait_for_replay(
 ) -> Result<()> {
     let attempted =
         || format!("wait until {} has replayed what was just written", source.server().name());
-    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
-    let written: String = session.one(sql::WRITTEN, &[]).await.map_err(failed)?.get(0);
+    let written: String = session.one(sql::WRITTEN, &[]).await.doing(attempted)?.get(0);
     let deadline = Instant::now() + LONGEST_LAG;
-    while !log.one(sql::HAS_REPLAYED, &[&written]).await.map_err(failed)?.get::<_, bool>(0) {
+    while !log.one(sql::HAS_REPLAYED, &[&written]).await.doing(attempted)?.get::<_, bool>(0) {
         if Instant::now() > deadline {
             return Err(Error::new(
                 Kind::Busy,
@@ -199,14 +195,14 @@ pub(crate) async fn make_slot(
 ) -> Result<Vec<tokio_postgres::Row>> {
     let attempted = || format!("make the replication slot {slot} on the standby");
     // It waits for transactions by their own locks, and blocks nobody.
-    log.run(&sql::set_lock_timeout(0)).await.map_err(|error| error::of(attempted(), &error))?;
+    log.run(&sql::set_lock_timeout(0)).await.doing(attempted)?;
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&slot];
     let making = log.query(sql::CREATE_SLOT, &parameters);
     tokio::pin!(making);
     let deadline = Instant::now() + LONGEST_SEARCH;
     loop {
         tokio::select! {
-            made = &mut making => return made.map_err(|error| error::of(attempted(), &error)),
+            made = &mut making => return made.doing(attempted),
             () = tokio::time::sleep(PAUSE) => {
                 // If the role may not ask, the primary does it by itself after a while.
                 let _ = session.query(sql::OFFER_A_START, &[]).await;
@@ -221,18 +217,12 @@ pub(crate) async fn make_slot(
 
 /// Returns the server's own identity. A standby has the same, and another server has not.
 pub(crate) async fn system(session: &Session) -> Result<String> {
-    let row = session
-        .one(sql::SYSTEM, &[])
-        .await
-        .map_err(|error| error::of("ask the server who it is", &error))?;
+    let row = session.one(sql::SYSTEM, &[]).await.doing("ask the server who it is")?;
     Ok(row.get(0))
 }
 
 /// Whether the standby is still one.
 pub(crate) async fn is_still_standby(session: &Session) -> Result<bool> {
-    let row = session
-        .one(sql::STANDBY, &[])
-        .await
-        .map_err(|error| error::of("ask the standby what it is", &error))?;
+    let row = session.one(sql::STANDBY, &[]).await.doing("ask the standby what it is")?;
     Ok(row.get(1))
 }

@@ -10,7 +10,7 @@ use crate::log::reader::{
 use crate::log::source;
 use crate::log::visibility::Snapshot;
 use crate::schema::definition::{self, Line};
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::shadow::followed;
 use crate::sql;
 use altergeist_contract::{ChangeStream, Changes, Error, Kind, Marker, Position, Result};
@@ -220,12 +220,7 @@ impl LogStream {
         self.collect_changes().await?;
         self.snapshot_taken = Instant::now();
         let attempted = || format!("ask which changes of {} are visible", self.display);
-        let row = self
-            .queries
-            .visibility
-            .one(sql::SNAPSHOT, &[])
-            .await
-            .map_err(|error| error::of(attempted(), &error))?;
+        let row = self.queries.visibility.one(sql::SNAPSHOT, &[]).await.doing(attempted)?;
         let snapshot = Snapshot::parse(row.get(0));
         self.snapshot = snapshot
             .ok_or_else(|| Error::fatal(attempted(), "the server's snapshot cannot be read"))?;

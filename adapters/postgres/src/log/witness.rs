@@ -7,6 +7,7 @@ use crate::facts::{Facts, Witness};
 use crate::journal;
 use crate::log::source::LogSource;
 use crate::schema::definition;
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::pool::Pool;
@@ -42,9 +43,7 @@ async fn look(session: &Session, names: &Names, source: u32, shadow: u32) -> Res
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
         [&source, &names.publication, &names.schema, &names.table, &shadow];
     let row = session.one(sql::WITNESS, &parameters).await;
-    let row = row.map_err(|error| {
-        error::of(format!("look at what the log of {} depends on", names.display), &error)
-    })?;
+    let row = row.doing(format!("look at what the log of {} depends on", names.display))?;
     let place = |at: usize| {
         Some((row.get::<_, Option<String>>(at)?, row.get::<_, Option<String>>(at + 1)?))
     };

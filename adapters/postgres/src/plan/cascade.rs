@@ -7,7 +7,7 @@ use crate::change::Change;
 use crate::cutover::materialized_views::MaterializedView;
 use crate::schema::clauses::Cascades;
 use crate::schema::requested;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Error, Refusal, Result};
@@ -40,11 +40,11 @@ pub(crate) async fn find(session: &Session, table: u32, dropped: &Cascades) -> R
     if dropped.is_empty() {
         return Ok(Cascade::default());
     }
-    let failed =
-        |error: tokio_postgres::Error| error::of("look for what CASCADE takes away", &error);
     let (columns, constraints) = (dropped.columns(), dropped.constraints());
-    let rows =
-        session.query(sql::CASCADE, &[&table, &columns, &constraints]).await.map_err(failed)?;
+    let rows = session
+        .query(sql::CASCADE, &[&table, &columns, &constraints])
+        .await
+        .doing("look for what CASCADE takes away")?;
     let taken = |row: &tokio_postgres::Row| CascadedObject {
         object: row.get(0),
         statement: row.get(1),
@@ -132,7 +132,7 @@ impl Cascade {
                 ),
                 _ => return None,
             };
-            Some(refuse(taken.object.clone(), reason, remedy))
+            Some(Refusal::new(taken.object.clone(), reason, remedy))
         };
         self.taken.iter().filter_map(refusal).collect()
     }

@@ -2,7 +2,7 @@
 
 use crate::plan::data_checks;
 use crate::plan::survey::Survey;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::shadow::duplicates;
@@ -24,16 +24,14 @@ pub(crate) async fn check_data(
     if !unfit_values.is_empty() {
         return Ok(unfit_values);
     }
-    let failed = |error: tokio_postgres::Error| {
-        error::of(format!("look at the rows of {}", names.display), &error)
-    };
+    let attempted = || format!("look at the rows of {}", names.display);
     let source = names.source();
     let mut refusals = Vec::new();
     if !altered.changes.without_value.is_empty()
-        && session.one(&sql::any_row(&source), &[]).await.map_err(failed)?.get(0)
+        && session.one(&sql::any_row(&source), &[]).await.doing(attempted)?.get(0)
     {
         refusals.extend(altered.changes.without_value.iter().map(|column| {
-            refuse(
+            Refusal::new(
                 format!("column {column}"),
                 "it may not be NULL, has no default, and the table has rows",
                 "give it a default, or let it be NULL",
@@ -42,8 +40,8 @@ pub(crate) async fn check_data(
     }
     for (column, value) in &altered.changes.not_null {
         let statement = sql::any_null(&source, &quote::quoted(&names.table), value);
-        if session.one(&statement, &[]).await.map_err(failed)?.get(0) {
-            refusals.push(refuse(
+        if session.one(&statement, &[]).await.doing(attempted)?.get(0) {
+            refusals.push(Refusal::new(
                 format!("column {column}"),
                 "it may not be NULL any more, and rows hold NULL in it",
                 "fill it first",
@@ -58,5 +56,5 @@ pub(crate) async fn check_data(
 
 fn duplicate_values(found: &Duplicates) -> Refusal {
     let reason = format!("{} values are held by more than one row each", found.values);
-    refuse(format!("unique index {}", found.index), reason, "make them unique first")
+    Refusal::new(format!("unique index {}", found.index), reason, "make them unique first")
 }

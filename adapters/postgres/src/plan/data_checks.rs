@@ -3,7 +3,8 @@
 
 use crate::schema::altered::{ColumnChanges, ConversionRisk, UnvalidatedKey};
 use crate::schema::columns::Layout;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
+use crate::server::error;
 use crate::server::session::Session;
 use crate::shadow::duplicates;
 use crate::sql;
@@ -51,7 +52,7 @@ impl Constraint {
 /// Reads a table's constraints.
 pub(crate) async fn constraints(session: &Session, table: u32) -> Result<Vec<Constraint>> {
     let rows = session.query(sql::CONSTRAINTS, &[&table]).await;
-    let rows = rows.map_err(|error| error::of("read the constraints", &error))?;
+    let rows = rows.doing("read the constraints")?;
     Ok(rows.iter().map(Constraint::of_row).collect())
 }
 
@@ -157,13 +158,16 @@ pub(crate) async fn refusals(
     let mut refusals = Vec::new();
     for question in questions {
         let answer = session.one(&question.statement, &[]).await;
-        let answer =
-            answer.map_err(|error| error::of(format!("look at the rows of {table}"), &error))?;
+        let answer = answer.doing(format!("look at the rows of {table}"))?;
         let rows: i64 = answer.get(0);
         if rows > 0 {
             let many = if rows == 1 { "row" } else { "rows" };
             let reason = format!("{rows} {many} {}", question.complaint);
-            refusals.push(refuse(question.object.clone(), reason, "correct these rows first"));
+            refusals.push(Refusal::new(
+                question.object.clone(),
+                reason,
+                "correct these rows first",
+            ));
         }
     }
     Ok(refusals)
@@ -187,7 +191,7 @@ pub(crate) async fn unfit_values(
             Err(error) if error::is_of_value(&error) => error::of(attempted(), &error).reason,
             Err(error) => return Err(error::of(attempted(), &error)),
         };
-        refusals.push(refuse(
+        refusals.push(Refusal::new(
             format!("column {}", risk.column),
             reason,
             "correct these rows first, or give a USING that does",

@@ -19,7 +19,7 @@ use crate::plan::trial;
 use crate::schema::catalogue::{self, SchemaState};
 use crate::schema::clauses::{KeyAction, KeyClause};
 use crate::schema::requested;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
 use crate::server::names::{self, Names};
 use crate::server::own_objects;
 use crate::server::session::Session;
@@ -28,10 +28,10 @@ use altergeist_contract::{ForeignKeys, Refusal, Result};
 
 pub(crate) async fn inspect(session: &Session, change: &Change, log: &LogSource) -> Result<Survey> {
     let source = catalogue::source(session, &change.names).await?;
-    let failed = |error: tokio_postgres::Error| {
-        error::of(format!("look at {}", change.names.display), &error)
-    };
-    let size = session.one(sql::SIZE, &[&source]).await.map_err(failed)?;
+    let size = session
+        .one(sql::SIZE, &[&source])
+        .await
+        .doing(format!("look at {}", change.names.display))?;
     let clauses = requested::clauses(session, change, source).await?;
     let cascade = match &clauses {
         Ok(clauses) => cascade::find(session, source, &clauses.cascades).await?,
@@ -146,7 +146,7 @@ pub(crate) async fn inspect(session: &Session, change: &Change, log: &LogSource)
     }
     if let Some(online_steps) = online_steps::unfinished(session, &change.names).await? {
         if online_steps.alter != change.alter.given {
-            survey.refusals.push(refuse(
+            survey.refusals.push(Refusal::new(
                 format!("table {}", change.names.display),
                 format!("another change of it is under way in steps: {}", online_steps.alter),
                 "finish it by giving that command again, or take it back with `altergeist cleanup`",
@@ -169,18 +169,18 @@ pub(crate) async fn inspect(session: &Session, change: &Change, log: &LogSource)
 }
 
 async fn notes(session: &Session, source: u32) -> Result<Vec<String>> {
-    let failed = |error: tokio_postgres::Error| error::of("look around on the server", &error);
+    let attempted = "look around on the server";
     let mut notes = Vec::new();
-    for row in session.query(sql::EVENT_TRIGGERS, &[]).await.map_err(failed)? {
+    for row in session.query(sql::EVENT_TRIGGERS, &[]).await.doing(attempted)? {
         notes.push(format!(
             "event trigger {} sees every statement of this change",
             row.get::<_, &str>(0)
         ));
     }
-    for row in session.query(sql::INVALID_INDEXES, &[&source]).await.map_err(failed)? {
+    for row in session.query(sql::INVALID_INDEXES, &[&source]).await.doing(attempted)? {
         notes.push(format!("index {} is not valid and will not be carried", row.get::<_, &str>(0)));
     }
-    for row in session.query(sql::OTHERS_FUNCTIONS, &[&source]).await.map_err(failed)? {
+    for row in session.query(sql::OTHERS_FUNCTIONS, &[&source]).await.doing(attempted)? {
         let (caller, function): (String, String) = (row.get(0), row.get(1));
         let (owner, us): (String, String) = (row.get(2), row.get(3));
         notes.push(format!(
@@ -199,7 +199,7 @@ async fn taken_names(session: &Session, names: &Names) -> Result<Vec<Refusal>> {
     }
     for schema in [&names.shadow_schema, &names.old_schema, &names::JOURNAL_SCHEMA.to_owned()] {
         if matches!(catalogue::schema_state(session, schema).await?, SchemaState::Foreign) {
-            refusals.push(refuse(
+            refusals.push(Refusal::new(
                 format!("schema {schema}"),
                 "this tool needs its name, and another user created it",
                 "rename it",
@@ -210,7 +210,7 @@ async fn taken_names(session: &Session, names: &Names) -> Result<Vec<Refusal>> {
     let shadow = facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
     let found = catalogue::table_id(session, &names.shadow_schema, &names.table).await?;
     if found.is_some() && found != shadow {
-        refusals.push(refuse(
+        refusals.push(Refusal::new(
             format!("table {}", names.shadow()),
             "it has the shadow's name, and the journal does not know it",
             "`altergeist cleanup` drops it if it was left by a change of this tool; else drop it \
@@ -218,7 +218,7 @@ async fn taken_names(session: &Session, names: &Names) -> Result<Vec<Refusal>> {
         ));
     }
     if catalogue::table_id(session, &names.old_schema, &names.table).await?.is_some() {
-        refusals.push(refuse(
+        refusals.push(Refusal::new(
             format!("table {}", names.old()),
             "the old table of an earlier change is still there",
             "drop it by cleaning up, if the way back is not needed any more",

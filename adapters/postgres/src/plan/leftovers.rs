@@ -11,6 +11,7 @@ use crate::log::slot;
 use crate::log::source::LogSource;
 use crate::plan::online_steps;
 use crate::schema::catalogue::{self, SchemaState};
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::own_objects::{self, JournalLock};
@@ -43,9 +44,7 @@ struct Inventory {
 }
 
 async fn find(session: &Session, change: &Change, source: &LogSource) -> Result<Inventory> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of(format!("look for leftovers of {}", change.names.display), &error)
-    };
+    let attempted = || format!("look for leftovers of {}", change.names.display);
     let names = &change.names;
     let Entry { record, facts, is_ours } = journal::entry(session, names).await?;
     let old = catalogue::table_id(session, &names.old_schema, &names.table).await?;
@@ -76,7 +75,7 @@ async fn find(session: &Session, change: &Change, source: &LogSource) -> Result<
             let rows = session
                 .query(sql::NAME_IN, &[&known, &names.shadow_schema])
                 .await
-                .map_err(failed)?;
+                .doing(attempted)?;
             rows.first().map(|row| (known, qualified(&names.shadow_schema, row.get(0))))
         }
     };
@@ -95,7 +94,7 @@ async fn find(session: &Session, change: &Change, source: &LogSource) -> Result<
             .await?
             .query(sql::SLOT, &[&names.slot])
             .await
-            .map_err(failed)?
+            .doing(attempted)?
             .is_empty(),
         slot_elsewhere: facts
             .as_ref()
@@ -105,7 +104,7 @@ async fn find(session: &Session, change: &Change, source: &LogSource) -> Result<
         publication: session
             .one(sql::PUBLICATION, &[&names.publication])
             .await
-            .map_err(failed)?
+            .doing(attempted)?
             .get(0),
         identity: facts.as_ref().is_some_and(|facts| facts.own_identity.is_some()),
         entry: record.is_some() || facts.is_some(),
@@ -245,9 +244,7 @@ pub(crate) async fn clear(
 /// Drops the guard after the shadow is gone.
 async fn drop_guard(session: &Session, names: &Names) -> Result<()> {
     let dropped = session.run(&guard::drop_note(names).join(";\n")).await;
-    dropped.map_err(|error| {
-        error::of_clauses(format!("drop the guard of the shadow of {}", names.display), &error)
-    })
+    dropped.trying_clauses(format!("drop the guard of the shadow of {}", names.display))
 }
 
 async fn drop_table(session: &Session, table: &str) -> Result<()> {

@@ -5,7 +5,8 @@ use crate::cutover::dependents;
 use crate::schema::altered::Altered;
 use crate::schema::definition;
 use crate::schema::lookup_index;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
+use crate::server::error;
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
@@ -19,8 +20,7 @@ pub(crate) async fn lost_keys(
     schema: &str,
     altered: &Altered,
 ) -> Result<Vec<Refusal>> {
-    let failed =
-        |error: tokio_postgres::Error| error::of("try the foreign keys on the clone", &error);
+    let attempted = "try the foreign keys on the clone";
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
         [&source, &schema, &change.names.table];
     let mut refusals = Vec::new();
@@ -41,7 +41,7 @@ pub(crate) async fn lost_keys(
         kept.map(|column| (column.source.clone(), column.name.clone())).collect();
     bare.extend(dependents::renames(&layout.shadow, &kept, &columns).0);
     let bare: String = bare.iter().map(|statement| format!("{statement}; ")).collect();
-    for row in session.query(sql::KEYS_THAT_STAY, &parameters).await.map_err(failed)? {
+    for row in session.query(sql::KEYS_THAT_STAY, &parameters).await.doing(attempted)? {
         let (object, is_own, columns, trial): (String, bool, Vec<String>, String) =
             (row.get(0), row.get(1), row.get(2), row.get(3));
         // The server itself drops a foreign key with its column.
@@ -49,16 +49,16 @@ pub(crate) async fn lost_keys(
         if altered.final_steps.drops(&object) || (is_own && !columns.iter().all(stays)) {
             continue;
         }
-        session.run(&sql::savepoint("key")).await.map_err(failed)?;
+        session.run(&sql::savepoint("key")).await.doing(attempted)?;
         let outcome = session.run(&format!("{bare}{trial}")).await;
-        session.run(&sql::roll_back_to("key")).await.map_err(failed)?;
+        session.run(&sql::roll_back_to("key")).await.doing(attempted)?;
         if let Err(error) = outcome {
             let words = error::of_clauses("try it", &error).reason;
             let remedy = match () {
                 () if is_own && !is_made => "drop it in the same change",
                 () => "drop it first, and make it again for what there is then",
             };
-            refusals.push(refuse(
+            refusals.push(Refusal::new(
                 object,
                 format!("the altered table could not have it: {words}"),
                 remedy,
@@ -80,10 +80,10 @@ pub(crate) async fn lost_keys(
             } else {
                 "; or leave USING out, if all it does is what the new type does"
             };
-            refusals.push(refuse(
+            refusals.push(Refusal::new(
                 object,
                 reason,
-                &format!("{drop} and make it again afterwards{leave}"),
+                format!("{drop} and make it again afterwards{leave}"),
             ));
         }
     }

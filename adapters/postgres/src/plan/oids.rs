@@ -3,7 +3,7 @@
 //! so the swap changes those rows. If it may not, or cannot do it at once, the plan refuses and
 //! names the column.
 
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
@@ -64,21 +64,19 @@ pub(crate) async fn find(
     relations: &[u32],
     heirs: &[u32],
 ) -> Result<OidReferences> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of("look for columns that hold the table's OID", &error)
-    };
+    let attempted = "look for columns that hold the table's OID";
     let mut found = OidReferences::default();
-    for place in places(session, relations, heirs).await.map_err(failed)? {
+    for place in places(session, relations, heirs).await.doing(attempted)? {
         if place.bytes > BYTES_MAX {
             found.skipped.push(place.object);
             continue;
         }
         let any: Vec<String> =
             place.identities.iter().map(|identity| format!("({})", identity.condition)).collect();
-        match count(session, &place.table, &any.join(" OR ")).await.map_err(failed)? {
+        match count(session, &place.table, &any.join(" OR ")).await.doing(attempted)? {
             None => found.skipped.push(place.object),
             Some(0) => {}
-            Some(_) => found.kept.extend(kept(session, place).await.map_err(failed)?),
+            Some(_) => found.kept.extend(kept(session, place).await.doing(attempted)?),
         }
     }
     Ok(found)
@@ -174,7 +172,7 @@ impl OidReferences {
             );
             let remedy =
                 "take those rows away for the time of the change, and put them back afterwards";
-            Some(refuse(kept.object.clone(), reason, remedy))
+            Some(Refusal::new(kept.object.clone(), reason, remedy))
         };
         self.kept.iter().filter_map(refusal).collect()
     }

@@ -7,6 +7,7 @@ use crate::change::Change;
 use crate::facts::{Facts, OnlineStep, OnlineSteps, StepLock};
 use crate::journal;
 use crate::plan::data_checks::Constraint;
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::session::Session;
@@ -177,13 +178,13 @@ async fn one_step(
     online_steps: &OnlineSteps,
     step: &OnlineStep,
 ) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| error::of_native(doing(names, step), &error);
-    session.run(sql::BEGIN).await.map_err(failed)?;
-    session.run(&sql::use_search_path(&online_steps.search_path)).await.map_err(failed)?;
-    session.execute(&step.statement, &[]).await.map_err(failed)?;
-    session.run(&sql::use_own_language()).await.map_err(failed)?;
+    let attempted = || doing(names, step);
+    session.run(sql::BEGIN).await.altering(attempted)?;
+    session.run(&sql::use_search_path(&online_steps.search_path)).await.altering(attempted)?;
+    session.execute(&step.statement, &[]).await.altering(attempted)?;
+    session.run(&sql::use_own_language()).await.altering(attempted)?;
     note(session, names, online_steps).await?;
-    session.run(sql::COMMIT).await.map_err(failed)
+    session.run(sql::COMMIT).await.altering(attempted)
 }
 
 /// Builds an index concurrently. It first drops an invalid index of an earlier attempt. The wait
@@ -195,10 +196,10 @@ async fn build(
     step: &OnlineStep,
 ) -> Result<()> {
     let names = &change.names;
-    let failed = |error: tokio_postgres::Error| error::of_native(doing(names, step), &error);
-    let state = session.query(sql::INDEX_STATE, &[&step.index]).await.map_err(failed)?;
+    let state =
+        session.query(sql::INDEX_STATE, &[&step.index]).await.altering(doing(names, step))?;
     let is_whole = state.first().map(|row| row.get::<_, bool>(0));
-    session.run(&sql::set_lock_timeout(0)).await.map_err(failed)?;
+    session.run(&sql::set_lock_timeout(0)).await.altering(doing(names, step))?;
     let mut outcome = Ok(());
     if is_whole == Some(false) {
         outcome = session.run(&sql::drop_index_concurrently(&step.index)).await;
@@ -206,8 +207,11 @@ async fn build(
     if outcome.is_ok() && is_whole != Some(true) {
         outcome = session.run(&step.statement).await;
     }
-    session.run(&sql::set_lock_timeout(change.lock_timeout_ms())).await.map_err(failed)?;
-    outcome.map_err(failed)?;
+    session
+        .run(&sql::set_lock_timeout(change.lock_timeout_ms()))
+        .await
+        .altering(doing(names, step))?;
+    outcome.altering(doing(names, step))?;
     note(session, names, online_steps).await
 }
 
@@ -257,7 +261,7 @@ pub(crate) async fn undo(
         match session.run(statement).await {
             // If the table is gone, so are they.
             Err(error) if error::is_missing_table(&error) => {}
-            other => other.map_err(|error| error::of_lock(attempted(), &error))?,
+            other => other.locking(attempted)?,
         }
     }
     let facts = journal::entry(session, names).await?.facts.unwrap_or_else(Facts::none);

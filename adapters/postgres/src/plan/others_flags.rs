@@ -1,6 +1,5 @@
 //! Refuses flags that only MySQL and MariaDB know. A user who sets one expects an effect.
 
-use crate::server::error::refuse;
 use altergeist_contract::{Refusal, Target};
 
 /// Returns refusals for such flags.
@@ -21,7 +20,7 @@ pub(crate) fn refuse_others_flags(target: &Target) -> Vec<Refusal> {
     let refused = given.into_iter().filter(|(_, is_given, _)| *is_given);
     refused
         .map(|(flag, _, why)| {
-            refuse(
+            Refusal::new(
                 flag.to_owned(),
                 format!("it has a meaning on MySQL and MariaDB alone; {why}"),
                 "leave it out",

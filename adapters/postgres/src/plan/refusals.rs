@@ -3,7 +3,7 @@
 use crate::change::Change;
 use crate::cutover::materialized_views::MaterializedView;
 use crate::log::source::LogSource;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::sql;
@@ -125,9 +125,7 @@ pub(crate) async fn find(
         let rows = session
             .query(sql::OBSTACLES, &[&relation, &names.publication, &keys_are_refused])
             .await;
-        let rows = rows.map_err(|error| {
-            error::of(format!("look for what depends on {}", names.display), &error)
-        })?;
+        let rows = rows.doing(format!("look for what depends on {}", names.display))?;
         for refusal in rows.iter().map(|row| refusal(row.get(0), row.get(1))) {
             if !all.contains(&refusal) {
                 all.push(refusal);
@@ -140,7 +138,7 @@ pub(crate) async fn find(
 fn refusal(object: String, why: &str) -> Refusal {
     let known = REASONS.iter().find(|(word, _, _)| *word == why);
     let (_, reason, remedy) = known.expect("obstacles.sql uses only the words listed here");
-    refuse(object, *reason, remedy)
+    Refusal::new(object, *reason, *remedy)
 }
 
 /// Returns refusals for objects that the server does not allow with an unlogged table.
@@ -150,11 +148,12 @@ pub(crate) async fn of_unlogged(
     table: u32,
 ) -> Result<Vec<Refusal>> {
     let rows = session.query(sql::BOUND_TO_LOGGED, &[&table, &names.publication]).await;
-    let rows = rows.map_err(|error| {
-        error::of(format!("look for what must have {} logged", names.display), &error)
-    })?;
+    let rows = rows.doing(format!("look for what must have {} logged", names.display))?;
     let reason = "the server does not allow it together with a table that is not logged";
-    Ok(rows.iter().map(|row| refuse(row.get(0), reason, "drop it first")).collect())
+    Ok(rows
+        .iter()
+        .map(|row| Refusal::new(row.get::<_, String>(0), reason, "drop it first"))
+        .collect())
 }
 
 /// Refuses key columns whose indexes may not find every row. The copy would skip such rows. So
@@ -166,16 +165,14 @@ pub(crate) async fn of_collations(
     columns: &[&str],
 ) -> Result<Vec<Refusal>> {
     let rows = session.query(&sql::changed_collations(change.version), &[&table, &columns]).await;
-    let rows = rows.map_err(|error| {
-        error::of(format!("read the collations of {}", change.names.display), &error)
-    })?;
+    let rows = rows.doing(format!("read the collations of {}", change.names.display))?;
     let refusal = |row: &tokio_postgres::Row| {
         let (column, refresh): (String, String) = (row.get(0), row.get(1));
-        refuse(
+        Refusal::new(
             format!("column {column}"),
             "its collation sorts differently now than when it was created. An older index may not \
              find all rows",
-            &format!("run REINDEX TABLE {}, and then {refresh}", change.names.source()),
+            format!("run REINDEX TABLE {}, and then {refresh}", change.names.source()),
         )
     };
     Ok(rows.iter().map(refusal).collect())
@@ -192,11 +189,11 @@ pub(crate) fn prevents_clone(obstacles: &[Refusal]) -> bool {
 /// Returns what the role lacks even for a trial.
 pub(crate) async fn of_role(session: &Session, names: &Names, table: u32) -> Result<Vec<Refusal>> {
     let row = session.one(sql::ABILITIES, &[&table, &names.slot]).await;
-    let row = row.map_err(|error| error::of("ask what the server can do", &error))?;
+    let row = row.doing("ask what the server can do")?;
     let mut refusals = Vec::new();
     let mut demand = |is_met: bool, object: &str, reason: &str, remedy: &str| {
         if !is_met {
-            refusals.push(refuse(object.to_owned(), reason, remedy));
+            refusals.push(Refusal::new(object.to_owned(), reason, remedy));
         }
     };
     demand(
@@ -212,15 +209,15 @@ pub(crate) async fn of_role(session: &Session, names: &Names, table: u32) -> Res
         "run as the owner, or as a member of the owner",
     );
     let login = session.query(sql::ROLE_IN_THE_WAY, &[]).await;
-    let login = login.map_err(|error| error::of("ask which roles there are", &error))?;
+    let login = login.doing("ask which roles there are")?;
     if let Some(login) = login.first().map(|row| row.get::<_, String>(0)) {
-        refusals.push(refuse(
+        refusals.push(Refusal::new(
             "setting role".to_owned(),
             format!(
                 "sessions of {login} work as another role, which may not end a session of {login} \
                  that is left behind"
             ),
-            &format!(
+            format!(
                 "run ALTER ROLE {login} RESET role, or reset it where it is set; or log in as \
                  the role itself"
             ),
@@ -236,9 +233,7 @@ pub(crate) async fn of_server(
     source: &LogSource,
     table: u32,
 ) -> Result<Vec<Refusal>> {
-    let ask = |row: std::result::Result<_, _>| {
-        row.map_err(|error| error::of("ask what the server can do", &error))
-    };
+    let ask = |row: std::result::Result<_, _>| row.doing("ask what the server can do");
     let row = ask(session.one(sql::ABILITIES, &[&table, &names.slot]).await)?;
     let log_session = source.session(session).await?;
     let log = ask(log_session.one(sql::ABILITIES, &[&table, &names.slot]).await)?;
@@ -246,7 +241,7 @@ pub(crate) async fn of_server(
     let mut refusals = Vec::new();
     let mut demand = |is_met: bool, object: &str, reason: &str, remedy: &str| {
         if !is_met {
-            refusals.push(refuse(object.to_owned(), reason, remedy));
+            refusals.push(Refusal::new(object.to_owned(), reason, remedy));
         }
     };
     let (slots, slots_used): (i64, i64) = (log.get(1), log.get(2));

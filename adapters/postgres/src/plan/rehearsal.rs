@@ -16,7 +16,8 @@ use crate::schema::definition;
 use crate::schema::expression;
 use crate::schema::requested;
 use crate::schema::retarget::{self, Move, retarget};
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
+use crate::server::error;
 use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::sql;
@@ -68,12 +69,16 @@ pub(crate) async fn rehearse(
     views: &[MaterializedView],
     schema: &str,
 ) -> Result<std::result::Result<Adapted, Vec<Refusal>>> {
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(&change.names), &error);
+    let attempted = || rehearsing(&change.names);
     let all = dependents::read(session, &change.names, source, views).await?;
     let mut queries = Vec::new();
     for view in views {
         queries.push(
-            session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get::<_, String>(0),
+            session
+                .one(sql::VIEW_QUERY, &[&view.oid])
+                .await
+                .trying_clauses(attempted)?
+                .get::<_, String>(0),
         );
     }
     let as_it_is = Adapted {
@@ -86,11 +91,11 @@ pub(crate) async fn rehearse(
     if change.target.create.is_some() || (rehearsed.is_empty() && views.is_empty()) {
         return Ok(Ok(as_it_is));
     }
-    session.run(sql::BEGIN_REHEARSAL).await.map_err(failed)?;
+    session.run(sql::BEGIN_REHEARSAL).await.trying_clauses(attempted)?;
     let request = requested::clone_request(change, source, None, clauses);
     let mut stand_ins = StandIns::open(session, change, source, schema).await?;
     let outcome = stand_ins.run_all(&request, rehearsed, views, as_it_is).await?;
-    session.run(&sql::roll_back_to("rehearsal")).await.map_err(failed)?;
+    session.run(&sql::roll_back_to("rehearsal")).await.trying_clauses(attempted)?;
     Ok(outcome)
 }
 
@@ -101,23 +106,23 @@ pub(crate) async fn beforehand(
     source: u32,
     views: &[MaterializedView],
 ) -> Result<Adapted> {
-    let failed = |error: tokio_postgres::Error| error::of(attempted(&change.names), &error);
+    let attempted = || rehearsing(&change.names);
     let refused = |refusals: &[Refusal]| {
         let reasons =
             refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason));
-        Error::refused(attempted(&change.names), reasons.collect::<Vec<_>>().join("; "))
+        Error::refused(attempted(), reasons.collect::<Vec<_>>().join("; "))
     };
     let clauses = requested::clauses(session, change, source)
         .await?
         .map_err(|refusal| refused(&[refusal]))?;
-    session.run(sql::BEGIN).await.map_err(failed)?;
+    session.run(sql::BEGIN).await.doing(attempted)?;
     let schema = change.trial_schema();
     let outcome = rehearse(session, change, &clauses, source, views, &schema).await?;
-    session.run(sql::ROLLBACK).await.map_err(failed)?;
+    session.run(sql::ROLLBACK).await.doing(attempted)?;
     outcome.map_err(|refusals| refused(&refusals))
 }
 
-fn attempted(names: &Names) -> String {
+fn rehearsing(names: &Names) -> String {
     format!("rehearse the swap of {}", names.display)
 }
 
@@ -169,7 +174,7 @@ impl<'a> StandIns<'a> {
 
     async fn run(&self, statement: &str) -> Result<()> {
         let ran = self.session.run(statement).await;
-        ran.map_err(|error| error::of_clauses(attempted(&self.change.names), &error))
+        ran.trying_clauses(rehearsing(&self.change.names))
     }
 
     /// Runs a statement of an object. Returns why the server refuses it.
@@ -178,7 +183,7 @@ impl<'a> StandIns<'a> {
         match self.session.run(statement).await {
             Ok(()) => self.run(&sql::release("dependent")).await.map(Ok),
             Err(error) if error::is_passing(&error) => {
-                Err(error::of_lock(attempted(&self.change.names), &error))
+                Err(error::of_lock(rehearsing(&self.change.names), &error))
             }
             Err(error) => {
                 self.run(&sql::roll_back_to("dependent")).await?;
@@ -198,14 +203,15 @@ impl<'a> StandIns<'a> {
         for dependent in &rehearsed {
             let made = self.stand_in(dependent).await?;
             refusals.extend(
-                made.err().map(|why| refuse(dependent.object.clone(), could_not(&why), REMEDY)),
+                made.err()
+                    .map(|why| Refusal::new(dependent.object.clone(), could_not(&why), REMEDY)),
             );
         }
         let mut replacements = Vec::new();
         for view in views {
             match self.replacement(view).await? {
                 Ok(replacement) => replacements.push(replacement),
-                Err(why) => refusals.push(refuse(
+                Err(why) => refusals.push(Refusal::new(
                     format!("materialized view {}", view.display()),
                     could_not(&why),
                     "drop it for the time of the change",
@@ -218,7 +224,7 @@ impl<'a> StandIns<'a> {
         let misread = "the server reads what it prints of it as something else";
         refusals.extend(
             differing(&rehearsed, &self.read().await?)
-                .map(|dependent| refuse(dependent.object.clone(), misread, REMEDY)),
+                .map(|dependent| Refusal::new(dependent.object.clone(), misread, REMEDY)),
         );
         let queries: Vec<String> =
             as_it_is.queries.iter().map(|(query, _)| query.clone()).collect();
@@ -226,7 +232,7 @@ impl<'a> StandIns<'a> {
         let misread_views =
             views.iter().zip(queries.iter().zip(&seen)).filter(|(_, (was, is))| was != is);
         refusals.extend(misread_views.map(|(view, _)| {
-            refuse(
+            Refusal::new(
                 format!("materialized view {}", view.display()),
                 misread,
                 "drop it for the time of the change",
@@ -250,7 +256,7 @@ impl<'a> StandIns<'a> {
         for dependent in &rehearsed {
             match after.iter().find(|after| after.object == dependent.object) {
                 None if cascade.takes(&dependent.object) => {}
-                None => refusals.push(refuse(
+                None => refusals.push(Refusal::new(
                     dependent.object.clone(),
                     "the clauses would take it away",
                     "drop it first",
@@ -258,7 +264,7 @@ impl<'a> StandIns<'a> {
                 Some(_) if cascade.takes(&dependent.object) => {
                     let reason =
                         "it depends on what the clauses drop, but CASCADE would not drop it";
-                    refusals.push(refuse(dependent.object.clone(), reason, "drop it first"));
+                    refusals.push(Refusal::new(dependent.object.clone(), reason, "drop it first"));
                 }
                 Some(after) => {
                     made.push(Dependent { after: after.after.clone(), ..dependent.clone() })
@@ -293,7 +299,9 @@ impl<'a> StandIns<'a> {
             let Some(before) = &dependent.before else { continue };
             let taken = self.try_run(&self.on_stand_ins(dependent, before)).await?;
             refusals.extend(
-                taken.err().map(|why| refuse(dependent.object.clone(), could_not(&why), REMEDY)),
+                taken
+                    .err()
+                    .map(|why| Refusal::new(dependent.object.clone(), could_not(&why), REMEDY)),
             );
         }
         let table = &self.change.names.table;
@@ -305,7 +313,8 @@ impl<'a> StandIns<'a> {
         for dependent in made {
             let made = self.try_run(&self.on_stand_ins(dependent, &dependent.after)).await?;
             refusals.extend(
-                made.err().map(|why| refuse(dependent.object.clone(), could_not(&why), REMEDY)),
+                made.err()
+                    .map(|why| Refusal::new(dependent.object.clone(), could_not(&why), REMEDY)),
             );
         }
         if !refusals.is_empty() {
@@ -315,14 +324,14 @@ impl<'a> StandIns<'a> {
         let misread = "it would come out of the swap as something else";
         refusals.extend(
             differing(made, &found)
-                .map(|dependent| refuse(dependent.object.clone(), misread, REMEDY)),
+                .map(|dependent| Refusal::new(dependent.object.clone(), misread, REMEDY)),
         );
         let is_new = |found: &&Dependent| {
             is_rehearsed(found) && !made.iter().any(|made| made.object == found.object)
         };
         refusals.extend(found.iter().filter(is_new).map(|found| {
             let reason = "it is not on the table, but an event trigger would put it on the new one";
-            refuse(
+            Refusal::new(
                 found.object.clone(),
                 reason,
                 "disable the event trigger: ALTER EVENT TRIGGER … DISABLE",
@@ -331,7 +340,7 @@ impl<'a> StandIns<'a> {
         let renames =
             retarget(&altered.final_steps.renames.join(";\n"), std::slice::from_ref(&self.own));
         if let Err(why) = self.try_run(&renames).await? {
-            refusals.push(refuse(
+            refusals.push(Refusal::new(
                 format!("the clauses for {}", self.change.names.display),
                 why,
                 "rename it by itself",
@@ -357,11 +366,12 @@ impl<'a> StandIns<'a> {
             let stand_in = self.place(schema, name).await?;
             if dependent.object.contains(" on ") {
                 let own = format!("{schema}.{name}");
-                let failed = |error: tokio_postgres::Error| {
-                    error::of_clauses(attempted(&self.change.names), &error)
-                };
-                let is_view: bool =
-                    self.session.one(sql::IS_VIEW, &[&own]).await.map_err(failed)?.get(0);
+                let is_view: bool = self
+                    .session
+                    .one(sql::IS_VIEW, &[&own])
+                    .await
+                    .trying_clauses(rehearsing(&self.change.names))?
+                    .get(0);
                 let place = format!("{}.{name}", stand_in.to);
                 let make = match is_view {
                     true => sql::create_stand_in_view(&place, &own),
@@ -391,10 +401,12 @@ impl<'a> StandIns<'a> {
     ) -> Result<std::result::Result<u32, String>> {
         let (schema, name) = view.parts();
         let stand_in = self.place(&quoted(schema), &quoted(name)).await?;
-        let failed =
-            |error: tokio_postgres::Error| error::of_clauses(attempted(&self.change.names), &error);
-        let query: String =
-            self.session.one(sql::VIEW_QUERY, &[&view.oid]).await.map_err(failed)?.get(0);
+        let query: String = self
+            .session
+            .one(sql::VIEW_QUERY, &[&view.oid])
+            .await
+            .trying_clauses(rehearsing(&self.change.names))?
+            .get(0);
         let moves: Vec<Move> = self.others.iter().chain([&self.own]).cloned().collect();
         let query = expression::reread(&retarget(query.trim_end().trim_end_matches(';'), &moves));
         let made = format!("{}.{}", stand_in.to, stand_in.name);
@@ -439,13 +451,15 @@ impl<'a> StandIns<'a> {
 
     /// Returns the queries of the stand-ins of materialized views, with the real names.
     async fn queries(&self, replacements: &[u32]) -> Result<Vec<String>> {
-        let failed =
-            |error: tokio_postgres::Error| error::of_clauses(attempted(&self.change.names), &error);
         let back: Vec<Move> = self.others.iter().chain([&self.own]).map(Move::back).collect();
         let mut queries = Vec::new();
         for replacement in replacements {
-            let query: String =
-                self.session.one(sql::VIEW_QUERY, &[replacement]).await.map_err(failed)?.get(0);
+            let query: String = self
+                .session
+                .one(sql::VIEW_QUERY, &[replacement])
+                .await
+                .trying_clauses(rehearsing(&self.change.names))?
+                .get(0);
             queries.push(retarget(&query, &back));
         }
         Ok(queries)

@@ -4,7 +4,6 @@ use crate::change::Change;
 use crate::cutover::materialized_views::MaterializedView;
 use crate::plan::survey::Survey;
 use crate::schema::altered::Altered;
-use crate::server::error::refuse;
 use crate::sql;
 use altergeist_contract::{Plan, Refusal, Step, Strategy, Verdict};
 
@@ -33,7 +32,7 @@ pub(crate) fn write_plan(change: &Change, survey: Survey, data: Vec<Refusal>) ->
     let (is_native, is_copy) = (matches!(verdict, Verdict::Native(_)), verdict == Verdict::Copy);
     let mut refusals = survey.refusals;
     if strategy == Strategy::Native && is_copy {
-        refusals.push(refuse(
+        refusals.push(Refusal::new(
             format!("the clauses for {}", change.names.display),
             "the server would rewrite or scan the table under its lock",
             "let it be done by a copy",

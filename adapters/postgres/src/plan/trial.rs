@@ -18,7 +18,8 @@ use crate::schema::clauses::{Clauses, KeyAction};
 use crate::schema::definition;
 use crate::schema::expression;
 use crate::schema::requested;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
+use crate::server::error;
 use crate::server::session::Session;
 use crate::shadow::duplicates;
 use crate::sql;
@@ -34,17 +35,16 @@ pub(crate) async fn try_clauses(
     survey: &mut Survey,
 ) -> Result<()> {
     let attempted = || format!("try the clauses on a clone of {}", change.names.display);
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let schema = change.trial_schema();
-    session.run(sql::BEGIN).await.map_err(failed)?;
+    session.run(sql::BEGIN).await.trying_clauses(attempted)?;
     definition::make_schema(session, &schema, source).await?;
-    session.run(&sql::savepoint("clone")).await.map_err(failed)?;
+    session.run(&sql::savepoint("clone")).await.trying_clauses(attempted)?;
     let (order, user_table) =
         match requested::order_and_table(session, &change.target, source).await? {
             Ok(requested) => requested,
             Err(refusal) => {
                 survey.refusals.push(refusal);
-                return session.run(sql::ROLLBACK).await.map_err(failed);
+                return session.run(sql::ROLLBACK).await.trying_clauses(attempted);
             }
         };
     let request = requested::clone_request(change, source, survey.key.as_ref(), clauses);
@@ -52,7 +52,7 @@ pub(crate) async fn try_clauses(
     let mut altered = alteration::alter_clone(session, &request, &schema).await?;
     if user_table.is_some() && !altered.refusals.is_empty() {
         survey.altered = Some(altered);
-        return session.run(sql::ROLLBACK).await.map_err(failed);
+        return session.run(sql::ROLLBACK).await.trying_clauses(attempted);
     }
     if altered.refusals.is_empty() {
         let found = unstable::unstable(session, &request, &schema).await?;
@@ -69,7 +69,7 @@ pub(crate) async fn try_clauses(
         && clauses.validated.is_empty()
         && !change.asks_for_a_copy();
     let is_unlogged: bool =
-        session.one(sql::IS_UNLOGGED, &[&altered.clone]).await.map_err(failed)?.get(0);
+        session.one(sql::IS_UNLOGGED, &[&altered.clone]).await.trying_clauses(attempted)?.get(0);
     if is_unlogged && !survey.is_native {
         survey.obstacles.extend(refusals::of_unlogged(session, &change.names, source).await?);
         survey.notes_on_copy.push(
@@ -143,13 +143,13 @@ pub(crate) async fn try_clauses(
             refusal.object.starts_with("clause ") || refusal.reason.starts_with(NOT_ACCEPTED)
         });
     } else if !change.asks_for_a_copy() && altered.refusals.is_empty() {
-        session.run(&sql::roll_back_to("clone")).await.map_err(failed)?;
+        session.run(&sql::roll_back_to("clone")).await.trying_clauses(attempted)?;
         survey.online_steps =
             plan_online_steps(session, change, clauses, &altered, &wanted, (source, &schema))
                 .await?;
     }
     survey.altered = Some(altered);
-    session.run(sql::ROLLBACK).await.map_err(failed)
+    session.run(sql::ROLLBACK).await.trying_clauses(attempted)
 }
 
 /// Refuses foreign keys of a partitioned table: to create one again takes more than an instant.
@@ -165,7 +165,7 @@ async fn keys_and_partitions(
     }
     let dependents = dependents::read(session, &change.names, source, &[]).await?;
     let refusal = |key: Dependent| {
-        refuse(
+        Refusal::new(
             key.object,
             "the new table is partitioned, where every row would be checked at once when it is \
              made again",
@@ -183,14 +183,17 @@ async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<V
     let failed = |error: tokio_postgres::Error| error::of("try the table's views", &error);
     let trial = format!("{}.ag_view", quote::quoted(schema));
     let mut refusals = Vec::new();
-    for row in session.query(sql::VIEWS_ON, &[&source]).await.map_err(failed)? {
+    for row in session.query(sql::VIEWS_ON, &[&source]).await.doing("try the table's views")? {
         let (object, query): (String, String) = (row.get(0), row.get(1));
-        session.run(&sql::savepoint("view")).await.map_err(failed)?;
+        session.run(&sql::savepoint("view")).await.doing("try the table's views")?;
         let reason = match session.run(&sql::create_view(&trial, &expression::reread(&query))).await
         {
             Ok(()) => {
-                let made: String =
-                    session.one(sql::QUERY_OF, &[&trial]).await.map_err(failed)?.get(0);
+                let made: String = session
+                    .one(sql::QUERY_OF, &[&trial])
+                    .await
+                    .doing("try the table's views")?
+                    .get(0);
                 (made != query).then(|| {
                     "the server reads what it says of its query as another query".to_owned()
                 })
@@ -201,9 +204,11 @@ async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<V
                 error::of_clauses("try it", &error).reason
             )),
         };
-        session.run(&sql::roll_back_to("view")).await.map_err(failed)?;
+        session.run(&sql::roll_back_to("view")).await.doing("try the table's views")?;
         refusals.extend(
-            reason.map(|why| refuse(object, why, "drop it first, and make it again afterwards")),
+            reason.map(|why| {
+                Refusal::new(object, why, "drop it first, and make it again afterwards")
+            }),
         );
     }
     Ok(refusals)
@@ -274,10 +279,10 @@ async fn bound_columns(
 ) -> Result<Vec<Refusal>> {
     let rows =
         session.query(sql::COLUMN_DEPENDENTS, &[&source, &altered.touched, &cascade.oids()]).await;
-    let rows = rows.map_err(|error| error::of("look for what depends on columns", &error))?;
+    let rows = rows.doing("look for what depends on columns")?;
     let refusal = |row: &tokio_postgres::Row| {
         let (column, object): (String, String) = (row.get(0), row.get(1));
-        refuse(
+        Refusal::new(
             object,
             format!(
                 "it uses column {column}, which the server will not drop or give another type as \

@@ -2,7 +2,7 @@
 //! and the verification compute it at different moments and must agree.
 
 use crate::schema::altered::CloneRequest;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
@@ -24,24 +24,24 @@ pub(crate) async fn unstable(
     request: &CloneRequest<'_>,
     schema: &str,
 ) -> Result<Unstable> {
-    let failed =
-        |error: tokio_postgres::Error| error::of_clauses("read what is behind USING", &error);
+    let attempted = "read what is behind USING";
     let mut found = Unstable::default();
     let view = format!("{}.ag_using", quote::quoted(schema));
     let (source, alias) = (request.names.source(), quote::quoted(&request.names.table));
     for using in &request.clauses.using {
-        session.run(&sql::use_search_path(request.search_path)).await.map_err(failed)?;
+        session.run(&sql::use_search_path(request.search_path)).await.trying_clauses(attempted)?;
         let text = sql::view_of_value(&view, &source, &alias, &using.expression);
-        session.run(&text).await.map_err(failed)?;
-        session.run(&sql::use_own_language()).await.map_err(failed)?;
-        let calls = session.query(sql::UNSTABLE, &[&view]).await.map_err(failed)?;
-        let reading: String = session.one(sql::QUERY_OF, &[&view]).await.map_err(failed)?.get(0);
+        session.run(&text).await.trying_clauses(attempted)?;
+        session.run(&sql::use_own_language()).await.trying_clauses(attempted)?;
+        let calls = session.query(sql::UNSTABLE, &[&view]).await.trying_clauses(attempted)?;
+        let reading: String =
+            session.one(sql::QUERY_OF, &[&view]).await.trying_clauses(attempted)?.get(0);
         let object = || format!("USING for column {}", using.column);
         for row in calls {
             let (call, is_certain): (String, bool) = (row.get(0), row.get(1));
             if is_certain {
                 let reason = format!("{call} may give another value each time it is asked");
-                found.refusals.push(refuse(object(), reason, REMEDY));
+                found.refusals.push(Refusal::new(object(), reason, REMEDY));
             } else {
                 found.notes.push(format!(
                     "USING for column {} calls {call}; if it reads other tables, they must not \
@@ -55,9 +55,9 @@ pub(crate) async fn unstable(
             words_of_time(&using.expression).into_iter().find(|word| !kept.contains(word))
         {
             let reason = format!("'{word}' is another moment each time it is read");
-            found.refusals.push(refuse(object(), reason, REMEDY));
+            found.refusals.push(Refusal::new(object(), reason, REMEDY));
         }
-        session.run(&sql::drop_view(&view)).await.map_err(failed)?;
+        session.run(&sql::drop_view(&view)).await.trying_clauses(attempted)?;
     }
     Ok(found)
 }

@@ -9,6 +9,7 @@ use crate::schema::definition::{self, Attribute};
 use crate::schema::foreign_key_clauses::{self, Keys};
 use crate::schema::lookup_index;
 use crate::schema::user_definition;
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::session::{Notice, Session};
 use crate::sql;
@@ -85,11 +86,10 @@ async fn apply(
         return Ok((false, Ok(())));
     }
     let attempted = || format!("try the clauses on a clone of {}", request.names.display);
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-    let before = storage(session, clone).await.map_err(failed)?;
+    let before = storage(session, clone).await.trying_clauses(attempted)?;
     let table = quote::qualified(schema, &request.names.table);
-    session.run(&sql::use_search_path(request.search_path)).await.map_err(failed)?;
-    session.run(sql::BEGIN_CLAUSES).await.map_err(failed)?;
+    session.run(&sql::use_search_path(request.search_path)).await.trying_clauses(attempted)?;
+    session.run(sql::BEGIN_CLAUSES).await.trying_clauses(attempted)?;
     session.take_notices();
     let mut outcome = Ok(0);
     for statement in &request.clauses.statements {
@@ -104,22 +104,22 @@ async fn apply(
         if answer.kind != altergeist_contract::Kind::Refused {
             return Err(answer);
         }
-        session.run(&sql::roll_back_clauses()).await.map_err(failed)?;
+        session.run(&sql::roll_back_clauses()).await.trying_clauses(attempted)?;
         return Ok((false, Err(answer.reason)));
     }
-    session.run(&sql::end_clauses()).await.map_err(failed)?;
+    session.run(&sql::end_clauses()).await.trying_clauses(attempted)?;
     for constraint in &request.clauses.validated {
         // A constraint that the clone lacks is a foreign key, which the swap carries.
         let validate = sql::validate_constraint(&table, constraint);
-        session.run(&sql::savepoint("validation")).await.map_err(failed)?;
+        session.run(&sql::savepoint("validation")).await.trying_clauses(attempted)?;
         let outcome = session.run(&validate).await;
         let end = match outcome {
             Ok(()) => sql::release("validation"),
             Err(_) => sql::roll_back_to("validation"),
         };
-        session.run(&end).await.map_err(failed)?;
+        session.run(&end).await.trying_clauses(attempted)?;
     }
-    let after = storage(session, clone).await.map_err(failed)?;
+    let after = storage(session, clone).await.trying_clauses(attempted)?;
     Ok((after.is_subset(&before) && !notices.iter().any(is_heavy), Ok(())))
 }
 
@@ -133,9 +133,6 @@ async fn hold_names_back(
     schema: &str,
     altered: &mut Altered,
 ) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of_clauses("hold back the new names of columns", &error)
-    };
     let after = definition::attributes(session, altered.clone).await?;
     let old_name = |new: &Attribute| {
         before.iter().find(|old| old.number == new.number).map(|old| old.name.clone())
@@ -164,7 +161,10 @@ async fn hold_names_back(
         renamed.iter().map(|(number, _, new)| sql::rename_column(&clone, new, &between(*number)));
     let back =
         renamed.iter().map(|(number, held, _)| sql::rename_column(&clone, &between(*number), held));
-    session.run(&away.chain(back).collect::<Vec<_>>().join(";\n")).await.map_err(failed)?;
+    session
+        .run(&away.chain(back).collect::<Vec<_>>().join(";\n"))
+        .await
+        .trying_clauses("hold back the new names of columns")?;
     let table = request.names.source();
     let away =
         renamed.iter().map(|(number, held, _)| sql::rename_column(&table, held, &between(*number)));
@@ -237,7 +237,7 @@ async fn read_outcome(
 }
 
 fn not_carried(object: String) -> Refusal {
-    error::refuse(
+    Refusal::new(
         object,
         "it could not be carried to a copy of the table exactly as it is",
         "change it, or take it away, before this change",

@@ -1,7 +1,7 @@
 //! Small questions to the catalogue: the table of a name, its key, and the creator of a schema.
 
 use crate::key::candidates::{self, Candidate};
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::{MARKER, Names};
 use crate::server::session::Session;
 use crate::sql;
@@ -11,9 +11,7 @@ use altergeist_contract::{Error, Result};
 /// Returns a table's OID by its exact name.
 pub(crate) async fn table_id(session: &Session, schema: &str, table: &str) -> Result<Option<u32>> {
     let rows = session.query(sql::TABLE_ID, &[&schema, &table]).await;
-    let rows = rows.map_err(|error| {
-        error::of(format!("look up {}", quote::qualified(schema, table)), &error)
-    })?;
+    let rows = rows.doing(format!("look up {}", quote::qualified(schema, table)))?;
     Ok(rows.first().map(|row| row.get(0)))
 }
 
@@ -30,10 +28,10 @@ pub(crate) async fn key(
     session: &Session,
     table: u32,
 ) -> Result<(std::result::Result<Candidate, String>, String)> {
-    let failed = |error: tokio_postgres::Error| error::of("read the table's keys", &error);
+    let attempted = "read the table's keys";
     let identity: String =
-        session.one(sql::REPLICA_IDENTITY, &[&table]).await.map_err(failed)?.get(0);
-    let rows = session.query(sql::KEYS, &[&table, &true]).await.map_err(failed)?;
+        session.one(sql::REPLICA_IDENTITY, &[&table]).await.doing(attempted)?.get(0);
+    let rows = session.query(sql::KEYS, &[&table, &true]).await.doing(attempted)?;
     let candidates: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();
     Ok((candidates::choose(&candidates, &identity), identity))
 }
@@ -47,7 +45,7 @@ pub(crate) enum SchemaState {
 
 pub(crate) async fn schema_state(session: &Session, schema: &str) -> Result<SchemaState> {
     let rows = session.query(sql::SCHEMA_COMMENT, &[&schema]).await;
-    let rows = rows.map_err(|error| error::of(format!("look at the schema {schema}"), &error))?;
+    let rows = rows.doing(format!("look at the schema {schema}"))?;
     Ok(match rows.first().map(|row| row.get::<_, Option<String>>(0)) {
         None => SchemaState::Missing,
         Some(comment) if comment.as_deref() == Some(MARKER) => SchemaState::Ours,

@@ -2,7 +2,7 @@
 //! two objects may have one name after the swap.
 
 use crate::schema::altered::CloneRequest;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
@@ -13,17 +13,17 @@ pub(crate) async fn name_clashes(
     request: &CloneRequest<'_>,
     clone: u32,
 ) -> Result<Vec<Refusal>> {
-    let failed = |error: tokio_postgres::Error| error::of("look for names taken twice", &error);
+    let attempted = "look for names taken twice";
     let has_own_sequences = request.user_table.is_some();
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
         [&request.source, &clone, &request.names.old_schema, &has_own_sequences];
-    let mut clashes = session.query(sql::NAME_CLASHES, &parameters).await.map_err(failed)?;
+    let mut clashes = session.query(sql::NAME_CLASHES, &parameters).await.doing(attempted)?;
     if request.user_table.is_some() {
         clashes.extend(
             session
                 .query(sql::PARTITION_CLASHES, &[&request.source, &clone])
                 .await
-                .map_err(failed)?,
+                .doing(attempted)?,
         );
     }
     Ok(clashes.iter().map(|row| name_taken(row.get(0))).collect())
@@ -39,7 +39,7 @@ pub(crate) async fn not_plain(
     let row = session
         .one(sql::STILL_PLAIN, &[&clone, &schema, &request.names.table, &request.source])
         .await;
-    let row = row.map_err(|error| error::of("read the altered clone", &error))?;
+    let row = row.doing("read the altered clone")?;
     let why = match (row.get(0), row.get(1), row.get(2)) {
         (false, ..) => {
             "they give the table another name or schema, by which the swap could not find it"
@@ -56,7 +56,7 @@ pub(crate) async fn not_plain(
 }
 
 fn name_taken(object: String) -> Refusal {
-    error::refuse(
+    Refusal::new(
         object,
         "after the swap two objects would have this name",
         "rename one of them, or choose another name in the clauses",

@@ -7,7 +7,7 @@ use crate::schema::clause::Using;
 use crate::schema::columns::{Column, KeyColumn, Layout, Sameness};
 use crate::schema::definition::Attribute;
 use crate::schema::lookup_index::helper_column;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
@@ -38,7 +38,7 @@ pub(crate) fn layout(
     let is_stray =
         |using: &&Using| !survivors(before, after).any(|(old, _)| old.name == using.column);
     if let Some(stray) = request.clauses.using.iter().find(is_stray) {
-        return Err(error::refuse(
+        return Err(Refusal::new(
             format!("USING for column {}", stray.column),
             "no such column could be found in the table",
             "write the column's name as the table has it",
@@ -58,7 +58,7 @@ pub(crate) fn layout(
     let mut order = Vec::new();
     for column in request.order {
         let changed = || {
-            error::refuse(
+            Refusal::new(
                 format!("order by column {}", column.source),
                 "the altered table does not have it as it is, so its rows could not be found by it",
                 "make it two changes, or leave the order out",
@@ -137,15 +137,14 @@ async fn reading(
     request: &CloneRequest<'_>,
     expression: &str,
 ) -> Result<Vec<String>> {
-    let failed =
-        |error: tokio_postgres::Error| error::of_clauses("read what is behind USING", &error);
+    let attempted = "read what is behind USING";
     let (source, alias) = (request.names.source(), quote::quoted(&request.names.table));
-    session.run(&sql::use_search_path(request.search_path)).await.map_err(failed)?;
+    session.run(&sql::use_search_path(request.search_path)).await.trying_clauses(attempted)?;
     let plan = session
         .query(&sql::explain_value(&source, &alias, expression), &[])
         .await
-        .map_err(failed)?;
-    session.run(&sql::use_own_language()).await.map_err(failed)?;
+        .trying_clauses(attempted)?;
+    session.run(&sql::use_own_language()).await.trying_clauses(attempted)?;
     let lines = plan.iter().map(|row| row.get::<_, String>(0));
     Ok(lines.filter(|line| line.trim_start().starts_with("Output:")).collect())
 }

@@ -3,7 +3,7 @@
 //! relies on a list of features.
 
 use crate::schema::expression;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::{self, Names};
 use crate::server::session::Session;
 use crate::server::version::Version;
@@ -76,7 +76,7 @@ impl Attribute {
 /// Reads a table's definition.
 pub(crate) async fn describe(session: &Session, oid: u32) -> Result<Vec<Line>> {
     let rows = session.query(sql::DESCRIBE, &[&oid]).await;
-    let rows = rows.map_err(|error| error::of("read a table's definition", &error))?;
+    let rows = rows.doing("read a table's definition")?;
     let line = |row: &Row| Line {
         object: row.get(0),
         definition: row.get::<_, Option<String>>(1).unwrap_or_default(),
@@ -88,7 +88,7 @@ pub(crate) async fn describe(session: &Session, oid: u32) -> Result<Vec<Line>> {
 /// Reads a table's columns.
 pub(crate) async fn attributes(session: &Session, oid: u32) -> Result<Vec<Attribute>> {
     let rows = session.query(sql::COLUMNS, &[&oid]).await;
-    let rows = rows.map_err(|error| error::of("read a table's columns", &error))?;
+    let rows = rows.doing("read a table's columns")?;
     Ok(rows.iter().map(Attribute::of_row).collect())
 }
 
@@ -121,20 +121,22 @@ pub(crate) async fn build(
     schema: &str,
 ) -> Result<u32> {
     let attempted = || format!("build an empty table like {}", names.display);
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let clone = quote::qualified(schema, &names.table);
     let table: String = session
         .one(sql::CREATE_TABLE, &[&source, &schema, &version.names_not_null()])
         .await
-        .map_err(failed)?
+        .trying_clauses(attempted)?
         .get(0);
     let create = sql::create_bare(&expression::reread(&table));
-    session.run(&create).await.map_err(failed)?;
+    session.run(&create).await.trying_clauses(attempted)?;
     recreate_objects(session, source, &clone, schema).await?;
-    let oid: u32 =
-        session.one(sql::TABLE_ID, &[&schema, &names.table]).await.map_err(failed)?.get(0);
+    let oid: u32 = session
+        .one(sql::TABLE_ID, &[&schema, &names.table])
+        .await
+        .trying_clauses(attempted)?
+        .get(0);
     undo_event_triggers(session, source, oid, &clone).await?;
-    carry_privileges(session, source, oid, &clone).await.map_err(failed)?;
+    carry_privileges(session, source, oid, &clone).await.trying_clauses(attempted)?;
     Ok(oid)
 }
 
@@ -147,20 +149,19 @@ async fn undo_event_triggers(
     clone: &str,
 ) -> Result<()> {
     let attempted = || format!("undo what event triggers did to {clone}");
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     let rows = session
         .query(sql::EVENT_TRIGGERS_UNDONE, &[&source, &clone_oid, &clone])
         .await
-        .map_err(failed)?;
+        .trying_clauses(attempted)?;
     if rows.is_empty() {
         return Ok(());
     }
     let script: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    session.run(&script.join(";\n")).await.map_err(failed)?;
+    session.run(&script.join(";\n")).await.trying_clauses(attempted)?;
     let rows = session
         .query(sql::EVENT_TRIGGERS_UNDONE, &[&source, &clone_oid, &clone])
         .await
-        .map_err(failed)?;
+        .trying_clauses(attempted)?;
     match rows.first() {
         None => Ok(()),
         Some(row) => {
@@ -182,14 +183,14 @@ pub(crate) async fn recreate_objects(
     clone: &str,
     schema: &str,
 ) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of_clauses(format!("apply the changes to {clone}"), &error)
-    };
-    let rows =
-        session.query(sql::RECREATE_OBJECTS, &[&source, &clone, &schema]).await.map_err(failed)?;
+    let attempted = || format!("apply the changes to {clone}");
+    let rows = session
+        .query(sql::RECREATE_OBJECTS, &[&source, &clone, &schema])
+        .await
+        .trying_clauses(attempted)?;
     let mut script: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     script.push(sql::USE_OWN_TABLESPACE);
-    session.run(&expression::reread(&script.join(";\n"))).await.map_err(failed)
+    session.run(&expression::reread(&script.join(";\n"))).await.trying_clauses(attempted)
 }
 
 /// Grants the privileges on a table to the same roles on a clone.
@@ -208,21 +209,23 @@ pub(crate) async fn carry_privileges(
 /// in it, may use it.
 pub(crate) async fn make_schema(session: &Session, schema: &str, source: u32) -> Result<()> {
     let attempted = || format!("make the schema {schema}");
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-    session.run(&sql::create_schema(schema, names::MARKER)).await.map_err(failed)?;
+    session.run(&sql::create_schema(schema, names::MARKER)).await.trying_clauses(attempted)?;
     open_to_owner(session, schema, source).await
 }
 
 /// Lets the table's owner have it in a schema of ours.
 pub(crate) async fn open_to_owner(session: &Session, schema: &str, source: u32) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of_clauses(format!("open the schema {schema} to the table's owner"), &error)
-    };
-    let owner = session.one(sql::OWNER, &[&source]).await.map_err(failed)?;
+    let owner = session
+        .one(sql::OWNER, &[&source])
+        .await
+        .trying_clauses(format!("open the schema {schema} to the table's owner"))?;
     if owner.get::<_, bool>(1) {
         return Ok(());
     }
-    session.run(&sql::open_schema(schema, owner.get(0))).await.map_err(failed)
+    session
+        .run(&sql::open_schema(schema, owner.get(0)))
+        .await
+        .trying_clauses(format!("open the schema {schema} to the table's owner"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::schema::altered::NOT_ACCEPTED;
 use crate::schema::altered::{Altered, CloneRequest, FinalSteps, UnvalidatedKey};
 use crate::schema::clause::ForeignKey;
 use crate::schema::clauses::{KeyAction, KeyClause, LateClause};
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::session::Session;
 use crate::sql;
@@ -28,11 +29,10 @@ pub(crate) async fn try_keys(
 ) -> Result<Keys> {
     let Keys { mut final_steps, mut unvalidated, mut refusals } = Keys::default();
     for key in &request.clauses.keys {
-        let failed = |error: tokio_postgres::Error| {
-            error::of_clauses(format!("try the clause {}", key.clause), &error)
-        };
-        let row =
-            session.one(sql::FOREIGN_KEY, &[&request.source, &key.name]).await.map_err(failed)?;
+        let row = session
+            .one(sql::FOREIGN_KEY, &[&request.source, &key.name])
+            .await
+            .trying_clauses(format!("try the clause {}", key.clause))?;
         let (object, proof, definition, is_validated): (String, String, String, bool) =
             (row.get(0), row.get(1), row.get(2), row.get(3));
         match &key.action {
@@ -72,12 +72,9 @@ async fn try_key(
     let script =
         [sql::add_constraint(&clone, &name, definition), sql::alter_table(&clone, &key.clause)];
     let script = script.join("; ");
-    session.run(&sql::savepoint("key")).await.map_err(|error| error::of("try a clause", &error))?;
+    session.run(&sql::savepoint("key")).await.doing("try a clause")?;
     let outcome = session.run(&script).await;
-    session
-        .run(&sql::roll_back_to("key"))
-        .await
-        .map_err(|error| error::of("try a clause", &error))?;
+    session.run(&sql::roll_back_to("key")).await.doing("try a clause")?;
     let Err(error) = outcome else { return Ok(None) };
     let attempted = format!("try the clause {}", key.clause);
     if error::is_passing(&error) {
@@ -111,15 +108,13 @@ async fn try_clause(
     schema: &str,
     late: &LateClause,
 ) -> Result<Option<Refusal>> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of_clauses(format!("try the clause {}", late.clause), &error)
-    };
+    let attempted = || format!("try the clause {}", late.clause);
     if let Some(name) = late.trigger.as_ref().or(late.rule.as_ref()) {
         let query = if late.trigger.is_some() { sql::HAS_TRIGGER } else { sql::HAS_RULE };
         let is_there: bool =
-            session.one(query, &[&request.source, name]).await.map_err(failed)?.get(0);
+            session.one(query, &[&request.source, name]).await.trying_clauses(attempted)?.get(0);
         let missing = || {
-            error::refuse(
+            Refusal::new(
                 format!("clause {}", late.clause),
                 "the table has none of this name",
                 "correct the name",
@@ -131,9 +126,9 @@ async fn try_clause(
     trial.extend(late.owner.as_ref().map(|owner| sql::open_schema_to(schema, owner)));
     trial.push(sql::alter_table(&quote::qualified(schema, &request.names.table), &late.clause));
     let trial = trial.join("; ");
-    session.run(&sql::savepoint("late")).await.map_err(failed)?;
-    let outcome = session.run(&trial).await.map_err(failed);
-    session.run(&sql::roll_back_to("late")).await.map_err(failed)?;
+    session.run(&sql::savepoint("late")).await.trying_clauses(attempted)?;
+    let outcome = session.run(&trial).await.trying_clauses(attempted);
+    session.run(&sql::roll_back_to("late")).await.trying_clauses(attempted)?;
     match outcome {
         Err(error) if error.kind == altergeist_contract::Kind::Refused => {
             Ok(Some(not_accepted(request, error.reason)))
@@ -150,10 +145,9 @@ async fn try_foreign_key(
     altered: &mut Altered,
 ) -> Result<()> {
     let attempted = || format!("try the foreign key to {}", key.parent);
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-    session.run(&sql::savepoint("late")).await.map_err(failed)?;
+    session.run(&sql::savepoint("late")).await.trying_clauses(attempted)?;
     let outcome = add_foreign_key(session, request, schema, key, altered.clone).await;
-    session.run(&sql::roll_back_to("late")).await.map_err(failed)?;
+    session.run(&sql::roll_back_to("late")).await.trying_clauses(attempted)?;
     let added = match outcome {
         Err(error) if error::is_passing(&error) => return Err(error::of_lock(attempted(), &error)),
         Err(error) => {
@@ -199,7 +193,7 @@ async fn add_foreign_key(
 }
 
 pub(crate) fn not_accepted(request: &CloneRequest<'_>, words: String) -> Refusal {
-    error::refuse(
+    Refusal::new(
         format!("the clauses for {}", request.names.display),
         format!("{NOT_ACCEPTED}: {words}"),
         "correct the clauses",

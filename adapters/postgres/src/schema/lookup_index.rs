@@ -3,7 +3,7 @@
 
 use crate::schema::altered::{DeferredIndex, HELPER, LeftOut};
 use crate::schema::columns::Layout;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
@@ -27,13 +27,11 @@ pub(crate) async fn find_by_key(
     mut layout: Layout,
     clone: u32,
 ) -> Result<Layout> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of_clauses("give the shadow a key to find rows by", &error)
-    };
+    let attempted = "give the shadow a key to find rows by";
     for key in layout.keys.iter().filter(|key| is_helper(&key.shadow)) {
         let add =
             sql::add_helper_column(&layout.shadow, &key.shadow, &key.type_name, &key.collation);
-        session.run(&add).await.map_err(failed)?;
+        session.run(&add).await.trying_clauses(attempted)?;
     }
     if lookup_index(&indexes(session, clone).await?, &layout).is_some() {
         return Ok(layout);
@@ -41,7 +39,7 @@ pub(crate) async fn find_by_key(
     let columns: Vec<String> = layout.keys.iter().map(|key| quote::quoted(&key.shadow)).collect();
     // A partitioned table cannot have a unique index without its partition columns.
     let create = sql::create_helper_index(&layout.shadow, HELPER, !layout.is_partitioned, &columns);
-    session.run(&create).await.map_err(failed)?;
+    session.run(&create).await.trying_clauses(attempted)?;
     layout.helper_index = Some(HELPER.to_owned());
     Ok(layout)
 }
@@ -76,7 +74,7 @@ impl CloneIndex {
 
 async fn indexes(session: &Session, clone: u32) -> Result<Vec<CloneIndex>> {
     let rows = session.query(sql::DEFERRABLE_INDEXES, &[&clone]).await;
-    let rows = rows.map_err(|error| error::of("read the shadow's indexes", &error))?;
+    let rows = rows.doing("read the shadow's indexes")?;
     let index = |row: &tokio_postgres::Row| CloneIndex {
         leading: row.get(1),
         is_unique: row.get(6),

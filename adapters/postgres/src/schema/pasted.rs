@@ -3,7 +3,6 @@
 //! blocking. Pure.
 
 use crate::schema::lexer::{self, Token};
-use crate::server::error::refuse;
 use crate::sql;
 use altergeist_contract::Refusal;
 
@@ -22,7 +21,7 @@ pub(crate) fn index_statement(text: &str) -> Option<Refusal> {
         let given = &text[tokens.first()?.start..tokens.last()?.end];
         let reason = "an index is no clause of ALTER TABLE; the server makes and drops one \
                       without blocking anybody";
-        Some(refuse(format!("statement {given}"), reason, &format!("{begin}: {instead}")))
+        Some(Refusal::new(format!("statement {given}"), reason, format!("{begin}: {instead}")))
     })
 }
 

@@ -9,7 +9,8 @@ use crate::schema::column_mapping;
 use crate::schema::columns::Layout;
 use crate::schema::definition::{self, Attribute};
 use crate::schema::lookup_index;
-use crate::server::error::{self, refuse};
+use crate::server::doing::Doing;
+use crate::server::error;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
@@ -19,7 +20,7 @@ use altergeist_contract::{Kind, Refusal, Result, Target, Watermark};
 pub(crate) fn read(target: &Target) -> Option<std::result::Result<UserTable, Refusal>> {
     let text = target.create.as_ref()?;
     let statements = clauses::table_statements(text).map_err(|why| {
-        refuse(
+        Refusal::new(
             "the file given with --create".to_owned(),
             why,
             "write CREATE TABLE, CREATE INDEX and COMMENT ON only",
@@ -71,7 +72,7 @@ async fn carry_out(
     let before: Vec<u32> = session
         .query(sql::RELATIONS_IN, &[&schema])
         .await
-        .map_err(failed)?
+        .trying_clauses(attempted)?
         .iter()
         .map(|row| row.get(0))
         .collect();
@@ -79,47 +80,50 @@ async fn carry_out(
     session
         .run(&format!("{}; {}", sql::savepoint("user_table"), sql::use_search_path(&path)))
         .await
-        .map_err(failed)?;
+        .trying_clauses(attempted)?;
     for statement in &user_table.statements {
         let Err(error) = session.execute(statement, &[]).await else { continue };
         let answer = failed(error);
         if answer.kind != Kind::Refused {
             return Err(answer);
         }
-        session.run(&sql::roll_back_and_reset("user_table")).await.map_err(failed)?;
+        session.run(&sql::roll_back_and_reset("user_table")).await.trying_clauses(attempted)?;
         let reason = format!("{}: {}", altered::NOT_ACCEPTED, answer.reason);
-        return Ok(vec![refuse(
+        return Ok(vec![Refusal::new(
             file(),
             reason,
             "correct it; names of new objects stand there without a schema",
         )]);
     }
-    session.run(&sql::use_own_language()).await.map_err(failed)?;
-    let found =
-        session.query(sql::TABLE_ID, &[&schema, &request.names.table]).await.map_err(failed)?;
+    session.run(&sql::use_own_language()).await.trying_clauses(attempted)?;
+    let found = session
+        .query(sql::TABLE_ID, &[&schema, &request.names.table])
+        .await
+        .trying_clauses(attempted)?;
     let Some(oid) = found.first().map(|row| row.get::<_, u32>(0)) else {
         let reason = format!("it makes no table called {}", request.names.table);
-        return Ok(vec![refuse(
+        return Ok(vec![Refusal::new(
             file(),
             reason,
             "let the new table have the old one's name, without a schema",
         )]);
     };
     *made = oid;
-    let strays = session.query(sql::STRAYS, &[&schema, &before, &oid]).await.map_err(failed)?;
+    let strays =
+        session.query(sql::STRAYS, &[&schema, &before, &oid]).await.trying_clauses(attempted)?;
     let stray = |row: &tokio_postgres::Row| {
-        refuse(
-            row.get(0),
+        Refusal::new(
+            row.get::<_, String>(0),
             "the file makes it, and it is no part of the table",
             "make it in a statement of its own",
         )
     };
     let mut refusals: Vec<Refusal> = strays.iter().map(stray).collect();
-    let kind = session.one(sql::MADE, &[&oid]).await.map_err(failed)?;
+    let kind = session.one(sql::MADE, &[&oid]).await.trying_clauses(attempted)?;
     if !kind.get::<_, bool>(0) || !kind.get::<_, bool>(2) {
         let reason =
             "it makes something other than a logged table, partitioned or not, without parents";
-        refusals.push(refuse(file(), reason, "leave that out"));
+        refusals.push(Refusal::new(file(), reason, "leave that out"));
     }
     if refusals.is_empty() {
         own(session, request, schema, oid).await?;
@@ -129,11 +133,9 @@ async fn carry_out(
 
 /// Gives the new table the old one's owner and privileges.
 async fn own(session: &Session, request: &CloneRequest<'_>, schema: &str, oid: u32) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of_clauses("give the new table to the old one's owner", &error)
-    };
+    let attempted = "give the new table to the old one's owner";
     let table = quote::qualified(schema, &request.names.table);
-    let owner = session.one(sql::OWNER, &[&request.source]).await.map_err(failed)?;
+    let owner = session.one(sql::OWNER, &[&request.source]).await.trying_clauses(attempted)?;
     if !owner.get::<_, bool>(1) {
         let mut tables = vec![table.clone()];
         tables.extend(
@@ -145,15 +147,17 @@ async fn own(session: &Session, request: &CloneRequest<'_>, schema: &str, oid: u
         let owner = quote::quoted(owner.get(0));
         let script: Vec<String> =
             tables.iter().map(|table| sql::set_owner(table, &owner)).collect();
-        session.run(&script.join("; ")).await.map_err(failed)?;
+        session.run(&script.join("; ")).await.trying_clauses(attempted)?;
     }
-    definition::carry_privileges(session, request.source, oid, &table).await.map_err(failed)
+    definition::carry_privileges(session, request.source, oid, &table)
+        .await
+        .trying_clauses(attempted)
 }
 
 /// Returns a table's partitions: name and schema.
 pub(crate) async fn partitions(session: &Session, table: u32) -> Result<Vec<(String, String)>> {
     let rows = session.query(sql::PARTITIONS, &[&table]).await;
-    let rows = rows.map_err(|error| error::of("list the partitions of the new table", &error))?;
+    let rows = rows.doing("list the partitions of the new table")?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
@@ -164,8 +168,6 @@ async fn read_outcome(
     schema: &str,
     altered: &mut Altered,
 ) -> Result<()> {
-    let failed =
-        |error: tokio_postgres::Error| error::of_clauses("read what the file has made", &error);
     let after = definition::attributes(session, altered.clone).await?;
     let mut before = definition::attributes(session, request.source).await?;
     // The definition after the swap, without our own objects.
@@ -186,8 +188,11 @@ async fn read_outcome(
     match column_mapping::layout(request, key, &before, &after, schema) {
         Err(refusal) => altered.refusals.push(refusal),
         Ok(mut layout) => {
-            layout.is_partitioned =
-                session.one(sql::MADE, &[&altered.clone]).await.map_err(failed)?.get(1);
+            layout.is_partitioned = session
+                .one(sql::MADE, &[&altered.clone])
+                .await
+                .trying_clauses("read what the file has made")?
+                .get(1);
             altered.refusals.extend(unfit_for_partitions(&layout));
             altered.refusals.extend(conversions(session, &layout).await?);
             if altered.refusals.is_empty() {
@@ -216,7 +221,7 @@ fn match_by_name(
             || !after.iter().any(|column| column.name == *new)
         {
             let object = format!("--rename {old}={new}");
-            refusals.push(refuse(
+            refusals.push(Refusal::new(
                 object,
                 "there is no such column in the old or in the new table",
                 "correct the names",
@@ -238,7 +243,7 @@ fn match_by_name(
     let fresh: Vec<&str> = after.iter().filter(is_new).map(|new| new.name.as_str()).collect();
     if !fresh.is_empty() {
         refusals.extend(lost.iter().map(|column| {
-            refuse(
+            Refusal::new(
                 format!("column {column}"),
                 format!(
                     "the new table does not have it, and has {} instead: that may be a new name \
@@ -258,7 +263,7 @@ fn unfit_for_partitions(layout: &Layout) -> Option<Refusal> {
     let is_unfit = layout.is_partitioned
         && (!layout.order.is_empty() || layout.keys.iter().any(|key| !key.spelled_once));
     is_unfit.then(|| {
-        refuse(
+        Refusal::new(
             "the partitions of the new table".to_owned(),
             "a key of this type has several spellings, or --order-by is given; a partitioned \
              table cannot keep out a second row of one key then",
@@ -272,15 +277,21 @@ fn unfit_for_partitions(layout: &Layout) -> Option<Refusal> {
 async fn conversions(session: &Session, layout: &Layout) -> Result<Option<Refusal>> {
     let failed =
         |error: tokio_postgres::Error| error::of_clauses("try to convert the columns", &error);
-    session.run(&sql::savepoint("conversion")).await.map_err(failed)?;
+    session
+        .run(&sql::savepoint("conversion"))
+        .await
+        .trying_clauses("try to convert the columns")?;
     let outcome = session.prepare(&sql::copy(layout, &Watermark::Start, &Watermark::End)).await;
-    session.run(&sql::roll_back_to("conversion")).await.map_err(failed)?;
+    session
+        .run(&sql::roll_back_to("conversion"))
+        .await
+        .trying_clauses("try to convert the columns")?;
     let Err(error) = outcome else { return Ok(None) };
     let answer = failed(error);
     if answer.kind != Kind::Refused {
         return Err(answer);
     }
-    Ok(Some(refuse(
+    Ok(Some(Refusal::new(
         "the columns of the new table".to_owned(),
         answer.reason,
         "change the column's type in a change of its own, by ALTER COLUMN … TYPE … USING",

@@ -14,6 +14,9 @@ pub(crate) trait Doing<T> {
 
     /// A definition, the user's or ours, on an empty table.
     fn trying_clauses(self, attempted: impl Attempted) -> Result<T>;
+
+    /// The user's clauses on the table itself, which has rows.
+    fn altering(self, attempted: impl Attempted) -> Result<T>;
 }
 
 impl<T> Doing<T> for std::result::Result<T, tokio_postgres::Error> {
@@ -27,6 +30,10 @@ impl<T> Doing<T> for std::result::Result<T, tokio_postgres::Error> {
 
     fn trying_clauses(self, attempted: impl Attempted) -> Result<T> {
         named(self, attempted, error::of_clauses)
+    }
+
+    fn altering(self, attempted: impl Attempted) -> Result<T> {
+        named(self, attempted, error::of_native)
     }
 }
 

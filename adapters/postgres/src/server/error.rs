@@ -1,12 +1,8 @@
 //! Sorts the server's errors by what the core does about them. Keeps row values out of their words.
 
-use altergeist_contract::{Error, Kind, Refusal};
+use altergeist_contract::{Error, Kind};
 use std::time::Duration;
 use tokio_postgres::error::DbError;
-
-pub(crate) fn refuse(object: String, reason: impl Into<String>, remedy: &str) -> Refusal {
-    Refusal { object, reason: reason.into(), remedy: remedy.to_owned() }
-}
 
 /// What a server code means. There is one table; a code that is not in it is fatal.
 enum Meaning {

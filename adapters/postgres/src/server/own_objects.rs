@@ -5,7 +5,7 @@
 use crate::schema::catalogue::{self, SchemaState};
 use crate::schema::definition;
 use crate::server::doing::Doing;
-use crate::server::error::{self, refuse};
+use crate::server::error;
 use crate::server::names::JOURNAL_SCHEMA;
 use crate::server::session::Session;
 use crate::sql;
@@ -67,7 +67,7 @@ async fn strangers(session: &Session) -> Result<Vec<Stranger>> {
 /// What of the journal is not ours, as refusals.
 pub(crate) async fn refusals(session: &Session) -> Result<Vec<Refusal>> {
     let strangers = strangers(session).await?;
-    Ok(strangers.into_iter().map(|it| refuse(it.object, it.why, &it.remedy)).collect())
+    Ok(strangers.into_iter().map(|it| Refusal::new(it.object, it.why, &it.remedy)).collect())
 }
 
 /// How far the journal may be used. Refuses one that could run the code of another user.
@@ -144,9 +144,9 @@ pub(crate) fn journal_error(attempted: String, failed: &tokio_postgres::Error) -
 pub(crate) async fn stranger_schema(session: &Session, schema: &str) -> Result<Option<Refusal>> {
     let rows = session.query(sql::STRANGER_SCHEMA, &[&schema]).await;
     let rows = rows.doing(format!("look at the schema {schema}"))?;
-    Ok(rows
-        .first()
-        .map(|row| refuse(format!("schema {schema}"), row.get::<_, String>(0), row.get(1))))
+    Ok(rows.first().map(|row| {
+        Refusal::new(format!("schema {schema}"), row.get::<_, String>(0), row.get::<_, String>(1))
+    }))
 }
 
 /// Refuses such a schema.

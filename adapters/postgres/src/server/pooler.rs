@@ -8,7 +8,6 @@
 
 use crate::log::wire::Replication;
 use crate::server::connect::{Server, Wanted};
-use crate::server::error::refuse;
 use crate::sql;
 use altergeist_contract::{Error, Kind, Refusal, Result};
 use std::time::Duration;
@@ -122,7 +121,7 @@ pub(crate) async fn require_sessions(
         );
         let remedy = "give the server's own address in the URL, or a bigger pool (in PgBouncer: \
                       default_pool_size or pool_size); with fewer --workers it needs fewer";
-        refuse(format!("the pooler at {}", server.name()), reason, remedy)
+        Refusal::new(format!("the pooler at {}", server.name()), reason, remedy)
     }))
 }
 

@@ -14,7 +14,7 @@ use crate::schema::expression;
 use crate::schema::lookup_index;
 use crate::schema::requested;
 use crate::schema::user_definition;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::session::Session;
@@ -36,7 +36,6 @@ pub(crate) async fn create(
 ) -> Result<ShadowFacts> {
     let names = &change.names;
     let attempted = || format!("make the shadow of {}", names.display);
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     journal::ensure_tables(session).await?;
     own_objects::ensure_schema(
         session,
@@ -44,7 +43,7 @@ pub(crate) async fn create(
         catalogue::source(session, names).await?,
     )
     .await?;
-    session.run(sql::BEGIN).await.map_err(failed)?;
+    session.run(sql::BEGIN).await.trying_clauses(attempted)?;
     own_objects::keep_schemas(session, &attempted()).await?;
     let known = journal::entry(session, names).await?.facts;
     let source = catalogue::source(session, names).await?;
@@ -73,8 +72,8 @@ pub(crate) async fn create(
     let parts = user_definition::partitions(session, shadow.oid).await?;
     shadow.is_guarded = guard::set(session, names, shadow.oid, &parts).await?;
     if shadow.is_unlogged {
-        journal::make_as_ours(session, sql::NOTE_WHOLE).await.map_err(failed)?;
-        session.execute(sql::ADD_WHOLE, &[&shadow.oid]).await.map_err(failed)?;
+        journal::make_as_ours(session, sql::NOTE_WHOLE).await.trying_clauses(attempted)?;
+        session.execute(sql::ADD_WHOLE, &[&shadow.oid]).await.trying_clauses(attempted)?;
     }
     let facts = Facts {
         system: source::system(session).await?,
@@ -88,7 +87,7 @@ pub(crate) async fn create(
         online_steps: None,
     };
     journal::save_facts(session, names, &facts).await?;
-    session.run(sql::COMMIT).await.map_err(failed)?;
+    session.run(sql::COMMIT).await.trying_clauses(attempted)?;
     Ok(shadow)
 }
 
@@ -101,7 +100,6 @@ async fn make_room(
     source: u32,
 ) -> Result<()> {
     let attempted = || format!("make room for the shadow of {}", names.display);
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
     own_objects::require_schema(session, &names.shadow_schema, &attempted()).await?;
     match catalogue::schema_state(session, &names.shadow_schema).await? {
         catalogue::SchemaState::Missing => {
@@ -128,7 +126,7 @@ async fn make_room(
         ));
     }
     replacement_views::drop_all(session, found).await?;
-    session.run(&sql::drop_table(&names.shadow())).await.map_err(failed)
+    session.run(&sql::drop_table(&names.shadow())).await.trying_clauses(attempted)
 }
 
 /// Checks that the source has not changed since the log was opened.
@@ -157,15 +155,14 @@ async fn strip(
     source: u32,
     altered: &Altered,
 ) -> Result<ShadowFacts> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of_clauses("take away what can wait until rows are copied", &error)
-    };
+    let attempted = "take away what can wait until rows are copied";
     let layout = altered
         .layout
         .clone()
         .ok_or_else(|| Error::fatal("make the shadow", "the clauses left no way to follow rows"))?;
     let oid = altered.clone;
-    let late_rows = session.query(sql::LATE_CONSTRAINTS, &[&oid]).await.map_err(failed)?;
+    let late_rows =
+        session.query(sql::LATE_CONSTRAINTS, &[&oid]).await.trying_clauses(attempted)?;
     let mut late: Vec<String> = lookup_index::drop_helpers(&layout).into_iter().collect();
     let mut script = Vec::new();
     for row in &late_rows {
@@ -180,19 +177,19 @@ async fn strip(
     let schema = layout.shadow_schema.clone();
     let drop = |index: &DeferredIndex| sql::drop_in("INDEX", &schema, &quote::quoted(&index.name));
     script.extend(left_out.deferred.iter().map(drop));
-    let size: i64 = session.one(sql::HEAP_SIZE, &[&source]).await.map_err(failed)?.get(0);
+    let size: i64 = session.one(sql::HEAP_SIZE, &[&source]).await.trying_clauses(attempted)?.get(0);
     let lookup = left_out.lookup.filter(|_| size <= BARE_BYTES_MAX);
     script.extend(lookup.iter().map(|(_, drop)| drop.clone()));
     let bound: Option<String> =
-        session.one(sql::PARTITION_BOUND, &[&source]).await.map_err(failed)?.get(0);
+        session.one(sql::PARTITION_BOUND, &[&source]).await.trying_clauses(attempted)?.get(0);
     script.extend(bound.map(|bound| sql::add_bound(&layout.shadow, &bound)));
     if !script.is_empty() {
-        session.run(&script.join(";\n")).await.map_err(failed)?;
+        session.run(&script.join(";\n")).await.trying_clauses(attempted)?;
     }
     Ok(ShadowFacts {
         oid,
         lines: altered.lines.clone(),
-        is_unlogged: session.one(sql::IS_UNLOGGED, &[&oid]).await.map_err(failed)?.get(0),
+        is_unlogged: session.one(sql::IS_UNLOGGED, &[&oid]).await.trying_clauses(attempted)?.get(0),
         layout,
         deferred: left_out.deferred,
         lookup: lookup.map(|(index, _)| index),

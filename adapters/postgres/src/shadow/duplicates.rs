@@ -4,7 +4,7 @@
 
 use crate::schema::altered::ColumnChanges;
 use crate::schema::columns::Layout;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote::quoted;
@@ -62,10 +62,7 @@ pub(crate) async fn count(session: &Session, questions: &[Count]) -> Result<Vec<
     let mut found = Vec::new();
     for question in questions {
         let attempted = || format!("look for duplicates over the unique index {}", question.index);
-        let row = session
-            .one(&question.statement, &[])
-            .await
-            .map_err(|error| error::of(attempted(), &error))?;
+        let row = session.one(&question.statement, &[]).await.doing(attempted)?;
         let values: i64 = row.get(0);
         if values > 0 {
             found.push(Duplicates { index: question.index.clone(), values: values.unsigned_abs() });
@@ -76,7 +73,7 @@ pub(crate) async fn count(session: &Session, questions: &[Count]) -> Result<Vec<
 
 async fn indexes(session: &Session, table: u32) -> Result<Vec<UniqueIndex>> {
     let rows = session.query(sql::UNIQUE_INDEXES, &[&table]).await;
-    let rows = rows.map_err(|error| error::of("read the unique indexes", &error))?;
+    let rows = rows.doing("read the unique indexes")?;
     Ok(rows.iter().map(UniqueIndex::of_row).collect())
 }
 

@@ -12,7 +12,7 @@ use crate::schema::columns::Layout;
 use crate::schema::definition::{self, Line};
 use crate::schema::expression;
 use crate::schema::requested;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::shadow::known::KnownShadow;
@@ -77,8 +77,7 @@ pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShad
         return Err(ended(&names.display, &lost));
     }
     let attempted = || format!("give the shadow of {} what the table was given", names.display);
-    let failed = |error: tokio_postgres::Error| error::of(attempted(), &error);
-    session.run(sql::BEGIN).await.map_err(failed)?;
+    session.run(sql::BEGIN).await.doing(attempted)?;
     let schema = change.trial_schema();
     definition::make_schema(session, &schema, facts.source).await?;
     let altered = wanted(session, change, facts.source, &schema).await?;
@@ -96,7 +95,7 @@ pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShad
     if !left.is_empty() {
         return Err(ended(&names.display, &left));
     }
-    session.run(&sql::drop_schema_and_content(&schema)).await.map_err(failed)?;
+    session.run(&sql::drop_schema_and_content(&schema)).await.doing(attempted)?;
     let final_steps =
         FinalSteps { structure: altered.final_steps.structure, ..shadow.final_steps.clone() };
     // All deferred indexes exist by now. An index that was dropped since must not be built again.
@@ -109,7 +108,7 @@ pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShad
     };
     let facts = Facts { source_lines: altered.source_lines, shadow: Some(shadow.clone()), ..facts };
     journal::save_facts(session, names, &facts).await?;
-    session.run(sql::COMMIT).await.map_err(failed)?;
+    session.run(sql::COMMIT).await.doing(attempted)?;
     tracing::info!(
         "{}: others changed {}; the shadow has followed",
         names.display,
@@ -144,17 +143,15 @@ async fn apply_changes(
     shadow: &ShadowFacts,
     altered: &Altered,
 ) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of(format!("give the shadow of {} what the table was given", names.display), &error)
-    };
+    let attempted = || format!("give the shadow of {} what the table was given", names.display);
     let clone = altered.clone;
     let table = names.shadow();
     let have = definition::describe(session, shadow.oid).await?;
     let mut script = remade(shadow, &names.shadow_schema, &altered.lines, &have);
     let removals =
-        session.query(sql::REMOVE_SETTINGS, &[&shadow.oid, &table]).await.map_err(failed)?;
+        session.query(sql::REMOVE_SETTINGS, &[&shadow.oid, &table]).await.doing(attempted)?;
     script.extend(removals.iter().map(|row| row.get::<_, String>(0)));
-    session.run(&script.join(";\n")).await.map_err(failed)?;
+    session.run(&script.join(";\n")).await.doing(attempted)?;
     let have = definition::describe(session, shadow.oid).await?;
     let is_missing = |kind: &str, statement: &str, head: &str| {
         let lines = altered.lines.iter().filter(|line| line.object.starts_with(kind));
@@ -166,7 +163,7 @@ async fn apply_changes(
     let rows = session
         .query(sql::RECREATE_OBJECTS, &[&clone, &table, &names.shadow_schema])
         .await
-        .map_err(failed)?;
+        .doing(attempted)?;
     let steps = rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, i32>(1)));
     let mut script: Vec<String> = steps
         .filter(|(statement, step)| match *step {
@@ -177,11 +174,11 @@ async fn apply_changes(
         .map(|(statement, _)| statement)
         .collect();
     script.push(sql::USE_SESSIONS_TABLESPACE.to_owned());
-    let options = session.query(sql::OPTIONS, &[&clone, &table]).await.map_err(failed)?;
+    let options = session.query(sql::OPTIONS, &[&clone, &table]).await.doing(attempted)?;
     script.extend(options.iter().map(|row| row.get::<_, String>(0)));
     definition::open_to_owner(session, &names.shadow_schema, clone).await?;
-    session.run(&expression::reread(&script.join(";\n"))).await.map_err(failed)?;
-    definition::carry_privileges(session, clone, shadow.oid, &table).await.map_err(failed)
+    session.run(&expression::reread(&script.join(";\n"))).await.doing(attempted)?;
+    definition::carry_privileges(session, clone, shadow.oid, &table).await.doing(attempted)
 }
 
 /// Returns statements that drop the shadow's indexes and statistics that are unwanted, or wanted in

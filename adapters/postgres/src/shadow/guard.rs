@@ -3,6 +3,7 @@
 //! Our own sessions do not fire it. Under the cut-over lock no session can write to the shadow, so
 //! the note is complete.
 
+use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::{self, Names};
 use crate::server::session::Session;
@@ -30,19 +31,17 @@ pub(crate) async fn set(
     shadow: u32,
     parts: &[(String, String)],
 ) -> Result<bool> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of_clauses(format!("guard the shadow of {}", names.display), &error)
-    };
-    if !session.one(sql::HAS_PLPGSQL, &[]).await.map_err(failed)?.get::<_, bool>(0) {
+    let attempted = || format!("guard the shadow of {}", names.display);
+    if !session.one(sql::HAS_PLPGSQL, &[]).await.trying_clauses(attempted)?.get::<_, bool>(0) {
         return Ok(false);
     }
-    let owner: String = session.one(sql::OWNER, &[&shadow]).await.map_err(failed)?.get(0);
+    let owner: String = session.one(sql::OWNER, &[&shadow]).await.trying_clauses(attempted)?.get(0);
     let (place, owner) = (place(names), quoted(&owner));
     let mut script = drop_note(names);
     script.push(sql::guard(&place, &owner));
     script
         .extend(tables(names, parts).iter().map(|table| sql::guard_table(TRIGGER, table, &place)));
-    session.run(&script.join(";\n")).await.map_err(failed)?;
+    session.run(&script.join(";\n")).await.trying_clauses(attempted)?;
     Ok(true)
 }
 
@@ -71,13 +70,11 @@ fn tables(names: &Names, parts: &[(String, String)]) -> Vec<String> {
 pub(crate) async fn check(session: &Session, names: &Names, shadow: u32) -> Result<()> {
     let missed =
         |reason: String| Err(Error::new(Kind::Missed, format!("follow {}", names.display), reason));
-    let failed = |error: tokio_postgres::Error| {
-        error::of(format!("check for foreign writes to the shadow of {}", names.display), &error)
-    };
-    let is_on = session.one(sql::IS_GUARDED, &[&shadow, &TRIGGER]).await.map_err(failed)?;
+    let attempted = || format!("check for foreign writes to the shadow of {}", names.display);
+    let is_on = session.one(sql::IS_GUARDED, &[&shadow, &TRIGGER]).await.doing(attempted)?;
     let rows = match session.query(&sql::guard_notes(&place(names)), &[]).await {
         Err(error) if error::is_missing_table(&error) => return missed(switched_off(names)),
-        rows => rows.map_err(failed)?,
+        rows => rows.doing(attempted)?,
     };
     match () {
         () if !is_on.get::<_, bool>(0) => missed(switched_off(names)),

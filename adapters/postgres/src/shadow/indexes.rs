@@ -4,7 +4,7 @@ use crate::facts::ShadowFacts;
 use crate::schema::altered::DeferredIndex;
 use crate::schema::catalogue;
 use crate::schema::expression;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::pool::Pool;
 use crate::server::session::Session;
@@ -36,7 +36,7 @@ async fn build_if_missing(
     }
     let statements =
         sql::build_index(&expression::reread(&index.create), &index.tablespace, gently);
-    session.run(&statements).await.map_err(|error| error::of(attempted(), &error))
+    session.run(&statements).await.doing(attempted)
 }
 
 /// Adds constraints, comments and settings. They come last, because with their locks the builds
@@ -52,15 +52,15 @@ pub(crate) async fn finish_indexes(
 }
 
 async fn finish(session: &Session, names: &Names, shadow: &ShadowFacts) -> Result<()> {
-    let failed = |error: tokio_postgres::Error| {
-        error::of(format!("finish the indexes of the shadow of {}", names.display), &error)
-    };
     let mut statements: Vec<&str> = Vec::new();
     for index in shadow.lookup.iter().chain(&shadow.deferred) {
         if let Some(constraint) = &index.constraint {
             let parameters: [&(dyn ToSql + Sync); 2] = [&names.shadow_schema, &index.name];
-            let is_made: bool =
-                session.one(sql::IS_CONSTRAINT, &parameters).await.map_err(failed)?.get(0);
+            let is_made: bool = session
+                .one(sql::IS_CONSTRAINT, &parameters)
+                .await
+                .doing(format!("finish the indexes of the shadow of {}", names.display))?
+                .get(0);
             statements.extend((!is_made).then_some(constraint.as_str()));
         }
         statements.extend(index.finish.iter().map(String::as_str));
@@ -69,5 +69,8 @@ async fn finish(session: &Session, names: &Names, shadow: &ShadowFacts) -> Resul
         return Ok(());
     }
     let script = sql::in_transaction(&statements);
-    session.run(&script).await.map_err(failed)
+    session
+        .run(&script)
+        .await
+        .doing(format!("finish the indexes of the shadow of {}", names.display))
 }

@@ -3,7 +3,7 @@
 use crate::facts::ShadowFacts;
 use crate::key::values;
 use crate::schema::columns::Layout;
-use crate::server::error;
+use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::pool::Pool;
 use crate::server::session::Session;
@@ -28,7 +28,7 @@ pub(crate) async fn next_chunk(
     parameters.extend(bounds.iter().map(|value| value as &(dyn ToSql + Sync)));
     let lease = workers.take().await?;
     let found = lease.query(&sql::chunk_end(layout, after), &parameters).await;
-    let found = lease.settle(found.map_err(|error| error::of(attempted(), &error))).await?;
+    let found = lease.settle(found.doing(attempted)).await?;
     let through = found.first().map_or(Watermark::End, |row| {
         Watermark::At(values::of_row(row, 0, layout.scan_columns().len()))
     });
@@ -61,7 +61,7 @@ pub(crate) async fn clear_beyond(
     let lease = workers.take().await?;
     let cleared = lease.execute(statement, &values::parameters(&values)).await;
     let attempted = || format!("clear the shadow of {} beyond the watermark", names.display);
-    lease.settle(cleared.map(drop).map_err(|error| error::of(attempted(), &error))).await
+    lease.settle(cleared.map(drop).doing(attempted)).await
 }
 
 /// Refreshes the rows of keys in a transaction of its own.
