@@ -25,11 +25,11 @@ impl Engine for MySql {
     }
 
     async fn hold(&self) -> Result<Hold> {
-        let Hold::HeldBy(session) = self.crew.hold().await? else {
-            watch_over(&self.crew);
+        let Hold::HeldBy(session) = self.pool.hold().await? else {
+            watch_over(&self.pool);
             return Ok(Hold::Taken);
         };
-        let mut reader = self.crew.reader().await?;
+        let mut reader = self.pool.reader().await?;
         let record = journal::read_entry(&self.change, &mut reader).await?.record;
         let run = record
             .map(|record| format!(", and the journal says {}", record.holder))
@@ -38,19 +38,19 @@ impl Engine for MySql {
     }
 
     async fn holder(&self) -> Result<Option<String>> {
-        self.crew.holder().await
+        self.pool.holder().await
     }
 
     async fn still_held(&self) -> Result<()> {
-        self.crew.still_held().await
+        self.pool.still_held().await
     }
 
     async fn open_log(&self) -> Result<Position> {
-        open::open_log(&self.change, &self.crew, &self.log, &self.journal).await
+        open::open_log(&self.change, &self.pool, &self.log, &self.journal).await
     }
 
     async fn follow(&self, from: &Position) -> Result<MySqlStream> {
-        open::follow(&self.change, &self.crew, &self.log, &self.shadow, &self.journal, from).await
+        open::follow(&self.change, &self.pool, &self.log, &self.shadow, &self.journal, from).await
     }
 
     async fn check_stream(&self) -> Result<()> {
@@ -58,14 +58,14 @@ impl Engine for MySql {
     }
 
     async fn mark(&self) -> Result<Marker> {
-        self.log.beats.begin().await?;
-        Ok(self.log.beats.mark())
+        self.log.heartbeat.begin().await?;
+        Ok(self.log.heartbeat.mark())
     }
 }
 
 impl Inquiry for MySql {
     async fn ask(&self, question: &str) -> Result<Option<String>> {
-        ask::ask(&self.change, &self.crew, question).await
+        ask::ask(&self.change, &self.pool, question).await
     }
 }
 
@@ -77,29 +77,29 @@ impl RetainedLog for MySql {}
 
 impl Journal for MySql {
     async fn load(&self) -> Result<Option<Record>> {
-        journal::load_record(&self.change, &self.crew).await
+        journal::load_record(&self.change, &self.pool).await
     }
 
     async fn save(&self, record: &Record) -> Result<()> {
-        journal::save_record(&self.change, &self.crew, &self.native, &self.journal, record).await
+        journal::save_record(&self.change, &self.pool, &self.native, &self.journal, record).await
     }
 }
 
 impl Gauge for MySql {
     async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
-        gauge::replica_lags(&self.change, &self.crew, &self.log, &self.gauge).await
+        gauge::replica_lags(&self.change, &self.pool, &self.log, &self.gauge).await
     }
 
     fn commit_latency(&self) -> Option<CommitLatency> {
-        self.log.beats.commit_latency()
+        self.log.heartbeat.commit_latency()
     }
 
     async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>> {
-        gauge::read_loads(&self.change, &self.crew, &self.gauge, measures).await
+        gauge::read_loads(&self.change, &self.pool, &self.gauge, measures).await
     }
 
     async fn built(&self) -> Option<f64> {
-        gauge::built_fraction(&self.change, &self.crew, &self.shadow).await
+        gauge::built_fraction(&self.change, &self.pool, &self.shadow).await
     }
 }
 
@@ -109,19 +109,19 @@ impl Preflight for MySql {
     }
 
     async fn plan(&self) -> Result<Plan> {
-        preflight::plan(&self.change, &self.crew, &self.log.server, &self.native).await
+        preflight::plan(&self.change, &self.pool, &self.log.server, &self.native).await
     }
 
     async fn alter_natively(&self, statement: &str) -> Result<()> {
-        preflight::alter_natively(&self.change, &self.crew, &self.native, statement).await
+        preflight::alter_natively(&self.change, &self.pool, &self.native, statement).await
     }
 
     async fn leftovers(&self) -> Result<Vec<Leftover>> {
-        preflight::leftovers(&self.change, &self.crew).await
+        preflight::leftovers(&self.change, &self.pool).await
     }
 
     async fn cleanup(&self, old_too: bool) -> Result<()> {
-        preflight::cleanup(&self.change, &self.crew, &self.log, &self.shadow, old_too).await
+        preflight::cleanup(&self.change, &self.pool, &self.log, &self.shadow, old_too).await
     }
 }
 
@@ -129,45 +129,45 @@ impl Cutover for MySql {
     type Lock = MySqlLock;
 
     async fn lock(&self, within: Duration) -> Result<MySqlLock> {
-        lock::lock_tables(&self.change, &self.crew, &self.log, &self.shadow, within).await
+        lock::lock_tables(&self.change, &self.pool, &self.log, &self.shadow, within).await
     }
 
     async fn ownership(&self) -> Result<Ownership> {
-        ownership::find_ownership(&self.change, &self.crew).await
+        ownership::find_ownership(&self.change, &self.pool).await
     }
 
     async fn finish(&self) -> Result<()> {
-        finish::finish_swap(&self.change, &self.crew, &self.log, &self.shadow).await
+        finish::finish_swap(&self.change, &self.pool, &self.log, &self.shadow).await
     }
 }
 
 impl Shadow for MySql {
     async fn create(&self) -> Result<()> {
-        create::create_shadow(&self.change, &self.crew, &self.shadow, &self.journal).await
+        create::create_shadow(&self.change, &self.pool, &self.shadow, &self.journal).await
     }
 
     async fn next_chunk(&self, after: &Watermark, rows: u64) -> Result<Chunk> {
-        rows::next_chunk(&self.change, &self.crew, &self.shadow, after, rows).await
+        rows::next_chunk(&self.change, &self.pool, &self.shadow, after, rows).await
     }
 
     async fn copy(&self, chunk: &Chunk) -> Result<u64> {
-        rows::copy_chunk(&self.change, &self.crew, &self.shadow, chunk).await
+        rows::copy_chunk(&self.change, &self.pool, &self.shadow, chunk).await
     }
 
     async fn refresh(&self, keys: &[Key], through: &Watermark) -> Result<()> {
-        rows::refresh_keys(&self.change, &self.crew, &self.shadow, keys, through).await
+        rows::refresh_keys(&self.change, &self.pool, &self.shadow, keys, through).await
     }
 
     async fn clear_beyond(&self, through: &Watermark) -> Result<()> {
-        rows::clear_beyond(&self.change, &self.crew, &self.shadow, through).await
+        rows::clear_beyond(&self.change, &self.pool, &self.shadow, through).await
     }
 
     async fn clear(&self) -> Result<()> {
-        create::clear_shadow(&self.change, &self.crew).await
+        create::clear_shadow(&self.change, &self.pool).await
     }
 
     async fn complete(&self, gently: bool) -> Result<()> {
-        complete::complete_shadow(&self.change, &self.crew, &self.shadow, gently).await
+        complete::complete_shadow(&self.change, &self.pool, &self.shadow, gently).await
     }
 
     /// Rows that the log does not mention are refreshed first. Until then nothing is compared.
@@ -176,19 +176,19 @@ impl Shadow for MySql {
     }
 
     async fn analyze(&self, _gently: bool) -> Result<()> {
-        statistics::analyze_shadow(&self.change, &self.crew, &self.shadow).await
+        statistics::analyze_shadow(&self.change, &self.pool, &self.shadow).await
     }
 
     async fn compare(&self, chunk: &Chunk) -> Result<Comparison> {
-        compare::compare_chunk(&self.change, &self.crew, &self.log, &self.shadow, chunk).await
+        compare::compare_chunk(&self.change, &self.pool, &self.log, &self.shadow, chunk).await
     }
 
     async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>> {
-        compare::compare_keys(&self.change, &self.crew, &self.shadow, keys).await
+        compare::compare_keys(&self.change, &self.pool, &self.shadow, keys).await
     }
 
     async fn duplicates(&self) -> Result<Vec<Duplicates>> {
-        duplicates::shadow_duplicates(&self.change, &self.crew, &self.shadow).await
+        duplicates::shadow_duplicates(&self.change, &self.pool, &self.shadow).await
     }
 }
 
@@ -198,6 +198,6 @@ impl UnloggedChanges for MySql {
     }
 
     async fn causes(&self, key: &Key) -> Result<Vec<Key>> {
-        complete::causes_of(&self.change, &self.crew, &self.shadow, key).await
+        complete::causes_of(&self.change, &self.pool, &self.shadow, key).await
     }
 }

@@ -7,7 +7,7 @@ use crate::schema::table::{definition_of, fingerprint, outline};
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, NO_SUCH_TABLE};
 use crate::server::own_objects::check_own_tables;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Session, text};
 use crate::sql;
 use crate::state::{JournalTables, NativeState};
@@ -15,8 +15,11 @@ use altergeist_contract::{Record, Result, Stage, journal_json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub(crate) async fn load_record(change: &Change, crew: &Arc<Crew>) -> Result<Option<Record>> {
-    let mut session = crew.reader().await?;
+pub(crate) async fn load_record(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+) -> Result<Option<Record>> {
+    let mut session = pool.reader().await?;
     let entry = read_entry(change, &mut session).await?;
     let Some(mut record) = entry.record else { return Ok(None) };
     if let Some(altering) = entry.facts.altering.filter(|_| record.stage == Stage::Altering) {
@@ -45,12 +48,12 @@ pub(crate) async fn load_record(change: &Change, crew: &Arc<Crew>) -> Result<Opt
 
 pub(crate) async fn save_record(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     native: &NativeState,
     journal: &JournalTables,
     record: &Record,
 ) -> Result<()> {
-    make_journal(change, crew, journal).await?;
+    make_journal(change, pool, journal).await?;
     let json = journal_json::write(record);
     let entry = sql::journal::Entry {
         alter: &record.alter,
@@ -59,13 +62,13 @@ pub(crate) async fn save_record(
         record: &json,
     };
     match record.stage {
-        Stage::Done => note_done(change, crew).await?,
-        Stage::Altering => note_altering(change, crew, native).await?,
+        Stage::Done => note_done(change, pool).await?,
+        Stage::Altering => note_altering(change, pool, native).await?,
         _ => {}
     }
     write_journal(
         change,
-        crew,
+        pool,
         &sql::journal::save_entry(&change.names.journal, &change.source.name, &entry),
     )
     .await
@@ -95,34 +98,42 @@ pub(crate) async fn read_entry(change: &Change, session: &mut Session) -> Result
 
 /// Notes the table as the change has made it: the record counts only while the table stays so.
 /// From here on no table with the shadow's name is ours.
-async fn note_done(change: &Change, crew: &Arc<Crew>) -> Result<()> {
-    let mut session = crew.reader().await?;
+async fn note_done(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
+    let mut session = pool.reader().await?;
     let mut facts = read_entry(change, &mut session).await?.facts;
     facts.done = Some(identify_table(change, &mut session, &change.source).await?.fingerprint);
     facts.has_shadow = false;
-    save_facts(change, crew, &facts).await
+    save_facts(change, pool, &facts).await
 }
 
 /// Notes what the next statement would make of the table.
-async fn note_altering(change: &Change, crew: &Arc<Crew>, native: &NativeState) -> Result<()> {
-    let mut session = crew.reader().await?;
+async fn note_altering(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    native: &NativeState,
+) -> Result<()> {
+    let mut session = pool.reader().await?;
     let mut facts = read_entry(change, &mut session).await?.facts;
     facts.altering = native.expected.lock().expect("not poisoned").clone();
-    save_facts(change, crew, &facts).await
+    save_facts(change, pool, &facts).await
 }
 
-pub(crate) async fn save_facts(change: &Change, crew: &Arc<Crew>, facts: &Facts) -> Result<()> {
+pub(crate) async fn save_facts(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    facts: &Facts,
+) -> Result<()> {
     let json = journal_json::write(facts);
     write_journal(
         change,
-        crew,
+        pool,
         &sql::journal::save_facts(&change.names.journal, &change.source.name, &json),
     )
     .await
 }
 
-async fn write_journal(change: &Change, crew: &Arc<Crew>, statement: &str) -> Result<()> {
-    let lease = crew.lease(crate::server::pool::Slot::Control).await?;
+async fn write_journal(change: &Change, pool: &Arc<SessionPool>, statement: &str) -> Result<()> {
+    let lease = pool.lease(crate::server::pool::Slot::Control).await?;
     lease.execute(statement).await.doing_in_catalogue(change.doing("write the journal of"))?;
     Ok(())
 }
@@ -130,13 +141,13 @@ async fn write_journal(change: &Change, crew: &Arc<Crew>, statement: &str) -> Re
 /// Makes the journal's tables if they are missing.
 pub(crate) async fn make_journal(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     journal: &JournalTables,
 ) -> Result<()> {
     if journal.exist.load(Ordering::Relaxed) {
         return Ok(());
     }
-    let mut lease = crew.lease(crate::server::pool::Slot::Control).await?;
+    let mut lease = pool.lease(crate::server::pool::Slot::Control).await?;
     for (name, create) in [
         (&change.names.journal, sql::journal::create_journal(&change.names.journal)),
         (&change.names.beat, sql::journal::create_beat(&change.names.beat)),

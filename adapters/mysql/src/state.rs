@@ -10,10 +10,10 @@ use crate::log::witness::Witness;
 use crate::schema::columns::Shape;
 use crate::server::about::{Replica, Server};
 use crate::server::connect::Access;
-use crate::server::heartbeat::Beats;
+use crate::server::heartbeat::Heartbeat;
 use crate::server::names::{Names, TableName};
 use crate::server::one_server;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::Session;
 use altergeist_contract::{Result, Target};
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ use tokio::sync::Mutex as AsyncMutex;
 /// MySQL or MariaDB. The server says which.
 pub struct MySql {
     pub(crate) change: Change,
-    pub(crate) crew: Arc<Crew>,
+    pub(crate) pool: Arc<SessionPool>,
     pub(crate) log: LogState,
     pub(crate) shadow: ShadowState,
     pub(crate) native: NativeState,
@@ -37,7 +37,7 @@ pub struct MySql {
 pub(crate) struct LogState {
     /// The server that the log is read from.
     pub server: LogServer,
-    pub beats: Arc<Beats>,
+    pub heartbeat: Arc<Heartbeat>,
     /// Finds changes that are not in the log.
     pub witness: Arc<Witness>,
     /// When the settings of the log's server were read last.
@@ -97,27 +97,38 @@ impl MySql {
         let change = Change::read(&mut session, target, access.schema.as_deref(), server).await?;
         let log = LogServer::find(target, &access, &change.server).await?;
         let (source, names) = (&change.source, &change.names);
-        let crew =
-            Crew::new(access, version, timeout, source.clone(), names.lock.clone(), target.workers);
-        let crew = Arc::new(crew);
+        let pool = SessionPool::new(
+            access,
+            version,
+            timeout,
+            source.clone(),
+            names.lock.clone(),
+            target.workers,
+        );
+        let pool = Arc::new(pool);
         Ok(MySql {
-            log: LogState::new(log, &crew, source, names),
-            shadow: ShadowState::new(&crew),
+            log: LogState::new(log, &pool, source, names),
+            shadow: ShadowState::new(&pool),
             native: NativeState::default(),
             journal: JournalTables::default(),
             gauge: GaugeState::default(),
-            crew,
+            pool,
             change,
         })
     }
 }
 
 impl LogState {
-    fn new(server: LogServer, crew: &Arc<Crew>, source: &TableName, names: &Names) -> LogState {
+    fn new(
+        server: LogServer,
+        pool: &Arc<SessionPool>,
+        source: &TableName,
+        names: &Names,
+    ) -> LogState {
         LogState {
             server,
-            beats: Arc::new(Beats::new(crew.clone(), source.clone(), names)),
-            witness: Arc::new(Witness::new(crew.clone(), source.clone())),
+            heartbeat: Arc::new(Heartbeat::new(pool.clone(), source.clone(), names)),
+            witness: Arc::new(Witness::new(pool.clone(), source.clone())),
             settings_read: Mutex::default(),
             undecided: Arc::default(),
             settled: Mutex::default(),
@@ -126,8 +137,8 @@ impl LogState {
 }
 
 impl ShadowState {
-    fn new(crew: &Arc<Crew>) -> ShadowState {
-        let cascades = Cascades::new(crew.clone());
+    fn new(pool: &Arc<SessionPool>) -> ShadowState {
+        let cascades = Cascades::new(pool.clone());
         ShadowState {
             shape: cascades.shape.clone(),
             cascades,

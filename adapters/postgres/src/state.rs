@@ -4,9 +4,9 @@
 use crate::facts::Facts;
 use crate::server::connect::Server;
 use crate::server::doing::Doing;
-use crate::server::heartbeat::{Guarded, Pulse};
+use crate::server::heartbeat::{Guarded, Heartbeat};
 use crate::server::names::Names;
-use crate::server::pool::Pool;
+use crate::server::pool::SessionPool;
 use crate::server::run_lock::RunLock;
 use crate::server::session::{Session, locked};
 use crate::sql;
@@ -19,9 +19,9 @@ pub(crate) struct Sessions {
     pub(crate) server: Arc<Server>,
     pub(crate) run: Arc<RunLock>,
     /// The session that reads and changes definitions and writes the journal.
-    pub(crate) control: Arc<Pool>,
+    pub(crate) control: Arc<SessionPool>,
     /// The sessions that move rows.
-    pub(crate) workers: Arc<Pool>,
+    pub(crate) workers: Arc<SessionPool>,
     /// The server process of the session that last asked for the cut-over lock.
     pub(crate) cutover_pid: Mutex<Option<i32>>,
 }
@@ -82,7 +82,7 @@ pub(crate) struct HeartbeatSwitch {
     pub(crate) server: Arc<Server>,
     pub(crate) names: Names,
     pub(crate) incarnation: String,
-    pub(crate) running: Mutex<Option<Arc<Pulse>>>,
+    pub(crate) running: Mutex<Option<Arc<Heartbeat>>>,
 }
 
 impl HeartbeatSwitch {
@@ -92,7 +92,7 @@ impl HeartbeatSwitch {
         if running.is_none() {
             let identity = facts.witness.as_ref().and_then(|witness| witness.identity.clone());
             let guarded = Guarded { source: facts.source, identity: identity.unwrap_or_default() };
-            *running = Some(Arc::new(Pulse::start(
+            *running = Some(Arc::new(Heartbeat::start(
                 self.server.clone(),
                 self.names.clone(),
                 self.incarnation.clone(),
@@ -102,7 +102,7 @@ impl HeartbeatSwitch {
     }
 
     /// Returns the heartbeat, if it runs.
-    pub(crate) fn running(&self) -> Option<Arc<Pulse>> {
+    pub(crate) fn running(&self) -> Option<Arc<Heartbeat>> {
         locked(&self.running).clone()
     }
 

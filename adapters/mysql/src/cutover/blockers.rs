@@ -6,7 +6,7 @@ use crate::cutover::relation_sessions::NotLocked;
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, NO_SUCH_THREAD};
 use crate::server::names::TableName;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Session, execute_within, number, text};
 use crate::server::version::Flavour;
 use crate::sql;
@@ -29,10 +29,10 @@ pub(crate) fn described(row: &crate::server::session::Cells) -> String {
 /// a semicolon, or is empty.
 pub(crate) async fn describe_blockers(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     table: &TableName,
 ) -> String {
-    let Ok(mut session) = crew.reader().await else { return String::new() };
+    let Ok(mut session) = pool.reader().await else { return String::new() };
     let query = sql::session::metadata_locks(change.server.version, table);
     let mut rows = session.rows(&query).await.unwrap_or_default();
     if rows.is_empty() {
@@ -51,12 +51,12 @@ pub(crate) async fn describe_blockers(
 /// them: the text begins with a semicolon, or is empty.
 pub(crate) async fn kill_blockers(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     tables: &[TableName],
     own: &[u64],
 ) -> Result<String> {
     let attempted = || change.doing("end the sessions in the way of");
-    let mut session = crew.reader().await?;
+    let mut session = pool.reader().await?;
     let mut ended = Vec::new();
     for name in tables {
         let query = sql::session::metadata_locks(change.server.version, name);
@@ -108,7 +108,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 /// that.
 pub(crate) async fn wait_for_lock(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     session: &mut Session,
     lock: &str,
     tables: &[TableName],
@@ -117,11 +117,11 @@ pub(crate) async fn wait_for_lock(
 ) -> Result<std::result::Result<(), NotLocked>> {
     let rest = || until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT);
     let first = if change.target.kill_blockers { rest() / 2 } else { rest() };
-    let mut outcome = execute_within(session, &crew.access, lock, first).await;
+    let mut outcome = execute_within(session, &pool.access, lock, first).await;
     let mut ended = String::new();
     if change.target.kill_blockers && outcome.as_ref().is_err_and(Failure::is_lock_wait) {
-        ended = kill_blockers(change, crew, tables, own).await?;
-        outcome = execute_within(session, &crew.access, lock, rest()).await;
+        ended = kill_blockers(change, pool, tables, own).await?;
+        outcome = execute_within(session, &pool.access, lock, rest()).await;
     }
     Ok(outcome.map(drop).map_err(|failure| NotLocked { failure, ended }))
 }

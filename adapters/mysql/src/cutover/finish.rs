@@ -6,7 +6,7 @@ use crate::cutover::triggers::complete_triggers;
 use crate::plan::taken_names::is_sentry;
 use crate::schema::lookup::table_exists;
 use crate::server::doing::Doing;
-use crate::server::pool::{Crew, Slot};
+use crate::server::pool::{SessionPool, Slot};
 use crate::shadow::create::drop_lookup;
 use crate::sql;
 use crate::state::{LogState, ShadowState};
@@ -15,15 +15,15 @@ use std::sync::Arc;
 
 pub(crate) async fn finish_swap(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log_state: &LogState,
     shadow_state: &ShadowState,
 ) -> Result<()> {
-    complete_triggers(change, crew).await?;
-    restore_foreign_keys(change, crew).await?;
-    log_state.beats.end();
+    complete_triggers(change, pool).await?;
+    restore_foreign_keys(change, pool).await?;
+    log_state.heartbeat.end();
     *shadow_state.shape.lock().expect("not poisoned") = None;
-    let mut lease = crew.lease(Slot::Control).await?;
+    let mut lease = pool.lease(Slot::Control).await?;
     let attempted = || change.doing("clean up after the swap of");
     for name in [&change.names.sentry, &change.names.used_sentry] {
         if table_exists(lease.session(), name).await? && is_sentry(lease.session(), name).await? {
@@ -36,5 +36,5 @@ pub(crate) async fn finish_swap(
         lease.session().execute(&delete).await.doing_in_catalogue(attempted)?;
     }
     lease.keep();
-    drop_lookup(change, crew).await
+    drop_lookup(change, pool).await
 }

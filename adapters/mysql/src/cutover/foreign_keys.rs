@@ -42,7 +42,7 @@ use crate::schema::foreign_key::{ForeignKey, foreign_keys};
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
-use crate::server::pool::{Crew, Slot};
+use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::Session;
 use crate::shadow::shape::load_shape;
 use crate::sql;
@@ -57,46 +57,49 @@ pub(crate) const CORRECT_ROWS: &str =
 /// None if there are none.
 pub(crate) async fn note_foreign_keys(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shape: &Shape,
 ) -> Result<Option<ForeignKeySwap>> {
-    let mut session = crew.reader().await?;
+    let mut session = pool.reader().await?;
     let keys = source_keys(change, &mut session).await?;
     let mut facts = read_entry(change, &mut session).await?.facts;
     let noted = Some(carried_keys(change, &keys, &facts.added_keys, shape))
         .filter(|_| !keys.is_empty() || !facts.added_keys.is_empty());
     if facts.foreign_keys != noted {
         facts.foreign_keys = noted.clone();
-        save_facts(change, crew, &facts).await?;
+        save_facts(change, pool, &facts).await?;
     }
     Ok(noted.map(|carried| ForeignKeySwap::new(change, carried)))
 }
 
 /// Returns the keys that a swap had to carry, as the journal has them.
-async fn noted_foreign_keys(change: &Change, crew: &Arc<Crew>) -> Result<Option<ForeignKeySwap>> {
-    let mut session = crew.reader().await?;
+async fn noted_foreign_keys(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+) -> Result<Option<ForeignKeySwap>> {
+    let mut session = pool.reader().await?;
     let facts = read_entry(change, &mut session).await?.facts;
     Ok(facts.foreign_keys.map(|carried| ForeignKeySwap::new(change, carried)))
 }
 
 /// Drops the temporary keys that an unfinished attempt has left.
-pub(crate) async fn remove_temporary_keys(change: &Change, crew: &Arc<Crew>) -> Result<()> {
-    let Some(key_swap) = noted_foreign_keys(change, crew).await? else { return Ok(()) };
-    let mut control = crew.lease(Slot::Control).await?;
+pub(crate) async fn remove_temporary_keys(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
+    let Some(key_swap) = noted_foreign_keys(change, pool).await? else { return Ok(()) };
+    let mut control = pool.lease(Slot::Control).await?;
     let outcome = key_swap.remove_temporary(control.session()).await;
     control.keep();
     outcome.doing_in_catalogue(change.doing("take temporary foreign keys away from the shadow of"))
 }
 
 /// Restores every foreign key after the swap, and removes the note from the journal.
-pub(crate) async fn restore_foreign_keys(change: &Change, crew: &Arc<Crew>) -> Result<()> {
-    let Some(key_swap) = noted_foreign_keys(change, crew).await? else { return Ok(()) };
+pub(crate) async fn restore_foreign_keys(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
+    let Some(key_swap) = noted_foreign_keys(change, pool).await? else { return Ok(()) };
     let attempted = || change.doing("put foreign keys in their places after the swap of");
-    let mut control = crew.lease(Slot::Control).await?;
+    let mut control = pool.lease(Slot::Control).await?;
     let outcome = key_swap.restore(&mut AlterSessions::one(control.session())).await;
     control.keep();
     outcome.doing_in_catalogue(attempted)?;
-    let mut session = crew.reader().await?;
+    let mut session = pool.reader().await?;
     let left = foreign_keys(&mut session, &change.names.old).await.doing_in_catalogue(attempted)?;
     if let Some(key) = left.first() {
         let reason = format!(
@@ -111,7 +114,7 @@ pub(crate) async fn restore_foreign_keys(change: &Change, crew: &Arc<Crew>) -> R
     }
     let mut facts = read_entry(change, &mut session).await?.facts;
     facts.foreign_keys = None;
-    save_facts(change, crew, &facts).await
+    save_facts(change, pool, &facts).await
 }
 
 /// Drops the foreign keys that the clauses gave to the empty shadow, and returns them.
@@ -133,11 +136,11 @@ pub(crate) async fn take_added_keys(
 /// Checks, after the copy, whether the rows obey the keys that the clauses add.
 pub(crate) async fn check_added_keys(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
 ) -> Result<()> {
-    let shape = load_shape(change, crew, shadow_state).await?;
-    let mut session = crew.reader().await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
+    let mut session = pool.reader().await?;
     let added = read_entry(change, &mut session).await?.facts.added_keys;
     let keys = source_keys(change, &mut session).await?;
     for key in name_added_keys(change, &added, &keys) {
@@ -165,10 +168,10 @@ async fn check_rows(change: &Change, session: &mut Session, key: &ForeignKey) ->
 /// it.
 pub(crate) async fn parents_to_lock(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     key_swap: Option<&ForeignKeySwap>,
 ) -> Result<Vec<TableName>> {
-    let mut session = crew.reader().await?;
+    let mut session = pool.reader().await?;
     let keys = source_keys(change, &mut session).await?;
     let own = keys.iter().filter(|key| key.child == change.source && key.parent != change.source);
     let mut parents: Vec<TableName> = Vec::new();

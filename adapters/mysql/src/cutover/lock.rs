@@ -37,7 +37,7 @@ use crate::cutover::table_lock::MySqlLock;
 use crate::cutover::triggers::prepare_triggers;
 use crate::plan::log_source::replica_filters;
 use crate::server::doing::Doing;
-use crate::server::pool::{Crew, Slot};
+use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::Session;
 use crate::server::version::Flavour;
 use crate::shadow::followed::follow_others;
@@ -54,46 +54,46 @@ const GAP_LOOK: Duration = Duration::from_millis(2);
 /// Locks the source, the shadow, and the tables that foreign keys bind to the source.
 pub(crate) async fn lock_tables(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log_state: &LogState,
     shadow_state: &ShadowState,
     within: Duration,
 ) -> Result<MySqlLock> {
-    let shape = load_shape(change, crew, shadow_state).await?;
-    log_state.beats.begin().await?;
-    remove_temporary_keys(change, crew).await?;
-    let source_text = follow_others(change, crew, &shape).await?;
-    let key_swap = note_foreign_keys(change, crew, &shape).await?;
-    let triggers = prepare_triggers(change, crew).await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
+    log_state.heartbeat.begin().await?;
+    remove_temporary_keys(change, pool).await?;
+    let source_text = follow_others(change, pool, &shape).await?;
+    let key_swap = note_foreign_keys(change, pool, &shape).await?;
+    let triggers = prepare_triggers(change, pool).await?;
     let locking = shadow_state.cascades.begin_lock().await;
     let mut relations = match change.server.version.flavour {
         Flavour::MySql => LockedRelations::default(),
-        Flavour::MariaDb => open_relation_sessions(change, crew, key_swap.as_ref(), within).await?,
+        Flavour::MariaDb => open_relation_sessions(change, pool, key_swap.as_ref(), within).await?,
     };
-    let mut holder = crew.lease(Slot::Lock).await?;
+    let mut holder = pool.lease(Slot::Lock).await?;
     let until = Instant::now() + within;
     prepare_holder(change, holder.session(), within).await?;
-    lock_parents(change, crew, &mut relations, until).await?;
+    lock_parents(change, pool, &mut relations, until).await?;
     let own: Vec<u64> = relations.ids().chain([holder.id()]).collect();
     let mut bound = vec![change.source.clone()];
     bound.extend(key_swap.as_ref().map(ForeignKeySwap::children).unwrap_or_default());
     let is_locked = wait_for_readers(change, holder.session(), until - within * 3 / 4).await;
     for lock in &source_locks(change, key_swap.as_ref())[usize::from(is_locked)..] {
         let locked =
-            wait_for_lock(change, crew, holder.session(), lock, &bound, &own, until).await?;
+            wait_for_lock(change, pool, holder.session(), lock, &bound, &own, until).await?;
         if let Err(not_locked) = locked {
             drop(holder);
             relations.unlock().await;
-            return Err(explain(change, crew, not_locked).await);
+            return Err(explain(change, pool, not_locked).await);
         }
     }
-    if let Err(error) = lock_children(change, crew, &mut relations, until).await {
+    if let Err(error) = lock_children(change, pool, &mut relations, until).await {
         drop(holder);
         return Err(error);
     }
     Ok(MySqlLock {
-        crew: crew.clone(),
-        beats: log_state.beats.clone(),
+        pool: pool.clone(),
+        heartbeat: log_state.heartbeat.clone(),
         shape,
         names: change.names.clone(),
         holder,
@@ -138,11 +138,11 @@ fn source_locks(change: &Change, key_swap: Option<&ForeignKeySwap>) -> Vec<Strin
 }
 
 /// Returns the error for a lock that was not acquired. It names the sessions in the way.
-async fn explain(change: &Change, crew: &Arc<Crew>, not_locked: NotLocked) -> Error {
+async fn explain(change: &Change, pool: &Arc<SessionPool>, not_locked: NotLocked) -> Error {
     let mut error = not_locked.failure.of_lock(change.doing("lock"));
     if error.kind == Kind::Busy {
         error.reason += &not_locked.ended;
-        error.reason += &describe_blockers(change, crew, &change.source).await;
+        error.reason += &describe_blockers(change, pool, &change.source).await;
     }
     error
 }

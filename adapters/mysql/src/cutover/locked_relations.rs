@@ -20,7 +20,7 @@ use crate::cutover::foreign_key_swap::ForeignKeySwap;
 use crate::cutover::foreign_keys::parents_to_lock;
 use crate::cutover::relation_sessions::{LockedRelation, LockedRelations, NotLocked};
 use crate::server::doing::Doing;
-use crate::server::pool::{Crew, MOST_RELATIONS, Slot};
+use crate::server::pool::{MOST_RELATIONS, SessionPool, Slot};
 use crate::sql;
 use altergeist_contract::{Error, Result};
 use std::sync::Arc;
@@ -29,12 +29,12 @@ use std::time::{Duration, Instant};
 /// Opens a session for each related table, and locks nothing yet.
 pub(crate) async fn open_relation_sessions(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     key_swap: Option<&ForeignKeySwap>,
     within: Duration,
 ) -> Result<LockedRelations> {
     let children = key_swap.map(ForeignKeySwap::children).unwrap_or_default();
-    let parents = parents_to_lock(change, crew, key_swap).await?;
+    let parents = parents_to_lock(change, pool, key_swap).await?;
     let only_children = children.iter().filter(|child| !parents.contains(child));
     let mut relations = LockedRelations::default();
     for (number, table) in parents.iter().chain(only_children).enumerate() {
@@ -44,7 +44,7 @@ pub(crate) async fn open_relation_sessions(
             );
             return Err(Error::refused(change.doing("lock"), reason));
         }
-        let mut lease = crew.lease(Slot::Relation(number)).await?;
+        let mut lease = pool.lease(Slot::Relation(number)).await?;
         for statement in [sql::session::lock_waits(within), sql::session::idle_limit(within)] {
             let done = lease.session().execute(&statement).await;
             done.doing_in_catalogue(change.doing("lock"))?;
@@ -58,26 +58,26 @@ pub(crate) async fn open_relation_sessions(
 /// Locks parents against writes. This comes before all other locks.
 pub(crate) async fn lock_parents(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     relations: &mut LockedRelations,
     until: Instant,
 ) -> Result<()> {
-    lock_each(change, crew, relations, true, until).await
+    lock_each(change, pool, relations, true, until).await
 }
 
 /// Locks the other children. This comes after all other locks.
 pub(crate) async fn lock_children(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     relations: &mut LockedRelations,
     until: Instant,
 ) -> Result<()> {
-    lock_each(change, crew, relations, false, until).await
+    lock_each(change, pool, relations, false, until).await
 }
 
 async fn lock_each(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     relations: &mut LockedRelations,
     parents: bool,
     until: Instant,
@@ -88,7 +88,7 @@ async fn lock_each(
         let lock = sql::cutover::lock_relation(&change.source, &relation.table, relation.is_child);
         let bound = std::slice::from_ref(&relation.table);
         if let Err(failed) =
-            wait_for_lock(change, crew, relation.lease.session(), &lock, bound, &own, until).await?
+            wait_for_lock(change, pool, relation.lease.session(), &lock, bound, &own, until).await?
         {
             not_locked = Some((relation.table.clone(), failed));
             break;
@@ -99,6 +99,6 @@ async fn lock_each(
     let mut error = failure.of_lock(change.doing("lock"));
     error.reason =
         format!("{}, which a foreign key binds to it: {}{ended}", table.plain(), error.reason);
-    error.reason += &describe_blockers(change, crew, &table).await;
+    error.reason += &describe_blockers(change, pool, &table).await;
     Err(error)
 }

@@ -71,7 +71,7 @@ impl MySqlLock {
         best_effort(lock.unlock().await);
         let outcome = match tokio::time::timeout(lock.within, &mut sent).await {
             Ok(outcome) => outcome,
-            Err(_) => tokio::join!(&mut sent, kill_query(&lock.crew.access, id)).0,
+            Err(_) => tokio::join!(&mut sent, kill_query(&lock.pool.access, id)).0,
         };
         match outcome {
             Ok(_) => {
@@ -86,8 +86,8 @@ impl MySqlLock {
             Err(failure) => {
                 // It holds a lock on the table with this name, or is about to.
                 drop(trigger_lock);
-                let buried = lock.crew.bury().await;
-                if failure.ends_session() || buried.is_err() {
+                let killed = lock.pool.kill_abandoned().await;
+                if failure.ends_session() || killed.is_err() {
                     return Swap::Unknown(lock.failed(failure));
                 }
                 // If this fails, the next attempt does it.
@@ -101,7 +101,7 @@ impl MySqlLock {
     /// Prepares all that the RENAME needs, and proves that no sentry is left from an earlier
     /// attempt.
     pub(crate) async fn prepare_rename(&self) -> Result<Lease> {
-        let mut worker = self.crew.worker().await?;
+        let mut worker = self.pool.worker().await?;
         carry_row_number(worker.session(), &self.shape)
             .await
             .map_err(|failure| self.failed(failure))?;
@@ -119,7 +119,7 @@ impl MySqlLock {
             worker.session().execute(&drop).await.map_err(|failure| self.failed(failure))?;
         }
         worker.keep();
-        let mut renamer = self.crew.lease(Slot::Rename).await?;
+        let mut renamer = self.pool.lease(Slot::Rename).await?;
         renamer
             .session()
             .execute(&sql::session::lock_waits(RENAME_WITHIN))
@@ -131,7 +131,7 @@ impl MySqlLock {
     /// Waits until the renamer is next in the queue, then creates the sentry. If there are
     /// triggers, a second session queues behind the renamer first, for the new table.
     pub(crate) async fn allow_rename(&mut self, renamer: u64) -> Result<Option<TriggerLock>> {
-        let mut worker = self.crew.worker().await?;
+        let mut worker = self.pool.worker().await?;
         let session = worker.session();
         session
             .execute(sql::cutover::WAIT_FOR_NO_TABLE)
@@ -167,7 +167,7 @@ impl MySqlLock {
     /// Queues a session for an exclusive lock on the source's name. The RENAME goes before it, and
     /// it goes before every writer.
     pub(crate) async fn queue_trigger_lock(&self, watcher: &mut Session) -> Result<TriggerLock> {
-        let mut lease = self.crew.lease(Slot::Triggers).await?;
+        let mut lease = self.pool.lease(Slot::Triggers).await?;
         let id = lease.id();
         for statement in
             [sql::session::lock_waits(3 * self.within), sql::session::idle_limit(self.within)]
@@ -227,7 +227,7 @@ impl MySqlLock {
     /// children before it alters the new table.
     pub(crate) async fn restore_keys_in_time(&mut self) -> std::result::Result<(), Failure> {
         let Some(key_swap) = &self.key_swap else { return Ok(()) };
-        let lease = self.crew.lease(Slot::Control).await;
+        let lease = self.pool.lease(Slot::Control).await;
         let mut control = lease.map_err(|error| Failure::Lost(error.to_string()))?;
         let spent = |_| Err(Failure::Lost("the time for it was spent".into()));
         let mut relation_sessions =
@@ -283,7 +283,7 @@ impl MySqlLock {
     /// Ends the renamer before the run releases its lock. Without a sentry the renamer could do
     /// nothing, but it would block the application.
     pub(crate) async fn abort(self, error: Error) -> Swap {
-        let ended = self.crew.bury().await;
+        let ended = self.pool.kill_abandoned().await;
         let revoked = match ended {
             Ok(()) => self.drop_sentry().await,
             Err(error) => Err(error),
@@ -295,7 +295,7 @@ impl MySqlLock {
     }
 
     pub(crate) async fn drop_sentry(&self) -> Result<()> {
-        let mut worker = self.crew.worker().await?;
+        let mut worker = self.pool.worker().await?;
         let drop = sql::ddl::drop_table(&self.shape.source, &self.names.sentry);
         worker.session().execute(&drop).await.map_err(|failure| self.failed(failure))?;
         worker.keep();

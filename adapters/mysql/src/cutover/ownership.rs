@@ -6,14 +6,14 @@ use crate::facts::TableIdentity;
 use crate::journal::read_entry;
 use crate::schema::identity::identify_table;
 use crate::schema::lookup::table_exists;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use altergeist_contract::{Ownership, Result};
 use std::sync::Arc;
 
 /// Finds out which table has the source's name; see [`Cutover::ownership`].
-pub(crate) async fn find_owner(change: &Change, crew: &Arc<Crew>) -> Result<Ownership> {
-    crew.bury().await?;
-    let mut session = crew.reader().await?;
+pub(crate) async fn find_owner(change: &Change, pool: &Arc<SessionPool>) -> Result<Ownership> {
+    pool.kill_abandoned().await?;
+    let mut session = pool.reader().await?;
     let facts = read_entry(change, &mut session).await?.facts;
     let has_source = table_exists(&mut session, &change.source).await?;
     let has_shadow = table_exists(&mut session, &change.names.shadow).await?;
@@ -61,10 +61,10 @@ fn presence(is_there: bool) -> &'static str {
     if is_there { "exists" } else { "does not exist" }
 }
 
-pub(crate) async fn find_ownership(change: &Change, crew: &Arc<Crew>) -> Result<Ownership> {
-    let owner = find_owner(change, crew).await?;
+pub(crate) async fn find_ownership(change: &Change, pool: &Arc<SessionPool>) -> Result<Ownership> {
+    let owner = find_owner(change, pool).await?;
     if owner == Ownership::Source {
-        remove_temporary_keys(change, crew).await?;
+        remove_temporary_keys(change, pool).await?;
     }
     Ok(owner)
 }

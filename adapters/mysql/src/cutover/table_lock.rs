@@ -13,10 +13,10 @@ use crate::schema::definition_diff::is_made_alike;
 use crate::schema::table::definition_of;
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, START_AGAIN};
-use crate::server::heartbeat::Beats;
+use crate::server::heartbeat::Heartbeat;
 use crate::server::names::Names;
 use crate::server::own_objects::oddity;
-use crate::server::pool::{Crew, Lease, Slot};
+use crate::server::pool::{Lease, SessionPool, Slot};
 use crate::server::session::{Session, execute_within, number};
 use crate::server::version::Flavour;
 use crate::shadow::rows::refresh_within;
@@ -28,8 +28,8 @@ use std::time::Duration;
 
 /// The locked source. Only our sessions can reach the shadow.
 pub struct MySqlLock {
-    pub(crate) crew: Arc<Crew>,
-    pub(crate) beats: Arc<Beats>,
+    pub(crate) pool: Arc<SessionPool>,
+    pub(crate) heartbeat: Arc<Heartbeat>,
     pub(crate) shape: Arc<Shape>,
     pub(crate) names: Names,
     pub(crate) holder: Lease,
@@ -56,18 +56,18 @@ impl TableLock for MySqlLock {
     async fn mark(&mut self) -> Result<Marker> {
         // All writers of the source have committed, or we would not have the lock. So their changes
         // are in the log before the next heartbeat.
-        Ok(self.beats.mark())
+        Ok(self.heartbeat.mark())
     }
 
     async fn refresh(&mut self, keys: &[Key]) -> Result<()> {
         let attempted = format!("refresh rows of {} under the lock", self.shape.source.plain());
         let writing = self.tally.begin();
-        let outcome = match self.crew.version.flavour {
+        let outcome = match self.pool.version.flavour {
             Flavour::MySql => {
                 refresh_and_commit(self.holder.session(), &self.shape, keys, &attempted).await
             }
             Flavour::MariaDb => {
-                let mut worker = self.crew.worker().await?;
+                let mut worker = self.pool.worker().await?;
                 worker.session().execute(sql::session::BEGIN).await.doing(&attempted)?;
                 let outcome =
                     refresh_and_commit(worker.session(), &self.shape, keys, &attempted).await;
@@ -83,10 +83,10 @@ impl TableLock for MySqlLock {
         let attempted = format!("clear the shadow of {} under the lock", self.shape.source.plain());
         let statement = sql::rows::delete_beyond(&self.shape, &Watermark::Start, u64::MAX)?;
         let writing = self.tally.begin();
-        let outcome = match self.crew.version.flavour {
+        let outcome = match self.pool.version.flavour {
             Flavour::MySql => self.holder.session().execute(&statement).await,
             Flavour::MariaDb => {
-                let mut worker = self.crew.worker().await?;
+                let mut worker = self.pool.worker().await?;
                 let outcome = worker.session().execute(&statement).await;
                 worker.keep();
                 outcome
@@ -107,7 +107,7 @@ impl TableLock for MySqlLock {
         if let Err(error) = self.check_unchanged().await {
             return self.refuse(error).await;
         }
-        match self.crew.version.flavour {
+        match self.pool.version.flavour {
             Flavour::MySql => self.swap_under_lock().await,
             Flavour::MariaDb => self.swap_by_queued_rename().await,
         }
@@ -187,10 +187,10 @@ impl MySqlLock {
     /// Adds the source's foreign keys to the shadow. Both tables are locked and hold the same rows.
     pub(crate) async fn bind(&mut self) -> Result<()> {
         let Some(key_swap) = self.key_swap.clone() else { return Ok(()) };
-        let outcome = match self.crew.version.flavour {
-            Flavour::MySql => bind(self.holder.session(), &self.crew, &key_swap, self.within).await,
+        let outcome = match self.pool.version.flavour {
+            Flavour::MySql => bind(self.holder.session(), &self.pool, &key_swap, self.within).await,
             Flavour::MariaDb => {
-                let mut control = self.crew.lease(Slot::Control).await?;
+                let mut control = self.pool.lease(Slot::Control).await?;
                 let outcome = match key_swap.missing_keys(control.session()).await {
                     Ok(statements) => self.alter_each(control.session(), statements).await,
                     Err(failure) => Err(failure),
@@ -218,10 +218,10 @@ impl MySqlLock {
     /// Undoes what [`MySqlLock::bind`] did.
     pub(crate) async fn unbind(&mut self) -> std::result::Result<(), Failure> {
         let Some(key_swap) = self.key_swap.clone() else { return Ok(()) };
-        if self.crew.version.flavour == Flavour::MySql {
+        if self.pool.version.flavour == Flavour::MySql {
             return key_swap.remove_temporary(self.holder.session()).await;
         }
-        let lease = self.crew.lease(Slot::Control).await;
+        let lease = self.pool.lease(Slot::Control).await;
         let mut control = lease.map_err(|error| Failure::Lost(error.to_string()))?;
         let outcome = match key_swap.temporary_keys(control.session()).await {
             Ok(statements) => self.alter_each(control.session(), statements).await,
@@ -234,12 +234,12 @@ impl MySqlLock {
 
 async fn bind(
     session: &mut Session,
-    crew: &Crew,
+    pool: &SessionPool,
     key_swap: &ForeignKeySwap,
     within: Duration,
 ) -> std::result::Result<(), Failure> {
     for Altered { statement, .. } in key_swap.missing_keys(session).await? {
-        execute_within(session, &crew.access, &statement, within).await?;
+        execute_within(session, &pool.access, &statement, within).await?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::server::error::{
     Failure, NEEDS_PRIVILEGE, ROUTINE_DENIED, TABLE_DENIED, TRIGGER_NEEDS_SUPER,
 };
 use crate::server::names::{Names, TableName};
-use crate::server::pool::{Crew, Lease, Slot};
+use crate::server::pool::{Lease, SessionPool, Slot};
 use crate::server::session::{Cells, Session, text};
 use crate::sql;
 use altergeist_contract::{Error, Ownership, Refusal, Result};
@@ -185,17 +185,17 @@ pub(crate) async fn carry(
 
 /// Reads the table's triggers, writes them to the journal, and puts the guards on the shadow. This
 /// comes before the lock.
-pub(crate) async fn prepare_triggers(change: &Change, crew: &Arc<Crew>) -> Result<Triggers> {
+pub(crate) async fn prepare_triggers(change: &Change, pool: &Arc<SessionPool>) -> Result<Triggers> {
     let attempted = || change.doing("prepare to carry the triggers of");
-    let mut reader = crew.reader().await?;
+    let mut reader = pool.reader().await?;
     let triggers =
         Triggers::read(&mut reader, &change.source).await.doing_in_catalogue(attempted)?;
     let mut facts = read_entry(change, &mut reader).await?.facts;
     if facts.triggers != triggers.list {
         facts.triggers.clone_from(&triggers.list);
-        save_facts(change, crew, &facts).await?;
+        save_facts(change, pool, &facts).await?;
     }
-    let mut lease = crew.lease(Slot::Control).await?;
+    let mut lease = pool.lease(Slot::Control).await?;
     let session = lease.session();
     let standing =
         standing_on(session, &change.names.shadow).await.doing_in_catalogue(attempted)?;
@@ -218,14 +218,14 @@ pub(crate) async fn prepare_triggers(change: &Change, crew: &Arc<Crew>) -> Resul
 }
 
 /// Completes what a cut-over left half done after its swap. It may be called again.
-pub(crate) async fn complete_triggers(change: &Change, crew: &Arc<Crew>) -> Result<()> {
-    let mut reader = crew.reader().await?;
+pub(crate) async fn complete_triggers(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
+    let mut reader = pool.reader().await?;
     let mut facts = read_entry(change, &mut reader).await?.facts;
     if facts.triggers.is_empty() {
         return Ok(());
     }
     // The session has other settings afterwards, so it is not kept.
-    let mut lease: Lease = crew.lease(Slot::Control).await?;
+    let mut lease: Lease = pool.lease(Slot::Control).await?;
     carry(lease.session(), None, &change.source, &change.names, &facts.triggers).await.map_err(
         |failure| {
             let mut error = failure.of_catalogue(change.doing("make the triggers again on"));
@@ -236,21 +236,21 @@ pub(crate) async fn complete_triggers(change: &Change, crew: &Arc<Crew>) -> Resu
     )?;
     drop(lease);
     facts.triggers.clear();
-    save_facts(change, crew, &facts).await
+    save_facts(change, pool, &facts).await
 }
 
 /// Restores the triggers before the journal is deleted: it may have the only copy.
 pub(crate) async fn rescue_triggers(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     facts: &Facts,
 ) -> Result<()> {
     if facts.triggers.is_empty() || facts.done.is_some() {
         return Ok(());
     }
-    match find_owner(change, crew).await? {
+    match find_owner(change, pool).await? {
         Ownership::Source => Ok(()),
-        Ownership::Shadow => complete_triggers(change, crew).await,
+        Ownership::Shadow => complete_triggers(change, pool).await,
         Ownership::Unclear(found) => Err(Error::fatal(
             change.doing("clean up after the change of"),
             format!("triggers may be missing, and only the journal knows them: {found}"),
@@ -259,9 +259,12 @@ pub(crate) async fn rescue_triggers(
 }
 
 /// Finds triggers that cannot be carried: creates each on the altered clone.
-pub(crate) async fn refuse_triggers(change: &Change, crew: &Arc<Crew>) -> Result<Vec<Refusal>> {
+pub(crate) async fn refuse_triggers(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+) -> Result<Vec<Refusal>> {
     let attempted = || change.doing("look at the triggers of");
-    let mut session = crew.reader().await?;
+    let mut session = pool.reader().await?;
     let triggers =
         Triggers::read(&mut session, &change.source).await.doing_in_catalogue(attempted)?;
     let mut refusals = Vec::new();

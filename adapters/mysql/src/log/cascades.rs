@@ -38,7 +38,7 @@ use crate::schema::table::{Table, is_same};
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::compare::Compared;
@@ -234,7 +234,7 @@ pub(crate) async fn rows_of<'a>(
 /// Looks for rows that hold a parent's value, on behalf of the stream.
 #[derive(Clone)]
 pub(crate) struct Cascades {
-    pub crew: Arc<Crew>,
+    pub pool: Arc<SessionPool>,
     pub shape: Arc<Mutex<Option<Arc<Shape>>>>,
     /// Work that moves rows into the shadow shares it. The search for rows that actions changed
     /// holds it alone.
@@ -244,8 +244,8 @@ pub(crate) struct Cascades {
 }
 
 impl Cascades {
-    pub(crate) fn new(crew: Arc<Crew>) -> Cascades {
-        Cascades { crew, shape: Arc::default(), moves: Arc::default(), is_locked: Arc::default() }
+    pub(crate) fn new(pool: Arc<SessionPool>) -> Cascades {
+        Cascades { pool, shape: Arc::default(), moves: Arc::default(), is_locked: Arc::default() }
     }
 
     /// Locks the moves for a refresh. It holds them alone if it must also look for children.
@@ -271,7 +271,7 @@ impl Cascades {
         }
         let attempted =
             || format!("look for the parents of a row in the shadow of {}", shape.source.plain());
-        let mut session = self.crew.reader().await?;
+        let mut session = self.pool.reader().await?;
         ancestors(&mut session, shape, key).await.doing(attempted)
     }
 
@@ -287,11 +287,11 @@ impl Cascades {
             return Ok(());
         }
         // No abandoned session of ours may still hold the shadow.
-        self.crew.bury().await?;
+        self.pool.kill_abandoned().await?;
         let attempted =
             || format!("look for what foreign keys changed in {}", shape.source.plain());
-        let mut session = self.crew.reader().await?;
-        if self.crew.in_utc.load(Ordering::SeqCst) {
+        let mut session = self.pool.reader().await?;
+        if self.pool.in_utc.load(Ordering::SeqCst) {
             session.execute(sql::session::IN_UTC).await.doing(attempted)?;
         }
         let found = rows_of(&mut session, &shape, keys).await.doing(attempted)?;

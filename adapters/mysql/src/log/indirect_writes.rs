@@ -6,7 +6,7 @@ use crate::server::doing::Doing;
 use crate::server::error::{Failure, START_AGAIN, STATEMENTS_REMEDY};
 use crate::server::grants::sees_triggers;
 use crate::server::names::TableName;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Session, text};
 use crate::sql;
 use altergeist_contract::{Error, Result};
@@ -14,13 +14,13 @@ use std::sync::Arc;
 
 /// Asks the server about tables that statements wrote.
 pub(crate) struct IndirectWrites {
-    crew: Arc<Crew>,
+    pool: Arc<SessionPool>,
     source: TableName,
 }
 
 impl IndirectWrites {
-    pub(crate) fn new(crew: Arc<Crew>, source: TableName) -> IndirectWrites {
-        IndirectWrites { crew, source }
+    pub(crate) fn new(pool: Arc<SessionPool>, source: TableName) -> IndirectWrites {
+        IndirectWrites { pool, source }
     }
 
     /// Proves that no write to these tables reaches the source.
@@ -33,7 +33,7 @@ impl IndirectWrites {
             return Ok(());
         }
         let attempted = || format!("follow the log for {}", self.source.plain());
-        let mut session = self.crew.reader().await?;
+        let mut session = self.pool.reader().await?;
         for table in tables {
             let found = self.how_it_reaches(&mut session, table).await;
             if let Some(how) = found.doing_in_catalogue(attempted)? {

@@ -12,7 +12,7 @@ use crate::plan::log_source::{check_stream_from, wait_for_arrival, watch_filters
 use crate::server::doing::Doing;
 use crate::server::error::START_AGAIN;
 use crate::server::heartbeat::prepared;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
 use crate::shadow::early_keys::parents_to_follow;
@@ -39,7 +39,7 @@ const PLACES_TRIED: u32 = 3;
 ///   the position and delivered.
 /// - A transaction before the position may not be visible yet. The run sends a heartbeat after it
 ///   reads the position, so the heartbeat lies behind it. Once the heartbeat is proven, everything
-///   before it is visible ([`Beats`]).
+///   before it is visible ([`Heartbeat`]).
 /// - A prepared transaction has its rows in the log already, perhaps before the position. It
 ///   becomes visible when it ends. The run waits for its end and takes a later position. If there
 ///   always are some, the stream may meet the ends of those that the run waited for. If one was
@@ -49,21 +49,21 @@ const PLACES_TRIED: u32 = 3;
 /// The same holds for a replica's log: everything in it was in this server's log before.
 pub(crate) async fn open_log(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log_state: &LogState,
     journal: &JournalTables,
 ) -> Result<Position> {
-    make_journal(change, crew, journal).await?;
-    log_state.beats.begin().await?;
+    make_journal(change, pool, journal).await?;
+    log_state.heartbeat.begin().await?;
     let attempted = || change.doing("open the log for");
-    check_stream_from(change, crew, &log_state.server).await?;
-    let mut session = crew.reader().await?;
+    check_stream_from(change, pool, &log_state.server).await?;
+    let mut session = pool.reader().await?;
     let until = Instant::now() + PREPARED_END;
     let mut positions = 1;
     let (position, beat) = loop {
         let (position, beat) =
-            (current_position(change, &log_state.server).await?, log_state.beats.mark());
-        let proof = tokio::time::timeout(crew.lock_timeout, log_state.beats.proven(beat));
+            (current_position(change, &log_state.server).await?, log_state.heartbeat.mark());
+        let proof = tokio::time::timeout(pool.lock_timeout, log_state.heartbeat.proven(beat));
         proof
             .await
             .map_err(|_| Error::new(Kind::Busy, attempted(), "the server holds up commits"))??;
@@ -86,37 +86,37 @@ pub(crate) async fn open_log(
 
 pub(crate) async fn follow(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log_state: &LogState,
     shadow_state: &ShadowState,
     journal: &JournalTables,
     from: &Position,
 ) -> Result<MySqlStream> {
     let saved = SavedPosition::read(from)?;
-    make_journal(change, crew, journal).await?;
-    check_stream_from(change, crew, &log_state.server).await?;
+    make_journal(change, pool, journal).await?;
+    check_stream_from(change, pool, &log_state.server).await?;
     check_same_log(change, &log_state.server, &saved).await?;
-    log_state.beats.begin().await?;
-    if !log_state.beats.go_on_from(saved.beat.unwrap_or_default()) {
+    log_state.heartbeat.begin().await?;
+    if !log_state.heartbeat.go_on_from(saved.beat.unwrap_or_default()) {
         let reason = format!("another session changed its heartbeats; {START_AGAIN}");
         return Err(Error::fatal(change.doing("go on in the log for"), reason));
     }
-    let key = followed_key(change, crew, shadow_state).await?;
+    let key = followed_key(change, pool, shadow_state).await?;
     let names = (change.source.clone(), &change.names);
     let mut parser =
-        TransactionParser::new(names, key, parents_to_follow(change, crew).await?, saved.clone());
+        TransactionParser::new(names, key, parents_to_follow(change, pool).await?, saved.clone());
     parser.ignore_ends_of(log_state.settled.lock().expect("not poisoned").clone());
     shadow_state.tally.follow().await;
     parser.count_shadow_by(shadow_state.tally.counted_from.clone());
     let session = Session::bare(&log_state.server.access).await?;
     log_state.undecided.store(0, Ordering::SeqCst);
     let reader_id = sql::log::reader_id(&change.source);
-    let known = read_entry(change, &mut crew.reader().await?).await?.facts.source_text;
+    let known = read_entry(change, &mut pool.reader().await?).await?.facts.source_text;
     let beside = DeliveryChecks {
-        beats: log_state.beats.clone(),
+        heartbeat: log_state.heartbeat.clone(),
         cascades: shadow_state.cascades.clone(),
-        indirect_writes: IndirectWrites::new(crew.clone(), change.source.clone()),
-        followed: Followed::new(crew.clone(), change.source.clone(), known),
+        indirect_writes: IndirectWrites::new(pool.clone(), change.source.clone()),
+        followed: Followed::new(pool.clone(), change.source.clone(), known),
         witness: log_state.witness.clone(),
         tally: shadow_state.tally.clone(),
         shadow: change.names.shadow.plain(),
@@ -130,8 +130,8 @@ pub(crate) async fn check_stream(
     log_state: &LogState,
     shadow_state: &ShadowState,
 ) -> Result<()> {
-    log_state.witness.check(&log_state.beats).await?;
-    shadow_state.tally.request_check(|| log_state.beats.mark());
+    log_state.witness.check(&log_state.heartbeat).await?;
+    shadow_state.tally.request_check(|| log_state.heartbeat.mark());
     watch_filters(change, log_state).await
 }
 

@@ -10,7 +10,7 @@ use crate::log::transactions::{Batch, LogEvent, TransactionParser};
 use crate::log::witness::Witness;
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, READING_LOG_FAILED, START_AGAIN};
-use crate::server::heartbeat::Beats;
+use crate::server::heartbeat::Heartbeat;
 use crate::server::session::Session;
 use crate::shadow::followed::Followed;
 use crate::sql;
@@ -42,7 +42,7 @@ pub struct MySqlStream {
 
 /// What the stream asks before it delivers a batch.
 pub(crate) struct DeliveryChecks {
-    pub beats: Arc<Beats>,
+    pub heartbeat: Arc<Heartbeat>,
     pub cascades: Cascades,
     pub indirect_writes: IndirectWrites,
     pub followed: Followed,
@@ -61,10 +61,10 @@ impl ChangeStream for MySqlStream {
         let batch = self.waiting.as_mut().expect("just filled");
         // A transaction is in the log as a whole, even before its end was read. So the next
         // heartbeat lies behind it.
-        let proof = *batch.proof.get_or_insert_with(|| self.checks.beats.mark());
-        self.checks.beats.proven(proof).await?;
+        let proof = *batch.proof.get_or_insert_with(|| self.checks.heartbeat.mark());
+        self.checks.heartbeat.proven(proof).await?;
         if !batch.ended.is_empty() {
-            self.checks.beats.visible(&batch.ended).await?;
+            self.checks.heartbeat.visible(&batch.ended).await?;
         }
         self.checks.indirect_writes.check_cannot_reach(&batch.written).await?;
         if batch.altered {

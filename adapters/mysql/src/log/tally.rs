@@ -6,7 +6,7 @@
 //! count begins before the first comparison, while the run writes nothing. The proof sees what
 //! others wrote before that.
 
-use crate::server::heartbeat::Beats;
+use crate::server::heartbeat::Heartbeat;
 use altergeist_contract::{Error, Kind, Marker, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -58,12 +58,12 @@ impl Tally {
     }
 
     /// Begins the count, unless it has begun. The run writes nothing at this moment.
-    pub(crate) async fn start(&self, beats: &Beats) -> Result<()> {
+    pub(crate) async fn start(&self, heartbeat: &Heartbeat) -> Result<()> {
         let mut is_due = self.is_due.lock().await;
         if *is_due {
-            let mark = beats.mark();
+            let mark = heartbeat.mark();
             self.restart(mark.0);
-            beats.proven(mark).await?;
+            heartbeat.proven(mark).await?;
             *is_due = false;
         }
         Ok(())

@@ -15,9 +15,9 @@
 
 use crate::log::unlogged::{Counted, Unlogged};
 use crate::server::doing::Doing;
-use crate::server::heartbeat::Beats;
+use crate::server::heartbeat::Heartbeat;
 use crate::server::names::TableName;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Cells, Session, number, text};
 use crate::server::version::Flavour;
 use crate::sql;
@@ -33,7 +33,7 @@ const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// The witness of one source.
 pub(crate) struct Witness {
-    crew: Arc<Crew>,
+    pool: Arc<SessionPool>,
     source: TableName,
     session: AsyncMutex<Option<Session>>,
     state: Mutex<State>,
@@ -64,9 +64,9 @@ struct Seen {
 }
 
 impl Witness {
-    pub(crate) fn new(crew: Arc<Crew>, source: TableName) -> Witness {
+    pub(crate) fn new(pool: Arc<SessionPool>, source: TableName) -> Witness {
         Witness {
-            crew,
+            pool,
             source,
             session: AsyncMutex::default(),
             state: Mutex::default(),
@@ -99,7 +99,7 @@ impl Witness {
     /// # Errors
     ///
     /// `Missed` if a change is not in the log.
-    pub(crate) async fn check(&self, beats: &Beats) -> Result<()> {
+    pub(crate) async fn check(&self, heartbeat: &Heartbeat) -> Result<()> {
         {
             let mut state = self.state.lock().expect("not poisoned");
             if state.first.is_none() {
@@ -122,7 +122,7 @@ impl Witness {
         self.unlogged.note(self.count().await?, logged);
         let mut state = self.state.lock().expect("not poisoned");
         state.read_at = Some(Instant::now());
-        state.seen = Some((seen, beats.mark()));
+        state.seen = Some((seen, heartbeat.mark()));
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl Witness {
 
     /// Returns a row that only MySQL has, and shows only to some roles.
     async fn query_if_allowed(&self, statement: &str) -> Result<Option<Cells>> {
-        if self.crew.version.flavour != Flavour::MySql {
+        if self.pool.version.flavour != Flavour::MySql {
             return Ok(None);
         }
         let mut kept = self.session.lock().await;
@@ -212,7 +212,7 @@ impl Witness {
     pub(crate) async fn open(&self) -> Result<Session> {
         let attempted = || format!("ask when {} was changed last", self.source.plain());
         let mut session =
-            Session::open(&self.crew.access, self.crew.version, Duration::from_secs(1)).await?;
+            Session::open(&self.pool.access, self.pool.version, Duration::from_secs(1)).await?;
         // The server reports the time in the session's time zone, in which hours may come twice.
         session.execute(sql::session::IN_UTC).await.doing_in_catalogue(attempted)?;
         Ok(session)

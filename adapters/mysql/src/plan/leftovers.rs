@@ -8,7 +8,7 @@ use crate::schema::identity::identify_table;
 use crate::schema::lookup::table_exists;
 use crate::server::names::TableName;
 use crate::server::own_objects::{is_our_shadow, is_plain};
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Disposal, Leftover, Ownership, Result, Stage};
@@ -22,7 +22,7 @@ pub(crate) struct LeftoverObject {
 
 pub(crate) async fn find_leftovers(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     session: &mut Session,
 ) -> Result<Vec<LeftoverObject>> {
     let entry = read_entry(change, session).await?;
@@ -37,7 +37,7 @@ pub(crate) async fn find_leftovers(
         drop: sql::ddl::drop_table(&change.source, name),
     };
     let shadow_is_ours = is_our_shadow(change, session, &entry.facts).await?;
-    let old_is_ours = is_old_ours(change, crew, session, &entry).await?;
+    let old_is_ours = is_old_ours(change, pool, session, &entry).await?;
     if shadow_is_ours {
         let reason = match stage {
             Some(Stage::Copying | Stage::CuttingOver) => {
@@ -81,7 +81,7 @@ pub(crate) async fn find_leftovers(
 
 pub(crate) async fn is_old_ours(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     session: &mut Session,
     entry: &crate::facts::Entry,
 ) -> Result<bool> {
@@ -90,7 +90,7 @@ pub(crate) async fn is_old_ours(
         return Ok(false);
     }
     let was_swapped =
-        entry.facts.done.is_some() || find_owner(change, crew).await? == Ownership::Shadow;
+        entry.facts.done.is_some() || find_owner(change, pool).await? == Ownership::Shadow;
     Ok(was_swapped && identify_table(change, session, &change.names.old).await? == *made)
 }
 

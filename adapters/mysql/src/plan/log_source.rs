@@ -12,7 +12,7 @@ use crate::change::Change;
 use crate::log::source::{Filters, LogServer, leaves_out};
 use crate::server::doing::Doing;
 use crate::server::names::TableName;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Session, number, text};
 use crate::server::version::{Flavour, Version};
 use crate::sql;
@@ -48,7 +48,7 @@ pub(crate) async fn watch_filters(change: &Change, log_state: &LogState) -> Resu
 /// server.
 pub(crate) async fn refuse_stream_from(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log: &LogServer,
 ) -> Result<Vec<Refusal>> {
     let log = &log;
@@ -113,7 +113,7 @@ pub(crate) async fn refuse_stream_from(
             "name one with one source",
         ),
     }
-    if !is_table_alike(crew, &mut session, &change.source).await? {
+    if !is_table_alike(pool, &mut session, &change.source).await? {
         refuse(
             &format!(
                 "{} is not there, or its columns differ from those on the primary",
@@ -133,12 +133,12 @@ async fn is_log_filtered(log: &LogServer, session: &mut Session, version: Versio
 }
 
 async fn is_table_alike(
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     on_replica: &mut Session,
     table: &TableName,
 ) -> Result<bool> {
     let attempted = || format!("compare the columns of {}", table.plain());
-    let mut here = crew.reader().await?;
+    let mut here = pool.reader().await?;
     let columns = sql::catalogue::columns(table);
     let primary = here.rows(&columns).await.doing_in_catalogue(attempted)?;
     let replica = on_replica.rows(&columns).await.doing_in_catalogue(attempted)?;
@@ -148,10 +148,10 @@ async fn is_table_alike(
 /// Looks again at what `plan` has looked at: settings may have changed since.
 pub(crate) async fn check_stream_from(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log: &LogServer,
 ) -> Result<()> {
-    match refuse_stream_from(change, crew, log).await?.into_iter().next() {
+    match refuse_stream_from(change, pool, log).await?.into_iter().next() {
         Some(refusal) => Err(Error::refused(
             change.doing("read a replica's log for"),
             format!("{}: {}; {}", refusal.object, refusal.reason, refusal.remedy),

@@ -20,7 +20,7 @@ use crate::plan::trial::{Trial, try_clauses};
 use crate::plan::unlogged_note::unlogged_note;
 use crate::server::doing::Doing;
 use crate::server::own_objects::refuse_others_objects;
-use crate::server::pool::{Crew, Slot};
+use crate::server::pool::{SessionPool, Slot};
 use crate::server::replicas::replica_notes;
 use crate::server::session::{Session, execute_within, number, text};
 use crate::server::settings;
@@ -32,26 +32,26 @@ use std::sync::atomic::Ordering;
 
 pub(crate) async fn plan(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log: &LogServer,
     native: &NativeState,
 ) -> Result<Plan> {
-    let mut session = crew.reader().await?;
+    let mut session = pool.reader().await?;
     let facts = table_facts(change, &mut session).await?;
     let mut refusals = refuse_table(change, &facts);
     refusals.extend(refuse_privileges(change, &mut session).await?);
     refusals.extend(refuse_postgres_flags(&change.target));
-    refusals.extend(refuse_replica(change, crew, &mut session).await?);
+    refusals.extend(refuse_replica(change, pool, &mut session).await?);
     refusals.extend(refuse_others_objects(change, &mut session).await?);
     refusals.extend(change.request.clauses.as_ref().err().cloned());
     let mut trial = Trial::default();
     if let (Ok(clauses), true) = (&change.request.clauses, refusals.is_empty()) {
-        trial = try_clauses(change, crew, native, &mut session, clauses).await?;
+        trial = try_clauses(change, pool, native, &mut session, clauses).await?;
         refusals.append(&mut trial.refusals);
     }
     if trial.native.is_none() {
-        refusals.extend(refuse_copy(change, crew, log, &mut session).await?);
-        trial.notes.extend(replica_notes(change, crew).await?);
+        refusals.extend(refuse_copy(change, pool, log, &mut session).await?);
+        trial.notes.extend(replica_notes(change, pool).await?);
         trial.notes.extend(unlogged_note(change, &mut session).await);
     }
     trial.notes.extend(replica_target_note(change, &mut session).await?);
@@ -60,17 +60,17 @@ pub(crate) async fn plan(
 
 pub(crate) async fn alter_natively(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     native: &NativeState,
     statement: &str,
 ) -> Result<()> {
     let attempted = || change.doing("alter");
-    let within = crew.lock_timeout;
-    let mut lease = crew.lease(Slot::Control).await?;
+    let within = pool.lock_timeout;
+    let mut lease = pool.lease(Slot::Control).await?;
     let signed = format!("{}{statement}", sql::sign(&change.source));
     let modes = settings::modes_of_clauses(&change.server.modes, change.target.allow_zero_dates);
     lease.session().execute(&modes).await.doing_in_catalogue(attempted)?;
-    let outcome = execute_within(lease.session(), &crew.access, &signed, within).await;
+    let outcome = execute_within(lease.session(), &pool.access, &signed, within).await;
     if lease.session().is_alive() {
         let modes = settings::our_modes(&change.server.modes);
         lease.session().execute(&modes).await.doing_in_catalogue(attempted)?;
@@ -80,7 +80,7 @@ pub(crate) async fn alter_natively(
         Ok(_) => Ok(()),
         Err(failure) if failure.is_busy() => {
             let mut error = failure.of_lock(attempted());
-            error.reason += &describe_blockers(change, crew, &change.source).await;
+            error.reason += &describe_blockers(change, pool, &change.source).await;
             Err(error)
         }
         Err(failure) => {
@@ -91,28 +91,28 @@ pub(crate) async fn alter_natively(
     }
 }
 
-pub(crate) async fn leftovers(change: &Change, crew: &Arc<Crew>) -> Result<Vec<Leftover>> {
-    let mut session = crew.reader().await?;
-    let found = find_leftovers(change, crew, &mut session).await?;
+pub(crate) async fn leftovers(change: &Change, pool: &Arc<SessionPool>) -> Result<Vec<Leftover>> {
+    let mut session = pool.reader().await?;
+    let found = find_leftovers(change, pool, &mut session).await?;
     Ok(found.into_iter().map(|found| found.shown).collect())
 }
 
 pub(crate) async fn cleanup(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log_state: &LogState,
     shadow_state: &ShadowState,
     old_too: bool,
 ) -> Result<()> {
-    log_state.beats.end();
-    let mut session = crew.reader().await?;
-    rescue_triggers(change, crew, &read_entry(change, &mut session).await?.facts).await?;
-    let found = find_leftovers(change, crew, &mut session).await?;
+    log_state.heartbeat.end();
+    let mut session = pool.reader().await?;
+    rescue_triggers(change, pool, &read_entry(change, &mut session).await?.facts).await?;
+    let found = find_leftovers(change, pool, &mut session).await?;
     let is_with_old = |found: &LeftoverObject| found.shown.disposal == Disposal::DroppedWithOld;
     if old_too && found.iter().any(is_with_old) {
         check_nothing_needs_old(change, &mut session).await?;
     }
-    let mut lease = crew.lease(Slot::Control).await?;
+    let mut lease = pool.lease(Slot::Control).await?;
     for found in found {
         let is_dropped = match found.shown.disposal {
             Disposal::Dropped => true,
@@ -181,13 +181,13 @@ fn refuse_table(change: &Change, facts: &TableFacts) -> Vec<Refusal> {
 /// What stands in the way of a copy, but not of a native change.
 async fn refuse_copy(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log: &LogServer,
     session: &mut Session,
 ) -> Result<Vec<Refusal>> {
     let mut refusals = refuse_privileges_to_copy(change, log, session).await?;
     refusals.extend(refuse_log(change, session).await?);
-    refusals.extend(refuse_stream_from(change, crew, log).await?);
+    refusals.extend(refuse_stream_from(change, pool, log).await?);
     refusals.extend(refuse_names(change, session).await?);
     refusals.extend(refuse_killing(change, session).await);
     Ok(refusals)

@@ -3,7 +3,7 @@
 //! `--allow-replica`.
 
 use crate::change::Change;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
 use crate::sql;
@@ -17,19 +17,19 @@ const REMEDY: &str = "name the primary in --url, and the change replicates from 
 /// Why this server must not be changed by itself.
 pub(crate) async fn refuse_replica(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     session: &mut Session,
 ) -> Result<Vec<Refusal>> {
     let mut refusals = Vec::new();
     if !change.target.allow_replica {
         let sources = replication_sources(change, session).await?;
         refusals.extend((!sources.is_empty()).then(|| Refusal {
-            object: format!("server {}", crew.access.address),
+            object: format!("server {}", pool.access.address),
             reason: format!("it is a replica: it replicates from {}", sources.join(" and ")),
             remedy: REMEDY.into(),
         }));
     }
-    refusals.extend(refuse_group(change, crew, session).await);
+    refusals.extend(refuse_group(change, pool, session).await);
     Ok(refusals)
 }
 
@@ -73,7 +73,11 @@ async fn replication_sources(change: &Change, session: &mut Session) -> Result<V
 }
 
 /// A member of a group whose rows come from others. Servers without the plugin have no members.
-async fn refuse_group(change: &Change, crew: &Arc<Crew>, session: &mut Session) -> Option<Refusal> {
+async fn refuse_group(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    session: &mut Session,
+) -> Option<Refusal> {
     if change.server.version.flavour == Flavour::MariaDb {
         return None;
     }
@@ -92,7 +96,7 @@ async fn refuse_group(change: &Change, crew: &Arc<Crew>, session: &mut Session) 
         ),
     };
     Some(Refusal {
-        object: format!("server {}", crew.access.address),
+        object: format!("server {}", pool.access.address),
         reason: reason.into(),
         remedy: remedy.into(),
     })

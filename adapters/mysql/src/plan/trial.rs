@@ -19,7 +19,7 @@ use crate::schema::foreign_key::{ForeignKey, foreign_keys};
 use crate::schema::lookup::{read_table, table_exists};
 use crate::schema::table::{definition_of, outline};
 use crate::server::doing::Doing;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
 use crate::shadow::clone::{alter_copy, make_copy};
@@ -82,7 +82,7 @@ pub(crate) fn keeps_its_rows(
 /// Tries the clauses on an empty clone, which is gone afterwards whatever comes of it.
 pub(crate) async fn try_clauses(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     native: &NativeState,
     session: &mut Session,
     clauses: &Clauses,
@@ -90,7 +90,7 @@ pub(crate) async fn try_clauses(
     let attempted = || change.doing("try the clauses on an empty clone of");
     drop_clone(change, session).await?;
     let names = make_copy(change, session, &change.names.clone).await.trying_clauses(attempted)?;
-    let trial = try_on_clone(change, crew, native, session, clauses, &names).await;
+    let trial = try_on_clone(change, pool, native, session, clauses, &names).await;
     let dropped = drop_clone(change, session).await;
     let trial = trial?;
     dropped.map(|()| trial)
@@ -98,7 +98,7 @@ pub(crate) async fn try_clauses(
 
 pub(crate) async fn try_on_clone(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     native: &NativeState,
     session: &mut Session,
     clauses: &Clauses,
@@ -169,7 +169,7 @@ pub(crate) async fn try_on_clone(
     let source = read_table(change, session, &change.source).await?;
     let clone = read_table(change, session, &change.names.clone).await?;
     trial.refusals = refuse_result(change, session).await?;
-    trial.refusals.extend(refuse_triggers(change, crew).await?);
+    trial.refusals.extend(refuse_triggers(change, pool).await?);
     trial.refusals.extend(refuse_own_document_numbers(change, session).await?);
     let names = (&change.source, &change.names.shadow);
     match columns::find(
@@ -184,7 +184,7 @@ pub(crate) async fn try_on_clone(
             trial.refusals.extend(refuse_rows(change, session, &shape).await?);
             let (lossy, rounded) = look_for_losses(change, session, &shape).await?;
             trial.refusals.extend(lossy);
-            let kept = needed_indexes(change, crew, session, &change.names.clone, &shape).await?;
+            let kept = needed_indexes(change, pool, session, &change.names.clone, &shape).await?;
             trial.deferred = predict_deferred(change, session, &change.names.clone, &kept).await?;
             trial.refusals.extend(refuse_foreign_keys(change, session, &shape, &clone).await?);
             trial.refusals.extend(refuse_added_keys(change, session, &shape).await?);

@@ -2,7 +2,7 @@
 
 use crate::change::Change;
 use crate::server::doing::Doing;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::text;
 use crate::sql;
 use altergeist_contract::Result;
@@ -11,14 +11,14 @@ use std::sync::Arc;
 /// Returns the first cell of the answer; see [`altergeist_contract::Inquiry`].
 pub(crate) async fn ask(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     question: &str,
 ) -> Result<Option<String>> {
     let attempted = "ask the operator's question";
     let question = question
         .replace("{old}", &sql::table(&change.source))
         .replace("{new}", &sql::table(&change.names.shadow));
-    let mut session = crew.reader().await?;
+    let mut session = pool.reader().await?;
     let prepare = [sql::session::READ_ONLY, &sql::session::use_schema(&change.source.schema)];
     for statement in prepare {
         session.execute(statement).await.doing_in_catalogue(attempted)?;

@@ -3,7 +3,7 @@
 
 use crate::server::error::Failure;
 use crate::server::option_file::Client;
-use crate::server::reachability::Reach;
+use crate::server::reachability::Reachability;
 use altergeist_contract::url::{TlsMode, percent_decoded, unreadable};
 use altergeist_contract::{Error, Kind, Result};
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
@@ -25,7 +25,7 @@ pub(crate) struct Access {
     pub schema: Option<String>,
     /// Host and port, or socket, for people.
     pub address: String,
-    pub reach: Reach,
+    pub reachability: Reachability,
 }
 
 impl Access {
@@ -82,13 +82,18 @@ impl Access {
             .max_allowed_packet(Some(LARGEST_PACKET))
             .tcp_keepalive(Some(Duration::from_secs(30)))
             .ssl_opts(ssl_opts(tls, ca));
-        Ok(Access { opts, tls, schema, address, reach: Reach::new() })
+        Ok(Access { opts, tls, schema, address, reachability: Reachability::new() })
     }
 
     /// The same way in, to another server.
     pub(crate) fn at(&self, host: &str, port: u16) -> Access {
         let opts = self.opts.clone().ip_or_hostname(host).tcp_port(port).socket(None::<String>);
-        Access { opts, address: format!("{host}:{port}"), reach: Reach::new(), ..self.clone() }
+        Access {
+            opts,
+            address: format!("{host}:{port}"),
+            reachability: Reachability::new(),
+            ..self.clone()
+        }
     }
 
     /// A new connection, within a bounded time.

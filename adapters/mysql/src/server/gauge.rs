@@ -4,7 +4,7 @@
 use crate::change::Change;
 use crate::server::about::Replica;
 use crate::server::doing::Doing;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::replicas::{forget_those_that_left, watched};
 use crate::server::session::{Session, number, text};
 use crate::server::version::Flavour;
@@ -24,13 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(crate) async fn replica_lags(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log_state: &LogState,
     gauge: &GaugeState,
 ) -> Result<Vec<ReplicaLag>> {
     let mut replicas = gauge.replicas.lock().await;
     if replicas.is_none() {
-        *replicas = Some(watched(change, crew, &log_state.server).await?);
+        *replicas = Some(watched(change, pool, &log_state.server).await?);
     }
     let replicas = replicas.get_or_insert_default();
     let mut lags = Vec::new();
@@ -40,24 +40,24 @@ pub(crate) async fn replica_lags(
             replica.session = None;
         }
         replica.is_certain |= beat.is_some();
-        let lag = beat.map(|beat| log_state.beats.age(beat));
+        let lag = beat.map(|beat| log_state.heartbeat.age(beat));
         lags.push(ReplicaLag { replica: replica.access.address.clone(), lag });
     }
-    forget_those_that_left(change, crew, replicas).await?;
+    forget_those_that_left(change, pool, replicas).await?;
     Ok(lags)
 }
 
 pub(crate) async fn read_loads(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     gauge: &GaugeState,
     measures: &[&str],
 ) -> Result<Vec<f64>> {
     let of_server =
-        |measure: &str| format!("look at the load {measure} of {}", crew.access.address);
+        |measure: &str| format!("look at the load {measure} of {}", pool.access.address);
     let mut watch = gauge.watch.lock().await;
     if !watch.as_ref().is_some_and(Session::is_fresh) {
-        *watch = Some(Session::bare(&crew.access).await?);
+        *watch = Some(Session::bare(&pool.access).await?);
     }
     let session = watch.as_mut().expect("it was just opened");
     let mut loads = Vec::new();
@@ -83,14 +83,14 @@ pub(crate) async fn read_loads(
 
 pub(crate) async fn built_fraction(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
 ) -> Option<f64> {
     let builder = shadow_state.builder.load(Ordering::Relaxed);
     if builder == 0 || change.server.version.flavour == Flavour::MariaDb {
         return None;
     }
-    let mut session = crew.reader().await.ok()?;
+    let mut session = pool.reader().await.ok()?;
     let work = session.row(&sql::session::work_of(builder)).await.ok()??;
     let (done, of) = (number(&work[0])?, number(&work[1])?);
     Some((done as f64 / of.max(1) as f64).min(1.0))

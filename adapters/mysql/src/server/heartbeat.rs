@@ -14,7 +14,7 @@
 use crate::log::statement::spell_xid;
 use crate::server::doing::Doing;
 use crate::server::names::{Names, TableName};
-use crate::server::pool::{Crew, Lease, Slot};
+use crate::server::pool::{Lease, SessionPool, Slot};
 use crate::server::session::{Cells, Session, number, text};
 use crate::sql;
 use altergeist_contract::{CommitLatency, Error, Heartbeats, Kind, Marker, Result};
@@ -32,18 +32,18 @@ const SLOW_COMMIT: Duration = Duration::from_secs(5);
 const RECONNECT_FOR: Duration = Duration::from_secs(20);
 
 /// The heartbeat of a run; see the module.
-pub(crate) struct Beats {
+pub(crate) struct Heartbeat {
     shared: Arc<Shared>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
-    crew: Arc<Crew>,
+    pool: Arc<SessionPool>,
     source: TableName,
     table: TableName,
     state: Mutex<State>,
     nudge: Notify,
-    pulse: watch::Sender<Pulse>,
+    known: watch::Sender<Known>,
 }
 
 #[derive(Default)]
@@ -59,28 +59,28 @@ struct State {
 
 /// What others wait for.
 #[derive(Clone, Default)]
-struct Pulse {
+struct Known {
     proven: u64,
     /// How often the list of prepared transactions was read.
     looked: u64,
     stopped: Option<String>,
 }
 
-impl Beats {
-    pub(crate) fn new(crew: Arc<Crew>, source: TableName, names: &Names) -> Beats {
-        let (pulse, _) = watch::channel(Pulse {
+impl Heartbeat {
+    pub(crate) fn new(pool: Arc<SessionPool>, source: TableName, names: &Names) -> Heartbeat {
+        let (known, _) = watch::channel(Known {
             stopped: Some("they were not begun".into()),
-            ..Pulse::default()
+            ..Known::default()
         });
         let shared = Shared {
-            crew,
+            pool,
             source,
             table: names.beat.clone(),
             state: Mutex::default(),
             nudge: Notify::new(),
-            pulse,
+            known,
         };
-        Beats { shared: Arc::new(shared), task: Mutex::default() }
+        Heartbeat { shared: Arc::new(shared), task: Mutex::default() }
     }
 
     /// Starts the heartbeat unless it runs, and waits for its first number.
@@ -113,7 +113,7 @@ impl Beats {
         if let Some(task) = self.task.lock().expect("not poisoned").take() {
             task.abort();
         }
-        self.shared.pulse.send_modify(|pulse| pulse.stopped = Some("they were ended".into()));
+        self.shared.known.send_modify(|known| known.stopped = Some("they were ended".into()));
     }
 
     /// Returns the next beat, and has it sent at once.
@@ -125,7 +125,7 @@ impl Beats {
 
     /// Waits until everything in the log before this beat is visible. Cancel-safe.
     pub(crate) async fn proven(&self, beat: Marker) -> Result<()> {
-        self.wait(|pulse| pulse.proven >= beat.0).await
+        self.wait(|known| known.proven >= beat.0).await
     }
 
     /// Waits until the ends of these prepared transactions, which the log has passed, are visible.
@@ -133,10 +133,10 @@ impl Beats {
     pub(crate) async fn visible(&self, xids: &[String]) -> Result<()> {
         self.shared.state.lock().expect("not poisoned").watched.extend(xids.iter().cloned());
         self.shared.nudge.notify_one();
-        let looked = self.shared.pulse.borrow().looked;
+        let looked = self.shared.known.borrow().looked;
         let shared = &self.shared;
-        self.wait(|pulse| {
-            pulse.looked > looked
+        self.wait(|known| {
+            known.looked > looked
                 && !xids
                     .iter()
                     .any(|xid| shared.state.lock().expect("not poisoned").watched.contains(xid))
@@ -144,10 +144,10 @@ impl Beats {
         .await
     }
 
-    async fn wait(&self, mut is_enough: impl FnMut(&Pulse) -> bool) -> Result<()> {
-        let mut pulse = self.shared.pulse.subscribe();
-        let seen = pulse
-            .wait_for(|pulse| pulse.stopped.is_some() || is_enough(pulse))
+    async fn wait(&self, mut is_enough: impl FnMut(&Known) -> bool) -> Result<()> {
+        let mut known = self.shared.known.subscribe();
+        let seen = known
+            .wait_for(|known| known.stopped.is_some() || is_enough(known))
             .await
             .expect("the sender lives in self");
         match &seen.stopped {
@@ -173,7 +173,7 @@ impl Beats {
     }
 }
 
-impl Drop for Beats {
+impl Drop for Heartbeat {
     fn drop(&mut self) {
         self.end();
     }
@@ -182,7 +182,7 @@ impl Drop for Beats {
 impl Shared {
     /// Opens a session and reads the last beat in the table. It is visible, so it is proven.
     pub(crate) async fn connect(&self) -> Result<(Lease, u64)> {
-        let mut lease = self.crew.lease(Slot::Beat).await?;
+        let mut lease = self.pool.lease(Slot::Heartbeat).await?;
         let attempted = || format!("read the heartbeat of {}", self.source.plain());
         let find = sql::journal::last_beat(&self.table, &self.source.name);
         let mut row = lease.session().row(&find).await.doing_in_catalogue(attempted)?;
@@ -201,9 +201,9 @@ impl Shared {
     fn know(&self, last: u64) {
         let mut state = self.state.lock().expect("not poisoned");
         state.sent = state.sent.max(last);
-        self.pulse.send_modify(|pulse| {
-            pulse.proven = pulse.proven.max(last);
-            pulse.stopped = None;
+        self.known.send_modify(|known| {
+            known.proven = known.proven.max(last);
+            known.stopped = None;
         });
     }
 
@@ -215,7 +215,7 @@ impl Shared {
             (lease, last) = match self.reconnect(error).await {
                 Ok(found) => found,
                 Err(error) => {
-                    self.pulse.send_modify(|pulse| pulse.stopped = Some(error.reason));
+                    self.known.send_modify(|known| known.stopped = Some(error.reason));
                     return;
                 }
             };
@@ -235,7 +235,7 @@ impl Shared {
         Err(error)
     }
 
-    /// Beats until something fails.
+    /// Sends heartbeats until something fails.
     async fn beat_on(&self, session: &mut Session, mut last: u64) -> Error {
         loop {
             // A mark asked for meanwhile has left its permit; otherwise a period passes.
@@ -271,7 +271,7 @@ impl Shared {
             return Err(Error::fatal(attempted(), "another session wrote it"));
         }
         self.note_committed();
-        self.pulse.send_modify(|pulse| pulse.proven = number);
+        self.known.send_modify(|known| known.proven = number);
         Ok(())
     }
 
@@ -296,7 +296,7 @@ impl Shared {
         }
         let prepared = prepared(session).await?;
         self.state.lock().expect("not poisoned").watched.retain(|xid| prepared.contains(xid));
-        self.pulse.send_modify(|pulse| pulse.looked += 1);
+        self.known.send_modify(|known| known.looked += 1);
         Ok(())
     }
 }

@@ -38,7 +38,7 @@ pub(crate) enum Slot {
     /// DDL on the shadow, and the journal.
     Control,
     /// The heartbeats.
-    Beat,
+    Heartbeat,
     /// The cut-over's lock.
     Lock,
     /// MariaDB's RENAME, which waits for that lock to go.
@@ -54,7 +54,7 @@ impl Slot {
     fn place(self) -> usize {
         match self {
             Slot::Control => 0,
-            Slot::Beat => 1,
+            Slot::Heartbeat => 1,
             Slot::Lock => 2,
             Slot::Rename => 3,
             Slot::Triggers => 4,
@@ -65,7 +65,7 @@ impl Slot {
 }
 
 /// All sessions of a run; see the module.
-pub(crate) struct Crew {
+pub(crate) struct SessionPool {
     pub access: Access,
     pub version: Version,
     pub lock_timeout: Duration,
@@ -80,7 +80,7 @@ pub(crate) struct Crew {
     /// Sessions whose last statement got no answer yet, with their slots. The pool kills them
     /// before it lends another session.
     pub(crate) abandoned: Mutex<Vec<(u64, usize)>>,
-    burying: AsyncMutex<()>,
+    killing: AsyncMutex<()>,
     /// Whether sessions that move rows use UTC; set before the first of them is opened.
     pub in_utc: AtomicBool,
     /// Whether workers check and lock the parents of the rows they write, and never wait for a
@@ -88,7 +88,7 @@ pub(crate) struct Crew {
     pub checks_parents: AtomicBool,
 }
 
-impl Crew {
+impl SessionPool {
     pub(crate) fn new(
         access: Access,
         version: Version,
@@ -96,8 +96,8 @@ impl Crew {
         source: TableName,
         lock: String,
         workers: usize,
-    ) -> Crew {
-        Crew {
+    ) -> SessionPool {
+        SessionPool {
             access,
             version,
             lock_timeout,
@@ -108,7 +108,7 @@ impl Crew {
             run_lock: AsyncMutex::default(),
             run_lock_id: Mutex::default(),
             abandoned: Mutex::default(),
-            burying: AsyncMutex::default(),
+            killing: AsyncMutex::default(),
             in_utc: AtomicBool::default(),
             checks_parents: AtomicBool::default(),
         }
@@ -144,13 +144,13 @@ impl Crew {
         place: usize,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Result<Lease> {
-        self.bury().await?;
+        self.kill_abandoned().await?;
         let session = match guard.take().filter(Session::is_fresh) {
             Some(session) => session,
             None => self.fenced(place).await?,
         };
         Ok(Lease {
-            crew: self.clone(),
+            pool: self.clone(),
             guard,
             place,
             session: Some(session),
@@ -211,11 +211,11 @@ impl Crew {
     }
 
     /// Kills the abandoned sessions, and waits until they have rolled back.
-    pub(crate) async fn bury(&self) -> Result<()> {
+    pub(crate) async fn kill_abandoned(&self) -> Result<()> {
         if self.abandoned.lock().expect("not poisoned").is_empty() {
             return Ok(());
         }
-        let _alone = self.burying.lock().await;
+        let _alone = self.killing.lock().await;
         let dead = self.abandoned.lock().expect("not poisoned").clone();
         if dead.is_empty() {
             return Ok(());
@@ -266,7 +266,7 @@ impl Crew {
 /// A session for one task. Dropping the lease abandons the session, unless [`Lease::keep`] said
 /// that it is clean.
 pub(crate) struct Lease {
-    crew: Arc<Crew>,
+    pool: Arc<SessionPool>,
     guard: OwnedMutexGuard<Option<Session>>,
     place: usize,
     session: Option<Session>,
@@ -305,7 +305,7 @@ impl Drop for Lease {
         if self.is_clean && session.is_alive() {
             *self.guard = Some(session);
         } else {
-            self.crew.abandon(session.id, self.place);
+            self.pool.abandon(session.id, self.place);
         }
     }
 }

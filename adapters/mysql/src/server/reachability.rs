@@ -23,21 +23,21 @@ pub(crate) const FRESH: Duration = Duration::from_secs(30);
 
 /// Shared by all sessions to one server.
 #[derive(Clone)]
-pub(crate) struct Reach(Arc<watch::Sender<bool>>);
+pub(crate) struct Reachability(Arc<watch::Sender<bool>>);
 
-impl Reach {
-    pub(crate) fn new() -> Reach {
-        Reach(Arc::new(watch::Sender::new(true)))
+impl Reachability {
+    pub(crate) fn new() -> Reachability {
+        Reachability(Arc::new(watch::Sender::new(true)))
     }
 
-    pub(crate) fn lose(&self) {
+    pub(crate) fn mark_unreachable(&self) {
         self.0.send_replace(false);
     }
 
     /// Ends when the server is out of reach.
     pub(crate) async fn lost(&self) {
-        let mut reach = self.0.subscribe();
-        let _ = reach.wait_for(|is_reachable| !is_reachable).await;
+        let mut reachability = self.0.subscribe();
+        let _ = reachability.wait_for(|is_reachable| !is_reachable).await;
     }
 }
 
@@ -47,12 +47,14 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_is_told_when_the_server_is_out_of_reach() {
-        let reach = Reach::new();
-        let other = reach.clone();
+        let reachability = Reachability::new();
+        let other = reachability.clone();
         let waiting = tokio::spawn(async move { other.lost().await });
-        assert!(tokio::time::timeout(Duration::from_millis(20), reach.lost()).await.is_err());
-        reach.lose();
+        assert!(
+            tokio::time::timeout(Duration::from_millis(20), reachability.lost()).await.is_err()
+        );
+        reachability.mark_unreachable();
         waiting.await.unwrap();
-        reach.lost().await;
+        reachability.lost().await;
     }
 }

@@ -10,7 +10,7 @@ use crate::change::Change;
 use crate::log::source::LogServer;
 use crate::server::about::Replica;
 use crate::server::connect::Access;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Session, number, text};
 use crate::server::version::Flavour;
 use crate::sql;
@@ -42,14 +42,14 @@ struct Reader {
 /// log cannot arrive sooner than there.
 pub(crate) async fn watched(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log: &LogServer,
 ) -> Result<Vec<Replica>> {
     let streamed = change.target.stream_from.iter().filter(|_| log.is_replica);
     let named = change.target.replicas.iter().chain(streamed);
     let mut watched = named.map(|url| Access::read(url)).collect::<Result<Vec<Access>>>()?;
     if change.target.replicas.is_empty() {
-        let seen = see_replicas(change, crew).await?;
+        let seen = see_replicas(change, pool).await?;
         for unreached in seen.unreached {
             tracing::warn!("{unreached}: its lag does not count");
         }
@@ -67,13 +67,13 @@ pub(crate) async fn watched(
 /// never forgotten.
 pub(crate) async fn forget_those_that_left(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     replicas: &mut Vec<Replica>,
 ) -> Result<()> {
     if replicas.iter().all(|replica| replica.is_certain) {
         return Ok(());
     }
-    let seen = see_replicas(change, crew).await?;
+    let seen = see_replicas(change, pool).await?;
     replicas.retain(|replica| {
         let stays = replica.is_certain
             || seen.reached.iter().any(|access| access.address == replica.access.address);
@@ -89,8 +89,8 @@ pub(crate) async fn forget_those_that_left(
 }
 
 /// What `plan` says of them.
-pub(crate) async fn replica_notes(change: &Change, crew: &Arc<Crew>) -> Result<Vec<String>> {
-    let seen = see_replicas(change, crew).await?;
+pub(crate) async fn replica_notes(change: &Change, pool: &Arc<SessionPool>) -> Result<Vec<String>> {
+    let seen = see_replicas(change, pool).await?;
     let is_named = |address: &str| {
         let urls = change.target.replicas.iter().chain(&change.target.stream_from);
         urls.filter_map(|url| Access::read(url).ok()).any(|access| access.address == address)
@@ -113,8 +113,8 @@ pub(crate) async fn replica_notes(change: &Change, crew: &Arc<Crew>) -> Result<V
     Ok(reached.chain(unreached).collect())
 }
 
-async fn see_replicas(change: &Change, crew: &Arc<Crew>) -> Result<Seen> {
-    let mut session = crew.reader().await?;
+async fn see_replicas(change: &Change, pool: &Arc<SessionPool>) -> Result<Seen> {
+    let mut session = pool.reader().await?;
     let version = change.server.version;
     let mut seen = Seen::default();
     let rows = match session.rows(sql::log::log_readers(version)).await {
@@ -150,7 +150,7 @@ async fn see_replicas(change: &Change, crew: &Arc<Crew>) -> Result<Seen> {
     let hosts = session.rows(sql::log::HOSTS_OF_LOG_READERS).await.unwrap_or_default();
     let hosts: BTreeSet<String> = hosts.iter().map(|row| text(&row[0])).collect();
     for reader in readers {
-        match connect_replica(crew, &reader, &hosts).await {
+        match connect_replica(pool, &reader, &hosts).await {
             Some(access) => seen.reached.push(access),
             None => seen.unreached.push(format!(
                 "replica {}:{} (server_id {}) was found and does not let us in",
@@ -164,13 +164,13 @@ async fn see_replicas(change: &Change, crew: &Arc<Crew>) -> Result<Seen> {
 }
 
 async fn connect_replica(
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     reader: &Reader,
     hosts: &BTreeSet<String>,
 ) -> Option<Access> {
     let told = (!reader.host.is_empty()).then_some(&reader.host);
     for host in told.into_iter().chain(hosts) {
-        let access = crew.access.at(host, reader.port);
+        let access = pool.access.at(host, reader.port);
         let asked = async {
             let mut session = Session::bare(&access).await.ok()?;
             session.text(sql::log::SERVER_ID).await.ok()

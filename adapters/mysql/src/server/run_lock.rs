@@ -3,7 +3,7 @@
 
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
-use crate::server::pool::{Crew, PAUSE};
+use crate::server::pool::{PAUSE, SessionPool};
 use crate::server::reachability::{ALIVE_WITHIN, DEAD_AFTER, IDLE_LIMIT};
 use crate::server::session::{Session, kill, number, text};
 use crate::sql;
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// is gone.
 const GRACE_SECONDS: u64 = 1;
 
-impl Crew {
+impl SessionPool {
     /// Takes the run lock, then kills what earlier holders left and waits until it is gone.
     pub(crate) async fn hold(&self) -> Result<Hold> {
         let attempted = || format!("take the run lock of {}", self.source.plain());
@@ -165,16 +165,16 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(5);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks as long as the pool exists, and ends its waiting statements when no answer comes.
-pub(crate) fn watch_over(crew: &Arc<Crew>) {
-    let crew: Weak<Crew> = Arc::downgrade(crew);
+pub(crate) fn watch_over(pool: &Arc<SessionPool>) {
+    let pool: Weak<SessionPool> = Arc::downgrade(pool);
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(PERIOD).await;
-            let Some(crew) = crew.upgrade() else { return };
+            let Some(pool) = pool.upgrade() else { return };
             // The run itself finds out that a lock was lost.
-            if tokio::time::timeout(PATIENCE, crew.still_held()).await.is_err() {
+            if tokio::time::timeout(PATIENCE, pool.still_held()).await.is_err() {
                 tracing::warn!("the server has not answered for {} s", PATIENCE.as_secs());
-                crew.access.reach.lose();
+                pool.access.reachability.mark_unreachable();
                 return;
             }
         }

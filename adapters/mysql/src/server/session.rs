@@ -4,7 +4,7 @@
 use crate::server::connect::Access;
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
-use crate::server::reachability::{FRESH, Reach};
+use crate::server::reachability::{FRESH, Reachability};
 use crate::server::settings;
 use crate::server::version::Version;
 use crate::sql;
@@ -28,7 +28,7 @@ pub(crate) struct Session {
     conn: Option<Conn>,
     /// The server's number for it, for KILL.
     pub id: u64,
-    reach: Reach,
+    reachability: Reachability,
     used_at: Instant,
 }
 
@@ -39,7 +39,7 @@ impl Session {
         Ok(Session {
             id: u64::from(conn.id()),
             conn: Some(conn),
-            reach: access.reach.clone(),
+            reachability: access.reachability.clone(),
             used_at: Instant::now(),
         })
     }
@@ -88,7 +88,7 @@ impl Session {
         let mut conn = self.take()?;
         let outcome = tokio::select! {
             outcome = conn.query::<mysql_async::Row, _>(statement) => outcome,
-            () = self.reach.lost() => return Err(out_of_reach()),
+            () = self.reachability.lost() => return Err(out_of_reach()),
         };
         let rows = self.give_back(conn, outcome)?;
         Ok(rows.into_iter().map(cells).collect())
@@ -103,7 +103,7 @@ impl Session {
         let mut conn = self.take()?;
         let outcome = tokio::select! {
             outcome = conn.query::<mysql_async::Row, _>(statement) => outcome,
-            () = self.reach.lost() => return Err(out_of_reach()),
+            () = self.reachability.lost() => return Err(out_of_reach()),
         };
         let named = |row: mysql_async::Row| {
             let names: Vec<String> =
@@ -132,7 +132,7 @@ impl Session {
         let mut conn = self.take()?;
         let outcome = tokio::select! {
             outcome = conn.query_drop(statement) => outcome,
-            () = self.reach.lost() => return Err(out_of_reach()),
+            () = self.reachability.lost() => return Err(out_of_reach()),
         };
         let done = Done { rows: conn.affected_rows(), warnings: conn.get_warnings() };
         self.give_back(conn, outcome)?;
@@ -147,7 +147,7 @@ impl Session {
         let mut conn = self.take()?;
         let outcome = tokio::select! {
             outcome = conn.query_drop(statement) => outcome,
-            () = self.reach.lost() => return Err(out_of_reach()),
+            () = self.reachability.lost() => return Err(out_of_reach()),
         };
         self.give_back(conn, outcome)
     }

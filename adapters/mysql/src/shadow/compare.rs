@@ -4,7 +4,7 @@ use crate::change::Change;
 use crate::schema::columns::Shape;
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, TABLE_CHANGED};
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Cells, Session, number};
 use crate::shadow::rows::parts;
 use crate::shadow::shape::load_shape;
@@ -19,13 +19,13 @@ const MOST_DIFFERENCES: u64 = 5_000;
 
 pub(crate) async fn compare_chunk(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     log_state: &LogState,
     shadow_state: &ShadowState,
     chunk: &Chunk,
 ) -> Result<Comparison> {
-    let shape = load_shape(change, crew, shadow_state).await?;
-    shadow_state.tally.start(&log_state.beats).await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
+    shadow_state.tally.start(&log_state.heartbeat).await?;
     let attempted = change.doing("compare a chunk of");
     let statements = [
         sql::compare::count_rows(&shape, chunk)?,
@@ -38,7 +38,7 @@ pub(crate) async fn compare_chunk(
         [in_source, in_shadow, missing] => missing.is_empty() && in_source == in_shadow,
         _ => false,
     };
-    let mut lease = crew.worker().await?;
+    let mut lease = pool.worker().await?;
     let mut outcome = in_snapshot(lease.session(), &statements, is_answered).await;
     // A build ended between the snapshot and the first read of the shadow. No build follows it.
     if matches!(outcome, Err(Failure::Server { code: TABLE_CHANGED, .. })) {
@@ -57,11 +57,11 @@ pub(crate) async fn compare_chunk(
 
 pub(crate) async fn compare_keys(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
     keys: &[Key],
 ) -> Result<Vec<Key>> {
-    let shape = load_shape(change, crew, shadow_state).await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
     let attempted = change.doing("compare rows of");
     let mut statements = Vec::new();
     for part in parts(keys) {
@@ -76,7 +76,7 @@ pub(crate) async fn compare_keys(
             MOST_DIFFERENCES + 1,
         )?);
     }
-    let mut lease = crew.worker().await?;
+    let mut lease = pool.worker().await?;
     let outcome = in_snapshot(lease.session(), &statements, |_| false).await;
     lease.keep();
     differing(&shape, &outcome.doing(&attempted)?, &attempted)

@@ -5,7 +5,7 @@ use crate::change::Change;
 use crate::cutover::foreign_keys::check_added_keys;
 use crate::log::cascades::stale_children;
 use crate::server::doing::Doing;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::shadow::indexes::build_indexes;
 use crate::shadow::rows::{next_chunk, parts, refresh_keys};
 use crate::shadow::shape::load_shape;
@@ -19,35 +19,35 @@ const ROWS_LOOKED_AT: u64 = 10_000;
 
 pub(crate) async fn complete_shadow(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
     gently: bool,
 ) -> Result<()> {
-    refresh_orphans(change, crew, shadow_state).await?;
-    build_indexes(change, crew, shadow_state, gently).await?;
-    check_added_keys(change, crew, shadow_state).await
+    refresh_orphans(change, pool, shadow_state).await?;
+    build_indexes(change, pool, shadow_state, gently).await?;
+    check_added_keys(change, pool, shadow_state).await
 }
 
 /// Refreshes rows whose parents are gone. An action had deleted the parent, unknown to the log,
 /// before the parent was copied. This runs after the copy.
 async fn refresh_orphans(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
 ) -> Result<()> {
-    let shape = load_shape(change, crew, shadow_state).await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
     if shape.own_keys.is_empty() {
         return Ok(());
     }
     let mut through = Watermark::Start;
     while through != Watermark::End {
-        let chunk = next_chunk(change, crew, shadow_state, &through, ROWS_LOOKED_AT).await?;
-        let mut lease = crew.worker().await?;
+        let chunk = next_chunk(change, pool, shadow_state, &through, ROWS_LOOKED_AT).await?;
+        let mut lease = pool.worker().await?;
         let stale = stale_children(lease.session(), &shape, &Compared::Range(&chunk)).await;
         lease.keep();
         let attempted = || change.doing("look for rows whose parents are gone in the shadow of");
         for part in parts(&stale.doing(attempted)?) {
-            refresh_keys(change, crew, shadow_state, part, &Watermark::End).await?;
+            refresh_keys(change, pool, shadow_state, part, &Watermark::End).await?;
         }
         through = chunk.through;
     }
@@ -65,10 +65,10 @@ pub(crate) fn log_tells_all(shadow_state: &ShadowState) -> bool {
 
 pub(crate) async fn causes_of(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
     key: &Key,
 ) -> Result<Vec<Key>> {
-    let shape = load_shape(change, crew, shadow_state).await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
     shadow_state.cascades.causes(&shape, key).await
 }

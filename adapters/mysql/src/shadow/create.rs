@@ -11,7 +11,7 @@ use crate::schema::lookup::{read_table, table_exists};
 use crate::schema::table::definition_of;
 use crate::server::doing::Doing;
 use crate::server::error::NOT_OVER_PARTITIONS;
-use crate::server::pool::{Crew, Slot};
+use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::execute_within;
 use crate::shadow::clone::{alter_copy, make_copy};
 use crate::shadow::early_keys::{add_early_keys, needed_indexes};
@@ -26,13 +26,13 @@ use std::sync::Arc;
 
 pub(crate) async fn create_shadow(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
     journal: &JournalTables,
 ) -> Result<()> {
     *shadow_state.shape.lock().expect("not poisoned") = None;
-    make_journal(change, crew, journal).await?;
-    let mut reader = crew.reader().await?;
+    make_journal(change, pool, journal).await?;
+    let mut reader = pool.reader().await?;
     let mut facts = read_entry(change, &mut reader).await?.facts;
     let exists = table_exists(&mut reader, &change.names.shadow).await?;
     if exists && !facts.has_shadow {
@@ -51,29 +51,29 @@ pub(crate) async fn create_shadow(
     facts.late_index = None;
     facts.deferred = None;
     facts.done = None;
-    save_facts(change, crew, &facts).await?;
+    save_facts(change, pool, &facts).await?;
 
-    facts.added_keys = make_shadow(change, crew).await?;
-    save_facts(change, crew, &facts).await?;
-    let shape = load_shape(change, crew, shadow_state).await?;
+    facts.added_keys = make_shadow(change, pool).await?;
+    save_facts(change, pool, &facts).await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
     facts.has_lookup = shape.key.needs_lookup();
     if facts.has_lookup {
-        facts.late_index = make_room_for_lookup(change, crew, &shape).await?;
-        save_facts(change, crew, &facts).await?;
-        add_kept(change, crew, &shape).await?;
-        add_lookup(change, crew, &shape).await?;
+        facts.late_index = make_room_for_lookup(change, pool, &shape).await?;
+        save_facts(change, pool, &facts).await?;
+        add_kept(change, pool, &shape).await?;
+        add_lookup(change, pool, &shape).await?;
     }
-    add_early_keys(change, crew, &shape).await?;
-    let needed = needed_indexes(change, crew, &mut reader, &change.names.shadow, &shape).await?;
-    facts.deferred = defer_indexes(change, crew, &needed).await?;
+    add_early_keys(change, pool, &shape).await?;
+    let needed = needed_indexes(change, pool, &mut reader, &change.names.shadow, &shape).await?;
+    facts.deferred = defer_indexes(change, pool, &needed).await?;
     facts.shadow = Some(identify_table(change, &mut reader, &change.names.shadow).await?);
-    save_facts(change, crew, &facts).await
+    save_facts(change, pool, &facts).await
 }
 
 /// Makes the shadow, and returns the foreign keys that the clauses add.
-async fn make_shadow(change: &Change, crew: &Arc<Crew>) -> Result<Vec<ForeignKey>> {
+async fn make_shadow(change: &Change, pool: &Arc<SessionPool>) -> Result<Vec<ForeignKey>> {
     let attempted = || change.doing("make the shadow of");
-    let mut lease = crew.lease(Slot::Control).await?;
+    let mut lease = pool.lease(Slot::Control).await?;
     let session = lease.session();
     session
         .execute(&sql::ddl::drop_table(&change.source, &change.names.shadow))
@@ -89,23 +89,23 @@ async fn make_shadow(change: &Change, crew: &Arc<Crew>) -> Result<Vec<ForeignKey
     Ok(added)
 }
 
-pub(crate) async fn clear_shadow(change: &Change, crew: &Arc<Crew>) -> Result<()> {
-    let lease = crew.lease(Slot::Control).await?;
+pub(crate) async fn clear_shadow(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
+    let lease = pool.lease(Slot::Control).await?;
     let statement = sql::ddl::truncate(&change.source, &change.names.shadow);
     lease.execute(&statement).await.doing(change.doing("clear the shadow of"))?;
     // TRUNCATE makes another table for the storage engine.
-    let mut reader = crew.reader().await?;
+    let mut reader = pool.reader().await?;
     let mut facts = read_entry(change, &mut reader).await?.facts;
     facts.shadow = Some(identify_table(change, &mut reader, &change.names.shadow).await?);
-    save_facts(change, crew, &facts).await
+    save_facts(change, pool, &facts).await
 }
 
 /// Gives the empty shadow an index that finds rows by the key's columns. It is unique like the key.
 /// If partitions forbid that, it is not, and then no two keys may be one key to it.
-async fn add_lookup(change: &Change, crew: &Arc<Crew>, shape: &Shape) -> Result<()> {
+async fn add_lookup(change: &Change, pool: &Arc<SessionPool>, shape: &Shape) -> Result<()> {
     let attempted = || change.doing("give an index over the key to the shadow of");
     let is_mapped = shape.key.is_mapped();
-    let mut lease = crew.lease(Slot::Control).await?;
+    let mut lease = pool.lease(Slot::Control).await?;
     let mut outcome =
         lease.session().execute(&sql::ddl::add_lookup(shape, &shape.shadow, "UNIQUE KEY")).await;
     if outcome.as_ref().is_err_and(|failure| failure.code() == Some(NOT_OVER_PARTITIONS))
@@ -119,9 +119,9 @@ async fn add_lookup(change: &Change, crew: &Arc<Crew>, shape: &Shape) -> Result<
 
 /// Drops that index from the table that has the source's name now. Until then the table has one
 /// index too many.
-pub(crate) async fn drop_lookup(change: &Change, crew: &Arc<Crew>) -> Result<()> {
+pub(crate) async fn drop_lookup(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
     let attempted = || change.doing("drop our index over the former key of");
-    let mut reader = crew.reader().await?;
+    let mut reader = pool.reader().await?;
     let mut facts = read_entry(change, &mut reader).await?.facts;
     if !facts.has_lookup {
         return Ok(());
@@ -134,12 +134,12 @@ pub(crate) async fn drop_lookup(change: &Change, crew: &Arc<Crew>) -> Result<()>
     {
         // After this it is not the table any more that the run made.
         facts.shadow = None;
-        save_facts(change, crew, &facts).await?;
-        let mut lease = crew.lease(Slot::Control).await?;
+        save_facts(change, pool, &facts).await?;
+        let mut lease = pool.lease(Slot::Control).await?;
         let outcome = match &facts.late_index {
             None => {
                 let drop = sql::ddl::drop_indexes(&change.source, &change.source, &[LOOKUP]);
-                execute_within(lease.session(), &crew.access, &drop, crew.lock_timeout).await
+                execute_within(lease.session(), &pool.access, &drop, pool.lock_timeout).await
             }
             // The build may take long, but its waits for locks stay within the session's own limit.
             Some(late) => {
@@ -151,8 +151,8 @@ pub(crate) async fn drop_lookup(change: &Change, crew: &Arc<Crew>) -> Result<()>
         outcome.locking(attempted)?;
         lease.keep();
     }
-    drop_kept(change, crew).await?;
+    drop_kept(change, pool).await?;
     facts.has_lookup = false;
     facts.late_index = None;
-    save_facts(change, crew, &facts).await
+    save_facts(change, pool, &facts).await
 }

@@ -11,7 +11,7 @@ use crate::schema::lookup::read_table;
 use crate::schema::table::{Column, Index, Part, Table, definition_of, is_same};
 use crate::server::doing::Doing;
 use crate::server::names::TableName;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::Session;
 use crate::server::version::Flavour;
 use crate::shadow::duplicates;
@@ -192,11 +192,11 @@ fn enclosed(line: &str, is_before: impl Fn(&[Token]) -> bool) -> Option<Vec<Stri
 
 pub(crate) async fn shadow_duplicates(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
 ) -> Result<Vec<Duplicates>> {
-    let shape = load_shape(change, crew, shadow_state).await?;
-    let mut reader = crew.reader().await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
+    let mut reader = pool.reader().await?;
     find_duplicates(change, &mut reader, &shape, &change.names.shadow).await
 }
 

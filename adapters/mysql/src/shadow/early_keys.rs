@@ -11,7 +11,7 @@ use crate::schema::lookup::read_table;
 use crate::schema::table::Table;
 use crate::server::doing::Doing;
 use crate::server::names::TableName;
-use crate::server::pool::{Crew, Slot};
+use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::Session;
 use crate::server::version::Flavour;
 use crate::sql;
@@ -31,9 +31,13 @@ pub(crate) async fn early_keys(change: &Change, session: &mut Session) -> Result
 
 /// Gives the empty, altered shadow the keys that it must have from its creation; the module says
 /// why.
-pub(crate) async fn add_early_keys(change: &Change, crew: &Arc<Crew>, shape: &Shape) -> Result<()> {
+pub(crate) async fn add_early_keys(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    shape: &Shape,
+) -> Result<()> {
     let attempted = || change.doing("give foreign keys to the shadow of");
-    let mut session = crew.reader().await?;
+    let mut session = pool.reader().await?;
     let early = early_keys(change, &mut session).await?;
     let early: Vec<ForeignKey> =
         early.iter().map(|key| key_after_change(change, key, shape)).collect();
@@ -48,9 +52,9 @@ pub(crate) async fn add_early_keys(change: &Change, crew: &Arc<Crew>, shape: &Sh
         sql::ddl::add(&key.definition(change.server.version))
     }));
     let alter = sql::ddl::alter_in_place(&change.source, &change.names.shadow, &clauses);
-    let control = crew.lease(Slot::Control).await?;
+    let control = pool.lease(Slot::Control).await?;
     control.execute(&alter).await.trying_clauses(attempted)?;
-    crew.checks_parents.store(true, Ordering::SeqCst);
+    pool.checks_parents.store(true, Ordering::SeqCst);
     Ok(())
 }
 
@@ -119,8 +123,11 @@ pub(crate) async fn parent_of(
 }
 
 /// Returns the parents whose changes show what is not in the log.
-pub(crate) async fn parents_to_follow(change: &Change, crew: &Arc<Crew>) -> Result<Vec<Parent>> {
-    let mut session = crew.reader().await?;
+pub(crate) async fn parents_to_follow(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+) -> Result<Vec<Parent>> {
+    let mut session = pool.reader().await?;
     let mut parents = Vec::new();
     let keys = source_keys(change, &mut session).await?;
     if cascade_source(change, &mut session, &keys).await != CascadeSource::Parents {
@@ -146,14 +153,14 @@ pub(crate) async fn parents_to_follow(change: &Change, crew: &Arc<Crew>) -> Resu
 /// key needs them: if its index is missing, the key refuses every change of its parent's rows.
 pub(crate) async fn needed_indexes(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     session: &mut Session,
     altered: &TableName,
     shape: &Shape,
 ) -> Result<Vec<String>> {
     let mut names = vec![shape.key.shadow_index.clone()];
     let table = read_table(change, session, altered).await?;
-    let parents = parents_to_follow(change, crew).await?;
+    let parents = parents_to_follow(change, pool).await?;
     let of_parents = parents.iter().map(Parent::child_columns);
     let early = early_keys(change, session).await?;
     let of_early = early.iter().map(|key| &key.columns[..]);

@@ -14,7 +14,7 @@ use crate::schema::table::{Table, definition_of, is_same};
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, NO_INPLACE, START_AGAIN};
 use crate::server::names::TableName;
-use crate::server::pool::{Crew, Slot};
+use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Error, Result};
@@ -22,15 +22,15 @@ use std::sync::Arc;
 
 /// Checks the source when the log shows that others changed it.
 pub(crate) struct Followed {
-    crew: Arc<Crew>,
+    pool: Arc<SessionPool>,
     source: TableName,
     /// The source's definition when the shadow was made; empty if the journal does not have it.
     text: String,
 }
 
 impl Followed {
-    pub(crate) fn new(crew: Arc<Crew>, source: TableName, text: String) -> Followed {
-        Followed { crew, source, text }
+    pub(crate) fn new(pool: Arc<SessionPool>, source: TableName, text: String) -> Followed {
+        Followed { pool, source, text }
     }
 
     /// Proves that the shadow can get what others gave the source.
@@ -40,7 +40,7 @@ impl Followed {
     /// `Fatal`, with the names of what it cannot get.
     pub(crate) async fn check_can_follow(&self) -> Result<()> {
         let attempted = || format!("look at {} again", self.source.plain());
-        let mut session = self.crew.reader().await?;
+        let mut session = self.pool.reader().await?;
         let now = definition_of(&mut session, &self.source).await;
         let now = now.doing_in_catalogue(attempted)?;
         match self.text.is_empty() {
@@ -66,11 +66,11 @@ fn cannot(source: &TableName, objects: &[String]) -> Error {
 /// `Fatal`, with the names of what the shadow cannot get.
 pub(crate) async fn follow_others(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shape: &Shape,
 ) -> Result<String> {
     let attempted = || change.doing("give the shadow what others gave to");
-    let mut reader = crew.reader().await?;
+    let mut reader = pool.reader().await?;
     let mut facts = read_entry(change, &mut reader).await?.facts;
     if facts.source_text.is_empty() {
         return Ok(String::new());
@@ -88,11 +88,11 @@ pub(crate) async fn follow_others(
     if !is_as_noted(&facts.source, &source) {
         // The storage engine may have rebuilt it as another table.
         facts.source = Some(source);
-        save_facts(change, crew, &facts).await?;
+        save_facts(change, pool, &facts).await?;
     }
     if !changed.is_nothing() {
         check_columns(change, &mut reader, shape, &changed).await?;
-        give_shadow(change, crew, &changed).await?;
+        give_shadow(change, pool, &changed).await?;
         let have =
             definition_of(&mut reader, &change.names.shadow).await.doing_in_catalogue(attempted)?;
         let left = Changed::between(&facts.source_text, &now, &have);
@@ -109,7 +109,7 @@ pub(crate) async fn follow_others(
     if !is_made_alike(&facts.source_text, &now) || !is_as_noted(&facts.shadow, &shadow) {
         facts.source_text.clone_from(&now);
         facts.shadow = Some(shadow);
-        save_facts(change, crew, &facts).await?;
+        save_facts(change, pool, &facts).await?;
     }
     Ok(now)
 }
@@ -148,8 +148,8 @@ async fn check_columns(
     if lost.is_empty() { Ok(()) } else { Err(cannot(&change.source, &lost)) }
 }
 
-async fn give_shadow(change: &Change, crew: &Arc<Crew>, changed: &Changed) -> Result<()> {
-    let mut lease = crew.lease(Slot::Control).await?;
+async fn give_shadow(change: &Change, pool: &Arc<SessionPool>, changed: &Changed) -> Result<()> {
+    let mut lease = pool.lease(Slot::Control).await?;
     let session = lease.session();
     let given = match session.execute(&sql::session::check_foreign_keys(true)).await {
         Ok(_) => run_each(change, session, changed).await,

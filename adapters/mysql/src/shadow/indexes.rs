@@ -21,7 +21,7 @@ use crate::schema::table::{definition_of, fingerprint};
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
-use crate::server::pool::{Crew, Slot};
+use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::Session;
 use crate::shadow::early_keys::{early_keys, has_early_keys};
 use crate::sql;
@@ -38,17 +38,17 @@ const BUILD_WAIT: Duration = Duration::from_secs(600);
 /// `keep` stay.
 pub(crate) async fn defer_indexes(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     keep: &[String],
 ) -> Result<Option<DeferredIndexes>> {
     if change.target.keep_indexes {
         return Ok(None);
     }
     let attempted = || change.doing("leave indexes out of the shadow of");
-    if has_early_keys(change, &mut crew.reader().await?).await? {
+    if has_early_keys(change, &mut pool.reader().await?).await? {
         return Ok(None);
     }
-    let mut lease = crew.lease(Slot::Control).await?;
+    let mut lease = pool.lease(Slot::Control).await?;
     let deferred = defer_checked(change, lease.session(), keep).await;
     lease.keep();
     deferred.map_err(|failure| {
@@ -171,15 +171,15 @@ async fn can_be_readded(
 /// Builds the indexes that were left out, if any.
 pub(crate) async fn build_indexes(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
     gently: bool,
 ) -> Result<()> {
     let attempted = || change.doing("build the indexes of the shadow of");
-    let mut reader = crew.reader().await?;
+    let mut reader = pool.reader().await?;
     let mut facts: Facts = read_entry(change, &mut reader).await?.facts;
     let Some(deferred) = facts.deferred.take() else { return Ok(()) };
-    let mut lease = crew.lease(Slot::Control).await?;
+    let mut lease = pool.lease(Slot::Control).await?;
     shadow_state.builder.store(lease.id(), Ordering::Relaxed);
     let built = add_what_is_missing(change, lease.session(), &deferred, gently).await;
     shadow_state.builder.store(0, Ordering::Relaxed);
@@ -192,7 +192,7 @@ pub(crate) async fn build_indexes(
         ));
     }
     facts.shadow = Some(identify_table(change, &mut reader, &change.names.shadow).await?);
-    save_facts(change, crew, &facts).await
+    save_facts(change, pool, &facts).await
 }
 
 /// Adds the missing indexes, and returns the fingerprint of the whole table. One ALTER adds all or

@@ -8,18 +8,22 @@ use crate::schema::lookup::read_table;
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
-use crate::server::pool::{Crew, Slot};
+use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::{Session, execute_within};
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
 use std::sync::Arc;
 
 /// Gives the empty shadow the columns of ours that its shape needs.
-pub(crate) async fn add_kept(change: &Change, crew: &Arc<Crew>, shape: &Shape) -> Result<()> {
+pub(crate) async fn add_kept(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    shape: &Shape,
+) -> Result<()> {
     if shape.kept.is_empty() {
         return Ok(());
     }
-    let mut lease = crew.lease(Slot::Control).await?;
+    let mut lease = pool.lease(Slot::Control).await?;
     let outcome = lease.session().execute(&sql::ddl::add_kept(shape, &shape.shadow)).await;
     lease.keep();
     let attempted = || change.doing("give the former key's columns to the shadow of");
@@ -27,16 +31,16 @@ pub(crate) async fn add_kept(change: &Change, crew: &Arc<Crew>, shape: &Shape) -
 }
 
 /// Drops these columns from the table that has the source's name now, if it has any.
-pub(crate) async fn drop_kept(change: &Change, crew: &Arc<Crew>) -> Result<()> {
-    let table = read_table(change, &mut crew.reader().await?, &change.source).await?;
+pub(crate) async fn drop_kept(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
+    let table = read_table(change, &mut pool.reader().await?, &change.source).await?;
     let names = table.columns.iter().map(|column| &*column.name).filter(|name| is_kept(name));
     let names: Vec<&str> = names.collect();
     if names.is_empty() {
         return Ok(());
     }
-    let mut lease = crew.lease(Slot::Control).await?;
+    let mut lease = pool.lease(Slot::Control).await?;
     let drop = sql::ddl::drop_kept(&change.source, &change.source, &names);
-    let outcome = execute_within(lease.session(), &crew.access, &drop, crew.lock_timeout).await;
+    let outcome = execute_within(lease.session(), &pool.access, &drop, pool.lock_timeout).await;
     let attempted = || change.doing("drop our columns with the former key from");
     outcome.locking(attempted)?;
     lease.keep();

@@ -11,7 +11,7 @@ use crate::schema::table::{Table, definition_of};
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
-use crate::server::pool::{Crew, Slot};
+use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
@@ -91,10 +91,10 @@ async fn last_that_can_wait(
 /// Drops that index from the empty shadow, and returns its definition for the end of the run.
 pub(crate) async fn make_room_for_lookup(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shape: &Shape,
 ) -> Result<Option<String>> {
-    let mut lease = crew.lease(Slot::Control).await?;
+    let mut lease = pool.lease(Slot::Control).await?;
     let attempted = || change.doing("make room for an index in the shadow of");
     let late = late_index(change, lease.session(), &shape.shadow, shape).await?;
     let late =

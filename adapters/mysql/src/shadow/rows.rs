@@ -5,7 +5,7 @@ use crate::log::cascades::{rows_of, stale_children};
 use crate::schema::columns::Shape;
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, TRUNCATED, TRUNCATED_VALUE, is_harmless_warning};
-use crate::server::pool::{Crew, Lease};
+use crate::server::pool::{Lease, SessionPool};
 use crate::server::session::{Cells, Session, number, text};
 use crate::shadow::shape::load_shape;
 use crate::sql;
@@ -28,15 +28,15 @@ const ATTEMPTS_AT_LOCKED_ROWS: u32 = 40;
 
 pub(crate) async fn next_chunk(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
     after: &Watermark,
     rows: u64,
 ) -> Result<Chunk> {
-    let shape = load_shape(change, crew, shadow_state).await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
     let attempted = || change.doing("find the end of a chunk of");
     let found =
-        read_by_worker(crew, &sql::rows::range_end(&shape, after, rows)?).await.doing(attempted)?;
+        read_by_worker(pool, &sql::rows::range_end(&shape, after, rows)?).await.doing(attempted)?;
     let through = match found.first() {
         Some(row) => Watermark::At(
             shape
@@ -51,17 +51,17 @@ pub(crate) async fn next_chunk(
 
 pub(crate) async fn copy_chunk(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
     chunk: &Chunk,
 ) -> Result<u64> {
-    let shape = load_shape(change, crew, shadow_state).await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
     let attempted = || change.doing("copy a chunk of");
     let statement = sql::rows::copy(&shape, chunk)?;
     let _moves = shadow_state.cascades.moves.read().await;
-    let mut lease = crew.worker().await?;
+    let mut lease = pool.worker().await?;
     let writing = shadow_state.tally.begin();
-    let outcome = retry_locked_rows(crew, async || {
+    let outcome = retry_locked_rows(pool, async || {
         insert(lease.session(), &shape, &statement, &attempted()).await
     })
     .await;
@@ -71,36 +71,36 @@ pub(crate) async fn copy_chunk(
 
 pub(crate) async fn refresh_keys(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
     keys: &[Key],
     through: &Watermark,
 ) -> Result<()> {
-    let shape = load_shape(change, crew, shadow_state).await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
     let _moves = shadow_state.cascades.lock_moves(&shape).await;
-    let mut lease = crew.worker().await?;
+    let mut lease = pool.worker().await?;
     let attempted = change.doing("refresh rows of");
     let refreshed = async || in_transaction(&mut lease, &shape, keys, through, &attempted).await;
     let writing = shadow_state.tally.begin();
-    let outcome = retry_locked_rows(crew, refreshed).await;
+    let outcome = retry_locked_rows(pool, refreshed).await;
     lease.keep();
     writing.end(outcome).map(drop)
 }
 
 pub(crate) async fn clear_beyond(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
     through: &Watermark,
 ) -> Result<()> {
-    let shape = load_shape(change, crew, shadow_state).await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
     let statement = sql::rows::delete_beyond(&shape, through, MOST_DELETED)?;
-    let mut lease = crew.worker().await?;
+    let mut lease = pool.worker().await?;
     loop {
         let attempted = || change.doing("clear the shadow of");
         let cleared = async || lease.session().execute(&statement).await.doing(attempted);
         let writing = shadow_state.tally.begin();
-        match writing.end(retry_locked_rows(crew, cleared).await.map(|done| done.rows)) {
+        match writing.end(retry_locked_rows(pool, cleared).await.map(|done| done.rows)) {
             Ok(MOST_DELETED) => {}
             outcome => {
                 lease.keep();
@@ -112,13 +112,13 @@ pub(crate) async fn clear_beyond(
 
 /// Retries locked rows within bounds, if the workers do not wait for row locks.
 async fn retry_locked_rows<T>(
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     mut work: impl AsyncFnMut() -> Result<T>,
 ) -> Result<T> {
     for attempt in 1..=ATTEMPTS_AT_LOCKED_ROWS {
         match work().await {
             Err(error)
-                if error.kind == Kind::Transient && crew.checks_parents.load(Ordering::SeqCst) =>
+                if error.kind == Kind::Transient && pool.checks_parents.load(Ordering::SeqCst) =>
             {
                 tokio::time::sleep(Duration::from_millis(2) * attempt).await;
             }
@@ -129,10 +129,10 @@ async fn retry_locked_rows<T>(
 }
 
 pub(crate) async fn read_by_worker(
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     statement: &str,
 ) -> std::result::Result<Vec<Cells>, Failure> {
-    let mut lease = crew.worker().await.map_err(|error| Failure::Lost(error.to_string()))?;
+    let mut lease = pool.worker().await.map_err(|error| Failure::Lost(error.to_string()))?;
     let rows = lease.session().rows(statement).await;
     lease.keep();
     rows

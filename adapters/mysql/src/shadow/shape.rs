@@ -4,7 +4,7 @@
 use crate::change::Change;
 use crate::schema::columns::{self, Shape};
 use crate::schema::lookup::{read_table, table_exists};
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::Session;
 use crate::shadow::early_keys::{has_early_keys, own_keys, parents_to_follow};
 use crate::state::ShadowState;
@@ -15,21 +15,21 @@ use std::sync::atomic::Ordering;
 /// Returns how the shadow's columns come from the source's. It is the same for the whole run.
 pub(crate) async fn load_shape(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
 ) -> Result<Arc<Shape>> {
     if let Some(shape) = &*shadow_state.shape.lock().expect("not poisoned") {
         return Ok(shape.clone());
     }
-    let has_parents = !parents_to_follow(change, crew).await?.is_empty();
-    let mut session = crew.reader().await?;
+    let has_parents = !parents_to_follow(change, pool).await?.is_empty();
+    let mut session = pool.reader().await?;
     let mut shape = find_shape(change, &mut session).await?;
     shape.rounds = change.target.allow_rounding;
     shape.own_keys = own_keys(change, &mut session, &shape).await?;
     shape.log_tells_all = shape.own_keys.is_empty() && !has_parents;
     let shape = Arc::new(shape);
-    crew.in_utc.store(shape.in_utc, Ordering::SeqCst);
-    crew.checks_parents.store(has_early_keys(change, &mut session).await?, Ordering::SeqCst);
+    pool.in_utc.store(shape.in_utc, Ordering::SeqCst);
+    pool.checks_parents.store(has_early_keys(change, &mut session).await?, Ordering::SeqCst);
     *shadow_state.shape.lock().expect("not poisoned") = Some(shape.clone());
     Ok(shape)
 }
@@ -52,12 +52,12 @@ async fn find_shape(change: &Change, session: &mut Session) -> Result<Shape> {
 /// source's best key.
 pub(crate) async fn followed_key(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
 ) -> Result<crate::key::index::KeyIndex> {
-    let mut session = crew.reader().await?;
+    let mut session = pool.reader().await?;
     if table_exists(&mut session, &change.names.shadow).await? {
-        return Ok(load_shape(change, crew, shadow_state).await?.key.clone());
+        return Ok(load_shape(change, pool, shadow_state).await?.key.clone());
     }
     let source = read_table(change, &mut session, &change.source).await?;
     let candidates = crate::key::index::candidates(&source).map_err(|reasons| {

@@ -7,7 +7,7 @@ use crate::schema::columns::Shape;
 use crate::schema::table::{Table, is_same};
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
-use crate::server::pool::Crew;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
 use crate::shadow::shape::load_shape;
@@ -70,11 +70,11 @@ async fn statistics_of_source(
 
 pub(crate) async fn analyze_shadow(
     change: &Change,
-    crew: &Arc<Crew>,
+    pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
 ) -> Result<()> {
-    let shape = load_shape(change, crew, shadow_state).await?;
-    let mut lease = crew.worker().await?;
+    let shape = load_shape(change, pool, shadow_state).await?;
+    let mut lease = pool.worker().await?;
     let mut outcome = lease
         .session()
         .rows(&sql::ddl::analyze(&change.source, &change.names.shadow))

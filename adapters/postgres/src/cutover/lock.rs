@@ -16,7 +16,7 @@ use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::own_objects;
-use crate::server::pool::{Lease, Pool};
+use crate::server::pool::{Lease, SessionPool};
 use crate::server::session::{Session, locked};
 use crate::shadow::followed;
 use crate::shadow::known::KnownShadow;
@@ -77,8 +77,12 @@ pub(crate) async fn lock(
     if !prepared.are_views_ready {
         replacement_views::prepare(sessions, change, prepared.facts.source, shadow.oid).await?;
     }
-    let pool =
-        Pool::new(sessions.server.clone(), sessions.run.clone(), sql::cutover_settings(within), 1);
+    let pool = SessionPool::new(
+        sessions.server.clone(),
+        sessions.run.clone(),
+        sql::cutover_settings(within),
+        1,
+    );
     let lease = pool.take().await?;
     *locked(&sessions.cutover_pid) = Some(lease.pid);
     let swapper = Swapper {
@@ -171,7 +175,7 @@ async fn prepare(session: &Session, change: &Change, within: Duration) -> Result
 
 /// Returns the statements that write the new OIDs where other tables keep the old ones.
 async fn identities_on(
-    control: &Arc<Pool>,
+    control: &Arc<SessionPool>,
     names: &Names,
     prepared: &Prepared,
     shadow: &ShadowFacts,

@@ -8,7 +8,7 @@ use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::heartbeat::PATIENCE;
 use crate::server::names::Names;
-use crate::server::pool::Pool;
+use crate::server::pool::SessionPool;
 use crate::server::replicas::Replica;
 use crate::server::session::Session;
 use crate::sql;
@@ -129,7 +129,7 @@ async fn lag_of(heartbeat: &HeartbeatSwitch, replica: &Replica) -> Result<Replic
 }
 
 /// The lag of the standbys that the server itself lists.
-async fn standbys(control: &Arc<Pool>) -> Result<Vec<ReplicaLag>> {
+async fn standbys(control: &Arc<SessionPool>) -> Result<Vec<ReplicaLag>> {
     let lease = control.take().await?;
     let rows = lease.query(sql::STANDBYS, &[]).await;
     let rows = lease.settle(rows.doing("ask how far the standbys are")).await?;

@@ -19,7 +19,7 @@ use crate::server::connect::Server;
 use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::own_objects::{self, JournalLock};
-use crate::server::pool::Pool;
+use crate::server::pool::SessionPool;
 use crate::server::replicas::Replicas;
 use crate::server::run_lock::RunLock;
 use crate::server::session::Session;
@@ -125,8 +125,9 @@ fn assemble(change: Change, server: Arc<Server>, standby: Option<Arc<Server>>) -
     let (target, names) = (&change.target, &change.names);
     let run = Arc::new(RunLock::new(server.clone(), names.clone()));
     let settings = sql::control_settings(target.lock_timeout);
-    let control = Pool::new(server.clone(), run.clone(), settings, 1);
-    let workers = Pool::new(server.clone(), run.clone(), sql::worker_settings(), target.workers);
+    let control = SessionPool::new(server.clone(), run.clone(), settings, 1);
+    let workers =
+        SessionPool::new(server.clone(), run.clone(), sql::worker_settings(), target.workers);
     Postgres {
         marks: Arc::new(Marks {
             server: server.clone(),

@@ -5,7 +5,7 @@ use crate::engine::Postgres;
 use crate::journal;
 use crate::key::values;
 use crate::server::doing::Doing;
-use crate::server::pool::Pool;
+use crate::server::pool::SessionPool;
 use crate::shadow::{compare, create, duplicates, indexes, rows};
 use crate::sql;
 use altergeist_contract::{Chunk, Comparison, Duplicates, Key, Result, Shadow, Watermark};
@@ -85,7 +85,7 @@ impl Shadow for Postgres {
         replacement_views::prepare(&self.sessions, &self.change, source, shadow.oid).await?;
         // All the workers may be comparing meanwhile, so this takes a session of its own.
         let (server, run) = (self.sessions.server.clone(), self.sessions.run.clone());
-        let lease = Pool::new(server, run, sql::vacuum_settings(gently), 1).take().await?;
+        let lease = SessionPool::new(server, run, sql::vacuum_settings(gently), 1).take().await?;
         let attempted = || format!("analyze the shadow of {}", self.change.names.display);
         // Index-only scans need the visibility map.
         let analyzed = lease.run(&sql::vacuum(&shadow.layout.shadow)).await;

@@ -10,7 +10,7 @@ use crate::schema::definition;
 use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
-use crate::server::pool::Pool;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Session, locked};
 use crate::shadow::followed;
 use crate::shadow::guard;
@@ -56,7 +56,11 @@ async fn look(session: &Session, names: &Names, source: u32, shadow: u32) -> Res
 }
 
 /// Compares what is found now with what was noted, unless the last answer is still good.
-pub(crate) async fn check(control: &Arc<Pool>, names: &Names, log: &LogSource) -> Result<()> {
+pub(crate) async fn check(
+    control: &Arc<SessionPool>,
+    names: &Names,
+    log: &LogSource,
+) -> Result<()> {
     if locked(&log.stream_was_good).is_some_and(|at| at.elapsed() < GOOD_FOR) {
         return Ok(());
     }

@@ -24,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 const STALE: Duration = Duration::from_secs(3);
 
 /// A row written again and again, in a task of its own.
-pub(crate) struct Pulse {
+pub(crate) struct Heartbeat {
     pub(crate) beats: Arc<Mutex<Heartbeats>>,
     pub(crate) task: JoinHandle<()>,
 }
@@ -37,17 +37,17 @@ pub(crate) struct Guarded {
     pub(crate) identity: String,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Starts the task.
     pub(crate) fn start(
         server: Arc<Server>,
         names: Names,
         incarnation: String,
         guarded: Guarded,
-    ) -> Pulse {
+    ) -> Heartbeat {
         let beats = Arc::<Mutex<Heartbeats>>::default();
         let task = tokio::spawn(beat(server, names, incarnation, guarded, beats.clone()));
-        Pulse { beats, task }
+        Heartbeat { beats, task }
     }
 
     /// How long ago the beat after this one was written; None if the heartbeat has stopped.
@@ -65,7 +65,7 @@ impl Pulse {
     }
 }
 
-impl Drop for Pulse {
+impl Drop for Heartbeat {
     fn drop(&mut self) {
         self.task.abort();
     }

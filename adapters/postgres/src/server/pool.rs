@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A few sessions of one kind.
-pub(crate) struct Pool {
+pub(crate) struct SessionPool {
     pub(crate) server: Arc<Server>,
     pub(crate) run: Arc<RunLock>,
     pub(crate) settings: String,
@@ -18,14 +18,14 @@ pub(crate) struct Pool {
     pub(crate) permits: Arc<Semaphore>,
 }
 
-impl Pool {
+impl SessionPool {
     pub(crate) fn new(
         server: Arc<Server>,
         run: Arc<RunLock>,
         settings: String,
         size: usize,
-    ) -> Arc<Pool> {
-        Arc::new(Pool {
+    ) -> Arc<SessionPool> {
+        Arc::new(SessionPool {
             server,
             run,
             settings,
@@ -35,10 +35,10 @@ impl Pool {
     }
 
     /// Lends a session. Abandoned sessions have ended when this returns.
-    pub(crate) async fn take(self: &Arc<Pool>) -> Result<Lease> {
+    pub(crate) async fn take(self: &Arc<SessionPool>) -> Result<Lease> {
         let permit =
             self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-        self.run.bury().await?;
+        self.run.kill_abandoned().await?;
         let idle = self.idle();
         let session = match idle {
             Some(session) => session,
@@ -84,7 +84,7 @@ impl Pool {
 /// A session on loan. If it is dropped before it is settled, its statement is ended before the next
 /// loan.
 pub(crate) struct Lease {
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) pool: Arc<SessionPool>,
     pub(crate) session: Option<Session>,
     pub(crate) _permit: OwnedSemaphorePermit,
 }
@@ -122,7 +122,7 @@ impl std::ops::Deref for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            self.pool.run.give_up(session.pid);
+            self.pool.run.abandon(session.pid);
         }
     }
 }

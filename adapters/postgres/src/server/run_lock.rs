@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Longest wait for a killed session to end.
-const BURIAL: Duration = Duration::from_secs(20);
+const KILL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a dead process may still hold the run lock. The server must notice first that its
 /// connection is gone.
@@ -27,12 +27,12 @@ pub(crate) struct RunLock {
     pub(crate) server: Arc<Server>,
     pub(crate) names: Names,
     pub(crate) holder: Mutex<Option<Arc<Session>>>,
-    pub(crate) given_up: Mutex<Vec<i32>>,
+    pub(crate) abandoned: Mutex<Vec<i32>>,
 }
 
 impl RunLock {
     pub(crate) fn new(server: Arc<Server>, names: Names) -> RunLock {
-        RunLock { server, names, holder: Mutex::new(None), given_up: Mutex::default() }
+        RunLock { server, names, holder: Mutex::new(None), abandoned: Mutex::default() }
     }
 
     /// Takes the lock, kills every session of earlier holders, and proves by the fence that none is
@@ -43,7 +43,7 @@ impl RunLock {
         }
         let attempted = || format!("take the run lock of {}", self.names.display);
         let session =
-            self.server.open(&self.names.application, &sql::holder_settings(BURIAL)).await?;
+            self.server.open(&self.names.application, &sql::holder_settings(KILL_TIMEOUT)).await?;
         let until = Instant::now() + GRACE;
         loop {
             let taken = session.one(sql::TRY_LOCK, &[&self.names.run_lock]).await;
@@ -55,7 +55,7 @@ impl RunLock {
             }
             tokio::time::sleep(GRACE_LOOK).await;
         }
-        self.clear_the_field(&session).await?;
+        self.kill_earlier(&session).await?;
         *session::locked(&self.holder) = Some(Arc::new(session));
         Ok(Hold::Taken)
     }
@@ -67,9 +67,9 @@ impl RunLock {
         let lost = |why| Error::new(Kind::Disconnected, attempted(), why);
         let session = self.session().ok_or_else(|| lost("it is not held"))?;
         let asking = session.one(sql::OWN_PID, &[]);
-        let answer = tokio::time::timeout(BURIAL, asking)
+        let answer = tokio::time::timeout(KILL_TIMEOUT, asking)
             .await
-            .map_err(|_| error::silent(attempted(), BURIAL))?;
+            .map_err(|_| error::silent(attempted(), KILL_TIMEOUT))?;
         let pid: i32 = answer.doing(attempted)?.get(0);
         if pid == session.pid {
             Ok(())
@@ -83,20 +83,20 @@ impl RunLock {
     }
 
     /// Remembers a session that may still be at work on the server.
-    pub(crate) fn give_up(&self, pid: i32) {
-        session::locked(&self.given_up).push(pid);
+    pub(crate) fn abandon(&self, pid: i32) {
+        session::locked(&self.abandoned).push(pid);
     }
 
     /// Kills the abandoned sessions, and waits until they are gone.
-    pub(crate) async fn bury(&self) -> Result<()> {
-        let pids = session::locked(&self.given_up).clone();
+    pub(crate) async fn kill_abandoned(&self) -> Result<()> {
+        let pids = session::locked(&self.abandoned).clone();
         if pids.is_empty() {
             return Ok(());
         }
         if let Some(session) = self.session() {
             self.end(&session, &pids).await?;
         }
-        session::locked(&self.given_up).retain(|pid| !pids.contains(pid));
+        session::locked(&self.abandoned).retain(|pid| !pids.contains(pid));
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl RunLock {
 
     pub(crate) async fn end(&self, session: &Session, pids: &[i32]) -> Result<()> {
         let attempted = || format!("end sessions of {} that were given up", self.names.display);
-        let deadline = Instant::now() + BURIAL;
+        let deadline = Instant::now() + KILL_TIMEOUT;
         loop {
             let ended = session.one(sql::END_FENCED, &[&self.names.fence, &pids]).await;
             let left: i64 = ended.doing(attempted)?.get(0);
@@ -117,7 +117,7 @@ impl RunLock {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(error::silent(attempted(), BURIAL));
+                return Err(error::silent(attempted(), KILL_TIMEOUT));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -141,10 +141,10 @@ impl RunLock {
 
     /// Kills what earlier runs left, and takes the fence for a moment. Then no other session can be
     /// behind it.
-    pub(crate) async fn clear_the_field(&self, session: &Session) -> Result<()> {
+    pub(crate) async fn kill_earlier(&self, session: &Session) -> Result<()> {
         let attempted =
             || format!("end what an earlier run of {} left running", self.names.display);
-        let deadline = Instant::now() + BURIAL;
+        let deadline = Instant::now() + KILL_TIMEOUT;
         loop {
             let left =
                 session.query(sql::END_ALL_FENCED, &[&self.names.fence]).await.doing(attempted)?;
@@ -157,7 +157,8 @@ impl RunLock {
             }
             if Instant::now() > deadline {
                 let sessions: Vec<String> = left.iter().map(|row| row.get(0)).collect();
-                let reason = format!("still at work after {BURIAL:?}: {}", sessions.join(", "));
+                let reason =
+                    format!("still at work after {KILL_TIMEOUT:?}: {}", sessions.join(", "));
                 return Err(Error::new(Kind::Busy, attempted(), reason));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -6,7 +6,7 @@ use crate::key::values::{self, Raw};
 use crate::schema::column_mapping;
 use crate::schema::definition;
 use crate::server::names::Names;
-use crate::server::pool::Pool;
+use crate::server::pool::SessionPool;
 use crate::server::session::Session;
 use crate::shadow::duplicates;
 use crate::shadow::row_error;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tokio_postgres::types::ToSql;
 
 pub(crate) async fn compare(
-    workers: &Arc<Pool>,
+    workers: &Arc<SessionPool>,
     names: &Names,
     shadow: &ShadowFacts,
     statement: &str,

@@ -6,7 +6,7 @@ use crate::schema::catalogue;
 use crate::schema::expression;
 use crate::server::doing::Doing;
 use crate::server::names::Names;
-use crate::server::pool::Pool;
+use crate::server::pool::SessionPool;
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::Result;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio_postgres::types::ToSql;
 
 pub(crate) async fn build(
-    workers: &Arc<Pool>,
+    workers: &Arc<SessionPool>,
     names: &Names,
     index: &DeferredIndex,
     gently: bool,
@@ -42,7 +42,7 @@ async fn build_if_missing(
 /// Adds constraints, comments and settings. They come last, because with their locks the builds
 /// would wait for each other.
 pub(crate) async fn finish_indexes(
-    workers: &Arc<Pool>,
+    workers: &Arc<SessionPool>,
     names: &Names,
     shadow: &ShadowFacts,
 ) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::facts::ShadowFacts;
 use crate::journal;
 use crate::server::names::Names;
 use crate::server::own_objects;
-use crate::server::pool::Pool;
+use crate::server::pool::SessionPool;
 use crate::server::session::{Session, locked};
 use crate::shadow::indexes;
 use altergeist_contract::{Error, Result};
@@ -14,15 +14,19 @@ use tokio::sync::OnceCell;
 /// The shadow, as far as this process knows it.
 pub(crate) struct KnownShadow {
     names: Names,
-    control: Arc<Pool>,
-    workers: Arc<Pool>,
+    control: Arc<SessionPool>,
+    workers: Arc<SessionPool>,
     facts: Mutex<Option<Arc<ShadowFacts>>>,
     /// Set when the shadow has the index that finds its rows.
     lookup: Mutex<Arc<OnceCell<()>>>,
 }
 
 impl KnownShadow {
-    pub(crate) fn new(names: Names, control: Arc<Pool>, workers: Arc<Pool>) -> KnownShadow {
+    pub(crate) fn new(
+        names: Names,
+        control: Arc<SessionPool>,
+        workers: Arc<SessionPool>,
+    ) -> KnownShadow {
         KnownShadow { names, control, workers, facts: Mutex::new(None), lookup: Mutex::default() }
     }
 

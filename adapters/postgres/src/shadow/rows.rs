@@ -5,7 +5,7 @@ use crate::key::values;
 use crate::schema::columns::Layout;
 use crate::server::doing::Doing;
 use crate::server::names::Names;
-use crate::server::pool::Pool;
+use crate::server::pool::SessionPool;
 use crate::server::session::Session;
 use crate::shadow::row_error;
 use crate::sql;
@@ -15,7 +15,7 @@ use tokio_postgres::types::ToSql;
 
 /// Finds the end of the next chunk of the source.
 pub(crate) async fn next_chunk(
-    workers: &Arc<Pool>,
+    workers: &Arc<SessionPool>,
     names: &Names,
     layout: &Layout,
     after: &Watermark,
@@ -37,7 +37,7 @@ pub(crate) async fn next_chunk(
 
 /// Copies a chunk into the shadow. Returns the number of rows.
 pub(crate) async fn copy(
-    workers: &Arc<Pool>,
+    workers: &Arc<SessionPool>,
     names: &Names,
     shadow: &ShadowFacts,
     chunk: &Chunk,
@@ -52,7 +52,7 @@ pub(crate) async fn copy(
 
 /// Deletes the shadow's rows beyond a watermark, by the given statement.
 pub(crate) async fn clear_beyond(
-    workers: &Arc<Pool>,
+    workers: &Arc<SessionPool>,
     names: &Names,
     statement: &str,
     through: &Watermark,
