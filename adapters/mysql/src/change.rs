@@ -1,10 +1,10 @@
 //! The change of one table: what was asked for, of which table, on which server. It is read once,
 //! when the engine connects, and stays the same for the whole run.
 
+use crate::schema::alter_request::AlterRequest;
 use crate::schema::clauses::Clauses;
 use crate::schema::foreign_key::foreign_keys;
 use crate::schema::lexer::{Token, tokens};
-use crate::schema::request::AlterRequest;
 use crate::server::about::Server;
 use crate::server::doing::Doing;
 use crate::server::names::{Names, TableName, hash};

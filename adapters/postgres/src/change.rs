@@ -1,7 +1,7 @@
 //! The change of one table: what was asked for, and of which table. It is read once, when the
 //! engine connects, and stays the same for the whole run.
 
-use crate::schema::alter::Alter;
+use crate::schema::alter_request::AlterRequest;
 use crate::server::names::Names;
 use crate::server::version::Version;
 use altergeist_contract::{Strategy, Target};
@@ -10,7 +10,7 @@ use altergeist_contract::{Strategy, Target};
 pub(crate) struct Change {
     pub(crate) target: Target,
     /// The ALTER clauses, parsed.
-    pub(crate) alter: Alter,
+    pub(crate) alter: AlterRequest,
     pub(crate) database: String,
     pub(crate) names: Names,
     pub(crate) version: Version,

@@ -1,5 +1,6 @@
 //! What ALTER makes of the table: the clauses, the table, and what becomes of its columns.
 
+pub(crate) mod alter_request;
 pub(crate) mod carried_keys;
 pub(crate) mod check_names;
 pub(crate) mod clause_text;
@@ -18,6 +19,5 @@ pub(crate) mod literals;
 pub(crate) mod lookup;
 pub(crate) mod pair;
 pub(crate) mod pasted;
-pub(crate) mod request;
 pub(crate) mod rounding;
 pub(crate) mod table;

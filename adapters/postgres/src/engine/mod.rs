@@ -14,7 +14,7 @@ use crate::log::slot;
 use crate::log::source::{self, LogSource};
 use crate::log::stream::LogStream;
 use crate::log::witness;
-use crate::schema::alter::Alter;
+use crate::schema::alter_request::AlterRequest;
 use crate::server::connect::Server;
 use crate::server::doing::Doing;
 use crate::server::names::Names;
@@ -71,7 +71,7 @@ impl Engine for Postgres {
         let database: String = about.get(1);
         let standby = source::standby(target.stream_from.as_ref(), &server).await?;
         let change = Change {
-            alter: Alter::read(&target.alter),
+            alter: AlterRequest::read(&target.alter),
             target,
             names: Names::new(&database, &schema, &table),
             database,

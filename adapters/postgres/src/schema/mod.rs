@@ -1,6 +1,6 @@
 //! What ALTER makes of the table.
 
-pub(crate) mod alter;
+pub(crate) mod alter_request;
 pub(crate) mod alteration;
 pub(crate) mod altered;
 pub(crate) mod catalogue;

@@ -8,7 +8,7 @@ use crate::server::names::Names;
 use altergeist_contract::Refusal;
 
 /// The clauses that the user gave.
-pub(crate) struct Alter {
+pub(crate) struct AlterRequest {
     /// The clauses as they were given.
     pub(crate) given: String,
     /// Their statements, or why they cannot be read.
@@ -17,9 +17,9 @@ pub(crate) struct Alter {
     stray: Option<Refusal>,
 }
 
-impl Alter {
-    pub(crate) fn read(given: &str) -> Alter {
-        Alter {
+impl AlterRequest {
+    pub(crate) fn read(given: &str) -> AlterRequest {
+        AlterRequest {
             given: given.to_owned(),
             statements: lexer::statements(given),
             stray: pasted::index_statement(given),
