@@ -193,7 +193,9 @@ impl MySqlLock {
                 (_, outcome) = &mut trigger_lock => {
                     return Err(lost(outcome));
                 }
-                waits = self.waits_for_a_table(watcher, id) => if waits? { return Ok(trigger_lock) },
+                waits = self.waits_for_a_table(watcher, id) => if waits? {
+                    return Ok(trigger_lock);
+                },
             }
             if begun.elapsed() > self.within {
                 return Err(self.error(

@@ -1,5 +1,5 @@
-//! Completes the filled shadow: refreshes rows that the log did not mention, builds the indexes that
-//! were left out, and checks the rows against added foreign keys.
+//! Completes the filled shadow: refreshes rows that the log did not mention, builds the indexes
+//! that were left out, and checks the rows against added foreign keys.
 
 use crate::change::Change;
 use crate::cutover::foreign_keys::check_added_keys;

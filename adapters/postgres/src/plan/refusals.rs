@@ -50,14 +50,14 @@ const REASONS: &[(&str, &str, &str)] = &[
     (
         "default-partition",
         "it is big, and the server reads it under its lock when a partition is attached",
-        "prove beforehand that none of its rows belongs there. Run ALTER TABLE … ADD CHECK (NOT (…)) \
-         NOT VALID with the condition that pg_get_partition_constraintdef returns for this table. \
-         Then run VALIDATE CONSTRAINT. Or detach it until the change is done",
+        "prove beforehand that none of its rows belongs there. Run ALTER TABLE … ADD CHECK (NOT \
+         (…)) NOT VALID with the condition that pg_get_partition_constraintdef returns for this \
+         table. Then run VALIDATE CONSTRAINT. Or detach it until the change is done",
     ),
     (
         "partition-key",
-        "the table has many rows, and the server proves the key for all of them under its lock when \
-         a partition is attached",
+        "the table has many rows, and the server proves the key for all of them under its lock \
+         when a partition is attached",
         "drop it until the change is done",
     ),
     (
@@ -79,8 +79,8 @@ const REASONS: &[(&str, &str, &str)] = &[
     ),
     (
         "all-tables",
-        "it publishes every new table at once, and its subscribers have neither the journal nor the \
-         shadow",
+        "it publishes every new table at once, and its subscribers have neither the journal nor \
+         the shadow",
         "let it publish a list of tables, or the tables of a schema",
     ),
     (
@@ -100,8 +100,8 @@ const REASONS: &[(&str, &str, &str)] = &[
     ),
     (
         "own-oid",
-        "it holds the OID of the table, its type or an index as a constant, and the OID changes with \
-         the swap",
+        "it holds the OID of the table, its type or an index as a constant, and the OID changes \
+         with the swap",
         "drop it until the change is done, or write the name as text: to_regclass('…')",
     ),
     (

@@ -1,5 +1,5 @@
-//! The ALTER clauses as they were given. The engine parses the text once, when it connects. What the
-//! clauses mean depends on the table's foreign keys, which may change meanwhile.
+//! The ALTER clauses as they were given. The engine parses the text once, when it connects. What
+//! the clauses mean depends on the table's foreign keys, which may change meanwhile.
 
 use crate::schema::clauses::{self, Clauses};
 use crate::schema::lexer::{self, Token};

@@ -1,5 +1,5 @@
-//! Questions that a pooler may answer: nothing that outlives a transaction is set, and every name is
-//! given in full.
+//! Questions that a pooler may answer: nothing that outlives a transaction is set, and every name
+//! is given in full.
 
 /// The server process of a session that may be a pooler's. The settings end with the transaction of
 /// the statements.

@@ -98,8 +98,8 @@ pub(crate) fn control_settings(lock_timeout: Duration) -> String {
 }
 
 /// Sessions that move rows, in the user's own settings, as a native ALTER would. What they commit
-/// is made durable by the journal's commit, which comes later in the same log. A plan must never
-/// wait_for_session_end the shadow's growth, a chunk that is compared should not go over a file, and no more
+/// is made durable by the journal's commit, which comes later in the same log. No plan is kept
+/// while the shadow grows. A chunk that is compared should not go over a file, and no more
 /// processors are used than there are workers.
 pub(crate) fn worker_settings() -> String {
     format!(
