@@ -10,6 +10,8 @@ pub mod migration;
 pub mod pace;
 
 pub use altergeist_contract as contract;
-pub use control::{Control, Failure, Limit, Limits, Options, Outcome, Phase, Settings, Status};
+pub use control::{
+    Control, Failure, Limit, Limits, Options, Order, Outcome, Phase, Settings, Status,
+};
 pub use migration::hold::hold;
 pub use migration::run::run;

@@ -1,8 +1,8 @@
 //! The command line, as scripts depend on it.
 
 use crate::interface::progress::ProgressArg;
-use crate::interface::socket;
 use altergeist::contract::{ForeignKeys, Strategy, Target};
+use altergeist::control::setting::http_url;
 use altergeist::gate::{Backup, Check, Gate, Window};
 use altergeist::{Limits, Options, Settings};
 use clap::builder::ArgPredicate;
@@ -176,9 +176,21 @@ pub struct RunArgs {
     /// Stop (resumable) when a load metric exceeds its limit
     #[arg(long, value_name = "NAME=N,...", default_value_t, hide_default_value = true)]
     critical_load: Limits,
+    /// Pause the copy while the answer of this query is greater than 0
+    #[arg(long, value_name = "QUERY")]
+    throttle_query: Option<String>,
+    /// Pause the copy unless HEAD of this URL is answered by 200, as freno does
+    #[arg(long, value_name = "URL", value_parser = http_url)]
+    throttle_http: Option<String>,
+    /// Pause the copy while this file exists
+    #[arg(long, value_name = "PATH")]
+    throttle_file: Option<PathBuf>,
     /// Get ready, but swap only after: altergeist ctl cut-over
     #[arg(long)]
     postpone_cut_over: bool,
+    /// Get ready, but do not swap while this file exists
+    #[arg(long, value_name = "PATH")]
+    postpone_file: Option<PathBuf>,
     /// Swap only in these hours: '02:00-05:00 Europe/Berlin', 'Mon-Fri 22:00-04:00 UTC'
     #[arg(long, value_name = "HOURS")]
     window: Option<Window>,
@@ -357,8 +369,6 @@ impl RunArgs {
             alter: self.change.described(),
             strategy: self.change.strategy(),
             holder: holder(),
-            lock_timeout: self.change.lock_timeout,
-            lock_attempts: self.lock_attempts,
             gates: self.gates(),
             again: self.again,
             reconnects: 12,
@@ -387,6 +397,12 @@ impl RunArgs {
             max_lag: self.max_lag,
             max_load: self.max_load.clone(),
             critical_load: self.critical_load.clone(),
+            throttle_query: self.throttle_query.clone(),
+            throttle_http: self.throttle_http.clone(),
+            throttle_file: self.throttle_file.clone(),
+            postpone_file: self.postpone_file.clone(),
+            lock_timeout: self.change.lock_timeout,
+            lock_attempts: self.lock_attempts,
             ..Settings::default()
         }
     }
@@ -395,7 +411,10 @@ impl RunArgs {
 fn orders() -> String {
     format!(
         "Orders:\n{}",
-        socket::HELP.lines().map(|line| format!("  {line}\n")).collect::<String>()
+        altergeist::control::order::help()
+            .lines()
+            .map(|line| format!("  {line}\n"))
+            .collect::<String>()
     )
 }
 

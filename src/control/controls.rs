@@ -1,6 +1,7 @@
 //! The run's side of its controls: settings come in, status goes out.
 
 use crate::control::{Failure, Settings, Status};
+use crate::pace::signals::Signals;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -10,12 +11,14 @@ pub struct Control {
     settings: watch::Receiver<Settings>,
     status: watch::Sender<Status>,
     opened: Instant,
+    /// The operator's own throttle signals.
+    pub(crate) signals: Signals,
 }
 
 impl Control {
     /// Connects a run with those who change `settings` and those who watch `status`.
     pub fn new(settings: watch::Receiver<Settings>, status: watch::Sender<Status>) -> Control {
-        Control { settings, status, opened: Instant::now() }
+        Control { settings, status, opened: Instant::now(), signals: Signals::default() }
     }
 
     /// Returns the present settings.

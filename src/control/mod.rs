@@ -3,6 +3,8 @@
 pub mod failure;
 pub mod limits;
 pub mod options;
+pub mod order;
+pub mod setting;
 pub mod settings;
 pub mod status;
 
@@ -12,5 +14,6 @@ pub use controls::Control;
 pub use failure::Failure;
 pub use limits::{Limit, Limits};
 pub use options::{Options, Outcome};
+pub use order::Order;
 pub use settings::Settings;
 pub use status::{Phase, Status};

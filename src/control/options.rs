@@ -2,7 +2,6 @@
 
 use crate::gate::Gate;
 use altergeist_contract::Strategy;
-use std::time::Duration;
 
 /// The options that are fixed for a run.
 #[derive(Clone, Debug)]
@@ -13,10 +12,6 @@ pub struct Options {
     pub strategy: Strategy,
     /// Who runs this: user, host and process. Other runs report it.
     pub holder: String,
-    /// Longest wait for the cut-over's lock, and longest time to hold it.
-    pub lock_timeout: Duration,
-    /// Attempts to get the lock.
-    pub lock_attempts: u32,
     /// The gates of the swap, beyond the operator's order to postpone it.
     pub gates: Vec<Gate>,
     /// Do the change although the journal says that it is done.

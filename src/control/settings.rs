@@ -1,6 +1,7 @@
 //! The settings that an operator may change during a run.
 
 use crate::control::Limits;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The operator's present wishes.
@@ -14,6 +15,18 @@ pub struct Settings {
     pub throttle: bool,
     /// Get ready, but do not swap.
     pub postpone_cut_over: bool,
+    /// Copy nothing while the answer of this query is greater than 0.
+    pub throttle_query: Option<String>,
+    /// Copy nothing unless HEAD of this URL is answered by 200.
+    pub throttle_http: Option<String>,
+    /// Copy nothing while this file exists.
+    pub throttle_file: Option<PathBuf>,
+    /// Do not swap while this file exists.
+    pub postpone_file: Option<PathBuf>,
+    /// Longest wait for the cut-over's lock, and longest time to hold it.
+    pub lock_timeout: Duration,
+    /// Attempts to get the lock.
+    pub lock_attempts: u32,
     /// Gates that count as open, by name.
     pub overruled: Vec<String>,
     /// Rows of a chunk; None sizes chunks by `chunk_time`.
@@ -43,6 +56,12 @@ impl Default for Settings {
             panic: false,
             throttle: false,
             postpone_cut_over: false,
+            throttle_query: None,
+            throttle_http: None,
+            throttle_file: None,
+            postpone_file: None,
+            lock_timeout: Duration::from_secs(1),
+            lock_attempts: 30,
             overruled: Vec::new(),
             chunk_rows: None,
             chunk_time: Duration::from_millis(100),

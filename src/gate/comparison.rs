@@ -98,8 +98,15 @@ fn rounded(number: f64) -> String {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = OPERATORS.iter().find(|(_, operator)| *operator == self.operator);
-        write!(f, "{} {}", sign.map_or("", |(sign, _)| sign), self.text)
+        let sign = match self.operator {
+            Equal => "=",
+            Unequal => "!=",
+            Less => "<",
+            LessOrEqual => "<=",
+            Greater => ">",
+            GreaterOrEqual => ">=",
+        };
+        write!(f, "{sign} {}", self.text)
     }
 }
 
@@ -118,6 +125,7 @@ mod tests {
                 .unwrap();
         assert_eq!(question, "SELECT count(*) FROM {new} WHERE a <> b AND c = 7");
         assert_eq!(comparison.to_string(), "<= 5");
+        assert_eq!(Comparison::at_end_of("q == 5").unwrap().1.to_string(), "= 5");
         for text in ["SELECT 1", "SELECT 1 =", "SELECT 1 = x", "= ", ""] {
             assert_eq!(Comparison::at_end_of(text), None, "{text:?}");
         }

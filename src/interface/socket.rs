@@ -3,10 +3,8 @@
 
 use crate::interface::report;
 use altergeist::contract::{Error, Kind, Result, Target};
-use altergeist::gate::{GateState, POSTPONED};
-use altergeist::{Limits, Settings, Status};
+use altergeist::{Order, Settings, Status};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::RangeInclusive;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,36 +13,6 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-/// The orders, as `ctl help` lists them.
-pub const HELP: &str = "\
-status               show the run; status --json for scripts
-sup                  show the run in one line
-coordinates          show the position in the log
-throttle             pause the copy; the run still follows the log
-no-throttle          resume the copy
-cut-over             swap the tables, if that is postponed
-overrule NAME        let the gate of this name count as open
-stop                 stop as soon as nothing is in flight; the same command resumes
-panic                stop at once; the same command resumes
-chunk-rows=N         rows per chunk; 0 sizes chunks by time (also: chunk-size)
-chunk-time=MS        target time to copy a chunk
-workers=N            upper limit of chunks, or batches of changed rows, in flight at once
-batch-keys=N         upper limit of changed rows refreshed in one transaction (also: dml-batch-size)
-nice=RATIO           after each turn, rest this many times as long as it took
-max-lag-millis=N     pause the copy while a replica lags more
-max-commit-millis=N  slow down while small commits take longer; 0 turns it off
-max-load=NAME=N,...  pause the copy while a load metric exceeds its limit; empty turns it off
-critical-load=NAME=N,...  stop when a load metric exceeds its limit; empty turns it off
-help                 show this help
-NAME=? shows a value
-";
-
-/// gh-ost's word for: stop at once.
-const PANIC: &str = "panic";
-
-/// The order that opens a gate against its own answer.
-const OVERRULE: &str = "overrule ";
 
 /// The longest wait for an order, and for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -129,174 +97,35 @@ async fn serve(
     let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await else {
         return;
     };
-    let line = line.trim();
-    let answer = answer(line, &settings, &status.borrow());
+    let (order, answer) = answer(line.trim(), &settings, &status.borrow());
     let _ = write.write_all(answer.as_bytes()).await;
     // The process may be gone right after this; the operator has the answer by then.
-    if line == PANIC {
+    if let Some(Order::Panic(_)) = order {
         let _ = write.shutdown().await;
         settings.send_modify(|settings| settings.panic = true);
     }
 }
 
-/// Carries out one order and returns the answer.
-fn answer(line: &str, settings: &watch::Sender<Settings>, status: &Status) -> String {
-    let order = |change: fn(&mut Settings), done: &str| {
-        settings.send_modify(change);
-        format!("{done}\n")
-    };
-    match line {
-        "status" | "info" => report::status(status),
-        "status --json" => format!("{}\n", report::json(status)),
-        "sup" => format!("{}\n", report::line(status)),
-        "coordinates" => format!("{}\n", status.stream_position),
-        "throttle" | "pause" | "suspend" => order(|settings| settings.throttle = true, "throttled"),
-        "no-throttle" | "unthrottle" | "resume" | "continue" => {
-            order(|settings| settings.throttle = false, "not throttled")
-        }
-        "cut-over" | "unpostpone" | "no-postpone" => {
-            order(|settings| settings.postpone_cut_over = false, "cut-over allowed")
-        }
-        "stop" => order(|settings| settings.stop = true, "stopping when nothing is in flight"),
-        PANIC => "stopping at once\n".into(),
-        _ if line.starts_with(OVERRULE) => {
-            overrule(line[OVERRULE.len()..].trim(), settings, status)
-        }
-        "help" => HELP.to_owned(),
-        _ => match line.split_once('=') {
-            Some((name, value)) => set(name.trim(), value.trim(), settings),
-            None => format!("error: unknown command {line:?}; help lists them\n"),
-        },
+/// Carries out one order. Returns it, if it was carried out, and the answer.
+fn answer(
+    line: &str,
+    settings: &watch::Sender<Settings>,
+    status: &Status,
+) -> (Option<Order>, String) {
+    let done = Order::parse(line).and_then(|order| {
+        let answer = order.carry_out(settings, status)?;
+        let answer = answer.unwrap_or_else(|| match order {
+            Order::StatusJson => report::json(status),
+            Order::Sup => report::line(status),
+            _ => report::status(status).trim_end().to_owned(),
+        });
+        Ok((order, answer))
+    });
+    match done {
+        Ok((order, answer)) => (Some(order), format!("{answer}\n")),
+        Err(reason) => (None, format!("error: {reason}\n")),
     }
 }
-
-/// Lets one gate count as open, by name only.
-fn overrule(name: &str, settings: &watch::Sender<Settings>, status: &Status) -> String {
-    let is_known = |state: &GateState| state.name == name && name != POSTPONED;
-    if !status.gates.iter().any(is_known) {
-        let known: Vec<&str> =
-            status.gates.iter().map(|gate| &*gate.name).filter(|name| *name != POSTPONED).collect();
-        return format!("error: no gate is called {name:?}; gates: {}\n", known.join(", "));
-    }
-    settings.send_modify(|settings| settings.overruled.push(name.to_owned()));
-    tracing::warn!(gate = name, "a gate is overruled by order of the operator");
-    format!("gate {name} counts as open\n")
-}
-
-/// Sets `name=value`, or returns the value for `name=?`.
-fn set(name: &str, value: &str, settings: &watch::Sender<Settings>) -> String {
-    if let Some(limits) = LIMITS.iter().find(|limits| limits.name == name) {
-        return set_limits(limits, value, settings);
-    }
-    let Some(setting) = SETTINGS.iter().find(|setting| setting.names.contains(&name)) else {
-        return format!("error: unknown setting {name:?}; help lists them\n");
-    };
-    if value == "?" {
-        return format!("{}\n", (setting.read)(&settings.borrow()));
-    }
-    let number: f64 = match value.parse() {
-        Ok(number) => number,
-        Err(_) => return format!("error: {name} takes a number, not {value:?}\n"),
-    };
-    if !setting.from_to.contains(&number) || (setting.is_whole && number.fract() != 0.0) {
-        let (from, to) = (setting.from_to.start(), setting.from_to.end());
-        let whole = if setting.is_whole { "a whole number " } else { "" };
-        return format!("error: {name} must be {whole}from {from} to {to}\n");
-    }
-    settings.send_modify(|settings| (setting.write)(settings, number));
-    format!("{name}={number}\n")
-}
-
-fn set_limits(limits: &LimitsSetting, value: &str, settings: &watch::Sender<Settings>) -> String {
-    if value == "?" {
-        return format!("{}\n", (limits.of)(&mut settings.borrow().clone()));
-    }
-    match value.parse::<Limits>() {
-        Err(reason) => format!("error: {}: {reason}\n", limits.name),
-        Ok(given) => {
-            let answer = format!("{}={given}\n", limits.name);
-            settings.send_modify(|settings| *(limits.of)(settings) = given);
-            answer
-        }
-    }
-}
-
-/// Load limits that can be read and set during a run.
-struct LimitsSetting {
-    name: &'static str,
-    of: fn(&mut Settings) -> &mut Limits,
-}
-
-const LIMITS: &[LimitsSetting] = &[
-    LimitsSetting { name: "max-load", of: |settings| &mut settings.max_load },
-    LimitsSetting { name: "critical-load", of: |settings| &mut settings.critical_load },
-];
-
-/// A number that can be read and set during a run.
-struct Setting {
-    names: &'static [&'static str],
-    from_to: RangeInclusive<f64>,
-    is_whole: bool,
-    read: fn(&Settings) -> f64,
-    write: fn(&mut Settings, f64),
-}
-
-const SETTINGS: &[Setting] = &[
-    Setting {
-        names: &["chunk-rows", "chunk-size"],
-        from_to: 0.0..=1e6,
-        is_whole: true,
-        read: |settings| settings.chunk_rows.unwrap_or(0) as f64,
-        write: |settings, rows| settings.chunk_rows = (rows > 0.0).then_some(rows as u64),
-    },
-    Setting {
-        names: &["chunk-time"],
-        from_to: 1.0..=60_000.0,
-        is_whole: true,
-        read: |settings| settings.chunk_time.as_millis() as f64,
-        write: |settings, millis| settings.chunk_time = Duration::from_millis(millis as u64),
-    },
-    Setting {
-        names: &["workers"],
-        from_to: 1.0..=64.0,
-        is_whole: true,
-        read: |settings| settings.workers as f64,
-        write: |settings, workers| settings.workers = workers as usize,
-    },
-    Setting {
-        names: &["batch-keys", "dml-batch-size"],
-        from_to: 1.0..=10_000.0,
-        is_whole: true,
-        read: |settings| settings.batch_keys as f64,
-        write: |settings, keys| settings.batch_keys = keys as usize,
-    },
-    Setting {
-        names: &["nice", "nice-ratio"],
-        from_to: 0.0..=100.0,
-        is_whole: false,
-        read: |settings| settings.nice,
-        write: |settings, ratio| settings.nice = ratio,
-    },
-    Setting {
-        names: &["max-lag-millis"],
-        from_to: 0.0..=1e9,
-        is_whole: true,
-        read: |settings| settings.max_lag.as_millis() as f64,
-        write: |settings, millis| settings.max_lag = Duration::from_millis(millis as u64),
-    },
-    Setting {
-        names: &["max-commit-millis"],
-        from_to: 0.0..=60_000.0,
-        is_whole: true,
-        read: |settings| {
-            settings.max_commit_latency.map_or(0.0, |latency| latency.as_millis() as f64)
-        },
-        write: |settings, millis| {
-            settings.max_commit_latency =
-                (millis > 0.0).then(|| Duration::from_millis(millis as u64));
-        },
-    },
-];
 
 /// Sends an order to a run and returns its answer.
 ///
@@ -371,46 +200,16 @@ fn without_password(url: &str) -> String {
 mod tests {
     use super::*;
 
-    fn say(line: &str, settings: &watch::Sender<Settings>) -> String {
-        answer(line, settings, &Status::default())
-    }
-
     #[test]
-    fn orders_are_states_and_can_be_taken_back() {
-        let settings =
-            watch::Sender::new(Settings { postpone_cut_over: true, ..Settings::default() });
-        assert_eq!(say("throttle", &settings), "throttled\n");
-        assert!(settings.borrow().throttle);
-        assert_eq!(say("no-throttle", &settings), "not throttled\n");
-        assert!(!settings.borrow().throttle);
-        say("cut-over", &settings);
-        assert!(!settings.borrow().postpone_cut_over);
-        say("stop", &settings);
-        assert!(settings.borrow().stop);
-    }
-
-    #[test]
-    fn settings_are_read_and_set_and_nonsense_changes_nothing() {
+    fn an_order_is_answered_and_a_wrong_one_is_an_error() {
         let settings = watch::Sender::new(Settings::default());
-        assert_eq!(say("workers=4", &settings), "workers=4\n");
-        assert_eq!(say("workers=?", &settings), "4\n");
-        assert!(say("workers=0", &settings).starts_with("error:"));
-        assert!(say("workers=many", &settings).starts_with("error:"));
-        assert!(say("frobnicate", &settings).starts_with("error:"));
-        assert!(say("colour=7", &settings).starts_with("error:"));
-        assert_eq!(settings.borrow().workers, 4);
-        say("chunk-size=10", &settings);
-        assert_eq!(settings.borrow().chunk_rows, Some(10));
-        say("chunk-rows=0", &settings);
-        assert_eq!(settings.borrow().chunk_rows, None);
-        assert_eq!(
-            say("max-load=Threads_running=25, lock_waits=3", &settings),
-            "max-load=Threads_running=25,lock_waits=3\n"
-        );
-        assert_eq!(say("max-load=?", &settings), "Threads_running=25,lock_waits=3\n");
-        assert!(say("max-load=many", &settings).starts_with("error:"));
-        assert_eq!(say("max-load=", &settings), "max-load=\n");
-        assert_eq!(say("critical-load=?", &settings), "\n");
+        let say = |line: &str| answer(line, &settings, &Status::default());
+        assert_eq!(say("workers=?"), (Some(Order::Get("workers".into())), "4\n".into()));
+        assert!(say("workers=2").1.contains("chunk"), "a change shows the status");
+        assert_eq!(say("workers=0").0, None);
+        assert!(say("workers=0").1.starts_with("error: workers must be"));
+        assert!(say("panic").1.starts_with("stopping at once"));
+        assert!(say("status --json").1.starts_with('{'));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Begins a run: the plan, the log, and the empty shadow.
 
-use crate::control::{Failure, Options};
+use crate::control::{Control, Failure, Options};
 use crate::migration::checkpoint;
 use crate::migration::listen::Listener;
 use crate::migration::native::{alter_by_itself, why_not};
@@ -10,6 +10,7 @@ use altergeist_contract::{Engine, Kind, Record, Stage, Strategy, Verdict};
 /// Otherwise it opens the log and creates the shadow.
 pub async fn begin<E: Engine>(
     engine: &E,
+    control: &Control,
     options: &Options,
 ) -> Result<Option<(Record, Listener<E::Stream>)>, Failure> {
     let plan = engine.plan().await?;
@@ -20,7 +21,7 @@ pub async fn begin<E: Engine>(
     if plan.verdict != Verdict::Copy {
         record.stage = Stage::Altering;
         checkpoint::save(engine, &mut record).await?;
-        let altered = alter_by_itself(engine, options, &plan.verdict).await;
+        let altered = alter_by_itself(engine, control, &plan.verdict).await;
         let Some(reason) =
             why_not(&altered, &plan.verdict).filter(|_| options.strategy == Strategy::Auto)
         else {

@@ -1,7 +1,7 @@
 //! Cuts over: locks briefly, drains the log, swaps. It releases the lock and retries rather than
 //! block the application.
 
-use crate::control::{Control, Failure, Options, Phase};
+use crate::control::{Control, Failure, Phase};
 use crate::gate::Gates;
 use crate::migration::checkpoint;
 use crate::migration::keyset::Pending;
@@ -36,13 +36,11 @@ impl<E: Engine> Migration<'_, E> {
     /// # Errors
     /// [`Failure::NoLock`] after the last attempt; [`Failure::TooFast`]; [`Failure::SwapUnknown`]
     /// if the swap was sent and the server's state proves nothing.
-    pub async fn cut_over(
-        &mut self,
-        options: &Options,
-        gates: &mut Gates<'_>,
-    ) -> Result<(), Failure> {
+    pub async fn cut_over(&mut self, gates: &mut Gates<'_>) -> Result<(), Failure> {
         let mut reason = String::from("--lock-attempts allows no attempt");
-        for attempt in 1..=options.lock_attempts {
+        let mut attempt = 0;
+        while attempt < self.control.settings().lock_attempts {
+            attempt += 1;
             self.wait_for_gates(gates).await?;
             self.wait_while_throttled().await?;
             self.control.update(|status| {
@@ -52,7 +50,7 @@ impl<E: Engine> Migration<'_, E> {
             self.catch_up().await?;
             self.record.stage = Stage::CuttingOver;
             self.save_progress().await?;
-            let attempted = match self.try_once(options.lock_timeout).await {
+            let attempted = match self.try_once(self.control.settings().lock_timeout).await {
                 Ok(Attempt::Swapped) => return Ok(()),
                 Ok(Attempt::Unknown(failure)) => return Err(failure),
                 Ok(Attempt::NotYet(error)) => Ok(error.reason),

@@ -1,6 +1,6 @@
 //! Lets the server do the change itself.
 
-use crate::control::{Failure, Options};
+use crate::control::{Control, Failure};
 use altergeist_contract::{Engine, Kind, Verdict};
 use std::time::Duration;
 
@@ -18,11 +18,14 @@ pub fn why_not(altered: &Result<(), Failure>, verdict: &Verdict) -> Option<Strin
 /// get.
 pub async fn alter_by_itself<E: Engine>(
     engine: &E,
-    options: &Options,
+    control: &Control,
     verdict: &Verdict,
 ) -> Result<(), Failure> {
     let mut reason = String::new();
-    for attempt in 1..=options.lock_attempts {
+    let mut attempt = 0;
+    while attempt < control.settings().lock_attempts {
+        attempt += 1;
+        control.check_stop()?;
         let ended = match verdict {
             Verdict::Native(statement) => engine.alter_natively(statement).await,
             Verdict::Online | Verdict::Copy => engine.alter_online().await,
@@ -31,7 +34,10 @@ pub async fn alter_by_itself<E: Engine>(
             Err(error) if error.kind == Kind::Busy => reason = error.reason,
             ended => return Ok(ended?),
         }
-        tokio::time::sleep(Duration::from_millis(500) * attempt.min(60)).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(500) * attempt.min(60)) => {}
+            () = control.stopped() => {}
+        }
     }
     Err(Failure::NoLock(reason))
 }

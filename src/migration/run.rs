@@ -117,7 +117,7 @@ async fn run_once<E: Engine>(
         TakenUp::Nothing => {
             let idle_table =
                 if may_be_quiet { IdleTable::watch(engine).await? } else { IdleTable::never() };
-            match begin(engine, options).await? {
+            match begin(engine, control, options).await? {
                 None => return Ok(Ended::Well(Outcome::Altered)),
                 Some((record, listener)) => (record, listener, idle_table),
             }
@@ -132,7 +132,7 @@ async fn run_once<E: Engine>(
         is_proven = true;
         let mut gates = Gates::new(&options.gates);
         migration.wait_for_gates(&mut gates).await?;
-        migration.cut_over(options, &mut gates).await
+        migration.cut_over(&mut gates).await
     };
     let ended = changed.await;
     let record = migration.record;

@@ -1,6 +1,6 @@
 //! Waits without falling behind: the run reads the log and refreshes changed rows while it waits.
 
-use crate::control::{Failure, Phase};
+use crate::control::{Failure, Phase, Settings};
 use crate::gate::Gates;
 use crate::migration::state::Migration;
 use crate::pace::throttle::{self, is_throttled, throttled};
@@ -17,6 +17,15 @@ const CURRENT: Duration = Duration::from_millis(500);
 
 /// Why a run waits that was started with `--postpone-cut-over`.
 const POSTPONED: &str = "the operator's order: altergeist ctl cut-over";
+
+/// Why the operator has the swap wait.
+fn postponed(settings: &Settings) -> Option<String> {
+    if settings.postpone_cut_over {
+        return Some(POSTPONED.into());
+    }
+    let path = settings.postpone_file.as_ref().filter(|path| path.exists())?;
+    Some(format!("the end of the file {}", path.display()))
+}
 
 impl<E: Engine> Migration<'_, E> {
     /// Stays current until every gate of the swap is open.
@@ -36,8 +45,8 @@ impl<E: Engine> Migration<'_, E> {
     /// Looks at the gates and listens meanwhile. Returns the first one that is closed.
     async fn closed_gate(&mut self, gates: &mut Gates<'_>) -> Result<Option<String>, Failure> {
         let settings = self.control.settings();
-        let postponed = settings.postpone_cut_over.then_some(POSTPONED);
-        let looking = gates.look(self.engine, postponed, &settings.overruled);
+        let postponed = postponed(&settings);
+        let looking = gates.look(self.engine, postponed.as_deref(), &settings.overruled);
         let looked = async {
             tokio::select! {
                 states = looking => Some(states),
@@ -49,8 +58,8 @@ impl<E: Engine> Migration<'_, E> {
         };
         let closed = states.iter().find(|state| !state.open).map(|state| {
             let reason = state.reason.as_deref().unwrap_or_default();
-            match postponed {
-                Some(order) if reason == order => order.to_owned(),
+            match &postponed {
+                Some(order) if reason == order => order.clone(),
                 _ => format!("gate {}: {reason}", state.name),
             }
         });

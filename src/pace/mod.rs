@@ -5,6 +5,7 @@ pub mod chunk_size;
 pub mod concurrency;
 pub mod load;
 pub mod load_factor;
+pub mod signals;
 pub mod skip_unchanged;
 pub mod stream_lag;
 pub mod throttle;

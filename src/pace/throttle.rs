@@ -27,7 +27,9 @@ pub async fn throttled<E: Engine>(
     let kept = look_at_log(engine, control).await?;
     let load = load::exceeded(engine, &control.settings()).await?;
     let lags = engine.replica_lags().await?;
-    let reason = reason(&control.settings(), &lags).or(load).or_else(|| of_log(kept));
+    let settings = control.settings();
+    let asked = control.signals.reason(engine, &settings).await;
+    let reason = reason(&settings, &lags).or(load).or(asked).or_else(|| of_log(kept));
     let is_throttled = reason.is_some();
     control.update(|status| {
         status.replica_lag_seconds = greatest(&lags).map(|lag| lag.as_secs_f64());

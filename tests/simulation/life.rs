@@ -131,6 +131,8 @@ async fn one_process(
     let settings = Settings {
         workers: rng.random_range(1..4),
         batch_keys,
+        lock_timeout: Duration::from_millis(100),
+        lock_attempts: 10,
         chunk_rows: Some(rng.random_range(1..9)),
         // How often changed rows are refreshed follows from it.
         chunk_time: Duration::from_millis(rng.random_range(0..5)),
@@ -158,8 +160,6 @@ fn options() -> Options {
         alter: "ADD COLUMN c int".into(),
         strategy: Strategy::Auto,
         holder: "simulation".into(),
-        lock_timeout: Duration::from_millis(100),
-        lock_attempts: 10,
         gates: Vec::new(),
         again: false,
         reconnects: 100,

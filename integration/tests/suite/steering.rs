@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use altergeist_integration::altergeist_process::{
-    command, inventory, left_behind, must_stay, old_table, run, start, structure, widening,
+    Running, command, inventory, left_behind, must_stay, old_table, run, start, structure, widening,
 };
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
@@ -14,6 +14,8 @@ every_server!(
     a_throttled_run_copies_nothing_until_it_is_told_to_go_on,
     a_run_waits_while_the_server_is_used_more_than_it_may_be,
     a_run_ends_when_the_load_is_critical_and_the_same_command_goes_on,
+    files_queries_and_services_throttle_and_postpone,
+    settings_are_shown_and_set_and_orders_for_other_tables_refused,
     a_load_that_nobody_knows_is_refused_before_anything_is_done,
     a_run_that_is_stopped_gently_or_at_once_is_resumed_by_the_same_command,
 );
@@ -79,6 +81,72 @@ fn a_throttled_run_copies_nothing_until_it_is_told_to_go_on(flavour: Flavour) {
     running.ask("chunk-size=1000");
     assert!(running.ask("chunk-size=?").contains("1000"));
     running.ask("no-throttle");
+    running.wait().must_be(0);
+}
+
+/// The operator's own signals, each given and taken away while the run goes on. A signal that
+/// cannot be read means: wait.
+fn files_queries_and_services_throttle_and_postpone(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else {
+        return;
+    };
+    let url = server.url(DATABASE);
+    Table::load(&url, "orders", 3_000).unwrap();
+    server.execute(DATABASE, "CREATE TABLE busy (n int)").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (pause, hold) = (folder.path().join("pause"), folder.path().join("hold"));
+    std::fs::write(&pause, "").unwrap();
+    std::fs::write(&hold, "").unwrap();
+    let files =
+        ["--throttle-file", pause.to_str().unwrap(), "--postpone-file", hold.to_str().unwrap()];
+    let mut running = start(&url, "orders", widening(flavour), &files);
+    let reason = |running: &mut Running, wanted: &str| {
+        let is_wanted = |status: &serde_json::Value| {
+            status["throttle_reason"].as_str().is_some_and(|reason| reason.starts_with(wanted))
+        };
+        running.wait_until(is_wanted);
+    };
+    reason(&mut running, "throttle-file exists (");
+    assert_eq!(running.status()["rows_copied"], 0);
+    running.ask("throttle-query=SELECT count(*) FROM busy");
+    server.execute(DATABASE, "INSERT INTO busy VALUES (7), (8)").unwrap();
+    std::fs::remove_file(&pause).unwrap();
+    reason(&mut running, "throttle-query 2 > 0");
+    running.ask("throttle-query=SELECT n FROM nowhere");
+    reason(&mut running, "throttle-query unknown");
+    running.ask("throttle-query=");
+    running.ask("throttle-http=http://127.0.0.1:1/");
+    reason(&mut running, "throttle-http unknown");
+    running.ask("throttle-http=");
+    let status = running.wait_until(|status| status["phase"] == "waiting");
+    assert!(status["waiting_for"].as_str().is_some_and(|why| why.contains("hold")), "{status}");
+    std::fs::remove_file(&hold).unwrap();
+    running.wait().must_be(0);
+}
+
+fn settings_are_shown_and_set_and_orders_for_other_tables_refused(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else {
+        return;
+    };
+    let url = server.url(DATABASE);
+    Table::load(&url, "orders", 500).unwrap();
+    let mut running = start(&url, "orders", widening(flavour), &["--postpone-cut-over"]);
+    running.wait_until(|status| status["phase"] == "waiting");
+    for (set, get, value) in [
+        ("dml-batch-size=7", "batch-keys=?", "7\n"),
+        ("max-lag=2s", "max-lag-millis=?", "2000\n"),
+        ("lock-timeout=250ms", "lock-timeout=?", "250ms\n"),
+        ("lock-attempts=3", "lock-attempts=?", "3\n"),
+        ("nice=0.5", "nice-ratio=?", "0.5\n"),
+    ] {
+        assert!(running.ask(set).contains("waiting"), "{set} is answered by the status");
+        assert_eq!(running.ask(get), value);
+    }
+    assert!(running.ask("lock-timeout=0").starts_with("error:"));
+    assert!(running.ask("cut-over customers").starts_with("error:"));
+    assert!(running.ask("panic customers").starts_with("error:"));
+    must_stay("it waits", || running.status()["phase"] == "waiting");
+    running.ask("cut-over orders");
     running.wait().must_be(0);
 }
 

@@ -1,0 +1,300 @@
+//! What an operator can read and change by name during a run: `name=?` and `name=value`.
+
+use crate::control::{Limits, Settings};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A setting with its names. The first name is the flag's; the others are gh-ost's.
+pub struct Setting {
+    /// The names by which it is read and set.
+    pub names: &'static [&'static str],
+    /// What its value is, for the list of orders.
+    pub value: &'static str,
+    /// What it does, for the list of orders.
+    pub help: &'static str,
+    read: fn(&Settings) -> String,
+    write: fn(&mut Settings, &str) -> Result<(), String>,
+}
+
+impl Setting {
+    /// Finds a setting by one of its names.
+    pub fn named(name: &str) -> Option<&'static Setting> {
+        SETTINGS.iter().find(|setting| setting.names.contains(&name))
+    }
+
+    /// Returns the present value, as it can be set.
+    pub fn read(&self, settings: &Settings) -> String {
+        (self.read)(settings)
+    }
+
+    /// Sets a value.
+    ///
+    /// # Errors
+    /// What it must be. Nothing is changed then.
+    pub fn write(&self, settings: &mut Settings, value: &str) -> Result<(), String> {
+        let mut changed = settings.clone();
+        (self.write)(&mut changed, value)?;
+        *settings = changed;
+        Ok(())
+    }
+}
+
+const LOCK_TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
+const ANY_TIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1_000_000);
+
+/// Every setting that can be changed during a run.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        names: &["chunk-rows", "chunk-size"],
+        value: "N",
+        help: "rows per chunk; 0 sizes chunks by time",
+        read: |settings| settings.chunk_rows.unwrap_or(0).to_string(),
+        write: |settings, text| {
+            let rows = whole(text, 0..=1_000_000)?;
+            settings.chunk_rows = (rows > 0).then_some(rows);
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["chunk-time"],
+        value: "TIME",
+        help: "target time to copy a chunk",
+        read: |settings| shown(settings.chunk_time),
+        write: |settings, text| {
+            settings.chunk_time = time(text, Duration::from_millis(1)..=Duration::from_secs(60))?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["workers"],
+        value: "N",
+        help: "upper limit of chunks, or batches of changed rows, in flight at once",
+        read: |settings| settings.workers.to_string(),
+        write: |settings, text| {
+            settings.workers = whole(text, 1..=64)? as usize;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["batch-keys", "dml-batch-size"],
+        value: "N",
+        help: "upper limit of changed rows refreshed in one transaction",
+        read: |settings| settings.batch_keys.to_string(),
+        write: |settings, text| {
+            settings.batch_keys = whole(text, 1..=10_000)? as usize;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["nice", "nice-ratio"],
+        value: "RATIO",
+        help: "after each turn, rest this many times as long as it took",
+        read: |settings| settings.nice.to_string(),
+        write: |settings, text| match text.parse() {
+            Ok(ratio) if (0.0..=100.0).contains(&ratio) => {
+                settings.nice = ratio;
+                Ok(())
+            }
+            _ => Err("must be a number from 0 to 100".into()),
+        },
+    },
+    Setting {
+        names: &["max-lag"],
+        value: "TIME",
+        help: "pause the copy while a replica lags more",
+        read: |settings| shown(settings.max_lag),
+        write: set_max_lag,
+    },
+    Setting {
+        names: &["max-lag-millis"],
+        value: "N",
+        help: "the same in milliseconds",
+        read: |settings| settings.max_lag.as_millis().to_string(),
+        write: set_max_lag,
+    },
+    Setting {
+        names: &["max-commit-latency"],
+        value: "TIME",
+        help: "slow down while small commits take longer; 0 turns it off",
+        read: |settings| shown(settings.max_commit_latency.unwrap_or_default()),
+        write: |settings, text| {
+            let latency = time(text, Duration::ZERO..=Duration::from_secs(60))?;
+            settings.max_commit_latency = (!latency.is_zero()).then_some(latency);
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["max-load"],
+        value: "NAME=N,...",
+        help: "pause the copy while a load metric exceeds its limit; empty turns it off",
+        read: |settings| settings.max_load.to_string(),
+        write: |settings, text| {
+            settings.max_load = text.parse::<Limits>()?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["critical-load"],
+        value: "NAME=N,...",
+        help: "stop when a load metric exceeds its limit; empty turns it off",
+        read: |settings| settings.critical_load.to_string(),
+        write: |settings, text| {
+            settings.critical_load = text.parse::<Limits>()?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["throttle-query"],
+        value: "QUERY",
+        help: "pause the copy while the answer is greater than 0; empty turns it off",
+        read: |settings| settings.throttle_query.clone().unwrap_or_default(),
+        write: |settings, text| {
+            settings.throttle_query = given(text);
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["throttle-http"],
+        value: "URL",
+        help: "pause the copy unless HEAD of this URL is answered by 200; empty turns it off",
+        read: |settings| settings.throttle_http.clone().unwrap_or_default(),
+        write: |settings, text| {
+            settings.throttle_http = given(text).map(|text| http_url(&text)).transpose()?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["throttle-file", "throttle-flag-file", "throttle-additional-flag-file"],
+        value: "PATH",
+        help: "pause the copy while this file exists; empty turns it off",
+        read: |settings| path_text(settings.throttle_file.as_ref()),
+        write: |settings, text| {
+            settings.throttle_file = given(text).map(PathBuf::from);
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["postpone-file", "postpone-cut-over-flag-file"],
+        value: "PATH",
+        help: "do not swap while this file exists; empty turns it off",
+        read: |settings| path_text(settings.postpone_file.as_ref()),
+        write: |settings, text| {
+            settings.postpone_file = given(text).map(PathBuf::from);
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["lock-timeout"],
+        value: "TIME",
+        help: "longest wait for the cut-over lock, and longest time to hold it",
+        read: |settings| shown(settings.lock_timeout),
+        write: |settings, text| {
+            settings.lock_timeout = time(text, LOCK_TIMES)?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["lock-attempts"],
+        value: "N",
+        help: "attempts to get the cut-over lock",
+        read: |settings| settings.lock_attempts.to_string(),
+        write: |settings, text| {
+            settings.lock_attempts = whole(text, 1..=1_000_000)? as u32;
+            Ok(())
+        },
+    },
+];
+
+fn set_max_lag(settings: &mut Settings, text: &str) -> Result<(), String> {
+    settings.max_lag = time(text, ANY_TIME)?;
+    Ok(())
+}
+
+fn whole(text: &str, from_to: RangeInclusive<u64>) -> Result<u64, String> {
+    match text.parse() {
+        Ok(number) if from_to.contains(&number) => Ok(number),
+        _ => Err(format!("must be a whole number from {} to {}", from_to.start(), from_to.end())),
+    }
+}
+
+/// Reads `1500ms` or `2s`. A plain number means milliseconds.
+fn time(text: &str, from_to: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let time = match text.parse::<u64>() {
+        Ok(millis) => Some(Duration::from_millis(millis)),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    time.filter(|time| from_to.contains(time)).ok_or_else(|| {
+        format!("must be a time from {} to {}", shown(*from_to.start()), shown(*from_to.end()))
+    })
+}
+
+/// Reads the URL of a throttle service.
+///
+/// # Errors
+/// How to write it.
+pub fn http_url(text: &str) -> Result<String, String> {
+    match text.split_once("://") {
+        Some(("http" | "https", rest)) if !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err("must be a URL, as http://freno.example:9777/check/altergeist/mysql/main".into()),
+    }
+}
+
+fn given(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn shown(time: Duration) -> String {
+    humantime::format_duration(time).to_string().replace(' ', "")
+}
+
+fn path_text(path: Option<&PathBuf>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_can_be_set_and_nonsense_changes_nothing() {
+        for setting in SETTINGS {
+            let mut settings = Settings::default();
+            let was = setting.read(&settings);
+            assert_eq!(setting.write(&mut settings, &was), Ok(()), "{:?}", setting.names);
+            assert_eq!(settings, Settings::default(), "{:?}", setting.names);
+        }
+        let mut settings = Settings::default();
+        for (name, wrong) in [
+            ("workers", "0"),
+            ("workers", "many"),
+            ("chunk-rows", "1.5"),
+            ("lock-timeout", "0"),
+            ("lock-timeout", "11min"),
+            ("max-load", "many"),
+            ("throttle-http", "freno"),
+            ("nice", "-1"),
+        ] {
+            let setting = Setting::named(name).unwrap();
+            assert!(setting.write(&mut settings, wrong).is_err(), "{name}={wrong}");
+        }
+        assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn times_are_read_with_a_unit_or_in_milliseconds() {
+        let mut settings = Settings::default();
+        let lag = Setting::named("max-lag").unwrap();
+        lag.write(&mut settings, "2s").unwrap();
+        assert_eq!(Setting::named("max-lag-millis").unwrap().read(&settings), "2000");
+        Setting::named("max-lag-millis").unwrap().write(&mut settings, "1500").unwrap();
+        assert_eq!(lag.read(&settings), "1s500ms");
+    }
+
+    #[test]
+    fn no_two_settings_share_a_name() {
+        let names: Vec<&str> = SETTINGS.iter().flat_map(|setting| setting.names).copied().collect();
+        let distinct: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(names.len(), distinct.len());
+    }
+}
