@@ -43,7 +43,7 @@ const WORDS: [(&str, &str); 13] = [
     ("coordinates", "show the position in the log (also: applier, inspector)"),
     ("throttle", "pause the copy; the run still follows the log (also: pause, suspend)"),
     ("no-throttle", "resume the copy (also: unthrottle, resume, continue)"),
-    ("cut-over [TABLE]", "swap the tables, if that is postponed (also: unpostpone, no-postpone)"),
+    ("cut-over [TABLE]", "swap the tables, if that is postponed (also: unpostpone)"),
     ("postpone", "get ready, but do not swap until cut-over"),
     ("overrule NAME", "let the gate of this name count as open"),
     ("stop", "stop as soon as nothing is in flight; the same command resumes"),
@@ -55,7 +55,7 @@ const WORDS: [(&str, &str); 13] = [
 
 /// Returns the list of orders and settings, for people.
 pub fn help() -> String {
-    let line = |left: &str, right: &str| format!("{left:<26} {right}\n");
+    let line = |left: &str, right: &str| format!("{left:<25} {right}\n");
     let words = WORDS.iter().map(|(word, what)| line(word, what));
     let settings = SETTINGS.iter().map(|setting| {
         let setting_line = line(&format!("  {}={}", setting.names[0], setting.value), setting.help);

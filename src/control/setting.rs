@@ -157,7 +157,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         names: &["throttle-http"],
         value: "URL",
-        help: "pause the copy unless HEAD of this URL is answered by 200; empty turns it off",
+        help: "pause the copy unless HEAD of it is answered by 200; empty turns it off",
         read: |settings| settings.throttle_http.clone().unwrap_or_default(),
         write: |settings, text| {
             settings.throttle_http = given(text).map(|text| http_url(&text)).transpose()?;
