@@ -41,7 +41,6 @@ const SQL_STILL_IN: [(&str, &[&str]); 2] = [
             "server/grants.rs",
             "server/settings.rs",
             "shadow/duplicates.rs",
-            "shadow/statistics.rs",
         ],
     ),
     ("adapters/postgres/src", &[]),
