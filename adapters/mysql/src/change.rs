@@ -65,7 +65,7 @@ impl Change {
     }
 }
 
-/// The table as asked for: `schema.table`, `table`, either part in backticks.
+/// Reads the table's name: `schema.table` or `table`, either part in backticks.
 fn table_asked(target: &Target, schema: Option<&str>) -> Result<TableName> {
     let attempted = || format!("find table {}", target.table);
     let parts = if target.table.contains('`') {
@@ -90,11 +90,11 @@ async fn find(session: &mut Session, asked: &TableName) -> Result<TableName> {
         Some(row) => Ok(TableName::new(&text(&row[0]), &text(&row[1]))),
         // A table that is gone may have left a change behind, which must be cleaned up.
         None if has_entry(session, asked).await => Ok(asked.clone()),
-        None => Err(Error::refused(attempted(), "there is none, or it may not be seen")),
+        None => Err(Error::refused(attempted(), "there is none, or this user may not see it")),
     }
 }
 
-/// Whether the journal of its schema knows a table.
+/// Returns whether the journal of its schema knows a table.
 async fn has_entry(session: &mut Session, asked: &TableName) -> bool {
     let entry = sql::journal::load_entry(&Names::of(asked).journal, &asked.name);
     session.row(&entry).await.is_ok_and(|row| row.is_some())

@@ -1,55 +1,53 @@
-//! What the journal holds beside the core's record: the facts about what was made.
+//! What the journal holds beside the core's record: facts about what the run made.
 
 use crate::schema::foreign_key::ForeignKey;
 use altergeist_contract::Record;
 use serde::{Deserialize, Serialize};
 
-/// What this engine writes down beside the core's record.
+/// What this engine writes to the journal beside the core's record.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Facts {
     /// The source as it was when the shadow was made.
     pub source: Option<TableIdentity>,
-    /// The source in the server's words when the shadow was made, or when the shadow followed it
-    /// last; empty before.
+    /// The source's definition when the shadow was made, or when the shadow followed it last; empty
+    /// before.
     pub source_text: String,
-    /// Set before the shadow is made: from then on a table of its name is ours.
+    /// Set before the shadow is made. From then on a table with its name is ours.
     pub has_shadow: bool,
     /// The shadow, once it was altered.
     pub shadow: Option<TableIdentity>,
-    /// Whether it has an index of ours that the altered table is not to have.
+    /// Whether the shadow has an index of ours that the altered table must not have.
     pub has_lookup: bool,
-    /// The index that is built when that one goes, because there is no room for both.
+    /// The index that is built when ours is dropped, because there is no room for both.
     pub late_index: Option<String>,
-    /// Indexes that it does not have yet.
+    /// Indexes that the shadow does not have yet.
     pub deferred: Option<DeferredIndexes>,
-    /// The foreign keys that a swap carries: from before the first of them is touched until all are
-    /// in their places.
+    /// The foreign keys that a swap carries, from before the first is added until all are restored.
     pub foreign_keys: Option<Vec<CarriedKey>>,
-    /// The foreign keys that the clauses gave to the shadow, which does not have them before the
-    /// swap.
+    /// The foreign keys that the clauses gave to the shadow. It gets them back at the swap.
     #[serde(default)]
     pub added_keys: Vec<ForeignKey>,
-    /// The source's triggers, from before the swap until they stand on the new table.
+    /// The source's triggers, from before the swap until the new table has them.
     pub triggers: Vec<Trigger>,
     /// The fingerprint of the table the change made.
     pub done: Option<String>,
-    /// What the server was told to do by itself.
+    /// The native change that the server was asked to make.
     pub altering: Option<NativeChange>,
 }
 
-/// A change the server does in one statement: whether it happened can be seen from the table.
+/// A change that the server makes in one statement. The table itself shows whether it happened.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct NativeChange {
     /// The outlines of the table before and after it.
     pub before: Vec<String>,
     pub after: Vec<String>,
-    /// Whether it drops foreign keys, which outlines do not tell of.
+    /// Whether it drops foreign keys, which outlines do not contain.
     #[serde(default)]
     pub drops_keys: bool,
 }
 
-/// How to know a table again.
+/// What identifies a table.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct TableIdentity {
     pub fingerprint: String,
@@ -58,8 +56,8 @@ pub(crate) struct TableIdentity {
 }
 
 impl TableIdentity {
-    /// Returns whether both are one table. The engine's numbers tell tables apart that are made
-    /// alike; where they may not be read, only the making can.
+    /// Returns whether both are one table. The engine's numbers distinguish tables with the same
+    /// definition. If they may not be read, only the definition can.
     pub(crate) fn is_same(&self, now: &TableIdentity) -> bool {
         match self.ids.is_empty() || now.ids.is_empty() {
             true => self.fingerprint == now.fingerprint,
@@ -68,7 +66,7 @@ impl TableIdentity {
     }
 }
 
-/// What the journal holds for the table.
+/// The journal's entry of the table.
 #[derive(Default)]
 pub(crate) struct Entry {
     pub record: Option<Record>,
@@ -76,20 +74,20 @@ pub(crate) struct Entry {
     pub exists: bool,
 }
 
-/// What is left out of the shadow.
+/// The indexes that are left out of the shadow.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct DeferredIndexes {
-    /// The indexes, as SHOW CREATE TABLE tells them, in its order.
+    /// The definitions from SHOW CREATE TABLE, in its order.
     pub definitions: Vec<String>,
-    /// Of the table with all of them.
+    /// The fingerprint of the table with all of them.
     pub fingerprint: String,
 }
 
-/// A trigger, as it must be made again.
+/// A trigger, with all that is needed to create it again.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Trigger {
     pub name: String,
-    /// INSERT, UPDATE or DELETE; newer servers know several at once.
+    /// INSERT, UPDATE or DELETE; newer servers allow several at once.
     pub event: String,
     pub sql_mode: String,
     pub charset: String,
@@ -98,12 +96,12 @@ pub(crate) struct Trigger {
     pub statement: String,
 }
 
-/// A foreign key as it will be after the change, and its name meanwhile.
+/// A foreign key as it will be after the change, and its temporary name.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct CarriedKey {
     pub temporary: String,
     pub key: ForeignKey,
-    /// Whether the clauses add it, so that nobody has seen to it that the rows keep to it.
+    /// Whether the clauses add it. Then nothing has checked the rows against it.
     #[serde(default)]
     pub is_new: bool,
 }

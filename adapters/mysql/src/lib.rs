@@ -1,5 +1,5 @@
-//! MySQL and MariaDB as an engine of altergeist: the shadow is filled by `INSERT … SELECT`, changes
-//! come from the binary log, and the swap is one RENAME TABLE.
+//! MySQL and MariaDB as an engine of altergeist. `INSERT … SELECT` fills the shadow, changes come
+//! from the binary log, and the swap is one RENAME TABLE.
 
 mod change;
 mod cutover;

@@ -89,7 +89,7 @@ pub(crate) async fn refuse_killing(change: &Change, session: &mut Session) -> Op
     let failure = session.rows(&query).await.err()?;
     let remedy = match change.server.version.flavour {
         Flavour::MySql => {
-            "GRANT SELECT ON performance_schema.* to this user, or leave --kill-blockers out"
+            "run GRANT SELECT ON performance_schema.* to this user, or leave --kill-blockers out"
         }
         Flavour::MariaDb => "INSTALL SONAME 'metadata_lock_info', or leave --kill-blockers out",
     };

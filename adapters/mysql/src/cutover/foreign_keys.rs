@@ -51,7 +51,7 @@ use altergeist_contract::{Error, Kind, Result};
 use std::sync::Arc;
 
 pub(crate) const CORRECT_ROWS: &str =
-    "give these rows a parent, or delete them, and give the same command again";
+    "give these rows a parent, or delete them, and run the same command again";
 
 /// Reads from the catalogue which keys the swap must carry, and notes them in the journal. Returns
 /// None if there are none.

@@ -52,8 +52,7 @@ impl MySqlLock {
             outcome = &mut sent => Err(match outcome {
                 Ok(_) => self.error(Kind::Fatal, "the RENAME did not wait for the lock"),
                 Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => {
-                    self.error(Kind::Disconnected, "the lock was lost before the go-ahead; \
-                                                    nothing happened")
+                    self.error(Kind::Disconnected, "the lock was lost before the swap began; nothing happened")
                 }
                 Err(failure) => self.failed(failure),
             }),
@@ -182,7 +181,7 @@ impl MySqlLock {
         let lost = |outcome| match outcome {
             Ok(()) => self.error(
                 Kind::Disconnected,
-                "the lock was lost before the go-ahead; nothing happened",
+                "the lock was lost before the swap began; nothing happened",
             ),
             Err(failure) => self.failed(failure),
         };
@@ -200,7 +199,7 @@ impl MySqlLock {
             if begun.elapsed() > self.within {
                 return Err(self.error(
                     Kind::Busy,
-                    "the session that carries the triggers did not get into line",
+                    "the session that carries the triggers did not queue for the table lock in time",
                 ));
             }
             tokio::select! {

@@ -229,8 +229,7 @@ pub(crate) async fn complete_triggers(change: &Change, pool: &Arc<SessionPool>) 
     carry(lease.session(), None, &change.source, &change.names, &facts.triggers).await.map_err(
         |failure| {
             let mut error = failure.of_catalogue(change.doing("make the triggers again on"));
-            error.reason += "; until they stand, writes that would fire them are refused: give \
-                         the same command again";
+            error.reason += "; until they exist, the table refuses writes that would fire them: run the same command again";
             error
         },
     )?;
@@ -293,8 +292,8 @@ pub(crate) async fn refuse_triggers(
                 failed => failed,
             },
             None => {
-                let remedy = "drop it and create it again in plainer words";
-                refusals.push(refuse("the server's text of it cannot be read".into(), remedy));
+                let remedy = "drop it and create it again in a simpler form";
+                refusals.push(refuse("the server's text of it is unreadable".into(), remedy));
                 continue;
             }
         };
@@ -330,7 +329,7 @@ pub(crate) async fn refuse_triggers(
 fn remedy(code: Option<u16>, source: &TableName, row: &Cells) -> String {
     match code {
         Some(TRIGGER_NEEDS_SUPER) => {
-            "SET GLOBAL log_bin_trust_function_creators = ON: without it only SUPER may make \
+            "run SET GLOBAL log_bin_trust_function_creators = ON: without it only SUPER may make \
              triggers"
                 .to_owned()
         }
@@ -341,7 +340,7 @@ fn remedy(code: Option<u16>, source: &TableName, row: &Cells) -> String {
             text(&row[4])
         ),
         Some(TABLE_DENIED | ROUTINE_DENIED) => {
-            format!("GRANT TRIGGER ON {}.* to this user", sql::quote(&source.schema))
+            format!("run GRANT TRIGGER ON {}.* to this user", sql::quote(&source.schema))
         }
         _ => "change the trigger so that it fits the altered table, before the change or by \
               leaving that part out"

@@ -1,6 +1,4 @@
-//! Keys: which columns the rows are followed by, and the one spelling of their values (law 5):
-//! numbers as the shortest decimal text, dates as the server prints them, moments as seconds in
-//! UTC, texts and bytes as they are stored. Pure.
+//! The key that the rows are followed by, and the columns it is made of (law 5). Pure.
 
 use crate::key::mapping::Mapping;
 use crate::key::spelling::Spelling;
@@ -28,36 +26,37 @@ pub(crate) struct KeyColumn {
     /// Its place in the log's row images.
     pub ordinal: usize,
     pub spelling: Spelling,
-    /// Whether the index of the source holds it in descending order, and not all its columns so.
+    /// Whether the source's index has this column in descending order, but not all its columns.
     pub descending: bool,
     /// How many characters of it the index holds, if not the whole value.
     pub prefix: Option<u64>,
-    /// How the shadow's values stem from the source's.
+    /// How the shadow's values come from the source's.
     pub mapping: Mapping,
 }
 
-/// An index that the shadow has until it bears the source's name, where the clauses leave none that
-/// finds rows by the key.
+/// An index of ours. The shadow has it until it has the source's name, if no other index finds rows
+/// by the key.
 pub(crate) const LOOKUP: &str = "_ag_key";
 
 impl KeyIndex {
-    /// Whether rows of the shadow are found by an index of ours.
+    /// Returns whether an index of ours finds the rows of the shadow.
     pub(crate) fn needs_lookup(&self) -> bool {
         self.shadow_index == LOOKUP
     }
 
-    /// The columns of that index, as a definition says them: a name, and the length of a prefix.
+    /// Returns the columns of that index as a definition has them: a name, and the length of a
+    /// prefix.
     pub(crate) fn shadow_parts(&self) -> Vec<(&str, Option<u64>)> {
         self.columns.iter().map(|column| (&*column.shadow_name, column.prefix)).collect()
     }
 
-    /// Whether the index holds only prefixes of some column. Its order is then not quite that of
-    /// the values.
+    /// Returns whether the index holds only prefixes of some column. Its order is then not quite
+    /// that of the values.
     pub(crate) fn has_prefix(&self) -> bool {
         self.columns.iter().any(|column| column.prefix.is_some())
     }
 
-    /// For people: `PRIMARY (id)`.
+    /// Describes the key in messages: `PRIMARY (id)`.
     pub(crate) fn describe(&self) -> String {
         let described = |column: &KeyColumn| match column.prefix {
             None => column.name.clone(),
@@ -67,17 +66,18 @@ impl KeyIndex {
         format!("{} ({})", self.index, columns.join(", "))
     }
 
-    /// Whether values of a TIMESTAMP are part of it.
+    /// Returns whether values of a TIMESTAMP are part of the key.
     pub(crate) fn has_moments(&self) -> bool {
         self.columns.iter().any(|column| matches!(column.spelling, Spelling::Timestamp(_)))
     }
 
-    /// Whether the shadow holds its values in another form, and so perhaps in another order.
+    /// Returns whether the shadow holds the values in another form, and so perhaps in another
+    /// order.
     pub(crate) fn is_mapped(&self) -> bool {
         self.columns.iter().any(|column| column.mapping != Mapping::Same)
     }
 
-    /// The key of a row a query gave.
+    /// Returns the key of a row that a query returned.
     pub(crate) fn of_query(&self, row: &[Option<Vec<u8>>]) -> Option<Key> {
         let cells = self.columns.iter().zip(row);
         let columns: Vec<Vec<u8>> = cells
@@ -87,7 +87,7 @@ impl KeyIndex {
             .then(|| Key::compose(columns.iter().map(Vec::as_slice)))
     }
 
-    /// The literals of a key's columns.
+    /// Returns the literals of a key's columns.
     pub(crate) fn literals(&self, key: &Key) -> Result<Vec<String>> {
         let values = key.columns();
         let literals: Option<Vec<String>> = self
@@ -104,8 +104,8 @@ impl KeyIndex {
     }
 }
 
-/// The keys rows may be followed by, the best first, their columns in the shadow still unnamed; or
-/// why each unique index cannot be one.
+/// Returns the keys that rows can be followed by, the best first, with their columns in the shadow
+/// unnamed. If there is none, returns the reason for each unique index.
 pub(crate) fn candidates(
     table: &Table,
 ) -> std::result::Result<Vec<(Index, Vec<KeyColumn>)>, Vec<String>> {
@@ -161,12 +161,12 @@ fn key_columns(table: &Table, index: &Index) -> std::result::Result<Vec<KeyColum
         .collect()
 }
 
-/// The index of the shadow that finds rows by these columns: one that begins with them, whole, in
-/// any order.
+/// Returns the index of the shadow that finds rows by these columns: it begins with all of them,
+/// whole, in any order.
 ///
-/// Where a column's values are mapped, what is two rows for the shadow may be one for the source.
-/// Only an index that is unique over just these columns tells the rows of one key from those of
-/// another.
+/// If a column's values are mapped, two rows of the shadow may be one row of the source. Then the
+/// index must be unique over just these columns. Otherwise it could not separate the rows of two
+/// keys.
 pub(crate) fn lookup_index(shadow: &Table, columns: &[KeyColumn]) -> Option<String> {
     let is_mapped = columns.iter().any(|column| column.mapping != Mapping::Same);
     let begins = |index: &&Index| {

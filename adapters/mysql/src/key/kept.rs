@@ -1,16 +1,16 @@
-//! Key columns that the clauses drop, or change so that no value can be turned back: the shadow
-//! keeps the source's values in columns of our own, until the run has ended.
+//! Key columns that the clauses drop, or change so that their values cannot be turned back. The
+//! shadow keeps the source's values in columns of ours until the run ends.
 //!
-//! They are invisible, may be NULL, and come last. So no statement of the application meets them in
-//! the moment between the swap and the end. The server adds and drops them without touching a row
-//! (`ALGORITHM=INSTANT`); `plan` has tried that on the empty clone.
+//! They are invisible, may be NULL, and come last. So no statement of the application meets them
+//! between the swap and the end. The server adds and drops them without touching a row
+//! (`ALGORITHM=INSTANT`). `plan` has tried that on the empty clone.
 
 use crate::key::index::{KeyColumn, KeyIndex, LOOKUP};
 use crate::key::mapping::Mapping;
 use crate::schema::pair::Pair;
 use crate::schema::table::{Column, Table};
 
-/// What the names of these columns begin with.
+/// How the names of these columns begin.
 const KEPT: &str = "_ag_key_";
 
 /// Returns whether a column of the shadow is one of ours.
@@ -18,7 +18,7 @@ pub(crate) fn is_kept(column: &str) -> bool {
     column.starts_with(KEPT)
 }
 
-/// Follows the rows by a key although `lost` of its columns have no counterpart in the shadow.
+/// Builds a key, although some of its columns have no counterpart in the shadow.
 pub(crate) fn key(
     index: &str,
     mut columns: Vec<KeyColumn>,

@@ -1,12 +1,12 @@
-//! What becomes of a key column's values in the shadow. Most changes of type keep the order of
-//! values and what counts as equal, so the source's values find rows in the shadow as they are.
-//! Others do not: then a row is found by its value in the shadow's terms, and told from others by
-//! turning the shadow's value back. A change that cannot be turned back is refused. Pure.
+//! How a key column's values change in the shadow. Most changes of type keep the order of values
+//! and their equality. So the source's values find rows in the shadow. For other changes the run
+//! finds a row by its value in the shadow's form. It turns the shadow's value back to distinguish
+//! rows. If that is impossible, the plan refuses the change. Pure.
 
 use crate::key::spelling::Spelling;
 use crate::schema::table::Column;
 
-/// How values of the shadow's column stem from the source's.
+/// How values of the shadow's column come from the source's.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Mapping {
     /// They are the same values in the same order.
@@ -16,7 +16,7 @@ pub(crate) enum Mapping {
     /// Numbers that become texts.
     Digits { charset: String, collation: String, unsigned: bool },
     /// Members of an ENUM that get other numbers: the new number of each, in the order of the old
-    /// ones, and back.
+    /// ones, and the way back.
     Members { into: Vec<usize>, back: Vec<usize> },
 }
 
@@ -38,7 +38,7 @@ impl Collated {
 }
 
 impl Mapping {
-    /// A source's value, said as the shadow holds it.
+    /// Returns a source's value as the shadow holds it.
     pub(crate) fn to_shadow(&self, value: &str) -> String {
         match self {
             Mapping::Same => value.to_owned(),
@@ -50,7 +50,7 @@ impl Mapping {
         }
     }
 
-    /// A shadow's value, said as the source holds it.
+    /// Returns a shadow's value as the source holds it.
     pub(crate) fn back(&self, value: &str) -> String {
         match self {
             Mapping::Same => value.to_owned(),
@@ -62,13 +62,13 @@ impl Mapping {
         }
     }
 
-    /// The mapping of a key column's change, if there is one. `is_zone_fixed` says that the
-    /// server's time zone has no hours that come twice.
+    /// Returns the mapping of a key column's change, if there is one. `is_zone_fixed` says that no
+    /// hour comes twice in the server's time zone.
     pub(crate) fn of(source: &Column, shadow: &Column, is_zone_fixed: bool) -> Option<Mapping> {
         mapping(source, shadow, is_zone_fixed)
     }
 
-    /// The same for a column of whose values the key holds prefixes: only the room for the values
+    /// Returns the mapping for a column of which the key holds prefixes. Only the maximum length
     /// may change.
     pub(crate) fn of_prefix(source: &Column, shadow: &Column) -> Option<Mapping> {
         let is_fixed = |column: &Column| matches!(&*column.data_type, "char" | "binary");
@@ -135,7 +135,7 @@ fn mapping(source: &Column, shadow: &Column, is_zone_fixed: bool) -> Option<Mapp
     }
 }
 
-/// Every member must go on; one that is dropped is a value that does not fit.
+/// Every member must stay: a value of a dropped member would not fit.
 fn members(source: &[String], shadow: &[String]) -> Option<Mapping> {
     let place = |of: &String, within: &[String]| {
         within.iter().position(|member| member == of).map_or(0, |place| place + 1)
@@ -145,8 +145,8 @@ fn members(source: &[String], shadow: &[String]) -> Option<Mapping> {
     (!into.contains(&0)).then_some(Mapping::Members { into, back })
 }
 
-/// Whether spaces at the end of a text count: in the collations of Unicode 9, and those MariaDB
-/// calls so.
+/// Returns whether spaces at the end of a text count. They do in the collations of Unicode 9, and
+/// in MariaDB's "nopad" ones.
 fn is_unpadded(collation: &str) -> bool {
     collation == "binary" || collation.contains("_0900_") || collation.contains("nopad")
 }

@@ -1,12 +1,12 @@
-//! Names the one statement that gives a table a key its rows can be followed by. Pure.
+//! Names the one statement that gives a table a usable key. Pure.
 
 use crate::schema::table::{Column, Index, Table};
 use crate::server::names::TableName;
 use crate::sql;
 
-/// What to do about a table without a usable key.
+/// Returns what to do about a table without a usable key.
 pub(crate) fn remedy(name: &TableName, source: &Table) -> String {
-    let alter = format!("ALTER TABLE {}", sql::table(name));
+    let alter = sql::ddl::alter_table(name);
     let nullable = source.indexes.iter().find_map(|index| nullable_only(source, index));
     if let Some(columns) = nullable {
         let not_null: Vec<String> = columns
@@ -34,7 +34,7 @@ pub(crate) fn remedy(name: &TableName, source: &Table) -> String {
     }
 }
 
-/// The columns of a unique index that may be NULL, if nothing else is wrong with it.
+/// Returns the columns of a unique index that may be NULL, if nothing else is wrong with it.
 fn nullable_only<'a>(source: &'a Table, index: &Index) -> Option<Vec<&'a Column>> {
     let columns: Vec<&Column> = index
         .parts

@@ -1,4 +1,4 @@
-//! What rows are followed by, and how their keys are spelled (law 5).
+//! The key that rows are followed by, and how its values are spelled (law 5).
 
 pub(crate) mod index;
 pub(crate) mod kept;

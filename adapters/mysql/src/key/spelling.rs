@@ -21,17 +21,17 @@ pub(crate) enum Spelling {
         charset: String,
     },
     Bytes,
-    /// Bytes of a fixed number: the log cuts zeros at their end.
+    /// Bytes of a fixed number. The log drops zeros at their end.
     FixedBytes(usize),
     Date,
-    /// With so many digits of seconds' fractions.
+    /// With so many digits of a second's fraction.
     DateTime(usize),
     /// As seconds since 1970 in UTC, which no time zone changes.
     Timestamp(usize),
     Time(usize),
     Year,
-    /// By the member's number, from 1; 0 is the empty value of a member that was refused. Of so
-    /// many members.
+    /// By the member's number, from 1. 0 is the empty value of a member that was refused. The type
+    /// has so many members.
     Enum(usize),
     /// As a number, one bit for each member.
     Set,
@@ -43,11 +43,11 @@ pub(crate) enum Spelling {
 }
 
 impl Spelling {
-    /// The spelling of a column's values, or None for a type that keys cannot have.
+    /// Returns the spelling of a column's values, or None for a type that keys cannot have.
     pub(crate) fn of(column: &Column) -> Option<Spelling> {
         let integer = |bytes| Some(Spelling::Integer { bytes, unsigned: column.is_unsigned() });
         let sizes = column.sizes();
-        // MariaDB's form of old, whose values are packed otherwise.
+        // MariaDB's old format packs values in another way.
         if column.column_type.contains("/*") {
             return None;
         }
@@ -80,7 +80,8 @@ impl Spelling {
         }
     }
 
-    /// The spelling of a column of whose values the key holds prefixes: the whole value is spelled.
+    /// Returns the spelling of a column of which the key holds prefixes. The whole value is
+    /// spelled.
     pub(crate) fn of_prefixed(column: &Column) -> Option<Spelling> {
         match &*column.data_type {
             "tinytext" | "text" => Some(Spelling::Text { charset: column.charset.clone() }),
@@ -89,8 +90,8 @@ impl Spelling {
         }
     }
 
-    /// What to ask for, of a column or an expression of this type, so that nothing converts the
-    /// value on its way.
+    /// Returns the expression to select for a value of this type, so that nothing converts it on
+    /// its way.
     pub(crate) fn asked(&self, value: &str) -> String {
         match self {
             Spelling::Decimal { precision, scale } => {
@@ -112,7 +113,7 @@ impl Spelling {
         }
     }
 
-    /// The same of a value of the shadow, whose type may be a wider one.
+    /// Returns the same for a value of the shadow, which may have a wider type.
     pub(crate) fn asked_of_shadow(&self, value: &str) -> String {
         match self {
             Spelling::Integer { unsigned: true, .. } => format!("CAST({value} AS UNSIGNED)"),
@@ -124,7 +125,7 @@ impl Spelling {
         }
     }
 
-    /// The spelling of a value a query gave for what [`Spelling::asked`] says.
+    /// Spells a value that a query returned for [`Spelling::asked`].
     pub(crate) fn of_query(&self, value: &[u8]) -> Vec<u8> {
         match self {
             Spelling::Integer { .. } | Spelling::Decimal { .. } => shortest_number(value),
@@ -135,7 +136,7 @@ impl Spelling {
         }
     }
 
-    /// The spelling of a value in the log, without its length; None if it cannot be one.
+    /// Spells a value of the log, without its length. None if it cannot be such a value.
     pub(crate) fn of_log(&self, value: &[u8]) -> Option<Vec<u8>> {
         match self {
             Spelling::Integer { bytes, unsigned } => {
@@ -166,8 +167,8 @@ impl Spelling {
         }
     }
 
-    /// A literal that can be read in one way only. It is weaker than a column in the rules of
-    /// collations, so the column's own collation decides.
+    /// Returns an unambiguous literal. In the rules of collations it is weaker than a column, so
+    /// the column's own collation decides.
     pub(crate) fn literal(&self, value: &[u8]) -> Option<String> {
         match self {
             Spelling::Integer { .. }
@@ -183,8 +184,7 @@ impl Spelling {
             Spelling::Date => plain_literal("DATE", value),
             Spelling::DateTime(_) => plain_literal("TIMESTAMP", value),
             Spelling::Time(_) => plain_literal("TIME", value),
-            // In MariaDB 11.8 FROM_UNIXTIME is a TIMESTAMP, and of several of those IN finds the
-            // first alone.
+            // In MariaDB 11.8 FROM_UNIXTIME is a TIMESTAMP, and IN finds only the first of several.
             Spelling::Timestamp(digits) => {
                 let number = number_literal(value)?;
                 let is_zero = number.bytes().all(|byte| matches!(byte, b'0' | b'.'));
@@ -196,8 +196,8 @@ impl Spelling {
         }
     }
 
-    /// `value operator literal`, for one of `<`, `<=`, `>`, `>=`. The servers walk no range of an
-    /// ENUM, but they look its members up.
+    /// Returns `value operator literal`, for one of `<`, `<=`, `>`, `>=`. The servers scan no range
+    /// of an ENUM, but they look its members up.
     pub(crate) fn bounded(&self, value: &str, operator: &str, literal: &str) -> String {
         let (Spelling::Enum(members), Ok(bound)) = (self, literal.parse::<usize>()) else {
             return format!("{value} {operator} {literal}");
@@ -216,13 +216,13 @@ impl Spelling {
         if list.is_empty() { "FALSE".into() } else { format!("{value} IN ({})", list.join(", ")) }
     }
 
-    /// Whether values are texts or bytes, which are longer than others.
+    /// Returns whether values are texts or bytes, which are longer than others.
     pub(crate) fn is_text(&self) -> bool {
         matches!(self, Spelling::Text { .. } | Spelling::Bytes | Spelling::FixedBytes(_))
     }
 }
 
-/// Members of an ENUM that are listed in a range.
+/// Most members of an ENUM that a range lists.
 pub(crate) const MOST_LISTED: usize = 255;
 
 pub(crate) fn padded(value: &[u8], length: usize) -> Vec<u8> {
@@ -231,7 +231,7 @@ pub(crate) fn padded(value: &[u8], length: usize) -> Vec<u8> {
     padded
 }
 
-/// Without the zeros a ZEROFILL column is printed with.
+/// Removes the zeros that a ZEROFILL column is printed with.
 pub(crate) fn shortest_number(text: &[u8]) -> Vec<u8> {
     let (sign, digits) = match text.strip_prefix(b"-") {
         Some(digits) => (&b"-"[..], digits),
@@ -254,7 +254,7 @@ pub(crate) fn plain_literal(kind: &str, value: &[u8]) -> Option<String> {
     temporal::is_plain(text).then(|| format!("{kind}'{text}'"))
 }
 
-/// Seconds with just so many digits behind the point.
+/// Spells seconds with exactly so many digits behind the point.
 pub(crate) fn moment(value: &[u8], digits: usize) -> Vec<u8> {
     let text = String::from_utf8_lossy(value);
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));

@@ -66,7 +66,7 @@ pub(crate) async fn open_log(
         let proof = tokio::time::timeout(pool.lock_timeout, log_state.heartbeat.proven(beat));
         proof
             .await
-            .map_err(|_| Error::new(Kind::Busy, attempted(), "the server holds up commits"))??;
+            .map_err(|_| Error::new(Kind::Busy, attempted(), "the server delays commits"))??;
         let before = prepared(&mut session).await?;
         wait_for_prepared(change, &mut session, &before, until).await?;
         if before.is_empty() || positions == PLACES_TRIED {
@@ -176,8 +176,9 @@ async fn current_position(change: &Change, log: &LogServer) -> Result<BinlogPosi
         (_, [set]) => text(set),
         _ => String::new(),
     };
-    BinlogPosition::parse(form, &said)
-        .ok_or_else(|| Error::fatal(attempted(), "the server does not tell; is its binary log on?"))
+    BinlogPosition::parse(form, &said).ok_or_else(|| {
+        Error::fatal(attempted(), "the server reports no position; check that its binary log is on")
+    })
 }
 
 /// Proves that the position is of this server and of its present log.

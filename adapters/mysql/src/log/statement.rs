@@ -7,6 +7,7 @@ use crate::schema::lexer::{Token, tokens};
 use crate::server::error::STATEMENTS_REMEDY;
 use crate::server::names::TableName;
 use crate::sql;
+use crate::sql::log::{LOGGED_BEGIN, LOGGED_COMMIT, LOGGED_ROLLBACK};
 
 /// What a statement in the log does.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,8 +73,8 @@ pub(crate) fn effect_of(
 ) -> StatementEffect {
     let text = String::from_utf8_lossy(statement);
     match &*text {
-        "BEGIN" => return StatementEffect::Begin,
-        "COMMIT" | "ROLLBACK" => return StatementEffect::End,
+        LOGGED_BEGIN => return StatementEffect::Begin,
+        LOGGED_COMMIT | LOGGED_ROLLBACK => return StatementEffect::End,
         _ => {}
     }
     let ours = sql::is_signed(&text, watched.source);
@@ -89,12 +90,12 @@ pub(crate) fn effect_of(
     };
     let verb = tokens.first().map(Token::keyword).unwrap_or_default();
     match &*verb {
-        "BEGIN" => StatementEffect::Begin,
-        "COMMIT" => StatementEffect::End,
-        "ROLLBACK" if tokens.iter().any(|token| token.is("TO")) => {
+        LOGGED_BEGIN => StatementEffect::Begin,
+        LOGGED_COMMIT => StatementEffect::End,
+        LOGGED_ROLLBACK if tokens.iter().any(|token| token.is("TO")) => {
             StatementEffect::WithinTransaction
         }
-        "ROLLBACK" => StatementEffect::End,
+        LOGGED_ROLLBACK => StatementEffect::End,
         "SAVEPOINT" | "RELEASE" => StatementEffect::WithinTransaction,
         "XA" => xa(&tokens),
         "" => StatementEffect::Harmless,
@@ -135,9 +136,9 @@ fn writes(text: &str, verb: &str, schema: &str, watched: &WatchedTables) -> Stat
 
 fn xa(tokens: &[Token]) -> StatementEffect {
     match tokens.get(1).map(Token::keyword).as_deref() {
-        Some("START" | "BEGIN") => StatementEffect::XaStart,
+        Some("START" | LOGGED_BEGIN) => StatementEffect::XaStart,
         Some("END") => StatementEffect::WithinTransaction,
-        Some("COMMIT" | "ROLLBACK") => match xid(&tokens[2..]) {
+        Some(LOGGED_COMMIT | LOGGED_ROLLBACK) => match xid(&tokens[2..]) {
             Some(xid) => StatementEffect::XaEnd(xid),
             None => {
                 StatementEffect::EndsRun("the name of a prepared transaction cannot be read".into())

@@ -1,4 +1,4 @@
-//! Looks for rows of the source that the altered table will not hold.
+//! Finds rows of the source that the altered table cannot hold.
 
 use crate::change::Change;
 use crate::schema::columns::Shape;
@@ -8,8 +8,8 @@ use crate::shadow::duplicates::find_duplicates;
 use crate::sql;
 use altergeist_contract::{Error, Key, Refusal, Result};
 
-/// Rows of the source that the altered table will not hold: found now, not after hours of
-/// copying.
+/// Refuses rows of the source that the altered table cannot hold. The plan finds them, not a copy
+/// after hours.
 pub(crate) async fn refuse_rows(
     change: &Change,
     session: &mut Session,
@@ -42,9 +42,9 @@ pub(crate) async fn refuse_rows(
     Ok(refusals)
 }
 
-/// Whether the server finds rows again by their own keys, many at once. MariaDB 11.8 has been
-/// seen to find the first of several moments alone: changed rows would be followed in vain
-/// then, and where they are looked at again, they would not be seen.
+/// Checks whether the server finds rows by their own keys, many at once. MariaDB 11.8 was seen to
+/// find only the first of several moments. The run would not refresh changed rows then, and would
+/// not notice when it compares them.
 pub(crate) async fn refuse_lost_keys(
     change: &Change,
     session: &mut Session,
@@ -67,8 +67,7 @@ pub(crate) async fn refuse_lost_keys(
             Refusal::new(
                 format!("key {}", shape.key.describe()),
                 format!("the server does not find {lost} of {} rows by their own keys", keys.len()),
-                "it is this server's fault or ours, and should be reported with its version; \
-                 another unique index of NOT NULL columns may serve",
+                "report this with the server's version: the fault is the server's or ours; another unique index of NOT NULL columns may work",
             )
         }))
     };
@@ -93,7 +92,7 @@ pub(crate) async fn query_keys(
         .ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))
 }
 
-/// Zero dates in columns that are converted, where the server's own rules refuse them.
+/// Refuses zero dates in columns that are converted, if the server's own rules refuse them.
 pub(crate) async fn refuse_zero_dates(
     change: &Change,
     session: &mut Session,

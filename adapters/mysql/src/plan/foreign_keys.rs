@@ -1,4 +1,4 @@
-//! What stands in the way of carrying a foreign key, and what `plan` says of them.
+//! Finds what prevents carrying a foreign key, and says in `plan` what happens to the keys.
 
 use crate::change::Change;
 use crate::cutover::foreign_keys::CORRECT_ROWS;
@@ -18,7 +18,7 @@ use crate::shadow::early_keys::{CascadeSource, cascade_source, parent_of};
 use crate::sql;
 use altergeist_contract::{ForeignKeys, Refusal, Result};
 
-/// What stands in the way of a key that the clauses have given to the clone.
+/// Refuses the keys that the clauses add to the clone and that the new table cannot have.
 pub(crate) async fn refuse_added_keys(
     change: &Change,
     session: &mut Session,
@@ -33,7 +33,10 @@ pub(crate) async fn refuse_added_keys(
             refusals.push(Refusal::new(key.describe(), reason, remedy))
         };
         if change.target.foreign_keys == ForeignKeys::Refuse {
-            refuse("foreign keys are to be refused", "leave out --foreign-keys refuse");
+            refuse(
+                "the clauses add a foreign key, and --foreign-keys refuse is set",
+                "leave out --foreign-keys refuse",
+            );
             continue;
         }
         let parent = parent_of(change, session, &key).await?;
@@ -55,7 +58,7 @@ pub(crate) async fn refuse_added_keys(
     Ok(refusals)
 }
 
-/// The foreign keys that the swap could not carry, or must not, by name.
+/// Refuses, by name, the foreign keys that the swap cannot carry or must not carry.
 pub(crate) async fn refuse_foreign_keys(
     change: &Change,
     session: &mut Session,
@@ -100,7 +103,7 @@ pub(crate) async fn refuse_foreign_keys(
     Ok(refusals)
 }
 
-/// Why a key of the table cannot be followed whose actions the log does not tell.
+/// Returns why the run cannot follow an unlogged foreign key of the table.
 pub(crate) async fn unlogged_obstacle(
     change: &Change,
     session: &mut Session,
@@ -126,7 +129,7 @@ pub(crate) async fn unlogged_obstacle(
     }
     let parent = &key.parent.plain();
     let Some(table) = parent_of(change, session, key).await? else {
-        return because(&format!("{parent} may not be seen"));
+        return because(&format!("this user may not see {parent}"));
     };
     if Parent::of(key, &table).is_none() {
         return because(&format!("the log does not show the values of {parent}"));
@@ -167,7 +170,7 @@ pub(crate) fn obstacle(
     match change.target.foreign_keys {
         ForeignKeys::Refuse => {
             return Some((
-                "foreign keys are to be refused".into(),
+                "the table has foreign keys, and --foreign-keys refuse is set".into(),
                 "leave out --foreign-keys refuse",
             ));
         }
@@ -205,8 +208,8 @@ pub(crate) fn obstacle(
     None
 }
 
-/// What people should know of foreign keys before the change, of which the clone has those that
-/// it adds.
+/// Returns what users should know of the foreign keys before the change. The clone has those that
+/// the clauses add.
 pub(crate) async fn foreign_key_notes(
     change: &Change,
     session: &mut Session,
@@ -242,7 +245,7 @@ pub(crate) async fn foreign_key_notes(
                 "{key} is enforced from the cut-over on; rows are checked before and after it"
             ),
             false => {
-                format!("{key} is carried in the cut-over; it stands as {meanwhile} for a moment")
+                format!("{key} is carried in the cut-over; its name is {meanwhile} for a moment")
             }
         });
     }
@@ -269,7 +272,7 @@ pub(crate) async fn foreign_key_notes(
     Ok(notes)
 }
 
-/// Why a key stands in the way whose actions are not in the log, and what to do.
+/// Returns why an unlogged key is refused, and what to do.
 pub(crate) fn unlogged(key: &ForeignKey, why: &str) -> (String, &'static str) {
     let actions = format!("it is ON DELETE {} ON UPDATE {}", key.on_delete, key.on_update);
     let reason = format!(

@@ -1,6 +1,6 @@
-//! Refuses a table with document numbers of its own (`FTS_DOC_ID`) under an index of full texts.
-//! InnoDB takes a row only if its number is larger than all before it. So a changed row can be
-//! written into a copy only if it is the last one (error 182).
+//! Refuses a table with document numbers of its own (`FTS_DOC_ID`) under a full-text index. InnoDB
+//! takes a row only if its number is larger than all numbers before. So the run could write a
+//! changed row to a copy only if it is the last one (error 182).
 
 use crate::change::Change;
 use crate::schema::table::definition_of;
@@ -8,7 +8,7 @@ use crate::server::doing::Doing;
 use crate::server::session::Session;
 use altergeist_contract::{Refusal, Result};
 
-/// What is in the way, if the altered clone is such a table.
+/// Refuses the altered clone if it is such a table.
 pub(crate) async fn refuse_own_document_numbers(
     change: &Change,
     session: &mut Session,

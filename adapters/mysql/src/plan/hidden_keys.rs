@@ -1,5 +1,5 @@
-//! Foreign keys that this user cannot see. After the swap they would go on pointing to the old
-//! table, so a plan that cannot rule them out says so or is refused.
+//! Finds foreign keys that this user cannot see. After the swap they would still point to the old
+//! table. So a plan that cannot rule them out says so, or is refused.
 
 use crate::change::Change;
 use crate::plan::privileges::read_grants;
@@ -16,21 +16,21 @@ use altergeist_contract::{Refusal, Result};
 const SHOWS_KEYS: [&str; 11] = [
     "ALTER",
     "CREATE",
-    "CREATE VIEW",
+    sql::session::CREATE_VIEW,
     "DELETE",
     "DROP",
     "INDEX",
     "INSERT",
     "REFERENCES",
-    "SHOW VIEW",
+    sql::session::SHOW_VIEW,
     "TRIGGER",
     "UPDATE",
 ];
 
-/// How many tables are named in a refusal.
+/// Most tables that a refusal names.
 const NAMED: usize = 3;
 
-/// Refuses a table to which keys point that this user cannot see.
+/// Refuses a table if keys point to it that this user cannot see.
 pub(crate) async fn refuse_hidden_keys(
     change: &Change,
     session: &mut Session,
@@ -61,10 +61,10 @@ pub(crate) async fn refuse_hidden_keys(
          of them may refer to the table",
         named.join(", ")
     );
-    Ok(Some(Refusal::new(object, reason, "GRANT PROCESS ON *.* to this user")))
+    Ok(Some(Refusal::new(object, reason, "run GRANT PROCESS ON *.* to this user")))
 }
 
-/// What a plan says when tables may exist that this user cannot see at all.
+/// Returns what the plan says if tables may exist that this user cannot see at all.
 pub(crate) async fn hidden_keys_note(
     change: &Change,
     session: &mut Session,
@@ -84,7 +84,8 @@ pub(crate) async fn hidden_keys_note(
     ))
 }
 
-/// How many keys point to the table, whoever may see their tables. `None` without PROCESS.
+/// Returns how many keys point to the table, also from tables that this user cannot see. None
+/// without PROCESS.
 async fn count_keys(change: &Change, session: &mut Session) -> Option<usize> {
     let count = session
         .text(&sql::catalogue::count_keys_to(change.server.version, &change.source))
@@ -93,7 +94,7 @@ async fn count_keys(change: &Change, session: &mut Session) -> Option<usize> {
     count.parse().ok()
 }
 
-/// The tables this user may read and whose keys MariaDB does not show it.
+/// Returns the tables that this user may read, but whose keys MariaDB hides.
 async fn tables_with_hidden_keys(change: &Change, session: &mut Session) -> Result<Vec<TableName>> {
     if change.server.version.flavour != Flavour::MariaDb {
         return Ok(Vec::new());

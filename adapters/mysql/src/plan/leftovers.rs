@@ -1,4 +1,4 @@
-//! What a change has left on the server, and how to get rid of it.
+//! Finds what a change has left on the server, and how to remove it.
 
 use crate::change::Change;
 use crate::cutover::ownership::find_owner;
@@ -14,7 +14,7 @@ use crate::sql;
 use altergeist_contract::{Disposal, Leftover, Ownership, Result, Stage};
 use std::sync::Arc;
 
-/// A leftover, and how to get rid of it.
+/// A leftover, and the statement that removes it.
 pub(crate) struct LeftoverObject {
     pub shown: Leftover,
     pub drop: String,
@@ -41,9 +41,9 @@ pub(crate) async fn find_leftovers(
     if shadow_is_ours {
         let reason = match stage {
             Some(Stage::Copying | Stage::CuttingOver) => {
-                "a change is under way or was interrupted; the same command goes on with it"
+                "a change is under way or was interrupted; the same command continues it"
             }
-            _ => "a change was begun and not finished",
+            _ => "a change began and did not finish",
         };
         found.push(table(&change.names.shadow, "shadow table", reason, Disposal::Dropped));
     }
@@ -114,7 +114,7 @@ pub(crate) async fn journal_leftovers(
         let beat =
             session.row(&sql::journal::last_beat(&change.names.beat, &change.source.name)).await;
         if beat.is_ok_and(|beat| beat.is_some()) {
-            let reason = "a change was followed by it";
+            let reason = "a change used it";
             found.push(row(&change.names.beat, "heartbeat", reason, Disposal::Dropped));
         }
     }

@@ -1,4 +1,4 @@
-//! The settings that following the log rests on.
+//! The server settings that following the log needs.
 
 use crate::change::Change;
 use crate::server::doing::Doing;
@@ -6,7 +6,7 @@ use crate::server::session::{Session, text};
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
 
-/// The settings that following the log rests on.
+/// Refuses server settings that do not allow following the log.
 pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result<Vec<Refusal>> {
     let attempted = || change.doing("look at the log's settings for");
     let row = session
@@ -25,7 +25,7 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
         return Ok(refusals);
     }
     if setting(1) != "ROW" || setting(2) != "ROW" {
-        let remedy = "SET GLOBAL binlog_format = ROW, and let sessions that are open now end";
+        let remedy = "run SET GLOBAL binlog_format = ROW, and let sessions that are open now end";
         refusals.push(Refusal::new(
             "binlog_format",
             format!("it is {}: changes are logged as statements, not as rows", setting(2)),
@@ -33,11 +33,11 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
         ));
     }
     if setting(3) != "1" {
-        let reason = "it is off, so the log does not tell when changes become visible";
+        let reason = "it is off, so the log does not show when changes become visible";
         refusals.push(Refusal::new(
             "binlog_order_commits",
             reason,
-            "SET GLOBAL binlog_order_commits = ON",
+            "run SET GLOBAL binlog_order_commits = ON",
         ));
     }
     if !matches!(&*setting(4), "0" | "OFF" | "NO_LOCK") {
@@ -68,7 +68,7 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
             refusals.push(Refusal::new(
                 "privileges",
                 error.reason,
-                "GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
+                "run GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
             ));
         }
     }
@@ -77,7 +77,7 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
         refusals.push(Refusal::new(
             "privileges",
             error.reason,
-            "GRANT XA_RECOVER_ADMIN ON *.*: prepared transactions must be seen",
+            "run GRANT XA_RECOVER_ADMIN ON *.*: the run must see prepared transactions",
         ));
     }
     Ok(refusals)

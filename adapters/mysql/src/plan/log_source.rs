@@ -1,12 +1,12 @@
-//! The server the log is read from: the one the table is on, or a replica of it (`--stream-from`).
+//! Checks the server whose log is read: the table's own, or a replica of it (`--stream-from`).
 //!
-//! Law 1 speaks of the primary: keys are handed on when reads there see what changed. A replica
-//! writes its log when it applies what the primary has logged, so everything in the replica's log
-//! before a heartbeat lies before it in the primary's log too, *if* the replica keeps the order of
-//! commits; then the heartbeat's COMMIT, which has returned on the primary, proves it visible
-//! there. And a mark that comes by shows that everything committed before it has come by, again
-//! only if the order is kept. So a replica that may apply transactions in another order is refused,
-//! as is one that may leave some out, or whose table looks different.
+//! Law 1 is about the primary: the stream delivers keys when reads there see the changes. A replica
+//! writes its log when it applies what the primary has logged. So everything in its log before a
+//! heartbeat is before it in the primary's log too, *if* the replica keeps the order of commits.
+//! Then the heartbeat's COMMIT, which has returned on the primary, proves it visible there. A mark
+//! in the replica's log shows that everything committed before it has arrived, again only in that
+//! order. So the plan refuses a replica that may apply transactions in another order. It also
+//! refuses one that may leave some out, or whose table differs.
 
 use crate::change::Change;
 use crate::log::source::{Filters, LogServer, leaves_out};
@@ -21,7 +21,7 @@ use altergeist_contract::{Error, Kind, Marker, Refusal, Result};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a replica may take to show a heartbeat when the log is opened.
+/// Longest wait for a replica to show a heartbeat when the log is opened.
 const LONGEST_LAG: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(50);
@@ -31,7 +31,7 @@ pub(crate) fn replica_filters(change: &Change, log: &LogServer) -> Filters {
     Filters { replica, source: change.source.clone() }
 }
 
-/// [`Filters::check`], not more often than once a second.
+/// Runs [`Filters::check`], at most once a second.
 pub(crate) async fn watch_filters(change: &Change, log_state: &LogState) -> Result<()> {
     let is_due = {
         let mut read = log_state.settings_read.lock().expect("not poisoned");
@@ -44,8 +44,7 @@ pub(crate) async fn watch_filters(change: &Change, log_state: &LogState) -> Resu
     if is_due { replica_filters(change, &log_state.server).check().await } else { Ok(()) }
 }
 
-/// Why the log of the replica does not serve; nothing if it is read from the table's own
-/// server.
+/// Returns why the replica's log is not usable. Nothing if the log is the table's own server's.
 pub(crate) async fn refuse_stream_from(
     change: &Change,
     pool: &Arc<SessionPool>,
@@ -145,7 +144,7 @@ async fn is_table_alike(
     Ok(!primary.is_empty() && primary == replica)
 }
 
-/// Looks again at what `plan` has looked at: settings may have changed since.
+/// Repeats the checks of `plan`: settings may have changed since.
 pub(crate) async fn check_stream_from(
     change: &Change,
     pool: &Arc<SessionPool>,
@@ -160,8 +159,8 @@ pub(crate) async fn check_stream_from(
     }
 }
 
-/// Waits until a heartbeat has arrived where the log is read: the proof that it is a replica of
-/// this server, and that it applies.
+/// Waits until a heartbeat arrives in the log. That proves that the server is a replica of this
+/// one, and that it applies.
 pub(crate) async fn wait_for_arrival(change: &Change, log: &LogServer, beat: Marker) -> Result<()> {
     if !log.is_replica {
         return Ok(());
@@ -171,7 +170,7 @@ pub(crate) async fn wait_for_arrival(change: &Change, log: &LogServer, beat: Mar
     let begun = Instant::now();
     let statement = sql::journal::last_beat(&change.names.beat, &change.source.name);
     loop {
-        // Until the replica has made the heartbeats' table, it answers that there is none.
+        // The replica reports no such table until it has created the heartbeats' table.
         let row = match session.row(&statement).await {
             Err(failure) if failure.ends_session() => {
                 return Err(failure.of_catalogue(attempted()));
@@ -201,9 +200,9 @@ fn updates_setting(version: Version) -> &'static str {
 fn order_remedy(version: Version) -> &'static str {
     match version.flavour {
         Flavour::MySql if version.is_mysql_since((8, 0, 26)) => {
-            "SET GLOBAL replica_preserve_commit_order = ON there"
+            "run SET GLOBAL replica_preserve_commit_order = ON there"
         }
-        Flavour::MySql => "SET GLOBAL slave_preserve_commit_order = ON there",
-        Flavour::MariaDb => "SET GLOBAL slave_parallel_threads = 0 there",
+        Flavour::MySql => "run SET GLOBAL slave_preserve_commit_order = ON there",
+        Flavour::MariaDb => "run SET GLOBAL slave_parallel_threads = 0 there",
     }
 }

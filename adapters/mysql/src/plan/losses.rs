@@ -1,4 +1,4 @@
-//! Tells in `plan` how many rows lose something by a change of type.
+//! Counts, for `plan`, the rows that lose something by a change of type.
 
 use crate::change::Change;
 use crate::schema::columns::Shape;
@@ -8,7 +8,7 @@ use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Error, Refusal, Result};
 
-/// What is refused, and what is noted because rounding is allowed.
+/// Returns what is refused, and what is only noted because rounding is allowed.
 pub(crate) async fn look_for_losses(
     change: &Change,
     session: &mut Session,

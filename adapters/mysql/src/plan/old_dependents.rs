@@ -1,7 +1,7 @@
-//! What others have built on the old table: `cleanup --drop-old` names it, and drops nothing.
+//! Finds what depends on the old table. `cleanup --drop-old` names it, and drops nothing.
 //!
-//! Our sessions do not check foreign keys, so the server would drop a table that others refer to. A
-//! view would stay, and fail.
+//! Our sessions do not check foreign keys, so the server would drop a table that other tables refer
+//! to. A view over it would stay, and fail.
 
 use crate::change::Change;
 use crate::schema::foreign_key::foreign_keys;
@@ -21,11 +21,8 @@ pub(crate) async fn check_nothing_needs_old(change: &Change, session: &mut Sessi
     let children = keys.into_iter().filter(|key| key.parent == *old && key.child != *old);
     let mut dependents: Vec<String> = children
         .map(|key| {
-            let alter = format!(
-                "ALTER TABLE {} DROP FOREIGN KEY {}",
-                sql::table(&key.child),
-                sql::quote(&key.name)
-            );
+            let drop = sql::ddl::drop_foreign_key(&key.name);
+            let alter = sql::ddl::alter_by("", &key.child, &drop);
             format!("{} ({alter})", key.describe())
         })
         .collect();

@@ -1,16 +1,15 @@
-//! Refuses a table of another engine than InnoDB, also where the clauses would make it InnoDB.
-//! Pure.
+//! Refuses a table of another engine than InnoDB, even if the clauses make it InnoDB. Pure.
 //!
-//! A copy of such a table cannot be followed. Its engine knows no transaction and no snapshot: a
-//! reader sees a statement half done, a killed or failed statement leaves the rows it has changed,
-//! and the log tells of them only when it ends. So no mark in the log proves what a read has seen
-//! (law 1), and no comparison has a moment that it speaks of (law 8).
+//! The run cannot follow such a table. Its engine has no transactions and no snapshots. A reader
+//! sees half of a statement, and a killed or failed statement leaves the rows it has changed. The
+//! log has them only when the statement ends. So no mark in the log proves what a read has seen
+//! (law 1), and no comparison belongs to one moment (law 8).
 
 use crate::server::names::TableName;
 use crate::sql;
 use altergeist_contract::Refusal;
 
-/// The refusal, with the server's own statement, which blocks writers only.
+/// Returns the refusal, with the server's own statement, which blocks writers only.
 pub(crate) fn refusal(source: &TableName, engine: &str) -> Refusal {
     Refusal {
         object: format!("table {}", source.plain()),
@@ -19,9 +18,7 @@ pub(crate) fn refusal(source: &TableName, engine: &str) -> Refusal {
              copy cannot be proven equal while others write"
         ),
         remedy: format!(
-            "convert it by the server itself, which holds up its writers but not its readers \
-             until it is done: ALTER TABLE {} ENGINE=InnoDB; give the other clauses with it, or to \
-             altergeist afterwards",
+            "convert it with the server's own ALTER, which blocks writers but not readers: ALTER TABLE {} ENGINE=InnoDB; add the other clauses to it, or run altergeist with them afterwards",
             sql::table(source)
         ),
     }

@@ -1,5 +1,5 @@
-//! Every partition is a file that the server renames under the swap's lock, one after another.
-//! `plan` measures that on the altered, empty clone, which has the same partitions.
+//! Measures the swap's renames. Every partition is a file, and the server renames one after another
+//! under the lock. `plan` measures that on the altered, empty clone, which has the same partitions.
 
 use crate::change::Change;
 use crate::server::doing::Doing;
@@ -9,11 +9,11 @@ use crate::sql;
 use altergeist_contract::{Error, Refusal, Result};
 use std::time::{Duration, Instant};
 
-/// From so many files on it is measured; fewer are renamed in an instant.
+/// From so many files on, the plan measures the renames. Fewer take no noticeable time.
 const MANY: u64 = 32;
 
-/// Returns what `plan` says of the swap's renames, and what is refused: a swap that is sure to
-/// hold its lock for longer than the lock timeout.
+/// Returns what `plan` says of the renames, or refuses a swap that would hold its lock longer than
+/// the lock timeout.
 pub(crate) async fn measure_swap(
     change: &Change,
     session: &mut Session,
@@ -64,7 +64,8 @@ async fn rename_there_and_back(
     Ok(begun.elapsed())
 }
 
-/// The clone's files were renamed twice; the swap renames the source's and the shadow's once.
+/// Estimates the swap. The clone's files were renamed twice; the swap renames the source's and the
+/// shadow's once.
 fn swap_takes(there_and_back: Duration, of_source: u64, of_clone: u64) -> Duration {
     there_and_back.mul_f64((of_source + of_clone) as f64 / (2 * of_clone) as f64)
 }

@@ -1,8 +1,8 @@
-//! Refuses flags that have a meaning on PostgreSQL alone: whoever gave one expects something of it.
+//! Refuses flags that have a meaning on PostgreSQL only: the user expects something of them.
 
 use altergeist_contract::{Refusal, Target};
 
-/// The flags given that this engine does not know.
+/// Refuses the flags that this engine does not know.
 pub(crate) fn refuse_postgres_flags(target: &Target) -> Vec<Refusal> {
     let given = [
         (

@@ -1,5 +1,4 @@
-//! Finds out what would happen: asks the server and the catalogue, and tries the clauses on an
-//! empty clone.
+//! Plans a change: asks the server and the catalogue, and tries the clauses on an empty clone.
 
 use crate::change::Change;
 use crate::cutover::blockers::{describe_blockers, refuse_killing};
@@ -154,7 +153,7 @@ pub(crate) async fn table_facts(change: &Change, session: &mut Session) -> Resul
     })
 }
 
-/// What no way of changing the table could help.
+/// Refuses tables that cannot be changed in any way.
 fn refuse_table(change: &Change, facts: &TableFacts) -> Vec<Refusal> {
     let table = format!("table {}", change.title);
     let mut refusals = Vec::new();
@@ -178,7 +177,7 @@ fn refuse_table(change: &Change, facts: &TableFacts) -> Vec<Refusal> {
     refusals
 }
 
-/// What stands in the way of a copy, but not of a native change.
+/// Refuses what prevents a copy, but not a native change.
 async fn refuse_copy(
     change: &Change,
     pool: &Arc<SessionPool>,

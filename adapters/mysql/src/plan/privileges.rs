@@ -1,6 +1,5 @@
-//! What the user may do: read from what the server says of its grants, so that what is missing is
-//! known before anything is begun. Some of it would not be seen otherwise: without TRIGGER the
-//! server shows a table as if it had no triggers.
+//! Checks the user's privileges in the server's list of grants, before the run begins. Some gaps
+//! would not show otherwise: without TRIGGER the server shows a table as if it had no triggers.
 
 use crate::change::Change;
 use crate::log::source::LogServer;
@@ -11,17 +10,17 @@ use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Refusal, Result};
 
-/// What every change needs, on the table and on ours beside it.
+/// Privileges that every change needs, on the table and on our own tables.
 const ALWAYS: [&str; 8] =
     ["ALTER", "CREATE", "DELETE", "DROP", "INDEX", "INSERT", "SELECT", "UPDATE"];
 
-/// What a shadow copy needs besides.
-const TO_COPY: [&str; 2] = ["LOCK TABLES", "TRIGGER"];
+/// Privileges that only a copy needs.
+const TO_COPY: [&str; 2] = [sql::session::LOCK_TABLES, "TRIGGER"];
 
-/// What following the log needs, on all schemas.
+/// The privilege that following the log needs, on all schemas.
 const TO_FOLLOW: &str = "REPLICATION SLAVE";
 
-/// The privileges that any change needs and the user lacks.
+/// Refuses a change if the user lacks privileges that every change needs.
 pub(crate) async fn refuse_privileges(
     change: &Change,
     session: &mut Session,
@@ -29,7 +28,7 @@ pub(crate) async fn refuse_privileges(
     refuse_lacking(change, session, &ALWAYS).await
 }
 
-/// The privileges that a shadow copy needs besides and the user lacks.
+/// Refuses a copy if the user lacks privileges that only a copy needs.
 pub(crate) async fn refuse_privileges_to_copy(
     change: &Change,
     log: &LogServer,
@@ -41,7 +40,7 @@ pub(crate) async fn refuse_privileges_to_copy(
         refusals.push(Refusal {
             object: "privileges".into(),
             reason: format!("without {TO_FOLLOW} the log cannot be read"),
-            remedy: format!("GRANT {TO_FOLLOW} ON *.* to this user"),
+            remedy: format!("run GRANT {TO_FOLLOW} ON *.* to this user"),
         });
     }
     Ok(refusals)
@@ -84,7 +83,10 @@ async fn refuse_lacking(
             "the user lacks {lacking} on the schema; without TRIGGER a table's triggers are \
              not even seen"
         ),
-        remedy: format!("GRANT {lacking} ON {}.* to this user", sql::quote(&change.source.schema)),
+        remedy: format!(
+            "run GRANT {lacking} ON {}.* to this user",
+            sql::quote(&change.source.schema)
+        ),
     }])
 }
 

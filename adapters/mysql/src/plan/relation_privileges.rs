@@ -1,4 +1,4 @@
-//! Privileges on tables at the other ends of foreign keys, which may lie in other schemas.
+//! Checks privileges on tables at the other ends of foreign keys, which may be in other schemas.
 
 use crate::change::Change;
 use crate::plan::privileges::lacking_on;
@@ -9,12 +9,13 @@ use crate::server::names::TableName;
 use crate::server::session::Session;
 use crate::server::version::Flavour;
 use crate::sql;
+use crate::sql::session::LOCK_TABLES;
 use altergeist_contract::{Refusal, Result};
 
 /// What the cut-over does to tables that refer to the source.
-const ON_CHILDREN: [&str; 3] = ["ALTER", "LOCK TABLES", "SELECT"];
-/// What it does to those that are locked because the source refers to them, or will.
-const ON_LOCKED_PARENTS: [&str; 2] = ["LOCK TABLES", "SELECT"];
+const ON_CHILDREN: [&str; 3] = ["ALTER", LOCK_TABLES, "SELECT"];
+/// What the cut-over does to tables that are locked because the source refers to them, or will.
+const ON_LOCKED_PARENTS: [&str; 2] = [LOCK_TABLES, "SELECT"];
 
 /// Returns what the user lacks on the tables that foreign keys bind to the source, or to the
 /// altered clone.
@@ -60,7 +61,10 @@ pub(crate) async fn refuse_privileges_on_relations(
                 reason: format!(
                     "a foreign key binds it to the table, and the user lacks {lacking} on it"
                 ),
-                remedy: format!("GRANT {lacking} ON {}.* to this user", sql::quote(&table.schema)),
+                remedy: format!(
+                    "run GRANT {lacking} ON {}.* to this user",
+                    sql::quote(&table.schema)
+                ),
             });
         }
     }

@@ -1,6 +1,5 @@
-//! Refuses a server that takes its rows from another one: the change would be made there alone, and
-//! the next row that arrives may not fit the altered table. Who knows better says so with
-//! `--allow-replica`.
+//! Refuses a server that is a replica. The change would happen there alone, and the next row from
+//! its source may not fit the altered table. `--allow-replica` overrides the refusal.
 
 use crate::change::Change;
 use crate::server::pool::SessionPool;
@@ -14,7 +13,7 @@ const REMEDY: &str = "name the primary in --url, and the change replicates from 
                       server takes the writes, as in a pair of servers that replicate from each \
                       other, use --allow-replica";
 
-/// Why this server must not be changed by itself.
+/// Refuses to change this server alone.
 pub(crate) async fn refuse_replica(
     change: &Change,
     pool: &Arc<SessionPool>,
@@ -33,7 +32,7 @@ pub(crate) async fn refuse_replica(
     Ok(refusals)
 }
 
-/// What `plan` says of a replica that may be changed.
+/// Returns what `plan` says of a replica that may be changed.
 pub(crate) async fn replica_target_note(
     change: &Change,
     session: &mut Session,
@@ -48,8 +47,8 @@ pub(crate) async fn replica_target_note(
     }))
 }
 
-/// The servers this one replicates from, stopped or not. A user who may not see them sees none:
-/// what a copy needs to follow the log includes the right to see them.
+/// Returns the servers that this one replicates from, stopped or not. A user who may not see them
+/// gets none. The privileges that a copy needs to follow the log include this one.
 async fn replication_sources(change: &Change, session: &mut Session) -> Result<Vec<String>> {
     let rows = match session.rows(sql::log::replication_status(change.server.version)).await {
         Ok(rows) => rows,
@@ -72,7 +71,8 @@ async fn replication_sources(change: &Change, session: &mut Session) -> Result<V
     Ok(rows.iter().filter(|row| !is_of_group(row)).map(named).collect())
 }
 
-/// A member of a group whose rows come from others. Servers without the plugin have no members.
+/// Refuses a member of a group whose rows come from other members. A server without the plugin has
+/// no members.
 async fn refuse_group(
     change: &Change,
     pool: &Arc<SessionPool>,
@@ -91,7 +91,7 @@ async fn refuse_group(
         _ => (
             "it is one of several primaries of a replication group: what the others write \
              while the tables are swapped could be lost",
-            "SELECT group_replication_switch_to_single_primary_mode() for the time of the \
+            "run SELECT group_replication_switch_to_single_primary_mode() for the time of the \
              change",
         ),
     };

@@ -1,4 +1,4 @@
-//! Says what will run, and what each step locks.
+//! Lists the statements that will run, and what each of them locks.
 
 use crate::change::Change;
 use crate::plan::trial::Trial;
@@ -60,7 +60,8 @@ pub(crate) fn compose_plan(
     plan
 }
 
-/// Names of constraints that the old table keeps, so that the new one cannot have them yet.
+/// Names the constraints whose names the old table keeps. The new table cannot have these names
+/// yet.
 pub(crate) fn renamed_checks(change: &Change, definition: &str) -> Option<String> {
     if change.server.version.flavour == Flavour::MariaDb {
         return None;
@@ -110,8 +111,7 @@ pub(crate) fn copy_steps(change: &Change, shape: &Shape, deferred: &[String]) ->
         "none",
     ));
     if !deferred.is_empty() {
-        let lock = "none; replicas do the same in one go when they come to it, and lag \
-                    meanwhile (--keep-indexes has the indexes from the beginning)";
+        let lock = "none; replicas replay this as one statement and lag while it runs (--keep-indexes creates the indexes before the copy)";
         steps.push(step(
             sql::ddl::add_indexes(&change.source, &change.names.shadow, deferred),
             lock,

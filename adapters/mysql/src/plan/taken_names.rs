@@ -1,4 +1,4 @@
-//! Names that a change needs, and that others have taken.
+//! Checks whether other objects have the names that a change needs.
 
 use crate::change::Change;
 use crate::journal::read_entry;
@@ -9,7 +9,7 @@ use crate::server::session::{Session, text};
 use crate::sql;
 use altergeist_contract::{Refusal, Result, Stage};
 
-/// Names that somebody else has taken.
+/// Refuses a change if other objects have the names that it needs.
 pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Result<Vec<Refusal>> {
     let entry = read_entry(change, session).await?;
     let mut refusals = Vec::new();

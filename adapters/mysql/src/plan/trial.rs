@@ -1,4 +1,4 @@
-//! Tries the clauses on an empty clone: natively first, then as a copy would have them.
+//! Tries the clauses on an empty clone: natively first, then as a copy would run them.
 
 use crate::change::Change;
 use crate::cutover::triggers::refuse_triggers;
@@ -36,13 +36,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// What came of trying the clauses.
+/// The outcome of trying the clauses.
 #[derive(Default)]
 pub(crate) struct Trial {
     /// The statement that needs no copy.
     pub native: Option<String>,
     pub shape: Option<Shape>,
-    /// Indexes that are built when the rows are copied.
+    /// Indexes that are built after the copy.
     pub deferred: Vec<String>,
     pub refusals: Vec<Refusal>,
     pub notes: Vec<String>,
@@ -51,22 +51,22 @@ pub(crate) struct Trial {
 /// Leaves it to the server how it alters the table.
 const BY_ANY_MEANS: &str = "";
 
-/// What came of letting the server do it.
+/// The outcome of a native attempt.
 pub(crate) struct Tried {
-    /// By what means it does it without touching the rows.
+    /// How the server does it without touching the rows: ALGORITHM and LOCK.
     pub means: Option<&'static str>,
     /// Whether the clone is altered now.
     pub is_altered: bool,
 }
 
-/// The source and its copy, as far as both can be the same.
+/// The definitions of the source and its copy, without what must differ.
 pub(crate) struct Outlines {
     pub source: Vec<String>,
     pub copy: Vec<String>,
 }
 
-/// Whether all tables and partitions are still there, and none of them has got another index. The
-/// numbers are InnoDB's.
+/// Returns whether all tables and partitions still exist, and none has a new index. The numbers are
+/// InnoDB's.
 pub(crate) fn keeps_its_rows(
     before: &BTreeSet<(String, String)>,
     after: &BTreeSet<(String, String)>,
@@ -79,7 +79,7 @@ pub(crate) fn keeps_its_rows(
         && after.iter().all(|part| before.contains(part) || !kept.contains(&part.0))
 }
 
-/// Tries the clauses on an empty clone, which is gone afterwards whatever comes of it.
+/// Tries the clauses on an empty clone, and drops the clone whatever the outcome.
 pub(crate) async fn try_clauses(
     change: &Change,
     pool: &Arc<SessionPool>,
@@ -117,7 +117,7 @@ pub(crate) async fn try_on_clone(
     if change.target.strategy != Strategy::Copy && (!alter.is_empty() || drops_keys) && !is_refused
     {
         let tried = match alter.is_empty() {
-            // The clone has no foreign keys, and without one the table is the same.
+            // The clone has no foreign keys, so their drop changes nothing there.
             true => Tried { means: Some(IN_PLACE), is_altered: false },
             false => try_natively(change, session, names).await?,
         };
@@ -213,7 +213,8 @@ pub(crate) async fn try_on_clone(
     Ok(trial)
 }
 
-/// The server might rest a foreign key on an index of ours, which is to go.
+/// Refuses the change if the server might use our own index for a foreign key: the run drops that
+/// index.
 pub(crate) async fn refuse_lookup(
     change: &Change,
     session: &mut Session,
@@ -227,7 +228,7 @@ pub(crate) async fn refuse_lookup(
     Ok(may_be.then(|| Refusal::new(&object, reason, remedy)))
 }
 
-/// Looks for means by which the server does it without touching the rows.
+/// Tries which ALGORITHM lets the server do it without touching the rows.
 pub(crate) async fn try_natively(
     change: &Change,
     session: &mut Session,
@@ -241,7 +242,7 @@ pub(crate) async fn try_natively(
     if may_be_instant && alter_copy(change, session, clone, names, INSTANT).await.is_ok() {
         return Ok(Tried { means: Some(INSTANT), is_altered: true });
     }
-    // Clauses on partitions stand alone, and MariaDB takes no means with them.
+    // A clause about partitions is alone in its statement, and MariaDB takes no ALGORITHM with it.
     let adds_partitions = change.clauses()?.adds_partitions();
     let all = [Some(IN_PLACE), adds_partitions.then_some(BY_ANY_MEANS)];
     for means in all.into_iter().flatten() {
@@ -249,7 +250,7 @@ pub(crate) async fn try_natively(
             rows.iter().map(|row| (text(&row[0]), text(&row[1]))).collect()
         };
         let query = sql::catalogue::innodb_parts(change.server.version, clone);
-        // Where the numbers may not be read, nothing is known.
+        // Without the numbers nothing is known.
         let before = parts(session.rows(&query).await.unwrap_or_default());
         if before.is_empty() || !adds_partitions && before.iter().any(|(_, index)| index.is_empty())
         {
@@ -265,7 +266,7 @@ pub(crate) async fn try_natively(
     Ok(Tried { means: None, is_altered: false })
 }
 
-/// The source, and what a copy of it is at this moment.
+/// Reads the definitions of the source and of the copy, as it is now.
 pub(crate) async fn read_outlines(
     change: &Change,
     session: &mut Session,
@@ -280,7 +281,7 @@ pub(crate) async fn read_outlines(
     })
 }
 
-/// What the server itself loses in a copy of the table.
+/// Refuses a table if the server's own copy of it loses something.
 pub(crate) fn refuse_incomplete_copy(change: &Change, outlines: &Outlines) -> Option<Refusal> {
     if outlines.source == outlines.copy {
         return None;
@@ -311,7 +312,7 @@ pub(crate) async fn drop_clone(change: &Change, session: &mut Session) -> Result
     Ok(())
 }
 
-/// MariaDB has no such limit; where the count may not be read, the server itself will refuse.
+/// MariaDB has no such limit. If the count may not be read, the server itself will refuse.
 pub(crate) async fn has_row_versions_left(change: &Change, session: &mut Session) -> bool {
     if change.server.version.flavour == Flavour::MariaDb {
         return true;
@@ -322,7 +323,7 @@ pub(crate) async fn has_row_versions_left(change: &Change, session: &mut Session
     versions.parse::<u64>().unwrap_or_default() < most
 }
 
-/// What the altered table may not be.
+/// Refuses what the altered table must not be.
 pub(crate) async fn refuse_result(change: &Change, session: &mut Session) -> Result<Vec<Refusal>> {
     let attempted = || change.doing("look at the altered clone of");
     let mut refusals = Vec::new();
@@ -341,7 +342,7 @@ pub(crate) async fn refuse_result(change: &Change, session: &mut Session) -> Res
     Ok(refusals)
 }
 
-/// The foreign keys that the clauses have added to the clone, unchecked.
+/// Returns the foreign keys that the clauses have added to the clone. They are not checked yet.
 pub(crate) async fn added_keys(change: &Change, session: &mut Session) -> Result<Vec<ForeignKey>> {
     let attempted = || change.doing("look for foreign keys of the altered clone of");
     let keys = foreign_keys(session, &change.names.clone).await;

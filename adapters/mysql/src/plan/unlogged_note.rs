@@ -1,4 +1,4 @@
-//! Says in `plan` where nothing counts rows that a session writes without the log.
+//! Says in `plan` if nothing counts rows that a session writes without the log.
 
 use crate::change::Change;
 use crate::log::unlogged::Counted;
@@ -6,7 +6,7 @@ use crate::server::session::Session;
 use crate::server::version::Flavour;
 use crate::sql;
 
-/// What the plan says where the server does not count.
+/// Returns what the plan says if the server does not count.
 pub(crate) async fn unlogged_note(change: &Change, session: &mut Session) -> Option<String> {
     let asked = sql::catalogue::rows_changed(&change.source);
     let remedy = match change.server.version.flavour {

@@ -7,10 +7,9 @@ use altergeist_contract::{Refusal, Result, Target};
 
 /// What the user asks for.
 pub(crate) struct AlterRequest {
-    /// The clauses as they were given, without the means.
+    /// The clauses as they were given, without ALGORITHM and LOCK.
     pub given: String,
-    /// How the server should carry them out, had it to do so by itself: `ALGORITHM=INPLACE`,
-    /// `LOCK=NONE`.
+    /// What the user said about how the server should do it: `ALGORITHM=INPLACE`, `LOCK=NONE`.
     pub means: Vec<String>,
     /// The clauses for a copy of the table. It has no foreign keys, so none is dropped there.
     pub effective: String,
@@ -39,7 +38,7 @@ impl AlterRequest {
         Ok(AlterRequest { given, means, effective, dropped_keys, clauses })
     }
 
-    /// Whether the change must not be done but in an instant.
+    /// Returns whether the change must be instant.
     pub(crate) fn wants_instant(&self) -> bool {
         self.means.iter().any(|means| means == "ALGORITHM=INSTANT")
     }

@@ -1,4 +1,4 @@
-//! The foreign keys that the swap carries, under the names that they and their columns get. Only
+//! The foreign keys that the swap carries, with the names that they and their columns get. Only
 //! [`source_keys`] asks the server.
 
 use crate::change::Change;
@@ -12,15 +12,15 @@ use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{ForeignKeys, Result};
 
-/// The foreign keys from the table and to it.
+/// Returns the foreign keys of the table, and those that refer to it.
 pub(crate) async fn source_keys(change: &Change, session: &mut Session) -> Result<Vec<ForeignKey>> {
     foreign_keys(session, &change.source)
         .await
         .doing_in_catalogue(change.doing("look for foreign keys of"))
 }
 
-/// The foreign keys that will be carried, with the columns' names after the change, and those
-/// that the clauses add.
+/// Returns the foreign keys that the swap will carry, with the columns' names after the change, and
+/// those that the clauses add.
 pub(crate) fn carried_keys(
     change: &Change,
     keys: &[ForeignKey],
@@ -44,8 +44,8 @@ pub(crate) fn carried_keys(
         .collect()
 }
 
-/// Keys that the clauses gave to a copy of the source, as keys of the source: those that they
-/// do not name get the number after its highest, as from the server.
+/// Returns the keys that the clauses gave to a copy, as keys of the source. Keys without a name get
+/// the number after the highest, as the server does it.
 pub(crate) fn name_added_keys(
     change: &Change,
     added: &[ForeignKey],
@@ -66,12 +66,12 @@ pub(crate) fn name_added_keys(
         .collect()
 }
 
-/// Whether the clauses drop a key.
+/// Returns whether the clauses drop a key.
 pub(crate) fn is_key_dropped(change: &Change, key: &ForeignKey) -> bool {
     key.child == change.source && change.request.dropped_keys.contains(&key.name)
 }
 
-/// A key with the columns' names after the change.
+/// Returns a key with the columns' names after the change.
 pub(crate) fn key_after_change(change: &Change, key: &ForeignKey, shape: &Shape) -> ForeignKey {
     let after = |table: &TableName, columns: &[String]| match *table == change.source {
         true => columns.iter().map(|column| shape.name_after(column)).collect(),
@@ -84,8 +84,8 @@ pub(crate) fn key_after_change(change: &Change, key: &ForeignKey, shape: &Shape)
     }
 }
 
-/// A key that the clauses add, as one of the source that is; None where its columns are new or will
-/// be others: then only the new table can tell whether its rows keep to it.
+/// Returns an added key as a key of the source of today. None if its columns are new or change:
+/// then only the new table shows whether its rows obey it.
 pub(crate) fn before_change(key: &ForeignKey, shape: &Shape) -> Option<ForeignKey> {
     let before = |column: &String| {
         let pair = shape.columns.iter().find(|pair| is_same(&pair.shadow.name, column))?;

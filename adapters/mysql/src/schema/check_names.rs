@@ -1,32 +1,32 @@
-//! Names of CHECK constraints on MySQL, where they are unique in a schema, so that a copy of a
-//! table cannot have them.
+//! Names of CHECK constraints on MySQL. They are unique in a schema, so a copy of a table cannot
+//! have the same ones.
 //!
-//! Names the server made, `orders_chk_1`, follow a renamed table by themselves, so the copy gets
-//! the same numbers under its own name. A name somebody gave stays with the source, which becomes
-//! the old table: the copy has it with an ending, and the change after that, once the old table is
-//! gone, gives the plain name back. Pure.
+//! Names that the server chose, such as `orders_chk_1`, follow a renamed table by themselves. The
+//! copy gets the same numbers under its own name. A name that a user chose stays with the source,
+//! which becomes the old table. The copy has it with an ending. The next change, once the old table
+//! is gone, restores the plain name. Pure.
 
 use crate::schema::lexer::spanned;
 use crate::server::names::hash;
-use crate::sql::quote;
+use crate::sql::{ddl, quote};
 
-/// What a name gets that is taken.
+/// The ending of a name that is taken.
 const ENDING: &str = "_ag";
-/// The longest name a server takes, in characters.
+/// The longest name that a server takes, in characters.
 const LONGEST: usize = 64;
 
 /// A constraint of a table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Check {
     pub name: String,
-    /// `CHECK ((`a` > 0))`, in the server's words.
+    /// `CHECK ((`a` > 0))`, as the server prints it.
     pub clause: String,
 }
 
 /// A constraint's name in the source, and in the copy.
 pub(crate) type Renamed = (String, String);
 
-/// The constraints that SHOW CREATE TABLE tells of.
+/// Returns the constraints in a SHOW CREATE TABLE.
 pub(crate) fn checks(definition: &str) -> Vec<Check> {
     let read = |line: &str| {
         let rest = line.strip_prefix("  CONSTRAINT ")?;
@@ -41,7 +41,7 @@ pub(crate) fn checks(definition: &str) -> Vec<Check> {
     definition.lines().filter_map(read).collect()
 }
 
-/// The names of the source's constraints in a copy called `copy`. `is_free` tells whether no
+/// Returns the names of the source's constraints in a copy called `copy`. `is_free` says whether no
 /// constraint of the schema has a name.
 pub(crate) fn renamed(
     checks: &[Check],
@@ -59,7 +59,7 @@ pub(crate) fn renamed(
     checks.iter().map(|check| (check.name.clone(), name(check))).collect()
 }
 
-/// Whether the name is one somebody gave.
+/// Returns whether a user chose the name.
 pub(crate) fn is_given(name: &str, table: &str) -> bool {
     number(name, table).is_none()
 }
@@ -77,21 +77,20 @@ fn ended(name: &str) -> String {
     format!("{kept}_{:08x}{ENDING}", hash(name) as u32)
 }
 
-/// The clauses that take all constraints away.
+/// Returns the clauses that drop all constraints.
 pub(crate) fn dropping(checks: &[Check]) -> String {
-    let drops = checks.iter().map(|check| format!("DROP CHECK {}", quote(&check.name)));
+    let drops = checks.iter().map(|check| ddl::drop_check(&check.name));
     drops.collect::<Vec<_>>().join(", ")
 }
 
-/// The clauses that add the constraints under their names in the copy.
+/// Returns the clauses that add the constraints under their names in the copy.
 pub(crate) fn adding(checks: &[Check], names: &[Renamed]) -> String {
     let adds = checks.iter().zip(names);
-    let adds =
-        adds.map(|(check, (_, name))| format!("ADD CONSTRAINT {} {}", quote(name), check.clause));
+    let adds = adds.map(|(check, (_, name))| ddl::add_constraint(name, &check.clause));
     adds.collect::<Vec<_>>().join(", ")
 }
 
-/// The user's clauses, with the names the constraints have in the copy.
+/// Returns the user's clauses with the names that the constraints have in the copy.
 pub(crate) fn reworded(clauses: &str, ansi_quotes: bool, names: &[Renamed]) -> String {
     let Ok(tokens) = spanned(clauses, ansi_quotes) else { return clauses.to_owned() };
     let chars: Vec<char> = clauses.chars().collect();

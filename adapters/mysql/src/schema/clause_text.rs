@@ -7,8 +7,8 @@ use crate::schema::pasted;
 use crate::schema::table::is_same;
 use altergeist_contract::Result;
 
-/// What is asked for: of a whole `ALTER TABLE t …;` what follows the name, if that is the name of
-/// the table to change; and apart from it what is said of the means.
+/// Reads what is asked for. Of a whole `ALTER TABLE t …;` it takes the part after the name, if that
+/// is the table to change. Returns the clauses, and ALGORITHM and LOCK apart.
 pub(crate) fn asked(
     text: &str,
     ansi_quotes: bool,
@@ -19,7 +19,7 @@ pub(crate) fn asked(
     Ok(without_means(&clauses, ansi_quotes))
 }
 
-/// Takes ALGORITHM and LOCK out.
+/// Takes ALGORITHM and LOCK out of the clauses.
 fn without_means(text: &str, ansi_quotes: bool) -> (String, Vec<String>) {
     let mut means = Vec::new();
     let clauses = without_clauses(text, ansi_quotes, |clause| {
@@ -36,8 +36,7 @@ fn without_means(text: &str, ansi_quotes: bool) -> (String, Vec<String>) {
     (clauses, means)
 }
 
-/// Takes clauses out that drop foreign keys, of those there are; gives the rest, and the keys'
-/// names.
+/// Takes out the clauses that drop foreign keys which exist. Returns the rest, and the keys' names.
 pub(crate) fn without_dropped_keys(
     text: &str,
     ansi_quotes: bool,
@@ -62,7 +61,7 @@ pub(crate) fn without_dropped_keys(
     (rest, dropped)
 }
 
-/// Takes clauses out, with a comma each.
+/// Takes clauses out, each with a comma.
 fn without_clauses(
     text: &str,
     ansi_quotes: bool,
@@ -80,7 +79,8 @@ fn without_clauses(
             is_first_kept = false;
             continue;
         }
-        // With the comma before it, or, if nothing before it is kept, the one behind it.
+        // The comma before the clause goes too. If no clause before it is kept, the comma behind it
+        // goes.
         let begin = if is_first_kept { tokens[first].1.start } else { tokens[first - 1].1.start };
         let end = match tokens.get(behind).filter(|_| is_first_kept) {
             Some((_, comma)) => comma.end,
@@ -119,7 +119,7 @@ fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<Stri
             rest = named(after, schema, table)?;
         }
     }
-    // Comments before the clauses stay: some of them are executed.
+    // Comments before the clauses stay: the server runs some of them.
     let begin = if rest.len() == end {
         0
     } else {
@@ -129,7 +129,7 @@ fn bare(text: &str, ansi_quotes: bool, schema: &str, table: &str) -> Result<Stri
     Ok(chars[begin.min(close)..close].iter().collect())
 }
 
-/// Whether the text is one clause list and nothing after it.
+/// Returns whether the text is one list of clauses and nothing after it.
 pub(crate) fn is_single_statement(text: &str, ansi_quotes: bool) -> bool {
     tokens(text, ansi_quotes).is_ok_and(|tokens| !tokens.iter().any(|token| token.is_sign(';')))
 }

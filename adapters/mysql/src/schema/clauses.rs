@@ -1,6 +1,6 @@
-//! Reads the clauses of an ALTER TABLE for what the server cannot tell afterwards: which column
-//! became which. Everything else is the server's business. What cannot be read is refused, naming
-//! the clause. Pure.
+//! Reads from the clauses of an ALTER TABLE what the server cannot say afterwards: which column
+//! became which. It refuses what it cannot read, and names the clause. Everything else is up to the
+//! server. Pure.
 
 use crate::schema::lexer::{Token, tokens};
 use crate::schema::table::is_same;
@@ -23,7 +23,7 @@ struct Added {
 }
 
 impl Clauses {
-    /// Reads clauses; `renames` are the user's own words on columns, and override them.
+    /// Reads clauses. `renames` are the user's own statements about columns, and override them.
     pub(crate) fn read(
         text: &str,
         ansi_quotes: bool,
@@ -45,7 +45,7 @@ impl Clauses {
         Ok(clauses)
     }
 
-    /// What a column of the source is called in the shadow; None if it is dropped.
+    /// Returns the name that a column of the source has in the shadow; None if it is dropped.
     pub(crate) fn name_after(&self, name: &str) -> Option<String> {
         if let Some((_, new)) = self.renamed.iter().find(|(old, _)| is_same(old, name)) {
             return Some(new.clone());
@@ -53,22 +53,22 @@ impl Clauses {
         (!self.dropped.iter().any(|dropped| is_same(dropped, name))).then(|| name.to_owned())
     }
 
-    /// Whether a column of this name is made anew.
+    /// Returns whether the clauses add a column of this name.
     pub(crate) fn adds(&self, name: &str) -> bool {
         self.added.iter().any(|added| is_same(&added.name, name))
     }
 
-    /// Whether that happens only where there is none yet.
+    /// Returns whether they add it only if there is none yet.
     pub(crate) fn adds_if_missing(&self, name: &str) -> bool {
         self.added.iter().any(|added| added.if_missing && is_same(&added.name, name))
     }
 
-    /// Whether partitions are added, which the servers take no means for.
+    /// Returns whether they add partitions. The servers take no ALGORITHM for that.
     pub(crate) fn adds_partitions(&self) -> bool {
         self.adds_partitions
     }
 
-    /// Whether they say which AUTO_INCREMENT comes next.
+    /// Returns whether they set the next AUTO_INCREMENT number.
     pub(crate) fn sets_row_number(&self) -> bool {
         self.sets_row_number
     }
@@ -122,10 +122,8 @@ impl Clauses {
                 self.rename(old, new)
             }
             Some("INDEX" | "KEY") => Ok(()),
-            _ => {
-                Err("renaming the table is not a change of its form: do it before or afterwards"
-                    .into())
-            }
+            _ => Err("renaming the table is no part of a schema change: rename it before or after"
+                .into()),
         }
     }
 
@@ -216,7 +214,7 @@ impl Clauses {
     }
 }
 
-/// Of a column's own AUTO_INCREMENT no number is said.
+/// A column's own AUTO_INCREMENT has no number.
 fn sets_row_number(tokens: &[Token]) -> bool {
     let begins_with_digit = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
     let is_number = |token: &Token| matches!(token, Token::Word(word) if begins_with_digit(word));
@@ -237,7 +235,7 @@ fn refused(reason: impl Into<String>) -> Error {
     Error::refused("read the clauses", reason)
 }
 
-/// The clauses between top-level commas; none for no tokens at all.
+/// Splits at top-level commas. Returns nothing for no tokens.
 pub(crate) fn split(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
     let mut depth = 0_i32;
     let clauses = tokens.split(move |token| {
@@ -258,7 +256,7 @@ fn without<'a>(tokens: &'a [Token], keyword: &str) -> &'a [Token] {
     }
 }
 
-/// Without IF EXISTS, or IF NOT EXISTS; and whether it was there.
+/// Removes IF EXISTS or IF NOT EXISTS, and returns whether it was there.
 pub(crate) fn without_condition(tokens: &[Token], negated: bool) -> (&[Token], bool) {
     match tokens {
         [first, second, third, rest @ ..]

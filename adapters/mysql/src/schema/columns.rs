@@ -1,5 +1,5 @@
-//! How the shadow's columns stem from the source's: the map every statement that moves rows is made
-//! from.
+//! How the shadow's columns come from the source's. Every statement that moves rows is made from
+//! this map.
 
 use crate::key::index::KeyIndex;
 use crate::key::kept;
@@ -21,35 +21,34 @@ pub(crate) struct Shape {
     pub source: TableName,
     pub shadow: TableName,
     pub key: KeyIndex,
-    /// Columns that are written when a row is copied.
+    /// Columns that a copy of a row writes.
     pub columns: Vec<Pair>,
-    /// Key columns that the altered table does not have: the shadow keeps their values in columns
+    /// Key columns that the altered table does not have. The shadow keeps their values in columns
     /// of ours.
     pub kept: Vec<Pair>,
-    /// Columns that are added without a value for the rows that exist.
+    /// Columns that are added without a value for existing rows.
     pub given: Vec<Given>,
-    /// Whether sessions that move rows must live in UTC, so that no moment is mistaken for another.
+    /// Whether sessions that move rows run in UTC, so that no two moments get mixed up.
     pub in_utc: bool,
-    /// Whether the clauses say which AUTO_INCREMENT comes next, so that the source's is not
-    /// carried.
+    /// Whether the clauses set the next AUTO_INCREMENT number, so that the source's is not carried.
     pub sets_row_number: bool,
     /// Foreign keys of the table to itself whose actions are not in the log.
     pub own_keys: Vec<OwnKey>,
-    /// Whether the log tells of every row that changes: no other row's change does it silently.
+    /// Whether the log has every change of rows, so that no other row's change changes one
+    /// silently.
     pub log_tells_all: bool,
     /// Whether values may be rounded where the server's own ALTER would round them, with a note.
     pub rounds: bool,
 }
 
 impl Shape {
-    /// What a column of the source is called in the shadow; a name that is none of its columns
-    /// stays.
+    /// Returns the name that a column of the source has in the shadow. Another name stays.
     pub(crate) fn name_after(&self, column: &str) -> String {
         let pair = self.columns.iter().find(|pair| is_same(&pair.source.name, column));
         pair.map_or_else(|| column.to_owned(), |pair| pair.shadow.name.clone())
     }
 
-    /// Whether a row `s` of the source and a row `d` of the shadow hold the same.
+    /// Returns the condition that a row `s` of the source and a row `d` of the shadow are equal.
     pub(crate) fn equality(&self) -> Result<String> {
         let terms: Option<Vec<String>> =
             self.columns.iter().map(|pair| convert::equal(pair, "s.", "d.")).collect();
@@ -62,7 +61,7 @@ impl Shape {
     }
 }
 
-/// Finds the shape, or everything that is in its way.
+/// Finds the shape, or all reasons against it.
 pub(crate) fn find(
     names: (&TableName, &TableName),
     source: &Table,
@@ -114,14 +113,14 @@ pub(crate) fn find(
     Err(refusals)
 }
 
-/// The altered table as the clauses make it.
+/// The altered table without our own columns.
 fn without_kept(shadow: &Table) -> Table {
     let columns =
         shadow.columns.iter().filter(|column| !kept::is_kept(&column.name)).cloned().collect();
     Table { columns, indexes: shadow.indexes.clone() }
 }
 
-/// Every surviving column, and a proof that the clauses explain every column of the shadow.
+/// Pairs every remaining column, and proves that the clauses explain every column of the shadow.
 fn pairs(
     source: &Table,
     shadow: &Table,
@@ -147,14 +146,14 @@ fn pairs(
         if kept + usize::from(added) != 1 {
             return Err(unexplained(
                 &format!("column {}", column.name),
-                "the clauses do not tell what it was before",
+                "the clauses do not say which column it was before",
             ));
         }
     }
     Ok(pairs)
 }
 
-/// The server's implicit defaults, which it gives in an ALTER TABLE, and in strict modes in no
+/// Returns the server's implicit defaults. It uses them in ALTER TABLE, but in strict modes not in
 /// INSERT.
 fn given(shadow: &Table, pairs: &[Pair]) -> std::result::Result<Vec<Given>, Refusal> {
     let is_added =
@@ -219,18 +218,20 @@ fn incomparable(pairs: &[Pair]) -> Vec<Refusal> {
     .collect()
 }
 
-/// What cannot be computed in UTC, where the sessions live when the server's own zone would change
+/// Refuses what cannot be computed in UTC. Sessions use UTC if the server's own zone would change
 /// moments.
 fn zoned(shadow: &Table, pairs: &[Pair]) -> Vec<Refusal> {
-    let refused = |column: &Column, what: &str| Refusal {
+    let refused = |column: &Column, what: &str| {
+        Refusal {
         object: format!("column {}", column.name),
         reason: format!(
             "{what} depends on the server's time zone, in which hours come twice, and other \
              TIMESTAMP columns must be copied in UTC lest they lose those hours"
         ),
-        remedy: "set the server's time_zone to a fixed one meanwhile (SET GLOBAL time_zone = \
+        remedy: "set the server's time_zone to a fixed one for the time of the change (SET GLOBAL time_zone = \
                  '+00:00'), or leave the column out"
             .into(),
+    }
     };
     let is_moment = |column: &Column| column.data_type == "timestamp";
     let converted = pairs.iter().filter(|pair| is_moment(&pair.source) != is_moment(&pair.shadow));

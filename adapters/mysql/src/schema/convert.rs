@@ -1,7 +1,6 @@
-//! How a value of the source looks in the shadow's type, said in SQL, for comparing and for finding
-//! duplicates. Copying needs little of it: there the server converts by itself, and only where it
-//! does so otherwise than its ALTER is it told how. What is not listed here is refused by `plan`.
-//! Pure.
+//! Converts a value of the source to the shadow's type, in SQL, for comparing and for finding
+//! duplicates. Copying needs little of it: the server converts by itself, and only needs help where
+//! its ALTER does otherwise. `plan` refuses what is not listed here. Pure.
 
 use crate::schema::pair::Pair;
 use crate::schema::table::Column;
@@ -57,9 +56,9 @@ fn family(column: &Column) -> Family {
     }
 }
 
-/// Whether the server's ALTER goes by a value's text where INSERT … SELECT does not: it takes a
-/// number for a member's place or for no JSON (MySQL), a FLOAT for the DOUBLE next to it, and the
-/// year 0000 for 0. (Tried on MySQL 9.7, MariaDB 10.11.)
+/// Returns whether the server's ALTER uses a value's text where INSERT … SELECT does not. INSERT …
+/// SELECT takes a number for a member's place or for no JSON (MySQL), a FLOAT for the nearest
+/// DOUBLE, and the year 0000 for 0. (Tried on MySQL 9.7, MariaDB 10.11.)
 pub(crate) fn goes_by_text(source: &Column, shadow: &Column, flavour: Flavour) -> bool {
     use Family::*;
     match (family(source), family(shadow)) {
@@ -71,21 +70,22 @@ pub(crate) fn goes_by_text(source: &Column, shadow: &Column, flavour: Flavour) -
     }
 }
 
-/// What is copied of a row: the value as it is, for the server to convert, or its text.
+/// Returns what a copy selects: the value for the server to convert, or its text.
 pub(crate) fn copied(pair: &Pair) -> String {
     let name = quote(&pair.source.name);
     if pair.by_text { format!("CAST({name} AS CHAR)") } else { name }
 }
 
-/// Whether a row's value in the source and in the shadow are the same, exactly and with NULLs; None
-/// if that cannot be said in SQL.
+/// Returns the condition that a row's value is the same in the source and in the shadow, exactly
+/// and with NULLs. None if SQL cannot express that.
 pub(crate) fn equal(pair: &Pair, source: &str, shadow: &str) -> Option<String> {
     let from = format!("{source}{}", quote(&pair.source.name));
     let into = format!("{shadow}{}", quote(&pair.shadow.name));
     let to = family(&pair.shadow);
     if pair.source.is_alike(&pair.shadow) {
         if pair.source.data_type == "timestamp" {
-            // As moments: two of them may be called the same in the session's time zone.
+            // They are compared as moments: two of them may look the same in the session's time
+            // zone.
             return Some(format!("UNIX_TIMESTAMP({from}) <=> UNIX_TIMESTAMP({into})"));
         }
         return Some(equal_alike(to, &from, &into));
@@ -114,8 +114,8 @@ pub(crate) fn equal(pair: &Pair, source: &str, shadow: &str) -> Option<String> {
     })
 }
 
-/// Collations call different texts equal, and some ignore spaces at the end, so texts are compared
-/// as bytes.
+/// Compares texts as bytes, because collations call different texts equal, and some ignore spaces
+/// at the end.
 fn equal_alike(family: Family, from: &str, into: &str) -> String {
     match family {
         Family::Text
@@ -134,16 +134,16 @@ fn equal_alike(family: Family, from: &str, into: &str) -> String {
                 as_bytes(&format!("CAST({into} AS CHAR)"))
             )
         }
-        // Where MariaDB knows a YEAR beforehand (both tables are read by a whole key), it finds
-        // equal years different.
+        // If MariaDB knows a YEAR beforehand (it reads both tables by a whole key), it finds equal
+        // years different.
         Family::Choice | Family::Bit | Family::Year => format!("{from} + 0 <=> {into} + 0"),
         _ => format!("{from} <=> {into}"),
     }
 }
 
-/// The numbers that the members of an ENUM or a SET have in the shadow; None where they are not the
-/// same members, spelled alike. A member that is gone is a value that does not fit, and copying
-/// says so.
+/// Returns the numbers that the members of an ENUM or a SET have in the shadow. None if the members
+/// are not the same, spelled alike. A value of a dropped member does not fit, and the copy fails by
+/// name.
 fn renumbered(pair: &Pair, from: &str) -> Option<String> {
     if pair.source.data_type != pair.shadow.data_type
         || !matches!(&*pair.source.data_type, "enum" | "set")
@@ -169,8 +169,8 @@ fn renumbered(pair: &Pair, from: &str) -> Option<String> {
     Some(format!("IF({from} IS NULL, NULL, {})", bits.join(" | ")))
 }
 
-/// The number that a text gets in an ENUM, or the bits in a SET: its member's or members', and if
-/// it names none, what it says as a number. None if the value is no text.
+/// Returns the number that a text gets in an ENUM, or the bits in a SET. If it names no member, it
+/// is read as a number. None if the value is no text.
 fn member_numbers(pair: &Pair, from: &str) -> Option<String> {
     let is_text = pair.by_text || matches!(family(&pair.source), Family::Text | Family::Choice);
     if family(&pair.shadow) != Family::Choice || !is_text {
@@ -200,7 +200,7 @@ fn as_bytes(value: &str) -> String {
     format!("CAST({value} AS BINARY)")
 }
 
-/// The source's value in the shadow's type, and in its collation where it has one, for grouping.
+/// Returns the source's value in the shadow's type and collation, for grouping.
 pub(crate) fn grouped(pair: &Pair, source: &str) -> Option<String> {
     let from = format!("{source}{}", quote(&pair.source.name));
     if pair.source.is_alike(&pair.shadow) {
@@ -239,7 +239,7 @@ fn converted(pair: &Pair, from: &str) -> Option<String> {
         }
         (Bit, Bytes) => bytes(&format!("CAST({from} + 0 AS CHAR)"), shadow),
         (Integer, Bit) => format!("CAST({from} AS UNSIGNED)"),
-        // A year of two digits, or of one, is of this century or the last.
+        // A year of one or two digits is of this century or the last.
         (Integer, Year) => format!("IF({from} = 0, 0, {})", year(from)),
         (Text, Year) => {
             format!("IF({from} = 0 AND CHAR_LENGTH(TRIM({from})) >= 4, 0, {})", year(from))

@@ -4,8 +4,9 @@ use crate::schema::harmless::OPTIONS;
 use crate::schema::index_definition::{Definition, quoted};
 use crate::schema::literals;
 use crate::schema::table::{is_same, outline};
+use crate::sql::ddl::DEFINITION;
 
-/// What the shadow must be given to follow the source.
+/// What the shadow must get to follow the source.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Changed {
     pub drop: Vec<String>,
@@ -14,8 +15,8 @@ pub(crate) struct Changed {
 }
 
 impl Changed {
-    /// What was changed on the source, as far as the shadow does not have it. Where the shadow
-    /// differed from the source before, the clauses of this change wanted that, and it stays.
+    /// Returns what was changed on the source and the shadow lacks. If the shadow differed from the
+    /// source before, the clauses wanted that, and it stays so.
     pub(crate) fn between(before: &str, now: &str, shadow: &str) -> Changed {
         let [before_keys, now_keys, has_keys] = [before, now, shadow].map(indexes);
         let find = |list: &[Definition], name: &str| {
@@ -63,14 +64,14 @@ impl Changed {
     }
 }
 
-/// Whether a table was not altered between two looks. Its counter does not matter, nor do foreign
-/// keys that come and go.
+/// Returns whether a table was not altered between two looks. Its counter does not matter, nor do
+/// foreign keys.
 pub(crate) fn is_made_alike(before: &str, now: &str) -> bool {
     let (name, other) = (table_of(before), table_of(now));
     outline(before, &name, &[]) == outline(now, &other, &[])
 }
 
-/// What differs between two definitions of a table, and cannot be followed.
+/// Returns the differences between two definitions that the shadow cannot follow.
 pub(crate) fn out_of_reach(before: &str, now: &str) -> Vec<String> {
     let rigid = |definition: &str| -> Vec<String> {
         let can_be_given = indexes(definition);
@@ -101,7 +102,7 @@ pub(crate) fn out_of_reach(before: &str, now: &str) -> Vec<String> {
     lost
 }
 
-/// What a line of a definition is about.
+/// Returns what a line of a definition is about.
 fn object(line: &str) -> String {
     let text = line.trim_start();
     if let Some(option) = text.strip_prefix(')') {
@@ -118,16 +119,16 @@ fn object(line: &str) -> String {
     }
 }
 
-/// The table that a definition is of.
+/// Returns the table that a definition is of.
 fn table_of(definition: &str) -> String {
-    definition.strip_prefix("CREATE TABLE ").and_then(quoted).unwrap_or_default()
+    definition.strip_prefix(DEFINITION).and_then(quoted).unwrap_or_default()
 }
 
 fn is_alike(one: &Definition, other: &Definition) -> bool {
     literals::without_charsets(&one.text) == literals::without_charsets(&other.text)
 }
 
-/// The indexes the shadow can be given or have taken away: those that are not unique.
+/// Returns the indexes that the shadow can get or lose: those that are not unique.
 fn indexes(definition: &str) -> Vec<Definition> {
     let of_line = |line: &str| {
         let text = line.strip_prefix("  ")?;
@@ -140,8 +141,8 @@ fn indexes(definition: &str) -> Vec<Definition> {
     definition.lines().filter_map(of_line).collect()
 }
 
-/// The options of a table, from its last line but partitions: `) ENGINE=InnoDB DEFAULT
-/// CHARSET=utf8mb4 COMMENT='x'`.
+/// Returns the options of a table. They are in the last line before the partitions: `)
+/// ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='x'`.
 fn options(definition: &str) -> Vec<(String, String)> {
     let Some(line) = definition.lines().find(|line| line.starts_with(')')) else {
         return Vec::new();
@@ -159,7 +160,7 @@ fn options(definition: &str) -> Vec<(String, String)> {
     found
 }
 
-/// How long the value at the beginning is: a text in quotes, or a word.
+/// Returns the length of the value at the beginning: a text in quotes, or a word.
 fn value_length(text: &str) -> usize {
     if !text.starts_with('\'') {
         return text.find(' ').unwrap_or(text.len());

@@ -1,4 +1,4 @@
-//! Foreign keys, as the catalogue has them and as ALTER TABLE is told them.
+//! Foreign keys, as the catalogue has them and as ALTER TABLE takes them.
 
 use crate::key::index::KeyIndex;
 use crate::schema::table::is_same;
@@ -26,12 +26,12 @@ impl ForeignKey {
         self.child == *child && self.parent == *parent
     }
 
-    /// Whether it changes rows of its child by itself.
+    /// Returns whether the key changes rows of its child by itself.
     pub(crate) fn writes(&self) -> bool {
         writes(&self.on_delete) || writes(&self.on_update)
     }
 
-    /// Whether it changes what `key` refers to, or takes rows of its parent away.
+    /// Returns whether it changes what `key` refers to, or deletes rows of its parent.
     pub(crate) fn changes_parents_of(&self, key: &ForeignKey) -> bool {
         let has_columns = || {
             self.columns
@@ -41,7 +41,7 @@ impl ForeignKey {
         self.child == key.parent && self.writes() && (self.on_delete == "CASCADE" || has_columns())
     }
 
-    /// The same key, refusing nothing.
+    /// Returns the same key without actions that refuse.
     pub(crate) fn following(self) -> ForeignKey {
         let followed = |action: String| if writes(&action) { action } else { "CASCADE".to_owned() };
         ForeignKey {
@@ -51,13 +51,13 @@ impl ForeignKey {
         }
     }
 
-    /// For people: `fk_name (shop.items to shop.orders)`.
+    /// Describes the key in messages: `fk_name (shop.items to shop.orders)`.
     pub(crate) fn describe(&self) -> String {
         format!("foreign key {} ({} to {})", self.name, self.child.plain(), self.parent.plain())
     }
 
-    /// As a clause of ALTER TABLE. Each server takes one action for what is meant when none is
-    /// named, and spells that one in its own definitions by silence.
+    /// Returns the key as a clause of ALTER TABLE. Each server has a default action, and leaves it
+    /// out of its own definitions.
     pub(crate) fn definition(&self, version: Version) -> String {
         let silent = match version.flavour {
             Flavour::MySql => "NO ACTION",
@@ -86,10 +86,9 @@ pub(crate) fn quoted(columns: &[String]) -> String {
     columns.iter().map(|column| sql::quote(column)).collect::<Vec<_>>().join(", ")
 }
 
-/// The foreign keys that leave from a table or point at it, ordered by child and name.
+/// Returns the foreign keys of a table and those that refer to it, ordered by child and name.
 ///
-/// The catalogue is searched as the server compares names, and the answer kept to what is spelled
-/// exactly so.
+/// The server compares names in its own way. The answer has only names with exactly this spelling.
 pub(crate) async fn foreign_keys(
     session: &mut Session,
     name: &TableName,
@@ -122,17 +121,17 @@ pub(crate) async fn foreign_keys(
     Ok(keys)
 }
 
-/// A foreign key of the source to itself whose actions the log does not tell.
+/// A foreign key of the source to itself whose actions are not in the log.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnKey {
-    /// The columns that refer to those of the rows' key, in its order, with the names they have in
-    /// the source.
+    /// The columns that refer to those of the rows' key, in its order, with their names in the
+    /// source.
     pub columns: Vec<String>,
 }
 
 impl OwnKey {
-    /// None if it does not refer to the very columns that the rows' key has, or if a session's time
-    /// zone could change their values.
+    /// Returns None if it does not refer to exactly the columns of the rows' key, or if a session's
+    /// time zone could change their values.
     pub(crate) fn of(key: &ForeignKey, rows: &KeyIndex) -> Option<OwnKey> {
         if rows.has_moments() {
             return None;

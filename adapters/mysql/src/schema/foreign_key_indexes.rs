@@ -1,13 +1,13 @@
-//! The indexes that foreign keys rest on.
+//! The indexes that foreign keys need.
 
 use crate::schema::foreign_key::ForeignKey;
 use crate::schema::table::{Index, Table, is_same};
 use crate::sql;
 use std::collections::BTreeSet;
 
-/// The indexes that the server may have made for a foreign key by itself. It replaces such an
-/// index, rebuilding it and under another name, when a key is added; an index that was renamed,
-/// even to its own name, is ours to keep.
+/// Returns the indexes that the server may have made for a foreign key. When a key is added, it
+/// rebuilds such an index under another name. An index that was renamed, even to its own name,
+/// stays.
 pub(crate) fn own_indexes<'t, 'k>(
     table: &'t Table,
     keys: impl Iterator<Item = &'k ForeignKey>,
@@ -27,22 +27,21 @@ pub(crate) fn own_indexes<'t, 'k>(
     table.indexes.iter().filter(may_be_made).map(|index| &*index.name).collect()
 }
 
-/// Clauses that make such indexes ours to keep.
+/// Returns the clauses that make such indexes stay.
 pub(crate) fn keep_indexes<'a>(
     table: &Table,
     keys: impl Iterator<Item = &'a ForeignKey>,
 ) -> Vec<String> {
-    let renamed =
-        |index: &&str| format!("RENAME INDEX {} TO {}", sql::quote(index), sql::quote(index));
+    let renamed = |index: &&str| sql::ddl::rename_index(index, index);
     own_indexes(table, keys).iter().map(renamed).collect()
 }
 
-/// Whether the table has an index that begins with these columns, whole.
+/// Returns whether the table has an index that begins with these whole columns.
 pub(crate) fn has_index(table: &Table, columns: &[String]) -> bool {
     index_over(table, columns).is_some()
 }
 
-/// The first index of the table that begins with these columns, whole.
+/// Returns the first index of the table that begins with these whole columns.
 pub(crate) fn index_over<'t>(table: &'t Table, columns: &[String]) -> Option<&'t Index> {
     table.indexes.iter().find(|index| {
         index.parts.len() >= columns.len()

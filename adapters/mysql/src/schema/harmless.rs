@@ -1,11 +1,10 @@
-//! Which DDL of others leaves a table's rows and columns as they are. The statement's text tells;
-//! in doubt it does not. What such a statement gives the table, the shadow can be given later.
-//! Pure.
+//! Finds DDL of others that leaves a table's rows and columns as they are. In doubt, the answer is
+//! no. What such a statement gives the table, the shadow can get later. Pure.
 
 use crate::schema::lexer::Token;
 
-/// Options of tables that the shadow can be given, and what says that a table has none. They stand
-/// in the statements of others, and in the server's own words.
+/// Options of tables that the shadow can get, and the value that means none. They appear in the
+/// statements of others and in the server's own definitions.
 pub(crate) const OPTIONS: [(&str, &str); 12] = [
     ("COMMENT", "''"),
     ("STATS_PERSISTENT", "DEFAULT"),
@@ -20,12 +19,12 @@ pub(crate) const OPTIONS: [(&str, &str); 12] = [
     ("DELAY_KEY_WRITE", "0"),
     ("PACK_KEYS", "DEFAULT"),
 ];
-/// What else may be set without a change of rows. The cut-over carries the counter.
+/// Other settings that change no rows. The cut-over carries the counter.
 const MEANS: [&str; 3] = ["AUTO_INCREMENT", "ALGORITHM", "LOCK"];
-/// What may be done with a partition's rows without a change of them.
+/// Actions on a partition's rows that do not change them.
 const ON_PARTITIONS: [&str; 5] = ["ANALYZE", "CHECK", "OPTIMIZE", "REBUILD", "REPAIR"];
 
-/// Whether a DDL statement surely leaves rows, columns, and their order alone.
+/// Returns whether a DDL statement certainly leaves rows, columns, and their order alone.
 pub(crate) fn leaves_rows_alone(tokens: &[Token], verb: &str) -> bool {
     match verb {
         "OPTIMIZE" | "REPAIR" => true,
@@ -43,7 +42,7 @@ pub(crate) fn leaves_rows_alone(tokens: &[Token], verb: &str) -> bool {
     }
 }
 
-/// The clauses of an ALTER TABLE; none if it cannot be read.
+/// Returns the clauses of an ALTER TABLE; None if it cannot be read.
 fn clauses(tokens: &[Token]) -> Option<Vec<&[Token]>> {
     let table = tokens.iter().position(|token| token.is("TABLE"))?;
     let mut place = table + 1;
@@ -84,7 +83,8 @@ fn is_harmless(clause: &[Token]) -> bool {
     }
 }
 
-/// `COMMENT = 'x' ROW_FORMAT DYNAMIC`: one or several, with signs between or without.
+/// Returns whether a clause has only known options: `COMMENT = 'x' ROW_FORMAT DYNAMIC`, with equals
+/// signs or without.
 fn are_options(clause: &[Token]) -> bool {
     let mut rest = clause;
     while let [name, tail @ ..] = rest {

@@ -1,15 +1,15 @@
 //! Definitions of indexes, read from SHOW CREATE TABLE. Pure.
 
-/// An index as SHOW CREATE TABLE tells it.
+/// An index, as SHOW CREATE TABLE prints it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Definition {
     pub name: String,
     pub text: String,
 }
 
-/// The indexes that are neither unique nor of full texts, which are always told last, from SHOW
-/// CREATE TABLE: one a line. (An index of full texts brings a hidden column, and the server builds
-/// only one at a time.)
+/// Returns the indexes that are neither unique nor full-text. SHOW CREATE TABLE prints them last,
+/// each on a line. (A full-text index brings a hidden column, and the server builds only one at a
+/// time.)
 pub(crate) fn secondary(definition: &str) -> Vec<Definition> {
     let of_line = |line: &str| {
         let text = line.strip_prefix("  ")?;
@@ -19,12 +19,12 @@ pub(crate) fn secondary(definition: &str) -> Vec<Definition> {
     definition.lines().filter_map(of_line).collect()
 }
 
-/// The name in an index's definition, if it is one of those.
+/// Returns the name in an index's definition, if it is such an index.
 pub(crate) fn named(text: &str) -> Option<String> {
     quoted(text.strip_prefix("SPATIAL ").unwrap_or(text).strip_prefix("KEY ")?)
 }
 
-/// The quoted name at the beginning of a text.
+/// Returns the quoted name at the beginning of a text.
 pub(crate) fn quoted(text: &str) -> Option<String> {
     let mut chars = text.chars().peekable();
     let quote = chars.next().filter(|char| matches!(char, '`' | '"'))?;

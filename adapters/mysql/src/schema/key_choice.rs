@@ -41,8 +41,8 @@ pub(crate) fn followed(
     Ok(by_lookup.or(by_kept).expect("there is a candidate, or there was a reason"))
 }
 
-/// The key by this index; or its columns, where some have no counterpart in the shadow that rows
-/// can be found by. Those are the ones without a name in the shadow.
+/// Returns the key by this index. If rows of the shadow cannot be found by some of its columns,
+/// returns the columns; those have no name in the shadow.
 fn followed_by(
     index: &Index,
     mut columns: Vec<KeyColumn>,
@@ -71,7 +71,7 @@ fn followed_by(
     Ok(KeyIndex { index: index.name.clone(), shadow_index, columns })
 }
 
-/// Whether the server computes the same value for a row of the shadow as for the source's.
+/// Returns whether the server computes the same value for a row of the shadow as for the source's.
 fn is_computed_alike(pair: &Pair, shadow: &Table, pairs: &[Pair]) -> bool {
     let expression = pair.shadow.expression.to_lowercase();
     let is_input = |column: &&Column| expression.contains(&quote(&column.name).to_lowercase());

@@ -11,7 +11,7 @@ pub(crate) enum Token {
     Word(String),
     /// A quoted identifier.
     Name(String),
-    /// A quoted text; what it says does not matter here.
+    /// A quoted text; its contents do not matter here.
     Text(String),
     /// Any other sign.
     Sign(char),
@@ -43,13 +43,13 @@ impl Token {
     }
 }
 
-/// The tokens of a statement, or why it cannot be read. Comments that only some servers execute are
-/// read as SQL.
+/// Returns the tokens of a statement, or why it cannot be read. Comments that only some servers
+/// execute are read as SQL.
 pub(crate) fn tokens(text: &str, ansi_quotes: bool) -> Result<Vec<Token>, &'static str> {
     Ok(spanned(text, ansi_quotes)?.into_iter().map(|(token, _)| token).collect())
 }
 
-/// The tokens, and which characters of the text each of them is.
+/// Returns the tokens, and the characters of the text that each has.
 pub(crate) fn spanned(
     text: &str,
     ansi_quotes: bool,
@@ -133,7 +133,7 @@ impl Scanner {
         }
     }
 
-    /// `/* … */` is skipped; of `/*! …`, `/*!80000 …` and `/*M! …` only the marks are.
+    /// Skips `/* … */`. Of `/*! …`, `/*!80000 …` and `/*M! …` it skips only the marks.
     fn comment(&mut self) -> Result<(), &'static str> {
         let mark = if self.begins("/*!") {
             3

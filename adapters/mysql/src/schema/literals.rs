@@ -1,17 +1,17 @@
 //! Texts inside the expressions of a table's definition: `_latin1'é'` in a CHECK, a generated
 //! column, an index over an expression. Pure.
 //!
-//! MySQL keeps such a text as bytes of some character set. SHOW CREATE TABLE can show those bytes
-//! only to a session that wants them as they are, and shows question marks to any other. And the
-//! server respells them: what a CHECK says as `_utf8mb4'new'` today is `_latin1'new'` after the
-//! next ALTER of a latin1 table. So what is sent back to the server is spelled in hex, and two
-//! definitions are compared without character sets.
+//! MySQL stores such a text as bytes of some character set. SHOW CREATE TABLE shows those bytes
+//! only to a session without a character set for results; other sessions get question marks. And
+//! the server respells them. A CHECK that has `_utf8mb4'new'` today has `_latin1'new'` after the
+//! next ALTER of a latin1 table. So the run spells them in hex for the server, and compares two
+//! definitions without character sets.
 
 use crate::sql::quote::hex;
 use crate::sql::string;
 
-/// The definition as text. A literal that is not plain ASCII becomes hex, which says the same bytes
-/// in every session.
+/// Returns the definition as text. A literal that is not plain ASCII becomes hex, which has the
+/// same bytes in every session.
 pub(crate) fn faithful(definition: &[u8]) -> String {
     let mut text = Vec::with_capacity(definition.len());
     let mut rest = definition;
@@ -30,8 +30,8 @@ pub(crate) fn faithful(definition: &[u8]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The definition, for comparing: without the character sets of literals, and without what only
-/// some of them can spell.
+/// Returns the definition for comparing: without the character sets of literals, and without what
+/// only some of them can spell.
 pub(crate) fn without_charsets(definition: &str) -> String {
     let mut text = String::with_capacity(definition.len());
     let mut rest = definition;
@@ -57,15 +57,14 @@ fn is_plain(value: &[u8]) -> bool {
 /// A literal with its character set before it: `_latin1'new'`, `_latin1 x'e9'`.
 struct Literal {
     begin: usize,
-    /// Where the quote, or the blank before a hex literal, is.
+    /// Where the quote is, or the blank before a hex literal.
     quote: usize,
     end: usize,
     value: Vec<u8>,
 }
 
 impl Literal {
-    /// The first one. Quoted names, and texts that have no character set before them, are passed
-    /// over.
+    /// Returns the first literal. It skips quoted names, and texts without a character set.
     pub(crate) fn next(text: &[u8]) -> Option<Literal> {
         let mut place = 0;
         while place < text.len() {
@@ -95,7 +94,7 @@ impl Literal {
     }
 }
 
-/// Whether the byte before belongs to a word, so that this one begins none.
+/// Returns whether the byte before belongs to a word, so that no word begins here.
 fn is_of_word(text: &[u8], place: usize) -> bool {
     place > 0
         && (text[place - 1].is_ascii_alphanumeric()
@@ -107,11 +106,11 @@ fn behind_name(text: &[u8], begin: usize, quote: u8) -> usize {
     while place < text.len() && text[place] != quote {
         place += 1;
     }
-    // A doubled quote begins the rest of the name as if it were another one.
+    // A doubled quote begins the rest of the name like another name.
     place + 1
 }
 
-/// Where a text ends, and its bytes without the escapes.
+/// Returns where a text ends, and its bytes without the escapes.
 fn behind_text(text: &[u8], begin: usize) -> Option<(usize, Vec<u8>)> {
     let mut value = Vec::new();
     let mut place = begin + 1;

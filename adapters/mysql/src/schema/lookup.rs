@@ -9,7 +9,7 @@ use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::{Error, Result};
 
-/// A table's columns and indexes; an error if there is no such table.
+/// Reads a table's columns and indexes. Fails if there is no such table.
 pub(crate) async fn read_table(
     change: &Change,
     session: &mut Session,

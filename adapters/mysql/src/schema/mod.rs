@@ -1,4 +1,4 @@
-//! What ALTER makes of the table: the clauses, the table, and what becomes of its columns.
+//! How ALTER changes the table: the clauses, the table, and its columns.
 
 pub(crate) mod alter_request;
 pub(crate) mod carried_keys;

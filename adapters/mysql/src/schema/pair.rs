@@ -11,7 +11,8 @@ pub(crate) struct Pair {
     pub by_text: bool,
 }
 
-/// A column that is added NOT NULL without a default, and what the server's own ALTER gives it.
+/// A column that is added NOT NULL without a default, and the value that the server's own ALTER
+/// gives it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Given {
     pub column: Column,

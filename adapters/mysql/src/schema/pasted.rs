@@ -1,9 +1,9 @@
-//! `CREATE INDEX … ON t (…)` and `DROP INDEX … ON t`, said as the clause of an ALTER TABLE. Pure.
+//! Turns `CREATE INDEX … ON t (…)` and `DROP INDEX … ON t` into clauses of ALTER TABLE. Pure.
 
 use crate::schema::lexer::{Spanned, Token, named};
 use altergeist_contract::Result;
 
-/// The clause that does the same; None if the text is neither of these statements.
+/// Returns the clause that does the same; None if the text is neither of these statements.
 pub(crate) fn as_clause(
     text: &[char],
     tokens: &[Spanned],
@@ -38,7 +38,7 @@ pub(crate) fn as_clause(
     Some(Ok(clause.trim_end().to_owned()))
 }
 
-/// Without `ALGORITHM = …` and `LOCK = …` at the end: how the change is done is this tool's part.
+/// Removes `ALGORITHM = …` and `LOCK = …` at the end: this tool decides how the change is made.
 fn without_means(tokens: &[Spanned]) -> &[Spanned] {
     let is_means = |token: &Token| token.is("ALGORITHM") || token.is("LOCK");
     let end = match tokens {

@@ -1,22 +1,22 @@
-//! Values that a change of type rounds or cuts short, though the server's own ALTER only notes it;
-//! and values that the ALTER refuses, though an INSERT takes them. `plan` counts both before
-//! anything is copied. Pure.
+//! Finds values that a change of type rounds or cuts, although the server's own ALTER only notes
+//! it. Also finds values that the ALTER refuses, although an INSERT takes them. `plan` counts both
+//! before the copy. Pure.
 
 use crate::schema::pair::Pair;
 use crate::schema::table::Column;
 use crate::server::version::Flavour;
 use crate::sql::quote;
 
-/// A condition on the source's rows, and what becomes of them.
+/// A condition on the source's rows, and what happens to them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Loss {
-    /// They lose digits, or a part of a moment: done if that is allowed.
+    /// They lose digits, or a part of a moment. That is done if it is allowed.
     Rounded(String),
     /// The server's ALTER would refuse them.
     Refused(String),
 }
 
-/// Which rows lose something by the change of a column; None if no value can.
+/// Returns which rows lose something by the change of a column; None if no value can.
 pub(crate) fn loss(pair: &Pair, flavour: Flavour) -> Option<Loss> {
     let (source, shadow) = (&pair.source, &pair.shadow);
     let column = quote(&source.name);
@@ -41,15 +41,15 @@ pub(crate) fn loss(pair: &Pair, flavour: Flavour) -> Option<Loss> {
             if is_kept || is_whole {
                 None
             } else {
-                // Subtracted, not compared: both servers take two casts of one column for equal in
-                // a WHERE, whatever their scales are.
+                // The values are subtracted, not compared. In a WHERE both servers take two casts
+                // of one column as equal, whatever their scales.
                 Some(Loss::Rounded(format!(
                     "CAST({column} AS DECIMAL({precision}, {scale})) - {whole} <> 0"
                 )))
             }
         }
         (Kind::Moment | Kind::Text, Kind::Date) => to_date(),
-        // MySQL takes the time of a moment without a word.
+        // MySQL drops a moment's date silently.
         (Kind::Moment, Kind::Time) if flavour == Flavour::MariaDb => {
             Some(Loss::Rounded(format!("{column} IS NOT NULL")))
         }
@@ -75,7 +75,7 @@ enum Kind {
     Other,
 }
 
-/// A DECIMAL is a number, and the one kind of number that rounds with a note.
+/// Returns the kind of a type. A DECIMAL is a number, and the only number that rounds with a note.
 fn kind(column: &Column) -> Kind {
     match column.data_type.as_str() {
         "decimal" => Kind::Decimal,

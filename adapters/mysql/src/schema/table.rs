@@ -1,4 +1,4 @@
-//! What the catalogue says of a table: columns, indexes, and the text it was made by.
+//! What the catalogue says of a table: columns, indexes, and its definition.
 
 use crate::schema::check_names::Renamed;
 use crate::schema::literals;
@@ -29,10 +29,10 @@ pub(crate) struct Column {
     pub collation: String,
     pub nullable: bool,
     pub has_default: bool,
-    /// What it is when nothing is given, in the server's words.
+    /// The default value, as the server prints it.
     pub default: String,
     pub generated: bool,
-    /// What it is computed from, if it is generated.
+    /// The expression of a generated column.
     pub expression: String,
     /// `auto_increment`, `STORED GENERATED`, `INVISIBLE` and the like.
     pub extra: String,
@@ -78,19 +78,19 @@ impl Table {
         Ok(Some(Table { columns, indexes: indexes(&parts) }))
     }
 
-    /// Names of columns are the same in any case.
+    /// Finds a column. Its name is the same in any case.
     pub(crate) fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| is_same(&column.name, name))
     }
 }
 
-/// Whether two names of columns or indexes are one.
+/// Returns whether two names of columns or indexes are the same.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
 impl Column {
-    /// The numbers in the parentheses of its type: `decimal(10,2)` gives 10 and 2.
+    /// Returns the numbers in the parentheses of its type: 10 and 2 for `decimal(10,2)`.
     pub(crate) fn sizes(&self) -> Vec<u32> {
         let inside = self.column_type.split_once('(').and_then(|(_, tail)| tail.split_once(')'));
         inside
@@ -98,7 +98,7 @@ impl Column {
             .unwrap_or_default()
     }
 
-    /// The members of an ENUM or a SET.
+    /// Returns the members of an ENUM or a SET.
     pub(crate) fn members(&self) -> Vec<String> {
         let inside = self.column_type.split_once('(').map_or("", |(_, inside)| inside);
         let mut members = Vec::new();
@@ -123,12 +123,12 @@ impl Column {
         self.column_type.contains("unsigned")
     }
 
-    /// Whether a generated column's values are kept in the rows.
+    /// Returns whether a generated column's values are stored in the rows.
     pub(crate) fn is_stored(&self) -> bool {
         self.extra.contains("STORED GENERATED")
     }
 
-    /// Whether both hold the same values in the same form.
+    /// Returns whether both hold the same values in the same form.
     pub(crate) fn is_alike(&self, other: &Column) -> bool {
         self.column_type == other.column_type
             && self.charset == other.charset
@@ -171,7 +171,7 @@ fn indexes(parts: &[Vec<Option<Vec<u8>>>]) -> Vec<Index> {
     indexes
 }
 
-/// The table in the server's own words, with every byte of its literals.
+/// Returns the table's definition as the server prints it, with every byte of its literals.
 pub(crate) async fn definition_of(
     session: &mut Session,
     name: &TableName,
@@ -185,7 +185,7 @@ pub(crate) async fn definition_of(
     Ok(literals::faithful(row.get(1).and_then(Option::as_deref).unwrap_or_default()))
 }
 
-/// What the table is made of, in the server's own words, without its name and what changes by
+/// Returns a fingerprint of the table's definition, without its name and without what changes by
 /// itself. Two tables with the same fingerprint are made alike.
 pub(crate) async fn fingerprint(
     session: &mut Session,
@@ -195,8 +195,8 @@ pub(crate) async fn fingerprint(
     Ok(format!("{:016x}", hash(&parts(&definition, &name.name).join("\n"))))
 }
 
-/// The same without what a copy of the table cannot have at once: the given names of CHECK
-/// constraints. `renamed` says what those are called here.
+/// Returns the lines of a definition, without what a copy of the table cannot have: the given names
+/// of CHECK constraints. `renamed` has their names here.
 pub(crate) fn outline(definition: &str, table: &str, renamed: &[Renamed]) -> Vec<String> {
     let plain = |mut line: String| {
         for (old, new) in renamed {
@@ -208,7 +208,7 @@ pub(crate) fn outline(definition: &str, table: &str, renamed: &[Renamed]) -> Vec
     in_order(parts(definition, table).into_iter().map(plain).collect())
 }
 
-/// The lines of a table's definition, without what changes with the table's name.
+/// Returns the lines of a table's definition, without what changes with the table's name.
 fn parts(definition: &str, table: &str) -> Vec<String> {
     let body = definition.split_once('(').map_or("", |(_, body)| body);
     let body = without_made_names(&without_foreign_keys(&without_counter(body)), table);
@@ -216,7 +216,8 @@ fn parts(definition: &str, table: &str) -> Vec<String> {
     in_order(body.lines().map(|line| line.strip_suffix(',').unwrap_or(line).to_owned()).collect())
 }
 
-/// The server tells constraints in the order of their names, which the table's name may be part of.
+/// Sorts the constraints. The server prints them in the order of their names, and the table's name
+/// may be part of those.
 fn in_order(mut lines: Vec<String>) -> Vec<String> {
     let is_constraint = |line: &String| line.starts_with("  CONSTRAINT ");
     if let Some(first) = lines.iter().position(is_constraint) {
@@ -226,7 +227,7 @@ fn in_order(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// Names the server made of the table's name, which follow it when it is renamed.
+/// Removes names that the server made of the table's name. They follow a renamed table.
 fn without_made_names(definition: &str, table: &str) -> String {
     let quoted =
         |sign: char| format!("CONSTRAINT {sign}{}", table.replace(sign, &format!("{sign}{sign}")));
@@ -245,7 +246,8 @@ fn without_counter(definition: &str) -> String {
     format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
-/// The cut-over moves foreign keys from one table to another without making either table anew.
+/// Removes foreign keys. The cut-over moves them from one table to another without rebuilding
+/// either.
 fn without_foreign_keys(definition: &str) -> String {
     let is_key =
         |line: &str| line.starts_with("  CONSTRAINT `") && line.contains(" FOREIGN KEY (`");

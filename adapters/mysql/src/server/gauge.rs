@@ -74,7 +74,7 @@ pub(crate) async fn read_loads(
         loads.push(load.ok_or_else(|| {
             Error::refused(
                 of_server(measure),
-                "SHOW GLOBAL STATUS knows no number of this name".to_owned(),
+                "the server's SHOW GLOBAL STATUS knows no number of this name".to_owned(),
             )
         })?);
     }

@@ -39,9 +39,9 @@ pub(crate) struct Names {
     pub shadow: TableName,
     /// What the source is called after the swap.
     pub old: TableName,
-    /// MariaDB's go-ahead for the swap: the RENAME fails while no table has this name.
+    /// MariaDB's sentry for the swap: the RENAME fails while no table has this name.
     pub sentry: TableName,
-    /// The go-ahead's name after the swap.
+    /// The sentry's name after the swap.
     pub used_sentry: TableName,
     /// Triggers that refuse writes to the swapped table until its own triggers exist: on INSERT,
     /// UPDATE, DELETE.
@@ -90,7 +90,7 @@ fn around(table: &str, suffix: &str) -> String {
 }
 
 /// `T<suffix>`, which sorts behind T. The server locks the tables of a RENAME in the order of their
-/// names, and it must lock the source before the go-ahead. The tilde sorts behind every ASCII
+/// names, and it must lock the source before the sentry. The tilde sorts behind every ASCII
 /// letter.
 fn behind(table: &str, suffix: &str) -> String {
     let whole = format!("{table}{suffix}");
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_go_ahead_sorts_behind_its_table() {
+    fn the_sentry_sorts_behind_its_table() {
         for table in ["orders", "Orders", "_x", &"z".repeat(64)] {
             let names = Names::of(&TableName::new("s", table));
             assert!(names.sentry.name.as_bytes() > table.as_bytes());

@@ -41,14 +41,11 @@ pub(crate) fn duplicates(
     if is_kept(shape, source, altered, index) {
         return None;
     }
-    let mut view = format!(
-        "SELECT {} FROM {} s",
-        held(shape, flavour, altered.table).join(", "),
-        sql::table(&shape.source)
-    );
+    let values = held(shape, flavour, altered.table);
+    let mut view = sql::catalogue::rows_as(&shape.source, &values);
     for column in altered.table.columns.iter().filter(|column| column.generated) {
         let expression = generated_as(altered.definition, &column.name)?;
-        view = format!("SELECT v.*, ({expression}) AS {} FROM ({view}) v", quote(&column.name));
+        view = sql::catalogue::with_column(&view, &expression, &column.name);
     }
     let given = key_parts(altered.definition, &index.name)?;
     let terms: Vec<String> = index
@@ -57,14 +54,7 @@ pub(crate) fn duplicates(
         .zip(given)
         .map(|(part, given)| term(altered.table, part, given))
         .collect::<Option<_>>()?;
-    let present: Vec<String> = terms.iter().map(|term| format!("{term} IS NOT NULL")).collect();
-    Some(format!(
-        "{}SELECT COUNT(*) FROM (SELECT 1 FROM ({view}) v WHERE {} GROUP BY {} HAVING COUNT(*) > \
-         1) held",
-        sql::sign(&shape.source),
-        present.join(" AND "),
-        terms.join(", ")
-    ))
+    Some(sql::catalogue::duplicates_in(&shape.source, &view, &terms))
 }
 
 /// Returns whether the source has the same index over the same values.

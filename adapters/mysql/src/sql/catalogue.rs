@@ -1,4 +1,4 @@
-//! What is asked of the catalogue, and counted in the source.
+//! Queries of the catalogue, and counts in the source.
 
 use crate::server::names::TableName;
 use crate::server::version::{Flavour, Version};
@@ -18,7 +18,7 @@ pub(crate) fn has_zero_dates(source: &TableName, column: &str) -> String {
     )
 }
 
-/// How many partitions a table has; of subpartitions, each counts.
+/// How many partitions a table has. Each subpartition counts.
 pub(crate) fn count_partitions(name: &TableName) -> String {
     format!(
         "SELECT COUNT(*) FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = {} AND \
@@ -28,7 +28,7 @@ pub(crate) fn count_partitions(name: &TableName) -> String {
     )
 }
 
-/// Views whose text names a table; both servers write out the schema.
+/// Views whose text names a table. Both servers write the schema out.
 pub(crate) fn views_over(name: &TableName) -> String {
     format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.VIEWS WHERE LOCATE({}, \
@@ -91,7 +91,7 @@ pub(crate) fn index_parts(version: Version, name: &TableName) -> String {
     )
 }
 
-/// Bytes of literals in other character sets are shown only so; see `literals`.
+/// Only this shows the bytes of literals in other character sets; see `literals`.
 pub(crate) const RESULTS_AS_THEY_ARE: &str = "SET SESSION character_set_results = NULL";
 
 pub(crate) const RESULTS_IN_UTF8: &str = "SET SESSION character_set_results = utf8mb4";
@@ -100,8 +100,8 @@ pub(crate) fn show_create(name: &TableName) -> String {
     format!("SHOW CREATE TABLE {}", table(name))
 }
 
-/// Foreign keys that leave from the table or point at it, column by column: child, name, column,
-/// parent and its column, and what happens when the parent's row goes or changes.
+/// Foreign keys of the table and to it, column by column: child, name, column, parent, its column,
+/// and the actions for deletes and changes of the parent's row.
 pub(crate) fn foreign_key_columns(name: &TableName) -> String {
     let (schema, table) = (string(&name.schema), string(&name.name));
     format!(
@@ -121,7 +121,7 @@ pub(crate) const VISIBLE_TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM \
      information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN ('mysql', \
      'information_schema', 'performance_schema', 'sys')";
 
-/// How many foreign keys point at a table, whoever may see their tables.
+/// How many foreign keys refer to a table, also from tables that this user cannot see.
 pub(crate) fn count_keys_to(version: Version, name: &TableName) -> String {
     let view = match version.flavour {
         Flavour::MySql => "INNODB_FOREIGN",
@@ -133,7 +133,7 @@ pub(crate) fn count_keys_to(version: Version, name: &TableName) -> String {
     )
 }
 
-/// Whether a table holds a row that refers to no row of another.
+/// Whether a row of a table refers to no row of another.
 pub(crate) fn has_orphans(
     source: &TableName,
     child: &TableName,
@@ -157,11 +157,10 @@ pub(crate) fn has_orphans(
     )
 }
 
-/// Whether the storage engine carries out foreign keys' actions by itself, unlogged; MySQL 9.6 and
-/// later.
+/// Whether the storage engine runs foreign keys' actions itself, unlogged (MySQL 9.6 and later).
 pub(crate) const NATIVE_FOREIGN_KEYS: &str = "SELECT @@global.innodb_native_foreign_keys";
 
-/// How many rows of a table anybody has changed, or tried to, and how many statements have set
+/// How many rows of a table were changed or tried, by any session, and how many statements have set
 /// `sql_log_bin` (MySQL).
 pub(crate) fn rows_changed(table: &TableName) -> String {
     format!(
@@ -182,7 +181,8 @@ pub(crate) const IS_LOG_OFF: &str = "SELECT 1 FROM performance_schema.variables_
                                      v.VARIABLE_NAME = 'sql_log_bin' AND v.VARIABLE_VALUE = 'OFF' \
                                      AND t.TYPE = 'FOREGROUND' LIMIT 1";
 
-/// How many constraints but its primary key a table has, and how many foreign keys refer to it.
+/// How many constraints a table has besides its primary key, plus the foreign keys that refer to
+/// it.
 pub(crate) fn count_constraints(table: &TableName) -> String {
     let (schema, name) = (string(&table.schema), string(&table.name));
     format!(
@@ -193,16 +193,15 @@ pub(crate) fn count_constraints(table: &TableName) -> String {
     )
 }
 
-/// Children and parents of all foreign keys that change the child's rows when the parent's change.
+/// Children and parents of all foreign keys that change the child's rows with the parent's.
 pub(crate) const ACTING_KEYS: &str = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, \
                                       UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME FROM \
                                       information_schema.REFERENTIAL_CONSTRAINTS WHERE DELETE_RULE \
                                       NOT IN ('RESTRICT', 'NO ACTION') OR UPDATE_RULE NOT IN \
                                       ('RESTRICT', 'NO ACTION')";
 
-/// The InnoDB numbers of a table, or of its partitions. Names with other than plain letters are
-/// spelled otherwise there, and are compared as bytes, because the view's own collation knows no
-/// case.
+/// The InnoDB numbers of a table, or of its partitions. InnoDB spells names with special letters in
+/// another way. Names are compared as bytes, because the view's own collation ignores case.
 pub(crate) fn innodb_ids(version: Version, name: &TableName) -> String {
     let path = format!("{}/{}", name.schema, name.name);
     let view = match version.flavour {
@@ -218,8 +217,8 @@ pub(crate) fn innodb_ids(version: Version, name: &TableName) -> String {
     )
 }
 
-/// The InnoDB numbers of a table, or of its partitions, each with those of its indexes; MySQL does
-/// not tell those of partitions.
+/// The InnoDB numbers of a table, or of its partitions, each with those of its indexes. MySQL does
+/// not show those of partitions.
 pub(crate) fn innodb_parts(version: Version, name: &TableName) -> String {
     let (tables, indexes) = match version.flavour {
         Flavour::MySql => ("INNODB_TABLES", "INNODB_INDEXES"),
@@ -236,8 +235,7 @@ pub(crate) fn innodb_parts(version: Version, name: &TableName) -> String {
     )
 }
 
-/// How often the table was changed instantly since it was last rebuilt: the server allows only so
-/// many.
+/// How often the table was changed instantly since its last rebuild. The server limits that.
 pub(crate) fn row_versions(name: &TableName) -> String {
     let path = as_bytes(&format!("{}/{}", name.schema, name.name));
     format!(
@@ -264,7 +262,7 @@ pub(crate) fn count_where(source: &TableName, condition: &str) -> String {
     format!("{}SELECT COUNT(*) FROM {} WHERE {condition}", sign(source), table(source))
 }
 
-/// How many values the source holds more than once over these expressions, none of them NULL.
+/// How many values the source has more than once over these expressions. NULLs do not count.
 pub(crate) fn duplicates(source: &TableName, expressions: &[String]) -> String {
     let present: Vec<String> =
         expressions.iter().map(|expression| format!("{expression} IS NOT NULL")).collect();
@@ -274,5 +272,27 @@ pub(crate) fn duplicates(source: &TableName, expressions: &[String]) -> String {
         table(source),
         present.join(" AND "),
         expressions.join(", ")
+    )
+}
+
+/// The source's rows, as these values.
+pub(crate) fn rows_as(source: &TableName, values: &[String]) -> String {
+    format!("SELECT {} FROM {} s", values.join(", "), table(source))
+}
+
+/// A view `v` with one more column, computed from the others.
+pub(crate) fn with_column(view: &str, expression: &str, name: &str) -> String {
+    format!("SELECT v.*, ({expression}) AS {} FROM ({view}) v", quote(name))
+}
+
+/// How many values a view has more than once over these terms. NULLs do not count.
+pub(crate) fn duplicates_in(source: &TableName, view: &str, terms: &[String]) -> String {
+    let present: Vec<String> = terms.iter().map(|term| format!("{term} IS NOT NULL")).collect();
+    format!(
+        "{}SELECT COUNT(*) FROM (SELECT 1 FROM ({view}) v WHERE {} GROUP BY {} HAVING COUNT(*) > \
+         1) held",
+        sign(source),
+        present.join(" AND "),
+        terms.join(", ")
     )
 }

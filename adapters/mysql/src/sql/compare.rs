@@ -10,7 +10,7 @@ use crate::sql::rows::{
 };
 use altergeist_contract::{Chunk, Key, Result, Watermark};
 
-/// One snapshot for several queries, which READ COMMITTED does not give.
+/// Opens one snapshot for several queries; READ COMMITTED has none.
 pub(crate) const OPEN_SNAPSHOT: [&str; 2] = [
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
@@ -30,15 +30,15 @@ fn condition(key: &KeyIndex, columns: &[String], compared: &Compared) -> Result<
     }
 }
 
-/// Whether the whole table is compared with this chunk. An index of prefixes may pass over rows of
-/// a range, where a collation sorts texts otherwise than their prefixes. Everything before rests on
+/// Returns whether this chunk compares the whole table. A range over an index of prefixes may miss
+/// rows, if a collation sorts texts in another order than their prefixes. All chunks before use
 /// such ranges, so the last look uses none.
 fn is_last_of_prefixes(key: &KeyIndex, chunk: &Chunk) -> bool {
     key.has_prefix() && chunk.through == Watermark::End
 }
 
-/// The shadow's part of what is compared. No index of the shadow knows the source's order where
-/// values are mapped, so there the whole shadow is looked through once, with the last chunk.
+/// Returns the shadow's part of a comparison. If values are mapped, no index of the shadow has the
+/// source's order. Then the last chunk scans the whole shadow once.
 fn condition_on_shadow(key: &KeyIndex, of: &str, compared: &Compared) -> Result<String> {
     match compared {
         Compared::Keys(keys) => among_shadows(key, of, keys),
@@ -49,7 +49,8 @@ fn condition_on_shadow(key: &KeyIndex, of: &str, compared: &Compared) -> Result<
     }
 }
 
-/// Whether a row of the source and one of the shadow have one key, the tables' names being given.
+/// Whether a row of the source and a row of the shadow have the same key. The tables' names are
+/// given.
 fn matched(shape: &Shape, (s, d): (&str, &str)) -> String {
     let source = columns_of(&shape.key, false, &format!("{s}."));
     let shadow = columns_of(&shape.key, true, &format!("{d}."));
@@ -79,8 +80,8 @@ pub(crate) fn count_rows(shape: &Shape, chunk: &Chunk) -> Result<String> {
     ))
 }
 
-/// How many rows of the shadow are compared with this range: a number only where its order is the
-/// source's.
+/// How many rows of the shadow belong to this range. It is a number only if the shadow's order is
+/// the source's.
 pub(crate) fn count_in_shadow(shape: &Shape, chunk: &Chunk) -> Result<String> {
     if shape.key.is_mapped() || is_last_of_prefixes(&shape.key, chunk) {
         return Ok("SELECT NULL".to_owned());
@@ -133,8 +134,7 @@ pub(crate) fn surplus(shape: &Shape, compared: &Compared, limit: u64) -> Result<
     ))
 }
 
-/// Keys of rows that hold one of these values in some columns, which are given with the names they
-/// have in the source.
+/// Keys of rows with one of these values in some columns. The columns have the source's names.
 pub(crate) fn rows_that_hold(
     shape: &Shape,
     in_shadow: bool,
@@ -154,9 +154,9 @@ pub(crate) fn rows_that_hold(
     format!("{}SELECT {asked} FROM {of} WHERE {condition}", sign(&shape.source))
 }
 
-/// Keys of the shadow's rows that refer by this foreign key to one of these rows, or to any from
-/// this range of rows, while the source has no such row that refers to the same. Each table is
-/// named once, as who has locked them must.
+/// Keys of the shadow's rows that refer by this foreign key to one of these rows, or to any row of
+/// this range. The source has no such row that refers to the same. The statement names each table
+/// once, as a session that has locked them must.
 pub(crate) fn stale_children(shape: &Shape, own: &OwnKey, of: &Compared) -> Result<String> {
     let (source, shadow) = (table(&shape.source), table(&shape.shadow));
     let columns: Vec<String> = own

@@ -3,24 +3,24 @@
 use crate::server::names::TableName;
 use crate::sql::quote::{sign, string, table};
 
-/// Nobody but this session reads or writes either table.
+/// Only this session reads or writes either table.
 pub(crate) fn lock_both(source: &TableName, shadow: &TableName) -> String {
     format!("{}LOCK TABLES {} WRITE, {} WRITE", sign(source), table(source), table(shadow))
 }
 
-/// Nobody but this session reads or writes the source.
+/// Only this session reads or writes the source.
 pub(crate) fn lock_against_all(source: &TableName) -> String {
     format!("{}LOCK TABLES {} WRITE", sign(source), table(source))
 }
 
-/// A table that foreign keys bind to the source: a parent is not written to, a child not touched at
-/// all.
+/// Locks a table that a foreign key binds to the source. No session writes a parent, and no session
+/// uses a child.
 pub(crate) fn lock_relation(source: &TableName, relation: &TableName, is_child: bool) -> String {
     let against = if is_child { "WRITE" } else { "READ" };
     format!("{}LOCK TABLES {} {against}", sign(source), table(relation))
 }
 
-/// The source against all, if it can be had without waiting (MariaDB).
+/// Locks the source for this session only, if that needs no wait (MariaDB).
 pub(crate) fn lock_at_once(source: &TableName) -> String {
     format!("{}LOCK TABLES {} WRITE NOWAIT", sign(source), table(source))
 }
@@ -45,7 +45,7 @@ pub(crate) fn find_reader(source: &TableName) -> String {
     )
 }
 
-/// Nobody writes the source; everybody may read it.
+/// No session writes the source; all may read it.
 pub(crate) fn lock_against_writes(source: &TableName) -> String {
     format!("{}LOCK TABLES {} READ", sign(source), table(source))
 }
@@ -64,8 +64,7 @@ pub(crate) fn rename_both(source: &TableName, old: &TableName, shadow: &TableNam
     )
 }
 
-/// The same, but only if the go-ahead exists: its rename comes first, and without it nothing
-/// happens.
+/// Renames both only if the sentry exists: its rename comes first, and without it nothing happens.
 pub(crate) fn rename_both_on(
     source: &TableName,
     old: &TableName,
@@ -84,8 +83,8 @@ pub(crate) fn rename_both_on(
     )
 }
 
-/// Where tables come from that only say something by being there.
-pub(crate) const SENTRY: &str = "altergeist: go-ahead of a cut-over";
+/// The comment of a sentry table. It shows that this tool made the table.
+pub(crate) const SENTRY: &str = "altergeist: sentry of a cut-over";
 
 pub(crate) fn create_sentry(source: &TableName, sentry: &TableName) -> String {
     format!(
@@ -95,12 +94,12 @@ pub(crate) fn create_sentry(source: &TableName, sentry: &TableName) -> String {
     )
 }
 
-/// What a session is doing: its state and its statement.
+/// What a session does now: its state and its statement.
 pub(crate) fn doing(id: u64) -> String {
     format!("SELECT STATE, INFO FROM information_schema.PROCESSLIST WHERE ID = {id}")
 }
 
-/// Waits only behind a lock that is held exclusively, not behind one that is waited for.
+/// Waits only for an exclusive lock that is held, not for a session that waits for one.
 pub(crate) fn look_at(name: &TableName) -> String {
     format!("SHOW CREATE TABLE {}", table(name))
 }
@@ -122,8 +121,8 @@ pub(crate) fn set_next_row_number(source: &TableName, of: &TableName, number: u6
 /// Releases all tables that the session has locked.
 pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
 
-/// Does not wait for a table that is locked.
+/// Does not wait for a locked table.
 pub(crate) const WAIT_FOR_NO_TABLE: &str = "SET SESSION lock_wait_timeout = 0";
 
-/// Waits for a locked table as shortly as the server can count.
+/// Waits for a locked table for the shortest time that the server can count.
 pub(crate) const WAIT_A_SECOND: &str = "SET SESSION lock_wait_timeout = 1";

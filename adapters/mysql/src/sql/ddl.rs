@@ -1,4 +1,4 @@
-//! The statements that make and change the shadow.
+//! The statements that create and change the shadow.
 
 use crate::key::index::LOOKUP;
 use crate::schema::columns::Shape;
@@ -10,13 +10,13 @@ pub(crate) fn create_like(source: &TableName, copy: &TableName) -> String {
     format!("{}CREATE TABLE {} LIKE {}", sign(source), table(copy), table(source))
 }
 
-/// The user's clauses go in as they are.
+/// Runs clauses of the user, unchanged.
 pub(crate) fn alter(source: &TableName, altered: &TableName, clauses: &str) -> String {
     format!("{}ALTER TABLE {} {clauses}", sign(source), table(altered))
 }
 
-/// What the server does by itself. The means come first, because a clause on partitions has nothing
-/// behind it.
+/// Lets the server make the change. `means` comes first, because nothing may follow a clause about
+/// partitions.
 pub(crate) fn alter_by(means: &str, altered: &TableName, clauses: &str) -> String {
     format!("ALTER TABLE {} {means}{clauses}", table(altered))
 }
@@ -26,7 +26,7 @@ pub(crate) fn drop_indexes(source: &TableName, altered: &TableName, names: &[&st
     format!("{}ALTER TABLE {} {}", sign(source), table(altered), drops.join(", "))
 }
 
-/// The index of ours that finds rows of the shadow by the key; `kind` is how unique it is.
+/// Adds our index that finds rows of the shadow by the key. `kind` says whether it is unique.
 pub(crate) fn add_lookup(shape: &Shape, altered: &TableName, kind: &str) -> String {
     let part = |(name, prefix): (&str, Option<u64>)| match prefix {
         None => quote(name),
@@ -42,7 +42,7 @@ pub(crate) fn add_lookup(shape: &Shape, altered: &TableName, kind: &str) -> Stri
     )
 }
 
-/// Columns of ours for the former key's values, see `kept`.
+/// Adds our columns for the former key's values; see `kept`.
 pub(crate) fn add_kept(shape: &Shape, altered: &TableName) -> String {
     let added = shape.kept.iter().map(|pair| {
         let column = &pair.shadow;
@@ -64,7 +64,7 @@ pub(crate) fn add_kept(shape: &Shape, altered: &TableName) -> String {
     )
 }
 
-/// Drops such columns at once, or not at all.
+/// Drops such columns instantly, or fails.
 pub(crate) fn drop_kept(source: &TableName, altered: &TableName, names: &[&str]) -> String {
     let drops: Vec<String> =
         names.iter().map(|name| format!("DROP COLUMN {}", quote(name))).collect();
@@ -76,7 +76,7 @@ pub(crate) fn drop_kept(source: &TableName, altered: &TableName, names: &[&str])
     )
 }
 
-/// Builds an index in the place of another, while everybody reads and writes.
+/// Builds an index in the place of another, while all sessions read and write.
 pub(crate) fn exchange_index(
     source: &TableName,
     altered: &TableName,
@@ -91,7 +91,7 @@ pub(crate) fn exchange_index(
     )
 }
 
-/// Definitions as the server tells them; refused if it would copy the table for them.
+/// Adds indexes, as the server prints them. It fails if the server would copy the table for them.
 pub(crate) fn add_indexes(
     source: &TableName,
     altered: &TableName,
@@ -110,9 +110,9 @@ pub(crate) fn add_index_by_copy(
     format!("{}ALTER TABLE {} ADD {definition}", sign(source), table(altered))
 }
 
-/// Room for sorting while indexes are built: an eighth of the buffer pool, up to 256 MiB; and one
-/// thread if it shall be gently. MariaDB has none of that for a session, and builds with one thread
-/// anyway.
+/// Sorting space for builds of indexes: an eighth of the buffer pool, up to 256 MiB; and one thread
+/// if the build must be gentle. MariaDB has no such settings for a session, and builds with one
+/// thread anyway.
 pub(crate) fn build_settings(version: Version, gently: bool) -> Vec<&'static str> {
     let mut settings = Vec::new();
     if version.is_mysql_since((8, 0, 27)) {
@@ -139,8 +139,8 @@ pub(crate) fn analyze(source: &TableName, analyzed: &TableName) -> String {
     format!("{}ANALYZE TABLE {}", sign(source), table(analyzed))
 }
 
-/// MySQL's histograms of a table: the column, how many buckets were asked for, and whether ANALYZE
-/// TABLE renews it.
+/// MySQL's histograms of a table: the column, the number of buckets, and whether ANALYZE TABLE
+/// renews it.
 pub(crate) fn histograms(name: &TableName) -> String {
     format!(
         "SELECT COLUMN_NAME, HISTOGRAM->>'$.\"number-of-buckets-specified\"', \
@@ -151,7 +151,7 @@ pub(crate) fn histograms(name: &TableName) -> String {
     )
 }
 
-/// What MariaDB keeps persistent statistics of: columns, or indexes.
+/// The columns, or the indexes, that MariaDB keeps persistent statistics of.
 pub(crate) fn persistent_statistics(name: &TableName, of: &str) -> String {
     format!(
         "SELECT DISTINCT {of}_name FROM mysql.{of}_stats WHERE db_name = {} AND table_name = {} \
@@ -161,8 +161,7 @@ pub(crate) fn persistent_statistics(name: &TableName, of: &str) -> String {
     )
 }
 
-/// How the server carries out an ALTER TABLE, said before the clauses. An empty text leaves it to
-/// the server.
+/// How the server makes an ALTER TABLE; it comes before the clauses.
 pub(crate) const INSTANT: &str = "ALGORITHM=INSTANT, ";
 
 pub(crate) const IN_PLACE: &str = "ALGORITHM=INPLACE, LOCK=NONE, ";
@@ -186,15 +185,35 @@ pub(crate) fn drop_foreign_key(name: &str) -> String {
     format!("DROP FOREIGN KEY {}", quote(name))
 }
 
-/// Renews a histogram of MySQL's; the server keeps it up to date by itself if it did so before.
+/// Renews a histogram (MySQL). If `is_automatic`, the server keeps it up to date.
 pub(crate) fn histogram(column: &str, buckets: &str, is_automatic: bool) -> String {
     let update = if is_automatic { " AUTO UPDATE" } else { "" };
     format!("UPDATE HISTOGRAM ON {} WITH {buckets} BUCKETS{update}", quote(column))
 }
 
-/// Collects persistent statistics of MariaDB's, for these columns and indexes.
+/// Collects persistent statistics for these columns and indexes (MariaDB).
 pub(crate) fn persistent(columns: &[String], indexes: &[String]) -> String {
     let list =
         |names: &[String]| names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
     format!("PERSISTENT FOR COLUMNS ({}) INDEXES ({})", list(columns), list(indexes))
 }
+
+/// The beginning of an ALTER TABLE, for messages.
+pub(crate) fn alter_table(name: &TableName) -> String {
+    format!("ALTER TABLE {}", table(name))
+}
+
+pub(crate) fn drop_check(name: &str) -> String {
+    format!("DROP CHECK {}", quote(name))
+}
+
+pub(crate) fn add_constraint(name: &str, clause: &str) -> String {
+    format!("ADD CONSTRAINT {} {clause}", quote(name))
+}
+
+pub(crate) fn rename_index(from: &str, to: &str) -> String {
+    format!("RENAME INDEX {} TO {}", quote(from), quote(to))
+}
+
+/// How the server's definitions of tables begin.
+pub(crate) const DEFINITION: &str = "CREATE TABLE ";

@@ -32,7 +32,7 @@ pub(crate) fn load_entry(journal: &TableName, source: &str) -> String {
     format!("SELECT record, facts FROM {} WHERE source = {}", table(journal), string(source))
 }
 
-/// What the journal's columns say beside the record itself.
+/// The journal's columns besides the record itself.
 pub(crate) struct Entry<'a> {
     pub alter: &'a str,
     pub stage: &'a str,
@@ -75,7 +75,7 @@ pub(crate) fn last_beat(beat: &TableName, source: &str) -> String {
     format!("SELECT beat FROM {} WHERE source = {}", table(beat), string(source))
 }
 
-/// The beat after another: touches no row if somebody else has beaten meanwhile.
+/// Writes the next heartbeat. It changes no row if another session has written one.
 pub(crate) fn next_beat(beat: &TableName, source: &TableName, number: u64) -> String {
     format!(
         "{}UPDATE {} SET beat = {number} WHERE source = {} AND beat = {}",

@@ -1,15 +1,15 @@
-//! What is asked about the binary log and its readers.
+//! Queries about the binary log and its readers.
 
 use crate::server::names::{TableName, hash};
 use crate::server::version::{Flavour, Version};
 use crate::sql::quote::{sign, string};
 use std::time::Duration;
 
-/// What of a row that changes is in the log.
+/// Which columns of a changed row are in the log.
 pub(crate) const ROW_IMAGE: &str = "SELECT @@global.binlog_row_image";
 
-/// When a table was changed last, in seconds of the server's clock and as seconds ago, for a
-/// session in UTC.
+/// When a table was changed last: in seconds of the server's clock, and as seconds ago. The session
+/// must use UTC.
 pub(crate) fn last_change(table: &TableName) -> String {
     format!(
         "{}SELECT UNIX_TIMESTAMP(UPDATE_TIME), UNIX_TIMESTAMP(NOW(6)) - \
@@ -21,12 +21,12 @@ pub(crate) fn last_change(table: &TableName) -> String {
     )
 }
 
-/// Reads as SHOW REPLICA STATUS does in its first columns.
+/// Has the same first columns as SHOW REPLICA STATUS.
 pub(crate) const REPLICATION_SOURCES: &str = "SELECT CHANNEL_NAME, HOST, USER, PORT FROM \
      performance_schema.replication_connection_configuration";
 
-/// What this server is in its replication group, and how many primaries the group has; no row
-/// outside of groups.
+/// The role of this server in its replication group, and the number of primaries. No row outside of
+/// a group.
 pub(crate) const GROUP_ROLE: &str = "SELECT MEMBER_ROLE, (SELECT COUNT(*) FROM \
                                      performance_schema.replication_group_members p WHERE \
                                      p.MEMBER_ROLE = 'PRIMARY') FROM \
@@ -51,8 +51,7 @@ pub(crate) fn log_status(version: Version) -> &'static str {
     if version.is_mysql_since((8, 2, 0)) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" }
 }
 
-/// Of a replica: whether it has a log, whether it logs what it applies, and whether it keeps the
-/// order of commits.
+/// Whether a replica has a log, logs what it applies, and keeps the order of commits.
 pub(crate) fn replica_settings(version: Version) -> &'static str {
     match version.flavour {
         Flavour::MySql if version.is_mysql_since((8, 0, 26)) => {
@@ -67,8 +66,7 @@ pub(crate) fn replica_settings(version: Version) -> &'static str {
     }
 }
 
-/// Of a replica: what is set that makes it leave out transactions, or rows that do not fit, one a
-/// row.
+/// The settings of a replica that make it leave out transactions or rows, each in a row.
 pub(crate) fn replica_filters(version: Version) -> &'static str {
     match version.flavour {
         Flavour::MySql if version.is_mysql_since((8, 0, 26)) => {
@@ -98,7 +96,7 @@ pub(crate) fn replica_filters(version: Version) -> &'static str {
     }
 }
 
-/// One row for each server that is replicated from.
+/// One row for each server that this one replicates from.
 pub(crate) fn replication_status(version: Version) -> &'static str {
     match version.flavour {
         Flavour::MySql if version.is_mysql_since((8, 0, 22)) => "SHOW REPLICA STATUS",
@@ -107,7 +105,7 @@ pub(crate) fn replication_status(version: Version) -> &'static str {
     }
 }
 
-/// Who reads the log: a number, a host, perhaps a name and a password, a port, and more.
+/// The readers of the log: a number, a host, perhaps a name and a password, a port, and more.
 pub(crate) fn log_readers(version: Version) -> &'static str {
     if version.is_mysql_since((8, 0, 22)) { "SHOW REPLICAS" } else { "SHOW SLAVE HOSTS" }
 }
@@ -145,11 +143,18 @@ pub(crate) fn reader_settings(heartbeat: Duration, position: Option<&str>) -> Ve
     statements
 }
 
-/// A number for this run on the server's list of log readers.
+/// Returns a number for this run in the server's list of log readers.
 pub(crate) fn reader_id(source: &TableName) -> u32 {
     use std::hash::BuildHasher;
     use std::hash::Hasher;
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
-    // High, so that it does not meet the numbers people give their servers.
+    // The number is high, so that it differs from the numbers that people give their servers.
     0x8000_0000 | (random ^ hash(&source.plain())) as u32 >> 1
 }
+
+/// How statements in the log begin and end transactions.
+pub(crate) const LOGGED_BEGIN: &str = "BEGIN";
+
+pub(crate) const LOGGED_COMMIT: &str = "COMMIT";
+
+pub(crate) const LOGGED_ROLLBACK: &str = "ROLLBACK";

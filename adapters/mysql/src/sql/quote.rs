@@ -12,7 +12,7 @@ pub(crate) fn table(name: &TableName) -> String {
     format!("{}.{}", quote(&name.schema), quote(&name.name))
 }
 
-/// A text that says itself in every sql_mode.
+/// A text, quoted so that every sql_mode reads it the same way.
 pub(crate) fn string(text: &str) -> String {
     if text.contains('\\') {
         return format!("CONVERT(x'{}' USING utf8mb4)", crate::sql::quote::hex(text.as_bytes()));
@@ -20,12 +20,12 @@ pub(crate) fn string(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// What every statement of ours begins with, so that it can be found and killed.
+/// The beginning of all our statements. It makes them easy to find and kill.
 pub(crate) fn sign(source: &TableName) -> String {
     format!("/* altergeist {} */ ", source.plain().replace("*/", "* /"))
 }
 
-/// Whether a statement in the log is one of ours for this table.
+/// Returns whether a statement in the log is ours, for this table.
 pub(crate) fn is_signed(statement: &str, source: &TableName) -> bool {
     statement.starts_with(&sign(source))
 }

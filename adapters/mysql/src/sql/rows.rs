@@ -1,4 +1,4 @@
-//! Ranges and sets of keys, and the statements that copy and refresh rows.
+//! Conditions on ranges and sets of keys, and the statements that copy and refresh rows.
 
 use crate::key::index::{KeyColumn, KeyIndex};
 use crate::key::mapping::Mapping;
@@ -7,7 +7,7 @@ use crate::schema::convert;
 use crate::sql::quote::{quote, sign, table};
 use altergeist_contract::{Chunk, Key, Result, Watermark};
 
-/// The key's columns in one of the tables; in the shadow said in the source's terms.
+/// The key's columns in one of the tables. The shadow's are converted to the source's form.
 pub(crate) fn columns_of(key: &KeyIndex, in_shadow: bool, of: &str) -> Vec<String> {
     let name = |column: &KeyColumn| match in_shadow {
         true => column.mapping.back(&format!("{of}{}", quote(&column.shadow_name))),
@@ -16,8 +16,9 @@ pub(crate) fn columns_of(key: &KeyIndex, in_shadow: bool, of: &str) -> Vec<Strin
     key.columns.iter().map(name).collect()
 }
 
-/// ` ORDER BY` the key. Nothing for an index of prefixes: the server would sort all rows each time.
-/// It gives them in the index's order by itself, and nothing but the size of chunks rests on that.
+/// ` ORDER BY` the key. It is empty for an index of prefixes, because the server would sort all
+/// rows each time. The server returns them in the index's order anyway, and only the size of chunks
+/// depends on it.
 fn in_order(key: &KeyIndex, columns: &[String]) -> String {
     if key.has_prefix() { String::new() } else { format!(" ORDER BY {}", order_of(key, columns)) }
 }
@@ -31,8 +32,8 @@ fn order_of(key: &KeyIndex, columns: &[String]) -> String {
     ordered.collect::<Vec<_>>().join(", ")
 }
 
-/// `(a, b) > (1, 2)` in the form both servers' range optimisers understand:
-/// `(a > 1) OR (a = 1 AND b > 2)`. A descending column runs the other way.
+/// `(a, b) > (1, 2)` in the form that both servers' range optimizers understand: `(a > 1) OR (a = 1
+/// AND b > 2)`. A descending column runs the other way.
 fn beyond(key: &KeyIndex, columns: &[String], mark: &Key, is_after: bool) -> Result<String> {
     let literals = key.literals(mark)?;
     let alternatives: Vec<String> = (0..columns.len())
@@ -70,14 +71,14 @@ pub(crate) fn range(key: &KeyIndex, columns: &[String], chunk: &Chunk) -> Result
     Ok(if bounds.is_empty() { "TRUE".to_owned() } else { bounds.join(" AND ") })
 }
 
-/// Whether a row has one of these keys. The same form for composite keys as for ranges, because
-/// MariaDB looks up no row constructors.
+/// Whether a row has one of these keys. Composite keys have the same form as in ranges, because
+/// MariaDB does not look up row constructors.
 pub(crate) fn among(key: &KeyIndex, columns: &[String], keys: &[Key]) -> Result<String> {
     let values = keys.iter().map(|one| key.literals(one)).collect::<Result<Vec<_>>>()?;
     if !key.has_prefix() {
         return Ok(one_of(columns, &values));
     }
-    // Some collations call texts equal whose prefixes differ. The rows are told apart by prefixes.
+    // Some collations call texts equal whose prefixes differ. The prefixes distinguish the rows.
     let one = |value: &Vec<String>| {
         let terms = key.columns.iter().zip(columns).zip(value).map(|((part, column), literal)| {
             let whole = format!("{column} = {literal}");
@@ -106,8 +107,8 @@ pub(crate) fn one_of(columns: &[String], values: &[Vec<String>]) -> String {
     format!("({})", values.iter().map(one).collect::<Vec<_>>().join(" OR "))
 }
 
-/// One of these keys, in the shadow. Where its values are mapped, the index finds them by its own
-/// terms, and the source's terms decide.
+/// Whether a row of the shadow has one of these keys. If values are mapped, the index finds them in
+/// the shadow's form, and the source's form decides.
 pub(crate) fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<String> {
     let columns = columns_of(key, true, of);
     if !key.is_mapped() {
@@ -138,14 +139,14 @@ pub(crate) fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<St
     Ok(format!("({})", alternatives.join(" OR ")))
 }
 
-/// The key columns in the forms that
+/// Selects the key columns in the forms that
 /// [`Spelling::of_query`](crate::key::spelling::Spelling::of_query) reads.
 pub(crate) fn spelled(key: &KeyIndex, columns: &[String]) -> String {
     let spelled = key.columns.iter().zip(columns).map(|(column, name)| column.spelling.asked(name));
     spelled.collect::<Vec<_>>().join(", ")
 }
 
-/// The same of the shadow's columns.
+/// Selects the shadow's columns in the same forms.
 pub(crate) fn spelled_of_shadow(key: &KeyIndex, of: &str) -> String {
     let columns = columns_of(key, true, of);
     let spelled = key
@@ -181,7 +182,7 @@ pub(crate) fn first_keys(shape: &Shape) -> String {
     )
 }
 
-/// Those of these keys that the source holds.
+/// Returns which of these keys the source has.
 pub(crate) fn keys_among(shape: &Shape, keys: &[Key]) -> Result<String> {
     Ok(format!(
         "{} WHERE {}",

@@ -1,4 +1,4 @@
-//! What a session of ours says of itself and of others: settings, locks by name, who does what.
+//! Settings of our sessions, named locks, and what other sessions do.
 
 use crate::server::names::TableName;
 use crate::server::version::{Flavour, Version};
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 pub(crate) const GLOBAL_MODES: &str = "SELECT @@global.sql_mode LIMIT 1";
 
-/// Whether the session's time zone is equally far from UTC at the middle and the end of every month
-/// a TIMESTAMP can hold.
+/// Whether the session's time zone has the same distance from UTC at the middle and the end of
+/// every month that a TIMESTAMP can hold.
 pub(crate) const ZONE_DISTANCES: &str = "WITH RECURSIVE moments (n) AS (SELECT 86400 UNION ALL \
                                          SELECT n + 2592000 FROM moments WHERE n < 2140000000) \
                                          SELECT COUNT(DISTINCT TIMESTAMPDIFF(SECOND, '1970-01-01', \
@@ -27,12 +27,12 @@ pub(crate) fn use_schema(schema: &str) -> String {
 
 pub(crate) const IN_SERVERS_ZONE: &str = "SET SESSION time_zone = DEFAULT";
 
-/// How many warnings of a statement the session keeps, which MySQL lets only an administrator set.
+/// Makes the session keep many warnings of a statement. MySQL lets only an administrator set it.
 pub(crate) const KEEP_WARNINGS: &str = "SET SESSION max_error_count = 65535";
 
 pub(crate) const KEPT_WARNINGS: &str = "SELECT @@session.max_error_count LIMIT 1";
 
-/// The servers count lock waits in whole seconds, and take none for no wait at all.
+/// The servers count lock waits in whole seconds, and 0 means something else.
 pub(crate) fn whole_seconds(duration: Duration) -> u64 {
     duration.as_millis().div_ceil(1000).max(1) as u64
 }
@@ -42,8 +42,8 @@ pub(crate) fn lock_waits(within: Duration) -> String {
     format!("SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}")
 }
 
-/// A session that holds a lock and is not heard of any more, its client's machine or the network
-/// being gone, is ended by the server this soon.
+/// The server ends a lock's holder after this time without statements: its client or the network
+/// may be gone.
 pub(crate) fn idle_limit(within: Duration) -> String {
     format!("SET SESSION wait_timeout = {}", within.as_secs() + 10)
 }
@@ -51,7 +51,7 @@ pub(crate) fn idle_limit(within: Duration) -> String {
 /// Starts transactions under LOCK TABLES. BEGIN would release the tables.
 pub(crate) const WITHOUT_AUTOCOMMIT: &str = "SET SESSION autocommit = 0";
 
-/// The server ends a session that has done nothing for so long.
+/// The server ends a session after this time without statements.
 pub(crate) fn idle_sessions_end(limit: Duration) -> String {
     format!("SET SESSION wait_timeout = {}", limit.as_secs())
 }
@@ -91,22 +91,22 @@ pub(crate) fn settings(version: Version) -> &'static str {
     }
 }
 
-/// For a shadow that has foreign keys: a row's parent is there and stays locked until the row is.
-/// Who does not wait for a row cannot bring the application into a deadlock.
+/// For a shadow with foreign keys: a row's parent exists, and stays locked until the row is
+/// written. A session that does not wait for row locks causes no deadlock for the application.
 pub(crate) const CHECK_PARENTS: &str =
     "SET SESSION foreign_key_checks = 1, innodb_lock_wait_timeout = 0";
 
-/// Whether this session checks foreign keys, and refuses to drop the index that one of them needs.
+/// Switches foreign key checks on or off. With checks, the server refuses to drop an index that a
+/// foreign key needs.
 pub(crate) fn check_foreign_keys(checks: bool) -> String {
     format!("SET SESSION foreign_key_checks = {}", u8::from(checks))
 }
 
-/// What tells servers apart, and the session's number. No proxy knows this query for one that it
-/// answers itself.
+/// What distinguishes servers, and the session's number. No proxy answers this query itself.
 pub(crate) const IDENTITY: &str =
     "SELECT CONCAT_WS(':', @@hostname, @@port, @@server_id), CONNECTION_ID() + 0";
 
-/// Who may be in the way of a lock: transactions that are open, oldest first.
+/// Open transactions, oldest first: any of them may be in the way of a lock.
 pub(crate) const OPEN_TRANSACTIONS: &str = "SELECT t.trx_mysql_thread_id, COALESCE(p.USER, '?'), \
                                             COALESCE(p.HOST, '?'), TIMESTAMPDIFF(SECOND, \
                                             t.trx_started, NOW()) FROM \
@@ -115,7 +115,7 @@ pub(crate) const OPEN_TRANSACTIONS: &str = "SELECT t.trx_mysql_thread_id, COALES
                                             t.trx_mysql_thread_id WHERE t.trx_mysql_thread_id <> \
                                             CONNECTION_ID() ORDER BY t.trx_started LIMIT 5";
 
-/// Who holds locks on a table, where the server keeps count: MySQL always, MariaDB with the plugin
+/// The holders of locks on a table, if the server shows them: MySQL always, MariaDB with the plugin
 /// `metadata_lock_info`.
 pub(crate) fn metadata_locks(version: Version, name: &TableName) -> String {
     if version.flavour == Flavour::MariaDb {
@@ -140,9 +140,8 @@ pub(crate) fn metadata_locks(version: Version, name: &TableName) -> String {
     )
 }
 
-/// How much of an ALTER is done, in units of the server's own, and of how many as far as it knows
-/// by now: MySQL, if it was told to keep account of stages. MariaDB has such counters too and
-/// leaves them at zero.
+/// The progress of an ALTER, in the server's own units: done, and estimated in all. MySQL shows it
+/// if it was told to record stages. MariaDB has such counters and leaves them at zero.
 pub(crate) fn work_of(connection: u64) -> String {
     format!(
         "SELECT s.WORK_COMPLETED, s.WORK_ESTIMATED FROM performance_schema.events_stages_current s \
@@ -151,7 +150,7 @@ pub(crate) fn work_of(connection: u64) -> String {
     )
 }
 
-/// A global status variable, by its name: its value is the last cell.
+/// A global status variable by its name. Its value is in the last column.
 pub(crate) fn status_variable(name: &str) -> String {
     format!("SHOW GLOBAL STATUS WHERE Variable_name = {}", string(name))
 }
@@ -166,7 +165,7 @@ pub(crate) const COMMIT: &str = "COMMIT";
 
 pub(crate) const ROLLBACK: &str = "ROLLBACK";
 
-/// Ends a transaction, as its outcome says.
+/// Ends a transaction: commits it if the outcome is good.
 pub(crate) fn end<T, E>(outcome: &std::result::Result<T, E>) -> &'static str {
     if outcome.is_ok() { COMMIT } else { ROLLBACK }
 }
@@ -174,5 +173,12 @@ pub(crate) fn end<T, E>(outcome: &std::result::Result<T, E>) -> &'static str {
 /// The warnings of the last statement: level, code and text.
 pub(crate) const WARNINGS: &str = "SHOW WARNINGS";
 
-/// Texts in the session's own character set again.
+/// Sets the session's own character set again.
 pub(crate) const NAMES: &str = "SET NAMES utf8mb4";
+
+/// Privileges whose names are two words.
+pub(crate) const LOCK_TABLES: &str = "LOCK TABLES";
+
+pub(crate) const CREATE_VIEW: &str = "CREATE VIEW";
+
+pub(crate) const SHOW_VIEW: &str = "SHOW VIEW";

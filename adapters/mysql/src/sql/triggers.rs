@@ -1,11 +1,11 @@
-//! The statements about triggers, and the guards that stand until they are carried.
+//! Statements about triggers, and about the guards that stay until the triggers are carried.
 
 use crate::facts::Trigger;
 use crate::server::names::TableName;
 use crate::sql::quote::{quote, sign, string, table};
 
-/// Name, event, timing, body, definer, database's collation, and whatever else tells one from
-/// another, in the order in which they fire.
+/// Name, event, timing, body, definer, the database's collation, and what else distinguishes
+/// triggers, in the order they fire.
 pub(crate) fn trigger_facts(table: &TableName) -> String {
     format!(
         "SELECT TRIGGER_NAME, EVENT_MANIPULATION, ACTION_TIMING, ACTION_STATEMENT, DEFINER, \
@@ -17,7 +17,7 @@ pub(crate) fn trigger_facts(table: &TableName) -> String {
     )
 }
 
-/// The table a trigger stands on.
+/// The table of a trigger.
 pub(crate) fn find_trigger(name: &TableName) -> String {
     format!(
         "SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {} AND \
@@ -49,8 +49,9 @@ pub(crate) fn drop_trigger(source: &TableName, name: &TableName) -> String {
 const GUARD: &str = "IF @altergeist IS NULL THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = \
      'altergeist was interrupted while it moved the triggers: run it again'; END IF";
 
-/// How many triggers a table has that are not ours. Ours are guards, and what `plan` tries on its
-/// empty clone under the clone's name. MariaDB tells a trigger's text without our sign.
+/// How many triggers a table has that are not ours. Ours are the guards, and the ones that `plan`
+/// tries on its empty clone under the clone's name. MariaDB shows a trigger's text without our
+/// signature.
 pub(crate) fn count_others_triggers(
     source: &TableName,
     clone: &TableName,
@@ -65,7 +66,7 @@ pub(crate) fn count_others_triggers(
     count
 }
 
-/// Refuses every write but this tool's. Its own text is signed, because the log holds no comment
+/// Refuses every write but this tool's. The text itself is signed, because the log has no comment
 /// before the statement.
 pub(crate) fn create_guard(
     source: &TableName,
@@ -81,7 +82,7 @@ pub(crate) fn create_guard(
     )
 }
 
-/// The head of a trigger of [`trigger_facts`] under another name on the table of that name, in the
+/// The head of a trigger of [`trigger_facts`], under another name on the table of that name, in the
 /// current schema.
 pub(crate) fn trial_trigger(name: &TableName, facts: &crate::server::session::Cells) -> String {
     let [event, timing, definer] =
