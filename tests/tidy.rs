@@ -111,7 +111,10 @@ fn product(text: &str) -> &str {
 /// Every path in `use` statements that begin with this word: `use crate::a::{b, c::d};` has `a::b`
 /// and `a::c::d`.
 fn used(text: &str, begin: &str) -> Vec<String> {
-    let statements = product(text).split(';').filter_map(|statement| {
+    // Words of comments are no imports.
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let code = product(text).lines().filter(is_code).collect::<Vec<_>>().join("\n");
+    let statements = code.split(';').filter_map(|statement| {
         let at = statement
             .rfind("use ")
             .filter(|at| statement[..*at].ends_with(['\n', ' ']) || *at == 0)?;

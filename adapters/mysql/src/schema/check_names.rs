@@ -8,7 +8,7 @@
 
 use crate::schema::lexer::spanned;
 use crate::server::names::hash;
-use crate::sql::{ddl, quote};
+use crate::sql::{clauses, quote};
 
 /// The ending of a name that is taken.
 const ENDING: &str = "_ag";
@@ -79,14 +79,14 @@ fn ended(name: &str) -> String {
 
 /// Returns the clauses that drop all constraints.
 pub(crate) fn dropping(checks: &[Check]) -> String {
-    let drops = checks.iter().map(|check| ddl::drop_check(&check.name));
+    let drops = checks.iter().map(|check| clauses::drop_check(&check.name));
     drops.collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the clauses that add the constraints under their names in the copy.
 pub(crate) fn adding(checks: &[Check], names: &[Renamed]) -> String {
     let adds = checks.iter().zip(names);
-    let adds = adds.map(|(check, (_, name))| ddl::add_constraint(name, &check.clause));
+    let adds = adds.map(|(check, (_, name))| clauses::add_constraint(name, &check.clause));
     adds.collect::<Vec<_>>().join(", ")
 }
 

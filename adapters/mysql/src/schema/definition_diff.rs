@@ -4,7 +4,7 @@ use crate::schema::harmless::OPTIONS;
 use crate::schema::index_definition::{Definition, quoted};
 use crate::schema::literals;
 use crate::schema::table::{is_same, outline};
-use crate::sql::ddl::DEFINITION;
+use crate::sql::clauses::DEFINITION;
 
 /// What the shadow must get to follow the source.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

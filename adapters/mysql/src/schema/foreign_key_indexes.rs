@@ -32,7 +32,7 @@ pub(crate) fn keep_indexes<'a>(
     table: &Table,
     keys: impl Iterator<Item = &'a ForeignKey>,
 ) -> Vec<String> {
-    let renamed = |index: &&str| sql::ddl::rename_index(index, index);
+    let renamed = |index: &&str| sql::clauses::rename_index(index, index);
     own_indexes(table, keys).iter().map(renamed).collect()
 }
 

@@ -202,18 +202,3 @@ pub(crate) fn persistent(columns: &[String], indexes: &[String]) -> String {
 pub(crate) fn alter_table(name: &TableName) -> String {
     format!("ALTER TABLE {}", table(name))
 }
-
-pub(crate) fn drop_check(name: &str) -> String {
-    format!("DROP CHECK {}", quote(name))
-}
-
-pub(crate) fn add_constraint(name: &str, clause: &str) -> String {
-    format!("ADD CONSTRAINT {} {clause}", quote(name))
-}
-
-pub(crate) fn rename_index(from: &str, to: &str) -> String {
-    format!("RENAME INDEX {} TO {}", quote(from), quote(to))
-}
-
-/// How the server's definitions of tables begin.
-pub(crate) const DEFINITION: &str = "CREATE TABLE ";

@@ -1,6 +1,7 @@
 //! All SQL, whole and readable as SQL.
 
 pub(crate) mod catalogue;
+pub(crate) mod clauses;
 pub(crate) mod compare;
 pub(crate) mod cutover;
 pub(crate) mod ddl;
