@@ -52,7 +52,8 @@ impl MySqlLock {
             outcome = &mut sent => Err(match outcome {
                 Ok(_) => self.error(Kind::Fatal, "the RENAME did not wait for the lock"),
                 Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => {
-                    self.error(Kind::Disconnected, "the lock was lost before the swap began; nothing happened")
+                    self.error(Kind::Disconnected, "the lock was lost before the swap began; \
+                                                    nothing happened")
                 }
                 Err(failure) => self.failed(failure),
             }),
@@ -199,7 +200,8 @@ impl MySqlLock {
             if begun.elapsed() > self.within {
                 return Err(self.error(
                     Kind::Busy,
-                    "the session that carries the triggers did not queue for the table lock in time",
+                    "the session that carries the triggers did not queue for the table lock in \
+                     time",
                 ));
             }
             tokio::select! {

@@ -247,7 +247,8 @@ async fn bind(
 fn also_bound(mut error: Error, failure: Failure) -> Error {
     let reason = failure.of_catalogue("").reason;
     error.reason += &format!(
-        "; temporary foreign keys to the shadow could not be dropped ({reason}): run the same command again"
+        "; temporary foreign keys to the shadow could not be dropped ({reason}): run the same \
+         command again"
     );
     error
 }

@@ -229,7 +229,8 @@ pub(crate) async fn complete_triggers(change: &Change, pool: &Arc<SessionPool>) 
     carry(lease.session(), None, &change.source, &change.names, &facts.triggers).await.map_err(
         |failure| {
             let mut error = failure.of_catalogue(change.doing("make the triggers again on"));
-            error.reason += "; until they exist, the table refuses writes that would fire them: run the same command again";
+            error.reason += "; until they exist, the table refuses writes that would fire them: \
+                             run the same command again";
             error
         },
     )?;

@@ -67,7 +67,8 @@ pub(crate) async fn refuse_lost_keys(
             Refusal::new(
                 format!("key {}", shape.key.describe()),
                 format!("the server does not find {lost} of {} rows by their own keys", keys.len()),
-                "report this with the server's version: the fault is the server's or ours; another unique index of NOT NULL columns may work",
+                "report this with the server's version: the fault is the server's or ours; \
+                 another unique index of NOT NULL columns may work",
             )
         }))
     };

@@ -18,7 +18,9 @@ pub(crate) fn refusal(source: &TableName, engine: &str) -> Refusal {
              copy cannot be proven equal while others write"
         ),
         remedy: format!(
-            "convert it with the server's own ALTER, which blocks writers but not readers: ALTER TABLE {} ENGINE=InnoDB; add the other clauses to it, or run altergeist with them afterwards",
+            "convert it with the server's own ALTER, which blocks writers but not readers: ALTER \
+             TABLE {} ENGINE=InnoDB; add the other clauses to it, or run altergeist with them \
+             afterwards",
             sql::table(source)
         ),
     }

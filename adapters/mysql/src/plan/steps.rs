@@ -111,7 +111,8 @@ pub(crate) fn copy_steps(change: &Change, shape: &Shape, deferred: &[String]) ->
         "none",
     ));
     if !deferred.is_empty() {
-        let lock = "none; replicas replay this as one statement and lag while it runs (--keep-indexes creates the indexes before the copy)";
+        let lock = "none; replicas replay this as one statement and lag while it runs \
+                    (--keep-indexes creates the indexes before the copy)";
         steps.push(step(
             sql::ddl::add_indexes(&change.source, &change.names.shadow, deferred),
             lock,

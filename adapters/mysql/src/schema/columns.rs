@@ -221,17 +221,15 @@ fn incomparable(pairs: &[Pair]) -> Vec<Refusal> {
 /// Refuses what cannot be computed in UTC. Sessions use UTC if the server's own zone would change
 /// moments.
 fn zoned(shadow: &Table, pairs: &[Pair]) -> Vec<Refusal> {
-    let refused = |column: &Column, what: &str| {
-        Refusal {
+    let refused = |column: &Column, what: &str| Refusal {
         object: format!("column {}", column.name),
         reason: format!(
             "{what} depends on the server's time zone, in which hours come twice, and other \
              TIMESTAMP columns must be copied in UTC lest they lose those hours"
         ),
-        remedy: "set the server's time_zone to a fixed one for the time of the change (SET GLOBAL time_zone = \
-                 '+00:00'), or leave the column out"
+        remedy: "set the server's time_zone to a fixed one for the time of the change (SET GLOBAL \
+                 time_zone = '+00:00'), or leave the column out"
             .into(),
-    }
     };
     let is_moment = |column: &Column| column.data_type == "timestamp";
     let converted = pairs.iter().filter(|pair| is_moment(&pair.source) != is_moment(&pair.shadow));
