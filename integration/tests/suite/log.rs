@@ -217,14 +217,14 @@ impl Application {
         Application { url, file, blocks }
     }
 
-    /// Every block once, each on keys of its own.
+    /// Every block once, each on keys of its own: negative ones, for the others are the writers'.
     fn work(&self) {
         block_on(async {
             let mut session = Session::connect(&self.url).await.unwrap();
             for (name, block) in &self.blocks {
                 let file = self.file.path().join("rows").display().to_string();
                 let block = format!(
-                    "SET @a = -10 - FLOOR(RAND() * 1900) * 5; {}",
+                    "SET @a = -60 - FLOOR(RAND() * 1890) * 5; {}",
                     block.replace("FILE'", &format!("{file}'"))
                 );
                 session.rows(&block).await.unwrap_or_else(|failure| panic!("{name}: {failure}"));
