@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         tokio::runtime::Runtime::new().expect("the operating system lets a process have threads");
     let code = runtime.block_on(async {
         match cli.command {
-            Command::Plan(args) => commands::plan(&args).await,
+            Command::Plan(args) => cli::plan::plan(&args).await,
             Command::Run(args) => commands::run(&args).await,
             Command::Status(args) => commands::status(&args).await,
             Command::Cleanup(args) => commands::cleanup(&args).await,

@@ -91,7 +91,8 @@ pub fn run(url: &str, table: &str, alter: &str, more: &[&str]) -> Ended {
     start(url, table, alter, more).wait()
 }
 
-/// Any other command on a table.
+/// Any other command on a table. What a plan says stands on one line each, as if no terminal were
+/// too narrow.
 ///
 /// # Panics
 /// When it does not end.
@@ -99,7 +100,30 @@ pub fn command(words: &[&str]) -> Ended {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     let mut command = Command::new(binary());
     command.args(words);
-    Running { child: spawn(command, &folder.path().join("output")), folder }.wait()
+    let ended = Running { child: spawn(command, &folder.path().join("output")), folder }.wait();
+    if words.first() == Some(&"plan") {
+        return Ended { output: unwrapped(&ended.output), ..ended };
+    }
+    ended
+}
+
+/// Joins the lines that continue an entry of a plan.
+fn unwrapped(plan: &str) -> String {
+    let mut text = String::new();
+    for line in plan.lines() {
+        let continued = line.strip_prefix("           ").map(str::trim_start);
+        match continued.filter(|rest| !rest.starts_with('→')) {
+            Some(rest) => {
+                text.push(' ');
+                text.push_str(rest);
+            }
+            None => {
+                text.push('\n');
+                text.push_str(line);
+            }
+        }
+    }
+    text
 }
 
 impl Running {

@@ -1,5 +1,7 @@
 //! The command line, as scripts depend on it.
 
+use crate::cli::plan::FailOn;
+use crate::interface::plan::Format;
 use crate::interface::progress::ProgressArg;
 use altergeist::contract::{ForeignKeys, Strategy, Target};
 use altergeist::control::setting::http_url;
@@ -137,9 +139,24 @@ enum StrategyArg {
 pub struct PlanArgs {
     #[command(flatten)]
     change: ChangeArgs,
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    pub json: bool,
+    /// Judge the statements of a file of SQL instead of --alter
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["alter", "create"])]
+    pub file: Option<PathBuf>,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// Exit with 3 from this severity on
+    #[arg(long, value_enum, default_value_t = FailOn::Error)]
+    pub fail_on: FailOn,
+    /// File of accepted findings, which do not count
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Accept everything found: write it to this file, and exit with 0
+    #[arg(long, value_name = "FILE")]
+    pub write_baseline: Option<PathBuf>,
 }
 
 /// `run`.
@@ -280,6 +297,11 @@ impl PlanArgs {
     /// Returns the target for an engine.
     pub fn target(&self) -> Target {
         self.change.target()
+    }
+
+    /// Returns how to print what was found.
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
     }
 }
 

@@ -1,9 +1,9 @@
 //! What each command does, from its arguments to its exit code.
 
-use crate::cli::args::{CleanupArgs, CtlArgs, PlanArgs, RunArgs, StatusArgs};
+use crate::cli::args::{CleanupArgs, CtlArgs, RunArgs, StatusArgs};
 use crate::cli::engines::{Task, with_engine};
 use crate::interface::{progress, report, socket};
-use altergeist::contract::{Engine, Kind, Leftover, Plan, Record, Result, Target};
+use altergeist::contract::{Engine, Kind, Leftover, Record, Result, Target};
 use altergeist::{Control, Failure, Options, Outcome, Phase, Settings, Status, hold};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +16,6 @@ const OTHER_RUN: Duration = Duration::from_secs(1);
 
 /// How long a run may take to stop between two turns, once its deadline is reached.
 const STOP_GENTLY: Duration = Duration::from_secs(15);
-
-/// Shows what would happen. Exit code 0, or 3 if the plan refuses the change.
-pub async fn plan(args: &PlanArgs) -> u8 {
-    let planned = ask(&args.target(), PlanTask).await;
-    match planned {
-        Err(failure) => failed(&failure),
-        Ok(plan) => {
-            match args.json {
-                true => println!("{}", report::json(&plan)),
-                false => print!("{}", report::plan(&plan)),
-            }
-            if plan.refusals.is_empty() { 0 } else { 3 }
-        }
-    }
-}
 
 /// Does the change, resumes it, or finds it done.
 pub async fn run(args: &RunArgs) -> u8 {
@@ -159,15 +144,15 @@ pub async fn ctl(args: &CtlArgs) -> u8 {
     }
 }
 
-/// An task whose only failures are failures.
-async fn ask<T>(
+/// A task whose only failures are failures.
+pub(crate) async fn ask<T>(
     target: &Target,
     task: impl Task<Outcome = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     with_engine(target, task).await?
 }
 
-fn failed(failure: &Failure) -> u8 {
+pub(crate) fn failed(failure: &Failure) -> u8 {
     eprintln!("altergeist: {failure}");
     failure.exit_code()
 }
@@ -194,16 +179,6 @@ fn stop_on_signals(settings: Arc<watch::Sender<Settings>>) {
             }
         }
     });
-}
-
-struct PlanTask;
-
-impl Task for PlanTask {
-    type Outcome = Result<Plan, Failure>;
-
-    async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
-        Ok(E::connect(target).await?.plan().await?)
-    }
 }
 
 struct RunTask {

@@ -3,3 +3,5 @@
 pub mod args;
 pub mod commands;
 pub mod engines;
+pub mod migration_file;
+pub mod plan;

@@ -110,9 +110,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Refused(plan) => {
                 write!(f, "the plan refuses this change of {}", plan.table)?;
-                plan.refusals
-                    .iter()
-                    .try_for_each(|it| write!(f, "\n  {}: {}; {}", it.object, it.reason, it.remedy))
+                plan.errors().try_for_each(|it| write!(f, "\n  {it}; {}", it.remedy))
             }
             Failure::Held { table, holder } => {
                 write!(f, "another run holds {table}: {holder}. Nothing was done")

@@ -5,12 +5,14 @@ pub mod backup;
 pub mod check;
 pub mod command;
 pub mod comparison;
+pub mod fingerprint;
 pub mod look;
 pub mod window;
 
 pub use backup::Backup;
 pub use check::Check;
 pub use comparison::Comparison;
+pub use fingerprint::fingerprint;
 pub use look::Gates;
 pub use window::Window;
 

@@ -1,6 +1,6 @@
 //! The texts that are printed, for people and for scripts. Nothing here does I/O.
 
-use altergeist::contract::{Disposal, Leftover, Plan, Record, Stage, Verdict};
+use altergeist::contract::{Disposal, Leftover, Record, Stage};
 use altergeist::{Outcome, Phase, Status};
 use serde::Serialize;
 use std::fmt::Write;
@@ -11,55 +11,6 @@ const WORTH_SAYING_SECONDS: f64 = 3.0;
 /// Anything, as one line of JSON.
 pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("our own types can be written as JSON")
-}
-
-/// A plan, for people.
-pub fn plan(plan: &Plan) -> String {
-    let mut text = String::new();
-    let _ = writeln!(text, "table      {}", plan.table);
-    let _ = writeln!(
-        text,
-        "change     {}",
-        if plan.alter.is_empty() { "(plain rebuild)" } else { &plan.alter }
-    );
-    let strategy = match (&plan.verdict, plan.refusals.is_empty()) {
-        (_, false) => "refused".to_owned(),
-        (Verdict::Native(_), true) => {
-            "native: the server neither rewrites nor scans the table".to_owned()
-        }
-        (Verdict::Online, true) => {
-            "online: native, in steps that each hold a lock only briefly".to_owned()
-        }
-        (Verdict::Copy, true) => {
-            format!("copy into a shadow table; follow the log by key {}", plan.key)
-        }
-    };
-    let _ = writeln!(text, "strategy   {strategy}");
-    let _ = writeln!(text, "rows       about {}", grouped(plan.rows_estimated));
-    if plan.verdict == Verdict::Copy {
-        let _ = writeln!(text, "space      about {}", size(plan.bytes_estimated));
-    }
-    for (nth, step) in plan.steps.iter().enumerate() {
-        let title = if nth == 0 { "steps" } else { "" };
-        let _ = writeln!(
-            text,
-            "{title:<10} {}. {}\n             lock: {}",
-            nth + 1,
-            step.statement,
-            step.lock
-        );
-    }
-    for refusal in &plan.refusals {
-        let _ = writeln!(
-            text,
-            "refused    {}: {}\n             {}",
-            refusal.object, refusal.reason, refusal.remedy
-        );
-    }
-    for note in &plan.notes {
-        let _ = writeln!(text, "note       {note}");
-    }
-    text
 }
 
 /// A moment as people read it, in UTC.
@@ -299,7 +250,7 @@ fn percent(rows: u64, of_rows: u64) -> f64 {
     if of_rows == 0 { 0.0 } else { (rows as f64 / of_rows as f64 * 100.0).min(100.0) }
 }
 
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (nth, digit) in digits.chars().enumerate() {
@@ -311,7 +262,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000_000 => format!("{} kB", bytes / 1000),
         1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),

@@ -14,7 +14,7 @@ pub async fn begin<E: Engine>(
     options: &Options,
 ) -> Result<Option<(Record, Listener<E::Stream>)>, Failure> {
     let plan = engine.plan().await?;
-    if !plan.refusals.is_empty() {
+    if plan.is_refused() {
         return Err(Failure::Refused(Box::new(plan)));
     }
     let mut record = checkpoint::begin(options, plan.rows_estimated);
@@ -32,7 +32,7 @@ pub async fn begin<E: Engine>(
         };
         // The engine may plan otherwise now.
         let again = engine.plan().await?;
-        if again.verdict != Verdict::Copy || !again.refusals.is_empty() {
+        if again.verdict != Verdict::Copy || again.is_refused() {
             altered?;
         }
         tracing::warn!(

@@ -10,6 +10,7 @@ pub mod change;
 pub mod conformance;
 pub mod engine;
 pub mod error;
+pub mod finding;
 pub mod heartbeats;
 pub mod journal_json;
 pub mod key;
@@ -27,6 +28,7 @@ pub use engine::{
     Hold, Inquiry, Journal, Leftover, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock,
 };
 pub use error::{Attempted, Error, Kind, Result};
+pub use finding::{Code, Finding, Severity};
 pub use heartbeats::Heartbeats;
 pub use key::{Chunk, Key, Watermark};
 pub use name_hash::name_hash;

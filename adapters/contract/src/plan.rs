@@ -1,9 +1,10 @@
 //! The plan: what would happen.
 
+use crate::finding::{Code, Finding, Severity};
 use serde::Serialize;
 
 /// How the change will be done.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// By the server itself, with this statement, under a short lock timeout.
@@ -12,6 +13,7 @@ pub enum Verdict {
     /// between, the next one finishes it.
     Online,
     /// By a shadow copy.
+    #[default]
     Copy,
 }
 
@@ -46,8 +48,15 @@ impl Refusal {
     }
 }
 
+/// A refusal that has no code of its own yet.
+impl From<Refusal> for Finding {
+    fn from(refusal: Refusal) -> Finding {
+        Finding::error(Code::Other, refusal.object, refusal.reason, refusal.remedy)
+    }
+}
+
 /// What would happen. Planning changes nothing on the server.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
     /// The table, qualified.
     pub table: String,
@@ -63,8 +72,24 @@ pub struct Plan {
     pub bytes_estimated: u64,
     /// What will be done, in order.
     pub steps: Vec<Step>,
-    /// Why the run refuses it; empty if it does not.
-    pub refusals: Vec<Refusal>,
-    /// What the user should know.
-    pub notes: Vec<String>,
+    /// What the plan found. The run refuses the change if one is an error.
+    pub findings: Vec<Finding>,
+    /// The server's kind and major version, as "MySQL 9.7".
+    pub server: String,
+    /// The table's definition now, as the server prints it.
+    pub definition_before: String,
+    /// The definition that the change would give it; empty if the server was not asked.
+    pub definition_after: String,
+}
+
+impl Plan {
+    /// Whether the run refuses the change.
+    pub fn is_refused(&self) -> bool {
+        self.errors().next().is_some()
+    }
+
+    /// Why the run refuses the change.
+    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error)
+    }
 }

@@ -223,14 +223,10 @@ impl Preflight for Model {
     async fn plan(&self) -> Result<Plan> {
         Ok(Plan {
             table: "model.table".into(),
-            alter: String::new(),
             verdict: Verdict::Copy,
             key: "id (id)".into(),
             rows_estimated: self.world(|world| world.table.len() as u64),
-            bytes_estimated: 0,
-            steps: Vec::new(),
-            refusals: Vec::new(),
-            notes: Vec::new(),
+            ..Plan::default()
         })
     }
 

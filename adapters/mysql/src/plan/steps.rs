@@ -4,9 +4,10 @@ use crate::change::Change;
 use crate::plan::trial::Trial;
 use crate::schema::check_names;
 use crate::schema::columns::Shape;
+use crate::schema::table::outline;
 use crate::server::version::Flavour;
 use crate::sql;
-use altergeist_contract::{Plan, Refusal, Step, Verdict};
+use altergeist_contract::{Code, Finding, Plan, Refusal, Step, Verdict};
 
 /// What the catalogue says of the source as a whole.
 pub(crate) struct TableFacts {
@@ -28,6 +29,10 @@ pub(crate) fn compose_plan(
         table: change.title.clone(),
         alter: change.request.given.clone(),
         verdict: Verdict::Copy,
+        server: change.server.version.major(),
+        definition_before: outline(&facts.definition, &change.source.name, &[]).join("\n"),
+        definition_after: trial.definition,
+        findings: refusals.into_iter().map(Finding::from).collect(),
         key: trial.shape.as_ref().map(|shape| shape.key.describe()).unwrap_or_default(),
         rows_estimated: facts.rows,
         bytes_estimated: facts.bytes,
@@ -36,8 +41,7 @@ pub(crate) fn compose_plan(
             .as_ref()
             .map(|shape| copy_steps(change, shape, &trial.deferred))
             .unwrap_or_default(),
-        refusals,
-        notes: Vec::new(),
+        ..Plan::default()
     };
     if let Some(statement) = trial.native {
         let lock = "exclusive, for an instant, waited for no longer than the lock timeout";
@@ -56,7 +60,7 @@ pub(crate) fn compose_plan(
             "{means} is left out of the clauses: how the change is done is this tool's part"
         ));
     }
-    plan.notes = notes;
+    plan.findings.extend(notes.into_iter().map(|note| Finding::note(Code::Other, note)));
     plan
 }
 

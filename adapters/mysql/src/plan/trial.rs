@@ -46,6 +46,8 @@ pub(crate) struct Trial {
     pub deferred: Vec<String>,
     pub refusals: Vec<Refusal>,
     pub notes: Vec<String>,
+    /// The definition of the clone after the clauses.
+    pub definition: String,
 }
 
 /// Leaves it to the server how it alters the table.
@@ -91,8 +93,10 @@ pub(crate) async fn try_clauses(
     drop_clone(change, session).await?;
     let names = make_copy(change, session, &change.names.clone).await.trying_clauses(attempted)?;
     let trial = try_on_clone(change, pool, native, session, clauses, &names).await;
+    let altered = read_outlines(change, session, &names).await;
     let dropped = drop_clone(change, session).await;
-    let trial = trial?;
+    let mut trial = trial?;
+    trial.definition = altered.map(|outlines| outlines.copy.join("\n")).unwrap_or_default();
     dropped.map(|()| trial)
 }
 

@@ -59,6 +59,11 @@ impl Version {
         }
     }
 
+    /// The kind and the release series: "MySQL 9.7".
+    pub(crate) fn major(self) -> String {
+        format!("{} {}.{}", self.name(), self.number.0, self.number.1)
+    }
+
     fn oldest(self) -> (u16, u16, u16) {
         match self.flavour {
             Flavour::MySql => OLDEST_MYSQL,

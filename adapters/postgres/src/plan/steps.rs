@@ -4,22 +4,25 @@ use crate::change::Change;
 use crate::cutover::materialized_views::MaterializedView;
 use crate::plan::survey::Survey;
 use crate::schema::altered::Altered;
+use crate::schema::definition::Line;
 use crate::sql;
-use altergeist_contract::{Plan, Refusal, Step, Strategy, Verdict};
+use altergeist_contract::{Code, Finding, Plan, Refusal, Step, Strategy, Verdict};
 
 /// Returns the plan of a change that is refused before the inspection.
 pub(crate) fn refused_at_once(change: &Change, refusal: Refusal) -> Plan {
     Plan {
         table: change.names.display.clone(),
         alter: change.alter.given.clone(),
-        key: String::new(),
-        rows_estimated: 0,
-        bytes_estimated: 0,
-        steps: Vec::new(),
-        verdict: Verdict::Copy,
-        refusals: vec![refusal],
-        notes: Vec::new(),
+        server: change.version.major(),
+        findings: vec![refusal.into()],
+        ..Plan::default()
     }
+}
+
+/// The definition as text. Another definition is another text.
+fn definition_text(lines: &[Line]) -> String {
+    let line = |line: &Line| format!("{} {}\n", line.object, line.definition);
+    lines.iter().map(line).collect()
 }
 
 pub(crate) fn write_plan(change: &Change, survey: Survey, data: Vec<Refusal>) -> Plan {
@@ -55,6 +58,10 @@ pub(crate) fn write_plan(change: &Change, survey: Survey, data: Vec<Refusal>) ->
         notes.extend(repack(change));
         notes.extend(survey.materialized.iter().filter_map(MaterializedView::note));
     }
+    let notes = notes.into_iter().map(|note| Finding::note(Code::Other, note));
+    let altered = survey.altered.as_ref();
+    let definition_before = altered.map(|it| definition_text(&it.source_lines)).unwrap_or_default();
+    let definition_after = altered.map(|it| definition_text(&it.lines)).unwrap_or_default();
     let steps = match &survey.online_steps {
         Some(online_steps) if !is_copy && !is_native => {
             online_steps.steps(change.target.lock_timeout)
@@ -75,8 +82,10 @@ pub(crate) fn write_plan(change: &Change, survey: Survey, data: Vec<Refusal>) ->
         bytes_estimated: if is_copy { survey.bytes.unsigned_abs() } else { 0 },
         steps,
         verdict,
-        refusals,
-        notes,
+        findings: refusals.into_iter().map(Finding::from).chain(notes).collect(),
+        server: change.version.major(),
+        definition_before,
+        definition_after,
     }
 }
 

@@ -20,6 +20,11 @@ impl Version {
         Ok(Version(number))
     }
 
+    /// The kind and the major version: "PostgreSQL 18".
+    pub(crate) fn major(self) -> String {
+        format!("PostgreSQL {}", self.0 / 10_000)
+    }
+
     /// Whether a publication may be narrowed to some columns.
     pub(crate) fn has_column_lists(self) -> bool {
         self.0 >= 150_000

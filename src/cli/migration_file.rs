@@ -1,0 +1,268 @@
+//! Takes a file of SQL apart: which statements change which tables, and where they stand.
+
+use sqlparser::dialect::{Dialect, MySqlDialect, PostgreSqlDialect};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+/// A statement, and what is to be judged about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Statement {
+    /// The line it begins on, from 1.
+    pub line: u64,
+    /// What it does.
+    pub kind: Kind,
+}
+
+/// What a statement does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `ALTER TABLE table clauses`, or an index as the clause that makes it.
+    Alter {
+        /// The table.
+        table: String,
+        /// What follows its name.
+        clauses: String,
+    },
+    /// `CREATE INDEX` where it is no clause of ALTER TABLE: PostgreSQL.
+    CreateIndex {
+        /// The table.
+        table: String,
+        /// Whether writers go on meanwhile.
+        concurrently: bool,
+    },
+    /// `UPDATE table …` or `DELETE FROM table …`.
+    Rows {
+        /// UPDATE or DELETE.
+        verb: &'static str,
+        /// The table.
+        table: String,
+        /// Whether it has a WHERE.
+        has_condition: bool,
+    },
+    /// `CREATE TABLE table`: what follows about it in this file cannot be judged, and need not be.
+    Create {
+        /// The table.
+        table: String,
+    },
+    /// Anything else; its first words.
+    Other(String),
+}
+
+/// Whose SQL a file holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sql {
+    /// MySQL's and MariaDB's.
+    MySql,
+    /// PostgreSQL's.
+    Postgres,
+}
+
+/// Takes a file apart.
+///
+/// # Errors
+/// Says in which line something does not end, such as a string.
+pub fn statements(sql: Sql, text: &str) -> Result<Vec<Statement>, String> {
+    let dialect: &dyn Dialect = match sql {
+        Sql::MySql => &MySqlDialect {},
+        Sql::Postgres => &PostgreSqlDialect {},
+    };
+    let tokens = Tokenizer::new(dialect, text)
+        .with_unescape(false)
+        .tokenize_with_location()
+        .map_err(|error| format!("line {}: {}", error.location.line, error.message))?;
+    let words: Vec<TokenWithSpan> =
+        tokens.into_iter().filter(|it| !matches!(it.token, Token::Whitespace(_))).collect();
+    let mut found = Vec::new();
+    for statement in words.split(|it| it.token == Token::SemiColon) {
+        if let Some(first) = statement.first() {
+            let kind = kind(sql, text, statement);
+            found.push(Statement { line: first.span.start.line, kind });
+        }
+    }
+    Ok(found)
+}
+
+fn kind(sql: Sql, text: &str, statement: &[TokenWithSpan]) -> Kind {
+    let parsed = match words(statement, 2).as_slice() {
+        [alter, table] if alter == "ALTER" && table == "TABLE" => alter_table(text, statement),
+        [create, _] if create == "CREATE" => create(sql, text, statement),
+        [update, ..] if update == "UPDATE" => rows("UPDATE", text, statement, 1),
+        [delete, from] if delete == "DELETE" && from == "FROM" => {
+            rows("DELETE", text, statement, 2)
+        }
+        _ => None,
+    };
+    parsed.unwrap_or_else(|| Kind::Other(words(statement, 3).join(" ")))
+}
+
+/// The first words of a statement, in capitals.
+fn words(statement: &[TokenWithSpan], many: usize) -> Vec<String> {
+    statement.iter().take(many).map(|it| it.token.to_string().to_uppercase()).collect()
+}
+
+fn alter_table(text: &str, statement: &[TokenWithSpan]) -> Option<Kind> {
+    let mut at = 2;
+    at += skipped(&statement[at..], &["IF", "EXISTS"]);
+    at += skipped(&statement[at..], &["ONLY"]);
+    let (table, length) = name(text, &statement[at..])?;
+    let clauses = from(text, &statement[at + length..])?;
+    Some(Kind::Alter { table, clauses })
+}
+
+fn create(sql: Sql, text: &str, statement: &[TokenWithSpan]) -> Option<Kind> {
+    let position = |word: &str| {
+        statement.iter().position(|it| it.token.to_string().eq_ignore_ascii_case(word))
+    };
+    let second = words(statement, 4);
+    if let Some(at) = second.iter().position(|word| word == "TABLE") {
+        let after = at + 1;
+        let skip = skipped(&statement[after..], &["IF", "NOT", "EXISTS"]);
+        let (table, _) = name(text, &statement[after + skip..])?;
+        return Some(Kind::Create { table });
+    }
+    let index = second.iter().position(|word| word == "INDEX")?;
+    let on = position("ON")?;
+    let only = skipped(&statement[on + 1..], &["ONLY"]);
+    let (table, length) = name(text, &statement[on + 1 + only..])?;
+    match sql {
+        Sql::Postgres => {
+            let concurrently = position("CONCURRENTLY").is_some_and(|at| at < on);
+            Some(Kind::CreateIndex { table, concurrently })
+        }
+        Sql::MySql => {
+            let modifiers = words(&statement[1..index], index);
+            let named = between(text, &statement[index + 1..on])?;
+            let rest = from(text, &statement[on + 1 + length..])?;
+            let clauses = format!("ADD {} INDEX {named} {rest}", modifiers.join(" "));
+            Some(Kind::Alter { table, clauses: clauses.replace("ADD  ", "ADD ") })
+        }
+    }
+}
+
+fn rows(verb: &'static str, text: &str, statement: &[TokenWithSpan], at: usize) -> Option<Kind> {
+    let only = skipped(&statement[at..], &["ONLY"]);
+    let (table, _) = name(text, &statement[at + only..])?;
+    let has_condition =
+        statement.iter().any(|it| it.token.to_string().eq_ignore_ascii_case("WHERE"));
+    Some(Kind::Rows { verb, table, has_condition })
+}
+
+/// How many tokens these optional words take: all of them, or none.
+fn skipped(statement: &[TokenWithSpan], optional: &[&str]) -> usize {
+    let given = words(statement, optional.len());
+    if given.iter().map(String::as_str).eq(optional.iter().copied()) { optional.len() } else { 0 }
+}
+
+/// A name, and how many tokens it takes: `a`, `a.b`, quoted or not.
+fn name(text: &str, statement: &[TokenWithSpan]) -> Option<(String, usize)> {
+    let is_name = |it: &TokenWithSpan| matches!(it.token, Token::Word(_));
+    statement.first().filter(|it| is_name(it))?;
+    let is_qualified = statement.get(1).is_some_and(|it| it.token == Token::Period)
+        && statement.get(2).is_some_and(is_name);
+    let length = if is_qualified { 3 } else { 1 };
+    Some((between(text, &statement[..length])?, length))
+}
+
+/// The text of these tokens, as it stands in the file.
+fn between(text: &str, tokens: &[TokenWithSpan]) -> Option<String> {
+    let (first, last) = (tokens.first()?, tokens.last()?);
+    let bytes = offset(text, first.span.start)..offset(text, last.span.end);
+    text.get(bytes).map(str::to_owned)
+}
+
+/// The same, empty for no tokens.
+fn from(text: &str, tokens: &[TokenWithSpan]) -> Option<String> {
+    if tokens.is_empty() { Some(String::new()) } else { between(text, tokens) }
+}
+
+/// Lines and columns are counted from 1, columns in characters.
+fn offset(text: &str, at: Location) -> usize {
+    let line = usize::try_from(at.line.saturating_sub(1)).unwrap_or(usize::MAX);
+    let column = usize::try_from(at.column.saturating_sub(1)).unwrap_or(usize::MAX);
+    let begin: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let rest = &text[begin..];
+    begin + rest.char_indices().nth(column).map_or(rest.len(), |(byte, _)| byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(sql: Sql, text: &str) -> Vec<Kind> {
+        let found = statements(sql, text).expect("the file can be read");
+        found.into_iter().map(|it| it.kind).collect()
+    }
+
+    fn alter(table: &str, clauses: &str) -> Kind {
+        Kind::Alter { table: table.into(), clauses: clauses.into() }
+    }
+
+    #[test]
+    fn clauses_are_taken_as_they_stand() {
+        let text = "-- a comment; with a semicolon\nALTER TABLE shop.`or ders`\n  ADD a int \
+                    DEFAULT ';' COMMENT 'ä',\n  ADD b int; # more\nalter table t engine=InnoDB";
+        assert_eq!(
+            kinds(Sql::MySql, text),
+            [
+                alter("shop.`or ders`", "ADD a int DEFAULT ';' COMMENT 'ä',\n  ADD b int"),
+                alter("t", "engine=InnoDB"),
+            ]
+        );
+        let lines: Vec<u64> =
+            statements(Sql::MySql, text).expect("read").iter().map(|it| it.line).collect();
+        assert_eq!(lines, [2, 4]);
+    }
+
+    #[test]
+    fn an_index_of_mysql_is_a_clause() {
+        let text = "CREATE UNIQUE INDEX `i` ON t (a, b) ALGORITHM=INPLACE; CREATE INDEX j ON t(a)";
+        assert_eq!(
+            kinds(Sql::MySql, text),
+            [
+                alter("t", "ADD UNIQUE INDEX `i` (a, b) ALGORITHM=INPLACE"),
+                alter("t", "ADD INDEX j (a)"),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_index_of_postgresql_is_none() {
+        let text = "CREATE INDEX i ON public.t (a); CREATE UNIQUE INDEX CONCURRENTLY ON t (a);";
+        let index = |table: &str, concurrently| Kind::CreateIndex {
+            table: table.into(),
+            concurrently,
+        };
+        assert_eq!(kinds(Sql::Postgres, text), [index("public.t", false), index("t", true)]);
+    }
+
+    #[test]
+    fn bodies_and_strings_hide_their_semicolons() {
+        let text = "CREATE FUNCTION f() RETURNS int AS $x$ SELECT 1; $x$ LANGUAGE sql;\n\
+                    ALTER TABLE ONLY t ADD c text DEFAULT $$;$$;";
+        assert_eq!(
+            kinds(Sql::Postgres, text),
+            [Kind::Other("CREATE FUNCTION F".into()), alter("t", "ADD c text DEFAULT $$;$$")]
+        );
+    }
+
+    #[test]
+    fn statements_about_rows_say_whether_they_are_bounded() {
+        let rows = |verb, has_condition| Kind::Rows { verb, table: "t".into(), has_condition };
+        assert_eq!(
+            kinds(Sql::MySql, "UPDATE t SET a = 1; DELETE FROM t WHERE b"),
+            [rows("UPDATE", false), rows("DELETE", true)]
+        );
+    }
+
+    #[test]
+    fn a_new_table_is_known() {
+        let text = "create temporary table if not exists a.b (c int); CREATE TABLE d (e int)";
+        let create = |table: &str| Kind::Create { table: table.into() };
+        assert_eq!(kinds(Sql::MySql, text), [create("a.b"), create("d")]);
+    }
+
+    #[test]
+    fn a_string_without_an_end_is_named_by_its_line() {
+        let broken = statements(Sql::MySql, "SELECT 1;\nSELECT 'a").expect_err("it has no end");
+        assert!(broken.starts_with("line 2: "), "{broken}");
+    }
+}
