@@ -1,7 +1,6 @@
 //! The command line, as scripts depend on it.
 
-use crate::cli::plan::FailOn;
-use crate::interface::plan::Format;
+use crate::interface::plan::{FailOn, Format};
 use crate::interface::progress::ProgressArg;
 use altergeist::contract::{ForeignKeys, Strategy, Target};
 use altergeist::control::setting::http_url;
@@ -225,6 +224,10 @@ pub struct RunArgs {
     /// Greatest age of the backup
     #[arg(long, value_parser = humantime::parse_duration, default_value = "24h")]
     backup_max_age: Duration,
+    /// Swap only after another account has approved the plan: altergeist ctl --url URL --table T
+    /// approve FINGERPRINT
+    #[arg(long)]
+    approve: bool,
     /// Stop (resumable) after this time, as before a pipeline would kill the run: 9m30s
     #[arg(long, value_parser = humantime::parse_duration)]
     pub deadline: Option<Duration>,
@@ -286,8 +289,20 @@ pub struct CleanupArgs {
 #[command(after_help = orders())]
 pub struct CtlArgs {
     /// Socket of the run; by default the only one in the user's runtime folder
-    #[arg(long)]
+    #[arg(long, conflicts_with = "table")]
     pub socket: Option<PathBuf>,
+    /// Server and database of the run, to give the order by SQL, from any host
+    #[arg(long, env = "ALTERGEIST_URL", hide_env_values = true)]
+    url: Option<String>,
+    /// Table of the run, to give the order by SQL
+    #[arg(long, requires = "url")]
+    table: Option<String>,
+    /// How long to wait for the answer of an order by SQL
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "30s")]
+    pub timeout: Duration,
+    /// Let a run that is resumed obey the order again (by SQL)
+    #[arg(long, requires = "table")]
+    pub standing: bool,
     /// The order: status, throttle, no-throttle, cut-over, stop, panic, help, chunk-rows=N …
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<String>,
@@ -302,6 +317,14 @@ impl PlanArgs {
     /// Returns how to print what was found.
     pub fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
+    }
+}
+
+impl CtlArgs {
+    /// Returns the target of an order by SQL; None for an order by the socket.
+    pub fn target(&self) -> Option<Target> {
+        let (url, table) = (self.url.clone()?, self.table.clone()?);
+        Some(TableArgs { url, table }.target())
     }
 }
 
@@ -403,7 +426,8 @@ impl RunArgs {
         let backup = self.require_backup.iter().map(|question| {
             Gate::Backup(Backup { question: question.clone(), max_age: self.backup_max_age })
         });
-        window.chain(checks).chain(backup).collect()
+        let approval = self.approve.then_some(Gate::Approval);
+        window.chain(checks).chain(backup).chain(approval).collect()
     }
 
     /// Returns the settings that may change during the run.

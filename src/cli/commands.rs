@@ -2,6 +2,8 @@
 
 use crate::cli::args::{CleanupArgs, CtlArgs, RunArgs, StatusArgs};
 use crate::cli::engines::{Task, with_engine};
+use crate::cli::order::OrderTask;
+use crate::interface::order_door::OrderDoor;
 use crate::interface::{progress, report, socket};
 use altergeist::contract::{Engine, Kind, Leftover, Record, Result, Target};
 use altergeist::{Control, Failure, Options, Outcome, Phase, Settings, Status, hold};
@@ -47,7 +49,7 @@ async fn run_once(args: &RunArgs) -> Result<(), Failure> {
         stop_at(deadline, settings.clone());
     }
     let task =
-        RunTask { options: args.options(), settings: settings.subscribe(), status: status.clone() };
+        RunTask { options: args.options(), settings: settings.clone(), status: status.clone() };
     let mut panicked = settings.subscribe();
     // Dropped at any await, the run is what a kill would leave: resumable.
     let ended = tokio::select! {
@@ -125,6 +127,9 @@ pub async fn cleanup(args: &CleanupArgs) -> u8 {
 
 /// Sends an order to a run and prints its answer.
 pub async fn ctl(args: &CtlArgs) -> u8 {
+    if let Some(target) = args.target() {
+        return order_by_sql(&target, args).await;
+    }
     let path = match args.socket.clone().map_or_else(socket::only_one, Ok) {
         Ok(path) => path,
         Err(reason) => {
@@ -139,6 +144,25 @@ pub async fn ctl(args: &CtlArgs) -> u8 {
         }
         Err(error) => {
             eprintln!("altergeist: no run answers at {}: {error}", path.display());
+            1
+        }
+    }
+}
+
+async fn order_by_sql(target: &Target, args: &CtlArgs) -> u8 {
+    let task =
+        OrderTask { word: args.words.join(" "), timeout: args.timeout, is_standing: args.standing };
+    match ask(target, task).await {
+        Ok(given) if given.is_done => {
+            println!("{}", given.answer);
+            0
+        }
+        Ok(given) => {
+            eprintln!("altergeist: {}", given.answer);
+            1
+        }
+        Err(failure) => {
+            eprintln!("altergeist: {failure}");
             1
         }
     }
@@ -183,7 +207,7 @@ fn stop_on_signals(settings: Arc<watch::Sender<Settings>>) {
 
 struct RunTask {
     options: Options,
-    settings: watch::Receiver<Settings>,
+    settings: Arc<watch::Sender<Settings>>,
     status: watch::Sender<Status>,
 }
 
@@ -191,8 +215,14 @@ impl Task for RunTask {
     type Outcome = Result<Outcome, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
-        let control = Control::new(self.settings, self.status);
-        altergeist::run(async || E::connect(target).await, &control, &self.options).await
+        let mut door = OrderDoor::<E>::new(self.settings.clone(), self.status.subscribe());
+        let control = Control::new(self.settings.subscribe(), self.status);
+        let ended = tokio::select! {
+            ended = altergeist::run(async || E::connect(target).await, &control, &self.options) => ended,
+            () = door.serve(target) => Err(Failure::Stopped),
+        };
+        door.close(if ended.is_ok() { Phase::Done } else { Phase::Failed }).await;
+        ended
     }
 }
 

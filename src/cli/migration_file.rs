@@ -84,7 +84,7 @@ pub fn statements(sql: Sql, text: &str) -> Result<Vec<Statement>, String> {
 fn kind(sql: Sql, text: &str, statement: &[TokenWithSpan]) -> Kind {
     let parsed = match words(statement, 2).as_slice() {
         [alter, table] if alter == "ALTER" && table == "TABLE" => alter_table(text, statement),
-        [create, _] if create == "CREATE" => create(sql, text, statement),
+        [create, _] if create == "CREATE" => created(sql, text, statement),
         [update, ..] if update == "UPDATE" => rows("UPDATE", text, statement, 1),
         [delete, from] if delete == "DELETE" && from == "FROM" => {
             rows("DELETE", text, statement, 2)
@@ -108,7 +108,7 @@ fn alter_table(text: &str, statement: &[TokenWithSpan]) -> Option<Kind> {
     Some(Kind::Alter { table, clauses })
 }
 
-fn create(sql: Sql, text: &str, statement: &[TokenWithSpan]) -> Option<Kind> {
+fn created(sql: Sql, text: &str, statement: &[TokenWithSpan]) -> Option<Kind> {
     let position = |word: &str| {
         statement.iter().position(|it| it.token.to_string().eq_ignore_ascii_case(word))
     };
@@ -209,7 +209,7 @@ mod tests {
         );
         let lines: Vec<u64> =
             statements(Sql::MySql, text).expect("read").iter().map(|it| it.line).collect();
-        assert_eq!(lines, [2, 4]);
+        assert_eq!(lines, [2, 5]);
     }
 
     #[test]
@@ -227,10 +227,8 @@ mod tests {
     #[test]
     fn an_index_of_postgresql_is_none() {
         let text = "CREATE INDEX i ON public.t (a); CREATE UNIQUE INDEX CONCURRENTLY ON t (a);";
-        let index = |table: &str, concurrently| Kind::CreateIndex {
-            table: table.into(),
-            concurrently,
-        };
+        let index =
+            |table: &str, concurrently| Kind::CreateIndex { table: table.into(), concurrently };
         assert_eq!(kinds(Sql::Postgres, text), [index("public.t", false), index("t", true)]);
     }
 

@@ -4,4 +4,5 @@ pub mod args;
 pub mod commands;
 pub mod engines;
 pub mod migration_file;
+pub mod order;
 pub mod plan;

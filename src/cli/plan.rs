@@ -7,34 +7,12 @@ use crate::cli::migration_file::{Kind, Sql, Statement, statements};
 use crate::interface::plan::baseline::Baseline;
 use crate::interface::plan::{Judged, Place, render};
 use altergeist::Failure;
-use altergeist::contract::{Code, Engine, Finding, Plan, Severity, Target};
-use clap::ValueEnum;
+use altergeist::contract::{Code, Engine, Finding, Plan, Target};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// From this many rows on, one statement that changes all of them is worth a warning.
 const MANY_ROWS: u64 = 10_000;
-
-/// The severity from which on the exit code is 3.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum FailOn {
-    /// What the run would refuse
-    Error,
-    /// Warnings, too
-    Warning,
-    /// Anything that was found
-    Note,
-}
-
-impl FailOn {
-    fn severity(self) -> Severity {
-        match self {
-            FailOn::Error => Severity::Error,
-            FailOn::Warning => Severity::Warning,
-            FailOn::Note => Severity::Note,
-        }
-    }
-}
 
 /// Shows what would happen. Exit code 0, or 3 if it found something that counts.
 pub async fn plan(args: &PlanArgs) -> u8 {

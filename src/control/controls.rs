@@ -2,6 +2,7 @@
 
 use crate::control::{Failure, Settings, Status};
 use crate::pace::signals::Signals;
+use altergeist_contract::Record;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -41,6 +42,14 @@ impl Control {
             // Nobody can change the settings any more: no order will come.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Says which run this is.
+    pub fn name_run(&self, record: &Record) {
+        self.update(|status| {
+            status.run_id = record.run.clone();
+            status.fingerprint = record.fingerprint.clone();
+        });
     }
 
     /// Changes the status that watchers see.

@@ -1,5 +1,6 @@
 //! Settings in, status out, and the ways a run can end.
 
+pub mod approval;
 pub mod failure;
 pub mod limits;
 pub mod options;

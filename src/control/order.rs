@@ -26,6 +26,8 @@ pub enum Order {
     Postpone,
     /// Let a gate count as open.
     Overrule(String),
+    /// Approve the plan of this fingerprint.
+    Approve(String),
     /// Stop as soon as nothing is in flight.
     Stop,
     /// Stop at once. A table's name must be the run's.
@@ -37,7 +39,7 @@ pub enum Order {
 }
 
 /// The orders that are not settings, as `help` lists them.
-const WORDS: [(&str, &str); 13] = [
+const WORDS: [(&str, &str); 14] = [
     ("status", "show the run; status --json for scripts"),
     ("sup", "show the run in one line"),
     ("coordinates", "show the position in the log (also: applier, inspector)"),
@@ -46,6 +48,7 @@ const WORDS: [(&str, &str); 13] = [
     ("cut-over [TABLE]", "swap the tables, if that is postponed (also: unpostpone)"),
     ("postpone", "get ready, but do not swap until cut-over"),
     ("overrule NAME", "let the gate of this name count as open"),
+    ("approve PLAN", "approve the plan of this fingerprint (by SQL, under another account)"),
     ("stop", "stop as soon as nothing is in flight; the same command resumes"),
     ("panic [TABLE]", "stop at once; the same command resumes"),
     ("help", "show this help"),
@@ -88,6 +91,7 @@ impl Order {
             ("cut-over" | "unpostpone" | "no-postpone", _) => Order::CutOver(named),
             ("postpone", "") => Order::Postpone,
             ("overrule", name) if !name.is_empty() => Order::Overrule(name.to_owned()),
+            ("approve", plan) if !plan.is_empty() => Order::Approve(plan.to_owned()),
             ("stop", "") => Order::Stop,
             ("panic", _) => Order::Panic(named),
             _ => {
@@ -133,6 +137,11 @@ impl Order {
             }
             Order::Postpone => done(&|settings| settings.postpone_cut_over = true, "postponed"),
             Order::Overrule(name) => overrule(name, settings, status).map(Some),
+            Order::Approve(_) => Err(format!(
+                "a plan is approved under an account of the server: altergeist ctl --url URL \
+                 --table {} approve {}",
+                status.table, status.fingerprint
+            )),
             Order::Stop => {
                 done(&|settings| settings.stop = true, "stopping when nothing is in flight")
             }

@@ -4,6 +4,15 @@ use crate::control::Limits;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The approval of one plan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Approval {
+    /// The fingerprint of the plan.
+    pub fingerprint: String,
+    /// The server's account that approved it.
+    pub by: String,
+}
+
 /// The operator's present wishes.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
@@ -29,6 +38,8 @@ pub struct Settings {
     pub lock_attempts: u32,
     /// Gates that count as open, by name.
     pub overruled: Vec<String>,
+    /// The approval of the plan, once somebody has given it.
+    pub approval: Option<Approval>,
     /// Rows of a chunk; None sizes chunks by `chunk_time`.
     pub chunk_rows: Option<u64>,
     /// How long the copy of a chunk should take.
@@ -63,6 +74,7 @@ impl Default for Settings {
             lock_timeout: Duration::from_secs(1),
             lock_attempts: 30,
             overruled: Vec::new(),
+            approval: None,
             chunk_rows: None,
             chunk_time: Duration::from_millis(100),
             workers: 4,

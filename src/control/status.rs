@@ -2,6 +2,7 @@
 
 use crate::gate::GateState;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What a run is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -30,6 +31,24 @@ pub enum Phase {
     Failed,
 }
 
+/// As scripts read it.
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Planning => "planning",
+            Phase::Copying => "copying",
+            Phase::Indexing => "indexing",
+            Phase::CatchingUp => "catching-up",
+            Phase::Verifying => "verifying",
+            Phase::Analyzing => "analyzing",
+            Phase::Waiting => "waiting",
+            Phase::CuttingOver => "cutting-over",
+            Phase::Done => "done",
+            Phase::Failed => "failed",
+        })
+    }
+}
+
 /// The state of a run. The names are a contract: scripts read them.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Status {
@@ -37,6 +56,12 @@ pub struct Status {
     pub table: String,
     /// The clauses asked for.
     pub alter: String,
+    /// The run's name, by which orders and the history know it; empty until it is known.
+    #[serde(default)]
+    pub run_id: String,
+    /// The fingerprint of the run's plan.
+    #[serde(default)]
+    pub fingerprint: String,
     /// What the run is doing.
     pub phase: Phase,
     /// Rows copied into the shadow.

@@ -1,5 +1,7 @@
 //! Looks at the gates, each as often as it costs.
 
+use crate::control::Settings;
+use crate::control::settings::Approval;
 use crate::gate::{Gate, GateState, POSTPONED};
 use altergeist_contract::Engine;
 use jiff::Zoned;
@@ -21,13 +23,14 @@ impl<'a> Gates<'a> {
         Gates { gates, seen: vec![None; gates.len()] }
     }
 
-    /// Looks at every gate. `postponed` is the operator's own; `overruled` are the names of those
-    /// that count as open.
+    /// Looks at every gate. `postponed` is the operator's own. The settings say which of them count
+    /// as open by order, and who has approved the plan of this fingerprint.
     pub async fn look<E: Engine>(
         &mut self,
         engine: &E,
         postponed: Option<&str>,
-        overruled: &[String],
+        settings: &Settings,
+        fingerprint: &str,
     ) -> Vec<GateState> {
         let mut states = vec![GateState {
             name: POSTPONED.into(),
@@ -35,9 +38,12 @@ impl<'a> Gates<'a> {
             reason: postponed.map(str::to_owned),
         }];
         for (gate, seen) in self.gates.iter().zip(&mut self.seen) {
-            let is_overruled = overruled.iter().any(|name| name == gate.name());
+            let is_overruled = settings.overruled.iter().any(|name| name == gate.name());
             let reason = match is_overruled {
                 true => Some("overruled by order of the operator".into()),
+                false if matches!(gate, Gate::Approval) => {
+                    not_approved(engine.table(), settings.approval.as_ref(), fingerprint)
+                }
                 false => closed(gate, seen, engine).await,
             };
             let open = is_overruled || reason.is_none();
@@ -45,6 +51,16 @@ impl<'a> Gates<'a> {
         }
         states
     }
+}
+
+fn not_approved(table: &str, approval: Option<&Approval>, fingerprint: &str) -> Option<String> {
+    let is_approved = approval.is_some_and(|approval| approval.fingerprint == fingerprint);
+    (!is_approved).then(|| {
+        format!(
+            "nobody has approved the plan {fingerprint}; under another account: altergeist ctl \
+             --url URL --table {table} approve {fingerprint}"
+        )
+    })
 }
 
 async fn closed<E: Engine>(
@@ -61,7 +77,7 @@ async fn closed<E: Engine>(
         return reason.clone();
     }
     let reason = match gate {
-        Gate::Window(_) => None,
+        Gate::Window(_) | Gate::Approval => None,
         Gate::Check(check) => check.fails(engine).await,
         Gate::Backup(backup) => backup.is_missing(engine).await,
     };

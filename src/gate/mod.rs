@@ -27,6 +27,8 @@ pub enum Gate {
     Check(Check),
     /// The age of the last backup.
     Backup(Backup),
+    /// The approval of the plan by another account than the run's.
+    Approval,
 }
 
 impl Gate {
@@ -36,6 +38,7 @@ impl Gate {
             Gate::Window(_) => "window",
             Gate::Check(check) => &check.name,
             Gate::Backup(_) => "backup",
+            Gate::Approval => "approval",
         }
     }
 }

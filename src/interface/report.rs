@@ -52,6 +52,9 @@ pub fn status(status: &Status) -> String {
     let mut text = format!("{}\n", line(status));
     let _ = writeln!(text, "table      {}", status.table);
     let _ = writeln!(text, "change     {}", status.alter);
+    if !status.run_id.is_empty() {
+        let _ = writeln!(text, "run        {}, plan {}", status.run_id, status.fingerprint);
+    }
     let _ = writeln!(text, "position   {}", status.stream_position);
     let _ = writeln!(text, "chunk      {} rows, {} at once", status.chunk_rows, status.workers);
     if let Some(behind) = status.log_behind_seconds {
@@ -76,7 +79,7 @@ pub fn status(status: &Status) -> String {
 
 /// A running change in one line.
 pub fn line(status: &Status) -> String {
-    let mut text = format!("{}", Name(status.phase));
+    let mut text = status.phase.to_string();
     match status.phase {
         Phase::Copying | Phase::Verifying => {
             let done = if status.phase == Phase::Copying {
@@ -177,6 +180,8 @@ pub fn journal_json(table: &str, record: Option<&Record>, holder: Option<&str>) 
         Stage::Done => Phase::Done,
     };
     let status = Status {
+        run_id: record.run.clone(),
+        fingerprint: record.fingerprint.clone(),
         table: table.to_owned(),
         alter: record.alter.clone(),
         phase,
@@ -224,25 +229,6 @@ fn stage(stage: Stage) -> &'static str {
         Stage::Copying => "copying or following the log",
         Stage::CuttingOver => "in the cut-over",
         Stage::Done => "done",
-    }
-}
-
-struct Name(Phase);
-
-impl std::fmt::Display for Name {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
-            Phase::Planning => "planning",
-            Phase::Copying => "copying",
-            Phase::Indexing => "indexing",
-            Phase::CatchingUp => "catching-up",
-            Phase::Verifying => "verifying",
-            Phase::Analyzing => "analyzing",
-            Phase::Waiting => "waiting",
-            Phase::CuttingOver => "cutting-over",
-            Phase::Done => "done",
-            Phase::Failed => "failed",
-        })
     }
 }
 
@@ -303,7 +289,7 @@ mod tests {
     #[test]
     fn phases_are_named_alike_for_people_and_machines() {
         for phase in [Phase::CatchingUp, Phase::CuttingOver, Phase::Copying, Phase::Done] {
-            assert_eq!(json(&phase), format!("\"{}\"", Name(phase)));
+            assert_eq!(json(&phase), format!("\"{phase}\""));
         }
     }
 
@@ -316,6 +302,7 @@ mod tests {
             watermark: altergeist::contract::Watermark::Start,
             position: None,
             rows_copied: 0,
+            fingerprint: String::new(),
             passed_log: false,
             rows_estimated: 0,
             started_at_seconds: 0,

@@ -107,7 +107,7 @@ async fn serve(
 }
 
 /// Carries out one order. Returns it, if it was carried out, and the answer.
-fn answer(
+pub(crate) fn answer(
     line: &str,
     settings: &watch::Sender<Settings>,
     status: &Status,

@@ -17,7 +17,8 @@ pub async fn begin<E: Engine>(
     if plan.is_refused() {
         return Err(Failure::Refused(Box::new(plan)));
     }
-    let mut record = checkpoint::begin(options, plan.rows_estimated);
+    let mut record = checkpoint::begin(options, &plan);
+    control.name_run(&record);
     if plan.verdict != Verdict::Copy {
         record.stage = Stage::Altering;
         checkpoint::save(engine, &mut record).await?;

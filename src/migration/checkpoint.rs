@@ -1,12 +1,13 @@
 //! Saves the progress of a run. The mark follows the deed (law 6).
 
 use crate::control::Options;
+use crate::gate::fingerprint;
 use crate::migration::state::Migration;
-use altergeist_contract::{Engine, Journal, Position, Record, Result, Stage, Watermark};
+use altergeist_contract::{Engine, Journal, Plan, Position, Record, Result, Stage, Watermark};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Returns the record of a run that begins now.
-pub fn begin(options: &Options, rows_estimated: u64) -> Record {
+pub fn begin(options: &Options, plan: &Plan) -> Record {
     let now = now_seconds();
     Record {
         run: format!("{now:x}-{:x}", std::process::id()),
@@ -16,7 +17,8 @@ pub fn begin(options: &Options, rows_estimated: u64) -> Record {
         position: None,
         rows_copied: 0,
         passed_log: false,
-        rows_estimated,
+        fingerprint: fingerprint(plan),
+        rows_estimated: plan.rows_estimated,
         started_at_seconds: now,
         updated_at_seconds: now,
         holder: options.holder.clone(),

@@ -109,11 +109,15 @@ async fn run_once<E: Engine>(
             }));
         }
         TakenUp::SwappedBefore(record) => {
+            control.name_run(&record);
             finish(engine, control, record).await?;
             return Ok(Ended::Well(Outcome::Finished));
         }
         TakenUp::Missed(record, error) => return anew(engine, record, error.into()).await,
-        TakenUp::Resumed(record, listener) => (record, *listener, IdleTable::never()),
+        TakenUp::Resumed(record, listener) => {
+            control.name_run(&record);
+            (record, *listener, IdleTable::never())
+        }
         TakenUp::Nothing => {
             let idle_table =
                 if may_be_quiet { IdleTable::watch(engine).await? } else { IdleTable::never() };

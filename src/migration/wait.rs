@@ -46,7 +46,8 @@ impl<E: Engine> Migration<'_, E> {
     async fn closed_gate(&mut self, gates: &mut Gates<'_>) -> Result<Option<String>, Failure> {
         let settings = self.control.settings();
         let postponed = postponed(&settings);
-        let looking = gates.look(self.engine, postponed.as_deref(), &settings.overruled);
+        let fingerprint = &self.record.fingerprint;
+        let looking = gates.look(self.engine, postponed.as_deref(), &settings, fingerprint);
         let looked = async {
             tokio::select! {
                 states = looking => Some(states),

@@ -48,6 +48,9 @@ pub struct Record {
     pub position: Option<Position>,
     /// Rows copied into the shadow.
     pub rows_copied: u64,
+    /// The fingerprint of the plan that the run began with.
+    #[serde(default)]
+    pub fingerprint: String,
     /// Whether the run skipped the log of the copy before `position`. Then nothing explains a
     /// difference.
     #[serde(default)]

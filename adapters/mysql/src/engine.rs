@@ -7,13 +7,14 @@ use crate::log::open;
 use crate::log::stream::MySqlStream;
 use crate::plan::preflight;
 use crate::server::run_lock::watch_over;
-use crate::server::{ask, gauge};
+use crate::server::{ask, gauge, order_table};
 use crate::shadow::{compare, complete, create, duplicates, rows, statistics};
 use crate::state::MySql;
 use altergeist_contract::{
-    Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, Hold, Inquiry, Journal,
-    Key, Leftover, Marker, OnlineSteps, Ownership, Plan, Position, Preflight, Record, ReplicaLag,
-    Result, RetainedLog, Shadow, SkippableLog, Target, UnloggedChanges, Watermark,
+    Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, GivenOrder, Hold,
+    Inquiry, Journal, Key, Leftover, Marker, Moment, OnlineSteps, OrderAnswer, OrderTable,
+    Ownership, Plan, Position, Preflight, Record, ReplicaLag, Result, RetainedLog, Shadow,
+    SkippableLog, Target, UnloggedChanges, Watermark,
 };
 use std::time::Duration;
 
@@ -66,6 +67,40 @@ impl Engine for MySql {
 impl Inquiry for MySql {
     async fn ask(&self, question: &str) -> Result<Option<String>> {
         ask::ask(&self.change, &self.pool, question).await
+    }
+}
+
+impl OrderTable for MySql {
+    async fn make_order_tables(&self) -> Result<()> {
+        order_table::make_tables(&self.change, &self.pool).await
+    }
+
+    async fn account(&self) -> Result<String> {
+        order_table::account(&self.pool).await
+    }
+
+    async fn take_orders(&self, run: &str, begins: bool) -> Result<Vec<GivenOrder>> {
+        order_table::take(&self.change, &self.pool, run, begins).await
+    }
+
+    async fn answer_order(&self, id: u64, answer: &OrderAnswer) -> Result<()> {
+        order_table::answer(&self.change, &self.pool, id, answer).await
+    }
+
+    async fn give_order(&self, run: &str, word: &str, is_standing: bool) -> Result<u64> {
+        order_table::give(&self.change, &self.pool, run, word, is_standing).await
+    }
+
+    async fn last_run(&self) -> Result<Option<String>> {
+        order_table::last_run(&self.change, &self.pool).await
+    }
+
+    async fn order_answer(&self, id: u64) -> Result<Option<OrderAnswer>> {
+        order_table::answer_of(&self.change, &self.pool, id).await
+    }
+
+    async fn note_moment(&self, moment: &Moment) -> Result<()> {
+        order_table::note(&self.change, &self.pool, moment).await
     }
 }
 

@@ -15,7 +15,8 @@ pub(super) fn render(judged: &Judged) -> String {
         .map(|it| json!({ "object": it.object, "reason": it.message, "remedy": it.remedy }))
         .collect();
     let notes: Vec<String> = of(Severity::Note).map(ToString::to_string).collect();
-    let place = judged.place.as_ref().map(|place| json!({ "file": place.file, "line": place.line }));
+    let place =
+        judged.place.as_ref().map(|place| json!({ "file": place.file, "line": place.line }));
     json!({
         "format_version": FORMAT_VERSION,
         "fingerprint": fingerprint(plan),

@@ -33,7 +33,13 @@ pub(super) fn render(judged: &Judged) -> String {
     if !plan.steps.is_empty() {
         text.push_str("\n<details><summary>Steps</summary>\n\n");
         for (nth, step) in plan.steps.iter().enumerate() {
-            let _ = writeln!(text, "{}. {}  \n   lock: {}", nth + 1, inline(&step.statement), step.lock);
+            let _ = writeln!(
+                text,
+                "{}. {}  \n   lock: {}",
+                nth + 1,
+                inline(&step.statement),
+                step.lock
+            );
         }
         text.push_str("\n</details>\n");
     }

@@ -25,6 +25,28 @@ pub enum Format {
     Github,
 }
 
+/// The severity from which on the exit code is 3.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum FailOn {
+    /// What the run would refuse
+    Error,
+    /// Warnings, too
+    Warning,
+    /// Anything that was found
+    Note,
+}
+
+impl FailOn {
+    /// The severity itself.
+    pub fn severity(self) -> Severity {
+        match self {
+            FailOn::Error => Severity::Error,
+            FailOn::Warning => Severity::Warning,
+            FailOn::Note => Severity::Note,
+        }
+    }
+}
+
 /// A plan, and where its statement stands.
 #[derive(Clone, Debug)]
 pub struct Judged {

@@ -65,7 +65,7 @@ fn entry(title: &str, words: &str) -> String {
 /// How far the later lines of a numbered step, or of a remedy, are set in.
 fn hanging(words: &str) -> usize {
     match words.split_once(' ') {
-        Some((mark, _)) if mark == "→" => 2,
+        Some(("→", _)) => 2,
         Some((mark, _)) if mark.ends_with('.') && mark.len() > 1 => {
             let digits = mark.trim_end_matches('.');
             if digits.chars().all(|digit| digit.is_ascii_digit()) { mark.len() + 1 } else { 0 }

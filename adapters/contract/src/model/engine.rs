@@ -29,7 +29,7 @@ impl Model {
 
     /// One statement: it travels, acts, and its answer travels back. If its client dies meanwhile
     /// it may act all the same, later.
-    async fn statement<T: 'static>(
+    pub(super) async fn statement<T: 'static>(
         &self,
         attempted: &str,
         act: impl FnOnce(&mut World) -> Result<T> + 'static,

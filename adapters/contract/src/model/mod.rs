@@ -6,6 +6,7 @@
 //! simulation must then fail.
 
 mod engine;
+mod order_table;
 mod writers;
 
 pub use engine::{Model, ModelLock, ModelStream};
@@ -172,6 +173,8 @@ pub struct World {
     mutings_at_open: Option<u64>,
     /// How often others wrote the shadow since it was made.
     trespasses: u64,
+    orders: Vec<order_table::OrderRow>,
+    last_run: Option<String>,
     calm: bool,
     violations: Vec<String>,
 }
@@ -205,6 +208,8 @@ impl Server {
             mutings: 0,
             mutings_at_open: None,
             trespasses: 0,
+            orders: Vec::new(),
+            last_run: None,
             calm: false,
             violations: Vec::new(),
         };

@@ -41,7 +41,6 @@ pub(crate) fn compose_plan(
             .as_ref()
             .map(|shape| copy_steps(change, shape, &trial.deferred))
             .unwrap_or_default(),
-        ..Plan::default()
     };
     if let Some(statement) = trial.native {
         let lock = "exclusive, for an instant, waited for no longer than the lock timeout";

@@ -12,6 +12,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod names;
 pub(crate) mod one_server;
 pub(crate) mod option_file;
+pub(crate) mod order_table;
 pub(crate) mod own_objects;
 pub(crate) mod pool;
 pub(crate) mod reachability;

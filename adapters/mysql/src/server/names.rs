@@ -54,6 +54,10 @@ pub(crate) struct Names {
     pub journal: TableName,
     /// The heartbeats.
     pub beat: TableName,
+    /// Orders given by SQL.
+    pub orders: TableName,
+    /// How the runs went.
+    pub history: TableName,
     /// Named locks begin with this.
     pub lock: String,
 }
@@ -73,6 +77,8 @@ impl Names {
             renamed_clone: named(format!("_ag_plan_{hash:016x}_renamed")),
             journal: named("_altergeist".into()),
             beat: named("_altergeist_beat".into()),
+            orders: named("_altergeist_orders".into()),
+            history: named("_altergeist_history".into()),
             lock: format!("ag_{hash:016x}"),
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod cutover;
 pub(crate) mod ddl;
 pub(crate) mod journal;
 pub(crate) mod log;
+pub(crate) mod order_table;
 pub(crate) mod quote;
 pub(crate) mod rows;
 pub(crate) mod session;

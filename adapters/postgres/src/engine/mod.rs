@@ -5,6 +5,7 @@ mod cutover;
 mod gauge;
 mod inquiry;
 mod journal;
+mod order_table;
 mod preflight;
 mod shadow;
 

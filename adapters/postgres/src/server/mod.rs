@@ -5,6 +5,7 @@ pub(crate) mod doing;
 pub(crate) mod error;
 pub(crate) mod heartbeat;
 pub(crate) mod names;
+pub(crate) mod order_table;
 pub(crate) mod own_objects;
 pub(crate) mod parameters;
 pub(crate) mod pool;

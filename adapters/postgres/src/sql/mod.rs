@@ -7,6 +7,7 @@ mod cutover;
 mod ddl;
 mod journal;
 mod log;
+pub(crate) mod order_table;
 mod own_objects;
 mod pooler;
 mod preflight;

@@ -62,10 +62,10 @@ pub(crate) const KEEP_SCHEMAS: &str = "SELECT pg_advisory_xact_lock_shared(42791
 /// The tables of the journal's schema that bear the names of ours, by their names in full.
 pub(crate) const JOURNAL_TABLES_THERE: &str = "
     SELECT c.oid, c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'altergeist' AND c.relname IN ('journal', 'heartbeat', 'whole')";
+    WHERE n.nspname = 'altergeist' AND c.relname IN ('journal', 'heartbeat', 'whole', 'orders', 'history')";
 
 /// Takes from everybody but its owner what default privileges have given on an object of ours:
-/// statements.
+/// statements. Who may write orders is the administrator's to say.
 pub(crate) const STRIP_PRIVILEGES: &str = "
     SELECT format('REVOKE ALL ON SCHEMA %I FROM %s', n.nspname, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
     FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
@@ -75,4 +75,4 @@ pub(crate) const STRIP_PRIVILEGES: &str = "
                   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL aclexplode(c.relacl) a
     WHERE n.nspname = 'altergeist' AND c.relkind = 'r' AND c.relowner = to_regrole(quote_ident(current_user))
-      AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT'";
+      AND c.relname NOT IN ('orders', 'history') AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT'";

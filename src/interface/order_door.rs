@@ -1,0 +1,177 @@
+//! The door that any SQL client has to a run: the tables of orders and history beside the journal.
+
+use crate::interface::socket;
+use altergeist::contract::{Engine, Error, GivenOrder, Kind, Moment, OrderAnswer, Result, Target};
+use altergeist::control::approval;
+use altergeist::{Order, Phase, Settings, Status};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How often the run looks for orders.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How often the run writes its history, beyond each new phase.
+const HISTORY: Duration = Duration::from_secs(10);
+
+/// How long the door waits before it connects again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// How long the run waits at its end for the last row of its history.
+const LAST_ROW: Duration = Duration::from_secs(2);
+
+/// The door of one run. Nothing of the run depends on it.
+pub struct OrderDoor<E> {
+    settings: Arc<watch::Sender<Settings>>,
+    status: watch::Receiver<Status>,
+    engine: Option<E>,
+    /// The phase of the last row of the history, and when it was written.
+    noted: Option<(Phase, Instant)>,
+}
+
+impl<E: Engine> OrderDoor<E> {
+    /// A door that nobody has opened yet.
+    pub fn new(
+        settings: Arc<watch::Sender<Settings>>,
+        status: watch::Receiver<Status>,
+    ) -> OrderDoor<E> {
+        OrderDoor { settings, status, engine: None, noted: None }
+    }
+
+    /// Takes orders and writes the history, over a connection of its own, for as long as it is
+    /// polled.
+    pub async fn serve(&mut self, target: &Target) {
+        if self.status.wait_for(|status| !status.run_id.is_empty()).await.is_ok() {
+            let error = self.serve_while_reachable(target).await;
+            tracing::warn!(%error, "the run takes no orders by SQL, and writes no history");
+        }
+        std::future::pending().await
+    }
+
+    /// Connects again after each lost connection. Returns why it cannot go on.
+    async fn serve_while_reachable(&mut self, target: &Target) -> Error {
+        loop {
+            let Err(error) = self.serve_once(target).await;
+            self.engine = None;
+            if !matches!(error.kind, Kind::Disconnected | Kind::Transient | Kind::Busy) {
+                return error;
+            }
+            tracing::debug!(%error, "orders by SQL: the connection is lost");
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn serve_once(&mut self, target: &Target) -> Result<std::convert::Infallible, Error> {
+        let engine = self.engine.insert(E::connect(target).await?);
+        engine.make_order_tables().await?;
+        let account = engine.account().await?;
+        let mut begins = true;
+        loop {
+            let status = self.status.borrow().clone();
+            for order in engine.take_orders(&status.run_id, begins).await? {
+                let answer = carry_out(&order, &account, &self.settings, &status);
+                tracing::info!(
+                    order = order.word,
+                    given_by = order.given_by,
+                    done = answer.is_done,
+                    "order by SQL"
+                );
+                engine.answer_order(order.id, &answer).await?;
+                if answer.is_done && matches!(Order::parse(&order.word), Ok(Order::Panic(_))) {
+                    self.settings.send_modify(|settings| settings.panic = true);
+                }
+            }
+            begins = false;
+            let is_due = self
+                .noted
+                .is_none_or(|(phase, when)| phase != status.phase || when.elapsed() >= HISTORY);
+            if is_due {
+                engine.note_moment(&moment(&status)).await?;
+                self.noted = Some((status.phase, Instant::now()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Writes the last row of the history, if that takes no time.
+    pub async fn close(self, last: Phase) {
+        let Some(engine) = &self.engine else { return };
+        let moment = Moment { phase: last.to_string(), ..moment(&self.status.borrow()) };
+        // The history is a help, and no part of the change.
+        let _ = tokio::time::timeout(LAST_ROW, engine.note_moment(&moment)).await;
+    }
+}
+
+/// Carries out an order of this table.
+fn carry_out(
+    order: &GivenOrder,
+    account: &str,
+    settings: &watch::Sender<Settings>,
+    status: &Status,
+) -> OrderAnswer {
+    let answered = match Order::parse(&order.word) {
+        Ok(Order::Approve(fingerprint)) => {
+            approval::approve(&fingerprint, &order.given_by, account, settings, status)
+        }
+        _ => match socket::answer(&order.word, settings, status) {
+            (Some(_), answer) => Ok(answer),
+            (None, answer) => Err(answer),
+        },
+    };
+    let (is_done, answer) = match answered {
+        Ok(answer) => (true, answer),
+        Err(reason) => (false, reason),
+    };
+    OrderAnswer { is_done, answer: answer.trim_end().to_owned() }
+}
+
+fn moment(status: &Status) -> Moment {
+    Moment {
+        run: status.run_id.clone(),
+        table: status.table.clone(),
+        phase: status.phase.to_string(),
+        percent: status.percent,
+        rows_copied: status.rows_copied,
+        rows_verified: status.rows_verified,
+        rows_estimated: status.rows_estimated,
+        rows_per_second: status.rows_per_second,
+        pending_keys: status.pending_keys,
+        eta_seconds: status.eta_seconds,
+        replica_lag_seconds: status.replica_lag_seconds,
+        reason: status.throttle_reason.clone().or_else(|| status.waiting_for.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(word: &str, given_by: &str) -> (OrderAnswer, Settings) {
+        let settings = watch::Sender::new(Settings::default());
+        let status =
+            Status { table: "shop.orders".into(), fingerprint: "f00d".into(), ..Status::default() };
+        let order = GivenOrder { id: 1, word: word.into(), given_by: given_by.into() };
+        let answer = carry_out(&order, "deploy@10.0.0.1", &settings, &status);
+        (answer, settings.borrow().clone())
+    }
+
+    #[test]
+    fn an_order_by_sql_does_what_it_does_at_the_socket() {
+        let (answer, settings) = said("throttle", "ann@localhost");
+        assert!(answer.is_done && settings.throttle);
+        let (answer, _) = said("workers=0", "ann@localhost");
+        assert!(!answer.is_done && answer.answer.contains("workers"), "{answer:?}");
+    }
+
+    #[test]
+    fn only_another_account_approves_this_very_plan() {
+        let (answer, settings) = said("approve f00d", "ann@localhost");
+        assert!(answer.is_done, "{answer:?}");
+        assert_eq!(settings.approval.map(|it| it.by), Some("ann@localhost".into()));
+        for (word, by) in [("approve f00d", "deploy@10.0.0.9"), ("approve beef", "ann@localhost")] {
+            let (answer, settings) = said(word, by);
+            assert!(!answer.is_done && settings.approval.is_none(), "{word} by {by}: {answer:?}");
+        }
+    }
+}
