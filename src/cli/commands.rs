@@ -217,8 +217,10 @@ impl Task for RunTask {
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
         let mut door = OrderDoor::<E>::new(self.settings.clone(), self.status.subscribe());
         let control = Control::new(self.settings.subscribe(), self.status);
+        let connect = async || E::connect(target).await;
+        let run = altergeist::run(connect, &control, &self.options);
         let ended = tokio::select! {
-            ended = altergeist::run(async || E::connect(target).await, &control, &self.options) => ended,
+            ended = run => ended,
             () = door.serve(target) => Err(Failure::Stopped),
         };
         door.close(if ended.is_ok() { Phase::Done } else { Phase::Failed }).await;

@@ -90,7 +90,11 @@ impl<E: Engine> OrderDoor<E> {
                 engine.note_moment(&moment(&status)).await?;
                 self.noted = Some((status.phase, Instant::now()));
             }
-            tokio::time::sleep(LOOK).await;
+            let other_phase = self.status.wait_for(|now| now.phase != status.phase);
+            if let Ok(Err(_)) = tokio::time::timeout(LOOK, other_phase).await {
+                // The run is over.
+                tokio::time::sleep(LOOK).await;
+            }
         }
     }
 

@@ -72,35 +72,35 @@ impl Inquiry for MySql {
 
 impl OrderTable for MySql {
     async fn make_order_tables(&self) -> Result<()> {
-        order_table::make_tables(&self.change, &self.pool).await
+        order_table::make_tables(&self.change, &self.pool, &self.orders).await
     }
 
     async fn account(&self) -> Result<String> {
-        order_table::account(&self.pool).await
+        order_table::account(&self.pool, &self.orders).await
     }
 
     async fn take_orders(&self, run: &str, begins: bool) -> Result<Vec<GivenOrder>> {
-        order_table::take(&self.change, &self.pool, run, begins).await
+        order_table::take(&self.change, &self.pool, &self.orders, run, begins).await
     }
 
     async fn answer_order(&self, id: u64, answer: &OrderAnswer) -> Result<()> {
-        order_table::answer(&self.change, &self.pool, id, answer).await
+        order_table::answer(&self.change, &self.pool, &self.orders, id, answer).await
     }
 
     async fn give_order(&self, run: &str, word: &str, is_standing: bool) -> Result<u64> {
-        order_table::give(&self.change, &self.pool, run, word, is_standing).await
+        order_table::give(&self.change, &self.pool, &self.orders, run, word, is_standing).await
     }
 
     async fn last_run(&self) -> Result<Option<String>> {
-        order_table::last_run(&self.change, &self.pool).await
+        order_table::last_run(&self.change, &self.pool, &self.orders).await
     }
 
     async fn order_answer(&self, id: u64) -> Result<Option<OrderAnswer>> {
-        order_table::answer_of(&self.change, &self.pool, id).await
+        order_table::answer_of(&self.change, &self.pool, &self.orders, id).await
     }
 
     async fn note_moment(&self, moment: &Moment) -> Result<()> {
-        order_table::note(&self.change, &self.pool, moment).await
+        order_table::note(&self.change, &self.pool, &self.orders, moment).await
     }
 }
 

@@ -13,6 +13,7 @@ use crate::server::connect::Access;
 use crate::server::heartbeat::Heartbeat;
 use crate::server::names::{Names, TableName};
 use crate::server::one_server;
+use crate::server::order_table::OrderSession;
 use crate::server::pool::SessionPool;
 use crate::server::session::Session;
 use altergeist_contract::{Result, Target};
@@ -30,6 +31,8 @@ pub struct MySql {
     pub(crate) shadow: ShadowState,
     pub(crate) native: NativeState,
     pub(crate) journal: JournalTables,
+    /// The session that takes and gives orders by SQL.
+    pub(crate) orders: OrderSession,
     pub(crate) gauge: GaugeState,
 }
 
@@ -111,6 +114,7 @@ impl MySql {
             shadow: ShadowState::new(&pool),
             native: NativeState::default(),
             journal: JournalTables::default(),
+            orders: OrderSession::default(),
             gauge: GaugeState::default(),
             pool,
             change,

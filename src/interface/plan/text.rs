@@ -43,10 +43,15 @@ pub(super) fn render(judged: &Judged) -> String {
     }
     for (nth, step) in plan.steps.iter().enumerate() {
         let title = if nth == 0 { "steps" } else { "" };
-        say(title, &format!("{}. {}", nth + 1, step.statement));
+        say(title, &format!("{}. {}", nth + 1, one_line(&step.statement)));
         say("", &format!("   lock: {}", step.lock));
     }
     text
+}
+
+/// A statement of many lines, on one.
+fn one_line(statement: &str) -> String {
+    statement.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// One entry, wrapped, its later lines under the beginning of what it says.

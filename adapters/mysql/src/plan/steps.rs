@@ -94,6 +94,8 @@ pub(crate) fn copy_steps(change: &Change, shape: &Shape, deferred: &[String]) ->
     let mut steps = vec![
         step(sql::journal::create_journal(&change.names.journal), "none"),
         step(sql::journal::create_beat(&change.names.beat), "none"),
+        step(sql::order_table::create_orders(&change.names.orders), "none"),
+        step(sql::order_table::create_history(&change.names.history), "none"),
         step(sql::ddl::create_like(&change.source, &change.names.shadow), instant),
     ];
     if !alter.is_empty() {

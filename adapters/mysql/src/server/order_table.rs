@@ -4,17 +4,54 @@ use crate::change::Change;
 use crate::server::doing::Doing;
 use crate::server::error::NO_SUCH_TABLE;
 use crate::server::own_objects::oddity;
-use crate::server::pool::{Lease, SessionPool, Slot};
-use crate::server::session::{number, text};
+use crate::server::pool::SessionPool;
+use crate::server::session::{Session, number, text};
 use crate::sql::order_table as statements;
 use altergeist_contract::order_table::KEPT;
 use altergeist_contract::{Error, GivenOrder, Moment, OrderAnswer, Result};
 use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// The session of this door. It needs no run lock: orders are given without one.
+#[derive(Default)]
+pub(crate) struct OrderSession(Mutex<Option<Session>>);
+
+impl OrderSession {
+    /// Lends the session, a new one if the last is gone.
+    async fn lend(&self, pool: &Arc<SessionPool>) -> Result<Lent<'_>> {
+        let mut place = self.0.lock().await;
+        let session = match place.take().filter(Session::is_alive) {
+            Some(session) => session,
+            None => pool.reader().await?,
+        };
+        Ok(Lent { place, session })
+    }
+}
+
+/// A lent session. It goes back if all went well.
+struct Lent<'a> {
+    place: MutexGuard<'a, Option<Session>>,
+    session: Session,
+}
+
+impl Lent<'_> {
+    fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    fn keep(mut self) {
+        *self.place = Some(self.session);
+    }
+}
 
 /// Makes the tables if they are missing. A view or a trigger of their names could run the code of
 /// another user.
-pub(crate) async fn make_tables(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
-    let mut lease = session(pool).await?;
+pub(crate) async fn make_tables(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    door: &OrderSession,
+) -> Result<()> {
+    let mut lease = door.lend(pool).await?;
     let (orders, history) = (&change.names.orders, &change.names.history);
     for (name, create, forget) in [
         (
@@ -43,8 +80,8 @@ pub(crate) async fn make_tables(change: &Change, pool: &Arc<SessionPool>) -> Res
 }
 
 /// The account of this process.
-pub(crate) async fn account(pool: &Arc<SessionPool>) -> Result<String> {
-    let mut lease = session(pool).await?;
+pub(crate) async fn account(pool: &Arc<SessionPool>, door: &OrderSession) -> Result<String> {
+    let mut lease = door.lend(pool).await?;
     let account = lease.session().text(statements::ACCOUNT).await;
     let account = account.doing_in_catalogue("ask which account this is")?;
     lease.keep();
@@ -55,12 +92,13 @@ pub(crate) async fn account(pool: &Arc<SessionPool>) -> Result<String> {
 pub(crate) async fn take(
     change: &Change,
     pool: &Arc<SessionPool>,
+    door: &OrderSession,
     run: &str,
     begins: bool,
 ) -> Result<Vec<GivenOrder>> {
     let attempted = || change.doing("take the orders for");
     let orders = &change.names.orders;
-    let mut lease = session(pool).await?;
+    let mut lease = door.lend(pool).await?;
     let marked = lease.session().execute(&statements::mark_taken(orders, run)).await;
     marked.doing_in_catalogue(attempted)?;
     let rows = lease.session().rows(&statements::taken(orders, run, begins)).await;
@@ -78,23 +116,25 @@ pub(crate) async fn take(
 pub(crate) async fn answer(
     change: &Change,
     pool: &Arc<SessionPool>,
+    door: &OrderSession,
     id: u64,
     answer: &OrderAnswer,
 ) -> Result<()> {
     let statement = statements::answer(&change.names.orders, id, answer);
-    execute(pool, &statement, &change.doing("answer an order for")).await
+    execute(pool, door, &statement, &change.doing("answer an order for")).await
 }
 
 /// Gives an order.
 pub(crate) async fn give(
     change: &Change,
     pool: &Arc<SessionPool>,
+    door: &OrderSession,
     run: &str,
     word: &str,
     is_standing: bool,
 ) -> Result<u64> {
     let attempted = || change.doing("give an order for");
-    let mut lease = session(pool).await?;
+    let mut lease = door.lend(pool).await?;
     let statement = statements::give(&change.names.orders, run, word, is_standing);
     lease.session().execute(&statement).await.doing_in_catalogue(attempted)?;
     let id = lease.session().row(statements::LAST_ID).await.doing_in_catalogue(attempted)?;
@@ -103,8 +143,12 @@ pub(crate) async fn give(
 }
 
 /// The last run of the table, by its history.
-pub(crate) async fn last_run(change: &Change, pool: &Arc<SessionPool>) -> Result<Option<String>> {
-    let mut lease = session(pool).await?;
+pub(crate) async fn last_run(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    door: &OrderSession,
+) -> Result<Option<String>> {
+    let mut lease = door.lend(pool).await?;
     let statement = statements::last_run(&change.names.history, &change.title);
     let row = match lease.session().row(&statement).await {
         Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => None,
@@ -118,9 +162,10 @@ pub(crate) async fn last_run(change: &Change, pool: &Arc<SessionPool>) -> Result
 pub(crate) async fn answer_of(
     change: &Change,
     pool: &Arc<SessionPool>,
+    door: &OrderSession,
     id: u64,
 ) -> Result<Option<OrderAnswer>> {
-    let mut lease = session(pool).await?;
+    let mut lease = door.lend(pool).await?;
     let row = lease.session().row(&statements::answer_of(&change.names.orders, id)).await;
     let row = row.doing_in_catalogue(change.doing("look for the answer to an order for"))?;
     lease.keep();
@@ -128,17 +173,23 @@ pub(crate) async fn answer_of(
 }
 
 /// Writes a row of the history.
-pub(crate) async fn note(change: &Change, pool: &Arc<SessionPool>, moment: &Moment) -> Result<()> {
+pub(crate) async fn note(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    door: &OrderSession,
+    moment: &Moment,
+) -> Result<()> {
     let statement = statements::note(&change.names.history, &change.source, moment);
-    execute(pool, &statement, &change.doing("write the history of")).await
+    execute(pool, door, &statement, &change.doing("write the history of")).await
 }
 
-async fn session(pool: &Arc<SessionPool>) -> Result<Lease> {
-    pool.lease(Slot::Control).await
-}
-
-async fn execute(pool: &Arc<SessionPool>, statement: &str, attempted: &str) -> Result<()> {
-    let mut lease = session(pool).await?;
+async fn execute(
+    pool: &Arc<SessionPool>,
+    door: &OrderSession,
+    statement: &str,
+    attempted: &str,
+) -> Result<()> {
+    let mut lease = door.lend(pool).await?;
     lease.session().execute(statement).await.doing_in_catalogue(attempted)?;
     lease.keep();
     Ok(())
