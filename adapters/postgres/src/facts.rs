@@ -20,8 +20,8 @@ pub(crate) struct Facts {
     /// The source's definition when the run began.
     pub(crate) source_lines: Vec<Line>,
     /// What the change stream depends on.
-    #[serde(default)]
-    pub(crate) witness: Option<Witness>,
+    #[serde(default, rename = "witness")]
+    pub(crate) stream_conditions: Option<StreamConditions>,
     /// The source's own replica identity, while the run has set another one. As the catalogue
     /// spells it.
     #[serde(default)]
@@ -43,7 +43,7 @@ impl Facts {
             log_place: None,
             source: 0,
             source_lines: Vec::new(),
-            witness: None,
+            stream_conditions: None,
             own_identity: None,
             shadow: None,
             done: None,
@@ -149,7 +149,7 @@ impl OnlineSteps {
 
 /// What the change stream depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Witness {
+pub(crate) struct StreamConditions {
     /// The OIDs of the publication and its entry for the source, and the transactions that wrote
     /// them last.
     pub(crate) publication: Option<String>,
@@ -157,7 +157,7 @@ pub(crate) struct Witness {
     pub(crate) identity: Option<String>,
 }
 
-impl Witness {
+impl StreamConditions {
     /// The replica identity's letter, as the log spells it.
     pub(crate) fn letter(&self) -> Option<u8> {
         self.identity.as_ref().and_then(|identity| identity.bytes().next())

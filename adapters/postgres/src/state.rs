@@ -90,7 +90,10 @@ impl HeartbeatSwitch {
     pub(crate) fn start(&self, facts: &Facts) {
         let mut running = locked(&self.running);
         if running.is_none() {
-            let identity = facts.witness.as_ref().and_then(|witness| witness.identity.clone());
+            let identity = facts
+                .stream_conditions
+                .as_ref()
+                .and_then(|stream_conditions| stream_conditions.identity.clone());
             let guarded = Guarded { source: facts.source, identity: identity.unwrap_or_default() };
             *running = Some(Arc::new(Heartbeat::start(
                 self.server.clone(),

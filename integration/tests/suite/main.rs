@@ -23,6 +23,7 @@ mod native;
 mod postgres_connecting;
 mod postgres_cut_over;
 mod postgres_dependents;
+mod postgres_findings;
 mod postgres_log;
 mod postgres_meanwhile;
 mod postgres_objects;

@@ -7,7 +7,7 @@ use altergeist_integration::servers::{DATABASE, Flavour, Server};
 use altergeist_integration::session::{Session, block_on};
 
 every_postgres!(
-    a_temporary_view_is_named_with_its_session,
+    a_temporary_object_is_named_with_its_session,
     a_view_that_cannot_be_refreshed_is_named_and_the_change_is_done,
     a_table_without_a_key_is_told_the_statement_that_helps,
 );
@@ -15,7 +15,7 @@ every_postgres!(
 const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, v text, n int);
     INSERT INTO t SELECT i, 'v' || i, i % 7 FROM generate_series(1, 300) AS i";
 
-fn a_temporary_view_is_named_with_its_session(flavour: Flavour) {
+fn a_temporary_object_is_named_with_its_session(flavour: Flavour) {
     let Some(server) = Server::start(flavour, &[]) else { return };
     server.execute(DATABASE, TABLE).unwrap();
     let url = server.url(DATABASE);
@@ -28,6 +28,10 @@ fn a_temporary_view_is_named_with_its_session(flavour: Flavour) {
         let more = ["--strategy", "copy", "--lock-attempts", "2"];
         run(&url, "t", alter, &more).must_be(7).must_say(&["in the way", "temporary view", ".tv"]);
         session.rows("DROP VIEW tv").await.unwrap();
+        session.rows("CREATE TEMP TABLE tt (x t)").await.unwrap();
+        command(&words).must_be(0).must_say(&["temporary table", ".tt", "--kill-blockers"]);
+        run(&url, "t", alter, &more).must_be(7).must_say(&["in the way", "temporary table", ".tt"]);
+        session.rows("DROP TABLE tt").await.unwrap();
         run(&url, "t", alter, &more).must_be(0);
     });
 }

@@ -60,7 +60,7 @@ pub(crate) async fn read(
     let mut all: Vec<Dependent> = Vec::new();
     for relation in [table].into_iter().chain(views.iter().map(|view| view.oid)) {
         let rows = session.query(sql::DEPENDENTS, &[&relation, &names.publication]).await;
-        let rows = rows.doing(format!("read what hangs on {}", names.display))?;
+        let rows = rows.doing(format!("read the dependents of {}", names.display))?;
         for dependent in rows.iter().map(Dependent::of_row) {
             if !all.iter().any(|known| known.object == dependent.object) {
                 all.push(dependent);
@@ -93,7 +93,7 @@ pub(crate) async fn make(session: &Session, names: &Names, objects: &[Dependent]
     let answers = join_all(statements.iter().map(|statement| session.run(statement))).await;
     for (dependent, answer) in objects.iter().zip(answers) {
         let attempted =
-            || format!("carry the {} over to the altered {}", dependent.object, names.display);
+            || format!("create the {} on the altered {}", dependent.object, names.display);
         answer.trying_clauses(attempted)?;
     }
     Ok(())
@@ -121,7 +121,7 @@ pub(crate) async fn check(
     if objects.is_empty() {
         return Ok(());
     }
-    let reason = format!("not everything came over as it was: {}", objects.join(", "));
+    let reason = format!("some objects are not what they were: {}", objects.join(", "));
     Err(Error::refused(format!("swap {} with its shadow", names.display), reason))
 }
 

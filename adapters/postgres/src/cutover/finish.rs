@@ -35,14 +35,15 @@ pub(crate) async fn finish(session: &Session, change: &Change, source: &LogSourc
             match check_rows_of_old(session, change, statement).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => tracing::warn!(
-                    "{}: rows break a foreign key, as they did before (they were written while it \
-                     was not checked); it holds for new rows. When they are mended: {statement}",
+                    "{}: rows break a foreign key, as they did before the change (they were \
+                     written while it was not checked). It holds for new rows. Correct them, then \
+                     run {statement}",
                     names.display
                 ),
                 Err(error) if error.kind == Kind::Disconnected => return Err(error),
                 Err(error) => tracing::warn!(
                     "{}: the tables are swapped, but the server refuses one last statement ({}). \
-                     When its reason is gone, give it yourself: {statement}",
+                     Remove the cause, then run it yourself: {statement}",
                     names.display,
                     error.reason
                 ),

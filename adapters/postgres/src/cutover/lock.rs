@@ -8,7 +8,7 @@ use crate::cutover::replacement_views;
 use crate::cutover::swap::Swapper;
 use crate::facts::{Facts, ShadowFacts};
 use crate::journal;
-use crate::log::witness;
+use crate::log::completeness;
 use crate::plan::cascade::{self, Cascade};
 use crate::plan::oids;
 use crate::plan::rehearsal::{self, Adapted};
@@ -18,12 +18,12 @@ use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::pool::{Lease, SessionPool};
 use crate::server::session::{Session, locked};
-use crate::shadow::followed;
+use crate::shadow::concurrent_ddl;
 use crate::shadow::known::KnownShadow;
 use crate::shadow::rows;
 use crate::sql;
 use crate::state::{Marks, Sessions};
-use altergeist_contract::{Error, Key, Kind, Marker, Refusal, Result, Swap, TableLock, Watermark};
+use altergeist_contract::{Error, Finding, Key, Kind, Marker, Result, Swap, TableLock, Watermark};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ pub(crate) async fn lock(
 ) -> Result<CutoverLock> {
     let (names, control) = (&change.names, &sessions.control);
     let lease = control.take().await?;
-    let followed = followed::follow(&lease, change, known).await;
+    let followed = concurrent_ddl::follow(&lease, change, known).await;
     lease.settle(followed).await?;
     let shadow = known.facts().await?;
     let lease = control.take().await?;
@@ -121,16 +121,7 @@ async fn prepare(session: &Session, change: &Change, within: Duration) -> Result
         // The objects of an ended session disappear with it, and the next attempt sees that.
         return Err(Error::new(Kind::Busy, attempted(), format!("in the way: {who}")));
     }
-    let cascade = cascade::of_change(session, change, facts.source).await?;
-    let announced =
-        facts.shadow.as_ref().map(|shadow| &*shadow.final_steps.cascade).unwrap_or_default();
-    if let Some(object) = cascade.unannounced(announced) {
-        let reason = format!(
-            "CASCADE would drop what the plan did not name: {object}; drop it, and run the same \
-             command again"
-        );
-        return Err(Error::refused(attempted(), reason));
-    }
+    let cascade = announced_cascade(session, change, &facts).await?;
     let views = cascade.without(materialized_views::list(session, facts.source).await?);
     let locked_relations =
         locked_relations::list(session, &names.display, facts.source, &views, &cascade.relations())
@@ -173,6 +164,19 @@ async fn prepare(session: &Session, change: &Change, within: Duration) -> Result
     })
 }
 
+/// Returns what CASCADE drops now, unless the plan did not name it.
+async fn announced_cascade(session: &Session, change: &Change, facts: &Facts) -> Result<Cascade> {
+    let cascade = cascade::of_change(session, change, facts.source).await?;
+    let announced =
+        facts.shadow.as_ref().map(|shadow| &*shadow.final_steps.cascade).unwrap_or_default();
+    let Some(object) = cascade.unannounced(announced) else { return Ok(cascade) };
+    let reason = format!(
+        "CASCADE would drop what the plan did not name: {object}; drop it, and run the same \
+         command again"
+    );
+    Err(Error::refused(format!("lock {} for the cut-over", change.names.display), reason))
+}
+
 /// Returns the statements that write the new OIDs where other tables keep the old ones.
 async fn identities_on(
     control: &Arc<SessionPool>,
@@ -198,7 +202,7 @@ async fn identities(
     let kept = oids::find(session, &old, &new).await?;
     match kept.refusals().into_iter().next() {
         None => Ok(kept.statements()),
-        Some(Refusal { object, reason, remedy }) => {
+        Some(Finding { object, message: reason, remedy, .. }) => {
             let attempted = format!("lock {} for the cut-over", names.display);
             Err(Error::refused(attempted, format!("{object}: {reason}; {remedy}")))
         }
@@ -249,7 +253,11 @@ async fn take_lock(
         }
         Err(_) => {
             sessions.run.end_one(session.pid).await?;
-            Err(Error::new(Kind::Busy, attempted(), "the server did not say whether the lock came"))
+            Err(Error::new(
+                Kind::Busy,
+                attempted(),
+                "the server did not say whether it granted the lock",
+            ))
         }
     }
 }
@@ -304,10 +312,10 @@ impl TableLock for CutoverLock {
 
     async fn check_stream(&mut self) -> Result<()> {
         let Swapper { names, facts, .. } = &self.swapper;
-        witness::hold_still(&self.lease, names).await?;
+        completeness::hold_still(&self.lease, names).await?;
         // This session sees its own new version of the publication. Other sessions see the version
         // before it.
-        witness::judge(&*self.marks.session().await?, names, facts).await
+        completeness::judge(&*self.marks.session().await?, names, facts).await
     }
 
     async fn swap(self) -> Swap {

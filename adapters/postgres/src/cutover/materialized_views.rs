@@ -7,7 +7,7 @@ use crate::server::names;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::Result;
+use altergeist_contract::{Code, Finding, Result};
 
 /// One materialized view.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,12 +54,14 @@ impl MaterializedView {
     }
 
     /// Returns what an operator must know about it.
-    pub(crate) fn note(&self) -> Option<String> {
+    pub(crate) fn note(&self) -> Option<Finding> {
         (self.has_rows && !self.is_refreshed_beside).then(|| {
-            format!(
-                "materialized view {} will show the rows of some time before the swap: it has no \
-                 unique index, so only you can say when its readers may wait for REFRESH",
-                self.display()
+            Finding::warning(
+                Code::Dependent,
+                format!("materialized view {}", self.display()),
+                "it will show the rows of some time before the swap, because it has no unique \
+                 index",
+                "refresh it after the swap, when its readers can wait",
             )
         })
     }

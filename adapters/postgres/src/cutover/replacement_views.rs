@@ -15,7 +15,7 @@ use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote::{self, quoted};
 use crate::state::Sessions;
-use altergeist_contract::{Error, Refusal, Result};
+use altergeist_contract::{Code, Error, Finding, Result};
 
 /// Creates the replacements, empty, over the table of the same name in `schema`, in a schema of
 /// their own. It runs inside the session's transaction. Returns refusals for those that differ.
@@ -26,55 +26,18 @@ pub(crate) async fn create(
     schema: &str,
     views: &[MaterializedView],
     adapted: &Adapted,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let mut refusals = Vec::new();
     if views.is_empty() {
         return Ok(refusals);
     }
-    let attempted = || format!("make the materialized views over {} once more", names.display);
     let home = home(names);
     definition::make_schema(session, &home, source).await?;
     let own =
         Move { schema: quoted(&names.schema), name: quoted(&names.table), to: quoted(schema) };
     let mut moves = vec![own];
     for view in views {
-        definition::open_to_owner(session, &home, view.oid).await?;
-        let own = quote::qualified(&home, &view.name);
-        let query: String =
-            session.one(sql::VIEW_QUERY, &[&view.oid]).await.trying_clauses(attempted)?.get(0);
-        let query = retarget(&adapted.query(&query), &moves);
-        let query = expression::reread(query.trim_end().trim_end_matches(';'));
-        let create = sql::create_materialized_view(&own, &view.storage, &query);
-        session.run(&create).await.trying_clauses(attempted)?;
-        definition::recreate_objects(session, view.oid, &own, &home).await?;
-        let replacement: u32 = session
-            .one(sql::TABLE_ID, &[&home, &view.name])
-            .await
-            .trying_clauses(attempted)?
-            .get(0);
-        definition::carry_privileges(session, view.oid, replacement, &own)
-            .await
-            .trying_clauses(attempted)?;
-        let replaced: Vec<u32> = views.iter().map(|view| view.oid).chain([source]).collect();
-        let strays: bool = session
-            .one(sql::READS_ANY, &[&replacement, &replaced])
-            .await
-            .trying_clauses(attempted)?
-            .get(0);
-        let unlike = definition::differences(
-            &definition::describe(session, view.oid).await?,
-            &definition::describe(session, replacement).await?,
-        );
-        if strays || !unlike.is_empty() {
-            let object = format!("materialized view {}", view.display());
-            let reason = match strays {
-                true => "its query names the table in an ambiguous way".to_owned(),
-                false => {
-                    format!("it could not be made again exactly as it is: {}", unlike.join(", "))
-                }
-            };
-            refusals.push(Refusal::new(object, reason, "drop it for the time of the change"));
-        }
+        refusals.extend(create_one(session, names, (view, views), source, &moves, adapted).await?);
         moves.push(Move {
             schema: quoted(&view.schema),
             name: quoted(&view.name),
@@ -84,13 +47,59 @@ pub(crate) async fn create(
     Ok(refusals)
 }
 
+/// Creates the replacement of one view. Returns why it is not the same.
+async fn create_one(
+    session: &Session,
+    names: &Names,
+    (view, views): (&MaterializedView, &[MaterializedView]),
+    source: u32,
+    moves: &[Move],
+    adapted: &Adapted,
+) -> Result<Option<Finding>> {
+    let attempted = || format!("create the materialized views over {} again", names.display);
+    let home = home(names);
+    definition::open_to_owner(session, &home, view.oid).await?;
+    let own = quote::qualified(&home, &view.name);
+    let query: String =
+        session.one(sql::VIEW_QUERY, &[&view.oid]).await.trying_clauses(attempted)?.get(0);
+    let query = retarget(&adapted.query(&query), moves);
+    let query = expression::reread(query.trim_end().trim_end_matches(';'));
+    let create = sql::create_materialized_view(&own, &view.storage, &query);
+    session.run(&create).await.trying_clauses(attempted)?;
+    definition::recreate_objects(session, view.oid, &own, &home).await?;
+    let replacement: u32 =
+        session.one(sql::TABLE_ID, &[&home, &view.name]).await.trying_clauses(attempted)?.get(0);
+    definition::carry_privileges(session, view.oid, replacement, &own)
+        .await
+        .trying_clauses(attempted)?;
+    let replaced: Vec<u32> = views.iter().map(|view| view.oid).chain([source]).collect();
+    let strays: bool = session
+        .one(sql::READS_ANY, &[&replacement, &replaced])
+        .await
+        .trying_clauses(attempted)?
+        .get(0);
+    let unlike = definition::differences(
+        &definition::describe(session, view.oid).await?,
+        &definition::describe(session, replacement).await?,
+    );
+    let reason = match (strays, unlike.is_empty()) {
+        (true, _) => "its query names the table in an ambiguous way".to_owned(),
+        (false, false) => {
+            format!("the server cannot create it again exactly as it is: {}", unlike.join(", "))
+        }
+        (false, true) => return Ok(None),
+    };
+    let object = format!("materialized view {}", view.display());
+    Ok(Some(Finding::error(Code::Dependent, object, reason, "drop it until the change is done")))
+}
+
 /// Moves the replacements to the schemas where they wait for the swap.
 async fn move_to_waiting(
     session: &Session,
     names: &Names,
     views: &[MaterializedView],
 ) -> Result<()> {
-    let attempted = || format!("make the materialized views over {} once more", names.display);
+    let attempted = || format!("create the materialized views over {} again", names.display);
     let home = home(names);
     for view in views {
         let waiting = view.waiting_schema();
@@ -125,7 +134,7 @@ pub(crate) async fn prepare(
         let lease = sessions.workers.take().await?;
         let fill = sql::fill_materialized_view(&view.replacement());
         let filled = lease.run(&fill).await;
-        let attempted = || format!("fill the materialized view {} once more", view.display());
+        let attempted = || format!("fill the materialized view {} again", view.display());
         lease.settle(filled.doing(attempted)).await?;
     }
     Ok(())
@@ -142,8 +151,7 @@ async fn recreate(
     if views.is_empty() {
         return Ok(views);
     }
-    let attempted =
-        || format!("make the materialized views over {} once more", change.names.display);
+    let attempted = || format!("create the materialized views over {} again", change.names.display);
     let adapted = rehearsal::beforehand(session, change, source, &views).await?;
     session.run(sql::BEGIN).await.trying_clauses(attempted)?;
     drop_all(session, shadow).await?;
@@ -151,7 +159,10 @@ async fn recreate(
         create(session, &change.names, source, &change.names.shadow_schema, &views, &adapted)
             .await?;
     if let Some(refusal) = refusals.first() {
-        return Err(Error::refused(attempted(), format!("{}: {}", refusal.object, refusal.reason)));
+        return Err(Error::refused(
+            attempted(),
+            format!("{}: {}", refusal.object, refusal.message),
+        ));
     }
     move_to_waiting(session, &change.names, &views).await?;
     session.run(sql::COMMIT).await.trying_clauses(attempted)?;

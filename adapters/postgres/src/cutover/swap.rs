@@ -17,7 +17,7 @@ use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::session::Session;
 use crate::server::version::Version;
-use crate::shadow::followed;
+use crate::shadow::concurrent_ddl;
 use crate::shadow::guard;
 use crate::sql;
 use crate::sql::quote::qualified;
@@ -56,12 +56,8 @@ impl Swapper {
         session.run(sql::ROLLBACK).await.doing(attempted)
     }
 
-    /// Does everything up to the commit. It stops if another session changed anything since the run
-    /// began.
-    pub(crate) async fn swap(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
-        let attempted = || format!("swap {} with its shadow", self.names.display);
-        session.run(&sql::swap_settings()).await.trying_clauses(attempted)?;
-        self.check_source(session, shadow).await?;
+    /// Gives the shadow its last constraints, and drops what only the run needed.
+    async fn complete_shadow(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let mut script = shadow.late.clone();
         script.push(sql::drop_publication(&self.names.publication));
         if shadow.is_guarded {
@@ -70,24 +66,29 @@ impl Swapper {
                 &user_definition::partitions(session, shadow.oid).await?,
             ));
         }
-        session.run(&script.join(";\n")).await.trying_clauses(attempted)?;
+        let attempted = || format!("swap {} with its shadow", self.names.display);
+        session.run(&script.join(";\n")).await.trying_clauses(attempted)
+    }
+
+    /// Does everything up to the commit. It stops if another session changed anything since the run
+    /// began.
+    pub(crate) async fn swap(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let attempted = || format!("swap {} with its shadow", self.names.display);
+        session.run(&sql::swap_settings()).await.trying_clauses(attempted)?;
+        self.check_source(session, shadow).await?;
+        self.complete_shadow(session, shadow).await?;
         self.check_shadow(session, shadow).await?;
         self.make_room(session).await?;
         let dependents =
             dependents::read(session, &self.names, self.facts.source, &self.views).await?;
         let Some(made) = self.adapted.of(&dependents) else {
-            return Err(Error::new(
-                Kind::Busy,
-                attempted(),
-                "what is connected with it has just changed",
-            ));
+            return Err(Error::new(Kind::Busy, attempted(), "a dependent object has just changed"));
         };
         let materialized =
             replacement_views::definitions(session, &self.views, &self.adapted).await?;
         let wanted =
             dependents::wanted(&made, &shadow.survivors, &shadow.final_steps, self.foreign_keys);
-        let columns = definition::attributes(session, shadow.oid).await?;
-        let columns: Vec<String> = columns.into_iter().map(|column| column.name).collect();
+        let columns = definition::column_names(session, shadow.oid).await?;
         let (old_names, new_names) =
             dependents::renames(&self.names.source(), &shadow.survivors, &columns);
         let (before, after) = self.sequences(session, shadow).await?;
@@ -95,9 +96,8 @@ impl Swapper {
             replacement_views::swap(session, &self.names, &self.views).await?;
         let mut script = self.cascade.statements();
         let is_there = |dependent: &&Dependent| !self.cascade.drops(&dependent.object);
-        script.extend(
-            dependents.iter().filter(is_there).filter_map(|dependent| dependent.before.clone()),
-        );
+        let dropped = dependents.iter().filter(is_there);
+        script.extend(dropped.filter_map(|dependent| dependent.before.clone()));
         script.extend(before);
         script.extend(self.moves(session, shadow).await?);
         script.extend(self.identities.iter().cloned());
@@ -115,27 +115,37 @@ impl Swapper {
         let script: Vec<String> = views_after.into_iter().chain(new_names).chain(after).collect();
         session.run(&script.join(";\n")).await.trying_clauses(attempted)?;
         self.run_final_steps(session, shadow).await?;
-        if let Some(own) = &self.facts.own_identity {
-            let tables = [self.names.source(), self.names.old()];
-            let script = tables.map(|table| sql::own_identity(&table, own)).join(";\n");
-            session.run(&script).await.trying_clauses(attempted)?;
-        }
+        self.restore_identity(session).await?;
         let lines = definition::describe(session, shadow.oid).await?;
-        let finish =
-            wanted.into_iter().filter_map(|dependent| dependent.finish).filter_map(|proof| {
-                let other =
-                    shadow.final_steps.other_proofs.iter().find(|(known, _)| *known == proof);
-                other.map_or(Some(proof), |(_, other)| other.clone())
-            });
-        let finish =
-            finish.chain(self.views.iter().filter_map(MaterializedView::refresh)).collect();
         let facts = Facts {
             done: Some(definition::structure(&lines)),
-            shadow: Some(ShadowFacts { finish, ..shadow.clone() }),
+            shadow: Some(ShadowFacts {
+                finish: self.left_for_later(shadow, wanted),
+                ..shadow.clone()
+            }),
             own_identity: None,
             ..self.facts.clone()
         };
         self.save_facts(session, &facts).await
+    }
+
+    /// Gives both tables the source's own replica identity, if the run had set another one.
+    async fn restore_identity(&self, session: &Session) -> Result<()> {
+        let Some(own) = &self.facts.own_identity else { return Ok(()) };
+        let tables = [self.names.source(), self.names.old()];
+        let script = tables.map(|table| sql::own_identity(&table, own)).join(";\n");
+        let attempted = || format!("swap {} with its shadow", self.names.display);
+        session.run(&script).await.trying_clauses(attempted)
+    }
+
+    /// Returns the statements for after the swap, which check the rows that were copied.
+    fn left_for_later(&self, shadow: &ShadowFacts, made: Vec<Dependent>) -> Vec<String> {
+        let proofs = made.into_iter().filter_map(|dependent| dependent.finish);
+        let proofs = proofs.filter_map(|proof| {
+            let other = shadow.final_steps.other_proofs.iter().find(|(known, _)| *known == proof);
+            other.map_or(Some(proof), |(_, other)| other.clone())
+        });
+        proofs.chain(self.views.iter().filter_map(MaterializedView::refresh)).collect()
     }
 
     /// Returns the statements that move the tables, and the statistics, which do not move with
@@ -185,7 +195,7 @@ impl Swapper {
         }
         let now = definition::describe(session, self.facts.source).await?;
         let changed = definition::differences(&self.facts.source_lines, &now);
-        if !followed::unfollowable(&self.facts.source_lines, &now).is_empty() {
+        if !concurrent_ddl::unfollowable(&self.facts.source_lines, &now).is_empty() {
             return Err(refused(format!(
                 "it was changed by another session: {}",
                 changed.join(", ")
@@ -199,6 +209,12 @@ impl Swapper {
                 "what the shadow must follow has just changed",
             ));
         }
+        self.check_relations(session, shadow).await
+    }
+
+    /// Checks that what is connected with the source is what the swap was prepared for.
+    async fn check_relations(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
+        let attempted = || format!("swap {} with its shadow", self.names.display);
         let cascade = self.cascade.again(session, self.facts.source).await?;
         let views = cascade.without(materialized_views::list(session, self.facts.source).await?);
         if !blockers::temporary(session, self.facts.source).await?.is_empty()
@@ -215,12 +231,7 @@ impl Swapper {
             .await?
                 != self.locked_relations
         {
-            let attempted = format!("swap {} with its shadow", self.names.display);
-            return Err(Error::new(
-                Kind::Busy,
-                attempted,
-                "what is connected with it has just changed",
-            ));
+            return Err(Error::new(Kind::Busy, attempted(), "a dependent object has just changed"));
         }
         let mut new =
             refusals::find(session, &self.names, self.facts.source, &views, self.foreign_keys)
@@ -228,10 +239,8 @@ impl Swapper {
         new.retain(|obstacle| !shadow.final_steps.drops(&obstacle.object));
         if !new.is_empty() {
             let names: Vec<String> = new.into_iter().map(|obstacle| obstacle.object).collect();
-            return Err(refused(format!(
-                "something came to depend on it meanwhile: {}",
-                names.join(", ")
-            )));
+            let reason = format!("new objects depend on it: {}", names.join(", "));
+            return Err(Error::refused(attempted(), reason));
         }
         Ok(())
     }
@@ -261,7 +270,7 @@ impl Swapper {
             if now != *wanted {
                 return Err(Error::refused(
                     attempted(),
-                    "with its columns renamed the table is not what it should be",
+                    "after the rename of columns, the table is not what it should be",
                 ));
             }
         }
@@ -315,9 +324,15 @@ impl Swapper {
             let is_left_over = !is_identity && has_identity(column);
             // The shadow's own sequence continues from the old one.
             let own = of_shadow.iter().find(|(name, ..)| *name == heir.name && !is_left_over);
-            if let Some((_, own, _)) = own {
-                before.push(sql::continue_sequence(own, sequence));
-            } else if !is_identity {
+            let stays_beside = shadow.final_steps.kept_serials.contains(column) && !is_identity;
+            match own {
+                Some((_, own, _)) if stays_beside => {
+                    before.push(sql::advance_sequence(own, sequence));
+                }
+                Some((_, own, _)) => before.push(sql::continue_sequence(own, sequence)),
+                None => {}
+            }
+            if !is_identity && (own.is_none() || stays_beside) {
                 before.push(sql::detach_sequence(sequence));
                 after.push(sql::attach_sequence(sequence, &self.names.source(), &heir.name));
                 if shadow.is_unlogged && self.version.has_unlogged_sequences() {

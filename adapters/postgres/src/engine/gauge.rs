@@ -109,7 +109,10 @@ const LOADS: [&str; 4] =
 fn load(row: &tokio_postgres::Row, measure: &str) -> Result<f64> {
     let refused = |reason: String| Error::refused(format!("look at the load {measure}"), reason);
     let Some(nth) = LOADS.iter().position(|name| *name == measure) else {
-        return Err(refused(format!("there is none of this name; there are {}", LOADS.join(", "))));
+        return Err(refused(format!(
+            "there is no such metric; the metrics are {}",
+            LOADS.join(", ")
+        )));
     };
     row.get::<_, Option<f64>>(nth).ok_or_else(|| {
         refused(

@@ -11,10 +11,11 @@ mod shadow;
 
 use crate::change::Change;
 use crate::facts::OnlineSteps;
+use crate::log::completeness;
+use crate::log::follow;
 use crate::log::slot;
 use crate::log::source::{self, LogSource};
 use crate::log::stream::LogStream;
-use crate::log::witness;
 use crate::schema::alter_request::AlterRequest;
 use crate::server::connect::Server;
 use crate::server::doing::Doing;
@@ -108,11 +109,11 @@ impl Engine for Postgres {
     }
 
     async fn follow(&self, from: &Position) -> Result<LogStream> {
-        slot::follow(&self.sessions, &self.change, &self.log, &self.heartbeat, from).await
+        follow::follow(&self.sessions, &self.change, &self.log, &self.heartbeat, from).await
     }
 
     async fn check_stream(&self) -> Result<()> {
-        witness::check(&self.sessions.control, &self.change.names, &self.log).await
+        completeness::check(&self.sessions.control, &self.change.names, &self.log).await
     }
 
     async fn mark(&self) -> Result<Marker> {

@@ -29,7 +29,7 @@ impl Preflight for Postgres {
         let result = inspect::inspect(&lease, &self.change, &self.log).await;
         let survey = lease.settle(result).await?;
         let lease = self.sessions.workers.take().await?;
-        let result = data::check_data(&lease, &self.change.names, &survey).await;
+        let result = data::check_data(&lease, &self.change, &survey).await;
         let data = lease.settle(result).await?;
         *locked(&self.planned_steps) = survey.online_steps.clone();
         Ok(steps::write_plan(&self.change, survey, data))

@@ -9,7 +9,7 @@ use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote::quoted;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 /// The column that the refusal offers to a table without any key.
 const OFFERED: &str = "altergeist_id";
@@ -25,7 +25,7 @@ pub(crate) async fn refusal(
     names: &Names,
     table: u32,
     why: &str,
-) -> Result<Refusal> {
+) -> Result<Finding> {
     let rows = session.query(sql::KEYS, &[&table, &true]).await.doing("read the table's keys")?;
     let keys: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();
     let columns = definition::attributes(session, table).await?;
@@ -52,7 +52,12 @@ pub(crate) async fn refusal(
         offer(&source, &keys, columns.iter().any(|column| column.name == OFFERED))
     });
     let object = format!("table {}", names.display);
-    Ok(Refusal::new(object, format!("there is no key to follow its rows by: {why}"), &remedy))
+    Ok(Finding::error(
+        Code::NoKey,
+        object,
+        format!("there is no key to follow its rows by: {why}"),
+        &remedy,
+    ))
 }
 
 /// Whether any row holds NULL in one of the columns. None if the answer takes too long.

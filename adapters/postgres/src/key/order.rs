@@ -9,7 +9,7 @@ use crate::schema::columns::KeyColumn;
 use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 /// Returns the columns of the requested order, or why they are not possible. Empty if the user asks
 /// for none.
@@ -17,13 +17,14 @@ pub(crate) async fn find(
     session: &Session,
     order_by: Option<&str>,
     source: u32,
-) -> Result<std::result::Result<Vec<KeyColumn>, Refusal>> {
+) -> Result<std::result::Result<Vec<KeyColumn>, Finding>> {
     let Some(wanted) = order_by else { return Ok(Ok(Vec::new())) };
     let rows = session.query(sql::KEYS, &[&source, &false]).await;
     let rows = rows.doing("read the table's indexes")?;
     let indexes: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();
     Ok(choose(&indexes, wanted).map_err(|why| {
-        Refusal::new(
+        Finding::error(
+            Code::Option,
             format!("order by {wanted}"),
             why,
             "name a btree index over columns that may not be NULL, or columns such an index \
@@ -36,7 +37,7 @@ fn choose(indexes: &[Candidate], wanted: &str) -> Result<Vec<KeyColumn>, String>
     if let Some(index) = indexes.iter().find(|index| index.name == unquoted(wanted)) {
         return match &index.unfit {
             None => Ok(index.columns.clone()),
-            Some(why) => Err(format!("the index cannot serve: {why}")),
+            Some(why) => Err(format!("the run cannot use the index: {why}")),
         };
     }
     let columns: Vec<String> = wanted.split(',').map(unquoted).collect();
@@ -47,8 +48,7 @@ fn choose(indexes: &[Candidate], wanted: &str) -> Result<Vec<KeyColumn>, String>
             && names.zip(&columns).all(|(one, other)| one == other)
     };
     let index = indexes.iter().find(begins);
-    let index =
-        index.ok_or("no index that could serve is called so, or begins with such columns")?;
+    let index = index.ok_or("no usable index has this name, or begins with these columns")?;
     Ok(index.columns[..columns.len()].to_vec())
 }
 

@@ -57,7 +57,7 @@ impl ToSql for RawArray<'_> {
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         let Kind::Array(element) = array.kind() else {
-            return Err("the parameter is no array".into());
+            return Err("the parameter is not an array".into());
         };
         out.put_i32(1);
         out.put_i32(0);

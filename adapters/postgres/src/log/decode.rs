@@ -214,7 +214,7 @@ fn expect(found: u8, wanted: &[u8]) -> Result<u8, String> {
     if wanted.contains(&found) {
         Ok(found)
     } else {
-        Err("a message of the log is not formed as it should be".to_owned())
+        Err("a message of the log is malformed".to_owned())
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) async fn give_up(
     let meanwhile = match writers.is_empty() {
         true => String::new(),
         false => {
-            format!("; transactions under way, which may be what holds it: {}", writers.join("; "))
+            format!("; open transactions, which may be the cause: {}", writers.join("; "))
         }
     };
     let kept = kept(session, change, source).await?;
@@ -57,8 +57,8 @@ pub(crate) async fn give_up(
     if is_ours {
         slot::drop_log(session, change, source).await?;
         return Ok(format!(
-            "that is all it may (--max-log-kept), so the replication slot was dropped, and the \
-             copy made so far is of no use any more; {START_AGAIN}{meanwhile}"
+            "that is its limit (--max-log-kept). The run dropped the replication slot, so the copy \
+             made so far is useless; {START_AGAIN}{meanwhile}"
         ));
     }
     Ok(format!(

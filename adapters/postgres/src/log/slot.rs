@@ -2,18 +2,14 @@
 //! invisible. Finds it again after a restart, and drops it.
 
 use crate::change::Change;
-use crate::facts::{Facts, Witness};
+use crate::facts::Facts;
 use crate::journal;
 use crate::key::candidates::Candidate;
+use crate::log::completeness;
 use crate::log::decode::Lsn;
 use crate::log::identity;
-use crate::log::polling::Poller;
-use crate::log::reader::{LogFeed, QuerySessions, Source};
 use crate::log::source::{self, LogSession, LogSource};
-use crate::log::stream::LogStream;
 use crate::log::visibility::Snapshot;
-use crate::log::wire::Replication;
-use crate::log::witness;
 use crate::schema::catalogue;
 use crate::schema::definition;
 use crate::server::doing::Doing;
@@ -26,7 +22,7 @@ use altergeist_contract::{Error, Kind, Position, Result};
 use std::time::{Duration, Instant};
 
 /// Longest wait for a reader of the slot to end.
-const READER_END_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const READER_END_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Longest wait for writing transactions before the log can begin. Nobody waits for us meanwhile.
 const WRITERS_TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,7 +34,7 @@ const SHORT_WRITERS_TIMEOUT: Duration = Duration::from_secs(1);
 const SLOTS_MAX: u32 = 20;
 
 /// The pause between two checks of something that ends soon.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// After it resumes, a run has this long before the server's own limit ends it.
 pub(crate) const RESUME_GRACE: Duration = Duration::from_secs(20);
@@ -85,14 +81,14 @@ async fn open_anew(
     let (key, identity) = catalogue::key(session, source).await?;
     let key = key.map_err(|why| Error::refused(format!("follow {}", names.display), why))?;
     publish(session, change, &key, &identity).await?;
-    let witness = witness::take(session, names, source).await?;
+    let stream_conditions = completeness::take(session, names, source).await?;
     let start = make_readable_slot(session, change, log).await?;
     let facts = Facts {
         system: source::system(session).await?,
         log_place: log.place(),
         source,
         source_lines: definition::describe(session, source).await?,
-        witness: Some(witness),
+        stream_conditions: Some(stream_conditions),
         own_identity,
         shadow: None,
         done: None,
@@ -143,14 +139,14 @@ async fn make_readable_slot(session: &Session, change: &Change, source: &LogSour
         tracing::warn!(
             reason,
             slot = names.slot,
-            "the server made a slot that it cannot read; another is made"
+            "the server created a slot that it cannot read; the run creates another one"
         );
         last = reason;
         drop_slot(&log, &names.slot).await?;
     }
     let reason = format!(
-        "the server made {SLOTS_MAX} slots, one after the other, that it cannot read itself: \
-         {last}; try again while nobody else makes any"
+        "the server created {SLOTS_MAX} slots that it cannot read itself: {last}; try again while \
+         no other session creates slots"
     );
     Err(Error::fatal(format!("open the log for {}", names.display), reason))
 }
@@ -288,7 +284,11 @@ pub(crate) async fn drop_log(session: &Session, change: &Change, source: &LogSou
 }
 
 /// Fails if the slot is on a standby that the user did not name.
-async fn require_place(session: &Session, change: &Change, attempted: &str) -> Result<()> {
+pub(crate) async fn require_place(
+    session: &Session,
+    change: &Change,
+    attempted: &str,
+) -> Result<()> {
     let known =
         journal::entry(session, &change.names).await?.facts.and_then(|facts| facts.log_place);
     match known {
@@ -326,154 +326,9 @@ pub(crate) async fn drop_slot(log: &Session, slot: &str) -> Result<()> {
     }
 }
 
-async fn end_reader(log: &Session, slot: &str) -> Result<()> {
+pub(crate) async fn end_reader(log: &Session, slot: &str) -> Result<()> {
     let ended = log.query(sql::END_READER, &[&slot]).await;
     ended.map(drop).doing(format!("end the reader of {slot}"))
-}
-
-/// Follows the log from a position on.
-pub(crate) async fn follow(
-    sessions: &Sessions,
-    change: &Change,
-    log: &LogSource,
-    heartbeat: &HeartbeatSwitch,
-    from: &Position,
-) -> Result<LogStream> {
-    let names = &change.names;
-    let attempted = || format!("follow {} from {from}", names.display);
-    sessions.require_hold("follow the log")?;
-    let start = Lsn::parse(&from.0)
-        .ok_or_else(|| Error::fatal(attempted(), "the position cannot be read"))?;
-    let lease = sessions.control.take().await?;
-    let result = prepare(&lease, change, log, start, attempted()).await;
-    let (facts, key) = lease.settle(result).await?;
-    let feed = feed(change, log, &facts, start, attempted()).await?;
-    let visibility = sessions.server.open(&names.application, &sql::gate_settings()).await?;
-    let standby = match &log.standby {
-        None => None,
-        Some(standby) => Some(standby.open(&names.application, &sql::mark_settings()).await?),
-    };
-    *locked(&log.following_since) = Some(Instant::now());
-    heartbeat.start(&facts);
-    let source = Source {
-        oid: facts.source,
-        identity: facts.witness.as_ref().and_then(Witness::letter).unwrap_or_default(),
-        lines: facts.source_lines,
-        schema: names.schema.clone(),
-        table: names.table.clone(),
-        display: names.display.clone(),
-        key: key.columns.into_iter().map(|column| column.source).collect(),
-        incarnation: change.incarnation.clone(),
-    };
-    Ok(LogStream::begin(feed, QuerySessions { visibility, standby }, source, from.clone()))
-}
-
-/// Opens the stream, or reads the slot by SQL if the server refuses to stream.
-async fn feed(
-    change: &Change,
-    source: &LogSource,
-    facts: &Facts,
-    start: Lsn,
-    attempted: String,
-) -> Result<LogFeed> {
-    let names = &change.names;
-    if !change.target.poll_log {
-        match Replication::open(source.server(), &names.application).await? {
-            Ok(mut wire) => {
-                if wire.identify().await? != facts.system {
-                    return Err(not_that_server(attempted));
-                }
-                wire.start(&names.slot, &names.publication, start).await?;
-                return Ok(LogFeed::Wire(wire));
-            }
-            Err(why) => {
-                tracing::warn!(
-                    "the log of {} is read by SQL, because it cannot be streamed: {why}",
-                    names.display
-                )
-            }
-        }
-    }
-    let session = source.server().open(&names.application, &sql::poll_settings()).await?;
-    if source::system(&session).await? != facts.system {
-        return Err(not_that_server(attempted));
-    }
-    Ok(LogFeed::Poll(Box::new(Poller::new(session, &names.slot, &names.publication, start))))
-}
-
-fn not_that_server(attempted: String) -> Error {
-    Error::fatal(attempted, "this is not the server that gave the position")
-}
-
-/// Checks that the slot still has the log from the position on, and ends other readers.
-async fn prepare(
-    session: &Session,
-    change: &Change,
-    source: &LogSource,
-    start: Lsn,
-    attempted: String,
-) -> Result<(Facts, Candidate)> {
-    let gone = |why: &str| Error::fatal(attempted.clone(), why);
-    let names = &change.names;
-    require_place(session, change, &attempted).await?;
-    source::check(session, names, source).await?;
-    let facts = journal::facts(session, names).await?;
-    let log = source.session(session).await?;
-    let slot = &names.slot;
-    let deadline = Instant::now() + READER_END_TIMEOUT;
-    loop {
-        let rows = log.query(sql::SLOT, &[slot]).await;
-        let rows = rows.doing(&attempted)?;
-        let row = rows.first().ok_or_else(|| {
-            gone(&format!(
-                "the replication slot {slot} is gone, and the log it kept with it; {START_AGAIN}"
-            ))
-        })?;
-        if row.get::<_, &str>(2) == "lost" {
-            return Err(gone(&lost(slot, row)));
-        }
-        let confirmed = row.get::<_, Option<&str>>(1).and_then(Lsn::parse);
-        if confirmed.is_none_or(|confirmed| confirmed > start) {
-            let reason = format!(
-                "another session advanced the replication slot {slot}, and the server discarded \
-                 its log"
-            );
-            return Err(Error::new(Kind::Missed, attempted, reason));
-        }
-        if row.get::<_, Option<i32>>(0).is_none() {
-            break;
-        }
-        if Instant::now() > deadline {
-            return Err(error::silent(attempted, READER_END_TIMEOUT));
-        }
-        end_reader(&log, slot).await?;
-        tokio::time::sleep(POLL_INTERVAL).await;
-    }
-    witness::judge(session, names, &facts).await?;
-    let (key, _) = catalogue::key(session, facts.source).await?;
-    Ok((facts, key.map_err(|why| gone(&why))?))
-}
-
-/// Returns why a slot is lost, by the server's own word for it, and the remedy.
-fn lost(slot: &str, row: &tokio_postgres::Row) -> String {
-    let why = match row.get::<_, &str>(3) {
-        "wal_removed" => format!(
-            "the server has removed log that the replication slot {slot} needed, for it kept more \
-             than max_slot_wal_keep_size ({}) allows: raise that",
-            row.get::<_, &str>(4)
-        ),
-        "idle_timeout" => format!(
-            "the server has given up the replication slot {slot}, which nobody read for longer \
-             than idle_replication_slot_timeout: do not leave the run stopped for so long"
-        ),
-        "rows_removed" => format!(
-            "the standby has given up the replication slot {slot}, for the primary cleaned up \
-             what it needed: let the standby have hot_standby_feedback = on, and a physical slot \
-             on the primary"
-        ),
-        other => format!("the server has given up the replication slot {slot} ({other})"),
-    };
-    format!("{why}; {START_AGAIN}")
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::server::names::Names;
 use crate::server::session::Session;
 use crate::server::version::Version;
 use crate::sql;
-use altergeist_contract::{Error, Kind, Refusal, Result};
+use altergeist_contract::{Code, Error, Finding, Kind, Result};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -88,13 +88,18 @@ impl LogSource {
 }
 
 /// Returns why the standby's log is not usable. Empty if there is no standby.
-pub(crate) async fn refusals(session: &Session, source: &LogSource) -> Result<Vec<Refusal>> {
+pub(crate) async fn refusals(session: &Session, source: &LogSource) -> Result<Vec<Finding>> {
     let Some(place) = source.place() else { return Ok(Vec::new()) };
     let log = source.session(session).await?;
     let mut refusals = Vec::new();
     let mut demand = |is_met: bool, reason: &str, remedy: &str| {
         if !is_met {
-            refusals.push(Refusal::new(format!("server {place}"), reason, remedy));
+            refusals.push(Finding::error(
+                Code::LogSource,
+                format!("server {place}"),
+                reason,
+                remedy,
+            ));
         }
         is_met
     };
@@ -105,17 +110,17 @@ pub(crate) async fn refusals(session: &Session, source: &LogSource) -> Result<Ve
             is_same,
             "it is not a replica of the table's server",
             "name one of its physical standbys",
-        ) && demand(row.get(1), "it is no replica any more", "leave it out, or name a standby")
+        ) && demand(row.get(1), "it is not a replica any more", "leave it out, or name a standby")
             && demand(
                 Version::accept(row.get(0))?.decodes_on_standby(),
                 "before PostgreSQL 16 a standby does not decode its log",
-                "leave it out, and have the log read from the primary",
+                "leave it out. The log is then read from the primary",
             );
     if is_ours {
         demand(
             row.get(3),
-            "what the primary cleans up in its catalogue would end the slot there: \
-             hot_standby_feedback is off",
+            "hot_standby_feedback is off: the primary would remove catalogue rows that the slot \
+             needs",
             "set hot_standby_feedback = on there, and give it a physical slot on the primary",
         );
     }
@@ -127,7 +132,7 @@ pub(crate) async fn notes(
     session: &Session,
     source: &LogSource,
     polls: bool,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Finding>> {
     let mut notes = Vec::new();
     let may_read = source.session(session).await?.one(sql::MAY_READ_LOG, &[]).await;
     let may_read = may_read.doing("ask whether the log may be read")?;
@@ -136,17 +141,20 @@ pub(crate) async fn notes(
         && may_read.get::<_, bool>(0)
         && let Err(why) = Replication::open(source.server(), &source.application).await?
     {
-        notes.push(format!(
+        let message = format!(
             "the log cannot be streamed ({why}): the run polls it by SQL, which costs the server \
              more"
-        ));
+        );
+        notes.push(Finding::note(Code::LogSettings, message));
     }
     let row = session.one(sql::AWAITED_STANDBYS, &[]).await;
     let row = row.doing("ask whom the log waits for")?;
     if let Some(slots) = row.get::<_, Option<String>>(0).filter(|slots| !slots.is_empty()) {
-        notes.push(format!(
-            "the log is sent only when the standbys of {slots} have it (synchronized_standby_slots)"
-        ));
+        let message = format!(
+            "the server sends the log only after the standbys of {slots} received it \
+             (synchronized_standby_slots)"
+        );
+        notes.push(Finding::note(Code::LogSettings, message));
     }
     Ok(notes)
 }
@@ -155,7 +163,7 @@ pub(crate) async fn notes(
 pub(crate) async fn check(session: &Session, names: &Names, source: &LogSource) -> Result<()> {
     match refusals(session, source).await?.into_iter().next() {
         None => Ok(()),
-        Some(Refusal { object, reason, remedy }) => Err(Error::refused(
+        Some(Finding { object, message: reason, remedy, .. }) => Err(Error::refused(
             format!("read the log of {}", names.display),
             format!("{object}: {reason}; {remedy}"),
         )),
@@ -178,7 +186,7 @@ pub(crate) async fn wait_for_replay(
             return Err(Error::new(
                 Kind::Busy,
                 attempted(),
-                format!("it has not within {LONGEST_LAG:?}"),
+                format!("the standby did not replay it within {LONGEST_LAG:?}"),
             ));
         }
         tokio::time::sleep(PAUSE).await;
@@ -209,7 +217,8 @@ pub(crate) async fn make_slot(
             }
         }
         if Instant::now() > deadline {
-            let reason = format!("it found no place to begin within {LONGEST_SEARCH:?}");
+            let reason =
+                format!("the standby found no position to begin at within {LONGEST_SEARCH:?}");
             return Err(Error::new(Kind::Busy, attempted(), reason));
         }
     }

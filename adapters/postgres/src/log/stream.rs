@@ -11,7 +11,7 @@ use crate::log::source;
 use crate::log::visibility::Snapshot;
 use crate::schema::definition::{self, Line};
 use crate::server::doing::Doing;
-use crate::shadow::followed;
+use crate::shadow::concurrent_ddl;
 use crate::sql;
 use altergeist_contract::{ChangeStream, Changes, Error, Kind, Marker, Position, Result};
 use std::collections::VecDeque;
@@ -248,9 +248,9 @@ impl LogStream {
             }
             now => now?,
         };
-        let lost = followed::unfollowable(&self.lines, &now);
+        let lost = concurrent_ddl::unfollowable(&self.lines, &now);
         if !lost.is_empty() {
-            return Err(followed::ended(&self.display, &lost));
+            return Err(concurrent_ddl::ended(&self.display, &lost));
         }
         self.pending.pop_front();
         Ok(())

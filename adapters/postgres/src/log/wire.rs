@@ -3,21 +3,19 @@
 //! in the buffer.
 
 use crate::log::decode::Lsn;
-use crate::server::connect::{Address, CONNECT_TIMEOUT, Server, Tls};
+use crate::log::transport::{Transport, transport};
+use crate::log::wire_error::{WireError, malformed};
+use crate::server::connect::{CONNECT_TIMEOUT, Server};
 use crate::server::error;
 use crate::sql;
-use altergeist_contract::url::TlsMode;
-use altergeist_contract::{Error, Kind, Result};
+use altergeist_contract::Result;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::{md5_hash, sasl};
 use postgres_protocol::message::{backend, frontend};
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The tag of the answer that opens the stream. The protocol crate does not know it.
 const COPY_BOTH: u8 = b'W';
@@ -27,10 +25,6 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Longest time to write one reply.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
-
-trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
 
 /// An open replication connection.
 pub(crate) struct Replication {
@@ -172,14 +166,16 @@ impl Replication {
                         body.mechanisms().any(|mechanism| Ok(mechanism == sasl::SCRAM_SHA_256))?;
                     if !known {
                         return Err(WireError::Refused(
-                            "the server asks for a way to log in that is not known here".to_owned(),
+                            "the server asks for a login method that altergeist does not know"
+                                .to_owned(),
                         ));
                     }
                     self.scram(password()?).await?;
                 }
                 _ => {
                     return Err(WireError::Refused(
-                        "the server asks for a way to log in that is not known here".to_owned(),
+                        "the server asks for a login method that altergeist does not know"
+                            .to_owned(),
                     ));
                 }
             }
@@ -359,100 +355,5 @@ fn copied(mut body: Bytes) -> std::result::Result<Frame, WireError> {
         }
         Some(b'k') if body.len() == 18 => Ok(Frame::Alive(body[17] != 0)),
         _ => Err(malformed()),
-    }
-}
-
-async fn transport(
-    address: &Address,
-    tls: &Tls,
-) -> std::result::Result<Box<dyn Transport>, WireError> {
-    match address {
-        Address::Unix(folder, port) => {
-            Ok(Box::new(UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?))
-        }
-        Address::Tcp(host, port) => {
-            let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            if tls.mode == TlsMode::Disable {
-                return Ok(Box::new(stream));
-            }
-            let mut request = BytesMut::new();
-            frontend::ssl_request(&mut request);
-            stream.write_all(&request).await?;
-            match (stream.read_u8().await?, tls.mode) {
-                (b'S', _) => Ok(Box::new(encrypted(stream, host, tls).await?)),
-                (_, TlsMode::Prefer) => Ok(Box::new(stream)),
-                _ => Err(WireError::Refused("the server does not speak TLS".to_owned())),
-            }
-        }
-    }
-}
-
-async fn encrypted(
-    stream: TcpStream,
-    host: &str,
-    tls: &Tls,
-) -> std::result::Result<impl Transport + use<>, WireError> {
-    let name = host
-        .to_owned()
-        .try_into()
-        .map_err(|_| WireError::Refused("the host's name cannot be verified".to_owned()))?;
-    Ok(TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await?)
-}
-
-/// An error of the connection.
-enum WireError {
-    /// The connection is lost, or was never open.
-    Lost(String),
-    /// A retry cannot help.
-    Refused(String),
-    /// The server's answer: its code and its words. They name only slots and roles.
-    Server { code: String, message: String },
-}
-
-impl WireError {
-    fn of_server(body: &backend::ErrorResponseBody) -> WireError {
-        let (mut code, mut message) = (String::new(), String::new());
-        let mut fields = body.fields();
-        while let Ok(Some(field)) = fields.next() {
-            let value = || String::from_utf8_lossy(field.value_bytes()).into_owned();
-            match field.type_() {
-                b'C' => code = value(),
-                b'M' => message = value(),
-                _ => {}
-            }
-        }
-        WireError::Server { code, message }
-    }
-
-    /// The same during the login. A login that fails is no refusal of the plan.
-    fn into_login_error(self, attempted: impl Into<String>) -> Error {
-        match self {
-            WireError::Server { code, message } if error::is_login_refused(&code) => {
-                Error::fatal(attempted, message)
-            }
-            WireError::Refused(reason) => Error::fatal(attempted, reason),
-            other => other.into_error(attempted),
-        }
-    }
-
-    fn into_error(self, attempted: impl Into<String>) -> Error {
-        match self {
-            WireError::Lost(reason) => Error::new(Kind::Disconnected, attempted, reason),
-            WireError::Refused(reason) => Error::refused(attempted, reason),
-            WireError::Server { code, message } => {
-                Error::new(error::walsender_kind(&code), attempted, message)
-            }
-        }
-    }
-}
-
-fn malformed() -> WireError {
-    WireError::Lost("the server's answer is not formed as it should be".to_owned())
-}
-
-impl From<io::Error> for WireError {
-    fn from(error: io::Error) -> WireError {
-        WireError::Lost(error.to_string())
     }
 }

@@ -5,12 +5,12 @@
 
 use crate::change::Change;
 use crate::cutover::materialized_views::MaterializedView;
-use crate::schema::clauses::Cascades;
+use crate::schema::cascades::Cascades;
 use crate::schema::requested;
 use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::{Error, Refusal, Result};
+use altergeist_contract::{Code, Error, Finding, Result};
 
 /// The objects that CASCADE drops.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(crate) async fn find(session: &Session, table: u32, dropped: &Cascades) -> R
     let rows = session
         .query(sql::CASCADE, &[&table, &columns, &constraints])
         .await
-        .doing("look for what CASCADE takes away")?;
+        .doing("look for what CASCADE drops")?;
     let taken = |row: &tokio_postgres::Row| CascadedObject {
         object: row.get(0),
         statement: row.get(1),
@@ -60,7 +60,7 @@ pub(crate) async fn find(session: &Session, table: u32, dropped: &Cascades) -> R
 pub(crate) async fn of_change(session: &Session, change: &Change, table: u32) -> Result<Cascade> {
     match requested::clauses(session, change, table).await? {
         Ok(clauses) => find(session, table, &clauses.cascades).await,
-        Err(refusal) => Err(Error::refused(format!("read {}", refusal.object), refusal.reason)),
+        Err(refusal) => Err(Error::refused(format!("read {}", refusal.object), refusal.message)),
     }
 }
 
@@ -117,30 +117,35 @@ impl Cascade {
     }
 
     /// Returns refusals for objects that a copy cannot drop, or this role may not.
-    pub(crate) fn refusals(&self) -> Vec<Refusal> {
+    pub(crate) fn refusals(&self) -> Vec<Finding> {
         let refusal = |taken: &CascadedObject| {
             let (reason, remedy) = match taken {
                 taken if !taken.is_known => (
-                    "CASCADE drops it, too, and a copy cannot",
-                    "drop it first; or make DROP … CASCADE a change of its own, which the server \
+                    "CASCADE drops it too, and a copy cannot",
+                    "drop it first; or make DROP … CASCADE a separate change, which the server \
                      does without a copy",
                 ),
                 taken if !taken.is_ours => (
-                    "CASCADE drops it, too, and this role does not own it",
-                    "run as a member of its owner; or make DROP … CASCADE a change of its own, \
+                    "CASCADE drops it too, and this role does not own it",
+                    "run as a member of its owner; or make DROP … CASCADE a separate change, \
                      which the server does without a copy",
                 ),
                 _ => return None,
             };
-            Some(Refusal::new(taken.object.clone(), reason, remedy))
+            Some(Finding::error(Code::Dependent, taken.object.clone(), reason, remedy))
         };
         self.taken.iter().filter_map(refusal).collect()
     }
 
     /// Returns what an operator must know about it.
-    pub(crate) fn note(&self) -> Option<String> {
-        (!self.taken.is_empty())
-            .then(|| format!("CASCADE drops with it: {}", self.objects().join(", ")))
+    pub(crate) fn note(&self) -> Option<Finding> {
+        (!self.taken.is_empty()).then(|| {
+            let objects = self.objects();
+            let count = objects.len() as u64;
+            let message = format!("it drops more than the column: {}", objects.join(", "));
+            Finding::warning(Code::Dependent, "CASCADE", message, "leave CASCADE out to keep them")
+                .count(count)
+        })
     }
 
     /// Returns the first object that the plan did not name.
@@ -155,7 +160,7 @@ impl Cascade {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::clauses::Cascades;
+    use crate::schema::cascades::Cascades;
 
     fn taken(object: &str, statement: Option<&str>, is_ours: bool) -> CascadedObject {
         CascadedObject {

@@ -1,15 +1,17 @@
 //! What the altered table demands of rows. The plan asks the source's rows before it copies
 //! anything: do values fit their new types, do checks hold, do foreign keys find their parents?
 
+use crate::plan::row_counts;
 use crate::schema::altered::{ColumnChanges, ConversionRisk, UnvalidatedKey};
 use crate::schema::columns::Layout;
 use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::session::Session;
+use crate::server::version::Version;
 use crate::shadow::duplicates;
 use crate::sql;
 use crate::sql::quote::quoted;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 use std::collections::BTreeSet;
 use tokio_postgres::Row;
 
@@ -29,6 +31,8 @@ pub(crate) struct Constraint {
     pub(crate) expression: Option<String>,
     pub(crate) is_validated: bool,
     pub(crate) columns: Vec<String>,
+    /// Whether it reads the row as a whole. Then any change of the columns concerns it.
+    pub(crate) reads_whole_row: bool,
 }
 
 impl Constraint {
@@ -45,6 +49,7 @@ impl Constraint {
             expression: row.get(8),
             is_validated: row.get(9),
             columns: row.get(10),
+            reads_whole_row: row.get(11),
         }
     }
 }
@@ -59,6 +64,7 @@ pub(crate) async fn constraints(session: &Session, table: u32) -> Result<Vec<Con
 /// A question about the rows: how many violate a demand?
 pub(crate) struct Question {
     pub(crate) statement: String,
+    pub(crate) code: Code,
     pub(crate) object: String,
     /// What is wrong with that many rows.
     pub(crate) complaint: String,
@@ -88,7 +94,8 @@ pub(crate) fn questions(
 fn is_held(check: &Constraint, source: &[Constraint], layout: &Layout) -> bool {
     let stays =
         |name: &String| layout.columns.iter().any(|column| column.name == *name && !column.changed);
-    check.columns.iter().all(stays)
+    !check.reads_whole_row
+        && check.columns.iter().all(stays)
         && source.iter().any(|known| {
             known.is_validated && known.definition == check.definition && known.kind == "c"
         })
@@ -99,6 +106,7 @@ fn violated(check: &Constraint, layout: &Layout, changes: &ColumnChanges) -> Opt
     let expression = check.expression.as_ref()?;
     Some(Question {
         statement: sql::count_violations(&rows, expression),
+        code: Code::CheckViolated,
         object: format!("constraint {}", check.name),
         complaint: "violate it".to_owned(),
     })
@@ -135,6 +143,7 @@ fn without_parent(
             parent,
             &found.join(" AND "),
         ),
+        code: Code::ForeignKeyViolated,
         object: format!("foreign key {}", key.name),
         complaint: format!("have no parent in {parent}"),
     })
@@ -154,48 +163,113 @@ pub(crate) async fn refusals(
     session: &Session,
     table: &str,
     questions: &[Question],
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let mut refusals = Vec::new();
     for question in questions {
-        let answer = session.one(&question.statement, &[]).await;
-        let answer = answer.doing(format!("look at the rows of {table}"))?;
+        let answer = match session.one(&question.statement, &[]).await {
+            Err(error) if error::is_of_statement(&error) => {
+                refusals.push(impossible(&question.object, &error));
+                continue;
+            }
+            answer => answer.doing(format!("look at the rows of {table}"))?,
+        };
         let rows: i64 = answer.get(0);
         if rows > 0 {
-            let many = if rows == 1 { "row" } else { "rows" };
-            let reason = format!("{rows} {many} {}", question.complaint);
-            refusals.push(Refusal::new(
-                question.object.clone(),
-                reason,
-                "correct these rows first",
-            ));
+            let count = rows.unsigned_abs();
+            let message = format!("{} {}", row_counts::rows(count, true), question.complaint);
+            let object = question.object.clone();
+            refusals.push(
+                Finding::error(question.code, object, message, "correct these rows first")
+                    .count(count),
+            );
         }
     }
     Ok(refusals)
 }
 
-/// Returns refusals for columns with values that do not fit their new type.
+/// Refuses a demand that the server cannot evaluate for the new rows.
+fn impossible(object: &str, error: &tokio_postgres::Error) -> Finding {
+    let words = error::of_clauses("try it", error).reason;
+    let reason = format!("the server cannot evaluate it for the new rows: {words}");
+    let remedy = "drop it in the same change, and add it again as the new rows need it";
+    Finding::error(Code::CheckViolated, object, reason, remedy)
+}
+
+/// Returns refusals for columns with values that do not fit their new type, with their number
+/// where the server can count them.
 pub(crate) async fn unfit_values(
     session: &Session,
+    version: Version,
     layout: &Layout,
-    risks: &[ConversionRisk],
-) -> Result<Vec<Refusal>> {
+    changes: &ColumnChanges,
+) -> Result<Vec<Finding>> {
     let mut refusals = Vec::new();
-    for risk in risks {
+    for risk in &changes.risks {
         let attempted =
             || format!("look whether the values of column {} fit its new type", risk.column);
         let too_long = risk.too_long.as_deref().unwrap_or("false");
         let statement = sql::convert_all(&risk.cast, too_long, &layout.source, &layout.alias);
-        let reason = match session.one(&statement, &[]).await {
-            Ok(row) if row.get::<_, bool>(1) => "a value is too long for its new type".to_owned(),
+        let (code, reason) = match session.one(&statement, &[]).await {
+            Ok(row) if row.get::<_, bool>(1) => {
+                (Code::ValueTooLong, "a value is too long for its new type".to_owned())
+            }
             Ok(_) => continue,
-            Err(error) if error::is_of_value(&error) => error::of(attempted(), &error).reason,
+            Err(error) if error::is_of_value(&error) => {
+                (error::code_of_value(&error), error::of(attempted(), &error).reason)
+            }
             Err(error) => return Err(error::of(attempted(), &error)),
         };
-        refusals.push(Refusal::new(
-            format!("column {}", risk.column),
-            reason,
-            "correct these rows first, or give a USING that does",
-        ));
+        let remedy = "correct these rows first, or give a USING that does";
+        let refusal = Finding::error(code, format!("column {}", risk.column), reason, remedy);
+        refusals.push(match condition(risk, code, version, changes) {
+            Some(condition) => counted(session, layout, refusal, &condition).await?,
+            None => refusal,
+        });
     }
     Ok(refusals)
+}
+
+/// Returns a condition for the values of a column that do not fit.
+fn condition(
+    risk: &ConversionRisk,
+    code: Code,
+    version: Version,
+    changes: &ColumnChanges,
+) -> Option<String> {
+    if code == Code::ValueTooLong && risk.too_long.is_some() {
+        return risk.too_long.clone();
+    }
+    let conversion = changes.conversions.iter().find(|it| it.name == risk.column)?;
+    if conversion.is_computed {
+        return None;
+    }
+    sql::does_not_fit(
+        &conversion.value,
+        conversion.from_type.0,
+        conversion.to_type,
+        &conversion.to,
+        version.has_input_validity(),
+    )
+}
+
+async fn counted(
+    session: &Session,
+    layout: &Layout,
+    refusal: Finding,
+    condition: &str,
+) -> Result<Finding> {
+    let table = (layout.source.as_str(), layout.alias.as_str());
+    let (count, words) = row_counts::count_up_to_max(session, table, condition).await?;
+    // The condition may see less than the server's own conversion.
+    if count == 0 {
+        return Ok(refusal);
+    }
+    let message = match refusal.code {
+        Code::ValueTooLong => format!("{words} hold a value that is too long for its new type"),
+        Code::ValueOutOfRange => {
+            format!("{words} hold a value outside the range of its new type")
+        }
+        _ => format!("{words} hold a value that has no meaning in its new type"),
+    };
+    Ok(Finding { message, ..refusal }.count(count))
 }

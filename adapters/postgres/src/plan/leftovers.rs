@@ -4,7 +4,7 @@
 use crate::change::Change;
 use crate::cutover::materialized_views::{self, MaterializedView};
 use crate::cutover::replacement_views;
-use crate::facts::OnlineSteps;
+use crate::facts::{Facts, OnlineSteps};
 use crate::journal::{self, Entry};
 use crate::log::orphaned::{self, OrphanedObject};
 use crate::log::slot;
@@ -19,7 +19,7 @@ use crate::server::session::Session;
 use crate::shadow::guard;
 use crate::sql;
 use crate::sql::quote::qualified;
-use altergeist_contract::{Disposal, Error, Leftover, Result, Stage};
+use altergeist_contract::{Disposal, Leftover, Result, Stage};
 
 /// The leftovers that exist.
 struct Inventory {
@@ -48,73 +48,62 @@ async fn find(session: &Session, change: &Change, source: &LogSource) -> Result<
     let names = &change.names;
     let Entry { record, facts, is_ours } = journal::entry(session, names).await?;
     let old = catalogue::table_id(session, &names.old_schema, &names.table).await?;
-    let known_shadow =
-        facts.as_ref().and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
     let known_source = facts.as_ref().map(|facts| facts.source);
-    // Where somebody has dropped the journal, what lies in a schema of ours under the table's name
-    // is what is left of its change.
-    let is_forgotten = facts.is_none();
-    let is_ours_by_place = async |schema: &str| {
-        let is_marked =
-            matches!(catalogue::schema_state(session, schema).await?, SchemaState::Ours);
-        Ok::<_, Error>(
-            is_forgotten
-                && is_marked
-                && own_objects::stranger_schema(session, schema).await?.is_none(),
-        )
-    };
-    let in_old = is_ours_by_place(&names.old_schema).await?;
-    let shadow = match known_shadow {
-        None if is_ours_by_place(&names.shadow_schema).await? => {
-            let found = catalogue::table_id(session, &names.shadow_schema, &names.table).await?;
-            found.map(|found| (found, names.shadow()))
-        }
-        None => None,
-        // Another session may have renamed it.
-        Some(known) => {
-            let rows = session
-                .query(sql::NAME_IN, &[&known, &names.shadow_schema])
-                .await
-                .doing(attempted)?;
-            rows.first().map(|row| (known, qualified(&names.shadow_schema, row.get(0))))
-        }
-    };
+    let in_old = facts.is_none() && is_ours_by_place(session, &names.old_schema).await?;
     let is_old_ours = old.is_some() && (old == known_source || in_old);
+    let shadow = find_shadow(session, names, facts.as_ref()).await?;
     let replacements = match &shadow {
         Some((shadow, _)) => materialized_views::list(session, *shadow).await?,
         None => Vec::new(),
     };
+    let slots = source.session(session).await?.query(sql::SLOT, &[&names.slot]).await;
+    let publication = session.one(sql::PUBLICATION, &[&names.publication]).await;
+    let facts_or_none = facts.as_ref();
     Ok(Inventory {
         shadow,
         replacements: replacements.iter().map(MaterializedView::display).collect(),
         old: is_old_ours,
         unknown_old: old.is_some() && !is_old_ours,
-        slot: !source
-            .session(session)
-            .await?
-            .query(sql::SLOT, &[&names.slot])
-            .await
-            .doing(attempted)?
-            .is_empty(),
-        slot_elsewhere: facts
-            .as_ref()
+        slot: !slots.doing(attempted)?.is_empty(),
+        slot_elsewhere: facts_or_none
             .and_then(|facts| facts.log_place.clone())
             .filter(|_| change.target.stream_from.is_none()),
         orphaned: orphaned::find(session, change).await?,
-        publication: session
-            .one(sql::PUBLICATION, &[&names.publication])
-            .await
-            .doing(attempted)?
-            .get(0),
-        identity: facts.as_ref().is_some_and(|facts| facts.own_identity.is_some()),
+        publication: publication.doing(attempted)?.get(0),
+        identity: facts_or_none.is_some_and(|facts| facts.own_identity.is_some()),
         entry: record.is_some() || facts.is_some(),
         is_ours,
         online_steps: facts
-            .as_ref()
-            .and_then(|facts| facts.online_steps.clone())
+            .and_then(|facts| facts.online_steps)
             .filter(|online_steps| !online_steps.is_done()),
         stage: record.map(|record| record.stage),
     })
+}
+
+/// Whether a table in this schema is ours although the journal does not know it. If somebody
+/// dropped the journal, a table in a schema of ours with the table's name is left of its change.
+async fn is_ours_by_place(session: &Session, schema: &str) -> Result<bool> {
+    Ok(matches!(catalogue::schema_state(session, schema).await?, SchemaState::Ours)
+        && own_objects::stranger_schema(session, schema).await?.is_none())
+}
+
+/// Finds the shadow, also if another session renamed it.
+async fn find_shadow(
+    session: &Session,
+    names: &Names,
+    facts: Option<&Facts>,
+) -> Result<Option<(u32, String)>> {
+    let known = facts.and_then(|facts| facts.shadow.as_ref()).map(|shadow| shadow.oid);
+    let Some(known) = known else {
+        if facts.is_some() || !is_ours_by_place(session, &names.shadow_schema).await? {
+            return Ok(None);
+        }
+        let found = catalogue::table_id(session, &names.shadow_schema, &names.table).await?;
+        return Ok(found.map(|found| (found, names.shadow())));
+    };
+    let rows = session.query(sql::NAME_IN, &[&known, &names.shadow_schema]).await;
+    let rows = rows.doing(format!("look for leftovers of {}", names.display))?;
+    Ok(rows.first().map(|row| (known, qualified(&names.shadow_schema, row.get(0)))))
 }
 
 /// Lists the leftovers.
@@ -124,68 +113,92 @@ pub(crate) async fn list(
     source: &LogSource,
 ) -> Result<Vec<Leftover>> {
     let found = find(session, change, source).await?;
-    let names = &change.names;
-    let needed = match found.stage {
+    let mut list = list_of_run(&change.names, &found);
+    list.extend(list_of_old_table(&change.names, &found));
+    list.extend(found.orphaned.iter().map(|orphan| {
+        let kind = if orphan.is_slot { "replication slot" } else { "publication" };
+        let why = "left by a change that the journal does not know any more; nobody needs it";
+        leftover(format!("{kind} {}", orphan.name), why, Disposal::Dropped)
+    }));
+    Ok(list)
+}
+
+fn leftover(object: String, reason: &str, disposal: Disposal) -> Leftover {
+    Leftover { object, reason: reason.to_owned(), disposal }
+}
+
+/// Why the objects of the run are there.
+fn need(found: &Inventory) -> &'static str {
+    match found.stage {
         Some(Stage::Done) => "left by a finished change; not needed",
         Some(_) => "needed to go on with the change that was begun",
         None => "left by a change that hardly began; not needed",
-    };
+    }
+}
+
+/// Lists what only the run needs.
+fn list_of_run(names: &Names, found: &Inventory) -> Vec<Leftover> {
+    let needed = need(found);
     let mut list = Vec::new();
-    let mut add = |is_there: bool, object: String, reason: &str, disposal: Disposal| {
-        if is_there {
-            list.push(Leftover { object, reason: reason.to_owned(), disposal });
-        }
+    let mut add = |object: String, reason: &str| {
+        list.push(leftover(object, reason, Disposal::Dropped));
     };
-    let begun = "left by a change in steps that is not finished; the same command goes on with it";
-    add(
-        found.online_steps.is_some(),
-        format!("constraints and indexes begun on {}", names.display),
-        begun,
-        Disposal::Dropped,
-    );
+    if found.online_steps.is_some() {
+        add(
+            format!("constraints and indexes begun on {}", names.display),
+            "left by a change in steps that is not finished; the same command goes on with it",
+        );
+    }
     if let Some((_, shadow)) = &found.shadow {
-        add(true, format!("shadow table {shadow}"), needed, Disposal::Dropped);
+        add(format!("shadow table {shadow}"), needed);
     }
     for replacement in &found.replacements {
-        add(true, format!("materialized view {replacement}"), needed, Disposal::Dropped);
+        add(format!("materialized view {replacement}"), needed);
     }
-    add(found.slot, format!("replication slot {}", names.slot), needed, Disposal::Dropped);
+    if found.slot {
+        add(format!("replication slot {}", names.slot), needed);
+    }
     if let Some(place) = &found.slot_elsewhere {
-        add(true, format!("replication slot {} on {place}", names.slot), needed, Disposal::Dropped);
+        add(format!("replication slot {} on {place}", names.slot), needed);
     }
-    add(found.publication, format!("publication {}", names.publication), needed, Disposal::Dropped);
-    add(
-        found.identity,
-        format!("replica identity of {}", names.display),
-        "lent for the time of the change",
-        Disposal::Dropped,
-    );
-    add(
-        found.old,
-        format!("old table {}", names.old()),
-        "the table before the change: the way back",
-        Disposal::DroppedWithOld,
-    );
-    let kept =
-        if found.stage == Some(Stage::Done) { "tells that the change is done" } else { needed };
-    add(
-        found.entry,
-        format!("journal entry of {} in altergeist.journal", names.display),
-        kept,
-        // It proves the old table ours.
-        if found.old { Disposal::DroppedWithOld } else { Disposal::Dropped },
-    );
+    if found.publication {
+        add(format!("publication {}", names.publication), needed);
+    }
+    if found.identity {
+        add(format!("replica identity of {}", names.display), "set until the change is done");
+    }
+    list
+}
+
+/// Lists the old table and the journal's entry, which proves that it is ours.
+fn list_of_old_table(names: &Names, found: &Inventory) -> Vec<Leftover> {
+    let mut list = Vec::new();
+    if found.old {
+        list.push(leftover(
+            format!("old table {}", names.old()),
+            "the table before the change: the way back",
+            Disposal::DroppedWithOld,
+        ));
+    }
+    if found.entry {
+        list.push(leftover(
+            format!("journal entry of {} in altergeist.journal", names.display),
+            match found.stage {
+                Some(Stage::Done) => "tells that the change is done",
+                _ => need(found),
+            },
+            if found.old { Disposal::DroppedWithOld } else { Disposal::Dropped },
+        ));
+    }
     if found.unknown_old {
-        let reason = "it bears the name of an old table, and the journal does not know it; if \
-                      nobody needs it, drop it";
-        add(true, format!("table {}", names.old()), reason, Disposal::Unclaimed);
+        list.push(leftover(
+            format!("table {}", names.old()),
+            "it has the name of an old table, and the journal does not know it; if nobody needs \
+             it, drop it",
+            Disposal::Unclaimed,
+        ));
     }
-    for orphan in &found.orphaned {
-        let kind = if orphan.is_slot { "replication slot" } else { "publication" };
-        let why = "left by a change the journal does not know any more; nobody needs it";
-        add(true, format!("{kind} {}", orphan.name), why, Disposal::Dropped);
-    }
-    Ok(list)
+    list
 }
 
 /// Drops what [`list`] lists. The journal's entry stays while the old table does, because it proves
@@ -204,11 +217,8 @@ pub(crate) async fn clear(
     }
     if let Some(online_steps) = &found.online_steps {
         if !found.is_ours {
-            own_objects::require(
-                session,
-                &format!("take back what was begun on {}", names.display),
-            )
-            .await?;
+            own_objects::require(session, &format!("undo what was begun on {}", names.display))
+                .await?;
         }
         online_steps::undo(session, names, online_steps).await?;
     }

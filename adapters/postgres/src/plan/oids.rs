@@ -6,7 +6,7 @@
 use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 /// A bigger table is not read. It is no registry of tables, and the read would take too long.
 const BYTES_MAX: i64 = 256 << 20;
@@ -152,7 +152,7 @@ async fn count(
 
 impl OidReferences {
     /// Returns why the swap cannot change them.
-    pub(crate) fn refusals(&self) -> Vec<Refusal> {
+    pub(crate) fn refusals(&self) -> Vec<Finding> {
         let refusal = |kept: &OidReference| {
             let why = match &kept.obstacle {
                 _ if kept.assignment.is_none() => {
@@ -166,34 +166,34 @@ impl OidReferences {
                 None => return None,
             };
             let reason = format!(
-                "it holds the OID of {}, which is another one after the swap, and the swap cannot \
-                 change it: {why}",
+                "it holds the OID of {}. The OID changes with the swap, and the swap cannot \
+                 write the new one: {why}",
                 kept.thing
             );
             let remedy =
-                "take those rows away for the time of the change, and put them back afterwards";
-            Some(Refusal::new(kept.object.clone(), reason, remedy))
+                "delete those rows until the change is done, and insert them again afterwards";
+            Some(Finding::error(Code::OidKept, kept.object.clone(), reason, remedy))
         };
         self.kept.iter().filter_map(refusal).collect()
     }
 
     /// Returns what an operator must know about it.
-    pub(crate) fn notes(&self) -> Vec<String> {
-        let mut notes: Vec<String> = self
-            .kept
-            .iter()
-            .map(|kept| {
-                format!(
-                    "{} holds the OID of {} in {} rows; the swap puts the new one there",
-                    kept.object, kept.thing, kept.rows
-                )
-            })
-            .collect();
+    pub(crate) fn notes(&self) -> Vec<Finding> {
+        let note = |kept: &OidReference| {
+            let message = format!(
+                "it holds the OID of {} in {} rows; the swap writes the new OID",
+                kept.thing, kept.rows
+            );
+            let note = Finding::note(Code::OidKept, message).about(kept.object.clone());
+            note.count(kept.rows.unsigned_abs())
+        };
+        let mut notes: Vec<Finding> = self.kept.iter().map(note).collect();
         if !self.skipped.is_empty() {
-            notes.push(format!(
-                "not checked, because it is big, locked or not readable: whether {} holds the \
-                 table's OID",
-                self.skipped.join(", ")
+            notes.push(Finding::warning(
+                Code::OidKept,
+                self.skipped.join(", "),
+                "not checked for the table's OID, because it is big, locked or not readable",
+                "look whether it holds the OID of the table, its type or its indexes",
             ));
         }
         notes

@@ -137,9 +137,9 @@ pub(crate) async fn carry_out(
     let names = &change.names;
     let mut online_steps = match unfinished(session, names).await? {
         Some(online_steps) if online_steps.alter == change.alter.given => online_steps,
-        _ => planned.ok_or_else(|| {
-            Error::fatal(attempted(names), "nothing was planned that is to be done in steps")
-        })?,
+        _ => {
+            planned.ok_or_else(|| Error::fatal(attempted(names), "the plan has no online steps"))?
+        }
     };
     note(session, names, &online_steps).await?;
     while let Some(step) = online_steps.steps.get(online_steps.done).cloned() {
@@ -256,7 +256,7 @@ pub(crate) async fn undo(
     names: &Names,
     online_steps: &OnlineSteps,
 ) -> Result<()> {
-    let attempted = || format!("take back what was begun on {}", names.display);
+    let attempted = || format!("undo what was begun on {}", names.display);
     for statement in &online_steps.undo {
         match session.run(statement).await {
             // If the table is gone, so are they.

@@ -1,9 +1,9 @@
 //! Refuses flags that only MySQL and MariaDB know. A user who sets one expects an effect.
 
-use altergeist_contract::{Refusal, Target};
+use altergeist_contract::{Code, Finding, Target};
 
 /// Returns refusals for such flags.
-pub(crate) fn refuse_others_flags(target: &Target) -> Vec<Refusal> {
+pub(crate) fn refuse_others_flags(target: &Target) -> Vec<Finding> {
     let given = [
         ("--allow-zero-dates", target.allow_zero_dates, "PostgreSQL has no zero dates"),
         (
@@ -20,9 +20,10 @@ pub(crate) fn refuse_others_flags(target: &Target) -> Vec<Refusal> {
     let refused = given.into_iter().filter(|(_, is_given, _)| *is_given);
     refused
         .map(|(flag, _, why)| {
-            Refusal::new(
+            Finding::error(
+                Code::Option,
                 flag.to_owned(),
-                format!("it has a meaning on MySQL and MariaDB alone; {why}"),
+                format!("only MySQL and MariaDB know it; {why}"),
                 "leave it out",
             )
         })

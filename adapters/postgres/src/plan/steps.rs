@@ -4,17 +4,18 @@ use crate::change::Change;
 use crate::cutover::materialized_views::MaterializedView;
 use crate::plan::survey::Survey;
 use crate::schema::altered::Altered;
+use crate::schema::columns::Layout;
 use crate::schema::definition::Line;
 use crate::sql;
-use altergeist_contract::{Code, Finding, Plan, Refusal, Step, Strategy, Verdict};
+use altergeist_contract::{Code, Finding, Plan, Step, Strategy, Verdict};
 
 /// Returns the plan of a change that is refused before the inspection.
-pub(crate) fn refused_at_once(change: &Change, refusal: Refusal) -> Plan {
+pub(crate) fn refused_at_once(change: &Change, refusal: Finding) -> Plan {
     Plan {
         table: change.names.display.clone(),
         alter: change.alter.given.clone(),
         server: change.version.major(),
-        findings: vec![refusal.into()],
+        findings: vec![refusal],
         ..Plan::default()
     }
 }
@@ -25,109 +26,99 @@ fn definition_text(lines: &[Line]) -> String {
     lines.iter().map(line).collect()
 }
 
-pub(crate) fn write_plan(change: &Change, survey: Survey, data: Vec<Refusal>) -> Plan {
-    let strategy = change.target.strategy;
+pub(crate) fn write_plan(change: &Change, survey: Survey, data: Vec<Finding>) -> Plan {
     let verdict = match () {
         () if survey.is_native => Verdict::Native(statements(change).join("; ")),
         () if survey.online_steps.is_some() => Verdict::Online,
         () => Verdict::Copy,
     };
-    let (is_native, is_copy) = (matches!(verdict, Verdict::Native(_)), verdict == Verdict::Copy);
-    let mut refusals = survey.refusals;
-    if strategy == Strategy::Native && is_copy {
-        refusals.push(Refusal::new(
-            format!("the clauses for {}", change.names.display),
-            "the server would rewrite or scan the table under its lock",
-            "let it be done by a copy",
-        ));
-    }
-    if is_copy {
-        refusals.extend(survey.obstacles);
-        refusals.extend(survey.native_only);
-    }
-    refusals.extend(survey.bound);
-    refusals
-        .extend(survey.altered.as_ref().into_iter().flat_map(|altered| altered.refusals.clone()));
-    refusals.extend(data);
-    let layout =
-        survey.altered.as_ref().and_then(|altered| altered.layout.as_ref()).filter(|_| is_copy);
-    let mut notes = survey.notes;
-    if is_copy {
-        notes.extend(notes_on_copy(survey.altered.as_ref()));
-        notes.extend(survey.notes_on_copy);
-        notes.extend(repack(change));
-        notes.extend(survey.materialized.iter().filter_map(MaterializedView::note));
-    }
-    let notes = notes.into_iter().map(|note| Finding::note(Code::Other, note));
+    let is_copy = verdict == Verdict::Copy;
     let altered = survey.altered.as_ref();
-    let definition_before = altered.map(|it| definition_text(&it.source_lines)).unwrap_or_default();
-    let definition_after = altered.map(|it| definition_text(&it.lines)).unwrap_or_default();
-    let steps = match &survey.online_steps {
-        Some(online_steps) if !is_copy && !is_native => {
-            online_steps.steps(change.target.lock_timeout)
-        }
-        _ if is_native => native_steps(change),
-        _ => copy_steps(
-            change,
-            survey.altered.as_ref(),
-            &survey.dependents,
-            &survey.locked_relations,
-        ),
+    let layout = altered.and_then(|altered| altered.layout.as_ref()).filter(|_| is_copy);
+    let steps = match (&verdict, &survey.online_steps) {
+        (Verdict::Native(_), _) => native_steps(change),
+        (Verdict::Online, Some(online_steps)) => online_steps.steps(change.target.lock_timeout),
+        _ => copy_steps(change, altered, &survey.dependents, &survey.locked_relations),
     };
     Plan {
         table: change.names.display.clone(),
         alter: change.alter.given.clone(),
-        key: layout.map(crate::schema::columns::Layout::key_description).unwrap_or_default(),
+        key: layout.map(Layout::key_description).unwrap_or_default(),
         rows_estimated: survey.rows.unsigned_abs(),
         bytes_estimated: if is_copy { survey.bytes.unsigned_abs() } else { 0 },
         steps,
         verdict,
-        findings: refusals.into_iter().map(Finding::from).chain(notes).collect(),
         server: change.version.major(),
-        definition_before,
-        definition_after,
+        definition_before: altered.map(|it| definition_text(&it.source_lines)).unwrap_or_default(),
+        definition_after: altered.map(|it| definition_text(&it.lines)).unwrap_or_default(),
+        findings: findings(change, survey, data, is_copy),
     }
 }
 
-fn notes_on_copy(altered: Option<&Altered>) -> Vec<String> {
-    let mut notes = vec![
-        "prepared statements that read every column (SELECT *) may fail once after the swap, as \
-         after any ALTER TABLE"
-            .to_owned(),
-    ];
-    let Some(altered) = altered else { return notes };
-    for (column, value) in &altered.changes.added {
-        if value.is_none() {
-            notes.push(format!(
-                "column {column} gets a value of its own in every row, and a new one whenever the \
-                 row is refreshed"
-            ));
-        }
+fn findings(change: &Change, survey: Survey, data: Vec<Finding>, is_copy: bool) -> Vec<Finding> {
+    let mut findings = survey.refusals;
+    if change.target.strategy == Strategy::Native && is_copy {
+        findings.push(Finding::error(
+            Code::NotNative,
+            format!("the clauses for {}", change.names.display),
+            "the server would rewrite or scan the table under its lock",
+            "leave --strategy native out: a copy then does it",
+        ));
     }
-    let uses_expression = altered
-        .layout
-        .iter()
-        .flat_map(|layout| &layout.columns)
-        .any(|column| column.value.ends_with(')'));
-    if uses_expression {
-        notes.push(
-            "the expressions behind USING must give the same whenever they are computed, \
-                    or the comparison will stop the change"
-                .to_owned(),
-        );
+    if is_copy {
+        findings.extend(survey.obstacles);
+        findings.extend(survey.native_only);
+    }
+    findings.extend(survey.bound);
+    let altered = survey.altered.as_ref();
+    findings.extend(altered.into_iter().flat_map(|altered| altered.refusals.clone()));
+    findings.extend(data);
+    findings.extend(survey.notes);
+    if is_copy {
+        findings.extend(notes_on_copy(altered));
+        findings.extend(survey.notes_on_copy);
+        findings.extend(repack(change));
+        findings.extend(survey.materialized.iter().filter_map(MaterializedView::note));
+    }
+    findings
+}
+
+fn notes_on_copy(altered: Option<&Altered>) -> Vec<Finding> {
+    let mut notes = vec![Finding::note(
+        Code::Method,
+        "prepared statements that read every column (SELECT *) may fail once after the swap, as \
+         after any ALTER TABLE",
+    )];
+    let Some(altered) = altered else { return notes };
+    let made_up = altered.changes.added.iter().filter(|(_, value)| value.is_none());
+    notes.extend(made_up.map(|(column, _)| {
+        let message =
+            "it gets another value in every row, and a new one whenever a row is refreshed";
+        Finding::note(Code::VolatileExpression, message).about(format!("column {column}"))
+    }));
+    let columns = altered.layout.iter().flat_map(|layout| &layout.columns);
+    let computed: Vec<&str> =
+        columns.filter(|column| column.value.ends_with(')')).map(|column| &*column.name).collect();
+    if !computed.is_empty() {
+        let message = "it must always give the same value for the same row, or the comparison \
+                       stops the change";
+        let object = format!("USING for {}", computed.join(", "));
+        notes.push(Finding::note(Code::VolatileExpression, message).about(object));
     }
     notes
 }
 
 /// Returns a note if the server can do a plain rebuild itself.
-fn repack(change: &Change) -> Option<String> {
+fn repack(change: &Change) -> Option<Finding> {
     let is_plain = change.alter.is_empty() && change.target.create.is_none();
-    let source = change.names.source();
     (is_plain && change.version.has_repack()).then(|| {
-        format!(
-            "this server can rebuild the table by itself while it is written to: REPACK \
-                 (CONCURRENTLY) {source}"
-        )
+        let message = format!(
+            "the server can rebuild the table itself while it is written to: {}. It cannot be \
+             throttled, paused or resumed, it proves nothing, and transactions with an older \
+             snapshot see an empty table",
+            sql::repack(&change.names.source())
+        );
+        Finding::note(Code::Alternative, message)
     })
 }
 
@@ -179,14 +170,14 @@ fn copy_steps(
     steps.push(step(
         &sql::shown_swap(names),
         &format!(
-            "ACCESS EXCLUSIVE{} while the last changes are brought over, {wait}; tried again if \
-             it does not come",
+            "ACCESS EXCLUSIVE{} while the last changes are applied, {wait}; retried if the run \
+             does not get it",
             also(locked_relations)
         ),
     ));
     if !dependents.is_empty() {
         let made = format!(
-            "in the same transaction, made on the new table as they were: {}",
+            "in the same transaction, create on the new table as they were: {}",
             dependents.join(", ")
         );
         steps.push(step(&made, "the same"));
@@ -208,7 +199,7 @@ fn copy_steps(
 fn how_made(change: &Change) -> String {
     let shadow = change.names.shadow();
     match &change.target.create {
-        Some(_) => format!("the statements of the file, which make {shadow}"),
+        Some(_) => format!("the statements of the file, which create {shadow}"),
         None => sql::shown_shadow(&shadow, &change.alter.given),
     }
 }

@@ -14,9 +14,11 @@ use crate::plan::survey::Survey;
 use crate::plan::unstable;
 use crate::schema::alteration;
 use crate::schema::altered::{Altered, CloneRequest, NOT_ACCEPTED};
-use crate::schema::clauses::{Clauses, KeyAction};
+use crate::schema::clauses::Clauses;
+use crate::schema::columns::KeyColumn;
 use crate::schema::definition;
 use crate::schema::expression;
+use crate::schema::key_clauses::KeyAction;
 use crate::schema::requested;
 use crate::server::doing::Doing;
 use crate::server::error;
@@ -24,9 +26,9 @@ use crate::server::session::Session;
 use crate::shadow::duplicates;
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::{ForeignKeys, Refusal, Result};
+use altergeist_contract::{Code, Finding, ForeignKeys, Result};
 
-/// Everything here is rolled back.
+/// Tries the clauses, in a transaction that it rolls back.
 pub(crate) async fn try_clauses(
     session: &Session,
     change: &Change,
@@ -35,8 +37,20 @@ pub(crate) async fn try_clauses(
     survey: &mut Survey,
 ) -> Result<()> {
     let attempted = || format!("try the clauses on a clone of {}", change.names.display);
-    let schema = change.trial_schema();
     session.run(sql::BEGIN).await.trying_clauses(attempted)?;
+    try_all(session, change, source, clauses, survey).await?;
+    session.run(sql::ROLLBACK).await.trying_clauses(attempted)
+}
+
+async fn try_all(
+    session: &Session,
+    change: &Change,
+    source: u32,
+    clauses: &Clauses,
+    survey: &mut Survey,
+) -> Result<()> {
+    let attempted = || format!("try the clauses on a clone of {}", change.names.display);
+    let schema = change.trial_schema();
     definition::make_schema(session, &schema, source).await?;
     session.run(&sql::savepoint("clone")).await.trying_clauses(attempted)?;
     let (order, user_table) =
@@ -44,7 +58,7 @@ pub(crate) async fn try_clauses(
             Ok(requested) => requested,
             Err(refusal) => {
                 survey.refusals.push(refusal);
-                return session.run(sql::ROLLBACK).await.trying_clauses(attempted);
+                return Ok(());
             }
         };
     let request = requested::clone_request(change, source, survey.key.as_ref(), clauses);
@@ -52,7 +66,7 @@ pub(crate) async fn try_clauses(
     let mut altered = alteration::alter_clone(session, &request, &schema).await?;
     if user_table.is_some() && !altered.refusals.is_empty() {
         survey.altered = Some(altered);
-        return session.run(sql::ROLLBACK).await.trying_clauses(attempted);
+        return Ok(());
     }
     if altered.refusals.is_empty() {
         let found = unstable::unstable(session, &request, &schema).await?;
@@ -60,87 +74,24 @@ pub(crate) async fn try_clauses(
         survey.notes_on_copy.extend(found.notes);
     }
     altered.final_steps.cascade = survey.cascade.objects();
-    survey.obstacles.retain(|obstacle| !altered.final_steps.drops(&obstacle.object));
-    survey.dependents.retain(|object| !altered.final_steps.drops(object));
-    survey.obstacles.extend(keys_and_partitions(session, change, source, &altered).await?);
     let wanted = data_checks::constraints(session, altered.clone).await?;
     survey.is_native = altered.is_catalogue_only
         && altered.final_steps.validations.is_empty()
         && clauses.validated.is_empty()
         && !change.asks_for_a_copy();
-    let is_unlogged: bool =
-        session.one(sql::IS_UNLOGGED, &[&altered.clone]).await.trying_clauses(attempted)?.get(0);
-    if is_unlogged && !survey.is_native {
-        survey.obstacles.extend(refusals::of_unlogged(session, &change.names, source).await?);
-        survey.notes_on_copy.push(
-            "the shadow is not logged either: a crash of the server during the run empties it, \
-             and the copy starts again"
-                .to_owned(),
-        );
-    }
-    if altered.touches_columns {
-        survey.bound = bound_columns(session, source, &altered, &survey.cascade).await?;
-    }
-    if altered.refusals.is_empty() && change.target.foreign_keys != ForeignKeys::Discard {
-        survey
-            .bound
-            .extend(lost_keys::lost_keys(session, change, source, &schema, &altered).await?);
-    }
-    if change.target.create.is_some() {
-        survey.obstacles.extend(misread_views(session, source, &schema).await?);
-    }
-    if !survey.is_native
-        && let Some(layout) = &altered.layout
-    {
-        survey.duplicates =
-            duplicates::queries(session, source, altered.clone, layout, &altered.changes).await?;
-        let known = data_checks::constraints(session, source).await?;
-        survey.questions = data_checks::questions(
-            &known,
-            &wanted,
-            &altered.final_steps.unvalidated,
-            layout,
-            &altered.changes,
-        );
-        let walked = survey
-            .key
-            .iter()
-            .flat_map(|key| &key.columns)
-            .chain(&order)
-            .map(|column| &*column.source);
-        survey.obstacles.extend(
-            refusals::of_collations(session, change, source, &walked.collect::<Vec<_>>()).await?,
-        );
-    }
-    if !survey.is_native
-        && altered.refusals.is_empty()
-        && survey.bound.is_empty()
-        && survey.obstacles.is_empty()
-    {
-        let stage = format!("{schema}_stage");
-        match rehearsal::rehearse(session, change, clauses, source, &survey.materialized, &stage)
-            .await?
-        {
-            // This trial matters for a copy only. The same change may work in online steps.
-            Err(refusals) => survey.obstacles.extend(refusals),
-            Ok(adapted) => {
-                let views = &survey.materialized;
-                let replacements = replacement_views::create(
-                    session,
-                    &change.names,
-                    source,
-                    &schema,
-                    views,
-                    &adapted,
-                )
-                .await?;
-                survey.obstacles.extend(replacements);
-            }
+    check_dependents(session, change, (source, &schema), &altered, survey).await?;
+    if !survey.is_native {
+        prepare_questions(session, source, &altered, &wanted, survey).await?;
+        if altered.layout.is_some() {
+            refuse_collations(session, change, source, &order, survey).await?;
         }
+    }
+    if altered.refusals.is_empty() {
+        rehearse(session, change, clauses, (source, &schema), survey).await?;
     }
     if survey.is_native {
         altered.refusals.retain(|refusal| {
-            refusal.object.starts_with("clause ") || refusal.reason.starts_with(NOT_ACCEPTED)
+            refusal.object.starts_with("clause ") || refusal.message.starts_with(NOT_ACCEPTED)
         });
     } else if !change.asks_for_a_copy() && altered.refusals.is_empty() {
         session.run(&sql::roll_back_to("clone")).await.trying_clauses(attempted)?;
@@ -149,7 +100,100 @@ pub(crate) async fn try_clauses(
                 .await?;
     }
     survey.altered = Some(altered);
-    session.run(sql::ROLLBACK).await.trying_clauses(attempted)
+    Ok(())
+}
+
+/// Checks what is connected with the table against the clone.
+async fn check_dependents(
+    session: &Session,
+    change: &Change,
+    (source, schema): (u32, &str),
+    altered: &Altered,
+    survey: &mut Survey,
+) -> Result<()> {
+    survey.obstacles.retain(|obstacle| !altered.final_steps.drops(&obstacle.object));
+    survey.dependents.retain(|object| !altered.final_steps.drops(object));
+    survey.obstacles.extend(keys_and_partitions(session, change, source, altered).await?);
+    let is_unlogged = session.one(sql::IS_UNLOGGED, &[&altered.clone]).await;
+    let is_unlogged: bool = is_unlogged.trying_clauses("read the clone's definition")?.get(0);
+    if is_unlogged && !survey.is_native {
+        survey.obstacles.extend(refusals::of_unlogged(session, &change.names, source).await?);
+        survey.notes_on_copy.push(Finding::note(
+            Code::Method,
+            "the shadow is not logged either: a crash of the server during the run empties it, \
+             and the copy starts again",
+        ));
+    }
+    if altered.touches_columns {
+        survey.bound = bound_columns(session, source, altered, &survey.cascade).await?;
+    }
+    if altered.refusals.is_empty() && change.target.foreign_keys != ForeignKeys::Discard {
+        let lost = lost_keys::lost_keys(session, change, source, schema, altered).await?;
+        survey.bound.extend(lost);
+    }
+    if change.target.create.is_some() {
+        survey.obstacles.extend(misread_views(session, source, schema).await?);
+    }
+    Ok(())
+}
+
+/// Writes the questions about the rows.
+async fn prepare_questions(
+    session: &Session,
+    source: u32,
+    altered: &Altered,
+    wanted: &[data_checks::Constraint],
+    survey: &mut Survey,
+) -> Result<()> {
+    let Some(layout) = &altered.layout else { return Ok(()) };
+    survey.duplicates =
+        duplicates::queries(session, source, altered.clone, layout, &altered.changes).await?;
+    let known = data_checks::constraints(session, source).await?;
+    let unvalidated = &altered.final_steps.unvalidated;
+    survey.questions =
+        data_checks::questions(&known, wanted, unvalidated, layout, &altered.changes);
+    Ok(())
+}
+
+/// Refuses columns by which rows are found, if their collation has changed.
+async fn refuse_collations(
+    session: &Session,
+    change: &Change,
+    source: u32,
+    order: &[KeyColumn],
+    survey: &mut Survey,
+) -> Result<()> {
+    let keys = survey.key.iter().flat_map(|key| &key.columns);
+    let walked: Vec<&str> = keys.chain(order).map(|column| &*column.source).collect();
+    let refusals = refusals::of_collations(session, change, source, &walked).await?;
+    survey.obstacles.extend(refusals);
+    Ok(())
+}
+
+/// Rehearses the swap, if nothing else prevents a copy. This trial matters for a copy only: the
+/// same change may work in online steps.
+async fn rehearse(
+    session: &Session,
+    change: &Change,
+    clauses: &Clauses,
+    (source, schema): (u32, &str),
+    survey: &mut Survey,
+) -> Result<()> {
+    if survey.is_native || !survey.bound.is_empty() || !survey.obstacles.is_empty() {
+        return Ok(());
+    }
+    let stage = format!("{schema}_stage");
+    let views = &survey.materialized;
+    let refusals =
+        match rehearsal::rehearse(session, change, clauses, source, views, &stage).await? {
+            Err(refusals) => refusals,
+            Ok(adapted) => {
+                replacement_views::create(session, &change.names, source, schema, views, &adapted)
+                    .await?
+            }
+        };
+    survey.obstacles.extend(refusals);
+    Ok(())
 }
 
 /// Refuses foreign keys of a partitioned table: to create one again takes more than an instant.
@@ -158,18 +202,19 @@ async fn keys_and_partitions(
     change: &Change,
     source: u32,
     altered: &Altered,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let is_partitioned = altered.layout.as_ref().is_some_and(|layout| layout.is_partitioned);
     if !is_partitioned || change.target.foreign_keys == ForeignKeys::Discard {
         return Ok(Vec::new());
     }
     let dependents = dependents::read(session, &change.names, source, &[]).await?;
     let refusal = |key: Dependent| {
-        Refusal::new(
+        Finding::error(
+            Code::ForeignKey,
             key.object,
-            "the new table is partitioned, where every row would be checked at once when it is \
-             made again",
-            "have it left out (--foreign-keys discard), and make it again afterwards",
+            "the new table is partitioned, and the server checks every row at once when the key \
+             is created",
+            "leave it out (--foreign-keys discard), and create it again afterwards",
         )
     };
     let is_carried =
@@ -179,7 +224,7 @@ async fn keys_and_partitions(
 
 /// Finds views that the swap would change. The server does not always read its own printed query as
 /// the same view, not even in other words.
-async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<Vec<Refusal>> {
+async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<Vec<Finding>> {
     let failed = |error: tokio_postgres::Error| error::of("try the table's views", &error);
     let trial = format!("{}.ag_view", quote::quoted(schema));
     let mut refusals = Vec::new();
@@ -194,22 +239,24 @@ async fn misread_views(session: &Session, source: u32, schema: &str) -> Result<V
                     .await
                     .doing("try the table's views")?
                     .get(0);
-                (made != query).then(|| {
-                    "the server reads what it says of its query as another query".to_owned()
-                })
+                (made != query)
+                    .then(|| "the server reads its printed query as another query".to_owned())
             }
             Err(error) if error::is_passing(&error) => return Err(failed(error)),
             Err(error) => Some(format!(
-                "it could not be made again: {}",
+                "the server cannot create it again: {}",
                 error::of_clauses("try it", &error).reason
             )),
         };
         session.run(&sql::roll_back_to("view")).await.doing("try the table's views")?;
-        refusals.extend(
-            reason.map(|why| {
-                Refusal::new(object, why, "drop it first, and make it again afterwards")
-            }),
-        );
+        refusals.extend(reason.map(|why| {
+            Finding::error(
+                Code::Dependent,
+                object,
+                why,
+                "drop it before the change, and create it again afterwards",
+            )
+        }));
     }
     Ok(refusals)
 }
@@ -276,19 +323,20 @@ async fn bound_columns(
     source: u32,
     altered: &Altered,
     cascade: &Cascade,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let rows =
         session.query(sql::COLUMN_DEPENDENTS, &[&source, &altered.touched, &cascade.oids()]).await;
     let rows = rows.doing("look for what depends on columns")?;
     let refusal = |row: &tokio_postgres::Row| {
         let (column, object): (String, String) = (row.get(0), row.get(1));
-        Refusal::new(
+        Finding::error(
+            Code::Dependent,
             object,
             format!(
-                "it uses column {column}, which the server will not drop or give another type as \
-                 long as it does"
+                "it uses column {column}, and the server does not drop or convert a column that is \
+                 in use"
             ),
-            "drop it before the change and make it again after it",
+            "drop it before the change, and create it again afterwards",
         )
     };
     Ok(rows.iter().map(refusal).collect())

@@ -6,15 +6,15 @@ use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 const REMEDY: &str = "write an expression that gives the same value for the same row each time";
 
 /// What was found: refusals, and what people should know.
 #[derive(Default)]
 pub(crate) struct Unstable {
-    pub(crate) refusals: Vec<Refusal>,
-    pub(crate) notes: Vec<String>,
+    pub(crate) refusals: Vec<Finding>,
+    pub(crate) notes: Vec<Finding>,
 }
 
 /// Asks the server what the expressions call: it reads each of them as a view in `schema`, inside
@@ -41,12 +41,20 @@ pub(crate) async fn unstable(
             let (call, is_certain): (String, bool) = (row.get(0), row.get(1));
             if is_certain {
                 let reason = format!("{call} may give another value each time it is asked");
-                found.refusals.push(Refusal::new(object(), reason, REMEDY));
+                found.refusals.push(Finding::error(
+                    Code::VolatileExpression,
+                    object(),
+                    reason,
+                    REMEDY,
+                ));
             } else {
-                found.notes.push(format!(
-                    "USING for column {} calls {call}; if it reads other tables, they must not \
-                     change before the swap",
-                    using.column
+                let message = format!("it calls {call}, which may read other tables");
+                let remedy = "change none of these tables before the swap";
+                found.notes.push(Finding::warning(
+                    Code::VolatileExpression,
+                    object(),
+                    message,
+                    remedy,
                 ));
             }
         }
@@ -55,7 +63,7 @@ pub(crate) async fn unstable(
             words_of_time(&using.expression).into_iter().find(|word| !kept.contains(word))
         {
             let reason = format!("'{word}' is another moment each time it is read");
-            found.refusals.push(Refusal::new(object(), reason, REMEDY));
+            found.refusals.push(Finding::error(Code::VolatileExpression, object(), reason, REMEDY));
         }
         session.run(&sql::drop_view(&view)).await.trying_clauses(attempted)?;
     }

@@ -5,7 +5,7 @@ use crate::schema::clauses::{self, Clauses};
 use crate::schema::lexer::{self, Token};
 use crate::schema::pasted;
 use crate::server::names::Names;
-use altergeist_contract::Refusal;
+use altergeist_contract::{Code, Finding};
 
 /// The clauses that the user gave.
 pub(crate) struct AlterRequest {
@@ -14,7 +14,7 @@ pub(crate) struct AlterRequest {
     /// Their statements, or why they cannot be read.
     statements: Result<Vec<Vec<Token>>, String>,
     /// A statement among them that is no clause of ALTER TABLE.
-    stray: Option<Refusal>,
+    stray: Option<Finding>,
 }
 
 impl AlterRequest {
@@ -32,12 +32,13 @@ impl AlterRequest {
     }
 
     /// What the clauses mean for a table with these foreign keys.
-    pub(crate) fn clauses(&self, names: &Names, keys: &[String]) -> Result<Clauses, Refusal> {
+    pub(crate) fn clauses(&self, names: &Names, keys: &[String]) -> Result<Clauses, Finding> {
         if let Some(refusal) = &self.stray {
             return Err(refusal.clone());
         }
         self.meaning(names, keys).map_err(|why| {
-            Refusal::new(
+            Finding::error(
+                Code::ClauseRejected,
                 format!("the clauses for {}", names.display),
                 format!("they cannot be read: {why}"),
                 "write them more plainly, as one statement",

@@ -7,6 +7,7 @@ use crate::schema::clone_checks;
 use crate::schema::column_mapping;
 use crate::schema::definition::{self, Attribute};
 use crate::schema::foreign_key_clauses::{self, Keys};
+use crate::schema::identity_names;
 use crate::schema::lookup_index;
 use crate::schema::user_definition;
 use crate::server::doing::Doing;
@@ -14,7 +15,7 @@ use crate::server::error;
 use crate::server::session::{Notice, Session};
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 use std::collections::BTreeSet;
 
 /// Builds the clone in a schema, alters it, and reads the outcome, inside the session's
@@ -66,6 +67,8 @@ pub(crate) async fn alter_built(
     match outcome {
         Err(words) => altered.refusals.push(foreign_key_clauses::not_accepted(request, words)),
         Ok(()) => {
+            altered.final_steps.kept_serials =
+                identity_names::rename_beside_serials(session, request.source, clone).await?;
             foreign_key_clauses::try_late(session, request, schema, &mut altered).await?;
             read_outcome(session, request, &before, schema, &mut altered).await?;
             altered.final_steps.unvalidated.extend(unvalidated);
@@ -236,10 +239,11 @@ async fn read_outcome(
     Ok(())
 }
 
-fn not_carried(object: String) -> Refusal {
-    Refusal::new(
+fn not_carried(object: String) -> Finding {
+    Finding::error(
+        Code::Dependent,
         object,
-        "it could not be carried to a copy of the table exactly as it is",
-        "change it, or take it away, before this change",
+        "a copy of the table cannot have it exactly as it is",
+        "change it or drop it before this change",
     )
 }

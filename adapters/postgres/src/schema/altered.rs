@@ -7,13 +7,13 @@ use crate::schema::columns::{KeyColumn, Layout};
 use crate::schema::definition::{Attribute, Line};
 use crate::server::names::Names;
 use crate::server::version::Version;
-use altergeist_contract::Refusal;
+use altergeist_contract::Finding;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 /// The beginning of a refusal in the server's own words.
-pub(crate) const NOT_ACCEPTED: &str = "the server will not have them";
+pub(crate) const NOT_ACCEPTED: &str = "the server refuses them";
 
 /// The name of our own columns and index on the shadow, which find rows if its own do not.
 pub(crate) const HELPER: &str = "altergeist_key";
@@ -64,7 +64,7 @@ pub(crate) struct Altered {
     /// How the columns differ from the source's.
     pub(crate) changes: ColumnChanges,
     /// Why the change is impossible.
-    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) refusals: Vec<Finding>,
     /// Whether a native change touches only the catalogue.
     pub(crate) is_catalogue_only: bool,
     /// Whether a column was dropped or changed its type. Dependents may not survive that.
@@ -100,6 +100,9 @@ pub(crate) struct FinalSteps {
     /// The statement that proves a carried foreign key, and its replacement if the clauses changed
     /// the key. None if the key must not be proven.
     pub(crate) other_proofs: Vec<(String, Option<String>)>,
+    /// Columns of the source that keep their serial's sequence beside the new identity's.
+    #[serde(default)]
+    pub(crate) kept_serials: Vec<String>,
     /// The names of the foreign keys, quoted.
     #[serde(skip)]
     pub(crate) key_names: Vec<String>,
@@ -128,6 +131,32 @@ pub(crate) struct ColumnChanges {
     pub(crate) generated: Vec<(String, String)>,
     /// Columns whose values may not fit their new type.
     pub(crate) risks: Vec<ConversionRisk>,
+    /// Columns that the shadow lacks.
+    pub(crate) dropped: Vec<Attribute>,
+    /// Columns that the source lacks, except generated ones: name and type.
+    pub(crate) created: Vec<(String, String)>,
+    /// Columns that change their type.
+    pub(crate) conversions: Vec<Conversion>,
+}
+
+/// A column that changes its type.
+pub(crate) struct Conversion {
+    /// Its name in the source.
+    pub(crate) source: String,
+    /// Its name in the shadow.
+    pub(crate) name: String,
+    /// The old type and the new one, as SQL spells them.
+    pub(crate) from: String,
+    pub(crate) to: String,
+    /// The stored types: OID and modifier.
+    pub(crate) from_type: (u32, i32),
+    pub(crate) to_type: (u32, i32),
+    /// The old value, as an expression.
+    pub(crate) value: String,
+    /// Whether USING computes the new value.
+    pub(crate) is_computed: bool,
+    /// Whether the new type holds every value of the old one.
+    pub(crate) is_safe: bool,
 }
 
 /// The indexes that the shadow lacks during the copy.

@@ -3,32 +3,13 @@
 //! without blocking, and clauses that would move the table. It lexes as the server does, and
 //! understands no more than it must.
 
+use crate::schema::cascades::{Cascades, cascade};
 use crate::schema::clause::{self, Clause, ForeignKey, Using};
-use crate::schema::lexer::{self, Token, TokenKind};
-use crate::schema::pasted;
+use crate::schema::key_clauses::{KeyClause, key_clause};
+use crate::schema::late_clauses::{LateClause, late};
+use crate::schema::lexer::{Token, TokenKind};
+use crate::schema::statements::without_alter_table;
 use crate::server::names::Names;
-
-/// A clause about a foreign key that the table has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KeyClause {
-    /// The foreign key's name.
-    pub(crate) name: String,
-    pub(crate) clause: String,
-    pub(crate) action: KeyAction,
-}
-
-/// What a clause does with a foreign key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum KeyAction {
-    Drop,
-    /// Gives it a new name, quoted as given.
-    Rename(String),
-    /// Makes it deferrable or not, or no longer enforced.
-    Alter {
-        is_enforced: bool,
-    },
-    Validate,
-}
 
 /// The clauses, sorted.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -57,54 +38,6 @@ pub(crate) struct Clauses {
     pub(crate) native_only: Vec<(String, &'static str)>,
     /// Columns and constraints that CASCADE drops with their dependents.
     pub(crate) cascades: Cascades,
-}
-
-/// What `DROP … CASCADE` names.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Cascades(pub(crate) Vec<Dropped>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Dropped {
-    Column(String),
-    Constraint(String),
-}
-
-impl Cascades {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The columns.
-    pub(crate) fn columns(&self) -> Vec<&str> {
-        let columns = self.0.iter().filter(|dropped| matches!(dropped, Dropped::Column(_)));
-        columns.map(Dropped::name).collect()
-    }
-
-    /// The constraints.
-    pub(crate) fn constraints(&self) -> Vec<&str> {
-        let constraints = self.0.iter().filter(|dropped| matches!(dropped, Dropped::Constraint(_)));
-        constraints.map(Dropped::name).collect()
-    }
-}
-
-impl Dropped {
-    fn name(&self) -> &str {
-        match self {
-            Dropped::Column(name) | Dropped::Constraint(name) => name,
-        }
-    }
-}
-
-/// A clause about objects that only the swap creates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LateClause {
-    pub(crate) clause: String,
-    /// A trigger that it names. No clone has it.
-    pub(crate) trigger: Option<String>,
-    /// A rule that it names.
-    pub(crate) rule: Option<String>,
-    /// The role that becomes the owner, as given.
-    pub(crate) owner: Option<String>,
 }
 
 /// Reads clauses, or returns why it cannot. Each statement is either the clauses alone or a whole
@@ -155,69 +88,8 @@ pub(crate) fn read(
     Ok(clauses)
 }
 
-/// Returns the statements of a text that creates a table. Refuses statements of any other kind.
-pub(crate) fn table_statements(text: &str) -> Result<Vec<String>, String> {
-    let mut making = Vec::new();
-    for tokens in lexer::statements(text)? {
-        let word = |at: usize| tokens.get(at).and_then(Token::word);
-        let is_known = matches!(
-            (word(0), word(1), word(2)),
-            (Some("create"), Some("table" | "index"), _)
-                | (Some("create"), Some("unique"), Some("index"))
-                | (Some("comment"), Some("on"), Some("table" | "column" | "index" | "constraint"))
-        );
-        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { continue };
-        let statement = &text[first.start..last.end];
-        if !is_known {
-            let begin: String = statement.chars().take(40).collect();
-            return Err(format!("it holds a statement of another kind: {begin}"));
-        }
-        making.push(statement.to_owned());
-    }
-    if making.is_empty() { Err("it holds no statement".to_owned()) } else { Ok(making) }
-}
-
 fn joined(clauses: Vec<String>) -> Option<String> {
     (!clauses.is_empty()).then(|| clauses.join(", "))
-}
-
-/// Reads a clause about one of the table's foreign keys.
-fn key_clause(clause: &Clause<'_>, keys: &[String]) -> Result<Option<KeyClause>, String> {
-    let words = clause.words();
-    if words.get(1) != Some(&"constraint") {
-        return Ok(None);
-    }
-    let at = if words.get(2..4) == Some(&["if", "exists"]) { 4 } else { 2 };
-    let Some(name) = clause
-        .tokens
-        .get(at)
-        .and_then(Token::name)
-        .filter(|name| keys.iter().any(|key| key == name))
-    else {
-        return Ok(None);
-    };
-    let action = match words[0] {
-        "drop" => KeyAction::Drop,
-        "validate" => KeyAction::Validate,
-        "rename" => {
-            let new = clause
-                .tokens
-                .get(4)
-                .filter(|token| token.name().is_some())
-                .ok_or("TO is missing after RENAME CONSTRAINT")?;
-            KeyAction::Rename(clause.text[new.start..new.end].to_owned())
-        }
-        "alter" if words.ends_with(&["not", "enforced"]) => KeyAction::Alter { is_enforced: false },
-        "alter" if words.ends_with(&["enforced"]) => {
-            return Err(format!(
-                "all rows would be read under the lock to have {name} ENFORCED; write DROP \
-                 CONSTRAINT and ADD CONSTRAINT instead"
-            ));
-        }
-        "alter" => KeyAction::Alter { is_enforced: true },
-        _ => return Ok(None),
-    };
-    Ok(Some(KeyClause { name: name.to_owned(), clause: clause.whole().to_owned(), action }))
 }
 
 /// Sorts one clause by when and how it can be done.
@@ -261,65 +133,6 @@ fn read_clause(
     Ok(())
 }
 
-/// Removes `ALTER TABLE [IF EXISTS] [ONLY] name [*]` from the beginning of a statement. Refuses
-/// another table's name.
-fn without_alter_table(tokens: Vec<Token>, names: &Names) -> Result<Vec<Token>, String> {
-    let word = |at: usize| tokens.get(at).and_then(Token::word);
-    if word(0) != Some("alter") || word(1) != Some("table") {
-        let is_other =
-            matches!(
-                word(0),
-                Some(
-                    "create"
-                        | "drop"
-                        | "update"
-                        | "insert"
-                        | "delete"
-                        | "truncate"
-                        | "select"
-                        | "comment"
-                        | "grant"
-                )
-            ) && matches!(word(1), Some("table" | "index" | "into" | "from" | "on" | "unique"));
-        return if is_other && !pasted::drops_a_column(&tokens) {
-            Err("it holds a statement that is no ALTER TABLE".to_owned())
-        } else {
-            Ok(tokens)
-        };
-    }
-    if matches!(tokens.get(2).map(|token| &token.kind), Some(TokenKind::Other(_)) | None) {
-        return Err("the table's name behind ALTER TABLE cannot be read".to_owned());
-    }
-    let mut at = 2;
-    if word(at) == Some("if") && word(at + 1) == Some("exists") {
-        at += 2;
-    }
-    if word(at) == Some("only") {
-        at += 1;
-    }
-    let mut parts = Vec::new();
-    loop {
-        parts.push(tokens.get(at).and_then(Token::name).ok_or("the table's name cannot be read")?);
-        at += 1;
-        if tokens.get(at).is_none_or(|token| token.kind != TokenKind::Other('.')) {
-            break;
-        }
-        at += 1;
-    }
-    let is_ours = match parts[..] {
-        [table] => table == names.table,
-        [schema, table] => table == names.table && schema == names.schema,
-        _ => false,
-    };
-    if !is_ours {
-        return Err(format!("it is an ALTER TABLE of another table than {}", names.display));
-    }
-    if tokens.get(at).is_some_and(|token| token.kind == TokenKind::Other('*')) {
-        at += 1;
-    }
-    Ok(tokens[at..].to_vec())
-}
-
 fn split(text: &str, tokens: Vec<Token>) -> Vec<Clause<'_>> {
     let mut clauses = vec![Clause { text, tokens: Vec::new() }];
     for token in tokens {
@@ -352,56 +165,6 @@ fn refusal(clause: &Clause<'_>) -> Option<&'static str> {
     }
 }
 
-/// Returns what a clause drops by CASCADE.
-fn cascade(clause: &Clause<'_>) -> Option<Dropped> {
-    if !clause.is(&["drop"]) || clause.tokens.last().and_then(Token::word) != Some("cascade") {
-        return None;
-    }
-    let mut names = clause.tokens[1..clause.tokens.len() - 1].iter().peekable();
-    // A column may have the name `column`, `constraint` or `if`.
-    let is_followed = |names: &std::iter::Peekable<std::slice::Iter<'_, Token>>| names.len() > 1;
-    let is_constraint =
-        is_followed(&names) && names.next_if(|token| token.word() == Some("constraint")).is_some();
-    if !is_constraint && is_followed(&names) {
-        names.next_if(|token| token.word() == Some("column"));
-    }
-    if names.len() == 3 {
-        names.nth(1);
-    }
-    let name = names.next().and_then(Token::name)?.to_owned();
-    Some(if is_constraint { Dropped::Constraint(name) } else { Dropped::Column(name) })
-}
-
-/// Reads a clause about triggers, rules, row security, the owner, or the next number of a sequence.
-fn late(clause: &Clause<'_>) -> Option<LateClause> {
-    let words = clause.words();
-    let mut late =
-        LateClause { clause: clause.whole().to_owned(), trigger: None, rule: None, owner: None };
-    let last = clause.tokens.last()?;
-    match words[..] {
-        ["enable" | "disable", .., "all" | "user"] if words.contains(&"trigger") => Some(late),
-        ["enable" | "disable" | "force" | "no", ..]
-            if words.ends_with(&["row", "level", "security"]) =>
-        {
-            Some(late)
-        }
-        ["enable" | "disable", "trigger", ..] | ["enable", "always" | "replica", "trigger", ..] => {
-            late.trigger = last.name().map(str::to_owned);
-            Some(late)
-        }
-        ["enable" | "disable", "rule", ..] | ["enable", "always" | "replica", "rule", ..] => {
-            late.rule = last.name().map(str::to_owned);
-            Some(late)
-        }
-        ["owner", "to", ..] => {
-            late.owner = Some(clause.text[clause.tokens[2..].first()?.start..last.end].to_owned());
-            Some(late)
-        }
-        ["alter", ..] if clause.has("restart") => Some(late),
-        _ => None,
-    }
-}
-
 /// Whether a clause only demands something of the rows. Online steps can prove that without
 /// blocking.
 fn is_step(clause: &Clause<'_>) -> bool {
@@ -425,6 +188,8 @@ fn is_step(clause: &Clause<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::key_clauses::KeyAction;
+    use crate::schema::lexer;
     use crate::server::names::Names;
 
     fn read_text(text: &str, names: &Names, keys: &[String]) -> Result<Clauses, String> {
@@ -622,18 +387,5 @@ mod tests {
         ] {
             assert!(read_text(text, &Names::new("db", "s", "t"), &[]).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_file_makes_tables_and_their_indexes_and_does_nothing_else() {
-        let text = "CREATE TABLE t (a int) PARTITION BY RANGE (a); -- why\nCREATE TABLE t1 \
-                    PARTITION OF t DEFAULT; CREATE UNIQUE INDEX i ON t (a); COMMENT ON TABLE t IS \
-                    'x; y';";
-        let statements = table_statements(text).unwrap();
-        assert_eq!(statements.len(), 4);
-        assert_eq!(statements[3], "COMMENT ON TABLE t IS 'x; y'");
-        assert!(table_statements("CREATE TABLE t (a int); COMMIT").is_err());
-        assert!(table_statements("ALTER TABLE u ADD b int").is_err());
-        assert!(table_statements(" ; ").is_err());
     }
 }

@@ -5,14 +5,14 @@ use crate::schema::altered::CloneRequest;
 use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 /// Refuses names that two objects would have after the swap.
 pub(crate) async fn name_clashes(
     session: &Session,
     request: &CloneRequest<'_>,
     clone: u32,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let attempted = "look for names taken twice";
     let has_own_sequences = request.user_table.is_some();
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
@@ -35,28 +35,28 @@ pub(crate) async fn not_plain(
     request: &CloneRequest<'_>,
     schema: &str,
     clone: u32,
-) -> Result<Option<Refusal>> {
+) -> Result<Option<Finding>> {
     let row = session
         .one(sql::STILL_PLAIN, &[&clone, &schema, &request.names.table, &request.source])
         .await;
     let row = row.doing("read the altered clone")?;
     let why = match (row.get(0), row.get(1), row.get(2)) {
-        (false, ..) => {
-            "they give the table another name or schema, by which the swap could not find it"
-        }
+        (false, ..) => "they rename or move the table, so the swap could not find it",
         (_, false, _) => "they make it something other than a plain, logged table",
         (.., false) => "a partition must have the columns of the table it belongs to",
         _ => return Ok(None),
     };
-    Ok(Some(Refusal {
-        object: format!("the clauses for {}", request.names.display),
-        reason: why.to_owned(),
-        remedy: "leave that part out, and do it in a statement of its own".to_owned(),
-    }))
+    Ok(Some(Finding::error(
+        Code::ClauseNotCarried,
+        format!("the clauses for {}", request.names.display),
+        why,
+        "leave that part out, and run it as a separate statement",
+    )))
 }
 
-fn name_taken(object: String) -> Refusal {
-    Refusal::new(
+fn name_taken(object: String) -> Finding {
+    Finding::error(
+        Code::NameTaken,
         object,
         "after the swap two objects would have this name",
         "rename one of them, or choose another name in the clauses",

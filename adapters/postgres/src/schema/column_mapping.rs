@@ -2,7 +2,7 @@
 
 use crate::key::candidates::Candidate;
 use crate::key::types;
-use crate::schema::altered::{CloneRequest, ColumnChanges, ConversionRisk};
+use crate::schema::altered::{CloneRequest, ColumnChanges, Conversion, ConversionRisk};
 use crate::schema::clause::Using;
 use crate::schema::columns::{Column, KeyColumn, Layout, Sameness};
 use crate::schema::definition::Attribute;
@@ -11,7 +11,7 @@ use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 /// Maps the shadow's columns to the source's, with their values.
 pub(crate) fn layout(
@@ -20,7 +20,7 @@ pub(crate) fn layout(
     before: &[Attribute],
     after: &[Attribute],
     schema: &str,
-) -> Result<Layout, Refusal> {
+) -> Result<Layout, Finding> {
     let alias = quote::quoted(&request.names.table);
     let mut columns = Vec::new();
     for (old, new) in survivors(before, after).filter(|(_, new)| !new.generated) {
@@ -35,15 +35,7 @@ pub(crate) fn layout(
             value: value.unwrap_or_else(|| format!("{alias}.{}", quote::quoted(&old.name))),
         });
     }
-    let is_stray =
-        |using: &&Using| !survivors(before, after).any(|(old, _)| old.name == using.column);
-    if let Some(stray) = request.clauses.using.iter().find(is_stray) {
-        return Err(Refusal::new(
-            format!("USING for column {}", stray.column),
-            "no such column could be found in the table",
-            "write the column's name as the table has it",
-        ));
-    }
+    refuse_stray_using(request, before, after)?;
     let mut keys = Vec::new();
     for (number, column) in key.columns.iter().enumerate() {
         let followed = followed(request, column, before, after);
@@ -58,10 +50,11 @@ pub(crate) fn layout(
     let mut order = Vec::new();
     for column in request.order {
         let changed = || {
-            Refusal::new(
+            Finding::error(
+                Code::Option,
                 format!("order by column {}", column.source),
-                "the altered table does not have it as it is, so its rows could not be found by it",
-                "make it two changes, or leave the order out",
+                "the altered table changes it, so the run cannot find rows by it",
+                "make two changes, or leave the order out",
             )
         };
         order.push(followed(request, column, before, after).ok_or_else(changed)?);
@@ -78,6 +71,23 @@ pub(crate) fn layout(
         columns,
         helper_index: None,
     })
+}
+
+/// Refuses a USING of a column that the table does not have.
+fn refuse_stray_using(
+    request: &CloneRequest<'_>,
+    before: &[Attribute],
+    after: &[Attribute],
+) -> Result<(), Finding> {
+    let is_stray =
+        |using: &&Using| !survivors(before, after).any(|(old, _)| old.name == using.column);
+    let Some(stray) = request.clauses.using.iter().find(is_stray) else { return Ok(()) };
+    Err(Finding::error(
+        Code::ClauseRejected,
+        format!("USING for column {}", stray.column),
+        "the table has no such column",
+        "write the column's name as the table has it",
+    ))
 }
 
 /// Yields each surviving column, before and after the clauses.
@@ -187,8 +197,16 @@ pub(crate) fn changes(
     after: &[Attribute],
 ) -> ColumnChanges {
     let alias = quote::quoted(&request.names.table);
-    let mut changes = ColumnChanges::default();
-    for new in after.iter().filter(|new| !before.iter().any(|old| old.number == new.number)) {
+    let mut changes = ColumnChanges {
+        dropped: without(before, after).cloned().collect(),
+        created: without(after, before)
+            .filter(|new| !new.generated)
+            .map(|new| (new.name.clone(), new.type_name.clone()))
+            .collect(),
+        conversions: conversions(request, before, after),
+        ..ColumnChanges::default()
+    };
+    for new in without(after, before) {
         changes.add(new);
     }
     for (old, new) in survivors(before, after) {
@@ -211,6 +229,46 @@ pub(crate) fn changes(
     changes
 }
 
+/// Yields the columns of one table that another lacks.
+fn without<'a>(
+    one: &'a [Attribute],
+    other: &'a [Attribute],
+) -> impl Iterator<Item = &'a Attribute> {
+    one.iter().filter(|column| !other.iter().any(|known| known.number == column.number))
+}
+
+fn conversions(
+    request: &CloneRequest<'_>,
+    before: &[Attribute],
+    after: &[Attribute],
+) -> Vec<Conversion> {
+    let alias = quote::quoted(&request.names.table);
+    let is_converted = |(old, new): &(&Attribute, &Attribute)| {
+        !new.generated && (old.type_oid, old.modifier) != (new.type_oid, new.modifier)
+    };
+    let conversion = |(old, new): (&Attribute, &Attribute)| Conversion {
+        source: old.name.clone(),
+        name: new.name.clone(),
+        from: old.type_name.clone(),
+        to: new.type_name.clone(),
+        from_type: old.stored_type(),
+        to_type: new.stored_type(),
+        value: format!("{alias}.{}", quote::quoted(&old.name)),
+        is_computed: using_of(request, old)
+            .is_some_and(|using| !is_plain_cast(&using.expression, &old.name)),
+        is_safe: types::keeps_order(old.stored_type(), new.stored_type()),
+    };
+    survivors(before, after).filter(is_converted).map(conversion).collect()
+}
+
+/// Whether an expression is `column::type` and no more.
+fn is_plain_cast(expression: &str, column: &str) -> bool {
+    let Some((value, to)) = expression.trim().split_once("::") else { return false };
+    let value = value.trim().trim_matches(['(', ')']).trim();
+    let is_type = |letter: char| letter.is_alphanumeric() || "_.\" (),[]".contains(letter);
+    (value == quote::quoted(column) || value.to_lowercase() == column) && to.chars().all(is_type)
+}
+
 /// Finds the shadow's own columns again, from the journal's layout.
 pub(crate) fn added_columns(layout: &Layout, after: &[Attribute]) -> ColumnChanges {
     let mut changes = ColumnChanges::default();
@@ -220,4 +278,19 @@ pub(crate) fn added_columns(layout: &Layout, after: &[Attribute]) -> ColumnChang
         changes.add(new);
     }
     changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cast_of_the_column_alone_is_plain() {
+        assert!(is_plain_cast("v::int", "v"));
+        assert!(is_plain_cast(" (V)::numeric(10, 2) ", "v"));
+        assert!(is_plain_cast("\"A b\"::text", "A b"));
+        for other in ["v::int + 1", "upper(v)::x", "w::int", "v::text::int", "v"] {
+            assert!(!is_plain_cast(other, "v"), "{other}");
+        }
+    }
 }

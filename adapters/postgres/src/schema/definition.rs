@@ -92,6 +92,11 @@ pub(crate) async fn attributes(session: &Session, oid: u32) -> Result<Vec<Attrib
     Ok(rows.iter().map(Attribute::of_row).collect())
 }
 
+/// Reads the names of a table's columns.
+pub(crate) async fn column_names(session: &Session, oid: u32) -> Result<Vec<String>> {
+    Ok(attributes(session, oid).await?.into_iter().map(|column| column.name).collect())
+}
+
 /// Returns the objects in which two definitions differ.
 pub(crate) fn differences(one: &[Line], other: &[Line]) -> Vec<String> {
     let missing = |from: &[Line], line: &&Line| !from.contains(line);
@@ -167,8 +172,8 @@ async fn undo_event_triggers(
         Some(row) => {
             let left: String = row.get(0);
             let reason = format!(
-                "an event trigger does it again at once, so this has no effect: {left}. Disable \
-                 the event trigger for the time of the change: ALTER EVENT TRIGGER … DISABLE"
+                "an event trigger reverts this at once: {left}. Disable the event trigger until \
+                 the change is done: ALTER EVENT TRIGGER … DISABLE"
             );
             Err(altergeist_contract::Error::refused(attempted(), reason))
         }

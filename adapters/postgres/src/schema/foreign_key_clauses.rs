@@ -3,13 +3,14 @@
 use crate::schema::altered::NOT_ACCEPTED;
 use crate::schema::altered::{Altered, CloneRequest, FinalSteps, UnvalidatedKey};
 use crate::schema::clause::ForeignKey;
-use crate::schema::clauses::{KeyAction, KeyClause, LateClause};
+use crate::schema::key_clauses::{KeyAction, KeyClause};
+use crate::schema::late_clauses::LateClause;
 use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 /// What the clauses do with the table's own foreign keys.
 #[derive(Default)]
@@ -17,7 +18,7 @@ pub(crate) struct Keys {
     pub(crate) final_steps: FinalSteps,
     /// The foreign keys to prove, with the columns' old names.
     pub(crate) unvalidated: Vec<UnvalidatedKey>,
-    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) refusals: Vec<Finding>,
 }
 
 /// Reads what the clauses do with the table's foreign keys. No clone has them, so the trial creates
@@ -66,7 +67,7 @@ async fn try_key(
     schema: &str,
     key: &KeyClause,
     definition: &str,
-) -> Result<Option<Refusal>> {
+) -> Result<Option<Finding>> {
     let clone = quote::qualified(schema, &request.names.table);
     let name = quote::quoted(&key.name);
     let script =
@@ -107,14 +108,15 @@ async fn try_clause(
     request: &CloneRequest<'_>,
     schema: &str,
     late: &LateClause,
-) -> Result<Option<Refusal>> {
+) -> Result<Option<Finding>> {
     let attempted = || format!("try the clause {}", late.clause);
     if let Some(name) = late.trigger.as_ref().or(late.rule.as_ref()) {
         let query = if late.trigger.is_some() { sql::HAS_TRIGGER } else { sql::HAS_RULE };
         let is_there: bool =
             session.one(query, &[&request.source, name]).await.trying_clauses(attempted)?.get(0);
         let missing = || {
-            Refusal::new(
+            Finding::error(
+                Code::ClauseRejected,
                 format!("clause {}", late.clause),
                 "the table has none of this name",
                 "correct the name",
@@ -192,8 +194,9 @@ async fn add_foreign_key(
     Ok(UnvalidatedKey::of_row(&session.one(sql::NEWEST_FOREIGN_KEY, &[&clone]).await?, 0))
 }
 
-pub(crate) fn not_accepted(request: &CloneRequest<'_>, words: String) -> Refusal {
-    Refusal::new(
+pub(crate) fn not_accepted(request: &CloneRequest<'_>, words: String) -> Finding {
+    Finding::error(
+        Code::ClauseRejected,
         format!("the clauses for {}", request.names.display),
         format!("{NOT_ACCEPTED}: {words}"),
         "correct the clauses",

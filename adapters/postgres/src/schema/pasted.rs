@@ -4,10 +4,10 @@
 
 use crate::schema::lexer::{self, Token};
 use crate::sql;
-use altergeist_contract::Refusal;
+use altergeist_contract::{Code, Finding};
 
 /// Returns the first such statement in the text, and what to run instead.
-pub(crate) fn index_statement(text: &str) -> Option<Refusal> {
+pub(crate) fn index_statement(text: &str) -> Option<Finding> {
     let statements = lexer::statements(text).ok()?;
     let is_alone = statements.len() == 1;
     statements.iter().find_map(|tokens| {
@@ -21,7 +21,12 @@ pub(crate) fn index_statement(text: &str) -> Option<Refusal> {
         let given = &text[tokens.first()?.start..tokens.last()?.end];
         let reason = "an index is no clause of ALTER TABLE; the server makes and drops one \
                       without blocking anybody";
-        Some(Refusal::new(format!("statement {given}"), reason, format!("{begin}: {instead}")))
+        Some(Finding::error(
+            Code::ClauseRejected,
+            format!("statement {given}"),
+            reason,
+            format!("{begin}: {instead}"),
+        ))
     })
 }
 

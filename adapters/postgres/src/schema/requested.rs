@@ -10,7 +10,7 @@ use crate::schema::user_definition;
 use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::{Refusal, Result, Target};
+use altergeist_contract::{Finding, Result, Target};
 
 /// Returns the request for a clone of this source.
 pub(crate) fn clone_request<'a>(
@@ -36,7 +36,7 @@ pub(crate) async fn clauses(
     session: &Session,
     change: &Change,
     source: u32,
-) -> Result<std::result::Result<Clauses, Refusal>> {
+) -> Result<std::result::Result<Clauses, Finding>> {
     let keys = session.query(sql::FOREIGN_KEYS, &[&source]).await;
     let keys = keys.doing("read the table's foreign keys")?;
     let keys: Vec<String> = keys.iter().map(|row| row.get(0)).collect();
@@ -49,7 +49,7 @@ pub(crate) async fn order_and_table(
     session: &Session,
     target: &Target,
     source: u32,
-) -> Result<std::result::Result<(Vec<KeyColumn>, Option<UserTable>), Refusal>> {
+) -> Result<std::result::Result<(Vec<KeyColumn>, Option<UserTable>), Finding>> {
     let user_table = match user_definition::read(target).transpose() {
         Ok(user_table) => user_table,
         Err(refusal) => return Ok(Err(refusal)),

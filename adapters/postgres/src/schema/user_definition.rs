@@ -3,25 +3,29 @@
 //! names, or of the names in `--rename`.
 
 use crate::schema::altered::{self, Altered, CloneRequest, ColumnChanges, FinalSteps, UserTable};
-use crate::schema::clauses;
 use crate::schema::clone_checks;
 use crate::schema::column_mapping;
 use crate::schema::columns::Layout;
 use crate::schema::definition::{self, Attribute};
 use crate::schema::lookup_index;
+use crate::schema::statements;
 use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::{Kind, Refusal, Result, Target, Watermark};
+use altergeist_contract::{Code, Finding, Kind, Result, Target, Watermark};
+
+/// What refusals name.
+const FILE: &str = "the file given with --create";
 
 /// Reads the file's text. None if the user gave none.
-pub(crate) fn read(target: &Target) -> Option<std::result::Result<UserTable, Refusal>> {
+pub(crate) fn read(target: &Target) -> Option<std::result::Result<UserTable, Finding>> {
     let text = target.create.as_ref()?;
-    let statements = clauses::table_statements(text).map_err(|why| {
-        Refusal::new(
-            "the file given with --create".to_owned(),
+    let statements = statements::table_statements(text).map_err(|why| {
+        Finding::error(
+            Code::ClauseRejected,
+            FILE,
             why,
             "write CREATE TABLE, CREATE INDEX and COMMENT ON only",
         )
@@ -65,10 +69,8 @@ async fn carry_out(
     user_table: &UserTable,
     schema: &str,
     made: &mut u32,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let attempted = || format!("make the new {} as the file says", request.names.table);
-    let failed = |error: tokio_postgres::Error| error::of_clauses(attempted(), &error);
-    let file = || "the file given with --create".to_owned();
     let before: Vec<u32> = session
         .query(sql::RELATIONS_IN, &[&schema])
         .await
@@ -82,18 +84,9 @@ async fn carry_out(
         .await
         .trying_clauses(attempted)?;
     for statement in &user_table.statements {
-        let Err(error) = session.execute(statement, &[]).await else { continue };
-        let answer = failed(error);
-        if answer.kind != Kind::Refused {
-            return Err(answer);
+        if let Err(error) = session.execute(statement, &[]).await {
+            return not_accepted(session, attempted(), &error).await;
         }
-        session.run(&sql::roll_back_and_reset("user_table")).await.trying_clauses(attempted)?;
-        let reason = format!("{}: {}", altered::NOT_ACCEPTED, answer.reason);
-        return Ok(vec![Refusal::new(
-            file(),
-            reason,
-            "correct it; names of new objects stand there without a schema",
-        )]);
     }
     session.run(&sql::use_own_language()).await.trying_clauses(attempted)?;
     let found = session
@@ -102,33 +95,56 @@ async fn carry_out(
         .trying_clauses(attempted)?;
     let Some(oid) = found.first().map(|row| row.get::<_, u32>(0)) else {
         let reason = format!("it makes no table called {}", request.names.table);
-        return Ok(vec![Refusal::new(
-            file(),
+        return Ok(vec![Finding::error(
+            Code::ClauseRejected,
+            FILE,
             reason,
-            "let the new table have the old one's name, without a schema",
+            "give the new table the old one's name, without a schema",
         )]);
     };
     *made = oid;
     let strays =
         session.query(sql::STRAYS, &[&schema, &before, &oid]).await.trying_clauses(attempted)?;
     let stray = |row: &tokio_postgres::Row| {
-        Refusal::new(
+        Finding::error(
+            Code::ClauseNotCarried,
             row.get::<_, String>(0),
-            "the file makes it, and it is no part of the table",
-            "make it in a statement of its own",
+            "the file creates it, and it does not belong to the table",
+            "create it with a separate statement",
         )
     };
-    let mut refusals: Vec<Refusal> = strays.iter().map(stray).collect();
-    let kind = session.one(sql::MADE, &[&oid]).await.trying_clauses(attempted)?;
-    if !kind.get::<_, bool>(0) || !kind.get::<_, bool>(2) {
-        let reason =
-            "it makes something other than a logged table, partitioned or not, without parents";
-        refusals.push(Refusal::new(file(), reason, "leave that out"));
-    }
+    let mut refusals: Vec<Finding> = strays.iter().map(stray).collect();
+    refusals.extend(unfit_kind(session, oid).await?);
     if refusals.is_empty() {
         own(session, request, schema, oid).await?;
     }
     Ok(refusals)
+}
+
+/// Refuses a table that is not logged, or has parents.
+async fn unfit_kind(session: &Session, oid: u32) -> Result<Option<Finding>> {
+    let kind = session.one(sql::MADE, &[&oid]).await;
+    let kind = kind.trying_clauses("read what the file has made")?;
+    let is_fit = kind.get::<_, bool>(0) && kind.get::<_, bool>(2);
+    let reason =
+        "it makes something other than a logged table, partitioned or not, without parents";
+    Ok((!is_fit).then(|| Finding::error(Code::TableKind, FILE, reason, "leave that out")))
+}
+
+/// Refuses the file in the server's own words, unless they only say something of this moment.
+async fn not_accepted(
+    session: &Session,
+    attempted: String,
+    error: &tokio_postgres::Error,
+) -> Result<Vec<Finding>> {
+    let answer = error::of_clauses(attempted.clone(), error);
+    if answer.kind != Kind::Refused {
+        return Err(answer);
+    }
+    session.run(&sql::roll_back_and_reset("user_table")).await.trying_clauses(attempted)?;
+    let reason = format!("{}: {}", altered::NOT_ACCEPTED, answer.reason);
+    let remedy = "correct it; write the names of new objects without a schema";
+    Ok(vec![Finding::error(Code::ClauseRejected, FILE, reason, remedy)])
 }
 
 /// Gives the new table the old one's owner and privileges.
@@ -210,7 +226,7 @@ fn match_by_name(
     before: &mut [Attribute],
     after: &[Attribute],
     user_table: &UserTable,
-) -> Vec<Refusal> {
+) -> Vec<Finding> {
     let becomes = |old: &str| {
         let renamed = user_table.renames.iter().find(|(from, _)| from == old);
         renamed.map_or_else(|| old.to_owned(), |(_, to)| to.clone())
@@ -221,7 +237,8 @@ fn match_by_name(
             || !after.iter().any(|column| column.name == *new)
         {
             let object = format!("--rename {old}={new}");
-            refusals.push(Refusal::new(
+            refusals.push(Finding::error(
+                Code::Option,
                 object,
                 "there is no such column in the old or in the new table",
                 "correct the names",
@@ -243,14 +260,15 @@ fn match_by_name(
     let fresh: Vec<&str> = after.iter().filter(is_new).map(|new| new.name.as_str()).collect();
     if !fresh.is_empty() {
         refusals.extend(lost.iter().map(|column| {
-            Refusal::new(
+            Finding::error(
+                Code::RenameLost,
                 format!("column {column}"),
                 format!(
-                    "the new table does not have it, and has {} instead: that may be a new name \
-                     or a loss",
+                    "the new table lacks it, and has {} instead. That is a rename or a loss; the \
+                     run cannot know which",
                     fresh.join(", ")
                 ),
-                "say --rename old=new; or drop columns and add others in two changes",
+                "use --rename old=new, or make two changes: one drops columns, one adds them",
             )
         }));
     }
@@ -259,11 +277,12 @@ fn match_by_name(
 
 /// Refuses keys that a partitioned table cannot keep unique: its index cannot reject a second row
 /// of the same key.
-fn unfit_for_partitions(layout: &Layout) -> Option<Refusal> {
+fn unfit_for_partitions(layout: &Layout) -> Option<Finding> {
     let is_unfit = layout.is_partitioned
         && (!layout.order.is_empty() || layout.keys.iter().any(|key| !key.spelled_once));
     is_unfit.then(|| {
-        Refusal::new(
+        Finding::error(
+            Code::Partitions,
             "the partitions of the new table".to_owned(),
             "a key of this type has several spellings, or --order-by is given; a partitioned \
              table cannot keep out a second row of one key then",
@@ -274,7 +293,7 @@ fn unfit_for_partitions(layout: &Layout) -> Option<Refusal> {
 }
 
 /// Asks the server whether every column can be converted to its new type.
-async fn conversions(session: &Session, layout: &Layout) -> Result<Option<Refusal>> {
+async fn conversions(session: &Session, layout: &Layout) -> Result<Option<Finding>> {
     let failed =
         |error: tokio_postgres::Error| error::of_clauses("try to convert the columns", &error);
     session
@@ -291,10 +310,11 @@ async fn conversions(session: &Session, layout: &Layout) -> Result<Option<Refusa
     if answer.kind != Kind::Refused {
         return Err(answer);
     }
-    Ok(Some(Refusal::new(
+    Ok(Some(Finding::error(
+        Code::ClauseRejected,
         "the columns of the new table".to_owned(),
         answer.reason,
-        "change the column's type in a change of its own, by ALTER COLUMN … TYPE … USING",
+        "change the type separately, by ALTER COLUMN … TYPE … USING",
     )))
 }
 

@@ -1,6 +1,6 @@
 //! Sorts the server's errors by what the core does about them. Keeps row values out of their words.
 
-use altergeist_contract::{Error, Kind};
+use altergeist_contract::{Code, Error, Kind};
 use std::time::Duration;
 use tokio_postgres::error::DbError;
 
@@ -63,8 +63,8 @@ pub(crate) fn of_drop(attempted: impl Into<String>, error: &tokio_postgres::Erro
     if let Some(dependents) = dependents {
         let named = dependents.lines().collect::<Vec<_>>().join(", ");
         answer.reason = format!(
-            "other objects need it: {named}; drop them, or let them read the new table, and clean \
-             up again"
+            "other objects need it: {named}. Drop them, or let them read the new table. Then \
+             clean up again"
         );
     }
     answer
@@ -99,7 +99,11 @@ pub(crate) fn of_lock(attempted: impl Into<String>, error: &tokio_postgres::Erro
         return Error::new(Kind::Busy, attempted, "the lock did not come within its time");
     }
     if has_code(error, &["40P01"]) {
-        return Error::new(Kind::Busy, attempted, "others wait for us while we wait for them");
+        return Error::new(
+            Kind::Busy,
+            attempted,
+            "other sessions wait for this run while it waits for them",
+        );
     }
     of(attempted, error)
 }
@@ -130,6 +134,23 @@ pub(crate) fn of_native(attempted: impl Into<String>, error: &tokio_postgres::Er
 /// Whether the server rejects a row's value.
 pub(crate) fn is_of_value(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| matches!(meaning(code.code()), Meaning::Value(_)))
+}
+
+/// Whether the server rejects the statement itself, whatever the values are. Its words name types
+/// and objects only.
+pub(crate) fn is_of_statement(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with("42"))
+}
+
+/// The code of a finding about a value that the server rejects.
+pub(crate) fn code_of_value(error: &tokio_postgres::Error) -> Code {
+    match error.code().map(tokio_postgres::error::SqlState::code) {
+        Some("22001") => Code::ValueTooLong,
+        Some("22003" | "22008") => Code::ValueOutOfRange,
+        Some("23502") => Code::NullValues,
+        Some("23514") => Code::CheckViolated,
+        _ => Code::ValueInvalid,
+    }
 }
 
 /// Whether a wait ended by `lock_timeout` or `statement_timeout`.

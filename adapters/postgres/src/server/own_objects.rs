@@ -9,7 +9,7 @@ use crate::server::error;
 use crate::server::names::JOURNAL_SCHEMA;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::{Error, Kind, Refusal, Result};
+use altergeist_contract::{Code, Error, Finding, Kind, Result};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 /// Drops a schema of ours if it is empty.
@@ -65,9 +65,12 @@ async fn strangers(session: &Session) -> Result<Vec<Stranger>> {
 }
 
 /// What of the journal is not ours, as refusals.
-pub(crate) async fn refusals(session: &Session) -> Result<Vec<Refusal>> {
+pub(crate) async fn refusals(session: &Session) -> Result<Vec<Finding>> {
     let strangers = strangers(session).await?;
-    Ok(strangers.into_iter().map(|it| Refusal::new(it.object, it.why, &it.remedy)).collect())
+    Ok(strangers
+        .into_iter()
+        .map(|it| Finding::error(Code::NotOurs, it.object, it.why, &it.remedy))
+        .collect())
 }
 
 /// How far the journal may be used. Refuses one that could run the code of another user.
@@ -141,11 +144,16 @@ pub(crate) fn journal_error(attempted: String, failed: &tokio_postgres::Error) -
 
 /// A schema of ours for the shadow or the old table that another role owns, or that others may
 /// create objects in.
-pub(crate) async fn stranger_schema(session: &Session, schema: &str) -> Result<Option<Refusal>> {
+pub(crate) async fn stranger_schema(session: &Session, schema: &str) -> Result<Option<Finding>> {
     let rows = session.query(sql::STRANGER_SCHEMA, &[&schema]).await;
     let rows = rows.doing(format!("look at the schema {schema}"))?;
     Ok(rows.first().map(|row| {
-        Refusal::new(format!("schema {schema}"), row.get::<_, String>(0), row.get::<_, String>(1))
+        Finding::error(
+            Code::NotOurs,
+            format!("schema {schema}"),
+            row.get::<_, String>(0),
+            row.get::<_, String>(1),
+        )
     }))
 }
 
@@ -154,7 +162,7 @@ pub(crate) async fn require_schema(session: &Session, schema: &str, attempted: &
     match stranger_schema(session, schema).await? {
         None => Ok(()),
         Some(it) => {
-            Err(Error::refused(attempted, format!("{}: {}; {}", it.object, it.reason, it.remedy)))
+            Err(Error::refused(attempted, format!("{}: {}; {}", it.object, it.message, it.remedy)))
         }
     }
 }

@@ -9,7 +9,7 @@
 use crate::log::wire::Replication;
 use crate::server::connect::{Server, Wanted};
 use crate::sql;
-use altergeist_contract::{Error, Kind, Refusal, Result};
+use altergeist_contract::{Code, Error, Finding, Kind, Result};
 use std::time::Duration;
 
 /// How often two connections are compared. Others may take the session in between.
@@ -95,7 +95,7 @@ pub(crate) async fn require_sessions(
     server: &Server,
     workers: usize,
     open: usize,
-) -> Result<Option<Refusal>> {
+) -> Result<Option<Finding>> {
     if !server.is_pooled {
         return Ok(None);
     }
@@ -121,7 +121,7 @@ pub(crate) async fn require_sessions(
         );
         let remedy = "give the server's own address in the URL, or a bigger pool (in PgBouncer: \
                       default_pool_size or pool_size); with fewer --workers it needs fewer";
-        Refusal::new(format!("the pooler at {}", server.name()), reason, remedy)
+        Finding::error(Code::Pooler, format!("the pooler at {}", server.name()), reason, remedy)
     }))
 }
 

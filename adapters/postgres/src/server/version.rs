@@ -45,6 +45,11 @@ impl Version {
         self.0 >= 160_000
     }
 
+    /// Whether the server tells if a text is a value of a type (`pg_input_is_valid`).
+    pub(crate) fn has_input_validity(self) -> bool {
+        self.0 >= 160_000
+    }
+
     /// Whether a slot may be copied to standbys.
     pub(crate) fn has_failover_slots(self) -> bool {
         self.0 >= 170_000

@@ -18,11 +18,11 @@ use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::session::Session;
-use crate::shadow::followed;
+use crate::shadow::concurrent_ddl;
 use crate::shadow::guard;
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::{Error, Refusal, Result};
+use altergeist_contract::{Error, Finding, Result};
 
 /// The largest table, in bytes of its rows, for a shadow without the index that finds its rows.
 /// Nothing else of the run goes on while that index is built, for about a minute at this size.
@@ -48,24 +48,7 @@ pub(crate) async fn create(
     let known = journal::entry(session, names).await?.facts;
     let source = catalogue::source(session, names).await?;
     make_room(session, names, known.as_ref(), source).await?;
-    let clauses = requested::clauses(session, change, source)
-        .await?
-        .map_err(|refusal| refused(attempted(), &[refusal]))?;
-    let (key, _) = catalogue::key(session, source).await?;
-    let key = key.map_err(|why| Error::refused(attempted(), why))?;
-    let requested = requested::order_and_table(session, &change.target, source).await?;
-    let (order, user_table) = requested.map_err(|refusal| refused(attempted(), &[refusal]))?;
-    let request = CloneRequest {
-        order: &order,
-        user_table: user_table.as_ref(),
-        ..requested::clone_request(change, source, Some(&key), &clauses)
-    };
-    let mut altered = alteration::alter_clone(session, &request, &names.shadow_schema).await?;
-    altered.final_steps.cascade =
-        cascade::find(session, source, &clauses.cascades).await?.objects();
-    if !altered.refusals.is_empty() {
-        return Err(refused(attempted(), &altered.refusals));
-    }
+    let altered = alter(session, change, source, attempted()).await?;
     check_source(attempted(), known.as_ref(), source, &altered)?;
     let mut shadow = strip(session, change, source, &altered).await?;
     shadow.survivors = survivors(session, change, source, &shadow).await?;
@@ -80,7 +63,7 @@ pub(crate) async fn create(
         log_place: log.place(),
         source,
         source_lines: altered.source_lines,
-        witness: known.as_ref().and_then(|known| known.witness.clone()),
+        stream_conditions: known.as_ref().and_then(|known| known.stream_conditions.clone()),
         own_identity: known.and_then(|known| known.own_identity),
         shadow: Some(shadow.clone()),
         done: None,
@@ -89,6 +72,34 @@ pub(crate) async fn create(
     journal::save_facts(session, names, &facts).await?;
     session.run(sql::COMMIT).await.trying_clauses(attempted)?;
     Ok(shadow)
+}
+
+/// Builds the altered table in the shadow's schema.
+async fn alter(
+    session: &Session,
+    change: &Change,
+    source: u32,
+    attempted: String,
+) -> Result<Altered> {
+    let refused = |refusal| refused(attempted.clone(), &[refusal]);
+    let clauses = requested::clauses(session, change, source).await?.map_err(refused)?;
+    let (key, _) = catalogue::key(session, source).await?;
+    let key = key.map_err(|why| Error::refused(attempted.clone(), why))?;
+    let requested = requested::order_and_table(session, &change.target, source).await?;
+    let (order, user_table) = requested.map_err(refused)?;
+    let request = CloneRequest {
+        order: &order,
+        user_table: user_table.as_ref(),
+        ..requested::clone_request(change, source, Some(&key), &clauses)
+    };
+    let mut altered =
+        alteration::alter_clone(session, &request, &change.names.shadow_schema).await?;
+    altered.final_steps.cascade =
+        cascade::find(session, source, &clauses.cascades).await?.objects();
+    match altered.refusals.is_empty() {
+        true => Ok(altered),
+        false => Err(self::refused(attempted, &altered.refusals)),
+    }
 }
 
 /// Creates the schema and drops the shadow of an earlier attempt. It drops only what the journal
@@ -137,7 +148,7 @@ fn check_source(
     altered: &Altered,
 ) -> Result<()> {
     let Some(known) = known.filter(|known| known.source == source) else { return Ok(()) };
-    let changed = followed::unfollowable(&known.source_lines, &altered.source_lines);
+    let changed = concurrent_ddl::unfollowable(&known.source_lines, &altered.source_lines);
     if changed.is_empty() {
         return Ok(());
     }
@@ -155,7 +166,7 @@ async fn strip(
     source: u32,
     altered: &Altered,
 ) -> Result<ShadowFacts> {
-    let attempted = "take away what can wait until rows are copied";
+    let attempted = "drop what can wait until rows are copied";
     let layout = altered
         .layout
         .clone()
@@ -225,8 +236,8 @@ async fn survivors(
     Ok(pairs.collect())
 }
 
-fn refused(attempted: String, refusals: &[Refusal]) -> Error {
+fn refused(attempted: String, refusals: &[Finding]) -> Error {
     let reasons: Vec<String> =
-        refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.reason)).collect();
+        refusals.iter().map(|refusal| format!("{}: {}", refusal.object, refusal.message)).collect();
     Error::refused(attempted, reasons.join("; "))
 }

@@ -66,7 +66,7 @@ impl KnownShadow {
         let shadow = facts.shadow.ok_or_else(|| {
             Error::fatal(format!("use the shadow of {}", self.names.display), "it was never made")
         })?;
-        let attempted = format!("go on with the shadow of {}", self.names.display);
+        let attempted = format!("continue with the shadow of {}", self.names.display);
         own_objects::require_schema(session, &self.names.shadow_schema, &attempted).await?;
         own_objects::require_bare(session, shadow.oid, &attempted).await?;
         Ok(shadow)

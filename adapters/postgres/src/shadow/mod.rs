@@ -1,9 +1,9 @@
 //! The shadow: how it is created, filled, compared and kept current.
 
 pub(crate) mod compare;
+pub(crate) mod concurrent_ddl;
 pub(crate) mod create;
 pub(crate) mod duplicates;
-pub(crate) mod followed;
 pub(crate) mod guard;
 pub(crate) mod indexes;
 pub(crate) mod known;

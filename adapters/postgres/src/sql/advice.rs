@@ -10,6 +10,11 @@ pub(crate) fn add_numbered_key(table: &str, column: &str, constraint: &str) -> S
     )
 }
 
+/// Rebuilds a table while it is written to, by the server itself.
+pub(crate) fn repack(table: &str) -> String {
+    format!("REPACK (CONCURRENTLY) {table}")
+}
+
 /// Rebuilds an index while the table is written to.
 pub(crate) fn reindex(index: &str) -> String {
     format!("REINDEX INDEX CONCURRENTLY {index}")

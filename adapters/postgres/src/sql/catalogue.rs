@@ -21,15 +21,28 @@ pub(crate) const OID_COLUMNS: &str = include_str!("oid_columns.sql");
 /// Temporary objects of other sessions that read a table: in a sentence, and the session's process
 /// where the server tells it.
 pub(crate) const TEMPORARY: &str = "
-    SELECT DISTINCT format('%s %s of %s', CASE v.relkind WHEN 'v' THEN 'temporary view' ELSE 'a rule on the temporary table' END,
+    WITH parts AS (
+        SELECT 'pg_class'::regclass AS class, $1::oid AS oid
+        UNION ALL
+        SELECT 'pg_type'::regclass, t.oid FROM pg_class c JOIN pg_type t ON t.oid = c.reltype OR t.typelem = c.reltype
+        WHERE c.oid = $1 AND c.reltype <> 0
+    ), users AS (
+        SELECT d.classid, d.objid FROM parts p JOIN pg_depend d ON d.refclassid = p.class AND d.refobjid = p.oid
+        WHERE d.deptype IN ('n', 'a')
+    )
+    SELECT DISTINCT format('%s %s of %s',
+                           CASE WHEN u.classid = 'pg_class'::regclass OR v.relkind = 'v'
+                                THEN CASE v.relkind WHEN 'v' THEN 'temporary view' ELSE 'temporary table' END
+                                ELSE 'a rule on the temporary table' END,
                            v.oid::regclass, coalesce('server process ' || a.pid || ' (' || concat_ws(', ', a.usename, a.application_name, a.state)
                            || ')', 'another session, which that schema belongs to')), a.pid
-    FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-    JOIN pg_class v ON v.oid = r.ev_class
+    FROM users u
+    LEFT JOIN pg_rewrite r ON u.classid = 'pg_rewrite'::regclass AND u.objid = r.oid
+    JOIN pg_class v ON v.oid = r.ev_class OR u.classid = 'pg_class'::regclass AND v.oid = u.objid
     JOIN pg_namespace n ON n.oid = v.relnamespace AND pg_is_other_temp_schema(n.oid)
     LEFT JOIN pg_stat_activity a
-      ON current_setting('server_version_num')::int >= 160000 AND a.pid = pg_stat_get_backend_pid(substr(n.nspname, 9)::int)
-    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'n'
+      ON current_setting('server_version_num')::int >= 160000 AND a.pid = CASE WHEN n.nspname ~ '^pg_temp_[0-9]+$'
+                                                                                                THEN pg_stat_get_backend_pid(substr(n.nspname, 9)::int) END
     ORDER BY 1";
 
 /// Gives the statements that carry privileges from one table to another.
@@ -75,6 +88,9 @@ pub(crate) const BLOCKERS: &str = include_str!("blockers.sql");
 
 /// Lists names that the swap would bring twice into a schema.
 pub(crate) const NAME_CLASHES: &str = include_str!("name_clashes.sql");
+
+/// Lists serial columns that became identities, and how the clone's sequences are renamed.
+pub(crate) const IDENTITIES_BESIDE_SERIALS: &str = include_str!("identities_beside_serials.sql");
 
 /// Lists the sequences of a table's columns, and what they have counted.
 pub(crate) const SEQUENCES: &str = include_str!("sequences.sql");

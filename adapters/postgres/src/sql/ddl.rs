@@ -241,6 +241,15 @@ pub(crate) fn continue_sequence(sequence: &str, from: &str) -> String {
     format!("SELECT setval({}::regclass, last_value, is_called) FROM {from}", literal(sequence))
 }
 
+/// Sets an identity's sequence to the state of a serial's, if that has counted further.
+pub(crate) fn advance_sequence(sequence: &str, from: &str) -> String {
+    format!(
+        "SELECT setval({}::regclass, s.last_value, s.is_called) FROM {from} AS s, {sequence} AS o
+         WHERE s.last_value > o.last_value OR s.last_value = o.last_value AND s.is_called",
+        literal(sequence)
+    )
+}
+
 /// How the server prints a unique index, up to the columns. The name is quoted.
 pub(crate) fn unique_index_head(name: &str, table: &str) -> String {
     format!("CREATE UNIQUE INDEX {name} ON {table} ")

@@ -42,13 +42,13 @@ WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 UNION ALL
 SELECT 'sequence ' || quote_ident(q.relname),
        concat_ws(' ', 'of', a.attname, format_type(s.seqtypid, NULL), s.seqstart, s.seqincrement, s.seqmin, s.seqmax,
-                 s.seqcache, s.seqcycle, 'comment', obj_description(q.oid, 'pg_class'), 'privileges',
+                 s.seqcache, s.seqcycle, CASE WHEN q.relpersistence <> t.relpersistence THEN 'unlogged' END, 'comment', obj_description(q.oid, 'pg_class'), 'privileges',
                  (SELECT string_agg(concat_ws(' ', pg_get_userbyid(x.grantee), x.grantee = 0, x.privilege_type,
                                               x.is_grantable, pg_get_userbyid(x.grantor)), ', ' ORDER BY x.n)
                   FROM aclexplode(coalesce(q.relacl, acldefault('s', q.relowner)))
                        WITH ORDINALITY AS x(grantor, grantee, privilege_type, is_grantable, n))),
        true
-FROM pg_depend d
+FROM t JOIN pg_depend d ON d.refobjid = t.oid
 JOIN pg_sequence s ON s.seqrelid = d.objid
 JOIN pg_class q ON q.oid = d.objid
 JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid

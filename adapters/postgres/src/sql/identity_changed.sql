@@ -1,4 +1,4 @@
--- Whether table $1 has another replica identity than $2, spelled as in witness.sql. The old table, in schema $3, has its
+-- Whether table $1 has another replica identity than $2, spelled as in stream_conditions.sql. The old table, in schema $3, has its
 -- own identity again.
 SELECT concat_ws(' ', c.relreplident, i.indkey) <> $2
 FROM pg_class c

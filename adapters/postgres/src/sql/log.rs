@@ -26,7 +26,7 @@ pub(crate) fn own_identity(table: &str, spelled: &str) -> String {
 }
 
 /// What the change stream depends on, and where source and shadow are.
-pub(crate) const WITNESS: &str = include_str!("witness.sql");
+pub(crate) const STREAM_CONDITIONS: &str = include_str!("stream_conditions.sql");
 
 /// What takes from a table what others may give it and take again.
 pub(crate) const REMOVE_SETTINGS: &str = include_str!("remove_settings.sql");

@@ -73,6 +73,10 @@ SELECT 'table ' || $1::oid::regclass AS object,
        CASE c.relkind WHEN 'p' THEN 'partitioned' ELSE 'kind' END AS why
 FROM pg_class c WHERE c.oid = $1 AND c.relkind NOT IN ('r', 'm')
 UNION ALL
+SELECT 'table ' || $1::oid::regclass, 'system'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = $1 AND n.nspname IN ('pg_catalog', 'information_schema', 'pg_toast')
+UNION ALL
 SELECT 'table ' || $1::oid::regclass, 'persistence' FROM pg_class c WHERE c.oid = $1 AND c.relpersistence <> 'p'
 UNION ALL
 SELECT 'type ' || format_type(c.reloftype, NULL), 'typed' FROM pg_class c WHERE c.oid = $1 AND c.reloftype <> 0
@@ -126,7 +130,11 @@ WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid IN (SELECT a.oid FROM
 UNION ALL
 SELECT 'function ' || f.spelled, 'dependent' FROM row_functions f WHERE f.prokind NOT IN ('f', 'p')
 UNION ALL
-SELECT 'function ' || f.spelled || ', on which depends ' || pg_describe_object(d.classid, d.objid, d.objsubid), 'row-function'
+SELECT 'function ' || f.spelled || ', on which depends ' || pg_describe_object(d.classid, d.objid, d.objsubid),
+       CASE WHEN d.classid = 'pg_class'::regclass AND d.objid IN (SELECT i.oid FROM own_indexes i)
+              OR d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT c.oid FROM own_constraints c)
+              OR d.classid = 'pg_statistic_ext'::regclass AND d.objid IN (SELECT s.oid FROM pg_statistic_ext s WHERE s.stxrelid = $1)
+            THEN 'own-row-function' ELSE 'row-function' END
 FROM row_functions f
 JOIN pg_depend d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = f.oid AND d.deptype IN ('n', 'a')
 WHERE NOT (d.classid = 'pg_operator'::regclass AND d.objid IN (SELECT o.oid FROM row_operators o))
@@ -174,4 +182,7 @@ WHERE d.deptype IN ('n', 'a', 'x')
   AND NOT (d.classid = 'pg_class'::regclass AND d.objid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = $1))
   AND NOT (d.classid = 'pg_class'::regclass AND d.objid = $1)
   AND NOT (d.classid = 'pg_operator'::regclass AND d.objid IN (SELECT o.oid FROM row_operators o))
+  -- Those of other sessions go away with them: the lock waits for that.
+  AND NOT (d.classid = 'pg_class'::regclass
+           AND d.objid IN (SELECT c.oid FROM pg_class c WHERE c.relpersistence = 't' AND pg_is_other_temp_schema(c.relnamespace)))
 ORDER BY 1

@@ -201,13 +201,14 @@ pub(crate) const FOREIGN_KEY: &str = "
 
 /// The constraints of a table that look at rows: name, kind, definition, its index's, whether it
 /// may be checked late, the first column, the index's tablespace, its expression, whether it holds
-/// for every row, and its columns.
+/// for every row, its columns, and whether it reads the whole row.
 pub(crate) const CONSTRAINTS: &str = "
     SELECT k.conname::text, k.contype::text, pg_get_constraintdef(k.oid), pg_get_indexdef(nullif(k.conindid, 0)),
            k.condeferrable, k.condeferred,
            (SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = k.conkey[1]),
            coalesce(s.spcname::text, ''), pg_get_expr(k.conbin, k.conrelid), k.convalidated,
-           ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey))
+           ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)),
+           coalesce(0 = ANY (k.conkey), false)
     FROM pg_constraint k
     LEFT JOIN pg_class x ON x.oid = k.conindid
     LEFT JOIN pg_tablespace s ON s.oid = x.reltablespace
@@ -295,11 +296,6 @@ pub(crate) fn count_up_to(table: &str, condition: &str, most: i64) -> String {
 /// Changes the rows that meet a condition.
 pub(crate) fn update_where(table: &str, assignment: &str, condition: &str) -> String {
     format!("UPDATE ONLY {table} SET {assignment} WHERE {condition}")
-}
-
-/// Whether a table has a row that holds NULL in one of its columns.
-pub(crate) fn any_null(table: &str, alias: &str, value: &str) -> String {
-    format!("SELECT EXISTS (SELECT FROM ONLY {table} AS {alias} WHERE ({value}\n) IS NULL)")
 }
 
 /// Functions of others that writing a table's rows calls.

@@ -38,6 +38,11 @@ FROM (
     JOIN pg_class q ON q.oid = d.objid
     WHERE c.attidentity <> ''
     UNION ALL
+    SELECT 2, 0, format('ALTER SEQUENCE %I.%I SET UNLOGGED', $3, q.relname)
+    FROM pg_depend d JOIN pg_class q ON q.oid = d.objid AND q.relkind = 'S' JOIN pg_class c ON c.oid = $1
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'
+      AND q.relpersistence = 'u' AND c.relpersistence = 'p'
+    UNION ALL
     SELECT 2, c.attnum,
            format('ALTER TABLE %s ALTER COLUMN %I SET STORAGE %s', $2, c.attname,
                   CASE c.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END)

@@ -3,7 +3,7 @@
 //! lock. The proof also shows what happened to the tables, and whether another session wrote to the
 //! shadow.
 
-use crate::facts::{Facts, Witness};
+use crate::facts::{Facts, StreamConditions};
 use crate::journal;
 use crate::log::source::LogSource;
 use crate::schema::definition;
@@ -12,7 +12,7 @@ use crate::server::error;
 use crate::server::names::Names;
 use crate::server::pool::SessionPool;
 use crate::server::session::{Session, locked};
-use crate::shadow::followed;
+use crate::shadow::concurrent_ddl;
 use crate::shadow::guard;
 use crate::sql;
 use crate::sql::quote;
@@ -25,7 +25,7 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// What is found now.
 struct Seen {
-    witness: Witness,
+    stream_conditions: StreamConditions,
     /// The source's schema and name.
     source: Option<(String, String)>,
     /// The table that has the source's name.
@@ -35,20 +35,24 @@ struct Seen {
 }
 
 /// What the change stream depends on now.
-pub(crate) async fn take(session: &Session, names: &Names, source: u32) -> Result<Witness> {
-    Ok(look(session, names, source, 0).await?.witness)
+pub(crate) async fn take(
+    session: &Session,
+    names: &Names,
+    source: u32,
+) -> Result<StreamConditions> {
+    Ok(look(session, names, source, 0).await?.stream_conditions)
 }
 
 async fn look(session: &Session, names: &Names, source: u32, shadow: u32) -> Result<Seen> {
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
         [&source, &names.publication, &names.schema, &names.table, &shadow];
-    let row = session.one(sql::WITNESS, &parameters).await;
+    let row = session.one(sql::STREAM_CONDITIONS, &parameters).await;
     let row = row.doing(format!("look at what the log of {} depends on", names.display))?;
     let place = |at: usize| {
         Some((row.get::<_, Option<String>>(at)?, row.get::<_, Option<String>>(at + 1)?))
     };
     Ok(Seen {
-        witness: Witness { publication: row.get(0), identity: row.get(1) },
+        stream_conditions: StreamConditions { publication: row.get(0), identity: row.get(1) },
         source: place(2),
         holder: row.get(4),
         shadow: place(5),
@@ -77,9 +81,9 @@ async fn check_now(session: &Session, names: &Names) -> Result<()> {
     let lost = match definition::describe(session, facts.source).await {
         // Another session has locked it. The next check comes soon.
         Err(error) if error.kind == Kind::Transient => return Ok(()),
-        now => followed::unfollowable(&facts.source_lines, &now?),
+        now => concurrent_ddl::unfollowable(&facts.source_lines, &now?),
     };
-    if lost.is_empty() { Ok(()) } else { Err(followed::ended(&names.display, &lost)) }
+    if lost.is_empty() { Ok(()) } else { Err(concurrent_ddl::ended(&names.display, &lost)) }
 }
 
 /// Compares what is found now with what was noted.
@@ -99,15 +103,15 @@ pub(crate) async fn judge(session: &Session, names: &Names, facts: &Facts) -> Re
         return Err(Error::fatal(attempted(), format!("{reason}; {remedy}")));
     }
     let missed = |reason: String| Err(Error::new(Kind::Missed, attempted(), reason));
-    let Some(noted) = &facts.witness else {
+    let Some(noted) = &facts.stream_conditions else {
         return missed(
             "the version that began this run did not note what its log depends on".to_owned(),
         );
     };
-    if seen.witness.identity != noted.identity {
+    if seen.stream_conditions.identity != noted.identity {
         return missed("its replica identity was changed".to_owned());
     }
-    if seen.witness.publication != noted.publication {
+    if seen.stream_conditions.publication != noted.publication {
         return missed(format!("the publication {} was dropped or changed", names.publication));
     }
     match &facts.shadow {
@@ -169,7 +173,7 @@ pub(crate) async fn hold_still(session: &Session, names: &Names) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Witness;
+    use crate::facts::StreamConditions;
     use crate::server::names::Names;
 
     fn seen(
@@ -178,8 +182,9 @@ mod tests {
         shadow: Option<(&str, &str)>,
     ) -> Seen {
         let owned = |place: (&str, &str)| (place.0.to_owned(), place.1.to_owned());
-        let witness = Witness { publication: None, identity: Some("d 1 2".to_owned()) };
-        Seen { witness, source: source.map(owned), holder, shadow: shadow.map(owned) }
+        let stream_conditions =
+            StreamConditions { publication: None, identity: Some("d 1 2".to_owned()) };
+        Seen { stream_conditions, source: source.map(owned), holder, shadow: shadow.map(owned) }
     }
 
     #[test]
@@ -196,6 +201,6 @@ mod tests {
 
     #[test]
     fn an_identity_begins_with_its_letter() {
-        assert_eq!(seen(None, None, None).witness.letter(), Some(b'd'));
+        assert_eq!(seen(None, None, None).stream_conditions.letter(), Some(b'd'));
     }
 }

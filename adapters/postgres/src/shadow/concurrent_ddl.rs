@@ -55,8 +55,8 @@ fn can_follow(line: &Line) -> bool {
 }
 
 /// Returns an index's definition without what can be set later.
-fn shape(line: &Line) -> &str {
-    line.definition.split_once(" clustered ").map_or(line.definition.as_str(), |(shape, _)| shape)
+fn fixed_part(line: &Line) -> &str {
+    line.definition.split_once(" clustered ").map_or(line.definition.as_str(), |(fixed, _)| fixed)
 }
 
 /// Makes the shadow follow the changes of the source since the last time.
@@ -76,7 +76,7 @@ pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShad
     if !lost.is_empty() {
         return Err(ended(&names.display, &lost));
     }
-    let attempted = || format!("give the shadow of {} what the table was given", names.display);
+    let attempted = || format!("apply others' changes of {} to its shadow", names.display);
     session.run(sql::BEGIN).await.doing(attempted)?;
     let schema = change.trial_schema();
     definition::make_schema(session, &schema, facts.source).await?;
@@ -123,11 +123,11 @@ async fn wanted(session: &Session, change: &Change, source: u32, schema: &str) -
     let refused =
         |reason: String| Error::fatal(format!("look again at {}", change.names.display), reason);
     let clauses =
-        requested::clauses(session, change, source).await?.map_err(|why| refused(why.reason))?;
+        requested::clauses(session, change, source).await?.map_err(|why| refused(why.message))?;
     let (key, _) = catalogue::key(session, source).await?;
     let key = key.map_err(refused)?;
     let requested = requested::order_and_table(session, &change.target, source).await?;
-    let (order, user_table) = requested.map_err(|why| refused(why.reason))?;
+    let (order, user_table) = requested.map_err(|why| refused(why.message))?;
     let request = CloneRequest {
         order: &order,
         user_table: user_table.as_ref(),
@@ -143,7 +143,7 @@ async fn apply_changes(
     shadow: &ShadowFacts,
     altered: &Altered,
 ) -> Result<()> {
-    let attempted = || format!("give the shadow of {} what the table was given", names.display);
+    let attempted = || format!("apply others' changes of {} to its shadow", names.display);
     let clone = altered.clone;
     let table = names.shadow();
     let have = definition::describe(session, shadow.oid).await?;
@@ -187,7 +187,8 @@ fn remade(shadow: &ShadowFacts, schema: &str, wanted: &[Line], have: &[Line]) ->
     let is_constraint =
         |name: &str| have.iter().any(|line| line.object == format!("constraint {name}"));
     let drop = |line: &Line| {
-        let stays = |other: &&Line| other.object == line.object && shape(other) == shape(line);
+        let stays =
+            |other: &&Line| other.object == line.object && fixed_part(other) == fixed_part(line);
         if is_ours(shadow, line) || wanted.iter().any(|other| stays(&other)) {
             return None;
         }

@@ -1,0 +1,3 @@
+CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text);
+ALTER SEQUENCE t_id_seq SET UNLOGGED;
+INSERT INTO t (v) SELECT 'v' || i FROM generate_series(1, 600) i;
