@@ -23,6 +23,8 @@ pub(crate) struct Facts {
     pub late_index: Option<String>,
     /// Indexes that the shadow does not have yet.
     pub deferred: Option<DeferredIndexes>,
+    /// FULLTEXT indexes that the shadow does not have yet, because it numbers its documents itself.
+    pub full_text: Option<DeferredIndexes>,
     /// The foreign keys that a swap carries, from before the first is added until all are restored.
     pub foreign_keys: Option<Vec<CarriedKey>>,
     /// The foreign keys that the clauses gave to the shadow. It gets them back at the swap.

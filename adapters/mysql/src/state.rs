@@ -16,8 +16,8 @@ use crate::server::one_server;
 use crate::server::order_table::OrderSession;
 use crate::server::pool::SessionPool;
 use crate::server::session::Session;
-use altergeist_contract::{Result, Target};
-use std::collections::HashSet;
+use altergeist_contract::{Key, Result, Target};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -59,6 +59,10 @@ pub(crate) struct ShadowState {
     pub cascades: Cascades,
     /// Finds rows that other sessions write into the shadow.
     pub tally: Arc<Tally>,
+    /// Held by the one refresh by documents that may run, and while FULLTEXT indexes are built.
+    pub document_turn: AsyncMutex<()>,
+    /// Keys whose rows could not be updated in place, and how often that was tried.
+    pub conflicts: Mutex<HashMap<Key, u32>>,
     /// The server's number of the connection that builds indexes; 0 while none does.
     pub builder: AtomicU64,
 }
@@ -147,6 +151,8 @@ impl ShadowState {
             shape: cascades.shape.clone(),
             cascades,
             tally: Arc::default(),
+            document_turn: AsyncMutex::default(),
+            conflicts: Mutex::default(),
             builder: AtomicU64::default(),
         }
     }

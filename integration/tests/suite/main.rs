@@ -10,6 +10,7 @@ mod conversions;
 mod cut_over;
 mod definitions;
 mod foreign_keys;
+mod full_text;
 mod gates;
 mod indexes;
 mod killed;

@@ -272,7 +272,7 @@ fn a_replica_is_no_target(flavour: Flavour) {
         "ADD COLUMN extra int",
         "--allow-replica",
     ];
-    command(&plan).must_be(0).must_say(&["made here alone"]);
+    command(&plan).must_be(0).must_say(&["changes the table here only"]);
     two_servers_behind_one_address_are_refused(&primary, &replica);
 }
 

@@ -4,6 +4,6 @@
 /// is gone and the work with it.
 pub(crate) fn best_effort<T, E: std::fmt::Debug>(outcome: std::result::Result<T, E>) {
     if outcome.is_err() {
-        tracing::debug!("a step of the cut-over failed, and is done again later");
+        tracing::debug!("a step of the cut-over failed; the run repeats it later");
     }
 }

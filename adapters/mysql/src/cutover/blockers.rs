@@ -16,6 +16,14 @@ use std::time::{Duration, Instant};
 
 /// Describes a session in messages. The row is one of [`sql::session::metadata_locks`].
 pub(crate) fn described(row: &crate::server::session::Cells) -> String {
+    // A prepared transaction outlives its session.
+    if number(&row[0]).unwrap_or_default() == 0 {
+        return format!(
+            "a prepared transaction (XA) of {} s, which XA RECOVER lists; end it with XA COMMIT or \
+             XA ROLLBACK",
+            text(&row[3])
+        );
+    }
     format!(
         "connection {} ({}@{}, for {} s)",
         text(&row[0]),
@@ -41,7 +49,7 @@ pub(crate) async fn describe_blockers(
     match rows.is_empty() {
         true => String::new(),
         false => format!(
-            "; in the way may be {}",
+            "; these may hold it: {}",
             rows.iter().map(described).collect::<Vec<_>>().join(", ")
         ),
     }
@@ -66,10 +74,7 @@ pub(crate) async fn kill_blockers(
             let who = described(&row);
             match session.execute(&sql::session::kill(id)).await {
                 Ok(_) => {
-                    tracing::warn!(
-                        "ended {who}, which stood in the way of the cut-over of {}",
-                        change.title
-                    );
+                    tracing::warn!("ended {who}, which blocked the cut-over of {}", change.title);
                     ended.push(who);
                 }
                 Err(failure) if failure.code() == Some(NO_SUCH_THREAD) => {}
@@ -77,7 +82,11 @@ pub(crate) async fn kill_blockers(
             }
         }
     }
-    Ok(if ended.is_empty() { String::new() } else { format!("; ended {}", ended.join(", ")) })
+    Ok(if ended.is_empty() {
+        String::new()
+    } else {
+        format!("; the run ended {}", ended.join(", "))
+    })
 }
 
 /// Refuses --kill-blockers if the server does not show who holds locks.
@@ -124,4 +133,17 @@ pub(crate) async fn wait_for_lock(
         outcome = execute_within(session, &pool.access, lock, rest()).await;
     }
     Ok(outcome.map(drop).map_err(|failure| NotLocked { failure, ended }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prepared_transaction_is_not_named_as_a_connection() {
+        let row = |cells: [&str; 4]| cells.map(|cell| Some(cell.as_bytes().to_vec())).to_vec();
+        assert_eq!(described(&row(["7", "app", "web", "3"])), "connection 7 (app@web, for 3 s)");
+        let prepared = described(&row(["0", "?", "?", "3"]));
+        assert!(prepared.contains("XA ROLLBACK") && !prepared.contains("connection"), "{prepared}");
+    }
 }

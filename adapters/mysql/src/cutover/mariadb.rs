@@ -232,7 +232,7 @@ impl MySqlLock {
         let Some(key_swap) = &self.key_swap else { return Ok(()) };
         let lease = self.pool.lease(Slot::Control).await;
         let mut control = lease.map_err(|error| Failure::Lost(error.to_string()))?;
-        let spent = |_| Err(Failure::Lost("the time for it was spent".into()));
+        let spent = |_| Err(Failure::Lost("the time for it is over".into()));
         let mut relation_sessions =
             AlterSessions { control: control.session(), relations: Some(&mut self.relations) };
         let restoring =

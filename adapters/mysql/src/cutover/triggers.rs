@@ -228,7 +228,7 @@ pub(crate) async fn complete_triggers(change: &Change, pool: &Arc<SessionPool>) 
     let mut lease: Lease = pool.lease(Slot::Control).await?;
     carry(lease.session(), None, &change.source, &change.names, &facts.triggers).await.map_err(
         |failure| {
-            let mut error = failure.of_catalogue(change.doing("make the triggers again on"));
+            let mut error = failure.of_catalogue(change.doing("create the triggers on"));
             error.reason += "; until they exist, the table refuses writes that would fire them: \
                              run the same command again";
             error
@@ -315,12 +315,11 @@ pub(crate) async fn refuse_triggers(
         let collation = text(&row[5]);
         if collation != of_schema {
             let reason = format!(
-                "it was made while the schema's collation was {collation}; it is {of_schema} \
-                 now"
+                "it was made when the schema's collation was {collation}; now it is {of_schema}"
             );
             refusals.push(refuse(
                 reason,
-                "drop it and create it again, so that it has the schema's collation",
+                "drop it and create it again, so that it gets the schema's collation",
             ));
         }
     }
@@ -335,16 +334,16 @@ fn remedy(code: Option<u16>, source: &TableName, row: &Cells) -> String {
                 .to_owned()
         }
         Some(NEEDS_PRIVILEGE) => format!(
-            "its definer is {}: GRANT SET_ANY_DEFINER ON *.* (MySQL 8.2 and later), SET_USER_ID \
-             (8.0) or SET USER (MariaDB) to this user; and ALLOW_NONEXISTENT_DEFINER where the \
-             definer's account is gone",
+            "its definer is {}. Run GRANT SET_ANY_DEFINER ON *.* (MySQL 8.2 and later), \
+             SET_USER_ID (8.0) or SET USER (MariaDB) to this user; and ALLOW_NONEXISTENT_DEFINER \
+             if the definer's account is gone",
             text(&row[4])
         ),
         Some(TABLE_DENIED | ROUTINE_DENIED) => {
             format!("run GRANT TRIGGER ON {}.* to this user", sql::quote(&source.schema))
         }
-        _ => "change the trigger so that it fits the altered table, before the change or by \
-              leaving that part out"
+        _ => "change the trigger so that it fits the altered table, or leave this part of the \
+              clauses out"
             .to_owned(),
     }
 }

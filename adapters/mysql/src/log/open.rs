@@ -150,8 +150,8 @@ async fn wait_for_prepared(
         if Instant::now() > until {
             let left: Vec<String> = left.iter().map(|xid| statement::quoted_xid(xid)).collect();
             let reason = format!(
-                "transactions prepared by XA have not ended within {} s, and what they \
-                 changed cannot be known before: {}; end each by XA COMMIT or XA ROLLBACK",
+                "prepared transactions (XA) have not ended within {} s, and the run must know \
+                 what they change: {}. End each with XA COMMIT or XA ROLLBACK",
                 PREPARED_END.as_secs(),
                 left.join("; ")
             );

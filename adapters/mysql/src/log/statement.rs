@@ -127,8 +127,8 @@ fn writes(text: &str, verb: &str, schema: &str, watched: &WatchedTables) -> Stat
             watched.source.plain()
         )),
         None => StatementEffect::EndsRun(format!(
-            "a session wrote a statement into the log ({verb} …), not rows, and it is unknown \
-             whether it changed {}; {STATEMENTS_REMEDY}",
+            "a session wrote a statement into the log ({verb} …), not rows, and the text does not \
+             show whether it changed {}; {STATEMENTS_REMEDY}",
             watched.source.plain()
         )),
     }
@@ -195,6 +195,9 @@ fn ddl(tokens: &[Token], verb: &str, schema: &str, watched: &WatchedTables) -> S
     {
         return StatementEffect::LeavesRowsAlone;
     }
+    if let Some(child) = child_of(tokens, verb, &named, watched.source) {
+        return StatementEffect::EndsRun(child);
+    }
     if has(watched.source) {
         let what = match verb {
             "TRUNCATE" => "emptied (TRUNCATE)".to_owned(),
@@ -229,6 +232,30 @@ fn ddl(tokens: &[Token], verb: &str, schema: &str, watched: &WatchedTables) -> S
         ));
     }
     if opens { StatementEffect::OpensTransaction } else { StatementEffect::Harmless }
+}
+
+/// Describes a statement that gives another table a foreign key to the source. The swap would not
+/// know that key.
+fn child_of(
+    tokens: &[Token],
+    verb: &str,
+    named: &[(String, String)],
+    source: &TableName,
+) -> Option<String> {
+    let is_source = |(schema, name): &(String, String)| {
+        is_one(schema, &source.schema) && is_one(name, &source.name)
+    };
+    let refers = matches!(verb, "CREATE" | "ALTER") && tokens.iter().any(|it| it.is("REFERENCES"));
+    let (child, others) = named.split_first().filter(|_| refers)?;
+    (!is_source(child) && others.iter().any(is_source)).then(|| {
+        format!(
+            "another session gave {}.{} a foreign key to {} ({verb} … REFERENCES …), and the plan \
+             of this run does not know it",
+            child.0,
+            child.1,
+            source.plain()
+        )
+    })
 }
 
 /// Names are compared without case. On servers that distinguish cases, that only finds too many.
@@ -379,6 +406,28 @@ mod tests {
         ] {
             assert!(is_in_the_way(statement), "{statement}");
         }
+    }
+
+    #[test]
+    fn a_new_foreign_key_to_the_table_is_told_from_a_change_of_it() {
+        let reason = |statement: &str| match means(statement) {
+            StatementEffect::EndsRun(reason) => reason,
+            other => panic!("{statement}: {other:?}"),
+        };
+        for statement in [
+            "ALTER TABLE child ADD FOREIGN KEY (a) REFERENCES orders (id) ON DELETE CASCADE",
+            "CREATE TABLE IF NOT EXISTS child (a INT REFERENCES shop.orders (id))",
+        ] {
+            let reason = reason(statement);
+            assert!(
+                reason.starts_with("another session gave shop.child a foreign key"),
+                "{reason}"
+            );
+        }
+        let own = "ALTER TABLE orders ADD FOREIGN KEY (a) REFERENCES orders (id)";
+        assert!(reason(own).contains("shop.orders was changed by another session (ALTER …)"));
+        let name = "ALTER TABLE other RENAME TO orders";
+        assert!(reason(name).contains("shop.orders was changed by another session (ALTER …)"));
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub(crate) async fn refuse_rows(
     let mut refusals = Vec::new();
     for found in find_duplicates(change, session, shape, &change.names.clone).await? {
         let reason = format!(
-            "the table holds {} values more than once that the index must hold once",
+            "{} values occur more than once in the table, and this unique index allows each only \
+             once",
             found.values
         );
         let remedy = "remove the duplicates, or leave the index out";
@@ -29,10 +30,10 @@ pub(crate) async fn refuse_rows(
             || change.doing(&format!("look for NULLs of column {} in", pair.source.name));
         let query = sql::catalogue::has_nulls(&change.source, &pair.source.name);
         if session.row(&query).await.doing(attempted)?.is_some() {
-            let remedy = "give them a value first, or keep the column nullable";
+            let remedy = "give these rows a value first, or keep the column nullable";
             refusals.push(Refusal::new(
                 format!("column {}", pair.source.name),
-                "it holds NULLs and would be NOT NULL",
+                "it holds NULLs, and the clauses make it NOT NULL",
                 remedy,
             ));
         }
@@ -67,8 +68,8 @@ pub(crate) async fn refuse_lost_keys(
             Refusal::new(
                 format!("key {}", shape.key.describe()),
                 format!("the server does not find {lost} of {} rows by their own keys", keys.len()),
-                "report this with the server's version: the fault is the server's or ours; \
-                 another unique index of NOT NULL columns may work",
+                "report this with the server's version: it is a fault of the server or of this \
+                 tool. Another unique index over NOT NULL columns may work",
             )
         }))
     };
@@ -112,8 +113,7 @@ pub(crate) async fn refuse_zero_dates(
         {
             refusals.push(Refusal::new(
                 format!("column {}", given.column.name),
-                "the rows that exist would get a zero date, which the server's sql_mode does \
-                 not let in",
+                "the server's sql_mode refuses zero dates, and the existing rows would get one",
                 "give it a default, or allow zero dates with --allow-zero-dates",
             ));
         }
@@ -126,8 +126,7 @@ pub(crate) async fn refuse_zero_dates(
         if session.row(&query).await.doing(attempted)?.is_some() {
             refusals.push(Refusal::new(
                 format!("column {}", pair.source.name),
-                "it holds zero dates, which the server's sql_mode does not let into its new \
-                 type",
+                "it holds zero dates, and the server's sql_mode refuses them in its new type",
                 "give them another value first, or allow them with --allow-zero-dates",
             ));
         }

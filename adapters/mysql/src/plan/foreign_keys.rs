@@ -44,8 +44,8 @@ pub(crate) async fn refuse_added_keys(
             && !parent.is_some_and(|parent| has_index(&parent, &key.parent_columns))
         {
             refuse(
-                "the columns it refers to are not there, or have no index",
-                "give them one, or leave it out",
+                "the columns it refers to do not exist, or have no index",
+                "create them with an index, or leave the foreign key out",
             );
             continue;
         }
@@ -116,7 +116,7 @@ pub(crate) async fn unlogged_obstacle(
         pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow))
     };
     if !key.columns.iter().all(is_alike) {
-        return because("one of its columns would not be the same afterwards");
+        return because("the clauses change one of its columns");
     }
     if key.parent == change.source {
         return match OwnKey::of(key, &shape.key) {
@@ -138,7 +138,11 @@ pub(crate) async fn unlogged_obstacle(
         .await
         .doing_in_catalogue(format!("look for foreign keys of {parent}"))?;
     if let Some(above) = above.iter().find(|above| above.changes_parents_of(key)) {
-        return because(&format!("{} changes rows of {parent} in the same way", above.describe()));
+        return because(&format!(
+            "{} changes rows of {parent} in the same way, and the log does \
+                                 not show it",
+            above.describe()
+        ));
     }
     let image =
         session.text(sql::log::ROW_IMAGE).await.doing_in_catalogue("look at binlog_row_image")?;
@@ -149,7 +153,7 @@ pub(crate) async fn unlogged_obstacle(
     });
     if image == "MINIMAL" && !is_primary {
         return because(&format!(
-            "binlog_row_image is MINIMAL, so the log does not hold what rows of {parent} it was"
+            "binlog_row_image is MINIMAL, so the log does not show which rows of {parent} changed"
         ));
     }
     Ok(None)
@@ -162,7 +166,7 @@ pub(crate) fn obstacle(
     altered: &Table,
     is_early: bool,
 ) -> Option<(String, &'static str)> {
-    const AFTERWARDS: &str = "drop it before the change and add it again after it";
+    const AFTERWARDS: &str = "drop it before the change, and add it again afterwards";
     let is_own = key.child == change.source;
     if is_key_dropped(change, key) && !is_early {
         return None;
@@ -231,8 +235,8 @@ pub(crate) async fn foreign_key_notes(
         .collect();
     if !own.is_empty() {
         notes.push(format!(
-            "the old table {} has no foreign keys any more; before it is taken back into use: \
-             ALTER TABLE {} {}",
+            "after the swap the old table {} has no foreign keys. Before you use it again: ALTER \
+             TABLE {} {}",
             old.plain(),
             sql::table(old),
             own.join(", ")
@@ -242,32 +246,31 @@ pub(crate) async fn foreign_key_notes(
         let (key, meanwhile) = (carried.key.describe(), &carried.temporary);
         notes.push(match carried.is_new {
             true => format!(
-                "{key} is enforced from the cut-over on; rows are checked before and after it"
+                "the server enforces {key} from the cut-over on. The run checks the rows before \
+                 and after it"
             ),
             false => {
-                format!("{key} is carried in the cut-over; its name is {meanwhile} for a moment")
+                format!("the cut-over carries {key}. Its name is {meanwhile} for a moment")
             }
         });
     }
     if keys.iter().any(|key| key.child != change.source) {
-        notes.push("the tables with foreign keys to it are locked too while it is swapped".into());
+        notes.push("the swap also locks the tables whose foreign keys refer to this one".into());
     }
     if change.server.version.flavour == Flavour::MariaDb
         && keys.iter().any(|key| key.parent != change.source)
     {
         notes.push(
-            "the tables its foreign keys refer to are locked against writes while it \
-                    is swapped"
-                .into(),
+            "the swap also locks the tables that its foreign keys refer to, against writes".into(),
         );
     }
     if !added.is_empty() {
-        notes.push(
-            "the tables that added foreign keys refer to are locked too while it is swapped".into(),
-        );
+        notes.push("the swap also locks the tables that added foreign keys refer to".into());
     }
     if change.target.foreign_keys == ForeignKeys::Discard {
-        notes.push("the table's own foreign keys are left out of the new table, as asked".into());
+        notes.push(
+            "the new table has no foreign keys of its own, as --foreign-keys discard asks".into(),
+        );
     }
     Ok(notes)
 }
@@ -275,8 +278,7 @@ pub(crate) async fn foreign_key_notes(
 /// Returns why an unlogged key is refused, and what to do.
 pub(crate) fn unlogged(key: &ForeignKey, why: &str) -> (String, &'static str) {
     let actions = format!("it is ON DELETE {} ON UPDATE {}", key.on_delete, key.on_update);
-    let reason = format!(
-        "{actions}, this server does not log what that does to the table's rows, and {why}"
-    );
-    (reason, "drop it, or make it refuse (NO ACTION), for the time of the change")
+    let reason =
+        format!("{actions}. The server does not log what this does to the table's rows, and {why}");
+    (reason, "drop it, or change its action to NO ACTION, until the change is done")
 }

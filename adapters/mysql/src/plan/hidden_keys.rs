@@ -42,7 +42,7 @@ pub(crate) async fn refuse_hidden_keys(
         return Ok((count > seen).then(|| {
             Refusal::new(
                 object,
-                format!("{count} point to it, and this user sees {seen} of them"),
+                format!("{count} refer to it, and this user sees {seen} of them"),
                 "grant it SELECT and ALTER on the tables they belong to",
             )
         }));
@@ -57,8 +57,8 @@ pub(crate) async fn refuse_hidden_keys(
     };
     let named: Vec<String> = blind.iter().take(NAMED).map(TableName::plain).collect();
     let reason = format!(
-        "this user has only SELECT on {}{more}, so the server hides their foreign keys; one \
-         of them may refer to the table",
+        "this user has only SELECT on {}{more}, so the server hides their foreign keys. One of \
+         them may refer to this table",
         named.join(", ")
     );
     Ok(Some(Refusal::new(object, reason, "run GRANT PROCESS ON *.* to this user")))
@@ -77,9 +77,9 @@ pub(crate) async fn hidden_keys_note(
         return Ok(None);
     }
     Ok(Some(
-        "this user sees only the foreign keys of tables it may use; a key of any other table \
-         to this one would point to the old table after the swap (GRANT PROCESS ON *.* lets \
-         the plan count them)"
+        "this user sees only the foreign keys of tables that it may use. After the swap a key of \
+         another table would refer to the old table. Run GRANT PROCESS ON *.*, and the plan \
+         counts them"
             .into(),
     ))
 }

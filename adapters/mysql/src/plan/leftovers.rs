@@ -134,8 +134,8 @@ pub(crate) async fn journal_leftovers(
 /// What to say of a table that has a name of ours without proof that we made it.
 fn unclaimed(name: &TableName) -> String {
     format!(
-        "it bears a name this tool uses, and the journal does not know it; if nobody else made it, \
-         it is left by a change whose journal was lost: DROP TABLE {}",
+        "it has a name that this tool uses, and the journal does not list it. If nobody else made \
+         it, a change left it whose journal is lost: DROP TABLE {}",
         sql::table(name)
     )
 }

@@ -19,7 +19,7 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
     if setting(0) != "1" {
         refusals.push(Refusal::new(
             "binary log",
-            "it is off, so changes cannot be followed",
+            "it is off, and the run reads every change from it",
             "set log_bin and restart the server",
         ));
         return Ok(refusals);
@@ -28,7 +28,7 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
         let remedy = "run SET GLOBAL binlog_format = ROW, and let sessions that are open now end";
         refusals.push(Refusal::new(
             "binlog_format",
-            format!("it is {}: changes are logged as statements, not as rows", setting(2)),
+            format!("it is {}: the server logs statements, not rows", setting(2)),
             remedy,
         ));
     }
@@ -41,11 +41,7 @@ pub(crate) async fn refuse_log(change: &Change, session: &mut Session) -> Result
         ));
     }
     if !matches!(&*setting(4), "0" | "OFF" | "NO_LOCK") {
-        refusals.push(Refusal::new(
-            "read_only",
-            "the server takes no writes",
-            "run on the primary",
-        ));
+        refusals.push(Refusal::new("read_only", "the server is read-only", "run on the primary"));
     }
     if setting(5) == "1" {
         refusals.push(Refusal::new(

@@ -65,7 +65,7 @@ pub(crate) async fn refuse_stream_from(
     };
     if log.server.version.flavour != change.server.version.flavour {
         refuse(
-            "it is another kind of server, with another kind of log",
+            "it is another kind of server, and its log has another format",
             "name a replica of the same kind",
         );
         return Ok(refusals);
@@ -87,8 +87,7 @@ pub(crate) async fn refuse_stream_from(
     }
     if setting(2) == 0 {
         refuse(
-            "it may apply transactions in another order than they were committed in, so its \
-             log proves nothing about the primary",
+            "it may apply transactions in another order than the primary committed them",
             order_remedy(version),
         );
     }
@@ -105,12 +104,9 @@ pub(crate) async fn refuse_stream_from(
     let sources =
         session.rows(sql::log::replication_status(version)).await.doing_in_catalogue(attempted)?;
     match sources.len() {
-        0 => refuse("it replicates from nobody", "name a replica of the table's server"),
+        0 => refuse("it is no replica", "name a replica of the table's server"),
         1 => {}
-        _ => refuse(
-            "it replicates from several servers, whose transactions come in any order",
-            "name one with one source",
-        ),
+        _ => refuse("it replicates from several servers", "name a replica with one source"),
     }
     if !is_table_alike(pool, &mut session, &change.source).await? {
         refuse(
@@ -182,8 +178,8 @@ pub(crate) async fn wait_for_arrival(change: &Change, log: &LogServer, beat: Mar
         }
         if begun.elapsed() > LONGEST_LAG {
             let reason = format!(
-                "{} has not received a heartbeat within {} s: it is far behind, stopped, or \
-                 no replica of this server",
+                "{} has not received a heartbeat within {} s: it is far behind, it is stopped, or \
+                 it is no replica of this server",
                 log.access.address,
                 LONGEST_LAG.as_secs()
             );

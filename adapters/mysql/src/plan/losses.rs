@@ -37,23 +37,20 @@ pub(crate) async fn look_for_losses(
         match loss {
             Loss::Rounded(_) if change.target.allow_rounding => {
                 notes.push(format!(
-                    "{object}: {rows} rows lose digits or the time of day when {from} becomes \
-                     {into}"
+                    "{object}: {rows} rows lose digits or the time of day: {from} becomes {into}"
                 ));
             }
             Loss::Rounded(_) => refusals.push(Refusal {
                 object,
                 reason: format!(
-                    "{rows} rows would lose digits or the time of day when {from} \
-                                 becomes {into}"
+                    "{rows} rows would lose digits or the time of day: {from} becomes {into}"
                 ),
                 remedy: "keep a type that holds them, or allow it with --allow-rounding".into(),
             }),
             Loss::Refused(_) => refusals.push(Refusal {
                 object,
                 reason: format!(
-                    "{rows} rows hold a number that the server's own ALTER does \
-                                 not take for {into}"
+                    "{rows} rows hold a number that the server does not accept as {into}"
                 ),
                 remedy: "give them a date of eight digits first (20240131), or NULL".into(),
             }),

@@ -32,7 +32,9 @@ pub(crate) async fn check_nothing_needs_old(change: &Change, session: &mut Sessi
     if dependents.is_empty() {
         return Ok(());
     }
-    let reason =
-        format!("others depend on it: {}; drop or change these first", dependents.join(", "));
+    let reason = format!(
+        "other objects depend on it: {}. Drop or change these first",
+        dependents.join(", ")
+    );
     Err(Error::refused(attempted(), reason))
 }

@@ -14,8 +14,8 @@ pub(crate) fn refusal(source: &TableName, engine: &str) -> Refusal {
     Refusal {
         object: format!("table {}", source.plain()),
         reason: format!(
-            "its engine is {engine}, not InnoDB: it has no transactions and no snapshots, so a \
-             copy cannot be proven equal while others write"
+            "its engine is {engine}, not InnoDB: it has no snapshots, so the run cannot prove a \
+             copy equal while others write"
         ),
         remedy: format!(
             "convert it with the server's own ALTER, which blocks writers but not readers: ALTER \

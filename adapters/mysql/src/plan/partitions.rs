@@ -35,8 +35,8 @@ pub(crate) async fn measure_swap(
     let there_and_back = there_and_back.doing_in_catalogue(change.doing("rename a clone of"))?;
     let swap = swap_takes(there_and_back, of_source, of_clone);
     let said = format!(
-        "the swap renames {} partitions under its lock, one after another: about {} ms, as \
-         measured on an empty clone",
+        "the swap renames {} partitions under its lock, one after another: about {} ms, measured \
+         on an empty clone",
         of_source + of_clone,
         swap.as_millis()
     );
@@ -45,8 +45,7 @@ pub(crate) async fn measure_swap(
     }
     let reason = format!("{said}; --lock-timeout is {} ms", change.target.lock_timeout.as_millis());
     let remedy = format!(
-        "allow the lock to be held for so long with --lock-timeout {}s, or merge partitions \
-         first",
+        "allow a longer lock with --lock-timeout {}s, or merge partitions first",
         swap.as_secs() * 3 / 2 + 1
     );
     Ok((None, Some(Refusal { object: "partitions".into(), reason, remedy })))

@@ -8,7 +8,7 @@ pub(crate) fn refuse_postgres_flags(target: &Target) -> Vec<Refusal> {
         (
             "--order-by",
             target.order_by.is_some(),
-            "InnoDB lays rows down in the order of the primary key",
+            "InnoDB stores rows in the order of the primary key",
         ),
         ("--capture poll", target.poll_log, "the binary log is always streamed"),
         ("--create", target.create.is_some(), "say it in --alter"),
@@ -22,7 +22,7 @@ pub(crate) fn refuse_postgres_flags(target: &Target) -> Vec<Refusal> {
     refused
         .map(|(flag, _, why)| Refusal {
             object: flag.into(),
-            reason: format!("it has a meaning on PostgreSQL alone; {why}"),
+            reason: format!("it is for PostgreSQL only: {why}"),
             remedy: "leave it out".into(),
         })
         .collect()

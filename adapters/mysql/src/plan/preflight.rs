@@ -137,7 +137,7 @@ pub(crate) async fn table_facts(change: &Change, session: &mut Session) -> Resul
     let row = row.ok_or_else(|| {
         Error::refused(
             attempted(),
-            "it was dropped or renamed; `altergeist cleanup` drops what its change has left",
+            "it was dropped or renamed. Run `altergeist cleanup` to drop what its change left",
         )
     })?;
     let made = session

@@ -80,8 +80,8 @@ async fn refuse_lacking(
     Ok(vec![Refusal {
         object: "privileges".into(),
         reason: format!(
-            "the user lacks {lacking} on the schema; without TRIGGER a table's triggers are \
-             not even seen"
+            "the user lacks {lacking} on the schema. Without TRIGGER the server hides a table's \
+             triggers"
         ),
         remedy: format!(
             "run GRANT {lacking} ON {}.* to this user",

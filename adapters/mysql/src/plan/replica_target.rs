@@ -9,9 +9,8 @@ use crate::sql;
 use altergeist_contract::{Refusal, Result};
 use std::sync::Arc;
 
-const REMEDY: &str = "name the primary in --url, and the change replicates from there; where this \
-                      server takes the writes, as in a pair of servers that replicate from each \
-                      other, use --allow-replica";
+const REMEDY: &str = "name the primary in --url; the change replicates from there. Use \
+                      --allow-replica if this server takes the writes";
 
 /// Refuses to change this server alone.
 pub(crate) async fn refuse_replica(
@@ -40,8 +39,8 @@ pub(crate) async fn replica_target_note(
     let sources = replication_sources(change, session).await?;
     Ok((!sources.is_empty()).then(|| {
         format!(
-            "this server replicates from {}: the change is made here alone, and rows that \
-             arrive from there must fit the altered table",
+            "this server replicates from {}. The run changes the table here only, and the rows \
+             that arrive must fit the altered table",
             sources.join(" and ")
         )
     }))
@@ -89,10 +88,10 @@ async fn refuse_group(
         }
         ("PRIMARY", "0" | "1") => return None,
         _ => (
-            "it is one of several primaries of a replication group: what the others write \
-             while the tables are swapped could be lost",
-            "run SELECT group_replication_switch_to_single_primary_mode() for the time of the \
-             change",
+            "it is one of several primaries of a replication group. What the others write during \
+             the swap could be lost",
+            "run SELECT group_replication_switch_to_single_primary_mode() before the change, and \
+             switch back afterwards",
         ),
     };
     Some(Refusal {

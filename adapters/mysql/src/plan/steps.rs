@@ -39,24 +39,24 @@ pub(crate) fn compose_plan(
         steps: trial
             .shape
             .as_ref()
-            .map(|shape| copy_steps(change, shape, &trial.deferred))
+            .map(|shape| copy_steps(change, shape, &trial))
             .unwrap_or_default(),
     };
     if let Some(statement) = trial.native {
-        let lock = "exclusive, for an instant, waited for no longer than the lock timeout";
+        let lock = "exclusive, for an instant; the wait ends after --lock-timeout";
         plan.steps = vec![Step { statement: statement.clone(), lock: lock.into() }];
         plan.bytes_estimated = 0;
         plan.verdict = Verdict::Native(statement);
     } else {
         notes.push(format!("the old table stays as {}", change.names.old.plain()));
-        notes.push("the log will grow by about the table's size".to_owned());
+        notes.push("the binary log grows by about the table's size".to_owned());
         notes.extend(renamed_checks(change, &facts.definition));
     }
     notes.extend(trial.notes);
     if !change.request.means.is_empty() {
         let means = change.request.means.join(", ");
         notes.push(format!(
-            "{means} is left out of the clauses: how the change is done is this tool's part"
+            "the run leaves {means} out of the clauses: it chooses the method itself"
         ));
     }
     plan.findings.extend(notes.into_iter().map(|note| Finding::note(Code::Other, note)));
@@ -76,15 +76,15 @@ pub(crate) fn renamed_checks(change: &Change, definition: &str) -> Option<String
         .collect();
     (!given.is_empty()).then(|| {
         format!(
-            "names of CHECK constraints are unique in a schema and stay with the old table: \
-             {} will end in _ag; a change made when the old table is gone takes the ending \
-             away",
+            "the old table keeps the names of its CHECK constraints, and names are unique in a \
+             schema. In the new table {} end in _ag. The next change removes this ending, once \
+             the old table is dropped",
             given.join(", ")
         )
     })
 }
 
-pub(crate) fn copy_steps(change: &Change, shape: &Shape, deferred: &[String]) -> Vec<Step> {
+pub(crate) fn copy_steps(change: &Change, shape: &Shape, trial: &Trial) -> Vec<Step> {
     let step = |statement: String, lock: &str| Step {
         statement: statement.replace(&sql::sign(&change.source), ""),
         lock: lock.into(),
@@ -111,17 +111,26 @@ pub(crate) fn copy_steps(change: &Change, shape: &Shape, deferred: &[String]) ->
         "none",
     ));
     steps.push(step(
-        "changed rows are deleted from the shadow and inserted again, as the binary log says"
+        "for each row that changes meanwhile: DELETE it from the shadow, INSERT it as it is in \
+         the source"
             .to_owned(),
         "none",
     ));
-    if !deferred.is_empty() {
-        let lock = "none; replicas replay this as one statement and lag while it runs \
-                    (--keep-indexes creates the indexes before the copy)";
+    if !trial.deferred.is_empty() {
+        let lock = "none. Replicas replay this as one statement and lag meanwhile (--keep-indexes \
+                    creates the indexes before the copy)";
         steps.push(step(
-            sql::ddl::add_indexes(&change.source, &change.names.shadow, deferred),
+            sql::ddl::add_indexes(&change.source, &change.names.shadow, &trial.deferred),
             lock,
         ));
+    }
+    for index in &trial.full_text {
+        let add = sql::ddl::add_indexes(
+            &change.source,
+            &change.names.shadow,
+            std::slice::from_ref(index),
+        );
+        steps.push(step(add, "none. Refreshes of the shadow wait meanwhile"));
     }
     steps.push(step(sql::ddl::analyze(&change.source, &change.names.shadow), "none"));
     let (lock, rename, what) = match change.server.version.flavour {
@@ -131,8 +140,8 @@ pub(crate) fn copy_steps(change: &Change, shape: &Shape, deferred: &[String]) ->
             (
                 sql::cutover::lock_both(&change.source, &change.names.shadow),
                 rename,
-                "exclusive, waited for no longer than the lock timeout, held until the last \
-                 changes are in the shadow",
+                "exclusive, until the last changes are in the shadow; the wait ends after \
+                 --lock-timeout",
             )
         }
         Flavour::MariaDb => {
@@ -147,8 +156,8 @@ pub(crate) fn copy_steps(change: &Change, shape: &Shape, deferred: &[String]) ->
             (
                 sql::cutover::lock_against_writes(&change.source),
                 rename,
-                "against writes, waited for no longer than the lock timeout, held until the \
-                 last changes are in the shadow",
+                "against writes, until the last changes are in the shadow; the wait ends after \
+                 --lock-timeout",
             )
         }
     };

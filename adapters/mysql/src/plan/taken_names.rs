@@ -17,8 +17,8 @@ pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Resu
         let object = format!("table {}", change.names.shadow.plain());
         refusals.push(Refusal::new(
             object,
-            "it has the shadow's name, and the journal does not know it",
-            "drop it if a change has left it whose journal was lost; else rename it",
+            "it has the shadow's name, and the journal does not list it",
+            "drop it if a change left it whose journal is lost; else rename it",
         ));
     }
     if table_exists(session, &change.names.old).await? {
@@ -27,12 +27,12 @@ pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Resu
             true => Refusal::new(
                 object,
                 "it is the old table of an earlier change",
-                "drop it, or have cleanup drop it",
+                "drop it, or run altergeist cleanup --drop-old",
             ),
             false => Refusal::new(
                 object,
-                "it has the name the old table will get, and the journal does not know it",
-                "drop it if an earlier change has left it; else rename it",
+                "the old table needs this name, and the journal does not list it",
+                "drop it if an earlier change left it; else rename it",
             ),
         });
     }
@@ -40,7 +40,7 @@ pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Resu
         if table_exists(session, name).await? && !is_sentry(session, name).await? {
             refusals.push(Refusal::new(
                 format!("table {}", name.plain()),
-                "it has a name the cut-over needs",
+                "the cut-over needs this name",
                 "rename it",
             ));
         }

@@ -6,7 +6,7 @@ use crate::facts::NativeChange;
 use crate::key::index::LOOKUP;
 use crate::plan::data::refuse_rows;
 use crate::plan::foreign_keys::{foreign_key_notes, refuse_added_keys, refuse_foreign_keys};
-use crate::plan::full_text::refuse_own_document_numbers;
+use crate::plan::full_text::check_own_documents;
 use crate::plan::hidden_keys::hidden_keys_note;
 use crate::plan::losses::look_for_losses;
 use crate::plan::partitions::measure_swap;
@@ -44,6 +44,8 @@ pub(crate) struct Trial {
     pub shape: Option<Shape>,
     /// Indexes that are built after the copy.
     pub deferred: Vec<String>,
+    /// FULLTEXT indexes that are built last.
+    pub full_text: Vec<String>,
     pub refusals: Vec<Refusal>,
     pub notes: Vec<String>,
     /// The definition of the clone after the clauses.
@@ -137,19 +139,19 @@ pub(crate) async fn try_on_clone(
         is_altered = tried.is_altered;
     }
     if change.request.wants_instant() {
-        let reason = "they ask for ALGORITHM=INSTANT, and the server cannot do it so";
+        let reason = "they ask for ALGORITHM=INSTANT, and the server cannot do them instantly";
         trial.refusals.push(Refusal::new(
             "the clauses",
             reason,
-            "leave out ALGORITHM=INSTANT, and the table is copied",
+            "leave out ALGORITHM=INSTANT; then the run copies the table",
         ));
         return Ok(trial);
     }
     if change.target.strategy == Strategy::Native {
-        let remedy = "leave out --strategy native";
+        let remedy = "leave out --strategy native; then the run copies the table";
         trial.refusals.push(Refusal::new(
             "the clauses",
-            "the server cannot carry them out without copying or scanning the table",
+            "the server must copy or scan the table for them",
             remedy,
         ));
         return Ok(trial);
@@ -174,7 +176,6 @@ pub(crate) async fn try_on_clone(
     let clone = read_table(change, session, &change.names.clone).await?;
     trial.refusals = refuse_result(change, session).await?;
     trial.refusals.extend(refuse_triggers(change, pool).await?);
-    trial.refusals.extend(refuse_own_document_numbers(change, session).await?);
     let names = (&change.source, &change.names.shadow);
     match columns::find(
         names,
@@ -195,6 +196,9 @@ pub(crate) async fn try_on_clone(
             trial.refusals.extend(refuse_privileges_on_relations(change, session).await?);
             trial.refusals.extend(refuse_lookup(change, session, &shape).await?);
             trial.refusals.extend(refuse_kept(change, session, &shape).await?);
+            let documents = check_own_documents(change, session, &shape, [&source, &clone]).await?;
+            trial.refusals.extend(documents.refusals);
+            trial.full_text = documents.built_last;
             let late = late_index(change, session, &change.names.clone, &shape).await?;
             let late = late.unwrap_or_else(|refusal| {
                 trial.refusals.push(refusal);
@@ -206,6 +210,7 @@ pub(crate) async fn try_on_clone(
             trial.notes.extend(lookup_note(&shape));
             trial.notes.extend(kept_columns::note(&shape));
             trial.notes.extend(late.iter().map(late_index::note));
+            trial.notes.extend(documents.note);
             trial.notes.extend(rounded);
             let (measured, too_long) = measure_swap(change, session).await?;
             trial.notes.extend(measured);
@@ -226,9 +231,9 @@ pub(crate) async fn refuse_lookup(
 ) -> Result<Option<Refusal>> {
     let may_be = shape.key.needs_lookup() && !source_keys(change, session).await?.is_empty();
     let object = format!("index {}", shape.key.index);
-    let reason = "the altered table has no index that finds rows by the key's columns, and it \
-                  has foreign keys";
-    let remedy = "keep an index that begins with them; it may be dropped afterwards";
+    let reason = "the altered table has foreign keys, and no index that finds rows by the key's \
+                  columns";
+    let remedy = "keep an index that begins with these columns, and drop it after the change";
     Ok(may_be.then(|| Refusal::new(&object, reason, remedy)))
 }
 
@@ -292,11 +297,11 @@ pub(crate) fn refuse_incomplete_copy(change: &Change, outlines: &Outlines) -> Op
     }
     let lost = outlines.source.iter().find(|line| !outlines.copy.contains(line));
     let line = lost.map_or("the order of its parts", |line| line.trim());
-    let reason = format!("CREATE TABLE … LIKE would not keep: {line}");
+    let reason = format!("CREATE TABLE … LIKE does not keep: {line}");
     Some(Refusal::new(
         format!("table {}", change.title),
         reason,
-        "take that part away before the change, and add it again after it",
+        "drop this part before the change, and add it again afterwards",
     ))
 }
 
@@ -339,8 +344,8 @@ pub(crate) async fn refuse_result(change: &Change, session: &mut Session) -> Res
     if engine != "InnoDB" {
         refusals.push(Refusal::new(
             "the clauses",
-            format!("they would make the engine {engine}"),
-            "stay with InnoDB",
+            format!("they change the engine to {engine}"),
+            "leave the ENGINE clause out",
         ));
     }
     Ok(refusals)
@@ -356,8 +361,8 @@ pub(crate) async fn added_keys(change: &Change, session: &mut Session) -> Result
 pub(crate) fn lookup_note(shape: &Shape) -> Option<String> {
     shape.key.needs_lookup().then(|| {
         format!(
-            "the altered table has no index over the key {}: it gets one, {LOOKUP}, which is \
-             dropped right after the swap",
+            "the altered table has no index over the key {}. The run adds one, {LOOKUP}, and \
+             drops it right after the swap",
             shape.key.describe()
         )
     })

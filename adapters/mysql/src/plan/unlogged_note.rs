@@ -17,7 +17,7 @@ pub(crate) async fn unlogged_note(change: &Change, session: &mut Session) -> Opt
         },
     };
     Some(format!(
-        "nothing shows rows that a session writes with sql_log_bin = 0 after the proof, while \
-         others write the table: let nobody do so until the change is done{remedy}"
+        "the run cannot see rows that a session writes with sql_log_bin = 0 after the proof, \
+         while others write the table. Let nobody do so until the change is done{remedy}"
     ))
 }

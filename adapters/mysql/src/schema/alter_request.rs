@@ -57,7 +57,7 @@ fn readable(
         ));
     }
     Clauses::read(text, ansi_quotes, renames).map_err(|error| {
-        let remedy = "write them in other words, or leave that part out";
+        let remedy = "rewrite them, or leave this part out";
         Refusal::new("the clauses", error.reason, remedy)
     })
 }

@@ -82,17 +82,14 @@ impl Clauses {
             "DROP" => self.take_drop(rest),
             "ADD" => self.take_add(rest),
             "ALTER" if rest.first().is_some_and(|token| token.is("TABLE")) => {
-                Err("only what follows ALTER TABLE and the table's name is wanted".into())
+                Err("leave out ALTER TABLE and the table's name".into())
             }
             "ALGORITHM" | "LOCK" => {
                 Err("give ALGORITHM and LOCK a clause of their own, or leave them out".into())
             }
-            "WAIT" | "NOWAIT" => {
-                Err("leave out WAIT and NOWAIT: how long locks are waited for is this tool's part"
-                    .into())
-            }
+            "WAIT" | "NOWAIT" => Err("leave out WAIT and NOWAIT, and use --lock-timeout".into()),
             "EXCHANGE" | "TRUNCATE" | "DISCARD" | "IMPORT" => {
-                Err("this changes rows, not the table's form".into())
+                Err("this changes rows, not the table's definition".into())
             }
             "CONVERT"
                 if rest.first().is_some_and(|token| token.is("PARTITION") || token.is("TABLE")) =>
@@ -122,8 +119,7 @@ impl Clauses {
                 self.rename(old, new)
             }
             Some("INDEX" | "KEY") => Ok(()),
-            _ => Err("renaming the table is no part of a schema change: rename it before or after"
-                .into()),
+            _ => Err("this renames the table: rename it before or after the change".into()),
         }
     }
 
@@ -138,7 +134,7 @@ impl Clauses {
     fn take_drop(&mut self, rest: &[Token]) -> std::result::Result<(), String> {
         let keyword = rest.first().map(Token::keyword).unwrap_or_default();
         match &*keyword {
-            "PARTITION" => Err("this drops rows, not only the table's form".into()),
+            "PARTITION" => Err("this drops rows, not only columns or indexes".into()),
             "PRIMARY" | "INDEX" | "KEY" | "FOREIGN" | "CONSTRAINT" | "CHECK" => Ok(()),
             "PERIOD" | "SYSTEM"
                 if rest.len() > 1 && !rest[1].is("RESTRICT") && !rest[1].is("CASCADE") =>
@@ -176,7 +172,7 @@ impl Clauses {
         if matches!(&*keyword, "PERIOD" | "SYSTEM")
             && rest.get(1).is_some_and(|token| token.is("FOR") || token.is("VERSIONING"))
         {
-            return Err("this makes a table that keeps its own history".into());
+            return Err("this makes a table that keeps its history (system versioning)".into());
         }
         let (rest, if_missing) = without_condition(without(rest, "COLUMN"), true);
         match rest.first() {

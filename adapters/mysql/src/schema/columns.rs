@@ -14,6 +14,8 @@ use crate::server::names::TableName;
 use crate::server::version::Flavour;
 use crate::sql::quote;
 use altergeist_contract::{Error, Refusal, Result};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Source, shadow, and what they share.
 #[derive(Clone, Debug)]
@@ -39,6 +41,9 @@ pub(crate) struct Shape {
     pub log_tells_all: bool,
     /// Whether values may be rounded where the server's own ALTER would round them, with a note.
     pub rounds: bool,
+    /// Whether rows are refreshed by their documents: InnoDB takes only growing numbers into the
+    /// shadow now.
+    pub by_document: Arc<AtomicBool>,
 }
 
 impl Shape {
@@ -55,7 +60,7 @@ impl Shape {
         terms.map(|terms| terms.join(" AND ")).ok_or_else(|| {
             Error::fatal(
                 format!("compare {} with its shadow", self.source.plain()),
-                "a column's change of type cannot be compared",
+                "the server cannot compare a column with its new type",
             )
         })
     }
@@ -105,6 +110,7 @@ pub(crate) fn find(
                 own_keys: Vec::new(),
                 log_tells_all: true,
                 rounds: false,
+                by_document: Arc::default(),
             });
         }
         Ok(_) => {}
@@ -133,7 +139,7 @@ fn pairs(
         let Some(after) = shadow.column(&name) else {
             return Err(unexplained(
                 &format!("column {}", column.name),
-                "the altered table has no column it could have become",
+                "it has no counterpart in the altered table",
             ));
         };
         let by_text = convert::goes_by_text(column, after, flavour);
@@ -146,7 +152,7 @@ fn pairs(
         if kept + usize::from(added) != 1 {
             return Err(unexplained(
                 &format!("column {}", column.name),
-                "the clauses do not say which column it was before",
+                "the clauses do not say which column of the table it comes from",
             ));
         }
     }
@@ -187,8 +193,8 @@ fn given(shadow: &Table, pairs: &[Pair]) -> std::result::Result<Vec<Given>, Refu
             Some(value) => Ok(Given { column: column.clone(), value }),
             None => Err(Refusal {
                 object: format!("column {}", column.name),
-                reason: "it would be NOT NULL, and the rows that exist have no value for it".into(),
-                remedy: "give it a default, or let it be NULL".into(),
+                reason: "it is NOT NULL, and existing rows have no value for it".into(),
+                remedy: "give it a default, or make it nullable".into(),
             }),
         })
         .collect()
@@ -198,8 +204,7 @@ fn unexplained(object: &str, reason: &str) -> Refusal {
     Refusal {
         object: object.into(),
         reason: reason.into(),
-        remedy: "say which column it was with --rename old=new, or write the change in other words"
-            .into(),
+        remedy: "name its column with --rename old=new, or rewrite the clause".into(),
     }
 }
 
@@ -210,10 +215,10 @@ fn incomparable(pairs: &[Pair]) -> Vec<Refusal> {
     odd.map(|pair| Refusal {
         object: format!("column {}", pair.source.name),
         reason: format!(
-            "its change from {} to {} cannot be verified",
+            "the run cannot verify a change from {} to {}",
             pair.source.column_type, pair.shadow.column_type
         ),
-        remedy: "change it in steps, or keep its type".into(),
+        remedy: "change it in several steps, or keep its type".into(),
     })
     .collect()
 }
@@ -224,11 +229,11 @@ fn zoned(shadow: &Table, pairs: &[Pair]) -> Vec<Refusal> {
     let refused = |column: &Column, what: &str| Refusal {
         object: format!("column {}", column.name),
         reason: format!(
-            "{what} depends on the server's time zone, in which hours come twice, and other \
-             TIMESTAMP columns must be copied in UTC lest they lose those hours"
+            "{what} depends on the server's time zone, and that zone has hours that come twice. \
+             The run must copy other TIMESTAMP columns in UTC, or they lose these hours"
         ),
-        remedy: "set the server's time_zone to a fixed one for the time of the change (SET GLOBAL \
-                 time_zone = '+00:00'), or leave the column out"
+        remedy: "run SET GLOBAL time_zone = '+00:00' until the change is done, or leave the \
+                 column out"
             .into(),
     };
     let is_moment = |column: &Column| column.data_type == "timestamp";

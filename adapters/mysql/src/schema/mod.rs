@@ -10,6 +10,7 @@ pub(crate) mod convert;
 pub(crate) mod definition_diff;
 pub(crate) mod foreign_key;
 pub(crate) mod foreign_key_indexes;
+pub(crate) mod full_text;
 pub(crate) mod harmless;
 pub(crate) mod identity;
 pub(crate) mod index_definition;

@@ -61,6 +61,13 @@ pub(crate) fn is_harmless_warning(code: u16) -> bool {
     matches!(code, 1287 | 1592 | 1681 | 3719 | 3778 | 4166)
 }
 
+/// InnoDB takes only growing document numbers into a table with a FULLTEXT index.
+const INVALID_DOCUMENT: u16 = 182;
+
+const OUT_OF_RANGE: u16 = 1264;
+
+const EXPRESSION_OUT_OF_RANGE: u16 = 1690;
+
 const TABLE_FULL: u16 = 1114;
 
 const DISK_FULL: u16 = 1021;
@@ -102,6 +109,14 @@ impl Failure {
     /// Whether a default or a value is no date that the sql_mode allows.
     pub(crate) fn is_about_dates(&self) -> bool {
         matches!(self.code(), Some(1067 | TRUNCATED_VALUE))
+    }
+
+    /// Whether a number does not fit this column.
+    pub(crate) fn is_out_of_range(&self, column: &str) -> bool {
+        let Failure::Server { code: OUT_OF_RANGE | EXPRESSION_OUT_OF_RANGE, message } = self else {
+            return false;
+        };
+        column_named(message) == Some(column)
     }
 
     /// Whether the connection cannot be used any more.
@@ -182,6 +197,8 @@ fn kind(code: u16) -> Kind {
         | 3159
         | 3169
         | 4031 => Kind::Disconnected,
+        // A document came behind a greater one. Only another copy can hold both.
+        INVALID_DOCUMENT => Kind::Missed,
         // Access, unknown schema, read-only server.
         1044 | 1045 | 1049 | 1142 | 1143 | 1227 | 1290 | 1370 | 1698 | 1836 | 1401 => Kind::Refused,
         _ => Kind::Fatal,
@@ -192,7 +209,7 @@ fn kind(code: u16) -> Kind {
 fn said(code: u16, message: &str) -> String {
     let remedy = match code {
         TABLE_FULL | DISK_FULL | TEMPORARY_FILE_FULL => {
-            "; make room on the server and give the same command again, or drop the shadow with \
+            "; make room on the server and run the same command again, or drop the shadow with \
              `altergeist cleanup`"
         }
         _ => "",
@@ -249,11 +266,15 @@ fn reason(code: u16, message: &str) -> String {
         NO_PARENT => "a row refers to a parent that is not there",
         1213 => "a deadlock with another transaction",
         INTERRUPTED => "another session killed the statement",
+        INVALID_DOCUMENT => {
+            "InnoDB takes a row into a table with a FULLTEXT index only if its FTS_DOC_ID is \
+             greater than all before"
+        }
         1048 => "a NULL does not fit a column that is NOT NULL",
-        1264 | 1690 => "a number is out of range",
+        OUT_OF_RANGE | EXPRESSION_OUT_OF_RANGE => "a number is out of range",
         1265 | 1366 | 1292 | 1411 => "a value does not fit its new type",
         1406 => "a value is too long",
-        1300 | 1977 | 3854 => "a text cannot be said in its new character set",
+        1300 | 1977 | 3854 => "a text has characters that its new character set lacks",
         1451 | 1217 => "other rows refer to a row",
         1216 => "a row refers to a parent that is not there",
         1365 => "an expression divides by zero",

@@ -262,9 +262,9 @@ impl Shared {
                 Ok(outcome) => {
                     break outcome.doing_in_catalogue(attempted)?;
                 }
-                Err(_) => tracing::warn!(
-                    "the server holds up commits; changes wait until they are visible"
-                ),
+                Err(_) => {
+                    tracing::warn!("the server delays commits; changes wait until they are visible")
+                }
             }
         };
         if done.rows != 1 {

@@ -39,7 +39,7 @@ pub(crate) async fn check_own_tables(change: &Change, session: &mut Session) -> 
         let odd = oddity(session, &change.source, &change.names.clone, name, Some(columns)).await;
         if let Some(odd) = odd.doing_in_catalogue(format!("look at {}", name.plain()))? {
             let reason = format!(
-                "{odd}, so this tool did not make it; look who did, then drop or rename it"
+                "{odd}, so this tool did not make it. Find out who did, then drop or rename it"
             );
             return Err(Error::refused(format!("use {}", name.plain()), reason));
         }
@@ -87,8 +87,8 @@ pub(crate) async fn is_our_shadow(
     Err(Error::refused(
         format!("look at the shadow of {}", change.title),
         format!(
-            "{} bears the shadow's name, and {}; look who made it, then drop or rename it, \
-             and run cleanup again",
+            "{} has the shadow's name, and {}. Find out who made it, drop or rename it, and run \
+             cleanup again",
             shadow.plain(),
             odd.unwrap_or_else(|| "it is not the shadow".to_owned())
         ),
@@ -109,7 +109,7 @@ pub(crate) async fn refuse_others_objects(
         refusals.extend(odd.map(|odd| Refusal {
             object: name.plain(),
             reason: format!("it has a name this tool needs, and {odd}"),
-            remedy: "look who made it, then drop or rename it".into(),
+            remedy: "find out who made it, then drop or rename it".into(),
         }));
     }
     for guard in &change.names.guards {
@@ -120,8 +120,8 @@ pub(crate) async fn refuse_others_objects(
         {
             refusals.push(Refusal {
                 object: format!("trigger {}", guard.plain()),
-                reason: format!("it has a name this tool needs, and stands on {on}"),
-                remedy: "look who made it, then drop it".into(),
+                reason: format!("this tool needs its name, and it belongs to {on}"),
+                remedy: "find out who made it, then drop it".into(),
             });
         }
     }
@@ -165,7 +165,7 @@ pub(crate) async fn oddity(
                 && cell(9).is_empty()
         });
     if !is_as_made {
-        return Ok(Some("its columns are others".to_owned()));
+        return Ok(Some("its columns differ".to_owned()));
     }
     let keys = session.text(&sql::catalogue::count_constraints(name)).await?;
     Ok((keys != "0").then(|| "it has constraints, or foreign keys refer to it".to_owned()))

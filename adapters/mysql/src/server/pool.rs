@@ -186,9 +186,7 @@ impl SessionPool {
             session.text(&sql::session::get_lock(&fence, 5)).await.doing_in_catalogue(attempted)?;
         if held != "1" {
             let holder = session.text(&sql::session::lock_holder(&fence)).await.unwrap_or_default();
-            let reason = format!(
-                "connection {holder}, left by an earlier run or another one, has not ended"
-            );
+            let reason = format!("connection {holder} of an earlier or another run has not ended");
             return Err(Error::new(Kind::Disconnected, attempted(), reason));
         }
         let holder = session
@@ -254,7 +252,8 @@ impl SessionPool {
             let Some(first) = left.first() else { return Ok(()) };
             if begun.elapsed() > LONGEST_ROLLBACK {
                 let reason = format!(
-                    "connection {first} was killed and still rolls back; try again when it is gone"
+                    "the server still rolls back connection {first}, which was killed. Run the \
+                     same command when it is gone"
                 );
                 return Err(Error::new(Kind::Busy, attempted(), reason));
             }

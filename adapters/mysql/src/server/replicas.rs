@@ -127,8 +127,10 @@ async fn see_replicas(change: &Change, pool: &Arc<SessionPool>) -> Result<Seen> 
                 Flavour::MySql => "REPLICATION SLAVE",
                 Flavour::MariaDb => "REPLICATION MASTER ADMIN",
             };
-            seen.unreached
-                .push(format!("it is unknown whether there are replicas ({right} is missing)"));
+            seen.unreached.push(format!(
+                "this user may not see whether there are replicas ({right} is \
+                               missing)"
+            ));
             return Ok(seen);
         }
     };

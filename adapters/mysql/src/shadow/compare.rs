@@ -6,7 +6,7 @@ use crate::server::doing::Doing;
 use crate::server::error::{Failure, TABLE_CHANGED};
 use crate::server::pool::SessionPool;
 use crate::server::session::{Cells, Session, number};
-use crate::shadow::rows::parts;
+use crate::shadow::insert::parts;
 use crate::shadow::shape::load_shape;
 use crate::sql;
 use crate::sql::compare::Compared;

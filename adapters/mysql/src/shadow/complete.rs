@@ -6,8 +6,10 @@ use crate::cutover::foreign_keys::check_added_keys;
 use crate::log::cascades::stale_children;
 use crate::server::doing::Doing;
 use crate::server::pool::SessionPool;
+use crate::shadow::full_text::build_full_text;
 use crate::shadow::indexes::build_indexes;
-use crate::shadow::rows::{next_chunk, parts, refresh_keys};
+use crate::shadow::insert::parts;
+use crate::shadow::rows::{next_chunk, refresh_keys};
 use crate::shadow::shape::load_shape;
 use crate::sql::compare::Compared;
 use crate::state::ShadowState;
@@ -25,6 +27,7 @@ pub(crate) async fn complete_shadow(
 ) -> Result<()> {
     refresh_orphans(change, pool, shadow_state).await?;
     build_indexes(change, pool, shadow_state, gently).await?;
+    build_full_text(change, pool, shadow_state).await?;
     check_added_keys(change, pool, shadow_state).await
 }
 

@@ -15,6 +15,7 @@ use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::execute_within;
 use crate::shadow::clone::{alter_copy, make_copy};
 use crate::shadow::early_keys::{add_early_keys, needed_indexes};
+use crate::shadow::full_text::defer_full_text;
 use crate::shadow::indexes::defer_indexes;
 use crate::shadow::kept_columns::{add_kept, drop_kept};
 use crate::shadow::late_index::make_room_for_lookup;
@@ -50,10 +51,12 @@ pub(crate) async fn create_shadow(
     facts.has_lookup = false;
     facts.late_index = None;
     facts.deferred = None;
+    facts.full_text = None;
     facts.done = None;
     save_facts(change, pool, &facts).await?;
 
     facts.added_keys = make_shadow(change, pool).await?;
+    facts.full_text = defer_full_text(change, pool).await?;
     save_facts(change, pool, &facts).await?;
     let shape = load_shape(change, pool, shadow_state).await?;
     facts.has_lookup = shape.key.needs_lookup();

@@ -32,7 +32,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Longest wait of a build for comparisons that run beside it.
-const BUILD_WAIT: Duration = Duration::from_secs(600);
+pub(crate) const BUILD_WAIT: Duration = Duration::from_secs(600);
 
 /// Drops the indexes of the empty shadow that can be built later, and returns them. The indexes in
 /// `keep` stay.

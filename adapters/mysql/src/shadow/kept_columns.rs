@@ -93,8 +93,8 @@ pub(crate) fn note(shape: &Shape) -> Option<String> {
     let names: Vec<&str> = shape.kept.iter().map(|pair| &*pair.source.name).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "the key's columns {} go or change, and the rows are followed by them: the new table \
-             keeps them in invisible columns of ours until right after the swap",
+            "the clauses drop or change the key's columns {}, and the run finds rows by them. The \
+             new table keeps their values in invisible columns until right after the swap",
             names.join(", ")
         )
     })

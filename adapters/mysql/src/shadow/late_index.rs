@@ -36,7 +36,7 @@ pub(crate) async fn late_index(
     Ok(found.map(Some).ok_or_else(|| Refusal {
         object: format!("index {}", shape.key.index),
         reason: format!(
-            "the altered table has {} indexes, and one more is needed that finds rows by the \
+            "the altered table has {} indexes, and the run needs one more to find rows by the \
              former key",
             table.indexes.len()
         ),
@@ -110,8 +110,8 @@ pub(crate) async fn make_room_for_lookup(
 /// Says in `plan` which index comes last.
 pub(crate) fn note(late: &Definition) -> String {
     format!(
-        "the altered table has {INDEXES_MAX} indexes, as many as the server allows: {} is built \
-         right after the swap, without a lock, and until then queries do without it",
+        "the altered table has {INDEXES_MAX} indexes, the server's limit. The run builds {} right \
+         after the swap, without a lock. Until then queries run without it",
         late.name
     )
 }

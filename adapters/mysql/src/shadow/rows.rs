@@ -4,9 +4,11 @@ use crate::change::Change;
 use crate::log::cascades::{rows_of, stale_children};
 use crate::schema::columns::Shape;
 use crate::server::doing::Doing;
-use crate::server::error::{Failure, TRUNCATED, TRUNCATED_VALUE, is_harmless_warning};
+use crate::server::error::Failure;
 use crate::server::pool::{Lease, SessionPool};
-use crate::server::session::{Cells, Session, number, text};
+use crate::server::session::{Cells, Session};
+use crate::shadow::documents::{refresh_by_document_locked, refresh_keys_by_document};
+use crate::shadow::insert::{insert, parts};
 use crate::shadow::shape::load_shape;
 use crate::sql;
 use crate::sql::compare::Compared;
@@ -17,10 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Most keys in one statement.
-const MOST_KEYS: usize = 1000;
-/// Most bytes of keys in one statement, well below the smallest packet size of servers.
-const MOST_KEY_BYTES: usize = 512 * 1024;
 /// Most rows that one statement deletes.
 const MOST_DELETED: u64 = 10_000;
 /// How often the run tries a locked row that it does not wait for.
@@ -78,6 +76,9 @@ pub(crate) async fn refresh_keys(
 ) -> Result<()> {
     let shape = load_shape(change, pool, shadow_state).await?;
     let _moves = shadow_state.cascades.lock_moves(&shape).await;
+    if shape.by_document.load(Ordering::SeqCst) {
+        return refresh_keys_by_document(change, pool, shadow_state, &shape, keys, through).await;
+    }
     let mut lease = pool.worker().await?;
     let attempted = change.doing("refresh rows of");
     let refreshed = async || in_transaction(&mut lease, &shape, keys, through, &attempted).await;
@@ -138,31 +139,6 @@ pub(crate) async fn read_by_worker(
     rows
 }
 
-/// Runs an INSERT … SELECT. In strict modes the server only warns of some lost values, such as the
-/// last digits of a number. They count as errors unless rounding is allowed.
-async fn insert(
-    session: &mut Session,
-    shape: &Shape,
-    statement: &str,
-    attempted: &str,
-) -> Result<u64> {
-    let done = session.execute(statement).await.doing(attempted)?;
-    if done.warnings == 0 {
-        return Ok(done.rows);
-    }
-    let warnings = session.rows(sql::session::WARNINGS).await.doing(attempted)?;
-    for row in &warnings {
-        let code = number(&row[1]).unwrap_or_default() as u16;
-        let is_rounded =
-            shape.rounds && text(&row[0]) == "Note" && matches!(code, TRUNCATED | TRUNCATED_VALUE);
-        if !is_harmless_warning(code) && !is_rounded {
-            let said = Failure::Server { code, message: text(&row[2]) }.of_rows(attempted);
-            return Err(Error::fatal(attempted, format!("the server warns: {}", said.reason)));
-        }
-    }
-    Ok(done.rows)
-}
-
 async fn in_transaction(
     lease: &mut Lease,
     shape: &Shape,
@@ -192,6 +168,9 @@ pub(crate) async fn refresh_within(
     through: &Watermark,
     attempted: &str,
 ) -> Result<u64> {
+    if shape.by_document.load(Ordering::SeqCst) {
+        return refresh_by_document_locked(session, shape, keys, attempted).await;
+    }
     let mut written = 0;
     let mut keys = rows_of(session, shape, keys).await.doing(attempted)?;
     let mut fresh = stale_of(session, shape, &keys, attempted).await?;
@@ -235,21 +214,4 @@ async fn stale_of(
         stale.extend(found.doing(attempted)?);
     }
     Ok(stale)
-}
-
-/// Splits keys into parts that fit into a statement.
-pub(crate) fn parts(keys: &[Key]) -> Vec<&[Key]> {
-    let mut parts = Vec::new();
-    let mut rest = keys;
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let fits = rest.iter().take(MOST_KEYS).take_while(|key| {
-            bytes += key.size();
-            bytes <= MOST_KEY_BYTES
-        });
-        let (part, tail) = rest.split_at(fits.count().max(1));
-        parts.push(part);
-        rest = tail;
-    }
-    parts
 }

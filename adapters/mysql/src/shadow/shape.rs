@@ -3,7 +3,10 @@
 
 use crate::change::Change;
 use crate::schema::columns::{self, Shape};
+use crate::schema::full_text::has_own_documents;
 use crate::schema::lookup::{read_table, table_exists};
+use crate::schema::table::definition_of;
+use crate::server::doing::Doing;
 use crate::server::pool::SessionPool;
 use crate::server::session::Session;
 use crate::shadow::early_keys::{has_early_keys, own_keys, parents_to_follow};
@@ -27,6 +30,9 @@ pub(crate) async fn load_shape(
     shape.rounds = change.target.allow_rounding;
     shape.own_keys = own_keys(change, &mut session, &shape).await?;
     shape.log_tells_all = shape.own_keys.is_empty() && !has_parents;
+    let definition = definition_of(&mut session, &change.names.shadow).await;
+    let definition = definition.doing_in_catalogue(change.doing("look at the shadow of"))?;
+    shape.by_document.store(has_own_documents(&definition), Ordering::SeqCst);
     let shape = Arc::new(shape);
     pool.in_utc.store(shape.in_utc, Ordering::SeqCst);
     pool.checks_parents.store(has_early_keys(change, &mut session).await?, Ordering::SeqCst);

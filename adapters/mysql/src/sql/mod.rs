@@ -5,6 +5,7 @@ pub(crate) mod clauses;
 pub(crate) mod compare;
 pub(crate) mod cutover;
 pub(crate) mod ddl;
+pub(crate) mod documents;
 pub(crate) mod journal;
 pub(crate) mod log;
 pub(crate) mod order_table;

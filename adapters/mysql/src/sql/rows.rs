@@ -201,25 +201,33 @@ fn keys_of(shape: &Shape) -> String {
     )
 }
 
-fn insert_select(shape: &Shape, condition: &str) -> String {
+/// Copies rows of the source. `force` names the index that finds them; it may be empty.
+pub(crate) fn insert_select(shape: &Shape, force: &str, condition: &str) -> String {
     let list = |name: fn(&crate::schema::pair::Pair) -> String,
                 given: fn(&crate::schema::pair::Given) -> String| {
         let columns = shape.columns.iter().chain(&shape.kept).map(name);
         columns.chain(shape.given.iter().map(given)).collect::<Vec<_>>().join(", ")
     };
     format!(
-        "{}INSERT INTO {} ({}) SELECT {} FROM {} FORCE INDEX ({}) WHERE {condition}",
+        "{}INSERT INTO {} ({}) SELECT {} FROM {}{force} WHERE {condition}",
         sign(&shape.source),
         table(&shape.shadow),
         list(|pair| quote(&pair.shadow.name), |given| quote(&given.column.name)),
         list(convert::copied, |given| given.value.to_owned()),
-        table(&shape.source),
-        quote(&shape.key.index)
+        table(&shape.source)
     )
 }
 
+fn by_key(shape: &Shape) -> String {
+    format!(" FORCE INDEX ({})", quote(&shape.key.index))
+}
+
 pub(crate) fn copy(shape: &Shape, chunk: &Chunk) -> Result<String> {
-    Ok(insert_select(shape, &range(&shape.key, &columns_of(&shape.key, false, ""), chunk)?))
+    Ok(insert_select(
+        shape,
+        &by_key(shape),
+        &range(&shape.key, &columns_of(&shape.key, false, ""), chunk)?,
+    ))
 }
 
 pub(crate) fn delete_keys(shape: &Shape, keys: &[Key]) -> Result<String> {
@@ -240,7 +248,7 @@ pub(crate) fn insert_keys(shape: &Shape, keys: &[Key], through: &Watermark) -> R
         among(&shape.key, &columns, keys)?,
         range(&shape.key, &columns, &chunk)?
     );
-    Ok(insert_select(shape, &condition))
+    Ok(insert_select(shape, &by_key(shape), &condition))
 }
 
 pub(crate) fn delete_beyond(shape: &Shape, mark: &Watermark, rows: u64) -> Result<String> {

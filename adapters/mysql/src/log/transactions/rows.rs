@@ -44,7 +44,7 @@ impl TransactionParser {
     pub(crate) fn rows(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
         self.note_offset(event);
         if self.phase != Phase::Inside {
-            return Err(self.fatal("rows stand in the log outside a transaction"));
+            return Err(self.fatal("the log holds rows outside a transaction"));
         }
         let (operation, has_extra, is_compressed) = operation(event.code).expect("asked before");
         let inflated = if is_compressed {
@@ -94,7 +94,7 @@ impl TransactionParser {
             // Both servers use this number to say that a statement is over.
             None if rows.table == 0xff_ffff => {}
             None => {
-                return Err(self.fatal("rows stand in the log without their table's announcement"));
+                return Err(self.fatal("the log holds rows without their table's announcement"));
             }
         }
         Ok((self.keys.len() >= MOST_KEYS).then(|| self.batch(None)))
