@@ -10,7 +10,7 @@ use crate::server::doing::Doing;
 use crate::server::names::{Names, TableName, hash};
 use crate::server::session::{Session, text};
 use crate::sql;
-use altergeist_contract::{Error, Refusal, Result, Target};
+use altergeist_contract::{Error, Finding, Result, Target};
 
 /// One change of one table. Nothing in it changes during the run.
 pub(crate) struct Change {
@@ -50,7 +50,7 @@ impl Change {
 
     /// Returns what the clauses say about columns.
     pub(crate) fn clauses(&self) -> Result<&Clauses> {
-        let unread = |refusal: &Refusal| Error::refused("read the clauses", &*refusal.reason);
+        let unread = |refusal: &Finding| Error::refused("read the clauses", &*refusal.message);
         self.request.clauses.as_ref().map_err(unread)
     }
 

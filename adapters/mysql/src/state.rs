@@ -4,10 +4,10 @@
 use crate::change::Change;
 use crate::facts::NativeChange;
 use crate::log::cascades::Cascades;
+use crate::log::completeness::CompletenessCheck;
+use crate::log::shadow_writes::ShadowWrites;
 use crate::log::source::LogServer;
-use crate::log::tally::Tally;
-use crate::log::witness::Witness;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::server::about::{Replica, Server};
 use crate::server::connect::Access;
 use crate::server::heartbeat::Heartbeat;
@@ -42,7 +42,7 @@ pub(crate) struct LogState {
     pub server: LogServer,
     pub heartbeat: Arc<Heartbeat>,
     /// Finds changes that are not in the log.
-    pub witness: Arc<Witness>,
+    pub completeness: Arc<CompletenessCheck>,
     /// When the settings of the log's server were read last.
     pub settings_read: Mutex<Option<Instant>>,
     /// How many prepared transactions on the source the stream has seen that have not ended.
@@ -54,11 +54,11 @@ pub(crate) struct LogState {
 /// What filling the shadow and keeping it current needs.
 pub(crate) struct ShadowState {
     /// How the shadow's columns come from the source's; None until that is known.
-    pub shape: Arc<Mutex<Option<Arc<Shape>>>>,
+    pub mapping: Arc<Mutex<Option<Arc<ColumnMapping>>>>,
     /// Follows the actions of foreign keys that are not in the log.
     pub cascades: Cascades,
     /// Finds rows that other sessions write into the shadow.
-    pub tally: Arc<Tally>,
+    pub shadow_writes: Arc<ShadowWrites>,
     /// Held by the one refresh by documents that may run, and while FULLTEXT indexes are built.
     pub document_turn: AsyncMutex<()>,
     /// Keys whose rows could not be updated in place, and how often that was tried.
@@ -136,7 +136,7 @@ impl LogState {
         LogState {
             server,
             heartbeat: Arc::new(Heartbeat::new(pool.clone(), source.clone(), names)),
-            witness: Arc::new(Witness::new(pool.clone(), source.clone())),
+            completeness: Arc::new(CompletenessCheck::new(pool.clone(), source.clone())),
             settings_read: Mutex::default(),
             undecided: Arc::default(),
             settled: Mutex::default(),
@@ -148,9 +148,9 @@ impl ShadowState {
     fn new(pool: &Arc<SessionPool>) -> ShadowState {
         let cascades = Cascades::new(pool.clone());
         ShadowState {
-            shape: cascades.shape.clone(),
+            mapping: cascades.mapping.clone(),
             cascades,
-            tally: Arc::default(),
+            shadow_writes: Arc::default(),
             document_turn: AsyncMutex::default(),
             conflicts: Mutex::default(),
             builder: AtomicU64::default(),

@@ -9,6 +9,7 @@ mod connecting;
 mod conversions;
 mod cut_over;
 mod definitions;
+mod findings_mysql;
 mod foreign_keys;
 mod full_text;
 mod gates;

@@ -10,7 +10,7 @@ use crate::server::pool::SessionPool;
 use crate::server::session::{Session, execute_within, number, text};
 use crate::server::version::Flavour;
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,7 +90,7 @@ pub(crate) async fn kill_blockers(
 }
 
 /// Refuses --kill-blockers if the server does not show who holds locks.
-pub(crate) async fn refuse_killing(change: &Change, session: &mut Session) -> Option<Refusal> {
+pub(crate) async fn refuse_killing(change: &Change, session: &mut Session) -> Option<Finding> {
     if !change.target.kill_blockers {
         return None;
     }
@@ -103,7 +103,8 @@ pub(crate) async fn refuse_killing(change: &Change, session: &mut Session) -> Op
         Flavour::MariaDb => "INSTALL SONAME 'metadata_lock_info', or leave --kill-blockers out",
     };
     let said = failure.of_catalogue("").reason;
-    Some(Refusal::new(
+    Some(Finding::error(
+        Code::Option,
         "--kill-blockers",
         format!("who holds locks on the table cannot be seen: {said}"),
         remedy,

@@ -22,7 +22,7 @@ pub(crate) async fn finish_swap(
     complete_triggers(change, pool).await?;
     restore_foreign_keys(change, pool).await?;
     log_state.heartbeat.end();
-    *shadow_state.shape.lock().expect("not poisoned") = None;
+    *shadow_state.mapping.lock().expect("not poisoned") = None;
     let mut lease = pool.lease(Slot::Control).await?;
     let attempted = || change.doing("clean up after the swap of");
     for name in [&change.names.sentry, &change.names.used_sentry] {

@@ -37,14 +37,14 @@ use crate::journal::{read_entry, save_facts};
 use crate::schema::carried_keys::{
     before_change, carried_keys, name_added_keys, orphans_query, source_keys,
 };
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::foreign_key::{ForeignKey, foreign_keys};
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::Session;
-use crate::shadow::shape::load_shape;
+use crate::shadow::column_mapping::load_mapping;
 use crate::sql;
 use crate::state::ShadowState;
 use altergeist_contract::{Error, Kind, Result};
@@ -58,12 +58,12 @@ pub(crate) const CORRECT_ROWS: &str =
 pub(crate) async fn note_foreign_keys(
     change: &Change,
     pool: &Arc<SessionPool>,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> Result<Option<ForeignKeySwap>> {
     let mut session = pool.reader().await?;
     let keys = source_keys(change, &mut session).await?;
     let mut facts = read_entry(change, &mut session).await?.facts;
-    let noted = Some(carried_keys(change, &keys, &facts.added_keys, shape))
+    let noted = Some(carried_keys(change, &keys, &facts.added_keys, mapping))
         .filter(|_| !keys.is_empty() || !facts.added_keys.is_empty());
     if facts.foreign_keys != noted {
         facts.foreign_keys = noted.clone();
@@ -139,12 +139,12 @@ pub(crate) async fn check_added_keys(
     pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
 ) -> Result<()> {
-    let shape = load_shape(change, pool, shadow_state).await?;
+    let mapping = load_mapping(change, pool, shadow_state).await?;
     let mut session = pool.reader().await?;
     let added = read_entry(change, &mut session).await?.facts.added_keys;
     let keys = source_keys(change, &mut session).await?;
     for key in name_added_keys(change, &added, &keys) {
-        if let Some(before) = before_change(&key, &shape) {
+        if let Some(before) = before_change(&key, &mapping) {
             check_rows(change, &mut session, &before).await?;
         }
     }

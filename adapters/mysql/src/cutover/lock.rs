@@ -40,8 +40,8 @@ use crate::server::doing::Doing;
 use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::Session;
 use crate::server::version::Flavour;
-use crate::shadow::followed::follow_others;
-use crate::shadow::shape::load_shape;
+use crate::shadow::column_mapping::load_mapping;
+use crate::shadow::concurrent_ddl::follow_others;
 use crate::sql;
 use crate::state::{LogState, ShadowState};
 use altergeist_contract::{Error, Kind, Result};
@@ -59,11 +59,11 @@ pub(crate) async fn lock_tables(
     shadow_state: &ShadowState,
     within: Duration,
 ) -> Result<MySqlLock> {
-    let shape = load_shape(change, pool, shadow_state).await?;
+    let mapping = load_mapping(change, pool, shadow_state).await?;
     log_state.heartbeat.begin().await?;
     remove_temporary_keys(change, pool).await?;
-    let source_text = follow_others(change, pool, &shape).await?;
-    let key_swap = note_foreign_keys(change, pool, &shape).await?;
+    let source_text = follow_others(change, pool, &mapping).await?;
+    let key_swap = note_foreign_keys(change, pool, &mapping).await?;
     let triggers = prepare_triggers(change, pool).await?;
     let locking = shadow_state.cascades.begin_lock().await;
     let mut relations = match change.server.version.flavour {
@@ -94,7 +94,7 @@ pub(crate) async fn lock_tables(
     Ok(MySqlLock {
         pool: pool.clone(),
         heartbeat: log_state.heartbeat.clone(),
-        shape,
+        mapping,
         names: change.names.clone(),
         holder,
         relations,
@@ -102,8 +102,8 @@ pub(crate) async fn lock_tables(
         key_swap,
         triggers,
         source_text,
-        witness: log_state.witness.clone(),
-        tally: shadow_state.tally.clone(),
+        completeness: log_state.completeness.clone(),
+        shadow_writes: shadow_state.shadow_writes.clone(),
         rows_written: 0,
         filters: replica_filters(change, &log_state.server),
         within,

@@ -8,7 +8,7 @@ use crate::cutover::triggers::carry;
 use crate::server::error::{Failure, LOCK_WAIT_TIMEOUT, NO_SUCH_TABLE};
 use crate::server::names::TableName;
 use crate::server::pool::{Lease, Slot};
-use crate::server::session::{Session, kill_query, text};
+use crate::server::session::{Done, Session, kill_query, text};
 use crate::sql;
 use altergeist_contract::{Error, Kind, Result, Swap};
 use std::pin::Pin;
@@ -21,6 +21,9 @@ pub(crate) const RENAME_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) type TriggerLock =
     Pin<Box<dyn Future<Output = (Lease, std::result::Result<(), Failure>)> + Send>>;
 
+/// The RENAME that was sent, until its answer.
+type Rename = Pin<Box<dyn Future<Output = std::result::Result<Done, Failure>> + Send>>;
+
 pub(crate) fn sorts_before(one: &TableName, other: &TableName) -> bool {
     one.name.as_bytes() < other.name.as_bytes()
 }
@@ -30,33 +33,14 @@ impl MySqlLock {
         if let Err(error) = self.bind().await {
             return self.refuse(error).await;
         }
-        let mut renamer = match self.prepare_rename().await {
+        let renamer = match self.prepare_rename().await {
             Ok(renamer) => renamer,
             Err(error) => return self.refuse(error).await,
         };
         let id = renamer.id();
-        let statement = sql::cutover::rename_both_on(
-            &self.shape.source,
-            &self.names.old,
-            &self.shape.shadow,
-            &self.names.sentry,
-            &self.names.used_sentry,
-        );
-        let mut sent = Box::pin(async move {
-            let outcome = renamer.session().execute(&statement).await;
-            renamer.keep();
-            outcome
-        });
+        let mut sent = self.send_rename(renamer);
         let proven = tokio::select! {
-            // It cannot have succeeded: the sentry does not exist.
-            outcome = &mut sent => Err(match outcome {
-                Ok(_) => self.error(Kind::Fatal, "the RENAME did not wait for the lock"),
-                Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => {
-                    self.error(Kind::Disconnected, "the lock was lost before the swap began; \
-                                                    nothing happened")
-                }
-                Err(failure) => self.failed(failure),
-            }),
+            outcome = &mut sent => Err(self.ended_too_early(outcome)),
             proven = self.allow_rename(id) => proven,
         };
         let trigger_lock = match proven {
@@ -74,35 +58,69 @@ impl MySqlLock {
             Err(_) => tokio::join!(&mut sent, kill_query(&lock.pool.access, id)).0,
         };
         match outcome {
-            Ok(_) => {
-                // `finish` does what is left undone here. Until then the guards protect the table.
-                if let Some(trigger_lock) = trigger_lock {
-                    best_effort(lock.carry_triggers(trigger_lock).await);
-                }
-                best_effort(lock.restore_keys_in_time().await);
-                lock.relations.unlock().await;
-                Swap::Done
-            }
-            Err(failure) => {
-                // It holds a lock on the table with this name, or is about to.
-                drop(trigger_lock);
-                let killed = lock.pool.kill_abandoned().await;
-                if failure.ends_session() || killed.is_err() {
-                    return Swap::Unknown(lock.failed(failure));
-                }
-                // If this fails, the next attempt does it.
-                best_effort(lock.drop_sentry().await);
-                let error = lock.failed(failure);
-                lock.refuse(error).await
-            }
+            Ok(_) => lock.complete_swap(trigger_lock).await,
+            Err(failure) => lock.give_swap_up(failure, trigger_lock).await,
         }
+    }
+
+    /// Sends the RENAME. It queues behind the lock.
+    fn send_rename(&self, mut renamer: Lease) -> Rename {
+        let statement = sql::cutover::rename_both_on(
+            &self.mapping.source,
+            &self.names.old,
+            &self.mapping.shadow,
+            &self.names.sentry,
+            &self.names.used_sentry,
+        );
+        Box::pin(async move {
+            let outcome = renamer.session().execute(&statement).await;
+            renamer.keep();
+            outcome
+        })
+    }
+
+    /// Says why the RENAME ended before it was allowed to. It cannot have succeeded: the sentry
+    /// does not exist.
+    fn ended_too_early(&self, outcome: std::result::Result<Done, Failure>) -> Error {
+        match outcome {
+            Ok(_) => self.error(Kind::Fatal, "the RENAME did not wait for the lock"),
+            Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => {
+                let reason = "the lock was lost before the swap began; nothing happened";
+                self.error(Kind::Disconnected, reason)
+            }
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    /// Carries triggers and foreign keys. `finish` does what is left undone here. Until then the
+    /// guards protect the table.
+    async fn complete_swap(mut self, trigger_lock: Option<TriggerLock>) -> Swap {
+        if let Some(trigger_lock) = trigger_lock {
+            best_effort(self.carry_triggers(trigger_lock).await);
+        }
+        best_effort(self.restore_keys_in_time().await);
+        self.relations.unlock().await;
+        Swap::Done
+    }
+
+    async fn give_swap_up(self, failure: Failure, trigger_lock: Option<TriggerLock>) -> Swap {
+        // It holds a lock on the table with this name, or is about to.
+        drop(trigger_lock);
+        let killed = self.pool.kill_abandoned().await;
+        if failure.ends_session() || killed.is_err() {
+            return Swap::Unknown(self.failed(failure));
+        }
+        // If this fails, the next attempt does it.
+        best_effort(self.drop_sentry().await);
+        let error = self.failed(failure);
+        self.refuse(error).await
     }
 
     /// Prepares all that the RENAME needs, and proves that no sentry is left from an earlier
     /// attempt.
     pub(crate) async fn prepare_rename(&self) -> Result<Lease> {
         let mut worker = self.pool.worker().await?;
-        carry_row_number(worker.session(), &self.shape)
+        carry_row_number(worker.session(), &self.mapping)
             .await
             .map_err(|failure| self.failed(failure))?;
         for name in [&self.names.sentry, &self.names.used_sentry] {
@@ -115,7 +133,7 @@ impl MySqlLock {
             if text(&facts[5]) != sql::cutover::SENTRY {
                 return Err(self.error(Kind::Fatal, format!("{} is not ours", name.plain())));
             }
-            let drop = sql::ddl::drop_table(&self.shape.source, name);
+            let drop = sql::ddl::drop_table(&self.mapping.source, name);
             worker.session().execute(&drop).await.map_err(|failure| self.failed(failure))?;
         }
         worker.keep();
@@ -155,7 +173,7 @@ impl MySqlLock {
                 Some(self.queue_trigger_lock(session).await?)
             }
         };
-        let create = sql::cutover::create_sentry(&self.shape.source, &self.names.sentry);
+        let create = sql::cutover::create_sentry(&self.mapping.source, &self.names.sentry);
         session
             .execute(sql::cutover::WAIT_A_SECOND)
             .await
@@ -174,7 +192,7 @@ impl MySqlLock {
         {
             lease.session().execute(&statement).await.map_err(|failure| self.failed(failure))?;
         }
-        let lock = sql::cutover::lock_against_all(&self.shape.source);
+        let lock = sql::cutover::lock_against_all(&self.mapping.source);
         let mut trigger_lock: TriggerLock = Box::pin(async move {
             let outcome = lease.session().execute(&lock).await;
             (lease, outcome.map(|_| ()))
@@ -221,7 +239,8 @@ impl MySqlLock {
         outcome?;
         let session = maker.session();
         let dropper = self.holder.session();
-        carry(session, Some(dropper), &self.shape.source, &self.names, &self.triggers.list).await?;
+        carry(session, Some(dropper), &self.mapping.source, &self.names, &self.triggers.list)
+            .await?;
         session.execute(sql::cutover::UNLOCK).await.map(|_| ())
     }
 
@@ -254,7 +273,8 @@ impl MySqlLock {
         session: &mut Session,
         renamer: u64,
     ) -> Result<bool> {
-        if !sorts_before(&self.shape.source, &self.shape.shadow) && !self.is_locked(session).await?
+        if !sorts_before(&self.mapping.source, &self.mapping.shadow)
+            && !self.is_locked(session).await?
         {
             return Ok(false);
         }
@@ -271,12 +291,12 @@ impl MySqlLock {
             .unwrap_or_default();
         let [state, statement] = &row[..] else { return Ok(false) };
         Ok(text(state) == "Waiting for table metadata lock"
-            && sql::is_signed(&text(statement), &self.shape.source))
+            && sql::is_signed(&text(statement), &self.mapping.source))
     }
 
     /// Returns whether another session holds the shadow exclusively. It can only be the renamer.
     pub(crate) async fn is_locked(&self, session: &mut Session) -> Result<bool> {
-        match session.rows(&sql::cutover::look_at(&self.shape.shadow)).await {
+        match session.rows(&sql::cutover::look_at(&self.mapping.shadow)).await {
             Ok(_) => Ok(false),
             Err(Failure::Server { code: LOCK_WAIT_TIMEOUT, .. }) => Ok(true),
             Err(failure) => Err(self.failed(failure)),
@@ -299,7 +319,7 @@ impl MySqlLock {
 
     pub(crate) async fn drop_sentry(&self) -> Result<()> {
         let mut worker = self.pool.worker().await?;
-        let drop = sql::ddl::drop_table(&self.shape.source, &self.names.sentry);
+        let drop = sql::ddl::drop_table(&self.mapping.source, &self.names.sentry);
         worker.session().execute(&drop).await.map_err(|failure| self.failed(failure))?;
         worker.keep();
         Ok(())

@@ -9,7 +9,7 @@ use altergeist_contract::Swap;
 
 impl MySqlLock {
     pub(crate) async fn swap_under_lock(mut self) -> Swap {
-        if let Err(failure) = carry_row_number(self.holder.session(), &self.shape).await {
+        if let Err(failure) = carry_row_number(self.holder.session(), &self.mapping).await {
             let error = self.failed(failure);
             return self.refuse(error).await;
         }
@@ -17,7 +17,7 @@ impl MySqlLock {
             return self.refuse(error).await;
         }
         let rename =
-            sql::cutover::rename_both(&self.shape.source, &self.names.old, &self.shape.shadow);
+            sql::cutover::rename_both(&self.mapping.source, &self.names.old, &self.mapping.shadow);
         match self.holder.session().execute(&rename).await {
             Ok(_) => {
                 // The swap is done, whatever becomes of these steps. `finish` does what is left
@@ -29,8 +29,14 @@ impl MySqlLock {
                 }
                 if !self.triggers.list.is_empty() {
                     best_effort(
-                        carry(session, None, &self.shape.source, &self.names, &self.triggers.list)
-                            .await,
+                        carry(
+                            session,
+                            None,
+                            &self.mapping.source,
+                            &self.names,
+                            &self.triggers.list,
+                        )
+                        .await,
                     );
                 }
                 best_effort(self.unlock().await);

@@ -5,10 +5,10 @@ use crate::cutover::foreign_key_swap::{Altered, ForeignKeySwap};
 use crate::cutover::relation_sessions::{AlterSessions, LockedRelations};
 use crate::cutover::triggers::Triggers;
 use crate::log::cascades::Locking;
+use crate::log::completeness::CompletenessCheck;
+use crate::log::shadow_writes::ShadowWrites;
 use crate::log::source::Filters;
-use crate::log::tally::Tally;
-use crate::log::witness::Witness;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::definition_diff::is_made_alike;
 use crate::schema::table::definition_of;
 use crate::server::doing::Doing;
@@ -30,7 +30,7 @@ use std::time::Duration;
 pub struct MySqlLock {
     pub(crate) pool: Arc<SessionPool>,
     pub(crate) heartbeat: Arc<Heartbeat>,
-    pub(crate) shape: Arc<Shape>,
+    pub(crate) mapping: Arc<ColumnMapping>,
     pub(crate) names: Names,
     pub(crate) holder: Lease,
     /// The tables at the other ends of foreign keys (MariaDB).
@@ -41,8 +41,8 @@ pub struct MySqlLock {
     pub(crate) triggers: Triggers,
     /// The source's definition that the shadow has followed; empty if it is not known.
     pub(crate) source_text: String,
-    pub(crate) witness: Arc<Witness>,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) completeness: Arc<CompletenessCheck>,
+    pub(crate) shadow_writes: Arc<ShadowWrites>,
     /// Rows of the shadow that were written under this lock, after the last mark.
     pub(crate) rows_written: u64,
     /// The settings that a replica's log depends on, if the log is a replica's.
@@ -60,17 +60,17 @@ impl TableLock for MySqlLock {
     }
 
     async fn refresh(&mut self, keys: &[Key]) -> Result<()> {
-        let attempted = format!("refresh rows of {} under the lock", self.shape.source.plain());
-        let writing = self.tally.begin();
+        let attempted = format!("refresh rows of {} under the lock", self.mapping.source.plain());
+        let writing = self.shadow_writes.begin();
         let outcome = match self.pool.version.flavour {
             Flavour::MySql => {
-                refresh_and_commit(self.holder.session(), &self.shape, keys, &attempted).await
+                refresh_and_commit(self.holder.session(), &self.mapping, keys, &attempted).await
             }
             Flavour::MariaDb => {
                 let mut worker = self.pool.worker().await?;
                 worker.session().execute(sql::session::BEGIN).await.doing(&attempted)?;
                 let outcome =
-                    refresh_and_commit(worker.session(), &self.shape, keys, &attempted).await;
+                    refresh_and_commit(worker.session(), &self.mapping, keys, &attempted).await;
                 worker.keep();
                 outcome
             }
@@ -80,9 +80,10 @@ impl TableLock for MySqlLock {
     }
 
     async fn clear(&mut self) -> Result<()> {
-        let attempted = format!("clear the shadow of {} under the lock", self.shape.source.plain());
-        let statement = sql::rows::delete_beyond(&self.shape, &Watermark::Start, u64::MAX)?;
-        let writing = self.tally.begin();
+        let attempted =
+            format!("clear the shadow of {} under the lock", self.mapping.source.plain());
+        let statement = sql::rows::delete_beyond(&self.mapping, &Watermark::Start, u64::MAX)?;
+        let writing = self.shadow_writes.begin();
         let outcome = match self.pool.version.flavour {
             Flavour::MySql => self.holder.session().execute(&statement).await,
             Flavour::MariaDb => {
@@ -98,8 +99,8 @@ impl TableLock for MySqlLock {
     }
 
     async fn check_stream(&mut self) -> Result<()> {
-        self.witness.check_under_lock().await?;
-        self.tally.check_under_lock(self.rows_written, &self.names.shadow.plain())?;
+        self.completeness.check_under_lock().await?;
+        self.shadow_writes.check_under_lock(self.rows_written, &self.names.shadow.plain())?;
         self.filters.check().await
     }
 
@@ -116,17 +117,17 @@ impl TableLock for MySqlLock {
     async fn release(mut self) -> Result<()> {
         let unlocked = self.unlock().await;
         self.relations.unlock().await;
-        unlocked.doing(format!("unlock {}", self.shape.source.plain()))
+        unlocked.doing(format!("unlock {}", self.mapping.source.plain()))
     }
 }
 
 async fn refresh_and_commit(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     keys: &[Key],
     attempted: &str,
 ) -> Result<u64> {
-    let outcome = refresh_within(session, shape, keys, &Watermark::End, attempted).await;
+    let outcome = refresh_within(session, mapping, keys, &Watermark::End, attempted).await;
     match session.execute(sql::session::end(&outcome)).await {
         Err(failure) if outcome.is_ok() => Err(failure.of_rows(attempted)),
         _ => outcome,
@@ -137,7 +138,7 @@ impl MySqlLock {
     /// Proves, right before the swap, that no session changed the tables in a way that the shadow
     /// does not have.
     async fn check_unchanged(&mut self) -> Result<()> {
-        let (source, shadow) = (&self.shape.source, &self.shape.shadow);
+        let (source, shadow) = (&self.mapping.source, &self.mapping.shadow);
         let attempted = || format!("swap {} and its shadow", source.plain());
         let changed = |reason: &str| Err(Error::new(Kind::Busy, attempted(), reason));
         if self.undecided.load(Ordering::SeqCst) > 0 {
@@ -162,11 +163,11 @@ impl MySqlLock {
     }
 
     pub(crate) fn error(&self, kind: Kind, reason: impl Into<String>) -> Error {
-        Error::new(kind, format!("swap {} and its shadow", self.shape.source.plain()), reason)
+        Error::new(kind, format!("swap {} and its shadow", self.mapping.source.plain()), reason)
     }
 
     pub(crate) fn failed(&self, failure: Failure) -> Error {
-        failure.of_lock(format!("swap {} and its shadow", self.shape.source.plain()))
+        failure.of_lock(format!("swap {} and its shadow", self.mapping.source.plain()))
     }
 
     pub(crate) async fn unlock(&mut self) -> std::result::Result<(), Failure> {
@@ -257,20 +258,20 @@ fn also_bound(mut error: Error, failure: Failure) -> Error {
 /// used again.
 pub(crate) async fn carry_row_number(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> std::result::Result<(), Failure> {
-    if shape.sets_row_number {
+    if mapping.sets_row_number {
         return Ok(());
     }
     let mut next = [0; 2];
-    for (next, table) in next.iter_mut().zip([&shape.source, &shape.shadow]) {
-        let row = session.row(&sql::cutover::next_row_number(&shape.source, table)).await?;
+    for (next, table) in next.iter_mut().zip([&mapping.source, &mapping.shadow]) {
+        let row = session.row(&sql::cutover::next_row_number(&mapping.source, table)).await?;
         *next = row.and_then(|row| number(&row[0])).unwrap_or_default();
     }
     let [source, shadow] = next;
     if shadow > 0 && source > shadow {
         session
-            .execute(&sql::cutover::set_next_row_number(&shape.source, &shape.shadow, source))
+            .execute(&sql::cutover::set_next_row_number(&mapping.source, &mapping.shadow, source))
             .await?;
     }
     Ok(())

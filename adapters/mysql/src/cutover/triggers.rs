@@ -13,14 +13,12 @@ use crate::cutover::ownership::find_owner;
 use crate::facts::{Facts, Trigger};
 use crate::journal::{read_entry, save_facts};
 use crate::server::doing::Doing;
-use crate::server::error::{
-    Failure, NEEDS_PRIVILEGE, ROUTINE_DENIED, TABLE_DENIED, TRIGGER_NEEDS_SUPER,
-};
+use crate::server::error::Failure;
 use crate::server::names::{Names, TableName};
 use crate::server::pool::{Lease, SessionPool, Slot};
 use crate::server::session::{Cells, Session, text};
 use crate::sql;
-use altergeist_contract::{Error, Ownership, Refusal, Result};
+use altergeist_contract::{Error, Ownership, Result};
 use std::sync::Arc;
 
 /// The events of triggers, in the order of [`Names::guards`].
@@ -30,7 +28,7 @@ const EVENTS: [&str; 3] = ["INSERT", "UPDATE", "DELETE"];
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Triggers {
     pub list: Vec<Trigger>,
-    seen: Vec<Cells>,
+    pub seen: Vec<Cells>,
 }
 
 impl Triggers {
@@ -98,7 +96,7 @@ fn remake(trigger: &Trigger) -> Option<[Vec<u8>; 2]> {
 
 /// Returns the same statements with another head. The catalogue's own column for the body would
 /// lose backslashes.
-fn trial_of(trigger: &Trigger, head: &str) -> Option<[Vec<u8>; 2]> {
+pub(crate) fn trial_of(trigger: &Trigger, head: &str) -> Option<[Vec<u8>; 2]> {
     let [settings, statement] = remake(trigger)?;
     let body = &statement[body_at(&statement)?..];
     Some([settings, [head.as_bytes(), body].concat()])
@@ -255,96 +253,6 @@ pub(crate) async fn rescue_triggers(
             change.doing("clean up after the change of"),
             format!("triggers may be missing, and only the journal knows them: {found}"),
         )),
-    }
-}
-
-/// Finds triggers that cannot be carried: creates each on the altered clone.
-pub(crate) async fn refuse_triggers(
-    change: &Change,
-    pool: &Arc<SessionPool>,
-) -> Result<Vec<Refusal>> {
-    let attempted = || change.doing("look at the triggers of");
-    let mut session = pool.reader().await?;
-    let triggers =
-        Triggers::read(&mut session, &change.source).await.doing_in_catalogue(attempted)?;
-    let mut refusals = Vec::new();
-    if triggers.list.is_empty() {
-        return Ok(refusals);
-    }
-    let of_schema = session
-        .text(&sql::triggers::schema_collation(&change.source.schema))
-        .await
-        .doing_in_catalogue(attempted)?;
-    // Triggers and tables do not share a namespace.
-    let trial = &change.names.clone;
-    session
-        .execute(&sql::session::use_schema(&change.source.schema))
-        .await
-        .doing_in_catalogue(attempted)?;
-    for (trigger, row) in triggers.list.iter().zip(&triggers.seen) {
-        let refuse = |reason: String, remedy: &str| Refusal {
-            object: format!("trigger {}", trigger.name),
-            reason,
-            remedy: remedy.into(),
-        };
-        let tried = match trial_of(trigger, &sql::triggers::trial_trigger(trial, row)) {
-            Some([settings, create]) => match session.execute_bytes(settings).await {
-                Ok(()) => session.execute_bytes(create).await,
-                failed => failed,
-            },
-            None => {
-                let remedy = "drop it and create it again in a simpler form";
-                refusals.push(refuse("the server's text of it is unreadable".into(), remedy));
-                continue;
-            }
-        };
-        session.execute(sql::session::NAMES).await.doing_in_catalogue(attempted)?;
-        match tried {
-            Ok(_) => {
-                let drop = sql::triggers::drop_trigger(&change.source, trial);
-                session.execute(&drop).await.doing_in_catalogue(attempted)?;
-            }
-            Err(failure) if failure.ends_session() => {
-                return Err(failure.of_catalogue(attempted()));
-            }
-            Err(failure) => {
-                let remedy = remedy(failure.code(), &change.source, row);
-                refusals.push(refuse(failure.of_catalogue("try it").reason, &remedy));
-            }
-        }
-        let collation = text(&row[5]);
-        if collation != of_schema {
-            let reason = format!(
-                "it was made when the schema's collation was {collation}; now it is {of_schema}"
-            );
-            refusals.push(refuse(
-                reason,
-                "drop it and create it again, so that it gets the schema's collation",
-            ));
-        }
-    }
-    Ok(refusals)
-}
-
-fn remedy(code: Option<u16>, source: &TableName, row: &Cells) -> String {
-    match code {
-        Some(TRIGGER_NEEDS_SUPER) => {
-            "run SET GLOBAL log_bin_trust_function_creators = ON: without it only SUPER may make \
-             triggers"
-                .to_owned()
-        }
-        Some(NEEDS_PRIVILEGE) => format!(
-            "its definer is {}. Run GRANT SET_ANY_DEFINER ON *.* (MySQL 8.2 and later), \
-             SET_USER_ID (8.0) or SET USER (MariaDB) to this user; and ALLOW_NONEXISTENT_DEFINER \
-             if the definer's account is gone",
-            text(&row[4])
-        ),
-        Some(TABLE_DENIED | ROUTINE_DENIED) => {
-            format!("run GRANT TRIGGER ON {}.* to this user", sql::quote(&source.schema))
-        }
-        _ => "change the trigger so that it fits the altered table, or leave this part of the \
-              clauses out"
-            .to_owned(),
     }
 }
 

@@ -26,13 +26,13 @@
 //! - It finds the child of a deleted row when it refreshes that row. It does so if the row is in
 //!   the shadow, as a stale child itself, or if its key is pending. Otherwise the row was not
 //!   copied yet, and never will be. The run looks for rows that refer to such a row after the copy
-//!   ([`Shape::own_keys`], `refresh_orphans`).
+//!   ([`ColumnMapping::own_keys`], `refresh_orphans`).
 //! - If the row has come back since, that is in the log, and the run refreshes it.
 
 use crate::key::index::KeyIndex;
 use crate::key::spelling::Spelling;
 use crate::log::row_image::{Cell, ColumnFormat, RowOperation, Rows};
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::foreign_key::ForeignKey;
 use crate::schema::table::{Table, is_same};
 use crate::server::doing::Doing;
@@ -139,16 +139,16 @@ fn is_value(key: &KeyIndex, one: &Key) -> bool {
 /// any more.
 pub(crate) async fn stale_children(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     of: &Compared<'_>,
 ) -> std::result::Result<Vec<Key>, Failure> {
     let mut found = HashSet::new();
-    for own in &shape.own_keys {
-        let statement = sql::compare::stale_children(shape, own, of)
+    for own in &mapping.own_keys {
+        let statement = sql::compare::stale_children(mapping, own, of)
             .map_err(|error| Failure::Lost(error.to_string()))?;
         for row in session.rows(&statement).await? {
             found.insert(
-                shape
+                mapping
                     .key
                     .of_query(&row)
                     .ok_or_else(|| Failure::Lost("a key cannot be read".into()))?,
@@ -161,19 +161,19 @@ pub(crate) async fn stale_children(
 /// Returns the keys of all rows above this one in the shadow, whether or not it has them.
 async fn ancestors(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     of: &Key,
 ) -> std::result::Result<Vec<Key>, Failure> {
     let mut known = HashSet::from([of.clone()]);
     let mut last = vec![of.clone()];
     while !last.is_empty() {
         let mut above = Vec::new();
-        for own in &shape.own_keys {
-            let statement = sql::compare::parents(shape, own, &last)
+        for own in &mapping.own_keys {
+            let statement = sql::compare::parents(mapping, own, &last)
                 .map_err(|error| Failure::Lost(error.to_string()))?;
             for row in session.rows(&statement).await? {
                 above.push(
-                    shape
+                    mapping
                         .key
                         .of_query(&row)
                         .ok_or_else(|| Failure::Lost("a key cannot be read".into()))?,
@@ -197,33 +197,33 @@ fn value(key: &KeyIndex, one: &Key) -> (Vec<String>, Vec<String>) {
 /// Returns the keys. For each parent's value it has the keys of the rows that hold the value.
 pub(crate) async fn rows_of<'a>(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     keys: &'a [Key],
 ) -> std::result::Result<Cow<'a, [Key]>, Failure> {
     let (values, mut found): (Vec<Key>, Vec<Key>) =
-        keys.iter().cloned().partition(|key| is_value(&shape.key, key));
+        keys.iter().cloned().partition(|key| is_value(&mapping.key, key));
     if values.is_empty() {
         return Ok(Cow::Borrowed(keys));
     }
     let mut by_columns: BTreeMap<Vec<String>, Vec<Vec<String>>> = BTreeMap::new();
     for one in &values {
-        let (columns, literals) = value(&shape.key, one);
+        let (columns, literals) = value(&mapping.key, one);
         by_columns.entry(columns).or_default().push(literals);
     }
     for (columns, literals) in by_columns {
         let is_in_key =
-            |column: &String| shape.key.columns.iter().any(|key| is_same(&key.name, column));
+            |column: &String| mapping.key.columns.iter().any(|key| is_same(&key.name, column));
         let changes_keys = columns.iter().any(is_in_key);
         for literals in literals.chunks(MOST_VALUES) {
             for in_shadow in
                 [true, false].into_iter().filter(|in_shadow| *in_shadow || changes_keys)
             {
                 let rows = session
-                    .rows(&sql::compare::rows_that_hold(shape, in_shadow, &columns, literals))
+                    .rows(&sql::compare::rows_that_hold(mapping, in_shadow, &columns, literals))
                     .await?;
                 let unreadable = || Failure::Lost("a key cannot be read".into());
                 for row in rows {
-                    found.push(shape.key.of_query(&row).ok_or_else(unreadable)?);
+                    found.push(mapping.key.of_query(&row).ok_or_else(unreadable)?);
                 }
             }
         }
@@ -235,7 +235,7 @@ pub(crate) async fn rows_of<'a>(
 #[derive(Clone)]
 pub(crate) struct Cascades {
     pub pool: Arc<SessionPool>,
-    pub shape: Arc<Mutex<Option<Arc<Shape>>>>,
+    pub mapping: Arc<Mutex<Option<Arc<ColumnMapping>>>>,
     /// Work that moves rows into the shadow shares it. The search for rows that actions changed
     /// holds it alone.
     pub moves: Arc<RwLock<()>>,
@@ -245,12 +245,12 @@ pub(crate) struct Cascades {
 
 impl Cascades {
     pub(crate) fn new(pool: Arc<SessionPool>) -> Cascades {
-        Cascades { pool, shape: Arc::default(), moves: Arc::default(), is_locked: Arc::default() }
+        Cascades { pool, mapping: Arc::default(), moves: Arc::default(), is_locked: Arc::default() }
     }
 
     /// Locks the moves for a refresh. It holds them alone if it must also look for children.
-    pub(crate) async fn lock_moves(&self, shape: &Shape) -> Moving<'_> {
-        match shape.own_keys.is_empty() {
+    pub(crate) async fn lock_moves(&self, mapping: &ColumnMapping) -> Moving<'_> {
+        match mapping.own_keys.is_empty() {
             true => Moving::DeliveryChecks(self.moves.read().await),
             false => Moving::Alone(self.moves.write().await),
         }
@@ -265,21 +265,23 @@ impl Cascades {
     }
 
     /// Returns the keys of rows whose change would explain another row in the shadow for this key.
-    pub(crate) async fn causes(&self, shape: &Shape, key: &Key) -> Result<Vec<Key>> {
-        if shape.own_keys.is_empty() {
+    pub(crate) async fn causes(&self, mapping: &ColumnMapping, key: &Key) -> Result<Vec<Key>> {
+        if mapping.own_keys.is_empty() {
             return Ok(Vec::new());
         }
         let attempted =
-            || format!("look for the parents of a row in the shadow of {}", shape.source.plain());
+            || format!("look for the parents of a row in the shadow of {}", mapping.source.plain());
         let mut session = self.pool.reader().await?;
-        ancestors(&mut session, shape, key).await.doing(attempted)
+        ancestors(&mut session, mapping, key).await.doing(attempted)
     }
 
     /// Replaces parents' values by the keys of rows, except while the tables are locked.
     pub(crate) async fn resolve(&self, keys: &mut Vec<Key>) -> Result<()> {
-        // Before the shape is known there is no shadow.
-        let Some(shape) = self.shape.lock().expect("not poisoned").clone() else { return Ok(()) };
-        if !keys.iter().any(|key| is_value(&shape.key, key)) {
+        // Before the mapping is known there is no shadow.
+        let Some(mapping) = self.mapping.lock().expect("not poisoned").clone() else {
+            return Ok(());
+        };
+        if !keys.iter().any(|key| is_value(&mapping.key, key)) {
             return Ok(());
         }
         let _nothing_moves = self.moves.write().await;
@@ -289,12 +291,12 @@ impl Cascades {
         // No abandoned session of ours may still hold the shadow.
         self.pool.kill_abandoned().await?;
         let attempted =
-            || format!("look for what foreign keys changed in {}", shape.source.plain());
+            || format!("look for what foreign keys changed in {}", mapping.source.plain());
         let mut session = self.pool.reader().await?;
         if self.pool.in_utc.load(Ordering::SeqCst) {
             session.execute(sql::session::IN_UTC).await.doing(attempted)?;
         }
-        let found = rows_of(&mut session, &shape, keys).await.doing(attempted)?;
+        let found = rows_of(&mut session, &mapping, keys).await.doing(attempted)?;
         *keys = found.into_owned();
         Ok(())
     }

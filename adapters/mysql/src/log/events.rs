@@ -2,7 +2,7 @@
 //! compressed events. Pure.
 
 use crate::log::row_image::{Fields, RowOperation};
-use crate::log::statement::spell_xid;
+use crate::log::xa_name::spell_xid;
 use crate::sql::quote::hex;
 use std::io::Read;
 

@@ -5,9 +5,9 @@ use crate::journal::{make_journal, read_entry};
 use crate::log::indirect_writes::IndirectWrites;
 use crate::log::position::{BinlogPosition, SavedPosition};
 use crate::log::source::LogServer;
-use crate::log::statement;
 use crate::log::stream::{self, DeliveryChecks, MySqlStream};
 use crate::log::transactions::TransactionParser;
+use crate::log::xa_name;
 use crate::plan::log_source::{check_stream_from, wait_for_arrival, watch_filters};
 use crate::server::doing::Doing;
 use crate::server::error::START_AGAIN;
@@ -15,9 +15,9 @@ use crate::server::heartbeat::prepared;
 use crate::server::pool::SessionPool;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
+use crate::shadow::column_mapping::followed_key;
+use crate::shadow::concurrent_ddl::ConcurrentDdl;
 use crate::shadow::early_keys::parents_to_follow;
-use crate::shadow::followed::Followed;
-use crate::shadow::shape::followed_key;
 use crate::sql;
 use crate::state::{JournalTables, LogState, ShadowState};
 use altergeist_contract::{Error, Kind, Position, Result};
@@ -106,8 +106,8 @@ pub(crate) async fn follow(
     let mut parser =
         TransactionParser::new(names, key, parents_to_follow(change, pool).await?, saved.clone());
     parser.ignore_ends_of(log_state.settled.lock().expect("not poisoned").clone());
-    shadow_state.tally.follow().await;
-    parser.count_shadow_by(shadow_state.tally.counted_from.clone());
+    shadow_state.shadow_writes.follow().await;
+    parser.count_shadow_by(shadow_state.shadow_writes.counted_from.clone());
     let session = Session::bare(&log_state.server.access).await?;
     log_state.undecided.store(0, Ordering::SeqCst);
     let reader_id = sql::log::reader_id(&change.source);
@@ -116,12 +116,12 @@ pub(crate) async fn follow(
         heartbeat: log_state.heartbeat.clone(),
         cascades: shadow_state.cascades.clone(),
         indirect_writes: IndirectWrites::new(pool.clone(), change.source.clone()),
-        followed: Followed::new(pool.clone(), change.source.clone(), known),
-        witness: log_state.witness.clone(),
-        tally: shadow_state.tally.clone(),
+        concurrent_ddl: ConcurrentDdl::new(pool.clone(), change.source.clone(), known),
+        completeness: log_state.completeness.clone(),
+        shadow_writes: shadow_state.shadow_writes.clone(),
         shadow: change.names.shadow.plain(),
     };
-    log_state.witness.begin().await?;
+    log_state.completeness.begin().await?;
     stream::follow(session, reader_id, parser, &saved, log_state.undecided.clone(), beside).await
 }
 
@@ -130,8 +130,8 @@ pub(crate) async fn check_stream(
     log_state: &LogState,
     shadow_state: &ShadowState,
 ) -> Result<()> {
-    log_state.witness.check(&log_state.heartbeat).await?;
-    shadow_state.tally.request_check(|| log_state.heartbeat.mark());
+    log_state.completeness.check(&log_state.heartbeat).await?;
+    shadow_state.shadow_writes.request_check(|| log_state.heartbeat.mark());
     watch_filters(change, log_state).await
 }
 
@@ -148,10 +148,10 @@ async fn wait_for_prepared(
             return Ok(());
         }
         if Instant::now() > until {
-            let left: Vec<String> = left.iter().map(|xid| statement::quoted_xid(xid)).collect();
+            let left: Vec<String> = left.iter().map(|xid| xa_name::quoted_xid(xid)).collect();
             let reason = format!(
-                "prepared transactions (XA) have not ended within {} s, and the run must know \
-                 what they change: {}. End each with XA COMMIT or XA ROLLBACK",
+                "prepared transactions (XA) have not ended within {} s, and the run must know what \
+                 they change: {}. End each with XA COMMIT or XA ROLLBACK",
                 PREPARED_END.as_secs(),
                 left.join("; ")
             );
@@ -187,8 +187,7 @@ async fn check_same_log(change: &Change, log: &LogServer, saved: &SavedPosition)
     let server = &log.server.identity;
     if saved.server != *server {
         let reason = format!(
-            "the position is of the log of server {}, and this is server {server}; \
-             {START_AGAIN}",
+            "the position is of the log of server {}, and this is server {server}; {START_AGAIN}",
             saved.server
         );
         return Err(Error::fatal(attempted(), reason));
@@ -203,8 +202,8 @@ async fn check_same_log(change: &Change, log: &LogServer, saved: &SavedPosition)
             return Err(Error::fatal(
                 attempted(),
                 format!(
-                    "the server has not executed all of the position's transactions: its log \
-                     was reset; {START_AGAIN}"
+                    "the server has not executed all of the position's transactions: its log was \
+                     reset; {START_AGAIN}"
                 ),
             ));
         }

@@ -2,17 +2,17 @@
 //! (law 1).
 
 use crate::log::cascades::Cascades;
+use crate::log::completeness::CompletenessCheck;
 use crate::log::events::{GTID, TAGGED_GTID};
 use crate::log::indirect_writes::IndirectWrites;
 use crate::log::position::{BinlogPosition, SavedPosition, spell_domains};
-use crate::log::tally::Tally;
+use crate::log::shadow_writes::ShadowWrites;
 use crate::log::transactions::{Batch, LogEvent, TransactionParser};
-use crate::log::witness::Witness;
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, READING_LOG_FAILED, START_AGAIN};
 use crate::server::heartbeat::Heartbeat;
 use crate::server::session::Session;
-use crate::shadow::followed::Followed;
+use crate::shadow::concurrent_ddl::ConcurrentDdl;
 use crate::sql;
 use altergeist_contract::{ChangeStream, Changes, Error, Kind, Position, Result};
 use futures_util::StreamExt;
@@ -45,9 +45,9 @@ pub(crate) struct DeliveryChecks {
     pub heartbeat: Arc<Heartbeat>,
     pub cascades: Cascades,
     pub indirect_writes: IndirectWrites,
-    pub followed: Followed,
-    pub witness: Arc<Witness>,
-    pub tally: Arc<Tally>,
+    pub concurrent_ddl: ConcurrentDdl,
+    pub completeness: Arc<CompletenessCheck>,
+    pub shadow_writes: Arc<ShadowWrites>,
     /// The shadow's name in messages.
     pub shadow: String,
 }
@@ -68,14 +68,14 @@ impl ChangeStream for MySqlStream {
         }
         self.checks.indirect_writes.check_cannot_reach(&batch.written).await?;
         if batch.altered {
-            self.checks.followed.check_can_follow().await?;
+            self.checks.concurrent_ddl.check_can_follow().await?;
         }
         // If the server rebuilds the table, that counts as a change.
         let has_changes = !batch.keys.is_empty() || batch.altered;
         self.checks.cascades.resolve(&mut batch.keys).await?;
         let batch = self.waiting.take().expect("just checked");
-        self.checks.witness.record(has_changes, batch.source_rows, batch.marker);
-        self.checks.tally.record(batch.shadow_rows, batch.marker, &self.checks.shadow)?;
+        self.checks.completeness.record(has_changes, batch.source_rows, batch.marker);
+        self.checks.shadow_writes.record(batch.shadow_rows, batch.marker, &self.checks.shadow)?;
         Ok(Changes {
             emptied: false,
             keys: batch.keys,

@@ -230,26 +230,6 @@ impl TransactionParser {
         }
     }
 
-    fn skip(&mut self, event: &LogEvent, target: u64) -> Result<()> {
-        self.note_offset(event);
-        match &self.position {
-            BinlogPosition::File { offset, .. } if *offset < target && event.code != ROTATE => {
-                Ok(())
-            }
-            BinlogPosition::File { offset, .. }
-                if *offset < target && event.flags & ARTIFICIAL != 0 =>
-            {
-                Ok(())
-            }
-            BinlogPosition::File { offset, .. } if *offset == target => {
-                self.skips_to = None;
-                Ok(())
-            }
-            _ => Err(self
-                .fatal(format!("the log's file does not hold the saved position; {START_AGAIN}"))),
-        }
-    }
-
     /// Returns an error that a retry cannot cure: the log will be the same when it is read again.
     pub(crate) fn fatal(&self, reason: impl Into<String>) -> Error {
         let reason = reason.into();
@@ -427,35 +407,9 @@ impl TransactionParser {
             source_rows: self.source_rows,
         }
     }
-
-    fn rotate(&mut self, event: &LogEvent) -> Result<Option<Batch>> {
-        // The first one repeats the request. On MariaDB it has a checksum before the checksum's
-        // kind is known.
-        if event.flags & ARTIFICIAL != 0 || event.next_offset == 0 {
-            return Ok(None);
-        }
-        let mut fields = Fields(event.body);
-        let next =
-            fields.number(8).ok_or_else(|| self.unreadable("the name of the log's next file"))?;
-        if let BinlogPosition::File { name, offset } = &mut self.position {
-            *name = String::from_utf8_lossy(fields.0).into_owned();
-            *offset = next;
-        }
-        Ok(None)
-    }
-
-    /// Offsets are cut to 32 bits, and they grow.
-    pub(crate) fn note_offset(&mut self, event: &LogEvent) {
-        if let BinlogPosition::File { offset, .. } = &mut self.position
-            && event.next_offset != 0
-        {
-            let low = u64::from(event.next_offset);
-            let same_half = *offset & !0xffff_ffff | low;
-            *offset = if same_half < *offset { same_half + (1 << 32) } else { same_half };
-        }
-    }
 }
 
+mod offsets;
 mod prepared;
 mod rows;
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Finds what prevents carrying a foreign key, and says in `plan` what happens to the keys.
 
 use crate::change::Change;
-use crate::cutover::foreign_keys::CORRECT_ROWS;
 use crate::log::cascades::Parent;
+use crate::plan::count::Count;
 use crate::plan::hidden_keys::refuse_hidden_keys;
 use crate::schema::carried_keys::{
-    before_change, carried_keys, is_key_dropped, name_added_keys, orphans_query, source_keys,
+    before_change, carried_keys, is_key_dropped, name_added_keys, source_keys,
 };
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::foreign_key::{ForeignKey, OwnKey, foreign_keys};
 use crate::schema::foreign_key_indexes::has_index;
 use crate::schema::table::{Table, is_same};
@@ -16,21 +16,24 @@ use crate::server::session::Session;
 use crate::server::version::Flavour;
 use crate::shadow::early_keys::{CascadeSource, cascade_source, parent_of};
 use crate::sql;
-use altergeist_contract::{ForeignKeys, Refusal, Result};
+use altergeist_contract::{Code, Finding, ForeignKeys, Result};
+
+/// Rows without a parent are counted up to this number.
+const ORPHANS_MAX: u64 = 10_000;
 
 /// Refuses the keys that the clauses add to the clone and that the new table cannot have.
 pub(crate) async fn refuse_added_keys(
     change: &Change,
     session: &mut Session,
-    shape: &Shape,
-) -> Result<Vec<Refusal>> {
+    mapping: &ColumnMapping,
+) -> Result<Vec<Finding>> {
     let attempted = || change.doing("look for foreign keys of the altered clone of");
     let added = foreign_keys(session, &change.names.clone).await.doing_in_catalogue(attempted)?;
     let keys = source_keys(change, session).await?;
     let mut refusals = Vec::new();
     for key in name_added_keys(change, &added, &keys) {
         let mut refuse = |reason: &str, remedy: &str| {
-            refusals.push(Refusal::new(key.describe(), reason, remedy))
+            refusals.push(Finding::error(Code::ForeignKey, key.describe(), reason, remedy))
         };
         if change.target.foreign_keys == ForeignKeys::Refuse {
             refuse(
@@ -49,22 +52,45 @@ pub(crate) async fn refuse_added_keys(
             );
             continue;
         }
-        let Some(before) = before_change(&key, shape) else { continue };
-        let found = session.row(&orphans_query(change, &before)).await.doing(attempted)?;
-        if found.is_some() {
-            refuse("rows of the table refer to a parent that is not there", CORRECT_ROWS);
+        let Some(before) = before_change(&key, mapping) else { continue };
+        if let Some(orphans) = count_orphans(change, session, &before).await? {
+            refusals.push(orphans_refusal(&key, orphans));
         }
     }
     Ok(refusals)
+}
+
+/// Counts rows whose parent is missing, up to a limit. None if there are none.
+async fn count_orphans(
+    change: &Change,
+    session: &mut Session,
+    key: &ForeignKey,
+) -> Result<Option<Count>> {
+    let query = sql::catalogue::count_orphans(
+        (&change.source, &key.child),
+        &key.columns,
+        (&key.parent, &key.parent_columns),
+        ORPHANS_MAX,
+    );
+    let found = session.text(&query).await;
+    let found = found.doing(change.doing("look for rows without a parent in"))?;
+    let count = found.parse().unwrap_or_default();
+    Ok((count > 0).then_some(Count { count, is_least: count >= ORPHANS_MAX }))
+}
+
+fn orphans_refusal(key: &ForeignKey, orphans: Count) -> Finding {
+    let reason = orphans.rows("refer to a parent that is not there");
+    let remedy = "give these rows a parent, or delete them";
+    Finding::error(Code::ForeignKeyViolated, key.describe(), reason, remedy).count(orphans.count)
 }
 
 /// Refuses, by name, the foreign keys that the swap cannot carry or must not carry.
 pub(crate) async fn refuse_foreign_keys(
     change: &Change,
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     altered: &Table,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let keys = source_keys(change, session).await?;
     let told_by = cascade_source(change, session, &keys).await;
     let mut refusals = Vec::new();
@@ -76,27 +102,20 @@ pub(crate) async fn refuse_foreign_keys(
             CascadeSource::EarlyKeys => {
                 Some(unlogged(key, "without it the new table could not be kept current"))
             }
-            CascadeSource::Parents => unlogged_obstacle(change, session, key, shape).await?,
+            CascadeSource::Parents => unlogged_obstacle(change, session, key, mapping).await?,
         };
         let is_early =
             told_by == CascadeSource::EarlyKeys && key.child == change.source && key.writes();
-        let found = found.or_else(|| obstacle(change, key, shape, altered, is_early));
-        refusals.extend(found.map(|(reason, remedy)| Refusal::new(key.describe(), reason, remedy)));
+        let found = found.or_else(|| obstacle(change, key, mapping, altered, is_early));
+        refusals.extend(found.map(|(reason, remedy)| {
+            Finding::error(Code::ForeignKey, key.describe(), reason, remedy)
+        }));
     }
     refusals.extend(refuse_hidden_keys(change, session, &keys).await?);
     if told_by == CascadeSource::EarlyKeys {
         for key in keys.iter().filter(|key| key.child == change.source && key.writes()) {
-            let found = session
-                .row(&orphans_query(change, key))
-                .await
-                .doing(change.doing("look for rows without a parent in"))?;
-            if found.is_some() {
-                let reason = "rows of the table refer to a parent that is not there";
-                refusals.push(Refusal::new(
-                    key.describe(),
-                    reason,
-                    "give these rows a parent, or delete them",
-                ));
+            if let Some(orphans) = count_orphans(change, session, key).await? {
+                refusals.push(orphans_refusal(key, orphans));
             }
         }
     }
@@ -108,22 +127,22 @@ pub(crate) async fn unlogged_obstacle(
     change: &Change,
     session: &mut Session,
     key: &ForeignKey,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> Result<Option<(String, &'static str)>> {
     let because = |why: &str| Ok(Some(unlogged(key, why)));
     let is_alike = |column: &String| {
-        let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
+        let pair = mapping.columns.iter().find(|pair| is_same(&pair.source.name, column));
         pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow))
     };
     if !key.columns.iter().all(is_alike) {
         return because("the clauses change one of its columns");
     }
     if key.parent == change.source {
-        return match OwnKey::of(key, &shape.key) {
+        return match OwnKey::of(key, &mapping.key) {
             Some(_) => Ok(None),
             None => because(&format!(
                 "it does not refer to the columns of {}, by which rows are followed",
-                shape.key.index
+                mapping.key.index
             )),
         };
     }
@@ -139,8 +158,7 @@ pub(crate) async fn unlogged_obstacle(
         .doing_in_catalogue(format!("look for foreign keys of {parent}"))?;
     if let Some(above) = above.iter().find(|above| above.changes_parents_of(key)) {
         return because(&format!(
-            "{} changes rows of {parent} in the same way, and the log does \
-                                 not show it",
+            "{} changes rows of {parent} in the same way, and the log does not show it",
             above.describe()
         ));
     }
@@ -162,7 +180,7 @@ pub(crate) async fn unlogged_obstacle(
 pub(crate) fn obstacle(
     change: &Change,
     key: &ForeignKey,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     altered: &Table,
     is_early: bool,
 ) -> Option<(String, &'static str)> {
@@ -196,7 +214,7 @@ pub(crate) fn obstacle(
     }
     for columns in ends {
         for column in columns {
-            let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, column));
+            let pair = mapping.columns.iter().find(|pair| is_same(&pair.source.name, column));
             if !pair.is_some_and(|pair| pair.source.is_alike(&pair.shadow)) {
                 return Some((
                     format!("column {column} would not be the same afterwards"),
@@ -204,7 +222,7 @@ pub(crate) fn obstacle(
                 ));
             }
         }
-        let after: Vec<String> = columns.iter().map(|column| shape.name_after(column)).collect();
+        let after: Vec<String> = columns.iter().map(|column| mapping.name_after(column)).collect();
         if !has_index(altered, &after) {
             return Some((format!("no index would begin with {}", after.join(", ")), AFTERWARDS));
         }
@@ -217,8 +235,8 @@ pub(crate) fn obstacle(
 pub(crate) async fn foreign_key_notes(
     change: &Change,
     session: &mut Session,
-    shape: &Shape,
-) -> Result<Vec<String>> {
+    mapping: &ColumnMapping,
+) -> Result<Vec<Finding>> {
     let keys = source_keys(change, session).await?;
     let added = foreign_keys(session, &change.names.clone)
         .await
@@ -226,7 +244,7 @@ pub(crate) async fn foreign_key_notes(
     if keys.is_empty() && added.is_empty() {
         return Ok(Vec::new());
     }
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = Vec::new();
     let old = &change.names.old;
     let own: Vec<String> = keys
         .iter()
@@ -235,14 +253,14 @@ pub(crate) async fn foreign_key_notes(
         .collect();
     if !own.is_empty() {
         notes.push(format!(
-            "after the swap the old table {} has no foreign keys. Before you use it again: ALTER \
-             TABLE {} {}",
+            "after the swap the old table {} has no foreign keys. To give them back: ALTER TABLE \
+             {} {}",
             old.plain(),
             sql::table(old),
             own.join(", ")
         ));
     }
-    for carried in carried_keys(change, &keys, &added, shape) {
+    for carried in carried_keys(change, &keys, &added, mapping) {
         let (key, meanwhile) = (carried.key.describe(), &carried.temporary);
         notes.push(match carried.is_new {
             true => format!(
@@ -272,7 +290,7 @@ pub(crate) async fn foreign_key_notes(
             "the new table has no foreign keys of its own, as --foreign-keys discard asks".into(),
         );
     }
-    Ok(notes)
+    Ok(notes.into_iter().map(|note| Finding::note(Code::ForeignKey, note)).collect())
 }
 
 /// Returns why an unlogged key is refused, and what to do.

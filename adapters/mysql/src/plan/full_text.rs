@@ -4,7 +4,7 @@
 
 use crate::change::Change;
 use crate::schema::carried_keys::source_keys;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::full_text::{
     DOCUMENT, finds_documents, full_text, full_text_columns, has_own_documents,
 };
@@ -12,13 +12,12 @@ use crate::schema::table::{Table, definition_of, is_same};
 use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 /// What `plan` found about such a table.
 #[derive(Default)]
 pub(crate) struct OwnDocuments {
-    pub refusals: Vec<Refusal>,
-    pub note: Option<String>,
+    pub findings: Vec<Finding>,
     /// The FULLTEXT indexes that are built last.
     pub built_last: Vec<String>,
 }
@@ -27,7 +26,7 @@ pub(crate) struct OwnDocuments {
 pub(crate) async fn check_own_documents(
     change: &Change,
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     tables: [&Table; 2],
 ) -> Result<OwnDocuments> {
     let attempted = || change.doing("look at the clone of");
@@ -37,12 +36,13 @@ pub(crate) async fn check_own_documents(
         return Ok(OwnDocuments::default());
     }
     let source = definition_of(session, &change.source).await.doing_in_catalogue(attempted)?;
-    let mut refusals = Vec::new();
-    refusals.extend(refuse_new_rule(change, shape, &source, &altered));
-    refusals.extend(refuse_missing_index(change, tables));
+    let mut findings = Vec::new();
+    findings.extend(refuse_new_rule(change, mapping, &source, &altered));
+    findings.extend(refuse_missing_index(change, tables));
     let keys = source_keys(change, session).await?;
     if keys.iter().any(|key| key.child == change.source && key.writes()) {
-        refusals.push(Refusal::new(
+        findings.push(Finding::error(
+            Code::FullText,
             format!("column {DOCUMENT}"),
             "the table numbers its documents itself, and actions of its foreign keys change its \
              rows in no order of these numbers",
@@ -55,20 +55,26 @@ pub(crate) async fn check_own_documents(
          last, and refreshes rows in place afterwards. If a transaction adds a document behind a \
          greater one, the run waits for it"
     );
-    Ok(OwnDocuments { refusals, note: Some(note), built_last })
+    findings.push(Finding::note(Code::FullText, note));
+    Ok(OwnDocuments { findings, built_last })
 }
 
 /// Refuses indexes whose rule does not hold in the source. There the application may change a text
 /// and keep its number.
-fn refuse_new_rule(change: &Change, shape: &Shape, source: &str, altered: &str) -> Option<Refusal> {
-    let numbered = shape.columns.iter().any(|pair| {
+fn refuse_new_rule(
+    change: &Change,
+    mapping: &ColumnMapping,
+    source: &str,
+    altered: &str,
+) -> Option<Finding> {
+    let numbered = mapping.columns.iter().any(|pair| {
         is_same(&pair.shadow.name, DOCUMENT)
             && is_same(&pair.source.name, DOCUMENT)
             && pair.source.is_alike(&pair.shadow)
     });
     let covered = full_text_columns(source);
     let is_covered = |name: &String| {
-        let of = shape.columns.iter().find(|pair| is_same(&pair.shadow.name, name));
+        let of = mapping.columns.iter().find(|pair| is_same(&pair.shadow.name, name));
         of.is_some_and(|pair| covered.iter().any(|one| is_same(one, &pair.source.name)))
     };
     let new = full_text_columns(altered).into_iter().find(|name| !is_covered(name));
@@ -86,7 +92,8 @@ fn refuse_new_rule(change: &Change, shape: &Shape, source: &str, altered: &str) 
              may write numbers in any order, which the altered table does not take"
         ),
     };
-    Some(Refusal::new(
+    Some(Finding::error(
+        Code::FullText,
         format!("column {DOCUMENT}"),
         reason,
         format!(
@@ -97,12 +104,13 @@ fn refuse_new_rule(change: &Change, shape: &Shape, source: &str, altered: &str) 
 }
 
 /// Refuses a table without an index that finds a row by its number.
-fn refuse_missing_index(change: &Change, tables: [&Table; 2]) -> Option<Refusal> {
+fn refuse_missing_index(change: &Change, tables: [&Table; 2]) -> Option<Finding> {
     tables.into_iter().any(|table| !finds_documents(table)).then(|| {
-        Refusal::new(
+        Finding::error(
+            Code::FullText,
             format!("column {DOCUMENT}"),
-            "the table numbers its documents itself, and no unique index over the number alone \
-             is visible",
+            "the table numbers its documents itself, and no unique index over the number alone is \
+             visible",
             format!("{} {}", sql::ddl::alter_table(&change.source), sql::documents::ADD_INDEX),
         )
     })

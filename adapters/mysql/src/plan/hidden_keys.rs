@@ -10,7 +10,7 @@ use crate::server::names::TableName;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 /// Any of these on a table lets MariaDB show its foreign keys; SELECT alone does not.
 const SHOWS_KEYS: [&str; 11] = [
@@ -35,12 +35,13 @@ pub(crate) async fn refuse_hidden_keys(
     change: &Change,
     session: &mut Session,
     seen: &[ForeignKey],
-) -> Result<Option<Refusal>> {
+) -> Result<Option<Finding>> {
     let object = format!("foreign keys to {}", change.title);
     if let Some(count) = count_keys(change, session).await {
         let seen = seen.iter().filter(|key| key.parent == change.source).count();
         return Ok((count > seen).then(|| {
-            Refusal::new(
+            Finding::error(
+                Code::HiddenFromUser,
                 object,
                 format!("{count} refer to it, and this user sees {seen} of them"),
                 "grant it SELECT and ALTER on the tables they belong to",
@@ -61,14 +62,19 @@ pub(crate) async fn refuse_hidden_keys(
          them may refer to this table",
         named.join(", ")
     );
-    Ok(Some(Refusal::new(object, reason, "run GRANT PROCESS ON *.* to this user")))
+    Ok(Some(Finding::error(
+        Code::HiddenFromUser,
+        object,
+        reason,
+        "run GRANT PROCESS ON *.* to this user",
+    )))
 }
 
-/// Returns what the plan says if tables may exist that this user cannot see at all.
+/// Warns if tables may exist that this user cannot see at all.
 pub(crate) async fn hidden_keys_note(
     change: &Change,
     session: &mut Session,
-) -> Result<Option<String>> {
+) -> Result<Option<Finding>> {
     if count_keys(change, session).await.is_some() {
         return Ok(None);
     }
@@ -76,12 +82,13 @@ pub(crate) async fn hidden_keys_note(
     if SHOWS_KEYS.iter().any(|privilege| has(&grants, privilege, None)) {
         return Ok(None);
     }
-    Ok(Some(
-        "this user sees only the foreign keys of tables that it may use. After the swap a key of \
-         another table would refer to the old table. Run GRANT PROCESS ON *.*, and the plan \
-         counts them"
-            .into(),
-    ))
+    Ok(Some(Finding::warning(
+        Code::HiddenFromUser,
+        format!("foreign keys to {}", change.title),
+        "this user sees only those of tables that it may use. After the swap a key of another \
+         table would refer to the old table",
+        "run GRANT PROCESS ON *.* to this user, and the plan counts them",
+    )))
 }
 
 /// Returns how many keys point to the table, also from tables that this user cannot see. None

@@ -17,7 +17,7 @@ use crate::server::session::{Session, number, text};
 use crate::server::version::{Flavour, Version};
 use crate::sql;
 use crate::state::LogState;
-use altergeist_contract::{Error, Kind, Marker, Refusal, Result};
+use altergeist_contract::{Code, Error, Finding, Kind, Marker, Result};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,29 +49,54 @@ pub(crate) async fn refuse_stream_from(
     change: &Change,
     pool: &Arc<SessionPool>,
     log: &LogServer,
-) -> Result<Vec<Refusal>> {
-    let log = &log;
+) -> Result<Vec<Finding>> {
     if !log.is_replica {
         return Ok(Vec::new());
     }
     let replica = format!("replica {}", log.access.address);
-    let mut refusals = Vec::new();
-    let mut refuse = |reason: &str, remedy: &str| {
-        refusals.push(Refusal {
-            object: replica.clone(),
-            reason: reason.into(),
-            remedy: remedy.into(),
-        });
-    };
-    if log.server.version.flavour != change.server.version.flavour {
-        refuse(
+    let found = match log.server.version.flavour == change.server.version.flavour {
+        false => vec![Reason::new(
             "it is another kind of server, and its log has another format",
             "name a replica of the same kind",
-        );
-        return Ok(refusals);
+        )],
+        true => {
+            let mut session = Session::bare(&log.access).await?;
+            let mut found = judge_settings(log, &mut session, &replica).await?;
+            found.extend(judge_sources(log, &mut session, &replica).await?);
+            if !is_table_alike(pool, &mut session, &change.source).await? {
+                let reason = format!(
+                    "{} is not there, or its columns differ from those on the primary",
+                    change.title
+                );
+                found.push(Reason::new(reason, "name a replica with the same table"));
+            }
+            found
+        }
+    };
+    let refusal =
+        |it: Reason| Finding::error(Code::LogSource, replica.clone(), it.reason, it.remedy);
+    Ok(found.into_iter().map(refusal).collect())
+}
+
+/// Why a replica's log is not usable, and what to do.
+struct Reason {
+    reason: String,
+    remedy: String,
+}
+
+impl Reason {
+    fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Reason {
+        Reason { reason: reason.into(), remedy: remedy.into() }
     }
+}
+
+/// Judges whether the replica logs everything, in the primary's order.
+async fn judge_settings(
+    log: &LogServer,
+    session: &mut Session,
+    replica: &str,
+) -> Result<Vec<Reason>> {
     let version = log.server.version;
-    let mut session = Session::bare(&log.access).await?;
     let attempted = || format!("look at the settings of {replica}");
     let row = session
         .row(sql::log::replica_settings(version))
@@ -79,45 +104,48 @@ pub(crate) async fn refuse_stream_from(
         .doing_in_catalogue(attempted)?
         .unwrap_or_default();
     let setting = |place: usize| row.get(place).and_then(number).unwrap_or_default();
+    let mut found = Vec::new();
     if setting(0) == 0 || setting(1) == 0 {
-        refuse(
+        found.push(Reason::new(
             "it does not log what it applies",
-            &format!("set log_bin and {} and restart it", updates_setting(version)),
-        );
+            format!("set log_bin and {} and restart it", updates_setting(version)),
+        ));
     }
     if setting(2) == 0 {
-        refuse(
+        found.push(Reason::new(
             "it may apply transactions in another order than the primary committed them",
             order_remedy(version),
-        );
+        ));
     }
-    let left_out = leaves_out(&mut session, version).await.doing_in_catalogue(attempted)?;
+    let left_out = leaves_out(session, version).await.doing_in_catalogue(attempted)?;
     if let Some(what) = left_out {
         let reason = format!("it leaves out transactions (replication filters or skips: {what})");
-        refuse(&reason, "name a replica without filters");
-    } else if is_log_filtered(log, &mut session, version).await? {
-        refuse(
+        found.push(Reason::new(reason, "name a replica without filters"));
+    } else if is_log_filtered(log, session, version).await? {
+        found.push(Reason::new(
             "its log leaves out schemas (binlog_do_db, binlog_ignore_db)",
             "name a replica without filters",
-        );
+        ));
     }
-    let sources =
-        session.rows(sql::log::replication_status(version)).await.doing_in_catalogue(attempted)?;
-    match sources.len() {
-        0 => refuse("it is no replica", "name a replica of the table's server"),
-        1 => {}
-        _ => refuse("it replicates from several servers", "name a replica with one source"),
-    }
-    if !is_table_alike(pool, &mut session, &change.source).await? {
-        refuse(
-            &format!(
-                "{} is not there, or its columns differ from those on the primary",
-                change.title
-            ),
-            "name a replica with the same table",
-        );
-    }
-    Ok(refusals)
+    Ok(found)
+}
+
+/// Judges where the replica gets its transactions from.
+async fn judge_sources(
+    log: &LogServer,
+    session: &mut Session,
+    replica: &str,
+) -> Result<Option<Reason>> {
+    let sources = session.rows(sql::log::replication_status(log.server.version)).await;
+    let sources = sources.doing_in_catalogue(format!("look at the settings of {replica}"))?;
+    Ok(match sources.len() {
+        0 => Some(Reason::new("it is no replica", "name a replica of the table's server")),
+        1 => None,
+        _ => Some(Reason::new(
+            "it replicates from several servers",
+            "name a replica with one source",
+        )),
+    })
 }
 
 async fn is_log_filtered(log: &LogServer, session: &mut Session, version: Version) -> Result<bool> {
@@ -149,7 +177,7 @@ pub(crate) async fn check_stream_from(
     match refuse_stream_from(change, pool, log).await?.into_iter().next() {
         Some(refusal) => Err(Error::refused(
             change.doing("read a replica's log for"),
-            format!("{}: {}; {}", refusal.object, refusal.reason, refusal.remedy),
+            format!("{}: {}; {}", refusal.object, refusal.message, refusal.remedy),
         )),
         None => Ok(()),
     }

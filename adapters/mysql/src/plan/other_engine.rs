@@ -7,23 +7,24 @@
 
 use crate::server::names::TableName;
 use crate::sql;
-use altergeist_contract::Refusal;
+use altergeist_contract::{Code, Finding};
 
 /// Returns the refusal, with the server's own statement, which blocks writers only.
-pub(crate) fn refusal(source: &TableName, engine: &str) -> Refusal {
-    Refusal {
-        object: format!("table {}", source.plain()),
-        reason: format!(
+pub(crate) fn refusal(source: &TableName, engine: &str) -> Finding {
+    Finding::error(
+        Code::TableKind,
+        format!("table {}", source.plain()),
+        format!(
             "its engine is {engine}, not InnoDB: it has no snapshots, so the run cannot prove a \
              copy equal while others write"
         ),
-        remedy: format!(
+        format!(
             "convert it with the server's own ALTER, which blocks writers but not readers: ALTER \
              TABLE {} ENGINE=InnoDB; add the other clauses to it, or run altergeist with them \
              afterwards",
             sql::table(source)
         ),
-    }
+    )
 }
 
 #[cfg(test)]

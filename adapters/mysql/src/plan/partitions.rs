@@ -6,7 +6,7 @@ use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::{Error, Refusal, Result};
+use altergeist_contract::{Code, Error, Finding, Result};
 use std::time::{Duration, Instant};
 
 /// From so many files on, the plan measures the renames. Fewer take no noticeable time.
@@ -17,7 +17,7 @@ const MANY: u64 = 32;
 pub(crate) async fn measure_swap(
     change: &Change,
     session: &mut Session,
-) -> Result<(Option<String>, Option<Refusal>)> {
+) -> Result<Option<Finding>> {
     let attempted = || change.doing("count the partitions of");
     let mut files = [0; 2];
     for (files, table) in files.iter_mut().zip([&change.source, &change.names.clone]) {
@@ -29,7 +29,7 @@ pub(crate) async fn measure_swap(
     }
     let [of_source, of_clone] = files;
     if of_source.max(of_clone) < MANY {
-        return Ok((None, None));
+        return Ok(None);
     }
     let there_and_back = rename_there_and_back(change, session).await;
     let there_and_back = there_and_back.doing_in_catalogue(change.doing("rename a clone of"))?;
@@ -41,14 +41,16 @@ pub(crate) async fn measure_swap(
         swap.as_millis()
     );
     if swap <= change.target.lock_timeout {
-        return Ok((Some(said), None));
+        return Ok(Some(Finding::note(Code::Partitions, said).count(of_source + of_clone)));
     }
     let reason = format!("{said}; --lock-timeout is {} ms", change.target.lock_timeout.as_millis());
     let remedy = format!(
         "allow a longer lock with --lock-timeout {}s, or merge partitions first",
         swap.as_secs() * 3 / 2 + 1
     );
-    Ok((None, Some(Refusal { object: "partitions".into(), reason, remedy })))
+    Ok(Some(
+        Finding::error(Code::Partitions, "partitions", reason, remedy).count(of_source + of_clone),
+    ))
 }
 
 async fn rename_there_and_back(

@@ -1,9 +1,9 @@
 //! Refuses flags that have a meaning on PostgreSQL only: the user expects something of them.
 
-use altergeist_contract::{Refusal, Target};
+use altergeist_contract::{Code, Finding, Target};
 
 /// Refuses the flags that this engine does not know.
-pub(crate) fn refuse_postgres_flags(target: &Target) -> Vec<Refusal> {
+pub(crate) fn refuse_postgres_flags(target: &Target) -> Vec<Finding> {
     let given = [
         (
             "--order-by",
@@ -20,10 +20,13 @@ pub(crate) fn refuse_postgres_flags(target: &Target) -> Vec<Refusal> {
     ];
     let refused = given.into_iter().filter(|(_, is_given, _)| *is_given);
     refused
-        .map(|(flag, _, why)| Refusal {
-            object: flag.into(),
-            reason: format!("it is for PostgreSQL only: {why}"),
-            remedy: "leave it out".into(),
+        .map(|(flag, _, why)| {
+            Finding::error(
+                Code::Option,
+                flag,
+                format!("it is for PostgreSQL only: {why}"),
+                "leave it out",
+            )
         })
         .collect()
 }

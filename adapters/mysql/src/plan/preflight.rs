@@ -5,6 +5,8 @@ use crate::cutover::blockers::{describe_blockers, refuse_killing};
 use crate::cutover::triggers::rescue_triggers;
 use crate::journal::read_entry;
 use crate::log::source::LogServer;
+use crate::plan::alternative::alternative;
+use crate::plan::blockers::blockers_now;
 use crate::plan::leftovers::{LeftoverObject, find_leftovers};
 use crate::plan::log_settings::refuse_log;
 use crate::plan::log_source::refuse_stream_from;
@@ -13,6 +15,7 @@ use crate::plan::other_engine;
 use crate::plan::postgres_flags::refuse_postgres_flags;
 use crate::plan::privileges::{refuse_privileges, refuse_privileges_to_copy};
 use crate::plan::replica_target::{refuse_replica, replica_target_note};
+use crate::plan::space::space_notes;
 use crate::plan::steps::{TableFacts, compose_plan};
 use crate::plan::taken_names::refuse_names;
 use crate::plan::trial::{Trial, try_clauses};
@@ -25,7 +28,7 @@ use crate::server::session::{Session, execute_within, number, text};
 use crate::server::settings;
 use crate::sql;
 use crate::state::{LogState, NativeState, ShadowState};
-use altergeist_contract::{Disposal, Error, Kind, Leftover, Plan, Refusal, Result};
+use altergeist_contract::{Code, Disposal, Error, Finding, Kind, Leftover, Plan, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -37,24 +40,26 @@ pub(crate) async fn plan(
 ) -> Result<Plan> {
     let mut session = pool.reader().await?;
     let facts = table_facts(change, &mut session).await?;
-    let mut refusals = refuse_table(change, &facts);
-    refusals.extend(refuse_privileges(change, &mut session).await?);
-    refusals.extend(refuse_postgres_flags(&change.target));
-    refusals.extend(refuse_replica(change, pool, &mut session).await?);
-    refusals.extend(refuse_others_objects(change, &mut session).await?);
-    refusals.extend(change.request.clauses.as_ref().err().cloned());
+    let mut found = refuse_table(change, &facts);
+    found.extend(refuse_privileges(change, &mut session).await?);
+    found.extend(refuse_postgres_flags(&change.target));
+    found.extend(refuse_replica(change, pool, &mut session).await?);
+    found.extend(refuse_others_objects(change, &mut session).await?);
+    found.extend(change.request.clauses.as_ref().err().cloned());
     let mut trial = Trial::default();
-    if let (Ok(clauses), true) = (&change.request.clauses, refusals.is_empty()) {
+    if let (Ok(clauses), true) = (&change.request.clauses, found.is_empty()) {
         trial = try_clauses(change, pool, native, &mut session, clauses).await?;
-        refusals.append(&mut trial.refusals);
     }
     if trial.native.is_none() {
-        refusals.extend(refuse_copy(change, pool, log, &mut session).await?);
-        trial.notes.extend(replica_notes(change, pool).await?);
-        trial.notes.extend(unlogged_note(change, &mut session).await);
+        found.extend(refuse_copy(change, pool, log, &mut session).await?);
+        found.extend(replica_notes(change, pool).await?);
+        found.extend(unlogged_note(change, &mut session).await);
+        found.extend(alternative(change));
+        found.extend(space_notes(change, &mut session, &facts).await);
     }
-    trial.notes.extend(replica_target_note(change, &mut session).await?);
-    Ok(compose_plan(change, facts, trial, refusals))
+    found.extend(blockers_now(change, &mut session).await);
+    found.extend(replica_target_note(change, &mut session).await?);
+    Ok(compose_plan(change, facts, trial, found))
 }
 
 pub(crate) async fn alter_natively(
@@ -124,7 +129,7 @@ pub(crate) async fn cleanup(
         }
     }
     lease.keep();
-    *shadow_state.shape.lock().expect("not poisoned") = None;
+    *shadow_state.mapping.lock().expect("not poisoned") = None;
     Ok(())
 }
 
@@ -154,19 +159,30 @@ pub(crate) async fn table_facts(change: &Change, session: &mut Session) -> Resul
 }
 
 /// Refuses tables that cannot be changed in any way.
-fn refuse_table(change: &Change, facts: &TableFacts) -> Vec<Refusal> {
+fn refuse_table(change: &Change, facts: &TableFacts) -> Vec<Finding> {
     let table = format!("table {}", change.title);
     let mut refusals = Vec::new();
     if ["mysql", "information_schema", "performance_schema", "sys"]
         .contains(&&*change.source.schema.to_lowercase())
     {
-        refusals.push(Refusal::new(&table, "it is the server's own", "leave it alone"));
+        refusals.push(Finding::error(
+            Code::TableKind,
+            &table,
+            "it is the server's own",
+            "leave it alone",
+        ));
     }
     if change.source.name.to_lowercase().starts_with("_altergeist") {
-        refusals.push(Refusal::new(&table, "it is this tool's own", "leave it alone"));
+        refusals.push(Finding::error(
+            Code::TableKind,
+            &table,
+            "it is this tool's own",
+            "leave it alone",
+        ));
     }
     if facts.kind != "BASE TABLE" {
-        refusals.push(Refusal::new(
+        refusals.push(Finding::error(
+            Code::TableKind,
             &table,
             format!("it is a {}, not a plain table", facts.kind.to_lowercase()),
             "change it by hand",
@@ -183,7 +199,7 @@ async fn refuse_copy(
     pool: &Arc<SessionPool>,
     log: &LogServer,
     session: &mut Session,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let mut refusals = refuse_privileges_to_copy(change, log, session).await?;
     refusals.extend(refuse_log(change, session).await?);
     refusals.extend(refuse_stream_from(change, pool, log).await?);

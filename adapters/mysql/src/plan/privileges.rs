@@ -8,7 +8,7 @@ use crate::server::grants::{grants, has};
 use crate::server::names::TableName;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 /// Privileges that every change needs, on the table and on our own tables.
 const ALWAYS: [&str; 8] =
@@ -24,7 +24,7 @@ const TO_FOLLOW: &str = "REPLICATION SLAVE";
 pub(crate) async fn refuse_privileges(
     change: &Change,
     session: &mut Session,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     refuse_lacking(change, session, &ALWAYS).await
 }
 
@@ -33,15 +33,16 @@ pub(crate) async fn refuse_privileges_to_copy(
     change: &Change,
     log: &LogServer,
     session: &mut Session,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let mut refusals = refuse_lacking(change, session, &TO_COPY).await?;
     let grants = read_grants(change, session).await?;
     if !log.is_replica && !has(&grants, TO_FOLLOW, None) {
-        refusals.push(Refusal {
-            object: "privileges".into(),
-            reason: format!("without {TO_FOLLOW} the log cannot be read"),
-            remedy: format!("run GRANT {TO_FOLLOW} ON *.* to this user"),
-        });
+        refusals.push(Finding::error(
+            Code::Privilege,
+            "privileges",
+            format!("without {TO_FOLLOW} the log cannot be read"),
+            format!("run GRANT {TO_FOLLOW} ON *.* to this user"),
+        ));
     }
     Ok(refusals)
 }
@@ -61,7 +62,7 @@ async fn refuse_lacking(
     change: &Change,
     session: &mut Session,
     needed: &[&str],
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let grants = read_grants(change, session).await?;
     let names = [
         &change.source,
@@ -77,17 +78,15 @@ async fn refuse_lacking(
         return Ok(Vec::new());
     }
     let lacking = lacking.join(", ");
-    Ok(vec![Refusal {
-        object: "privileges".into(),
-        reason: format!(
+    Ok(vec![Finding::error(
+        Code::Privilege,
+        "privileges",
+        format!(
             "the user lacks {lacking} on the schema. Without TRIGGER the server hides a table's \
              triggers"
         ),
-        remedy: format!(
-            "run GRANT {lacking} ON {}.* to this user",
-            sql::quote(&change.source.schema)
-        ),
-    }])
+        format!("run GRANT {lacking} ON {}.* to this user", sql::quote(&change.source.schema)),
+    )])
 }
 
 pub(crate) async fn read_grants(change: &Change, session: &mut Session) -> Result<Vec<String>> {

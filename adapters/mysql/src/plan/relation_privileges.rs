@@ -10,7 +10,7 @@ use crate::server::session::Session;
 use crate::server::version::Flavour;
 use crate::sql;
 use crate::sql::session::LOCK_TABLES;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 /// What the cut-over does to tables that refer to the source.
 const ON_CHILDREN: [&str; 3] = ["ALTER", LOCK_TABLES, "SELECT"];
@@ -22,7 +22,7 @@ const ON_LOCKED_PARENTS: [&str; 2] = [LOCK_TABLES, "SELECT"];
 pub(crate) async fn refuse_privileges_on_relations(
     change: &Change,
     session: &mut Session,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let attempted = || change.doing("look for foreign keys of the altered clone of");
     let added = foreign_keys(session, &change.names.clone).await;
     let added = added.doing_in_catalogue(attempted)?;
@@ -56,16 +56,12 @@ pub(crate) async fn refuse_privileges_on_relations(
         let lacking = lacking_on(change, session, table, needed).await?;
         if !lacking.is_empty() {
             let lacking = lacking.join(", ");
-            refusals.push(Refusal {
-                object: format!("table {}", table.plain()),
-                reason: format!(
-                    "a foreign key binds it to the table, and the user lacks {lacking} on it"
-                ),
-                remedy: format!(
-                    "run GRANT {lacking} ON {}.* to this user",
-                    sql::quote(&table.schema)
-                ),
-            });
+            refusals.push(Finding::error(
+                Code::Privilege,
+                format!("table {}", table.plain()),
+                format!("a foreign key binds it to the table, and the user lacks {lacking} on it"),
+                format!("run GRANT {lacking} ON {}.* to this user", sql::quote(&table.schema)),
+            ));
         }
     }
     Ok(refusals)

@@ -6,7 +6,7 @@ use crate::server::pool::SessionPool;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 use std::sync::Arc;
 
 const REMEDY: &str = "name the primary in --url; the change replicates from there. Use \
@@ -17,15 +17,15 @@ pub(crate) async fn refuse_replica(
     change: &Change,
     pool: &Arc<SessionPool>,
     session: &mut Session,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let mut refusals = Vec::new();
     if !change.target.allow_replica {
         let sources = replication_sources(change, session).await?;
-        refusals.extend((!sources.is_empty()).then(|| Refusal {
-            object: format!("server {}", pool.access.address),
-            reason: format!("it is a replica: it replicates from {}", sources.join(" and ")),
-            remedy: REMEDY.into(),
-        }));
+        if !sources.is_empty() {
+            let object = format!("server {}", pool.access.address);
+            let reason = format!("it is a replica: it replicates from {}", sources.join(" and "));
+            refusals.push(Finding::error(Code::ReplicaTarget, object, reason, REMEDY));
+        }
     }
     refusals.extend(refuse_group(change, pool, session).await);
     Ok(refusals)
@@ -35,13 +35,18 @@ pub(crate) async fn refuse_replica(
 pub(crate) async fn replica_target_note(
     change: &Change,
     session: &mut Session,
-) -> Result<Option<String>> {
+) -> Result<Option<Finding>> {
     let sources = replication_sources(change, session).await?;
     Ok((!sources.is_empty()).then(|| {
-        format!(
-            "this server replicates from {}. The run changes the table here only, and the rows \
-             that arrive must fit the altered table",
-            sources.join(" and ")
+        Finding::warning(
+            Code::ReplicaTarget,
+            "this server",
+            format!(
+                "it replicates from {}. The run changes the table here only, and the rows that \
+                 arrive must fit the altered table",
+                sources.join(" and ")
+            ),
+            "make sure that they fit",
         )
     }))
 }
@@ -76,7 +81,7 @@ async fn refuse_group(
     change: &Change,
     pool: &Arc<SessionPool>,
     session: &mut Session,
-) -> Option<Refusal> {
+) -> Option<Finding> {
     if change.server.version.flavour == Flavour::MariaDb {
         return None;
     }
@@ -94,9 +99,10 @@ async fn refuse_group(
              switch back afterwards",
         ),
     };
-    Some(Refusal {
-        object: format!("server {}", pool.access.address),
-        reason: reason.into(),
-        remedy: remedy.into(),
-    })
+    Some(Finding::error(
+        Code::ReplicaTarget,
+        format!("server {}", pool.access.address),
+        reason,
+        remedy,
+    ))
 }

@@ -3,11 +3,11 @@
 use crate::change::Change;
 use crate::plan::trial::Trial;
 use crate::schema::check_names;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::table::outline;
 use crate::server::version::Flavour;
 use crate::sql;
-use altergeist_contract::{Code, Finding, Plan, Refusal, Step, Verdict};
+use altergeist_contract::{Code, Finding, Plan, Step, Verdict};
 
 /// What the catalogue says of the source as a whole.
 pub(crate) struct TableFacts {
@@ -18,54 +18,57 @@ pub(crate) struct TableFacts {
     pub definition: String,
 }
 
+/// Composes the plan. `found` is what was found beside the trial.
 pub(crate) fn compose_plan(
     change: &Change,
     facts: TableFacts,
-    trial: Trial,
-    refusals: Vec<Refusal>,
+    mut trial: Trial,
+    found: Vec<Finding>,
 ) -> Plan {
-    let mut notes = Vec::new();
-    let mut plan = Plan {
+    let steps = match (&trial.native, &trial.mapping) {
+        (Some(statement), _) => {
+            let lock = "exclusive, for an instant; the wait ends after --lock-timeout";
+            vec![Step { statement: statement.clone(), lock: lock.into() }]
+        }
+        (None, Some(mapping)) => copy_steps(change, mapping, &trial),
+        (None, None) => Vec::new(),
+    };
+    let mut findings = found;
+    findings.append(&mut trial.findings);
+    if trial.native.is_none() {
+        let old = format!("the old table stays as {}", change.names.old.plain());
+        findings.push(Finding::note(Code::Left, old));
+        findings.extend(renamed_checks(change, &facts.definition));
+    }
+    findings.extend(left_out(change));
+    Plan {
         table: change.title.clone(),
         alter: change.request.given.clone(),
-        verdict: Verdict::Copy,
+        bytes_estimated: if trial.native.is_some() { 0 } else { facts.bytes },
+        verdict: trial.native.map_or(Verdict::Copy, Verdict::Native),
         server: change.server.version.major(),
         definition_before: outline(&facts.definition, &change.source.name, &[]).join("\n"),
         definition_after: trial.definition,
-        findings: refusals.into_iter().map(Finding::from).collect(),
-        key: trial.shape.as_ref().map(|shape| shape.key.describe()).unwrap_or_default(),
+        findings,
+        key: trial.mapping.as_ref().map(|mapping| mapping.key.describe()).unwrap_or_default(),
         rows_estimated: facts.rows,
-        bytes_estimated: facts.bytes,
-        steps: trial
-            .shape
-            .as_ref()
-            .map(|shape| copy_steps(change, shape, &trial))
-            .unwrap_or_default(),
-    };
-    if let Some(statement) = trial.native {
-        let lock = "exclusive, for an instant; the wait ends after --lock-timeout";
-        plan.steps = vec![Step { statement: statement.clone(), lock: lock.into() }];
-        plan.bytes_estimated = 0;
-        plan.verdict = Verdict::Native(statement);
-    } else {
-        notes.push(format!("the old table stays as {}", change.names.old.plain()));
-        notes.push("the binary log grows by about the table's size".to_owned());
-        notes.extend(renamed_checks(change, &facts.definition));
+        steps,
     }
-    notes.extend(trial.notes);
-    if !change.request.means.is_empty() {
-        let means = change.request.means.join(", ");
-        notes.push(format!(
-            "the run leaves {means} out of the clauses: it chooses the method itself"
-        ));
-    }
-    plan.findings.extend(notes.into_iter().map(|note| Finding::note(Code::Other, note)));
-    plan
+}
+
+/// Names the clauses that say how, not what.
+fn left_out(change: &Change) -> Option<Finding> {
+    let means = change.request.means.join(", ");
+    (!means.is_empty()).then(|| {
+        let note =
+            format!("the run leaves {means} out of the clauses: it chooses the method itself");
+        Finding::note(Code::ClauseLeftOut, note)
+    })
 }
 
 /// Names the constraints whose names the old table keeps. The new table cannot have these names
 /// yet.
-pub(crate) fn renamed_checks(change: &Change, definition: &str) -> Option<String> {
+fn renamed_checks(change: &Change, definition: &str) -> Option<Finding> {
     if change.server.version.flavour == Flavour::MariaDb {
         return None;
     }
@@ -75,20 +78,30 @@ pub(crate) fn renamed_checks(change: &Change, definition: &str) -> Option<String
         .filter(|name| check_names::is_given(name, &change.source.name))
         .collect();
     (!given.is_empty()).then(|| {
-        format!(
+        let note = format!(
             "the old table keeps the names of its CHECK constraints, and names are unique in a \
-             schema. In the new table {} end in _ag. The next change removes this ending, once \
-             the old table is dropped",
+             schema. In the new table {} end in _ag. The next change removes this ending, once the \
+             old table is dropped",
             given.join(", ")
-        )
+        );
+        Finding::note(Code::Left, note).count(given.len() as u64)
     })
 }
 
-pub(crate) fn copy_steps(change: &Change, shape: &Shape, trial: &Trial) -> Vec<Step> {
-    let step = |statement: String, lock: &str| Step {
-        statement: statement.replace(&sql::sign(&change.source), ""),
-        lock: lock.into(),
-    };
+fn step(change: &Change, statement: impl Into<String>, lock: &str) -> Step {
+    let statement = statement.into().replace(&sql::sign(&change.source), "");
+    Step { statement, lock: lock.into() }
+}
+
+fn copy_steps(change: &Change, mapping: &ColumnMapping, trial: &Trial) -> Vec<Step> {
+    let mut steps = steps_of_copy(change, mapping);
+    steps.extend(steps_of_builds(change, trial));
+    steps.extend(steps_of_swap(change));
+    steps
+}
+
+fn steps_of_copy(change: &Change, mapping: &ColumnMapping) -> Vec<Step> {
+    let step = |statement: String, lock: &str| step(change, statement, lock);
     let instant = "shared, for an instant, as any query";
     let alter = &*change.request.effective;
     let mut steps = vec![
@@ -101,67 +114,58 @@ pub(crate) fn copy_steps(change: &Change, shape: &Shape, trial: &Trial) -> Vec<S
     if !alter.is_empty() {
         steps.push(step(sql::ddl::alter(&change.source, &change.names.shadow, alter), "none"));
     }
-    let index = sql::quote(&shape.key.index);
-    steps.push(step(
-        format!(
-            "INSERT INTO {} … SELECT … FROM {} FORCE INDEX ({index}) WHERE …, chunk by chunk",
-            sql::table(&change.names.shadow),
-            sql::table(&change.source)
-        ),
-        "none",
-    ));
-    steps.push(step(
-        "for each row that changes meanwhile: DELETE it from the shadow, INSERT it as it is in \
-         the source"
-            .to_owned(),
-        "none",
-    ));
+    let index = sql::quote(&mapping.key.index);
+    let (shadow, source) = (sql::table(&change.names.shadow), sql::table(&change.source));
+    let copy = format!(
+        "INSERT INTO {shadow} … SELECT … FROM {source} FORCE INDEX ({index}) WHERE …, chunk by \
+         chunk"
+    );
+    let refresh = "for each row that changes meanwhile: DELETE it from the shadow, INSERT it as it \
+                   is in the source";
+    steps.push(step(copy, "none"));
+    steps.push(step(refresh.to_owned(), "none"));
+    steps
+}
+
+fn steps_of_builds(change: &Change, trial: &Trial) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let add =
+        |indexes: &[String]| sql::ddl::add_indexes(&change.source, &change.names.shadow, indexes);
     if !trial.deferred.is_empty() {
         let lock = "none. Replicas replay this as one statement and lag meanwhile (--keep-indexes \
                     creates the indexes before the copy)";
-        steps.push(step(
-            sql::ddl::add_indexes(&change.source, &change.names.shadow, &trial.deferred),
-            lock,
-        ));
+        steps.push(step(change, add(&trial.deferred), lock));
     }
     for index in &trial.full_text {
-        let add = sql::ddl::add_indexes(
-            &change.source,
-            &change.names.shadow,
-            std::slice::from_ref(index),
-        );
-        steps.push(step(add, "none. Refreshes of the shadow wait meanwhile"));
+        let lock = "none. Refreshes of the shadow wait meanwhile";
+        steps.push(step(change, add(std::slice::from_ref(index)), lock));
     }
-    steps.push(step(sql::ddl::analyze(&change.source, &change.names.shadow), "none"));
+    let analyze = sql::ddl::analyze(&change.source, &change.names.shadow);
+    steps.push(step(change, analyze, "none"));
+    steps
+}
+
+fn steps_of_swap(change: &Change) -> [Step; 2] {
+    let (source, names) = (&change.source, &change.names);
     let (lock, rename, what) = match change.server.version.flavour {
-        Flavour::MySql => {
-            let rename =
-                sql::cutover::rename_both(&change.source, &change.names.old, &change.names.shadow);
-            (
-                sql::cutover::lock_both(&change.source, &change.names.shadow),
-                rename,
-                "exclusive, until the last changes are in the shadow; the wait ends after \
-                 --lock-timeout",
-            )
-        }
-        Flavour::MariaDb => {
-            let names = &change.names;
-            let rename = sql::cutover::rename_both_on(
-                &change.source,
+        Flavour::MySql => (
+            sql::cutover::lock_both(source, &names.shadow),
+            sql::cutover::rename_both(source, &names.old, &names.shadow),
+            "exclusive, until the last changes are in the shadow; the wait ends after \
+             --lock-timeout",
+        ),
+        Flavour::MariaDb => (
+            sql::cutover::lock_against_writes(source),
+            sql::cutover::rename_both_on(
+                source,
                 &names.old,
                 &names.shadow,
                 &names.sentry,
                 &names.used_sentry,
-            );
-            (
-                sql::cutover::lock_against_writes(&change.source),
-                rename,
-                "against writes, until the last changes are in the shadow; the wait ends after \
-                 --lock-timeout",
-            )
-        }
+            ),
+            "against writes, until the last changes are in the shadow; the wait ends after \
+             --lock-timeout",
+        ),
     };
-    steps.push(step(lock, what));
-    steps.push(step(rename, "exclusive, for an instant"));
-    steps
+    [step(change, lock, what), step(change, rename, "exclusive, for an instant")]
 }

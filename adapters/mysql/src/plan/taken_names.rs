@@ -7,15 +7,16 @@ use crate::server::doing::Doing;
 use crate::server::names::TableName;
 use crate::server::session::{Session, text};
 use crate::sql;
-use altergeist_contract::{Refusal, Result, Stage};
+use altergeist_contract::{Code, Finding, Result, Stage};
 
 /// Refuses a change if other objects have the names that it needs.
-pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Result<Vec<Refusal>> {
+pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Result<Vec<Finding>> {
     let entry = read_entry(change, session).await?;
     let mut refusals = Vec::new();
     if table_exists(session, &change.names.shadow).await? && !entry.facts.has_shadow {
         let object = format!("table {}", change.names.shadow.plain());
-        refusals.push(Refusal::new(
+        refusals.push(Finding::error(
+            Code::NameTaken,
             object,
             "it has the shadow's name, and the journal does not list it",
             "drop it if a change left it whose journal is lost; else rename it",
@@ -24,12 +25,14 @@ pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Resu
     if table_exists(session, &change.names.old).await? {
         let object = format!("table {}", change.names.old.plain());
         refusals.push(match entry.record.is_some_and(|record| record.stage == Stage::Done) {
-            true => Refusal::new(
+            true => Finding::error(
+                Code::NameTaken,
                 object,
                 "it is the old table of an earlier change",
                 "drop it, or run altergeist cleanup --drop-old",
             ),
-            false => Refusal::new(
+            false => Finding::error(
+                Code::NameTaken,
                 object,
                 "the old table needs this name, and the journal does not list it",
                 "drop it if an earlier change left it; else rename it",
@@ -38,7 +41,8 @@ pub(crate) async fn refuse_names(change: &Change, session: &mut Session) -> Resu
     }
     for name in [&change.names.sentry, &change.names.used_sentry] {
         if table_exists(session, name).await? && !is_sentry(session, name).await? {
-            refusals.push(Refusal::new(
+            refusals.push(Finding::error(
+                Code::NameTaken,
                 format!("table {}", name.plain()),
                 "the cut-over needs this name",
                 "rename it",

@@ -1,24 +1,25 @@
 //! Tries the clauses on an empty clone: natively first, then as a copy would run them.
 
 use crate::change::Change;
-use crate::cutover::triggers::refuse_triggers;
 use crate::facts::NativeChange;
 use crate::key::index::LOOKUP;
 use crate::plan::data::refuse_rows;
+use crate::plan::dropped::find_dropped;
 use crate::plan::foreign_keys::{foreign_key_notes, refuse_added_keys, refuse_foreign_keys};
 use crate::plan::full_text::check_own_documents;
 use crate::plan::hidden_keys::hidden_keys_note;
-use crate::plan::losses::look_for_losses;
 use crate::plan::partitions::measure_swap;
 use crate::plan::relation_privileges::refuse_privileges_on_relations;
+use crate::plan::triggers::refuse_triggers;
 use crate::schema::carried_keys::source_keys;
 use crate::schema::check_names::Renamed;
 use crate::schema::clauses::Clauses;
-use crate::schema::columns::{self, Shape};
+use crate::schema::column_mapping::{self, ColumnMapping};
 use crate::schema::foreign_key::{ForeignKey, foreign_keys};
 use crate::schema::lookup::{read_table, table_exists};
-use crate::schema::table::{definition_of, outline};
+use crate::schema::table::{Table, definition_of, outline};
 use crate::server::doing::Doing;
+use crate::server::error::Failure;
 use crate::server::pool::SessionPool;
 use crate::server::session::{Session, text};
 use crate::server::version::Flavour;
@@ -31,7 +32,7 @@ use crate::shadow::{kept_columns, late_index};
 use crate::sql;
 use crate::sql::ddl::{IN_PLACE, INSTANT};
 use crate::state::NativeState;
-use altergeist_contract::{Error, Kind, Refusal, Result, Strategy};
+use altergeist_contract::{Code, Error, Finding, Kind, Result, Strategy};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,15 +42,20 @@ use std::sync::atomic::Ordering;
 pub(crate) struct Trial {
     /// The statement that needs no copy.
     pub native: Option<String>,
-    pub shape: Option<Shape>,
+    pub mapping: Option<ColumnMapping>,
     /// Indexes that are built after the copy.
     pub deferred: Vec<String>,
     /// FULLTEXT indexes that are built last.
     pub full_text: Vec<String>,
-    pub refusals: Vec<Refusal>,
-    pub notes: Vec<String>,
+    pub findings: Vec<Finding>,
     /// The definition of the clone after the clauses.
     pub definition: String,
+}
+
+impl Trial {
+    fn found(finding: Finding) -> Trial {
+        Trial { findings: vec![finding], ..Trial::default() }
+    }
 }
 
 /// Leaves it to the server how it alters the table.
@@ -102,7 +108,7 @@ pub(crate) async fn try_clauses(
     dropped.map(|()| trial)
 }
 
-pub(crate) async fn try_on_clone(
+async fn try_on_clone(
     change: &Change,
     pool: &Arc<SessionPool>,
     native: &NativeState,
@@ -110,115 +116,141 @@ pub(crate) async fn try_on_clone(
     clauses: &Clauses,
     names: &[Renamed],
 ) -> Result<Trial> {
-    let mut trial = Trial::default();
-    let alter = &*change.request.effective;
     let outlines = read_outlines(change, session, names).await?;
-    trial.refusals.extend(refuse_incomplete_copy(change, &outlines));
-    if !trial.refusals.is_empty() {
-        return Ok(trial);
-    }
-    let mut is_altered = false;
-    let is_refused = native.is_refused.load(Ordering::Relaxed);
-    let drops_keys = !change.request.dropped_keys.is_empty();
-    if change.target.strategy != Strategy::Copy && (!alter.is_empty() || drops_keys) && !is_refused
-    {
-        let tried = match alter.is_empty() {
-            // The clone has no foreign keys, so their drop changes nothing there.
-            true => Tried { means: Some(IN_PLACE), is_altered: false },
-            false => try_natively(change, session, names).await?,
-        };
-        let adds_keys = tried.is_altered && !added_keys(change, session).await?.is_empty();
-        if let Some(means) = tried.means.filter(|_| !adds_keys) {
-            let after = read_outlines(change, session, names).await?.copy;
-            *native.expected.lock().expect("not poisoned") =
-                Some(NativeChange { before: outlines.source, after, drops_keys });
-            trial.native =
-                Some(sql::ddl::alter_by(means, &change.source, change.request.given.trim()));
-            return Ok(trial);
-        }
-        is_altered = tried.is_altered;
-    }
-    if change.request.wants_instant() {
-        let reason = "they ask for ALGORITHM=INSTANT, and the server cannot do them instantly";
-        trial.refusals.push(Refusal::new(
-            "the clauses",
-            reason,
-            "leave out ALGORITHM=INSTANT; then the run copies the table",
-        ));
-        return Ok(trial);
-    }
-    if change.target.strategy == Strategy::Native {
-        let remedy = "leave out --strategy native; then the run copies the table";
-        trial.refusals.push(Refusal::new(
-            "the clauses",
-            "the server must copy or scan the table for them",
-            remedy,
-        ));
-        return Ok(trial);
-    }
-    if !alter.is_empty() && !is_altered {
-        let tried = alter_copy(change, session, &change.names.clone, names, "").await;
-        if let Err(failure) = tried {
-            let is_about_dates = failure.is_about_dates();
-            let error = failure.of_clauses("alter an empty clone");
-            if error.kind != Kind::Refused {
-                return Err(error);
-            }
-            let remedy = match is_about_dates && !change.target.allow_zero_dates {
-                true => "correct them, or allow zero dates with --allow-zero-dates",
-                false => "correct them",
-            };
-            trial.refusals.push(Refusal::new("the clauses", error.reason, remedy));
-            return Ok(trial);
-        }
+    if let Some(refusal) = refuse_incomplete_copy(change, &outlines) {
+        return Ok(Trial::found(refusal));
     }
     let source = read_table(change, session, &change.source).await?;
-    let clone = read_table(change, session, &change.names.clone).await?;
-    trial.refusals = refuse_result(change, session).await?;
-    trial.refusals.extend(refuse_triggers(change, pool).await?);
-    let names = (&change.source, &change.names.shadow);
-    match columns::find(
-        names,
-        &source,
-        &clone,
-        clauses,
-        change.server.zone(),
-        change.server.version.flavour,
-    ) {
-        Ok(shape) => {
-            trial.refusals.extend(refuse_rows(change, session, &shape).await?);
-            let (lossy, rounded) = look_for_losses(change, session, &shape).await?;
-            trial.refusals.extend(lossy);
-            let kept = needed_indexes(change, pool, session, &change.names.clone, &shape).await?;
-            trial.deferred = predict_deferred(change, session, &change.names.clone, &kept).await?;
-            trial.refusals.extend(refuse_foreign_keys(change, session, &shape, &clone).await?);
-            trial.refusals.extend(refuse_added_keys(change, session, &shape).await?);
-            trial.refusals.extend(refuse_privileges_on_relations(change, session).await?);
-            trial.refusals.extend(refuse_lookup(change, session, &shape).await?);
-            trial.refusals.extend(refuse_kept(change, session, &shape).await?);
-            let documents = check_own_documents(change, session, &shape, [&source, &clone]).await?;
-            trial.refusals.extend(documents.refusals);
-            trial.full_text = documents.built_last;
-            let late = late_index(change, session, &change.names.clone, &shape).await?;
-            let late = late.unwrap_or_else(|refusal| {
-                trial.refusals.push(refusal);
-                None
-            });
-            trial.deferred.retain(|text| late.as_ref().is_none_or(|late| late.text != *text));
-            trial.notes = foreign_key_notes(change, session, &shape).await?;
-            trial.notes.extend(hidden_keys_note(change, session).await?);
-            trial.notes.extend(lookup_note(&shape));
-            trial.notes.extend(kept_columns::note(&shape));
-            trial.notes.extend(late.iter().map(late_index::note));
-            trial.notes.extend(documents.note);
-            trial.notes.extend(rounded);
-            let (measured, too_long) = measure_swap(change, session).await?;
-            trial.notes.extend(measured);
-            trial.refusals.extend(too_long);
-            trial.shape = Some(shape);
-        }
-        Err(mut refusals) => trial.refusals.append(&mut refusals),
+    let tried = try_to_spare_the_copy(change, native, session, &outlines, names).await?;
+    if let Some(means) = tried.means {
+        let statement = sql::ddl::alter_by(means, &change.source, change.request.given.trim());
+        let clone = read_table(change, session, &change.names.clone).await?;
+        let findings = find_dropped(change, session, clauses, [&source, &clone]).await?;
+        return Ok(Trial { native: Some(statement), findings, ..Trial::default() });
     }
+    if let Some(refusal) = refuse_a_copy(change) {
+        return Ok(Trial::found(refusal));
+    }
+    if !change.request.effective.is_empty() && !tried.is_altered {
+        let tried = alter_copy(change, session, &change.names.clone, names, "").await;
+        if let Err(failure) = tried {
+            return refuse_clauses(change, failure).map(Trial::found);
+        }
+    }
+    let clone = read_table(change, session, &change.names.clone).await?;
+    let mut trial = judge_clone(change, pool, session, clauses, [&source, &clone]).await?;
+    trial.findings.extend(find_dropped(change, session, clauses, [&source, &clone]).await?);
+    Ok(trial)
+}
+
+/// Tries whether the server can make the change without a copy. If so, notes what the table will
+/// look like.
+async fn try_to_spare_the_copy(
+    change: &Change,
+    native: &NativeState,
+    session: &mut Session,
+    outlines: &Outlines,
+    names: &[Renamed],
+) -> Result<Tried> {
+    let alter = &*change.request.effective;
+    let is_refused = native.is_refused.load(Ordering::Relaxed);
+    let drops_keys = !change.request.dropped_keys.is_empty();
+    let is_nothing = alter.is_empty() && !drops_keys;
+    if change.target.strategy == Strategy::Copy || is_nothing || is_refused {
+        return Ok(Tried { means: None, is_altered: false });
+    }
+    let tried = match alter.is_empty() {
+        // The clone has no foreign keys, so their drop changes nothing there.
+        true => Tried { means: Some(IN_PLACE), is_altered: false },
+        false => try_natively(change, session, names).await?,
+    };
+    let adds_keys = tried.is_altered && !added_keys(change, session).await?.is_empty();
+    if tried.means.is_none() || adds_keys {
+        return Ok(Tried { means: None, ..tried });
+    }
+    let after = read_outlines(change, session, names).await?.copy;
+    let before = outlines.source.clone();
+    *native.expected.lock().expect("not poisoned") =
+        Some(NativeChange { before, after, drops_keys });
+    Ok(tried)
+}
+
+/// Refuses a copy of the table where the user allows none.
+fn refuse_a_copy(change: &Change) -> Option<Finding> {
+    let (reason, remedy) = if change.request.wants_instant() {
+        (
+            "they ask for ALGORITHM=INSTANT, and the server cannot do them instantly",
+            "leave out ALGORITHM=INSTANT; then the run copies the table",
+        )
+    } else if change.target.strategy == Strategy::Native {
+        (
+            "the server must copy or scan the table for them",
+            "leave out --strategy native; then the run copies the table",
+        )
+    } else {
+        return None;
+    };
+    Some(Finding::error(Code::NotNative, "the clauses", reason, remedy))
+}
+
+/// Refuses clauses that the server did not accept. Other failures are errors.
+fn refuse_clauses(change: &Change, failure: Failure) -> Result<Finding> {
+    let is_about_dates = failure.is_about_dates();
+    let error = failure.of_clauses("alter an empty clone");
+    if error.kind != Kind::Refused {
+        return Err(error);
+    }
+    let (code, remedy) = match is_about_dates && !change.target.allow_zero_dates {
+        true => (Code::ZeroDates, "correct them, or allow zero dates with --allow-zero-dates"),
+        false => (Code::ClauseRejected, "correct them"),
+    };
+    Ok(Finding::error(code, "the clauses", error.reason, remedy))
+}
+
+/// Judges the altered clone: what is in the way of a copy, and what the user should know.
+async fn judge_clone(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    session: &mut Session,
+    clauses: &Clauses,
+    [source, clone]: [&Table; 2],
+) -> Result<Trial> {
+    let mut trial = Trial { findings: refuse_result(change, session).await?, ..Trial::default() };
+    trial.findings.extend(refuse_triggers(change, pool).await?);
+    let names = (&change.source, &change.names.shadow);
+    let (zone, flavour) = (change.server.zone(), change.server.version.flavour);
+    let mapping = match column_mapping::find(names, source, clone, clauses, zone, flavour) {
+        Ok(mapping) => mapping,
+        Err(refusals) => {
+            trial.findings.extend(refusals);
+            return Ok(trial);
+        }
+    };
+    let findings = &mut trial.findings;
+    findings.extend(refuse_rows(change, session, &mapping, clone).await?);
+    findings.extend(refuse_foreign_keys(change, session, &mapping, clone).await?);
+    findings.extend(refuse_added_keys(change, session, &mapping).await?);
+    findings.extend(refuse_privileges_on_relations(change, session).await?);
+    findings.extend(refuse_lookup(change, session, &mapping).await?);
+    findings.extend(refuse_kept(change, session, &mapping).await?);
+    let documents = check_own_documents(change, session, &mapping, [source, clone]).await?;
+    findings.extend(documents.findings);
+    trial.full_text = documents.built_last;
+    let kept = needed_indexes(change, pool, session, &change.names.clone, &mapping).await?;
+    trial.deferred = predict_deferred(change, session, &change.names.clone, &kept).await?;
+    match late_index(change, session, &change.names.clone, &mapping).await? {
+        Ok(late) => {
+            trial.deferred.retain(|text| late.as_ref().is_none_or(|late| late.text != *text));
+            findings.extend(late.iter().map(late_index::note));
+        }
+        Err(refusal) => findings.push(refusal),
+    }
+    findings.extend(foreign_key_notes(change, session, &mapping).await?);
+    findings.extend(hidden_keys_note(change, session).await?);
+    findings.extend(lookup_note(&mapping));
+    findings.extend(kept_columns::note(&mapping));
+    findings.extend(measure_swap(change, session).await?);
+    trial.mapping = Some(mapping);
     Ok(trial)
 }
 
@@ -227,14 +259,14 @@ pub(crate) async fn try_on_clone(
 pub(crate) async fn refuse_lookup(
     change: &Change,
     session: &mut Session,
-    shape: &Shape,
-) -> Result<Option<Refusal>> {
-    let may_be = shape.key.needs_lookup() && !source_keys(change, session).await?.is_empty();
-    let object = format!("index {}", shape.key.index);
+    mapping: &ColumnMapping,
+) -> Result<Option<Finding>> {
+    let may_be = mapping.key.needs_lookup() && !source_keys(change, session).await?.is_empty();
+    let object = format!("index {}", mapping.key.index);
     let reason = "the altered table has foreign keys, and no index that finds rows by the key's \
                   columns";
     let remedy = "keep an index that begins with these columns, and drop it after the change";
-    Ok(may_be.then(|| Refusal::new(&object, reason, remedy)))
+    Ok(may_be.then(|| Finding::error(Code::KeyChoice, &object, reason, remedy)))
 }
 
 /// Tries which ALGORITHM lets the server do it without touching the rows.
@@ -291,14 +323,15 @@ pub(crate) async fn read_outlines(
 }
 
 /// Refuses a table if the server's own copy of it loses something.
-pub(crate) fn refuse_incomplete_copy(change: &Change, outlines: &Outlines) -> Option<Refusal> {
+pub(crate) fn refuse_incomplete_copy(change: &Change, outlines: &Outlines) -> Option<Finding> {
     if outlines.source == outlines.copy {
         return None;
     }
     let lost = outlines.source.iter().find(|line| !outlines.copy.contains(line));
     let line = lost.map_or("the order of its parts", |line| line.trim());
     let reason = format!("CREATE TABLE … LIKE does not keep: {line}");
-    Some(Refusal::new(
+    Some(Finding::error(
+        Code::TableKind,
         format!("table {}", change.title),
         reason,
         "drop this part before the change, and add it again afterwards",
@@ -333,7 +366,7 @@ pub(crate) async fn has_row_versions_left(change: &Change, session: &mut Session
 }
 
 /// Refuses what the altered table must not be.
-pub(crate) async fn refuse_result(change: &Change, session: &mut Session) -> Result<Vec<Refusal>> {
+pub(crate) async fn refuse_result(change: &Change, session: &mut Session) -> Result<Vec<Finding>> {
     let attempted = || change.doing("look at the altered clone of");
     let mut refusals = Vec::new();
     let row = session
@@ -342,7 +375,8 @@ pub(crate) async fn refuse_result(change: &Change, session: &mut Session) -> Res
         .doing_in_catalogue(attempted)?;
     let engine = row.map(|row| text(&row[1])).unwrap_or_default();
     if engine != "InnoDB" {
-        refusals.push(Refusal::new(
+        refusals.push(Finding::error(
+            Code::TableKind,
             "the clauses",
             format!("they change the engine to {engine}"),
             "leave the ENGINE clause out",
@@ -358,12 +392,13 @@ pub(crate) async fn added_keys(change: &Change, session: &mut Session) -> Result
     keys.doing_in_catalogue(attempted)
 }
 
-pub(crate) fn lookup_note(shape: &Shape) -> Option<String> {
-    shape.key.needs_lookup().then(|| {
-        format!(
-            "the altered table has no index over the key {}. The run adds one, {LOOKUP}, and \
-             drops it right after the swap",
-            shape.key.describe()
-        )
+pub(crate) fn lookup_note(mapping: &ColumnMapping) -> Option<Finding> {
+    mapping.key.needs_lookup().then(|| {
+        let note = format!(
+            "the altered table has no index over the key {}. The run adds one, {LOOKUP}, and drops \
+             it right after the swap",
+            mapping.key.describe()
+        );
+        Finding::note(Code::KeyChoice, note)
     })
 }

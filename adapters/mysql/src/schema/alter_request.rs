@@ -3,7 +3,7 @@
 use crate::schema::clause_text;
 use crate::schema::clauses::Clauses;
 use crate::server::names::TableName;
-use altergeist_contract::{Refusal, Result, Target};
+use altergeist_contract::{Code, Finding, Result, Target};
 
 /// What the user asks for.
 pub(crate) struct AlterRequest {
@@ -16,7 +16,7 @@ pub(crate) struct AlterRequest {
     /// Foreign keys of the source that the clauses drop.
     pub dropped_keys: Vec<String>,
     /// What the clauses say of columns, or why they cannot be read.
-    pub clauses: std::result::Result<Clauses, Refusal>,
+    pub clauses: std::result::Result<Clauses, Finding>,
 }
 
 impl AlterRequest {
@@ -48,9 +48,10 @@ fn readable(
     text: &str,
     ansi_quotes: bool,
     renames: &[(String, String)],
-) -> std::result::Result<Clauses, Refusal> {
+) -> std::result::Result<Clauses, Finding> {
     if !clause_text::is_single_statement(text, ansi_quotes) {
-        return Err(Refusal::new(
+        return Err(Finding::error(
+            Code::ClauseRejected,
             "the clauses",
             "they hold a semicolon, or a quote that does not end",
             "give the clauses of one ALTER TABLE",
@@ -58,6 +59,6 @@ fn readable(
     }
     Clauses::read(text, ansi_quotes, renames).map_err(|error| {
         let remedy = "rewrite them, or leave this part out";
-        Refusal::new("the clauses", error.reason, remedy)
+        Finding::error(Code::ClauseRejected, "the clauses", error.reason, remedy)
     })
 }

@@ -3,7 +3,7 @@
 
 use crate::change::Change;
 use crate::facts::CarriedKey;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::foreign_key::{ForeignKey, foreign_keys};
 use crate::schema::table::is_same;
 use crate::server::doing::Doing;
@@ -25,7 +25,7 @@ pub(crate) fn carried_keys(
     change: &Change,
     keys: &[ForeignKey],
     added: &[ForeignKey],
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> Vec<CarriedKey> {
     let hash = hash(&change.title);
     let is_left = |key: &ForeignKey| {
@@ -33,7 +33,7 @@ pub(crate) fn carried_keys(
     };
     keys.iter()
         .filter(|key| key.child != change.source || !is_left(key))
-        .map(|key| (key_after_change(change, key, shape), false))
+        .map(|key| (key_after_change(change, key, mapping), false))
         .chain(name_added_keys(change, added, keys).into_iter().map(|key| (key, true)))
         .zip(1..)
         .map(|((key, is_new), number)| CarriedKey {
@@ -72,9 +72,13 @@ pub(crate) fn is_key_dropped(change: &Change, key: &ForeignKey) -> bool {
 }
 
 /// Returns a key with the columns' names after the change.
-pub(crate) fn key_after_change(change: &Change, key: &ForeignKey, shape: &Shape) -> ForeignKey {
+pub(crate) fn key_after_change(
+    change: &Change,
+    key: &ForeignKey,
+    mapping: &ColumnMapping,
+) -> ForeignKey {
     let after = |table: &TableName, columns: &[String]| match *table == change.source {
-        true => columns.iter().map(|column| shape.name_after(column)).collect(),
+        true => columns.iter().map(|column| mapping.name_after(column)).collect(),
         false => columns.to_vec(),
     };
     ForeignKey {
@@ -86,9 +90,9 @@ pub(crate) fn key_after_change(change: &Change, key: &ForeignKey, shape: &Shape)
 
 /// Returns an added key as a key of the source of today. None if its columns are new or change:
 /// then only the new table shows whether its rows obey it.
-pub(crate) fn before_change(key: &ForeignKey, shape: &Shape) -> Option<ForeignKey> {
+pub(crate) fn before_change(key: &ForeignKey, mapping: &ColumnMapping) -> Option<ForeignKey> {
     let before = |column: &String| {
-        let pair = shape.columns.iter().find(|pair| is_same(&pair.shadow.name, column))?;
+        let pair = mapping.columns.iter().find(|pair| is_same(&pair.shadow.name, column))?;
         pair.source.is_alike(&pair.shadow).then(|| pair.source.name.clone())
     };
     Some(ForeignKey {

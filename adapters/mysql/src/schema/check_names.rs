@@ -6,6 +6,7 @@
 //! which becomes the old table. The copy has it with an ending. The next change, once the old table
 //! is gone, restores the plain name. Pure.
 
+use crate::schema::index_definition::quoted;
 use crate::schema::lexer::spanned;
 use crate::server::names::hash;
 use crate::sql::{clauses, quote};
@@ -37,6 +38,18 @@ pub(crate) fn checks(definition: &str) -> Vec<Check> {
             name: name.replace(&format!("{sign}{sign}"), &sign.to_string()),
             clause: format!("CHECK {clause}"),
         })
+    };
+    definition.lines().filter_map(read).collect()
+}
+
+/// Returns the constraints that are part of a column's definition (MariaDB). They bear the column's
+/// name.
+pub(crate) fn column_checks(definition: &str) -> Vec<Check> {
+    let read = |line: &str| {
+        let column = quoted(line.strip_prefix("  ")?)?;
+        let at = line.find(" CHECK (")?;
+        let clause = line[at + 1..].strip_suffix(',').unwrap_or(&line[at + 1..]);
+        Some(Check { name: column, clause: clause.to_owned() })
     };
     definition.lines().filter_map(read).collect()
 }

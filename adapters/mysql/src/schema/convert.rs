@@ -191,8 +191,8 @@ fn member_numbers(pair: &Pair, from: &str) -> Option<String> {
         format!("({})", members.enumerate().map(bit).collect::<Vec<_>>().join(" | "))
     };
     Some(format!(
-        "IF({from} IS NULL, NULL, COALESCE(NULLIF({named}, 0), IF({text} REGEXP '^[0-9]+$', \
-         {text} + 0, 0)))"
+        "IF({from} IS NULL, NULL, COALESCE(NULLIF({named}, 0), IF({text} REGEXP '^[0-9]+$', {text} \
+         + 0, 0)))"
     ))
 }
 
@@ -216,12 +216,19 @@ pub(crate) fn grouped(pair: &Pair, source: &str) -> Option<String> {
 }
 
 fn converted(pair: &Pair, from: &str) -> Option<String> {
+    use Family::*;
+    match family(&pair.shadow) {
+        Integer | Decimal | Float | Double | Bit | Year => to_number(pair, from),
+        Date | DateTime | Time => to_moment(pair, from),
+        _ => to_others(pair, from),
+    }
+}
+
+fn to_number(pair: &Pair, from: &str) -> Option<String> {
     let shadow = &pair.shadow;
     let sizes = shadow.sizes();
-    let fraction = sizes.first().copied().unwrap_or(0);
-    let source = family(&pair.source);
     use Family::*;
-    let expression = match (source, family(shadow)) {
+    let expression = match (family(&pair.source), family(shadow)) {
         (Integer, Integer) => from.to_owned(),
         (Bit, Integer | Bit) | (Choice | Year, Integer) => format!("{from} + 0"),
         (Decimal, Integer) => format!("ROUND({from})"),
@@ -233,11 +240,6 @@ fn converted(pair: &Pair, from: &str) -> Option<String> {
         }
         (Integer | Decimal | Float | Double | Text, Double) => format!("{from} + 0e0"),
         (Integer | Decimal | Double | Text, Float) => format!("CAST({from} AS FLOAT)"),
-        (Text | Bytes, Text) => text(format!("CONVERT({from} USING {})", shadow.charset), shadow),
-        (Bit, Text) => {
-            text(format!("CONVERT(CAST({from} + 0 AS CHAR) USING {})", shadow.charset), shadow)
-        }
-        (Bit, Bytes) => bytes(&format!("CAST({from} + 0 AS CHAR)"), shadow),
         (Integer, Bit) => format!("CAST({from} AS UNSIGNED)"),
         // A year of one or two digits is of this century or the last.
         (Integer, Year) => format!("IF({from} = 0, 0, {})", year(from)),
@@ -247,12 +249,36 @@ fn converted(pair: &Pair, from: &str) -> Option<String> {
         (Date, Integer) => format!("{from} + 0"),
         (DateTime, Integer) => format!("CAST({from} AS DATETIME) + 0"),
         (Time, Integer) => format!("CAST({from} AS TIME) + 0"),
-        (Integer, Date) => format!("CAST({from} AS DATE)"),
-        (Integer, DateTime) => format!("CAST({from} AS DATETIME({fraction}))"),
-        (Integer, Time) => format!("CAST({from} AS TIME({fraction}))"),
         (Json, Integer) if pair.by_text => {
             format!("ROUND(CAST(CAST({from} AS CHAR) AS DECIMAL(65, 30)))")
         }
+        _ => return None,
+    };
+    Some(expression)
+}
+
+fn to_moment(pair: &Pair, from: &str) -> Option<String> {
+    let fraction = pair.shadow.sizes().first().copied().unwrap_or(0);
+    use Family::*;
+    Some(match (family(&pair.source), family(&pair.shadow)) {
+        (Integer | DateTime | Text, Date) => format!("CAST({from} AS DATE)"),
+        (Integer | Date | DateTime | Text, DateTime) => {
+            format!("CAST({from} AS DATETIME({fraction}))")
+        }
+        (Integer | DateTime | Time | Text, Time) => format!("CAST({from} AS TIME({fraction}))"),
+        _ => return None,
+    })
+}
+
+fn to_others(pair: &Pair, from: &str) -> Option<String> {
+    let shadow = &pair.shadow;
+    use Family::*;
+    let expression = match (family(&pair.source), family(shadow)) {
+        (Text | Bytes, Text) => text(format!("CONVERT({from} USING {})", shadow.charset), shadow),
+        (Bit, Text) => {
+            text(format!("CONVERT(CAST({from} + 0 AS CHAR) USING {})", shadow.charset), shadow)
+        }
+        (Bit, Bytes) => bytes(&format!("CAST({from} + 0 AS CHAR)"), shadow),
         (Json, Bytes) => bytes(&format!("CAST({from} AS CHAR)"), shadow),
         (Spatial, Spatial) => from.to_owned(),
         (Text | Bytes, Uuid) => format!("CAST({from} AS UUID)"),
@@ -273,9 +299,6 @@ fn converted(pair: &Pair, from: &str) -> Option<String> {
             format!("CAST(CAST({from} AS CHAR) AS JSON)")
         }
         (Integer, Choice) => from.to_owned(),
-        (DateTime | Text, Date) => format!("CAST({from} AS DATE)"),
-        (Date | DateTime | Text, DateTime) => format!("CAST({from} AS DATETIME({fraction}))"),
-        (DateTime | Time | Text, Time) => format!("CAST({from} AS TIME({fraction}))"),
         (Text, Json) => format!("CAST({from} AS JSON)"),
         _ => return None,
     };

@@ -8,21 +8,24 @@ use crate::schema::pair::Pair;
 use crate::schema::table::{Column, Index, Table, is_same};
 use crate::server::names::TableName;
 use crate::sql::quote;
-use altergeist_contract::Refusal;
+use altergeist_contract::{Code, Finding};
 
 pub(crate) fn followed(
     (name, source): (&TableName, &Table),
     shadow: &Table,
     pairs: &[Pair],
     is_zone_fixed: bool,
-) -> std::result::Result<(KeyIndex, Vec<Pair>), Refusal> {
-    let no_key = |reasons: Vec<String>| Refusal {
-        object: "the table's keys".into(),
-        reason: match reasons.is_empty() {
-            true => "the table has no unique index".into(),
-            false => format!("no unique index can follow the rows: {}", reasons.join("; ")),
-        },
-        remedy: missing_key::remedy(name, source),
+) -> std::result::Result<(KeyIndex, Vec<Pair>), Finding> {
+    let no_key = |reasons: Vec<String>| {
+        Finding::error(
+            Code::NoKey,
+            "the table's keys",
+            match reasons.is_empty() {
+                true => "the table has no unique index".into(),
+                false => format!("no unique index can follow the rows: {}", reasons.join("; ")),
+            },
+            missing_key::remedy(name, source),
+        )
     };
     let mut by_kept = None;
     let mut by_lookup = None;

@@ -3,13 +3,14 @@
 use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::session::{Session, text};
+use crate::sql;
 
 /// The user's grants, with those of active roles.
 pub(crate) async fn grants(session: &mut Session) -> std::result::Result<Vec<String>, Failure> {
-    let rows = session.rows("SHOW GRANTS").await?;
+    let rows = session.rows(sql::session::GRANTS).await?;
     let mut grants: Vec<String> = rows.iter().map(|row| text(&row[0])).collect();
     // MariaDB 10.11 and later: what everybody has.
-    let public = session.rows("SHOW GRANTS FOR PUBLIC").await.unwrap_or_default();
+    let public = session.rows(sql::session::GRANTS_OF_ALL).await.unwrap_or_default();
     grants.extend(public.iter().map(|row| text(&row[0])));
     Ok(grants)
 }

@@ -11,7 +11,7 @@
 //! neither server promises that their end becomes visible in the log's order. So the heartbeat
 //! watches their names too, until XA RECOVER does not list them any more.
 
-use crate::log::statement::spell_xid;
+use crate::log::xa_name::spell_xid;
 use crate::server::doing::Doing;
 use crate::server::names::{Names, TableName};
 use crate::server::pool::{Lease, SessionPool, Slot};

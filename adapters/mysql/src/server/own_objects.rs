@@ -14,7 +14,7 @@ use crate::server::error::Failure;
 use crate::server::names::TableName;
 use crate::server::session::{Session, text};
 use crate::sql;
-use altergeist_contract::{Error, Refusal, Result};
+use altergeist_contract::{Code, Error, Finding, Result};
 
 /// Columns of the journal and of the heartbeats: name, type, whether it may be NULL.
 const JOURNAL: [(&str, &str, bool); 7] = [
@@ -99,17 +99,20 @@ pub(crate) async fn is_our_shadow(
 pub(crate) async fn refuse_others_objects(
     change: &Change,
     session: &mut Session,
-) -> Result<Vec<Refusal>> {
+) -> Result<Vec<Finding>> {
     let attempted = || change.doing("look for what bears the names needed to change");
     let mut refusals = Vec::new();
     for name in [&change.names.shadow, &change.names.clone] {
         let odd = oddity(session, &change.source, &change.names.clone, name, None)
             .await
             .doing_in_catalogue(attempted)?;
-        refusals.extend(odd.map(|odd| Refusal {
-            object: name.plain(),
-            reason: format!("it has a name this tool needs, and {odd}"),
-            remedy: "find out who made it, then drop or rename it".into(),
+        refusals.extend(odd.map(|odd| {
+            Finding::error(
+                Code::NotOurs,
+                name.plain(),
+                format!("it has a name this tool needs, and {odd}"),
+                "find out who made it, then drop or rename it",
+            )
         }));
     }
     for guard in &change.names.guards {
@@ -118,11 +121,12 @@ pub(crate) async fn refuse_others_objects(
         if let Some(on) =
             on.filter(|on| *on != change.source.name && *on != change.names.shadow.name)
         {
-            refusals.push(Refusal {
-                object: format!("trigger {}", guard.plain()),
-                reason: format!("this tool needs its name, and it belongs to {on}"),
-                remedy: "find out who made it, then drop it".into(),
-            });
+            refusals.push(Finding::error(
+                Code::NotOurs,
+                format!("trigger {}", guard.plain()),
+                format!("this tool needs its name, and it belongs to {on}"),
+                "find out who made it, then drop it",
+            ));
         }
     }
     Ok(refusals)

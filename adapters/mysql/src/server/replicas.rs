@@ -14,7 +14,7 @@ use crate::server::pool::SessionPool;
 use crate::server::session::{Session, number, text};
 use crate::server::version::Flavour;
 use crate::sql;
-use altergeist_contract::Result;
+use altergeist_contract::{Code, Finding, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,27 +89,33 @@ pub(crate) async fn forget_those_that_left(
 }
 
 /// What `plan` says of them.
-pub(crate) async fn replica_notes(change: &Change, pool: &Arc<SessionPool>) -> Result<Vec<String>> {
+pub(crate) async fn replica_notes(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+) -> Result<Vec<Finding>> {
     let seen = see_replicas(change, pool).await?;
     let is_named = |address: &str| {
         let urls = change.target.replicas.iter().chain(&change.target.stream_from);
         urls.filter_map(|url| Access::read(url).ok()).any(|access| access.address == address)
     };
     let counts = change.target.replicas.is_empty();
-    let reached =
-        seen.reached.iter().filter(|access| !is_named(&access.address)).map(
-            |access| match counts {
-                true => format!("replica {} was found: its lag counts", access.address),
-                false => format!(
-                    "replica {} was found and is not named: its lag does not count",
-                    access.address
-                ),
-            },
-        );
-    let unreached = seen
-        .unreached
-        .iter()
-        .map(|what| format!("{what}: its lag does not count; name it with --replica URL"));
+    let unnamed = seen.reached.iter().filter(|access| !is_named(&access.address));
+    let reached = unnamed.map(|access| match counts {
+        true => {
+            let note = format!("replica {} was found: its lag counts", access.address);
+            Finding::note(Code::ReplicaLag, note)
+        }
+        false => Finding::warning(
+            Code::ReplicaLag,
+            format!("replica {}", access.address),
+            "it was found and is not named: its lag does not count",
+            "name it with --replica URL",
+        ),
+    });
+    let unreached = seen.unreached.iter().map(|what| {
+        let reason = format!("{what}: its lag does not count");
+        Finding::warning(Code::ReplicaLag, "", reason, "name it with --replica URL")
+    });
     Ok(reached.chain(unreached).collect())
 }
 
@@ -128,8 +134,7 @@ async fn see_replicas(change: &Change, pool: &Arc<SessionPool>) -> Result<Seen> 
                 Flavour::MariaDb => "REPLICATION MASTER ADMIN",
             };
             seen.unreached.push(format!(
-                "this user may not see whether there are replicas ({right} is \
-                               missing)"
+                "this user may not see whether there are replicas ({right} is missing)"
             ));
             return Ok(seen);
         }

@@ -1,11 +1,11 @@
-//! What every session of ours sets. It overrides the server, the account and `init_connect`. Pure.
+//! The modes that our sessions run under, and all that they set ([`crate::sql::settings`]). Pure.
 //!
 //! A statement of ours must mean the same everywhere, and the server must print definitions in one
 //! form. So the modes that change how SQL is read or printed count for the user's own clauses
 //! alone.
 
-use crate::server::version::{Flavour, Version};
-use crate::sql::session::whole_seconds;
+use crate::server::version::Version;
+use crate::sql;
 use std::time::Duration;
 
 /// Modes of the server that decide which values it accepts, and how it rounds them. Rows are copied
@@ -26,51 +26,10 @@ const OURS: [&str; 2] = ["STRICT_ALL_TABLES", "NO_AUTO_VALUE_ON_ZERO"];
 const NEVER: [&str; 2] = ["PAD_CHAR_TO_FULL_LENGTH", "TRADITIONAL"];
 const ZERO_DATES: [&str; 2] = ["NO_ZERO_DATE", "NO_ZERO_IN_DATE"];
 
-/// The statements that set the state that all others rely on. With READ COMMITTED, INSERT … SELECT
-/// reads without locks. A native ALTER would use the server's own time zone, so we do.
+/// The statements that set the state that all others rely on.
 pub(crate) fn session(version: Version, global_modes: &str, lock_timeout: Duration) -> Vec<String> {
-    let seconds = whole_seconds(lock_timeout);
-    let mut statements = vec![
-        "SET NAMES utf8mb4".to_owned(),
-        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE".to_owned(),
-        our_modes(global_modes),
-        "SET SESSION time_zone = @@global.time_zone, foreign_key_checks = 0, unique_checks = 1, \
-         autocommit = 1, completion_type = 'NO_CHAIN'"
-            .to_owned(),
-        // Every row is found and every warning is told.
-        "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, \
-         sql_safe_updates = 0, sql_auto_is_null = 0, sql_notes = 1"
-            .to_owned(),
-        // Definitions and messages come in one form.
-        "SET SESSION sql_quote_show_create = 1, lc_messages = 'en_US'".to_owned(),
-        format!("SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"),
-        // What tells our writes from others' where a table is guarded.
-        "SET @altergeist = 1".to_owned(),
-        "SET SESSION wait_timeout = 604800, net_read_timeout = 600, net_write_timeout = 600"
-            .to_owned(),
-    ];
-    match version.flavour {
-        Flavour::MySql => {
-            statements.push(
-                "SET SESSION max_execution_time = 0, information_schema_stats_expiry = 0, \
-                 range_optimizer_max_mem_size = 0"
-                    .to_owned(),
-            );
-            if version.is_mysql_since((8, 0, 30)) {
-                statements.push(
-                    "SET SESSION show_gipk_in_create_table_and_information_schema = \
-                                 ON"
-                    .to_owned(),
-                );
-            }
-        }
-        Flavour::MariaDb => statements.push(
-            "SET SESSION max_statement_time = 0, idle_transaction_timeout = 0, \
-             idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0, \
-             check_constraint_checks = 1"
-                .to_owned(),
-        ),
-    }
+    let mut statements = sql::settings::session(version, lock_timeout);
+    statements.push(our_modes(global_modes));
     statements
 }
 
@@ -89,7 +48,7 @@ pub(crate) fn modes_of_clauses(global: &str, allow_zero_dates: bool) -> String {
 
 fn set<'a>(kept: impl Iterator<Item = &'a str>) -> String {
     let modes: Vec<&str> = kept.filter(|mode| !OURS.contains(mode)).chain(OURS).collect();
-    format!("SET SESSION sql_mode = '{}'", modes.join(","))
+    sql::settings::modes(&modes)
 }
 
 #[cfg(test)]

@@ -52,6 +52,11 @@ impl Version {
         self.flavour == Flavour::MySql && self.number >= number
     }
 
+    /// Whether this is MariaDB of at least this version.
+    pub(crate) fn is_mariadb_since(self, number: (u16, u16, u16)) -> bool {
+        self.flavour == Flavour::MariaDb && self.number >= number
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self.flavour {
             Flavour::MySql => "MySQL",

@@ -1,13 +1,13 @@
 //! Compares the shadow with the source, each chunk in one snapshot (law 8).
 
 use crate::change::Change;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, TABLE_CHANGED};
 use crate::server::pool::SessionPool;
 use crate::server::session::{Cells, Session, number};
+use crate::shadow::column_mapping::load_mapping;
 use crate::shadow::insert::parts;
-use crate::shadow::shape::load_shape;
 use crate::sql;
 use crate::sql::compare::Compared;
 use crate::state::{LogState, ShadowState};
@@ -24,14 +24,18 @@ pub(crate) async fn compare_chunk(
     shadow_state: &ShadowState,
     chunk: &Chunk,
 ) -> Result<Comparison> {
-    let shape = load_shape(change, pool, shadow_state).await?;
-    shadow_state.tally.start(&log_state.heartbeat).await?;
+    let mapping = load_mapping(change, pool, shadow_state).await?;
+    shadow_state.shadow_writes.start(&log_state.heartbeat).await?;
     let attempted = change.doing("compare a chunk of");
     let statements = [
-        sql::compare::count_rows(&shape, chunk)?,
-        sql::compare::count_in_shadow(&shape, chunk)?,
-        sql::compare::missing_or_different(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
-        sql::compare::surplus(&shape, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
+        sql::compare::count_rows(&mapping, chunk)?,
+        sql::compare::count_in_shadow(&mapping, chunk)?,
+        sql::compare::missing_or_different(
+            &mapping,
+            &Compared::Range(chunk),
+            MOST_DIFFERENCES + 1,
+        )?,
+        sql::compare::surplus(&mapping, &Compared::Range(chunk), MOST_DIFFERENCES + 1)?,
     ];
     // If the shadow lacks no row of the source and has as many rows, it has no other rows.
     let is_answered = |answers: &[Vec<Cells>]| match answers {
@@ -48,7 +52,7 @@ pub(crate) async fn compare_chunk(
     let answers = outcome.doing(&attempted)?;
     let count = |answer: &Vec<Cells>| answer.first().and_then(|row| number(&row[0]));
     let (rows, held) = (count(&answers[0]).unwrap_or_default(), count(&answers[1]));
-    let differing = differing(&shape, &answers[2..], &attempted)?;
+    let differing = differing(&mapping, &answers[2..], &attempted)?;
     if differing.is_empty() && held.is_some_and(|held| held != rows) {
         return Err(Error::fatal(attempted, "the shadow holds a row of the source more than once"));
     }
@@ -61,17 +65,17 @@ pub(crate) async fn compare_keys(
     shadow_state: &ShadowState,
     keys: &[Key],
 ) -> Result<Vec<Key>> {
-    let shape = load_shape(change, pool, shadow_state).await?;
+    let mapping = load_mapping(change, pool, shadow_state).await?;
     let attempted = change.doing("compare rows of");
     let mut statements = Vec::new();
     for part in parts(keys) {
         statements.push(sql::compare::missing_or_different(
-            &shape,
+            &mapping,
             &Compared::Keys(part),
             MOST_DIFFERENCES + 1,
         )?);
         statements.push(sql::compare::surplus(
-            &shape,
+            &mapping,
             &Compared::Keys(part),
             MOST_DIFFERENCES + 1,
         )?);
@@ -79,7 +83,7 @@ pub(crate) async fn compare_keys(
     let mut lease = pool.worker().await?;
     let outcome = in_snapshot(lease.session(), &statements, |_| false).await;
     lease.keep();
-    differing(&shape, &outcome.doing(&attempted)?, &attempted)
+    differing(&mapping, &outcome.doing(&attempted)?, &attempted)
 }
 
 /// Runs these statements in one snapshot, until the answers suffice.
@@ -111,13 +115,13 @@ async fn in_snapshot(
     Ok(answers)
 }
 
-fn differing(shape: &Shape, answers: &[Vec<Cells>], attempted: &str) -> Result<Vec<Key>> {
+fn differing(mapping: &ColumnMapping, answers: &[Vec<Cells>], attempted: &str) -> Result<Vec<Key>> {
     if answers.iter().map(Vec::len).sum::<usize>() as u64 > MOST_DIFFERENCES {
         return Err(Error::fatal(attempted, format!("more than {MOST_DIFFERENCES} rows differ")));
     }
     let mut keys = Vec::new();
     for row in answers.iter().flatten() {
-        let key = shape
+        let key = mapping
             .key
             .of_query(row)
             .ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))?;

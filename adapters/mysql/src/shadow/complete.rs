@@ -6,11 +6,11 @@ use crate::cutover::foreign_keys::check_added_keys;
 use crate::log::cascades::stale_children;
 use crate::server::doing::Doing;
 use crate::server::pool::SessionPool;
+use crate::shadow::column_mapping::load_mapping;
 use crate::shadow::full_text::build_full_text;
 use crate::shadow::indexes::build_indexes;
 use crate::shadow::insert::parts;
 use crate::shadow::rows::{next_chunk, refresh_keys};
-use crate::shadow::shape::load_shape;
 use crate::sql::compare::Compared;
 use crate::state::ShadowState;
 use altergeist_contract::{Key, Result, Watermark};
@@ -38,15 +38,15 @@ async fn refresh_orphans(
     pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
 ) -> Result<()> {
-    let shape = load_shape(change, pool, shadow_state).await?;
-    if shape.own_keys.is_empty() {
+    let mapping = load_mapping(change, pool, shadow_state).await?;
+    if mapping.own_keys.is_empty() {
         return Ok(());
     }
     let mut through = Watermark::Start;
     while through != Watermark::End {
         let chunk = next_chunk(change, pool, shadow_state, &through, ROWS_LOOKED_AT).await?;
         let mut lease = pool.worker().await?;
-        let stale = stale_children(lease.session(), &shape, &Compared::Range(&chunk)).await;
+        let stale = stale_children(lease.session(), &mapping, &Compared::Range(&chunk)).await;
         lease.keep();
         let attempted = || change.doing("look for rows whose parents are gone in the shadow of");
         for part in parts(&stale.doing(attempted)?) {
@@ -59,11 +59,11 @@ async fn refresh_orphans(
 
 pub(crate) fn log_tells_all(shadow_state: &ShadowState) -> bool {
     shadow_state
-        .shape
+        .mapping
         .lock()
         .expect("nobody panics with it")
         .as_ref()
-        .is_some_and(|shape| shape.log_tells_all)
+        .is_some_and(|mapping| mapping.log_tells_all)
 }
 
 pub(crate) async fn causes_of(
@@ -72,6 +72,6 @@ pub(crate) async fn causes_of(
     shadow_state: &ShadowState,
     key: &Key,
 ) -> Result<Vec<Key>> {
-    let shape = load_shape(change, pool, shadow_state).await?;
-    shadow_state.cascades.causes(&shape, key).await
+    let mapping = load_mapping(change, pool, shadow_state).await?;
+    shadow_state.cascades.causes(&mapping, key).await
 }

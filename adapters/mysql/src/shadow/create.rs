@@ -4,7 +4,7 @@ use crate::change::Change;
 use crate::cutover::foreign_keys::take_added_keys;
 use crate::journal::{make_journal, read_entry, save_facts};
 use crate::key::index::LOOKUP;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::foreign_key::ForeignKey;
 use crate::schema::identity::identify_table;
 use crate::schema::lookup::{read_table, table_exists};
@@ -14,12 +14,12 @@ use crate::server::error::NOT_OVER_PARTITIONS;
 use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::execute_within;
 use crate::shadow::clone::{alter_copy, make_copy};
+use crate::shadow::column_mapping::load_mapping;
 use crate::shadow::early_keys::{add_early_keys, needed_indexes};
 use crate::shadow::full_text::defer_full_text;
 use crate::shadow::indexes::defer_indexes;
 use crate::shadow::kept_columns::{add_kept, drop_kept};
 use crate::shadow::late_index::make_room_for_lookup;
-use crate::shadow::shape::load_shape;
 use crate::sql;
 use crate::state::{JournalTables, ShadowState};
 use altergeist_contract::{Error, Result};
@@ -31,7 +31,7 @@ pub(crate) async fn create_shadow(
     shadow_state: &ShadowState,
     journal: &JournalTables,
 ) -> Result<()> {
-    *shadow_state.shape.lock().expect("not poisoned") = None;
+    *shadow_state.mapping.lock().expect("not poisoned") = None;
     make_journal(change, pool, journal).await?;
     let mut reader = pool.reader().await?;
     let mut facts = read_entry(change, &mut reader).await?.facts;
@@ -58,16 +58,16 @@ pub(crate) async fn create_shadow(
     facts.added_keys = make_shadow(change, pool).await?;
     facts.full_text = defer_full_text(change, pool).await?;
     save_facts(change, pool, &facts).await?;
-    let shape = load_shape(change, pool, shadow_state).await?;
-    facts.has_lookup = shape.key.needs_lookup();
+    let mapping = load_mapping(change, pool, shadow_state).await?;
+    facts.has_lookup = mapping.key.needs_lookup();
     if facts.has_lookup {
-        facts.late_index = make_room_for_lookup(change, pool, &shape).await?;
+        facts.late_index = make_room_for_lookup(change, pool, &mapping).await?;
         save_facts(change, pool, &facts).await?;
-        add_kept(change, pool, &shape).await?;
-        add_lookup(change, pool, &shape).await?;
+        add_kept(change, pool, &mapping).await?;
+        add_lookup(change, pool, &mapping).await?;
     }
-    add_early_keys(change, pool, &shape).await?;
-    let needed = needed_indexes(change, pool, &mut reader, &change.names.shadow, &shape).await?;
+    add_early_keys(change, pool, &mapping).await?;
+    let needed = needed_indexes(change, pool, &mut reader, &change.names.shadow, &mapping).await?;
     facts.deferred = defer_indexes(change, pool, &needed).await?;
     facts.shadow = Some(identify_table(change, &mut reader, &change.names.shadow).await?);
     save_facts(change, pool, &facts).await
@@ -105,16 +105,23 @@ pub(crate) async fn clear_shadow(change: &Change, pool: &Arc<SessionPool>) -> Re
 
 /// Gives the empty shadow an index that finds rows by the key's columns. It is unique like the key.
 /// If partitions forbid that, it is not, and then no two keys may be one key to it.
-async fn add_lookup(change: &Change, pool: &Arc<SessionPool>, shape: &Shape) -> Result<()> {
+async fn add_lookup(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    mapping: &ColumnMapping,
+) -> Result<()> {
     let attempted = || change.doing("give an index over the key to the shadow of");
-    let is_mapped = shape.key.is_mapped();
+    let is_mapped = mapping.key.is_mapped();
     let mut lease = pool.lease(Slot::Control).await?;
-    let mut outcome =
-        lease.session().execute(&sql::ddl::add_lookup(shape, &shape.shadow, "UNIQUE KEY")).await;
+    let mut outcome = lease
+        .session()
+        .execute(&sql::ddl::add_lookup(mapping, &mapping.shadow, "UNIQUE KEY"))
+        .await;
     if outcome.as_ref().is_err_and(|failure| failure.code() == Some(NOT_OVER_PARTITIONS))
         && !is_mapped
     {
-        outcome = lease.session().execute(&sql::ddl::add_lookup(shape, &shape.shadow, "KEY")).await;
+        outcome =
+            lease.session().execute(&sql::ddl::add_lookup(mapping, &mapping.shadow, "KEY")).await;
     }
     lease.keep();
     outcome.map(|_| ()).trying_clauses(attempted)

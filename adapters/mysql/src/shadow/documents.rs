@@ -19,7 +19,7 @@
 
 use crate::change::Change;
 use crate::log::cascades::rows_of;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::full_text::DOCUMENT;
 use crate::server::doing::Doing;
 use crate::server::pool::SessionPool;
@@ -49,7 +49,7 @@ pub(crate) async fn refresh_keys_by_document(
     change: &Change,
     pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     keys: &[Key],
     through: &Watermark,
 ) -> Result<()> {
@@ -58,21 +58,21 @@ pub(crate) async fn refresh_keys_by_document(
     let mut lease = pool.worker().await?;
     let session = lease.session();
     let others = Others::MayAdd(pool);
-    let writing = shadow_state.tally.begin();
-    let documents = documents_of(session, others, shape, keys, &attempted).await;
+    let writing = shadow_state.shadow_writes.begin();
+    let documents = documents_of(session, others, mapping, keys, &attempted).await;
     let outcome = match documents {
         Ok(documents) => {
-            in_transaction(session, shape, &documents, adds(through), &attempted).await
+            in_transaction(session, mapping, &documents, adds(through), &attempted).await
         }
         Err(error) => Err(error),
     };
     lease.keep();
-    judge(shadow_state, keys, writing.end(outcome))
+    judge(shadow_state, keys, adds(through), writing.end(outcome))
 }
 
 /// Ends conflicts that updates in place can never resolve: rows that exchanged the values of a
 /// unique index. The core tries such a key alone.
-fn judge(shadow_state: &ShadowState, keys: &[Key], outcome: Result<u64>) -> Result<()> {
+fn judge(shadow_state: &ShadowState, keys: &[Key], adds: bool, outcome: Result<u64>) -> Result<()> {
     let mut conflicts = shadow_state.conflicts.lock().expect("not poisoned");
     match (outcome, keys) {
         (Err(error), [alone]) if matches!(error.kind, Kind::Stale { .. }) => {
@@ -84,8 +84,9 @@ fn judge(shadow_state: &ShadowState, keys: &[Key], outcome: Result<u64>) -> Resu
             }
         }
         (Err(error), _) => Err(error),
+        // What only made room has resolved nothing.
         (Ok(_), keys) => {
-            conflicts.retain(|key, _| !keys.contains(key));
+            conflicts.retain(|key, _| !adds || !keys.contains(key));
             Ok(())
         }
     }
@@ -94,12 +95,12 @@ fn judge(shadow_state: &ShadowState, keys: &[Key], outcome: Result<u64>) -> Resu
 /// Refreshes keys within a transaction, while no other session can write the source.
 pub(crate) async fn refresh_by_document_locked(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     keys: &[Key],
     attempted: &str,
 ) -> Result<u64> {
-    let documents = documents_of(session, Others::AreLocked, shape, keys, attempted).await?;
-    refresh(session, shape, &documents, true, attempted).await
+    let documents = documents_of(session, Others::AreLocked, mapping, keys, attempted).await?;
+    refresh(session, mapping, &documents, true, attempted).await
 }
 
 /// Brings documents into the shadow that it lacks below its greatest number. They were not
@@ -108,23 +109,23 @@ pub(crate) async fn fill_gaps(
     change: &Change,
     pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> Result<()> {
     let attempted = change.doing("look for missing documents in the shadow of");
     let mut dirty = seer(pool, &attempted).await?;
-    let greatest = dirty.text(&sql::documents::greatest(shape)).await.doing(&attempted)?;
+    let greatest = dirty.text(&sql::documents::greatest(mapping)).await.doing(&attempted)?;
     let greatest = greatest.parse().unwrap_or_default();
     let mut after = 0;
     loop {
-        let query = sql::documents::missing(shape, after, greatest, DOCUMENTS_MAX as u64);
+        let query = sql::documents::missing(mapping, after, greatest, DOCUMENTS_MAX as u64);
         let mut missing = numbers(&mut dirty, &query, &attempted).await?;
         let Some(last) = missing.last().copied() else { return Ok(()) };
         after = last;
         while !missing.is_empty() {
-            refresh_missing(pool, shadow_state, shape, &missing, &attempted).await?;
-            let wanted = sql::documents::present(shape, &shape.source, &missing);
+            refresh_missing(pool, shadow_state, mapping, &missing, &attempted).await?;
+            let wanted = sql::documents::present(mapping, &mapping.source, &missing);
             let wanted = numbers(&mut dirty, &wanted, &attempted).await?;
-            let found = sql::documents::present(shape, &shape.shadow, &missing);
+            let found = sql::documents::present(mapping, &mapping.shadow, &missing);
             let found = numbers(&mut dirty, &found, &attempted).await?;
             missing = wanted.into_iter().filter(|document| !found.contains(document)).collect();
             if !missing.is_empty() {
@@ -137,14 +138,14 @@ pub(crate) async fn fill_gaps(
 async fn refresh_missing(
     pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     missing: &[u64],
     attempted: &str,
 ) -> Result<()> {
     let _turn = shadow_state.document_turn.lock().await;
     let mut lease = pool.worker().await?;
-    let writing = shadow_state.tally.begin();
-    let outcome = in_transaction(lease.session(), shape, missing, true, attempted).await;
+    let writing = shadow_state.shadow_writes.begin();
+    let outcome = in_transaction(lease.session(), mapping, missing, true, attempted).await;
     lease.keep();
     writing.end(outcome).map(drop)
 }
@@ -163,13 +164,13 @@ fn adds(through: &Watermark) -> bool {
 
 async fn in_transaction(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     documents: &[u64],
     adds: bool,
     attempted: &str,
 ) -> Result<u64> {
     session.execute(sql::session::BEGIN).await.doing(attempted)?;
-    let outcome = refresh(session, shape, documents, adds, attempted).await;
+    let outcome = refresh(session, mapping, documents, adds, attempted).await;
     match session.execute(sql::session::end(&outcome)).await {
         Err(failure) if outcome.is_ok() => Err(failure.of_rows(attempted)),
         _ => outcome,
@@ -181,22 +182,22 @@ async fn in_transaction(
 async fn documents_of(
     session: &mut Session,
     others: Others<'_>,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     keys: &[Key],
     attempted: &str,
 ) -> Result<Vec<u64>> {
-    let keys = rows_of(session, shape, keys).await.doing(attempted)?;
+    let keys = rows_of(session, mapping, keys).await.doing(attempted)?;
     let mut documents = BTreeSet::new();
     for part in parts(&keys) {
-        let of_source = sql::documents::of_keys(shape, part)?;
+        let of_source = sql::documents::of_keys(mapping, part)?;
         documents.extend(numbers(session, &of_source, attempted).await?);
-        let of_shadow = sql::documents::of_keys_in_shadow(shape, part)?;
+        let of_shadow = sql::documents::of_keys_in_shadow(mapping, part)?;
         documents.extend(numbers(session, &of_shadow, attempted).await?);
     }
-    let greatest = session.text(&sql::documents::greatest(shape)).await.doing(attempted)?;
+    let greatest = session.text(&sql::documents::greatest(mapping)).await.doing(attempted)?;
     let greatest = greatest.parse().unwrap_or_default();
     if let Some(last) = documents.last().copied().filter(|last| *last > greatest) {
-        documents.extend(committed(session, others, shape, greatest, last, attempted).await?);
+        documents.extend(committed(session, others, mapping, greatest, last, attempted).await?);
     }
     Ok(documents.into_iter().collect())
 }
@@ -205,12 +206,12 @@ async fn documents_of(
 async fn committed(
     session: &mut Session,
     others: Others<'_>,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     after: u64,
     through: u64,
     attempted: &str,
 ) -> Result<Vec<u64>> {
-    let query = sql::documents::between(shape, after, through);
+    let query = sql::documents::between(mapping, after, through);
     let Others::MayAdd(pool) = others else { return numbers(session, &query, attempted).await };
     let mut dirty = seer(pool, attempted).await?;
     for _ in 0..LOOKS_MAX {
@@ -232,7 +233,7 @@ async fn committed(
 /// Makes the shadow's rows of these documents equal to the source's. Deletes come first.
 async fn refresh(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     documents: &[u64],
     adds: bool,
     attempted: &str,
@@ -240,11 +241,11 @@ async fn refresh(
     let mut written = 0;
     let (mut old, mut new) = (Vec::new(), Vec::new());
     for part in documents.chunks(DOCUMENTS_MAX) {
-        let of_source = present(session, shape, &shape.source, part, attempted).await?;
-        let of_shadow = present(session, shape, &shape.shadow, part, attempted).await?;
+        let of_source = present(session, mapping, &mapping.source, part, attempted).await?;
+        let of_shadow = present(session, mapping, &mapping.shadow, part, attempted).await?;
         let gone: Vec<u64> = of_shadow.difference(&of_source).copied().collect();
         if !gone.is_empty() {
-            let deleted = session.execute(&sql::documents::delete(shape, &gone)).await;
+            let deleted = session.execute(&sql::documents::delete(mapping, &gone)).await;
             written += deleted.doing(attempted)?.rows;
         }
         old.extend(of_source.intersection(&of_shadow).copied());
@@ -252,11 +253,11 @@ async fn refresh(
     }
     if adds {
         for part in old.chunks(DOCUMENTS_MAX) {
-            written += update_in_any_order(session, shape, part, attempted).await?;
+            written += update_in_any_order(session, mapping, part, attempted).await?;
         }
         for part in new.chunks(DOCUMENTS_MAX) {
             written +=
-                insert(session, shape, &sql::documents::insert(shape, part), attempted).await?;
+                insert(session, mapping, &sql::documents::insert(mapping, part), attempted).await?;
         }
     }
     Ok(written)
@@ -266,11 +267,11 @@ async fn refresh(
 /// one, as long as that frees another's place.
 async fn update_in_any_order(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     documents: &[u64],
     attempted: &str,
 ) -> Result<u64> {
-    match update(session, shape, documents, attempted).await {
+    match update(session, mapping, documents, attempted).await {
         Err(error) if matches!(error.kind, Kind::Stale { .. }) => {}
         outcome => return outcome,
     }
@@ -278,7 +279,7 @@ async fn update_in_any_order(
     while !waiting.is_empty() {
         let (mut still, mut conflict) = (Vec::new(), None);
         for document in &waiting {
-            match update(session, shape, &[*document], attempted).await {
+            match update(session, mapping, &[*document], attempted).await {
                 Ok(rows) => written += rows,
                 Err(error) if matches!(error.kind, Kind::Stale { .. }) => {
                     still.push(*document);
@@ -297,30 +298,30 @@ async fn update_in_any_order(
 
 async fn update(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     documents: &[u64],
     attempted: &str,
 ) -> Result<u64> {
-    let updated = session.execute(&sql::documents::update(shape, documents)).await;
+    let updated = session.execute(&sql::documents::update(mapping, documents)).await;
     if updated.as_ref().is_err_and(|failure| failure.is_out_of_range(DOCUMENT)) {
-        let index = shape.key.shadow_index.clone();
+        let index = mapping.key.shadow_index.clone();
         let reason = format!("another document is in the way in unique index {index}");
         return Err(Error::new(Kind::Stale { index }, attempted, reason));
     }
     let done = updated.doing(attempted)?;
-    check_warnings(session, shape, done, attempted).await?;
+    check_warnings(session, mapping, done, attempted).await?;
     // The server counts a row that it updated twice.
     Ok(done.rows / 2)
 }
 
 async fn present(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     table: &crate::server::names::TableName,
     documents: &[u64],
     attempted: &str,
 ) -> Result<BTreeSet<u64>> {
-    let query = sql::documents::present(shape, table, documents);
+    let query = sql::documents::present(mapping, table, documents);
     Ok(numbers(session, &query, attempted).await?.into_iter().collect())
 }
 

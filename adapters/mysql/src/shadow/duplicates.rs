@@ -4,7 +4,7 @@
 
 use crate::change::Change;
 use crate::key::index::LOOKUP;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::convert;
 use crate::schema::lexer::{Token, spanned};
 use crate::schema::lookup::read_table;
@@ -14,8 +14,8 @@ use crate::server::names::TableName;
 use crate::server::pool::SessionPool;
 use crate::server::session::Session;
 use crate::server::version::Flavour;
+use crate::shadow::column_mapping::load_mapping;
 use crate::shadow::duplicates;
-use crate::shadow::shape::load_shape;
 use crate::sql;
 use crate::sql::quote;
 use crate::sql::quote::string;
@@ -32,21 +32,16 @@ pub(crate) struct Defined<'a> {
 /// Counts the values that the index must hold once and would hold more often. Returns None if the
 /// source's own index prevents them, or if SQL cannot express it.
 pub(crate) fn duplicates(
-    shape: &Shape,
+    mapping: &ColumnMapping,
     flavour: Flavour,
     source: &Defined,
     altered: &Defined,
     index: &Index,
 ) -> Option<String> {
-    if is_kept(shape, source, altered, index) {
+    if is_kept(mapping, source, altered, index) {
         return None;
     }
-    let values = held(shape, flavour, altered.table);
-    let mut view = sql::catalogue::rows_as(&shape.source, &values);
-    for column in altered.table.columns.iter().filter(|column| column.generated) {
-        let expression = generated_as(altered.definition, &column.name)?;
-        view = sql::catalogue::with_column(&view, &expression, &column.name);
-    }
+    let view = altered_rows(mapping, flavour, altered)?;
     let given = key_parts(altered.definition, &index.name)?;
     let terms: Vec<String> = index
         .parts
@@ -54,13 +49,29 @@ pub(crate) fn duplicates(
         .zip(given)
         .map(|(part, given)| term(altered.table, part, given))
         .collect::<Option<_>>()?;
-    Some(sql::catalogue::duplicates_in(&shape.source, &view, &terms))
+    Some(sql::catalogue::duplicates_in(&mapping.source, &view, &terms))
+}
+
+/// Returns a view of the source's rows as the altered table would hold them. None if SQL cannot
+/// express it.
+pub(crate) fn altered_rows(
+    mapping: &ColumnMapping,
+    flavour: Flavour,
+    altered: &Defined,
+) -> Option<String> {
+    let values = held(mapping, flavour, altered.table);
+    let mut view = sql::catalogue::rows_as(&mapping.source, &values);
+    for column in altered.table.columns.iter().filter(|column| column.generated) {
+        let expression = generated_as(altered.definition, &column.name)?;
+        view = sql::catalogue::with_column(&view, &expression, &column.name);
+    }
+    Some(view)
 }
 
 /// Returns whether the source has the same index over the same values.
-fn is_kept(shape: &Shape, source: &Defined, altered: &Defined, index: &Index) -> bool {
+fn is_kept(mapping: &ColumnMapping, source: &Defined, altered: &Defined, index: &Index) -> bool {
     let is_same_line = |line: Option<&str>, other: Option<&str>| line.is_some() && line == other;
-    let stays = shape
+    let stays = mapping
         .columns
         .iter()
         .all(|pair| pair.source.name == pair.shadow.name && pair.source.is_alike(&pair.shadow));
@@ -82,11 +93,11 @@ fn is_kept(shape: &Shape, source: &Defined, altered: &Defined, index: &Index) ->
 
 /// Returns the values of the altered table's columns that are not generated, under their names
 /// there.
-fn held(shape: &Shape, flavour: Flavour, altered: &Table) -> Vec<String> {
+fn held(mapping: &ColumnMapping, flavour: Flavour, altered: &Table) -> Vec<String> {
     let mut held = Vec::new();
     for column in altered.columns.iter().filter(|column| !column.generated) {
-        let pair = shape.columns.iter().find(|pair| is_same(&pair.shadow.name, &column.name));
-        let given = shape.given.iter().find(|given| is_same(&given.column.name, &column.name));
+        let pair = mapping.columns.iter().find(|pair| is_same(&pair.shadow.name, &column.name));
+        let given = mapping.given.iter().find(|given| is_same(&given.column.name, &column.name));
         let value = match (pair, given) {
             (Some(pair), _) => convert::grouped(pair, "s."),
             (_, Some(given)) => Some(given.value.to_owned()),
@@ -185,16 +196,16 @@ pub(crate) async fn shadow_duplicates(
     pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
 ) -> Result<Vec<Duplicates>> {
-    let shape = load_shape(change, pool, shadow_state).await?;
+    let mapping = load_mapping(change, pool, shadow_state).await?;
     let mut reader = pool.reader().await?;
-    find_duplicates(change, &mut reader, &shape, &change.names.shadow).await
+    find_duplicates(change, &mut reader, &mapping, &change.names.shadow).await
 }
 
 /// Returns the source's duplicates for the unique indexes of an altered table.
 pub(crate) async fn find_duplicates(
     change: &Change,
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     altered: &TableName,
 ) -> Result<Vec<Duplicates>> {
     let attempted = || change.doing("look for unique indexes of");
@@ -207,16 +218,17 @@ pub(crate) async fn find_duplicates(
     let mut found = Vec::new();
     for index in altered.indexes.iter().filter(|index| index.unique && index.name != LOOKUP) {
         let attempted = || change.doing(&format!("look for duplicates over {} in", index.name));
-        let has_pair =
-            |part: &Part| shape.columns.iter().any(|pair| is_same(&pair.shadow.name, &part.column));
+        let has_pair = |part: &Part| {
+            mapping.columns.iter().any(|pair| is_same(&pair.shadow.name, &part.column))
+        };
         let values = if index.parts.iter().all(has_pair) {
-            let Some(expressions) = newly_unique(shape, &source, index) else { continue };
+            let Some(expressions) = newly_unique(mapping, &source, index) else { continue };
             let statement = sql::catalogue::duplicates(&change.source, &expressions);
             session.text(&statement).await.doing(attempted)?
         } else {
             let before = Defined { table: &source, definition: &source_definition };
             let after = Defined { table: &altered, definition: &definition };
-            let Some(statement) = duplicates::duplicates(shape, flavour, &before, &after, index)
+            let Some(statement) = duplicates::duplicates(mapping, flavour, &before, &after, index)
             else {
                 continue;
             };
@@ -238,8 +250,9 @@ pub(crate) async fn find_duplicates(
 
 /// Returns the expressions over the source's columns that a unique index of the shadow needs to be
 /// different. None if the source's own indexes ensure that, or if SQL cannot express it.
-fn newly_unique(shape: &Shape, source: &Table, index: &Index) -> Option<Vec<String>> {
-    let pair = |column: &str| shape.columns.iter().find(|pair| is_same(&pair.shadow.name, column));
+fn newly_unique(mapping: &ColumnMapping, source: &Table, index: &Index) -> Option<Vec<String>> {
+    let pair =
+        |column: &str| mapping.columns.iter().find(|pair| is_same(&pair.shadow.name, column));
     let pairs: Vec<_> = index.parts.iter().map(|part| pair(&part.column)).collect::<Option<_>>()?;
     let is_kept = source.indexes.iter().filter(|old| old.unique).any(|old| {
         old.parts.iter().all(|old| {

@@ -4,7 +4,7 @@
 use crate::change::Change;
 use crate::log::cascades::Parent;
 use crate::schema::carried_keys::{key_after_change, source_keys};
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::foreign_key::{ForeignKey, OwnKey, foreign_keys};
 use crate::schema::foreign_key_indexes::{index_over, keep_indexes};
 use crate::schema::lookup::read_table;
@@ -34,13 +34,13 @@ pub(crate) async fn early_keys(change: &Change, session: &mut Session) -> Result
 pub(crate) async fn add_early_keys(
     change: &Change,
     pool: &Arc<SessionPool>,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> Result<()> {
     let attempted = || change.doing("give foreign keys to the shadow of");
     let mut session = pool.reader().await?;
     let early = early_keys(change, &mut session).await?;
     let early: Vec<ForeignKey> =
-        early.iter().map(|key| key_after_change(change, key, shape)).collect();
+        early.iter().map(|key| key_after_change(change, key, mapping)).collect();
     if early.is_empty() {
         return Ok(());
     }
@@ -96,7 +96,7 @@ pub(crate) async fn cascade_source(
 pub(crate) async fn own_keys(
     change: &Change,
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> Result<Vec<OwnKey>> {
     let keys = source_keys(change, session).await?;
     if cascade_source(change, session, &keys).await != CascadeSource::Parents {
@@ -105,7 +105,7 @@ pub(crate) async fn own_keys(
     let acting =
         keys.iter().filter(|key| key.is_between(&change.source, &change.source) && key.writes());
     let own = |key: &ForeignKey| {
-        OwnKey::of(key, &shape.key).ok_or_else(|| {
+        OwnKey::of(key, &mapping.key).ok_or_else(|| {
             Error::refused(change.doing("follow"), format!("{} cannot be followed", key.describe()))
         })
     };
@@ -156,18 +156,19 @@ pub(crate) async fn needed_indexes(
     pool: &Arc<SessionPool>,
     session: &mut Session,
     altered: &TableName,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> Result<Vec<String>> {
-    let mut names = vec![shape.key.shadow_index.clone()];
+    let mut names = vec![mapping.key.shadow_index.clone()];
     let table = read_table(change, session, altered).await?;
     let parents = parents_to_follow(change, pool).await?;
     let of_parents = parents.iter().map(Parent::child_columns);
     let early = early_keys(change, session).await?;
     let of_early = early.iter().map(|key| &key.columns[..]);
     for columns in
-        of_parents.chain(of_early).chain(shape.own_keys.iter().map(|own| &own.columns[..]))
+        of_parents.chain(of_early).chain(mapping.own_keys.iter().map(|own| &own.columns[..]))
     {
-        let columns: Vec<String> = columns.iter().map(|column| shape.name_after(column)).collect();
+        let columns: Vec<String> =
+            columns.iter().map(|column| mapping.name_after(column)).collect();
         names.extend(index_over(&table, &columns).map(|index| index.name.clone()));
     }
     Ok(names)

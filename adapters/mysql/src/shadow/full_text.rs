@@ -12,9 +12,9 @@ use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::Session;
+use crate::shadow::column_mapping::load_mapping;
 use crate::shadow::documents::fill_gaps;
 use crate::shadow::indexes::BUILD_WAIT;
-use crate::shadow::shape::load_shape;
 use crate::sql;
 use crate::state::ShadowState;
 use altergeist_contract::{Error, Result};
@@ -62,10 +62,10 @@ pub(crate) async fn build_full_text(
     let mut reader = pool.reader().await?;
     let mut facts = read_entry(change, &mut reader).await?.facts;
     let Some(deferred) = facts.full_text.take() else { return Ok(()) };
-    let shape = load_shape(change, pool, shadow_state).await?;
+    let mapping = load_mapping(change, pool, shadow_state).await?;
     // From now on no refresh adds a document before a smaller one.
-    shape.by_document.store(true, Ordering::SeqCst);
-    fill_gaps(change, pool, shadow_state, &shape).await?;
+    mapping.by_document.store(true, Ordering::SeqCst);
+    fill_gaps(change, pool, shadow_state, &mapping).await?;
     let turn = shadow_state.document_turn.lock().await;
     let mut lease = pool.lease(Slot::Control).await?;
     shadow_state.builder.store(lease.id(), Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! Writes rows into the shadow: one INSERT … SELECT, its warnings, and the keys that fit into it.
 
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, TRUNCATED, TRUNCATED_VALUE, is_harmless_warning};
 use crate::server::session::{Done, Session, number, text};
@@ -16,12 +16,12 @@ const MOST_KEY_BYTES: usize = 512 * 1024;
 /// last digits of a number. They count as errors unless rounding is allowed.
 pub(crate) async fn insert(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     statement: &str,
     attempted: &str,
 ) -> Result<u64> {
     let done = session.execute(statement).await.doing(attempted)?;
-    check_warnings(session, shape, done, attempted).await?;
+    check_warnings(session, mapping, done, attempted).await?;
     Ok(done.rows)
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn insert(
 /// `Fatal` for a lost value.
 pub(crate) async fn check_warnings(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     done: Done,
     attempted: &str,
 ) -> Result<()> {
@@ -41,8 +41,9 @@ pub(crate) async fn check_warnings(
     let warnings = session.rows(sql::session::WARNINGS).await.doing(attempted)?;
     for row in &warnings {
         let code = number(&row[1]).unwrap_or_default() as u16;
-        let is_rounded =
-            shape.rounds && text(&row[0]) == "Note" && matches!(code, TRUNCATED | TRUNCATED_VALUE);
+        let is_rounded = mapping.rounds
+            && text(&row[0]) == "Note"
+            && matches!(code, TRUNCATED | TRUNCATED_VALUE);
         if !is_harmless_warning(code) && !is_rounded {
             let said = Failure::Server { code, message: text(&row[2]) }.of_rows(attempted);
             return Err(Error::fatal(attempted, format!("the server warns: {}", said.reason)));

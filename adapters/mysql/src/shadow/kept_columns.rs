@@ -3,7 +3,7 @@
 
 use crate::change::Change;
 use crate::key::kept::is_kept;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::lookup::read_table;
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
@@ -11,20 +11,20 @@ use crate::server::names::TableName;
 use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::{Session, execute_within};
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 use std::sync::Arc;
 
-/// Gives the empty shadow the columns of ours that its shape needs.
+/// Gives the empty shadow the columns of ours that its mapping needs.
 pub(crate) async fn add_kept(
     change: &Change,
     pool: &Arc<SessionPool>,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> Result<()> {
-    if shape.kept.is_empty() {
+    if mapping.kept.is_empty() {
         return Ok(());
     }
     let mut lease = pool.lease(Slot::Control).await?;
-    let outcome = lease.session().execute(&sql::ddl::add_kept(shape, &shape.shadow)).await;
+    let outcome = lease.session().execute(&sql::ddl::add_kept(mapping, &mapping.shadow)).await;
     lease.keep();
     let attempted = || change.doing("give the former key's columns to the shadow of");
     outcome.map(|_| ()).trying_clauses(attempted)
@@ -51,28 +51,33 @@ pub(crate) async fn drop_kept(change: &Change, pool: &Arc<SessionPool>) -> Resul
 pub(crate) async fn refuse_kept(
     change: &Change,
     session: &mut Session,
-    shape: &Shape,
-) -> Result<Option<Refusal>> {
-    if shape.kept.is_empty() {
+    mapping: &ColumnMapping,
+) -> Result<Option<Finding>> {
+    if mapping.kept.is_empty() {
         return Ok(None);
     }
-    match try_kept(change, session, shape, &change.names.clone).await {
+    match try_kept(change, session, mapping, &change.names.clone).await {
         Ok(()) => Ok(None),
         Err(failure) => {
             let error = failure.of_clauses(change.doing("try our columns on an empty clone of"));
-            let columns: Vec<&str> = shape.kept.iter().map(|pair| &*pair.source.name).collect();
+            let columns: Vec<&str> = mapping.kept.iter().map(|pair| &*pair.source.name).collect();
             let reason = format!(
-                "the clauses drop or convert the key's columns ({}), and this table cannot \
-                 have a column added and dropped at once: {}",
+                "the clauses drop or convert the key's columns ({}), and this table cannot have a \
+                 column added and dropped at once: {}",
                 columns.join(", "),
                 error.reason
             );
             let remedy = format!(
-                "add another unique key over NOT NULL columns that stay first, or do it in \
-                 two changes: first ALTER TABLE {} ADD UNIQUE KEY …, then this one",
+                "add another unique key over NOT NULL columns that stay first, or do it in two \
+                 changes: first ALTER TABLE {} ADD UNIQUE KEY …, then this one",
                 sql::table(&change.source)
             );
-            Ok(Some(Refusal { object: format!("key {}", shape.key.describe()), reason, remedy }))
+            Ok(Some(Finding::error(
+                Code::KeyChoice,
+                format!("key {}", mapping.key.describe()),
+                reason,
+                remedy,
+            )))
         }
     }
 }
@@ -80,22 +85,23 @@ pub(crate) async fn refuse_kept(
 pub(crate) async fn try_kept(
     change: &Change,
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     clone: &TableName,
 ) -> std::result::Result<(), Failure> {
-    session.execute(&sql::ddl::add_kept(shape, clone)).await?;
-    let names: Vec<&str> = shape.kept.iter().map(|pair| &*pair.shadow.name).collect();
+    session.execute(&sql::ddl::add_kept(mapping, clone)).await?;
+    let names: Vec<&str> = mapping.kept.iter().map(|pair| &*pair.shadow.name).collect();
     session.execute(&sql::ddl::drop_kept(&change.source, clone, &names)).await.map(|_| ())
 }
 
 /// Says in `plan` that the shadow has these columns.
-pub(crate) fn note(shape: &Shape) -> Option<String> {
-    let names: Vec<&str> = shape.kept.iter().map(|pair| &*pair.source.name).collect();
+pub(crate) fn note(mapping: &ColumnMapping) -> Option<Finding> {
+    let names: Vec<&str> = mapping.kept.iter().map(|pair| &*pair.source.name).collect();
     (!names.is_empty()).then(|| {
-        format!(
+        let note = format!(
             "the clauses drop or change the key's columns {}, and the run finds rows by them. The \
              new table keeps their values in invisible columns until right after the swap",
             names.join(", ")
-        )
+        );
+        Finding::note(Code::KeyChoice, note)
     })
 }

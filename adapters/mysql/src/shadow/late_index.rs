@@ -4,7 +4,7 @@
 
 use crate::change::Change;
 use crate::key::index::LOOKUP;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::index_definition::{Definition, secondary};
 use crate::schema::lookup::read_table;
 use crate::schema::table::{Table, definition_of};
@@ -14,7 +14,7 @@ use crate::server::names::TableName;
 use crate::server::pool::{SessionPool, Slot};
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::{Refusal, Result};
+use altergeist_contract::{Code, Finding, Result};
 use std::sync::Arc;
 
 /// Most indexes of a table.
@@ -25,26 +25,29 @@ pub(crate) async fn late_index(
     change: &Change,
     session: &mut Session,
     altered: &TableName,
-    shape: &Shape,
-) -> Result<std::result::Result<Option<Definition>, Refusal>> {
+    mapping: &ColumnMapping,
+) -> Result<std::result::Result<Option<Definition>, Finding>> {
     let table = read_table(change, session, altered).await?;
-    if !shape.key.needs_lookup() || has_room(&table) {
+    if !mapping.key.needs_lookup() || has_room(&table) {
         return Ok(Ok(None));
     }
-    let found = find_last(change, session, altered, shape).await;
+    let found = find_last(change, session, altered, mapping).await;
     let found = found.doing_in_catalogue(change.doing("look for an index that can wait of"))?;
-    Ok(found.map(Some).ok_or_else(|| Refusal {
-        object: format!("index {}", shape.key.index),
-        reason: format!(
-            "the altered table has {} indexes, and the run needs one more to find rows by the \
-             former key",
-            table.indexes.len()
-        ),
-        remedy: format!(
-            "keep an index over {}, or drop another index first: ALTER TABLE {} DROP KEY …",
-            shape.key.describe(),
-            sql::table(&change.source)
-        ),
+    Ok(found.map(Some).ok_or_else(|| {
+        Finding::error(
+            Code::KeyChoice,
+            format!("index {}", mapping.key.index),
+            format!(
+                "the altered table has {} indexes, and the run needs one more to find rows by the \
+                 former key",
+                table.indexes.len()
+            ),
+            format!(
+                "keep an index over {}, or drop another index first: ALTER TABLE {} DROP KEY …",
+                mapping.key.describe(),
+                sql::table(&change.source)
+            ),
+        )
     }))
 }
 
@@ -53,14 +56,14 @@ async fn find_last(
     change: &Change,
     session: &mut Session,
     altered: &TableName,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> std::result::Result<Option<Definition>, Failure> {
-    if shape.kept.is_empty() {
-        return last_that_can_wait(change, session, altered, shape).await;
+    if mapping.kept.is_empty() {
+        return last_that_can_wait(change, session, altered, mapping).await;
     }
-    session.execute(&sql::ddl::add_kept(shape, altered)).await?;
-    let found = last_that_can_wait(change, session, altered, shape).await?;
-    let names: Vec<&str> = shape.kept.iter().map(|pair| &*pair.shadow.name).collect();
+    session.execute(&sql::ddl::add_kept(mapping, altered)).await?;
+    let found = last_that_can_wait(change, session, altered, mapping).await?;
+    let names: Vec<&str> = mapping.kept.iter().map(|pair| &*pair.shadow.name).collect();
     session.execute(&sql::ddl::drop_kept(&change.source, altered, &names)).await?;
     Ok(found)
 }
@@ -69,14 +72,14 @@ async fn last_that_can_wait(
     change: &Change,
     session: &mut Session,
     altered: &TableName,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> std::result::Result<Option<Definition>, Failure> {
     let Some(last) = secondary(&definition_of(session, altered).await?).pop() else {
         return Ok(None);
     };
     let names = (&change.source, altered);
     session.execute(&sql::ddl::drop_indexes(names.0, names.1, &[&last.name])).await?;
-    session.execute(&sql::ddl::add_lookup(shape, altered, "KEY")).await?;
+    session.execute(&sql::ddl::add_lookup(mapping, altered, "KEY")).await?;
     match session.execute(&sql::ddl::exchange_index(names.0, names.1, LOOKUP, &last.text)).await {
         Ok(_) => Ok(Some(last)),
         Err(failure) if failure.ends_session() => Err(failure),
@@ -92,15 +95,15 @@ async fn last_that_can_wait(
 pub(crate) async fn make_room_for_lookup(
     change: &Change,
     pool: &Arc<SessionPool>,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> Result<Option<String>> {
     let mut lease = pool.lease(Slot::Control).await?;
     let attempted = || change.doing("make room for an index in the shadow of");
-    let late = late_index(change, lease.session(), &shape.shadow, shape).await?;
+    let late = late_index(change, lease.session(), &mapping.shadow, mapping).await?;
     let late =
-        late.map_err(|refusal| altergeist_contract::Error::refused(attempted(), refusal.reason))?;
+        late.map_err(|refusal| altergeist_contract::Error::refused(attempted(), refusal.message))?;
     if let Some(late) = &late {
-        let drop = sql::ddl::drop_indexes(&change.source, &shape.shadow, &[&late.name]);
+        let drop = sql::ddl::drop_indexes(&change.source, &mapping.shadow, &[&late.name]);
         lease.session().execute(&drop).await.doing_in_catalogue(attempted)?;
     }
     lease.keep();
@@ -108,12 +111,13 @@ pub(crate) async fn make_room_for_lookup(
 }
 
 /// Says in `plan` which index comes last.
-pub(crate) fn note(late: &Definition) -> String {
-    format!(
+pub(crate) fn note(late: &Definition) -> Finding {
+    let note = format!(
         "the altered table has {INDEXES_MAX} indexes, the server's limit. The run builds {} right \
          after the swap, without a lock. Until then queries run without it",
         late.name
-    )
+    );
+    Finding::note(Code::Method, note)
 }
 
 fn has_room(table: &Table) -> bool {

@@ -2,14 +2,14 @@
 
 use crate::change::Change;
 use crate::log::cascades::{rows_of, stale_children};
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::server::doing::Doing;
 use crate::server::error::Failure;
 use crate::server::pool::{Lease, SessionPool};
 use crate::server::session::{Cells, Session};
+use crate::shadow::column_mapping::load_mapping;
 use crate::shadow::documents::{refresh_by_document_locked, refresh_keys_by_document};
 use crate::shadow::insert::{insert, parts};
-use crate::shadow::shape::load_shape;
 use crate::sql;
 use crate::sql::compare::Compared;
 use crate::state::ShadowState;
@@ -31,13 +31,14 @@ pub(crate) async fn next_chunk(
     after: &Watermark,
     rows: u64,
 ) -> Result<Chunk> {
-    let shape = load_shape(change, pool, shadow_state).await?;
+    let mapping = load_mapping(change, pool, shadow_state).await?;
     let attempted = || change.doing("find the end of a chunk of");
-    let found =
-        read_by_worker(pool, &sql::rows::range_end(&shape, after, rows)?).await.doing(attempted)?;
+    let found = read_by_worker(pool, &sql::rows::range_end(&mapping, after, rows)?)
+        .await
+        .doing(attempted)?;
     let through = match found.first() {
         Some(row) => Watermark::At(
-            shape
+            mapping
                 .key
                 .of_query(row)
                 .ok_or_else(|| Error::fatal(attempted(), "its key cannot be read"))?,
@@ -53,14 +54,14 @@ pub(crate) async fn copy_chunk(
     shadow_state: &ShadowState,
     chunk: &Chunk,
 ) -> Result<u64> {
-    let shape = load_shape(change, pool, shadow_state).await?;
+    let mapping = load_mapping(change, pool, shadow_state).await?;
     let attempted = || change.doing("copy a chunk of");
-    let statement = sql::rows::copy(&shape, chunk)?;
+    let statement = sql::rows::copy(&mapping, chunk)?;
     let _moves = shadow_state.cascades.moves.read().await;
     let mut lease = pool.worker().await?;
-    let writing = shadow_state.tally.begin();
+    let writing = shadow_state.shadow_writes.begin();
     let outcome = retry_locked_rows(pool, async || {
-        insert(lease.session(), &shape, &statement, &attempted()).await
+        insert(lease.session(), &mapping, &statement, &attempted()).await
     })
     .await;
     lease.keep();
@@ -74,15 +75,15 @@ pub(crate) async fn refresh_keys(
     keys: &[Key],
     through: &Watermark,
 ) -> Result<()> {
-    let shape = load_shape(change, pool, shadow_state).await?;
-    let _moves = shadow_state.cascades.lock_moves(&shape).await;
-    if shape.by_document.load(Ordering::SeqCst) {
-        return refresh_keys_by_document(change, pool, shadow_state, &shape, keys, through).await;
+    let mapping = load_mapping(change, pool, shadow_state).await?;
+    let _moves = shadow_state.cascades.lock_moves(&mapping).await;
+    if mapping.by_document.load(Ordering::SeqCst) {
+        return refresh_keys_by_document(change, pool, shadow_state, &mapping, keys, through).await;
     }
     let mut lease = pool.worker().await?;
     let attempted = change.doing("refresh rows of");
-    let refreshed = async || in_transaction(&mut lease, &shape, keys, through, &attempted).await;
-    let writing = shadow_state.tally.begin();
+    let refreshed = async || in_transaction(&mut lease, &mapping, keys, through, &attempted).await;
+    let writing = shadow_state.shadow_writes.begin();
     let outcome = retry_locked_rows(pool, refreshed).await;
     lease.keep();
     writing.end(outcome).map(drop)
@@ -94,13 +95,13 @@ pub(crate) async fn clear_beyond(
     shadow_state: &ShadowState,
     through: &Watermark,
 ) -> Result<()> {
-    let shape = load_shape(change, pool, shadow_state).await?;
-    let statement = sql::rows::delete_beyond(&shape, through, MOST_DELETED)?;
+    let mapping = load_mapping(change, pool, shadow_state).await?;
+    let statement = sql::rows::delete_beyond(&mapping, through, MOST_DELETED)?;
     let mut lease = pool.worker().await?;
     loop {
         let attempted = || change.doing("clear the shadow of");
         let cleared = async || lease.session().execute(&statement).await.doing(attempted);
-        let writing = shadow_state.tally.begin();
+        let writing = shadow_state.shadow_writes.begin();
         match writing.end(retry_locked_rows(pool, cleared).await.map(|done| done.rows)) {
             Ok(MOST_DELETED) => {}
             outcome => {
@@ -141,14 +142,14 @@ pub(crate) async fn read_by_worker(
 
 async fn in_transaction(
     lease: &mut Lease,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     keys: &[Key],
     through: &Watermark,
     attempted: &str,
 ) -> Result<u64> {
     let session = lease.session();
     session.execute(sql::session::BEGIN).await.doing(attempted)?;
-    let outcome = refresh_within(session, shape, keys, through, attempted).await;
+    let outcome = refresh_within(session, mapping, keys, through, attempted).await;
     match session.execute(sql::session::end(&outcome)).await {
         Err(failure) if outcome.is_ok() => Err(failure.of_rows(attempted)),
         _ => outcome,
@@ -163,54 +164,54 @@ async fn in_transaction(
 /// their values are out of the way, and after, because rows of the source may be gone meanwhile.
 pub(crate) async fn refresh_within(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     keys: &[Key],
     through: &Watermark,
     attempted: &str,
 ) -> Result<u64> {
-    if shape.by_document.load(Ordering::SeqCst) {
-        return refresh_by_document_locked(session, shape, keys, attempted).await;
+    if mapping.by_document.load(Ordering::SeqCst) {
+        return refresh_by_document_locked(session, mapping, keys, attempted).await;
     }
     let mut written = 0;
-    let mut keys = rows_of(session, shape, keys).await.doing(attempted)?;
-    let mut fresh = stale_of(session, shape, &keys, attempted).await?;
+    let mut keys = rows_of(session, mapping, keys).await.doing(attempted)?;
+    let mut fresh = stale_of(session, mapping, &keys, attempted).await?;
     let mut known: HashSet<Key> =
         if fresh.is_empty() { HashSet::new() } else { keys.iter().cloned().collect() };
     while !fresh.is_empty() {
         fresh.retain(|key| known.insert(key.clone()));
         keys.to_mut().extend_from_slice(&fresh);
-        fresh = stale_of(session, shape, &fresh, attempted).await?;
+        fresh = stale_of(session, mapping, &fresh, attempted).await?;
     }
     while !keys.is_empty() {
         for part in parts(&keys) {
-            let deleted = session.execute(&sql::rows::delete_keys(shape, part)?).await;
+            let deleted = session.execute(&sql::rows::delete_keys(mapping, part)?).await;
             written += deleted.doing(attempted)?.rows;
         }
         if *through != Watermark::Start {
             for part in parts(&keys) {
                 written += insert(
                     session,
-                    shape,
-                    &sql::rows::insert_keys(shape, part, through)?,
+                    mapping,
+                    &sql::rows::insert_keys(mapping, part, through)?,
                     attempted,
                 )
                 .await?;
             }
         }
-        keys = stale_of(session, shape, &keys, attempted).await?.into();
+        keys = stale_of(session, mapping, &keys, attempted).await?.into();
     }
     Ok(written)
 }
 
 async fn stale_of(
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     keys: &[Key],
     attempted: &str,
 ) -> Result<Vec<Key>> {
     let mut stale = Vec::new();
-    for part in parts(keys).into_iter().filter(|_| !shape.own_keys.is_empty()) {
-        let found = stale_children(session, shape, &Compared::Keys(part)).await;
+    for part in parts(keys).into_iter().filter(|_| !mapping.own_keys.is_empty()) {
+        let found = stale_children(session, mapping, &Compared::Keys(part)).await;
         stale.extend(found.doing(attempted)?);
     }
     Ok(stale)

@@ -5,24 +5,15 @@ use crate::server::version::{Flavour, Version};
 use crate::sql::quote::{as_bytes, quote, sign, string, table};
 
 /// Whether the server's own rules refuse zero dates.
-pub(crate) const REFUSES_ZERO_DATES: &str = "SELECT FIND_IN_SET('NO_ZERO_DATE', \
-                                             @@global.sql_mode) > 0 OR \
-                                             FIND_IN_SET('NO_ZERO_IN_DATE', @@global.sql_mode) > 0";
-
-pub(crate) fn has_zero_dates(source: &TableName, column: &str) -> String {
-    let column = quote(column);
-    format!(
-        "{}SELECT 1 FROM {} WHERE MONTH({column}) = 0 OR DAY({column}) = 0 LIMIT 1",
-        sign(source),
-        table(source)
-    )
-}
+pub(crate) const REFUSES_ZERO_DATES: &str = "SELECT FIND_IN_SET('NO_ZERO_DATE', @@global.sql_mode) \
+                                             > 0 OR FIND_IN_SET('NO_ZERO_IN_DATE', \
+                                             @@global.sql_mode) > 0";
 
 /// How many partitions a table has. Each subpartition counts.
 pub(crate) fn count_partitions(name: &TableName) -> String {
     format!(
-        "SELECT COUNT(*) FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = {} AND \
-         TABLE_NAME = {}",
+        "SELECT COUNT(*) FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = {} AND TABLE_NAME \
+         = {}",
         string(&name.schema),
         string(&name.name)
     )
@@ -48,8 +39,8 @@ pub(crate) fn check_names(schema: &str) -> String {
 
 pub(crate) fn find_table(name: &TableName) -> String {
     format!(
-        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES WHERE \
+         TABLE_SCHEMA = {} AND TABLE_NAME = {}",
         string(&name.schema),
         string(&name.name)
     )
@@ -118,8 +109,9 @@ pub(crate) fn foreign_key_columns(name: &TableName) -> String {
 
 /// The tables of others that this user may see: schema and name.
 pub(crate) const VISIBLE_TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM \
-     information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN ('mysql', \
-     'information_schema', 'performance_schema', 'sys')";
+                                         information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' \
+                                         AND TABLE_SCHEMA NOT IN ('mysql', 'information_schema', \
+                                         'performance_schema', 'sys')";
 
 /// How many foreign keys refer to a table, also from tables that this user cannot see.
 pub(crate) fn count_keys_to(version: Version, name: &TableName) -> String {
@@ -134,6 +126,18 @@ pub(crate) fn count_keys_to(version: Version, name: &TableName) -> String {
 }
 
 /// Whether a row of a table refers to no row of another.
+/// Counts rows of a child whose parent is missing, up to a limit.
+pub(crate) fn count_orphans(
+    (source, child): (&TableName, &TableName),
+    columns: &[String],
+    (parent, parent_columns): (&TableName, &[String]),
+    limit: u64,
+) -> String {
+    let orphans = has_orphans(source, child, columns, parent, parent_columns);
+    let orphans = orphans.strip_suffix(" LIMIT 1").unwrap_or(&orphans);
+    format!("SELECT COUNT(*) FROM ({orphans} LIMIT {limit}) orphans")
+}
+
 pub(crate) fn has_orphans(
     source: &TableName,
     child: &TableName,
@@ -211,8 +215,8 @@ pub(crate) fn innodb_ids(version: Version, name: &TableName) -> String {
     let [whole, part, old_part] =
         [path.clone(), format!("{path}#p#"), format!("{path}#P#")].map(|path| as_bytes(&path));
     format!(
-        "SELECT TABLE_ID FROM information_schema.{view} WHERE CAST(NAME AS BINARY) = {whole} \
-         OR LEFT(CAST(NAME AS BINARY), {length}) IN ({part}, {old_part}) ORDER BY TABLE_ID",
+        "SELECT TABLE_ID FROM information_schema.{view} WHERE CAST(NAME AS BINARY) = {whole} OR \
+         LEFT(CAST(NAME AS BINARY), {length}) IN ({part}, {old_part}) ORDER BY TABLE_ID",
         length = path.len() + 3
     )
 }
@@ -248,19 +252,39 @@ pub(crate) fn has_rows(name: &TableName) -> String {
     format!("SELECT 1 FROM {} LIMIT 1", table(name))
 }
 
-pub(crate) fn has_nulls(source: &TableName, column: &str) -> String {
+/// Fails if the server does not understand a condition on the source's rows. Reads none.
+pub(crate) fn try_condition(source: &TableName, condition: &str) -> String {
+    format!("{}SELECT ({condition}) FROM {} WHERE FALSE", sign(source), table(source))
+}
+
+/// How many rows were seen, up to a limit, and how many of them have a value in a column.
+pub(crate) fn count_values(source: &TableName, column: &str, limit: u64) -> String {
+    let column = quote(column);
     format!(
-        "{}SELECT 1 FROM {} WHERE {} IS NULL LIMIT 1",
+        "{}SELECT COUNT(*), COUNT({column}) FROM (SELECT {column} FROM {} LIMIT {limit}) seen",
         sign(source),
-        table(source),
-        quote(column)
+        table(source)
     )
 }
 
-/// How many of the source's rows meet a condition.
-pub(crate) fn count_where(source: &TableName, condition: &str) -> String {
-    format!("{}SELECT COUNT(*) FROM {} WHERE {condition}", sign(source), table(source))
+/// How many rows of a view were seen, up to a limit, and how many of them violate a CHECK
+/// constraint.
+pub(crate) fn count_violations(
+    source: &TableName,
+    rows: &str,
+    expression: &str,
+    limit: u64,
+) -> String {
+    format!(
+        "{}SELECT COUNT(*), COALESCE(SUM(NOT ({expression})), 0) FROM ({rows} LIMIT {limit}) seen",
+        sign(source)
+    )
 }
+
+/// The disk of the server's data, and its free bytes (MariaDB's plugin DISKS).
+pub(crate) const FREE_DISK: &str = "SELECT Path, Available * 1024 FROM information_schema.DISKS \
+                                    WHERE LEFT(@@datadir, CHAR_LENGTH(Path)) = Path ORDER BY \
+                                    CHAR_LENGTH(Path) DESC LIMIT 1";
 
 /// How many values the source has more than once over these expressions. NULLs do not count.
 pub(crate) fn duplicates(source: &TableName, expressions: &[String]) -> String {

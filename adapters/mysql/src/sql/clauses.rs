@@ -16,3 +16,18 @@ pub(crate) fn rename_index(from: &str, to: &str) -> String {
 
 /// How the server's definitions of tables begin.
 pub(crate) const DEFINITION: &str = "CREATE TABLE ";
+
+/// Whether a column holds NULL.
+pub(crate) fn is_null(column: &str) -> String {
+    format!("{} IS NULL", quote(column))
+}
+
+/// Whether a column holds a date with a zero in it.
+pub(crate) fn is_zero_date(column: &str) -> String {
+    let column = quote(column);
+    format!("(MONTH({column}) = 0 OR DAY({column}) = 0)")
+}
+
+pub(crate) fn rename(old: &str, new: &str) -> String {
+    format!("RENAME COLUMN {} TO {}", quote(old), quote(new))
+}

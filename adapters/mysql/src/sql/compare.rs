@@ -2,7 +2,7 @@
 
 use crate::key::index::{KeyColumn, KeyIndex};
 use crate::key::mapping::Mapping;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::foreign_key::OwnKey;
 use crate::sql::quote::{quote, sign, table};
 use crate::sql::rows::{
@@ -51,9 +51,9 @@ fn condition_on_shadow(key: &KeyIndex, of: &str, compared: &Compared) -> Result<
 
 /// Whether a row of the source and a row of the shadow have the same key. The tables' names are
 /// given.
-fn matched(shape: &Shape, (s, d): (&str, &str)) -> String {
-    let source = columns_of(&shape.key, false, &format!("{s}."));
-    let shadow = columns_of(&shape.key, true, &format!("{d}."));
+fn matched(mapping: &ColumnMapping, (s, d): (&str, &str)) -> String {
+    let source = columns_of(&mapping.key, false, &format!("{s}."));
+    let shadow = columns_of(&mapping.key, true, &format!("{d}."));
     let term = |((column, s), back): ((&KeyColumn, &String), &String)| match &column.mapping {
         Mapping::Same => match column.prefix {
             None => format!("{back} = {s}"),
@@ -67,109 +67,116 @@ fn matched(shape: &Shape, (s, d): (&str, &str)) -> String {
             mapping.to_shadow(s)
         ),
     };
-    shape.key.columns.iter().zip(&source).zip(&shadow).map(term).collect::<Vec<_>>().join(" AND ")
+    mapping.key.columns.iter().zip(&source).zip(&shadow).map(term).collect::<Vec<_>>().join(" AND ")
 }
 
-pub(crate) fn count_rows(shape: &Shape, chunk: &Chunk) -> Result<String> {
+pub(crate) fn count_rows(mapping: &ColumnMapping, chunk: &Chunk) -> Result<String> {
     Ok(format!(
         "{}SELECT COUNT(*) FROM {} FORCE INDEX ({}) WHERE {}",
-        sign(&shape.source),
-        table(&shape.source),
-        quote(&shape.key.index),
-        range(&shape.key, &columns_of(&shape.key, false, ""), chunk)?
+        sign(&mapping.source),
+        table(&mapping.source),
+        quote(&mapping.key.index),
+        range(&mapping.key, &columns_of(&mapping.key, false, ""), chunk)?
     ))
 }
 
 /// How many rows of the shadow belong to this range. It is a number only if the shadow's order is
 /// the source's.
-pub(crate) fn count_in_shadow(shape: &Shape, chunk: &Chunk) -> Result<String> {
-    if shape.key.is_mapped() || is_last_of_prefixes(&shape.key, chunk) {
+pub(crate) fn count_in_shadow(mapping: &ColumnMapping, chunk: &Chunk) -> Result<String> {
+    if mapping.key.is_mapped() || is_last_of_prefixes(&mapping.key, chunk) {
         return Ok("SELECT NULL".to_owned());
     }
     Ok(format!(
         "{}SELECT COUNT(*) FROM {} FORCE INDEX ({}) WHERE {}",
-        sign(&shape.source),
-        table(&shape.shadow),
-        quote(&shape.key.shadow_index),
-        range(&shape.key, &columns_of(&shape.key, true, ""), chunk)?
+        sign(&mapping.source),
+        table(&mapping.shadow),
+        quote(&mapping.key.shadow_index),
+        range(&mapping.key, &columns_of(&mapping.key, true, ""), chunk)?
     ))
 }
 
 /// Keys of the source's rows that the shadow lacks, or has with another value in any column.
 pub(crate) fn missing_or_different(
-    shape: &Shape,
+    mapping: &ColumnMapping,
     compared: &Compared,
     limit: u64,
 ) -> Result<String> {
-    let columns = columns_of(&shape.key, false, "s.");
-    let first = &columns_of(&shape.key, true, "d.")[0];
+    let columns = columns_of(&mapping.key, false, "s.");
+    let first = &columns_of(&mapping.key, true, "d.")[0];
     Ok(format!(
         "{}SELECT {} FROM {} s FORCE INDEX ({}) LEFT JOIN {} d FORCE INDEX ({}) ON {} \
          WHERE {} AND ({first} IS NULL OR NOT ({})) LIMIT {limit}",
-        sign(&shape.source),
-        spelled(&shape.key, &columns),
-        table(&shape.source),
-        quote(&shape.key.index),
-        table(&shape.shadow),
-        quote(&shape.key.shadow_index),
-        matched(shape, ("s", "d")),
-        condition(&shape.key, &columns, compared)?,
-        shape.equality()?
+        sign(&mapping.source),
+        spelled(&mapping.key, &columns),
+        table(&mapping.source),
+        quote(&mapping.key.index),
+        table(&mapping.shadow),
+        quote(&mapping.key.shadow_index),
+        matched(mapping, ("s", "d")),
+        condition(&mapping.key, &columns, compared)?,
+        mapping.equality()?
     ))
 }
 
 /// Keys of the shadow's rows that the source lacks.
-pub(crate) fn surplus(shape: &Shape, compared: &Compared, limit: u64) -> Result<String> {
+pub(crate) fn surplus(mapping: &ColumnMapping, compared: &Compared, limit: u64) -> Result<String> {
     Ok(format!(
         "{}SELECT {} FROM {} d FORCE INDEX ({}) WHERE {} \
          AND NOT EXISTS (SELECT 1 FROM {} s FORCE INDEX ({}) WHERE {}) LIMIT {limit}",
-        sign(&shape.source),
-        spelled_of_shadow(&shape.key, "d."),
-        table(&shape.shadow),
-        quote(&shape.key.shadow_index),
-        condition_on_shadow(&shape.key, "d.", compared)?,
-        table(&shape.source),
-        quote(&shape.key.index),
-        matched(shape, ("s", "d"))
+        sign(&mapping.source),
+        spelled_of_shadow(&mapping.key, "d."),
+        table(&mapping.shadow),
+        quote(&mapping.key.shadow_index),
+        condition_on_shadow(&mapping.key, "d.", compared)?,
+        table(&mapping.source),
+        quote(&mapping.key.index),
+        matched(mapping, ("s", "d"))
     ))
 }
 
 /// Keys of rows with one of these values in some columns. The columns have the source's names.
 pub(crate) fn rows_that_hold(
-    shape: &Shape,
+    mapping: &ColumnMapping,
     in_shadow: bool,
     columns: &[String],
     values: &[Vec<String>],
 ) -> String {
     let asked = match in_shadow {
-        true => spelled_of_shadow(&shape.key, ""),
-        false => spelled(&shape.key, &columns_of(&shape.key, false, "")),
+        true => spelled_of_shadow(&mapping.key, ""),
+        false => spelled(&mapping.key, &columns_of(&mapping.key, false, "")),
     };
     let names: Vec<String> = columns
         .iter()
-        .map(|column| quote(&if in_shadow { shape.name_after(column) } else { column.clone() }))
+        .map(|column| quote(&if in_shadow { mapping.name_after(column) } else { column.clone() }))
         .collect();
     let condition = one_of(&names, values);
-    let of = table(if in_shadow { &shape.shadow } else { &shape.source });
-    format!("{}SELECT {asked} FROM {of} WHERE {condition}", sign(&shape.source))
+    let of = table(if in_shadow { &mapping.shadow } else { &mapping.source });
+    format!("{}SELECT {asked} FROM {of} WHERE {condition}", sign(&mapping.source))
 }
 
 /// Keys of the shadow's rows that refer by this foreign key to one of these rows, or to any row of
 /// this range. The source has no such row that refers to the same. The statement names each table
 /// once, as a session that has locked them must.
-pub(crate) fn stale_children(shape: &Shape, own: &OwnKey, of: &Compared) -> Result<String> {
-    let (source, shadow) = (table(&shape.source), table(&shape.shadow));
+pub(crate) fn stale_children(
+    mapping: &ColumnMapping,
+    own: &OwnKey,
+    of: &Compared,
+) -> Result<String> {
+    let (source, shadow) = (table(&mapping.source), table(&mapping.shadow));
     let columns: Vec<String> = own
         .columns
         .iter()
-        .map(|column| format!("{shadow}.{}", quote(&shape.name_after(column))))
+        .map(|column| format!("{shadow}.{}", quote(&mapping.name_after(column))))
         .collect();
     let condition = match of {
-        Compared::Keys(keys) => among(&shape.key, &columns, keys)?,
+        Compared::Keys(keys) => among(&mapping.key, &columns, keys)?,
         Compared::Range(_) => {
             let present = columns.iter().map(|column| format!("{column} IS NOT NULL"));
             let present = present.collect::<Vec<_>>().join(" AND ");
-            format!("{} AND {present}", condition_on_shadow(&shape.key, &format!("{shadow}."), of)?)
+            format!(
+                "{} AND {present}",
+                condition_on_shadow(&mapping.key, &format!("{shadow}."), of)?
+            )
         }
     };
     let same = own
@@ -180,19 +187,19 @@ pub(crate) fn stale_children(shape: &Shape, own: &OwnKey, of: &Compared) -> Resu
     Ok(format!(
         "{}SELECT {} FROM {shadow} WHERE {condition} \
          AND NOT EXISTS (SELECT 1 FROM {source} FORCE INDEX ({}) WHERE {} AND {})",
-        sign(&shape.source),
-        spelled_of_shadow(&shape.key, &format!("{shadow}.")),
-        quote(&shape.key.index),
-        matched(shape, (&source, &shadow)),
+        sign(&mapping.source),
+        spelled_of_shadow(&mapping.key, &format!("{shadow}.")),
+        quote(&mapping.key.index),
+        matched(mapping, (&source, &shadow)),
         same.collect::<Vec<_>>().join(" AND ")
     ))
 }
 
 /// Keys of the rows that these rows of the shadow refer to by this foreign key.
-pub(crate) fn parents(shape: &Shape, own: &OwnKey, of: &[Key]) -> Result<String> {
+pub(crate) fn parents(mapping: &ColumnMapping, own: &OwnKey, of: &[Key]) -> Result<String> {
     let names: Vec<String> =
-        own.columns.iter().map(|column| quote(&shape.name_after(column))).collect();
-    let asked = shape
+        own.columns.iter().map(|column| quote(&mapping.name_after(column))).collect();
+    let asked = mapping
         .key
         .columns
         .iter()
@@ -201,10 +208,10 @@ pub(crate) fn parents(shape: &Shape, own: &OwnKey, of: &[Key]) -> Result<String>
     let present: Vec<String> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
     Ok(format!(
         "{}SELECT {} FROM {} WHERE {} AND {}",
-        sign(&shape.source),
+        sign(&mapping.source),
         asked.collect::<Vec<_>>().join(", "),
-        table(&shape.shadow),
-        among_shadows(&shape.key, "", of)?,
+        table(&mapping.shadow),
+        among_shadows(&mapping.key, "", of)?,
         present.join(" AND ")
     ))
 }

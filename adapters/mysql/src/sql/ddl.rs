@@ -1,7 +1,7 @@
 //! The statements that create and change the shadow.
 
 use crate::key::index::LOOKUP;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::server::names::TableName;
 use crate::server::version::Version;
 use crate::sql::quote::{quote, sign, string, table};
@@ -27,15 +27,15 @@ pub(crate) fn drop_indexes(source: &TableName, altered: &TableName, names: &[&st
 }
 
 /// Adds our index that finds rows of the shadow by the key. `kind` says whether it is unique.
-pub(crate) fn add_lookup(shape: &Shape, altered: &TableName, kind: &str) -> String {
+pub(crate) fn add_lookup(mapping: &ColumnMapping, altered: &TableName, kind: &str) -> String {
     let part = |(name, prefix): (&str, Option<u64>)| match prefix {
         None => quote(name),
         Some(length) => format!("{}({length})", quote(name)),
     };
-    let columns: Vec<String> = shape.key.shadow_parts().into_iter().map(part).collect();
+    let columns: Vec<String> = mapping.key.shadow_parts().into_iter().map(part).collect();
     format!(
         "{}ALTER TABLE {} ADD {kind} {} ({})",
-        sign(&shape.source),
+        sign(&mapping.source),
         table(altered),
         quote(LOOKUP),
         columns.join(", ")
@@ -43,8 +43,8 @@ pub(crate) fn add_lookup(shape: &Shape, altered: &TableName, kind: &str) -> Stri
 }
 
 /// Adds our columns for the former key's values; see `kept`.
-pub(crate) fn add_kept(shape: &Shape, altered: &TableName) -> String {
-    let added = shape.kept.iter().map(|pair| {
+pub(crate) fn add_kept(mapping: &ColumnMapping, altered: &TableName) -> String {
+    let added = mapping.kept.iter().map(|pair| {
         let column = &pair.shadow;
         let charset = match column.charset.is_empty() {
             true => String::new(),
@@ -58,7 +58,7 @@ pub(crate) fn add_kept(shape: &Shape, altered: &TableName) -> String {
     });
     format!(
         "{}ALTER TABLE {} {}",
-        sign(&shape.source),
+        sign(&mapping.source),
         table(altered),
         added.collect::<Vec<_>>().join(", ")
     )
@@ -117,8 +117,8 @@ pub(crate) fn build_settings(version: Version, gently: bool) -> Vec<&'static str
     let mut settings = Vec::new();
     if version.is_mysql_since((8, 0, 27)) {
         settings.push(
-            "SET SESSION innodb_ddl_buffer_size = LEAST(268435456, \
-                       @@innodb_buffer_pool_size DIV 8)",
+            "SET SESSION innodb_ddl_buffer_size = LEAST(268435456, @@innodb_buffer_pool_size DIV \
+             8)",
         );
         if gently {
             settings.push("SET SESSION innodb_ddl_threads = 1, innodb_parallel_read_threads = 1");
@@ -167,6 +167,11 @@ pub(crate) const INSTANT: &str = "ALGORITHM=INSTANT, ";
 pub(crate) const IN_PLACE: &str = "ALGORITHM=INPLACE, LOCK=NONE, ";
 
 pub(crate) const BY_COPY: &str = "ALGORITHM=COPY, ";
+
+/// MariaDB's own online ALTER, for messages.
+pub(crate) fn online_by_copy(altered: &TableName, clauses: &str) -> String {
+    format!("ALTER TABLE {} {clauses}, ALGORITHM=COPY, LOCK=NONE", table(altered))
+}
 
 /// Clauses that the server must carry out without a copy of the table.
 pub(crate) fn alter_in_place(

@@ -12,6 +12,7 @@ pub(crate) mod order_table;
 pub(crate) mod quote;
 pub(crate) mod rows;
 pub(crate) mod session;
+pub(crate) mod settings;
 pub(crate) mod triggers;
 
 pub(crate) use quote::{is_signed, quote, sign, string, table};

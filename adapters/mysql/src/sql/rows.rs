@@ -2,7 +2,7 @@
 
 use crate::key::index::{KeyColumn, KeyIndex};
 use crate::key::mapping::Mapping;
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::convert;
 use crate::sql::quote::{quote, sign, table};
 use altergeist_contract::{Chunk, Key, Result, Watermark};
@@ -157,109 +157,134 @@ pub(crate) fn spelled_of_shadow(key: &KeyIndex, of: &str) -> String {
     spelled.collect::<Vec<_>>().join(", ")
 }
 
-pub(crate) fn range_end(shape: &Shape, mark: &Watermark, rows: u64) -> Result<String> {
-    let columns = columns_of(&shape.key, false, "");
+pub(crate) fn range_end(mapping: &ColumnMapping, mark: &Watermark, rows: u64) -> Result<String> {
+    let columns = columns_of(&mapping.key, false, "");
     let chunk = Chunk { after: mark.clone(), through: Watermark::End };
     Ok(format!(
         "{}SELECT {} FROM {} FORCE INDEX ({}) WHERE {}{} LIMIT 1 OFFSET {}",
-        sign(&shape.source),
-        spelled(&shape.key, &columns),
-        table(&shape.source),
-        quote(&shape.key.index),
-        range(&shape.key, &columns, &chunk)?,
-        in_order(&shape.key, &columns),
+        sign(&mapping.source),
+        spelled(&mapping.key, &columns),
+        table(&mapping.source),
+        quote(&mapping.key.index),
+        range(&mapping.key, &columns, &chunk)?,
+        in_order(&mapping.key, &columns),
         rows.max(1) - 1
     ))
 }
 
 /// Some of the source's keys.
-pub(crate) fn first_keys(shape: &Shape) -> String {
+pub(crate) fn first_keys(mapping: &ColumnMapping) -> String {
     const SAMPLE: u64 = 100;
     format!(
         "{}{} LIMIT {SAMPLE}",
-        keys_of(shape),
-        in_order(&shape.key, &columns_of(&shape.key, false, ""))
+        keys_of(mapping),
+        in_order(&mapping.key, &columns_of(&mapping.key, false, ""))
     )
 }
 
 /// Returns which of these keys the source has.
-pub(crate) fn keys_among(shape: &Shape, keys: &[Key]) -> Result<String> {
+pub(crate) fn keys_among(mapping: &ColumnMapping, keys: &[Key]) -> Result<String> {
     Ok(format!(
         "{} WHERE {}",
-        keys_of(shape),
-        among(&shape.key, &columns_of(&shape.key, false, ""), keys)?
+        keys_of(mapping),
+        among(&mapping.key, &columns_of(&mapping.key, false, ""), keys)?
     ))
 }
 
-fn keys_of(shape: &Shape) -> String {
+fn keys_of(mapping: &ColumnMapping) -> String {
     format!(
         "{}SELECT {} FROM {} FORCE INDEX ({})",
-        sign(&shape.source),
-        spelled(&shape.key, &columns_of(&shape.key, false, "")),
-        table(&shape.source),
-        quote(&shape.key.index)
+        sign(&mapping.source),
+        spelled(&mapping.key, &columns_of(&mapping.key, false, "")),
+        table(&mapping.source),
+        quote(&mapping.key.index)
     )
 }
 
 /// Copies rows of the source. `force` names the index that finds them; it may be empty.
-pub(crate) fn insert_select(shape: &Shape, force: &str, condition: &str) -> String {
+pub(crate) fn insert_select(mapping: &ColumnMapping, force: &str, condition: &str) -> String {
     let list = |name: fn(&crate::schema::pair::Pair) -> String,
                 given: fn(&crate::schema::pair::Given) -> String| {
-        let columns = shape.columns.iter().chain(&shape.kept).map(name);
-        columns.chain(shape.given.iter().map(given)).collect::<Vec<_>>().join(", ")
+        let columns = mapping.columns.iter().chain(&mapping.kept).map(name);
+        columns.chain(mapping.given.iter().map(given)).collect::<Vec<_>>().join(", ")
     };
     format!(
         "{}INSERT INTO {} ({}) SELECT {} FROM {}{force} WHERE {condition}",
-        sign(&shape.source),
-        table(&shape.shadow),
+        sign(&mapping.source),
+        table(&mapping.shadow),
         list(|pair| quote(&pair.shadow.name), |given| quote(&given.column.name)),
         list(convert::copied, |given| given.value.to_owned()),
-        table(&shape.source)
+        table(&mapping.source)
     )
 }
 
-fn by_key(shape: &Shape) -> String {
-    format!(" FORCE INDEX ({})", quote(&shape.key.index))
+fn by_key(mapping: &ColumnMapping) -> String {
+    format!(" FORCE INDEX ({})", quote(&mapping.key.index))
 }
 
-pub(crate) fn copy(shape: &Shape, chunk: &Chunk) -> Result<String> {
+pub(crate) fn copy(mapping: &ColumnMapping, chunk: &Chunk) -> Result<String> {
     Ok(insert_select(
-        shape,
-        &by_key(shape),
-        &range(&shape.key, &columns_of(&shape.key, false, ""), chunk)?,
+        mapping,
+        &by_key(mapping),
+        &range(&mapping.key, &columns_of(&mapping.key, false, ""), chunk)?,
     ))
 }
 
-pub(crate) fn delete_keys(shape: &Shape, keys: &[Key]) -> Result<String> {
-    let shadow = table(&shape.shadow);
+/// Counts the rows of a chunk, and those that meet each condition.
+pub(crate) fn count_conditions(
+    mapping: &ColumnMapping,
+    chunk: &Chunk,
+    conditions: &[&str],
+) -> Result<String> {
+    let sums: String =
+        conditions.iter().map(|condition| format!(", COALESCE(SUM({condition}), 0)")).collect();
+    Ok(format!(
+        "{}SELECT COUNT(*){sums} FROM {}{} WHERE {}",
+        sign(&mapping.source),
+        table(&mapping.source),
+        by_key(mapping),
+        range(&mapping.key, &columns_of(&mapping.key, false, ""), chunk)?
+    ))
+}
+
+pub(crate) fn delete_keys(mapping: &ColumnMapping, keys: &[Key]) -> Result<String> {
+    let shadow = table(&mapping.shadow);
     Ok(format!(
         "{}DELETE FROM {shadow} USING {shadow} FORCE INDEX ({}) WHERE {}",
-        sign(&shape.source),
-        quote(&shape.key.shadow_index),
-        among_shadows(&shape.key, "", keys)?
+        sign(&mapping.source),
+        quote(&mapping.key.shadow_index),
+        among_shadows(&mapping.key, "", keys)?
     ))
 }
 
-pub(crate) fn insert_keys(shape: &Shape, keys: &[Key], through: &Watermark) -> Result<String> {
-    let columns = columns_of(&shape.key, false, "");
+pub(crate) fn insert_keys(
+    mapping: &ColumnMapping,
+    keys: &[Key],
+    through: &Watermark,
+) -> Result<String> {
+    let columns = columns_of(&mapping.key, false, "");
     let chunk = Chunk { after: Watermark::Start, through: through.clone() };
     let condition = format!(
         "{} AND {}",
-        among(&shape.key, &columns, keys)?,
-        range(&shape.key, &columns, &chunk)?
+        among(&mapping.key, &columns, keys)?,
+        range(&mapping.key, &columns, &chunk)?
     );
-    Ok(insert_select(shape, &by_key(shape), &condition))
+    Ok(insert_select(mapping, &by_key(mapping), &condition))
 }
 
-pub(crate) fn delete_beyond(shape: &Shape, mark: &Watermark, rows: u64) -> Result<String> {
+pub(crate) fn delete_beyond(
+    mapping: &ColumnMapping,
+    mark: &Watermark,
+    rows: u64,
+) -> Result<String> {
     let chunk = Chunk { after: mark.clone(), through: Watermark::End };
-    let columns = columns_of(&shape.key, true, "");
+    let columns = columns_of(&mapping.key, true, "");
     Ok(format!(
         "{}DELETE FROM {} WHERE {}{} LIMIT {rows}",
-        sign(&shape.source),
-        table(&shape.shadow),
-        range(&shape.key, &columns, &chunk)?,
-        in_order(&shape.key, &columns)
+        sign(&mapping.source),
+        table(&mapping.shadow),
+        range(&mapping.key, &columns, &chunk)?,
+        in_order(&mapping.key, &columns)
     ))
 }
 

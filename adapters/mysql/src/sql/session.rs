@@ -5,6 +5,12 @@ use crate::server::version::{Flavour, Version};
 use crate::sql::quote::{quote, string};
 use std::time::Duration;
 
+/// What this user may do, with its active roles.
+pub(crate) const GRANTS: &str = "SHOW GRANTS";
+
+/// What every user may do (MariaDB 10.11 and later).
+pub(crate) const GRANTS_OF_ALL: &str = "SHOW GRANTS FOR PUBLIC";
+
 pub(crate) const GLOBAL_MODES: &str = "SELECT @@global.sql_mode LIMIT 1";
 
 /// Whether the session's time zone has the same distance from UTC at the middle and the end of
@@ -140,13 +146,49 @@ pub(crate) fn metadata_locks(version: Version, name: &TableName) -> String {
     )
 }
 
+/// Transactions of some age that use a table, if the server shows it. The columns are those of
+/// [`metadata_locks`].
+pub(crate) fn old_users_of(version: Version, name: &TableName, seconds: u64) -> String {
+    let (schema, name) = (string(&name.schema), string(&name.name));
+    if version.flavour == Flavour::MariaDb {
+        return format!(
+            "SELECT DISTINCT p.ID, p.USER, p.HOST, TIMESTAMPDIFF(SECOND, x.trx_started, NOW()) \
+             FROM information_schema.METADATA_LOCK_INFO l JOIN information_schema.PROCESSLIST p ON \
+             p.ID = l.THREAD_ID JOIN information_schema.INNODB_TRX x ON x.trx_mysql_thread_id = \
+             p.ID WHERE l.LOCK_TYPE = 'Table metadata lock' AND l.TABLE_SCHEMA = {schema} AND \
+             l.TABLE_NAME = {name} AND p.ID <> CONNECTION_ID() AND x.trx_started < NOW() - \
+             INTERVAL {seconds} SECOND LIMIT 50"
+        );
+    }
+    format!(
+        "SELECT DISTINCT t.PROCESSLIST_ID, COALESCE(t.PROCESSLIST_USER, '?'), \
+         COALESCE(t.PROCESSLIST_HOST, '?'), TIMESTAMPDIFF(SECOND, x.trx_started, NOW()) FROM \
+         performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID = \
+         l.OWNER_THREAD_ID JOIN information_schema.INNODB_TRX x ON x.trx_mysql_thread_id = \
+         t.PROCESSLIST_ID WHERE l.OBJECT_TYPE = 'TABLE' AND l.OBJECT_SCHEMA = {schema} AND \
+         l.OBJECT_NAME = {name} AND l.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_ID <> \
+         CONNECTION_ID() AND x.trx_started < NOW() - INTERVAL {seconds} SECOND LIMIT 50"
+    )
+}
+
+/// All transactions of some age, in the same form.
+pub(crate) fn old_transactions(seconds: u64) -> String {
+    format!(
+        "SELECT t.trx_mysql_thread_id, COALESCE(p.USER, '?'), COALESCE(p.HOST, '?'), \
+         TIMESTAMPDIFF(SECOND, t.trx_started, NOW()) FROM information_schema.INNODB_TRX t LEFT \
+         JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id WHERE \
+         t.trx_mysql_thread_id <> CONNECTION_ID() AND t.trx_started < NOW() - INTERVAL {seconds} \
+         SECOND ORDER BY t.trx_started LIMIT 50"
+    )
+}
+
 /// The progress of an ALTER, in the server's own units: done, and estimated in all. MySQL shows it
 /// if it was told to record stages. MariaDB has such counters and leaves them at zero.
 pub(crate) fn work_of(connection: u64) -> String {
     format!(
         "SELECT s.WORK_COMPLETED, s.WORK_ESTIMATED FROM performance_schema.events_stages_current s \
-         JOIN performance_schema.threads t ON t.THREAD_ID = s.THREAD_ID \
-         WHERE t.PROCESSLIST_ID = {connection} AND s.WORK_ESTIMATED > 0"
+         JOIN performance_schema.threads t ON t.THREAD_ID = s.THREAD_ID WHERE t.PROCESSLIST_ID = \
+         {connection} AND s.WORK_ESTIMATED > 0"
     )
 }
 

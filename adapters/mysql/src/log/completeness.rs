@@ -1,6 +1,6 @@
-//! A witness beside the log (law 9). Marks that arrive prove nothing about rows. Writes with
-//! `sql_log_bin = 0`, or behind a replica's filter, leave no trace in the log, and the heartbeats
-//! go on.
+//! Proves that the log has every change (law 9). Marks that arrive prove nothing about rows. Writes
+//! with `sql_log_bin = 0`, or behind a replica's filter, leave no trace in the log, and the
+//! heartbeats go on.
 //!
 //! InnoDB remembers when the last change of a table was committed, by any session, logged or not
 //! (information_schema.TABLES.UPDATE_TIME). Rollbacks, reads with FOR UPDATE and statements that
@@ -31,8 +31,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// The server drops the fractions of a second.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
-/// The witness of one source.
-pub(crate) struct Witness {
+/// Checks the log of one source.
+pub(crate) struct CompletenessCheck {
     pool: Arc<SessionPool>,
     source: TableName,
     session: AsyncMutex<Option<Session>>,
@@ -63,9 +63,9 @@ struct Seen {
     earliest: Option<Instant>,
 }
 
-impl Witness {
-    pub(crate) fn new(pool: Arc<SessionPool>, source: TableName) -> Witness {
-        Witness {
+impl CompletenessCheck {
+    pub(crate) fn new(pool: Arc<SessionPool>, source: TableName) -> CompletenessCheck {
+        CompletenessCheck {
             pool,
             source,
             session: AsyncMutex::default(),

@@ -5,7 +5,7 @@
 
 use crate::change::Change;
 use crate::journal::{read_entry, save_facts};
-use crate::schema::columns::Shape;
+use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::definition_diff::{Changed, is_made_alike, out_of_reach};
 use crate::schema::identity::identify_table;
 use crate::schema::index_definition::Definition;
@@ -21,16 +21,16 @@ use altergeist_contract::{Error, Result};
 use std::sync::Arc;
 
 /// Checks the source when the log shows that others changed it.
-pub(crate) struct Followed {
+pub(crate) struct ConcurrentDdl {
     pool: Arc<SessionPool>,
     source: TableName,
     /// The source's definition when the shadow was made; empty if the journal does not have it.
     text: String,
 }
 
-impl Followed {
-    pub(crate) fn new(pool: Arc<SessionPool>, source: TableName, text: String) -> Followed {
-        Followed { pool, source, text }
+impl ConcurrentDdl {
+    pub(crate) fn new(pool: Arc<SessionPool>, source: TableName, text: String) -> ConcurrentDdl {
+        ConcurrentDdl { pool, source, text }
     }
 
     /// Proves that the shadow can get what others gave the source.
@@ -67,7 +67,7 @@ fn cannot(source: &TableName, objects: &[String]) -> Error {
 pub(crate) async fn follow_others(
     change: &Change,
     pool: &Arc<SessionPool>,
-    shape: &Shape,
+    mapping: &ColumnMapping,
 ) -> Result<String> {
     let attempted = || change.doing("give the shadow what others gave to");
     let mut reader = pool.reader().await?;
@@ -91,7 +91,7 @@ pub(crate) async fn follow_others(
         save_facts(change, pool, &facts).await?;
     }
     if !changed.is_nothing() {
-        check_columns(change, &mut reader, shape, &changed).await?;
+        check_columns(change, &mut reader, mapping, &changed).await?;
         give_shadow(change, pool, &changed).await?;
         let have =
             definition_of(&mut reader, &change.names.shadow).await.doing_in_catalogue(attempted)?;
@@ -118,13 +118,13 @@ pub(crate) async fn follow_others(
 async fn check_columns(
     change: &Change,
     session: &mut Session,
-    shape: &Shape,
+    mapping: &ColumnMapping,
     changed: &Changed,
 ) -> Result<()> {
     let source = read_table(change, session, &change.source).await?;
     let shadow = read_table(change, session, &change.names.shadow).await?;
     let stays = |name: &str| {
-        let pair = shape.columns.iter().find(|pair| is_same(&pair.source.name, name));
+        let pair = mapping.columns.iter().find(|pair| is_same(&pair.source.name, name));
         let is_generated =
             |table: &Table| table.column(name).is_some_and(|column| column.generated);
         match pair {

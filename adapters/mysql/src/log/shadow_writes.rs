@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Mutex as AsyncMutex;
 
 /// The counts of one engine value.
-pub(crate) struct Tally {
+pub(crate) struct ShadowWrites {
     state: Mutex<State>,
     /// The heartbeat from which on the log's rows count. Before the count begins it is the greatest
     /// number.
@@ -22,10 +22,10 @@ pub(crate) struct Tally {
     is_due: AsyncMutex<bool>,
 }
 
-impl Default for Tally {
-    fn default() -> Tally {
+impl Default for ShadowWrites {
+    fn default() -> ShadowWrites {
         let counted_from = Arc::new(AtomicU64::new(u64::MAX));
-        Tally { state: Mutex::default(), counted_from, is_due: AsyncMutex::default() }
+        ShadowWrites { state: Mutex::default(), counted_from, is_due: AsyncMutex::default() }
     }
 }
 
@@ -46,11 +46,11 @@ struct State {
 
 /// A write that began. If it does not end, its rows are not known.
 pub(crate) struct Writing<'a> {
-    tally: &'a Tally,
+    shadow_writes: &'a ShadowWrites,
     has_ended: bool,
 }
 
-impl Tally {
+impl ShadowWrites {
     /// The stream is about to follow the log. Nothing is counted yet.
     pub(crate) async fn follow(&self) {
         *self.is_due.lock().await = true;
@@ -77,7 +77,7 @@ impl Tally {
     /// Notes that a statement or transaction of this run is about to write the shadow.
     pub(crate) fn begin(&self) -> Writing<'_> {
         self.state().begun += 1;
-        Writing { tally: self, has_ended: false }
+        Writing { shadow_writes: self, has_ended: false }
     }
 
     /// Notes how many rows of the shadow the log has in all, and the mark that the stream has
@@ -149,7 +149,7 @@ fn attempted(shadow: &str) -> String {
 impl Writing<'_> {
     /// Notes that the write has ended, and how many rows it wrote.
     pub(crate) fn end(mut self, outcome: Result<u64>) -> Result<u64> {
-        let mut state = self.tally.state();
+        let mut state = self.shadow_writes.state();
         match &outcome {
             Ok(rows) => state.written += rows,
             Err(error) => state.is_lost |= error.kind == Kind::Disconnected,
@@ -163,7 +163,7 @@ impl Writing<'_> {
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         if !self.has_ended {
-            let mut state = self.tally.state();
+            let mut state = self.shadow_writes.state();
             state.ended += 1;
             state.is_lost = true;
         }
@@ -178,34 +178,43 @@ mod tests {
 
     #[test]
     fn rows_of_others_are_missed_ones() {
-        let tally = Tally::default();
-        assert!(tally.begin().end(Ok(3)).is_ok());
-        assert!(tally.record(3, Marker(1), SHADOW).is_ok());
-        assert!(tally.check_under_lock(0, SHADOW).is_ok());
-        assert!(tally.begin().end(Ok(2)).is_ok());
-        assert!(tally.check_under_lock(2, SHADOW).is_ok(), "the last rows lie behind the mark");
-        tally.record(4, Marker(2), SHADOW).unwrap();
-        assert_eq!(tally.check_under_lock(2, SHADOW).unwrap_err().kind, Kind::Missed);
+        let shadow_writes = ShadowWrites::default();
+        assert!(shadow_writes.begin().end(Ok(3)).is_ok());
+        assert!(shadow_writes.record(3, Marker(1), SHADOW).is_ok());
+        assert!(shadow_writes.check_under_lock(0, SHADOW).is_ok());
+        assert!(shadow_writes.begin().end(Ok(2)).is_ok());
+        assert!(
+            shadow_writes.check_under_lock(2, SHADOW).is_ok(),
+            "the last rows lie behind the \
+                                                                    mark"
+        );
+        shadow_writes.record(4, Marker(2), SHADOW).unwrap();
+        assert_eq!(shadow_writes.check_under_lock(2, SHADOW).unwrap_err().kind, Kind::Missed);
     }
 
     #[test]
     fn a_quiet_run_notices_at_the_next_mark() {
-        let tally = Tally::default();
-        tally.request_check(|| Marker(5));
-        assert!(tally.record(1, Marker(4), SHADOW).is_ok());
-        assert_eq!(tally.record(1, Marker(5), SHADOW).unwrap_err().kind, Kind::Missed);
-        tally.request_check(|| Marker(6));
-        assert!(tally.begin().end(Ok(1)).is_ok());
-        assert!(tally.record(2, Marker(6), SHADOW).is_ok(), "it wrote meanwhile");
+        let shadow_writes = ShadowWrites::default();
+        shadow_writes.request_check(|| Marker(5));
+        assert!(shadow_writes.record(1, Marker(4), SHADOW).is_ok());
+        assert_eq!(shadow_writes.record(1, Marker(5), SHADOW).unwrap_err().kind, Kind::Missed);
+        shadow_writes.request_check(|| Marker(6));
+        assert!(shadow_writes.begin().end(Ok(1)).is_ok());
+        assert!(shadow_writes.record(2, Marker(6), SHADOW).is_ok(), "it wrote meanwhile");
     }
 
     #[test]
     fn a_write_without_an_answer_is_not_guessed() {
-        let tally = Tally::default();
-        drop(tally.begin());
-        assert_eq!(tally.check_under_lock(0, SHADOW).unwrap_err().kind, Kind::Disconnected);
-        tally.restart(1);
-        let failed = tally.begin().end(Err(Error::new(Kind::Transient, "a", "b")));
-        assert!(failed.is_err() && tally.check_under_lock(0, SHADOW).is_ok(), "it was rolled back");
+        let shadow_writes = ShadowWrites::default();
+        drop(shadow_writes.begin());
+        assert_eq!(shadow_writes.check_under_lock(0, SHADOW).unwrap_err().kind, Kind::Disconnected);
+        shadow_writes.restart(1);
+        let failed = shadow_writes.begin().end(Err(Error::new(Kind::Transient, "a", "b")));
+        assert!(
+            failed.is_err() && shadow_writes.check_under_lock(0, SHADOW).is_ok(),
+            "it was \
+                                                                                       rolled \
+                                                                                       back"
+        );
     }
 }

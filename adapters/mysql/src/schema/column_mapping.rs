@@ -13,13 +13,13 @@ use crate::server::about::Zone;
 use crate::server::names::TableName;
 use crate::server::version::Flavour;
 use crate::sql::quote;
-use altergeist_contract::{Error, Refusal, Result};
+use altergeist_contract::{Code, Error, Finding, Result};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Source, shadow, and what they share.
+/// Source and shadow, and which column of one becomes which of the other.
 #[derive(Clone, Debug)]
-pub(crate) struct Shape {
+pub(crate) struct ColumnMapping {
     pub source: TableName,
     pub shadow: TableName,
     pub key: KeyIndex,
@@ -46,7 +46,7 @@ pub(crate) struct Shape {
     pub by_document: Arc<AtomicBool>,
 }
 
-impl Shape {
+impl ColumnMapping {
     /// Returns the name that a column of the source has in the shadow. Another name stays.
     pub(crate) fn name_after(&self, column: &str) -> String {
         let pair = self.columns.iter().find(|pair| is_same(&pair.source.name, column));
@@ -66,7 +66,7 @@ impl Shape {
     }
 }
 
-/// Finds the shape, or all reasons against it.
+/// Finds the mapping, or all reasons against it.
 pub(crate) fn find(
     names: (&TableName, &TableName),
     source: &Table,
@@ -74,7 +74,7 @@ pub(crate) fn find(
     clauses: &Clauses,
     zone: Zone,
     flavour: Flavour,
-) -> std::result::Result<Shape, Vec<Refusal>> {
+) -> std::result::Result<ColumnMapping, Vec<Finding>> {
     let shadow = &without_kept(shadow);
     let columns = pairs(source, shadow, clauses, flavour).map_err(|refusal| vec![refusal])?;
     let mut refusals = incomparable(&columns);
@@ -98,7 +98,7 @@ pub(crate) fn find(
     match key {
         Ok(key) if refusals.is_empty() => {
             let columns = columns.into_iter().filter(|pair| !pair.shadow.generated).collect();
-            return Ok(Shape {
+            return Ok(ColumnMapping {
                 source: names.0.clone(),
                 shadow: names.1.clone(),
                 key,
@@ -132,7 +132,7 @@ fn pairs(
     shadow: &Table,
     clauses: &Clauses,
     flavour: Flavour,
-) -> std::result::Result<Vec<Pair>, Refusal> {
+) -> std::result::Result<Vec<Pair>, Finding> {
     let mut pairs = Vec::new();
     for column in &source.columns {
         let Some(name) = clauses.name_after(&column.name) else { continue };
@@ -161,7 +161,7 @@ fn pairs(
 
 /// Returns the server's implicit defaults. It uses them in ALTER TABLE, but in strict modes not in
 /// INSERT.
-fn given(shadow: &Table, pairs: &[Pair]) -> std::result::Result<Vec<Given>, Refusal> {
+fn given(shadow: &Table, pairs: &[Pair]) -> std::result::Result<Vec<Given>, Finding> {
     let is_added =
         |column: &&Column| !pairs.iter().any(|pair| is_same(&pair.shadow.name, &column.name));
     let needs_one = |column: &&Column| {
@@ -191,54 +191,60 @@ fn given(shadow: &Table, pairs: &[Pair]) -> std::result::Result<Vec<Given>, Refu
     columns
         .map(|column| match value(column) {
             Some(value) => Ok(Given { column: column.clone(), value }),
-            None => Err(Refusal {
-                object: format!("column {}", column.name),
-                reason: "it is NOT NULL, and existing rows have no value for it".into(),
-                remedy: "give it a default, or make it nullable".into(),
-            }),
+            None => Err(Finding::error(
+                Code::NoDefault,
+                format!("column {}", column.name),
+                "it is NOT NULL, and existing rows have no value for it",
+                "give it a default, or make it nullable",
+            )),
         })
         .collect()
 }
 
-fn unexplained(object: &str, reason: &str) -> Refusal {
-    Refusal {
-        object: object.into(),
-        reason: reason.into(),
-        remedy: "name its column with --rename old=new, or rewrite the clause".into(),
-    }
+fn unexplained(object: &str, reason: &str) -> Finding {
+    Finding::error(
+        Code::ClauseNotCarried,
+        object,
+        reason,
+        "name its column with --rename old=new, or rewrite the clause",
+    )
 }
 
-fn incomparable(pairs: &[Pair]) -> Vec<Refusal> {
+fn incomparable(pairs: &[Pair]) -> Vec<Finding> {
     let odd = pairs
         .iter()
         .filter(|pair| !pair.shadow.generated && convert::equal(pair, "s.", "d.").is_none());
-    odd.map(|pair| Refusal {
-        object: format!("column {}", pair.source.name),
-        reason: format!(
-            "the run cannot verify a change from {} to {}",
-            pair.source.column_type, pair.shadow.column_type
-        ),
-        remedy: "change it in several steps, or keep its type".into(),
+    odd.map(|pair| {
+        Finding::error(
+            Code::ClauseNotCarried,
+            format!("column {}", pair.source.name),
+            format!(
+                "the run cannot verify a change from {} to {}",
+                pair.source.column_type, pair.shadow.column_type
+            ),
+            "change it in several steps, or keep its type",
+        )
     })
     .collect()
 }
 
 /// Refuses what cannot be computed in UTC. Sessions use UTC if the server's own zone would change
 /// moments.
-fn zoned(shadow: &Table, pairs: &[Pair]) -> Vec<Refusal> {
-    let refused = |column: &Column, what: &str| Refusal {
-        object: format!("column {}", column.name),
-        reason: format!(
-            "{what} depends on the server's time zone, and that zone has hours that come twice. \
-             The run must copy other TIMESTAMP columns in UTC, or they lose these hours"
-        ),
-        remedy: "run SET GLOBAL time_zone = '+00:00' until the change is done, or leave the \
-                 column out"
-            .into(),
+fn zoned(shadow: &Table, pairs: &[Pair]) -> Vec<Finding> {
+    let refused = |column: &Column, what: &str| {
+        Finding::error(
+            Code::ValueLossy,
+            format!("column {}", column.name),
+            format!(
+                "{what} depends on the server's time zone, and that zone has hours that come \
+                 twice. The run must copy other TIMESTAMP columns in UTC, or they lose these hours"
+            ),
+            "run SET GLOBAL time_zone = '+00:00' until the change is done, or leave the column out",
+        )
     };
     let is_moment = |column: &Column| column.data_type == "timestamp";
     let converted = pairs.iter().filter(|pair| is_moment(&pair.source) != is_moment(&pair.shadow));
-    let mut refusals: Vec<Refusal> =
+    let mut refusals: Vec<Finding> =
         converted.map(|pair| refused(&pair.source, "its conversion")).collect();
     for column in &shadow.columns {
         let is_added = !pairs.iter().any(|pair| is_same(&pair.shadow.name, &column.name));
@@ -284,10 +290,10 @@ mod tests {
         source: &[&str],
         shadow: &[&str],
         clauses: &str,
-    ) -> std::result::Result<Vec<(String, String)>, Vec<Refusal>> {
+    ) -> std::result::Result<Vec<(String, String)>, Vec<Finding>> {
         let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
         let clauses = Clauses::read(clauses, false, &[]).unwrap();
-        let shape = find(
+        let mapping = find(
             (&names.0, &names.1),
             &table(source),
             &table(shadow),
@@ -295,7 +301,7 @@ mod tests {
             Zone::Fixed,
             Flavour::MySql,
         )?;
-        Ok(shape.columns.into_iter().map(|pair| (pair.source.name, pair.shadow.name)).collect())
+        Ok(mapping.columns.into_iter().map(|pair| (pair.source.name, pair.shadow.name)).collect())
     }
 
     fn named(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -371,26 +377,26 @@ mod tests {
     fn a_key_that_goes_is_kept_in_a_column_of_ours() {
         let names = (TableName::new("s", "t"), TableName::new("s", "_t"));
         let clauses = Clauses::read("DROP id", false, &[]).unwrap();
-        let shape_of = |shadow: &Table| {
+        let mapping_of = |shadow: &Table| {
             let source = table(&["id", "a"]);
             find((&names.0, &names.1), &source, shadow, &clauses, Zone::Fixed, Flavour::MySql)
                 .unwrap()
         };
         let mut shadow = table(&["a"]);
-        let before = shape_of(&shadow);
+        let before = mapping_of(&shadow);
         // The same when the shadow has it.
         shadow.columns.push(Column { name: "_ag_key_1".into(), ..Column::default() });
-        for shape in [before, shape_of(&shadow)] {
+        for mapping in [before, mapping_of(&shadow)] {
             assert_eq!(
-                shape.kept.iter().map(|pair| &*pair.shadow.name).collect::<Vec<_>>(),
+                mapping.kept.iter().map(|pair| &*pair.shadow.name).collect::<Vec<_>>(),
                 ["_ag_key_1"]
             );
             assert_eq!(
-                (&*shape.key.columns[0].name, &*shape.key.columns[0].shadow_name),
+                (&*mapping.key.columns[0].name, &*mapping.key.columns[0].shadow_name),
                 ("id", "_ag_key_1")
             );
-            assert!(shape.key.needs_lookup());
-            assert_eq!(shape.columns.len(), 1);
+            assert!(mapping.key.needs_lookup());
+            assert_eq!(mapping.columns.len(), 1);
         }
     }
 }

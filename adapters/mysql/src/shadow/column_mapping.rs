@@ -1,8 +1,8 @@
-//! Finds the shape of the copy, once per run: which column of the shadow comes from which column of
-//! the source, and which key both are followed by.
+//! Finds the mapping of columns, once per run: which column of the shadow comes from which column
+//! of the source, and which key both are followed by.
 
 use crate::change::Change;
-use crate::schema::columns::{self, Shape};
+use crate::schema::column_mapping::{self, ColumnMapping};
 use crate::schema::full_text::has_own_documents;
 use crate::schema::lookup::{read_table, table_exists};
 use crate::schema::table::definition_of;
@@ -16,42 +16,44 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Returns how the shadow's columns come from the source's. It is the same for the whole run.
-pub(crate) async fn load_shape(
+pub(crate) async fn load_mapping(
     change: &Change,
     pool: &Arc<SessionPool>,
     shadow_state: &ShadowState,
-) -> Result<Arc<Shape>> {
-    if let Some(shape) = &*shadow_state.shape.lock().expect("not poisoned") {
-        return Ok(shape.clone());
+) -> Result<Arc<ColumnMapping>> {
+    if let Some(mapping) = &*shadow_state.mapping.lock().expect("not poisoned") {
+        return Ok(mapping.clone());
     }
     let has_parents = !parents_to_follow(change, pool).await?.is_empty();
     let mut session = pool.reader().await?;
-    let mut shape = find_shape(change, &mut session).await?;
-    shape.rounds = change.target.allow_rounding;
-    shape.own_keys = own_keys(change, &mut session, &shape).await?;
-    shape.log_tells_all = shape.own_keys.is_empty() && !has_parents;
+    let mut mapping = find_mapping(change, &mut session).await?;
+    mapping.rounds = change.target.allow_rounding;
+    mapping.own_keys = own_keys(change, &mut session, &mapping).await?;
+    mapping.log_tells_all = mapping.own_keys.is_empty() && !has_parents;
     let definition = definition_of(&mut session, &change.names.shadow).await;
     let definition = definition.doing_in_catalogue(change.doing("look at the shadow of"))?;
-    shape.by_document.store(has_own_documents(&definition), Ordering::SeqCst);
-    let shape = Arc::new(shape);
-    pool.in_utc.store(shape.in_utc, Ordering::SeqCst);
+    mapping.by_document.store(has_own_documents(&definition), Ordering::SeqCst);
+    let mapping = Arc::new(mapping);
+    pool.in_utc.store(mapping.in_utc, Ordering::SeqCst);
     pool.checks_parents.store(has_early_keys(change, &mut session).await?, Ordering::SeqCst);
-    *shadow_state.shape.lock().expect("not poisoned") = Some(shape.clone());
-    Ok(shape)
+    *shadow_state.mapping.lock().expect("not poisoned") = Some(mapping.clone());
+    Ok(mapping)
 }
 
-async fn find_shape(change: &Change, session: &mut Session) -> Result<Shape> {
+async fn find_mapping(change: &Change, session: &mut Session) -> Result<ColumnMapping> {
     let source = read_table(change, session, &change.source).await?;
     let shadow = read_table(change, session, &change.names.shadow).await?;
     let (zone, flavour) = (change.server.zone(), change.server.version.flavour);
     let names = (&change.source, &change.names.shadow);
-    columns::find(names, &source, &shadow, change.clauses()?, zone, flavour).map_err(|refusals| {
-        let reasons: Vec<String> = refusals
-            .iter()
-            .map(|refusal| format!("{}: {}", refusal.object, refusal.reason))
-            .collect();
-        Error::refused(change.doing("make the shadow of"), reasons.join("; "))
-    })
+    column_mapping::find(names, &source, &shadow, change.clauses()?, zone, flavour).map_err(
+        |refusals| {
+            let reasons: Vec<String> = refusals
+                .iter()
+                .map(|refusal| format!("{}: {}", refusal.object, refusal.message))
+                .collect();
+            Error::refused(change.doing("make the shadow of"), reasons.join("; "))
+        },
+    )
 }
 
 /// Returns the key that the shadow's rows are found by. Before there is a shadow, it is the
@@ -63,7 +65,7 @@ pub(crate) async fn followed_key(
 ) -> Result<crate::key::index::KeyIndex> {
     let mut session = pool.reader().await?;
     if table_exists(&mut session, &change.names.shadow).await? {
-        return Ok(load_shape(change, pool, shadow_state).await?.key.clone());
+        return Ok(load_mapping(change, pool, shadow_state).await?.key.clone());
     }
     let source = read_table(change, &mut session, &change.source).await?;
     let candidates = crate::key::index::candidates(&source).map_err(|reasons| {
