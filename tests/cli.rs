@@ -109,3 +109,12 @@ fn a_file_at_the_socket_s_path_is_kept_and_wrong_usage() {
     assert_eq!(std::fs::read_to_string(&file).expect("the file is still there"), "precious");
     assert!(!folder.path().join("nowhere").exists());
 }
+
+#[test]
+fn a_file_of_statements_needs_no_table_and_no_clauses() {
+    let words = ["plan", "--url", "postgres://h/d", "--file", "no/such/file.sql"];
+    let output = altergeist(&words);
+    assert_eq!(code(&output), 2);
+    assert!(said(&output).contains("no/such/file.sql cannot be read"), "{}", said(&output));
+    assert_eq!(code(&altergeist(&[&words[..], &["--table", "t"]].concat())), 2);
+}

@@ -133,13 +133,17 @@ enum StrategyArg {
     Copy,
 }
 
-/// `plan`.
+/// `plan`. A file names the tables and the changes itself.
 #[derive(Args)]
+#[command(
+    mut_arg("table", |table| table.default_value_if("file", ArgPredicate::IsPresent, "")),
+    mut_arg("alter", |alter| alter.default_value_if("file", ArgPredicate::IsPresent, ""))
+)]
 pub struct PlanArgs {
     #[command(flatten)]
     change: ChangeArgs,
-    /// Judge the statements of a file of SQL instead of --alter
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["alter", "create"])]
+    /// Judge the statements of a file of SQL instead of --table and --alter
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["table", "alter", "create"])]
     pub file: Option<PathBuf>,
     /// How to print what was found
     #[arg(long, value_enum, default_value_t = Format::Text)]
