@@ -1,5 +1,7 @@
-//! `docs/reference/command-line.md` is what the binary's `--help` says.
+//! The reference pages and the program agree: `--help` and its page, codes and their pages.
 
+use altergeist::contract::Code;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,6 +10,13 @@ const PAGE: &str = "docs/reference/command-line.md";
 
 /// Set, the page is written anew instead of compared: `make reference`.
 const WRITE: &str = "ALTERGEIST_WRITE_REFERENCE";
+
+/// A page for each code that a finding may have.
+const FINDINGS: &str = "docs/reference/findings";
+
+/// What each page of a code tells, in this order.
+const SECTIONS: [&str; 4] =
+    ["What is bad about it", "Why altergeist says so", "An example", "What to do"];
 
 const COMMANDS: [&str; 5] = ["plan", "run", "status", "cleanup", "ctl"];
 
@@ -63,4 +72,51 @@ fn every_command_is_on_the_page() {
         .take_while(|line| !line.is_empty());
     let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names[..names.len() - 1], COMMANDS, "the last is `help`");
+}
+
+fn codes() -> BTreeSet<String> {
+    Code::ALL.iter().map(|code| code.name().to_owned()).collect()
+}
+
+fn read_finding(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FINDINGS).join(format!("{name}.md"));
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{FINDINGS}/{name}.md: {error}"))
+}
+
+#[test]
+fn every_code_has_a_page_and_every_page_is_a_code_s() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(FINDINGS);
+    let pages = std::fs::read_dir(folder).expect("the pages are there").map(|entry| {
+        let name = entry.expect("it can be read").file_name().to_string_lossy().into_owned();
+        name.trim_end_matches(".md").to_owned()
+    });
+    let pages: BTreeSet<String> = pages.filter(|name| name != "README").collect();
+    assert_eq!(pages, codes());
+}
+
+#[test]
+fn every_page_of_a_code_has_its_sections_and_shows_a_finding() {
+    for code in codes() {
+        let page = read_finding(&code);
+        assert_eq!(page.lines().next(), Some(&*format!("# {code}")));
+        let sections: Vec<&str> =
+            page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        assert_eq!(sections, SECTIONS, "{code}");
+        let shown: Vec<&str> = page
+            .lines()
+            .filter(|line| ["error ", "warning ", "note "].iter().any(|it| line.starts_with(it)))
+            .collect();
+        assert!(!shown.is_empty(), "{code}: no example");
+        let is_note = shown.iter().all(|line| line.starts_with("note "));
+        assert!(is_note || page.contains(&format!("[{code}]")), "{code}: another code's example");
+    }
+}
+
+#[test]
+fn the_table_of_findings_lists_the_codes_in_their_order() {
+    let table = read_finding("README");
+    let listed: Vec<&str> =
+        table.lines().filter_map(|line| line.strip_prefix("| [")?.split(']').next()).collect();
+    let codes: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+    assert_eq!(listed, codes);
 }
