@@ -207,3 +207,29 @@ fn how_made(change: &Change) -> String {
 fn step(statement: &str, lock: &str) -> Step {
     Step { statement: statement.to_owned(), lock: lock.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::alter_request::AlterRequest;
+    use crate::server::names::Names;
+    use crate::server::version::Version;
+    use altergeist_contract::Target;
+
+    #[test]
+    fn a_plain_rebuild_can_be_left_to_a_server_that_has_repack() {
+        let change = |version: i32, alter: &str| Change {
+            target: Target::default(),
+            alter: AlterRequest::read(alter),
+            database: "d".to_owned(),
+            names: Names::new("d", "s", "t"),
+            version: Version::accept(version).unwrap(),
+            search_path: String::new(),
+            incarnation: String::new(),
+        };
+        let note = repack(&change(190_000, "")).unwrap();
+        assert!(note.message.contains("REPACK (CONCURRENTLY) s.t"), "{}", note.message);
+        assert!(repack(&change(180_000, "")).is_none());
+        assert!(repack(&change(190_000, "ADD x int")).is_none());
+    }
+}

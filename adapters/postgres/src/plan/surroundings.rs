@@ -51,9 +51,15 @@ pub(crate) async fn find(
         end: row.get(5),
     });
     let (in_the_way, others): (Vec<_>, Vec<_>) = open.partition(|open| open.holds);
+    let sees = session.one(sql::SEES_SESSIONS, &[]).await.doing("ask what this role may see")?;
+    let hidden = (!sees.get::<_, bool>(0)).then(|| {
+        let message = "this role does not see how long transactions of others are open; GRANT \
+                       pg_read_all_stats shows it";
+        Finding::note(Code::HiddenFromUser, message)
+    });
     Ok(OpenTransactions {
         in_the_way: in_the_way.iter().filter_map(blocker).collect(),
-        others: others.iter().filter_map(blocker).collect(),
+        others: others.iter().filter_map(blocker).chain(hidden).collect(),
     })
 }
 
@@ -85,8 +91,9 @@ fn blocker(open: &OpenTransaction) -> Option<Finding> {
 
 /// Returns what a copy costs beside the table: space, log, standbys.
 pub(crate) async fn costs(session: &Session, change: &Change, bytes: i64) -> Result<Vec<Finding>> {
-    let row = session.one(sql::LOG_LIMIT, &[&bytes]).await.doing("ask how much log may stay")?;
-    let (limit, limit_words, size): (i64, String, String) = (row.get(0), row.get(1), row.get(2));
+    let row = session.one(sql::LOG_LIMIT, &[]).await.doing("ask how much log may stay")?;
+    let limit: i64 = row.get(0);
+    let size = size(bytes);
     let mut findings = vec![Finding::note(
         Code::DiskSpace,
         format!(
@@ -101,11 +108,12 @@ pub(crate) async fn costs(session: &Session, change: &Change, bytes: i64) -> Res
             Code::LogVolume,
             "setting max_slot_wal_keep_size",
             format!(
-                "{volume}, and the server keeps at most {limit_words} for a slot: a run that \
-                 stops for long must start again"
+                "{volume}, and the server keeps at most {limit} MB for a slot: a run that stops \
+                 for long must start again"
             ),
             format!(
-                "run ALTER SYSTEM SET max_slot_wal_keep_size = '{size}', or use --max-log-kept"
+                "run ALTER SYSTEM SET max_slot_wal_keep_size = '{}MB', or use --max-log-kept",
+                (bytes >> 20) + 1
             ),
         ),
         (_, Some(own)) if own < bytes => Finding::warning(
@@ -118,6 +126,15 @@ pub(crate) async fn costs(session: &Session, change: &Change, bytes: i64) -> Res
     });
     findings.extend(standbys(session).await?);
     Ok(findings)
+}
+
+/// A number of bytes, for people.
+fn size(bytes: i64) -> String {
+    match bytes {
+        ..1_000_000 => format!("{} kB", bytes / 1000),
+        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
 }
 
 /// Returns the standbys that replay what the copy writes.

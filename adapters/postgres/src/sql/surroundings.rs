@@ -3,8 +3,9 @@
 /// Lists transactions of others that are open.
 pub(crate) const OPEN_TRANSACTIONS: &str = include_str!("open_transactions.sql");
 
-/// How much log the server may keep for a slot, in megabytes, -1 for any amount; and sizes, for
-/// people: that limit, and $1 bytes.
-pub(crate) const LOG_LIMIT: &str = "
-    SELECT s.setting::int8, pg_size_pretty(s.setting::int8 << 20), pg_size_pretty($1::int8)
-    FROM pg_settings s WHERE s.name = 'max_slot_wal_keep_size'";
+/// How much log the server may keep for a slot, in megabytes; -1 for any amount.
+pub(crate) const LOG_LIMIT: &str =
+    "SELECT s.setting::int8 FROM pg_settings s WHERE s.name = 'max_slot_wal_keep_size'";
+
+/// Whether this role sees what other sessions do.
+pub(crate) const SEES_SESSIONS: &str = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')";
