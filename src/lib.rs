@@ -11,7 +11,8 @@ pub mod pace;
 
 pub use altergeist_contract as contract;
 pub use control::{
-    Control, Failure, Limit, Limits, Options, Order, Outcome, Phase, Settings, Status,
+    Control, Event, Failure, Limit, Limits, Listeners, News, Options, Order, Outcome, Phase,
+    Settings, Status,
 };
 pub use migration::hold::hold;
 pub use migration::run::run;

@@ -1,8 +1,11 @@
 //! The command line, as scripts depend on it.
 
+use crate::cli::notify::NotifyArgs;
+use crate::cli::steering::SteeringArgs;
+use crate::interface::address::server;
 use crate::interface::plan::{FailOn, Format};
 use crate::interface::progress::ProgressArg;
-use altergeist::contract::{ForeignKeys, Strategy, Target};
+use altergeist::contract::{ForeignKeys, Strategy, Switch, Target};
 use altergeist::control::setting::http_url;
 use altergeist::gate::{Backup, Check, Gate, Window};
 use altergeist::{Limits, Options, Settings};
@@ -254,9 +257,10 @@ pub struct RunArgs {
     /// stops
     #[arg(long, value_parser = bytes)]
     max_log_kept: Option<u64>,
-    /// Socket for altergeist ctl; by default in the user's runtime folder, named after the table
-    #[arg(long)]
-    pub socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub notify: NotifyArgs,
+    #[command(flatten)]
+    pub steering: SteeringArgs,
     /// How to show progress
     #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
     pub progress: ProgressArg,
@@ -405,7 +409,7 @@ impl RunArgs {
     pub fn target(&self) -> Target {
         Target {
             workers: usize::from(self.workers),
-            kill_blockers: self.kill_blockers,
+            kill_blockers: Switch::new(self.kill_blockers),
             wait_old_snapshots: self.wait_old_snapshots,
             log_limit_bytes: self.max_log_kept,
             ..self.change.target()
@@ -425,13 +429,12 @@ impl RunArgs {
     }
 
     fn gates(&self) -> Vec<Gate> {
-        let window = self.window.iter().cloned().map(Gate::Window);
         let checks = self.check.iter().chain(&self.gate).cloned().map(Gate::Check);
         let backup = self.require_backup.iter().map(|question| {
             Gate::Backup(Backup { question: question.clone(), max_age: self.backup_max_age })
         });
         let approval = self.approve.then_some(Gate::Approval);
-        window.chain(checks).chain(backup).chain(approval).collect()
+        checks.chain(backup).chain(approval).collect()
     }
 
     /// Returns the settings that may change during the run.
@@ -453,6 +456,9 @@ impl RunArgs {
             postpone_file: self.postpone_file.clone(),
             lock_timeout: self.change.lock_timeout,
             lock_attempts: self.lock_attempts,
+            kill_blockers: self.kill_blockers,
+            window: self.window.clone(),
+            replicas: self.change.replica.iter().map(|url| server(url)).collect(),
             ..Settings::default()
         }
     }

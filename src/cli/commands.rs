@@ -3,10 +3,12 @@
 use crate::cli::args::{CleanupArgs, CtlArgs, RunArgs, StatusArgs};
 use crate::cli::engines::{Task, with_engine};
 use crate::cli::order::OrderTask;
+use crate::interface::notify::Notifier;
 use crate::interface::order_door::OrderDoor;
-use crate::interface::{progress, report, socket};
-use altergeist::contract::{Engine, Kind, Leftover, Record, Result, Target};
-use altergeist::{Control, Failure, Options, Outcome, Phase, Settings, Status, hold};
+use crate::interface::socket::{self, Steering};
+use crate::interface::{address, progress, report};
+use altergeist::contract::{Engine, Kind, Leftover, Record, Result, Switch, Target};
+use altergeist::{Control, Failure, Listeners, Options, Outcome, Phase, Settings, Status, hold};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,35 +23,60 @@ const STOP_GENTLY: Duration = Duration::from_secs(15);
 
 /// Does the change, resumes it, or finds it done.
 pub async fn run(args: &RunArgs) -> u8 {
+    let notifier = args.notify.start();
+    let code = match run_in_turn(args, &notifier).await {
+        Ok(()) => 0,
+        Err(failure) => failed(&failure),
+    };
+    notifier.finish().await;
+    code
+}
+
+/// Waits for another run of the table, if that is wanted, and runs.
+async fn run_in_turn(args: &RunArgs, notifier: &Notifier) -> Result<(), Failure> {
     let until = args.wait_for_other.map(|time| Instant::now() + time);
+    let deadline = args.deadline.map(|time| Instant::now() + time);
     loop {
-        let may_wait = until.is_some_and(|until| Instant::now() < until);
-        match run_once(args).await {
-            Ok(()) => return 0,
+        let is_ahead = |time: Instant| Instant::now() < time;
+        let may_wait = until.is_some_and(is_ahead) && deadline.is_none_or(is_ahead);
+        match run_once(args, deadline, notifier).await {
             Err(Failure::Held { table, holder }) if may_wait => {
                 tracing::info!(%table, %holder, "another run holds the table; waiting");
                 tokio::time::sleep(OTHER_RUN).await;
             }
-            Err(failure) => return failed(&failure),
+            ended => return ended,
         }
     }
 }
 
 /// One attempt at the table: it is another run's, or the run comes to an end.
-async fn run_once(args: &RunArgs) -> Result<(), Failure> {
+async fn run_once(
+    args: &RunArgs,
+    deadline: Option<Instant>,
+    notifier: &Notifier,
+) -> Result<(), Failure> {
     let target = args.target();
-    let settings = Arc::new(watch::Sender::new(args.settings()));
-    let status = watch::Sender::new(Status::default());
-    let path = args.socket.clone().unwrap_or_else(|| socket::default_path(&target));
-    let listening =
-        socket::listen(&path, &target.table, settings.clone(), status.subscribe()).await?;
+    let deadline = deadline.map(Instant::into_std);
+    let settings = Arc::new(watch::Sender::new(Settings { deadline, ..args.settings() }));
+    let status = watch::Sender::new(args.notify.first_status(address::server(&target.url)));
+    let listeners = notifier.listeners();
+    let steering = Steering {
+        settings: settings.clone(),
+        status: status.subscribe(),
+        listeners: listeners.clone(),
+    };
+    let sockets = args.steering.listen(&target, &steering).await?;
     let shown = progress::show(args.progress, status.subscribe());
+    notifier.watch(status.subscribe());
     stop_on_signals(settings.clone());
-    if let Some(deadline) = args.deadline {
-        stop_at(deadline, settings.clone());
-    }
-    let task =
-        RunTask { options: args.options(), settings: settings.clone(), status: status.clone() };
+    stop_at_deadline(settings.clone());
+    turn_with_setting(target.kill_blockers.clone(), &settings);
+    let task = RunTask {
+        options: args.options(),
+        settings: settings.clone(),
+        status: status.clone(),
+        listeners,
+    };
     let mut panicked = settings.subscribe();
     // Dropped at any await, the run is what a kill would leave: resumable.
     let ended = tokio::select! {
@@ -63,21 +90,45 @@ async fn run_once(args: &RunArgs) -> Result<(), Failure> {
         });
     }
     let last = status.borrow().clone();
+    notifier.tell_end(&ended, &last);
     drop(status);
     shown.finish().await;
-    drop(listening);
+    drop(sockets);
     progress::say(args.progress, &report::outcome(ended?, &last));
     Ok(())
 }
 
-/// Stops the run after a time: between two turns, and at once if that takes long.
-fn stop_at(deadline: Duration, settings: Arc<watch::Sender<Settings>>) {
+/// Stops the run at its deadline: between two turns, and at once if that takes long.
+fn stop_at_deadline(settings: Arc<watch::Sender<Settings>>) {
+    let mut seen = settings.subscribe();
     tokio::spawn(async move {
-        tokio::time::sleep(deadline).await;
+        loop {
+            let deadline = seen.borrow_and_update().deadline;
+            let reached = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = reached => break,
+                _ = seen.changed() => {}
+            }
+        }
         eprintln!("altergeist: the deadline is reached; stopping when nothing is in flight");
         settings.send_modify(|settings| settings.stop = true);
         tokio::time::sleep(STOP_GENTLY).await;
         settings.send_modify(|settings| settings.panic = true);
+    });
+}
+
+/// Keeps the engine's switch as the setting is.
+fn turn_with_setting(switch: Switch, settings: &watch::Sender<Settings>) {
+    let mut settings = settings.subscribe();
+    tokio::spawn(async move {
+        while settings.changed().await.is_ok() {
+            switch.set(settings.borrow_and_update().kill_blockers);
+        }
     });
 }
 
@@ -209,14 +260,20 @@ struct RunTask {
     options: Options,
     settings: Arc<watch::Sender<Settings>>,
     status: watch::Sender<Status>,
+    listeners: Listeners,
 }
 
 impl Task for RunTask {
     type Outcome = Result<Outcome, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
-        let mut door = OrderDoor::<E>::new(self.settings.clone(), self.status.subscribe());
-        let control = Control::new(self.settings.subscribe(), self.status);
+        let mut door = OrderDoor::<E>::new(
+            self.settings.clone(),
+            self.status.subscribe(),
+            self.listeners.clone(),
+        );
+        let control =
+            Control::new(self.settings.subscribe(), self.status).with_listeners(self.listeners);
         let connect = async || E::connect(target).await;
         let run = altergeist::run(connect, &control, &self.options);
         let ended = tokio::select! {

@@ -4,5 +4,7 @@ pub mod args;
 pub mod commands;
 pub mod engines;
 pub mod migration_file;
+pub mod notify;
 pub mod order;
 pub mod plan;
+pub mod steering;

@@ -1,10 +1,10 @@
 //! The run's side of its controls: settings come in, status goes out.
 
-use crate::control::{Failure, Settings, Status};
+use crate::control::{Event, Failure, Listeners, News, Settings, Status};
 use crate::pace::signals::Signals;
 use altergeist_contract::Record;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 /// The run's own side of its controls.
@@ -14,12 +14,63 @@ pub struct Control {
     opened: Instant,
     /// The operator's own throttle signals.
     pub(crate) signals: Signals,
+    listeners: Listeners,
+    /// Events that were asked about, and are not asked about again.
+    asked: Mutex<Vec<Event>>,
 }
 
 impl Control {
     /// Connects a run with those who change `settings` and those who watch `status`.
     pub fn new(settings: watch::Receiver<Settings>, status: watch::Sender<Status>) -> Control {
-        Control { settings, status, opened: Instant::now(), signals: Signals::default() }
+        Control {
+            settings,
+            status,
+            opened: Instant::now(),
+            signals: Signals::default(),
+            listeners: Listeners::default(),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// Lets these hear of the run's events.
+    pub fn with_listeners(self, listeners: Listeners) -> Control {
+        Control { listeners, ..self }
+    }
+
+    /// Tells of an event.
+    pub fn tell(&self, event: Event, reason: Option<String>) {
+        if !self.listeners.is_empty() {
+            self.listeners.tell(News { reason, ..News::of(event, self.status()) });
+        }
+    }
+
+    /// Asks whether the run may continue.
+    ///
+    /// # Errors
+    /// [`Failure::Hook`] if a hook says no, and [`Failure::Stopped`] if the operator does.
+    pub async fn ask(&self, event: Event) -> Result<(), Failure> {
+        if self.listeners.is_empty() {
+            return Ok(());
+        }
+        tokio::select! {
+            answer = self.listeners.ask(News::of(event, self.status())) => {
+                answer.map_err(|reason| Failure::Hook { event, reason })
+            }
+            () = self.stopped() => Err(Failure::Stopped),
+        }
+    }
+
+    /// Asks the same once in the life of this process, however often the run reconnects.
+    ///
+    /// # Errors
+    /// As [`Control::ask`].
+    pub async fn ask_once(&self, event: Event) -> Result<(), Failure> {
+        let mut asked = self.asked.lock().await;
+        if !asked.contains(&event) {
+            self.ask(event).await?;
+            asked.push(event);
+        }
+        Ok(())
     }
 
     /// Returns the present settings.

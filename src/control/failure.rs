@@ -1,6 +1,6 @@
 //! The ways a run can fail, with their exit codes and messages.
 
-use crate::control::Limit;
+use crate::control::{Event, Limit};
 use altergeist_contract::{Error, Kind, Plan};
 use std::fmt;
 
@@ -23,6 +23,13 @@ pub enum Failure {
     },
     /// The operator asked it to stop.
     Stopped,
+    /// A hook that may stop the run failed.
+    Hook {
+        /// The event it was called for.
+        event: Event,
+        /// How it failed.
+        reason: String,
+    },
     /// A load metric exceeds its critical limit.
     CriticalLoad {
         /// The operator's limit.
@@ -87,7 +94,10 @@ impl Failure {
             Failure::Error(_) => 1,
             Failure::Refused(_) => 3,
             Failure::Unequal { .. } => 4,
-            Failure::Stopped | Failure::CriticalLoad { .. } | Failure::LogFull { .. } => 5,
+            Failure::Stopped
+            | Failure::Hook { .. }
+            | Failure::CriticalLoad { .. }
+            | Failure::LogFull { .. } => 5,
             Failure::Held { .. } => 6,
             Failure::NoLock(_)
             | Failure::LogHeldUp(_)
@@ -124,6 +134,12 @@ impl fmt::Display for Failure {
                  same command then copies the table again"
             ),
             Failure::Stopped => write!(f, "stopped on request. {RESUME}"),
+            Failure::Hook { event, reason } => write!(
+                f,
+                "stopped: the hook on-{} did not allow the run to continue: {reason}. Repair its \
+                 cause, or the hook. {RESUME}",
+                event.name()
+            ),
             Failure::CriticalLoad { limit, load } => {
                 write!(
                     f,

@@ -1,6 +1,8 @@
 //! Settings in, status out, and the ways a run can end.
 
 pub mod approval;
+pub mod effort;
+pub mod event;
 pub mod failure;
 pub mod limits;
 pub mod options;
@@ -12,6 +14,7 @@ pub mod status;
 mod controls;
 
 pub use controls::Control;
+pub use event::{Event, Listeners, News};
 pub use failure::Failure;
 pub use limits::{Limit, Limits};
 pub use options::{Options, Outcome};

@@ -1,7 +1,7 @@
 //! Orders, whatever door they come through: one parser, and one place where they change settings.
 
 use crate::control::setting::{SETTINGS, Setting};
-use crate::control::{Settings, Status};
+use crate::control::{Phase, Settings, Status};
 use crate::gate::{GateState, POSTPONED};
 use tokio::sync::watch;
 
@@ -16,6 +16,8 @@ pub enum Order {
     Sup,
     /// Show the position in the log.
     Coordinates,
+    /// Show the server.
+    Server,
     /// Show the list of orders.
     Help,
     /// Pause the copy, or resume it.
@@ -39,13 +41,14 @@ pub enum Order {
 }
 
 /// The orders that are not settings, as `help` lists them.
-const WORDS: [(&str, &str); 14] = [
+const WORDS: &[(&str, &str)] = &[
     ("status", "show the run; status --json for scripts"),
     ("sup", "show the run in one line"),
-    ("coordinates", "show the position in the log (also: applier, inspector)"),
+    ("coordinates", "show the position in the log"),
+    ("applier", "show the server (also: inspector)"),
     ("throttle", "pause the copy; the run still follows the log (also: pause, suspend)"),
     ("no-throttle", "resume the copy (also: unthrottle, resume, continue)"),
-    ("cut-over [TABLE]", "swap the tables, if that is postponed (also: unpostpone)"),
+    ("cut-over [TABLE]", "swap the tables, if that is postponed (also: unpostpone, no-postpone)"),
     ("postpone", "get ready, but do not swap until cut-over"),
     ("overrule NAME", "let the gate of this name count as open"),
     ("approve PLAN", "approve the plan of this fingerprint (by SQL, under another account)"),
@@ -84,7 +87,8 @@ impl Order {
             ("status" | "info", "") => Order::Status,
             ("status", "--json") => Order::StatusJson,
             ("sup", "") => Order::Sup,
-            ("coordinates" | "applier" | "inspector", "") => Order::Coordinates,
+            ("coordinates", "") => Order::Coordinates,
+            ("applier" | "inspector", "") => Order::Server,
             ("help", "") => Order::Help,
             ("throttle" | "pause" | "suspend", "") => Order::Throttle(true),
             ("no-throttle" | "unthrottle" | "resume" | "continue", "") => Order::Throttle(false),
@@ -111,6 +115,34 @@ impl Order {
         })
     }
 
+    /// Returns an order that changes something, in words. A URL may hold a password, so it is left
+    /// out.
+    pub fn in_words(&self) -> Option<String> {
+        let of_table = |word: &str, table: &Option<String>| match table {
+            Some(table) => format!("{word} {table}"),
+            None => word.to_owned(),
+        };
+        Some(match self {
+            Order::Throttle(true) => "throttle".into(),
+            Order::Throttle(false) => "no-throttle".into(),
+            Order::CutOver(table) => of_table("cut-over", table),
+            Order::Postpone => "postpone".into(),
+            Order::Overrule(name) => format!("overrule {name}"),
+            Order::Approve(fingerprint) => format!("approve {fingerprint}"),
+            Order::Stop => "stop".into(),
+            Order::Panic(table) => of_table("panic", table),
+            Order::Set(name, value) if value.contains("://") => format!("{name}=…"),
+            Order::Set(name, value) => format!("{name}={value}"),
+            Order::Status
+            | Order::StatusJson
+            | Order::Sup
+            | Order::Coordinates
+            | Order::Server
+            | Order::Help
+            | Order::Get(_) => return None,
+        })
+    }
+
     /// Carries out what changes settings. Returns the answer, or None if the run's status is the
     /// answer. [`Order::Panic`] is carried out by the door, once it has given the answer.
     ///
@@ -128,14 +160,25 @@ impl Order {
         match self {
             Order::Status | Order::StatusJson | Order::Sup => Ok(None),
             Order::Coordinates => Ok(Some(status.stream_position.clone())),
+            Order::Server => Ok(Some(format!("Host: {}", status.server))),
             Order::Help => Ok(Some(help().trim_end().to_owned())),
             Order::Throttle(true) => done(&|settings| settings.throttle = true, "throttled"),
             Order::Throttle(false) => done(&|settings| settings.throttle = false, "not throttled"),
             Order::CutOver(table) => {
                 is_of(table.as_deref(), status)?;
-                done(&|settings| settings.postpone_cut_over = false, "cut-over allowed")
+                Ok(Some(allow_cut_over(settings)))
             }
-            Order::Postpone => done(&|settings| settings.postpone_cut_over = true, "postponed"),
+            Order::Postpone => {
+                let said = match status.phase {
+                    Phase::CuttingOver => "postponed, unless the swap is already sent",
+                    _ => "postponed",
+                };
+                let postpone = |settings: &mut Settings| {
+                    settings.postpone_cut_over = true;
+                    settings.postpone_ordered = Some(true);
+                };
+                done(&postpone, said)
+            }
             Order::Overrule(name) => overrule(name, settings, status).map(Some),
             Order::Approve(_) => Err(format!(
                 "a plan is approved under an account of the server: altergeist ctl --url URL \
@@ -160,6 +203,20 @@ impl Order {
                 wrong.map(|()| None).map_err(|reason| format!("{name} {reason}"))
             }
         }
+    }
+}
+
+/// Lets the swap happen. The order outranks the file that postpones it.
+fn allow_cut_over(settings: &watch::Sender<Settings>) -> String {
+    let mut file = None;
+    settings.send_modify(|settings| {
+        settings.postpone_cut_over = false;
+        settings.postpone_ordered = Some(false);
+        file = settings.postpone_file.take();
+    });
+    match file {
+        None => "cut-over allowed".into(),
+        Some(file) => format!("cut-over allowed; the file {} no longer counts", file.display()),
     }
 }
 
@@ -211,6 +268,10 @@ mod tests {
         assert!(!settings.borrow().throttle);
         say("cut-over", &settings).unwrap();
         assert!(!settings.borrow().postpone_cut_over);
+        say("postpone-cut-over-flag-file=/tmp/hold", &settings).unwrap();
+        let allowed = say("unpostpone", &settings).unwrap().unwrap();
+        assert_eq!(allowed, "cut-over allowed; the file /tmp/hold no longer counts");
+        assert_eq!(settings.borrow().postpone_file, None);
         say("postpone", &settings).unwrap();
         assert!(settings.borrow().postpone_cut_over);
         say("stop", &settings).unwrap();

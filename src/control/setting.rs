@@ -1,9 +1,10 @@
 //! What an operator can read and change by name during a run: `name=?` and `name=value`.
 
-use crate::control::{Limits, Settings};
+use crate::control::{Limits, Settings, effort};
+use crate::gate::Window;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A setting with its names. The first name is the flag's; the others are gh-ost's.
 pub struct Setting {
@@ -43,6 +44,10 @@ impl Setting {
 const LOCK_TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
 const ANY_TIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1_000_000);
 
+/// How to change what a run cannot change.
+const FIXED: &str = "is fixed for the run. Stop the run, and repeat the command with --replica \
+                     URL; it continues from here";
+
 /// Every setting that can be changed during a run.
 pub const SETTINGS: &[Setting] = &[
     Setting {
@@ -73,6 +78,21 @@ pub const SETTINGS: &[Setting] = &[
         read: |settings| settings.workers.to_string(),
         write: |settings, text| {
             settings.workers = whole(text, 1..=64)? as usize;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["effort"],
+        value: "1..10",
+        help: "one dial for workers, chunk-time and nice; 7 is the default",
+        read: |settings| {
+            effort::position(settings).map_or_else(|| "own".into(), |position| position.to_string())
+        },
+        write: |settings, text| {
+            // `own` is what the three make of it by themselves.
+            if text != "own" || effort::position(settings).is_some() {
+                effort::turn(settings, whole(text, 1..=effort::EFFORT_MAX)?);
+            }
             Ok(())
         },
     },
@@ -204,11 +224,63 @@ pub const SETTINGS: &[Setting] = &[
             Ok(())
         },
     },
+    Setting {
+        names: &["kill-blockers"],
+        value: "on|off",
+        help: "kill sessions that block the cut-over lock",
+        read: |settings| if settings.kill_blockers { "on" } else { "off" }.into(),
+        write: |settings, text| {
+            settings.kill_blockers = switch(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["window"],
+        value: "HOURS",
+        help: "swap only in these hours; empty turns it off",
+        read: |settings| settings.window.as_ref().map(Window::to_string).unwrap_or_default(),
+        write: |settings, text| {
+            settings.window = given(text).map(|text| text.parse()).transpose()?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["deadline"],
+        value: "TIME",
+        help: "stop this long from now; 0 turns it off",
+        read: |settings| {
+            let left = settings.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            shown(Duration::from_secs(left.unwrap_or_default().as_secs()))
+        },
+        write: |settings, text| {
+            let time = time(text, ANY_TIME)?;
+            settings.deadline = (!time.is_zero()).then(|| Instant::now() + time);
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["replica", "throttle-control-replicas"],
+        value: "URL",
+        help: "replicas whose lag counts; fixed for the run",
+        read: |settings| settings.replicas.join(","),
+        write: |settings, text| match text == settings.replicas.join(",") {
+            true => Ok(()),
+            false => Err(FIXED.into()),
+        },
+    },
 ];
 
 fn set_max_lag(settings: &mut Settings, text: &str) -> Result<(), String> {
     settings.max_lag = time(text, ANY_TIME)?;
     Ok(())
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "true" | "1" => Ok(true),
+        "off" | "false" | "0" => Ok(false),
+        _ => Err("must be on or off".into()),
+    }
 }
 
 fn whole(text: &str, from_to: RangeInclusive<u64>) -> Result<u64, String> {
@@ -274,6 +346,13 @@ mod tests {
             ("max-load", "many"),
             ("throttle-http", "freno"),
             ("nice", "-1"),
+            ("effort", "0"),
+            ("effort", "11"),
+            ("effort", "own"),
+            ("kill-blockers", "maybe"),
+            ("window", "at night"),
+            ("deadline", "soon"),
+            ("replica", "mysql://h2"),
         ] {
             let setting = Setting::named(name).unwrap();
             assert!(setting.write(&mut settings, wrong).is_err(), "{name}={wrong}");

@@ -1,8 +1,9 @@
 //! The settings that an operator may change during a run.
 
 use crate::control::Limits;
+use crate::gate::Window;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The approval of one plan.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +25,9 @@ pub struct Settings {
     pub throttle: bool,
     /// Get ready, but do not swap.
     pub postpone_cut_over: bool,
+    /// What the operator ordered last: to postpone the swap, or to do it. None without an order;
+    /// then the order to an earlier process of this run counts.
+    pub postpone_ordered: Option<bool>,
     /// Copy nothing while the answer of this query is greater than 0.
     pub throttle_query: Option<String>,
     /// Copy nothing unless HEAD of this URL is answered by 200.
@@ -36,6 +40,14 @@ pub struct Settings {
     pub lock_timeout: Duration,
     /// Attempts to get the lock.
     pub lock_attempts: u32,
+    /// Kill sessions that block the cut-over's lock.
+    pub kill_blockers: bool,
+    /// The hours in which the tables may be swapped; None for any.
+    pub window: Option<Window>,
+    /// When to stop, as if ordered; None for never.
+    pub deadline: Option<Instant>,
+    /// The replicas named for their lag, as host and port. Fixed for the run.
+    pub replicas: Vec<String>,
     /// Gates that count as open, by name.
     pub overruled: Vec<String>,
     /// The approval of the plan, once somebody has given it.
@@ -67,12 +79,17 @@ impl Default for Settings {
             panic: false,
             throttle: false,
             postpone_cut_over: false,
+            postpone_ordered: None,
             throttle_query: None,
             throttle_http: None,
             throttle_file: None,
             postpone_file: None,
             lock_timeout: Duration::from_secs(1),
             lock_attempts: 30,
+            kill_blockers: false,
+            window: None,
+            deadline: None,
+            replicas: Vec::new(),
             overruled: Vec::new(),
             approval: None,
             chunk_rows: None,

@@ -62,6 +62,18 @@ pub struct Status {
     /// The fingerprint of the run's plan.
     #[serde(default)]
     pub fingerprint: String,
+    /// The server, as host and port.
+    #[serde(default)]
+    pub server: String,
+    /// Who answers for the change, as given with `--owner`.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Who decides whether to go back, as given with `--decider`.
+    #[serde(default)]
+    pub decider: Option<String>,
+    /// The change's ticket, as given with `--ticket`.
+    #[serde(default)]
+    pub ticket: Option<String>,
     /// What the run is doing.
     pub phase: Phase,
     /// Rows copied into the shadow.
@@ -102,6 +114,9 @@ pub struct Status {
     pub commit_latency_ms: Option<f64>,
     /// Attempts to get the cut-over's lock.
     pub lock_attempts: u32,
+    /// When the next attempt follows, as 2026-11-30T02:00:00Z; None outside of a pause.
+    #[serde(default)]
+    pub next_attempt_at: Option<String>,
     /// How long the table was locked for the swap.
     pub lock_held_ms: Option<f64>,
     /// The part of `lock_held_ms` that read the rest of the log.

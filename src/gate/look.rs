@@ -2,7 +2,7 @@
 
 use crate::control::Settings;
 use crate::control::settings::Approval;
-use crate::gate::{Gate, GateState, POSTPONED};
+use crate::gate::{Gate, GateState, POSTPONED, WINDOW};
 use altergeist_contract::Engine;
 use jiff::Zoned;
 use std::time::Duration;
@@ -32,22 +32,25 @@ impl<'a> Gates<'a> {
         settings: &Settings,
         fingerprint: &str,
     ) -> Vec<GateState> {
+        let is_overruled = |name: &str| settings.overruled.iter().any(|known| known == name);
         let mut states = vec![GateState {
             name: POSTPONED.into(),
             open: postponed.is_none(),
             reason: postponed.map(str::to_owned),
         }];
+        states.extend(settings.window.as_ref().map(|window| match is_overruled(WINDOW) {
+            true => overruled_state(WINDOW),
+            false => state(WINDOW, window.closed_at(&Zoned::now())),
+        }));
         for (gate, seen) in self.gates.iter().zip(&mut self.seen) {
-            let is_overruled = settings.overruled.iter().any(|name| name == gate.name());
-            let reason = match is_overruled {
-                true => Some("overruled by order of the operator".into()),
+            states.push(match is_overruled(gate.name()) {
+                true => overruled_state(gate.name()),
                 false if matches!(gate, Gate::Approval) => {
-                    not_approved(engine.table(), settings.approval.as_ref(), fingerprint)
+                    let approval = settings.approval.as_ref();
+                    state(gate.name(), not_approved(engine.table(), approval, fingerprint))
                 }
-                false => closed(gate, seen, engine).await,
-            };
-            let open = is_overruled || reason.is_none();
-            states.push(GateState { name: gate.name().to_owned(), open, reason });
+                false => state(gate.name(), closed(gate, seen, engine).await),
+            });
         }
         states
     }
@@ -63,21 +66,28 @@ fn not_approved(table: &str, approval: Option<&Approval>, fingerprint: &str) -> 
     })
 }
 
+fn overruled_state(name: &str) -> GateState {
+    let reason = Some("overruled by order of the operator".into());
+    GateState { name: name.to_owned(), open: true, reason }
+}
+
+/// The state of a gate that is closed for this reason, or open.
+fn state(name: &str, reason: Option<String>) -> GateState {
+    GateState { name: name.to_owned(), open: reason.is_none(), reason }
+}
+
 async fn closed<E: Engine>(
     gate: &Gate,
     seen: &mut Option<(Instant, Option<String>)>,
     engine: &E,
 ) -> Option<String> {
-    if let Gate::Window(window) = gate {
-        return window.closed_at(&Zoned::now());
-    }
     if let Some((when, reason)) = seen
         && when.elapsed() < COUNTS_FOR
     {
         return reason.clone();
     }
     let reason = match gate {
-        Gate::Window(_) | Gate::Approval => None,
+        Gate::Approval => None,
         Gate::Check(check) => check.fails(engine).await,
         Gate::Backup(backup) => backup.is_missing(engine).await,
     };

@@ -21,8 +21,6 @@ use serde::{Deserialize, Serialize};
 /// A condition of the swap.
 #[derive(Clone, Debug)]
 pub enum Gate {
-    /// The time of day.
-    Window(Window),
     /// A question to the server, or a command, whose answer must compare as given.
     Check(Check),
     /// The age of the last backup.
@@ -35,13 +33,15 @@ impl Gate {
     /// The name by which the operator overrules it, and status shows it.
     pub fn name(&self) -> &str {
         match self {
-            Gate::Window(_) => "window",
             Gate::Check(check) => &check.name,
             Gate::Backup(_) => "backup",
             Gate::Approval => "approval",
         }
     }
 }
+
+/// The name of the gate that the time of day opens.
+pub const WINDOW: &str = "window";
 
 /// The name of the gate that the operator opens with `cut-over`.
 pub const POSTPONED: &str = "postponed";

@@ -1,5 +1,7 @@
 //! How people and scripts see a run and steer it.
 
+pub mod address;
+pub mod notify;
 pub mod order_door;
 pub mod plan;
 pub mod progress;

@@ -3,7 +3,7 @@
 use crate::interface::socket;
 use altergeist::contract::{Engine, Error, GivenOrder, Kind, Moment, OrderAnswer, Result, Target};
 use altergeist::control::approval;
-use altergeist::{Order, Phase, Settings, Status};
+use altergeist::{Listeners, Order, Phase, Settings, Status};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ const LAST_ROW: Duration = Duration::from_secs(2);
 pub struct OrderDoor<E> {
     settings: Arc<watch::Sender<Settings>>,
     status: watch::Receiver<Status>,
+    listeners: Listeners,
     engine: Option<E>,
     /// The phase of the last row of the history, and when it was written.
     noted: Option<(Phase, Instant)>,
@@ -35,8 +36,9 @@ impl<E: Engine> OrderDoor<E> {
     pub fn new(
         settings: Arc<watch::Sender<Settings>>,
         status: watch::Receiver<Status>,
+        listeners: Listeners,
     ) -> OrderDoor<E> {
-        OrderDoor { settings, status, engine: None, noted: None }
+        OrderDoor { settings, status, listeners, engine: None, noted: None }
     }
 
     /// Takes orders and writes the history, over a connection of its own, for as long as it is
@@ -78,7 +80,11 @@ impl<E: Engine> OrderDoor<E> {
                     "order by SQL"
                 );
                 engine.answer_order(order.id, &answer).await?;
-                if answer.is_done && matches!(Order::parse(&order.word), Ok(Order::Panic(_))) {
+                let Some(order) = Order::parse(&order.word).ok().filter(|_| answer.is_done) else {
+                    continue;
+                };
+                socket::tell(&self.listeners, &order, &status);
+                if matches!(order, Order::Panic(_)) {
                     self.settings.send_modify(|settings| settings.panic = true);
                 }
             }

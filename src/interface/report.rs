@@ -55,6 +55,13 @@ pub fn status(status: &Status) -> String {
     if !status.run_id.is_empty() {
         let _ = writeln!(text, "run        {}, plan {}", status.run_id, status.fingerprint);
     }
+    let names =
+        [("owner", &status.owner), ("decider", &status.decider), ("ticket", &status.ticket)];
+    for (what, name) in names {
+        if let Some(name) = name {
+            let _ = writeln!(text, "{what:<10} {name}");
+        }
+    }
     let _ = writeln!(text, "position   {}", status.stream_position);
     let _ = writeln!(text, "chunk      {} rows, {} at once", status.chunk_rows, status.workers);
     if let Some(behind) = status.log_behind_seconds {
@@ -114,6 +121,9 @@ pub fn line(status: &Status) -> String {
         }
         Phase::CuttingOver => {
             let _ = write!(text, ", attempt {}", status.lock_attempts);
+            if let Some(at) = &status.next_attempt_at {
+                let _ = write!(text, ", the next at {at}");
+            }
         }
         _ => {}
     }
@@ -304,6 +314,7 @@ mod tests {
             rows_copied: 0,
             fingerprint: String::new(),
             passed_log: false,
+            postponed: false,
             rows_estimated: 0,
             started_at_seconds: 0,
             updated_at_seconds: 0,

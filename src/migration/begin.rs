@@ -1,6 +1,6 @@
 //! Begins a run: the plan, the log, and the empty shadow.
 
-use crate::control::{Control, Failure, Options};
+use crate::control::{Control, Event, Failure, Options};
 use crate::migration::checkpoint;
 use crate::migration::listen::Listener;
 use crate::migration::native::{alter_by_itself, why_not};
@@ -17,9 +17,11 @@ pub async fn begin<E: Engine>(
     if plan.is_refused() {
         return Err(Failure::Refused(Box::new(plan)));
     }
+    control.ask_once(Event::Planned).await?;
     let mut record = checkpoint::begin(options, &plan);
     control.name_run(&record);
     if plan.verdict != Verdict::Copy {
+        control.ask_once(Event::CutOverBegin).await?;
         record.stage = Stage::Altering;
         checkpoint::save(engine, &mut record).await?;
         let altered = alter_by_itself(engine, control, &plan.verdict).await;

@@ -17,6 +17,7 @@ pub fn begin(options: &Options, plan: &Plan) -> Record {
         position: None,
         rows_copied: 0,
         passed_log: false,
+        postponed: false,
         fingerprint: fingerprint(plan),
         rows_estimated: plan.rows_estimated,
         started_at_seconds: now,
@@ -40,6 +41,7 @@ impl<E: Engine> Migration<'_, E> {
     pub async fn save_progress(&mut self) -> Result<()> {
         let refreshed: Position = self.listener.refreshed().clone();
         self.record.position = Some(refreshed.clone());
+        self.record.postponed = self.is_postponed_by_order();
         self.listener.run_while_streaming(save(self.engine, &mut self.record)).await??;
         self.listener.forget(&refreshed).await
     }

@@ -1,7 +1,7 @@
 //! Fills the shadow, turn by turn. A turn copies some chunks in parallel and moves the watermark
 //! when all have ended.
 
-use crate::control::{Failure, Phase};
+use crate::control::{Event, Failure, Phase};
 use crate::migration::conflicts::refuse_duplicates;
 use crate::migration::idle_table::IdleTable;
 use crate::migration::state::Migration;
@@ -27,6 +27,9 @@ impl<E: Engine> Migration<'_, E> {
             status.rows_estimated = self.record.rows_estimated;
             status.rows_copied = self.record.rows_copied;
         });
+        if self.record.watermark != Watermark::End {
+            self.ask_once(Event::CopyBegin).await?;
+        }
         while self.record.watermark != Watermark::End {
             self.wait_until_copying_is_welcome().await?;
             if !self.listener.is_listening()

@@ -1,7 +1,7 @@
 //! Cuts over: locks briefly, drains the log, swaps. It releases the lock and retries rather than
 //! block the application.
 
-use crate::control::{Control, Failure, Phase};
+use crate::control::{Control, Event, Failure, Phase};
 use crate::gate::Gates;
 use crate::migration::checkpoint;
 use crate::migration::keyset::Pending;
@@ -41,13 +41,7 @@ impl<E: Engine> Migration<'_, E> {
         let mut attempt = 0;
         while attempt < self.control.settings().lock_attempts {
             attempt += 1;
-            self.wait_for_gates(gates).await?;
-            self.wait_while_throttled().await?;
-            self.control.update(|status| {
-                status.phase = Phase::CuttingOver;
-                status.lock_attempts = attempt;
-            });
-            self.catch_up().await?;
+            self.get_ready(gates, attempt).await?;
             self.record.stage = Stage::CuttingOver;
             self.save_progress().await?;
             let attempted = match self.try_once(self.control.settings().lock_timeout).await {
@@ -62,10 +56,46 @@ impl<E: Engine> Migration<'_, E> {
             let saved = checkpoint::save(self.engine, &mut self.record).await;
             reason = attempted?;
             saved?;
-            self.control.update(|status| status.last_error = Some(reason.clone()));
-            self.listener.pause((PAUSE_FIRST * attempt).min(PAUSE_MAX)).await?;
+            self.pause_after(attempt, &reason).await?;
         }
         Err(Failure::NoLock(reason))
+    }
+
+    /// Waits for the gates and for the hook, and catches up. Meanwhile a gate may close, so the
+    /// gates are asked once more.
+    async fn get_ready(&mut self, gates: &mut Gates<'_>, attempt: u32) -> Result<(), Failure> {
+        loop {
+            self.control.check_stop()?;
+            self.wait_for_gates(gates).await?;
+            self.wait_while_throttled().await?;
+            self.control.update(|status| {
+                status.phase = Phase::CuttingOver;
+                status.lock_attempts = attempt;
+            });
+            let asking = self.control.ask(Event::CutOverBegin);
+            self.listener.run_while_streaming(asking).await??;
+            self.catch_up().await?;
+            if self.closed_gate(gates).await?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reports a failed attempt, and pauses. A stop ends the pause.
+    async fn pause_after(&mut self, attempt: u32, reason: &str) -> Result<(), Failure> {
+        let pause = (PAUSE_FIRST * attempt).min(PAUSE_MAX);
+        self.control.update(|status| {
+            status.last_error = Some(reason.to_owned());
+            status.next_attempt_at = moment_after(pause);
+        });
+        self.control.tell(Event::CutOverAttemptFailed, Some(reason.to_owned()));
+        let (stopped, slept) = (self.control.stopped(), tokio::time::sleep(pause));
+        let pausing = async {
+            tokio::select! { () = slept => {}, () = stopped => {} }
+        };
+        self.listener.run_while_streaming(pausing).await?;
+        self.control.update(|status| status.next_attempt_at = None);
+        Ok(())
     }
 
     /// Makes one attempt. The lock is held no longer than `within`.
@@ -78,7 +108,7 @@ impl<E: Engine> Migration<'_, E> {
         let (pending, drained) =
             drain(&mut lock, &mut self.listener, self.control, locked + within).await;
         let proven = match drained {
-            Ok(()) => lock.check_stream().await,
+            Ok(()) => lock.check_stream().await.and_then(|()| self.is_still_allowed()),
             Err(error) => Err(error),
         };
         if let Err(error) = proven {
@@ -139,6 +169,12 @@ async fn drain<L: TableLock, S: altergeist_contract::ChangeStream>(
     let refreshed = refresh_under(lock, &pending).await;
     control.update(|status| status.lock_refresh_ms = Some(millis(begun)));
     (pending, refreshed)
+}
+
+/// A moment as scripts read it.
+fn moment_after(time: Duration) -> Option<String> {
+    let moment = jiff::Timestamp::now().checked_add(time).ok()?;
+    Some(moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 fn millis(since: Instant) -> f64 {

@@ -1,6 +1,6 @@
 //! A run, from its plan to its end. Read it top to bottom: it is the table of contents.
 
-use crate::control::{Control, Failure, Options, Outcome, Phase};
+use crate::control::{Control, Event, Failure, Options, Outcome, Phase};
 use crate::gate::Gates;
 use crate::migration::begin::begin;
 use crate::migration::checkpoint;
@@ -101,6 +101,7 @@ async fn run_once<E: Engine>(
         status.alter = options.alter.clone();
     });
     hold(engine).await?;
+    control.ask_once(Event::Startup).await?;
     let (record, listener, idle_table) = match taken_up(engine, options).await? {
         TakenUp::AlreadyDone(record) => {
             return Ok(Ended::Well(Outcome::AlreadyDone {
@@ -131,16 +132,21 @@ async fn run_once<E: Engine>(
     let mut is_proven = false;
     let changed = async {
         migration.copy_all(idle_table).await?;
+        migration.ask_once(Event::CopyComplete).await?;
         let proof = migration.build_indexes().await?;
         migration.prove(proof).await?;
         is_proven = true;
+        migration.ask_once(Event::Proven).await?;
         let mut gates = Gates::new(&options.gates);
         migration.wait_for_gates(&mut gates).await?;
         migration.cut_over(&mut gates).await
     };
     let ended = changed.await;
     let record = migration.record;
-    let Err(failure) = ended else { return finish(engine, control, record).await.map(Ended::Well) };
+    let Err(failure) = ended else {
+        control.tell(Event::Swapped, None);
+        return finish(engine, control, record).await.map(Ended::Well);
+    };
     if let Failure::Error(Error { kind: Kind::Missed, .. }) = failure {
         return anew(engine, record, failure).await;
     }

@@ -1,10 +1,11 @@
 //! Waits without falling behind: the run reads the log and refreshes changed rows while it waits.
 
-use crate::control::{Failure, Phase, Settings};
-use crate::gate::Gates;
+use crate::control::{Event, Failure, Phase, Settings};
+use crate::gate::{Gates, WINDOW};
 use crate::migration::state::Migration;
 use crate::pace::throttle::{self, is_throttled, throttled};
-use altergeist_contract::{Engine, Result};
+use altergeist_contract::{Engine, Error, Kind, Result};
+use jiff::Zoned;
 use std::future::pending;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -18,16 +19,44 @@ const CURRENT: Duration = Duration::from_millis(500);
 /// Why a run waits that was started with `--postpone-cut-over`.
 const POSTPONED: &str = "the operator's order: altergeist ctl cut-over";
 
-/// Why the operator has the swap wait.
-fn postponed(settings: &Settings) -> Option<String> {
-    if settings.postpone_cut_over {
-        return Some(POSTPONED.into());
-    }
-    let path = settings.postpone_file.as_ref().filter(|path| path.exists())?;
-    Some(format!("the end of the file {}", path.display()))
-}
-
 impl<E: Engine> Migration<'_, E> {
+    /// Whether the operator ordered this process, or an earlier one of this run, to postpone the
+    /// swap.
+    pub fn is_postponed_by_order(&self) -> bool {
+        self.control.settings().postpone_ordered.unwrap_or(self.record.postponed)
+    }
+
+    fn is_postponed(&self) -> bool {
+        self.control.settings().postpone_cut_over || self.is_postponed_by_order()
+    }
+
+    /// Why the operator has the swap wait.
+    fn postponed(&self, settings: &Settings) -> Option<String> {
+        if self.is_postponed() {
+            return Some(POSTPONED.into());
+        }
+        let path = settings.postpone_file.as_ref().filter(|path| path.exists())?;
+        Some(format!("the end of the file {}", path.display()))
+    }
+
+    /// The last look under the lock: what the operator ordered since the gates were asked. It asks
+    /// nobody, so it takes no time.
+    ///
+    /// # Errors
+    /// `Busy`: the lock must be released.
+    pub fn is_still_allowed(&self) -> Result<()> {
+        let settings = self.control.settings();
+        let is_overruled = settings.overruled.iter().any(|name| name == WINDOW);
+        let window = settings.window.as_ref().filter(|_| !is_overruled);
+        let reason = match window.and_then(|window| window.closed_at(&Zoned::now())) {
+            _ if settings.stop => "the operator stopped the run".into(),
+            _ if self.is_postponed() => "the operator postponed the swap".into(),
+            Some(reason) => reason,
+            None => return Ok(()),
+        };
+        Err(Error::new(Kind::Busy, "swap the tables", reason))
+    }
+
     /// Stays current until every gate of the swap is open.
     pub async fn wait_for_gates(&mut self, gates: &mut Gates<'_>) -> Result<(), Failure> {
         while let Some(closed) = self.closed_gate(gates).await? {
@@ -43,9 +72,9 @@ impl<E: Engine> Migration<'_, E> {
     }
 
     /// Looks at the gates and listens meanwhile. Returns the first one that is closed.
-    async fn closed_gate(&mut self, gates: &mut Gates<'_>) -> Result<Option<String>, Failure> {
+    pub async fn closed_gate(&mut self, gates: &mut Gates<'_>) -> Result<Option<String>, Failure> {
         let settings = self.control.settings();
-        let postponed = postponed(&settings);
+        let postponed = self.postponed(&settings);
         let fingerprint = &self.record.fingerprint;
         let looking = gates.look(self.engine, postponed.as_deref(), &settings, fingerprint);
         let looked = async {
@@ -66,6 +95,14 @@ impl<E: Engine> Migration<'_, E> {
         });
         self.control.update(|status| status.gates = states);
         Ok(closed)
+    }
+
+    /// Asks the hooks, and listens meanwhile.
+    ///
+    /// # Errors
+    /// [`Failure::Hook`] and [`Failure::Stopped`].
+    pub async fn ask_once(&mut self, event: Event) -> Result<(), Failure> {
+        self.listener.run_while_streaming(self.control.ask_once(event)).await?
     }
 
     /// Copies nothing while a signal throttles the run. It still follows the log, so that the

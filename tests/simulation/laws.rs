@@ -91,6 +91,17 @@ fn law_9_rows_kept_out_of_the_log_before_the_swap_are_lost_where_nobody_asks_und
     assert!(failing.iter().any(|(_, seen)| is_swapped_unequal(seen)), "no lost row got through");
 }
 
+/// A gate may close at any moment, and what a run did not ask it does not know.
+#[test]
+fn a_swap_behind_a_closed_gate_is_seen() {
+    let failing = failing(0..SEEDS, |habits| {
+        habits.gate_chance = 0.02;
+        habits.flaws = vec![Flaw::OpensEveryGate];
+    });
+    let is_seen = |seen: &str| seen.contains("while a gate was closed");
+    assert!(failing.iter().any(|(_, seen)| is_seen(seen)), "no swap was sent behind it");
+}
+
 /// The verification is over when somebody else writes the shadow while the swap waits.
 #[test]
 fn law_10_a_shadow_that_others_wrote_is_swapped_in_where_nobody_asks() {

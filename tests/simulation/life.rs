@@ -3,6 +3,7 @@
 
 use altergeist::contract::model::{Habits, Server};
 use altergeist::contract::{Kind, Strategy};
+use altergeist::gate::{Check, Gate};
 use altergeist::{Control, Failure, Options, Outcome, Settings, Status, run};
 use altergeist::{Limit, Limits};
 use rand::rngs::SmallRng;
@@ -57,6 +58,9 @@ async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
     if batch_keys < 1000 {
         habits.fault_chance /= 5.0;
         habits.write_chance /= 4.0;
+    }
+    if seed.is_multiple_of(4) {
+        habits.gate_chance = 0.02;
     }
     habit(&mut habits);
     let server = Server::new(seed, habits);
@@ -142,7 +146,7 @@ async fn one_process(
     };
     let (_give, settings) = watch::channel(settings);
     let control = Control::new(settings, watch::Sender::new(Status::default()));
-    let options = options();
+    let options = options(server.has_gate());
     let process = run(async || Ok(server.process()), &control, &options);
     match dies_after {
         Some(time) => timeout(time, process).await.ok(),
@@ -155,12 +159,14 @@ fn limits(are_set: bool, most: f64) -> Limits {
     Limits(are_set.then(|| Limit { measure: "load".into(), most }).into_iter().collect())
 }
 
-fn options() -> Options {
+fn options(has_gate: bool) -> Options {
+    let check = Check::of_server("wrong: SELECT count(*) FROM {new} = 0");
+    let gate = Gate::Check(check.expect("it is well formed"));
     Options {
         alter: "ADD COLUMN c int".into(),
         strategy: Strategy::Auto,
         holder: "simulation".into(),
-        gates: Vec::new(),
+        gates: has_gate.then_some(gate).into_iter().collect(),
         again: false,
         reconnects: 100,
     }

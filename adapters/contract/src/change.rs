@@ -1,5 +1,6 @@
 //! What the user asks for.
 
+use crate::Switch;
 use std::fmt;
 use std::time::Duration;
 
@@ -42,8 +43,8 @@ pub struct Target {
     pub allow_zero_dates: bool,
     /// Whether values are rounded where the server's own ALTER would round them silently.
     pub allow_rounding: bool,
-    /// Whether the run kills sessions in the way of the cut-over's lock.
-    pub kill_blockers: bool,
+    /// Whether the run kills sessions in the way of the cut-over's lock, now.
+    pub kill_blockers: Switch,
     /// Whether the server may be a replica of another one.
     pub allow_replica: bool,
     /// The URL of a replica to read the log from.

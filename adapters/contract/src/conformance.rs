@@ -168,6 +168,7 @@ fn record(stage: Stage, position: Option<Position>) -> Record {
         rows_copied: 7,
         fingerprint: "f00d".into(),
         passed_log: true,
+        postponed: false,
         rows_estimated: 25,
         started_at_seconds: 1,
         updated_at_seconds: 2,

@@ -21,6 +21,7 @@ pub mod plan;
 pub mod position;
 pub mod record;
 pub mod special_roles;
+pub mod switch;
 pub mod url;
 
 pub use change::{ForeignKeys, Strategy, Target};
@@ -38,3 +39,4 @@ pub use plan::{Plan, Refusal, Step, Verdict};
 pub use position::{Marker, Position};
 pub use record::{Record, Stage};
 pub use special_roles::{LogKept, OnlineSteps, RetainedLog, SkippableLog, UnloggedChanges, Writes};
+pub use switch::Switch;

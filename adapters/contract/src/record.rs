@@ -55,6 +55,9 @@ pub struct Record {
     /// difference.
     #[serde(default)]
     pub passed_log: bool,
+    /// Whether the operator ordered to postpone the swap. A process that resumes the run waits too.
+    #[serde(default)]
+    pub postponed: bool,
     /// The estimate of the table's rows when the run began.
     pub rows_estimated: u64,
     /// When the run began, seconds since 1970.

@@ -628,7 +628,7 @@ impl SkippableLog for Model {
 
 impl Inquiry for Model {
     async fn ask(&self, _: &str) -> Result<Option<String>> {
-        self.statement("ask a question", |_| Ok(Some("0".to_owned()))).await
+        self.statement("ask a question", |world| Ok(Some(world.asked()))).await
     }
 }
 
@@ -697,6 +697,9 @@ impl TableLock for ModelLock {
         let lock = self.lock;
         let (happens, is_answered) = {
             let mut world = self.server.0.borrow_mut();
+            if world.habits.gate_chance > 0.0 && !world.has_seen_gate_open {
+                world.violations.push("a swap was sent while a gate was closed".into());
+            }
             (!world.chance(0.15), !world.chance(0.15))
         };
         let undo = self.undo.take();

@@ -47,6 +47,8 @@ pub enum Flaw {
     TrustsTheStream,
     /// Law 10: nobody asks whether others wrote the shadow.
     TrustsTheShadow,
+    /// The gates: every question is answered as if the gate were open.
+    OpensEveryGate,
     /// Law 8: an event is passed over, as by a decoder that does not know it.
     LosesEvents,
     /// Law 8: the comparison sees no difference.
@@ -80,6 +82,8 @@ pub struct Habits {
     pub mute_chance: f64,
     /// The chance that a step of the world takes a row out of the shadow.
     pub trespass_chance: f64,
+    /// The chance that a step of the world opens or closes the gate of the swap; 0 for no gate.
+    pub gate_chance: f64,
     /// Whether the source enforces the unique index that the shadow has.
     pub source_is_unique: bool,
     /// Whether rows may be compared while what was left out is built.
@@ -103,6 +107,7 @@ impl Default for Habits {
             unfinished_chance: 0.3,
             mute_chance: 0.0002,
             trespass_chance: 0.0,
+            gate_chance: 0.0,
             source_is_unique: true,
             compares_beside_builds: false,
             counts_writes: None,
@@ -175,6 +180,9 @@ pub struct World {
     trespasses: u64,
     orders: Vec<order_table::OrderRow>,
     last_run: Option<String>,
+    is_gate_closed: bool,
+    /// Whether the present process has asked, and the gate was open when it asked last.
+    has_seen_gate_open: bool,
     calm: bool,
     violations: Vec<String>,
 }
@@ -210,6 +218,8 @@ impl Server {
             trespasses: 0,
             orders: Vec::new(),
             last_run: None,
+            is_gate_closed: false,
+            has_seen_gate_open: false,
             calm: false,
             violations: Vec::new(),
         };
@@ -221,6 +231,7 @@ impl Server {
     pub fn process(&self) -> Model {
         let mut world = self.0.borrow_mut();
         world.processes += 1;
+        world.has_seen_gate_open = false;
         Model::new(self.clone(), world.processes)
     }
 
@@ -244,6 +255,11 @@ impl Server {
             found.push(format!("{wrong} rows lost or changed, {invented} invented"));
         }
         found
+    }
+
+    /// Whether the swap has a gate in this world.
+    pub fn has_gate(&self) -> bool {
+        self.0.borrow().habits.gate_chance > 0.0
     }
 
     /// Whether the shadow bears the name now.
@@ -281,6 +297,14 @@ impl Server {
 }
 
 impl World {
+    /// What the gate's question is answered: how much is wrong.
+    fn asked(&mut self) -> String {
+        let is_closed = self.is_gate_closed && !self.calm;
+        self.has_seen_gate_open = !is_closed;
+        let is_told = is_closed && !self.has(Flaw::OpensEveryGate);
+        u8::from(is_told).to_string()
+    }
+
     fn has(&self, flaw: Flaw) -> bool {
         self.habits.flaws.contains(&flaw)
     }
@@ -308,6 +332,10 @@ impl World {
         {
             let lost = self.shadow.as_mut().and_then(Rows::pop_first);
             self.trespasses += u64::from(lost.is_some());
+        }
+        let gate_chance = self.habits.gate_chance;
+        if gate_chance > 0.0 && self.chance(gate_chance) {
+            self.is_gate_closed = !self.is_gate_closed;
         }
         if self.rng.random_bool(0.3) {
             self.show_one();

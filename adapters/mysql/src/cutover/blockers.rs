@@ -91,7 +91,7 @@ pub(crate) async fn kill_blockers(
 
 /// Refuses --kill-blockers if the server does not show who holds locks.
 pub(crate) async fn refuse_killing(change: &Change, session: &mut Session) -> Option<Finding> {
-    if !change.target.kill_blockers {
+    if !change.target.kill_blockers.is_on() {
         return None;
     }
     let query = sql::session::metadata_locks(change.server.version, &change.source);
@@ -126,11 +126,14 @@ pub(crate) async fn wait_for_lock(
     until: Instant,
 ) -> Result<std::result::Result<(), NotLocked>> {
     let rest = || until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT);
-    let first = if change.target.kill_blockers { rest() / 2 } else { rest() };
+    let first = if change.target.kill_blockers.is_on() { rest() / 2 } else { rest() };
     let mut outcome = execute_within(session, &pool.access, lock, first).await;
     let mut ended = String::new();
-    if change.target.kill_blockers && outcome.as_ref().is_err_and(Failure::is_lock_wait) {
-        ended = kill_blockers(change, pool, tables, own).await?;
+    if change.target.kill_blockers.is_on() && outcome.as_ref().is_err_and(Failure::is_lock_wait) {
+        // The switch may have been turned on for a user who may not do it.
+        ended = kill_blockers(change, pool, tables, own)
+            .await
+            .unwrap_or_else(|error| format!("; could not end it: {}", error.reason));
         outcome = execute_within(session, &pool.access, lock, rest()).await;
     }
     Ok(outcome.map(drop).map_err(|failure| NotLocked { failure, ended }))

@@ -4,7 +4,7 @@ use crate::change::Change;
 use crate::server::doing::Doing;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::Result;
+use altergeist_contract::{Kind, Result};
 use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 
@@ -64,7 +64,7 @@ pub(crate) async fn end(
     change: &Change,
     blockers: Vec<Blocker>,
 ) -> Result<Vec<Blocker>> {
-    if !change.target.kill_blockers {
+    if !change.target.kill_blockers.is_on() {
         return Ok(blockers);
     }
     let mut left = Vec::new();
@@ -74,7 +74,15 @@ pub(crate) async fn end(
             continue;
         };
         let ended = session.query(sql::END_BLOCKER, &[&pid]).await;
-        ended.doing(format!("end {}", blocker.who))?;
+        match ended.doing(format!("end {}", blocker.who)) {
+            // The switch may have been turned on for a user who may not do it.
+            Err(error) if error.kind == Kind::Refused => {
+                tracing::warn!("{error}");
+                left.push(blocker);
+                continue;
+            }
+            ended => drop(ended?),
+        }
         tracing::warn!(
             "ended {}, which was in the way of the cut-over of {}",
             blocker.who,
