@@ -12,7 +12,9 @@ pub mod pace;
 pub use altergeist_contract as contract;
 pub use control::{
     Control, Event, Failure, Limit, Limits, Listeners, News, Options, Order, Outcome, Phase,
-    Settings, Status,
+    Settings, Status, Wishes,
 };
 pub use migration::hold::hold;
+pub use migration::planning::plan;
+pub use migration::rehearse::{Rehearsal, Rehearsed, rehearse};
 pub use migration::run::run;

@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Plan(args) => cli::plan::plan(&args).await,
             Command::Run(args) => commands::run(&args).await,
+            Command::Rehearse(args) => cli::rehearse::rehearse(&args).await,
+            Command::Notice(args) => cli::notice::notice(&args).await,
             Command::Status(args) => commands::status(&args).await,
             Command::Cleanup(args) => commands::cleanup(&args).await,
             Command::Ctl(args) => commands::ctl(&args).await,

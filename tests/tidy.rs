@@ -444,3 +444,15 @@ fn files_named_on_a_page_are_found_and_words_are_not() {
     assert_eq!(paths_named(line), ["adapters/mysql/src/lib.rs", "run.rs"]);
     assert_eq!(links("[a](b.md#c), [d](https://e.example), [f](#g)"), ["b.md"]);
 }
+
+/// A rehearsal cannot swap: the one call of the swap asks for a leave that only a run can make.
+#[test]
+fn only_a_run_has_the_leave_to_swap() {
+    let modules = modules("src");
+    let with = |words: &str| -> Vec<&str> {
+        let found = modules.iter().filter(|(_, text)| product(text).contains(words));
+        found.map(|(name, _)| &**name).collect()
+    };
+    assert_eq!(with(".swap()"), ["migration::cutover"]);
+    assert_eq!(with("of_a_run()"), ["migration::run", "migration::run::leave"]);
+}

@@ -8,9 +8,10 @@ use crate::interface::progress::ProgressArg;
 use altergeist::contract::{ForeignKeys, Strategy, Switch, Target};
 use altergeist::control::setting::http_url;
 use altergeist::gate::{Backup, Check, Gate, Window};
-use altergeist::{Limits, Options, Settings};
+use altergeist::{Limits, Options, Settings, Wishes};
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,10 @@ pub enum Command {
     Plan(PlanArgs),
     /// Do the change, resume it, or find it done
     Run(Box<RunArgs>),
+    /// Do everything but the swap, drop it, and write a runbook
+    Rehearse(Box<RehearseArgs>),
+    /// Print the paragraph to send ahead of a change
+    Notice(NoticeArgs),
     /// Show the state of a change
     Status(StatusArgs),
     /// List what is left of a change, and drop it
@@ -79,6 +84,10 @@ pub struct ChangeArgs {
     /// Longest wait for the cut-over lock, and longest time to hold it
     #[arg(long, value_parser = lock_time, default_value = "1s")]
     lock_timeout: Duration,
+    /// Let the server make the change in its own blocking way, if that surely blocks no longer than
+    /// this: 60s
+    #[arg(long, value_parser = humantime::parse_duration)]
+    max_downtime: Option<Duration>,
     /// Foreign keys from and to the table. carry: keep them; discard: drop them; refuse: refuse a
     /// table that has any
     #[arg(long, value_enum, default_value_t = ForeignKeysArg::Carry)]
@@ -266,6 +275,43 @@ pub struct RunArgs {
     pub progress: ProgressArg,
 }
 
+/// `rehearse`.
+#[derive(Args)]
+pub struct RehearseArgs {
+    /// The run to rehearse.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Take the lock of the cut-over once, measure how long it is held, and release it
+    #[arg(long)]
+    pub with_lock: bool,
+    /// File for the runbook, in Markdown; by default it is printed
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `notice`.
+#[derive(Args)]
+pub struct NoticeArgs {
+    /// File with the plan, from: altergeist plan --json
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// When it begins: 'On Tuesday at 02:00 UTC'
+    #[arg(long, value_name = "TEXT")]
+    pub at: Option<String>,
+    /// Who carries it out
+    #[arg(long, value_name = "NAME")]
+    pub owner: Option<String>,
+    /// Who decides whether it is stopped or undone
+    #[arg(long, value_name = "NAME")]
+    pub decider: Option<String>,
+    /// The ticket of the change
+    #[arg(long)]
+    pub ticket: Option<String>,
+    /// Without --plan: flags of plan, after those of notice
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS OF PLAN")]
+    pub flags: Vec<OsString>,
+}
+
 /// `status`.
 #[derive(Args)]
 pub struct StatusArgs {
@@ -322,6 +368,11 @@ impl PlanArgs {
         self.change.target()
     }
 
+    /// Returns what the plan depends on, beyond the change itself.
+    pub fn wishes(&self) -> Wishes {
+        self.change.wishes()
+    }
+
     /// Returns how to print what was found.
     pub fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
@@ -371,6 +422,10 @@ impl ChangeArgs {
         }
     }
 
+    fn wishes(&self) -> Wishes {
+        Wishes { max_downtime: self.max_downtime, lock_timeout: self.lock_timeout }
+    }
+
     fn strategy(&self) -> Strategy {
         match self.strategy {
             StrategyArg::Auto => Strategy::Auto,
@@ -385,6 +440,7 @@ impl ChangeArgs {
             renames: self.rename.clone(),
             strategy: self.strategy(),
             lock_timeout: self.lock_timeout,
+            max_downtime: self.max_downtime,
             foreign_keys: match self.foreign_keys {
                 ForeignKeysArg::Carry => ForeignKeys::Carry,
                 ForeignKeysArg::Discard => ForeignKeys::Discard,
@@ -424,6 +480,7 @@ impl RunArgs {
             holder: holder(),
             gates: self.gates(),
             again: self.again,
+            wishes: self.change.wishes(),
             reconnects: 12,
         }
     }

@@ -99,7 +99,7 @@ async fn run_once(
 }
 
 /// Stops the run at its deadline: between two turns, and at once if that takes long.
-fn stop_at_deadline(settings: Arc<watch::Sender<Settings>>) {
+pub(crate) fn stop_at_deadline(settings: Arc<watch::Sender<Settings>>) {
     let mut seen = settings.subscribe();
     tokio::spawn(async move {
         loop {
@@ -234,7 +234,7 @@ pub(crate) fn failed(failure: &Failure) -> u8 {
 
 /// The first signal stops the run between two turns, the second at once. The same command resumes
 /// it.
-fn stop_on_signals(settings: Arc<watch::Sender<Settings>>) {
+pub(crate) fn stop_on_signals(settings: Arc<watch::Sender<Settings>>) {
     let listen = |kind| signal(kind).expect("signals can be listened to");
     let (mut interrupt, mut terminate) =
         (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));

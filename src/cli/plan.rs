@@ -6,8 +6,8 @@ use crate::cli::engines::Task;
 use crate::cli::migration_file::{Kind, Sql, Statement, statements};
 use crate::interface::plan::baseline::Baseline;
 use crate::interface::plan::{Judged, Place, render};
-use altergeist::Failure;
 use altergeist::contract::{Code, Engine, Finding, Plan, Target};
+use altergeist::{Failure, Wishes};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub async fn plan(args: &PlanArgs) -> u8 {
         Err(reason) => return usage(&reason),
     };
     let judged = match &args.file {
-        None => ask(&args.target(), PlanTask).await.map(|plan| vec![of_command_line(plan)]),
+        None => plan_of(args).await.map(|plan| vec![of_command_line(plan)]),
         Some(file) => match read_statements(&args.target(), file) {
             Ok(statements) => judge_file(args, file, statements).await,
             Err(reason) => return usage(&reason),
@@ -42,6 +42,11 @@ pub async fn plan(args: &PlanArgs) -> u8 {
     print!("{}", render(args.format(), &judged));
     let counts = |one: &Judged| one.worst().is_some_and(|worst| worst >= args.fail_on.severity());
     if args.write_baseline.is_none() && judged.iter().any(counts) { 3 } else { 0 }
+}
+
+/// Plans one change, without printing anything.
+pub async fn plan_of(args: &PlanArgs) -> Result<Plan, Failure> {
+    ask(&args.target(), PlanTask(Some(args.wishes()))).await
 }
 
 fn usage(reason: &str) -> u8 {
@@ -90,7 +95,7 @@ async fn judge_file(
             }
             Kind::Alter { table, clauses } => {
                 let target = Target { table: table.clone(), alter: clauses, ..args.target() };
-                let mut plan = judge_alter(&target).await?;
+                let mut plan = judge_alter(&target, Some(args.wishes())).await?;
                 if !altered.insert(table) {
                     plan.findings.push(judged_alone());
                 }
@@ -127,9 +132,9 @@ fn not_judged(words: &str) -> Plan {
 
 /// A change that cannot even be planned is a finding about its statement, unless the server is out
 /// of reach: then no other statement can be judged either.
-async fn judge_alter(target: &Target) -> Result<Plan, Failure> {
+async fn judge_alter(target: &Target, wishes: Option<Wishes>) -> Result<Plan, Failure> {
     use altergeist::contract::Kind as ErrorKind;
-    match ask(target, PlanTask).await {
+    match ask(target, PlanTask(wishes)).await {
         Err(Failure::Error(error)) if error.kind == ErrorKind::Refused => Ok(Plan {
             table: target.table.clone(),
             alter: target.alter.clone(),
@@ -148,7 +153,7 @@ async fn judge_alter(target: &Target) -> Result<Plan, Failure> {
 /// The table as it is: a plan without clauses, of which only the facts are used.
 async fn facts(args: &PlanArgs, table: String) -> Result<Plan, Failure> {
     let target = Target { table, alter: String::new(), ..args.target() };
-    let plan = judge_alter(&target).await?;
+    let plan = judge_alter(&target, None).await?;
     Ok(Plan {
         table: plan.table,
         rows_estimated: plan.rows_estimated,
@@ -195,12 +200,17 @@ async fn judge_rows(
     Ok(plan)
 }
 
-struct PlanTask;
+/// Plans. Without wishes the duration is not measured.
+struct PlanTask(Option<Wishes>);
 
 impl Task for PlanTask {
     type Outcome = Result<Plan, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
-        Ok(E::connect(target).await?.plan().await?)
+        let engine = E::connect(target).await?;
+        Ok(match self.0 {
+            Some(wishes) => altergeist::plan(&engine, wishes).await?,
+            None => engine.plan().await?,
+        })
     }
 }

@@ -100,6 +100,10 @@ impl Control {
         self.update(|status| {
             status.run_id = record.run.clone();
             status.fingerprint = record.fingerprint.clone();
+            status.expected = record.estimate.as_ref().map(|estimate| estimate.total);
+            status.earlier_seconds =
+                record.updated_at_seconds.saturating_sub(record.started_at_seconds);
+            status.restore_point = record.restore_point.clone();
         });
     }
 

@@ -2,6 +2,16 @@
 
 use crate::gate::Gate;
 use altergeist_contract::Strategy;
+use std::time::Duration;
+
+/// What of the user's wishes the plan depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    /// How long the server's own way may block the application, to be preferred to a copy.
+    pub max_downtime: Option<Duration>,
+    /// Longest wait for a lock, and longest time to hold the cut-over's.
+    pub lock_timeout: Duration,
+}
 
 /// The options that are fixed for a run.
 #[derive(Clone, Debug)]
@@ -16,6 +26,8 @@ pub struct Options {
     pub gates: Vec<Gate>,
     /// Do the change although the journal says that it is done.
     pub again: bool,
+    /// What the plan depends on, beyond the change itself.
+    pub wishes: Wishes,
     /// Reconnects in a row, without any progress in between, before the run fails.
     pub reconnects: u32,
 }

@@ -1,6 +1,7 @@
 //! What watchers see of a run.
 
 use crate::gate::GateState;
+use altergeist_contract::{RestorePoint, Span};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -129,6 +130,15 @@ pub struct Status {
     pub rows_verified: u64,
     /// The last error that the run continued after, or ended with.
     pub last_error: Option<String>,
+    /// How long the plan expected the run to take.
+    #[serde(default)]
+    pub expected: Option<Span>,
+    /// Seconds that earlier processes of this run took.
+    #[serde(default)]
+    pub earlier_seconds: u64,
+    /// The point before the swap, to which a backup can be restored.
+    #[serde(default)]
+    pub restore_point: Option<RestorePoint>,
     /// Seconds since this process began or resumed the run.
     pub elapsed_seconds: u64,
 }

@@ -1,9 +1,12 @@
 //! How people and scripts see a run and steer it.
 
 pub mod address;
+pub mod durations;
+pub mod notice;
 pub mod notify;
 pub mod order_door;
 pub mod plan;
 pub mod progress;
 pub mod report;
+pub mod runbook;
 pub mod socket;

@@ -1,6 +1,7 @@
 //! The texts that are printed, for people and for scripts. Nothing here does I/O.
 
-use altergeist::contract::{Disposal, Leftover, Record, Stage};
+use crate::interface::durations::{span, time};
+use altergeist::contract::{Disposal, Leftover, Record, RestorePoint, Span, Stage};
 use altergeist::{Outcome, Phase, Status};
 use serde::Serialize;
 use std::fmt::Write;
@@ -20,9 +21,16 @@ fn moment(seconds: u64) -> String {
     moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// The present moment, in UTC.
+pub fn now() -> String {
+    moment(jiff::Timestamp::now().as_second().unsigned_abs())
+}
+
 /// How a run succeeded.
 pub fn outcome(outcome: Outcome, status: &Status) -> String {
     let table = &status.table;
+    let before = ". Point to restore to, from before the swap: ";
+    let point = restore_point(status.restore_point.as_ref(), before, "");
     match outcome {
         Outcome::AlreadyDone { by, at_seconds } => format!(
             "{table}: already done at {} by {by}; nothing to do (--again does it once more)",
@@ -31,20 +39,38 @@ pub fn outcome(outcome: Outcome, status: &Status) -> String {
         Outcome::Altered => format!("{table}: done natively; nothing was copied"),
         Outcome::Finished => {
             format!("{table}: done. An earlier run had swapped the tables; this one did the rest")
+                + &point
         }
-        Outcome::Swapped => format!(
-            "{table}: done. {} rows copied, {} proven equal, {} changed keys refreshed. Locked \
+        Outcome::Swapped => {
+            format!(
+                "{table}: done. {} rows copied, {} proven equal, {} changed keys refreshed. Locked \
              for {:.0} ms (drain {:.0} ms, refresh {:.0} ms, swap {:.0} ms). The old table is \
              kept; `altergeist cleanup --drop-old` drops it",
-            grouped(status.rows_copied),
-            grouped(status.rows_verified),
-            grouped(status.keys_refreshed),
-            status.lock_held_ms.unwrap_or_default(),
-            status.lock_drain_ms.unwrap_or_default(),
-            status.lock_refresh_ms.unwrap_or_default(),
-            status.lock_swap_ms.unwrap_or_default(),
-        ),
+                grouped(status.rows_copied),
+                grouped(status.rows_verified),
+                grouped(status.keys_refreshed),
+                status.lock_held_ms.unwrap_or_default(),
+                status.lock_drain_ms.unwrap_or_default(),
+                status.lock_refresh_ms.unwrap_or_default(),
+                status.lock_swap_ms.unwrap_or_default(),
+            ) + &point
+        }
     }
+}
+
+/// The point before the swap, for people; nothing if none is known.
+fn restore_point(point: Option<&RestorePoint>, before: &str, after: &str) -> String {
+    point.map_or_else(String::new, |point| {
+        let name = point.name.as_ref().map(|name| format!(", named '{name}'")).unwrap_or_default();
+        format!("{before}{}{name}, at {}{after}", point.position, moment(point.at_seconds))
+    })
+}
+
+/// How long the run took so far, against what the plan expected.
+fn expected(took_seconds: u64, expected: Option<Span>) -> String {
+    expected.map_or_else(String::new, |expected| {
+        format!("time       {} of {}\n", time(took_seconds), span(expected))
+    })
 }
 
 /// A running change, for people.
@@ -73,6 +99,7 @@ pub fn status(status: &Status) -> String {
     if let Some(bytes) = status.log_kept_bytes {
         let _ = writeln!(text, "retained   {} of log", size(bytes));
     }
+    text += &expected(status.earlier_seconds + status.elapsed_seconds, status.expected);
     for gate in &status.gates {
         let state = if gate.open { "open" } else { "closed" };
         let reason = gate.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -150,14 +177,20 @@ pub fn journal(
     let mut text = match record {
         None => format!("{table}: no change is known\n"),
         Some(record) => format!(
-            "{table}: {}, {} of about {} rows copied\nchange     {}\nstarted by {}\n{}position   \
-             {}\n",
+            "{table}: {}{}, {} of about {} rows copied\nchange     {}\nstarted by {}\n{}{}{}\
+             position   {}\n",
+            if record.is_rehearsal { "a rehearsal, " } else { "" },
             stage(record.stage),
             grouped(record.rows_copied),
             grouped(record.rows_estimated),
             record.alter,
             record.holder,
             life(record, holder),
+            expected(
+                record.updated_at_seconds.saturating_sub(record.started_at_seconds),
+                record.estimate.as_ref().map(|estimate| estimate.total)
+            ),
+            restore_point(record.restore_point.as_ref(), "restore to ", "\n"),
             record.position.as_ref().map_or("none yet", |position| &position.0),
         ),
     };
@@ -202,6 +235,9 @@ pub fn journal_json(table: &str, record: Option<&Record>, holder: Option<&str>) 
         } else {
             percent(record.rows_copied, record.rows_estimated)
         },
+        expected: record.estimate.as_ref().map(|estimate| estimate.total),
+        earlier_seconds: record.updated_at_seconds.saturating_sub(record.started_at_seconds),
+        restore_point: record.restore_point.clone(),
         stream_position: record
             .position
             .as_ref()
@@ -319,6 +355,9 @@ mod tests {
             started_at_seconds: 0,
             updated_at_seconds: 0,
             holder: "me@here".into(),
+            estimate: None,
+            restore_point: None,
+            is_rehearsal: false,
         };
         let said = |stage, holder| journal("t", Some(&record(stage)), holder, &[]);
         assert!(said(Stage::Copying, None).contains("no process works on it"));

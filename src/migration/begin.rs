@@ -4,6 +4,7 @@ use crate::control::{Control, Event, Failure, Options};
 use crate::migration::checkpoint;
 use crate::migration::listen::Listener;
 use crate::migration::native::{alter_by_itself, why_not};
+use crate::migration::planning;
 use altergeist_contract::{Engine, Kind, Record, Stage, Strategy, Verdict};
 
 /// Refuses here or never. If the server can do the change itself, it does, which returns None.
@@ -13,7 +14,7 @@ pub async fn begin<E: Engine>(
     control: &Control,
     options: &Options,
 ) -> Result<Option<(Record, Listener<E::Stream>)>, Failure> {
-    let plan = engine.plan().await?;
+    let plan = planning::plan(engine, options.wishes).await?;
     if plan.is_refused() {
         return Err(Failure::Refused(Box::new(plan)));
     }
@@ -45,6 +46,14 @@ pub async fn begin<E: Engine>(
         );
         record.stage = Stage::Preparing;
     }
+    follow_from_now(engine, record).await.map(Some)
+}
+
+/// Opens the log and creates the empty shadow.
+pub async fn follow_from_now<E: Engine>(
+    engine: &E,
+    mut record: Record,
+) -> Result<(Record, Listener<E::Stream>), Failure> {
     checkpoint::save(engine, &mut record).await?;
     let position = engine.open_log().await.map_err(|error| match error.kind {
         Kind::Busy => Failure::LogHeldUp(error.to_string()),
@@ -54,5 +63,5 @@ pub async fn begin<E: Engine>(
     record.stage = Stage::Copying;
     record.position = Some(position.clone());
     checkpoint::save(engine, &mut record).await?;
-    Ok(Some((record, Listener::new(position))))
+    Ok((record, Listener::new(position)))
 }

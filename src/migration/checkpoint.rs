@@ -23,6 +23,9 @@ pub fn begin(options: &Options, plan: &Plan) -> Record {
         started_at_seconds: now,
         updated_at_seconds: now,
         holder: options.holder.clone(),
+        estimate: plan.estimate.clone(),
+        restore_point: None,
+        is_rehearsal: false,
     }
 }
 
@@ -47,6 +50,7 @@ impl<E: Engine> Migration<'_, E> {
     }
 }
 
-fn now_seconds() -> u64 {
+/// Returns the time, seconds since 1970.
+pub fn now_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -6,6 +6,7 @@ use crate::gate::Gates;
 use crate::migration::checkpoint;
 use crate::migration::keyset::Pending;
 use crate::migration::listen::Listener;
+use crate::migration::run::leave::LeaveToSwap;
 use crate::migration::state::Migration;
 use altergeist_contract::{
     Cutover, Engine, Error, Kind, Ownership, Result, Stage, Swap, TableLock,
@@ -20,6 +21,9 @@ const UNDER_LOCK_KEYS_MAX: usize = 5_000;
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How often a rehearsal tries to get the lock.
+const MEASURED_ATTEMPTS_MAX: u32 = 5;
 
 /// The result of one attempt.
 enum Attempt {
@@ -36,15 +40,20 @@ impl<E: Engine> Migration<'_, E> {
     /// # Errors
     /// [`Failure::NoLock`] after the last attempt; [`Failure::TooFast`]; [`Failure::SwapUnknown`]
     /// if the swap was sent and the server's state proves nothing.
-    pub async fn cut_over(&mut self, gates: &mut Gates<'_>) -> Result<(), Failure> {
+    pub async fn cut_over(
+        &mut self,
+        gates: &mut Gates<'_>,
+        leave: &LeaveToSwap,
+    ) -> Result<(), Failure> {
         let mut reason = String::from("--lock-attempts allows no attempt");
         let mut attempt = 0;
         while attempt < self.control.settings().lock_attempts {
             attempt += 1;
             self.get_ready(gates, attempt).await?;
+            self.note_restore_point().await?;
             self.record.stage = Stage::CuttingOver;
             self.save_progress().await?;
-            let attempted = match self.try_once(self.control.settings().lock_timeout).await {
+            let attempted = match self.try_once(self.control.settings().lock_timeout, leave).await {
                 Ok(Attempt::Swapped) => return Ok(()),
                 Ok(Attempt::Unknown(failure)) => return Err(failure),
                 Ok(Attempt::NotYet(error)) => Ok(error.reason),
@@ -98,20 +107,30 @@ impl<E: Engine> Migration<'_, E> {
         Ok(())
     }
 
+    /// Notes the point to which a backup can be restored. It is not under the lock, and never a
+    /// reason to fail.
+    async fn note_restore_point(&mut self) -> Result<(), Failure> {
+        let name = format!("altergeist {} {}", self.record.run, checkpoint::now_seconds());
+        let noting = self.engine.restore_point(&name);
+        self.record.restore_point = match self.listener.run_while_streaming(noting).await? {
+            Ok(point) => Some(point),
+            Err(error) => {
+                tracing::warn!(%error, "no point to restore to is known");
+                None
+            }
+        };
+        let point = self.record.restore_point.clone();
+        self.control.update(|status| status.restore_point = point);
+        Ok(())
+    }
+
     /// Makes one attempt. The lock is held no longer than `within`.
-    async fn try_once(&mut self, within: Duration) -> Result<Attempt, Failure> {
-        let mut lock = match self.listener.run_while_streaming(self.engine.lock(within)).await? {
-            Ok(lock) => lock,
+    async fn try_once(&mut self, within: Duration, _: &LeaveToSwap) -> Result<Attempt, Failure> {
+        let Locked { lock, pending, since: locked } = match self.lock_and_drain(within).await? {
+            Ok(locked) => locked,
             Err(error) => return not_yet(error),
         };
-        let locked = Instant::now();
-        let (pending, drained) =
-            drain(&mut lock, &mut self.listener, self.control, locked + within).await;
-        let proven = match drained {
-            Ok(()) => lock.check_stream().await.and_then(|()| self.is_still_allowed()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = proven {
+        if let Err(error) = self.is_still_allowed() {
             self.listener.keys.give_back(pending);
             lock.release().await?;
             return not_yet(error);
@@ -134,6 +153,67 @@ impl<E: Engine> Migration<'_, E> {
         self.listener.keys.give_back(pending);
         not_yet(not_swapped)
     }
+
+    /// Locks the tables, brings the last changes over, and proves the log whole. If one of these
+    /// fails, the lock is released.
+    async fn lock_and_drain(
+        &mut self,
+        within: Duration,
+    ) -> Result<Result<Locked<E::Lock>>, Failure> {
+        let mut lock = match self.listener.run_while_streaming(self.engine.lock(within)).await? {
+            Ok(lock) => lock,
+            Err(error) => return Ok(Err(error)),
+        };
+        let since = Instant::now();
+        let (pending, drained) =
+            drain(&mut lock, &mut self.listener, self.control, since + within).await;
+        let proven = match drained {
+            Ok(()) => lock.check_stream().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = proven {
+            self.listener.keys.give_back(pending);
+            lock.release().await?;
+            return Ok(Err(error));
+        }
+        Ok(Ok(Locked { lock, pending, since }))
+    }
+
+    /// Takes the lock of the cut-over as a run would, measures it, and releases it. The status then
+    /// tells how long it was held. Swaps nothing.
+    ///
+    /// # Errors
+    /// [`Failure::NoLock`] after the last attempt.
+    pub async fn measure_lock(&mut self) -> Result<(), Failure> {
+        let mut reason = String::new();
+        for attempt in 1..=self.control.settings().lock_attempts.min(MEASURED_ATTEMPTS_MAX) {
+            self.wait_while_throttled().await?;
+            self.catch_up().await?;
+            self.save_progress().await?;
+            self.control.update(|status| status.lock_attempts = attempt);
+            match self.lock_and_drain(self.control.settings().lock_timeout).await? {
+                Ok(Locked { lock, pending, since }) => {
+                    self.listener.keys.give_back(pending);
+                    lock.release().await?;
+                    self.control.update(|status| status.lock_held_ms = Some(millis(since)));
+                    return Ok(());
+                }
+                Err(error) => match not_yet(error)? {
+                    Attempt::NotYet(error) => reason = error.reason,
+                    Attempt::Swapped | Attempt::Unknown(_) => {}
+                },
+            }
+            self.listener.pause((PAUSE_FIRST * attempt).min(PAUSE_MAX)).await?;
+        }
+        Err(Failure::NoLock(reason))
+    }
+}
+
+/// The locked tables, which hold the same rows.
+struct Locked<L> {
+    lock: L,
+    pending: Pending,
+    since: Instant,
 }
 
 /// Returns whether the attempt may be repeated: only after a transient failure.

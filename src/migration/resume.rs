@@ -42,6 +42,11 @@ pub async fn taken_up<E: Engine>(
     let Some(mut record) = engine.load().await? else {
         return Ok(TakenUp::Nothing);
     };
+    if record.is_rehearsal {
+        // Nobody rehearses now, for this run holds the run lock.
+        engine.cleanup(false).await?;
+        return Ok(TakenUp::Nothing);
+    }
     if record.alter != options.alter && !matches!(record.stage, Stage::Done | Stage::Altering) {
         return Err(another_change_is_under_way(engine.table(), &record).into());
     }

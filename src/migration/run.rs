@@ -1,5 +1,7 @@
 //! A run, from its plan to its end. Read it top to bottom: it is the table of contents.
 
+pub mod leave;
+
 use crate::control::{Control, Event, Failure, Options, Outcome, Phase};
 use crate::gate::Gates;
 use crate::migration::begin::begin;
@@ -7,6 +9,7 @@ use crate::migration::checkpoint;
 use crate::migration::hold::hold;
 use crate::migration::idle_table::IdleTable;
 use crate::migration::resume::{TakenUp, taken_up, why};
+use crate::migration::run::leave::LeaveToSwap;
 use crate::migration::state::Migration;
 use crate::pace::load;
 use altergeist_contract::{Engine, Error, Kind, Record, Result, Stage};
@@ -139,7 +142,7 @@ async fn run_once<E: Engine>(
         migration.ask_once(Event::Proven).await?;
         let mut gates = Gates::new(&options.gates);
         migration.wait_for_gates(&mut gates).await?;
-        migration.cut_over(&mut gates).await
+        migration.cut_over(&mut gates, &LeaveToSwap::of_a_run()).await
     };
     let ended = changed.await;
     let record = migration.record;

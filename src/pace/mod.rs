@@ -3,6 +3,7 @@
 pub mod cadence;
 pub mod chunk_size;
 pub mod concurrency;
+pub mod estimate;
 pub mod load;
 pub mod load_factor;
 pub mod signals;

@@ -4,7 +4,7 @@
 use altergeist::contract::model::{Habits, Server};
 use altergeist::contract::{Kind, Strategy};
 use altergeist::gate::{Check, Gate};
-use altergeist::{Control, Failure, Options, Outcome, Settings, Status, run};
+use altergeist::{Control, Failure, Options, Outcome, Settings, Status, Wishes, rehearse, run};
 use altergeist::{Limit, Limits};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -21,6 +21,9 @@ const RESTLESS_LIVES: u32 = 12;
 const HANGS_AFTER: Duration = Duration::from_secs(600);
 /// Processes after which a run must have ended.
 const LIVES_MAX: u32 = 40;
+
+/// Every so many seeds a rehearsal comes first.
+const REHEARSED: u64 = 5;
 
 /// Lives through one seed.
 ///
@@ -64,6 +67,9 @@ async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
     }
     habit(&mut habits);
     let server = Server::new(seed, habits);
+    if seed.is_multiple_of(REHEARSED) {
+        rehearse_first(&server, seed, batch_keys).await?;
+    }
     let outcome = live_until_done(&server, &mut rng, batch_keys).await?;
     let wrong = server.verdict();
     if !server.is_swapped() || outcome == Outcome::Altered {
@@ -75,6 +81,25 @@ async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
     match one_process(&server, &mut rng, batch_keys, None).await {
         Some(Ok(Outcome::AlreadyDone { .. })) => Ok(()),
         other => Err(format!("a second run should have found it done: {other:?}")),
+    }
+}
+
+/// A rehearsal, which may die. It never swaps, and if it ends well, nothing of it is left.
+async fn rehearse_first(server: &Server, seed: u64, batch_keys: usize) -> Result<(), String> {
+    let mut rng = SmallRng::seed_from_u64(!seed);
+    let settings = settings(&mut rng, batch_keys);
+    let (_give, settings) = watch::channel(settings);
+    let control = Control::new(settings, watch::Sender::new(Status::default()));
+    let (options, with_lock) = (options(server.has_gate()), rng.random());
+    let rehearsal = rehearse(async || Ok(server.process()), &control, &options, with_lock);
+    let ended = timeout(Duration::from_millis(rng.random_range(1..3000)), rehearsal).await;
+    if server.is_swapped() {
+        return Err("a rehearsal swapped the tables".into());
+    }
+    let is_clean = server.shadow().is_none() && server.record().is_none();
+    match ended {
+        Ok(Ok(_)) if !is_clean => Err("a rehearsal ended well, and something of it is left".into()),
+        _ => Ok(()),
     }
 }
 
@@ -132,7 +157,19 @@ async fn one_process(
     batch_keys: usize,
     dies_after: Option<Duration>,
 ) -> Option<Result<Outcome, Failure>> {
-    let settings = Settings {
+    let settings = settings(rng, batch_keys);
+    let (_give, settings) = watch::channel(settings);
+    let control = Control::new(settings, watch::Sender::new(Status::default()));
+    let options = options(server.has_gate());
+    let process = run(async || Ok(server.process()), &control, &options);
+    match dies_after {
+        Some(time) => timeout(time, process).await.ok(),
+        None => Some(process.await),
+    }
+}
+
+fn settings(rng: &mut SmallRng, batch_keys: usize) -> Settings {
+    Settings {
         workers: rng.random_range(1..4),
         batch_keys,
         lock_timeout: Duration::from_millis(100),
@@ -143,14 +180,6 @@ async fn one_process(
         max_load: limits(rng.random_bool(0.2), 0.9),
         critical_load: limits(rng.random_bool(0.2), 0.98),
         ..Settings::default()
-    };
-    let (_give, settings) = watch::channel(settings);
-    let control = Control::new(settings, watch::Sender::new(Status::default()));
-    let options = options(server.has_gate());
-    let process = run(async || Ok(server.process()), &control, &options);
-    match dies_after {
-        Some(time) => timeout(time, process).await.ok(),
-        None => Some(process.await),
     }
 }
 
@@ -168,6 +197,7 @@ fn options(has_gate: bool) -> Options {
         holder: "simulation".into(),
         gates: has_gate.then_some(gate).into_iter().collect(),
         again: false,
+        wishes: Wishes { max_downtime: None, lock_timeout: Duration::from_secs(1) },
         reconnects: 100,
     }
 }

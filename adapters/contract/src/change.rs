@@ -37,6 +37,8 @@ pub struct Target {
     pub replicas: Vec<String>,
     /// Longest wait for a single lock.
     pub lock_timeout: Duration,
+    /// How long the server's own way may block the application, if it is to be preferred then.
+    pub max_downtime: Option<Duration>,
     /// What becomes of foreign keys, from the table and to it.
     pub foreign_keys: ForeignKeys,
     /// Whether zero dates, and dates with a zero in them, are copied as they are.

@@ -173,6 +173,9 @@ fn record(stage: Stage, position: Option<Position>) -> Record {
         started_at_seconds: 1,
         updated_at_seconds: 2,
         holder: "a 'quoted' \\ holder".into(),
+        estimate: None,
+        restore_point: None,
+        is_rehearsal: false,
     }
 }
 

@@ -4,8 +4,8 @@
 //! engine must continue to work, or answer [`Kind::Disconnected`](crate::Kind::Disconnected).
 
 use crate::{
-    Chunk, Key, Marker, OnlineSteps, OrderTable, Plan, Position, Record, Result, RetainedLog,
-    SkippableLog, Target, UnloggedChanges, Watermark,
+    Chunk, Key, Marker, Measure, OnlineSteps, OrderTable, Plan, Position, Record, Result,
+    RetainedLog, SkippableLog, Target, UnloggedChanges, Watermark,
 };
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub trait Engine:
     + Cutover
     + Gauge
     + Inquiry
+    + Measure
     + OrderTable
     + OnlineSteps
     + SkippableLog

@@ -10,6 +10,7 @@ pub mod change;
 pub mod conformance;
 pub mod engine;
 pub mod error;
+pub mod estimate;
 pub mod finding;
 pub mod heartbeats;
 pub mod journal_json;
@@ -30,6 +31,9 @@ pub use engine::{
     Hold, Inquiry, Journal, Leftover, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock,
 };
 pub use error::{Attempted, Error, Kind, Result};
+pub use estimate::{
+    Blocks, Estimate, InPlace, InPlaceEstimate, Measure, Measured, RestorePoint, Sample, Span,
+};
 pub use finding::{Code, Finding, Severity};
 pub use heartbeats::Heartbeats;
 pub use key::{Chunk, Key, Watermark};

@@ -1,5 +1,6 @@
 //! The plan: what would happen.
 
+use crate::Estimate;
 use crate::finding::{Code, Finding, Severity};
 use serde::Serialize;
 
@@ -80,6 +81,8 @@ pub struct Plan {
     pub definition_before: String,
     /// The definition that the change would give it; empty if the server was not asked.
     pub definition_after: String,
+    /// How long it will take; None if it was not measured.
+    pub estimate: Option<Estimate>,
 }
 
 impl Plan {

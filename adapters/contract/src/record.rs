@@ -1,6 +1,6 @@
 //! The record of a run, from which another run can continue.
 
-use crate::{Position, Watermark};
+use crate::{Estimate, Position, RestorePoint, Watermark};
 use serde::{Deserialize, Serialize};
 
 /// How far a run has come, as resuming needs it.
@@ -66,4 +66,13 @@ pub struct Record {
     pub updated_at_seconds: u64,
     /// Who runs it: user, host and process.
     pub holder: String,
+    /// How long the plan expected the run to take.
+    #[serde(default)]
+    pub estimate: Option<Estimate>,
+    /// The point before the swap, to which a backup can be restored.
+    #[serde(default)]
+    pub restore_point: Option<RestorePoint>,
+    /// Whether it is a rehearsal: it never swaps, and a run does not resume it.
+    #[serde(default)]
+    pub is_rehearsal: bool,
 }

@@ -3,18 +3,18 @@
 use crate::cutover::table_lock::MySqlLock;
 use crate::cutover::{finish, lock, ownership};
 use crate::journal;
-use crate::log::open;
 use crate::log::stream::MySqlStream;
-use crate::plan::preflight;
+use crate::log::{open, restore_point};
+use crate::plan::{measure, preflight};
 use crate::server::run_lock::watch_over;
 use crate::server::{ask, gauge, order_table};
 use crate::shadow::{compare, complete, create, duplicates, rows, statistics};
 use crate::state::MySql;
 use altergeist_contract::{
     Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, GivenOrder, Hold,
-    Inquiry, Journal, Key, Leftover, Marker, Moment, OnlineSteps, OrderAnswer, OrderTable,
-    Ownership, Plan, Position, Preflight, Record, ReplicaLag, Result, RetainedLog, Shadow,
-    SkippableLog, Target, UnloggedChanges, Watermark,
+    Inquiry, Journal, Key, Leftover, Marker, Measure, Measured, Moment, OnlineSteps, OrderAnswer,
+    OrderTable, Ownership, Plan, Position, Preflight, Record, ReplicaLag, RestorePoint, Result,
+    RetainedLog, Shadow, SkippableLog, Target, UnloggedChanges, Watermark,
 };
 use std::time::Duration;
 
@@ -117,6 +117,16 @@ impl Journal for MySql {
 
     async fn save(&self, record: &Record) -> Result<()> {
         journal::save_record(&self.change, &self.pool, &self.native, &self.journal, record).await
+    }
+}
+
+impl Measure for MySql {
+    async fn measure(&self, plan: &Plan) -> Result<Measured> {
+        measure::measure(&self.change, &self.pool, &self.native, plan).await
+    }
+
+    async fn restore_point(&self, _: &str) -> Result<RestorePoint> {
+        restore_point::read(&self.change, &self.pool).await
     }
 }
 

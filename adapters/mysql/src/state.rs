@@ -74,6 +74,8 @@ pub(crate) struct NativeState {
     pub expected: Mutex<Option<NativeChange>>,
     /// Whether the table itself refused what its empty clone took.
     pub is_refused: AtomicBool,
+    /// The server's own statement that rewrites or scans the table, if the last plan found one.
+    pub in_place: Mutex<Option<String>>,
 }
 
 /// Whether the journal's tables are known to exist.
@@ -89,6 +91,15 @@ pub(crate) struct GaugeState {
     pub replicas: AsyncMutex<Option<Vec<Replica>>>,
     /// The session that reads load metrics; None until it is needed.
     pub watch: AsyncMutex<Option<Session>>,
+}
+
+impl NativeState {
+    /// How long this statement may take, if it is one that rewrites or scans the table. Any other
+    /// ends in an instant, once it has its lock.
+    pub(crate) fn most_for(&self, statement: &str, most: Option<Duration>) -> Option<Duration> {
+        let in_place = self.in_place.lock().expect("not poisoned");
+        most.filter(|_| in_place.as_deref() == Some(statement))
+    }
 }
 
 impl MySql {

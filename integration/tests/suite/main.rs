@@ -40,6 +40,7 @@ mod privileges;
 mod quiet;
 mod refresh;
 mod refusals;
+mod rehearse;
 mod replica_lag;
 mod servers;
 mod settings;

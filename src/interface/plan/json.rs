@@ -28,6 +28,7 @@ pub(super) fn render(judged: &Judged) -> String {
         "key": plan.key,
         "rows_estimated": plan.rows_estimated,
         "bytes_estimated": plan.bytes_estimated,
+        "estimate": plan.estimate,
         "steps": plan.steps,
         "findings": judged.findings(),
         "known_findings": judged.known,

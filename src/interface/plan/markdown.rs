@@ -1,6 +1,6 @@
 //! A plan as Markdown, for the description of a pull request.
 
-use crate::interface::plan::{Judged, change, strategy};
+use crate::interface::plan::{Judged, change, estimate, strategy};
 use crate::interface::report::{grouped, size};
 use altergeist::gate::fingerprint;
 use std::fmt::Write;
@@ -15,6 +15,10 @@ pub(super) fn render(judged: &Judged) -> String {
     let _ = writeln!(text, "- **Rows:** about {}", grouped(plan.rows_estimated));
     if plan.bytes_estimated > 0 {
         let _ = writeln!(text, "- **Space:** about {}", size(plan.bytes_estimated));
+    }
+    for (title, words) in estimate::sentences(plan) {
+        let title = title[..1].to_uppercase() + &title[1..];
+        let _ = writeln!(text, "- **{title}:** {words}");
     }
     let _ = writeln!(text, "- **Fingerprint:** `{}`", fingerprint(plan));
     if !plan.findings.is_empty() {

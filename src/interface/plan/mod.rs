@@ -1,6 +1,7 @@
 //! A plan as people, pull requests and other tools read it. Nothing here does I/O.
 
 pub mod baseline;
+pub mod estimate;
 mod github;
 mod json;
 mod markdown;
@@ -97,6 +98,9 @@ fn strategy(plan: &Plan) -> String {
     use altergeist::contract::Verdict;
     match (&plan.verdict, plan.is_refused()) {
         (_, true) => "refused".to_owned(),
+        (Verdict::Native(_), false) if is_in_place(plan) => {
+            "native, in place: the server rewrites or scans the table".to_owned()
+        }
         (Verdict::Native(_), false) => {
             "native: the server neither rewrites nor scans the table".to_owned()
         }
@@ -107,6 +111,12 @@ fn strategy(plan: &Plan) -> String {
             format!("copy into a shadow table; follow the log by key {}", plan.key)
         }
     }
+}
+
+/// Whether the plan chose the server's own way, because it blocks no longer than allowed.
+fn is_in_place(plan: &Plan) -> bool {
+    let in_place = plan.estimate.as_ref().and_then(|estimate| estimate.in_place.as_ref());
+    in_place.is_some_and(|in_place| in_place.is_chosen)
 }
 
 /// The clauses, for people.

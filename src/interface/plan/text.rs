@@ -1,6 +1,6 @@
 //! A plan for a terminal: what was found first, then the steps.
 
-use crate::interface::plan::{Judged, change, strategy};
+use crate::interface::plan::{Judged, change, estimate, strategy};
 use crate::interface::report::{grouped, size};
 use altergeist::contract::Verdict;
 use textwrap::{Options, WordSplitter};
@@ -26,6 +26,9 @@ pub(super) fn render(judged: &Judged) -> String {
     say("rows", &format!("about {}", grouped(plan.rows_estimated)));
     if plan.verdict == Verdict::Copy && plan.bytes_estimated > 0 {
         say("space", &format!("about {}", size(plan.bytes_estimated)));
+    }
+    for (title, words) in estimate::sentences(plan) {
+        say(title, &words);
     }
     for finding in judged.findings() {
         let code = finding.code.name();

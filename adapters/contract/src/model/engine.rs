@@ -4,9 +4,10 @@
 use super::{Effect, Entry, Flaw, Rows, Server, World, id, is_covered, is_within, key};
 use crate::{
     ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Disposal, Duplicates, Engine,
-    Error, Gauge, Hold, Inquiry, Journal, Key, Kind, Leftover, Marker, OnlineSteps, Ownership,
-    Plan, Position, Preflight, Record, ReplicaLag, Result, RetainedLog, Shadow, SkippableLog, Swap,
-    TableLock, Target, UnloggedChanges, Verdict, Watermark, Writes,
+    Error, Gauge, Hold, Inquiry, Journal, Key, Kind, Leftover, Marker, Measure, Measured,
+    OnlineSteps, Ownership, Plan, Position, Preflight, Record, ReplicaLag, RestorePoint, Result,
+    RetainedLog, Shadow, SkippableLog, Swap, TableLock, Target, UnloggedChanges, Verdict,
+    Watermark, Writes,
 };
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -629,6 +630,19 @@ impl SkippableLog for Model {
 impl Inquiry for Model {
     async fn ask(&self, _: &str) -> Result<Option<String>> {
         self.statement("ask a question", |world| Ok(Some(world.asked()))).await
+    }
+}
+
+impl Measure for Model {
+    async fn measure(&self, _: &Plan) -> Result<Measured> {
+        pause(&self.server).await;
+        Ok(Measured::default())
+    }
+
+    async fn restore_point(&self, name: &str) -> Result<RestorePoint> {
+        pause(&self.server).await;
+        let position = self.world(|world| world.log.len()).to_string();
+        Ok(RestorePoint { position, name: Some(name.to_owned()), at_seconds: 0 })
     }
 }
 

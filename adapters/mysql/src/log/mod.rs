@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod indirect_writes;
 pub(crate) mod open;
 pub(crate) mod position;
+pub(crate) mod restore_point;
 pub(crate) mod row_image;
 pub(crate) mod shadow_writes;
 pub(crate) mod source;

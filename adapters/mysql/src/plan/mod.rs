@@ -12,6 +12,7 @@ pub(crate) mod hidden_keys;
 pub(crate) mod leftovers;
 pub(crate) mod log_settings;
 pub(crate) mod log_source;
+pub(crate) mod measure;
 pub(crate) mod old_dependents;
 pub(crate) mod other_engine;
 pub(crate) mod partitions;

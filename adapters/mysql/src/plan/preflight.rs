@@ -31,6 +31,7 @@ use crate::state::{LogState, NativeState, ShadowState};
 use altergeist_contract::{Code, Disposal, Error, Finding, Kind, Leftover, Plan, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 pub(crate) async fn plan(
     change: &Change,
@@ -69,7 +70,8 @@ pub(crate) async fn alter_natively(
     statement: &str,
 ) -> Result<()> {
     let attempted = || change.doing("alter");
-    let within = pool.lock_timeout;
+    let most = native.most_for(statement, change.target.max_downtime);
+    let (within, begun) = (most.unwrap_or(pool.lock_timeout), Instant::now());
     let mut lease = pool.lease(Slot::Control).await?;
     let signed = format!("{}{statement}", sql::sign(&change.source));
     let modes = settings::modes_of_clauses(&change.server.modes, change.target.allow_zero_dates);
@@ -82,6 +84,10 @@ pub(crate) async fn alter_natively(
     lease.keep();
     match outcome {
         Ok(_) => Ok(()),
+        Err(failure) if failure.is_busy() && most.is_some_and(|most| begun.elapsed() >= most) => {
+            native.is_refused.store(true, Ordering::Relaxed);
+            Err(Error::refused(attempted(), "the server did not finish within --max-downtime"))
+        }
         Err(failure) if failure.is_busy() => {
             let mut error = failure.of_lock(attempted());
             error.reason += &describe_blockers(change, pool, &change.source).await;

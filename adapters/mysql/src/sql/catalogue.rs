@@ -57,6 +57,16 @@ pub(crate) fn table_facts(name: &TableName) -> String {
     )
 }
 
+/// Bytes of a table's rows, and of its indexes.
+pub(crate) fn sizes(name: &TableName) -> String {
+    format!(
+        "SELECT DATA_LENGTH, INDEX_LENGTH FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} \
+         AND TABLE_NAME = {}",
+        string(&name.schema),
+        string(&name.name)
+    )
+}
+
 pub(crate) fn columns(name: &TableName) -> String {
     format!(
         "SELECT COLUMN_NAME, ORDINAL_POSITION, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, \

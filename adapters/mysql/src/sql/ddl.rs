@@ -166,6 +166,13 @@ pub(crate) const INSTANT: &str = "ALGORITHM=INSTANT, ";
 
 pub(crate) const IN_PLACE: &str = "ALGORITHM=INPLACE, LOCK=NONE, ";
 
+/// What the server may lock while it alters a table by any algorithm.
+pub(crate) const LOCK_NOTHING: &str = "LOCK=NONE, ";
+
+pub(crate) const LOCK_WRITES: &str = "LOCK=SHARED, ";
+
+pub(crate) const ANY_LOCK: &str = "";
+
 pub(crate) const BY_COPY: &str = "ALGORITHM=COPY, ";
 
 /// MariaDB's own online ALTER, for messages.

@@ -4,12 +4,15 @@ use crate::engine::Postgres;
 use crate::plan::data;
 use crate::plan::inspect;
 use crate::plan::leftovers;
+use crate::plan::measure;
 use crate::plan::native;
 use crate::plan::online_steps;
 use crate::plan::steps;
 use crate::server::pooler;
 use crate::server::session::locked;
-use altergeist_contract::{Leftover, OnlineSteps, Plan, Preflight, Result};
+use altergeist_contract::{
+    Leftover, Measure, Measured, OnlineSteps, Plan, Preflight, RestorePoint, Result,
+};
 
 impl Preflight for Postgres {
     #[allow(clippy::misnamed_getters)] // The contract's word for the qualified name.
@@ -63,6 +66,20 @@ impl OnlineSteps for Postgres {
         let lease = self.sessions.control.take().await?;
         let planned = locked(&self.planned_steps).take();
         let result = online_steps::carry_out(&lease, &self.change, planned).await;
+        lease.settle(result).await
+    }
+}
+
+impl Measure for Postgres {
+    async fn measure(&self, plan: &Plan) -> Result<Measured> {
+        let lease = self.sessions.control.take().await?;
+        let result = measure::measure(&lease, &self.change, plan).await;
+        lease.settle(result).await
+    }
+
+    async fn restore_point(&self, name: &str) -> Result<RestorePoint> {
+        let lease = self.sessions.control.take().await?;
+        let result = measure::restore_point(&lease, name).await;
         lease.settle(result).await
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod inspect;
 pub(crate) mod leftovers;
 pub(crate) mod losses;
 pub(crate) mod lost_keys;
+pub(crate) mod measure;
 pub(crate) mod native;
 pub(crate) mod oids;
 pub(crate) mod online_steps;

@@ -1,0 +1,81 @@
+//! The plan with its estimate, and the choice between a copy and the server's own way.
+
+use crate::control::Wishes;
+use crate::pace::estimate;
+use altergeist_contract::{
+    Blocks, Code, Engine, Estimate, Finding, Plan, Result, Severity, Step, Verdict,
+};
+use std::time::Duration;
+
+/// A table with fewer rows and fewer bytes is not measured: whatever is done to it is done at once.
+const TINY_ROWS: u64 = 1000;
+const TINY_BYTES: u64 = 1 << 20;
+
+/// Plans the change and estimates its duration. With `max_downtime` the server's own way is chosen
+/// if it surely blocks no longer.
+pub async fn plan<E: Engine>(engine: &E, wishes: Wishes) -> Result<Plan> {
+    let mut plan = engine.plan().await?;
+    if plan.is_refused() {
+        return Ok(plan);
+    }
+    if plan.verdict != Verdict::Copy {
+        plan.estimate = matches!(plan.verdict, Verdict::Native(_))
+            .then(|| estimate::of_native(wishes.lock_timeout));
+        return Ok(plan);
+    }
+    let is_tiny = plan.rows_estimated < TINY_ROWS && plan.bytes_estimated < TINY_BYTES;
+    let measured = match is_tiny && wishes.max_downtime.is_none() {
+        true => Default::default(),
+        // An estimate is never a reason to fail. What is wrong with the server shows in the run.
+        false => engine.measure(&plan).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the duration is a guess: a sample could not be copied");
+            Default::default()
+        }),
+    };
+    let mut estimate = estimate::estimate(&plan, &measured, wishes.lock_timeout);
+    if let Some(max_downtime) = wishes.max_downtime
+        && estimate::prefer_in_place(&mut estimate, max_downtime, wishes.lock_timeout)
+    {
+        make_native(&mut plan, &estimate, max_downtime);
+    }
+    plan.estimate = Some(estimate);
+    Ok(plan)
+}
+
+/// Makes the plan that of the server's own statement.
+fn make_native(plan: &mut Plan, estimate: &Estimate, max_downtime: Duration) {
+    let Some(in_place) = &estimate.in_place else { return };
+    let most = format!("{max_downtime:?}");
+    let (what, lock) = match in_place.way.blocks {
+        Blocks::Nothing => {
+            ("blocks neither reads nor writes", "at its begin and end, for an instant")
+        }
+        Blocks::Writes => ("blocks every write", "against all writes until it ends"),
+        Blocks::ReadsAndWrites => {
+            ("blocks every read and every write", "against all reads and writes until it ends")
+        }
+    };
+    plan.findings.retain(|finding| !is_about_the_copy(finding));
+    let time = in_place.time;
+    plan.findings.push(Finding::note(
+        Code::Method,
+        format!(
+            "the server makes the change by itself, because --max-downtime allows {most}: it \
+             {what} for about {} s, {} s at most; then the run stops it, and copies the table",
+            time.likely_seconds, time.high_seconds
+        ),
+    ));
+    plan.key.clear();
+    plan.steps = vec![Step {
+        statement: in_place.way.statement.clone(),
+        lock: format!("{lock}, {most} at most; the run waits for it no longer than --lock-timeout"),
+    }];
+    plan.verdict = Verdict::Native(in_place.way.statement.clone());
+}
+
+/// Whether a note says what only a copy needs or leaves.
+fn is_about_the_copy(finding: &Finding) -> bool {
+    let is_of_copy =
+        matches!(finding.code, Code::DiskSpace | Code::LogVolume | Code::Method | Code::Left);
+    is_of_copy && finding.severity == Severity::Note
+}
