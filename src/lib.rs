@@ -4,6 +4,7 @@
 // The core runs as one task and never spawns, so no future here needs to be `Send`.
 #![allow(async_fn_in_trait)]
 
+pub mod backfill;
 pub mod control;
 pub mod gate;
 pub mod migration;

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
             Command::Status(args) => commands::status(&args).await,
             Command::Cleanup(args) => commands::cleanup(&args).await,
             Command::Ctl(args) => commands::ctl(&args).await,
+            Command::Backfill(args) => cli::backfill::backfill(&args).await,
         }
     });
     runtime.shutdown_background();

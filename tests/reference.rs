@@ -18,7 +18,8 @@ const FINDINGS: &str = "docs/reference/findings";
 const SECTIONS: [&str; 4] =
     ["What is bad about it", "Why altergeist says so", "An example", "What to do"];
 
-const COMMANDS: [&str; 7] = ["plan", "run", "rehearse", "notice", "status", "cleanup", "ctl"];
+const COMMANDS: [&str; 8] =
+    ["plan", "run", "rehearse", "notice", "status", "cleanup", "ctl", "backfill"];
 
 fn help(words: &[&str]) -> String {
     // Without a terminal the width is always the same.

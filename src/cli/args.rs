@@ -1,7 +1,9 @@
 //! The command line, as scripts depend on it.
 
+use crate::cli::backfill_args::BackfillArgs;
 use crate::cli::notify::NotifyArgs;
 use crate::cli::steering::SteeringArgs;
+use crate::cli::table::{TableArgs, holder, lock_time, nice};
 use crate::interface::address::server;
 use crate::interface::plan::{FailOn, Format};
 use crate::interface::progress::ProgressArg;
@@ -49,18 +51,8 @@ pub enum Command {
     Cleanup(CleanupArgs),
     /// Send an order to a running change
     Ctl(CtlArgs),
-}
-
-/// Which table.
-#[derive(Args)]
-pub struct TableArgs {
-    /// Server and database: postgres://user@host:port/db or mysql://user@host:port/db. The password
-    /// comes from PGPASSWORD, MYSQL_PWD, ~/.pgpass or ~/.my.cnf
-    #[arg(long, env = "ALTERGEIST_URL", hide_env_values = true)]
-    pub url: String,
-    /// Table, or schema.table
-    #[arg(long)]
-    pub table: String,
+    /// Update rows in place, in short steps that any crash leaves resumable
+    Backfill(Box<BackfillArgs>),
 }
 
 /// Which change.
@@ -401,18 +393,6 @@ impl CleanupArgs {
     }
 }
 
-impl TableArgs {
-    fn target(&self) -> Target {
-        Target {
-            url: self.url.clone(),
-            table: self.table.clone(),
-            workers: 1,
-            lock_timeout: Duration::from_secs(1),
-            ..Target::default()
-        }
-    }
-}
-
 impl ChangeArgs {
     /// Returns the text that identifies this change in the journal.
     fn described(&self) -> String {
@@ -531,41 +511,10 @@ fn orders() -> String {
     )
 }
 
-/// Returns who runs this, for other runs to report.
-fn holder() -> String {
-    let user = std::env::var("USER")
-        .or_else(|_| std::env::var("LOGNAME"))
-        .unwrap_or_else(|_| "an unknown user".into());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = match host.trim() {
-        "" => "an unknown host",
-        host => host,
-    };
-    format!("{user}@{host} process {}", std::process::id())
-}
-
 fn rename(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((old, new)) if !old.is_empty() && !new.is_empty() => Ok((old.into(), new.into())),
         _ => Err("write it as old=new".into()),
-    }
-}
-
-fn nice(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(ratio) if (0.0..=100.0).contains(&ratio) => Ok(ratio),
-        _ => Err("must be a number from 0 to 100".into()),
-    }
-}
-
-/// A time that a lock may take: servers count it in whole milliseconds, and nobody wants to wait
-/// for hours.
-fn lock_time(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    match duration {
-        time if time < Duration::from_millis(1) => Err("must be 1ms or longer, as in 1s".into()),
-        time if time > Duration::from_secs(600) => Err("must be 10min or shorter, as in 1s".into()),
-        time => Ok(time),
     }
 }
 

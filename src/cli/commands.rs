@@ -2,9 +2,12 @@
 
 use crate::cli::args::{CleanupArgs, CtlArgs, RunArgs, StatusArgs};
 use crate::cli::engines::{Task, with_engine};
+use crate::cli::notify::NotifyArgs;
 use crate::cli::order::OrderTask;
+use crate::cli::steering::SteeringArgs;
 use crate::interface::notify::Notifier;
 use crate::interface::order_door::OrderDoor;
+use crate::interface::progress::ProgressArg;
 use crate::interface::socket::{self, Steering};
 use crate::interface::{address, progress, report};
 use altergeist::contract::{Engine, Kind, Leftover, Record, Result, Switch, Target};
@@ -24,22 +27,32 @@ const STOP_GENTLY: Duration = Duration::from_secs(15);
 /// Does the change, resumes it, or finds it done.
 pub async fn run(args: &RunArgs) -> u8 {
     let notifier = args.notify.start();
-    let code = match run_in_turn(args, &notifier).await {
-        Ok(()) => 0,
-        Err(failure) => failed(&failure),
-    };
+    let attempt = async |deadline| run_once(args, deadline, &notifier).await;
+    let ended = in_turn(args.wait_for_other, args.deadline, attempt).await;
     notifier.finish().await;
-    code
+    exit_code(ended)
 }
 
-/// Waits for another run of the table, if that is wanted, and runs.
-async fn run_in_turn(args: &RunArgs, notifier: &Notifier) -> Result<(), Failure> {
-    let until = args.wait_for_other.map(|time| Instant::now() + time);
-    let deadline = args.deadline.map(|time| Instant::now() + time);
+/// Returns the exit code, and says why it is not 0.
+pub(crate) fn exit_code(ended: Result<(), Failure>) -> u8 {
+    match ended {
+        Ok(()) => 0,
+        Err(failure) => failed(&failure),
+    }
+}
+
+/// Waits for another run of the table, if that is wanted, and makes an attempt at it.
+pub(crate) async fn in_turn(
+    wait_for_other: Option<Duration>,
+    deadline: Option<Duration>,
+    mut attempt: impl AsyncFnMut(Option<Instant>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let until = wait_for_other.map(|time| Instant::now() + time);
+    let deadline = deadline.map(|time| Instant::now() + time);
     loop {
         let is_ahead = |time: Instant| Instant::now() < time;
         let may_wait = until.is_some_and(is_ahead) && deadline.is_none_or(is_ahead);
-        match run_once(args, deadline, notifier).await {
+        match attempt(deadline).await {
             Err(Failure::Held { table, holder }) if may_wait => {
                 tracing::info!(%table, %holder, "another run holds the table; waiting");
                 tokio::time::sleep(OTHER_RUN).await;
@@ -55,32 +68,64 @@ async fn run_once(
     deadline: Option<Instant>,
     notifier: &Notifier,
 ) -> Result<(), Failure> {
-    let target = args.target();
-    let deadline = deadline.map(Instant::into_std);
-    let settings = Arc::new(watch::Sender::new(Settings { deadline, ..args.settings() }));
-    let status = watch::Sender::new(args.notify.first_status(address::server(&target.url)));
+    let watched = Watched {
+        target: &args.target(),
+        settings: Settings { deadline: deadline.map(Instant::into_std), ..args.settings() },
+        notify: &args.notify,
+        steering: &args.steering,
+        progress: args.progress,
+    };
+    let task = |settings, status, listeners| RunTask {
+        options: args.options(),
+        settings,
+        status,
+        listeners,
+    };
+    let (outcome, last) = watch_over(watched, notifier, task).await?;
+    progress::say(args.progress, &report::outcome(outcome, &last));
+    Ok(())
+}
+
+/// A run that is watched and steered.
+pub(crate) struct Watched<'a> {
+    /// Its table.
+    pub target: &'a Target,
+    /// The settings that it begins with.
+    pub settings: Settings,
+    /// Who hears of it.
+    pub notify: &'a NotifyArgs,
+    /// Where it takes orders.
+    pub steering: &'a SteeringArgs,
+    /// How to show progress.
+    pub progress: ProgressArg,
+}
+
+/// Runs a task that is shown, and takes orders and signals. Returns its outcome and last status.
+pub(crate) async fn watch_over<O, T: Task<Outcome = Result<O, Failure>>>(
+    watched: Watched<'_>,
+    notifier: &Notifier,
+    task: impl FnOnce(Arc<watch::Sender<Settings>>, watch::Sender<Status>, Listeners) -> T,
+) -> Result<(O, Status), Failure> {
+    let target = watched.target;
+    let settings = Arc::new(watch::Sender::new(watched.settings));
+    let status = watch::Sender::new(watched.notify.first_status(address::server(&target.url)));
     let listeners = notifier.listeners();
     let steering = Steering {
         settings: settings.clone(),
         status: status.subscribe(),
         listeners: listeners.clone(),
     };
-    let sockets = args.steering.listen(&target, &steering).await?;
-    let shown = progress::show(args.progress, status.subscribe());
+    let sockets = watched.steering.listen(target, &steering).await?;
+    let shown = progress::show(watched.progress, status.subscribe());
     notifier.watch(status.subscribe());
     stop_on_signals(settings.clone());
     stop_at_deadline(settings.clone());
     turn_with_setting(target.kill_blockers.clone(), &settings);
-    let task = RunTask {
-        options: args.options(),
-        settings: settings.clone(),
-        status: status.clone(),
-        listeners,
-    };
+    let task = task(settings.clone(), status.clone(), listeners);
     let mut panicked = settings.subscribe();
     // Dropped at any await, the run is what a kill would leave: resumable.
     let ended = tokio::select! {
-        ended = with_engine(&target, task) => ended.unwrap_or_else(|error| Err(error.into())),
+        ended = with_engine(target, task) => ended.unwrap_or_else(|error| Err(error.into())),
         _ = panicked.wait_for(|settings| settings.panic) => Err(Failure::Stopped),
     };
     if let Err(failure) = &ended {
@@ -94,8 +139,7 @@ async fn run_once(
     drop(status);
     shown.finish().await;
     drop(sockets);
-    progress::say(args.progress, &report::outcome(ended?, &last));
-    Ok(())
+    Ok((ended?, last))
 }
 
 /// Stops the run at its deadline: between two turns, and at once if that takes long.

@@ -1,6 +1,8 @@
 //! The command line: its arguments, what each command does, and which engine a URL means.
 
 pub mod args;
+pub mod backfill;
+pub mod backfill_args;
 pub mod commands;
 pub mod engines;
 pub mod migration_file;
@@ -10,3 +12,4 @@ pub mod order;
 pub mod plan;
 pub mod rehearse;
 pub mod steering;
+pub mod table;

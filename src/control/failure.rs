@@ -46,6 +46,8 @@ pub enum Failure {
     },
     /// The run could not get the cut-over's lock, or hold it long enough; what was in the way.
     NoLock(String),
+    /// Other sessions kept rows locked that the run had to change; why the last attempt failed.
+    RowsLocked(String),
     /// Open transactions kept the run from opening the log; which they are.
     LogHeldUp(String),
     /// The table changes faster than it can be followed.
@@ -100,6 +102,7 @@ impl Failure {
             | Failure::LogFull { .. } => 5,
             Failure::Held { .. } => 6,
             Failure::NoLock(_)
+            | Failure::RowsLocked(_)
             | Failure::LogHeldUp(_)
             | Failure::TooFast { .. }
             | Failure::Behind { .. } => 7,
@@ -156,6 +159,9 @@ impl fmt::Display for Failure {
             }
             Failure::NoLock(reason) => {
                 write!(f, "could not lock the table for the swap: {reason}. {RESUME}")
+            }
+            Failure::RowsLocked(reason) => {
+                write!(f, "other sessions hold rows that are to be changed: {reason}. {RESUME}")
             }
             Failure::LogHeldUp(reason) => {
                 write!(f, "{reason}. Nothing was copied yet; the same command starts again")

@@ -26,6 +26,8 @@ pub enum Phase {
     Waiting,
     /// Swapping.
     CuttingOver,
+    /// Updating rows in place.
+    Backfilling,
     /// The change is complete.
     Done,
     /// The run ended before the change was complete.
@@ -44,6 +46,7 @@ impl fmt::Display for Phase {
             Phase::Analyzing => "analyzing",
             Phase::Waiting => "waiting",
             Phase::CuttingOver => "cutting-over",
+            Phase::Backfilling => "backfilling",
             Phase::Done => "done",
             Phase::Failed => "failed",
         })

@@ -8,5 +8,6 @@ pub mod order_door;
 pub mod plan;
 pub mod progress;
 pub mod report;
+pub mod report_backfill;
 pub mod runbook;
 pub mod socket;

@@ -15,7 +15,7 @@ pub fn json(value: &impl Serialize) -> String {
 }
 
 /// A moment as people read it, in UTC.
-fn moment(seconds: u64) -> String {
+pub(crate) fn moment(seconds: u64) -> String {
     let second = i64::try_from(seconds).unwrap_or_default();
     let moment = jiff::Timestamp::from_second(second).unwrap_or_default();
     moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
@@ -133,6 +133,18 @@ pub fn line(status: &Status) -> String {
                 let _ = write!(text, ", {} left", duration(seconds));
             }
         }
+        Phase::Backfilling => {
+            let _ = write!(
+                text,
+                " {:.1} %, {} rows changed of about {} in the table",
+                status.percent,
+                grouped(status.rows_copied),
+                grouped(status.rows_estimated)
+            );
+            if let Some(seconds) = status.eta_seconds {
+                let _ = write!(text, ", {} left", duration(seconds));
+            }
+        }
         Phase::Indexing => {
             if status.percent > 0.0 {
                 let _ = write!(text, " {:.1} %", status.percent);
@@ -177,12 +189,13 @@ pub fn journal(
     let mut text = match record {
         None => format!("{table}: no change is known\n"),
         Some(record) => format!(
-            "{table}: {}{}, {} of about {} rows copied\nchange     {}\nstarted by {}\n{}{}{}\
+            "{table}: {}{}, {} of about {} rows {}\nchange     {}\nstarted by {}\n{}{}{}\
              position   {}\n",
             if record.is_rehearsal { "a rehearsal, " } else { "" },
             stage(record.stage),
             grouped(record.rows_copied),
             grouped(record.rows_estimated),
+            if is_backfill(record.stage) { "changed" } else { "copied" },
             record.alter,
             record.holder,
             life(record, holder),
@@ -200,11 +213,15 @@ pub fn journal(
     text
 }
 
+fn is_backfill(stage: Stage) -> bool {
+    matches!(stage, Stage::Backfilling | Stage::Backfilled)
+}
+
 /// Whether a process still works on it.
 fn life(record: &Record, holder: Option<&str>) -> String {
     match (record.stage, holder) {
         (_, Some(who)) => format!("held by    {who}\n"),
-        (Stage::Done, None) => String::new(),
+        (Stage::Done | Stage::Backfilled, None) => String::new(),
         (_, None) => "held by    nobody: no process works on it. Repeat the command to resume it, \
                       or run `altergeist cleanup` to drop it\n"
             .into(),
@@ -220,7 +237,8 @@ pub fn journal_json(table: &str, record: Option<&Record>, holder: Option<&str>) 
         Stage::Preparing | Stage::Altering => Phase::Planning,
         Stage::Copying => Phase::Copying,
         Stage::CuttingOver => Phase::CuttingOver,
-        Stage::Done => Phase::Done,
+        Stage::Backfilling => Phase::Backfilling,
+        Stage::Backfilled | Stage::Done => Phase::Done,
     };
     let status = Status {
         run_id: record.run.clone(),
@@ -230,7 +248,7 @@ pub fn journal_json(table: &str, record: Option<&Record>, holder: Option<&str>) 
         phase,
         rows_copied: record.rows_copied,
         rows_estimated: record.rows_estimated,
-        percent: if record.stage == Stage::Done {
+        percent: if phase == Phase::Done {
             100.0
         } else {
             percent(record.rows_copied, record.rows_estimated)
@@ -274,6 +292,8 @@ fn stage(stage: Stage) -> &'static str {
         Stage::Altering => "in a native ALTER",
         Stage::Copying => "copying or following the log",
         Stage::CuttingOver => "in the cut-over",
+        Stage::Backfilling => "backfilling",
+        Stage::Backfilled => "backfilled",
         Stage::Done => "done",
     }
 }
@@ -351,6 +371,7 @@ mod tests {
             fingerprint: String::new(),
             passed_log: false,
             postponed: false,
+            backfills: altergeist::contract::Backfills::default(),
             rows_estimated: 0,
             started_at_seconds: 0,
             updated_at_seconds: 0,

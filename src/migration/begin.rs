@@ -20,6 +20,9 @@ pub async fn begin<E: Engine>(
     }
     control.ask_once(Event::Planned).await?;
     let mut record = checkpoint::begin(options, &plan);
+    if let Some(earlier) = engine.load().await? {
+        record.backfills.done = earlier.backfills.done;
+    }
     control.name_run(&record);
     if plan.verdict != Verdict::Copy {
         control.ask_once(Event::CutOverBegin).await?;

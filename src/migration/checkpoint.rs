@@ -3,7 +3,9 @@
 use crate::control::Options;
 use crate::gate::fingerprint;
 use crate::migration::state::Migration;
-use altergeist_contract::{Engine, Journal, Plan, Position, Record, Result, Stage, Watermark};
+use altergeist_contract::{
+    Backfills, Engine, Journal, Plan, Position, Record, Result, Stage, Watermark,
+};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Returns the record of a run that begins now.
@@ -19,6 +21,7 @@ pub fn begin(options: &Options, plan: &Plan) -> Record {
         passed_log: false,
         postponed: false,
         fingerprint: fingerprint(plan),
+        backfills: Backfills::default(),
         rows_estimated: plan.rows_estimated,
         started_at_seconds: now,
         updated_at_seconds: now,

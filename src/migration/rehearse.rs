@@ -95,7 +95,8 @@ async fn no_run_before<E: Engine>(engine: &E) -> Result<Option<Record>, Failure>
             engine.cleanup(false).await?;
             Ok(None)
         }
-        Some(record) if record.stage != Stage::Done => Err(Error::refused(
+        Some(record) if !matches!(record.stage, Stage::Done | Stage::Backfilled) => {
+            Err(Error::refused(
             format!("rehearse a change of {}", engine.table()),
             format!(
                 "a run of this table is not finished ({}, started by {}). Finish it, or drop it \
@@ -103,7 +104,8 @@ async fn no_run_before<E: Engine>(engine: &E) -> Result<Option<Record>, Failure>
                 record.alter, record.holder
             ),
         )
-        .into()),
+        .into())
+        }
         record => Ok(record),
     }
 }

@@ -45,9 +45,12 @@ pub async fn taken_up<E: Engine>(
     if record.is_rehearsal {
         // Nobody rehearses now, for this run holds the run lock.
         engine.cleanup(false).await?;
+        keep_backfills(engine, Record { is_rehearsal: false, ..record }).await?;
         return Ok(TakenUp::Nothing);
     }
-    if record.alter != options.alter && !matches!(record.stage, Stage::Done | Stage::Altering) {
+    if record.alter != options.alter
+        && !matches!(record.stage, Stage::Done | Stage::Backfilled | Stage::Altering)
+    {
         return Err(another_change_is_under_way(engine.table(), &record).into());
     }
     match record.stage {
@@ -55,9 +58,13 @@ pub async fn taken_up<E: Engine>(
             return Ok(TakenUp::AlreadyDone(record));
         }
         // The plan reports what is left of it.
-        Stage::Done | Stage::Altering => return Ok(TakenUp::Nothing),
+        Stage::Done | Stage::Backfilled | Stage::Altering => return Ok(TakenUp::Nothing),
+        Stage::Backfilling => {
+            return Err(another_change_is_under_way(engine.table(), &record).into());
+        }
         Stage::Preparing => {
             engine.cleanup(false).await?;
+            keep_backfills(engine, record).await?;
             return Ok(TakenUp::Nothing);
         }
         Stage::CuttingOver => {
@@ -78,7 +85,16 @@ pub async fn taken_up<E: Engine>(
     Ok(TakenUp::Resumed(record, Box::new(listener)))
 }
 
-fn another_change_is_under_way(table: &str, record: &Record) -> Error {
+/// Remembers the backfills that are done, when nothing else of a record counts.
+async fn keep_backfills<E: Engine>(engine: &E, record: Record) -> Result<(), Failure> {
+    if record.backfills.done.is_empty() {
+        return Ok(());
+    }
+    Ok(engine.save(&Record { stage: Stage::Backfilled, position: None, ..record }).await?)
+}
+
+/// Refuses a change while another one of the table is not finished.
+pub fn another_change_is_under_way(table: &str, record: &Record) -> Error {
     Error::refused(
         format!("change {table}"),
         format!(

@@ -183,6 +183,12 @@ async fn finish<E: Engine>(
 ) -> Result<Outcome, Failure> {
     engine.finish().await.map_err(Failure::Unfinished)?;
     record.stage = Stage::Done;
+    // The table is another one now, with rows that backfills have changed.
+    if !record.backfills.done.is_empty()
+        && let Ok(now) = engine.row_order().await
+    {
+        record.backfills.done.iter_mut().for_each(|done| done.table.clone_from(&now.table));
+    }
     checkpoint::save(engine, &mut record).await.map_err(Failure::Unfinished)?;
     control.update(|status| {
         status.phase = Phase::Done;

@@ -25,11 +25,25 @@ pub async fn throttled<E: Engine>(
     control.check_stop()?;
     engine.check_stream().await?;
     let kept = look_at_log(engine, control).await?;
+    by_signals(engine, control, of_log(kept)).await
+}
+
+/// Reads the signals that do not depend on the log, for a run that follows none. `also` is another
+/// reason. Returns whether the run is throttled.
+///
+/// # Errors
+/// [`Failure::Stopped`] and [`Failure::CriticalLoad`] if the run must end.
+pub async fn by_signals<E: Engine>(
+    engine: &E,
+    control: &Control,
+    also: Option<String>,
+) -> Result<bool, Failure> {
+    control.check_stop()?;
     let load = load::exceeded(engine, &control.settings()).await?;
     let lags = engine.replica_lags().await?;
     let settings = control.settings();
     let asked = control.signals.reason(engine, &settings).await;
-    let reason = reason(&settings, &lags).or(load).or(asked).or_else(|| of_log(kept));
+    let reason = reason(&settings, &lags).or(load).or(asked).or(also);
     let is_throttled = reason.is_some();
     control.update(|status| {
         status.replica_lag_seconds = greatest(&lags).map(|lag| lag.as_secs_f64());

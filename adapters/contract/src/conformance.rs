@@ -169,6 +169,7 @@ fn record(stage: Stage, position: Option<Position>) -> Record {
         fingerprint: "f00d".into(),
         passed_log: true,
         postponed: false,
+        backfills: crate::Backfills::default(),
         rows_estimated: 25,
         started_at_seconds: 1,
         updated_at_seconds: 2,

@@ -4,7 +4,7 @@
 //! engine must continue to work, or answer [`Kind::Disconnected`](crate::Kind::Disconnected).
 
 use crate::{
-    Chunk, Key, Marker, Measure, OnlineSteps, OrderTable, Plan, Position, Record, Result,
+    Backfill, Chunk, Key, Marker, Measure, OnlineSteps, OrderTable, Plan, Position, Record, Result,
     RetainedLog, SkippableLog, Target, UnloggedChanges, Watermark,
 };
 use std::time::Duration;
@@ -28,6 +28,7 @@ pub trait Engine:
     + SkippableLog
     + RetainedLog
     + UnloggedChanges
+    + Backfill
     + Sized
 {
     /// The log, as this engine reads it.

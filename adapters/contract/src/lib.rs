@@ -6,6 +6,7 @@
 // The core runs as one task and never spawns, so no future here needs to be `Send`.
 #![allow(async_fn_in_trait)]
 
+pub mod backfill;
 pub mod change;
 pub mod conformance;
 pub mod engine;
@@ -25,6 +26,9 @@ pub mod special_roles;
 pub mod switch;
 pub mod url;
 
+pub use backfill::{
+    Backfill, Backfills, DoneBackfill, RowOrder, RowUpdate, Trial, UpdatePace, Updated,
+};
 pub use change::{ForeignKeys, Strategy, Target};
 pub use engine::{
     ChangeStream, Changes, CommitLatency, Comparison, Cutover, Disposal, Duplicates, Engine, Gauge,

@@ -1,6 +1,6 @@
 //! The record of a run, from which another run can continue.
 
-use crate::{Estimate, Position, RestorePoint, Watermark};
+use crate::{Backfills, Estimate, Position, RestorePoint, Watermark};
 use serde::{Deserialize, Serialize};
 
 /// How far a run has come, as resuming needs it.
@@ -16,6 +16,10 @@ pub enum Stage {
     Copying,
     /// A swap may have been sent. Ask which table has the name before anything else (law 7).
     CuttingOver,
+    /// Rows are updated in place. It continues from the watermark.
+    Backfilling,
+    /// The rows are updated.
+    Backfilled,
     /// The change is done.
     Done,
 }
@@ -28,6 +32,8 @@ impl Stage {
             Stage::Altering => "altering",
             Stage::Copying => "copying",
             Stage::CuttingOver => "cutting-over",
+            Stage::Backfilling => "backfilling",
+            Stage::Backfilled => "backfilled",
             Stage::Done => "done",
         }
     }
@@ -58,6 +64,9 @@ pub struct Record {
     /// Whether the operator ordered to postpone the swap. A process that resumes the run waits too.
     #[serde(default)]
     pub postponed: bool,
+    /// The backfill under way, and those that are done.
+    #[serde(default)]
+    pub backfills: Backfills,
     /// The estimate of the table's rows when the run began.
     pub rows_estimated: u64,
     /// When the run began, seconds since 1970.

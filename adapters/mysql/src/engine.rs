@@ -1,5 +1,6 @@
 //! The traits of the contract. Each method hands the parts it needs to one function of a room.
 
+use crate::backfill::{self, RowKey, Work};
 use crate::cutover::table_lock::MySqlLock;
 use crate::cutover::{finish, lock, ownership};
 use crate::journal;
@@ -11,10 +12,11 @@ use crate::server::{ask, gauge, order_table};
 use crate::shadow::{compare, complete, create, duplicates, rows, statistics};
 use crate::state::MySql;
 use altergeist_contract::{
-    Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, GivenOrder, Hold,
-    Inquiry, Journal, Key, Leftover, Marker, Measure, Measured, Moment, OnlineSteps, OrderAnswer,
-    OrderTable, Ownership, Plan, Position, Preflight, Record, ReplicaLag, RestorePoint, Result,
-    RetainedLog, Shadow, SkippableLog, Target, UnloggedChanges, Watermark,
+    Backfill, Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, GivenOrder,
+    Hold, Inquiry, Journal, Key, Leftover, Marker, Measure, Measured, Moment, OnlineSteps,
+    OrderAnswer, OrderTable, Ownership, Plan, Position, Preflight, Record, ReplicaLag,
+    RestorePoint, Result, RetainedLog, RowOrder, RowUpdate, Shadow, SkippableLog, Target, Trial,
+    UnloggedChanges, UpdatePace, Updated, Watermark,
 };
 use std::time::Duration;
 
@@ -244,5 +246,54 @@ impl UnloggedChanges for MySql {
 
     async fn causes(&self, key: &Key) -> Result<Vec<Key>> {
         complete::causes_of(&self.change, &self.pool, &self.shadow, key).await
+    }
+}
+
+impl MySql {
+    async fn row_key(&self) -> Result<&RowKey> {
+        let find = async || RowKey::find(&self.change, &self.pool).await;
+        self.backfill.key.get_or_try_init(find).await
+    }
+
+    async fn work<'a>(&'a self, update: &'a RowUpdate) -> Result<Work<'a>> {
+        let key = self.row_key().await?;
+        Ok(Work { change: &self.change, pool: &self.pool, key, update })
+    }
+}
+
+impl Backfill for MySql {
+    async fn row_order(&self) -> Result<RowOrder> {
+        Ok(self.row_key().await?.order.clone())
+    }
+
+    fn is_same_table(&self, then: &str, now: &str) -> bool {
+        backfill::is_same_table(then, now)
+    }
+
+    async fn try_update(&self, update: &RowUpdate) -> Result<Trial> {
+        self.work(update).await?.try_update().await
+    }
+
+    async fn begin_backfill(&self) -> Result<()> {
+        self.log.heartbeat.begin().await
+    }
+
+    async fn next_range(&self, after: &Watermark, rows: u64) -> Result<Chunk> {
+        let none = RowUpdate::default();
+        self.work(&none).await?.next_range(&self.backfill.reader, after, rows).await
+    }
+
+    async fn count_matching(&self, update: &RowUpdate, range: &Chunk) -> Result<u64> {
+        self.work(update).await?.count_matching(&self.backfill.reader, range).await
+    }
+
+    async fn update_range(
+        &self,
+        update: &RowUpdate,
+        range: &Chunk,
+        pace: UpdatePace,
+        record: &dyn Fn(&Updated) -> Record,
+    ) -> Result<Updated> {
+        self.work(update).await?.update_range(range, pace, record).await
     }
 }

@@ -1,6 +1,7 @@
 //! MySQL and MariaDB as an engine of altergeist. `INSERT … SELECT` fills the shadow, changes come
 //! from the binary log, and the swap is one RENAME TABLE.
 
+mod backfill;
 mod change;
 mod cutover;
 mod engine;

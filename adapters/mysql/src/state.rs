@@ -1,6 +1,7 @@
 //! The engine value, and the parts it is made of. Each part owns the state that one room needs.
 //! Functions take the parts they use; only the trait impls in `engine.rs` know the whole.
 
+use crate::backfill::BackfillState;
 use crate::change::Change;
 use crate::facts::NativeChange;
 use crate::log::cascades::Cascades;
@@ -34,6 +35,7 @@ pub struct MySql {
     /// The session that takes and gives orders by SQL.
     pub(crate) orders: OrderSession,
     pub(crate) gauge: GaugeState,
+    pub(crate) backfill: BackfillState,
 }
 
 /// What following the log needs.
@@ -131,6 +133,7 @@ impl MySql {
             journal: JournalTables::default(),
             orders: OrderSession::default(),
             gauge: GaugeState::default(),
+            backfill: BackfillState::default(),
             pool,
             change,
         })

@@ -3,6 +3,7 @@
 // The core runs as one task, so no future here needs to be `Send`.
 #![allow(async_fn_in_trait)]
 
+mod backfill;
 mod change;
 mod cutover;
 mod engine;

@@ -88,13 +88,22 @@ pub(crate) struct HeartbeatSwitch {
 impl HeartbeatSwitch {
     /// Starts the heartbeat, unless it runs already.
     pub(crate) fn start(&self, facts: &Facts) {
+        let conditions = facts.stream_conditions.as_ref();
+        let identity = conditions.and_then(|conditions| conditions.identity.clone());
+        self.start_guarding(Guarded {
+            source: facts.source,
+            identity: identity.unwrap_or_default(),
+        });
+    }
+
+    /// Starts the heartbeat of a run that follows no log, unless it runs already.
+    pub(crate) fn start_alone(&self) {
+        self.start_guarding(Guarded { source: 0, identity: String::new() });
+    }
+
+    fn start_guarding(&self, guarded: Guarded) {
         let mut running = locked(&self.running);
         if running.is_none() {
-            let identity = facts
-                .stream_conditions
-                .as_ref()
-                .and_then(|stream_conditions| stream_conditions.identity.clone());
-            let guarded = Guarded { source: facts.source, identity: identity.unwrap_or_default() };
             *running = Some(Arc::new(Heartbeat::start(
                 self.server.clone(),
                 self.names.clone(),

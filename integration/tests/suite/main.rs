@@ -2,6 +2,7 @@
 //! once and its tests run side by side. A file is a theme: `cargo test -p altergeist-integration
 //! --test suite -- traps::`.
 
+mod backfill;
 mod black_hole;
 mod comparison;
 mod conformance;

@@ -10,7 +10,7 @@ pub use hooks::{Hooks, check_folder};
 pub use webhook::{Webhook, WebhookFormat};
 
 use crate::interface::notify::watch::watch;
-use altergeist::{Event, Failure, Listeners, News, Outcome, Status};
+use altergeist::{Event, Failure, Listeners, News, Status};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ impl Notifier {
     }
 
     /// Tells how a run ended, unless it did not begin.
-    pub fn tell_end(&self, ended: &Result<Outcome, Failure>, status: &Status) {
+    pub fn tell_end<T>(&self, ended: &Result<T, Failure>, status: &Status) {
         let (event, exit_code, reason) = match ended {
             Ok(_) => (Event::Success, 0, None),
             Err(Failure::Held { .. }) => return,
@@ -132,7 +132,7 @@ mod tests {
         for _ in 0..3 {
             notifier.listeners.tell(News::of(Event::Throttled, Status::default()));
         }
-        notifier.tell_end(&Ok(Outcome::Swapped), &Status::default());
+        notifier.tell_end(&Ok(()), &Status::default());
         assert!(begun.elapsed() < Duration::from_secs(1), "telling waits for nobody");
         let _still_open = notifier.listeners();
         notifier.finish().await;

@@ -3,10 +3,10 @@
 
 use super::{Effect, Entry, Flaw, Rows, Server, World, id, is_covered, is_within, key};
 use crate::{
-    ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Disposal, Duplicates, Engine,
-    Error, Gauge, Hold, Inquiry, Journal, Key, Kind, Leftover, Marker, Measure, Measured,
-    OnlineSteps, Ownership, Plan, Position, Preflight, Record, ReplicaLag, RestorePoint, Result,
-    RetainedLog, Shadow, SkippableLog, Swap, TableLock, Target, UnloggedChanges, Verdict,
+    Backfill, ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Disposal,
+    Duplicates, Engine, Error, Gauge, Hold, Inquiry, Journal, Key, Kind, Leftover, Marker, Measure,
+    Measured, OnlineSteps, Ownership, Plan, Position, Preflight, Record, ReplicaLag, RestorePoint,
+    Result, RetainedLog, Shadow, SkippableLog, Swap, TableLock, Target, UnloggedChanges, Verdict,
     Watermark, Writes,
 };
 use rand::Rng;
@@ -99,6 +99,9 @@ async fn statement<T: 'static>(
     pause(server).await;
     answer.take().expect("the statement has acted")
 }
+
+/// The model has no SQL to update rows with.
+impl Backfill for Model {}
 
 impl Engine for Model {
     type Stream = ModelStream;

@@ -119,7 +119,7 @@ pub(crate) async fn journal_leftovers(
         }
     }
     if has_entry {
-        let reason = if stage == Some(Stage::Done) {
+        let reason = if matches!(stage, Some(Stage::Done | Stage::Backfilled)) {
             "says that the change is done"
         } else {
             "says how far the change has come"

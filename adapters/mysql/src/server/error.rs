@@ -138,6 +138,26 @@ impl Failure {
         }
     }
 
+    /// The error of a statement that updates rows in place. A row that refuses it stays so.
+    /// It names the column or the constraint, and no value.
+    pub(crate) fn of_update(self, attempted: impl Into<String>) -> Error {
+        let Failure::Server { code, message } = &self else { return self.of_rows(attempted) };
+        let why = match *code {
+            1062 | 1586 | 1022 | 1859 => {
+                let index = index_named(message);
+                return Error::fatal(
+                    attempted,
+                    format!("another row has the same value in unique index {index}"),
+                );
+            }
+            1451 | NO_PARENT | 1216 | 1217 => "a row would break a foreign key",
+            3819 | 4025 => "a row violates a CHECK constraint",
+            _ => return self.of_rows(attempted),
+        };
+        let name = constraint_named(message).map(|name| format!(" {name}")).unwrap_or_default();
+        Error::fatal(attempted, format!("{why}{name} (error {code})"))
+    }
+
     /// The error of a statement that waits for a lock on the source.
     pub(crate) fn of_lock(self, attempted: impl Into<String>) -> Error {
         match self {
@@ -322,6 +342,17 @@ fn column_named(message: &str) -> Option<&str> {
     (plain && !name.is_empty() && name.len() <= 64).then_some(name)
 }
 
+/// The constraint that a message names. These messages hold names only.
+fn constraint_named(message: &str) -> Option<&str> {
+    let quoted = |begin: &str, end: char| {
+        let (_, tail) = message.split_once(begin)?;
+        tail.split(end).next()
+    };
+    let name = quoted("CONSTRAINT `", '`').or_else(|| quoted("onstraint '", '\''))?;
+    let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');
+    (plain && !name.is_empty() && name.len() <= 64).then_some(name)
+}
+
 /// The remedy when the run cannot follow the log any more.
 pub(crate) const START_AGAIN: &str = "the same command cannot continue: `altergeist cleanup` drops \
                                      the shadow and the rows copied so far; then start again";
@@ -354,6 +385,22 @@ mod tests {
         let error = server(1406, "Data too long for column 'name' at row 3").of_rows("copy");
         assert!(error.to_string().contains("column name"), "{error}");
         assert_eq!(error.kind, Kind::Fatal);
+    }
+
+    #[test]
+    fn an_update_names_the_constraint_that_a_row_violates() {
+        let check = "Check constraint 'positive' is violated.";
+        let said = server(3819, check).of_update("update");
+        assert!(said.reason.contains("constraint positive") && said.kind == Kind::Fatal, "{said}");
+        let check = "CONSTRAINT `positive` failed for `s`.`t`";
+        assert!(server(4025, check).of_update("update").reason.contains("positive"));
+        let child = "Cannot add or update a child row: a foreign key constraint fails (`s`.`t`, \
+                     CONSTRAINT `owner` FOREIGN KEY (`a`) REFERENCES `p` (`id`))";
+        let said = server(1452, child).of_update("update");
+        assert!(said.reason.contains("foreign key owner") && said.kind == Kind::Fatal, "{said}");
+        let double = "Duplicate entry 'secret' for key 't.email'";
+        let said = server(1062, double).of_update("update");
+        assert!(said.reason.contains("email") && !said.reason.contains("secret"), "{said}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! All SQL, whole and readable as SQL.
 
+pub(crate) mod backfill;
 pub(crate) mod catalogue;
 pub(crate) mod clauses;
 pub(crate) mod compare;

@@ -19,7 +19,7 @@ pub(crate) fn columns_of(key: &KeyIndex, in_shadow: bool, of: &str) -> Vec<Strin
 /// ` ORDER BY` the key. It is empty for an index of prefixes, because the server would sort all
 /// rows each time. The server returns them in the index's order anyway, and only the size of chunks
 /// depends on it.
-fn in_order(key: &KeyIndex, columns: &[String]) -> String {
+pub(crate) fn in_order(key: &KeyIndex, columns: &[String]) -> String {
     if key.has_prefix() { String::new() } else { format!(" ORDER BY {}", order_of(key, columns)) }
 }
 

@@ -1,6 +1,7 @@
 //! The engine: one process's work on one table of one PostgreSQL server. Only this room knows all
 //! the parts. Every other function takes the parts it needs.
 
+mod backfill;
 mod cutover;
 mod gauge;
 mod inquiry;
@@ -9,6 +10,7 @@ mod order_table;
 mod preflight;
 mod shadow;
 
+use crate::backfill::RowKey;
 use crate::change::Change;
 use crate::facts::OnlineSteps;
 use crate::log::completeness;
@@ -50,6 +52,8 @@ pub struct Postgres {
     pub(crate) replicas: Replicas,
     /// The online steps of the last plan.
     pub(crate) planned_steps: Mutex<Option<OnlineSteps>>,
+    /// The key that a backfill follows, once it is known.
+    pub(crate) row_key: tokio::sync::OnceCell<RowKey>,
 }
 
 impl Engine for Postgres {
@@ -156,6 +160,7 @@ fn assemble(change: Change, server: Arc<Server>, standby: Option<Arc<Server>>) -
         replicas: Replicas::new(&target.replicas),
         sessions: Sessions { server, run, control, workers, cutover_pid: Mutex::new(None) },
         planned_steps: Mutex::new(None),
+        row_key: tokio::sync::OnceCell::new(),
         change,
     }
 }

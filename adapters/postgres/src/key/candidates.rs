@@ -72,7 +72,7 @@ pub(crate) fn choose(candidates: &[Candidate], identity: &str) -> Result<Candida
 }
 
 /// Returns the key that could be the table's replica identity: the primary key, if it can.
-fn serving(candidates: &[Candidate]) -> Option<&Candidate> {
+pub(crate) fn serving(candidates: &[Candidate]) -> Option<&Candidate> {
     let serving = || {
         candidates.iter().filter(|candidate| candidate.unfit.is_none() && !candidate.is_deferrable)
     };

@@ -130,7 +130,7 @@ fn leftover(object: String, reason: &str, disposal: Disposal) -> Leftover {
 /// Why the objects of the run are there.
 fn need(found: &Inventory) -> &'static str {
     match found.stage {
-        Some(Stage::Done) => "left by a finished change; not needed",
+        Some(Stage::Done | Stage::Backfilled) => "left by a finished change; not needed",
         Some(_) => "needed to go on with the change that was begun",
         None => "left by a change that hardly began; not needed",
     }
@@ -184,7 +184,7 @@ fn list_of_old_table(names: &Names, found: &Inventory) -> Vec<Leftover> {
         list.push(leftover(
             format!("journal entry of {} in altergeist.journal", names.display),
             match found.stage {
-                Some(Stage::Done) => "tells that the change is done",
+                Some(Stage::Done | Stage::Backfilled) => "tells that the change is done",
                 _ => need(found),
             },
             if found.old { Disposal::DroppedWithOld } else { Disposal::Dropped },

@@ -31,9 +31,14 @@ pub(crate) async fn key(
     let attempted = "read the table's keys";
     let identity: String =
         session.one(sql::REPLICA_IDENTITY, &[&table]).await.doing(attempted)?.get(0);
-    let rows = session.query(sql::KEYS, &[&table, &true]).await.doing(attempted)?;
-    let candidates: Vec<Candidate> = rows.iter().map(Candidate::of_row).collect();
+    let candidates = candidates(session, table).await?;
     Ok((candidates::choose(&candidates, &identity), identity))
+}
+
+/// Returns the unique indexes that could identify rows, the primary key first.
+pub(crate) async fn candidates(session: &Session, table: u32) -> Result<Vec<Candidate>> {
+    let rows = session.query(sql::KEYS, &[&table, &true]).await.doing("read the table's keys")?;
+    Ok(rows.iter().map(Candidate::of_row).collect())
 }
 
 /// Who created a schema that has a name we need.

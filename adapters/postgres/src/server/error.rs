@@ -131,6 +131,28 @@ pub(crate) fn of_native(attempted: impl Into<String>, error: &tokio_postgres::Er
     of_clauses(attempted, error)
 }
 
+/// An error of a statement that updates rows in place. It names the constraint, or the columns that
+/// the update sets, and no value.
+pub(crate) fn of_update(
+    attempted: impl Into<String>,
+    error: &tokio_postgres::Error,
+    columns: &str,
+) -> Error {
+    let Some(server) = error.as_db_error() else { return lost(attempted, error) };
+    let why = match server.code().code() {
+        "23503" => "a row would break a foreign key",
+        "23505" | "23P01" => "another row has the same values",
+        "P0001" => "a trigger refuses a row",
+        code if matches!(meaning(code), Meaning::Value(_)) && server.constraint().is_none() => {
+            let answer = of(attempted, error);
+            let reason = format!("{}; the backfill sets {columns}", answer.reason);
+            return Error::fatal(answer.attempted, reason);
+        }
+        _ => return of(attempted, error),
+    };
+    Error::fatal(attempted, format!("{why}{}", place(server)))
+}
+
 /// Whether the server rejects a row's value.
 pub(crate) fn is_of_value(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| matches!(meaning(code.code()), Meaning::Value(_)))

@@ -1,6 +1,7 @@
 //! The statements, and nothing else.
 
 mod advice;
+pub(crate) mod backfill;
 mod catalogue;
 mod checks;
 mod cutover;
