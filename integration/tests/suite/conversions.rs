@@ -120,7 +120,7 @@ fn values_that_would_lose_something_are_counted_by_the_plan(flavour: Flavour) {
     ];
     for clause in clauses {
         let plan = ["plan", "--url", &url, "--table", "t", "--strategy", "copy", "--alter", clause];
-        command(&plan).must_be(3).must_say(&["1 rows would lose", "--allow-rounding"]);
+        command(&plan).must_be(3).must_say(&["1 row would lose", "--allow-rounding"]);
     }
     let all = clauses.join(", ");
     let planned = command(&[
@@ -135,7 +135,7 @@ fn values_that_would_lose_something_are_counted_by_the_plan(flavour: Flavour) {
         "copy",
         "--allow-rounding",
     ]);
-    planned.must_be(0).must_say(&["column d: 1 rows lose", "column v: 1 rows lose"]);
+    planned.must_be(0).must_say(&["column d: 1 row loses", "column v: 1 row loses"]);
     run(&url, "t", &all, &["--strategy", "copy", "--allow-rounding"]).must_be(0);
     server.execute(DATABASE, &format!("ALTER TABLE twin {all}")).unwrap();
     let query = "SELECT COUNT(*) FROM t JOIN twin USING (id, d, p, f, g, v)";
