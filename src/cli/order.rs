@@ -1,4 +1,5 @@
-//! `ctl --url … --table …`: gives an order by the server's table of orders and waits for its answer.
+//! `ctl --url … --table …`: gives an order by the server's table of orders, and waits for the
+//! answer.
 
 use crate::cli::engines::Task;
 use altergeist::contract::{Engine, Error, OrderAnswer, Target};
@@ -43,7 +44,8 @@ impl Task for OrderTask {
             false => "it expires in ten minutes",
         };
         let reason = format!(
-            "order {id} to run {run} was not answered within {}: no process works on it now; {kept}",
+            "order {id} to run {run} was not answered within {}: no process works on it now; \
+             {kept}",
             humantime::format_duration(self.timeout)
         );
         Err(Error::refused(attempted(), reason).into())
