@@ -4,19 +4,27 @@
 mod cli;
 mod interface;
 
-use clap::Parser;
-use cli::args::{Cli, Command};
-use cli::commands;
+use cli::args::{Command, ConfigCommand};
+use cli::{about, commands, config, detach, verify, wait};
+use interface::log::{self, LogArg};
+use interface::progress::ProgressArg;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    log_to_stderr();
+    let mut cli = config::command_line();
+    log::start(cli.log);
+    if let Command::Run(args) = &mut cli.command
+        && cli.log == LogArg::Json
+        && args.progress == ProgressArg::Auto
+    {
+        args.progress = ProgressArg::Plain;
+    }
     let runtime =
         tokio::runtime::Runtime::new().expect("the operating system lets a process have threads");
     let code = runtime.block_on(async {
         match cli.command {
             Command::Plan(args) => cli::plan::plan(&args).await,
+            Command::Run(args) if args.detach => detach::run(&args).await,
             Command::Run(args) => commands::run(&args).await,
             Command::Rehearse(args) => cli::rehearse::rehearse(&args).await,
             Command::Notice(args) => cli::notice::notice(&args).await,
@@ -24,21 +32,18 @@ fn main() -> ExitCode {
             Command::Cleanup(args) => commands::cleanup(&args).await,
             Command::Ctl(args) => commands::ctl(&args).await,
             Command::Backfill(args) => cli::backfill::backfill(&args).await,
+            Command::Verify(args) => verify::verify(&args).await,
+            Command::Wait(args) => wait::wait(&args).await,
+            Command::Config(args) => match args.command {
+                ConfigCommand::Show { words } => {
+                    commands::show_config(cli.config.as_deref(), &words)
+                }
+            },
+            Command::Completions { shell } => about::completions(shell),
+            Command::Man { folder } => about::man(&folder),
+            Command::Capabilities { json } => about::capabilities(json),
         }
     });
     runtime.shutdown_background();
     ExitCode::from(code)
-}
-
-/// Warnings go to stderr, more of them with `RUST_LOG`; stdout is for results. The drivers stay
-/// silent: they log statements, parameters and server messages, which hold row values.
-fn log_to_stderr() {
-    let mut filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    for driver in
-        ["mysql_async=off", "mysql_common=off", "tokio_postgres=off", "postgres_protocol=off"]
-    {
-        filter = filter.add_directive(driver.parse().expect("a well formed directive"));
-    }
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

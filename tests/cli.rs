@@ -118,3 +118,46 @@ fn a_file_of_statements_needs_no_table_and_no_clauses() {
     assert!(said(&output).contains("no/such/file.sql cannot be read"), "{}", said(&output));
     assert_eq!(code(&altergeist(&[&words[..], &["--table", "t"]].concat())), 2);
 }
+
+#[test]
+fn a_file_gives_flags_and_a_flag_wins() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let path = folder.path().join("shop.toml");
+    let file = "url = 'postgres://me:hush@127.0.0.1:1/d'\ntable = 't'\nalter = 'ADD c int'\n\
+                workers = 8\n";
+    std::fs::write(&path, file).expect("a file can be written");
+    let config = ["--config", path.to_str().expect("the path is text")];
+    let plan = altergeist(&[&["plan"], &config[..]].concat());
+    assert_eq!(code(&plan), 1, "the server is not there: {}", said(&plan));
+    assert!(said(&plan).contains("127.0.0.1:1"), "{}", said(&plan));
+    let words = ["config", "show", "--config", config[1], "--workers", "2"];
+    let shown = altergeist(&words);
+    assert_eq!(code(&shown), 0, "{}", said(&shown));
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("workers = 2"), "{}", said(&shown));
+    assert!(!said(&shown).contains("hush"), "{}", said(&shown));
+    std::fs::write(&path, "worker = 8").expect("a file can be written");
+    let wrong = altergeist(&[&["plan"], &config[..]].concat());
+    assert_eq!(code(&wrong), 2);
+    assert!(said(&wrong).contains("'worker' is no flag. The nearest is 'workers'"));
+    std::fs::write(&path, "workers = 0").expect("a file can be written");
+    let run = ["run", "--url", "postgres://h/d", "--table", "t", "--alter", ""];
+    let wrong = altergeist(&[&run[..], &config].concat());
+    assert_eq!(code(&wrong), 2);
+    assert!(said(&wrong).contains("shop.toml sets workers"), "{}", said(&wrong));
+}
+
+#[test]
+fn people_are_spoken_to_on_stderr_in_the_form_of_the_log() {
+    let words = ["status", "--url", "mysql://me@127.0.0.1:1/d", "--table", "t"];
+    let plain = altergeist(&words);
+    assert_eq!(code(&plain), 1);
+    assert!(plain.stdout.is_empty());
+    assert!(plain.stderr.starts_with(b"altergeist: could not connect"), "{}", said(&plain));
+    let json = altergeist(&[&words[..], &["--log", "json"]].concat());
+    assert!(json.stdout.is_empty());
+    let lines = String::from_utf8_lossy(&json.stderr).into_owned();
+    for line in lines.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("every line is JSON");
+        assert!(line["message"].as_str().is_some_and(|text| text.contains("127.0.0.1:1")));
+    }
+}

@@ -18,8 +18,22 @@ const FINDINGS: &str = "docs/reference/findings";
 const SECTIONS: [&str; 4] =
     ["What is bad about it", "Why altergeist says so", "An example", "What to do"];
 
-const COMMANDS: [&str; 8] =
-    ["plan", "run", "rehearse", "notice", "status", "cleanup", "ctl", "backfill"];
+const COMMANDS: [&str; 14] = [
+    "plan",
+    "run",
+    "rehearse",
+    "notice",
+    "status",
+    "cleanup",
+    "verify",
+    "wait",
+    "ctl",
+    "backfill",
+    "config",
+    "completions",
+    "man",
+    "capabilities",
+];
 
 fn help(words: &[&str]) -> String {
     // Without a terminal the width is always the same.

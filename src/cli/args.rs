@@ -2,9 +2,14 @@
 
 use crate::cli::backfill_args::BackfillArgs;
 use crate::cli::notify::NotifyArgs;
+use crate::cli::password::PasswordArgs;
 use crate::cli::steering::SteeringArgs;
 use crate::cli::table::{TableArgs, holder, lock_time, nice};
+use crate::cli::turn::TurnArgs;
+use crate::cli::verify::VerifyArgs;
+use crate::cli::wait::WaitArgs;
 use crate::interface::address::server;
+use crate::interface::log::LogArg;
 use crate::interface::plan::{FailOn, Format};
 use crate::interface::progress::ProgressArg;
 use altergeist::contract::{ForeignKeys, Strategy, Switch, Target};
@@ -13,6 +18,7 @@ use altergeist::gate::{Backup, Check, Gate, Window};
 use altergeist::{Limits, Options, Settings, Wishes};
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +35,12 @@ use std::time::Duration;
 #[derive(Parser)]
 #[command(name = "altergeist", version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
+    /// TOML file with flags as keys: workers = 8. A flag wins, then the environment, then the file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How to log on stderr
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t = LogArg::Text)]
+    pub log: LogArg,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -49,10 +61,53 @@ pub enum Command {
     Status(StatusArgs),
     /// List what is left of a change, and drop it
     Cleanup(CleanupArgs),
+    /// Compare two tables of one server, online and exactly
+    Verify(VerifyArgs),
+    /// Wait for the end of a run, from any host; the exit code is the run's
+    Wait(WaitArgs),
     /// Send an order to a running change
     Ctl(CtlArgs),
     /// Update rows in place, in short steps that any crash leaves resumable
     Backfill(Box<BackfillArgs>),
+    /// Show the effective flags and where each comes from
+    Config(ConfigArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write the manual pages into a folder
+    Man {
+        /// Folder for the pages
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Show the servers, versions and commands that this binary knows
+    Capabilities {
+        /// Print one JSON object instead of text
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `config`.
+#[derive(Args)]
+pub struct ConfigArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// The commands of `config`.
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Print every flag of `run`, its value, and where it comes from
+    Show {
+        /// Flags, as `run` takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS OF RUN")]
+        words: Vec<OsString>,
+    },
 }
 
 /// Which change.
@@ -242,6 +297,11 @@ pub struct RunArgs {
     /// If another run holds the table, wait this long for it to end
     #[arg(long, value_parser = humantime::parse_duration)]
     pub wait_for_other: Option<Duration>,
+    #[command(flatten)]
+    pub turn: TurnArgs,
+    /// Start the run in the background, and print its name and how to watch it
+    #[arg(long)]
+    pub detach: bool,
     /// Do the change again, although it was done before
     #[arg(long)]
     again: bool,
@@ -343,6 +403,8 @@ pub struct CtlArgs {
     /// Table of the run, to give the order by SQL
     #[arg(long, requires = "url")]
     table: Option<String>,
+    #[command(flatten)]
+    password: PasswordArgs,
     /// How long to wait for the answer of an order by SQL
     #[arg(long, value_parser = humantime::parse_duration, default_value = "30s")]
     pub timeout: Duration,
@@ -375,7 +437,7 @@ impl CtlArgs {
     /// Returns the target of an order by SQL; None for an order by the socket.
     pub fn target(&self) -> Option<Target> {
         let (url, table) = (self.url.clone()?, self.table.clone()?);
-        Some(TableArgs { url, table }.target())
+        Some(TableArgs { url, table, password: self.password.clone() }.target())
     }
 }
 

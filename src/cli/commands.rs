@@ -5,6 +5,8 @@ use crate::cli::engines::{Task, with_engine};
 use crate::cli::notify::NotifyArgs;
 use crate::cli::order::OrderTask;
 use crate::cli::steering::SteeringArgs;
+use crate::cli::{config, turn};
+use crate::interface::log::{say, say_error};
 use crate::interface::notify::Notifier;
 use crate::interface::order_door::OrderDoor;
 use crate::interface::progress::ProgressArg;
@@ -12,6 +14,8 @@ use crate::interface::socket::{self, Steering};
 use crate::interface::{address, progress, report};
 use altergeist::contract::{Engine, Kind, Leftover, Record, Result, Switch, Target};
 use altergeist::{Control, Failure, Listeners, Options, Outcome, Phase, Settings, Status, hold};
+use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,7 +32,11 @@ const STOP_GENTLY: Duration = Duration::from_secs(15);
 pub async fn run(args: &RunArgs) -> u8 {
     let notifier = args.notify.start();
     let attempt = async |deadline| run_once(args, deadline, &notifier).await;
-    let ended = in_turn(args.wait_for_other, args.deadline, attempt).await;
+    // The turn on the server ends with the run.
+    let ended = match turn::take(&args.turn, &args.target()).await {
+        Ok(_turn) => in_turn(args.wait_for_other, args.deadline, attempt).await,
+        Err(failure) => Err(failure),
+    };
     notifier.finish().await;
     exit_code(ended)
 }
@@ -159,7 +167,7 @@ pub(crate) fn stop_at_deadline(settings: Arc<watch::Sender<Settings>>) {
                 _ = seen.changed() => {}
             }
         }
-        eprintln!("altergeist: the deadline is reached; stopping when nothing is in flight");
+        say("altergeist: the deadline is reached; stopping when nothing is in flight");
         settings.send_modify(|settings| settings.stop = true);
         tokio::time::sleep(STOP_GENTLY).await;
         settings.send_modify(|settings| settings.panic = true);
@@ -228,17 +236,21 @@ pub async fn ctl(args: &CtlArgs) -> u8 {
     let path = match args.socket.clone().map_or_else(socket::only_one, Ok) {
         Ok(path) => path,
         Err(reason) => {
-            eprintln!("altergeist: {reason}");
+            say_error(&format!("altergeist: {reason}"));
             return 2;
         }
     };
     match socket::ask(&path, &args.words.join(" ")).await {
+        Ok(answer) if answer.starts_with("error:") => {
+            say_error(answer.trim_end());
+            1
+        }
         Ok(answer) => {
             print!("{answer}");
-            u8::from(answer.starts_with("error:"))
+            0
         }
         Err(error) => {
-            eprintln!("altergeist: no run answers at {}: {error}", path.display());
+            say_error(&format!("altergeist: no run answers at {}: {error}", path.display()));
             1
         }
     }
@@ -253,12 +265,26 @@ async fn order_by_sql(target: &Target, args: &CtlArgs) -> u8 {
             0
         }
         Ok(given) => {
-            eprintln!("altergeist: {}", given.answer);
+            say_error(&format!("altergeist: {}", given.answer));
             1
         }
         Err(failure) => {
-            eprintln!("altergeist: {failure}");
+            say_error(&format!("altergeist: {failure}"));
             1
+        }
+    }
+}
+
+/// Shows the effective flags. Exit code 0, or 2 if the file or a flag is wrong.
+pub fn show_config(config: Option<&Path>, words: &[OsString]) -> u8 {
+    match config::show::text(config, words) {
+        Ok(text) => {
+            print!("{text}");
+            0
+        }
+        Err(reason) => {
+            say_error(&format!("altergeist: {reason}"));
+            2
         }
     }
 }
@@ -272,7 +298,7 @@ pub(crate) async fn ask<T>(
 }
 
 pub(crate) fn failed(failure: &Failure) -> u8 {
-    eprintln!("altergeist: {failure}");
+    say_error(&format!("altergeist: {failure}"));
     failure.exit_code()
 }
 
@@ -287,10 +313,8 @@ pub(crate) fn stop_on_signals(settings: Arc<watch::Sender<Settings>>) {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
             match signals {
                 0 => {
-                    eprintln!(
-                        "altergeist: stopping when nothing is in flight; repeat the signal to \
-                         stop at once"
-                    );
+                    say("altergeist: stopping when nothing is in flight; repeat the signal to \
+                         stop at once");
                     settings.send_modify(|settings| settings.stop = true);
                 }
                 1 => settings.send_modify(|settings| settings.panic = true),
@@ -391,11 +415,11 @@ async fn settle_swap<E: Engine>(engine: &E, record: Record) -> Result<(), Failur
         Ownership::Shadow => {
             match engine.finish().await {
                 Err(error) if error.kind == Kind::Disconnected => return Err(error.into()),
-                Err(error) => eprintln!(
+                Err(error) => say_error(&format!(
                     "altergeist: {} is swapped; one step after the swap still fails and is \
                      skipped: {error}",
                     engine.table()
-                ),
+                )),
                 Ok(()) => {}
             }
             engine.save(&Record { stage: Stage::Done, ..record }).await?;

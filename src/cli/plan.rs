@@ -4,6 +4,7 @@ use crate::cli::args::PlanArgs;
 use crate::cli::commands::{ask, failed};
 use crate::cli::engines::Task;
 use crate::cli::migration_file::{Kind, Sql, Statement, statements};
+use crate::interface::log::say_error;
 use crate::interface::plan::baseline::Baseline;
 use crate::interface::plan::{Judged, Place, render};
 use altergeist::contract::{Code, Engine, Finding, Plan, Target};
@@ -50,7 +51,7 @@ pub async fn plan_of(args: &PlanArgs) -> Result<Plan, Failure> {
 }
 
 fn usage(reason: &str) -> u8 {
-    eprintln!("altergeist: {reason}");
+    say_error(&format!("altergeist: {reason}"));
     2
 }
 

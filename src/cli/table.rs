@@ -1,5 +1,6 @@
 //! Arguments that several commands share: the table, and how to read some values.
 
+use crate::cli::password::PasswordArgs;
 use altergeist::contract::Target;
 use clap::Args;
 use std::time::Duration;
@@ -7,20 +8,24 @@ use std::time::Duration;
 /// Which table.
 #[derive(Args)]
 pub struct TableArgs {
-    /// Server and database: postgres://user@host:port/db or mysql://user@host:port/db. The password
-    /// comes from PGPASSWORD, MYSQL_PWD, ~/.pgpass or ~/.my.cnf
+    /// Server and database: postgres://user@host:port/db or mysql://user@host:port/db. Without
+    /// other sources the password comes from PGPASSWORD, MYSQL_PWD, ~/.pgpass or ~/.my.cnf
     #[arg(long, env = "ALTERGEIST_URL", hide_env_values = true)]
     pub url: String,
     /// Table, or schema.table
     #[arg(long)]
     pub table: String,
+    /// Where the password comes from.
+    #[command(flatten)]
+    pub password: PasswordArgs,
 }
 
 impl TableArgs {
-    /// Returns the target for an engine.
-    pub(crate) fn target(&self) -> Target {
+    /// Returns the target without any change.
+    pub fn target(&self) -> Target {
         Target {
-            url: self.url.clone(),
+            url: self.password.url(&self.url),
+            passwords: self.password.passwords(),
             table: self.table.clone(),
             workers: 1,
             lock_timeout: Duration::from_secs(1),

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod durations;
+pub mod log;
 pub mod notice;
 pub mod notify;
 pub mod order_door;

@@ -1,5 +1,6 @@
 //! Shows a run while it goes on: a bar on a terminal, plain lines or JSON elsewhere.
 
+use crate::interface::log::say;
 use crate::interface::report;
 use altergeist::{Phase, Status};
 use clap::ValueEnum;
@@ -44,20 +45,13 @@ impl Shown {
 pub fn show(how: ProgressArg, status: watch::Receiver<Status>) -> Shown {
     Shown(match resolve(how) {
         ProgressArg::Bar | ProgressArg::Auto => tokio::spawn(show_bar(status)),
-        ProgressArg::Plain => tokio::spawn(show_lines(status, LINE_EVERY, |status| {
-            eprintln!("{}", report::line(status))
-        })),
+        ProgressArg::Plain => {
+            tokio::spawn(show_lines(status, LINE_EVERY, |status| say(&report::line(status))))
+        }
         ProgressArg::Json => tokio::spawn(show_lines(status, JSON_EVERY, |status| {
             println!("{}", report::json(status))
         })),
     })
-}
-
-/// Prints how the run ended, unless the output is JSON.
-pub fn say(how: ProgressArg, text: &str) {
-    if how != ProgressArg::Json {
-        println!("{text}");
-    }
 }
 
 fn resolve(how: ProgressArg) -> ProgressArg {
@@ -103,7 +97,7 @@ async fn show_lines(mut status: watch::Receiver<Status>, every: Duration, print:
         {
             let now = status.borrow_and_update();
             if let Some(error) = new_error(&mut last_error, &now) {
-                eprintln!("{error}");
+                say(&error);
             }
             let is_due =
                 shown.is_none_or(|(phase, at)| phase != now.phase || at.elapsed() >= every);

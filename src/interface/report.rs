@@ -379,6 +379,7 @@ mod tests {
             estimate: None,
             restore_point: None,
             is_rehearsal: false,
+            ended: None,
         };
         let said = |stage, holder| journal("t", Some(&record(stage)), holder, &[]);
         assert!(said(Stage::Copying, None).contains("no process works on it"));

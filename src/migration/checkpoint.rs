@@ -1,10 +1,10 @@
 //! Saves the progress of a run. The mark follows the deed (law 6).
 
-use crate::control::Options;
+use crate::control::{Failure, Options};
 use crate::gate::fingerprint;
 use crate::migration::state::Migration;
 use altergeist_contract::{
-    Backfills, Engine, Journal, Plan, Position, Record, Result, Stage, Watermark,
+    Backfills, Engine, Journal, Kind, Plan, Position, Record, Result, Stage, Watermark,
 };
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -29,6 +29,7 @@ pub fn begin(options: &Options, plan: &Plan) -> Record {
         estimate: plan.estimate.clone(),
         restore_point: None,
         is_rehearsal: false,
+        ended: None,
     }
 }
 
@@ -39,7 +40,35 @@ pub async fn save<E: Journal>(engine: &E, record: &mut Record) -> Result<()> {
         "a run that copies has a place in the log to go on from"
     );
     record.updated_at_seconds = now_seconds();
+    record.ended = None;
     engine.save(record).await
+}
+
+/// Notes in the record how the run failed: `altergeist wait` reads it on any host. If this fails,
+/// the failure itself is still the news.
+pub async fn note_end<E: Engine>(engine: &E, failure: &Failure) {
+    let is_ours = match failure {
+        Failure::Held { .. } => false,
+        Failure::Error(error) | Failure::Unfinished(error) => {
+            !matches!(error.kind, Kind::Disconnected | Kind::Transient)
+        }
+        _ => true,
+    };
+    if is_ours && let Err(error) = save_end(engine, failure.exit_code()).await {
+        tracing::warn!(%error, "the journal does not say how the run ended");
+    }
+}
+
+async fn save_end<E: Engine>(engine: &E, code: u8) -> Result<()> {
+    engine.still_held().await?;
+    let Some(record) = engine.load().await? else { return Ok(()) };
+    match record.stage {
+        // Saving these stages notes more than the record.
+        Stage::Altering | Stage::Done => Ok(()),
+        Stage::Preparing | Stage::Copying | Stage::CuttingOver => {
+            engine.save(&Record { ended: Some(code), ..record }).await
+        }
+    }
 }
 
 impl<E: Engine> Migration<'_, E> {

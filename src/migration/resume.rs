@@ -1,6 +1,7 @@
 //! Resumes what an earlier process began, and finds out why a run failed.
 
 use crate::control::{Failure, Options};
+use crate::migration::checkpoint;
 use crate::migration::cutover::who_owns_the_name;
 use crate::migration::listen::Listener;
 use crate::pace::throttle::STREAM_LOOK;
@@ -82,6 +83,7 @@ pub async fn taken_up<E: Engine>(
     }
     engine.clear_beyond(&record.watermark).await?;
     record.holder = options.holder.clone();
+    checkpoint::save(engine, &mut record).await?;
     Ok(TakenUp::Resumed(record, Box::new(listener)))
 }
 

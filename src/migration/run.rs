@@ -41,7 +41,11 @@ pub async fn run<E: Engine>(
                 load::check(&engine, &control.settings()).await?;
                 is_checked = true;
             }
-            run_once(&engine, control, options, may_be_quiet).await
+            let ended = run_once(&engine, control, options, may_be_quiet).await;
+            if let Err(failure) = &ended {
+                checkpoint::note_end(&engine, failure).await;
+            }
+            ended
         };
         let ended = ended.await;
         let error = match ended {

@@ -1,6 +1,6 @@
 //! What the user asks for.
 
-use crate::Switch;
+use crate::{Passwords, Switch};
 use std::fmt;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub enum Strategy {
 pub struct Target {
     /// Where the server is; the scheme names the engine. May hold a password, so it is never shown.
     pub url: String,
+    /// Where passwords come from that are not in a URL.
+    pub passwords: Passwords,
     /// The table, with its schema before a dot if it is not in the connection's own.
     pub table: String,
     /// What follows `ALTER TABLE name`; empty where the command needs none, and for a plain

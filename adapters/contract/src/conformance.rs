@@ -177,6 +177,7 @@ fn record(stage: Stage, position: Option<Position>) -> Record {
         estimate: None,
         restore_point: None,
         is_rehearsal: false,
+        ended: Some(5),
     }
 }
 

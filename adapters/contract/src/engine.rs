@@ -4,8 +4,8 @@
 //! engine must continue to work, or answer [`Kind::Disconnected`](crate::Kind::Disconnected).
 
 use crate::{
-    Backfill, Chunk, Key, Marker, Measure, OnlineSteps, OrderTable, Plan, Position, Record, Result,
-    RetainedLog, SkippableLog, Target, UnloggedChanges, Watermark,
+    Backfill, Chunk, Key, Marker, Measure, OnlineSteps, OrderTable, Pairs, Plan, Position, Record,
+    Result, RetainedLog, SkippableLog, Target, Turns, UnloggedChanges, Watermark,
 };
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub trait Engine:
     + RetainedLog
     + UnloggedChanges
     + Backfill
+    + Turns
+    + Pairs
     + Sized
 {
     /// The log, as this engine reads it.

@@ -19,11 +19,14 @@ pub mod key;
 pub mod model;
 pub mod name_hash;
 pub mod order_table;
+pub mod pair;
+pub mod password;
 pub mod plan;
 pub mod position;
 pub mod record;
 pub mod special_roles;
 pub mod switch;
+pub mod turn;
 pub mod url;
 
 pub use backfill::{
@@ -43,8 +46,11 @@ pub use heartbeats::Heartbeats;
 pub use key::{Chunk, Key, Watermark};
 pub use name_hash::name_hash;
 pub use order_table::{GivenOrder, Moment, OrderAnswer, OrderTable};
+pub use pair::{Pairs, RangeComparison, TablePair};
+pub use password::{Login, Passwords};
 pub use plan::{Plan, Refusal, Step, Verdict};
 pub use position::{Marker, Position};
 pub use record::{Record, Stage};
 pub use special_roles::{LogKept, OnlineSteps, RetainedLog, SkippableLog, UnloggedChanges, Writes};
 pub use switch::Switch;
+pub use turn::{Turn, Turns};

@@ -84,4 +84,7 @@ pub struct Record {
     /// Whether it is a rehearsal: it never swaps, and a run does not resume it.
     #[serde(default)]
     pub is_rehearsal: bool,
+    /// The exit code of the process that last worked on it, if it failed and could still say so.
+    #[serde(default)]
+    pub ended: Option<u8>,
 }

@@ -18,4 +18,5 @@ mod state;
 
 pub use cutover::table_lock::MySqlLock;
 pub use log::stream::MySqlStream;
+pub use shadow::pair::MySqlPair;
 pub use state::MySql;

@@ -107,7 +107,7 @@ impl NativeState {
 impl MySql {
     /// Connects to the server and finds the table.
     pub(crate) async fn open(target: &Target) -> Result<MySql> {
-        let access = Access::read(&target.url)?;
+        let access = Access::read(&target.url, &target.passwords)?;
         let mut session = Session::bare(&access).await?;
         one_server::check(&access, &mut session).await?;
         let server = Server::ask(&mut session).await?;

@@ -21,3 +21,4 @@ mod state;
 pub use cutover::lock::CutoverLock;
 pub use engine::Postgres;
 pub use log::stream::LogStream;
+pub use shadow::pair::PostgresPair;

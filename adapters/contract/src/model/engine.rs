@@ -5,9 +5,9 @@ use super::{Effect, Entry, Flaw, Rows, Server, World, id, is_covered, is_within,
 use crate::{
     Backfill, ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Disposal,
     Duplicates, Engine, Error, Gauge, Hold, Inquiry, Journal, Key, Kind, Leftover, Marker, Measure,
-    Measured, OnlineSteps, Ownership, Plan, Position, Preflight, Record, ReplicaLag, RestorePoint,
-    Result, RetainedLog, Shadow, SkippableLog, Swap, TableLock, Target, UnloggedChanges, Verdict,
-    Watermark, Writes,
+    Measured, OnlineSteps, Ownership, Pairs, Plan, Position, Preflight, Record, ReplicaLag,
+    RestorePoint, Result, RetainedLog, Shadow, SkippableLog, Swap, TableLock, Target, Turns,
+    UnloggedChanges, Verdict, Watermark, Writes,
 };
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -602,6 +602,16 @@ impl OnlineSteps for Model {}
 impl RetainedLog for Model {}
 
 impl UnloggedChanges for Model {}
+
+impl Turns for Model {}
+
+impl Pairs for Model {
+    type Pair = std::convert::Infallible;
+
+    async fn pair(_target: &Target, _other: &str) -> Result<Self::Pair> {
+        Err(Error::refused("compare two tables", "the model has one"))
+    }
+}
 
 impl SkippableLog for Model {
     async fn writes(&self) -> Result<Option<Writes>> {

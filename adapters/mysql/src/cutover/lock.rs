@@ -70,6 +70,12 @@ pub(crate) async fn lock_tables(
         Flavour::MySql => LockedRelations::default(),
         Flavour::MariaDb => open_relation_sessions(change, pool, key_swap.as_ref(), within).await?,
     };
+    if change.server.version.flavour == Flavour::MariaDb {
+        // A login while the table is locked would take its time from the application.
+        for slot in [Slot::Rename, Slot::Triggers] {
+            pool.lease(slot).await?.keep();
+        }
+    }
     let mut holder = pool.lease(Slot::Lock).await?;
     let until = Instant::now() + within;
     prepare_holder(change, holder.session(), within).await?;

@@ -27,7 +27,7 @@ impl LogServer {
         let own =
             || LogServer { access: access.clone(), server: server.clone(), is_replica: false };
         let Some(url) = &target.stream_from else { return Ok(own()) };
-        let access = Access::read(url)?;
+        let access = Access::read(url, &target.passwords)?;
         let mut session = Session::bare(&access).await?;
         let found = Server::ask(&mut session).await?;
         let is_replica = found.identity != server.identity;

@@ -1,11 +1,11 @@
 //! From a URL to a connection: where the server is, who we are, and how the wire is protected.
 //! Nothing here prints: the options hold a password.
 
-use crate::server::error::Failure;
+use crate::server::error::{self, Failure};
 use crate::server::option_file::Client;
 use crate::server::reachability::Reachability;
 use altergeist_contract::url::{TlsMode, percent_decoded, unreadable};
-use altergeist_contract::{Error, Kind, Result};
+use altergeist_contract::{Error, Kind, Login, Passwords, Result};
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +20,7 @@ const LARGEST_PACKET: usize = 1 << 30;
 #[derive(Clone)]
 pub(crate) struct Access {
     opts: OptsBuilder,
+    passwords: Passwords,
     tls: TlsMode,
     /// The schema of the connection, for tables named without one.
     pub schema: Option<String>,
@@ -30,8 +31,9 @@ pub(crate) struct Access {
 
 impl Access {
     /// Reads `mysql://user:password@host:port/schema?parameters`. The environment and the option
-    /// files supply the rest. As in the servers' own clients, TLS is preferred, except for sockets.
-    pub(crate) fn read(text: &str) -> Result<Access> {
+    /// files supply the rest, and `passwords` goes before them. As in the servers' own clients, TLS
+    /// is preferred, except for sockets.
+    pub(crate) fn read(text: &str, passwords: &Passwords) -> Result<Access> {
         // The parser takes no user, or port, without a host.
         let (text, has_host) = with_host(text);
         let url = Url::parse(&text).map_err(|_| unreadable("it is not a URL"))?;
@@ -62,6 +64,8 @@ impl Access {
             .or(file.user)
             .or_else(|| std::env::var("USER").ok());
         let in_url = url.password().map(percent_decoded).transpose()?;
+        let passwords =
+            if in_url.is_some() { passwords.without_source() } else { passwords.clone() };
         let password = in_url.or_else(|| std::env::var("MYSQL_PWD").ok()).or(file.password);
 
         let address = socket.clone().unwrap_or_else(|| format!("{host}:{port}"));
@@ -82,7 +86,7 @@ impl Access {
             .max_allowed_packet(Some(LARGEST_PACKET))
             .tcp_keepalive(Some(Duration::from_secs(30)))
             .ssl_opts(ssl_opts(tls, ca));
-        Ok(Access { opts, tls, schema, address, reachability: Reachability::new() })
+        Ok(Access { opts, passwords, tls, schema, address, reachability: Reachability::new() })
     }
 
     /// The same way in, to another server.
@@ -99,16 +103,27 @@ impl Access {
     /// A new connection, within a bounded time.
     pub(crate) async fn open(&self) -> Result<Conn> {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        match self.open_with(self.opts.clone()).await {
+        let known = Opts::from(self.opts.clone()).pass().map(str::to_owned);
+        let log_in = |password: Option<String>| async move {
+            match self.open_or_without_tls(self.opts.clone().pass(password)).await {
+                Ok(conn) => Ok(Login::Done(conn)),
+                Err(error) if error::is_login_refused(&error) => {
+                    Ok(Login::Refused(self.explain(error)))
+                }
+                Err(error) => Err(self.explain(error)),
+            }
+        };
+        self.passwords.log_in(&self.address, known.as_deref(), log_in).await
+    }
+
+    async fn open_or_without_tls(&self, opts: OptsBuilder) -> mysql_async::Result<Conn> {
+        match self.open_with(opts.clone()).await {
             Err(
                 mysql_async::Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer)
                 | mysql_async::Error::Io(mysql_async::IoError::Tls(_)),
-            ) if self.tls == TlsMode::Prefer => {
-                self.open_with(self.opts.clone().ssl_opts(None)).await
-            }
+            ) if self.tls == TlsMode::Prefer => self.open_with(opts.ssl_opts(None)).await,
             outcome => outcome,
         }
-        .map_err(|error| self.explain(error))
     }
 
     async fn open_with(&self, opts: OptsBuilder) -> mysql_async::Result<Conn> {
@@ -203,7 +218,7 @@ mod tests {
     use super::*;
 
     fn read(url: &str) -> Access {
-        Access::read(url).unwrap_or_else(|error| panic!("{error}"))
+        Access::read(url, &Passwords::default()).unwrap_or_else(|error| panic!("{error}"))
     }
 
     #[test]
@@ -246,7 +261,7 @@ mod tests {
             "mysql://me:hush%4@h/x",
             "mysql://me:hush@h/x?ssl-mode=maybe",
         ] {
-            let error = Access::read(url).err().expect("refused");
+            let error = Access::read(url, &Passwords::default()).err().expect("refused");
             assert!(!error.to_string().contains("hush"), "{error}");
         }
     }

@@ -190,6 +190,11 @@ impl Failure {
     }
 }
 
+/// Whether the server does not accept the user's password.
+pub(crate) fn is_login_refused(error: &mysql_async::Error) -> bool {
+    matches!(error, mysql_async::Error::Server(answer) if matches!(answer.code, 1045 | 1698))
+}
+
 /// What the core does about a code. Unknown codes are fatal.
 fn kind(code: u16) -> Kind {
     match code {

@@ -20,4 +20,5 @@ pub(crate) mod replicas;
 pub(crate) mod run_lock;
 pub(crate) mod session;
 pub(crate) mod settings;
+mod turn;
 pub(crate) mod version;

@@ -47,7 +47,8 @@ pub(crate) async fn watched(
 ) -> Result<Vec<Replica>> {
     let streamed = change.target.stream_from.iter().filter(|_| log.is_replica);
     let named = change.target.replicas.iter().chain(streamed);
-    let mut watched = named.map(|url| Access::read(url)).collect::<Result<Vec<Access>>>()?;
+    let read = |url: &String| Access::read(url, &change.target.passwords);
+    let mut watched = named.map(read).collect::<Result<Vec<Access>>>()?;
     if change.target.replicas.is_empty() {
         let seen = see_replicas(change, pool).await?;
         for unreached in seen.unreached {
@@ -96,7 +97,8 @@ pub(crate) async fn replica_notes(
     let seen = see_replicas(change, pool).await?;
     let is_named = |address: &str| {
         let urls = change.target.replicas.iter().chain(&change.target.stream_from);
-        urls.filter_map(|url| Access::read(url).ok()).any(|access| access.address == address)
+        urls.filter_map(|url| Access::read(url, &change.target.passwords).ok())
+            .any(|access| access.address == address)
     };
     let counts = change.target.replicas.is_empty();
     let unnamed = seen.reached.iter().filter(|access| !is_named(&access.address));

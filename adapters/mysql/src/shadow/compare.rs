@@ -12,10 +12,11 @@ use crate::sql;
 use crate::sql::compare::Compared;
 use crate::state::{LogState, ShadowState};
 use altergeist_contract::{Chunk, Comparison, Error, Key, Result};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// More differences than this end the comparison.
-const MOST_DIFFERENCES: u64 = 5_000;
+pub(crate) const MOST_DIFFERENCES: u64 = 5_000;
 
 pub(crate) async fn compare_chunk(
     change: &Change,
@@ -87,7 +88,7 @@ pub(crate) async fn compare_keys(
 }
 
 /// Runs these statements in one snapshot, until the answers suffice.
-async fn in_snapshot(
+pub(crate) async fn in_snapshot(
     session: &mut Session,
     statements: &[String],
     is_answered: impl Fn(&[Vec<Cells>]) -> bool,
@@ -119,13 +120,23 @@ fn differing(mapping: &ColumnMapping, answers: &[Vec<Cells>], attempted: &str) -
     if answers.iter().map(Vec::len).sum::<usize>() as u64 > MOST_DIFFERENCES {
         return Err(Error::fatal(attempted, format!("more than {MOST_DIFFERENCES} rows differ")));
     }
+    keys_of(mapping, answers, attempted)
+}
+
+/// The keys in these answers, each once.
+pub(crate) fn keys_of(
+    mapping: &ColumnMapping,
+    answers: &[Vec<Cells>],
+    attempted: &str,
+) -> Result<Vec<Key>> {
+    let mut seen = HashSet::new();
     let mut keys = Vec::new();
     for row in answers.iter().flatten() {
         let key = mapping
             .key
             .of_query(row)
             .ok_or_else(|| Error::fatal(attempted, "a key cannot be read"))?;
-        if !keys.contains(&key) {
+        if seen.insert(key.clone()) {
             keys.push(key);
         }
     }

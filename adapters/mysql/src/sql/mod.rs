@@ -15,5 +15,6 @@ pub(crate) mod rows;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod triggers;
+pub(crate) mod turn;
 
 pub(crate) use quote::{is_signed, quote, sign, string, table};

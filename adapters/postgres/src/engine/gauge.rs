@@ -124,7 +124,7 @@ fn load(row: &tokio_postgres::Row, measure: &str) -> Result<f64> {
 }
 
 async fn lag_of(heartbeat: &HeartbeatSwitch, replica: &Replica) -> Result<ReplicaLag> {
-    let server = Server::parse(&replica.url)?;
+    let server = Server::parse(&replica.url, &heartbeat.server.passwords)?;
     let seen = tokio::time::timeout(PATIENCE, last_beat(heartbeat, replica)).await;
     let seen = seen.unwrap_or_else(|_| Err(error::silent("ask a replica", PATIENCE)));
     let lag = seen.ok().flatten().and_then(|seen| heartbeat.running()?.age_after(seen));
@@ -148,7 +148,7 @@ async fn standbys(control: &Arc<SessionPool>) -> Result<Vec<ReplicaLag>> {
 async fn last_beat(heartbeat: &HeartbeatSwitch, replica: &Replica) -> Result<Option<i64>> {
     let mut slot = replica.session.lock().await;
     if slot.as_ref().is_none_or(Session::is_closed) {
-        let server = Server::reach(&replica.url).await?;
+        let server = Server::reach(&replica.url, &heartbeat.server.passwords).await?;
         *slot = Some(server.open(&heartbeat.names.application, &sql::probe_settings()).await?);
     }
     let session = slot.as_ref().expect("it was just opened");

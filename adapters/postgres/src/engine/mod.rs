@@ -62,7 +62,7 @@ impl Engine for Postgres {
     async fn connect(target: &Target) -> Result<Postgres> {
         let mut target = target.clone();
         target.lock_timeout = target.lock_timeout.max(SHORTEST_LOCK_TIMEOUT);
-        let server = Arc::new(Server::reach(&target.url).await?);
+        let server = Arc::new(Server::reach(&target.url, &target.passwords).await?);
         let probe = server.open("altergeist", &sql::probe_settings()).await?;
         let about =
             probe.one(sql::SERVER, &[]).await.doing(format!("look around on {}", server.name()))?;
@@ -167,7 +167,11 @@ fn assemble(change: Change, server: Arc<Server>, standby: Option<Arc<Server>>) -
 
 /// Finds the table's schema and name. First it reads the given name as SQL does, then letter by
 /// letter.
-async fn find_table(session: &Session, given: &str, path: &str) -> Result<(String, String)> {
+pub(crate) async fn find_table(
+    session: &Session,
+    given: &str,
+    path: &str,
+) -> Result<(String, String)> {
     let attempted = || format!("look up the table {given}");
     let exact = given
         .split('.')

@@ -47,7 +47,7 @@ impl std::ops::Deref for LogSession<'_> {
 /// Returns the standby that the user named, unless it is the table's own server.
 pub(crate) async fn standby(url: Option<&String>, primary: &Server) -> Result<Option<Arc<Server>>> {
     let Some(url) = url else { return Ok(None) };
-    let standby = Server::reach(url).await?;
+    let standby = Server::reach(url, &primary.passwords).await?;
     Ok(Some(standby).filter(|standby| standby.name() != primary.name()).map(Arc::new))
 }
 

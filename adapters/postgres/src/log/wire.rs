@@ -8,7 +8,7 @@ use crate::log::wire_error::{WireError, malformed};
 use crate::server::connect::{CONNECT_TIMEOUT, Server};
 use crate::server::error;
 use crate::sql;
-use altergeist_contract::Result;
+use altergeist_contract::{Login, Result};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::{md5_hash, sasl};
@@ -51,25 +51,34 @@ impl Replication {
         application: &str,
     ) -> Result<std::result::Result<Replication, String>> {
         let attempted = || format!("open a replication connection to {}", server.name());
-        let beginning = Replication::begin(server, application, Some("database"));
-        match tokio::time::timeout(server.patience, beginning).await {
-            Err(_) => Err(error::silent(attempted(), server.patience)),
-            Ok(Err(WireError::Server { code, message })) if error::is_streaming_refused(&code) => {
-                Ok(Err(message))
+        let log_in = |password: Option<String>| async move {
+            let beginning = Replication::begin(server, application, Some("database"), password);
+            match tokio::time::timeout(server.patience, beginning).await {
+                Err(_) => Err(error::silent(attempted(), server.patience)),
+                Ok(Err(WireError::Server { code, message }))
+                    if error::is_streaming_refused(&code) =>
+                {
+                    Ok(Login::Done(Err(message)))
+                }
+                Ok(Ok(connection)) => Ok(Login::Done(Ok(connection))),
+                Ok(Err(failure)) => failure.into_refusal(attempted(), WireError::into_error),
             }
-            Ok(result) => result.map(Ok).map_err(|failure| failure.into_error(attempted())),
-        }
+        };
+        server.passwords.log_in(&server.place(), server.password.as_deref(), log_in).await
     }
 
     /// Opens a plain connection without any settings.
     pub(crate) async fn open_plain(server: &Server) -> Result<Replication> {
         let attempted = || format!("connect to {}", server.name());
-        match tokio::time::timeout(server.patience, Replication::begin(server, "altergeist", None))
-            .await
-        {
-            Err(_) => Err(error::silent(attempted(), server.patience)),
-            Ok(result) => result.map_err(|failure| failure.into_login_error(attempted())),
-        }
+        let log_in = |password: Option<String>| async move {
+            let beginning = Replication::begin(server, "altergeist", None, password);
+            match tokio::time::timeout(server.patience, beginning).await {
+                Err(_) => Err(error::silent(attempted(), server.patience)),
+                Ok(Ok(connection)) => Ok(Login::Done(connection)),
+                Ok(Err(failure)) => failure.into_refusal(attempted(), WireError::into_login_error),
+            }
+        };
+        server.passwords.log_in(&server.place(), server.password.as_deref(), log_in).await
     }
 
     /// Returns the process number that the server gave at the start.
@@ -110,6 +119,7 @@ impl Replication {
         server: &Server,
         application: &str,
         replication: Option<&str>,
+        password: Option<String>,
     ) -> std::result::Result<Replication, WireError> {
         let stream = transport(&server.address, &server.tls).await?;
         let mut connection = Replication {
@@ -128,7 +138,7 @@ impl Replication {
         let options = server.options.as_deref().map(|options| ("options", options));
         let parameters = parameters.into_iter().chain(kind).chain(options);
         connection.send(|out| frontend::startup_message(parameters, out)).await?;
-        connection.log_in(server).await?;
+        connection.log_in(&server.user, password.as_deref()).await?;
         loop {
             match connection.message().await? {
                 backend::Message::BackendKeyData(body) => {
@@ -144,9 +154,13 @@ impl Replication {
         Ok(connection)
     }
 
-    async fn log_in(&mut self, server: &Server) -> std::result::Result<(), WireError> {
+    async fn log_in(
+        &mut self,
+        user: &str,
+        given: Option<&str>,
+    ) -> std::result::Result<(), WireError> {
         let password = || {
-            server.password.as_deref().map(str::as_bytes).ok_or(WireError::Refused(
+            given.map(str::as_bytes).ok_or(WireError::Refused(
                 "the server asks for a password, and none is given".to_owned(),
             ))
         };
@@ -158,7 +172,7 @@ impl Replication {
                     self.send(|out| frontend::password_message(password, out)).await?;
                 }
                 backend::Message::AuthenticationMd5Password(body) => {
-                    let hash = md5_hash(server.user.as_bytes(), password()?, body.salt());
+                    let hash = md5_hash(user.as_bytes(), password()?, body.salt());
                     self.send(|out| frontend::password_message(hash.as_bytes(), out)).await?;
                 }
                 backend::Message::AuthenticationSasl(body) => {

@@ -1,7 +1,7 @@
 //! Errors of a replication connection.
 
 use crate::server::error;
-use altergeist_contract::{Error, Kind};
+use altergeist_contract::{Error, Kind, Login, Result};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend;
 use std::io;
@@ -40,6 +40,20 @@ impl WireError {
             WireError::Refused(reason) => Error::fatal(attempted, reason),
             other => other.into_error(attempted),
         }
+    }
+
+    /// A password that is not accepted, apart from every other error.
+    pub(crate) fn into_refusal<T>(
+        self,
+        attempted: String,
+        into_error: fn(WireError, String) -> Error,
+    ) -> Result<Login<T>> {
+        let is_password = match &self {
+            WireError::Server { code, .. } => error::is_password_refused(code),
+            WireError::Lost(_) | WireError::Refused(_) => false,
+        };
+        let error = into_error(self, attempted);
+        if is_password { Ok(Login::Refused(error)) } else { Err(error) }
     }
 
     pub(crate) fn into_error(self, attempted: impl Into<String>) -> Error {

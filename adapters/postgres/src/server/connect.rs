@@ -4,7 +4,7 @@
 
 use crate::server::parameters::{Parameters, variable};
 use altergeist_contract::url::{TlsMode, unreadable};
-use altergeist_contract::{Error, Result};
+use altergeist_contract::{Error, Passwords, Result};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -30,6 +30,8 @@ pub(crate) struct Server {
     pub(crate) user: String,
     pub(crate) database: String,
     pub(crate) password: Option<String>,
+    /// Where the password comes from, if it may change.
+    pub(crate) passwords: Passwords,
     pub(crate) tls: Tls,
     /// Every host in the URL; `address` is the one in use.
     pub(crate) addresses: Vec<Address>,
@@ -100,9 +102,11 @@ pub(crate) struct Tls {
 
 impl Server {
     /// Reads a URL or `key=value` pairs. A service, the environment and the password file supply
-    /// the rest.
-    pub(crate) fn parse(url: &str) -> Result<Server> {
+    /// the rest; `passwords` goes before them.
+    pub(crate) fn parse(url: &str, passwords: &Passwords) -> Result<Server> {
         let mut parameters = Parameters::read(url)?;
+        let is_in_url = parameters.get("password").is_some();
+        let passwords = if is_in_url { passwords.without_source() } else { passwords.clone() };
         parameters.fill()?;
         let get = |word: &str| parameters.get(word).map(str::to_owned);
         let user =
@@ -134,6 +138,7 @@ impl Server {
             user,
             database,
             password,
+            passwords,
             tls,
             addresses,
             wanted,
@@ -151,11 +156,20 @@ impl Server {
         }
     }
 
+    /// The server and the database: a password counts there.
+    pub(crate) fn place(&self) -> String {
+        format!("{}/{}", self.name(), self.database)
+    }
+
     pub(crate) fn connector(&self) -> MakeRustlsConnect {
         MakeRustlsConnect::new((*self.tls.config).clone())
     }
 
-    pub(crate) fn driver_config(&self, application: &str) -> tokio_postgres::Config {
+    pub(crate) fn driver_config(
+        &self,
+        application: &str,
+        password: Option<String>,
+    ) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         match &self.address {
             Address::Tcp(host, port) => config.host(host).port(*port),
@@ -172,7 +186,7 @@ impl Server {
             TlsMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             _ => tokio_postgres::config::SslMode::Require,
         });
-        if let Some(password) = &self.password {
+        if let Some(password) = password {
             config.password(password);
         }
         config
@@ -409,19 +423,25 @@ mod tests {
 
     #[test]
     fn a_socket_folder_is_an_address() {
-        let in_query = Server::parse("postgres://u@/db?host=/run/pg&port=5433").unwrap();
-        let in_host = Server::parse("postgres://u@%2Frun%2Fpg:5433/db").unwrap();
+        let in_query =
+            Server::parse("postgres://u@/db?host=/run/pg&port=5433", &Passwords::default())
+                .unwrap();
+        let in_host =
+            Server::parse("postgres://u@%2Frun%2Fpg:5433/db", &Passwords::default()).unwrap();
         assert_eq!(in_query.address, Address::Unix("/run/pg".into(), 5433));
         assert_eq!(in_query.address, in_host.address);
     }
 
     #[test]
     fn several_hosts_have_a_port_each_or_share_one() {
-        let both = Server::parse("host=a,b port=1,2 user=u").unwrap().addresses;
+        let both =
+            Server::parse("host=a,b port=1,2 user=u", &Passwords::default()).unwrap().addresses;
         assert_eq!(both, [Address::Tcp("a".into(), 1), Address::Tcp("b".into(), 2)]);
-        let shared = Server::parse("host=a,/run/pg port=5433 user=u").unwrap().addresses;
+        let shared = Server::parse("host=a,/run/pg port=5433 user=u", &Passwords::default())
+            .unwrap()
+            .addresses;
         assert_eq!(shared, [Address::Tcp("a".into(), 5433), Address::Unix("/run/pg".into(), 5433)]);
-        assert!(Server::parse("host=a,b,c port=1,2 user=u").is_err());
+        assert!(Server::parse("host=a,b,c port=1,2 user=u", &Passwords::default()).is_err());
     }
 
     #[test]

@@ -243,6 +243,12 @@ pub(crate) fn bears_code(error: &tokio_postgres::Error) -> bool {
     has_code(error, &["22P02"])
 }
 
+/// Whether the server does not accept the password. For LDAP, PAM and tokens it gives the code that
+/// also stands for an unknown role.
+pub(crate) fn is_password_refused(code: &str) -> bool {
+    matches!(code, "28P01" | "28000")
+}
+
 /// Whether the server answers and does not let this role or database in.
 pub(crate) fn is_login_refused(code: &str) -> bool {
     code.starts_with("28") || code == "3D000"

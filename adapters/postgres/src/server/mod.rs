@@ -13,4 +13,5 @@ pub(crate) mod pooler;
 pub(crate) mod replicas;
 pub(crate) mod run_lock;
 pub(crate) mod session;
+mod turn;
 pub(crate) mod version;

@@ -9,7 +9,7 @@
 use crate::log::wire::Replication;
 use crate::server::connect::{Server, Wanted};
 use crate::sql;
-use altergeist_contract::{Code, Error, Finding, Kind, Result};
+use altergeist_contract::{Code, Error, Finding, Kind, Passwords, Result};
 use std::time::Duration;
 
 /// How often two connections are compared. Others may take the session in between.
@@ -25,8 +25,8 @@ const BESIDE_WORKERS: usize = 8;
 
 impl Server {
     /// Reads a URL and finds its server. Then sessions may be opened.
-    pub(crate) async fn reach(url: &str) -> Result<Server> {
-        let mut server = Server::parse(url)?;
+    pub(crate) async fn reach(url: &str, passwords: &Passwords) -> Result<Server> {
+        let mut server = Server::parse(url, passwords)?;
         let addresses = server.addresses.clone();
         let mut why = None;
         // A server that is no standby is only preferred where one is.

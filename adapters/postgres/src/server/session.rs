@@ -3,7 +3,7 @@
 use crate::server::connect::Server;
 use crate::server::error;
 use crate::sql;
-use altergeist_contract::{Error, Kind, Result};
+use altergeist_contract::{Error, Kind, Login, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_postgres::types::ToSql;
@@ -148,14 +148,24 @@ impl Server {
     /// Opens a session and sends its settings.
     pub(crate) async fn open(&self, application: &str, settings: &str) -> Result<Session> {
         let attempted = || format!("connect to {}", self.name());
-        let config = self.driver_config(application);
-        let opening = Session::begin(&config, self.connector(), settings);
-        match tokio::time::timeout(self.patience, opening).await {
-            Err(_) => Err(error::silent(attempted(), self.patience)),
-            Ok(Err(error)) => Err(refused_or_lost(attempted(), &error)),
-            Ok(Ok(session)) => Ok(session),
-        }
+        let log_in = |password: Option<String>| async move {
+            let config = self.driver_config(application, password);
+            let opening = Session::begin(&config, self.connector(), settings);
+            match tokio::time::timeout(self.patience, opening).await {
+                Err(_) => Err(error::silent(attempted(), self.patience)),
+                Ok(Err(error)) if is_password_refused(&error) => {
+                    Ok(Login::Refused(refused_or_lost(attempted(), &error)))
+                }
+                Ok(Err(error)) => Err(refused_or_lost(attempted(), &error)),
+                Ok(Ok(session)) => Ok(Login::Done(session)),
+            }
+        };
+        self.passwords.log_in(&self.place(), self.password.as_deref(), log_in).await
     }
+}
+
+fn is_password_refused(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| error::is_password_refused(code.code()))
 }
 
 /// If the server answers and does not let us in, no retry helps.

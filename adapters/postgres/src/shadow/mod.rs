@@ -7,5 +7,6 @@ pub(crate) mod duplicates;
 pub(crate) mod guard;
 pub(crate) mod indexes;
 pub(crate) mod known;
+pub(crate) mod pair;
 pub(crate) mod row_error;
 pub(crate) mod rows;
