@@ -4,7 +4,6 @@ use crate::cli::args::RunArgs;
 use crate::cli::engines::{Task, with_engine};
 use crate::cli::url;
 use crate::interface::log::{say, say_error};
-use crate::interface::socket;
 use altergeist::Failure;
 use altergeist::contract::{Engine, Record, Result, Stage, Target};
 use std::env;
@@ -66,7 +65,7 @@ pub async fn run(args: &RunArgs) -> u8 {
 
 /// The lines that follow the name.
 fn how_to_watch(args: &RunArgs, target: &Target, name: &str, process: u32, log: &Path) -> String {
-    let socket = args.socket.clone().unwrap_or_else(|| socket::default_path(target));
+    let socket = args.steering.path(target);
     let table = format!("--url '{}' --table {}", url::without_password(&target.url), target.table);
     format!(
         "run {name} works on {} as process {process}\n  log    {}\n  steer  altergeist ctl \

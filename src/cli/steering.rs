@@ -34,6 +34,11 @@ pub struct Sockets {
 }
 
 impl SteeringArgs {
+    /// Returns the path of the socket.
+    pub fn path(&self, target: &Target) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| default_path(target))
+    }
+
     /// Opens the sockets of a run. Those of a living run on the same table stay with it.
     ///
     /// # Errors
@@ -41,7 +46,7 @@ impl SteeringArgs {
     pub async fn listen(&self, target: &Target, steering: &Steering) -> Result<Sockets> {
         let token = self.token_file.as_deref().map(Token::read).transpose();
         let token = token.map_err(|reason| Error::new(Kind::Usage, "read --token-file", reason))?;
-        let path = self.socket.clone().unwrap_or_else(|| default_path(target));
+        let path = self.path(target);
         let unix = listen(&path, &target.table, steering).await?;
         let tcp = match (self.serve_tcp, token) {
             (Some(address), Some(token)) if unix.is_some() => {

@@ -169,6 +169,7 @@ mod tests {
             watermark: Watermark::Start,
             position: None,
             rows_copied: 0,
+            postponed: false,
             fingerprint: String::new(),
             passed_log: false,
             rows_estimated: 0,
