@@ -3,6 +3,7 @@
 use crate::cli::args::{Cli, Command, NoticeArgs};
 use crate::cli::commands::failed;
 use crate::cli::plan::plan_of;
+use crate::interface::log::say_error;
 use crate::interface::notice::{Announced, Wording, render};
 use altergeist::contract::{Estimate, Verdict};
 use clap::Parser;
@@ -27,7 +28,10 @@ pub async fn notice(args: &NoticeArgs) -> u8 {
         Some(path) => match read(path) {
             Ok(announced) => announced,
             Err(reason) => {
-                eprintln!("altergeist: the plan {} cannot be used: {reason}", path.display());
+                say_error(&format!(
+                    "altergeist: the plan {} cannot be used: {reason}",
+                    path.display()
+                ));
                 return 2;
             }
         },
@@ -37,7 +41,9 @@ pub async fn notice(args: &NoticeArgs) -> u8 {
         },
     };
     let Some(announced) = announced else {
-        eprintln!("altergeist: the plan refuses the change, so there is nothing to announce");
+        say_error(&format!(
+            "altergeist: the plan refuses the change, so there is nothing to announce"
+        ));
         return 3;
     };
     let wording = Wording {
@@ -54,7 +60,7 @@ pub async fn notice(args: &NoticeArgs) -> u8 {
 async fn planned(flags: &[OsString]) -> Result<Option<Announced>, u8> {
     let words = ["altergeist", "plan"].map(OsString::from).into_iter().chain(flags.iter().cloned());
     let cli = Cli::try_parse_from(words).map_err(|error| {
-        eprintln!("{error}");
+        say_error(&format!("{error}"));
         2
     })?;
     let Command::Plan(args) = cli.command else { return Err(2) };

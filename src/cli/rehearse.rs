@@ -3,6 +3,7 @@
 use crate::cli::args::RehearseArgs;
 use crate::cli::commands::{failed, stop_at_deadline, stop_on_signals};
 use crate::cli::engines::{Task, with_engine};
+use crate::interface::log::say_error;
 use crate::interface::runbook::{self, Peaks};
 use crate::interface::socket::Steering;
 use crate::interface::{progress, report};
@@ -25,7 +26,10 @@ pub async fn rehearse(args: &RehearseArgs) -> u8 {
                 Ok(()) => 0,
                 Err(error) => {
                     print!("{text}");
-                    eprintln!("altergeist: {} cannot be written: {error}", path.display());
+                    say_error(&format!(
+                        "altergeist: {} cannot be written: {error}",
+                        path.display()
+                    ));
                     2
                 }
             },
@@ -59,10 +63,10 @@ async fn rehearse_once(args: &RehearseArgs) -> Result<String, Failure> {
     let ended = tokio::select! {
         ended = with_engine(&target, task) => ended.unwrap_or_else(|error| Err(error.into())),
         _ = panicked.wait_for(|settings| settings.panic) => {
-            eprintln!(
+            say_error(&format!(
                 "altergeist: the rehearsal was cut off, so it has dropped nothing. The table is \
                  untouched; `altergeist cleanup` drops what the rehearsal made"
-            );
+            ));
             Err(Failure::Stopped)
         }
     };
