@@ -3,6 +3,7 @@
 use crate::cli::backfill_args::BackfillArgs;
 use crate::cli::commands::{Watched, exit_code, in_turn, watch_over};
 use crate::cli::engines::Task;
+use crate::interface::log::say;
 use crate::interface::notify::Notifier;
 use crate::interface::order_door::OrderDoor;
 use crate::interface::{progress, report_backfill};
@@ -45,7 +46,7 @@ async fn once(
         listeners,
     };
     let (ended, last) = watch_over(watched, notifier, task).await?;
-    progress::say(args.progress, &report_backfill::ended(&ended, &last.table));
+    say(&report_backfill::ended(&ended, &last.table));
     Ok(())
 }
 
@@ -69,7 +70,10 @@ impl Task for BackfillTask {
             Control::new(self.settings.subscribe(), self.status).with_listeners(self.listeners);
         let connect = async || E::connect(target).await;
         let announce = |trial: &Trial| {
-            eprintln!("altergeist: {}", report_backfill::announced(trial, &self.options.update));
+            say(&format!(
+                "altergeist: {}",
+                report_backfill::announced(trial, &self.options.update)
+            ));
         };
         let run = altergeist::backfill::backfill(connect, &control, &self.options, &announce);
         let ended = tokio::select! {

@@ -90,7 +90,7 @@ async fn run_once(
         listeners,
     };
     let (outcome, last) = watch_over(watched, notifier, task).await?;
-    progress::say(args.progress, &report::outcome(outcome, &last));
+    say(&report::outcome(outcome, &last));
     Ok(())
 }
 
