@@ -117,6 +117,7 @@ pub async fn begin<E: Engine>(
         started_at_seconds: now,
         updated_at_seconds: now,
         holder: options.holder.clone(),
+        ended: None,
         estimate: None,
         restore_point: None,
         is_rehearsal: false,

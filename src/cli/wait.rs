@@ -118,7 +118,9 @@ impl Idle {
         }
         let idle = now - self.since;
         match &found.record {
-            Some(record) if record.stage == Stage::Done => Some(Ending::Done),
+            Some(record) if matches!(record.stage, Stage::Done | Stage::Backfilled) => {
+                Some(Ending::Done)
+            }
             Some(Record { ended: Some(code), .. }) => Some(Ending::Failed(*code)),
             Some(_) => (idle >= DEAD_AFTER).then_some(Ending::Dead),
             None if self.is_seen => Some(Ending::Unknown),

@@ -64,7 +64,7 @@ async fn save_end<E: Engine>(engine: &E, code: u8) -> Result<()> {
     let Some(record) = engine.load().await? else { return Ok(()) };
     match record.stage {
         // Saving these stages notes more than the record.
-        Stage::Altering | Stage::Done => Ok(()),
+        Stage::Altering | Stage::Done | Stage::Backfilling | Stage::Backfilled => Ok(()),
         Stage::Preparing | Stage::Copying | Stage::CuttingOver => {
             engine.save(&Record { ended: Some(code), ..record }).await
         }
