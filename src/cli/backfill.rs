@@ -6,7 +6,7 @@ use crate::cli::engines::Task;
 use crate::interface::log::say;
 use crate::interface::notify::Notifier;
 use crate::interface::order_door::OrderDoor;
-use crate::interface::{progress, report_backfill};
+use crate::interface::report_backfill;
 use altergeist::backfill::{Ended, Options};
 use altergeist::contract::{Engine, Error, Target, Trial};
 use altergeist::{Control, Failure, Listeners, Phase, Settings, Status};

@@ -41,9 +41,7 @@ pub async fn notice(args: &NoticeArgs) -> u8 {
         },
     };
     let Some(announced) = announced else {
-        say_error(&format!(
-            "altergeist: the plan refuses the change, so there is nothing to announce"
-        ));
+        say_error("altergeist: the plan refuses the change, so there is nothing to announce");
         return 3;
     };
     let wording = Wording {
