@@ -2,7 +2,7 @@
 
 use crate::backfill::options::Options;
 use crate::control::{Control, Failure, Phase};
-use crate::migration::checkpoint::{self, now_seconds};
+use crate::migration::checkpoint::{self, now_seconds, run_id};
 use crate::migration::resume::another_change_is_under_way;
 use altergeist_contract::{
     Backfills, DoneBackfill, Engine, Error, Record, Result, RowUpdate, Stage, Trial, Watermark,
@@ -95,7 +95,7 @@ pub async fn begin<E: Engine>(
     }
     let now = now_seconds();
     let mut record = Record {
-        run: format!("{now:x}-{:x}", std::process::id()),
+        run: run_id(now),
         alter: options.update.described(),
         stage: Stage::Backfilling,
         watermark: Watermark::Start,
@@ -104,6 +104,7 @@ pub async fn begin<E: Engine>(
         passed_log: false,
         postponed: false,
         fingerprint: String::new(),
+        terms: None,
         backfills: Backfills {
             pass: 1,
             pass_rows: 0,

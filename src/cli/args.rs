@@ -14,7 +14,7 @@ use crate::interface::plan::{FailOn, Format};
 use crate::interface::progress::ProgressArg;
 use altergeist::contract::{ForeignKeys, Strategy, Switch, Target};
 use altergeist::control::setting::http_url;
-use altergeist::gate::{Backup, Check, Gate, Window};
+use altergeist::gate::{self, Backup, Check, Gate, Window};
 use altergeist::{Limits, Options, Settings, Wishes};
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -417,6 +417,14 @@ pub struct CtlArgs {
 }
 
 impl PlanArgs {
+    /// Checks what clap cannot: that flags do not contradict each other.
+    ///
+    /// # Errors
+    /// What to change.
+    pub fn check(&self) -> Result<(), String> {
+        self.change.check()
+    }
+
     /// Returns the target for an engine.
     pub fn target(&self) -> Target {
         self.change.target()
@@ -468,8 +476,19 @@ impl ChangeArgs {
         Wishes { max_downtime: self.max_downtime, lock_timeout: self.lock_timeout }
     }
 
+    fn check(&self) -> Result<(), String> {
+        match self.strategy {
+            StrategyArg::Native if !self.rename.is_empty() => {
+                Err("--rename needs a copy: leave out --strategy native".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn strategy(&self) -> Strategy {
         match self.strategy {
+            // The server's own ALTER would not take the values along.
+            StrategyArg::Auto if !self.rename.is_empty() => Strategy::Copy,
             StrategyArg::Auto => Strategy::Auto,
             StrategyArg::Native => Strategy::Native,
             StrategyArg::Copy => Strategy::Copy,
@@ -518,6 +537,7 @@ impl RunArgs {
     pub fn options(&self) -> Options {
         Options {
             alter: self.change.described(),
+            terms: self.target().terms(),
             strategy: self.change.strategy(),
             holder: holder(),
             gates: self.gates(),
@@ -525,6 +545,23 @@ impl RunArgs {
             wishes: self.change.wishes(),
             reconnects: 12,
         }
+    }
+
+    /// Checks what clap cannot: that flags do not contradict each other.
+    ///
+    /// # Errors
+    /// What to change.
+    pub fn check(&self) -> Result<(), String> {
+        self.change.check()?;
+        let own = [gate::POSTPONED, gate::WINDOW, "backup", "approval"];
+        let mut names: Vec<&str> = own.to_vec();
+        for check in self.check.iter().chain(&self.gate) {
+            if names.contains(&check.name.as_str()) {
+                return Err(format!("two gates are called {}; give one another name", check.name));
+            }
+            names.push(&check.name);
+        }
+        Ok(())
     }
 
     fn gates(&self) -> Vec<Gate> {

@@ -30,6 +30,10 @@ const STOP_GENTLY: Duration = Duration::from_secs(15);
 
 /// Does the change, resumes it, or finds it done.
 pub async fn run(args: &RunArgs) -> u8 {
+    if let Err(reason) = args.check() {
+        eprintln!("altergeist: {reason}");
+        return 2;
+    }
     let notifier = args.notify.start();
     let attempt = async |deadline| run_once(args, deadline, &notifier).await;
     // The turn on the server ends with the run.
@@ -335,11 +339,8 @@ impl Task for RunTask {
     type Outcome = Result<Outcome, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
-        let mut door = OrderDoor::<E>::new(
-            self.settings.clone(),
-            self.status.subscribe(),
-            self.listeners.clone(),
-        );
+        let mut door =
+            OrderDoor::<E>::new(self.settings.clone(), self.status.clone(), self.listeners.clone());
         let control =
             Control::new(self.settings.subscribe(), self.status).with_listeners(self.listeners);
         let connect = async || E::connect(target).await;

@@ -26,10 +26,12 @@ pub enum Kind {
     CreateIndex {
         /// The table.
         table: String,
+        /// The columns of a unique index, in their parentheses.
+        unique: Option<String>,
         /// Whether writers go on meanwhile.
         concurrently: bool,
     },
-    /// `UPDATE table …` or `DELETE FROM table …`.
+    /// `UPDATE table …`, `DELETE FROM table …`.
     Rows {
         /// UPDATE or DELETE.
         verb: &'static str,
@@ -38,7 +40,14 @@ pub enum Kind {
         /// Whether it has a WHERE.
         has_condition: bool,
     },
-    /// `CREATE TABLE table`: what follows about it in this file cannot be judged, and need not be.
+    /// A statement that takes rows or a table away: DROP TABLE, TRUNCATE.
+    Removes {
+        /// What it is, in capitals.
+        verb: &'static str,
+        /// The table.
+        table: String,
+    },
+    /// `CREATE TABLE table`, or another name of one: what follows about it in this file cannot be judged, and need not be.
     Create {
         /// The table.
         table: String,
@@ -65,6 +74,7 @@ pub fn statements(sql: Sql, text: &str) -> Result<Vec<Statement>, String> {
         Sql::MySql => &MySqlDialect {},
         Sql::Postgres => &PostgreSqlDialect {},
     };
+    let text = &prepared(sql, text);
     let tokens = Tokenizer::new(dialect, text)
         .with_unescape(false)
         .tokenize_with_location()
@@ -85,13 +95,64 @@ fn kind(sql: Sql, text: &str, statement: &[TokenWithSpan]) -> Kind {
     let parsed = match words(statement, 2).as_slice() {
         [alter, table] if alter == "ALTER" && table == "TABLE" => alter_table(text, statement),
         [create, _] if create == "CREATE" => created(sql, text, statement),
-        [update, ..] if update == "UPDATE" => rows("UPDATE", text, statement, 1),
-        [delete, from] if delete == "DELETE" && from == "FROM" => {
-            rows("DELETE", text, statement, 2)
+        [update, ..] if update == "UPDATE" => rows("UPDATE", text, statement),
+        [delete, ..] if delete == "DELETE" => rows("DELETE", text, statement),
+        [drop, table] if drop == "DROP" && table == "TABLE" => {
+            removes("DROP TABLE", text, &statement[2..])
+        }
+        [truncate, ..] if truncate == "TRUNCATE" => removes("TRUNCATE", text, &statement[1..]),
+        [rename, table] if rename == "RENAME" && table == "TABLE" => {
+            position(statement, "TO").and_then(|to| new_name(text, &statement[to + 1..]))
         }
         _ => None,
     };
     parsed.unwrap_or_else(|| Kind::Other(words(statement, 3).join(" ")))
+}
+
+/// The text without what is no SQL, line by line in its place: a byte order mark, blocks with
+/// another DELIMITER, and the rows that follow COPY. What MySQL alone reads of comments is SQL.
+fn prepared(sql: Sql, text: &str) -> String {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (mut is_body, mut is_copied) = (false, false);
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match (sql, words.as_slice()) {
+            (Sql::MySql, [word, delimiter]) if word.eq_ignore_ascii_case("delimiter") => {
+                is_body = *delimiter != ";";
+                lines.push(String::new());
+            }
+            (Sql::Postgres, ["\\."]) => {
+                is_copied = false;
+                lines.push(String::new());
+            }
+            _ if is_body || is_copied => lines.push(String::new()),
+            (Sql::Postgres, ["COPY", .., "stdin;"]) => {
+                is_copied = true;
+                lines.push(line.to_owned());
+            }
+            (Sql::MySql, _) if line.contains("/*!") || line.contains("*/") => {
+                lines.push(conditional(line));
+            }
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
+/// A line whose `/*!50000 … */` is read as MySQL reads it.
+fn conditional(line: &str) -> String {
+    let Some((before, rest)) = line.split_once("/*!") else { return line.to_owned() };
+    let Some((inside, after)) = rest.split_once("*/") else { return line.to_owned() };
+    let version = inside.chars().take_while(char::is_ascii_digit).count();
+    format!("{before}{}{}", &inside[version..], conditional(after))
+}
+
+/// A table's name as two spellings of it share it: without quotes, spaces and the schema `public`.
+pub fn same_name(name: &str) -> String {
+    let plain: String = name.chars().filter(|letter| !" `\"".contains(*letter)).collect();
+    let plain = plain.to_lowercase();
+    plain.strip_prefix("public.").map_or(plain.clone(), str::to_owned)
 }
 
 /// The first words of a statement, in capitals.
@@ -105,13 +166,32 @@ fn alter_table(text: &str, statement: &[TokenWithSpan]) -> Option<Kind> {
     at += skipped(&statement[at..], &["ONLY"]);
     let (table, length) = name(text, &statement[at..])?;
     let clauses = from(text, &statement[at + length..])?;
-    Some(Kind::Alter { table, clauses })
+    match words(&statement[at + length..], 2).as_slice() {
+        [rename, to] if rename == "RENAME" && to == "TO" => {
+            new_name(text, &statement[at + length + 2..])
+        }
+        _ => Some(Kind::Alter { table, clauses }),
+    }
+}
+
+/// The name that a table gets: nothing is known of it yet.
+fn new_name(text: &str, statement: &[TokenWithSpan]) -> Option<Kind> {
+    name(text, statement).map(|(table, _)| Kind::Create { table })
+}
+
+fn removes(verb: &'static str, text: &str, statement: &[TokenWithSpan]) -> Option<Kind> {
+    let mut at = skipped(statement, &["TABLE"]);
+    at += skipped(&statement[at..], &["IF", "EXISTS"]);
+    at += skipped(&statement[at..], &["ONLY"]);
+    name(text, &statement[at..]).map(|(table, _)| Kind::Removes { verb, table })
+}
+
+/// The place of a word.
+fn position(statement: &[TokenWithSpan], word: &str) -> Option<usize> {
+    statement.iter().position(|it| it.token.to_string().eq_ignore_ascii_case(word))
 }
 
 fn created(sql: Sql, text: &str, statement: &[TokenWithSpan]) -> Option<Kind> {
-    let position = |word: &str| {
-        statement.iter().position(|it| it.token.to_string().eq_ignore_ascii_case(word))
-    };
     let second = words(statement, 4);
     if let Some(at) = second.iter().position(|word| word == "TABLE") {
         let after = at + 1;
@@ -120,30 +200,56 @@ fn created(sql: Sql, text: &str, statement: &[TokenWithSpan]) -> Option<Kind> {
         return Some(Kind::Create { table });
     }
     let index = second.iter().position(|word| word == "INDEX")?;
-    let on = position("ON")?;
+    let on = position(statement, "ON")?;
     let only = skipped(&statement[on + 1..], &["ONLY"]);
     let (table, length) = name(text, &statement[on + 1 + only..])?;
+    let after = &statement[on + 1 + only + length..];
+    let parts = &after[..closing(after)?];
+    let is_unique = second.iter().any(|word| word == "UNIQUE");
     match sql {
         Sql::Postgres => {
-            let concurrently = position("CONCURRENTLY").is_some_and(|at| at < on);
-            Some(Kind::CreateIndex { table, concurrently })
+            let concurrently = position(statement, "CONCURRENTLY").is_some_and(|at| at < on);
+            let is_plain = parts.len() == after.len();
+            let unique = (is_unique && is_plain).then(|| between(text, parts)).flatten();
+            Some(Kind::CreateIndex { table, unique, concurrently })
         }
         Sql::MySql => {
+            // What follows the columns says how the index is made; that is this tool's part.
             let modifiers = words(&statement[1..index], index);
             let named = between(text, &statement[index + 1..on])?;
-            let rest = from(text, &statement[on + 1 + length..])?;
-            let clauses = format!("ADD {} INDEX {named} {rest}", modifiers.join(" "));
+            let parts = between(text, parts)?;
+            let clauses = format!("ADD {} INDEX {named} {parts}", modifiers.join(" "));
             Some(Kind::Alter { table, clauses: clauses.replace("ADD  ", "ADD ") })
         }
     }
 }
 
-fn rows(verb: &'static str, text: &str, statement: &[TokenWithSpan], at: usize) -> Option<Kind> {
-    let only = skipped(&statement[at..], &["ONLY"]);
-    let (table, _) = name(text, &statement[at + only..])?;
-    let has_condition =
-        statement.iter().any(|it| it.token.to_string().eq_ignore_ascii_case("WHERE"));
-    Some(Kind::Rows { verb, table, has_condition })
+/// How many tokens a list in parentheses takes, from its first.
+fn closing(statement: &[TokenWithSpan]) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (place, it) in statement.iter().enumerate() {
+        match it.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 && it.token == Token::RParen {
+            return Some(place + 1);
+        }
+    }
+    None
+}
+
+fn rows(verb: &'static str, text: &str, statement: &[TokenWithSpan]) -> Option<Kind> {
+    let mut at = match verb {
+        "DELETE" => position(statement, "FROM")? + 1,
+        _ => 1,
+    };
+    for modifier in ["LOW_PRIORITY", "IGNORE", "ONLY"] {
+        at += skipped(&statement[at..], &[modifier]);
+    }
+    let (table, _) = name(text, &statement[at..])?;
+    Some(Kind::Rows { verb, table, has_condition: position(statement, "WHERE").is_some() })
 }
 
 /// How many tokens these optional words take: all of them, or none.
@@ -214,22 +320,60 @@ mod tests {
 
     #[test]
     fn an_index_of_mysql_is_a_clause() {
-        let text = "CREATE UNIQUE INDEX `i` ON t (a, b) ALGORITHM=INPLACE; CREATE INDEX j ON t(a)";
+        let text = "CREATE UNIQUE INDEX `i` ON t (a, b(9)) ALGORITHM=INPLACE LOCK=NONE; CREATE INDEX j ON \
+                    t(a)";
         assert_eq!(
             kinds(Sql::MySql, text),
-            [
-                alter("t", "ADD UNIQUE INDEX `i` (a, b) ALGORITHM=INPLACE"),
-                alter("t", "ADD INDEX j (a)"),
-            ]
+            [alter("t", "ADD UNIQUE INDEX `i` (a, b(9))"), alter("t", "ADD INDEX j (a)"),]
         );
     }
 
     #[test]
     fn an_index_of_postgresql_is_none() {
-        let text = "CREATE INDEX i ON public.t (a); CREATE UNIQUE INDEX CONCURRENTLY ON t (a);";
-        let index =
-            |table: &str, concurrently| Kind::CreateIndex { table: table.into(), concurrently };
-        assert_eq!(kinds(Sql::Postgres, text), [index("public.t", false), index("t", true)]);
+        let text = "CREATE INDEX i ON public.t USING btree (a); CREATE UNIQUE INDEX CONCURRENTLY \
+                    ON t (a, b);";
+        let index = |table: &str, unique: Option<&str>, concurrently| Kind::CreateIndex {
+            table: table.into(),
+            unique: unique.map(str::to_owned),
+            concurrently,
+        };
+        assert_eq!(
+            kinds(Sql::Postgres, text),
+            [index("public.t", None, false), index("t", Some("(a, b)"), true)]
+        );
+    }
+
+    #[test]
+    fn what_takes_rows_away_is_known() {
+        let removes = |verb, table: &str| Kind::Removes { verb, table: table.into() };
+        assert_eq!(
+            kinds(Sql::MySql, "DROP TABLE IF EXISTS a; TRUNCATE TABLE b; truncate c"),
+            [removes("DROP TABLE", "a"), removes("TRUNCATE", "b"), removes("TRUNCATE", "c")]
+        );
+    }
+
+    #[test]
+    fn what_is_no_sql_is_passed_over_and_lines_keep_their_numbers() {
+        let text = "\u{feff}ALTER TABLE a ADD b int;\r\nDELIMITER //\nCREATE TRIGGER t BEFORE \
+                    UPDATE ON x FOR EACH ROW BEGIN UPDATE y SET z = 1; END//\nDELIMITER \
+                    ;\n/*!50000 ALTER TABLE c DROP COLUMN d */;";
+        let found = statements(Sql::MySql, text).expect("the file can be read");
+        let kinds_found: Vec<Kind> = found.iter().map(|it| it.kind.clone()).collect();
+        assert_eq!(kinds_found, [alter("a", "ADD b int"), alter("c", "DROP COLUMN d")]);
+        assert_eq!(found[1].line, 5);
+        let dump = "COPY public.t (a) FROM stdin;\nit's\n\\.\nALTER TABLE t ADD b int;";
+        assert_eq!(kinds(Sql::Postgres, dump).last(), Some(&alter("t", "ADD b int")));
+    }
+
+    #[test]
+    fn a_new_name_is_a_new_table() {
+        let create = |table: &str| Kind::Create { table: table.into() };
+        assert_eq!(
+            kinds(Sql::MySql, "RENAME TABLE a TO b; ALTER TABLE c RENAME TO d"),
+            [create("b"), create("d")]
+        );
+        assert_eq!(same_name("`Fresh`"), same_name("fresh"));
+        assert_eq!(same_name("public.fresh"), same_name("\"fresh\""));
     }
 
     #[test]
@@ -248,6 +392,10 @@ mod tests {
         assert_eq!(
             kinds(Sql::MySql, "UPDATE t SET a = 1; DELETE FROM t WHERE b"),
             [rows("UPDATE", false), rows("DELETE", true)]
+        );
+        assert_eq!(
+            kinds(Sql::MySql, "UPDATE LOW_PRIORITY IGNORE t SET a = 1; DELETE t FROM t"),
+            [rows("UPDATE", false), rows("DELETE", false)]
         );
     }
 

@@ -1,5 +1,4 @@
-//! `ctl --url … --table …`: gives an order by the server's table of orders, and waits for the
-//! answer.
+//! `ctl --url … --table …`: gives an order by the table of orders and waits for its answer.
 
 use crate::cli::engines::Task;
 use altergeist::contract::{Engine, Error, OrderAnswer, Target};

@@ -3,7 +3,7 @@
 use crate::cli::args::PlanArgs;
 use crate::cli::commands::{ask, failed};
 use crate::cli::engines::Task;
-use crate::cli::migration_file::{Kind, Sql, Statement, statements};
+use crate::cli::migration_file::{Kind, Sql, Statement, same_name, statements};
 use crate::interface::log::say_error;
 use crate::interface::plan::baseline::Baseline;
 use crate::interface::plan::{Judged, Place, render};
@@ -17,6 +17,9 @@ const MANY_ROWS: u64 = 10_000;
 
 /// Shows what would happen. Exit code 0, or 3 if it found something that counts.
 pub async fn plan(args: &PlanArgs) -> u8 {
+    if let Err(reason) = args.check() {
+        return usage(&reason);
+    }
     let baseline = match args.baseline.as_deref().map(read_baseline).transpose() {
         Ok(baseline) => baseline.unwrap_or_default(),
         Err(reason) => return usage(&reason),
@@ -84,26 +87,28 @@ async fn judge_file(
     for statement in statements {
         let plan = match statement.kind {
             Kind::Create { table } => {
-                created.insert(table);
+                created.insert(same_name(&table));
                 continue;
             }
             Kind::Alter { ref table, .. }
             | Kind::CreateIndex { ref table, .. }
+            | Kind::Removes { ref table, .. }
             | Kind::Rows { ref table, .. }
-                if created.contains(table) =>
+                if created.contains(&same_name(table)) =>
             {
                 continue;
             }
+            Kind::Removes { verb, table } => removed(verb, table),
             Kind::Alter { table, clauses } => {
                 let target = Target { table: table.clone(), alter: clauses, ..args.target() };
                 let mut plan = judge_alter(&target, Some(args.wishes())).await?;
-                if !altered.insert(table) {
+                if !altered.insert(same_name(&table)) {
                     plan.findings.push(judged_alone());
                 }
                 plan
             }
-            Kind::CreateIndex { table, concurrently } => {
-                judge_index(args, table, concurrently).await?
+            Kind::CreateIndex { table, unique, concurrently } => {
+                judge_index(args, table, unique, concurrently).await?
             }
             Kind::Rows { verb, table, has_condition } => {
                 judge_rows(args, verb, table, has_condition).await?
@@ -143,7 +148,7 @@ async fn judge_alter(target: &Target, wishes: Option<Wishes>) -> Result<Plan, Fa
                 Code::TableKind,
                 format!("table {}", target.table),
                 error.reason,
-                "see the reason",
+                "correct the statement, or the table's name",
             )],
             ..Plan::default()
         }),
@@ -163,8 +168,14 @@ async fn facts(args: &PlanArgs, table: String) -> Result<Plan, Failure> {
     })
 }
 
-async fn judge_index(args: &PlanArgs, table: String, concurrently: bool) -> Result<Plan, Failure> {
-    let mut plan = facts(args, table).await?;
+/// An index that is no clause. What a unique one would find is what the constraint would find.
+async fn judge_index(
+    args: &PlanArgs,
+    table: String,
+    unique: Option<String>,
+    concurrently: bool,
+) -> Result<Plan, Failure> {
+    let mut plan = facts(args, table.clone()).await?;
     plan.alter = "CREATE INDEX".into();
     if !concurrently {
         plan.findings.push(Finding::warning(
@@ -174,7 +185,23 @@ async fn judge_index(args: &PlanArgs, table: String, concurrently: bool) -> Resu
             "write CREATE INDEX CONCURRENTLY, outside a transaction",
         ));
     }
+    if let Some(columns) = unique {
+        let target = Target { table, alter: format!("ADD UNIQUE {columns}"), ..args.target() };
+        let found = judge_alter(&target, None).await?.findings;
+        plan.findings.extend(found.into_iter().filter(|it| it.code == Code::UniqueDuplicates));
+    }
     Ok(plan)
+}
+
+/// A statement that takes a table's rows away: nothing of it can be undone.
+fn removed(verb: &str, table: String) -> Plan {
+    let finding = Finding::warning(
+        Code::DropsData,
+        format!("table {table}"),
+        format!("{verb} takes every row away, and nothing brings them back"),
+        "rename the table first, and drop it when nobody has missed it",
+    );
+    Plan { table, alter: verb.to_owned(), findings: vec![finding], ..Plan::default() }
 }
 
 async fn judge_rows(

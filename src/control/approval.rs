@@ -16,7 +16,10 @@ pub fn approve(
     settings: &watch::Sender<Settings>,
     status: &Status,
 ) -> Result<String, String> {
-    if user(by) == user(account) {
+    if user(by).is_empty() {
+        return Err("an account without a name cannot approve a plan".into());
+    }
+    if is_same_user(by, account) {
         return Err(format!("{by} runs this change and cannot approve it; another account can"));
     }
     if fingerprint != status.fingerprint {
@@ -28,6 +31,11 @@ pub fn approve(
     let approval = Approval { fingerprint: fingerprint.to_owned(), by: by.to_owned() };
     settings.send_modify(|settings| settings.approval = Some(approval));
     Ok(format!("approved by {by}"))
+}
+
+/// Whether two accounts are the same user's, on whatever host.
+pub fn is_same_user(one: &str, other: &str) -> bool {
+    user(one) == user(other)
 }
 
 /// The user of an account: MySQL writes it with the client's host.

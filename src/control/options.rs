@@ -18,6 +18,8 @@ pub struct Wishes {
 pub struct Options {
     /// The ALTER clauses.
     pub alter: String,
+    /// The options that decide about the rows: [`Target::terms`](altergeist_contract::Target).
+    pub terms: String,
     /// How the change may be done.
     pub strategy: Strategy,
     /// Who runs this: user, host and process. Other runs report it.

@@ -2,7 +2,7 @@
 
 use crate::control::setting::{SETTINGS, Setting};
 use crate::control::{Phase, Settings, Status};
-use crate::gate::{GateState, POSTPONED};
+use crate::gate::{Gate, GateState, POSTPONED};
 use tokio::sync::watch;
 
 /// An order.
@@ -238,6 +238,9 @@ fn overrule(
     settings: &watch::Sender<Settings>,
     status: &Status,
 ) -> Result<String, String> {
+    if name == Gate::Approval.name() {
+        return Err("an approval cannot be overruled: another account gives it by SQL".into());
+    }
     let is_known = |state: &GateState| state.name == name && name != POSTPONED;
     if !status.gates.iter().any(is_known) {
         let known: Vec<&str> =

@@ -107,6 +107,9 @@ pub struct Status {
     /// What the run waits for before it swaps; None outside of phase `waiting`.
     #[serde(default)]
     pub waiting_for: Option<String>,
+    /// Why the run takes no orders by SQL and writes no history; None if it does.
+    #[serde(default)]
+    pub orders_by_sql_refused: Option<String>,
     /// The gates of the swap, once the run has looked at them.
     #[serde(default)]
     pub gates: Vec<GateState>,

@@ -8,7 +8,8 @@ use std::fmt::Write;
 const BYTES: usize = 16;
 
 /// Returns 32 hexadecimal digits that change with the server's major version, the definition before
-/// and after, the clauses, and the way they are carried out. Rows, sizes and findings do not count.
+/// and after, the clauses, the options that decide about rows, and the steps. Rows, sizes and
+/// findings do not count.
 pub fn fingerprint(plan: &Plan) -> String {
     let way = match &plan.verdict {
         Verdict::Native(statement) => statement,
@@ -16,15 +17,18 @@ pub fn fingerprint(plan: &Plan) -> String {
         Verdict::Copy => "copy",
     };
     let mut digest = Sha256::new();
-    for part in [
+    let parts = [
         &plan.server,
         &plan.table,
         &plan.alter,
+        &plan.terms,
         way,
         &plan.key,
         &plan.definition_before,
         &plan.definition_after,
-    ] {
+    ];
+    let steps = plan.steps.iter().map(|step| step.statement.as_str());
+    for part in parts.into_iter().chain(steps) {
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
         digest.update(part.as_bytes());
     }
@@ -49,6 +53,8 @@ mod tests {
         assert_ne!(fingerprint(&plan()), fingerprint(&shifted));
         let elsewhere = Plan { server: "MySQL 9".into(), ..plan() };
         assert_ne!(fingerprint(&plan()), fingerprint(&elsewhere));
+        let rounding = Plan { terms: "allow-rounding".into(), ..plan() };
+        assert_ne!(fingerprint(&plan()), fingerprint(&rounding));
     }
 
     #[test]

@@ -6,10 +6,16 @@ use crate::gate::{Gate, GateState, POSTPONED, WINDOW};
 use altergeist_contract::Engine;
 use jiff::Zoned;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-/// How long the answer of a question or a command counts.
-const COUNTS_FOR: Duration = Duration::from_secs(10);
+/// How long the answer of a question or a command counts while the run waits.
+pub const WHILE_WAITING: Duration = Duration::from_secs(10);
+
+/// How long it counts right before the lock.
+pub const BEFORE_THE_LOCK: Duration = Duration::from_secs(1);
+
+/// How long an answer may take. The server ends the question then, too.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The gates of a run, and what was last seen of them.
 pub struct Gates<'a> {
@@ -23,11 +29,13 @@ impl<'a> Gates<'a> {
         Gates { gates, seen: vec![None; gates.len()] }
     }
 
-    /// Looks at every gate. `postponed` is the operator's own. The settings say which of them count
+    /// Looks at every gate; answers older than `counts_for` are asked for again. `postponed` is the
+    /// operator's own. The settings say which of them count
     /// as open by order, and who has approved the plan of this fingerprint.
     pub async fn look<E: Engine>(
         &mut self,
         engine: &E,
+        counts_for: Duration,
         postponed: Option<&str>,
         settings: &Settings,
         fingerprint: &str,
@@ -49,7 +57,7 @@ impl<'a> Gates<'a> {
                     let approval = settings.approval.as_ref();
                     state(gate.name(), not_approved(engine.table(), approval, fingerprint))
                 }
-                false => state(gate.name(), closed(gate, seen, engine).await),
+                false => state(gate.name(), closed(gate, seen, engine, counts_for).await),
             });
         }
         states
@@ -80,17 +88,22 @@ async fn closed<E: Engine>(
     gate: &Gate,
     seen: &mut Option<(Instant, Option<String>)>,
     engine: &E,
+    counts_for: Duration,
 ) -> Option<String> {
     if let Some((when, reason)) = seen
-        && when.elapsed() < COUNTS_FOR
+        && when.elapsed() < counts_for
     {
         return reason.clone();
     }
-    let reason = match gate {
-        Gate::Approval => None,
-        Gate::Check(check) => check.fails(engine).await,
-        Gate::Backup(backup) => backup.is_missing(engine).await,
+    let asking = async {
+        match gate {
+            Gate::Approval => None,
+            Gate::Check(check) => check.fails(engine).await,
+            Gate::Backup(backup) => backup.is_missing(engine).await,
+        }
     };
+    let late = || Some(format!("unknown (no answer within {} s)", PATIENCE.as_secs()));
+    let reason = timeout(PATIENCE, asking).await.unwrap_or_else(|_| late());
     *seen = Some((Instant::now(), reason.clone()));
     reason
 }

@@ -13,7 +13,7 @@ pub use backup::Backup;
 pub use check::Check;
 pub use comparison::Comparison;
 pub use fingerprint::fingerprint;
-pub use look::Gates;
+pub use look::{BEFORE_THE_LOCK, Gates, WHILE_WAITING};
 pub use window::Window;
 
 use serde::{Deserialize, Serialize};

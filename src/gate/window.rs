@@ -90,6 +90,11 @@ impl FromStr for Window {
         };
         let (from, until) = hours.split_once('-').ok_or(FORM)?;
         let (from, until) = (clock(from)?, clock(until)?);
+        if from == until && hours != &"00:00-24:00" {
+            return Err(format!(
+                "{hours} is a window without a length; write 00:00-24:00 for the whole day"
+            ));
+        }
         let zone = match zone {
             [] => TimeZone::system(),
             [zone] => TimeZone::get(zone)

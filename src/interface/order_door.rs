@@ -1,8 +1,9 @@
 //! The door that any SQL client has to a run: the tables of orders and history beside the journal.
 
 use crate::interface::socket;
-use altergeist::contract::{Engine, Error, GivenOrder, Kind, Moment, OrderAnswer, Result, Target};
+use altergeist::contract::{Engine, Error, GivenOrder, Moment, OrderAnswer, Result, Target};
 use altergeist::control::approval;
+use altergeist::control::setting::Setting;
 use altergeist::{Listeners, Order, Phase, Settings, Status};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ const LAST_ROW: Duration = Duration::from_secs(2);
 /// The door of one run. Nothing of the run depends on it.
 pub struct OrderDoor<E> {
     settings: Arc<watch::Sender<Settings>>,
-    status: watch::Receiver<Status>,
+    status: watch::Sender<Status>,
     listeners: Listeners,
     engine: Option<E>,
     /// The phase of the last row of the history, and when it was written.
@@ -35,7 +36,7 @@ impl<E: Engine> OrderDoor<E> {
     /// A door that nobody has opened yet.
     pub fn new(
         settings: Arc<watch::Sender<Settings>>,
-        status: watch::Receiver<Status>,
+        status: watch::Sender<Status>,
         listeners: Listeners,
     ) -> OrderDoor<E> {
         OrderDoor { settings, status, listeners, engine: None, noted: None }
@@ -44,30 +45,37 @@ impl<E: Engine> OrderDoor<E> {
     /// Takes orders and writes the history, over a connection of its own, for as long as it is
     /// polled.
     pub async fn serve(&mut self, target: &Target) {
-        if self.status.wait_for(|status| !status.run_id.is_empty()).await.is_ok() {
-            let error = self.serve_while_reachable(target).await;
-            tracing::warn!(%error, "the run takes no orders by SQL, and writes no history");
+        let has_run = |status: &Status| !status.run_id.is_empty();
+        if self.status.subscribe().wait_for(has_run).await.is_err() {
+            std::future::pending().await
         }
-        std::future::pending().await
-    }
-
-    /// Connects again after each lost connection. Returns why it cannot go on.
-    async fn serve_while_reachable(&mut self, target: &Target) -> Error {
         loop {
             let Err(error) = self.serve_once(target).await;
             self.engine = None;
-            if !matches!(error.kind, Kind::Disconnected | Kind::Transient | Kind::Busy) {
-                return error;
+            let is_news = self.status.borrow().orders_by_sql_refused.is_none();
+            if is_news {
+                tracing::warn!(%error, "the run takes no orders by SQL, and writes no history");
             }
-            tracing::debug!(%error, "orders by SQL: the connection is lost");
+            self.refused(Some(error.to_string()));
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// Shows why no orders are taken.
+    fn refused(&self, reason: Option<String>) {
+        self.status.send_if_modified(|status| {
+            let is_news = status.orders_by_sql_refused != reason;
+            status.orders_by_sql_refused = reason;
+            is_news
+        });
     }
 
     async fn serve_once(&mut self, target: &Target) -> Result<std::convert::Infallible, Error> {
         let engine = self.engine.insert(E::connect(target).await?);
         engine.make_order_tables().await?;
         let account = engine.account().await?;
+        self.status.send_modify(|status| status.orders_by_sql_refused = None);
+        let mut news = self.status.subscribe();
         let mut begins = true;
         loop {
             let status = self.status.borrow().clone();
@@ -96,7 +104,7 @@ impl<E: Engine> OrderDoor<E> {
                 engine.note_moment(&moment(&status)).await?;
                 self.noted = Some((status.phase, Instant::now()));
             }
-            let other_phase = self.status.wait_for(|now| now.phase != status.phase);
+            let other_phase = news.wait_for(|now| now.phase != status.phase);
             if let Ok(Err(_)) = tokio::time::timeout(LOOK, other_phase).await {
                 // The run is over.
                 tokio::time::sleep(LOOK).await;
@@ -121,6 +129,13 @@ fn carry_out(
     status: &Status,
 ) -> OrderAnswer {
     let answered = match Order::parse(&order.word) {
+        Ok(parsed)
+            if reaches_out(&parsed) && !approval::is_same_user(&order.given_by, account) =>
+        {
+            Err("the run would read files, run SQL or open addresses with its own rights; only the \
+                 account that runs the change orders that"
+                .to_owned())
+        }
         Ok(Order::Approve(fingerprint)) => {
             approval::approve(&fingerprint, &order.given_by, account, settings, status)
         }
@@ -134,6 +149,14 @@ fn carry_out(
         Err(reason) => (false, reason),
     };
     OrderAnswer { is_done, answer: answer.trim_end().to_owned() }
+}
+
+/// Whether the order has the run use its own rights outside of the change.
+fn reaches_out(order: &Order) -> bool {
+    const SETTINGS: [&str; 4] =
+        ["throttle-query", "throttle-http", "throttle-file", "postpone-file"];
+    let (Order::Set(name, _) | Order::Get(name)) = order else { return false };
+    Setting::named(name).is_some_and(|setting| SETTINGS.contains(&setting.names[0]))
 }
 
 fn moment(status: &Status) -> Moment {
@@ -170,6 +193,11 @@ mod tests {
     fn an_order_by_sql_does_what_it_does_at_the_socket() {
         let (answer, settings) = said("throttle", "ann@localhost");
         assert!(answer.is_done && settings.throttle);
+        for word in ["throttle-query=SELECT evil()", "throttle-file=/etc/passwd"] {
+            let (answer, settings) = said(word, "ann@localhost");
+            assert!(!answer.is_done && settings == Settings::default(), "{word}");
+            assert!(said(word, "deploy@localhost").0.is_done, "{word}");
+        }
         let (answer, _) = said("workers=0", "ann@localhost");
         assert!(!answer.is_done && answer.answer.contains("workers"), "{answer:?}");
     }

@@ -105,6 +105,9 @@ pub fn status(status: &Status) -> String {
         let reason = gate.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let _ = writeln!(text, "gate       {} is {state}{reason}", gate.name);
     }
+    if let Some(reason) = &status.orders_by_sql_refused {
+        let _ = writeln!(text, "orders     by SQL are not taken: {reason}");
+    }
     if let Some(error) = &status.last_error {
         let _ = writeln!(text, "last error {error}");
     }
@@ -369,6 +372,7 @@ mod tests {
             position: None,
             rows_copied: 0,
             fingerprint: String::new(),
+            terms: None,
             passed_log: false,
             postponed: false,
             backfills: altergeist::contract::Backfills::default(),

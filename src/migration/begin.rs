@@ -1,10 +1,12 @@
 //! Begins a run: the plan, the log, and the empty shadow.
 
 use crate::control::{Control, Event, Failure, Options};
+use crate::gate::Gates;
 use crate::migration::checkpoint;
 use crate::migration::listen::Listener;
 use crate::migration::native::{alter_by_itself, why_not};
 use crate::migration::planning;
+use crate::migration::wait::wait_for_gates_of_native;
 use altergeist_contract::{Engine, Kind, Record, Stage, Strategy, Verdict};
 
 /// Refuses here or never. If the server can do the change itself, it does, which returns None.
@@ -25,6 +27,7 @@ pub async fn begin<E: Engine>(
     }
     control.name_run(&record);
     if plan.verdict != Verdict::Copy {
+        wait_for_gates_of_native(engine, control, &mut Gates::new(&options.gates), &record).await?;
         control.ask_once(Event::CutOverBegin).await?;
         record.stage = Stage::Altering;
         checkpoint::save(engine, &mut record).await?;

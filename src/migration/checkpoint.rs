@@ -6,13 +6,20 @@ use crate::migration::state::Migration;
 use altergeist_contract::{
     Backfills, Engine, Journal, Kind, Plan, Position, Record, Result, Stage, Watermark,
 };
+use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A name that no other run has, on whatever host: processes in containers share their numbers.
+pub fn run_id(now: u64) -> String {
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{now:x}-{:08x}", random as u32)
+}
 
 /// Returns the record of a run that begins now.
 pub fn begin(options: &Options, plan: &Plan) -> Record {
     let now = now_seconds();
     Record {
-        run: format!("{now:x}-{:x}", std::process::id()),
+        run: run_id(now),
         alter: options.alter.clone(),
         stage: Stage::Preparing,
         watermark: Watermark::Start,
@@ -22,6 +29,7 @@ pub fn begin(options: &Options, plan: &Plan) -> Record {
         postponed: false,
         fingerprint: fingerprint(plan),
         backfills: Backfills::default(),
+        terms: Some(options.terms.clone()),
         rows_estimated: plan.rows_estimated,
         started_at_seconds: now,
         updated_at_seconds: now,

@@ -2,7 +2,7 @@
 //! block the application.
 
 use crate::control::{Control, Event, Failure, Phase};
-use crate::gate::Gates;
+use crate::gate::{BEFORE_THE_LOCK, Gates};
 use crate::migration::checkpoint;
 use crate::migration::keyset::Pending;
 use crate::migration::listen::Listener;
@@ -84,7 +84,7 @@ impl<E: Engine> Migration<'_, E> {
             let asking = self.control.ask(Event::CutOverBegin);
             self.listener.run_while_streaming(asking).await??;
             self.catch_up().await?;
-            if self.closed_gate(gates).await?.is_none() {
+            if self.closed_gate(gates, BEFORE_THE_LOCK).await?.is_none() {
                 return Ok(());
             }
         }

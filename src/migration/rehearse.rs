@@ -1,7 +1,7 @@
 //! Rehearses a change: everything but the swap. What it made is dropped at its end.
 
 use crate::control::{Control, Failure, Options, Phase};
-use crate::gate::{GateState, Gates};
+use crate::gate::{GateState, Gates, WHILE_WAITING};
 use crate::migration::begin::follow_from_now;
 use crate::migration::hold::hold;
 use crate::migration::idle_table::IdleTable;
@@ -131,7 +131,7 @@ async fn rehearse_copy<E: Engine>(
     measured.indexes = took();
     migration.prove(proof).await?;
     measured.verification = took();
-    migration.closed_gate(&mut Gates::new(&options.gates)).await?;
+    migration.closed_gate(&mut Gates::new(&options.gates), WHILE_WAITING).await?;
     measured.gates = control.status().gates;
     if with_lock {
         measured.lock = Some(match migration.measure_lock().await {

@@ -54,6 +54,11 @@ pub async fn taken_up<E: Engine>(
     {
         return Err(another_change_is_under_way(engine.table(), &record).into());
     }
+    if let Some(terms) = record.terms.as_ref().filter(|_| record.stage == Stage::Copying)
+        && *terms != options.terms
+    {
+        return Err(other_options(engine.table(), terms).into());
+    }
     match record.stage {
         Stage::Done if record.alter == options.alter && !options.again => {
             return Ok(TakenUp::AlreadyDone(record));
@@ -93,6 +98,17 @@ async fn keep_backfills<E: Engine>(engine: &E, record: Record) -> Result<(), Fai
         return Ok(());
     }
     Ok(engine.save(&Record { stage: Stage::Backfilled, position: None, ..record }).await?)
+}
+
+fn other_options(table: &str, terms: &str) -> Error {
+    let with = if terms.is_empty() { "without them".into() } else { format!("with: {terms}") };
+    Error::refused(
+        format!("resume the change of {table}"),
+        format!(
+            "the options that decide about its rows are others than when it began ({with}); repeat \
+             the command as it was, or drop what is copied with `altergeist cleanup`"
+        ),
+    )
 }
 
 /// Refuses a change while another one of the table is not finished.

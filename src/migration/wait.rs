@@ -1,10 +1,11 @@
 //! Waits without falling behind: the run reads the log and refreshes changed rows while it waits.
 
-use crate::control::{Event, Failure, Phase, Settings};
-use crate::gate::{Gates, WINDOW};
+use crate::control::{Control, Event, Failure, Phase, Settings};
+use crate::gate::{self, BEFORE_THE_LOCK, GateState, Gates, WHILE_WAITING, WINDOW};
 use crate::migration::state::Migration;
+use crate::pace::signals::may_exist;
 use crate::pace::throttle::{self, is_throttled, throttled};
-use altergeist_contract::{Engine, Error, Kind, Result};
+use altergeist_contract::{Engine, Error, Kind, Record, Result};
 use jiff::Zoned;
 use std::future::pending;
 use std::time::Duration;
@@ -19,6 +20,78 @@ const CURRENT: Duration = Duration::from_millis(500);
 /// Why a run waits that was started with `--postpone-cut-over`.
 const POSTPONED: &str = "the operator's order: altergeist ctl cut-over";
 
+fn is_postponed(settings: &Settings, was_postponed: bool) -> bool {
+    settings.postpone_cut_over || settings.postpone_ordered.unwrap_or(was_postponed)
+}
+
+/// Why the operator has the swap wait.
+fn postponed(settings: &Settings, was_postponed: bool) -> Option<String> {
+    if is_postponed(settings, was_postponed) {
+        return Some(POSTPONED.into());
+    }
+    let path = settings.postpone_file.as_ref().filter(|path| may_exist(path))?;
+    Some(format!("the end of the file {}", path.display()))
+}
+
+/// Looks at every gate of this run's swap.
+async fn look<E: Engine>(
+    engine: &E,
+    gates: &mut Gates<'_>,
+    counts_for: Duration,
+    settings: &Settings,
+    record: &Record,
+) -> Vec<GateState> {
+    let postponed = postponed(settings, record.postponed);
+    gates.look(engine, counts_for, postponed.as_deref(), settings, &record.fingerprint).await
+}
+
+/// Shows the states of the gates. Returns what keeps the first closed one closed.
+fn first_closed(control: &Control, states: Vec<GateState>) -> Option<String> {
+    let closed = states.iter().find(|state| !state.open).map(|state| {
+        let reason = state.reason.as_deref().unwrap_or_default();
+        match state.name == gate::POSTPONED {
+            true => reason.to_owned(),
+            false => format!("gate {}: {reason}", state.name),
+        }
+    });
+    control.update(|status| {
+        status.gates = states;
+        status.waiting_for = closed.clone();
+    });
+    closed
+}
+
+/// Waits until every gate is open, before the server changes the table by itself.
+///
+/// # Errors
+/// [`Failure::Stopped`] if the operator stops the run; what the run lock's loss means.
+pub async fn wait_for_gates_of_native<E: Engine>(
+    engine: &E,
+    control: &Control,
+    gates: &mut Gates<'_>,
+    record: &Record,
+) -> Result<(), Failure> {
+    loop {
+        control.check_stop()?;
+        engine.still_held().await?;
+        let settings = control.settings();
+        let states = look(engine, gates, WHILE_WAITING, &settings, record).await;
+        let mut closed = first_closed(control, states);
+        if closed.is_none() {
+            let states = look(engine, gates, BEFORE_THE_LOCK, &settings, record).await;
+            closed = first_closed(control, states);
+        }
+        if closed.is_none() {
+            return Ok(());
+        }
+        control.update(|status| status.phase = Phase::Waiting);
+        tokio::select! {
+            () = tokio::time::sleep(CURRENT) => {}
+            () = control.stopped() => {}
+        }
+    }
+}
+
 impl<E: Engine> Migration<'_, E> {
     /// Whether the operator ordered this process, or an earlier one of this run, to postpone the
     /// swap.
@@ -27,16 +100,7 @@ impl<E: Engine> Migration<'_, E> {
     }
 
     fn is_postponed(&self) -> bool {
-        self.control.settings().postpone_cut_over || self.is_postponed_by_order()
-    }
-
-    /// Why the operator has the swap wait.
-    fn postponed(&self, settings: &Settings) -> Option<String> {
-        if self.is_postponed() {
-            return Some(POSTPONED.into());
-        }
-        let path = settings.postpone_file.as_ref().filter(|path| path.exists())?;
-        Some(format!("the end of the file {}", path.display()))
+        is_postponed(&self.control.settings(), self.record.postponed)
     }
 
     /// The last look under the lock: what the operator ordered since the gates were asked. It asks
@@ -59,24 +123,22 @@ impl<E: Engine> Migration<'_, E> {
 
     /// Stays current until every gate of the swap is open.
     pub async fn wait_for_gates(&mut self, gates: &mut Gates<'_>) -> Result<(), Failure> {
-        while let Some(closed) = self.closed_gate(gates).await? {
-            self.control.update(|status| {
-                status.phase = Phase::Waiting;
-                status.waiting_for = Some(closed);
-            });
+        while self.closed_gate(gates, WHILE_WAITING).await?.is_some() {
+            self.control.update(|status| status.phase = Phase::Waiting);
             self.wait_while_throttled().await?;
             self.stay_current().await?;
         }
-        self.control.update(|status| status.waiting_for = None);
         Ok(())
     }
 
-    /// Looks at the gates and listens meanwhile. Returns the first one that is closed.
-    pub async fn closed_gate(&mut self, gates: &mut Gates<'_>) -> Result<Option<String>, Failure> {
+    /// Looks at the gates and listens meanwhile. Returns what keeps the first closed one closed.
+    pub async fn closed_gate(
+        &mut self,
+        gates: &mut Gates<'_>,
+        counts_for: Duration,
+    ) -> Result<Option<String>, Failure> {
         let settings = self.control.settings();
-        let postponed = self.postponed(&settings);
-        let fingerprint = &self.record.fingerprint;
-        let looking = gates.look(self.engine, postponed.as_deref(), &settings, fingerprint);
+        let looking = look(self.engine, gates, counts_for, &settings, &self.record);
         let looked = async {
             tokio::select! {
                 states = looking => Some(states),
@@ -86,15 +148,7 @@ impl<E: Engine> Migration<'_, E> {
         let Some(states) = self.listener.run_while_streaming(looked).await? else {
             return Err(Failure::Stopped);
         };
-        let closed = states.iter().find(|state| !state.open).map(|state| {
-            let reason = state.reason.as_deref().unwrap_or_default();
-            match &postponed {
-                Some(order) if reason == order => order.clone(),
-                _ => format!("gate {}: {reason}", state.name),
-            }
-        });
-        self.control.update(|status| status.gates = states);
-        Ok(closed)
+        Ok(first_closed(self.control, states))
     }
 
     /// Asks the hooks, and listens meanwhile.

@@ -3,12 +3,16 @@
 
 use crate::control::Settings;
 use altergeist_contract::Engine;
+use std::path::Path;
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// How long an answer counts.
 const COUNTS_FOR: Duration = Duration::from_secs(1);
+
+/// How long a query may take. The run copies nothing meanwhile.
+const PATIENCE_OF_QUERY: Duration = Duration::from_secs(5);
 
 /// How long a service may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,7 +34,7 @@ impl Signals {
     /// Returns the signal that throttles the run, as a reason. None if none does.
     pub async fn reason<E: Engine>(&self, engine: &E, settings: &Settings) -> Option<String> {
         if let Some(path) = &settings.throttle_file
-            && path.exists()
+            && may_exist(path)
         {
             return Some(format!("throttle-file exists ({})", path.display()));
         }
@@ -63,21 +67,33 @@ impl Signals {
     }
 }
 
+/// Whether a file is there, or cannot be looked for.
+pub fn may_exist(path: &Path) -> bool {
+    match path.symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
 async fn of_query<E: Engine>(engine: &E, query: &str) -> Option<String> {
-    match engine.ask(query).await {
+    let Ok(answered) = timeout(PATIENCE_OF_QUERY, engine.ask(query)).await else {
+        let limit = PATIENCE_OF_QUERY.as_secs();
+        return Some(format!("throttle-query unknown (no answer within {limit} s)"));
+    };
+    match answered {
         Err(error) => Some(format!("throttle-query unknown ({})", error.reason)),
         // No row is no reason to wait, as with gh-ost.
         Ok(None) => None,
         Ok(Some(answer)) => match answer.trim().parse::<f64>() {
-            Ok(number) if number > 0.0 => Some(format!("throttle-query {number} > 0")),
-            Ok(_) => None,
+            Ok(number) if number <= 0.0 => None,
+            Ok(number) => Some(format!("throttle-query {number} > 0")),
             Err(_) => Some("throttle-query unknown (the answer is not a number)".into()),
         },
     }
 }
 
 async fn of_http(url: &str) -> Option<String> {
-    let asked = url.to_owned();
+    let (asked, url) = (url.to_owned(), without_login(url));
     let asking = tokio::task::spawn_blocking(move || status_of(&asked));
     match asking.await {
         Ok(Ok(200)) => None,
@@ -87,11 +103,24 @@ async fn of_http(url: &str) -> Option<String> {
     }
 }
 
+/// The address as it may be shown: a login in it is a secret.
+fn without_login(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match host.rsplit_once('@') {
+        Some((login, _)) => format!("{scheme}://{}", &rest[login.len() + 1..]),
+        None => url.to_owned(),
+    }
+}
+
 /// The status of the answer to HEAD.
 fn status_of(url: &str) -> Result<u16, String> {
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(PATIENCE))
         .http_status_as_error(false)
+        // Only the service itself may say that the copy may go on.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .build()
         .new_agent();
     let answer = agent.head(url).call().map_err(|error| error.to_string())?;
@@ -124,5 +153,23 @@ mod tests {
         assert!(busy.starts_with("throttle-http 429 (http://"), "{busy}");
         let nobody = of_http("http://127.0.0.1:1/check").await.unwrap();
         assert!(nobody.starts_with("throttle-http unknown"), "{nobody}");
+        let elsewhere = serve("301 Moved Permanently\r\nlocation: http://127.0.0.1:1/");
+        let moved = of_http(&elsewhere).await.unwrap();
+        assert!(moved.starts_with("throttle-http 301"), "{moved}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_for_counts_as_there() {
+        let folder = tempfile::tempdir().expect("the temporary folder is writable");
+        let file = folder.path().join("file");
+        assert!(!may_exist(&file));
+        std::fs::write(&file, "").expect("a file can be written");
+        assert!(may_exist(&file) && may_exist(&file.join("below a file")));
+    }
+
+    #[test]
+    fn a_login_is_not_shown() {
+        assert_eq!(without_login("http://me:pw@host/a@b"), "http://host/a@b");
+        assert_eq!(without_login("http://host/a@b"), "http://host/a@b");
     }
 }

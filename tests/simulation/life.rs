@@ -198,6 +198,7 @@ fn options(has_gate: bool) -> Options {
         gates: has_gate.then_some(gate).into_iter().collect(),
         again: false,
         wishes: Wishes { max_downtime: None, lock_timeout: Duration::from_secs(1) },
+        terms: String::new(),
         reconnects: 100,
     }
 }

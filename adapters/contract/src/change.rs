@@ -67,6 +67,27 @@ pub struct Target {
     pub wait_old_snapshots: Option<Duration>,
 }
 
+impl Target {
+    /// The options beside the clauses that decide what becomes of the table and its rows, as text.
+    /// An approval is bound to them, and a run that is resumed must have the same.
+    pub fn terms(&self) -> String {
+        let mut terms = Vec::new();
+        let renames = self.renames.iter().map(|(old, new)| format!("rename {old}={new}"));
+        terms.extend(renames);
+        match self.foreign_keys {
+            ForeignKeys::Carry => {}
+            ForeignKeys::Discard => terms.push("foreign-keys discard".into()),
+            ForeignKeys::Refuse => terms.push("foreign-keys refuse".into()),
+        }
+        let flags =
+            [(self.allow_zero_dates, "allow-zero-dates"), (self.allow_rounding, "allow-rounding")];
+        terms.extend(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| (*flag).into()));
+        terms.extend(self.create.iter().map(|definition| format!("create {definition}")));
+        terms.extend(self.order_by.iter().map(|order| format!("order-by {order}")));
+        terms.join(", ")
+    }
+}
+
 /// What becomes of foreign keys.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum ForeignKeys {

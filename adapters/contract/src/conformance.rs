@@ -167,6 +167,7 @@ fn record(stage: Stage, position: Option<Position>) -> Record {
         position,
         rows_copied: 7,
         fingerprint: "f00d".into(),
+        terms: Some("rename a=b".into()),
         passed_log: true,
         postponed: false,
         backfills: crate::Backfills::default(),

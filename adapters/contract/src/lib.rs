@@ -48,7 +48,7 @@ pub use name_hash::name_hash;
 pub use order_table::{GivenOrder, Moment, OrderAnswer, OrderTable};
 pub use pair::{Pairs, RangeComparison, TablePair};
 pub use password::{Login, Passwords};
-pub use plan::{Plan, Refusal, Step, Verdict};
+pub use plan::{Plan, Step, Verdict};
 pub use position::{Marker, Position};
 pub use record::{Record, Stage};
 pub use special_roles::{LogKept, OnlineSteps, RetainedLog, SkippableLog, UnloggedChanges, Writes};

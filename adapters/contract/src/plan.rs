@@ -1,7 +1,7 @@
 //! The plan: what would happen.
 
 use crate::Estimate;
-use crate::finding::{Code, Finding, Severity};
+use crate::finding::{Finding, Severity};
 use serde::Serialize;
 
 /// How the change will be done.
@@ -25,35 +25,6 @@ pub struct Step {
     pub statement: String,
     /// What it locks on the user's tables, and for how long; "none" if it locks nothing there.
     pub lock: String,
-}
-
-/// Something that cannot be done safely.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Refusal {
-    /// The object in the way: "foreign key orders_customer_fk".
-    pub object: String,
-    /// Why it is in the way.
-    pub reason: String,
-    /// What the user can do about it.
-    pub remedy: String,
-}
-
-impl Refusal {
-    /// Names what is in the way, why, and what the user can do.
-    pub fn new(
-        object: impl Into<String>,
-        reason: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Refusal {
-        Refusal { object: object.into(), reason: reason.into(), remedy: remedy.into() }
-    }
-}
-
-/// A refusal that has no code of its own yet.
-impl From<Refusal> for Finding {
-    fn from(refusal: Refusal) -> Finding {
-        Finding::error(Code::Other, refusal.object, refusal.reason, refusal.remedy)
-    }
 }
 
 /// What would happen. Planning changes nothing on the server.
@@ -83,6 +54,8 @@ pub struct Plan {
     pub definition_after: String,
     /// How long it will take; None if it was not measured.
     pub estimate: Option<Estimate>,
+    /// The options that decide what becomes of the rows: [`Target::terms`](crate::Target::terms).
+    pub terms: String,
 }
 
 impl Plan {

@@ -57,6 +57,9 @@ pub struct Record {
     /// The fingerprint of the plan that the run began with.
     #[serde(default)]
     pub fingerprint: String,
+    /// The options that decided about the rows when the run began.
+    #[serde(default)]
+    pub terms: Option<String>,
     /// Whether the run skipped the log of the copy before `position`. Then nothing explains a
     /// difference.
     #[serde(default)]

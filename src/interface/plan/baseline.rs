@@ -12,6 +12,8 @@ struct Accepted {
     table: String,
     change: String,
     code: String,
+    severity: String,
+    /// What the finding is about; its sentence, if it is about the change as a whole.
     object: String,
 }
 
@@ -62,9 +64,13 @@ impl Baseline {
 fn accepted(judged: &Judged, finding: &Finding) -> Accepted {
     Accepted {
         table: judged.plan.table.clone(),
-        change: judged.plan.alter.clone(),
+        change: judged.plan.alter.split_whitespace().collect::<Vec<_>>().join(" "),
         code: finding.code.name().to_owned(),
-        object: finding.object.clone(),
+        severity: finding.severity.name().to_owned(),
+        object: match finding.object.as_str() {
+            "" => finding.message.clone(),
+            object => object.to_owned(),
+        },
     }
 }
 

@@ -16,7 +16,9 @@ pub(super) fn render(judged: &Judged) -> String {
                 Severity::Warning => "warning",
                 Severity::Note => "notice",
             };
-            let title = property(&format!("{}: {}", judged.plan.table, finding.code.name()));
+            let of = Some(judged.plan.table.as_str()).filter(|table| !table.is_empty());
+            let of = of.map(|table| format!("{table}: ")).unwrap_or_default();
+            let title = property(&format!("{of}{}", finding.code.name()));
             let remedy = match finding.remedy.as_str() {
                 "" => String::new(),
                 remedy => format!("\n{remedy}"),

@@ -15,16 +15,19 @@ pub(super) fn render(judged: &Judged) -> String {
         .map(|it| json!({ "object": it.object, "reason": it.message, "remedy": it.remedy }))
         .collect();
     let notes: Vec<String> = of(Severity::Note).map(ToString::to_string).collect();
+    // A statement that was not planned, or only looked at, has no way to be carried out.
+    let is_planned = !plan.server.is_empty();
     let place =
         judged.place.as_ref().map(|place| json!({ "file": place.file, "line": place.line }));
     json!({
         "format_version": FORMAT_VERSION,
-        "fingerprint": fingerprint(plan),
+        "fingerprint": is_planned.then(|| fingerprint(plan)),
         "table": plan.table,
         "alter": plan.alter,
+        "terms": plan.terms,
         "place": place,
         "server": plan.server,
-        "verdict": plan.verdict,
+        "verdict": is_planned.then_some(&plan.verdict),
         "key": plan.key,
         "rows_estimated": plan.rows_estimated,
         "bytes_estimated": plan.bytes_estimated,

@@ -7,20 +7,23 @@ use std::fmt::Write;
 
 pub(super) fn render(judged: &Judged) -> String {
     let plan = &judged.plan;
-    let mut text = format!("### {}\n\n{}\n\n", plan.table, code_block(change(plan)));
+    let title = if plan.table.is_empty() { "statement" } else { &plan.table };
+    let mut text = format!("### {title}\n\n{}\n\n", code_block(change(plan)));
     if let Some(place) = &judged.place {
         let _ = writeln!(text, "- **Statement:** {}:{}", place.file, place.line);
     }
-    let _ = writeln!(text, "- **Strategy:** {}", strategy(plan));
-    let _ = writeln!(text, "- **Rows:** about {}", grouped(plan.rows_estimated));
-    if plan.bytes_estimated > 0 {
-        let _ = writeln!(text, "- **Space:** about {}", size(plan.bytes_estimated));
+    if let Some(strategy) = strategy(judged) {
+        let _ = writeln!(text, "- **Strategy:** {strategy}");
+        let _ = writeln!(text, "- **Rows:** about {}", grouped(plan.rows_estimated));
+        if plan.bytes_estimated > 0 {
+            let _ = writeln!(text, "- **Space:** about {}", size(plan.bytes_estimated));
+        }
+        let _ = writeln!(text, "- **Fingerprint:** `{}`", fingerprint(plan));
     }
     for (title, words) in estimate::sentences(plan) {
         let title = title[..1].to_uppercase() + &title[1..];
         let _ = writeln!(text, "- **{title}:** {words}");
     }
-    let _ = writeln!(text, "- **Fingerprint:** `{}`", fingerprint(plan));
     if !plan.findings.is_empty() {
         text.push_str("\n| severity | code | what | what to do |\n|---|---|---|---|\n");
     }

@@ -93,10 +93,17 @@ pub fn render(format: Format, judged: &[Judged]) -> String {
     }
 }
 
-/// How the change will be done, for people.
-fn strategy(plan: &Plan) -> String {
+/// How the change will be done, for people. A finding that somebody accepted still refuses it. None
+/// if nothing was planned.
+fn strategy(judged: &Judged) -> Option<String> {
     use altergeist::contract::Verdict;
-    match (&plan.verdict, plan.is_refused()) {
+    let plan = &judged.plan;
+    if plan.server.is_empty() {
+        return None;
+    }
+    let is_refused =
+        plan.is_refused() || judged.known.iter().any(|it| it.severity == Severity::Error);
+    Some(match (&plan.verdict, is_refused) {
         (_, true) => "refused".to_owned(),
         (Verdict::Native(_), false) if is_in_place(plan) => {
             "native, in place: the server rewrites or scans the table".to_owned()
@@ -110,7 +117,7 @@ fn strategy(plan: &Plan) -> String {
         (Verdict::Copy, false) => {
             format!("copy into a shadow table; follow the log by key {}", plan.key)
         }
-    }
+    })
 }
 
 /// Whether the plan chose the server's own way, because it blocks no longer than allowed.
@@ -133,6 +140,7 @@ pub(crate) mod tests {
     pub fn example() -> Judged {
         let plan = Plan {
             table: "shop.orders".into(),
+            server: "MySQL 9.7".into(),
             alter: "ADD UNIQUE (mail)".into(),
             key: "PRIMARY (id)".into(),
             rows_estimated: 1_234_567,

@@ -20,10 +20,14 @@ pub(super) fn render(judged: &Judged) -> String {
     if let Some(place) = &judged.place {
         say("statement", &format!("{}:{}", place.file, place.line));
     }
-    say("table", &plan.table);
+    if !plan.table.is_empty() {
+        say("table", &plan.table);
+    }
     say("change", change(plan));
-    say("strategy", &strategy(plan));
-    say("rows", &format!("about {}", grouped(plan.rows_estimated)));
+    if let Some(strategy) = strategy(judged) {
+        say("strategy", &strategy);
+        say("rows", &format!("about {}", grouped(plan.rows_estimated)));
+    }
     if plan.verdict == Verdict::Copy && plan.bytes_estimated > 0 {
         say("space", &format!("about {}", size(plan.bytes_estimated)));
     }

@@ -42,6 +42,7 @@ pub(crate) fn compose_plan(
     }
     findings.extend(left_out(change));
     Plan {
+        terms: change.target.terms(),
         table: change.title.clone(),
         alter: change.request.given.clone(),
         bytes_estimated: if trial.native.is_some() { 0 } else { facts.bytes },

@@ -89,6 +89,9 @@ pub(crate) fn keeps_its_rows(
         && after.iter().all(|part| before.contains(part) || !kept.contains(&part.0))
 }
 
+/// How long a plan waits for its turn on the clone.
+const TURN_SECONDS: u64 = 60;
+
 /// Tries the clauses on an empty clone, and drops the clone whatever the outcome.
 pub(crate) async fn try_clauses(
     change: &Change,
@@ -98,11 +101,20 @@ pub(crate) async fn try_clauses(
     clauses: &Clauses,
 ) -> Result<Trial> {
     let attempted = || change.doing("try the clauses on an empty clone of");
+    // Plans of one table share the clone's name: they take turns. The lock goes with the session.
+    let turn = format!("{}_plan", change.names.lock);
+    let taken = session.text(&sql::session::get_lock(&turn, TURN_SECONDS)).await;
+    if taken.doing_in_catalogue(attempted)? != "1" {
+        let reason = "other plans of this table have used the clone for a minute; try again";
+        return Err(Error::new(Kind::Busy, attempted(), reason));
+    }
     drop_clone(change, session).await?;
     let names = make_copy(change, session, &change.names.clone).await.trying_clauses(attempted)?;
     let trial = try_on_clone(change, pool, native, session, clauses, &names).await;
     let altered = read_outlines(change, session, &names).await;
     let dropped = drop_clone(change, session).await;
+    let released = session.execute(&sql::session::release_lock(&turn)).await;
+    released.doing_in_catalogue(attempted)?;
     let mut trial = trial?;
     trial.definition = altered.map(|outlines| outlines.copy.join("\n")).unwrap_or_default();
     dropped.map(|()| trial)

@@ -19,10 +19,15 @@ pub(crate) async fn ask(
         .replace("{old}", &sql::table(&change.source))
         .replace("{new}", &sql::table(&change.names.shadow));
     let mut session = pool.reader().await?;
-    let prepare = [sql::session::READ_ONLY, &sql::session::use_schema(&change.source.schema)];
+    let limit = sql::session::question_limit(change.server.version);
+    let prepare =
+        [limit, sql::session::READ_ONLY, &sql::session::use_schema(&change.source.schema)];
     for statement in prepare {
         session.execute(statement).await.doing_in_catalogue(attempted)?;
     }
-    let row = session.row(&question).await.trying_clauses(attempted)?;
+    for statement in sql::session::prepare_question(&question) {
+        session.execute(&statement).await.trying_clauses(attempted)?;
+    }
+    let row = session.row(sql::session::ASK).await.trying_clauses(attempted)?;
     Ok(row.and_then(|row| row.first().cloned()).filter(Option::is_some).map(|cell| text(&cell)))
 }

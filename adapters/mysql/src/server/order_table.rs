@@ -3,6 +3,7 @@
 use crate::change::Change;
 use crate::server::doing::Doing;
 use crate::server::error::NO_SUCH_TABLE;
+use crate::server::names::TableName;
 use crate::server::own_objects::oddity;
 use crate::server::pool::SessionPool;
 use crate::server::session::{Session, number, text};
@@ -67,12 +68,7 @@ pub(crate) async fn make_tables(
     ] {
         let attempted = || format!("make the table {}", name.plain());
         lease.session().execute(&create).await.doing_in_catalogue(attempted)?;
-        let clone = &change.names.clone;
-        let odd = oddity(lease.session(), &change.source, clone, name, None).await;
-        if let Some(odd) = odd.doing_in_catalogue(attempted)? {
-            let reason = format!("{odd}, so this tool did not make it; drop or rename it");
-            return Err(Error::refused(format!("use {}", name.plain()), reason));
-        }
+        refuse_odd(change, lease.session(), name).await?;
         lease.session().execute(&forget).await.doing_in_catalogue(attempted)?;
     }
     lease.keep();
@@ -98,15 +94,16 @@ pub(crate) async fn take(
 ) -> Result<Vec<GivenOrder>> {
     let attempted = || change.doing("take the orders for");
     let orders = &change.names.orders;
-    let mut lease = door.lend(pool).await?;
-    let marked = lease.session().execute(&statements::mark_taken(orders, run)).await;
-    marked.doing_in_catalogue(attempted)?;
-    let rows = lease.session().rows(&statements::taken(orders, run, begins)).await;
-    let rows = rows.doing_in_catalogue(attempted)?;
-    lease.keep();
-    rows.iter()
+    let rows = locked(change, pool, door, orders, async |session: &mut Session| {
+        let marked = session.execute(&statements::mark_taken(orders, run)).await;
+        marked.doing_in_catalogue(attempted)?;
+        session.rows(&statements::taken(orders, run, begins)).await.doing_in_catalogue(attempted)
+    });
+    rows.await?
+        .iter()
         .map(|row| {
-            Some(GivenOrder { id: number(&row[0])?, word: text(&row[1]), given_by: text(&row[2]) })
+            let (word, given_by) = (text(&row[1]), text(&row[2]));
+            Some(GivenOrder { id: number(&row[0])?, word, given_by })
         })
         .collect::<Option<_>>()
         .ok_or_else(|| Error::fatal(attempted(), "an order has no number"))
@@ -120,8 +117,10 @@ pub(crate) async fn answer(
     id: u64,
     answer: &OrderAnswer,
 ) -> Result<()> {
-    let statement = statements::answer(&change.names.orders, id, answer);
-    execute(pool, door, &statement, &change.doing("answer an order for")).await
+    let orders = &change.names.orders;
+    let statement = statements::answer(orders, id, answer);
+    let attempted = change.doing("answer an order for");
+    write(change, pool, door, (orders, &statement), &attempted).await
 }
 
 /// Gives an order.
@@ -135,6 +134,7 @@ pub(crate) async fn give(
 ) -> Result<u64> {
     let attempted = || change.doing("give an order for");
     let mut lease = door.lend(pool).await?;
+    refuse_odd(change, lease.session(), &change.names.orders).await?;
     let statement = statements::give(&change.names.orders, run, word, is_standing);
     lease.session().execute(&statement).await.doing_in_catalogue(attempted)?;
     let id = lease.session().row(statements::LAST_ID).await.doing_in_catalogue(attempted)?;
@@ -149,6 +149,7 @@ pub(crate) async fn last_run(
     door: &OrderSession,
 ) -> Result<Option<String>> {
     let mut lease = door.lend(pool).await?;
+    refuse_odd(change, lease.session(), &change.names.history).await?;
     let statement = statements::last_run(&change.names.history, &change.title);
     let row = match lease.session().row(&statement).await {
         Err(failure) if failure.code() == Some(NO_SUCH_TABLE) => None,
@@ -166,6 +167,7 @@ pub(crate) async fn answer_of(
     id: u64,
 ) -> Result<Option<OrderAnswer>> {
     let mut lease = door.lend(pool).await?;
+    refuse_odd(change, lease.session(), &change.names.orders).await?;
     let row = lease.session().row(&statements::answer_of(&change.names.orders, id)).await;
     let row = row.doing_in_catalogue(change.doing("look for the answer to an order for"))?;
     lease.keep();
@@ -179,18 +181,53 @@ pub(crate) async fn note(
     door: &OrderSession,
     moment: &Moment,
 ) -> Result<()> {
-    let statement = statements::note(&change.names.history, &change.source, moment);
-    execute(pool, door, &statement, &change.doing("write the history of")).await
+    let history = &change.names.history;
+    let statement = statements::note(history, &change.source, moment);
+    let attempted = change.doing("write the history of");
+    write(change, pool, door, (history, &statement), &attempted).await
 }
 
-async fn execute(
+/// Refuses a view or a trigger of one of these names: it could run the code of another user.
+async fn refuse_odd(change: &Change, session: &mut Session, name: &TableName) -> Result<()> {
+    let odd = oddity(session, &change.source, &change.names.clone, name, None).await;
+    match odd.doing_in_catalogue(format!("look at {}", name.plain()))? {
+        None => Ok(()),
+        Some(odd) => {
+            let reason = format!("{odd}, so this tool did not make it; drop or rename it");
+            Err(Error::refused(format!("use {}", name.plain()), reason))
+        }
+    }
+}
+
+/// Runs one statement on one of the tables.
+async fn write(
+    change: &Change,
     pool: &Arc<SessionPool>,
     door: &OrderSession,
-    statement: &str,
+    (name, statement): (&TableName, &str),
     attempted: &str,
 ) -> Result<()> {
+    locked(change, pool, door, name, async |session: &mut Session| {
+        session.execute(statement).await.doing_in_catalogue(attempted).map(drop)
+    })
+    .await
+}
+
+/// Works on one of the tables under its lock, after the proof that it is a plain table: nobody can
+/// put a view in its place in between. A session that fails is closed, and its lock goes with it.
+async fn locked<T>(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    door: &OrderSession,
+    name: &TableName,
+    work: impl AsyncFnOnce(&mut Session) -> Result<T>,
+) -> Result<T> {
+    let attempted = || format!("lock {}", name.plain());
     let mut lease = door.lend(pool).await?;
-    lease.session().execute(statement).await.doing_in_catalogue(attempted)?;
+    lease.session().execute(&statements::lock(name)).await.doing_in_catalogue(attempted)?;
+    refuse_odd(change, lease.session(), name).await?;
+    let done = work(lease.session()).await?;
+    lease.session().execute(statements::UNLOCK).await.doing_in_catalogue(attempted)?;
     lease.keep();
-    Ok(())
+    Ok(done)
 }

@@ -5,7 +5,7 @@ use crate::sql::quote::{sign, string, table};
 use altergeist_contract::{Moment, OrderAnswer};
 
 /// The account of this session, as `given_by` has it.
-pub(crate) const ACCOUNT: &str = "SELECT USER()";
+pub(crate) const ACCOUNT: &str = "SELECT CURRENT_USER()";
 
 /// Who may insert `run_id` and `word` alone gives orders in his own name.
 pub(crate) fn create_orders(orders: &TableName) -> String {
@@ -14,7 +14,7 @@ pub(crate) fn create_orders(orders: &TableName) -> String {
             id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
             run_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
             word VARCHAR(1024) CHARACTER SET utf8mb4 NOT NULL,
-            given_by VARCHAR(512) CHARACTER SET utf8mb4 NOT NULL DEFAULT (USER()),
+            given_by VARCHAR(512) CHARACTER SET utf8mb4 NOT NULL DEFAULT (CURRENT_USER()),
             given_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
             expires_at TIMESTAMP NULL DEFAULT (CURRENT_TIMESTAMP + INTERVAL 10 MINUTE),
             taken_at TIMESTAMP NULL,
@@ -49,6 +49,14 @@ pub(crate) fn create_history(history: &TableName) -> String {
     )
 }
 
+/// Keeps everybody else from the table, and from putting another in its place.
+pub(crate) fn lock(name: &TableName) -> String {
+    format!("LOCK TABLES {} WRITE", table(name))
+}
+
+/// Ends the lock.
+pub(crate) const UNLOCK: &str = "UNLOCK TABLES";
+
 /// Forgets what is older than so many seconds.
 pub(crate) fn forget_orders(orders: &TableName, seconds: u64) -> String {
     format!("DELETE FROM {} WHERE given_at < NOW() - INTERVAL {seconds} SECOND", table(orders))
@@ -69,9 +77,10 @@ pub(crate) fn mark_taken(orders: &TableName, run: &str) -> String {
     )
 }
 
-/// Orders that are taken and not answered; the standing ones too, if a process begins.
+/// Orders that are taken and not answered; the standing ones and approvals too, if a
+/// process begins.
 pub(crate) fn taken(orders: &TableName, run: &str, begins: bool) -> String {
-    let standing = if begins { " OR expires_at IS NULL" } else { "" };
+    let standing = if begins { " OR expires_at IS NULL OR word LIKE 'approve %'" } else { "" };
     format!(
         "SELECT id, word, given_by FROM {} WHERE run_id = {} AND taken_at IS NOT NULL AND (outcome \
          IS NULL{standing}) ORDER BY id",

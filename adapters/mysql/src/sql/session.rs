@@ -78,6 +78,10 @@ pub(crate) fn get_lock(name: &str, seconds: u64) -> String {
     format!("SELECT GET_LOCK('{name}', {seconds})")
 }
 
+pub(crate) fn release_lock(name: &str) -> String {
+    format!("DO RELEASE_LOCK('{name}')")
+}
+
 pub(crate) fn lock_holder(name: &str) -> String {
     format!("SELECT IS_USED_LOCK('{name}')")
 }
@@ -224,3 +228,20 @@ pub(crate) const LOCK_TABLES: &str = "LOCK TABLES";
 pub(crate) const CREATE_VIEW: &str = "CREATE VIEW";
 
 pub(crate) const SHOW_VIEW: &str = "SHOW VIEW";
+
+/// Ends the operator's question after a minute.
+pub(crate) fn question_limit(version: Version) -> &'static str {
+    match version.flavour {
+        Flavour::MySql => "SET SESSION max_execution_time = 60000",
+        Flavour::MariaDb => "SET SESSION max_statement_time = 60",
+    }
+}
+
+/// Prepares the operator's question. What is prepared is one statement, whatever it holds.
+pub(crate) fn prepare_question(question: &str) -> [String; 2] {
+    let question = crate::sql::quote::string(question);
+    [format!("SET @question = {question}"), "PREPARE question FROM @question".to_owned()]
+}
+
+/// Asks the prepared question.
+pub(crate) const ASK: &str = "EXECUTE question";

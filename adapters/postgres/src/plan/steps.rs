@@ -41,6 +41,7 @@ pub(crate) fn write_plan(change: &Change, survey: Survey, data: Vec<Finding>) ->
         _ => copy_steps(change, altered, &survey.dependents, &survey.locked_relations),
     };
     Plan {
+        terms: change.target.terms(),
         table: change.names.display.clone(),
         alter: change.alter.given.clone(),
         key: layout.map(Layout::key_description).unwrap_or_default(),

@@ -8,7 +8,7 @@ use crate::sql;
 use crate::sql::order_table as statements;
 use altergeist_contract::order_table::KEPT;
 use altergeist_contract::{Error, GivenOrder, Moment, OrderAnswer, Result};
-use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Row, SimpleQueryMessage, SimpleQueryRow};
 
 /// Makes the tables if they are missing, and forgets what is old.
 pub(crate) async fn make_tables(session: &Session) -> Result<()> {
@@ -23,9 +23,7 @@ pub(crate) async fn make_tables(session: &Session) -> Result<()> {
     }
     let rows = session.query(statements::STRANGERS, &[]).await.doing(ATTEMPTED)?;
     if let Some(row) = rows.first() {
-        let (object, why): (String, String) = (row.get(0), row.get(1));
-        let reason = format!("{object}: {why}; drop it, or the whole table");
-        return Err(Error::refused("use the tables of orders and history", reason));
+        return Err(refused(row));
     }
     let forget = statements::forget(KEPT.as_secs());
     use_table(session, "orders", &forget, "forget old orders").await.map(drop)
@@ -59,6 +57,23 @@ pub(crate) async fn answer(session: &Session, id: u64, answer: &OrderAnswer) -> 
     use_table(session, "orders", &statements::answer(id, answer), "answer an order").await.map(drop)
 }
 
+/// Refuses tables that could run the code of another user as this one. Whoever gives orders need
+/// not own the tables.
+async fn refuse_code(session: &Session) -> Result<()> {
+    let rows = session.query(statements::STRANGERS, &[]).await;
+    let rows = rows.doing("look at the tables of orders and history")?;
+    match rows.iter().find(|row| row.get::<_, bool>(2)) {
+        None => Ok(()),
+        Some(row) => Err(refused(row)),
+    }
+}
+
+fn refused(row: &Row) -> Error {
+    let (object, why): (String, String) = (row.get(0), row.get(1));
+    let reason = format!("{object}: {why}; drop it, or the whole table");
+    Error::refused("use the tables of orders and history", reason)
+}
+
 /// Gives an order.
 pub(crate) async fn give(
     session: &Session,
@@ -66,6 +81,7 @@ pub(crate) async fn give(
     word: &str,
     is_standing: bool,
 ) -> Result<u64> {
+    refuse_code(session).await?;
     let row = session.one(statements::give(is_standing), &[&run, &word]).await;
     let id: i64 = row.doing("give an order")?.get(0);
     Ok(id.unsigned_abs())
@@ -77,6 +93,7 @@ pub(crate) async fn last_run(session: &Session, table: &str) -> Result<Option<St
     if !session.one(statements::TABLES_EXIST, &[]).await.doing(attempted)?.get::<_, bool>(0) {
         return Ok(None);
     }
+    refuse_code(session).await?;
     let rows = session.query(statements::LAST_RUN, &[&table]).await.doing(attempted)?;
     Ok(rows.first().map(|row| row.get(0)))
 }

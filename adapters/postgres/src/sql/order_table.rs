@@ -6,7 +6,8 @@ use altergeist_contract::{Moment, OrderAnswer};
 /// Makes the tables. Who may insert `run_id` and `word` alone gives orders in his own name.
 pub(crate) const CREATE: &str = include_str!("order_tables.sql");
 
-/// What of the tables is not as this tool makes it.
+/// What of the tables is not as this tool makes it, and whether it could run code of another user in
+/// the name of whoever uses them.
 pub(crate) const STRANGERS: &str = include_str!("order_strangers.sql");
 
 /// Whether both tables are there.
@@ -22,7 +23,7 @@ pub(crate) const ACCOUNT: &str = "SELECT SESSION_USER::text";
 pub(crate) fn with_orders(table: &str, statements: &str) -> String {
     format!(
         "LOCK TABLE ONLY altergeist.{table} IN ROW EXCLUSIVE MODE;\nSELECT object::int FROM \
-         ({STRANGERS}) AS found (object, why);\n{statements}"
+         ({STRANGERS}) AS found (object, why, bears_code);\n{statements}"
     )
 }
 
@@ -35,10 +36,10 @@ pub(crate) fn forget(seconds: u64) -> String {
 }
 
 /// Marks new orders as taken, and lists those that are taken and not answered; the standing ones
-/// too, if a process begins.
+/// and approvals too, if a process begins.
 pub(crate) fn take(run: &str, begins: bool) -> String {
     let run = literal(run);
-    let standing = if begins { " OR expires_at IS NULL" } else { "" };
+    let standing = if begins { " OR expires_at IS NULL OR word LIKE 'approve %'" } else { "" };
     format!(
         "UPDATE ONLY altergeist.orders SET taken_at = now()
         WHERE run_id = {run} AND taken_at IS NULL AND (expires_at IS NULL OR expires_at > now());

@@ -200,7 +200,7 @@ pub(crate) fn use_search_path(path: &str) -> String {
 /// names as the user's own session does, and a question ends in time.
 pub(crate) fn inquiry_settings(path: &str) -> String {
     format!(
-        "SET default_transaction_read_only = on; SET statement_timeout = '10min';
+        "SET default_transaction_read_only = on; SET statement_timeout = '60s';
         SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '1min';
         SELECT set_config('search_path', {}, false)",
         literal(path)
