@@ -63,7 +63,7 @@ impl Task for BackfillTask {
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
         let mut door = OrderDoor::<E>::new(
             self.settings.clone(),
-            self.status.subscribe(),
+            self.status.clone(),
             self.listeners.clone(),
         );
         let control =

@@ -31,7 +31,7 @@ const STOP_GENTLY: Duration = Duration::from_secs(15);
 /// Does the change, resumes it, or finds it done.
 pub async fn run(args: &RunArgs) -> u8 {
     if let Err(reason) = args.check() {
-        eprintln!("altergeist: {reason}");
+        say_error(&format!("altergeist: {reason}"));
         return 2;
     }
     let notifier = args.notify.start();
