@@ -63,8 +63,10 @@ async fn rehearse_once(args: &RehearseArgs) -> Result<String, Failure> {
     let ended = tokio::select! {
         ended = with_engine(&target, task) => ended.unwrap_or_else(|error| Err(error.into())),
         _ = panicked.wait_for(|settings| settings.panic) => {
-            say_error("altergeist: the rehearsal was cut off, so it has dropped nothing. The table is \
-                 untouched; `altergeist cleanup` drops what the rehearsal made");
+            say_error(
+                "altergeist: the rehearsal was cut off, so it has dropped nothing. The table is \
+                 untouched; `altergeist cleanup` drops what the rehearsal made",
+            );
             Err(Failure::Stopped)
         }
     };
