@@ -61,11 +61,8 @@ impl Task for BackfillTask {
     type Outcome = Result<Ended, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
-        let mut door = OrderDoor::<E>::new(
-            self.settings.clone(),
-            self.status.clone(),
-            self.listeners.clone(),
-        );
+        let mut door =
+            OrderDoor::<E>::new(self.settings.clone(), self.status.clone(), self.listeners.clone());
         let control =
             Control::new(self.settings.subscribe(), self.status).with_listeners(self.listeners);
         let connect = async || E::connect(target).await;

@@ -25,7 +25,7 @@ impl Turns for Postgres {
             Kind::Fatal => Error::refused(
                 attempted(),
                 format!(
-                    "{}. The turn is a lock in the database {DATABASE}: let this role connect there",
+                    "{}. The turn is a lock in database {DATABASE}: let this role connect to it",
                     error.reason
                 ),
             ),
