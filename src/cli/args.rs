@@ -192,12 +192,8 @@ enum StrategyArg {
     Copy,
 }
 
-/// `plan`. A file names the tables and the changes itself.
+/// `plan`.
 #[derive(Args)]
-#[command(
-    mut_arg("table", |table| table.default_value_if("file", ArgPredicate::IsPresent, "")),
-    mut_arg("alter", |alter| alter.default_value_if("file", ArgPredicate::IsPresent, ""))
-)]
 pub struct PlanArgs {
     #[command(flatten)]
     change: ChangeArgs,
