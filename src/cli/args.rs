@@ -192,8 +192,12 @@ enum StrategyArg {
     Copy,
 }
 
-/// `plan`.
+/// `plan`. A file names the tables and the changes itself.
 #[derive(Args)]
+#[command(
+    mut_arg("table", |table| table.default_value_if("file", ArgPredicate::IsPresent, "")),
+    mut_arg("alter", |alter| alter.default_value_if("file", ArgPredicate::IsPresent, ""))
+)]
 pub struct PlanArgs {
     #[command(flatten)]
     change: ChangeArgs,
