@@ -6,8 +6,8 @@ use altergeist_contract::{Moment, OrderAnswer};
 /// Makes the tables. Who may insert `run_id` and `word` alone gives orders in his own name.
 pub(crate) const CREATE: &str = include_str!("order_tables.sql");
 
-/// What of the tables is not as this tool makes it, and whether it could run code of another user in
-/// the name of whoever uses them.
+/// What of the tables is not as this tool makes it, and whether it could run the code of another
+/// user in the name of whoever uses them.
 pub(crate) const STRANGERS: &str = include_str!("order_strangers.sql");
 
 /// Whether both tables are there.
