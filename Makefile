@@ -43,7 +43,7 @@ test: ## format, lints, unit, simulation, conformance, and integration with real
 	$(step) 'Building'
 	$(CARGO) test --workspace --no-run
 	$(step) 'Tests'
-	RUST_TEST_THREADS=3 $(CARGO) test --workspace --no-fail-fast -- $(LONG:%=--skip %)
+	RUST_TEST_THREADS=4 $(CARGO) test --workspace --no-fail-fast -- $(LONG:%=--skip %)
 
 long: ## the longest tests, and those of PostgreSQL 15 that are the same as of 18; an hour
 	integration/install-servers all
