@@ -11,6 +11,7 @@ use std::fs;
 every_server!(
     a_check_that_fails_keeps_the_table_until_it_passes,
     a_failing_check_is_overruled_only_by_its_name,
+    a_native_change_waits_for_its_gates_too,
     a_deadline_ends_the_run_resumably,
     a_second_run_waits_for_the_first_and_finds_it_done,
 );
@@ -50,6 +51,28 @@ fn a_check_that_fails_keeps_the_table_until_it_passes(flavour: Flavour) {
     let report = writers.stop();
     assert!(report.errors().is_empty(), "{}", report.errors()[0]);
     report.prove(&url).unwrap();
+    assert_ne!(structure(&server, "orders"), was);
+}
+
+/// Nothing is copied, and the swap is the server's own ALTER: it waits as a swap does.
+fn a_native_change_waits_for_its_gates_too(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else {
+        return;
+    };
+    let url = server.url(DATABASE);
+    Table::load(&url, "orders", 100).unwrap();
+    server.execute(DATABASE, "CREATE TABLE allowed (n int)").unwrap();
+    let was = structure(&server, "orders");
+    let more = ["--check", "allowed: SELECT count(*) FROM allowed = 1", "--postpone-cut-over"];
+    let mut running = start(&url, "orders", "ADD COLUMN extra int", &more);
+    running.wait_until(|status| status["phase"] == "waiting");
+    running.ask("cut-over");
+    let status = running.wait_until(|status| status["waiting_for"] == "gate allowed: 0 < 1");
+    assert!(gate(&status, "postponed").0, "{status}");
+    must_stay("it waits for the gate", || running.status()["phase"] == "waiting");
+    assert_eq!(structure(&server, "orders"), was);
+    server.execute(DATABASE, "INSERT INTO allowed VALUES (1)").unwrap();
+    running.wait().must_be(0).must_say(&["natively"]);
     assert_ne!(structure(&server, "orders"), was);
 }
 
