@@ -119,7 +119,7 @@ fn every_page_of_a_code_has_its_sections_and_shows_a_finding() {
         assert_eq!(sections, SECTIONS, "{code}");
         let shown: Vec<&str> = page
             .lines()
-            .filter(|line| ["error ", "warning ", "note "].iter().any(|it| line.starts_with(it)))
+            .filter(|line| ["refused ", "warning ", "note "].iter().any(|it| line.starts_with(it)))
             .collect();
         assert!(!shown.is_empty(), "{code}: no example");
         let is_note = shown.iter().all(|line| line.starts_with("note "));

@@ -47,7 +47,8 @@ pub enum Kind {
         /// The table.
         table: String,
     },
-    /// `CREATE TABLE table`, or another name of one: what follows about it in this file cannot be judged, and need not be.
+    /// `CREATE TABLE table`, or another name of one: what follows about it in this file cannot be
+    /// judged, and need not be.
     Create {
         /// The table.
         table: String,
@@ -320,8 +321,8 @@ mod tests {
 
     #[test]
     fn an_index_of_mysql_is_a_clause() {
-        let text = "CREATE UNIQUE INDEX `i` ON t (a, b(9)) ALGORITHM=INPLACE LOCK=NONE; CREATE INDEX j ON \
-                    t(a)";
+        let text = "CREATE UNIQUE INDEX `i` ON t (a, b(9)) ALGORITHM=INPLACE LOCK=NONE; CREATE \
+                    INDEX j ON t(a)";
         assert_eq!(
             kinds(Sql::MySql, text),
             [alter("t", "ADD UNIQUE INDEX `i` (a, b(9))"), alter("t", "ADD INDEX j (a)"),]

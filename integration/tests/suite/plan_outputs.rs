@@ -21,10 +21,18 @@ fn a_file_of_migrations_is_judged_against_the_tables(flavour: Flavour) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (file, baseline) = (path("1.sql"), path("accepted"));
-    let text = "-- one; two\nCREATE TABLE fresh (id int PRIMARY KEY);\nALTER TABLE fresh ADD COLUMN \
-                a int;\nALTER TABLE users ADD CONSTRAINT u UNIQUE (mail);\n\nALTER TABLE users ADD \
-                COLUMN note varchar(9) DEFAULT ';';\nALTER TABLE nowhere ADD COLUMN a int;\n";
-    fs::write(&file, text).unwrap();
+    let text = [
+        "-- one; two",
+        "CREATE TABLE fresh (id int PRIMARY KEY);",
+        "ALTER TABLE fresh ADD COLUMN a int;",
+        "ALTER TABLE users ADD CONSTRAINT u UNIQUE (mail);",
+        "",
+        "ALTER TABLE users ADD COLUMN note varchar(9) DEFAULT ';';",
+        "ALTER TABLE nowhere ADD COLUMN a int;",
+        "",
+    ]
+    .join("\n");
+    fs::write(&file, &text).unwrap();
     let judge = |more: &[&str]| -> Ended {
         command(&[&["plan", "--url", &url, "--file", &file], more].concat())
     };

@@ -1,5 +1,5 @@
-//! `config show`: the effective value of every flag of `run`, and where it comes from. The output is
-//! itself a file for `--config`. Passwords are never shown.
+//! `config show`: the effective value of every flag of `run`, and where it comes from. The output
+//! is itself a file for `--config`. Passwords are never shown.
 
 use super::{Completed, completed, is_flag, is_switch, key, relaxed};
 use crate::cli::args::Cli;

@@ -2,7 +2,7 @@
 
 use crate::interface::plan::{Judged, change, estimate, strategy};
 use crate::interface::report::{grouped, size};
-use altergeist::contract::Verdict;
+use altergeist::contract::{Severity, Verdict};
 use textwrap::{Options, WordSplitter};
 
 /// No line is longer, unless one word is.
@@ -37,10 +37,10 @@ pub(super) fn render(judged: &Judged) -> String {
     for finding in judged.findings() {
         let code = finding.code.name();
         let said = match finding.severity {
-            altergeist::contract::Severity::Note => finding.to_string(),
+            Severity::Note => finding.to_string(),
             _ => format!("{finding} [{code}]"),
         };
-        say(finding.severity.name(), &said);
+        say(label(finding.severity), &said);
         if !finding.remedy.is_empty() {
             say("", &format!("→ {}", finding.remedy));
         }
@@ -54,6 +54,15 @@ pub(super) fn render(judged: &Judged) -> String {
         say("", &format!("   lock: {}", step.lock));
     }
     text
+}
+
+/// The label of a finding. An error is what the run refuses.
+fn label(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "refused",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
 }
 
 /// A statement of many lines, on one.
@@ -101,7 +110,7 @@ change     ADD UNIQUE (mail)
 strategy   refused
 rows       about 1,234,567
 space      about 12 MB
-error      unique index mail: 3 values occur more than once [unique-duplicates]
+refused    unique index mail: 3 values occur more than once [unique-duplicates]
            → remove the duplicates
 warning    column a: 5 | 6 [drops-data]
            → keep it
