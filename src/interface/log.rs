@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use std::fmt;
+use std::io::IsTerminal;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::FmtContext;
@@ -37,7 +38,10 @@ pub fn start(form: LogArg) {
     for directive in silent.chain(["said=info".to_owned()]) {
         filter = filter.add_directive(directive.parse().expect("a well formed directive"));
     }
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match form {
         LogArg::Text => log.event_format(Lines(Format::default())).init(),
         LogArg::Json => log.json().flatten_event(true).init(),

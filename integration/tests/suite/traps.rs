@@ -488,8 +488,8 @@ mod postgres_a_full_disk_ends_the_run_with_a_word_and_the_same_command_goes_on_w
             let ended = run(&url, table, alter).must_be(1);
             ended.must_say(&[
                 "disk",
-                "make room",
-                "the same command goes on",
+                "Free some space",
+                "the same command continues",
                 "altergeist cleanup",
                 "replication slot",
             ]);
