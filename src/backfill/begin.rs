@@ -35,7 +35,7 @@ pub async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenU
     };
     let update = options.update.described();
     match record.stage {
-        Stage::Done | Stage::Backfilled => {}
+        Stage::Done | Stage::Backfilled | Stage::Reverted => {}
         Stage::Backfilling if record.alter == update => {
             let (then, now) = (&record.backfills.order, engine.row_order().await?);
             if !engine.is_same_table(&then.table, &now.table) || then.key != now.key {
@@ -48,6 +48,8 @@ pub async fn taken_up<E: Engine>(engine: &E, options: &Options) -> Result<TakenU
         | Stage::Altering
         | Stage::Copying
         | Stage::CuttingOver
+        | Stage::Reversible
+        | Stage::Reverting
         | Stage::Backfilling => {
             return Err(another_change_is_under_way(engine.table(), &record).into());
         }
@@ -122,6 +124,7 @@ pub async fn begin<E: Engine>(
         estimate: None,
         restore_point: None,
         is_rehearsal: false,
+        reversible: None,
     };
     checkpoint::save(engine, &mut record).await?;
     Ok(record)

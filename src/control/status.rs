@@ -26,6 +26,10 @@ pub enum Phase {
     Waiting,
     /// Swapping.
     CuttingOver,
+    /// Swapped. The old table is kept current, so that it can be put back.
+    Reversible,
+    /// Putting the old table back.
+    Reverting,
     /// Updating rows in place.
     Backfilling,
     /// The change is complete.
@@ -46,6 +50,8 @@ impl fmt::Display for Phase {
             Phase::Analyzing => "analyzing",
             Phase::Waiting => "waiting",
             Phase::CuttingOver => "cutting-over",
+            Phase::Reversible => "reversible",
+            Phase::Reverting => "reverting",
             Phase::Backfilling => "backfilling",
             Phase::Done => "done",
             Phase::Failed => "failed",

@@ -224,7 +224,7 @@ fn is_backfill(stage: Stage) -> bool {
 fn life(record: &Record, holder: Option<&str>) -> String {
     match (record.stage, holder) {
         (_, Some(who)) => format!("held by    {who}\n"),
-        (Stage::Done | Stage::Backfilled, None) => String::new(),
+        (Stage::Done | Stage::Backfilled | Stage::Reverted, None) => String::new(),
         (_, None) => "held by    nobody: no process works on it. Repeat the command to resume it, \
                       or run `altergeist cleanup` to drop it\n"
             .into(),
@@ -240,8 +240,10 @@ pub fn journal_json(table: &str, record: Option<&Record>, holder: Option<&str>) 
         Stage::Preparing | Stage::Altering => Phase::Planning,
         Stage::Copying => Phase::Copying,
         Stage::CuttingOver => Phase::CuttingOver,
+        Stage::Reversible => Phase::Reversible,
+        Stage::Reverting => Phase::Reverting,
         Stage::Backfilling => Phase::Backfilling,
-        Stage::Backfilled | Stage::Done => Phase::Done,
+        Stage::Backfilled | Stage::Done | Stage::Reverted => Phase::Done,
     };
     let status = Status {
         run_id: record.run.clone(),
@@ -295,6 +297,9 @@ fn stage(stage: Stage) -> &'static str {
         Stage::Altering => "in a native ALTER",
         Stage::Copying => "copying or following the log",
         Stage::CuttingOver => "in the cut-over",
+        Stage::Reversible => "swapped; the old table is kept current",
+        Stage::Reverting => "in the swap back",
+        Stage::Reverted => "reverted",
         Stage::Backfilling => "backfilling",
         Stage::Backfilled => "backfilled",
         Stage::Done => "done",

@@ -37,6 +37,7 @@ pub fn begin(options: &Options, plan: &Plan) -> Record {
         estimate: plan.estimate.clone(),
         restore_point: None,
         is_rehearsal: false,
+        reversible: None,
         ended: None,
     }
 }
@@ -73,9 +74,12 @@ async fn save_end<E: Engine>(engine: &E, code: u8) -> Result<()> {
     match record.stage {
         // Saving these stages notes more than the record.
         Stage::Altering | Stage::Done | Stage::Backfilling | Stage::Backfilled => Ok(()),
-        Stage::Preparing | Stage::Copying | Stage::CuttingOver => {
-            engine.save(&Record { ended: Some(code), ..record }).await
-        }
+        Stage::Preparing
+        | Stage::Copying
+        | Stage::CuttingOver
+        | Stage::Reversible
+        | Stage::Reverting
+        | Stage::Reverted => engine.save(&Record { ended: Some(code), ..record }).await,
     }
 }
 

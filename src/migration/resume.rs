@@ -65,7 +65,7 @@ pub async fn taken_up<E: Engine>(
         }
         // The plan reports what is left of it.
         Stage::Done | Stage::Backfilled | Stage::Altering => return Ok(TakenUp::Nothing),
-        Stage::Backfilling => {
+        Stage::Backfilling | Stage::Reversible | Stage::Reverting | Stage::Reverted => {
             return Err(another_change_is_under_way(engine.table(), &record).into());
         }
         Stage::Preparing => {

@@ -65,6 +65,11 @@ pub struct Target {
     pub log_limit_bytes: Option<u64>,
     /// How long the run waits for readers that began before the swap.
     pub wait_old_snapshots: Option<Duration>,
+    /// Whether the old table is kept current after the swap, so that it can be put back.
+    pub reversible: bool,
+    /// Columns of the old table that the altered one lacks, each with the expression over the
+    /// altered table's columns that gives its value in new rows. Only with `reversible`.
+    pub reverse_sets: Vec<(String, String)>,
 }
 
 impl Target {
@@ -84,6 +89,8 @@ impl Target {
         terms.extend(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| (*flag).into()));
         terms.extend(self.create.iter().map(|definition| format!("create {definition}")));
         terms.extend(self.order_by.iter().map(|order| format!("order-by {order}")));
+        let reverse_sets = self.reverse_sets.iter();
+        terms.extend(reverse_sets.map(|(column, value)| format!("reverse-set {column} = {value}")));
         terms.join(", ")
     }
 }

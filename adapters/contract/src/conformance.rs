@@ -178,6 +178,7 @@ fn record(stage: Stage, position: Option<Position>) -> Record {
         estimate: None,
         restore_point: None,
         is_rehearsal: false,
+        reversible: None,
         ended: Some(5),
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::{
     Backfill, Chunk, Key, Marker, Measure, OnlineSteps, OrderTable, Pairs, Plan, Position, Record,
-    Result, RetainedLog, SkippableLog, Target, Turns, UnloggedChanges, Watermark,
+    Result, RetainedLog, Reversal, SkippableLog, Target, Turns, UnloggedChanges, Watermark,
 };
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub trait Engine:
     + Backfill
     + Turns
     + Pairs
+    + Reversal
     + Sized
 {
     /// The log, as this engine reads it.
@@ -282,8 +283,12 @@ pub trait Cutover {
     /// lost one may have sent has ended.
     async fn ownership(&self) -> Result<Ownership>;
 
-    /// After the swap: removes what only the run needed, and keeps the old table. May be called
-    /// again.
+    /// After the swap: does what the table needs and the swap left for later. The log stays
+    /// open. May be called again.
+    async fn settle(&self) -> Result<()>;
+
+    /// After the swap: removes what only the run needed, and keeps the old table. Does first what
+    /// [`Cutover::settle`] does. May be called again.
     async fn finish(&self) -> Result<()>;
 }
 

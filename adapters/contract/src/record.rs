@@ -16,6 +16,12 @@ pub enum Stage {
     Copying,
     /// A swap may have been sent. Ask which table has the name before anything else (law 7).
     CuttingOver,
+    /// The tables are swapped, and the old one is kept current.
+    Reversible,
+    /// The swap back may have been sent. Ask which table has the name before anything else (law 7).
+    Reverting,
+    /// The old table has its name again.
+    Reverted,
     /// Rows are updated in place. It continues from the watermark.
     Backfilling,
     /// The rows are updated.
@@ -32,6 +38,9 @@ impl Stage {
             Stage::Altering => "altering",
             Stage::Copying => "copying",
             Stage::CuttingOver => "cutting-over",
+            Stage::Reversible => "reversible",
+            Stage::Reverting => "reverting",
+            Stage::Reverted => "reverted",
             Stage::Backfilling => "backfilling",
             Stage::Backfilled => "backfilled",
             Stage::Done => "done",
@@ -87,7 +96,22 @@ pub struct Record {
     /// Whether it is a rehearsal: it never swaps, and a run does not resume it.
     #[serde(default)]
     pub is_rehearsal: bool,
+    /// How long the change can be undone, if the operator wants it to be.
+    #[serde(default)]
+    pub reversible: Option<Reversible>,
     /// The exit code of the process that last worked on it, if it failed and could still say so.
     #[serde(default)]
     pub ended: Option<u8>,
+}
+
+/// How a change can be undone.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Reversible {
+    /// How long after the swap, in seconds.
+    pub seconds: u64,
+    /// When that time ends, seconds since 1970; 0 before the swap.
+    pub until_seconds: u64,
+    /// The place in the log at which the table was swapped: every change of the altered table is
+    /// behind it. Noted before a swap is sent. It counts only if that swap happened.
+    pub cut_over: Option<Position>,
 }

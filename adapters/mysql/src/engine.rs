@@ -183,6 +183,10 @@ impl Cutover for MySql {
         ownership::find_ownership(&self.change, &self.pool).await
     }
 
+    async fn settle(&self) -> Result<()> {
+        finish::settle_swap(&self.change, &self.pool).await
+    }
+
     async fn finish(&self) -> Result<()> {
         finish::finish_swap(&self.change, &self.pool, &self.log, &self.shadow).await
     }

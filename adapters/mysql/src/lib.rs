@@ -10,6 +10,7 @@ mod journal;
 mod key;
 mod log;
 mod plan;
+mod reversal;
 mod schema;
 mod server;
 mod shadow;

@@ -5,9 +5,9 @@ use super::{Effect, Entry, Flaw, Rows, Server, World, id, is_covered, is_within,
 use crate::{
     Backfill, ChangeStream, Changes, Chunk, CommitLatency, Comparison, Cutover, Disposal,
     Duplicates, Engine, Error, Gauge, Hold, Inquiry, Journal, Key, Kind, Leftover, Marker, Measure,
-    Measured, OnlineSteps, Ownership, Pairs, Plan, Position, Preflight, Record, ReplicaLag,
-    RestorePoint, Result, RetainedLog, Shadow, SkippableLog, Swap, TableLock, Target, Turns,
-    UnloggedChanges, Verdict, Watermark, Writes,
+    Measured, Misfits, OnlineSteps, Ownership, Pairs, Plan, Position, Preflight, Record,
+    ReplicaLag, RestorePoint, Result, RetainedLog, Reversal, Shadow, SkippableLog, Swap, TableLock,
+    Target, Turns, UnloggedChanges, Verdict, Watermark, Writes,
 };
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -586,6 +586,11 @@ impl Cutover for Model {
         .await
     }
 
+    async fn settle(&self) -> Result<()> {
+        pause(&self.server).await;
+        Ok(())
+    }
+
     async fn finish(&self) -> Result<()> {
         self.statement("finish", |world| match world.chance(world.habits.unfinished_chance) {
             true => {
@@ -604,6 +609,24 @@ impl RetainedLog for Model {}
 impl UnloggedChanges for Model {}
 
 impl Turns for Model {}
+
+impl Reversal for Model {
+    async fn turn_around(self) -> Result<Model> {
+        Err(Error::refused("keep the old table current", "the model cannot do that"))
+    }
+
+    async fn refresh_each(&self, _keys: &[Key]) -> Result<()> {
+        Ok(())
+    }
+
+    async fn misfits(&self) -> Result<Vec<Misfits>> {
+        Ok(Vec::new())
+    }
+
+    async fn blocked_misfits(&self, _most: usize) -> Result<Vec<Key>> {
+        Ok(Vec::new())
+    }
+}
 
 impl Pairs for Model {
     type Pair = std::convert::Infallible;

@@ -13,14 +13,20 @@ use crate::state::{LogState, ShadowState};
 use altergeist_contract::Result;
 use std::sync::Arc;
 
+/// Completes what the swap left half done.
+pub(crate) async fn settle_swap(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
+    complete_triggers(change, pool).await?;
+    restore_foreign_keys(change, pool).await
+}
+
+/// Completes the swap, and removes what only the run needed.
 pub(crate) async fn finish_swap(
     change: &Change,
     pool: &Arc<SessionPool>,
     log_state: &LogState,
     shadow_state: &ShadowState,
 ) -> Result<()> {
-    complete_triggers(change, pool).await?;
-    restore_foreign_keys(change, pool).await?;
+    settle_swap(change, pool).await?;
     log_state.heartbeat.end();
     *shadow_state.mapping.lock().expect("not poisoned") = None;
     let mut lease = pool.lease(Slot::Control).await?;

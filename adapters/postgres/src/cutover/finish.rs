@@ -19,9 +19,15 @@ const FINISH_ATTEMPTS: usize = 30;
 
 const FINISH_PAUSE: Duration = Duration::from_secs(1);
 
+/// Removes what only the run needed, and proves what was copied.
 pub(crate) async fn finish(session: &Session, change: &Change, source: &LogSource) -> Result<()> {
-    let names = &change.names;
     slot::drop_log(session, change, source).await?;
+    settle(session, change).await
+}
+
+/// Proves foreign keys over copied rows, and refreshes materialized views.
+pub(crate) async fn settle(session: &Session, change: &Change) -> Result<()> {
+    let names = &change.names;
     let shadow = journal::facts(session, names).await?.shadow;
     if let Some(shadow) = shadow {
         for statement in &shadow.final_steps.validations {

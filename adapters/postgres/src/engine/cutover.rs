@@ -27,6 +27,12 @@ impl Cutover for Postgres {
         ownership::who_answers(&session, &self.change.names).await
     }
 
+    async fn settle(&self) -> Result<()> {
+        let lease = self.sessions.control.take().await?;
+        let result = finish::settle(&lease, &self.change).await;
+        lease.settle(result).await
+    }
+
     async fn finish(&self) -> Result<()> {
         self.heartbeat.stop();
         let lease = self.sessions.control.take().await?;
