@@ -389,6 +389,7 @@ mod tests {
             restore_point: None,
             is_rehearsal: false,
             ended: None,
+            reversible: None,
         };
         let said = |stage, holder| journal("t", Some(&record(stage)), holder, &[]);
         assert!(said(Stage::Copying, None).contains("no process works on it"));
