@@ -1,6 +1,7 @@
 //! The change of one table: what was asked for, of which table, on which server. It is read once,
 //! when the engine connects, and stays the same for the whole run.
 
+use crate::facts::{Facts, WayBack};
 use crate::schema::alter_request::AlterRequest;
 use crate::schema::clauses::Clauses;
 use crate::schema::foreign_key::foreign_keys;
@@ -10,9 +11,10 @@ use crate::server::doing::Doing;
 use crate::server::names::{Names, TableName, hash};
 use crate::server::session::{Session, text};
 use crate::sql;
-use altergeist_contract::{Error, Finding, Result, Target};
+use altergeist_contract::{Error, Finding, ForeignKeys, Result, Target};
 
 /// One change of one table. Nothing in it changes during the run.
+#[derive(Clone)]
 pub(crate) struct Change {
     pub target: Target,
     /// What the clauses ask for.
@@ -22,6 +24,8 @@ pub(crate) struct Change {
     /// The table's name in messages.
     pub title: String,
     pub names: Names,
+    /// What the journal says about the way back, if the engine is turned around.
+    pub way_back: Option<WayBack>,
 }
 
 impl Change {
@@ -40,7 +44,29 @@ impl Change {
             keys.into_iter().filter(|key| key.child == source).map(|key| key.name).collect();
         let request = AlterRequest::read(target, server.has_ansi_quotes, &source, &own)?;
         let (title, names) = (source.plain(), Names::of(&source));
-        Ok(Change { target: target.clone(), request, server, source, title, names })
+        let target = target.clone();
+        Ok(Change { target, request, server, source, title, names, way_back: None })
+    }
+
+    /// Returns the change that puts the old table back. The clauses are not needed for it.
+    pub(crate) fn turned(self, way_back: WayBack) -> Change {
+        Change {
+            request: AlterRequest::undoing(way_back.added_keys.clone()),
+            target: Target { foreign_keys: ForeignKeys::Carry, ..self.target },
+            names: self.names.turned(),
+            way_back: Some(way_back),
+            ..self
+        }
+    }
+
+    /// Returns the change that puts the old table back, if its facts are noted. A process that died
+    /// may have left something of it.
+    pub(crate) fn begun_way_back(&self, facts: &Facts) -> Option<Change> {
+        match (&self.way_back, &facts.way_back, &facts.back) {
+            (Some(_), ..) => Some(self.clone()),
+            (None, Some(way_back), Some(_)) => Some(self.clone().turned(way_back.clone())),
+            _ => None,
+        }
     }
 
     /// Returns what is attempted, with the table's name.

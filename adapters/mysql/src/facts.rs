@@ -36,6 +36,26 @@ pub(crate) struct Facts {
     pub done: Option<String>,
     /// The native change that the server was asked to make.
     pub altering: Option<NativeChange>,
+    /// How the change can be undone. Noted before the swap of a reversible change.
+    pub way_back: Option<WayBack>,
+    /// The facts of the way back: there the altered table is the source.
+    pub back: Option<Box<Facts>>,
+}
+
+/// What undoing a change takes, beside the tables themselves.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct WayBack {
+    /// The altered table's definition when it got the name.
+    pub altered_text: String,
+    /// Columns that both tables have, the old one's name first.
+    pub columns: Vec<(String, String)>,
+    /// Columns that only the old table has, with the expression of their values in new rows.
+    pub sets: Vec<(String, String)>,
+    /// Foreign keys of the altered table that the clauses added, by their names there.
+    pub added_keys: Vec<String>,
+    /// Foreign keys of the old table that the altered one does not have.
+    pub dropped_keys: Vec<ForeignKey>,
 }
 
 /// A change that the server makes in one statement. The table itself shows whether it happened.

@@ -74,8 +74,18 @@ pub(crate) async fn save_record(
     .await
 }
 
-/// Reads the table's entry; it is empty if there is no journal yet.
+/// Reads the table's entry; it is empty if there is no journal yet. If the engine is turned around,
+/// the facts are those of the way back.
 pub(crate) async fn read_entry(change: &Change, session: &mut Session) -> Result<Entry> {
+    let mut entry = read_whole_entry(change, session).await?;
+    if change.way_back.is_some() {
+        entry.facts = entry.facts.back.take().map(|back| *back).unwrap_or_default();
+    }
+    Ok(entry)
+}
+
+/// Reads the table's entry with the facts of the change itself.
+pub(crate) async fn read_whole_entry(change: &Change, session: &mut Session) -> Result<Entry> {
     let attempted = || change.doing("read the journal of");
     check_own_tables(change, session).await?;
     let row = match session
@@ -100,10 +110,11 @@ pub(crate) async fn read_entry(change: &Change, session: &mut Session) -> Result
 /// From here on no table with the shadow's name is ours.
 async fn note_done(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
     let mut session = pool.reader().await?;
-    let mut facts = read_entry(change, &mut session).await?.facts;
+    let mut facts = read_whole_entry(change, &mut session).await?.facts;
     facts.done = Some(identify_table(change, &mut session, &change.source).await?.fingerprint);
     facts.has_shadow = false;
-    save_facts(change, pool, &facts).await
+    facts.back = None;
+    save_whole_facts(change, pool, &facts).await
 }
 
 /// Notes what the next statement would make of the table.
@@ -118,7 +129,22 @@ async fn note_altering(
     save_facts(change, pool, &facts).await
 }
 
+/// Saves the facts that [`read_entry`] reads.
 pub(crate) async fn save_facts(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    facts: &Facts,
+) -> Result<()> {
+    if change.way_back.is_none() {
+        return save_whole_facts(change, pool, facts).await;
+    }
+    let mut whole = read_whole_entry(change, &mut pool.reader().await?).await?.facts;
+    whole.back = Some(Box::new(facts.clone()));
+    save_whole_facts(change, pool, &whole).await
+}
+
+/// Saves the facts that [`read_whole_entry`] reads.
+pub(crate) async fn save_whole_facts(
     change: &Change,
     pool: &Arc<SessionPool>,
     facts: &Facts,

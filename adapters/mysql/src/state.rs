@@ -3,7 +3,7 @@
 
 use crate::backfill::BackfillState;
 use crate::change::Change;
-use crate::facts::NativeChange;
+use crate::facts::{NativeChange, WayBack};
 use crate::log::cascades::Cascades;
 use crate::log::completeness::CompletenessCheck;
 use crate::log::shadow_writes::ShadowWrites;
@@ -137,6 +137,23 @@ impl MySql {
             pool,
             change,
         })
+    }
+}
+
+impl MySql {
+    /// Returns the same engine with source and shadow exchanged, and with nothing remembered of
+    /// either.
+    pub(crate) fn turned(self, way_back: WayBack) -> MySql {
+        let change = self.change.turned(way_back);
+        let (pool, source) = (self.pool, &change.source);
+        let log = LogState {
+            completeness: Arc::new(CompletenessCheck::new(pool.clone(), source.clone())),
+            settings_read: Mutex::default(),
+            undecided: Arc::default(),
+            settled: Mutex::default(),
+            ..self.log
+        };
+        MySql { log, shadow: ShadowState::new(&pool), pool, change, ..self }
     }
 }
 

@@ -46,6 +46,7 @@ mod refresh;
 mod refusals;
 mod rehearse;
 mod replica_lag;
+mod reversal_mysql;
 mod scripts;
 mod servers;
 mod settings;

@@ -2,7 +2,9 @@
 
 use crate::change::Change;
 use crate::cutover::foreign_keys::restore_foreign_keys;
+use crate::cutover::ownership::find_owner;
 use crate::cutover::triggers::complete_triggers;
+use crate::cutover::way_back::end_way_back;
 use crate::plan::taken_names::is_sentry;
 use crate::schema::lookup::table_exists;
 use crate::server::doing::Doing;
@@ -10,11 +12,15 @@ use crate::server::pool::{SessionPool, Slot};
 use crate::shadow::create::drop_lookup;
 use crate::sql;
 use crate::state::{LogState, ShadowState};
-use altergeist_contract::Result;
+use altergeist_contract::{Ownership, Result};
 use std::sync::Arc;
 
 /// Completes what the swap left half done.
 pub(crate) async fn settle_swap(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
+    // A way back that did not come to its swap has nothing to carry.
+    if change.way_back.is_some() && find_owner(change, pool).await? == Ownership::Source {
+        return Ok(());
+    }
     complete_triggers(change, pool).await?;
     restore_foreign_keys(change, pool).await
 }
@@ -27,6 +33,7 @@ pub(crate) async fn finish_swap(
     shadow_state: &ShadowState,
 ) -> Result<()> {
     settle_swap(change, pool).await?;
+    end_way_back(change, pool).await?;
     log_state.heartbeat.end();
     *shadow_state.mapping.lock().expect("not poisoned") = None;
     let mut lease = pool.lease(Slot::Control).await?;

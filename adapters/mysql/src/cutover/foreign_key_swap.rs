@@ -58,7 +58,7 @@ impl ForeignKeySwap {
                 tables.push(carried.key.parent.clone());
             }
         }
-        tables.iter().map(|table| format!(", {} WRITE", sql::table(table))).collect()
+        tables.iter().map(sql::cutover::and_lock).collect()
     }
 
     /// Returns the other tables that this one refers to.

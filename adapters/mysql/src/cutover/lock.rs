@@ -35,6 +35,7 @@ use crate::cutover::locked_relations::{lock_children, lock_parents, open_relatio
 use crate::cutover::relation_sessions::{LockedRelations, NotLocked};
 use crate::cutover::table_lock::MySqlLock;
 use crate::cutover::triggers::prepare_triggers;
+use crate::cutover::way_back::note_way_back;
 use crate::plan::log_source::replica_filters;
 use crate::server::doing::Doing;
 use crate::server::pool::{SessionPool, Slot};
@@ -64,6 +65,7 @@ pub(crate) async fn lock_tables(
     remove_temporary_keys(change, pool).await?;
     let source_text = follow_others(change, pool, &mapping).await?;
     let key_swap = note_foreign_keys(change, pool, &mapping).await?;
+    note_way_back(change, pool).await?;
     let triggers = prepare_triggers(change, pool).await?;
     let locking = shadow_state.cascades.begin_lock().await;
     let mut relations = match change.server.version.flavour {
@@ -135,7 +137,11 @@ fn source_locks(change: &Change, key_swap: Option<&ForeignKeySwap>) -> Vec<Strin
     match change.server.version.flavour {
         Flavour::MySql => {
             let further = key_swap.map(ForeignKeySwap::additional_locks).unwrap_or_default();
-            vec![sql::cutover::lock_both(source, &change.names.shadow) + &further]
+            let misfits = match change.way_back {
+                Some(_) => sql::cutover::and_lock(&change.names.misfits),
+                None => String::new(),
+            };
+            vec![sql::cutover::lock_both(source, &change.names.shadow) + &misfits + &further]
         }
         Flavour::MariaDb => {
             vec![sql::cutover::lock_against_all(source), sql::cutover::lock_against_writes(source)]

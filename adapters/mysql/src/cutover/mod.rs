@@ -13,3 +13,4 @@ pub(crate) mod ownership;
 pub(crate) mod relation_sessions;
 pub(crate) mod table_lock;
 pub(crate) mod triggers;
+pub(crate) mod way_back;

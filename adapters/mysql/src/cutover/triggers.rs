@@ -215,6 +215,21 @@ pub(crate) async fn prepare_triggers(change: &Change, pool: &Arc<SessionPool>) -
     Ok(triggers)
 }
 
+/// Drops the guards of a shadow that stays a table of its own.
+pub(crate) async fn drop_guards(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
+    let attempted = || change.doing("drop the guards beside");
+    let mut lease = pool.lease(Slot::Control).await?;
+    let session = lease.session();
+    let standing =
+        standing_on(session, &change.names.shadow).await.doing_in_catalogue(attempted)?;
+    for guard in change.names.guards.iter().filter(|guard| standing.contains(&guard.name)) {
+        let drop = sql::triggers::drop_trigger(&change.source, guard);
+        session.execute(&drop).await.doing_in_catalogue(attempted)?;
+    }
+    lease.keep();
+    Ok(())
+}
+
 /// Completes what a cut-over left half done after its swap. It may be called again.
 pub(crate) async fn complete_triggers(change: &Change, pool: &Arc<SessionPool>) -> Result<()> {
     let mut reader = pool.reader().await?;

@@ -2,6 +2,7 @@
 
 use crate::change::Change;
 use crate::cutover::ownership::find_owner;
+use crate::cutover::way_back::is_misfits;
 use crate::journal::read_entry;
 use crate::plan::taken_names::is_sentry;
 use crate::schema::identity::identify_table;
@@ -39,13 +40,20 @@ pub(crate) async fn find_leftovers(
     let shadow_is_ours = is_our_shadow(change, session, &entry.facts).await?;
     let old_is_ours = is_old_ours(change, pool, session, &entry).await?;
     if shadow_is_ours {
-        let reason = match stage {
-            Some(Stage::Copying | Stage::CuttingOver) => {
-                "a change is under way or was interrupted; the same command continues it"
-            }
-            _ => "a change began and did not finish",
+        let (what, reason, disposal) = match stage {
+            Some(Stage::Copying | Stage::CuttingOver) => (
+                "shadow table",
+                "a change is under way or was interrupted; the same command continues it",
+                Disposal::Dropped,
+            ),
+            Some(Stage::Reverted) => (
+                "altered table",
+                "the table as it was before the change was undone",
+                Disposal::DroppedWithOld,
+            ),
+            _ => ("shadow table", "a change began and did not finish", Disposal::Dropped),
         };
-        found.push(table(&change.names.shadow, "shadow table", reason, Disposal::Dropped));
+        found.push(table(&change.names.shadow, what, reason, disposal));
     }
     for clone in change.clones() {
         if is_plain(change, session, clone).await?
@@ -54,6 +62,10 @@ pub(crate) async fn find_leftovers(
             let reason = "clauses were tried on it";
             found.push(table(clone, "empty clone", reason, Disposal::Dropped));
         }
+    }
+    if is_misfits(change, session).await? {
+        let reason = "it lists rows that the old table cannot hold";
+        found.push(table(&change.names.misfits, "table", reason, Disposal::Dropped));
     }
     for name in [&change.names.sentry, &change.names.used_sentry] {
         if table_exists(session, name).await? && is_sentry(session, name).await? {
@@ -91,7 +103,9 @@ pub(crate) async fn is_old_ours(
     }
     let was_swapped =
         entry.facts.done.is_some() || find_owner(change, pool).await? == Ownership::Shadow;
-    Ok(was_swapped && identify_table(change, session, &change.names.old).await? == *made)
+    let back = entry.facts.back.as_ref().and_then(|back| back.shadow.as_ref());
+    let now = identify_table(change, session, &change.names.old).await?;
+    Ok(was_swapped && (now == *made || back == Some(&now)))
 }
 
 pub(crate) async fn journal_leftovers(

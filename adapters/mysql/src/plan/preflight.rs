@@ -116,7 +116,11 @@ pub(crate) async fn cleanup(
 ) -> Result<()> {
     log_state.heartbeat.end();
     let mut session = pool.reader().await?;
-    rescue_triggers(change, pool, &read_entry(change, &mut session).await?.facts).await?;
+    let facts = read_entry(change, &mut session).await?.facts;
+    rescue_triggers(change, pool, &facts).await?;
+    if let (Some(turned), Some(back)) = (change.begun_way_back(&facts), &facts.back) {
+        rescue_triggers(&turned, pool, back).await?;
+    }
     let found = find_leftovers(change, pool, &mut session).await?;
     let is_with_old = |found: &LeftoverObject| found.shown.disposal == Disposal::DroppedWithOld;
     if old_too && found.iter().any(is_with_old) {

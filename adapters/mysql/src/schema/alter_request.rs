@@ -6,6 +6,7 @@ use crate::server::names::TableName;
 use altergeist_contract::{Code, Finding, Result, Target};
 
 /// What the user asks for.
+#[derive(Clone)]
 pub(crate) struct AlterRequest {
     /// The clauses as they were given, without ALGORITHM and LOCK.
     pub given: String,
@@ -36,6 +37,17 @@ impl AlterRequest {
         let effective = rest.trim().to_owned();
         let clauses = readable(&effective, ansi_quotes, &target.renames);
         Ok(AlterRequest { given, means, effective, dropped_keys, clauses })
+    }
+
+    /// Returns the request that undoes a change: it drops these keys, and has no clauses.
+    pub(crate) fn undoing(dropped_keys: Vec<String>) -> AlterRequest {
+        AlterRequest {
+            given: String::new(),
+            means: Vec::new(),
+            effective: String::new(),
+            dropped_keys,
+            clauses: Ok(Clauses::default()),
+        }
     }
 
     /// Returns whether the change must be instant.

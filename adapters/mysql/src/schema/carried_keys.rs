@@ -28,11 +28,8 @@ pub(crate) fn carried_keys(
     mapping: &ColumnMapping,
 ) -> Vec<CarriedKey> {
     let hash = hash(&change.title);
-    let is_left = |key: &ForeignKey| {
-        change.target.foreign_keys != ForeignKeys::Carry || is_key_dropped(change, key)
-    };
     keys.iter()
-        .filter(|key| key.child != change.source || !is_left(key))
+        .filter(|key| !is_key_left(change, key))
         .map(|key| (key_after_change(change, key, mapping), false))
         .chain(name_added_keys(change, added, keys).into_iter().map(|key| (key, true)))
         .zip(1..)
@@ -64,6 +61,12 @@ pub(crate) fn name_added_keys(
         .iter()
         .map(|key| ForeignKey { child: change.source.clone(), name: name(key), ..key.clone() })
         .collect()
+}
+
+/// Returns whether a key of the table stays behind: the clauses drop it, or the user wants none.
+pub(crate) fn is_key_left(change: &Change, key: &ForeignKey) -> bool {
+    let wants_none = change.target.foreign_keys != ForeignKeys::Carry;
+    key.child == change.source && (wants_none || is_key_dropped(change, key))
 }
 
 /// Returns whether the clauses drop a key.

@@ -8,6 +8,7 @@ use crate::schema::convert;
 use crate::schema::foreign_key::OwnKey;
 use crate::schema::key_choice::followed;
 use crate::schema::pair::{Given, Pair};
+use crate::schema::reverse::Reverse;
 use crate::schema::table::{Column, Table, is_same};
 use crate::server::about::Zone;
 use crate::server::names::TableName;
@@ -44,6 +45,8 @@ pub(crate) struct ColumnMapping {
     /// Whether rows are refreshed by their documents: InnoDB takes only growing numbers into the
     /// shadow now.
     pub by_document: Arc<AtomicBool>,
+    /// What only the mapping of the way back has.
+    pub reverse: Option<Reverse>,
 }
 
 impl ColumnMapping {
@@ -55,8 +58,12 @@ impl ColumnMapping {
 
     /// Returns the condition that a row `s` of the source and a row `d` of the shadow are equal.
     pub(crate) fn equality(&self) -> Result<String> {
-        let terms: Option<Vec<String>> =
-            self.columns.iter().map(|pair| convert::equal(pair, "s.", "d.")).collect();
+        let terms: Option<Vec<String>> = match &self.reverse {
+            None => self.columns.iter().map(|pair| convert::equal(pair, "s.", "d.")).collect(),
+            Some(reverse) => {
+                reverse.compared.iter().map(|pair| convert::equal(pair, "d.", "s.")).collect()
+            }
+        };
         terms.map(|terms| terms.join(" AND ")).ok_or_else(|| {
             Error::fatal(
                 format!("compare {} with its shadow", self.source.plain()),
@@ -111,6 +118,7 @@ pub(crate) fn find(
                 log_tells_all: true,
                 rounds: false,
                 by_document: Arc::default(),
+                reverse: None,
             });
         }
         Ok(_) => {}
@@ -161,7 +169,7 @@ fn pairs(
 
 /// Returns the server's implicit defaults. It uses them in ALTER TABLE, but in strict modes not in
 /// INSERT.
-fn given(shadow: &Table, pairs: &[Pair]) -> std::result::Result<Vec<Given>, Finding> {
+pub(crate) fn given(shadow: &Table, pairs: &[Pair]) -> std::result::Result<Vec<Given>, Finding> {
     let is_added =
         |column: &&Column| !pairs.iter().any(|pair| is_same(&pair.shadow.name, &column.name));
     let needs_one = |column: &&Column| {

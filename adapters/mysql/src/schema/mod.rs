@@ -21,5 +21,7 @@ pub(crate) mod lookup;
 pub(crate) mod misfits;
 pub(crate) mod pair;
 pub(crate) mod pasted;
+pub(crate) mod reverse;
+pub(crate) mod reverse_mapping;
 pub(crate) mod rounding;
 pub(crate) mod table;

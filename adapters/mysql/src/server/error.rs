@@ -119,6 +119,39 @@ impl Failure {
         column_named(message) == Some(column)
     }
 
+    /// What a row does not fit, if that is why a statement that writes rows failed; and whether
+    /// another row is in the way.
+    pub(crate) fn misfit(&self) -> Option<(String, bool)> {
+        let Failure::Server { code, message } = self else { return None };
+        let named = |kind: &str, name: Option<&str>| match name {
+            Some(name) => Some((format!("{kind} {name}"), false)),
+            None => Some((format!("a {kind}"), false)),
+        };
+        match *code {
+            1062 | 1586 | 1022 | 1859 => {
+                Some((format!("unique index {}", index_named(message)), true))
+            }
+            1048
+            | 1264..=1265
+            | 1300
+            | 1364..=1366
+            | 1292
+            | 1406
+            | 1411
+            | 1416
+            | 1441
+            | 1690
+            | 1977
+            | 3140..=3141
+            | 3752
+            | 3854
+            | 4038 => named("column", column_named(message)),
+            3819 | 4025 => named("CHECK constraint", constraint_named(message)),
+            1526 | 1748 => Some(("the partitions".to_owned(), false)),
+            _ => None,
+        }
+    }
+
     /// Whether the connection cannot be used any more.
     pub(crate) fn ends_session(&self) -> bool {
         match self {

@@ -39,6 +39,10 @@ pub(crate) struct Names {
     pub shadow: TableName,
     /// What the source is called after the swap.
     pub old: TableName,
+    /// Rows of the altered table that the old one cannot hold.
+    pub misfits: TableName,
+    /// A temporary table for rows of the old table while they are written again.
+    pub stash: TableName,
     /// MariaDB's sentry for the swap: the RENAME fails while no table has this name.
     pub sentry: TableName,
     /// The sentry's name after the swap.
@@ -69,6 +73,8 @@ impl Names {
         Names {
             shadow: named(around(&source.name, "_ag_shadow")),
             old: named(around(&source.name, "_ag_old")),
+            misfits: named(around(&source.name, "_ag_misfits")),
+            stash: named(around(&source.name, "_ag_stash")),
             sentry: named(behind(&source.name, "_ag_go")),
             used_sentry: named(behind(&source.name, "_ag_went")),
             guards: ["_ag_guard_i", "_ag_guard_u", "_ag_guard_d"]
@@ -81,6 +87,13 @@ impl Names {
             history: named("_altergeist_history".into()),
             lock: format!("ag_{hash:016x}"),
         }
+    }
+}
+
+impl Names {
+    /// Returns the names after the swap: the old table follows the altered one, and goes back.
+    pub(crate) fn turned(&self) -> Names {
+        Names { shadow: self.old.clone(), old: self.shadow.clone(), ..self.clone() }
     }
 }
 

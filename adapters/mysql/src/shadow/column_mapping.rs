@@ -5,6 +5,7 @@ use crate::change::Change;
 use crate::schema::column_mapping::{self, ColumnMapping};
 use crate::schema::full_text::has_own_documents;
 use crate::schema::lookup::{read_table, table_exists};
+use crate::schema::reverse_mapping;
 use crate::schema::table::definition_of;
 use crate::server::doing::Doing;
 use crate::server::pool::SessionPool;
@@ -44,16 +45,27 @@ async fn find_mapping(change: &Change, session: &mut Session) -> Result<ColumnMa
     let source = read_table(change, session, &change.source).await?;
     let shadow = read_table(change, session, &change.names.shadow).await?;
     let (zone, flavour) = (change.server.zone(), change.server.version.flavour);
-    let names = (&change.source, &change.names.shadow);
-    column_mapping::find(names, &source, &shadow, change.clauses()?, zone, flavour).map_err(
-        |refusals| {
-            let reasons: Vec<String> = refusals
-                .iter()
-                .map(|refusal| format!("{}: {}", refusal.object, refusal.message))
-                .collect();
-            Error::refused(change.doing("make the shadow of"), reasons.join("; "))
-        },
-    )
+    let (found, what) = match &change.way_back {
+        None => {
+            let names = (&change.source, &change.names.shadow);
+            let clauses = change.clauses()?;
+            let found = column_mapping::find(names, &source, &shadow, clauses, zone, flavour);
+            (found, "make the shadow of")
+        }
+        Some(way_back) => {
+            let names = (&change.source, &change.names);
+            let tables = [&source, &shadow];
+            let found = reverse_mapping::find(names, tables, way_back, zone, flavour);
+            (found, "undo the change of")
+        }
+    };
+    found.map_err(|refusals| {
+        let reasons: Vec<String> = refusals
+            .iter()
+            .map(|refusal| format!("{}: {}", refusal.object, refusal.message))
+            .collect();
+        Error::refused(change.doing(what), reasons.join("; "))
+    })
 }
 
 /// Returns the key that the shadow's rows are found by. Before there is a shadow, it is the

@@ -53,6 +53,8 @@ pub(crate) async fn create_shadow(
     facts.deferred = None;
     facts.full_text = None;
     facts.done = None;
+    facts.way_back = None;
+    facts.back = None;
     save_facts(change, pool, &facts).await?;
 
     facts.added_keys = make_shadow(change, pool).await?;

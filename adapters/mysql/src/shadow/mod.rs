@@ -14,6 +14,8 @@ pub(crate) mod indexes;
 pub(crate) mod insert;
 pub(crate) mod kept_columns;
 pub(crate) mod late_index;
+pub(crate) mod misfits;
 pub(crate) mod pair;
 pub(crate) mod rows;
 pub(crate) mod statistics;
+pub(crate) mod way_back;

@@ -10,6 +10,7 @@ use crate::server::session::{Cells, Session};
 use crate::shadow::column_mapping::load_mapping;
 use crate::shadow::documents::{refresh_by_document_locked, refresh_keys_by_document};
 use crate::shadow::insert::{insert, parts};
+use crate::shadow::way_back::refresh_back;
 use crate::sql;
 use crate::sql::compare::Compared;
 use crate::state::ShadowState;
@@ -77,7 +78,7 @@ pub(crate) async fn refresh_keys(
 ) -> Result<()> {
     let mapping = load_mapping(change, pool, shadow_state).await?;
     let _moves = shadow_state.cascades.lock_moves(&mapping).await;
-    if mapping.by_document.load(Ordering::SeqCst) {
+    if mapping.by_document.load(Ordering::SeqCst) && mapping.reverse.is_none() {
         return refresh_keys_by_document(change, pool, shadow_state, &mapping, keys, through).await;
     }
     let mut lease = pool.worker().await?;
@@ -169,6 +170,13 @@ pub(crate) async fn refresh_within(
     through: &Watermark,
     attempted: &str,
 ) -> Result<u64> {
+    if let Some(reverse) = &mapping.reverse {
+        return match through {
+            // To make room, a refresh would delete rows, and with them what only the old table has.
+            Watermark::Start => Ok(0),
+            _ => refresh_back(session, mapping, reverse, keys, attempted).await,
+        };
+    }
     if mapping.by_document.load(Ordering::SeqCst) {
         return refresh_by_document_locked(session, mapping, keys, attempted).await;
     }

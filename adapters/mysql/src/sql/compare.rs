@@ -1,12 +1,12 @@
 //! The statements that compare the shadow with its source.
 
-use crate::key::index::{KeyColumn, KeyIndex};
-use crate::key::mapping::Mapping;
+use crate::key::index::KeyIndex;
 use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::foreign_key::OwnKey;
 use crate::sql::quote::{quote, sign, table};
+use crate::sql::reversal::is_no_misfit;
 use crate::sql::rows::{
-    among, among_shadows, columns_of, one_of, range, spelled, spelled_of_shadow,
+    among, among_shadows, columns_of, matched, one_of, range, spelled, spelled_of_shadow,
 };
 use altergeist_contract::{Chunk, Key, Result, Watermark};
 
@@ -49,27 +49,6 @@ fn condition_on_shadow(key: &KeyIndex, of: &str, compared: &Compared) -> Result<
     }
 }
 
-/// Whether a row of the source and a row of the shadow have the same key. The tables' names are
-/// given.
-fn matched(mapping: &ColumnMapping, (s, d): (&str, &str)) -> String {
-    let source = columns_of(&mapping.key, false, &format!("{s}."));
-    let shadow = columns_of(&mapping.key, true, &format!("{d}."));
-    let term = |((column, s), back): ((&KeyColumn, &String), &String)| match &column.mapping {
-        Mapping::Same => match column.prefix {
-            None => format!("{back} = {s}"),
-            Some(length) => {
-                format!("{back} = {s} AND LEFT({back}, {length}) = LEFT({s}, {length})")
-            }
-        },
-        mapping => format!(
-            "{d}.{} = {} AND {back} = {s}",
-            quote(&column.shadow_name),
-            mapping.to_shadow(s)
-        ),
-    };
-    mapping.key.columns.iter().zip(&source).zip(&shadow).map(term).collect::<Vec<_>>().join(" AND ")
-}
-
 pub(crate) fn count_rows(mapping: &ColumnMapping, chunk: &Chunk) -> Result<String> {
     Ok(format!(
         "{}SELECT COUNT(*) FROM {} FORCE INDEX ({}) WHERE {}",
@@ -81,9 +60,10 @@ pub(crate) fn count_rows(mapping: &ColumnMapping, chunk: &Chunk) -> Result<Strin
 }
 
 /// How many rows of the shadow belong to this range. It is a number only if the shadow's order is
-/// the source's.
+/// the source's, and if every row of the source fits into the shadow.
 pub(crate) fn count_in_shadow(mapping: &ColumnMapping, chunk: &Chunk) -> Result<String> {
-    if mapping.key.is_mapped() || is_last_of_prefixes(&mapping.key, chunk) {
+    let is_countable = !mapping.key.is_mapped() && mapping.reverse.is_none();
+    if !is_countable || is_last_of_prefixes(&mapping.key, chunk) {
         return Ok("SELECT NULL".to_owned());
     }
     Ok(format!(
@@ -105,7 +85,7 @@ pub(crate) fn missing_or_different(
     let first = &columns_of(&mapping.key, true, "d.")[0];
     Ok(format!(
         "{}SELECT {} FROM {} s FORCE INDEX ({}) LEFT JOIN {} d FORCE INDEX ({}) ON {} \
-         WHERE {} AND ({first} IS NULL OR NOT ({})) LIMIT {limit}",
+         WHERE {} AND ({first} IS NULL OR NOT ({})){} LIMIT {limit}",
         sign(&mapping.source),
         spelled(&mapping.key, &columns),
         table(&mapping.source),
@@ -114,7 +94,8 @@ pub(crate) fn missing_or_different(
         quote(&mapping.key.shadow_index),
         matched(mapping, ("s", "d")),
         condition(&mapping.key, &columns, compared)?,
-        mapping.equality()?
+        mapping.equality()?,
+        is_no_misfit(mapping)
     ))
 }
 

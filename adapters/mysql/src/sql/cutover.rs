@@ -8,6 +8,11 @@ pub(crate) fn lock_both(source: &TableName, shadow: &TableName) -> String {
     format!("{}LOCK TABLES {} WRITE, {} WRITE", sign(source), table(source), table(shadow))
 }
 
+/// A further table for that lock.
+pub(crate) fn and_lock(further: &TableName) -> String {
+    format!(", {} WRITE", table(further))
+}
+
 /// Only this session reads or writes the source.
 pub(crate) fn lock_against_all(source: &TableName) -> String {
     format!("{}LOCK TABLES {} WRITE", sign(source), table(source))

@@ -11,6 +11,7 @@ pub(crate) mod journal;
 pub(crate) mod log;
 pub(crate) mod order_table;
 pub(crate) mod quote;
+pub(crate) mod reversal;
 pub(crate) mod rows;
 pub(crate) mod session;
 pub(crate) mod settings;

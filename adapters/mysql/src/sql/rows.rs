@@ -139,6 +139,27 @@ pub(crate) fn among_shadows(key: &KeyIndex, of: &str, keys: &[Key]) -> Result<St
     Ok(format!("({})", alternatives.join(" OR ")))
 }
 
+/// Whether a row of the source and a row of the shadow have the same key. The tables' names are
+/// given.
+pub(crate) fn matched(mapping: &ColumnMapping, (s, d): (&str, &str)) -> String {
+    let source = columns_of(&mapping.key, false, &format!("{s}."));
+    let shadow = columns_of(&mapping.key, true, &format!("{d}."));
+    let term = |((column, s), back): ((&KeyColumn, &String), &String)| match &column.mapping {
+        Mapping::Same => match column.prefix {
+            None => format!("{back} = {s}"),
+            Some(length) => {
+                format!("{back} = {s} AND LEFT({back}, {length}) = LEFT({s}, {length})")
+            }
+        },
+        mapping => format!(
+            "{d}.{} = {} AND {back} = {s}",
+            quote(&column.shadow_name),
+            mapping.to_shadow(s)
+        ),
+    };
+    mapping.key.columns.iter().zip(&source).zip(&shadow).map(term).collect::<Vec<_>>().join(" AND ")
+}
+
 /// Selects the key columns in the forms that
 /// [`Spelling::of_query`](crate::key::spelling::Spelling::of_query) reads.
 pub(crate) fn spelled(key: &KeyIndex, columns: &[String]) -> String {

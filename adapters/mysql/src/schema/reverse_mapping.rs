@@ -1,0 +1,124 @@
+//! The mapping of the way back: how the old table's columns come from the altered table's. The
+//! altered table is the source here, and the old one is the shadow. Pure.
+//!
+//! Rows are compared the other way: the old table's value, converted as the change itself converts
+//! it, must be the altered table's. Old values always convert, so a comparison never fails because
+//! of a value. And a value that lost something on its way back is a difference.
+
+use crate::facts::WayBack;
+use crate::key::index::{KeyColumn, KeyIndex};
+use crate::schema::column_mapping::{ColumnMapping, given};
+use crate::schema::convert;
+use crate::schema::key_choice::followed;
+use crate::schema::pair::Pair;
+use crate::schema::reverse::Reverse;
+use crate::schema::table::{Column, Table, is_same};
+use crate::server::about::Zone;
+use crate::server::names::{Names, TableName};
+use crate::server::version::Flavour;
+use altergeist_contract::{Code, Finding};
+use std::sync::Arc;
+
+/// Finds the mapping, or all reasons against it.
+pub(crate) fn find(
+    (source, names): (&TableName, &Names),
+    [altered, old]: [&Table; 2],
+    way_back: &WayBack,
+    zone: Zone,
+    flavour: Flavour,
+) -> std::result::Result<ColumnMapping, Vec<Finding>> {
+    let pairs = pairs([altered, old], way_back, flavour).map_err(|refusal| vec![refusal])?;
+    let is_fixed = zone == Zone::Fixed;
+    let (key, kept) = followed((source, altered), old, &pairs, is_fixed).map_err(|it| vec![it])?;
+    if key.needs_lookup() || !kept.is_empty() || key.has_prefix() {
+        return Err(vec![no_common_key(&key)]);
+    }
+    let is_set = |column: &Column| way_back.sets.iter().any(|(set, _)| is_same(set, &column.name));
+    let mut given = given(old, &pairs).map_err(|refusal| vec![refusal])?;
+    given.retain(|given| !is_set(&given.column));
+    let has_moments = || old.columns.iter().any(|column| column.data_type == "timestamp");
+    let in_utc = match zone {
+        Zone::Fixed => false,
+        Zone::HidesMoments => key.has_moments(),
+        Zone::LosesMoments => has_moments(),
+    };
+    let reverse = reverse(names, [altered, old], way_back, (&pairs, &key), flavour);
+    let columns = pairs.into_iter().filter(|pair| !pair.shadow.generated).collect();
+    Ok(ColumnMapping {
+        source: source.clone(),
+        shadow: names.shadow.clone(),
+        key,
+        columns,
+        kept: Vec::new(),
+        given,
+        in_utc,
+        sets_row_number: false,
+        own_keys: Vec::new(),
+        log_tells_all: true,
+        rounds: false,
+        by_document: Arc::default(),
+        reverse: Some(reverse),
+    })
+}
+
+fn reverse(
+    names: &Names,
+    [altered, old]: [&Table; 2],
+    way_back: &WayBack,
+    (pairs, key): (&[Pair], &KeyIndex),
+    flavour: Flavour,
+) -> Reverse {
+    let written = old.columns.iter().filter(|column| !column.generated);
+    let written: Vec<String> = written.map(|column| column.name.clone()).collect();
+    let is_paired = |column: &String| pairs.iter().any(|pair| is_same(&pair.shadow.name, column));
+    let forward = |pair: &Pair| Pair {
+        by_text: convert::goes_by_text(&pair.shadow, &pair.source, flavour),
+        source: pair.shadow.clone(),
+        shadow: pair.source.clone(),
+    };
+    let key_column = |column: &KeyColumn| {
+        altered.column(&column.name).expect("the key was read from this table").clone()
+    };
+    Reverse {
+        compared: pairs.iter().filter(|pair| !pair.shadow.generated).map(forward).collect(),
+        lost: written.iter().filter(|column| !is_paired(column)).cloned().collect(),
+        written,
+        sets: way_back.sets.clone(),
+        key: key.columns.iter().map(key_column).collect(),
+        misfits: names.misfits.clone(),
+        stash: names.stash.clone(),
+    }
+}
+
+/// Pairs the columns that both tables have.
+fn pairs(
+    [altered, old]: [&Table; 2],
+    way_back: &WayBack,
+    flavour: Flavour,
+) -> std::result::Result<Vec<Pair>, Finding> {
+    let pair = |(before, after): &(String, String)| {
+        let (Some(source), Some(shadow)) = (altered.column(after), old.column(before)) else {
+            return Err(Finding::error(
+                Code::NotRevertible,
+                format!("column {before}"),
+                format!("it is {after} in the altered table, and one of both is gone"),
+                "keep both tables as the change left them",
+            ));
+        };
+        // What the change read as a text is written as one, too.
+        let by_text = convert::goes_by_text(source, shadow, flavour)
+            || convert::goes_by_text(shadow, source, flavour);
+        Ok(Pair { source: source.clone(), shadow: shadow.clone(), by_text })
+    };
+    way_back.columns.iter().map(pair).collect()
+}
+
+fn no_common_key(key: &KeyIndex) -> Finding {
+    Finding::error(
+        Code::NotRevertible,
+        format!("key {}", key.describe()),
+        "the old table has no index that finds its rows by this key of the altered table",
+        "keep a unique key over whole NOT NULL columns that both tables have, or leave out \
+         --reversible",
+    )
+}

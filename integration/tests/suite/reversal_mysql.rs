@@ -1,0 +1,288 @@
+//! The old table follows the altered one after the swap, and comes back as it was, on MySQL and
+//! MariaDB. The engine is driven by hand, one step after the other.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use altergeist_contract::{
+    ChangeStream, Chunk, Cutover, Engine, Hold, Key, Kind, Misfits, Ownership, Position, Preflight,
+    Reversal, Shadow, Strategy, Swap, TableLock, Target, Watermark,
+};
+use altergeist_integration::servers::{Flavour, Server};
+use altergeist_mysql::MySql;
+
+const WHOLE: Chunk = Chunk { after: Watermark::Start, through: Watermark::End };
+
+/// One change that is made and undone.
+struct Undo<'a> {
+    server: &'a Server,
+    table: &'a str,
+    alter: &'a str,
+    reverse_sets: &'a [(&'a str, &'a str)],
+}
+
+impl Undo<'_> {
+    /// Connects as a process does that has the command line of the run.
+    async fn engine(&self) -> MySql {
+        let sets = self.reverse_sets.iter();
+        self.connect(Target {
+            alter: self.alter.into(),
+            reversible: true,
+            reverse_sets: sets.map(|(column, set)| ((*column).into(), (*set).into())).collect(),
+            ..Target::default()
+        })
+        .await
+    }
+
+    /// Connects as `revert` does on another host.
+    async fn stranger(&self) -> MySql {
+        self.connect(Target::default()).await
+    }
+
+    async fn connect(&self, target: Target) -> MySql {
+        let target = Target {
+            url: self.server.url("app"),
+            table: self.table.into(),
+            strategy: Strategy::Copy,
+            workers: 2,
+            lock_timeout: Duration::from_secs(5),
+            ..target
+        };
+        MySql::connect(&target).await.expect("the engine can connect")
+    }
+
+    fn write(&self, statements: &[&str]) {
+        for statement in statements {
+            let done = self.server.execute("app", statement);
+            done.unwrap_or_else(|failure| panic!("{statement}: {failure}"));
+        }
+    }
+
+    fn rows(&self, query: &str) -> Vec<String> {
+        let rows = self.server.query("app", query);
+        let rows = rows.unwrap_or_else(|failure| panic!("{query}: {failure}"));
+        let cell = |cell: &Option<String>| cell.clone().unwrap_or("NULL".into());
+        rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join("|")).collect()
+    }
+
+    /// The definitions of these tables and of all triggers, without counters.
+    fn definitions(&self, tables: &[&str]) -> String {
+        let mut all = String::new();
+        for table in tables {
+            let shown = self.rows(&format!("SHOW CREATE TABLE {table}")).join("\n");
+            for line in shown.lines() {
+                let counter = line.split(' ').find(|word| word.starts_with("AUTO_INCREMENT="));
+                all += &line.replace(counter.unwrap_or("\0"), "");
+                all += "\n";
+            }
+        }
+        let triggers = "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_STATEMENT, ACTION_ORDER \
+                        FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'app' ORDER BY 1";
+        all + &self.rows(triggers).join("\n")
+    }
+
+    /// Copies the table and swaps it. Returns the engine and the position of the cut-over.
+    async fn swapped(&self) -> (MySql, Position) {
+        let engine = self.engine().await;
+        assert_eq!(engine.hold().await.expect("the run lock is free"), Hold::Taken);
+        let plan = engine.plan().await.expect("the change can be planned");
+        assert!(!plan.is_refused(), "{:?}", plan.findings);
+        let position = engine.open_log().await.expect("the log can be opened");
+        engine.create().await.expect("the shadow can be made");
+        let mut stream = engine.follow(&position).await.expect("the log can be followed");
+        engine.copy(&WHOLE).await.expect("the table can be copied");
+        engine.complete(false).await.expect("indexes can be built");
+        let position = swap(&engine, &mut stream).await;
+        engine.settle().await.expect("the swap can be completed");
+        (engine, position)
+    }
+}
+
+/// Swaps source and shadow, whichever they are. Returns the position that was noted under the lock.
+async fn swap(engine: &MySql, stream: &mut <MySql as Engine>::Stream) -> Position {
+    let mut lock = engine.lock(Duration::from_secs(5)).await.expect("the lock can be had");
+    let mark = lock.mark().await.expect("a mark can be put");
+    let (keys, position) = until(stream, mark).await;
+    lock.refresh(&keys).await.expect("the last keys can be refreshed");
+    lock.check_stream().await.expect("the log is complete");
+    match lock.swap().await {
+        Swap::Done => position,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn until(
+    stream: &mut <MySql as Engine>::Stream,
+    mark: altergeist_contract::Marker,
+) -> (Vec<Key>, Position) {
+    let mut keys = HashSet::new();
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(20), stream.next()).await;
+        let changes = next.expect("a mark passes").expect("the log can be read");
+        keys.extend(changes.keys);
+        if changes.marker >= mark {
+            let mut keys: Vec<Key> = keys.into_iter().collect();
+            keys.sort_by_key(|key| key.columns().concat());
+            return (keys, changes.position);
+        }
+    }
+}
+
+/// Refreshes what has changed, as the core does.
+async fn follow_up(engine: &MySql, stream: &mut <MySql as Engine>::Stream) {
+    let mark = engine.mark().await.expect("a mark can be put");
+    let (keys, _) = until(stream, mark).await;
+    match engine.refresh(&keys, &Watermark::End).await {
+        Ok(()) => {}
+        Err(error) if matches!(error.kind, Kind::Fatal | Kind::Stale { .. }) => {
+            engine.refresh_each(&keys).await.expect("rows that fit can be refreshed");
+        }
+        Err(error) => panic!("{error}"),
+    }
+    engine.check_stream().await.expect("the log is complete");
+}
+
+/// Ends misfits that fit meanwhile, and proves both tables equal but for the others.
+async fn prove(engine: &MySql) -> Vec<Misfits> {
+    let blocked = engine.blocked_misfits(100).await.expect("misfits can be listed");
+    engine.refresh_each(&blocked).await.expect("rows that fit can be refreshed");
+    let found = engine.compare(&WHOLE).await.expect("the tables can be compared");
+    assert_eq!(found.differing.len(), 0, "rows differ");
+    engine.misfits().await.expect("misfits can be counted")
+}
+
+fn misfit(object: &str, rows: u64) -> Misfits {
+    Misfits { object: object.into(), rows }
+}
+
+fn on(flavour: Flavour, test: impl AsyncFnOnce(&Server)) {
+    let Some(server) = Server::start(flavour, &[]) else { return };
+    tokio::runtime::Runtime::new().expect("threads can be had").block_on(test(&server));
+}
+
+/// Columns are dropped, renamed, widened and added, a unique index and a CHECK go. The application
+/// writes what fits and what does not.
+async fn a_change_is_undone_with_every_row(server: &Server) {
+    let undo = Undo {
+        server,
+        table: "t",
+        alter: "DROP COLUMN note, DROP COLUMN place, CHANGE name title VARCHAR(40) CHARACTER SET \
+                utf8mb4, MODIFY amount BIGINT NOT NULL, MODIFY at DATETIME(3), ADD COLUMN extra \
+                INT, DROP KEY email",
+        reverse_sets: &[("place", "CONCAT(amount, '!')")],
+    };
+    undo.write(&[
+        "CREATE TABLE p (id INT PRIMARY KEY)",
+        "INSERT INTO p VALUES (1), (2)",
+        "CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, \
+         name VARCHAR(10) CHARACTER SET latin1, \
+         amount INT NOT NULL, note VARCHAR(20) NOT NULL DEFAULT 'none', place VARCHAR(20), \
+         email VARCHAR(20), u INT NOT NULL, at DATETIME, \
+         twice INT GENERATED ALWAYS AS (u * 2) STORED, p_id INT NOT NULL DEFAULT 1, \
+         UNIQUE KEY u (u), UNIQUE KEY email (email), KEY by_name (name), \
+         CONSTRAINT to_p FOREIGN KEY (p_id) REFERENCES p (id)) COMMENT 'it''s'",
+        "CREATE TABLE c (id INT PRIMARY KEY, t_id INT, CONSTRAINT to_t FOREIGN KEY (t_id) \
+         REFERENCES t (id) ON DELETE CASCADE)",
+        "CREATE TRIGGER before_t BEFORE UPDATE ON t FOR EACH ROW SET NEW.p_id = 2",
+        "INSERT INTO t (id, name, amount, note, place, email, u, at) VALUES \
+         (1, 'a', 1, 'one', 'here', 'a@b', 1, '2020-01-01 00:00:01'), \
+         (2, 'b', 2, 'two', 'there', 'b@b', 2, NULL), (3, NULL, 3, 'three', NULL, 'c@b', 3, NULL), \
+         (4, 'd', 4, 'four', '', 'd@b', 4, NULL), (5, 'e', 5, 'five', '', NULL, 5, NULL)",
+        "INSERT INTO c VALUES (1, 1), (2, 2)",
+    ]);
+    let before = undo.definitions(&["t", "p", "c"]);
+    let (engine, position) = undo.swapped().await;
+    let engine = engine.turn_around().await.expect("the engine can be turned around");
+    let mut stream = engine.follow(&position).await.expect("the altered table can be followed");
+    undo.write(&[
+        "UPDATE t SET u = -u WHERE id IN (1, 2)",
+        "UPDATE t SET u = IF(id = 1, 2, 1), title = 'new' WHERE id IN (1, 2)",
+        "DELETE FROM t WHERE id = 3",
+        "INSERT INTO t (title, amount, u, extra) VALUES ('f', 6, 6, 7)",
+        "UPDATE t SET id = 40 WHERE id = 4",
+    ]);
+    follow_up(&engine, &mut stream).await;
+    assert_eq!(prove(&engine).await, []);
+    // Too long, too big, a letter that latin1 lacks, a fraction of a second, the same e-mail twice.
+    undo.write(&[
+        "UPDATE t SET title = REPEAT('x', 11), u = 11 WHERE id = 1",
+        "INSERT INTO t (title, amount, u) VALUES ('g', 3000000000, 8), ('Ω', 1, 9)",
+        "UPDATE t SET at = '2020-01-01 00:00:02.5' WHERE id = 2",
+        "INSERT INTO t (title, amount, u, email) VALUES ('h', 7, 2, 'b@b'), ('i', 7, 12, 'z@b')",
+        "UPDATE t SET email = 'z@b' WHERE id = 5",
+    ]);
+    follow_up(&engine, &mut stream).await;
+    let found = prove(&engine).await;
+    let old = "SELECT id, name, u FROM _t_ag_old ORDER BY id";
+    assert_eq!(
+        undo.rows(old),
+        ["1|new|2", "2|new|1", "5|e|5", "6|f|6", "40|d|4", "44|i|12"],
+        "{found:?}"
+    );
+    assert_eq!(
+        found,
+        [
+            misfit("column amount", 1),
+            misfit("column at", 1),
+            misfit("column name", 2),
+            misfit("unique index email", 1),
+            misfit("unique index u", 1),
+        ]
+    );
+    undo.write(&[
+        "UPDATE t SET title = 'short' WHERE id = 1",
+        "DELETE FROM t WHERE amount = 3000000000 OR title = 'Ω'",
+        "UPDATE t SET at = '2020-01-01 00:00:02', email = NULL WHERE id = 2",
+        "DELETE FROM t WHERE title = 'i'",
+    ]);
+    follow_up(&engine, &mut stream).await;
+    assert_eq!(prove(&engine).await, []);
+    // Another host goes on.
+    drop((engine, stream));
+    let engine = undo.stranger().await;
+    assert_eq!(engine.hold().await.expect("the run lock is free"), Hold::Taken);
+    let engine = engine.turn_around().await.expect("another process can turn around");
+    let mut stream = engine.follow(&position).await.expect("the altered table can be followed");
+    undo.write(&[
+        "INSERT INTO t (title, amount, u) VALUES ('j', 8, 20)",
+        "DELETE FROM t WHERE title = 'j'",
+    ]);
+    follow_up(&engine, &mut stream).await;
+    assert_eq!(prove(&engine).await, []);
+    undo.write(&["UPDATE t SET amount = 50 WHERE id = 5"]);
+    swap(&engine, &mut stream).await;
+    assert_eq!(engine.ownership().await.expect("it can be asked"), Ownership::Shadow);
+    engine.finish().await.expect("the way back can be finished");
+    assert_eq!(undo.definitions(&["t", "p", "c"]), before);
+    assert_eq!(
+        undo.rows(
+            "SELECT id, name, amount, note, place, email, u, at, twice, p_id FROM t ORDER BY id"
+        ),
+        [
+            "1|short|1|one|here|a@b|11|2020-01-01 00:00:01|22|2",
+            "2|new|2|two|there|NULL|1|2020-01-01 00:00:02|2|2",
+            "5|e|50|five||z@b|5|NULL|10|2",
+            "6|f|6|none|6!|NULL|6|NULL|12|1",
+            "40|d|4|none|4!|d@b|4|NULL|8|2",
+            "43|h|7|none|7!|b@b|2|NULL|4|1",
+        ]
+    );
+    assert_eq!(undo.rows("SELECT id, t_id FROM c"), ["1|1", "2|2"]);
+    undo.write(&["INSERT INTO t (name, amount, u) VALUES ('k', 1, 100)"]);
+    let next: u32 = undo.rows("SELECT id FROM t WHERE u = 100")[0].parse().expect("a number");
+    assert!(next > 44, "a number was given again: {next}");
+    undo.write(&["DELETE FROM t WHERE id = 1"]);
+    assert_eq!(undo.rows("SELECT id FROM c"), ["2"], "the foreign key acts");
+    let left = undo.rows("SHOW TABLES LIKE '%misfits'");
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_change_is_undone_with_every_row_on_mysql() {
+    on(Flavour::MySql97, a_change_is_undone_with_every_row);
+}
+
+#[test]
+fn a_change_is_undone_with_every_row_on_mariadb() {
+    on(Flavour::MariaDb1011, a_change_is_undone_with_every_row);
+}
