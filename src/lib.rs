@@ -12,7 +12,7 @@ pub mod pace;
 
 pub use altergeist_contract as contract;
 pub use control::{
-    Control, Event, Failure, Limit, Limits, Listeners, News, Options, Order, Outcome, Phase,
+    Control, Event, Failure, Goal, Limit, Limits, Listeners, News, Options, Order, Outcome, Phase,
     Settings, Status, Wishes,
 };
 pub use migration::hold::hold;

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             Command::Rehearse(args) => cli::rehearse::rehearse(&args).await,
             Command::Notice(args) => cli::notice::notice(&args).await,
             Command::Status(args) => commands::status(&args).await,
+            Command::Revert(args) => cli::revert::revert(&args).await,
             Command::Cleanup(args) => commands::cleanup(&args).await,
             Command::Ctl(args) => commands::ctl(&args).await,
             Command::Backfill(args) => cli::backfill::backfill(&args).await,

@@ -3,6 +3,7 @@
 use crate::cli::backfill_args::BackfillArgs;
 use crate::cli::notify::NotifyArgs;
 use crate::cli::password::PasswordArgs;
+use crate::cli::revert_args::{ReversibleArgs, RevertArgs};
 use crate::cli::steering::SteeringArgs;
 use crate::cli::table::{TableArgs, holder, lock_time, nice};
 use crate::cli::turn::TurnArgs;
@@ -15,7 +16,7 @@ use crate::interface::progress::ProgressArg;
 use altergeist::contract::{ForeignKeys, Strategy, Switch, Target};
 use altergeist::control::setting::http_url;
 use altergeist::gate::{self, Backup, Check, Gate, Window};
-use altergeist::{Limits, Options, Settings, Wishes};
+use altergeist::{Goal, Limits, Options, Settings, Wishes};
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -59,6 +60,8 @@ pub enum Command {
     Notice(NoticeArgs),
     /// Show the state of a change
     Status(StatusArgs),
+    /// Undo a change that was run with --reversible, and keep every row written since
+    Revert(Box<RevertArgs>),
     /// List what is left of a change, and drop it
     Cleanup(CleanupArgs),
     /// Compare two tables of one server, online and exactly
@@ -166,6 +169,8 @@ pub struct ChangeArgs {
     /// Store the rows in the order of an index or of columns (PostgreSQL)
     #[arg(long)]
     order_by: Option<String>,
+    #[command(flatten)]
+    undo: ReversibleArgs,
 }
 
 /// The text of the file given with `--create`.
@@ -481,6 +486,9 @@ impl ChangeArgs {
             StrategyArg::Native if !self.rename.is_empty() => {
                 Err("--rename needs a copy: leave out --strategy native".into())
             }
+            StrategyArg::Native if self.undo.reversible.is_some() => {
+                Err("--reversible needs a copy: leave out --strategy native".into())
+            }
             _ => Ok(()),
         }
     }
@@ -489,6 +497,8 @@ impl ChangeArgs {
         match self.strategy {
             // The server's own ALTER would not take the values along.
             StrategyArg::Auto if !self.rename.is_empty() => Strategy::Copy,
+            // There is no old table to go back to.
+            StrategyArg::Auto if self.undo.reversible.is_some() => Strategy::Copy,
             StrategyArg::Auto => Strategy::Auto,
             StrategyArg::Native => Strategy::Native,
             StrategyArg::Copy => Strategy::Copy,
@@ -516,6 +526,8 @@ impl ChangeArgs {
             keep_indexes: self.keep_indexes,
             create: self.create.as_ref().map(|definition| definition.0.clone()),
             order_by: self.order_by.clone(),
+            reversible: self.undo.reversible.is_some(),
+            reverse_sets: self.undo.reverse_set.clone(),
             ..self.table.target()
         }
     }
@@ -543,6 +555,8 @@ impl RunArgs {
             gates: self.gates(),
             again: self.again,
             wishes: self.change.wishes(),
+            reversible: self.change.undo.reversible,
+            goal: Goal::Change,
             reconnects: 12,
         }
     }

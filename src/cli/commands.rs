@@ -25,6 +25,9 @@ use tokio::time::Instant;
 /// How often a waiting run asks whether the other one has ended.
 const OTHER_RUN: Duration = Duration::from_secs(1);
 
+/// The exit code of a run whose change was undone by order.
+const REVERTED: u8 = 10;
+
 /// How long a run may take to stop between two turns, once its deadline is reached.
 const STOP_GENTLY: Duration = Duration::from_secs(15);
 
@@ -42,7 +45,7 @@ pub async fn run(args: &RunArgs) -> u8 {
         Err(failure) => Err(failure),
     };
     notifier.finish().await;
-    exit_code(ended)
+    ended.unwrap_or_else(|failure| failed(&failure))
 }
 
 /// Returns the exit code, and says why it is not 0.
@@ -54,11 +57,11 @@ pub(crate) fn exit_code(ended: Result<(), Failure>) -> u8 {
 }
 
 /// Waits for another run of the table, if that is wanted, and makes an attempt at it.
-pub(crate) async fn in_turn(
+pub(crate) async fn in_turn<T>(
     wait_for_other: Option<Duration>,
     deadline: Option<Duration>,
-    mut attempt: impl AsyncFnMut(Option<Instant>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    mut attempt: impl AsyncFnMut(Option<Instant>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let until = wait_for_other.map(|time| Instant::now() + time);
     let deadline = deadline.map(|time| Instant::now() + time);
     loop {
@@ -74,12 +77,13 @@ pub(crate) async fn in_turn(
     }
 }
 
-/// One attempt at the table: it is another run's, or the run comes to an end.
+/// One attempt at the table: it is another run's, or the run comes to an end. Returns the exit
+/// code.
 async fn run_once(
     args: &RunArgs,
     deadline: Option<Instant>,
     notifier: &Notifier,
-) -> Result<(), Failure> {
+) -> Result<u8, Failure> {
     let watched = Watched {
         target: &args.target(),
         settings: Settings { deadline: deadline.map(Instant::into_std), ..args.settings() },
@@ -94,8 +98,9 @@ async fn run_once(
         listeners,
     };
     let (outcome, last) = watch_over(watched, notifier, task).await?;
+    let code = if matches!(outcome, Outcome::Reverted { .. }) { REVERTED } else { 0 };
     say(&report::outcome(outcome, &last));
-    Ok(())
+    Ok(code)
 }
 
 /// A run that is watched and steered.
@@ -328,11 +333,16 @@ pub(crate) fn stop_on_signals(settings: Arc<watch::Sender<Settings>>) {
     });
 }
 
-struct RunTask {
-    options: Options,
-    settings: Arc<watch::Sender<Settings>>,
-    status: watch::Sender<Status>,
-    listeners: Listeners,
+/// A run, or a revert, with its doors.
+pub(crate) struct RunTask {
+    /// What is fixed.
+    pub options: Options,
+    /// What may change.
+    pub settings: Arc<watch::Sender<Settings>>,
+    /// What watchers see.
+    pub status: watch::Sender<Status>,
+    /// Who hears of it.
+    pub listeners: Listeners,
 }
 
 impl Task for RunTask {

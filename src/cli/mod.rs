@@ -15,6 +15,8 @@ pub mod order;
 mod password;
 pub mod plan;
 pub mod rehearse;
+pub mod revert;
+pub mod revert_args;
 pub mod steering;
 pub mod table;
 mod turn;

@@ -39,6 +39,7 @@ struct Found {
 #[derive(PartialEq, Eq, Debug)]
 enum Ending {
     Done,
+    Reverted,
     Failed(u8),
     Dead,
     Unknown,
@@ -121,6 +122,7 @@ impl Idle {
             Some(record) if matches!(record.stage, Stage::Done | Stage::Backfilled) => {
                 Some(Ending::Done)
             }
+            Some(record) if record.stage == Stage::Reverted => Some(Ending::Reverted),
             Some(Record { ended: Some(code), .. }) => Some(Ending::Failed(*code)),
             Some(_) => (idle >= DEAD_AFTER).then_some(Ending::Dead),
             None if self.is_seen => Some(Ending::Unknown),
@@ -135,6 +137,10 @@ fn told(table: &str, ending: &Ending) -> u8 {
         Ending::Done => {
             say(&format!("{table}: done"));
             0
+        }
+        Ending::Reverted => {
+            say(&format!("{table}: reverted"));
+            10
         }
         Ending::Failed(code) => {
             say_error(&format!(

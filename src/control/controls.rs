@@ -95,6 +95,17 @@ impl Control {
         }
     }
 
+    /// Waits until the operator decides about a reversible change.
+    pub async fn decided(&self, known: &Settings) {
+        let mut settings = self.settings.clone();
+        let is_news = |now: &Settings| {
+            now.stop || now.finish || now.reverts != known.reverts || now.extended != known.extended
+        };
+        if settings.wait_for(is_news).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Says which run this is.
     pub fn name_run(&self, record: &Record) {
         self.update(|status| {

@@ -39,6 +39,8 @@ pub enum Event {
     CutOverAttemptFailed,
     /// The tables are swapped.
     Swapped,
+    /// The old table has its name again.
+    Reverted,
     /// The run ended well.
     Success,
     /// The run failed.
@@ -51,7 +53,7 @@ pub enum Event {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Event; 17] = [
+    pub const ALL: [Event; 18] = [
         Event::Startup,
         Event::Planned,
         Event::CopyBegin,
@@ -65,6 +67,7 @@ impl Event {
         Event::Order,
         Event::CutOverAttemptFailed,
         Event::Swapped,
+        Event::Reverted,
         Event::Success,
         Event::Failure,
         Event::Stopped,
@@ -87,6 +90,7 @@ impl Event {
             Event::Order => "order",
             Event::CutOverAttemptFailed => "cut-over-attempt-failed",
             Event::Swapped => "swapped",
+            Event::Reverted => "reverted",
             Event::Success => "success",
             Event::Failure => "failure",
             Event::Stopped => "stopped",

@@ -67,6 +67,18 @@ pub enum Failure {
     /// The swap was sent, no answer came, and the server's state proves nothing: a person must
     /// look.
     SwapUnknown(String),
+    /// Stopped after the swap, while the old table was kept current.
+    LeftReversible {
+        /// Why.
+        why: Box<Failure>,
+        /// Seconds until the change can no longer be undone.
+        seconds_left: u64,
+    },
+    /// The old table cannot be kept current any more, and cannot be put back; why. The change
+    /// itself is done.
+    Irreversible(String),
+    /// The change cannot be undone as asked; why. Nothing was changed.
+    NotReverted(String),
     /// The tables are swapped, but a step after the swap failed.
     Unfinished(Error),
     /// The engine failed.
@@ -94,7 +106,7 @@ impl Failure {
             Failure::Error(error) if error.kind == Kind::Refused => 3,
             Failure::Error(error) if error.kind == Kind::Usage => 2,
             Failure::Error(_) => 1,
-            Failure::Refused(_) => 3,
+            Failure::Refused(_) | Failure::NotReverted(_) => 3,
             Failure::Unequal { .. } => 4,
             Failure::Stopped
             | Failure::Hook { .. }
@@ -107,7 +119,7 @@ impl Failure {
             | Failure::TooFast { .. }
             | Failure::Behind { .. } => 7,
             Failure::SwapUnknown(_) => 8,
-            Failure::Unfinished(_) => 9,
+            Failure::LeftReversible { .. } | Failure::Irreversible(_) | Failure::Unfinished(_) => 9,
         }
     }
 }
@@ -183,6 +195,20 @@ impl fmt::Display for Failure {
                 "the swap was sent, no answer came, and it is unknown whether it happened: \
                  {found}. Look at both tables before anything else is done to them"
             ),
+            Failure::LeftReversible { why, seconds_left } => write!(
+                f,
+                "{why}. The tables are swapped, and no process keeps the old one current now. \
+                 Within {} the same command continues to, and `altergeist revert` puts it back; \
+                 afterwards the same command finishes the change",
+                in_words(*seconds_left)
+            ),
+            Failure::Irreversible(reason) => write!(
+                f,
+                "the tables are swapped and the change stays, but the old table could not be kept \
+                 current, so it cannot be put back: {reason}. Repeat the same command; it finishes \
+                 the change"
+            ),
+            Failure::NotReverted(reason) => write!(f, "nothing was reverted: {reason}"),
             Failure::Unfinished(error) => write!(
                 f,
                 "the tables are swapped, but the run is not finished: {error}. Repeat the same \
@@ -190,6 +216,15 @@ impl fmt::Display for Failure {
             ),
             Failure::Error(error) => error.fmt(f),
         }
+    }
+}
+
+/// A time as people say it.
+fn in_words(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }
 

@@ -17,7 +17,7 @@ pub use controls::Control;
 pub use event::{Event, Listeners, News};
 pub use failure::Failure;
 pub use limits::{Limit, Limits};
-pub use options::{Options, Outcome, Wishes};
+pub use options::{Goal, Options, Outcome, Wishes};
 pub use order::Order;
 pub use settings::Settings;
 pub use status::{Phase, Status};

@@ -30,8 +30,25 @@ pub struct Options {
     pub again: bool,
     /// What the plan depends on, beyond the change itself.
     pub wishes: Wishes,
+    /// How long the old table is kept current after the swap, so that it can be put back.
+    pub reversible: Option<Duration>,
+    /// What the run is for.
+    pub goal: Goal,
     /// Reconnects in a row, without any progress in between, before the run fails.
     pub reconnects: u32,
+}
+
+/// What a run is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Goal {
+    /// The change.
+    #[default]
+    Change,
+    /// To undo a change that is reversible. Nothing else is looked at.
+    Revert {
+        /// Whether rows that the old table cannot hold may be lost.
+        discards_misfits: bool,
+    },
 }
 
 /// The ways a run can succeed.
@@ -41,6 +58,11 @@ pub enum Outcome {
     Altered,
     /// The run copied the table, proved the copy equal and swapped it in.
     Swapped,
+    /// The old table has its name again, with every row that was written since.
+    Reverted {
+        /// Rows that the old table could not hold, and that were given up by order.
+        rows_discarded: u64,
+    },
     /// An earlier run had swapped the tables; this one did the steps after the swap.
     Finished,
     /// An earlier run had done it already.

@@ -3,6 +3,7 @@
 use crate::control::setting::{SETTINGS, Setting};
 use crate::control::{Phase, Settings, Status};
 use crate::gate::{Gate, GateState, POSTPONED};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// An order.
@@ -30,6 +31,12 @@ pub enum Order {
     Overrule(String),
     /// Approve the plan of this fingerprint.
     Approve(String),
+    /// Put the old table back. Whether rows that it cannot hold may be lost.
+    Revert(bool),
+    /// End the reversible phase now.
+    Finish,
+    /// Stay reversible for so much longer.
+    Extend(Duration),
     /// Stop as soon as nothing is in flight.
     Stop,
     /// Stop at once. A table's name must be the run's.
@@ -52,6 +59,9 @@ const WORDS: &[(&str, &str)] = &[
     ("postpone", "get ready, but do not swap until cut-over"),
     ("overrule NAME", "let the gate of this name count as open"),
     ("approve PLAN", "approve the plan of this fingerprint (by SQL, under another account)"),
+    ("revert", "put the old table back (revert discard-unrevertible: even if that loses rows)"),
+    ("finish", "end the reversible phase now; the old table is kept as it is"),
+    ("extend TIME", "stay reversible for so much longer, as in extend 30m"),
     ("stop", "stop as soon as nothing is in flight; the same command resumes"),
     ("panic [TABLE]", "stop at once; the same command resumes"),
     ("help", "show this help"),
@@ -96,6 +106,10 @@ impl Order {
             ("postpone", "") => Order::Postpone,
             ("overrule", name) if !name.is_empty() => Order::Overrule(name.to_owned()),
             ("approve", plan) if !plan.is_empty() => Order::Approve(plan.to_owned()),
+            ("revert", "") => Order::Revert(false),
+            ("revert", "discard-unrevertible" | "--discard-unrevertible") => Order::Revert(true),
+            ("finish", "") => Order::Finish,
+            ("extend", time) if !time.is_empty() => Order::Extend(longer(time)?),
             ("stop", "") => Order::Stop,
             ("panic", _) => Order::Panic(named),
             _ => {
@@ -129,6 +143,10 @@ impl Order {
             Order::Postpone => "postpone".into(),
             Order::Overrule(name) => format!("overrule {name}"),
             Order::Approve(fingerprint) => format!("approve {fingerprint}"),
+            Order::Revert(false) => "revert".into(),
+            Order::Revert(true) => "revert discard-unrevertible".into(),
+            Order::Finish => "finish".into(),
+            Order::Extend(time) => format!("extend {}s", time.as_secs()),
             Order::Stop => "stop".into(),
             Order::Panic(table) => of_table("panic", table),
             Order::Set(name, value) if value.contains("://") => format!("{name}=…"),
@@ -185,6 +203,22 @@ impl Order {
                  --table {} approve {}",
                 status.table, status.fingerprint
             )),
+            Order::Revert(discards_misfits) => {
+                is_reversible(status)?;
+                let revert = |settings: &mut Settings| {
+                    settings.reverts += 1;
+                    settings.discards_misfits = *discards_misfits;
+                };
+                done(&revert, "reverting")
+            }
+            Order::Finish => {
+                is_reversible(status)?;
+                done(&|settings| settings.finish = true, "finishing")
+            }
+            Order::Extend(time) => {
+                is_reversible(status)?;
+                done(&|settings| settings.extended += *time, "extended")
+            }
             Order::Stop => {
                 done(&|settings| settings.stop = true, "stopping when nothing is in flight")
             }
@@ -222,6 +256,23 @@ fn allow_cut_over(settings: &watch::Sender<Settings>) -> String {
 
 fn setting_name(setting: &Setting, asked: &str) -> String {
     setting.names.iter().find(|name| **name == asked).unwrap_or(&setting.names[0]).to_string()
+}
+
+/// Reads how much longer.
+fn longer(time: &str) -> Result<Duration, String> {
+    humantime::parse_duration(time)
+        .map_err(|_| format!("{time:?} is no time; write it as in extend 30m"))
+}
+
+/// Checks that the tables are swapped, and that the old one is kept current.
+fn is_reversible(status: &Status) -> Result<(), String> {
+    match status.phase {
+        Phase::Reversible | Phase::Reverting => Ok(()),
+        Phase::Done | Phase::Failed => Err("this run has ended".into()),
+        _ => Err("the tables are not swapped yet, so there is nothing to revert; stop ends the \
+                  run"
+        .into()),
+    }
 }
 
 /// Checks that an order for a table is for this run's: `orders` or `shop.orders`.

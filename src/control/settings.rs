@@ -48,6 +48,14 @@ pub struct Settings {
     pub deadline: Option<Instant>,
     /// The replicas named for their lag, as host and port. Fixed for the run.
     pub replicas: Vec<String>,
+    /// How often it was ordered to put the old table back.
+    pub reverts: u32,
+    /// Whether the last of these orders gives up rows that the old table cannot hold.
+    pub discards_misfits: bool,
+    /// End the reversible phase now.
+    pub finish: bool,
+    /// How much longer than it was planned the change shall be reversible.
+    pub extended: Duration,
     /// Gates that count as open, by name.
     pub overruled: Vec<String>,
     /// The approval of the plan, once somebody has given it.
@@ -90,6 +98,10 @@ impl Default for Settings {
             window: None,
             deadline: None,
             replicas: Vec::new(),
+            reverts: 0,
+            discards_misfits: false,
+            finish: false,
+            extended: Duration::ZERO,
             overruled: Vec::new(),
             approval: None,
             chunk_rows: None,

@@ -1,7 +1,7 @@
 //! What watchers see of a run.
 
 use crate::gate::GateState;
-use altergeist_contract::{RestorePoint, Span};
+use altergeist_contract::{Misfits, RestorePoint, Span};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -151,6 +151,12 @@ pub struct Status {
     /// The point before the swap, to which a backup can be restored.
     #[serde(default)]
     pub restore_point: Option<RestorePoint>,
+    /// Seconds until the old table is no longer kept current; None outside of phase `reversible`.
+    #[serde(default)]
+    pub reversible_seconds_left: Option<u64>,
+    /// Rows of the altered table that the old one cannot hold, by what they do not fit.
+    #[serde(default)]
+    pub not_revertible: Vec<Misfits>,
     /// Seconds since this process began or resumed the run.
     pub elapsed_seconds: u64,
 }

@@ -36,6 +36,7 @@ pub fn outcome(outcome: Outcome, status: &Status) -> String {
             "{table}: already done at {} by {by}; nothing to do (--again does it once more)",
             moment(at_seconds)
         ),
+        Outcome::Reverted { rows_discarded } => reverted(table, rows_discarded),
         Outcome::Altered => format!("{table}: done natively; nothing was copied"),
         Outcome::Finished => {
             format!("{table}: done. An earlier run had swapped the tables; this one did the rest")
@@ -56,6 +57,22 @@ pub fn outcome(outcome: Outcome, status: &Status) -> String {
             ) + &point
         }
     }
+}
+
+/// What a revert has done.
+pub fn reverted(table: &str, rows_discarded: u64) -> String {
+    let lost = match rows_discarded {
+        0 => "every row that was written since".to_owned(),
+        rows => format!(
+            "every row that was written since, but for the last changes of {} rows that it cannot \
+             hold",
+            grouped(rows)
+        ),
+    };
+    format!(
+        "{table}: reverted. The old table has its name again, with {lost}. The altered table is \
+         kept; the next run of a change drops it, and so does `altergeist cleanup`"
+    )
 }
 
 /// The point before the swap, for people; nothing if none is known.

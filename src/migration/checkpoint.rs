@@ -4,7 +4,7 @@ use crate::control::{Failure, Options};
 use crate::gate::fingerprint;
 use crate::migration::state::Migration;
 use altergeist_contract::{
-    Backfills, Engine, Journal, Kind, Plan, Position, Record, Result, Stage, Watermark,
+    Backfills, Engine, Journal, Kind, Plan, Position, Record, Result, Reversible, Stage, Watermark,
 };
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -37,7 +37,9 @@ pub fn begin(options: &Options, plan: &Plan) -> Record {
         estimate: plan.estimate.clone(),
         restore_point: None,
         is_rehearsal: false,
-        reversible: None,
+        reversible: options
+            .reversible
+            .map(|time| Reversible { seconds: time.as_secs(), ..Reversible::default() }),
         ended: None,
     }
 }

@@ -7,7 +7,7 @@ use crate::migration::checkpoint;
 use crate::migration::keyset::Pending;
 use crate::migration::listen::Listener;
 use crate::migration::run::leave::LeaveToSwap;
-use crate::migration::state::Migration;
+use crate::migration::state::{Direction, Migration};
 use altergeist_contract::{
     Cutover, Engine, Error, Kind, Ownership, Result, Stage, Swap, TableLock,
 };
@@ -25,6 +25,17 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How often a rehearsal tries to get the lock.
 const MEASURED_ATTEMPTS_MAX: u32 = 5;
 
+/// Which swap it is.
+pub enum Way<'g, 'o> {
+    /// The altered table takes the old one's place, once the gates are open.
+    Forward(&'g mut Gates<'o>),
+    /// The old table takes its place back. No gate keeps it from that.
+    Back {
+        /// Whether rows that the old table cannot hold may be lost.
+        discards_misfits: bool,
+    },
+}
+
 /// The result of one attempt.
 enum Attempt {
     Swapped,
@@ -39,19 +50,29 @@ impl<E: Engine> Migration<'_, E> {
     ///
     /// # Errors
     /// [`Failure::NoLock`] after the last attempt; [`Failure::TooFast`]; [`Failure::SwapUnknown`]
-    /// if the swap was sent and the server's state proves nothing.
+    /// if the swap was sent and the server's state proves nothing; [`Failure::NotReverted`] if rows
+    /// do not fit the old table.
     pub async fn cut_over(
         &mut self,
-        gates: &mut Gates<'_>,
+        way: &mut Way<'_, '_>,
         leave: &LeaveToSwap,
     ) -> Result<(), Failure> {
         let mut reason = String::from("--lock-attempts allows no attempt");
         let mut attempt = 0;
         while attempt < self.control.settings().lock_attempts {
             attempt += 1;
-            self.get_ready(gates, attempt).await?;
-            self.note_restore_point().await?;
-            self.record.stage = Stage::CuttingOver;
+            let (following, swapping) = match way {
+                Way::Forward(gates) => {
+                    self.get_ready(gates, attempt).await?;
+                    self.note_restore_point().await?;
+                    (Stage::Copying, Stage::CuttingOver)
+                }
+                Way::Back { discards_misfits } => {
+                    self.get_ready_to_revert(*discards_misfits, attempt).await?;
+                    (Stage::Reversible, Stage::Reverting)
+                }
+            };
+            self.record.stage = swapping;
             self.save_progress().await?;
             let attempted = match self.try_once(self.control.settings().lock_timeout, leave).await {
                 Ok(Attempt::Swapped) => return Ok(()),
@@ -61,7 +82,7 @@ impl<E: Engine> Migration<'_, E> {
             };
             // No swap is in progress. The record says so, so that no later process must ask a table
             // that may be gone.
-            self.record.stage = Stage::Copying;
+            self.record.stage = following;
             let saved = checkpoint::save(self.engine, &mut self.record).await;
             reason = attempted?;
             saved?;
@@ -87,6 +108,23 @@ impl<E: Engine> Migration<'_, E> {
             if self.closed_gate(gates, BEFORE_THE_LOCK).await?.is_none() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Catches up for the swap back, which waits for no gate.
+    async fn get_ready_to_revert(
+        &mut self,
+        discards_misfits: bool,
+        attempt: u32,
+    ) -> Result<(), Failure> {
+        self.control.check_stop()?;
+        self.control.update(|status| {
+            status.phase = Phase::Reverting;
+            status.lock_attempts = attempt;
+        });
+        match self.misfits_in_the_way(discards_misfits).await? {
+            Some(reason) => Err(Failure::NotReverted(reason)),
+            None => Ok(()),
         }
     }
 
@@ -128,9 +166,13 @@ impl<E: Engine> Migration<'_, E> {
     async fn try_once(&mut self, within: Duration, _: &LeaveToSwap) -> Result<Attempt, Failure> {
         let Locked { lock, pending, since: locked } = match self.lock_and_drain(within).await? {
             Ok(locked) => locked,
-            Err(error) => return not_yet(error),
+            Err(error) => return self.not_yet_either_way(error),
         };
-        if let Err(error) = self.is_still_allowed() {
+        let ready = match self.is_still_allowed() {
+            Ok(()) => self.note_place_of_swap(locked + within).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ready {
             self.listener.keys.give_back(pending);
             lock.release().await?;
             return not_yet(error);
@@ -151,7 +193,31 @@ impl<E: Engine> Migration<'_, E> {
             },
         };
         self.listener.keys.give_back(pending);
-        not_yet(not_swapped)
+        self.not_yet_either_way(not_swapped)
+    }
+
+    /// Whether the attempt may be repeated. On the way back a row that does not fit is found again
+    /// outside of the lock, and noted.
+    fn not_yet_either_way(&self, error: Error) -> Result<Attempt, Failure> {
+        match self.direction == Direction::Back && error.kind == Kind::Fatal {
+            true => Ok(Attempt::NotYet(error)),
+            false => not_yet(error),
+        }
+    }
+
+    /// Notes under the lock where the altered table's changes begin in the log: behind everything
+    /// that was read for the swap. Only a reversible change needs it.
+    async fn note_place_of_swap(&mut self, deadline: Instant) -> Result<()> {
+        let Some(reversible) = &mut self.record.reversible else { return Ok(()) };
+        if self.direction == Direction::Back {
+            return Ok(());
+        }
+        reversible.cut_over = Some(self.listener.delivered().clone());
+        let saving = checkpoint::save(self.engine, &mut self.record);
+        timeout_at(deadline, saving).await.unwrap_or_else(|_| {
+            let reason = "it took longer than --lock-timeout";
+            Err(Error::new(Kind::Busy, "note the place of the swap", reason))
+        })
     }
 
     /// Locks the tables, brings the last changes over, and proves the log whole. If one of these

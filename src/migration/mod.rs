@@ -19,6 +19,8 @@ pub mod prove;
 pub mod refresh;
 pub mod rehearse;
 pub mod resume;
+pub mod reversible;
+pub mod revert;
 pub mod run;
 pub mod state;
 pub mod verify;

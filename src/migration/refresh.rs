@@ -2,10 +2,10 @@
 
 use crate::control::{Control, Failure};
 use crate::migration::listen::Listener;
-use crate::migration::state::Migration;
+use crate::migration::state::{Direction, Migration};
 use crate::pace::concurrency::{self, Full};
 use crate::pace::skip_unchanged::SkipUnchanged;
-use altergeist_contract::{ChangeStream, Engine, Error, Key, Result, Watermark};
+use altergeist_contract::{ChangeStream, Engine, Error, Key, Kind, Result, Watermark};
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
@@ -77,6 +77,10 @@ impl<E: Engine> Migration<'_, E> {
         self.listener.skip_unchanged = skip_unchanged;
         match failed {
             None => self.listener.confirm(position),
+            Some((keys, error)) if self.direction == Direction::Back && is_of_rows(&error) => {
+                self.set_misfits_aside(keys).await?;
+                self.listener.confirm(position);
+            }
             Some((keys, error)) => {
                 self.listener.keys.put_back(keys);
                 self.resolve_conflicts(error).await?;
@@ -85,6 +89,11 @@ impl<E: Engine> Migration<'_, E> {
         report_progress(self.control, &self.listener, refreshed);
         Ok(())
     }
+}
+
+/// Whether rows may be the reason: they do not fit, are in each other's way, or are locked.
+fn is_of_rows(error: &Error) -> bool {
+    !matches!(error.kind, Kind::Disconnected | Kind::Missed)
 }
 
 fn report_progress<S: ChangeStream>(control: &Control, listener: &Listener<S>, refreshed: usize) {

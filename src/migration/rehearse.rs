@@ -5,7 +5,7 @@ use crate::gate::{GateState, Gates, WHILE_WAITING};
 use crate::migration::begin::follow_from_now;
 use crate::migration::hold::hold;
 use crate::migration::idle_table::IdleTable;
-use crate::migration::state::Migration;
+use crate::migration::state::{Direction, Migration};
 use crate::migration::{checkpoint, planning};
 use crate::pace::load;
 use altergeist_contract::{Engine, Error, Hold, Kind, Plan, Record, Result, Stage, Verdict};
@@ -121,7 +121,8 @@ async fn rehearse_copy<E: Engine>(
     let record = Record { is_rehearsal: true, ..checkpoint::begin(options, plan) };
     control.name_run(&record);
     let (record, listener) = follow_from_now(engine, record).await?;
-    let mut migration = Migration { engine, control, listener, record };
+    let mut migration =
+        Migration { engine, control, listener, record, direction: Direction::Forward };
     let mut measured = Rehearsed::default();
     let mut begun = Instant::now();
     let mut took = || std::mem::replace(&mut begun, Instant::now()).elapsed();

@@ -1,6 +1,6 @@
 //! Resumes what an earlier process began, and finds out why a run failed.
 
-use crate::control::{Failure, Options};
+use crate::control::{Failure, Goal, Options};
 use crate::migration::checkpoint;
 use crate::migration::cutover::who_owns_the_name;
 use crate::migration::listen::Listener;
@@ -26,6 +26,8 @@ pub enum TakenUp<S> {
     AlreadyDone(Record),
     /// The tables are swapped, and steps after the swap remain.
     SwappedBefore(Record),
+    /// The tables are swapped, and the old one is kept current.
+    Reversible(Record),
     /// The copy continues.
     Resumed(Record, Box<Listener<S>>),
     /// The log did not name every row that changed since.
@@ -40,7 +42,11 @@ pub async fn taken_up<E: Engine>(
     engine: &E,
     options: &Options,
 ) -> Result<TakenUp<E::Stream>, Failure> {
-    let Some(mut record) = engine.load().await? else {
+    let record = engine.load().await?;
+    if options.goal != Goal::Change {
+        return revertible(engine, record).await;
+    }
+    let Some(mut record) = record else {
         return Ok(TakenUp::Nothing);
     };
     if record.is_rehearsal {
@@ -49,9 +55,7 @@ pub async fn taken_up<E: Engine>(
         keep_backfills(engine, Record { is_rehearsal: false, ..record }).await?;
         return Ok(TakenUp::Nothing);
     }
-    if record.alter != options.alter
-        && !matches!(record.stage, Stage::Done | Stage::Backfilled | Stage::Altering)
-    {
+    if record.alter != options.alter && !has_ended(record.stage) {
         return Err(another_change_is_under_way(engine.table(), &record).into());
     }
     if let Some(terms) = record.terms.as_ref().filter(|_| record.stage == Stage::Copying)
@@ -65,10 +69,12 @@ pub async fn taken_up<E: Engine>(
         }
         // The plan reports what is left of it.
         Stage::Done | Stage::Backfilled | Stage::Altering => return Ok(TakenUp::Nothing),
-        Stage::Backfilling | Stage::Reversible | Stage::Reverting | Stage::Reverted => {
+        Stage::Reversible | Stage::Reverting => return Ok(TakenUp::Reversible(record)),
+        Stage::Backfilling => {
             return Err(another_change_is_under_way(engine.table(), &record).into());
         }
-        Stage::Preparing => {
+        // After a revert the altered table is what is left.
+        Stage::Preparing | Stage::Reverted => {
             engine.cleanup(false).await?;
             keep_backfills(engine, record).await?;
             return Ok(TakenUp::Nothing);
@@ -98,6 +104,45 @@ async fn keep_backfills<E: Engine>(engine: &E, record: Record) -> Result<(), Fai
         return Ok(());
     }
     Ok(engine.save(&Record { stage: Stage::Backfilled, position: None, ..record }).await?)
+}
+
+/// Whether nothing of the earlier change is under way.
+fn has_ended(stage: Stage) -> bool {
+    matches!(stage, Stage::Done | Stage::Backfilled | Stage::Altering | Stage::Reverted)
+}
+
+/// What there is to revert.
+///
+/// # Errors
+/// [`Failure::NotReverted`] if nothing is; it says why.
+async fn revertible<E: Engine>(
+    engine: &E,
+    record: Option<Record>,
+) -> Result<TakenUp<E::Stream>, Failure> {
+    let not = |reason: &str| Err(Failure::NotReverted(reason.into()));
+    let Some(record) = record else {
+        return not("the journal knows no change of this table");
+    };
+    match record.stage {
+        Stage::Reversible | Stage::Reverting => Ok(TakenUp::Reversible(record)),
+        Stage::CuttingOver if record.reversible.is_some() => {
+            match who_owns_the_name(engine).await? {
+                Ownership::Shadow => Ok(TakenUp::SwappedBefore(record)),
+                _ => not("the tables are not swapped; `altergeist cleanup` drops the copy"),
+            }
+        }
+        Stage::Reverted => not("the change was reverted before"),
+        Stage::Done => {
+            not("the change is done, and the old table is not kept current: it was run without \
+             --reversible, or that time is over")
+        }
+        Stage::Preparing | Stage::Copying | Stage::CuttingOver => {
+            not("the tables are not swapped; `altergeist cleanup` drops the copy")
+        }
+        Stage::Altering | Stage::Backfilling | Stage::Backfilled => {
+            not("the last change of this table was made in place")
+        }
+    }
 }
 
 fn other_options(table: &str, terms: &str) -> Error {

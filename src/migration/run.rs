@@ -6,11 +6,13 @@ use crate::control::{Control, Event, Failure, Options, Outcome, Phase};
 use crate::gate::Gates;
 use crate::migration::begin::begin;
 use crate::migration::checkpoint;
+use crate::migration::cutover::Way;
 use crate::migration::hold::hold;
 use crate::migration::idle_table::IdleTable;
 use crate::migration::resume::{TakenUp, taken_up, why};
+use crate::migration::reversible;
 use crate::migration::run::leave::LeaveToSwap;
-use crate::migration::state::Migration;
+use crate::migration::state::{Direction, Migration};
 use crate::pace::load;
 use altergeist_contract::{Engine, Error, Kind, Record, Result, Stage};
 use std::time::Duration;
@@ -45,12 +47,19 @@ pub async fn run<E: Engine>(
             if let Err(failure) = &ended {
                 checkpoint::note_end(&engine, failure).await;
             }
-            ended
+            match ended? {
+                Ended::Reversible(record) => {
+                    is_swapped = true;
+                    turn_around(engine, control, options, *record).await
+                }
+                ended => Ok(ended),
+            }
         };
         let ended = ended.await;
         let error = match ended {
             Ok(Ended::Well(Outcome::Finished)) if is_swapped => return Ok(Outcome::Swapped),
             Ok(Ended::Well(outcome)) => return Ok(outcome),
+            Ok(Ended::Reversible(_)) => unreachable!("it is turned around at once"),
             Ok(Ended::Anew(why)) => {
                 anew += 1;
                 if anew > ANEW_MAX {
@@ -92,6 +101,8 @@ pub async fn run<E: Engine>(
 /// How one pass of a run ended.
 enum Ended {
     Well(Outcome),
+    /// The tables are swapped, and the old one is to be kept current.
+    Reversible(Box<Record>),
     /// It must start again, with the log read from the first row on. The record says so.
     Anew(Failure),
 }
@@ -118,8 +129,15 @@ async fn run_once<E: Engine>(
         }
         TakenUp::SwappedBefore(record) => {
             control.name_run(&record);
-            finish(engine, control, record).await?;
-            return Ok(Ended::Well(Outcome::Finished));
+            return match after_swap(engine, control, record).await? {
+                Ended::Well(_) => Ok(Ended::Well(Outcome::Finished)),
+                ended => Ok(ended),
+            };
+        }
+        TakenUp::Reversible(record) => {
+            control.name_run(&record);
+            control.update(|status| status.alter = record.alter.clone());
+            return Ok(Ended::Reversible(Box::new(record)));
         }
         TakenUp::Missed(record, error) => return anew(engine, record, error.into()).await,
         TakenUp::Resumed(record, listener) => {
@@ -135,7 +153,8 @@ async fn run_once<E: Engine>(
             }
         }
     };
-    let mut migration = Migration { engine, control, listener, record };
+    let direction = Direction::Forward;
+    let mut migration = Migration { engine, control, listener, record, direction };
     let mut is_proven = false;
     let changed = async {
         migration.copy_all(idle_table).await?;
@@ -146,13 +165,13 @@ async fn run_once<E: Engine>(
         migration.ask_once(Event::Proven).await?;
         let mut gates = Gates::new(&options.gates);
         migration.wait_for_gates(&mut gates).await?;
-        migration.cut_over(&mut gates, &LeaveToSwap::of_a_run()).await
+        migration.cut_over(&mut Way::Forward(&mut gates), &LeaveToSwap::of_a_run()).await
     };
     let ended = changed.await;
     let record = migration.record;
     let Err(failure) = ended else {
         control.tell(Event::Swapped, None);
-        return finish(engine, control, record).await.map(Ended::Well);
+        return after_swap(engine, control, record).await;
     };
     if let Failure::Error(Error { kind: Kind::Missed, .. }) = failure {
         return anew(engine, record, failure).await;
@@ -174,6 +193,36 @@ async fn anew<E: Engine>(engine: &E, mut record: Record, why: Failure) -> Result
     record.stage = Stage::Preparing;
     checkpoint::save(engine, &mut record).await?;
     Ok(Ended::Anew(why))
+}
+
+/// Keeps the old table current from now on, until the time is over or it is put back.
+async fn turn_around<E: Engine>(
+    engine: E,
+    control: &Control,
+    options: &Options,
+    record: Record,
+) -> Result<Ended, Failure> {
+    let engine = engine.turn_around().await.map_err(Failure::Unfinished)?;
+    let leave = LeaveToSwap::of_a_run();
+    let ended = reversible::stay(&engine, control, options, record, &leave).await;
+    let ended = ended.map(Ended::Well);
+    if let Err(failure) = &ended {
+        checkpoint::note_end(&engine, failure).await;
+    }
+    ended
+}
+
+/// The tables are swapped: the change is reversible from now on, or done.
+async fn after_swap<E: Engine>(
+    engine: &E,
+    control: &Control,
+    mut record: Record,
+) -> Result<Ended, Failure> {
+    if record.reversible.is_some() {
+        reversible::begin(engine, &mut record).await?;
+        return Ok(Ended::Reversible(Box::new(record)));
+    }
+    finish(engine, control, record).await.map(Ended::Well)
 }
 
 /// Removes what is not needed after the swap, and marks the run as done.

@@ -4,6 +4,15 @@ use crate::control::Control;
 use crate::migration::listen::Listener;
 use altergeist_contract::{Engine, Record};
 
+/// Which of the two tables follows the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// Before the swap: the altered table follows the old one.
+    Forward,
+    /// After it: the old table follows the altered one.
+    Back,
+}
+
 /// A run that copies. Each chapter of it is a method, in the file of its name.
 pub struct Migration<'a, E: Engine> {
     /// The engine: the server's side.
@@ -14,4 +23,6 @@ pub struct Migration<'a, E: Engine> {
     pub listener: Listener<E::Stream>,
     /// The progress, as the journal has it.
     pub record: Record,
+    /// Which table follows which.
+    pub direction: Direction,
 }

@@ -2,7 +2,7 @@
 
 use crate::control::{Control, Event, Failure, Phase, Settings};
 use crate::gate::{self, BEFORE_THE_LOCK, GateState, Gates, WHILE_WAITING, WINDOW};
-use crate::migration::state::Migration;
+use crate::migration::state::{Direction, Migration};
 use crate::pace::signals::may_exist;
 use crate::pace::throttle::{self, is_throttled, throttled};
 use altergeist_contract::{Engine, Error, Kind, Record, Result};
@@ -19,6 +19,9 @@ const CURRENT: Duration = Duration::from_millis(500);
 
 /// Why a run waits that was started with `--postpone-cut-over`.
 const POSTPONED: &str = "the operator's order: altergeist ctl cut-over";
+
+/// Why a swap that was under way is given up.
+const STOPPED: &str = "the operator stopped the run";
 
 fn is_postponed(settings: &Settings, was_postponed: bool) -> bool {
     settings.postpone_cut_over || settings.postpone_ordered.unwrap_or(was_postponed)
@@ -110,10 +113,17 @@ impl<E: Engine> Migration<'_, E> {
     /// `Busy`: the lock must be released.
     pub fn is_still_allowed(&self) -> Result<()> {
         let settings = self.control.settings();
+        if self.direction == Direction::Back {
+            // The window and the order to postpone are about the change.
+            return match settings.stop {
+                true => Err(Error::new(Kind::Busy, "swap the tables", STOPPED)),
+                false => Ok(()),
+            };
+        }
         let is_overruled = settings.overruled.iter().any(|name| name == WINDOW);
         let window = settings.window.as_ref().filter(|_| !is_overruled);
         let reason = match window.and_then(|window| window.closed_at(&Zoned::now())) {
-            _ if settings.stop => "the operator stopped the run".into(),
+            _ if settings.stop => STOPPED.into(),
             _ if self.is_postponed() => "the operator postponed the swap".into(),
             Some(reason) => reason,
             None => return Ok(()),

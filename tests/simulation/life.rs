@@ -4,7 +4,9 @@
 use altergeist::contract::model::{Habits, Server};
 use altergeist::contract::{Kind, Strategy};
 use altergeist::gate::{Check, Gate};
-use altergeist::{Control, Failure, Options, Outcome, Settings, Status, Wishes, rehearse, run};
+use altergeist::{
+    Control, Failure, Goal, Options, Outcome, Settings, Status, Wishes, rehearse, run,
+};
 use altergeist::{Limit, Limits};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -65,22 +67,50 @@ async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
     if seed.is_multiple_of(4) {
         habits.gate_chance = 0.02;
     }
+    let end = End::of(seed);
+    if end != End::Plain {
+        habits.misfit_chance = [0.0, 0.02, 0.3][rng.random_range(0..3)];
+    }
     habit(&mut habits);
     let server = Server::new(seed, habits);
     if seed.is_multiple_of(REHEARSED) {
         rehearse_first(&server, seed, batch_keys).await?;
     }
-    let outcome = live_until_done(&server, &mut rng, batch_keys).await?;
+    let outcome = live_until_done(&server, &mut rng, batch_keys, end).await?;
     let wrong = server.verdict();
-    if !server.is_swapped() || outcome == Outcome::Altered {
-        return Err(format!("{outcome:?}, and the tables are not swapped"));
-    }
+    let is_reverted = matches!(outcome, Outcome::Reverted { .. });
     if !wrong.is_empty() {
         return Err(wrong.join("; "));
     }
-    match one_process(&server, &mut rng, batch_keys, None).await {
-        Some(Ok(Outcome::AlreadyDone { .. })) => Ok(()),
-        other => Err(format!("a second run should have found it done: {other:?}")),
+    if server.is_reverted() != is_reverted || server.is_swapped() == is_reverted {
+        return Err(format!("{outcome:?}, and the tables are not so"));
+    }
+    match live_until_done(&server, &mut rng, batch_keys, End::Plain).await? {
+        Outcome::AlreadyDone { .. } if !is_reverted => Ok(()),
+        Outcome::Swapped | Outcome::Finished if is_reverted && server.verdict().is_empty() => {
+            Ok(())
+        }
+        other => Err(format!("a second run should have found it done, or undone: {other:?}")),
+    }
+}
+
+/// How often the operator says so before they stop the run.
+const ORDERS_MAX: u32 = 30;
+
+/// What becomes of the change after the swap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// It is not reversible.
+    Plain,
+    /// The operator ends the reversible phase.
+    Finish,
+    /// The operator puts the old table back.
+    Revert,
+}
+
+impl End {
+    fn of(seed: u64) -> End {
+        [End::Plain, End::Plain, End::Revert, End::Finish, End::Revert][(seed % 5) as usize]
     }
 }
 
@@ -108,15 +138,17 @@ async fn live_until_done(
     server: &Server,
     rng: &mut SmallRng,
     batch_keys: usize,
+    end: End,
 ) -> Result<Outcome, String> {
     for life in 0..LIVES_MAX {
         let mut dies_after =
             rng.random_bool(0.8).then(|| Duration::from_millis(rng.random_range(1..600)));
         if life > RESTLESS_LIVES {
             server.calm_down();
+            server.allow_discarding();
             dies_after = None;
         }
-        let ended = one_process(server, rng, batch_keys, dies_after).await;
+        let ended = one_process(server, rng, batch_keys, dies_after, end).await;
         if let Some(Err(failure)) = &ended {
             says_the_truth_about_the_source(server, failure)?;
         }
@@ -125,6 +157,9 @@ async fn live_until_done(
             | Some(Err(Failure::Unfinished(_)))
             | Some(Err(
                 Failure::Stopped
+                | Failure::LeftReversible { .. }
+                | Failure::Irreversible(_)
+                | Failure::NotReverted(_)
                 | Failure::CriticalLoad { .. }
                 | Failure::NoLock(_)
                 | Failure::TooFast { .. }
@@ -141,7 +176,8 @@ async fn live_until_done(
 
 /// Exit code 9 says that the tables are swapped. Every other one says that the source is untouched.
 fn says_the_truth_about_the_source(server: &Server, failure: &Failure) -> Result<(), String> {
-    match (server.is_swapped(), failure.exit_code()) {
+    match (server.is_swapped() || server.is_reverted(), failure.exit_code()) {
+        (true, 3) if matches!(failure, Failure::NotReverted(_)) => Ok(()),
         (true, 9) => Ok(()),
         (false, code) if code != 9 => Ok(()),
         (is_swapped, code) => {
@@ -156,12 +192,39 @@ async fn one_process(
     rng: &mut SmallRng,
     batch_keys: usize,
     dies_after: Option<Duration>,
+    end: End,
 ) -> Option<Result<Outcome, Failure>> {
-    let settings = settings(rng, batch_keys);
-    let (_give, settings) = watch::channel(settings);
+    let (give, settings) = watch::channel(settings(rng, batch_keys));
     let control = Control::new(settings, watch::Sender::new(Status::default()));
-    let options = options(server.has_gate());
-    let process = run(async || Ok(server.process()), &control, &options);
+    let mut options = options(server.has_gate());
+    options.reversible = (end != End::Plain).then_some(Duration::from_secs(3600));
+    let discards_misfits = server.may_discard();
+    if end == End::Revert && server.is_swapped() && rng.random() {
+        options.goal = Goal::Revert { discards_misfits };
+    }
+    let decided_after = Duration::from_millis(rng.random_range(1..2000));
+    let deciding = async {
+        for _ in 0..ORDERS_MAX {
+            tokio::time::sleep(decided_after).await;
+            give.send_modify(|settings| match end {
+                End::Plain => {}
+                End::Finish => settings.finish = true,
+                End::Revert => {
+                    settings.reverts += 1;
+                    settings.discards_misfits = discards_misfits;
+                }
+            });
+        }
+        // Rows that do not fit keep the old table from coming back.
+        give.send_modify(|settings| settings.stop = end != End::Plain);
+        std::future::pending().await
+    };
+    let process = async {
+        tokio::select! {
+            ended = run(async || Ok(server.process()), &control, &options) => ended,
+            ended = deciding => ended,
+        }
+    };
     match dies_after {
         Some(time) => timeout(time, process).await.ok(),
         None => Some(process.await),
@@ -199,6 +262,8 @@ fn options(has_gate: bool) -> Options {
         again: false,
         wishes: Wishes { max_downtime: None, lock_timeout: Duration::from_secs(1) },
         terms: String::new(),
+        reversible: None,
+        goal: Goal::Change,
         reconnects: 100,
     }
 }

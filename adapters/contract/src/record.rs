@@ -114,4 +114,13 @@ pub struct Reversible {
     /// The place in the log at which the table was swapped: every change of the altered table is
     /// behind it. Noted before a swap is sent. It counts only if that swap happened.
     pub cut_over: Option<Position>,
+    /// Why the old table could not be kept current; None while it is. Then it cannot be put back.
+    #[serde(default)]
+    pub lost: Option<String>,
+    /// Why the last order to put the old table back was not carried out.
+    #[serde(default)]
+    pub declined: Option<String>,
+    /// Rows that were given up when the old table was put back.
+    #[serde(default)]
+    pub rows_discarded: u64,
 }

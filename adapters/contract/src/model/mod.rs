@@ -5,17 +5,21 @@
 //! thousand seeds meet what a thousand nights would. A [`Flaw`] breaks one law on purpose: the
 //! simulation must then fail.
 
+mod cutover;
 mod engine;
 mod order_table;
+mod reversal;
+mod shadow;
 mod writers;
 
-pub use engine::{Model, ModelLock, ModelStream};
+pub use cutover::ModelLock;
+pub use engine::{Model, ModelStream};
 
 use crate::{Key, Record, Watermark};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// A law broken on purpose.
@@ -53,6 +57,12 @@ pub enum Flaw {
     LosesEvents,
     /// Law 8: the comparison sees no difference.
     ComparesNothing,
+    /// Revert: a refresh deletes and inserts, and forgets what only the old table has.
+    RevertForgetsOldColumns,
+    /// Revert: a row that fits by now still counts as one that does not.
+    KeepsStaleMisfits,
+    /// Revert: the log of the altered table is read from now on, not from the swap on.
+    StartsBehindTheSwap,
     /// Promise 4: statements of a killed process go on behind the back of the next.
     ZombiesAreNotFenced,
 }
@@ -82,6 +92,8 @@ pub struct Habits {
     pub mute_chance: f64,
     /// The chance that a step of the world takes a row out of the shadow.
     pub trespass_chance: f64,
+    /// The chance that a value written after the swap does not fit the old table.
+    pub misfit_chance: f64,
     /// The chance that a step of the world opens or closes the gate of the swap; 0 for no gate.
     pub gate_chance: f64,
     /// Whether the source enforces the unique index that the shadow has.
@@ -107,6 +119,7 @@ impl Default for Habits {
             unfinished_chance: 0.3,
             mute_chance: 0.0002,
             trespass_chance: 0.0,
+            misfit_chance: 0.0,
             gate_chance: 0.0,
             source_is_unique: true,
             compares_beside_builds: false,
@@ -159,6 +172,12 @@ pub struct World {
     truth: Rows,
     shadow: Option<Rows>,
     swapped: bool,
+    reverted: bool,
+    beside: reversal::Beside,
+    /// Rows that were there at the swap, and were never deleted since.
+    survivors: BTreeSet<u32>,
+    /// Whether rows that do not fit may be lost.
+    may_discard: bool,
     log: Vec<Entry>,
     hidden: Vec<usize>,
     forgotten: usize,
@@ -201,6 +220,10 @@ impl Server {
             truth: Rows::new(),
             shadow: None,
             swapped: false,
+            reverted: false,
+            beside: reversal::Beside::default(),
+            survivors: BTreeSet::new(),
+            may_discard: false,
             log: Vec::new(),
             hidden: Vec::new(),
             forgotten: 0,
@@ -267,6 +290,21 @@ impl Server {
         self.0.borrow().swapped
     }
 
+    /// Whether the old table has the name again.
+    pub fn is_reverted(&self) -> bool {
+        self.0.borrow().reverted
+    }
+
+    /// Lets rows be lost that do not fit the old table.
+    pub fn allow_discarding(&self) {
+        self.0.borrow_mut().may_discard = true;
+    }
+
+    /// Whether they may.
+    pub fn may_discard(&self) -> bool {
+        self.0.borrow().may_discard
+    }
+
     /// Rows of the shadow, if there is one.
     pub fn shadow(&self) -> Option<Rows> {
         self.0.borrow().shadow.clone()
@@ -327,6 +365,7 @@ impl World {
         let trespass_chance = self.habits.trespass_chance;
         if trespass_chance > 0.0
             && !self.swapped
+            && !self.reverted
             && self.locked_by.is_none()
             && self.chance(trespass_chance)
         {

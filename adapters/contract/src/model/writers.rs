@@ -1,5 +1,6 @@
 //! The applications of the model's table: what they write, and when others see it.
 
+use super::reversal::TOO_GREAT;
 use super::{Effect, Entry, Row, World};
 use rand::Rng;
 use std::collections::BTreeSet;
@@ -44,7 +45,8 @@ impl World {
 
     fn update(&mut self) -> Option<Vec<Effect>> {
         let (id, row) = self.any_row()?;
-        Some(vec![Effect::Put(id, Row { value: self.rng.random(), ..row })])
+        let value = self.any_value();
+        Some(vec![Effect::Put(id, Row { value, ..row })])
     }
 
     fn delete(&mut self) -> Option<Vec<Effect>> {
@@ -88,6 +90,7 @@ impl World {
             });
             self.table.clear();
             self.truth.clear();
+            self.survivors.clear();
         }
     }
 
@@ -95,6 +98,9 @@ impl World {
     pub(super) fn append(&mut self, effects: Vec<Effect>) {
         for effect in &effects {
             apply(&mut self.truth, effect);
+            if let Effect::Remove(id) = effect {
+                self.survivors.remove(id);
+            }
         }
         self.log.push(Entry { effects, unheard: self.muted, ..Entry::default() });
         self.hidden.push(self.log.len() - 1);
@@ -180,7 +186,13 @@ impl World {
         let unique = self.rng.random_range(1..self.habits.ids * 2);
         let is_free =
             !self.habits.source_is_unique || self.truth.values().all(|row| row.unique != unique);
-        is_free.then(|| Row { unique, value: self.rng.random() })
+        is_free.then(|| Row { unique, value: self.any_value() })
+    }
+
+    /// After the swap it may be one that the old table does not take.
+    fn any_value(&mut self) -> u32 {
+        let is_too_great = self.swapped && self.rng.random_bool(self.habits.misfit_chance);
+        self.rng.random_range(0..TOO_GREAT) + if is_too_great { TOO_GREAT } else { 0 }
     }
 }
 

@@ -1,0 +1,112 @@
+//! `revert`: puts the old table back, by a run that is alive or by itself.
+
+use crate::cli::commands::{RunTask, Watched, ask, exit_code, failed, watch_over};
+use crate::cli::engines::Task;
+use crate::cli::order::OrderTask;
+use crate::cli::revert_args::RevertArgs;
+use crate::interface::log::{say, say_error};
+use crate::interface::report;
+use altergeist::Failure;
+use altergeist::contract::{Engine, Stage, Target};
+use std::time::Duration;
+
+/// How often the journal of the run is read while it reverts.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a run has to answer the order.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Puts the old table back. The exit code is 0 if it has its name again.
+pub async fn revert(args: &RevertArgs) -> u8 {
+    match ask(&args.target(), HolderTask).await {
+        Err(failure) => failed(&failure),
+        Ok(Some(holder)) => by_the_living(args, &holder).await,
+        Ok(None) => by_itself(args).await,
+    }
+}
+
+/// Has the run that keeps the old table current put it back.
+async fn by_the_living(args: &RevertArgs, holder: &str) -> u8 {
+    let word = if args.discards() { "revert discard-unrevertible" } else { "revert" };
+    let order = OrderTask { word: word.into(), timeout: ANSWER, is_standing: false };
+    match ask(&args.target(), order).await {
+        Err(failure) => return failed(&failure),
+        Ok(answer) if !answer.is_done => {
+            say_error(&format!("altergeist: the run of {holder} says: {}", answer.answer));
+            return 3;
+        }
+        Ok(_) => {}
+    }
+    match ask(&args.target(), RevertedTask).await {
+        Err(failure) => failed(&failure),
+        Ok(rows_discarded) => {
+            say(&report::reverted(&args.table.table, rows_discarded));
+            0
+        }
+    }
+}
+
+/// Puts it back without another process.
+async fn by_itself(args: &RevertArgs) -> u8 {
+    let notifier = args.notify.start();
+    let watched = Watched {
+        target: &args.target(),
+        settings: args.settings(),
+        notify: &args.notify,
+        steering: &args.steering,
+        progress: args.progress,
+    };
+    let task = |settings, status, listeners| RunTask {
+        options: args.options(),
+        settings,
+        status,
+        listeners,
+    };
+    let ended = watch_over(watched, &notifier, task).await;
+    notifier.finish().await;
+    let ended = ended.map(|(outcome, last)| say(&report::outcome(outcome, &last)));
+    exit_code(ended)
+}
+
+/// Who works on the table now.
+struct HolderTask;
+
+impl Task for HolderTask {
+    type Outcome = Result<Option<String>, Failure>;
+
+    async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
+        Ok(E::connect(target).await?.holder().await?)
+    }
+}
+
+/// Waits until the run has put the old table back, or says that it does not. Returns the rows that
+/// were given up.
+struct RevertedTask;
+
+impl Task for RevertedTask {
+    type Outcome = Result<u64, Failure>;
+
+    async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
+        let engine = E::connect(target).await?;
+        let no = |reason: String| Err(Failure::NotReverted(reason));
+        loop {
+            // The lock first: a run writes its end before it lets go.
+            let holder = engine.holder().await?;
+            let Some(record) = engine.load().await? else {
+                return no("the journal knows no change of this table any more".into());
+            };
+            let reversible = record.reversible.unwrap_or_default();
+            match record.stage {
+                Stage::Reverted => return Ok(reversible.rows_discarded),
+                Stage::Done => return no("the run has finished the change instead".into()),
+                _ if let Some(reason) = reversible.lost.or(reversible.declined) => {
+                    return no(reason);
+                }
+                _ if holder.is_none() => {
+                    return no("the run ended meanwhile; repeat this command".into());
+                }
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+}
