@@ -24,6 +24,7 @@ const COMMANDS: [&str; 14] = [
     "rehearse",
     "notice",
     "status",
+    "revert",
     "cleanup",
     "verify",
     "wait",

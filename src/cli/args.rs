@@ -51,7 +51,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Show what would happen; change nothing
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Do the change, resume it, or find it done
     Run(Box<RunArgs>),
     /// Do everything but the swap, drop it, and write a runbook

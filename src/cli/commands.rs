@@ -416,7 +416,14 @@ impl Task for CleanupTask {
 /// swap has left to do is tried once more, and given up if it fails: nothing that fails after the
 /// swap may keep the rest from being taken away.
 async fn settle_swap<E: Engine>(engine: &E, record: Record) -> Result<(), Failure> {
-    use altergeist::contract::{Ownership, Stage};
+    use altergeist::contract::{Error, Ownership, Stage};
+    if record.stage == Stage::Reverting {
+        return Err(Error::refused(
+            format!("drop what is left of the change of {}", engine.table()),
+            "a revert is under way; run `altergeist revert` again, and then this",
+        )
+        .into());
+    }
     if record.stage != Stage::CuttingOver {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use crate::cli::engines::Task;
 use crate::cli::order::OrderTask;
 use crate::cli::revert_args::RevertArgs;
 use crate::interface::log::{say, say_error};
-use crate::interface::report;
+use crate::interface::{report, report_reversible};
 use altergeist::Failure;
 use altergeist::contract::{Engine, Stage, Target};
 use std::time::Duration;
@@ -40,7 +40,7 @@ async fn by_the_living(args: &RevertArgs, holder: &str) -> u8 {
     match ask(&args.target(), RevertedTask).await {
         Err(failure) => failed(&failure),
         Ok(rows_discarded) => {
-            say(&report::reverted(&args.table.table, rows_discarded));
+            say(&report_reversible::reverted(&args.table.table, rows_discarded));
             0
         }
     }

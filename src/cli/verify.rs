@@ -3,7 +3,8 @@
 use crate::cli::engines::{Task, with_engine};
 use crate::cli::table::TableArgs;
 use crate::interface::log::say_error;
-use crate::interface::report::{grouped, json};
+use crate::interface::numbers::grouped;
+use crate::interface::report::json;
 use altergeist::Failure;
 use altergeist::contract::{Engine, Key, Result, TablePair, Target, Watermark};
 use clap::Args;

@@ -31,6 +31,13 @@ pub fn millis(millis: u64) -> String {
     }
 }
 
+/// A moment as people read it, in UTC.
+pub fn moment(seconds: u64) -> String {
+    let second = i64::try_from(seconds).unwrap_or_default();
+    let moment = jiff::Timestamp::from_second(second).unwrap_or_default();
+    moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

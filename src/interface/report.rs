@@ -1,6 +1,8 @@
 //! The texts that are printed, for people and for scripts. Nothing here does I/O.
 
-use crate::interface::durations::{span, time};
+use crate::interface::durations::{moment, span, time};
+use crate::interface::numbers::{grouped, size};
+use crate::interface::report_reversible;
 use altergeist::contract::{Disposal, Leftover, Record, RestorePoint, Span, Stage};
 use altergeist::{Outcome, Phase, Status};
 use serde::Serialize;
@@ -12,13 +14,6 @@ const WORTH_SAYING_SECONDS: f64 = 3.0;
 /// Anything, as one line of JSON.
 pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("our own types can be written as JSON")
-}
-
-/// A moment as people read it, in UTC.
-pub(crate) fn moment(seconds: u64) -> String {
-    let second = i64::try_from(seconds).unwrap_or_default();
-    let moment = jiff::Timestamp::from_second(second).unwrap_or_default();
-    moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// The present moment, in UTC.
@@ -36,7 +31,7 @@ pub fn outcome(outcome: Outcome, status: &Status) -> String {
             "{table}: already done at {} by {by}; nothing to do (--again does it once more)",
             moment(at_seconds)
         ),
-        Outcome::Reverted { rows_discarded } => reverted(table, rows_discarded),
+        Outcome::Reverted { rows_discarded } => report_reversible::reverted(table, rows_discarded),
         Outcome::Altered => format!("{table}: done natively; nothing was copied"),
         Outcome::Finished => {
             format!("{table}: done. An earlier run had swapped the tables; this one did the rest")
@@ -57,22 +52,6 @@ pub fn outcome(outcome: Outcome, status: &Status) -> String {
             ) + &point
         }
     }
-}
-
-/// What a revert has done.
-pub fn reverted(table: &str, rows_discarded: u64) -> String {
-    let lost = match rows_discarded {
-        0 => "every row that was written since".to_owned(),
-        rows => format!(
-            "every row that was written since, but for the last changes of {} rows that it cannot \
-             hold",
-            grouped(rows)
-        ),
-    };
-    format!(
-        "{table}: reverted. The old table has its name again, with {lost}. The altered table is \
-         kept; the next run of a change drops it, and so does `altergeist cleanup`"
-    )
 }
 
 /// The point before the swap, for people; nothing if none is known.
@@ -122,6 +101,7 @@ pub fn status(status: &Status) -> String {
         let reason = gate.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let _ = writeln!(text, "gate       {} is {state}{reason}", gate.name);
     }
+    text += &report_reversible::lines(status);
     if let Some(reason) = &status.orders_by_sql_refused {
         let _ = writeln!(text, "orders     by SQL are not taken: {reason}");
     }
@@ -186,6 +166,7 @@ pub fn line(status: &Status) -> String {
         }
         _ => {}
     }
+    text += &report_reversible::part_of_line(status);
     if status.pending_keys > 0 {
         let _ = write!(text, ", {} pending keys", grouped(status.pending_keys));
     }
@@ -210,7 +191,7 @@ pub fn journal(
         None => format!("{table}: no change is known\n"),
         Some(record) => format!(
             "{table}: {}{}, {} of about {} rows {}\nchange     {}\nstarted by {}\n{}{}{}\
-             position   {}\n",
+             {}position   {}\n",
             if record.is_rehearsal { "a rehearsal, " } else { "" },
             stage(record.stage),
             grouped(record.rows_copied),
@@ -224,6 +205,7 @@ pub fn journal(
                 record.estimate.as_ref().map(|estimate| estimate.total)
             ),
             restore_point(record.restore_point.as_ref(), "restore to ", "\n"),
+            report_reversible::of_journal(record, holder),
             record.position.as_ref().map_or("none yet", |position| &position.0),
         ),
     };
@@ -231,6 +213,14 @@ pub fn journal(
         let _ = writeln!(text, "left       {}: {}", leftover.object, leftover.reason);
     }
     text
+}
+
+fn is_reversible(record: &Record) -> bool {
+    matches!(record.stage, Stage::Reversible | Stage::Reverting)
+}
+
+fn now_seconds() -> u64 {
+    jiff::Timestamp::now().as_second().unsigned_abs()
 }
 
 fn is_backfill(stage: Stage) -> bool {
@@ -242,6 +232,9 @@ fn life(record: &Record, holder: Option<&str>) -> String {
     match (record.stage, holder) {
         (_, Some(who)) => format!("held by    {who}\n"),
         (Stage::Done | Stage::Backfilled | Stage::Reverted, None) => String::new(),
+        (Stage::Reversible | Stage::Reverting, None) => {
+            "held by    nobody: no process works on it. Repeat the command to continue\n".into()
+        }
         (_, None) => "held by    nobody: no process works on it. Repeat the command to resume it, \
                       or run `altergeist cleanup` to drop it\n"
             .into(),
@@ -278,6 +271,11 @@ pub fn journal_json(table: &str, record: Option<&Record>, holder: Option<&str>) 
         expected: record.estimate.as_ref().map(|estimate| estimate.total),
         earlier_seconds: record.updated_at_seconds.saturating_sub(record.started_at_seconds),
         restore_point: record.restore_point.clone(),
+        reversible_seconds_left: record
+            .reversible
+            .as_ref()
+            .filter(|_| is_reversible(record))
+            .map(|reversible| reversible.until_seconds.saturating_sub(now_seconds())),
         stream_position: record
             .position
             .as_ref()
@@ -327,26 +325,6 @@ fn percent(rows: u64, of_rows: u64) -> f64 {
     if of_rows == 0 { 0.0 } else { (rows as f64 / of_rows as f64 * 100.0).min(100.0) }
 }
 
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (nth, digit) in digits.chars().enumerate() {
-        if nth > 0 && (digits.len() - nth).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-pub(crate) fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{} kB", bytes / 1000),
-        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
-}
-
 fn duration(seconds: u64) -> String {
     humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string()
 }
@@ -354,13 +332,6 @@ fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-    }
 
     #[test]
     fn a_throttled_copy_says_why_in_its_one_line() {

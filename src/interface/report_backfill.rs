@@ -1,6 +1,7 @@
 //! What a backfill says before and after. Nothing here does I/O.
 
-use crate::interface::report::{grouped, moment};
+use crate::interface::durations::moment;
+use crate::interface::numbers::grouped;
 use altergeist::backfill::Ended;
 use altergeist::contract::{RowUpdate, Trial};
 

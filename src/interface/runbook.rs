@@ -2,7 +2,7 @@
 //! checklists. Nothing here does I/O.
 
 use crate::interface::durations::{millis, span, time};
-use crate::interface::report::{grouped, size};
+use crate::interface::numbers::{grouped, size};
 use altergeist::contract::{Plan, Severity};
 use altergeist::gate::fingerprint;
 use altergeist::{Rehearsal, Rehearsed, Status};

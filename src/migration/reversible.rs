@@ -5,6 +5,7 @@ use crate::control::{Control, Event, Failure, Goal, Options, Outcome, Phase};
 use crate::migration::checkpoint::{self, now_seconds};
 use crate::migration::cutover::who_owns_the_name;
 use crate::migration::listen::Listener;
+use crate::migration::resume::why;
 use crate::migration::revert::Revert;
 use crate::migration::run::leave::LeaveToSwap;
 use crate::migration::state::{Direction, Migration};
@@ -197,15 +198,16 @@ async fn irreversible<E: Engine>(engine: &E, mut record: Record, failure: Failur
             return Failure::Unfinished(error);
         }
         Failure::Error(_) | Failure::Unequal { .. } | Failure::LogFull { .. } => {
-            failure.to_string()
+            let cause = if failure.is_data_error() { why(engine, &failure).await } else { None };
+            cause.map_or_else(|| failure.to_string(), |cause| cause.to_string())
         }
         Failure::Irreversible(_)
         | Failure::NotReverted(_)
         | Failure::SwapUnknown(_)
         | Failure::Unfinished(_) => return failure,
-        why => {
+        other => {
             let seconds_left = seconds_left(&record);
-            return Failure::LeftReversible { why: Box::new(why), seconds_left };
+            return Failure::LeftReversible { why: Box::new(other), seconds_left };
         }
     };
     record.stage = Stage::Reversible;

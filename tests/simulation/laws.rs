@@ -155,3 +155,25 @@ duplicates_lost! {
     law_4_a_refresh_that_ignores_conflicts_loses_rows_and_is_seen: Flaw::RefreshIgnoresConflicts;
     law_4_a_refresh_that_replaces_the_row_in_its_way_loses_rows_and_is_seen: Flaw::RefreshReplaces;
 }
+
+macro_rules! seen_after_the_swap {
+    ($($name:ident: $flaw:expr, $seen:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            let failing = failing(0..MANY_SEEDS, |habits| {
+                habits.flaws = vec![$flaw];
+                habits.misfit_chance = 0.05;
+                habits.mute_chance = 0.0;
+            });
+            let is_seen = failing.iter().any(|(_, seen)| seen.contains($seen));
+            assert!(is_seen, "{:?} went unseen", $flaw);
+        })*
+    };
+}
+
+seen_after_the_swap! {
+    a_revert_that_forgets_what_only_the_old_table_had_is_seen:
+        Flaw::RevertForgetsOldColumns, "a value that only the old table had is lost";
+    a_log_that_is_read_from_behind_the_swap_is_seen:
+        Flaw::StartsBehindTheSwap, "no change in the log explains it";
+}

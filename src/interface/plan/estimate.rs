@@ -1,7 +1,7 @@
 //! How long a change will take, in words.
 
 use crate::interface::durations::{millis, span, time};
-use crate::interface::report::{grouped, size};
+use crate::interface::numbers::{grouped, size};
 use altergeist::contract::{Blocks, Estimate, InPlaceEstimate, Plan, Verdict};
 
 /// What the plan says of time: a title and a sentence each.

@@ -1,7 +1,7 @@
 //! A plan as Markdown, for the description of a pull request.
 
+use crate::interface::numbers::{grouped, size};
 use crate::interface::plan::{Judged, change, estimate, strategy};
-use crate::interface::report::{grouped, size};
 use altergeist::gate::fingerprint;
 use std::fmt::Write;
 

@@ -1,7 +1,7 @@
 //! A plan for a terminal: what was found first, then the steps.
 
+use crate::interface::numbers::{grouped, size};
 use crate::interface::plan::{Judged, change, estimate, strategy};
-use crate::interface::report::{grouped, size};
 use altergeist::contract::{Severity, Verdict};
 use textwrap::{Options, WordSplitter};
 

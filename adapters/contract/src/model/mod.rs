@@ -59,8 +59,6 @@ pub enum Flaw {
     ComparesNothing,
     /// Revert: a refresh deletes and inserts, and forgets what only the old table has.
     RevertForgetsOldColumns,
-    /// Revert: a row that fits by now still counts as one that does not.
-    KeepsStaleMisfits,
     /// Revert: the log of the altered table is read from now on, not from the swap on.
     StartsBehindTheSwap,
     /// Promise 4: statements of a killed process go on behind the back of the next.

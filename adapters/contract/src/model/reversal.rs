@@ -82,9 +82,7 @@ impl World {
         }
         let forgets = self.has(Flaw::RevertForgetsOldColumns);
         for id in ids {
-            if !self.has(Flaw::KeepsStaleMisfits) {
-                self.beside.misfits.remove(id);
-            }
+            self.beside.misfits.remove(id);
             if forgets || !held.contains(id) {
                 self.beside.own_values.remove(id);
             }

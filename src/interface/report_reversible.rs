@@ -1,0 +1,71 @@
+//! What is printed about a reversible change and its revert.
+
+use crate::interface::durations::{moment, time};
+use crate::interface::numbers::grouped;
+use altergeist::contract::{Misfits, Record, Stage};
+use altergeist::{Phase, Status};
+use std::fmt::Write;
+
+/// What a revert has done.
+pub fn reverted(table: &str, rows_discarded: u64) -> String {
+    let lost = match rows_discarded {
+        0 => "every row that was written since".to_owned(),
+        rows => format!(
+            "every row that was written since, but for the last changes of {} rows that it cannot \
+             hold",
+            grouped(rows)
+        ),
+    };
+    format!(
+        "{table}: reverted. The old table has its name again, with {lost}. The altered table is \
+         kept; the next run of a change drops it, and so does `altergeist cleanup`"
+    )
+}
+
+/// The reversible phase in the one-line status.
+pub fn part_of_line(status: &Status) -> String {
+    if !matches!(status.phase, Phase::Reversible | Phase::Reverting) {
+        return String::new();
+    }
+    let mut text = String::new();
+    if let Some(seconds) = status.reversible_seconds_left {
+        let _ = write!(text, " for {}", time(seconds));
+    }
+    match rows(&status.not_revertible) {
+        0 => {}
+        rows => drop(write!(text, ", {} rows cannot go back", grouped(rows))),
+    }
+    text
+}
+
+/// The rows that cannot go back, in the status.
+pub fn lines(status: &Status) -> String {
+    let mut text = String::new();
+    for found in &status.not_revertible {
+        let _ = writeln!(text, "no way back {} rows: {}", grouped(found.rows), found.object);
+    }
+    text
+}
+
+/// The state of a reversible change that no process answers for.
+pub fn of_journal(record: &Record, holder: Option<&str>) -> String {
+    let Some(reversible) = &record.reversible else { return String::new() };
+    match (record.stage, &reversible.lost) {
+        (Stage::Reversible | Stage::Reverting, Some(reason)) => {
+            format!("no way back {reason}\n")
+        }
+        (Stage::Reversible | Stage::Reverting, None) => {
+            let until = moment(reversible.until_seconds);
+            let whether = match holder {
+                Some(_) => "until",
+                None => "no process keeps the old table current now; it can be put back until",
+            };
+            format!("reversible {whether} {until}: altergeist revert\n")
+        }
+        _ => String::new(),
+    }
+}
+
+fn rows(misfits: &[Misfits]) -> u64 {
+    misfits.iter().map(|found| found.rows).sum()
+}
