@@ -18,7 +18,7 @@ const FINDINGS: &str = "docs/reference/findings";
 const SECTIONS: [&str; 4] =
     ["What is bad about it", "Why altergeist says so", "An example", "What to do"];
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "plan",
     "run",
     "rehearse",
