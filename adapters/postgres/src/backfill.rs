@@ -86,6 +86,7 @@ fn layout(names: &Names, key: &Candidate, is_partitioned: bool) -> Layout {
         is_partitioned,
         columns: Vec::new(),
         helper_index: None,
+        back: None,
     }
 }
 

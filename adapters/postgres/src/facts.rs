@@ -33,6 +33,21 @@ pub(crate) struct Facts {
     /// The steps of a change without a copy.
     #[serde(default, rename = "recipe")]
     pub(crate) online_steps: Option<OnlineSteps>,
+    /// The facts of the way back, once a swap that can be reverted has happened.
+    #[serde(default)]
+    pub(crate) reverse: Option<Box<ReverseFacts>>,
+}
+
+/// The facts of the way back: the altered table is the source, and the old one is its shadow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReverseFacts {
+    pub(crate) source: u32,
+    pub(crate) source_lines: Vec<Line>,
+    pub(crate) stream_conditions: Option<StreamConditions>,
+    pub(crate) own_identity: Option<String>,
+    pub(crate) shadow: Option<ShadowFacts>,
+    /// The structure of the table after the swap back.
+    pub(crate) done: Option<String>,
 }
 
 impl Facts {
@@ -48,7 +63,34 @@ impl Facts {
             shadow: None,
             done: None,
             online_steps: None,
+            reverse: None,
         }
+    }
+
+    /// Returns the facts as the other direction has them. None if there is no way back. Turned
+    /// twice, they are what they were.
+    pub(crate) fn turned(self) -> Option<Facts> {
+        let ahead = *self.reverse?;
+        let behind = ReverseFacts {
+            source: self.source,
+            source_lines: self.source_lines,
+            stream_conditions: self.stream_conditions,
+            own_identity: self.own_identity,
+            shadow: self.shadow,
+            done: self.done,
+        };
+        Some(Facts {
+            system: self.system,
+            log_place: self.log_place,
+            source: ahead.source,
+            source_lines: ahead.source_lines,
+            stream_conditions: ahead.stream_conditions,
+            own_identity: ahead.own_identity,
+            shadow: ahead.shadow,
+            done: ahead.done,
+            online_steps: self.online_steps,
+            reverse: Some(Box::new(behind)),
+        })
     }
 }
 
@@ -84,6 +126,42 @@ pub(crate) struct ShadowFacts {
     /// Statements for after the swap, which check the rows that were copied.
     #[serde(default)]
     pub(crate) finish: Vec<String>,
+    /// What hung on the table before the first swap. Only the way back knows it.
+    #[serde(default)]
+    pub(crate) originals: Option<Originals>,
+}
+
+/// What hung on the table before a swap that can be reverted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Originals {
+    /// Each dependent of the altered table right after the swap, and what it was before. None for
+    /// what the clauses created.
+    pub(crate) carried: Vec<(Dependent, Option<Dependent>)>,
+    /// The dependents that the clauses dropped.
+    pub(crate) dropped: Vec<Dependent>,
+    /// The query of each materialized view right after the swap, and before it.
+    pub(crate) queries: Vec<(String, String)>,
+}
+
+/// One object that depends on the table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Dependent {
+    /// The object, for people.
+    pub(crate) object: String,
+    /// The statement that drops it from the old table. None if the new one just takes its place.
+    pub(crate) before: Option<String>,
+    /// The statement that creates it on the table with the name.
+    pub(crate) after: String,
+    /// The statement that checks the copied rows after the swap.
+    pub(crate) finish: Option<String>,
+    /// The columns with which the server would drop it.
+    pub(crate) columns: Vec<String>,
+    /// Whether it is a foreign key, of this table or to it.
+    pub(crate) is_key: bool,
+    /// The statement that drops it from an old table that is kept current: the run's own statements
+    /// must not fire it. None if `before` does, or if nothing fires it.
+    #[serde(default)]
+    pub(crate) strip: Option<String>,
 }
 
 /// The steps of a change without a copy, and how many are done.

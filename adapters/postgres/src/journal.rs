@@ -107,8 +107,10 @@ pub(crate) async fn note_done(session: &Session, names: &Names) -> Result<()> {
         return Ok(());
     };
     let done = Some(definition::structure(&definition::describe(session, table).await?));
+    // The note is about the change, whichever way the run looks. There is no way back any more.
+    let names = if names.is_turned { &names.turned() } else { names };
     let facts = match entry(session, names).await?.facts {
-        Some(facts) => Facts { done, online_steps: None, ..facts },
+        Some(facts) => Facts { done, online_steps: None, reverse: None, ..facts },
         None => Facts { source: table, done, ..Facts::none() },
     };
     save_facts(session, names, &facts).await
@@ -129,7 +131,11 @@ pub(crate) async fn entry(session: &Session, names: &Names) -> Result<Entry> {
     };
     Ok(Entry {
         record: row.get(0).map(|text| journal_json::read(text, attempted)).transpose()?,
-        facts: row.get(1).map(|text| journal_json::read(text, attempted)).transpose()?,
+        facts: row
+            .get(1)
+            .map(|text| journal_json::read(text, attempted))
+            .transpose()?
+            .and_then(|facts: Facts| if names.is_turned { facts.turned() } else { Some(facts) }),
         is_ours,
     })
 }
@@ -149,9 +155,15 @@ pub(crate) async fn facts(session: &Session, names: &Names) -> Result<Facts> {
 /// Writes the facts down, within the session's transaction if it has one.
 pub(crate) async fn save_facts(session: &Session, names: &Names, facts: &Facts) -> Result<()> {
     let attempted = || format!("write the journal of {}", names.display);
-    let statement = sql::save_facts(&names.display, &journal_json::write(facts));
+    let statement = sql::save_facts(&names.display, &written(names, facts));
     let saved = own_objects::use_journal(session, JournalLock::Write, &statement).await;
     saved.map(drop).map_err(|error| own_objects::journal_error(attempted(), &error))
+}
+
+/// Returns the facts as the journal keeps them: in the direction of the change.
+pub(crate) fn written(names: &Names, facts: &Facts) -> String {
+    let turned = if names.is_turned { facts.clone().turned() } else { None };
+    journal_json::write(turned.as_ref().unwrap_or(facts))
 }
 
 /// Makes the journal if it is missing, and refuses one of another user. Two runs may begin at once:

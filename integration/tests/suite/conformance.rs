@@ -143,10 +143,21 @@ impl<E: Engine> Laboratory for Real<E> {
     }
 }
 
+/// As much stack as a program's main thread has, on which the binary runs.
+const STACK_BYTES: usize = 8 << 20;
+
 fn conforms_on<E: Engine>(flavour: Flavour, settings: &[(&str, &str)]) {
-    let Some(server) = Server::start(flavour, settings) else { return };
-    let runtime = tokio::runtime::Runtime::new().expect("threads can be had");
-    runtime.block_on(conforms(&Real::<E> { server, tables: Cell::new(0), engine: PhantomData }));
+    let conforming = || {
+        let Some(server) = Server::start(flavour, settings) else { return };
+        let runtime = tokio::runtime::Runtime::new().expect("threads can be had");
+        let real = Real::<E> { server, tables: Cell::new(0), engine: PhantomData };
+        runtime.block_on(conforms(&real));
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, conforming).expect("a thread can be had");
+        thread.join().expect("every law holds");
+    });
 }
 
 #[test]

@@ -47,6 +47,7 @@ mod refusals;
 mod rehearse;
 mod replica_lag;
 mod reversal_mysql;
+mod reversal_postgres;
 mod scripts;
 mod servers;
 mod settings;

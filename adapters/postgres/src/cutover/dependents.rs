@@ -3,6 +3,7 @@
 //! for the new table, and commits only if they are the same.
 
 use crate::cutover::materialized_views::{self, MaterializedView};
+pub(crate) use crate::facts::Dependent;
 use crate::schema::altered::FinalSteps;
 use crate::schema::expression;
 use crate::server::doing::Doing;
@@ -13,23 +14,6 @@ use altergeist_contract::{Error, ForeignKeys, Result};
 use futures_util::future::join_all;
 use tokio_postgres::Row;
 
-/// One object that depends on the table.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Dependent {
-    /// The object, for people.
-    pub(crate) object: String,
-    /// The statement that drops it from the old table. None if the new one just takes its place.
-    pub(crate) before: Option<String>,
-    /// The statement that creates it on the table with the name.
-    pub(crate) after: String,
-    /// The statement that checks the copied rows after the swap.
-    pub(crate) finish: Option<String>,
-    /// The columns with which the server would drop it.
-    pub(crate) columns: Vec<String>,
-    /// Whether it is a foreign key, of this table or to it.
-    pub(crate) is_key: bool,
-}
-
 impl Dependent {
     fn of_row(row: &Row) -> Dependent {
         Dependent {
@@ -39,6 +23,7 @@ impl Dependent {
             finish: row.get(3),
             columns: row.get::<_, Option<Vec<String>>>(4).unwrap_or_default(),
             is_key: row.get(5),
+            strip: row.get(6),
         }
     }
 
@@ -216,6 +201,7 @@ mod tests {
             finish: None,
             columns: strings(&["a", "gone"]),
             is_key: true,
+            strip: None,
         };
         let survivors = pairs(&[("a", "a")]);
         let nothing = FinalSteps::default();

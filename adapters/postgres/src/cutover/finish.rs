@@ -5,11 +5,13 @@ use crate::cutover::replacement_views;
 use crate::journal;
 use crate::log::slot;
 use crate::log::source::LogSource;
+use crate::schema::catalogue;
 use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
 use crate::server::own_objects;
 use crate::server::session::Session;
+use crate::shadow::guard;
 use crate::sql;
 use altergeist_contract::{Kind, Result};
 use std::time::Duration;
@@ -22,7 +24,26 @@ const FINISH_PAUSE: Duration = Duration::from_secs(1);
 /// Removes what only the run needed, and proves what was copied.
 pub(crate) async fn finish(session: &Session, change: &Change, source: &LogSource) -> Result<()> {
     slot::drop_log(session, change, source).await?;
+    Box::pin(drop_way_back(session, &change.names)).await?;
     settle(session, change).await
+}
+
+/// Drops what only the way back needs, whichever way the run looks.
+pub(crate) async fn drop_way_back(session: &Session, names: &Names) -> Result<()> {
+    let ahead = if names.is_turned { names.clone() } else { names.turned() };
+    let Some(facts) = journal::entry(session, &ahead).await?.facts else { return Ok(()) };
+    let Some(shadow) = facts.shadow else { return Ok(()) };
+    let misfits = shadow.layout.back.as_ref().map(|back| sql::drop_misfits(&back.misfits));
+    let mut script: Vec<String> = misfits.into_iter().collect();
+    let is_there =
+        catalogue::table_id(session, &ahead.shadow_schema, &ahead.table).await? == Some(shadow.oid);
+    if is_there && facts.done.is_none() {
+        script.extend(guard::drop(&ahead, &[]));
+        let index = shadow.layout.helper_index.as_ref();
+        script.extend(index.map(|index| sql::drop_index_if_there(&ahead.shadow_schema, index)));
+    }
+    let dropped = session.run(&script.join(";\n")).await;
+    dropped.locking(format!("drop what kept the old {} current", names.display))
 }
 
 /// Proves foreign keys over copied rows, and refreshes materialized views.

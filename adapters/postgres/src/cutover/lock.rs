@@ -95,6 +95,8 @@ pub(crate) async fn lock(
         identities: identities_on(control, names, &prepared, &shadow).await?,
         foreign_keys: change.target.foreign_keys,
         version: change.version,
+        is_reversible: change.target.reversible && !names.is_turned,
+        reverse_sets: change.target.reverse_sets.clone(),
     };
     prepare_statements(&lease, names, &shadow).await?;
     swapper.rehearse(&lease, &shadow).await?;
@@ -211,6 +213,11 @@ async fn identities(
 
 /// Prepares the statements of the last refresh. That saves time under the lock.
 async fn prepare_statements(session: &Session, names: &Names, shadow: &ShadowFacts) -> Result<()> {
+    if let Some(back) = &shadow.layout.back {
+        let statement = sql::return_keys(&shadow.layout, back);
+        let prepared = session.prepare(&statement).await;
+        return prepared.doing(format!("prepare the cut-over of {}", names.display));
+    }
     session
         .prepare(&sql::delete_keys(&shadow.layout, 1))
         .await
@@ -320,7 +327,8 @@ impl TableLock for CutoverLock {
 
     async fn swap(self) -> Swap {
         let CutoverLock { lease, shadow, swapper, .. } = self;
-        if let Err(error) = swapper.swap(&lease, &shadow).await {
+        // The swap is the longest path of all. On the heap it spares every caller its stack.
+        if let Err(error) = Box::pin(swapper.swap(&lease, &shadow)).await {
             lease.roll_back().await;
             return Swap::Refused(error);
         }

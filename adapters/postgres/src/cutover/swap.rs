@@ -4,13 +4,16 @@ use crate::cutover::blockers;
 use crate::cutover::dependents::{self, Dependent};
 use crate::cutover::locked_relations::{self, LockedRelation};
 use crate::cutover::materialized_views::{self, MaterializedView};
+use crate::cutover::owned::{sequences, statistics};
 use crate::cutover::replacement_views;
+use crate::cutover::reversible::{self, Reversible};
 use crate::facts::{Facts, ShadowFacts};
+use crate::journal;
 use crate::plan::cascade::Cascade;
 use crate::plan::refusals;
 use crate::plan::rehearsal::Adapted;
 use crate::schema::catalogue::{self, SchemaState};
-use crate::schema::definition;
+use crate::schema::definition::{self, Attribute};
 use crate::schema::user_definition;
 use crate::server::doing::Doing;
 use crate::server::names::Names;
@@ -20,7 +23,6 @@ use crate::server::version::Version;
 use crate::shadow::concurrent_ddl;
 use crate::shadow::guard;
 use crate::sql;
-use crate::sql::quote::qualified;
 use altergeist_contract::{Error, ForeignKeys, Kind, Result};
 
 /// What the swap needs to know.
@@ -34,6 +36,17 @@ pub(crate) struct Swapper {
     pub(crate) identities: Vec<String>,
     pub(crate) foreign_keys: ForeignKeys,
     pub(crate) version: Version,
+    /// Whether the old table is kept current afterwards.
+    pub(crate) is_reversible: bool,
+    pub(crate) reverse_sets: Vec<(String, String)>,
+}
+
+/// The dependents as the swap creates them.
+struct Arranged {
+    /// Those that are created with the old names of columns.
+    first: Vec<Dependent>,
+    /// Those that come afterwards, on the way back only: with the altered table's names.
+    then: Vec<Dependent>,
 }
 
 impl Swapper {
@@ -59,7 +72,9 @@ impl Swapper {
     /// Gives the shadow its last constraints, and drops what only the run needed.
     async fn complete_shadow(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
         let mut script = shadow.late.clone();
-        script.push(sql::drop_publication(&self.names.publication));
+        if !self.is_reversible {
+            script.push(sql::drop_publication(&self.names.publication));
+        }
         if shadow.is_guarded {
             script.extend(guard::drop(
                 &self.names,
@@ -81,16 +96,58 @@ impl Swapper {
         self.make_room(session).await?;
         let dependents =
             dependents::read(session, &self.names, self.facts.source, &self.views).await?;
-        let Some(made) = self.adapted.of(&dependents) else {
-            return Err(Error::new(Kind::Busy, attempted(), "a dependent object has just changed"));
+        let queries = match self.is_reversible {
+            true => reversible::queries(session, &self.views).await?,
+            false => Vec::new(),
         };
+        let held = definition::attributes(session, shadow.oid).await?;
+        let made = Box::pin(self.change_places(session, shadow, &dependents, &held)).await?;
+        self.run_final_steps(session, shadow).await?;
+        self.restore_identity(session).await?;
+        let lines = definition::describe(session, shadow.oid).await?;
+        let way_back = Reversible {
+            names: &self.names,
+            version: self.version,
+            source: self.facts.source,
+            shadow,
+            locked_relations: &self.locked_relations,
+            reverse_sets: &self.reverse_sets,
+            held: &held,
+            dependents: &dependents,
+            queries,
+        };
+        let reverse = match self.is_reversible {
+            true => Some(Box::new(Box::pin(way_back.prepare(session, &lines)).await?)),
+            false => self.facts.reverse.clone(),
+        };
+        let facts = Facts {
+            done: Some(definition::structure(&lines)),
+            shadow: Some(ShadowFacts {
+                finish: self.left_for_later(shadow, made),
+                ..shadow.clone()
+            }),
+            own_identity: None,
+            reverse,
+            ..self.facts.clone()
+        };
+        self.save_facts(session, &facts).await
+    }
+
+    /// Moves both tables, and creates the dependents on the one that has the name now. Returns
+    /// these.
+    async fn change_places(
+        &self,
+        session: &Session,
+        shadow: &ShadowFacts,
+        dependents: &[Dependent],
+        held: &[Attribute],
+    ) -> Result<Vec<Dependent>> {
+        let attempted = || format!("swap {} with its shadow", self.names.display);
+        let arranged = self.arrange(dependents, shadow)?;
         let materialized =
             replacement_views::definitions(session, &self.views, &self.adapted).await?;
-        let wanted =
-            dependents::wanted(&made, &shadow.survivors, &shadow.final_steps, self.foreign_keys);
-        let columns = definition::column_names(session, shadow.oid).await?;
-        let (old_names, new_names) =
-            dependents::renames(&self.names.source(), &shadow.survivors, &columns);
+        let columns: Vec<String> = held.iter().map(|column| column.name.clone()).collect();
+        let renames = dependents::renames(&self.names.source(), &shadow.survivors, &columns);
         let (before, after) = self.sequences(session, shadow).await?;
         let (views_before, views_after) =
             replacement_views::swap(session, &self.names, &self.views).await?;
@@ -98,42 +155,102 @@ impl Swapper {
         let is_there = |dependent: &&Dependent| !self.cascade.drops(&dependent.object);
         let dropped = dependents.iter().filter(is_there);
         script.extend(dropped.filter_map(|dependent| dependent.before.clone()));
+        if self.is_reversible {
+            script.extend(dependents.iter().filter_map(|dependent| dependent.strip.clone()));
+        }
         script.extend(before);
         script.extend(self.moves(session, shadow).await?);
         script.extend(self.identities.iter().cloned());
         script.extend(views_before);
-        script.extend(old_names);
+        if !self.names.is_turned {
+            script.extend(renames.0.iter().cloned());
+        }
         session.run(&script.join(";\n")).await.trying_clauses(attempted)?;
-        dependents::make(session, &self.names, &wanted).await?;
-        dependents::check(session, &self.names, shadow.oid, &wanted).await?;
+        dependents::make(session, &self.names, &arranged.first).await?;
+        dependents::check(session, &self.names, shadow.oid, &arranged.first).await?;
         let new_views = materialized_views::list(session, shadow.oid).await?;
         if replacement_views::definitions(session, &new_views, &Adapted::default()).await?
             != materialized
         {
             return Err(Error::refused(attempted(), "a materialized view is not what it was"));
         }
-        let script: Vec<String> = views_after.into_iter().chain(new_names).chain(after).collect();
+        let mut script = views_after;
+        if self.names.is_turned {
+            self.create_new(session, shadow, &arranged.then, &renames).await?;
+        } else {
+            script.extend(renames.1);
+        }
+        script.extend(after);
         session.run(&script.join(";\n")).await.trying_clauses(attempted)?;
-        self.run_final_steps(session, shadow).await?;
-        self.restore_identity(session).await?;
-        let lines = definition::describe(session, shadow.oid).await?;
-        let facts = Facts {
-            done: Some(definition::structure(&lines)),
-            shadow: Some(ShadowFacts {
-                finish: self.left_for_later(shadow, wanted),
-                ..shadow.clone()
-            }),
-            own_identity: None,
-            ..self.facts.clone()
-        };
-        self.save_facts(session, &facts).await
+        Ok(arranged.first.into_iter().chain(arranged.then).collect())
     }
 
-    /// Gives both tables the source's own replica identity, if the run had set another one.
+    /// Decides how each dependent of the source is created on the shadow.
+    fn arrange(&self, dependents: &[Dependent], shadow: &ShadowFacts) -> Result<Arranged> {
+        let attempted = || format!("swap {} with its shadow", self.names.display);
+        if let Some(originals) = &shadow.originals {
+            let (first, then) = reversible::sort(originals, dependents);
+            let kept = dependents::wanted(
+                &then,
+                &shadow.survivors,
+                &shadow.final_steps,
+                ForeignKeys::Carry,
+            );
+            if let Some(lost) = then.iter().find(|dependent| !kept.contains(dependent)) {
+                let reason = format!(
+                    "the {} was made after the swap, and the old table cannot have it; drop it \
+                     first",
+                    lost.object
+                );
+                return Err(Error::refused(attempted(), reason));
+            }
+            return Ok(Arranged { first, then });
+        }
+        let Some(made) = self.adapted.of(dependents) else {
+            return Err(Error::new(Kind::Busy, attempted(), "a dependent object has just changed"));
+        };
+        let wanted =
+            dependents::wanted(&made, &shadow.survivors, &shadow.final_steps, self.foreign_keys);
+        Ok(Arranged { first: wanted, then: Vec::new() })
+    }
+
+    /// On the way back, creates what others have hung on the altered table since the first swap.
+    /// It is spelled with that table's columns.
+    async fn create_new(
+        &self,
+        session: &Session,
+        shadow: &ShadowFacts,
+        new: &[Dependent],
+        (there, back): &(Vec<String>, Vec<String>),
+    ) -> Result<()> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let attempted = || format!("swap {} with its shadow", self.names.display);
+        session.run(&there.join(";\n")).await.trying_clauses(attempted)?;
+        dependents::make(session, &self.names, new).await?;
+        let views = materialized_views::list(session, shadow.oid).await?;
+        let found = dependents::read(session, &self.names, shadow.oid, &views).await?;
+        let is_missing = |new: &&Dependent| {
+            !found.iter().any(|it| it.object == new.object && it.after == new.after)
+        };
+        if let Some(missing) = new.iter().find(is_missing) {
+            let reason = format!("the {} is not what it was; drop it first", missing.object);
+            return Err(Error::refused(attempted(), reason));
+        }
+        session.run(&back.join(";\n")).await.trying_clauses(attempted)
+    }
+
+    /// Gives both tables the source's own replica identity, if the run had set another one. On the
+    /// way back only the altered table had another.
     async fn restore_identity(&self, session: &Session) -> Result<()> {
         let Some(own) = &self.facts.own_identity else { return Ok(()) };
-        let tables = [self.names.source(), self.names.old()];
-        let script = tables.map(|table| sql::own_identity(&table, own)).join(";\n");
+        let mut tables = vec![self.names.old()];
+        if !self.names.is_turned {
+            tables.push(self.names.source());
+        }
+        let statements = tables.iter().map(|table| sql::own_identity(table, own));
+        let script = statements.collect::<Vec<_>>().join(";\n");
         let attempted = || format!("swap {} with its shadow", self.names.display);
         session.run(&script).await.trying_clauses(attempted)
     }
@@ -146,39 +263,6 @@ impl Swapper {
             other.map_or(Some(proof), |(_, other)| other.clone())
         });
         proofs.chain(self.views.iter().filter_map(MaterializedView::refresh)).collect()
-    }
-
-    /// Returns the statements that move the tables, and the statistics, which do not move with
-    /// them.
-    pub(crate) async fn moves(
-        &self,
-        session: &Session,
-        shadow: &ShadowFacts,
-    ) -> Result<Vec<String>> {
-        let names = &self.names;
-        let of_source = statistics(session, self.facts.source).await?;
-        let of_shadow = statistics(session, shadow.oid).await?;
-        let moved = |schema: &str, name: &str, to: &str| sql::move_statistics(schema, name, to);
-        let mut moves: Vec<String> =
-            of_source.iter().map(|(name, schema)| moved(schema, name, &names.old_schema)).collect();
-        moves.push(sql::move_table(&names.source(), &names.old_schema));
-        moves.push(sql::move_table(&names.shadow(), &names.schema));
-        if shadow.layout.is_partitioned {
-            let partitions = user_definition::partitions(session, shadow.oid).await?;
-            moves.extend(
-                partitions
-                    .iter()
-                    .map(|(name, schema)| sql::move_table(&qualified(schema, name), &names.schema)),
-            );
-        }
-        moves.extend(of_shadow.iter().map(|(name, schema)| {
-            let home = of_source
-                .iter()
-                .find(|(was, _)| was == name)
-                .map_or(&names.schema, |(_, home)| home);
-            moved(schema, name, home)
-        }));
-        Ok(moves)
     }
 
     pub(crate) async fn check_source(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {
@@ -301,70 +385,13 @@ impl Swapper {
         }
     }
 
-    /// Returns statements on sequences for before and after the move. A sequence of a source column
-    /// goes to the shadow's column, unless that has its own.
-    pub(crate) async fn sequences(
-        &self,
-        session: &Session,
-        shadow: &ShadowFacts,
-    ) -> Result<(Vec<String>, Vec<String>)> {
-        let of_source = sequences(session, self.facts.source).await?;
-        let of_shadow = sequences(session, shadow.oid).await?;
-        let (mut before, mut after) = (Vec::new(), Vec::new());
-        let has_identity = |column: &str| {
-            of_source.iter().any(|(name, _, is_identity)| name == column && *is_identity)
-        };
-        for (column, sequence, is_identity) in &of_source {
-            let Some(heir) = shadow.layout.columns.iter().find(|heir| heir.source == *column)
-            else {
-                continue;
-            };
-            // After a serial column became an identity, its sequence stays with the column and is
-            // not used.
-            let is_left_over = !is_identity && has_identity(column);
-            // The shadow's own sequence continues from the old one.
-            let own = of_shadow.iter().find(|(name, ..)| *name == heir.name && !is_left_over);
-            let stays_beside = shadow.final_steps.kept_serials.contains(column) && !is_identity;
-            match own {
-                Some((_, own, _)) if stays_beside => {
-                    before.push(sql::advance_sequence(own, sequence));
-                }
-                Some((_, own, _)) => before.push(sql::continue_sequence(own, sequence)),
-                None => {}
-            }
-            if !is_identity && (own.is_none() || stays_beside) {
-                before.push(sql::detach_sequence(sequence));
-                after.push(sql::attach_sequence(sequence, &self.names.source(), &heir.name));
-                if shadow.is_unlogged && self.version.has_unlogged_sequences() {
-                    after.push(sql::set_sequence_unlogged(sequence));
-                }
-            }
-        }
-        Ok((before, after))
-    }
-
     pub(crate) async fn save_facts(&self, session: &Session, facts: &Facts) -> Result<()> {
         let attempted = || format!("write the journal of {}", self.names.display);
-        let text = serde_json::to_string(facts)
-            .map_err(|error| Error::fatal(attempted(), error.to_string()))?;
+        let text = journal::written(&self.names, facts);
         let failed = |error: tokio_postgres::Error| own_objects::journal_error(attempted(), &error);
         // The rehearsal has planned these queries.
         session.run(sql::LOCK_JOURNAL).await.map_err(failed)?;
         own_objects::require(session, &attempted()).await?;
         session.run(&sql::save_facts(&self.names.display, &text)).await.map_err(failed)
     }
-}
-
-/// Returns the sequences of a table's columns: column, sequence, and whether it is an identity's.
-async fn sequences(session: &Session, table: u32) -> Result<Vec<(String, String, bool)>> {
-    let rows = session.query(sql::SEQUENCES, &[&table]).await;
-    let rows = rows.doing("read the sequences")?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
-}
-
-/// Returns the extended statistics of a table: name and schema.
-async fn statistics(session: &Session, table: u32) -> Result<Vec<(String, String)>> {
-    let rows = session.query(sql::STATISTICS, &[&table]).await;
-    let rows = rows.doing("read the extended statistics")?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }

@@ -130,6 +130,11 @@ pub(crate) fn sets<'a>(keys: &'a [Key], layout: &Layout) -> Vec<KeySet<'a>> {
     keys.chunks(ROWS_PER_STATEMENT).map(rows).collect()
 }
 
+/// Returns all keys as one set. Only for keys with arrays.
+pub(crate) fn one_set<'a>(keys: &'a [Key], layout: &Layout) -> KeySet<'a> {
+    KeySet { places: 1, values: Values::Arrays(arrays(keys, layout.keys.len())) }
+}
+
 /// Returns rows of parameters. The last key is repeated up to a power of two, so that there are few
 /// different statements.
 fn rows(keys: &[Key]) -> KeySet<'_> {

@@ -83,7 +83,7 @@ async fn check_now(session: &Session, names: &Names) -> Result<()> {
         Err(error) if error.kind == Kind::Transient => return Ok(()),
         now => concurrent_ddl::unfollowable(&facts.source_lines, &now?),
     };
-    if lost.is_empty() { Ok(()) } else { Err(concurrent_ddl::ended(&names.display, &lost)) }
+    if lost.is_empty() { Ok(()) } else { Err(concurrent_ddl::ended(names, &lost)) }
 }
 
 /// Compares what is found now with what was noted.
@@ -96,10 +96,13 @@ pub(crate) async fn judge(session: &Session, names: &Names, facts: &Facts) -> Re
     let seen = look(session, names, facts.source, shadow.unwrap_or_default()).await?;
     let attempted = || format!("follow {}", names.display);
     if let Some(reason) = misplaced(names, &seen, shadow.is_some()) {
-        let remedy = format!(
-            "`altergeist cleanup --table {}` drops what this run made; then start again",
-            names.display
-        );
+        let remedy = match names.is_turned {
+            true => "the old table cannot come back any more".to_owned(),
+            false => format!(
+                "`altergeist cleanup --table {}` drops what this run made; then start again",
+                names.display
+            ),
+        };
         return Err(Error::fatal(attempted(), format!("{reason}; {remedy}")));
     }
     let missed = |reason: String| Err(Error::new(Kind::Missed, attempted(), reason));

@@ -3,7 +3,6 @@
 use crate::change::Change;
 use crate::facts::{Facts, StreamConditions};
 use crate::journal;
-use crate::key::candidates::Candidate;
 use crate::log::completeness;
 use crate::log::decode::Lsn;
 use crate::log::polling::Poller;
@@ -53,10 +52,8 @@ pub(crate) async fn follow(
             .and_then(StreamConditions::letter)
             .unwrap_or_default(),
         lines: facts.source_lines,
-        schema: names.schema.clone(),
-        table: names.table.clone(),
-        display: names.display.clone(),
-        key: key.columns.into_iter().map(|column| column.source).collect(),
+        names: names.clone(),
+        key,
         incarnation: change.incarnation.clone(),
     };
     Ok(LogStream::begin(feed, QuerySessions { visibility, standby }, source, from.clone()))
@@ -106,7 +103,7 @@ async fn prepare(
     source: &LogSource,
     start: Lsn,
     attempted: String,
-) -> Result<(Facts, Candidate)> {
+) -> Result<(Facts, Vec<String>)> {
     let gone = |why: &str| Error::fatal(attempted.clone(), why);
     let names = &change.names;
     require_place(session, change, &attempted).await?;
@@ -144,8 +141,13 @@ async fn prepare(
         tokio::time::sleep(POLL_INTERVAL).await;
     }
     completeness::judge(session, names, &facts).await?;
-    let (key, _) = catalogue::key(session, facts.source).await?;
-    Ok((facts, key.map_err(|why| gone(&why))?))
+    // On the way back the key was chosen in the swap.
+    let chosen = facts.shadow.as_ref().filter(|_| names.is_turned).map(|it| it.layout.keys.clone());
+    let key = match chosen {
+        Some(key) => key,
+        None => catalogue::key(session, facts.source).await?.0.map_err(|why| gone(&why))?.columns,
+    };
+    Ok((facts, key.into_iter().map(|column| column.source).collect()))
 }
 
 /// Returns why a slot is lost, by the server's own word for it, and the remedy.

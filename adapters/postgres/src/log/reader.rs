@@ -6,6 +6,7 @@ use crate::log::polling::{PAUSE_FIRST, PAUSE_LAST, Poller};
 use crate::log::wire::{Frame, Replication};
 use crate::schema::definition::Line;
 use crate::server::error;
+use crate::server::names::Names;
 use crate::server::session::Session;
 use altergeist_contract::{Error, Key, Kind, Result};
 use std::time::{Duration, Instant};
@@ -60,9 +61,7 @@ pub(crate) struct Source {
     /// The letter of its replica identity.
     pub(crate) identity: u8,
     pub(crate) lines: Vec<Line>,
-    pub(crate) schema: String,
-    pub(crate) table: String,
-    pub(crate) display: String,
+    pub(crate) names: Names,
     /// The key's columns.
     pub(crate) key: Vec<String>,
     /// Distinguishes our marks from those of an earlier process.
@@ -222,7 +221,7 @@ pub(crate) struct Decoder {
 impl Decoder {
     pub(crate) fn take(&mut self, bytes: &[u8], batch: &mut Vec<Event>) -> Result<()> {
         self.decode(bytes, batch).map_err(|why| {
-            let attempted = format!("follow {}", self.source.display);
+            let attempted = format!("follow {}", self.source.names.display);
             match why {
                 DecodeError::Missed => Error::new(
                     Kind::Missed,
@@ -288,7 +287,7 @@ impl Decoder {
         relation: &Relation<'_>,
     ) -> std::result::Result<Vec<usize>, String> {
         if (relation.schema, relation.name)
-            != (self.source.schema.as_str(), self.source.table.as_str())
+            != (self.source.names.schema.as_str(), self.source.names.table.as_str())
         {
             return Err(
                 "another session renamed the table or moved it to another schema".to_owned()

@@ -93,6 +93,7 @@ async fn open_anew(
         shadow: None,
         done: None,
         online_steps: None,
+        reverse: None,
     };
     let known = journal::entry(session, names).await?.facts.filter(|known| known.source == source);
     let facts = Facts { shadow: known.and_then(|known| known.shadow), ..facts };
@@ -280,7 +281,8 @@ pub(crate) async fn drop_log(session: &Session, change: &Change, source: &LogSou
     dropped.locking(format!("drop the publication {}", names.publication))?;
     // Not earlier: while the table is published without an identity, the server refuses the
     // application's updates.
-    identity::restore_identity(session, names).await
+    identity::restore_identity(session, names).await?;
+    identity::restore_identity(session, &names.turned()).await
 }
 
 /// Fails if the slot is on a standby that the user did not name.

@@ -11,6 +11,7 @@ use crate::log::source;
 use crate::log::visibility::Snapshot;
 use crate::schema::definition::{self, Line};
 use crate::server::doing::Doing;
+use crate::server::names::Names;
 use crate::shadow::concurrent_ddl;
 use crate::sql;
 use altergeist_contract::{ChangeStream, Changes, Error, Kind, Marker, Position, Result};
@@ -25,7 +26,7 @@ pub struct LogStream {
     pub(crate) saved: watch::Sender<Lsn>,
     pub(crate) reader: JoinHandle<()>,
     pub(crate) queries: QuerySessions,
-    pub(crate) display: String,
+    pub(crate) names: Names,
     pub(crate) source: u32,
     pub(crate) lines: Vec<Line>,
     pub(crate) pending: VecDeque<Event>,
@@ -91,7 +92,7 @@ impl LogStream {
     ) -> LogStream {
         let (sender, events) = mpsc::channel(WAITING_BATCHES);
         let (saved, heard) = watch::channel(Lsn::default());
-        let (display, oid, lines) = (source.display.clone(), source.oid, source.lines.clone());
+        let (names, oid, lines) = (source.names.clone(), source.oid, source.lines.clone());
         let decoder = Decoder { source, key_places: None };
         let reader = tokio::spawn(reader::read(feed, decoder, sender, heard));
         LogStream {
@@ -99,7 +100,7 @@ impl LogStream {
             saved,
             reader,
             queries,
-            display,
+            names,
             source: oid,
             lines,
             pending: VecDeque::new(),
@@ -187,7 +188,7 @@ impl LogStream {
             Some(standby) if !source::is_still_standby(standby).await? => {
                 let reason = "the standby its log is read from was promoted; run `altergeist \
                               cleanup` and start again";
-                Err(Error::fatal(format!("follow {}", self.display), reason))
+                Err(Error::fatal(format!("follow {}", self.names.display), reason))
             }
             _ => Ok(()),
         }
@@ -211,7 +212,11 @@ impl LogStream {
     }
 
     pub(crate) fn lost(&self) -> Error {
-        Error::new(Kind::Disconnected, format!("follow {}", self.display), "its reader has ended")
+        Error::new(
+            Kind::Disconnected,
+            format!("follow {}", self.names.display),
+            "its reader has ended",
+        )
     }
 
     /// Takes a snapshot of the primary. If the first transaction is still invisible, waits a
@@ -219,7 +224,7 @@ impl LogStream {
     pub(crate) async fn update_snapshot(&mut self) -> Result<()> {
         self.collect_changes().await?;
         self.snapshot_taken = Instant::now();
-        let attempted = || format!("ask which changes of {} are visible", self.display);
+        let attempted = || format!("ask which changes of {} are visible", self.names.display);
         let row = self.queries.visibility.one(sql::SNAPSHOT, &[]).await.doing(attempted)?;
         let snapshot = Snapshot::parse(row.get(0));
         self.snapshot = snapshot
@@ -250,7 +255,7 @@ impl LogStream {
         };
         let lost = concurrent_ddl::unfollowable(&self.lines, &now);
         if !lost.is_empty() {
-            return Err(concurrent_ddl::ended(&self.display, &lost));
+            return Err(concurrent_ddl::ended(&self.names, &lost));
         }
         self.pending.pop_front();
         Ok(())
@@ -268,9 +273,7 @@ mod tests {
             oid: 9,
             identity: b'd',
             lines: Vec::new(),
-            schema: "s".into(),
-            table: "t".into(),
-            display: "s.t".into(),
+            names: Names::new("d", "s", "t"),
             key: vec!["b".into(), "a".into()],
             incarnation: "me".into(),
         };

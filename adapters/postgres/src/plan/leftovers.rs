@@ -2,6 +2,7 @@
 //! if the journal knows it, or if nobody else would use its name.
 
 use crate::change::Change;
+use crate::cutover::finish;
 use crate::cutover::materialized_views::{self, MaterializedView};
 use crate::cutover::replacement_views;
 use crate::facts::{Facts, OnlineSteps};
@@ -212,6 +213,7 @@ pub(crate) async fn clear(
     let names = &change.names;
     let found = find(session, change, source).await?;
     slot::drop_log(session, change, source).await?;
+    Box::pin(finish::drop_way_back(session, names)).await?;
     for orphan in &found.orphaned {
         orphan.drop(session).await?;
     }

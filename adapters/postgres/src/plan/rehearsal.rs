@@ -7,6 +7,7 @@
 use crate::change::Change;
 use crate::cutover::dependents::{self, Dependent};
 use crate::cutover::materialized_views::MaterializedView;
+use crate::journal;
 use crate::plan::cascade::{self, Cascade};
 use crate::plan::stand_ins::{self, StandIns};
 use crate::schema::alteration;
@@ -105,6 +106,12 @@ pub(crate) async fn beforehand(
     source: u32,
     views: &[MaterializedView],
 ) -> Result<Adapted> {
+    if change.names.is_turned {
+        // Nothing is altered on the way back. The journal knows how everything was.
+        let shadow = journal::facts(session, &change.names).await?.shadow;
+        let originals = shadow.and_then(|shadow| shadow.originals).unwrap_or_default();
+        return Ok(Adapted { objects: Vec::new(), queries: originals.queries });
+    }
     let attempted = || stand_ins::attempted(&change.names);
     let refused = |refusals: &[Finding]| {
         let reasons =

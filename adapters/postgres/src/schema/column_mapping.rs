@@ -32,6 +32,7 @@ pub(crate) fn layout(
             type_name: new.type_name.clone(),
             changed: value.is_some() || old.stored_shape() != new.stored_shape(),
             sameness: types::sameness(new.stored_type()),
+            returns: None,
             value: value.unwrap_or_else(|| format!("{alias}.{}", quote::quoted(&old.name))),
         });
     }
@@ -70,6 +71,7 @@ pub(crate) fn layout(
         is_partitioned: false,
         columns,
         helper_index: None,
+        back: None,
     })
 }
 
@@ -172,6 +174,7 @@ fn held(key: &KeyColumn, number: usize, alias: &str) -> Column {
         value: format!("{alias}.{}", quote::quoted(&key.source)),
         changed: false,
         sameness: Sameness::Image,
+        returns: None,
     }
 }
 
@@ -262,7 +265,7 @@ fn conversions(
 }
 
 /// Whether an expression is `column::type` and no more.
-fn is_plain_cast(expression: &str, column: &str) -> bool {
+pub(crate) fn is_plain_cast(expression: &str, column: &str) -> bool {
     let Some((value, to)) = expression.trim().split_once("::") else { return false };
     let value = value.trim().trim_matches(['(', ')']).trim();
     let is_type = |letter: char| letter.is_alphanumeric() || "_.\" (),[]".contains(letter);

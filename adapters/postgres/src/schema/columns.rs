@@ -31,6 +31,37 @@ pub(crate) struct Layout {
     /// in the swap.
     #[serde(default)]
     pub(crate) helper_index: Option<String>,
+    /// What only the way back needs.
+    #[serde(default)]
+    pub(crate) back: Option<Back>,
+}
+
+/// What the statements of the way back need beyond source and shadow. There the altered table is
+/// the source, and the old table is the shadow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Back {
+    /// The table of the rows that the old table cannot hold, qualified and quoted.
+    pub(crate) misfits: String,
+    /// The old table's columns that the altered one lacks.
+    pub(crate) kept: Vec<KeptColumn>,
+}
+
+/// A column that only the old table has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptColumn {
+    pub(crate) name: String,
+    /// Its value in a new row, as an expression over the altered table's columns.
+    pub(crate) value: String,
+}
+
+/// How a changed column returns to the old table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Return {
+    /// By a cast. The old value, cast to this type of the altered table, must be the new value.
+    As(String),
+    /// By an expression. The values cannot be compared.
+    Computed,
 }
 
 /// One column of the key.
@@ -74,6 +105,9 @@ pub(crate) struct Column {
     /// How to tell that two values are the same stored bytes.
     #[serde(default)]
     pub(crate) sameness: Sameness,
+    /// On the way back only, and only if the change changed the column.
+    #[serde(default)]
+    pub(crate) returns: Option<Return>,
 }
 
 /// How to tell that two values of a type are the same stored bytes.

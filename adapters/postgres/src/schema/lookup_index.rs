@@ -91,6 +91,11 @@ async fn indexes(session: &Session, clone: u32) -> Result<Vec<CloneIndex>> {
     Ok(rows.iter().map(index).collect())
 }
 
+/// Whether a table has an index that finds rows by the layout's key.
+pub(crate) async fn is_searchable(session: &Session, table: u32, layout: &Layout) -> Result<bool> {
+    Ok(lookup_index(&indexes(session, table).await?, layout).is_some())
+}
+
 /// Returns the index that finds the shadow's rows. An index that must exist anyway comes first. If
 /// a key has several spellings, two of them may be refreshed at once, so the index must reject the
 /// second row. If rows can move along the scan, a chunk must not copy a row that the shadow still

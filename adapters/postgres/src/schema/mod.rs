@@ -21,5 +21,6 @@ pub(crate) mod lookup_index;
 pub(crate) mod pasted;
 pub(crate) mod requested;
 pub(crate) mod retarget;
+pub(crate) mod reverse_mapping;
 pub(crate) mod statements;
 pub(crate) mod user_definition;

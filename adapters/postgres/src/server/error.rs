@@ -158,6 +158,21 @@ pub(crate) fn is_of_value(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| matches!(meaning(code.code()), Meaning::Value(_)))
 }
 
+/// Returns the object that a row does not fit, for people, and whether another row is in the way.
+/// Without an object, the server did not name it. None if the error is not about a row.
+pub(crate) fn of_misfit(error: &tokio_postgres::Error) -> Option<(Option<String>, bool)> {
+    let server = error.as_db_error()?;
+    let constraint = |kind: &str| server.constraint().map(|name| format!("{kind} {name}"));
+    match meaning(server.code().code()) {
+        Meaning::InTheWay => Some((constraint("unique index"), true)),
+        Meaning::Value(_) => {
+            let column = server.column().map(|column| format!("column {column}"));
+            Some((column.or_else(|| constraint("check")), false))
+        }
+        _ => None,
+    }
+}
+
 /// Whether the server rejects the statement itself, whatever the values are. Its words name types
 /// and objects only.
 pub(crate) fn is_of_statement(error: &tokio_postgres::Error) -> bool {

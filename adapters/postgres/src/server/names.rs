@@ -35,6 +35,8 @@ pub(crate) struct Names {
     pub(crate) run_lock: i64,
     /// The advisory lock every session of a run shares.
     pub(crate) fence: i64,
+    /// Whether the run works its way back: the altered table is the source.
+    pub(crate) is_turned: bool,
 }
 
 impl Names {
@@ -53,6 +55,18 @@ impl Names {
             schema: schema.to_owned(),
             table: table.to_owned(),
             display,
+            is_turned: false,
+        }
+    }
+
+    /// Returns the names for the other direction. The old table is where a shadow is, and the
+    /// altered one goes to where its shadow was.
+    pub(crate) fn turned(&self) -> Names {
+        Names {
+            shadow_schema: self.old_schema.clone(),
+            old_schema: self.shadow_schema.clone(),
+            is_turned: !self.is_turned,
+            ..self.clone()
         }
     }
 

@@ -73,8 +73,8 @@ pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShad
         return Ok(());
     }
     let lost = unfollowable(&facts.source_lines, &now);
-    if !lost.is_empty() {
-        return Err(ended(&names.display, &lost));
+    if !lost.is_empty() || names.is_turned {
+        return Err(ended(names, if lost.is_empty() { &changed } else { &lost }));
     }
     let attempted = || format!("apply others' changes of {} to its shadow", names.display);
     session.run(sql::BEGIN).await.doing(attempted)?;
@@ -87,13 +87,13 @@ pub(crate) async fn follow(session: &Session, change: &Change, known: &KnownShad
         ..layout
     });
     if !altered.refusals.is_empty() || layout.as_ref() != Some(&shadow.layout) {
-        return Err(ended(&names.display, &changed));
+        return Err(ended(names, &changed));
     }
     apply_changes(session, names, &shadow, &altered).await?;
     let left =
         differing(&shadow, &altered.lines, &definition::describe(session, shadow.oid).await?);
     if !left.is_empty() {
-        return Err(ended(&names.display, &left));
+        return Err(ended(names, &left));
     }
     session.run(&sql::drop_schema_and_content(&schema)).await.doing(attempted)?;
     let final_steps =
@@ -224,7 +224,16 @@ fn differing(shadow: &ShadowFacts, wanted: &[Line], have: &[Line]) -> Vec<String
 }
 
 /// Returns the error that ends the run, and how to start again.
-pub(crate) fn ended(table: &str, objects: &[String]) -> Error {
+pub(crate) fn ended(names: &Names, objects: &[String]) -> Error {
+    let table = &names.display;
+    if names.is_turned {
+        let reason = format!(
+            "another session changed {} of the altered table, and the old one cannot follow that; \
+             undo that change, and try again; or keep the altered table",
+            objects.join(", ")
+        );
+        return Error::refused(format!("keep the old {table} current"), reason);
+    }
     let reason = format!(
         "another session changed {} of the table, and the shadow cannot follow that; `altergeist \
          cleanup --table {table}` drops the shadow; then start again",

@@ -68,6 +68,7 @@ pub(crate) async fn create(
         shadow: Some(shadow.clone()),
         done: None,
         online_steps: None,
+        reverse: None,
     };
     journal::save_facts(session, names, &facts).await?;
     session.run(sql::COMMIT).await.trying_clauses(attempted)?;
@@ -209,6 +210,7 @@ async fn strip(
         survivors: Vec::new(),
         is_guarded: false,
         finish: Vec::new(),
+        originals: None,
     })
 }
 

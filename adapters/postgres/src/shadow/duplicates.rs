@@ -163,6 +163,7 @@ mod tests {
             value: "t.a".into(),
             changed,
             sameness: Sameness::Equal,
+            returns: None,
         };
         Layout {
             order: Vec::new(),
@@ -175,6 +176,7 @@ mod tests {
             keys: Vec::new(),
             columns: vec![column],
             helper_index: None,
+            back: None,
         }
     }
 

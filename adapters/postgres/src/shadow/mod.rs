@@ -8,5 +8,6 @@ pub(crate) mod guard;
 pub(crate) mod indexes;
 pub(crate) mod known;
 pub(crate) mod pair;
+pub(crate) mod returned_rows;
 pub(crate) mod row_error;
 pub(crate) mod rows;

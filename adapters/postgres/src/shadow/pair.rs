@@ -107,6 +107,7 @@ fn layout(one: &Table, other: &Table) -> std::result::Result<Layout, String> {
             value: format!("s.{}", quote::quoted(&old.name)),
             changed: old.stored_shape() != new.stored_shape(),
             sameness: types::sameness(new.stored_type()),
+            returns: None,
         })
     };
     Ok(Layout {
@@ -120,6 +121,7 @@ fn layout(one: &Table, other: &Table) -> std::result::Result<Layout, String> {
         is_partitioned: other.is_partitioned,
         columns: other.attributes.iter().filter_map(column).collect(),
         helper_index: None,
+        back: None,
     })
 }
 

@@ -7,6 +7,7 @@ use crate::server::doing::Doing;
 use crate::server::names::Names;
 use crate::server::pool::SessionPool;
 use crate::server::session::Session;
+use crate::shadow::returned_rows;
 use crate::shadow::row_error;
 use crate::sql;
 use altergeist_contract::{Chunk, Error, Key, Result, Watermark};
@@ -91,6 +92,9 @@ pub(crate) async fn refresh(
     let attempted = || format!("refresh rows of {table}");
     let failed = |error: tokio_postgres::Error| row_error::row_error(attempted(), &error, shadow);
     check_keys(table, shadow, keys)?;
+    if let Some(back) = &shadow.layout.back {
+        return Box::pin(returned_rows::refresh(session, table, shadow, back, keys)).await;
+    }
     let sets = values::sets(keys, &shadow.layout);
     for set in &sets {
         let delete = sql::delete_keys(&shadow.layout, set.places);

@@ -1,6 +1,6 @@
 -- What hangs on table (or materialized view) $1 and is made again in the swap, in order: the object, the statements that take it away from the
 -- old table, those that make it on the new one, the one that checks the rows of old afterwards, the columns with which it
--- goes, and whether it is a foreign key. Run under an empty search path: the statements then mean whatever table has the
+-- goes, whether it is a foreign key, and the statement that takes it away from an old table that is kept current. Run under an empty search path: the statements then mean whatever table has the
 -- name when they are run. Read of the new table in its place it must give the same.
 WITH t AS (
     SELECT c.oid, c.reltype, c.oid::regclass::text AS name, c.relrowsecurity, c.relforcerowsecurity,
@@ -102,8 +102,13 @@ WITH t AS (
           WHERE f.has_row_type) AS o
     GROUP BY o.oprcode::oid
 )
-SELECT object, before, after, finish, columns, is_key
-FROM (
+SELECT object, before, after, finish, columns, is_key,
+       CASE step WHEN 10 THEN format('DROP RULE %s ON %s', substr(object, 6), t.name)
+                 WHEN 20 THEN format('DROP TRIGGER %s ON %s', substr(object, 9), t.name)
+                 WHEN 30 THEN format('DROP POLICY %s ON %s', substr(object, 8), t.name)
+                 WHEN 31 THEN format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', t.name)
+       END
+FROM t CROSS JOIN (
     SELECT 10 AS step, r.rulename::text AS name, 'rule ' || quote_ident(r.rulename) AS object, NULL AS before,
            concat_ws(E';\n', rtrim(pg_get_ruledef(r.oid), ';'),
                      CASE r.ev_enabled WHEN 'D' THEN format('ALTER TABLE %s DISABLE RULE %I', t.name, r.rulename)
@@ -267,4 +272,4 @@ FROM (
     FROM t JOIN pg_seclabel l ON l.classoid = 'pg_class'::regclass AND l.objoid = t.oid
     JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = l.objsubid
 ) AS objects
-ORDER BY step, name
+ORDER BY step, objects.name

@@ -19,8 +19,12 @@ pub(crate) fn use_identity(table: &str, index: &str) -> String {
     format!("ALTER TABLE {table} REPLICA IDENTITY USING INDEX {}", quoted(index))
 }
 
-/// Gives a table the replica identity that the catalogue spells so, which is no index.
+/// Gives a table the replica identity that the catalogue spells so. An index has its name behind
+/// the letter.
 pub(crate) fn own_identity(table: &str, spelled: &str) -> String {
+    if let Some(index) = spelled.strip_prefix("i ") {
+        return use_identity(table, index);
+    }
     let identity = if spelled == "n" { "NOTHING" } else { "DEFAULT" };
     format!("ALTER TABLE {table} REPLICA IDENTITY {identity}")
 }

@@ -1,6 +1,6 @@
 //! Statements that copy, refresh and compare rows.
 
-use crate::schema::columns::{Column, Layout, Sameness};
+use crate::schema::columns::{Column, Layout, Return, Sameness};
 use crate::sql::quote::quoted;
 use altergeist_contract::Watermark;
 
@@ -43,7 +43,8 @@ pub(crate) fn delete_beyond(layout: &Layout, after: &Watermark) -> String {
 
 /// Empties the shadow.
 pub(crate) fn empty(layout: &Layout) -> String {
-    format!("TRUNCATE {}", layout.shadow_rows())
+    let misfits = layout.back.as_ref().map(|back| format!(", ONLY {}", back.misfits));
+    format!("TRUNCATE {}{}", layout.shadow_rows(), misfits.unwrap_or_default())
 }
 
 /// The last key of the next so many rows of the source.
@@ -93,9 +94,17 @@ fn compare(layout: &Layout, source_rows: &str, shadow_rows: &str) -> String {
     };
     let in_source = numbered('k', alias_keys(layout));
     let in_shadow = numbered('k', shadow_keys(layout));
-    let converted =
-        compared(layout, |column| format!("CAST(({}\n) AS {})", column.value, column.type_name));
-    let stored = compared(layout, |column| format!("t.{}", quoted(&column.name)));
+    // On the way back both values have the source's type: an old value always fits that.
+    let converted = compared(layout, |column| match &column.returns {
+        None => format!("CAST(({}\n) AS {})", column.value, column.type_name),
+        Some(_) => format!("{}.{}", layout.alias, quoted(&column.source)),
+    });
+    let stored = compared(layout, |column| match &column.returns {
+        Some(Return::As(type_name)) => format!("CAST(t.{} AS {type_name})", quoted(&column.name)),
+        _ => format!("t.{}", quoted(&column.name)),
+    });
+    let source_rows = format!("{source_rows}{}", fitting(layout, &alias_keys(layout)));
+    let shadow_rows = format!("{shadow_rows}{}", fitting(layout, &shadow_keys(layout)));
     let equal = if layout.keeps_key() { layout.operator("=") } else { "=".to_owned() };
     let same_key: Vec<String> =
         (0..layout.keys.len()).map(|number| format!("s.k{number} {equal} t.k{number}")).collect();
@@ -133,14 +142,32 @@ fn compare(layout: &Layout, source_rows: &str, shadow_rows: &str) -> String {
 /// together as `image`: a comparison of rows that are spelled out would be taken apart.
 fn compared(layout: &Layout, value: impl Fn(&Column) -> String) -> String {
     let plain = plain(layout).map(|(number, column)| format!("{} AS c{number}", value(column)));
-    let images =
-        layout.columns.iter().filter(|column| column.sameness == Sameness::Image).map(&value);
-    list(plain.chain([format!("ROW({}) AS image", list(images))]))
+    list(plain.chain([format!("ROW({}) AS image", list(images(layout).map(&value)))]))
+}
+
+/// The columns that can be compared.
+fn comparable(layout: &Layout) -> impl Iterator<Item = &Column> {
+    layout.columns.iter().filter(|column| column.returns != Some(Return::Computed))
 }
 
 /// The columns that are the same bytes when they are equal.
 fn plain(layout: &Layout) -> impl Iterator<Item = (usize, &Column)> {
-    layout.columns.iter().enumerate().filter(|(_, column)| column.sameness != Sameness::Image)
+    comparable(layout).enumerate().filter(|(_, column)| column.sameness != Sameness::Image)
+}
+
+/// The others.
+fn images(layout: &Layout) -> impl Iterator<Item = &Column> {
+    comparable(layout).filter(|column| column.sameness == Sameness::Image)
+}
+
+/// On the way back, leaves out the rows that do not fit the old table.
+fn fitting(layout: &Layout, keys: &[String]) -> String {
+    let Some(back) = &layout.back else { return String::new() };
+    let equal = layout.operator("=");
+    let same: Vec<String> = (keys.iter().enumerate())
+        .map(|(number, key)| format!("m.key_{number} {equal} {key}"))
+        .collect();
+    format!(" AND NOT EXISTS (SELECT FROM {} AS m WHERE {})", back.misfits, same.join(" AND "))
 }
 
 /// Whether what [`compared`] gives of `s` and `t` differs, by the server's own operators: the
@@ -148,19 +175,29 @@ fn plain(layout: &Layout) -> impl Iterator<Item = (usize, &Column)> {
 fn unequal(layout: &Layout) -> String {
     let mut terms: Vec<String> = plain(layout)
         .map(|(number, column)| {
-            let collation =
-                if column.sameness == Sameness::EqualText { " COLLATE \"C\"" } else { "" };
             let (s, t) = (format!("s.c{number}"), format!("t.c{number}"));
-            format!(
-                "NOT coalesce({s}{collation} OPERATOR(pg_catalog.=) {t}, {s} IS NULL AND {t} \
-                     IS NULL)"
-            )
+            format!("NOT {}", same(column.sameness, &s, &t))
         })
         .collect();
-    if terms.len() < layout.columns.len() {
+    if images(layout).next().is_some() {
         terms.push("s.image OPERATOR(pg_catalog.*<>) t.image".to_owned());
     }
     terms.join(" OR ")
+}
+
+/// Whether two values of one type are the same.
+pub(super) fn same(sameness: Sameness, one: &str, other: &str) -> String {
+    let collation = match sameness {
+        Sameness::Image => {
+            return format!("(ROW({one}) OPERATOR(pg_catalog.*=) ROW({other}))");
+        }
+        Sameness::EqualText => " COLLATE \"C\"",
+        Sameness::Equal => "",
+    };
+    format!(
+        "coalesce({one}{collation} OPERATOR(pg_catalog.=) {other}, {one} IS NULL AND {other} IS \
+         NULL)"
+    )
 }
 
 fn insert_select(layout: &Layout) -> String {
@@ -226,7 +263,7 @@ fn agreed(after: &Watermark, through: &Watermark) -> usize {
 
 /// A condition on a set of keys, given as one array for each column, or as so many rows where there
 /// are no arrays.
-fn among(keys: &[String], layout: &Layout, places: usize) -> String {
+pub(super) fn among(keys: &[String], layout: &Layout, places: usize) -> String {
     if !layout.has_arrays() {
         let row = |place: usize| {
             let columns = layout.keys.iter().enumerate();
@@ -254,7 +291,7 @@ fn among(keys: &[String], layout: &Layout, places: usize) -> String {
     format!("({}) {equal} (SELECT * FROM unnest({arrays}))", keys.join(", "))
 }
 
-fn alias_keys(layout: &Layout) -> Vec<String> {
+pub(super) fn alias_keys(layout: &Layout) -> Vec<String> {
     layout.keys.iter().map(|key| format!("{}.{}", layout.alias, quoted(&key.source))).collect()
 }
 
@@ -270,7 +307,7 @@ fn shadow_scan_columns(layout: &Layout) -> Vec<String> {
     layout.scan_columns().iter().map(|key| format!("t.{}", quoted(&key.shadow))).collect()
 }
 
-fn shadow_keys(layout: &Layout) -> Vec<String> {
+pub(super) fn shadow_keys(layout: &Layout) -> Vec<String> {
     layout.keys.iter().map(|key| format!("t.{}", quoted(&key.shadow))).collect()
 }
 
@@ -308,6 +345,7 @@ mod tests {
             is_partitioned: false,
             columns: Vec::new(),
             helper_index: None,
+            back: None,
         };
         let keys: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mark = |columns: &[&[u8]]| Watermark::At(Key::compose(columns.iter().copied()));
