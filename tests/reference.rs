@@ -1,6 +1,7 @@
 //! The reference pages and the program agree: `--help` and its page, codes and their pages.
 
 use altergeist::contract::Code;
+use altergeist::pace::signal::Signal;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
@@ -135,4 +136,39 @@ fn the_table_of_findings_lists_the_codes_in_their_order() {
         table.lines().filter_map(|line| line.strip_prefix("| [")?.split(']').next()).collect();
     let codes: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
     assert_eq!(listed, codes);
+}
+
+/// Each signal has a heading on this page.
+const SIGNALS: &str = "docs/reference/throttle.md";
+
+/// How the page says how often a signal is asked.
+fn asked(signal: Signal) -> String {
+    let shown = |time| humantime::format_duration(time).to_string();
+    match signal.interval().is_zero() {
+        true => "- Asked: before each turn.".into(),
+        false => format!(
+            "- Asked: every {}; no answer within {} means: wait.",
+            shown(signal.interval()),
+            shown(signal.time_limit())
+        ),
+    }
+}
+
+#[test]
+fn the_page_of_the_signals_describes_each_of_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(SIGNALS);
+    let page = std::fs::read_to_string(path).expect("the page is there");
+    let mut sections = page.split("\n## ");
+    sections.next();
+    let mut names = Vec::new();
+    for (section, signal) in sections.zip(Signal::ALL) {
+        names.push(section.lines().next().unwrap_or_default());
+        for line in ["- Reads: ", "- Unit: ", "- Works on: ", "- Set: "] {
+            assert!(section.contains(line), "{}: {line:?} is missing", signal.name());
+        }
+        let asked = asked(signal);
+        assert!(section.contains(&asked), "{}: {asked:?} is missing", signal.name());
+    }
+    assert_eq!(names, Signal::ALL.map(Signal::name));
+    assert_eq!(page.matches("\n## ").count(), Signal::ALL.len());
 }

@@ -305,6 +305,14 @@ impl Server {
         }
     }
 
+    /// Its process.
+    ///
+    /// # Panics
+    /// When the server does not run.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
     /// On a replica: keep receiving, stop applying.
     ///
     /// # Panics

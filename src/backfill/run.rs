@@ -5,7 +5,7 @@ use crate::backfill::options::{Ended, Options};
 use crate::backfill::walk::Walk;
 use crate::control::{Control, Failure, Phase};
 use crate::migration::hold::hold;
-use crate::pace::load;
+use crate::pace::signals;
 use altergeist_contract::{Engine, Kind, Result, Trial};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub async fn backfill<E: Engine>(
     loop {
         let ended = async {
             let engine = connect().await?;
-            load::check(&engine, &control.settings()).await?;
+            signals::check(&engine, &control.settings()).await?;
             let announce = |trial: &Trial| {
                 if !std::mem::replace(&mut is_announced, true) {
                     announce(trial);

@@ -26,6 +26,9 @@ const REMEMBERED: usize = 200;
 /// How often a throttled backfill looks at the signals.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How often the replicas are looked at while the backfill is far enough ahead of them.
+const ROOM_LOOK: Duration = Duration::from_millis(50);
+
 /// The longest pause before a range is tried again.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
@@ -146,6 +149,7 @@ impl<'a, E: Engine> Walk<'a, E> {
         self.rows_most = self.rows_most.saturating_mul(2);
         self.rows_read += rows;
         self.rows_changed += updated.rows;
+        self.pace.window.add(Instant::now(), rows, updated.rows);
         let is_full = updated.through != Watermark::End;
         let turn = Turn { rows, chunk: is_full.then_some(Full { rows, took }), took };
         let rest = self.pace.learn_turn(settings, turn, self.engine.commit_latency());
@@ -171,11 +175,19 @@ impl<'a, E: Engine> Walk<'a, E> {
         Ok((Duration::from_millis(50) * self.failures).min(PAUSE_MAX))
     }
 
-    async fn wait_until_welcome(&self) -> Result<(), Failure> {
-        while throttle::by_signals(self.engine, self.control, None).await? {
-            self.rest_for(LOOK).await;
+    /// Waits until no signal throttles the backfill, and until the replicas have applied enough of
+    /// it.
+    async fn wait_until_welcome(&mut self) -> Result<(), Failure> {
+        loop {
+            while throttle::by_signals(self.engine, self.control, |_| true, None).await? {
+                self.rest_for(LOOK).await;
+            }
+            let (lag, max_lag) = (self.control.replica_lag(), self.control.settings().max_lag);
+            if self.pace.window.has_room(Instant::now(), lag, max_lag) {
+                return Ok(());
+            }
+            self.rest_for(ROOM_LOOK).await;
         }
-        Ok(())
     }
 
     /// Rests. A stop ends the rest.

@@ -4,18 +4,19 @@ use crate::cli::backfill_args::BackfillArgs;
 use crate::cli::notify::NotifyArgs;
 use crate::cli::password::PasswordArgs;
 use crate::cli::revert_args::{ReversibleArgs, RevertArgs};
+use crate::cli::signal_args::SignalArgs;
 use crate::cli::steering::SteeringArgs;
-use crate::cli::table::{TableArgs, holder, lock_time, nice};
+use crate::cli::table::{TableArgs, holder, lock_time, named_replicas, nice};
 use crate::cli::turn::TurnArgs;
 use crate::cli::verify::VerifyArgs;
 use crate::cli::wait::WaitArgs;
-use crate::interface::address::server;
 use crate::interface::log::LogArg;
 use crate::interface::plan::{FailOn, Format};
 use crate::interface::progress::ProgressArg;
 use altergeist::contract::{ForeignKeys, Strategy, Switch, Target};
 use altergeist::control::setting::http_url;
 use altergeist::gate::{self, Backup, Check, Gate, Window};
+use altergeist::pace::own_signals::bytes;
 use altergeist::{Goal, Limits, Options, Settings, Wishes};
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -269,6 +270,8 @@ pub struct RunArgs {
     /// Pause the copy while this file exists
     #[arg(long, value_name = "PATH")]
     throttle_file: Option<PathBuf>,
+    #[command(flatten)]
+    signals: SignalArgs,
     /// Get ready, but swap only after: altergeist ctl cut-over
     #[arg(long)]
     postpone_cut_over: bool,
@@ -589,6 +592,7 @@ impl RunArgs {
 
     /// Returns the settings that may change during the run.
     pub fn settings(&self) -> Settings {
+        let replicas = named_replicas(&self.change.replica);
         Settings {
             postpone_cut_over: self.postpone_cut_over,
             chunk_rows: self.chunk_rows,
@@ -608,8 +612,9 @@ impl RunArgs {
             lock_attempts: self.lock_attempts,
             kill_blockers: self.kill_blockers,
             window: self.window.clone(),
-            replicas: self.change.replica.iter().map(|url| server(url)).collect(),
-            ..Settings::default()
+            replicas: replicas.clone(),
+            replicas_at_start: replicas,
+            ..self.signals.settings(Settings::default())
         }
     }
 }
@@ -635,20 +640,6 @@ fn definition(path: &str) -> Result<Definition, String> {
     std::fs::read_to_string(path).map(Definition).map_err(|error| error.to_string())
 }
 
-fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" | "B" => 1,
-        "K" | "KB" => 1 << 10,
-        "M" | "MB" => 1 << 20,
-        "G" | "GB" => 1 << 30,
-        "T" | "TB" => 1 << 40,
-        _ => return Err("write it as 500MB or 20GB".into()),
-    };
-    let number: u64 = digits.parse().map_err(|_| "write it as 500MB or 20GB".to_owned())?;
-    number.checked_mul(unit).ok_or_else(|| "the number is too large".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -672,13 +663,5 @@ mod tests {
         for wrong in ["0s", "soon", "1us", "30d", "11min"] {
             assert!(lock_time(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn bytes_have_a_unit() {
-        assert_eq!(bytes("512"), Ok(512));
-        assert_eq!(bytes("20GB"), Ok(20 << 30));
-        assert!(bytes("much").is_err());
-        assert!(bytes("99999999TB").is_err());
     }
 }

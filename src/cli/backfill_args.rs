@@ -1,8 +1,9 @@
 //! The arguments of `backfill`.
 
 use crate::cli::notify::NotifyArgs;
+use crate::cli::signal_args::SignalArgs;
 use crate::cli::steering::SteeringArgs;
-use crate::cli::table::{TableArgs, holder, lock_time, nice};
+use crate::cli::table::{TableArgs, holder, lock_time, named_replicas, nice};
 use crate::interface::progress::ProgressArg;
 use altergeist::backfill::{ExpectedRows, Options};
 use altergeist::contract::{RowUpdate, Target};
@@ -83,6 +84,8 @@ pub struct BackfillArgs {
     /// Pause while this file exists
     #[arg(long, value_name = "PATH")]
     throttle_file: Option<PathBuf>,
+    #[command(flatten)]
+    signals: SignalArgs,
     /// Allow a replica as the target; only this replica gets the change (MySQL, MariaDB)
     #[arg(long)]
     allow_replica: bool,
@@ -127,6 +130,7 @@ impl BackfillArgs {
 
     /// Returns the settings that may change meanwhile.
     pub fn settings(&self) -> Settings {
+        let replicas = named_replicas(&self.replica);
         Settings {
             chunk_rows: self.chunk_rows,
             chunk_time: self.chunk_time,
@@ -141,7 +145,9 @@ impl BackfillArgs {
             throttle_file: self.throttle_file.clone(),
             lock_timeout: self.lock_timeout,
             lock_attempts: self.lock_attempts,
-            ..Settings::default()
+            replicas: replicas.clone(),
+            replicas_at_start: replicas,
+            ..self.signals.settings(Settings::default())
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod plan;
 pub mod rehearse;
 pub mod revert;
 pub mod revert_args;
+pub mod signal_args;
 pub mod steering;
 pub mod table;
 mod turn;

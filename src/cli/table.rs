@@ -1,7 +1,8 @@
 //! Arguments that several commands share: the table, and how to read some values.
 
 use crate::cli::password::PasswordArgs;
-use altergeist::contract::Target;
+use crate::interface::address::server;
+use altergeist::contract::{NamedReplica, Target};
 use clap::Args;
 use std::time::Duration;
 
@@ -45,6 +46,12 @@ pub(crate) fn holder() -> String {
         host => host,
     };
     format!("{user}@{host} process {}", std::process::id())
+}
+
+/// Returns the replicas of these URLs, with the address to show for each.
+pub(crate) fn named_replicas(urls: &[String]) -> Vec<NamedReplica> {
+    let named = |url: &String| NamedReplica { address: server(url), url: Some(url.clone()) };
+    urls.iter().map(named).collect()
 }
 
 /// Reads a ratio of rest to work.

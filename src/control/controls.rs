@@ -118,6 +118,12 @@ impl Control {
         });
     }
 
+    /// Returns the greatest lag of a replica, as it was read last; None without a replica.
+    pub fn replica_lag(&self) -> Option<Duration> {
+        let seconds = self.status.borrow().replica_lag_seconds?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
     /// Changes the status that watchers see.
     pub fn update(&self, change: impl FnOnce(&mut Status)) {
         self.status.send_modify(|status| {

@@ -20,4 +20,4 @@ pub use limits::{Limit, Limits};
 pub use options::{Goal, Options, Outcome, Wishes};
 pub use order::Order;
 pub use settings::Settings;
-pub use status::{Phase, Status};
+pub use status::{Phase, SignalState, Status};

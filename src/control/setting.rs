@@ -2,6 +2,8 @@
 
 use crate::control::{Limits, Settings, effort};
 use crate::gate::Window;
+use crate::pace::own_signals::{bytes_with_unit, exact_bytes_text};
+use altergeist_contract::NamedReplica;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -44,9 +46,9 @@ impl Setting {
 const LOCK_TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
 const ANY_TIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1_000_000);
 
-/// How to change what a run cannot change.
-const FIXED: &str = "is fixed for the run. Stop the run, and repeat the command with --replica \
-                     URL; it continues from here";
+/// How an order names replicas.
+const FORM_OF_REPLICAS: &str = "must be HOST:PORT,...; the run logs in there as on the server. For \
+                                another login repeat the command with --replica URL";
 
 /// Every setting that can be changed during a run.
 pub const SETTINGS: &[Setting] = &[
@@ -132,6 +134,57 @@ pub const SETTINGS: &[Setting] = &[
         help: "the same in milliseconds",
         read: |settings| settings.max_lag.as_millis().to_string(),
         write: set_max_lag,
+    },
+    Setting {
+        names: &["replica", "throttle-control-replicas"],
+        value: "HOST:PORT,...",
+        help: "replicas whose lag counts; empty counts those that are found",
+        read: |settings| {
+            let replicas = settings.replicas.iter().map(|replica| replica.address.clone());
+            replicas.collect::<Vec<_>>().join(",")
+        },
+        write: set_replicas,
+    },
+    Setting {
+        names: &["replication-lag-query"],
+        value: "QUERY",
+        help: "measure lag by this query, in seconds; empty turns it off",
+        read: |settings| settings.replication_lag_query.clone().unwrap_or_default(),
+        write: |settings, text| {
+            settings.replication_lag_query = given(text);
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["max-lock-waiters"],
+        value: "N",
+        help: "pause the copy while more sessions wait; empty turns it off",
+        read: |settings| limit_text(settings.max_lock_waiters),
+        write: |settings, text| {
+            settings.max_lock_waiters = limit(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["max-history-list"],
+        value: "N",
+        help: "pause the copy while the history list is longer; empty turns it off",
+        read: |settings| limit_text(settings.max_history_list),
+        write: |settings, text| {
+            settings.max_history_list = limit(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["min-free-disk"],
+        value: "BYTES",
+        help: "pause the copy while less disk is free, as 20GB; empty turns it off",
+        read: |settings| settings.min_free_disk.map(exact_bytes_text).unwrap_or_default(),
+        write: |settings, text| {
+            let least = given(text).map(|text| bytes_with_unit(&text)).transpose()?;
+            settings.min_free_disk = least.filter(|least| *least > 0);
+            Ok(())
+        },
     },
     Setting {
         names: &["max-commit-latency"],
@@ -258,17 +311,36 @@ pub const SETTINGS: &[Setting] = &[
             Ok(())
         },
     },
-    Setting {
-        names: &["replica", "throttle-control-replicas"],
-        value: "URL",
-        help: "replicas whose lag counts; fixed for the run",
-        read: |settings| settings.replicas.join(","),
-        write: |settings, text| match text == settings.replicas.join(",") {
-            true => Ok(()),
-            false => Err(FIXED.into()),
-        },
-    },
 ];
+
+/// Names the replicas whose lag counts. One that was named when the run began keeps its login.
+fn set_replicas(settings: &mut Settings, text: &str) -> Result<(), String> {
+    let replica = |address: &str| {
+        let known = settings.replicas_at_start.iter().find(|known| known.address == address);
+        let is_address = !address.chars().any(|letter| "/@?#=".contains(letter) || letter == ' ');
+        match (known, is_address && !address.is_empty()) {
+            (Some(known), _) => Ok(known.clone()),
+            (None, true) => Ok(NamedReplica { address: address.to_owned(), url: None }),
+            // An order is recorded, so it must hold no password.
+            (None, false) => Err(FORM_OF_REPLICAS.to_owned()),
+        }
+    };
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    settings.replicas = match text {
+        "" => Vec::new(),
+        _ => parts.map(replica).collect::<Result<_, _>>()?,
+    };
+    Ok(())
+}
+
+/// Reads a limit of whole numbers; None for an empty text.
+fn limit(text: &str) -> Result<Option<u64>, String> {
+    given(text).map(|text| whole(&text, 0..=u64::MAX / 2)).transpose()
+}
+
+fn limit_text(limit: Option<u64>) -> String {
+    limit.map(|limit| limit.to_string()).unwrap_or_default()
+}
 
 fn set_max_lag(settings: &mut Settings, text: &str) -> Result<(), String> {
     settings.max_lag = time(text, ANY_TIME)?;
@@ -325,55 +397,4 @@ fn path_text(path: Option<&PathBuf>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_read_can_be_set_and_nonsense_changes_nothing() {
-        for setting in SETTINGS {
-            let mut settings = Settings::default();
-            let was = setting.read(&settings);
-            assert_eq!(setting.write(&mut settings, &was), Ok(()), "{:?}", setting.names);
-            assert_eq!(settings, Settings::default(), "{:?}", setting.names);
-        }
-        let mut settings = Settings::default();
-        for (name, wrong) in [
-            ("workers", "0"),
-            ("workers", "many"),
-            ("chunk-rows", "1.5"),
-            ("lock-timeout", "0"),
-            ("lock-timeout", "11min"),
-            ("max-load", "many"),
-            ("throttle-http", "freno"),
-            ("nice", "-1"),
-            ("effort", "0"),
-            ("effort", "11"),
-            ("effort", "own"),
-            ("kill-blockers", "maybe"),
-            ("window", "at night"),
-            ("deadline", "soon"),
-            ("replica", "mysql://h2"),
-        ] {
-            let setting = Setting::named(name).unwrap();
-            assert!(setting.write(&mut settings, wrong).is_err(), "{name}={wrong}");
-        }
-        assert_eq!(settings, Settings::default());
-    }
-
-    #[test]
-    fn times_are_read_with_a_unit_or_in_milliseconds() {
-        let mut settings = Settings::default();
-        let lag = Setting::named("max-lag").unwrap();
-        lag.write(&mut settings, "2s").unwrap();
-        assert_eq!(Setting::named("max-lag-millis").unwrap().read(&settings), "2000");
-        Setting::named("max-lag-millis").unwrap().write(&mut settings, "1500").unwrap();
-        assert_eq!(lag.read(&settings), "1s500ms");
-    }
-
-    #[test]
-    fn no_two_settings_share_a_name() {
-        let names: Vec<&str> = SETTINGS.iter().flat_map(|setting| setting.names).copied().collect();
-        let distinct: std::collections::BTreeSet<&str> = names.iter().copied().collect();
-        assert_eq!(names.len(), distinct.len());
-    }
-}
+mod tests;

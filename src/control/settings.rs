@@ -2,6 +2,7 @@
 
 use crate::control::Limits;
 use crate::gate::Window;
+use altergeist_contract::NamedReplica;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -46,8 +47,20 @@ pub struct Settings {
     pub window: Option<Window>,
     /// When to stop, as if ordered; None for never.
     pub deadline: Option<Instant>,
-    /// The replicas named for their lag, as host and port. Fixed for the run.
-    pub replicas: Vec<String>,
+    /// The replicas whose lag counts. Without any, those that the engine finds.
+    pub replicas: Vec<NamedReplica>,
+    /// The replicas named when the run began. Only their logins are known.
+    pub replicas_at_start: Vec<NamedReplica>,
+    /// Asks for a replica's lag in seconds, in place of the heartbeats.
+    pub replication_lag_query: Option<String>,
+    /// Copy nothing while more sessions wait for locks.
+    pub max_lock_waiters: Option<u64>,
+    /// Copy nothing while the server's history list is longer.
+    pub max_history_list: Option<u64>,
+    /// Copy nothing while fewer bytes are free on the server's disk.
+    pub min_free_disk: Option<u64>,
+    /// A query or a command that tells the free bytes. Fixed for the run.
+    pub free_disk: Option<String>,
     /// How often it was ordered to put the old table back.
     pub reverts: u32,
     /// Whether the last of these orders gives up rows that the old table cannot hold.
@@ -98,6 +111,12 @@ impl Default for Settings {
             window: None,
             deadline: None,
             replicas: Vec::new(),
+            replicas_at_start: Vec::new(),
+            replication_lag_query: None,
+            max_lock_waiters: None,
+            max_history_list: None,
+            min_free_disk: None,
+            free_disk: None,
             reverts: 0,
             discards_misfits: false,
             finish: false,

@@ -59,6 +59,21 @@ impl fmt::Display for Phase {
     }
 }
 
+/// A throttle signal in force. The names are a contract: scripts read them.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct SignalState {
+    /// The signal.
+    pub signal: String,
+    /// Its last value, with the unit; None if it could not be read.
+    pub observed: Option<String>,
+    /// Its limit, or what decides it.
+    pub limit: String,
+    /// Why it throttles, as `signal observed > limit (where)`; None if it does not.
+    pub reason: Option<String>,
+    /// When it was read, as 2026-11-30T02:00:00Z.
+    pub read_at: String,
+}
+
 /// The state of a run. The names are a contract: scripts read them.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Status {
@@ -110,6 +125,9 @@ pub struct Status {
     pub log_kept_bytes: Option<u64>,
     /// Why the run copies nothing now; None if nothing throttles it.
     pub throttle_reason: Option<String>,
+    /// The signals in force, each with what was read of it last.
+    #[serde(default)]
+    pub signals: Vec<SignalState>,
     /// What the run waits for before it swaps; None outside of phase `waiting`.
     #[serde(default)]
     pub waiting_for: Option<String>,

@@ -23,7 +23,7 @@ enum Question {
 }
 
 /// Whether a text is a query rather than a command.
-pub(super) fn is_query(text: &str) -> bool {
+pub fn is_query(text: &str) -> bool {
     let first = text.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or_default();
     ["select", "with", "values", "table"].contains(&first.to_ascii_lowercase().as_str())
 }

@@ -4,6 +4,7 @@ use crate::control::Settings;
 use crate::control::settings::Approval;
 use crate::gate::{Gate, GateState, POSTPONED, WINDOW};
 use altergeist_contract::Engine;
+use futures_util::stream::{self, StreamExt};
 use jiff::Zoned;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -16,6 +17,9 @@ pub const BEFORE_THE_LOCK: Duration = Duration::from_secs(1);
 
 /// How long an answer may take. The server ends the question then, too.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many gates are asked at once. Each takes a session, or a process.
+const AT_ONCE: usize = 4;
 
 /// The gates of a run, and what was last seen of them.
 pub struct Gates<'a> {
@@ -50,16 +54,18 @@ impl<'a> Gates<'a> {
             true => overruled_state(WINDOW),
             false => state(WINDOW, window.closed_at(&Zoned::now())),
         }));
-        for (gate, seen) in self.gates.iter().zip(&mut self.seen) {
-            states.push(match is_overruled(gate.name()) {
+        let asking = self.gates.iter().zip(&mut self.seen).map(async |(gate, seen)| {
+            match is_overruled(gate.name()) {
                 true => overruled_state(gate.name()),
                 false if matches!(gate, Gate::Approval) => {
                     let approval = settings.approval.as_ref();
                     state(gate.name(), not_approved(engine.table(), approval, fingerprint))
                 }
                 false => state(gate.name(), closed(gate, seen, engine, counts_for).await),
-            });
-        }
+            }
+        });
+        let asked: Vec<GateState> = stream::iter(asking).buffered(AT_ONCE).collect().await;
+        states.extend(asked);
         states
     }
 }

@@ -153,8 +153,14 @@ fn carry_out(
 
 /// Whether the order has the run use its own rights outside of the change.
 fn reaches_out(order: &Order) -> bool {
-    const SETTINGS: [&str; 4] =
-        ["throttle-query", "throttle-http", "throttle-file", "postpone-file"];
+    const SETTINGS: [&str; 6] = [
+        "throttle-query",
+        "throttle-http",
+        "throttle-file",
+        "postpone-file",
+        "replica",
+        "replication-lag-query",
+    ];
     let (Order::Set(name, _) | Order::Get(name)) = order else { return false };
     Setting::named(name).is_some_and(|setting| SETTINGS.contains(&setting.names[0]))
 }

@@ -101,6 +101,11 @@ pub fn status(status: &Status) -> String {
         let reason = gate.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let _ = writeln!(text, "gate       {} is {state}{reason}", gate.name);
     }
+    for signal in &status.signals {
+        let observed = signal.observed.as_deref().unwrap_or("unknown");
+        let (name, limit, at) = (&signal.signal, &signal.limit, &signal.read_at);
+        let _ = writeln!(text, "signal     {name} {observed}, limit {limit}, read at {at}");
+    }
     text += &report_reversible::lines(status);
     if let Some(reason) = &status.orders_by_sql_refused {
         let _ = writeln!(text, "orders     by SQL are not taken: {reason}");

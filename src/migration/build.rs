@@ -4,8 +4,7 @@ use crate::control::{Control, Failure, Phase};
 use crate::migration::done::Done;
 use crate::migration::state::Migration;
 use crate::migration::verify::Verification;
-use crate::pace::load;
-use crate::pace::throttle::{self, STREAM_LOOK, look_at_log};
+use crate::pace::throttle::{self, STREAM_LOOK, is_throttled, look_at_log};
 use altergeist_contract::{Engine, Error, Result};
 use futures_util::future::join;
 use std::convert::Infallible;
@@ -28,6 +27,7 @@ impl<E: Engine> Migration<'_, E> {
             status.rows_per_second = 0;
             status.eta_seconds = None;
         });
+        self.wait_until_building_is_welcome().await?;
         let (engine, control) = (self.engine, self.control);
         let gently = control.settings().is_gentle();
         let (mut proof, done) = (Verification::begin(), Done::default());
@@ -37,17 +37,14 @@ impl<E: Engine> Migration<'_, E> {
                 full = log_is_full(engine) => full.map(|()| Err(Failure::Stopped)),
                 missed = stream_is_broken(engine) => Ok(Err(missed.into())),
                 () = control.stopped() => Ok(Err(Failure::Stopped)),
-                why = load::critical(engine, control) => Ok(Err(why)),
+                why = throttle::critical_load(engine, control) => Ok(Err(why)),
                 never = report_builds(engine, control) => match never {},
             };
             done.set();
             built
         };
         let following = async {
-            if self.record.passed_log && !self.listener.is_listening() {
-                self.engine.pass_log(self.listener.delivered()).await?;
-            }
-            self.listener.listen(self.engine).await?;
+            self.listen_from_here().await?;
             proof.beside_builds(self, &done, gently).await
         };
         let (built, listened) = join(building, following).await;
@@ -62,6 +59,24 @@ impl<E: Engine> Migration<'_, E> {
         self.catch_up().await?;
         self.save_progress().await?;
         Ok(proof)
+    }
+
+    /// Waits while a signal throttles the run: nothing can slow down a build that has begun. The
+    /// run follows the log meanwhile.
+    async fn wait_until_building_is_welcome(&mut self) -> Result<(), Failure> {
+        if is_throttled(self.engine, self.control).await? {
+            self.listen_from_here().await?;
+            self.wait_while_throttled().await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the log from now on. Log that a quiet copy did not need is passed over.
+    async fn listen_from_here(&mut self) -> Result<()> {
+        if self.record.passed_log && !self.listener.is_listening() {
+            self.engine.pass_log(self.listener.delivered()).await?;
+        }
+        self.listener.listen(self.engine).await
     }
 }
 

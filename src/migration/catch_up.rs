@@ -31,12 +31,12 @@ impl<E: Engine> Migration<'_, E> {
         for _ in 0..ROUNDS_MAX {
             self.engine.still_held().await?;
             look_at_log(self.engine, self.control).await?;
-            load::exceeded(self.engine, &self.control.settings()).await?;
+            load::observed(self.engine, &self.control.settings()).await?;
             let mark = marks::put(self.engine).await?;
             while !self.reach_within(mark, SAVED_EVERY).await? && !self.listener.is_full() {
                 self.refresh_turn().await?;
                 self.save_progress().await?;
-                load::exceeded(self.engine, &self.control.settings()).await?;
+                load::observed(self.engine, &self.control.settings()).await?;
             }
             let has_passed = self.listener.passed() >= mark.marker();
             let pending = self.listener.keys.len();

@@ -12,6 +12,9 @@ use futures_util::future::{join, join_all};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How often the replicas are looked at while the run is far enough ahead of them.
+const ROOM_LOOK: Duration = Duration::from_millis(50);
+
 /// Transient failures of a turn in a row before the run fails.
 const FAILURES_MAX: u32 = 30;
 
@@ -31,7 +34,7 @@ impl<E: Engine> Migration<'_, E> {
             self.ask_once(Event::CopyBegin).await?;
         }
         while self.record.watermark != Watermark::End {
-            self.wait_until_copying_is_welcome().await?;
+            self.wait_for_room(&mut pace, &mut cadence).await?;
             if !self.listener.is_listening()
                 && !idle_table.holds(self.engine, self.control.status().log_kept_bytes).await?
             {
@@ -58,6 +61,26 @@ impl<E: Engine> Migration<'_, E> {
             self.rest_for(rest).await?;
         }
         Ok(idle_table.pass_log(self).await?)
+    }
+
+    /// Waits until no signal throttles the copy, and until the replicas have applied enough of it.
+    async fn wait_for_room(
+        &mut self,
+        pace: &mut Pace,
+        cadence: &mut Cadence,
+    ) -> Result<(), Failure> {
+        loop {
+            self.wait_until_copying_is_welcome().await?;
+            let (lag, max_lag) = (self.control.replica_lag(), self.control.settings().max_lag);
+            if pace.window.has_room(Instant::now(), lag, max_lag) {
+                return Ok(());
+            }
+            self.rest_for(ROOM_LOOK).await?;
+            if cadence.is_due(self.engine, &self.control.settings(), self.listener.keys.len()) {
+                self.refresh_turn().await?;
+                self.save_progress().await?;
+            }
+        }
     }
 
     /// Copies the next chunks, and finds the chunks of the next turn meanwhile. The watermark moves
@@ -94,6 +117,7 @@ impl<E: Engine> Migration<'_, E> {
                     chunk: concurrency::mean(&full),
                     took: begun.elapsed(),
                 };
+                pace.window.add(Instant::now(), turn.rows, turn.rows);
                 return Ok(pace.learn_turn(&settings, turn, self.engine.commit_latency()));
             };
             if error.kind == Kind::Transient {

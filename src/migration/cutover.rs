@@ -97,7 +97,6 @@ impl<E: Engine> Migration<'_, E> {
         loop {
             self.control.check_stop()?;
             self.wait_for_gates(gates).await?;
-            self.wait_while_throttled().await?;
             self.control.update(|status| {
                 status.phase = Phase::CuttingOver;
                 status.lock_attempts = attempt;

@@ -7,7 +7,7 @@ use crate::migration::hold::hold;
 use crate::migration::idle_table::IdleTable;
 use crate::migration::state::{Direction, Migration};
 use crate::migration::{checkpoint, planning};
-use crate::pace::load;
+use crate::pace::signals;
 use altergeist_contract::{Engine, Error, Hold, Kind, Plan, Record, Result, Stage, Verdict};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ pub async fn rehearse<E: Engine>(
     with_lock: bool,
 ) -> Result<Rehearsal, Failure> {
     let engine = connect().await?;
-    load::check(&engine, &control.settings()).await?;
+    signals::check(&engine, &control.settings()).await?;
     control.update(|status| {
         status.phase = Phase::Planning;
         status.table = engine.table().to_owned();

@@ -13,7 +13,7 @@ use crate::migration::resume::{TakenUp, taken_up, why};
 use crate::migration::reversible;
 use crate::migration::run::leave::LeaveToSwap;
 use crate::migration::state::{Direction, Migration};
-use crate::pace::load;
+use crate::pace::signals;
 use altergeist_contract::{Engine, Error, Kind, Record, Result, Stage};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub async fn run<E: Engine>(
         let ended = async {
             let engine = connect().await?;
             if !is_checked {
-                load::check(&engine, &control.settings()).await?;
+                signals::check(&engine, &control.settings()).await?;
                 is_checked = true;
             }
             let ended = run_once(&engine, control, options, may_be_quiet).await;

@@ -3,7 +3,8 @@
 use crate::control::{Control, Event, Failure, Phase, Settings};
 use crate::gate::{self, BEFORE_THE_LOCK, GateState, Gates, WHILE_WAITING, WINDOW};
 use crate::migration::state::{Direction, Migration};
-use crate::pace::signals::may_exist;
+use crate::pace::own_signals::may_exist;
+use crate::pace::signal::Signal;
 use crate::pace::throttle::{self, is_throttled, throttled};
 use altergeist_contract::{Engine, Error, Kind, Record, Result};
 use jiff::Zoned;
@@ -64,10 +65,11 @@ fn first_closed(control: &Control, states: Vec<GateState>) -> Option<String> {
     closed
 }
 
-/// Waits until every gate is open, before the server changes the table by itself.
+/// Waits until every gate is open and no signal throttles the run, before the server changes the
+/// table by itself.
 ///
 /// # Errors
-/// [`Failure::Stopped`] if the operator stops the run; what the run lock's loss means.
+/// [`Failure::Stopped`] and [`Failure::CriticalLoad`]; what the run lock's loss means.
 pub async fn wait_for_gates_of_native<E: Engine>(
     engine: &E,
     control: &Control,
@@ -84,7 +86,8 @@ pub async fn wait_for_gates_of_native<E: Engine>(
             let states = look(engine, gates, BEFORE_THE_LOCK, &settings, record).await;
             closed = first_closed(control, states);
         }
-        if closed.is_none() {
+        // No heartbeat tells of replicas yet.
+        if !throttle::by_signals(engine, control, but_replicas, None).await? && closed.is_none() {
             return Ok(());
         }
         control.update(|status| status.phase = Phase::Waiting);
@@ -93,6 +96,10 @@ pub async fn wait_for_gates_of_native<E: Engine>(
             () = control.stopped() => {}
         }
     }
+}
+
+fn but_replicas(signal: Signal) -> bool {
+    signal != Signal::ReplicaLag
 }
 
 impl<E: Engine> Migration<'_, E> {
@@ -131,14 +138,16 @@ impl<E: Engine> Migration<'_, E> {
         Err(Error::new(Kind::Busy, "swap the tables", reason))
     }
 
-    /// Stays current until every gate of the swap is open.
+    /// Stays current until every gate of the swap is open and no signal throttles the run.
     pub async fn wait_for_gates(&mut self, gates: &mut Gates<'_>) -> Result<(), Failure> {
-        while self.closed_gate(gates, WHILE_WAITING).await?.is_some() {
+        loop {
+            let is_closed = self.closed_gate(gates, WHILE_WAITING).await?.is_some();
+            if !is_throttled(self.engine, self.control).await? && !is_closed {
+                return Ok(());
+            }
             self.control.update(|status| status.phase = Phase::Waiting);
-            self.wait_while_throttled().await?;
             self.stay_current().await?;
         }
-        Ok(())
     }
 
     /// Looks at the gates and listens meanwhile. Returns what keeps the first closed one closed.

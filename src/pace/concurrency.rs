@@ -9,6 +9,7 @@
 use crate::control::Settings;
 use crate::pace::chunk_size::ChunkSize;
 use crate::pace::load_factor::LoadFactor;
+use crate::pace::replica_window::ReplicaWindow;
 use altergeist_contract::CommitLatency;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub struct Pace {
     workers: usize,
     trial: Trial,
     load_factor: LoadFactor,
+    /// How far the run may be ahead of the replicas.
+    pub window: ReplicaWindow,
 }
 
 /// A number of workers on trial.
@@ -82,6 +85,7 @@ impl Default for Pace {
             workers: WORKERS_FIRST,
             trial: Trial::default(),
             load_factor: LoadFactor::default(),
+            window: ReplicaWindow::default(),
         }
     }
 }
@@ -89,7 +93,9 @@ impl Default for Pace {
 impl Pace {
     /// Returns the rows of the next chunk.
     pub fn rows(&self, settings: &Settings) -> u64 {
-        self.size.rows(settings.chunk_rows)
+        let rows = self.size.rows(settings.chunk_rows);
+        let most = self.window.most_rows().filter(|_| settings.chunk_rows.is_none());
+        most.map_or(rows, |most| rows.min(most / self.workers(settings) as u64).max(1))
     }
 
     /// Returns how many chunks may be in flight.

@@ -1,29 +1,25 @@
 //! Compares the server's load metrics with the operator's limits.
 
-use crate::control::{Control, Failure, Limit, Settings};
+use crate::control::{Failure, Limit, Settings};
+use crate::pace::signal::{Observation, Signal};
 use altergeist_contract::{Engine, Kind, Result};
-use std::time::Duration;
 
-/// How often the load is read while a statement of the server runs.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// Returns the metric that exceeds its limit, as a reason to throttle; None if none does.
+/// Reads every metric that has a limit. One that exceeds it is a reason to throttle.
 ///
 /// # Errors
 /// [`Failure::CriticalLoad`].
-pub async fn exceeded<E: Engine>(
-    engine: &E,
-    settings: &Settings,
-) -> Result<Option<String>, Failure> {
+pub async fn observed<E: Engine>(engine: &E, settings: &Settings) -> Result<Observation, Failure> {
     let limits: Vec<&Limit> = settings.critical_load.0.iter().chain(&settings.max_load.0).collect();
     if limits.is_empty() {
-        return Ok(None);
+        return Ok(Observation::default());
     }
     let names: Vec<&str> = limits.iter().map(|limit| limit.measure.as_str()).collect();
     let loads = match engine.loads(&names).await {
         Ok(loads) => loads,
         // An unknown load counts as too high.
-        Err(error) if error.kind == Kind::Refused => return Ok(Some(error.to_string())),
+        Err(error) if error.kind == Kind::Refused => {
+            return Ok(Observation::unknown(Signal::Load.name(), &error.to_string()));
+        }
         Err(error) => return Err(error.into()),
     };
     let above =
@@ -32,8 +28,10 @@ pub async fn exceeded<E: Engine>(
     if let Some((limit, load)) = limits.iter().zip(&loads).take(critical).find_map(above) {
         return Err(Failure::CriticalLoad { limit, load });
     }
-    let above = limits.iter().zip(&loads).skip(critical).find_map(above);
-    Ok(above.map(|(limit, load)| format!("{} {load} > {}", limit.measure, limit.most)))
+    let reason = limits.iter().zip(&loads).skip(critical).find_map(above);
+    let reason = reason.map(|(limit, load)| format!("{} {load} > {}", limit.measure, limit.most));
+    let all = limits.iter().zip(&loads).map(|(limit, load)| format!("{}={load}", limit.measure));
+    Ok(Observation { observed: Some(all.collect::<Vec<_>>().join(",")), reason })
 }
 
 /// Reads every metric once, so that a name that the server does not know is reported at once.
@@ -47,14 +45,4 @@ pub async fn check<E: Engine>(engine: &E, settings: &Settings) -> Result<()> {
         return Ok(());
     }
     engine.loads(&names).await.map(|_| ())
-}
-
-/// Waits until a metric exceeds its critical limit. Returns the [`Failure`] to end with.
-pub async fn critical<E: Engine>(engine: &E, control: &Control) -> Failure {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        if let Err(failure) = exceeded(engine, &control.settings()).await {
-            return failure;
-        }
-    }
 }

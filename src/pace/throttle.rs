@@ -1,8 +1,12 @@
 //! Decides whether the run may copy now. A signal that cannot be read means: wait.
 
-use crate::control::{Control, Failure, Settings};
+use crate::control::{Control, Failure, SignalState};
+use crate::pace::lag;
 use crate::pace::load;
-use altergeist_contract::{Engine, LogKept, ReplicaLag};
+use crate::pace::own_signals::bytes_text;
+use crate::pace::signal::Signal;
+use crate::pace::signals;
+use altergeist_contract::{Engine, LogKept};
 use std::time::Duration;
 
 /// How often the run checks that the stream still delivers every changed row.
@@ -16,6 +20,18 @@ pub async fn is_throttled<E: Engine>(engine: &E, control: &Control) -> Result<bo
     throttled(engine, control, |_| None).await
 }
 
+/// The retained log as a signal: its state, and why it throttles.
+fn state_of_log(kept: Option<LogKept>, reason: Option<String>) -> Option<SignalState> {
+    let LogKept { bytes, limit_bytes } = kept?;
+    Some(SignalState {
+        signal: Signal::RetainedLog.name().into(),
+        observed: Some(bytes_text(bytes)),
+        limit: limit_bytes.map_or_else(|| "none".into(), |limit| bytes_text(limit / 2)),
+        reason,
+        read_at: signals::now(),
+    })
+}
+
 /// Reads every signal once and reports the reason. Returns whether the run is throttled.
 pub async fn throttled<E: Engine>(
     engine: &E,
@@ -25,31 +41,31 @@ pub async fn throttled<E: Engine>(
     control.check_stop()?;
     engine.check_stream().await?;
     let kept = look_at_log(engine, control).await?;
-    by_signals(engine, control, of_log(kept)).await
+    by_signals(engine, control, |_| true, state_of_log(kept, of_log(kept))).await
 }
 
-/// Reads the signals that do not depend on the log, for a run that follows none. `also` is another
-/// reason. Returns whether the run is throttled.
+/// Reads those signals that count now and do not depend on the log. `also` is another signal.
+/// Returns whether the run is throttled.
 ///
 /// # Errors
 /// [`Failure::Stopped`] and [`Failure::CriticalLoad`] if the run must end.
 pub async fn by_signals<E: Engine>(
     engine: &E,
     control: &Control,
-    also: Option<String>,
+    counts: impl Fn(Signal) -> bool,
+    also: Option<SignalState>,
 ) -> Result<bool, Failure> {
     control.check_stop()?;
-    let load = load::exceeded(engine, &control.settings()).await?;
-    let lags = engine.replica_lags().await?;
-    let settings = control.settings();
-    let asked = control.signals.reason(engine, &settings).await;
-    let reason = reason(&settings, &lags).or(load).or(asked).or(also);
+    let mut looked = control.signals.look(engine, &control.settings(), counts).await?;
+    looked.states.extend(also);
+    let reason = looked.reason();
     let is_throttled = reason.is_some();
     control.update(|status| {
-        status.replica_lag_seconds = greatest(&lags).map(|lag| lag.as_secs_f64());
+        status.replica_lag_seconds = lag::greatest(&looked.lags).map(|lag| lag.as_secs_f64());
         status.commit_latency_ms =
             engine.commit_latency().map(|latency| latency.usual.as_secs_f64() * 1000.0);
         status.throttle_reason = reason;
+        status.signals = looked.states;
     });
     Ok(is_throttled)
 }
@@ -72,27 +88,15 @@ pub async fn look_at_log<E: Engine>(
     }
 }
 
-/// Returns why the run should copy nothing now; None if nothing throttles it.
-pub fn reason(settings: &Settings, lags: &[ReplicaLag]) -> Option<String> {
-    if settings.throttle {
-        return Some("by order of the operator".into());
-    }
-    lags.iter().find_map(|replica| match replica.lag {
-        None => Some(format!("replica-lag unknown ({})", replica.replica)),
-        Some(lag) if lag > settings.max_lag => {
-            let (lag, most) = (lag.as_secs_f64(), settings.max_lag.as_secs_f64());
-            Some(format!("replica-lag {lag:.1}s > {most:.1}s ({})", replica.replica))
-        }
-        Some(_) => None,
-    })
-}
-
 /// Returns a reason to copy nothing when half of the log that the server may retain is retained
 /// already.
 pub fn log_reason(kept: Option<LogKept>) -> Option<String> {
     let LogKept { bytes, limit_bytes: Some(limit) } = kept? else { return None };
-    (bytes > limit / 2)
-        .then(|| format!("retained-log {}MB > {}MB, half of its limit", bytes >> 20, limit >> 21))
+    let half = limit / 2;
+    (bytes > half).then(|| {
+        let (bytes, half) = (bytes_text(bytes), bytes_text(half));
+        format!("retained-log {bytes} > {half} (half of its limit)")
+    })
 }
 
 /// Whether the server retains so much log for this run that the run must end.
@@ -100,33 +104,19 @@ pub fn is_log_full(kept: Option<LogKept>) -> bool {
     kept.is_some_and(|kept| kept.limit_bytes.is_some_and(|limit| kept.bytes >= limit))
 }
 
-/// Returns the greatest known lag.
-pub fn greatest(lags: &[ReplicaLag]) -> Option<Duration> {
-    lags.iter().filter_map(|replica| replica.lag).max()
+/// Waits until a metric exceeds its critical limit. Returns the [`Failure`] to end with.
+pub async fn critical_load<E: Engine>(engine: &E, control: &Control) -> Failure {
+    loop {
+        tokio::time::sleep(Signal::Load.interval()).await;
+        if let Err(failure) = load::observed(engine, &control.settings()).await {
+            return failure;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn replica(lag: Option<Duration>) -> ReplicaLag {
-        ReplicaLag { replica: "r1:3306".into(), lag }
-    }
-
-    #[test]
-    fn a_replica_in_time_does_not_throttle() {
-        let lags = [replica(Some(Duration::from_millis(100)))];
-        assert_eq!(reason(&Settings::default(), &lags), None);
-    }
-
-    #[test]
-    fn a_replica_behind_throttles_and_is_named() {
-        let lags = [replica(Some(Duration::ZERO)), replica(Some(Duration::from_secs(9)))];
-        assert_eq!(
-            reason(&Settings::default(), &lags).as_deref(),
-            Some("replica-lag 9.0s > 1.5s (r1:3306)")
-        );
-    }
 
     #[test]
     fn a_log_that_is_kept_throttles_from_half_of_the_bound_and_ends_the_run_at_it() {
@@ -136,10 +126,5 @@ mod tests {
         assert!(log_reason(kept(u64::MAX, None)).is_none());
         assert!(!is_log_full(kept(9, Some(10))) && is_log_full(kept(10, Some(10))));
         assert!(!is_log_full(kept(u64::MAX, None)) && !is_log_full(None));
-    }
-
-    #[test]
-    fn a_replica_that_does_not_answer_throttles() {
-        assert!(reason(&Settings::default(), &[replica(None)]).is_some());
     }
 }

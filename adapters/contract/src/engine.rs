@@ -4,8 +4,9 @@
 //! engine must continue to work, or answer [`Kind::Disconnected`](crate::Kind::Disconnected).
 
 use crate::{
-    Backfill, Chunk, Key, Marker, Measure, OnlineSteps, OrderTable, Pairs, Plan, Position, Record,
-    Result, RetainedLog, Reversal, SkippableLog, Target, Turns, UnloggedChanges, Watermark,
+    Backfill, Chunk, Key, Marker, Measure, OnlineSteps, OrderTable, Pairs, Plan, Position, Reading,
+    Record, Result, RetainedLog, Reversal, SkippableLog, Target, Turns, UnloggedChanges,
+    WatchedReplicas, Watermark,
 };
 use std::time::Duration;
 
@@ -343,20 +344,20 @@ pub enum Ownership {
 
 /// Asks the server what the operator wants to know, in the operator's own SQL.
 pub trait Inquiry {
-    /// Returns the first column of the first row, as text; None for NULL and for no row. `{old}`
-    /// and `{new}` in the question stand for the table and its shadow. The transaction is read
-    /// only.
+    /// Returns the one value of the answer, as text; None for NULL and for no row. `{old}` and
+    /// `{new}` in the question stand for the table and its shadow. The transaction is read only.
     ///
     /// # Errors
-    /// `Refused` with the server's own words if it does not accept the question. The words hold no
-    /// value of a row. `Disconnected` if the connection is lost.
+    /// `Refused` with the server's own words if it does not accept the question, and if the answer
+    /// has more than one value. The words hold no value of a row. `Disconnected` if the connection
+    /// is lost.
     async fn ask(&self, question: &str) -> Result<Option<String>>;
 }
 
 /// Measures what the run does to others.
 pub trait Gauge {
-    /// How far each given replica is behind, measured by this run's own heartbeats.
-    async fn replica_lags(&self) -> Result<Vec<ReplicaLag>>;
+    /// How far each replica is behind: by this run's own heartbeats, or by the operator's query.
+    async fn replica_lags(&self, watched: WatchedReplicas<'_>) -> Result<Vec<ReplicaLag>>;
 
     /// How long small commits take now: what the application feels. Measured by the run's own
     /// heartbeats; None if there was none lately.
@@ -368,6 +369,12 @@ pub trait Gauge {
     /// `Refused` for a metric that the server does not have, or does not show to this user. It
     /// names the metric.
     async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>>;
+
+    /// Reads a number that a signal needs.
+    ///
+    /// # Errors
+    /// `Refused` if the server does not tell it, or not to this user. It says what helps.
+    async fn read(&self, reading: Reading) -> Result<u64>;
 
     /// The progress of [`Shadow::complete`] from 0 to 1, by the server's own counters. None where
     /// they cannot be read.
@@ -408,4 +415,6 @@ pub struct ReplicaLag {
     /// How far it is behind. None if that is unknown (stopped, out of reach), which counts as too
     /// far.
     pub lag: Option<Duration>,
+    /// Why it is unknown, if more is known than that it did not answer.
+    pub reason: Option<String>,
 }

@@ -8,15 +8,15 @@ use crate::log::stream::MySqlStream;
 use crate::log::{open, restore_point};
 use crate::plan::{measure, preflight};
 use crate::server::run_lock::watch_over;
-use crate::server::{ask, gauge, order_table};
+use crate::server::{ask, gauge, lag, order_table};
 use crate::shadow::{compare, complete, create, duplicates, rows, statistics};
 use crate::state::MySql;
 use altergeist_contract::{
     Backfill, Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, GivenOrder,
     Hold, Inquiry, Journal, Key, Leftover, Marker, Measure, Measured, Moment, OnlineSteps,
-    OrderAnswer, OrderTable, Ownership, Plan, Position, Preflight, Record, ReplicaLag,
+    OrderAnswer, OrderTable, Ownership, Plan, Position, Preflight, Reading, Record, ReplicaLag,
     RestorePoint, Result, RetainedLog, RowOrder, RowUpdate, Shadow, SkippableLog, Target, Trial,
-    UnloggedChanges, UpdatePace, Updated, Watermark,
+    UnloggedChanges, UpdatePace, Updated, WatchedReplicas, Watermark,
 };
 use std::time::Duration;
 
@@ -133,8 +133,8 @@ impl Measure for MySql {
 }
 
 impl Gauge for MySql {
-    async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
-        gauge::replica_lags(&self.change, &self.pool, &self.log, &self.gauge).await
+    async fn replica_lags(&self, watched: WatchedReplicas<'_>) -> Result<Vec<ReplicaLag>> {
+        lag::replica_lags(&self.change, &self.pool, &self.log, &self.gauge, watched).await
     }
 
     fn commit_latency(&self) -> Option<CommitLatency> {
@@ -143,6 +143,10 @@ impl Gauge for MySql {
 
     async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>> {
         gauge::read_loads(&self.change, &self.pool, &self.gauge, measures).await
+    }
+
+    async fn read(&self, reading: Reading) -> Result<u64> {
+        gauge::read(&self.change, &self.pool, &self.gauge, reading).await
     }
 
     async fn built(&self) -> Option<f64> {

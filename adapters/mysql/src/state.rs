@@ -17,7 +17,7 @@ use crate::server::one_server;
 use crate::server::order_table::OrderSession;
 use crate::server::pool::SessionPool;
 use crate::server::session::Session;
-use altergeist_contract::{Key, Result, Target};
+use altergeist_contract::{Key, NamedReplica, Result, Target};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
@@ -90,9 +90,16 @@ pub(crate) struct JournalTables {
 #[derive(Default)]
 pub(crate) struct GaugeState {
     /// The replicas whose lag counts; None until the run has looked for them.
-    pub replicas: AsyncMutex<Option<Vec<Replica>>>,
+    pub replicas: AsyncMutex<Option<WatchedNow>>,
     /// The session that reads load metrics; None until it is needed.
     pub watch: AsyncMutex<Option<Session>>,
+}
+
+/// The replicas whose lag counts now.
+pub(crate) struct WatchedNow {
+    /// Those that the operator has named.
+    pub named: Vec<NamedReplica>,
+    pub replicas: Vec<Replica>,
 }
 
 impl NativeState {

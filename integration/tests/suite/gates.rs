@@ -87,12 +87,17 @@ fn a_failing_check_is_overruled_only_by_its_name(flavour: Flavour) {
         "none: SELECT count(*) FROM {new} = 0",
         "--check",
         "words: SELECT 'secret' = 0",
+        "--check",
+        "rows: SELECT 1 UNION ALL SELECT 2 = 1",
     ];
     let mut running = start(&url, "orders", widening(flavour), &checks);
     let status = running.wait_until(|status| status["phase"] == "waiting");
     assert_eq!(gate(&status, "none"), (false, "500 > 0".to_owned()));
     let (is_open, reason) = gate(&status, "words");
     assert!(!is_open && !reason.contains("secret"), "{reason}");
+    let (is_open, reason) = gate(&status, "rows");
+    assert!(!is_open && reason.contains("more than one value"), "{reason}");
+    running.ask("overrule rows");
     assert!(running.ask("overrule everything").starts_with("error:"));
     assert!(running.ask("cut-over").contains("allowed"));
     running.ask("overrule none");
@@ -121,12 +126,19 @@ fn commands_backups_and_hours_are_gates_too() {
         format!("ticket: test -e {}", ticket.display()),
         format!("errors: echo noise; echo 0.5; test -e {} < 1%", folder.path().display()),
         format!("cat {}", backup.display()),
+        // Gates are asked at once: asked one after another, the first would wait for ever.
+        format!("first: until test -e {0}/asked; do sleep 0.05; done", folder.path().display()),
+        format!("second: touch {}/asked", folder.path().display()),
     ];
     let more = [
         "--gate",
         &gates[0],
         "--gate",
         &gates[1],
+        "--gate",
+        &gates[3],
+        "--gate",
+        &gates[4],
         "--require-backup",
         &gates[2],
         "--backup-max-age",

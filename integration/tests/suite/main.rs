@@ -52,6 +52,7 @@ mod scripts;
 mod servers;
 mod settings;
 mod shadow_writers;
+mod signals;
 mod socket;
 mod stalled_commit;
 mod statistics;

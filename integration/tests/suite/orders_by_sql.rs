@@ -6,11 +6,15 @@ use altergeist_integration::altergeist_process::{
 };
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
+use altergeist_integration::statement_fault::{StatementFault, Then};
 use altergeist_integration::workload::Table;
+use std::time::Duration;
 
 every_server!(
     a_run_is_steered_and_approved_by_sql_alone,
     an_order_outlives_the_process_it_was_given_to,
+    an_order_is_answered_once_whenever_its_process_dies,
+    an_order_is_answered_once_whenever_its_process_dies_a_hundred_times,
 );
 
 fn orders(flavour: Flavour) -> &'static str {
@@ -167,4 +171,60 @@ fn an_order_outlives_the_process_it_was_given_to(flavour: Flavour) {
     });
     running.ask("cut-over");
     running.wait().must_be(0);
+}
+
+fn an_order_is_answered_once_whenever_its_process_dies(flavour: Flavour) {
+    die_before_and_after_the_answer(flavour, 2);
+}
+
+fn an_order_is_answered_once_whenever_its_process_dies_a_hundred_times(flavour: Flavour) {
+    die_before_and_after_the_answer(flavour, 100);
+}
+
+/// The process dies when it has taken an order and sends the answer, which arrives or does not. The
+/// next process answers what is not answered, and does not obey what is.
+fn die_before_and_after_the_answer(flavour: Flavour, times: u32) {
+    let Some(server) = Server::start(flavour, &[]) else {
+        return;
+    };
+    let url = server.url(DATABASE);
+    Table::load(&url, "orders", 100).unwrap();
+    let (more, orders) = (["--postpone-cut-over"], orders(flavour));
+    // What is encrypted has no words for the proxy.
+    let plain = if flavour.is_postgres() { "" } else { "?ssl-mode=DISABLED" };
+    for round in 0..times {
+        // PostgreSQL gets a statement in pieces: only its first one bears the words.
+        let arrives = !flavour.is_postgres() && round % 2 == 1;
+        let then = if arrives { Then::CloseBehind } else { Then::Hold };
+        let proxy = StatementFault::start(server.port(), &["SET outcome"], 1, then);
+        let by_proxy =
+            url.replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port())) + plain;
+        let mut running = start(&by_proxy, "orders", widening(flavour), &more);
+        running.wait_until(|status| status["phase"] == "waiting");
+        must_become("the run has a history", || {
+            let sql = format!("SELECT count(*) FROM {}", history(flavour));
+            server.query(DATABASE, &sql).is_ok_and(|rows| rows[0][0].as_deref() != Some("0"))
+        });
+        let (run, word) = (run_of(&server), format!("batch-keys={}", 2000 + round));
+        let give = format!("INSERT INTO {orders} (run_id, word) VALUES ('{run}', '{word}')");
+        server.execute(DATABASE, &give).unwrap();
+        assert!(proxy.wait(Duration::from_secs(30)).is_some(), "no answer was on its way");
+        running.kill();
+        let outcome = format!("SELECT outcome FROM {orders} WHERE word = '{word}'");
+        let taken = format!("SELECT taken_at IS NULL FROM {orders} WHERE word = '{word}'");
+        if arrives {
+            must_become("the answer has arrived", || cell(&server, &outcome).is_some());
+        } else {
+            assert_eq!(cell(&server, &outcome), None);
+        }
+        assert!(cell(&server, &taken).is_some_and(|it| it == "0" || it == "f"), "it was taken");
+        let mut running = start(&url, "orders", widening(flavour), &more);
+        running.wait_until(|status| status["phase"] == "waiting");
+        must_become("the order is answered", || cell(&server, &outcome).as_deref() == Some("done"));
+        // The orders of a process are looked at together: this one is answered after the first.
+        assert_eq!(order(&server, &run, &format!("nice=0.{round}")).0, "done");
+        let obeyed = if arrives { 1000 } else { 2000 + round };
+        assert_eq!(running.ask("batch-keys=?").trim(), obeyed.to_string(), "round {round}");
+        running.kill();
+    }
 }

@@ -7,9 +7,14 @@ use std::path::{Path, PathBuf};
 use altergeist_integration::altergeist_process::{command, must_become, start, widening};
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::workload::Table;
+use altergeist_integration::workload::{Mix, Table, Writers};
+use std::thread;
+use std::time::{Duration, Instant};
 
-every_server!(a_run_survives_passwords_that_change_while_its_sessions_are_killed);
+every_server!(
+    a_run_survives_passwords_that_change_while_its_sessions_are_killed,
+    a_run_survives_a_password_that_changes_each_minute_for_five_minutes,
+);
 
 /// So many sessions a run has at least, while it waits for the order to swap.
 const SESSIONS: usize = 4;
@@ -65,6 +70,44 @@ fn a_run_survives_passwords_that_change_while_its_sessions_are_killed(flavour: F
     plan(["--password-command", &show]).must_be(0);
     access.write(&password(3), 0o644);
     plan(file).must_be(2).must_say(&["chmod 0600"]);
+}
+
+/// Rows are copied and written all the time, and sessions are killed every few seconds.
+fn a_run_survives_a_password_that_changes_each_minute_for_five_minutes(flavour: Flavour) {
+    const KILLS_EVERY: Duration = Duration::from_secs(5);
+    let access = Access::new();
+    let settings = access.settings(flavour);
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, to)| (*name, &**to)).collect();
+    let Some(server) = Server::start(flavour, &settings) else { return };
+    let owner = server.url(DATABASE);
+    let table = Table::load(&owner, "orders", 20_000).unwrap();
+    create_user(&server, &password(0));
+    access.write(&password(0), 0o600);
+    let url = owner.replace("postgres@", "ag@").replace("root@", "ag@");
+    let slowly = ["--chunk-rows", "20", "--workers", "1", "--nice", "30", "--chunk-time", "20ms"];
+    let more = [&["--password-file", access.secret(), "--postpone-cut-over"][..], &slowly].concat();
+    let mut running = start(&url, "orders", widening(flavour), &more);
+    running.wait_until(|status| status["rows_copied"].as_u64() > Some(100));
+    let writers = Writers::start(&owner, &table, 20, 2, 1, &Mix::everything());
+    let mut kills = 0;
+    for minute in 1..=5 {
+        let begun = Instant::now();
+        set_password(&server, &password(minute));
+        kills += kill_sessions(&server).len();
+        access.write(&password(minute), 0o600);
+        while begun.elapsed() < Duration::from_secs(60) {
+            thread::sleep(KILLS_EVERY);
+            kills += kill_sessions(&server).len();
+            assert!(running.is_running(), "it has ended:\n{}", running.output());
+        }
+        println!("minute {minute}: {kills} sessions were killed, {}", running.ask("sup"));
+    }
+    running.ask("nice=0");
+    running.ask("chunk-rows=1000");
+    running.ask("cut-over");
+    let ended = running.wait().must_be(0);
+    assert!(!ended.output.contains("secret"), "{}", ended.output);
+    writers.stop().prove(&owner).unwrap();
 }
 
 fn password(nth: u32) -> String {

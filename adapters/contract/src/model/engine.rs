@@ -5,8 +5,8 @@ use super::{Effect, Entry, Flaw, Server, World, key};
 use crate::{
     Backfill, ChangeStream, Changes, CommitLatency, Disposal, Engine, Error, Gauge, Hold, Inquiry,
     Journal, Key, Kind, Leftover, Marker, Measure, Measured, OnlineSteps, Pairs, Plan, Position,
-    Preflight, Record, ReplicaLag, RestorePoint, Result, RetainedLog, SkippableLog, Target, Turns,
-    UnloggedChanges, Verdict, Writes,
+    Preflight, Reading, Record, ReplicaLag, RestorePoint, Result, RetainedLog, SkippableLog,
+    Target, Turns, UnloggedChanges, Verdict, WatchedReplicas, Writes,
 };
 use rand::Rng;
 use std::time::Duration;
@@ -423,7 +423,7 @@ impl Measure for Model {
 }
 
 impl Gauge for Model {
-    async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
+    async fn replica_lags(&self, _: WatchedReplicas<'_>) -> Result<Vec<ReplicaLag>> {
         Ok(Vec::new())
     }
 
@@ -435,5 +435,10 @@ impl Gauge for Model {
     async fn loads(&self, measures: &[&str]) -> Result<Vec<f64>> {
         pause(&self.server).await;
         Ok(measures.iter().map(|_| self.world(|world| world.rng.random())).collect())
+    }
+
+    async fn read(&self, _: Reading) -> Result<u64> {
+        pause(&self.server).await;
+        Ok(0)
     }
 }

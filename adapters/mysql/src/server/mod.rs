@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod gauge;
 pub(crate) mod grants;
 pub(crate) mod heartbeat;
+pub(crate) mod lag;
 pub(crate) mod names;
 pub(crate) mod one_server;
 pub(crate) mod option_file;

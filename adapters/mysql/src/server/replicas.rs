@@ -14,7 +14,7 @@ use crate::server::pool::SessionPool;
 use crate::server::session::{Session, number, text};
 use crate::server::version::Flavour;
 use crate::sql;
-use altergeist_contract::{Code, Finding, Result};
+use altergeist_contract::{Code, Finding, NamedReplica, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,12 +44,19 @@ pub(crate) async fn watched(
     change: &Change,
     pool: &Arc<SessionPool>,
     log: &LogServer,
+    named: &[NamedReplica],
 ) -> Result<Vec<Replica>> {
-    let streamed = change.target.stream_from.iter().filter(|_| log.is_replica);
-    let named = change.target.replicas.iter().chain(streamed);
     let read = |url: &String| Access::read(url, &change.target.passwords);
-    let mut watched = named.map(read).collect::<Result<Vec<Access>>>()?;
-    if change.target.replicas.is_empty() {
+    let mut watched = Vec::new();
+    for replica in named {
+        let (host, port) = replica.host_and_port();
+        let like_the_server = || pool.access.at(host, port.unwrap_or(3306));
+        watched.push(replica.url.as_ref().map_or_else(|| Ok(like_the_server()), read)?);
+    }
+    for url in change.target.stream_from.iter().filter(|_| log.is_replica) {
+        watched.push(read(url)?);
+    }
+    if named.is_empty() {
         let seen = see_replicas(change, pool).await?;
         for unreached in seen.unreached {
             tracing::warn!("{unreached}: its lag does not count");
@@ -58,7 +65,7 @@ pub(crate) async fn watched(
         let found: Vec<Access> = seen.reached.into_iter().filter(is_new).collect();
         watched.extend(found);
     }
-    let named = change.target.replicas.len() + usize::from(log.is_replica);
+    let named = named.len() + usize::from(log.is_replica);
     let replica = |(nth, access)| Replica { access, session: None, is_certain: nth < named };
     Ok(watched.into_iter().enumerate().map(replica).collect())
 }

@@ -26,6 +26,12 @@ pub(crate) const IN_UTC: &str = "SET SESSION time_zone = '+00:00'";
 /// For a session that asks the operator's questions.
 pub(crate) const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
 
+/// Each statement reads anew, whatever the server's default is.
+pub(crate) const AUTOCOMMIT: &str = "SET SESSION autocommit = 1, completion_type = 'NO_CHAIN'";
+
+/// Enough to see that an answer has more than one row.
+pub(crate) const TWO_ROWS: &str = "SET SESSION sql_select_limit = 2";
+
 /// The schema that the operator's unqualified names mean.
 pub(crate) fn use_schema(schema: &str) -> String {
     format!("USE {}", quote(schema))
@@ -202,8 +208,15 @@ pub(crate) fn status_variable(name: &str) -> String {
 }
 
 /// How many row versions MySQL keeps for readers.
-pub(crate) const HISTORY: &str =
-    "SELECT `COUNT` FROM information_schema.INNODB_METRICS WHERE NAME = 'trx_rseg_history_len'";
+pub(crate) const HISTORY: &str = "SELECT `COUNT` FROM information_schema.INNODB_METRICS WHERE NAME \
+                                  = 'trx_rseg_history_len' AND STATUS = 'enabled'";
+
+/// How many sessions wait for a row, or for the lock of a table, a definition or a backup. A
+/// session that waits for its turn with GET_LOCK disturbs nobody.
+pub(crate) const LOCK_WAITERS: &str = "SELECT (SELECT COUNT(*) FROM information_schema.INNODB_TRX \
+                                       WHERE trx_state = 'LOCK WAIT') + (SELECT COUNT(*) FROM \
+                                       information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting \
+                                       for % lock')";
 
 pub(crate) const BEGIN: &str = "START TRANSACTION";
 

@@ -1,35 +1,26 @@
-//! Replica lag by our own heartbeats, and other measures of the server. No clocks are compared.
+//! Replica lag, load, and other measures of the server.
 
 use crate::engine::Postgres;
 use crate::log::{retained, slot};
 use crate::schema::catalogue;
-use crate::server::connect::Server;
 use crate::server::doing::Doing;
-use crate::server::error;
-use crate::server::heartbeat::PATIENCE;
+use crate::server::lag;
 use crate::server::names::Names;
-use crate::server::pool::SessionPool;
-use crate::server::replicas::Replica;
 use crate::server::session::Session;
 use crate::sql;
-use crate::state::HeartbeatSwitch;
 use altergeist_contract::{
-    CommitLatency, Error, Gauge, LogKept, Position, ReplicaLag, Result, RetainedLog, SkippableLog,
-    Writes,
+    CommitLatency, Error, Gauge, LogKept, Position, Reading, ReplicaLag, Result, RetainedLog,
+    SkippableLog, WatchedReplicas, Writes,
 };
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A working session reports once a second what it has written.
 const COUNTED_LATE: Duration = Duration::from_millis(1500);
 
 impl Gauge for Postgres {
-    async fn replica_lags(&self) -> Result<Vec<ReplicaLag>> {
-        let given = futures_util::future::try_join_all(
-            self.replicas.0.iter().map(|replica| lag_of(&self.heartbeat, replica)),
-        )
-        .await?;
-        Ok(given.into_iter().chain(standbys(&self.sessions.control).await?).collect())
+    async fn replica_lags(&self, watched: WatchedReplicas<'_>) -> Result<Vec<ReplicaLag>> {
+        let control = &self.sessions.control;
+        lag::replica_lags(&self.change, &self.heartbeat, control, &self.replicas, watched).await
     }
 
     fn commit_latency(&self) -> Option<CommitLatency> {
@@ -41,6 +32,24 @@ impl Gauge for Postgres {
         let row = lease.one(sql::LOADS, &[&self.change.names.application]).await;
         let row = lease.settle(row.doing("ask how heavily the server is used")).await?;
         measures.iter().map(|measure| load(&row, measure)).collect()
+    }
+
+    async fn read(&self, reading: Reading) -> Result<u64> {
+        let statement = match reading {
+            Reading::LockWaiters => sql::LOCK_WAITERS,
+            Reading::HistoryList => sql::OLDEST_SNAPSHOT,
+            Reading::FreeDisk => {
+                return Err(Error::refused(
+                    "read the free disk",
+                    "the server does not tell it; name a query or a command with --free-disk",
+                ));
+            }
+        };
+        let attempted = "ask who waits, and who reads old rows";
+        let lease = self.sessions.control.take().await?;
+        let row = lease.one(statement, &[&self.change.names.application]).await;
+        let number: i64 = lease.settle(row.doing(attempted)).await?.get(0);
+        u64::try_from(number).map_err(|_| Error::refused(attempted, "the number is negative"))
     }
 
     async fn built(&self) -> Option<f64> {
@@ -121,39 +130,4 @@ fn load(row: &tokio_postgres::Row, measure: &str) -> Result<f64> {
                 .into(),
         )
     })
-}
-
-async fn lag_of(heartbeat: &HeartbeatSwitch, replica: &Replica) -> Result<ReplicaLag> {
-    let server = Server::parse(&replica.url, &heartbeat.server.passwords)?;
-    let seen = tokio::time::timeout(PATIENCE, last_beat(heartbeat, replica)).await;
-    let seen = seen.unwrap_or_else(|_| Err(error::silent("ask a replica", PATIENCE)));
-    let lag = seen.ok().flatten().and_then(|seen| heartbeat.running()?.age_after(seen));
-    Ok(ReplicaLag { replica: server.name(), lag })
-}
-
-/// The lag of the standbys that the server itself lists.
-async fn standbys(control: &Arc<SessionPool>) -> Result<Vec<ReplicaLag>> {
-    let lease = control.take().await?;
-    let rows = lease.query(sql::STANDBYS, &[]).await;
-    let rows = lease.settle(rows.doing("ask how far the standbys are")).await?;
-    let standby = |row: &tokio_postgres::Row| ReplicaLag {
-        replica: row.get(0),
-        lag: row
-            .get::<_, Option<f64>>(1)
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
-    };
-    Ok(rows.iter().map(standby).collect())
-}
-
-async fn last_beat(heartbeat: &HeartbeatSwitch, replica: &Replica) -> Result<Option<i64>> {
-    let mut slot = replica.session.lock().await;
-    if slot.as_ref().is_none_or(Session::is_closed) {
-        let server = Server::reach(&replica.url, &heartbeat.server.passwords).await?;
-        *slot = Some(server.open(&heartbeat.names.application, &sql::probe_settings()).await?);
-    }
-    let session = slot.as_ref().expect("it was just opened");
-    let rows =
-        session.query(sql::LAST_BEAT, &[&heartbeat.names.display, &heartbeat.incarnation]).await;
-    let rows = rows.doing("ask a replica")?;
-    Ok(rows.first().map(|row| row.get(0)))
 }

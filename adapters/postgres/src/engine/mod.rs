@@ -157,7 +157,7 @@ fn assemble(change: Change, server: Arc<Server>, standby: Option<Arc<Server>>) -
             running: Mutex::new(None),
         },
         shadow: KnownShadow::new(names.clone(), control.clone(), workers.clone()),
-        replicas: Replicas::new(&target.replicas),
+        replicas: Replicas::default(),
         sessions: Sessions { server, run, control, workers, cutover_pid: Mutex::new(None) },
         planned_steps: Mutex::new(None),
         row_key: tokio::sync::OnceCell::new(),

@@ -148,6 +148,23 @@ impl Server {
         })
     }
 
+    /// The same way in, to another server.
+    pub(crate) fn at(&self, address: Address) -> Server {
+        Server {
+            addresses: vec![address.clone()],
+            address,
+            user: self.user.clone(),
+            database: self.database.clone(),
+            password: self.password.clone(),
+            passwords: self.passwords.clone(),
+            tls: self.tls.clone(),
+            wanted: Wanted::Any,
+            options: self.options.clone(),
+            patience: self.patience,
+            is_pooled: false,
+        }
+    }
+
     /// The server, for people: host and port.
     pub(crate) fn name(&self) -> String {
         match &self.address {

@@ -1,9 +1,11 @@
 //! How to get in, and what the server is.
 
+pub(crate) mod ask;
 pub(crate) mod connect;
 pub(crate) mod doing;
 pub(crate) mod error;
 pub(crate) mod heartbeat;
+pub(crate) mod lag;
 pub(crate) mod names;
 pub(crate) mod order_table;
 pub(crate) mod own_objects;

@@ -1,19 +1,14 @@
-//! The replicas whose lag counts, each with an open session.
+//! The named replicas whose lag counts, each with an open session.
 
 use crate::server::session::Session;
+use altergeist_contract::NamedReplica;
 
-/// The replicas whose lag counts.
-pub(crate) struct Replicas(pub(crate) Vec<Replica>);
+/// The named replicas whose lag counts now.
+#[derive(Default)]
+pub(crate) struct Replicas(pub(crate) tokio::sync::Mutex<Vec<Replica>>);
 
 pub(crate) struct Replica {
-    pub(crate) url: String,
-    pub(crate) session: tokio::sync::Mutex<Option<Session>>,
-}
-
-impl Replicas {
-    pub(crate) fn new(urls: &[String]) -> Replicas {
-        let replica =
-            |url: &String| Replica { url: url.clone(), session: tokio::sync::Mutex::new(None) };
-        Replicas(urls.iter().map(replica).collect())
-    }
+    pub(crate) named: NamedReplica,
+    /// The session, and whether it is set up for the operator's own questions.
+    pub(crate) session: Option<(bool, Session)>,
 }

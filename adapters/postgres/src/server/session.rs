@@ -125,6 +125,14 @@ impl Session {
         self.prepared(statement).await.map(drop)
     }
 
+    /// How many columns the answer to a statement has.
+    pub(crate) async fn columns(
+        &self,
+        statement: &str,
+    ) -> std::result::Result<usize, tokio_postgres::Error> {
+        Ok(self.client.prepare(statement).await?.columns().len())
+    }
+
     /// Takes the remarks since the last call.
     pub(crate) fn take_notices(&self) -> Vec<Notice> {
         std::mem::take(&mut *locked(&self.notices))

@@ -69,6 +69,22 @@ pub(crate) const LOADS: &str = "
         CASE WHEN told THEN (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0) FROM others) END::float8
     FROM (SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS told) role";
 
+/// How many sessions wait for a lock; ours (`$1` is their name) are not counted.
+pub(crate) const LOCK_WAITERS: &str = "
+    SELECT count(DISTINCT l.pid) FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+    WHERE NOT l.granted AND a.application_name IS DISTINCT FROM $1";
+
+/// How many transactions have begun since the oldest one whose rows must be kept: for a session, a
+/// prepared transaction, a standby or a slot; ours (`$1` is their name) are not counted.
+pub(crate) const OLDEST_SNAPSHOT: &str = "
+    SELECT coalesce(max(age(oldest)), 0)::int8 FROM (
+        SELECT backend_xmin FROM pg_stat_activity WHERE application_name IS DISTINCT FROM $1
+        UNION ALL SELECT backend_xid FROM pg_stat_activity WHERE application_name IS DISTINCT FROM $1
+        UNION ALL SELECT transaction FROM pg_prepared_xacts
+        UNION ALL SELECT backend_xmin FROM pg_stat_replication
+        UNION ALL SELECT xmin FROM pg_replication_slots) held (oldest)
+    WHERE oldest IS NOT NULL";
+
 /// Whether a session still exists.
 pub(crate) const IS_ALIVE: &str =
     "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND application_name = $2)";

@@ -207,9 +207,9 @@ pub(crate) fn inquiry_settings(path: &str) -> String {
     )
 }
 
-/// The first value of a question, as text.
-pub(crate) fn first_value(question: &str) -> String {
-    format!("SELECT answer::text FROM ({question}\n) AS asked (answer) LIMIT 1")
+/// The first values of a question's first column, as text: enough to see that there are more.
+pub(crate) fn first_values(question: &str) -> String {
+    format!("SELECT answer::text FROM ({question}\n) AS asked (answer) LIMIT 2")
 }
 
 /// Empties the session's search path.
