@@ -13,15 +13,16 @@ use crate::cli::wait::WaitArgs;
 use crate::interface::log::LogArg;
 use crate::interface::plan::{FailOn, Format};
 use crate::interface::progress::ProgressArg;
-use altergeist::contract::{ForeignKeys, Strategy, Switch, Target};
+use altergeist::contract::{ColumnSet, ForeignKeys, Strategy, Switch, Target};
 use altergeist::control::setting::http_url;
-use altergeist::gate::{self, Backup, Check, Gate, Window};
+use altergeist::gate::{self, Backup, Check, Gate, Share, Tolerance, Window};
 use altergeist::pace::own_signals::bytes;
 use altergeist::{Goal, Limits, Options, Settings, Wishes};
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::ffi::OsString;
+use std::iter;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -120,18 +121,26 @@ pub struct ChangeArgs {
     #[command(flatten)]
     table: TableArgs,
     /// The clauses after ALTER TABLE name; '' rebuilds the table
-    #[arg(
-        long,
-        allow_hyphen_values = true,
-        default_value_if("create", ArgPredicate::IsPresent, "")
-    )]
-    alter: String,
+    #[arg(long, allow_hyphen_values = true)]
+    alter: Option<String>,
     /// auto: native if no rewrite or scan is needed; native: never copy; copy: always copy
     #[arg(long, value_enum, default_value_t = StrategyArg::Auto)]
     strategy: StrategyArg,
     /// A renamed column that the clauses do not show: old=new
     #[arg(long, value_parser = rename)]
     rename: Vec<(String, String)>,
+    /// Let the server compute a column of the new table from each row. The expression reads the
+    /// columns of the old table: "country = COALESCE(country, 'KR')". Repeatable
+    #[arg(
+        long,
+        value_name = "COLUMN = EXPRESSION",
+        value_parser = ColumnSet::read,
+        allow_hyphen_values = true
+    )]
+    set: Vec<ColumnSet>,
+    /// Keep a column that the clauses drop, and print the command that drops it later. Repeatable
+    #[arg(long, value_name = "COLUMN")]
+    hold: Vec<String>,
     /// Longest wait for the cut-over lock, and longest time to hold it
     #[arg(long, value_parser = lock_time, default_value = "1s")]
     lock_timeout: Duration,
@@ -201,8 +210,7 @@ enum StrategyArg {
 /// `plan`. A file names the tables and the changes itself.
 #[derive(Args)]
 #[command(
-    mut_arg("table", |table| table.default_value_if("file", ArgPredicate::IsPresent, "")),
-    mut_arg("alter", |alter| alter.default_value_if("file", ArgPredicate::IsPresent, ""))
+    mut_arg("table", |table| table.default_value_if("file", ArgPredicate::IsPresent, ""))
 )]
 pub struct PlanArgs {
     #[command(flatten)]
@@ -285,6 +293,18 @@ pub struct RunArgs {
     /// 'empty: SELECT avg(mail = '') FROM {new} <= 0.5%'. Repeatable
     #[arg(long, value_name = "NAME: QUERY OP N", value_parser = Check::of_server)]
     check: Vec<Check>,
+    /// Swap only if the share of NULLs in no changed column grows by more than this
+    #[arg(long, value_name = "PERCENT", default_value = "1%")]
+    max_null_increase: Share,
+    /// The same for empty values: '', {}, []
+    #[arg(long, value_name = "PERCENT", default_value = "1%")]
+    max_empty_increase: Share,
+    /// Swap only if no changed column loses a larger share of its different values
+    #[arg(long, value_name = "PERCENT", default_value = "50%")]
+    max_distinct_decrease: Share,
+    /// Swap only if the least and the greatest value stay in each column that --set changes
+    #[arg(long)]
+    require_same_range: bool,
     /// Swap only if a command succeeds, or prints a number that compares as given: 'ticket:
     /// is-approved OPS-7', 'errors: error-rate < 1%'. Repeatable
     #[arg(long, value_name = "NAME: COMMAND [OP N]")]
@@ -430,7 +450,7 @@ impl PlanArgs {
     /// # Errors
     /// What to change.
     pub fn check(&self) -> Result<(), String> {
-        self.change.check()
+        if self.file.is_some() { Ok(()) } else { self.change.check() }
     }
 
     /// Returns the target for an engine.
@@ -474,10 +494,18 @@ impl CleanupArgs {
 impl ChangeArgs {
     /// Returns the text that identifies this change in the journal.
     fn described(&self) -> String {
-        match &self.create {
-            Some(definition) => definition.0.clone(),
-            None => self.alter.clone(),
-        }
+        let change = match &self.create {
+            Some(definition) => &*definition.0,
+            None => self.clauses(),
+        };
+        let sets = self.set.iter().map(|set| format!("--set {} = {}", set.column, set.expression));
+        let holds = self.hold.iter().map(|column| format!("--hold {column}"));
+        let words = iter::once(change.to_owned()).chain(sets).chain(holds);
+        words.collect::<Vec<_>>().join(" ").trim_start().to_owned()
+    }
+
+    fn clauses(&self) -> &str {
+        self.alter.as_deref().unwrap_or_default()
     }
 
     fn wishes(&self) -> Wishes {
@@ -492,6 +520,18 @@ impl ChangeArgs {
             StrategyArg::Native if self.undo.reversible.is_some() => {
                 Err("--reversible needs a copy: leave out --strategy native".into())
             }
+            StrategyArg::Native if !self.set.is_empty() => {
+                Err("--set needs a copy: leave out --strategy native".into())
+            }
+            _ if self.undo.reversible.is_some() && !self.set.is_empty() => {
+                Err("--reversible cannot go back over --set: leave one of the two out".into())
+            }
+            _ if self.alter.is_none() && self.create.is_none() && self.set.is_empty() => {
+                Err("say what to change: --alter 'CLAUSES' (or --set, --create)".into())
+            }
+            _ if self.create.is_some() && !self.hold.is_empty() => {
+                Err("--hold keeps a column that --alter drops: leave out --create".into())
+            }
             _ => Ok(()),
         }
     }
@@ -499,7 +539,7 @@ impl ChangeArgs {
     fn strategy(&self) -> Strategy {
         match self.strategy {
             // The server's own ALTER would not take the values along.
-            StrategyArg::Auto if !self.rename.is_empty() => Strategy::Copy,
+            StrategyArg::Auto if !self.rename.is_empty() || !self.set.is_empty() => Strategy::Copy,
             // There is no old table to go back to.
             StrategyArg::Auto if self.undo.reversible.is_some() => Strategy::Copy,
             StrategyArg::Auto => Strategy::Auto,
@@ -510,8 +550,10 @@ impl ChangeArgs {
 
     fn target(&self) -> Target {
         Target {
-            alter: self.alter.clone(),
+            alter: self.clauses().to_owned(),
             renames: self.rename.clone(),
+            sets: self.set.clone(),
+            holds: self.hold.clone(),
             strategy: self.strategy(),
             lock_timeout: self.lock_timeout,
             max_downtime: self.max_downtime,
@@ -556,6 +598,7 @@ impl RunArgs {
             strategy: self.change.strategy(),
             holder: holder(),
             gates: self.gates(),
+            tolerance: self.tolerance(),
             again: self.again,
             wishes: self.change.wishes(),
             reversible: self.change.undo.reversible,
@@ -579,6 +622,15 @@ impl RunArgs {
             names.push(&check.name);
         }
         Ok(())
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        Tolerance {
+            null_increase: self.max_null_increase,
+            empty_increase: self.max_empty_increase,
+            distinct_decrease: self.max_distinct_decrease,
+            keeps_ends: self.require_same_range,
+        }
     }
 
     fn gates(&self) -> Vec<Gate> {

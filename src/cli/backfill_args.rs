@@ -6,7 +6,7 @@ use crate::cli::steering::SteeringArgs;
 use crate::cli::table::{TableArgs, holder, lock_time, named_replicas, nice};
 use crate::interface::progress::ProgressArg;
 use altergeist::backfill::{ExpectedRows, Options};
-use altergeist::contract::{RowUpdate, Target};
+use altergeist::contract::{ColumnSet, RowUpdate, Target};
 use altergeist::control::setting::http_url;
 use altergeist::{Limits, Settings};
 use clap::Args;
@@ -154,36 +154,5 @@ impl BackfillArgs {
 
 /// Reads `column = expression`.
 fn assignment(text: &str) -> Result<(String, String), String> {
-    let wrong = || "write it as 'column = expression'".to_owned();
-    let after_name = match text.trim_start().chars().next() {
-        // A quoted name may hold the sign.
-        Some(quote @ ('"' | '`')) => {
-            let begin = text.find(quote).map_or(0, |at| at + 1);
-            text[begin..].find(quote).map(|at| begin + at + 1).ok_or_else(wrong)?
-        }
-        _ => 0,
-    };
-    let at = text[after_name..].find('=').map(|at| after_name + at).ok_or_else(wrong)?;
-    let (column, expression) = (text[..at].trim(), text[at + 1..].trim());
-    match column.is_empty() || expression.is_empty() {
-        true => Err(wrong()),
-        false => Ok((column.to_owned(), expression.to_owned())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_assignment_is_a_column_and_an_expression() {
-        let read = |text| assignment(text).expect("it is one");
-        assert_eq!(read("n = n + 1"), ("n".into(), "n + 1".into()));
-        assert_eq!(read("b=a = 2"), ("b".into(), "a = 2".into()));
-        assert_eq!(read("\"a=b\" = 'x'"), ("\"a=b\"".into(), "'x'".into()));
-        assert_eq!(read("`a=b`=1"), ("`a=b`".into(), "1".into()));
-        for wrong in ["n", "= 1", "n =", "\"n = 1"] {
-            assert!(assignment(wrong).is_err(), "{wrong}");
-        }
-    }
+    ColumnSet::read(text).map(|set| (set.column, set.expression))
 }

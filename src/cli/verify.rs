@@ -270,7 +270,8 @@ mod tests {
         async fn compare(&self, chunk: &Chunk) -> Result<RangeComparison> {
             let is_second = chunk.through == Watermark::At(key(2));
             let differing = if is_second { vec![key(7), key(8)] } else { Vec::new() };
-            Ok(RangeComparison { found: Comparison { rows: 10, differing }, is_cut: false })
+            let found = Comparison { rows: 10, differing, ..Comparison::default() };
+            Ok(RangeComparison { found, is_cut: false })
         }
 
         async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>> {

@@ -2,7 +2,7 @@
 
 use crate::control::Settings;
 use crate::control::settings::Approval;
-use crate::gate::{Gate, GateState, POSTPONED, WINDOW};
+use crate::gate::{ColumnVerdict, Gate, GateState, POSTPONED, WINDOW};
 use altergeist_contract::Engine;
 use futures_util::stream::{self, StreamExt};
 use jiff::Zoned;
@@ -24,13 +24,15 @@ const AT_ONCE: usize = 4;
 /// The gates of a run, and what was last seen of them.
 pub struct Gates<'a> {
     gates: &'a [Gate],
+    /// What the verification found of columns whose values change.
+    pub columns: Vec<ColumnVerdict>,
     seen: Vec<Option<(Instant, Option<String>)>>,
 }
 
 impl<'a> Gates<'a> {
     /// Nothing is known of these gates yet.
     pub fn new(gates: &'a [Gate]) -> Gates<'a> {
-        Gates { gates, seen: vec![None; gates.len()] }
+        Gates { gates, columns: Vec::new(), seen: vec![None; gates.len()] }
     }
 
     /// Looks at every gate; answers older than `counts_for` are asked for again. `postponed` is the
@@ -53,6 +55,14 @@ impl<'a> Gates<'a> {
         states.extend(settings.window.as_ref().map(|window| match is_overruled(WINDOW) {
             true => overruled_state(WINDOW),
             false => state(WINDOW, window.closed_at(&Zoned::now())),
+        }));
+        states.extend(self.columns.iter().map(|column| match is_overruled(&column.gate) {
+            true if !column.passes => overruled_state(&column.gate),
+            _ => GateState {
+                name: column.gate.clone(),
+                open: column.passes,
+                reason: Some(column.reason.clone()),
+            },
         }));
         let asking = self.gates.iter().zip(&mut self.seen).map(async |(gate, seen)| {
             match is_overruled(gate.name()) {

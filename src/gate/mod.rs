@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod check;
+pub mod columns;
 pub mod command;
 pub mod comparison;
 pub mod fingerprint;
@@ -11,6 +12,7 @@ pub mod window;
 
 pub use backup::Backup;
 pub use check::Check;
+pub use columns::{ColumnVerdict, Share, Tolerance};
 pub use comparison::Comparison;
 pub use fingerprint::fingerprint;
 pub use look::{BEFORE_THE_LOCK, Gates, WHILE_WAITING};

@@ -1,6 +1,7 @@
 //! Rehearses a change: everything but the swap. What it made is dropped at its end.
 
 use crate::control::{Control, Failure, Options, Phase};
+use crate::gate::columns::verdicts;
 use crate::gate::{GateState, Gates, WHILE_WAITING};
 use crate::migration::begin::follow_from_now;
 use crate::migration::hold::hold;
@@ -121,8 +122,14 @@ async fn rehearse_copy<E: Engine>(
     let record = Record { is_rehearsal: true, ..checkpoint::begin(options, plan) };
     control.name_run(&record);
     let (record, listener) = follow_from_now(engine, record).await?;
-    let mut migration =
-        Migration { engine, control, listener, record, direction: Direction::Forward };
+    let mut migration = Migration {
+        engine,
+        control,
+        listener,
+        record,
+        direction: Direction::Forward,
+        columns: Vec::new(),
+    };
     let mut measured = Rehearsed::default();
     let mut begun = Instant::now();
     let mut took = || std::mem::replace(&mut begun, Instant::now()).elapsed();
@@ -132,7 +139,9 @@ async fn rehearse_copy<E: Engine>(
     measured.indexes = took();
     migration.prove(proof).await?;
     measured.verification = took();
-    migration.closed_gate(&mut Gates::new(&options.gates), WHILE_WAITING).await?;
+    let mut gates = Gates::new(&options.gates);
+    gates.columns = verdicts(&migration.columns, &options.tolerance);
+    migration.closed_gate(&mut gates, WHILE_WAITING).await?;
     measured.gates = control.status().gates;
     if with_lock {
         measured.lock = Some(match migration.measure_lock().await {

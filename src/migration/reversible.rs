@@ -64,7 +64,7 @@ pub async fn stay<E: Engine>(
         return Err(irreversible(engine, record, error.into()).await);
     }
     let direction = Direction::Back;
-    let mut run = Migration { engine, control, listener, record, direction };
+    let mut run = Migration { engine, control, listener, record, direction, columns: Vec::new() };
     let ended = run.follow_until_decided(options, leave).await;
     let record = run.record;
     match ended {

@@ -4,6 +4,7 @@ pub mod leave;
 
 use crate::control::{Control, Event, Failure, Options, Outcome, Phase};
 use crate::gate::Gates;
+use crate::gate::columns::verdicts;
 use crate::migration::begin::begin;
 use crate::migration::checkpoint;
 use crate::migration::cutover::Way;
@@ -153,8 +154,14 @@ async fn run_once<E: Engine>(
             }
         }
     };
-    let direction = Direction::Forward;
-    let mut migration = Migration { engine, control, listener, record, direction };
+    let mut migration = Migration {
+        engine,
+        control,
+        listener,
+        record,
+        direction: Direction::Forward,
+        columns: Vec::new(),
+    };
     let mut is_proven = false;
     let changed = async {
         migration.copy_all(idle_table).await?;
@@ -164,6 +171,7 @@ async fn run_once<E: Engine>(
         is_proven = true;
         migration.ask_once(Event::Proven).await?;
         let mut gates = Gates::new(&options.gates);
+        gates.columns = verdicts(&migration.columns, &options.tolerance);
         migration.wait_for_gates(&mut gates).await?;
         migration.cut_over(&mut Way::Forward(&mut gates), &LeaveToSwap::of_a_run()).await
     };

@@ -2,7 +2,7 @@
 
 use crate::control::Control;
 use crate::migration::listen::Listener;
-use altergeist_contract::{Engine, Record};
+use altergeist_contract::{ColumnCounts, Engine, Record};
 
 /// Which of the two tables follows the other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,4 +25,6 @@ pub struct Migration<'a, E: Engine> {
     pub record: Record,
     /// Which table follows which.
     pub direction: Direction,
+    /// What the verification counted of columns whose values change.
+    pub columns: Vec<ColumnCounts>,
 }

@@ -9,7 +9,9 @@ use crate::migration::state::Migration;
 use crate::pace::cadence::Cadence;
 use crate::pace::concurrency::{self, Full, Pace, Turn};
 use crate::pace::throttle::is_throttled;
-use altergeist_contract::{Chunk, Comparison, Engine, Key, Record, Result, Watermark};
+use altergeist_contract::{
+    Chunk, ColumnCounts, Comparison, Engine, Key, Record, Result, Watermark,
+};
 use futures_util::future::{join, join_all};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -33,6 +35,8 @@ pub struct Verification {
     /// The time the pass has taken.
     walked: Duration,
     verified: u64,
+    /// What was counted of columns whose values change.
+    columns: Vec<ColumnCounts>,
 }
 
 impl Verification {
@@ -46,6 +50,7 @@ impl Verification {
             mark: None,
             walked: Duration::ZERO,
             verified: 0,
+            columns: Vec::new(),
         }
     }
 
@@ -107,6 +112,7 @@ impl Verification {
             }
             run.listener.pause(PAUSE).await?;
         }
+        run.columns = self.columns;
         Ok(())
     }
 
@@ -130,6 +136,7 @@ impl Verification {
             if comparison.rows > 0 && chunk.through != Watermark::End {
                 full.push(Full { rows: comparison.rows, took });
             }
+            ColumnCounts::add_all(&mut self.columns, &comparison.columns);
             comparisons.push(comparison);
         }
         let rows = comparisons.iter().map(|found| found.rows).sum::<u64>();

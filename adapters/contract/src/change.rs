@@ -1,6 +1,6 @@
 //! What the user asks for.
 
-use crate::{Passwords, Switch};
+use crate::{ColumnSet, Passwords, Switch};
 use std::fmt;
 use std::time::Duration;
 
@@ -31,6 +31,10 @@ pub struct Target {
     pub alter: String,
     /// Renamed columns, old name first, where the server cannot tell.
     pub renames: Vec<(String, String)>,
+    /// Columns of the altered table that are computed from each row of the source.
+    pub sets: Vec<ColumnSet>,
+    /// Columns that the clauses drop and that stay for now, as the user wrote their names.
+    pub holds: Vec<String>,
     /// How the change may be done.
     pub strategy: Strategy,
     /// The greatest number of copies or refreshes in flight at once; at least 1.
@@ -73,12 +77,20 @@ pub struct Target {
 }
 
 impl Target {
+    /// Whether `--hold` would leave nothing to do if it empties the clauses.
+    pub fn leaves_nothing(&self) -> bool {
+        !self.holds.is_empty() && self.sets.is_empty() && self.renames.is_empty()
+    }
+
     /// The options beside the clauses that decide what becomes of the table and its rows, as text.
     /// An approval is bound to them, and a run that is resumed must have the same.
     pub fn terms(&self) -> String {
         let mut terms = Vec::new();
         let renames = self.renames.iter().map(|(old, new)| format!("rename {old}={new}"));
         terms.extend(renames);
+        let sets = self.sets.iter().map(|set| format!("set {} = {}", set.column, set.expression));
+        terms.extend(sets);
+        terms.extend(self.holds.iter().map(|column| format!("hold {column}")));
         match self.foreign_keys {
             ForeignKeys::Carry => {}
             ForeignKeys::Discard => terms.push("foreign-keys discard".into()),

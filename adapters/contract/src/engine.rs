@@ -4,9 +4,9 @@
 //! engine must continue to work, or answer [`Kind::Disconnected`](crate::Kind::Disconnected).
 
 use crate::{
-    Backfill, Chunk, Key, Marker, Measure, OnlineSteps, OrderTable, Pairs, Plan, Position, Reading,
-    Record, Result, RetainedLog, Reversal, SkippableLog, Target, Turns, UnloggedChanges,
-    WatchedReplicas, Watermark,
+    Backfill, Chunk, ColumnCounts, Key, Marker, Measure, OnlineSteps, OrderTable, Pairs, Plan,
+    Position, Reading, Record, Result, RetainedLog, Reversal, SkippableLog, Target, Turns,
+    UnloggedChanges, WatchedReplicas, Watermark,
 };
 use std::time::Duration;
 
@@ -251,12 +251,14 @@ pub trait Shadow {
 }
 
 /// What a comparison found.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Comparison {
     /// Rows of the source in the range.
     pub rows: u64,
     /// Keys whose rows differ, or that only one of the two tables holds.
     pub differing: Vec<Key>,
+    /// What was counted of the columns whose values change.
+    pub columns: Vec<ColumnCounts>,
 }
 
 /// Rows that violate a unique index.

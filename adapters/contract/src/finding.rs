@@ -55,6 +55,8 @@ codes! {
     RenameLost = "rename-lost",
     /// An expression gives another value each time.
     VolatileExpression = "volatile-expression",
+    /// What an expression gives for the rows: values, NULL, empty values, errors.
+    ComputedValues = "computed-values",
     /// The clauses cannot be read, or the server does not accept them.
     ClauseRejected = "clause-rejected",
     /// The server accepts a clause that a shadow copy cannot carry out.
@@ -193,6 +195,13 @@ impl Finding {
     /// Says what the user should know; about the change as a whole.
     pub fn note(code: Code, message: impl Into<String>) -> Finding {
         Finding::new(code, Severity::Note, String::new(), message.into(), String::new())
+    }
+
+    /// Refuses a change of which `--hold` leaves nothing.
+    pub fn nothing_left() -> Finding {
+        let message = "nothing of the change is left: the clauses only drop columns that it holds";
+        let remedy = "wait with this change until the columns may go";
+        Finding::error(Code::Option, "--hold", message, remedy)
     }
 
     /// The same, with how many there are.

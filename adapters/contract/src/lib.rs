@@ -8,6 +8,9 @@
 
 pub mod backfill;
 pub mod change;
+pub mod column_counts;
+pub mod column_set;
+pub mod computed_values;
 pub mod conformance;
 pub mod engine;
 pub mod error;
@@ -35,6 +38,9 @@ pub use backfill::{
     Backfill, Backfills, DoneBackfill, RowOrder, RowUpdate, Trial, UpdatePace, Updated,
 };
 pub use change::{ForeignKeys, Strategy, Target};
+pub use column_counts::{ColumnCounts, ValueCounts};
+pub use column_set::ColumnSet;
+pub use computed_values::Outcomes;
 pub use engine::{
     ChangeStream, Changes, CommitLatency, Comparison, Cutover, Disposal, Duplicates, Engine, Gauge,
     Hold, Inquiry, Journal, Leftover, Ownership, Preflight, ReplicaLag, Shadow, Swap, TableLock,

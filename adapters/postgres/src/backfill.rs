@@ -6,6 +6,7 @@ use crate::key::candidates::{self, Candidate};
 use crate::key::values;
 use crate::schema::catalogue;
 use crate::schema::columns::Layout;
+use crate::schema::set_columns::name_of;
 use crate::server::doing::Doing;
 use crate::server::error;
 use crate::server::names::Names;
@@ -160,19 +161,6 @@ fn refuse_key_columns(names: &Names, key: &RowKey, update: &RowUpdate) -> Result
     Ok(())
 }
 
-/// The column that a name stands for; None if the text is no name.
-fn name_of(text: &str) -> Option<String> {
-    if let Some(inner) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        let is_whole = !inner.replace("\"\"", "").contains('"');
-        return (is_whole && !inner.is_empty()).then(|| inner.replace("\"\"", "\""));
-    }
-    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '$';
-    let is_name = !text.is_empty()
-        && text.chars().all(is_part)
-        && !text.starts_with(|letter: char| letter.is_ascii_digit() || letter == '$');
-    is_name.then(|| text.to_lowercase())
-}
-
 fn count(row: &tokio_postgres::Row, at: usize) -> u64 {
     u64::try_from(row.get::<_, i64>(at)).unwrap_or_default()
 }
@@ -261,19 +249,4 @@ async fn save(session: &Session, names: &Names, record: &Record) -> Result<()> {
 fn failed(names: &Names, update: &RowUpdate, error: &tokio_postgres::Error) -> Error {
     let columns: Vec<&str> = update.assignments.iter().map(|(column, _)| &**column).collect();
     error::of_update(format!("update rows of {}", names.display), error, &columns.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_read_as_the_server_reads_it() {
-        assert_eq!(name_of("Id").as_deref(), Some("id"));
-        assert_eq!(name_of("\"Id\"").as_deref(), Some("Id"));
-        assert_eq!(name_of("\"a\"\"b\"").as_deref(), Some("a\"b"));
-        for text in ["", "a, b", "(a, b)", "\"a\", \"b\"", "a[1]", "1a", "\"\""] {
-            assert_eq!(name_of(text), None, "{text}");
-        }
-    }
 }

@@ -2,15 +2,18 @@
 //! engine connects, and stays the same for the whole run.
 
 use crate::schema::alter_request::AlterRequest;
+use crate::schema::set_columns::SetColumn;
 use crate::server::names::Names;
 use crate::server::version::Version;
-use altergeist_contract::{Strategy, Target};
+use altergeist_contract::{Finding, Strategy, Target};
 
 /// The change that was asked for, and its table. It stays the same for the life of the process.
 pub(crate) struct Change {
     pub(crate) target: Target,
     /// The ALTER clauses, parsed.
     pub(crate) alter: AlterRequest,
+    /// The columns that --set computes, or why they cannot be read.
+    pub(crate) sets: Result<Vec<SetColumn>, Finding>,
     pub(crate) database: String,
     pub(crate) names: Names,
     pub(crate) version: Version,
@@ -31,6 +34,12 @@ impl Change {
         self.target.strategy == Strategy::Copy
             || self.target.create.is_some()
             || self.target.order_by.is_some()
+            || !self.target.sets.is_empty()
+    }
+
+    /// Returns the columns that --set computes. The plan refuses those that cannot be read.
+    pub(crate) fn sets(&self) -> &[SetColumn] {
+        self.sets.as_deref().unwrap_or_default()
     }
 
     /// Returns the schema for clones. No other process uses it, and it is always rolled back.

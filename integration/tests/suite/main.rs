@@ -50,6 +50,7 @@ mod reversal_mysql;
 mod reversal_postgres;
 mod scripts;
 mod servers;
+mod sets;
 mod settings;
 mod shadow_writers;
 mod signals;

@@ -95,7 +95,7 @@ impl Shadow for Model {
         let differing = compare(self, is_within_range.clone()).await?;
         let rows = self
             .world(|world| world.table.keys().filter(|id| is_within_range(**id)).count() as u64);
-        Ok(Comparison { rows, differing })
+        Ok(Comparison { rows, differing, columns: Vec::new() })
     }
 
     async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>> {

@@ -57,7 +57,7 @@ pub(crate) async fn compare_chunk(
     if differing.is_empty() && held.is_some_and(|held| held != rows) {
         return Err(Error::fatal(attempted, "the shadow holds a row of the source more than once"));
     }
-    Ok(Comparison { rows, differing })
+    Ok(Comparison { rows, differing, columns: Vec::new() })
 }
 
 pub(crate) async fn compare_keys(

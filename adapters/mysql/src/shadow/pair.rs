@@ -115,7 +115,7 @@ impl TablePair for MySqlPair {
             let reason = format!("{} has a key of {} twice", self.names[1], self.names[0]);
             return Err(Error::refused(attempted, reason));
         }
-        Ok(RangeComparison { found: Comparison { rows, differing }, is_cut })
+        Ok(RangeComparison { found: Comparison { rows, differing, columns: Vec::new() }, is_cut })
     }
 
     async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>> {

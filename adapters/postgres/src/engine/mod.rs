@@ -19,6 +19,8 @@ use crate::log::slot;
 use crate::log::source::{self, LogSource};
 use crate::log::stream::LogStream;
 use crate::schema::alter_request::AlterRequest;
+use crate::schema::held_columns;
+use crate::schema::set_columns;
 use crate::server::connect::Server;
 use crate::server::doing::Doing;
 use crate::server::names::Names;
@@ -32,7 +34,7 @@ use crate::shadow::known::KnownShadow;
 use crate::sql;
 use crate::state::{HeartbeatSwitch, Marks, Sessions};
 use altergeist_contract::{
-    Engine, Error, Hold, Kind, Marker, Position, Result, Target, UnloggedChanges,
+    Engine, Error, Finding, Hold, Kind, Marker, Position, Result, Target, UnloggedChanges,
 };
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -76,10 +78,20 @@ impl Engine for Postgres {
         let (schema, table) = find_table(&probe, &target.table, about.get(2)).await?;
         let database: String = about.get(1);
         let standby = source::standby(target.stream_from.as_ref(), &server).await?;
+        let names = Names::new(&database, &schema, &table);
+        let (clauses, sets) =
+            match held_columns::without_drops(&target.alter, &target.holds, &names) {
+                Ok(clauses) if clauses.is_empty() && target.leaves_nothing() => {
+                    (clauses, Err(Finding::nothing_left()))
+                }
+                Ok(clauses) => (clauses, set_columns::read(&target.sets)),
+                Err(refusal) => (target.alter.clone(), Err(refusal)),
+            };
         let change = Change {
-            alter: AlterRequest::read(&target.alter),
+            alter: AlterRequest::read(&clauses),
+            sets,
             target,
-            names: Names::new(&database, &schema, &table),
+            names,
             database,
             version,
             search_path: about.get(2),

@@ -97,7 +97,9 @@ impl Shadow for Postgres {
         let values = values::both_values(chunk);
         let statement = sql::compare_range(&shadow.layout, &chunk.after, &chunk.through);
         let (workers, names) = (&self.sessions.workers, &self.change.names);
-        compare::compare(workers, names, &shadow, &statement, &values::parameters(&values)).await
+        let counted = sql::counted(&shadow.layout);
+        let asked = (&*statement, &*counted);
+        compare::compare(workers, names, &shadow, asked, &values::parameters(&values)).await
     }
 
     async fn compare_keys(&self, keys: &[Key]) -> Result<Vec<Key>> {
@@ -108,7 +110,8 @@ impl Shadow for Postgres {
         for set in values::sets(keys, &shadow.layout) {
             let statement = sql::compare_keys(&shadow.layout, set.places);
             let found =
-                compare::compare(workers, names, &shadow, &statement, &set.parameters()).await?;
+                compare::compare(workers, names, &shadow, (&statement, &[]), &set.parameters())
+                    .await?;
             differing.extend(found.differing);
         }
         Ok(differing)

@@ -68,6 +68,44 @@ pub(crate) fn sameness((oid, modifier): (u32, i32)) -> Sameness {
     }
 }
 
+/// Whether a type has values that are empty and not NULL: `''`, `{}`, `[]`.
+pub(crate) fn may_be_empty(oid: u32) -> bool {
+    const NEVER: [Type; 12] = [
+        Type::BOOL,
+        Type::INT2,
+        Type::INT4,
+        Type::INT8,
+        Type::NUMERIC,
+        Type::FLOAT4,
+        Type::FLOAT8,
+        Type::DATE,
+        Type::TIMESTAMP,
+        Type::TIMESTAMPTZ,
+        Type::INTERVAL,
+        Type::UUID,
+    ];
+    !NEVER.iter().any(|known| known.oid() == oid)
+}
+
+/// Whether the server orders the values of a type as people do.
+pub(crate) fn has_ends(oid: u32) -> bool {
+    const ORDERED: [Type; 12] = [
+        Type::INT2,
+        Type::INT4,
+        Type::INT8,
+        Type::NUMERIC,
+        Type::FLOAT4,
+        Type::FLOAT8,
+        Type::DATE,
+        Type::TIMESTAMP,
+        Type::TIMESTAMPTZ,
+        Type::TEXT,
+        Type::VARCHAR,
+        Type::BPCHAR,
+    ];
+    ORDERED.iter().any(|known| known.oid() == oid)
+}
+
 /// Whether a cast to a text of this length may truncate values.
 pub(crate) fn may_cut(from: (u32, i32), to: (u32, i32)) -> bool {
     let is_bounded = [Type::VARCHAR.oid(), Type::BPCHAR.oid()].contains(&to.0) && to.1 != -1;

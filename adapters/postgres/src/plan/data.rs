@@ -4,6 +4,7 @@ use crate::change::Change;
 use crate::plan::data_checks;
 use crate::plan::losses;
 use crate::plan::row_counts;
+use crate::plan::set_samples;
 use crate::plan::survey::Survey;
 use crate::schema::altered::Altered;
 use crate::server::doing::Doing;
@@ -20,6 +21,9 @@ pub(crate) async fn check_data(
     survey: &Survey,
 ) -> Result<Vec<Finding>> {
     let Some(altered) = &survey.altered else { return Ok(Vec::new()) };
+    if altered.refusals.iter().any(|refusal| refusal.object.starts_with("--set")) {
+        return Ok(Vec::new());
+    }
     let unfit = match &altered.layout {
         Some(layout) if !survey.is_native => {
             data_checks::unfit_values(session, change.version, layout, &altered.changes).await?
@@ -33,6 +37,7 @@ pub(crate) async fn check_data(
         findings.extend(unfit_rows(session, change, survey, altered).await?);
     }
     findings.extend(losses::find(session, change, survey, converts).await?);
+    findings.extend(set_samples::find(session, change, survey).await?);
     Ok(findings)
 }
 

@@ -10,6 +10,7 @@ use crate::key::missing_key;
 use crate::log::identity;
 use crate::log::source::{self, LogSource};
 use crate::plan::cascade::{self, Cascade};
+use crate::plan::held;
 use crate::plan::oids;
 use crate::plan::online_steps;
 use crate::plan::others_flags::refuse_others_flags;
@@ -111,10 +112,13 @@ async fn survey(
         dependents: dependents.chain(materialized).collect(),
         locked_relations: locked.into_iter().map(|relation| relation.name).collect(),
         materialized: views,
+        set_reads: Vec::new(),
         cascade,
     };
     survey.notes.extend(survey.cascade.note());
     survey.refusals.extend(refuse_others_flags(&change.target));
+    survey.refusals.extend(change.sets.as_ref().err().cloned());
+    survey.notes.extend(held::find(session, change, source).await?);
     Ok(survey)
 }
 

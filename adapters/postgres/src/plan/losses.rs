@@ -60,7 +60,10 @@ pub(crate) async fn find(
     let counts = row_counts::count(session, source, (&table, &alias), &conditions).await?;
     for (nth, column) in dropped.iter().enumerate() {
         findings.extend(drops_data(change, survey, column, &counts, nth));
-        findings.extend(rename_lost(changes, column, counts.counts[nth]));
+        findings.extend(match still_read(survey, column) {
+            Some(finding) => Some(finding),
+            None => rename_lost(changes, column, counts.counts[nth]),
+        });
     }
     for (nth, conversion) in counted.iter().enumerate() {
         findings.extend(lossy(conversion, &counts, dropped.len() + nth));
@@ -167,6 +170,17 @@ fn drops_data(
     Some(Finding::warning(Code::DropsData, object(&column.name), message, remedy).count(count))
 }
 
+/// Warns if --set reads a column that the change drops: nobody can compute the new column again.
+fn still_read(survey: &Survey, column: &Attribute) -> Option<Finding> {
+    let (_, computed) = survey.set_reads.iter().find(|(read, _)| *read == column.name)?;
+    let message = format!(
+        "the change drops it, and --set computes column {computed} from it: nobody can compute \
+         that again"
+    );
+    let remedy = format!("keep it for now: --hold {}", quote::quoted(&column.name));
+    Some(Finding::warning(Code::ContractTooEarly, object(&column.name), message, remedy))
+}
+
 /// Warns if a dropped column and a new one may be the same column under two names, or if a column
 /// with values goes in the same change that adds others.
 fn rename_lost(changes: &ColumnChanges, column: &Attribute, count: u64) -> Option<Finding> {
@@ -192,7 +206,7 @@ fn rename_lost(changes: &ColumnChanges, column: &Attribute, count: u64) -> Optio
                 "the change drops it at the moment when it adds column {new}: a version of the \
                  application that still reads it fails"
             ),
-            format!("add columns now, and run DROP COLUMN {old} as a later change"),
+            format!("keep it for now: --hold {old}"),
         )),
         (None, None) => None,
     }
@@ -219,7 +233,7 @@ fn lossy(conversion: &Conversion, counts: &RowCounts, nth: usize) -> Option<Find
 fn one_way(conversion: &Conversion) -> Finding {
     let message = match conversion.is_computed {
         true => format!(
-            "USING computes it; an undo would have to compute {} from {}",
+            "an expression computes it; an undo would have to compute {} from {}",
             conversion.from, conversion.to
         ),
         false => format!(

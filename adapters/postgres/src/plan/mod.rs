@@ -3,6 +3,7 @@
 pub(crate) mod cascade;
 pub(crate) mod data;
 pub(crate) mod data_checks;
+pub(crate) mod held;
 pub(crate) mod inspect;
 pub(crate) mod leftovers;
 pub(crate) mod losses;
@@ -15,6 +16,8 @@ pub(crate) mod others_flags;
 pub(crate) mod refusals;
 pub(crate) mod rehearsal;
 pub(crate) mod row_counts;
+pub(crate) mod set_checks;
+pub(crate) mod set_samples;
 pub(crate) mod stand_ins;
 pub(crate) mod steps;
 pub(crate) mod surroundings;

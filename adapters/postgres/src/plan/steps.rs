@@ -102,9 +102,9 @@ fn notes_on_copy(altered: Option<&Altered>) -> Vec<Finding> {
     let computed: Vec<&str> =
         columns.filter(|column| column.value.ends_with(')')).map(|column| &*column.name).collect();
     if !computed.is_empty() {
-        let message = "it must always give the same value for the same row, or the comparison \
+        let message = "they must always give the same value for the same row, or the comparison \
                        stops the change";
-        let object = format!("USING for {}", computed.join(", "));
+        let object = format!("the expressions for {}", computed.join(", "));
         notes.push(Finding::note(Code::VolatileExpression, message).about(object));
     }
     notes
@@ -223,6 +223,7 @@ mod tests {
         let change = |version: i32, alter: &str| Change {
             target: Target::default(),
             alter: AlterRequest::read(alter),
+            sets: Ok(Vec::new()),
             database: "d".to_owned(),
             names: Names::new("d", "s", "t"),
             version: Version::accept(version).unwrap(),

@@ -35,6 +35,8 @@ pub(crate) struct Survey {
     pub(crate) locked_relations: Vec<String>,
     /// The materialized views that the swap replaces with the table.
     pub(crate) materialized: Vec<MaterializedView>,
+    /// Each column that --set reads, with the column that it computes.
+    pub(crate) set_reads: Vec<(String, String)>,
     /// What CASCADE drops.
     pub(crate) cascade: Cascade,
 }

@@ -10,6 +10,7 @@ use crate::plan::lost_keys;
 use crate::plan::online_steps::{self, StepInputs};
 use crate::plan::refusals;
 use crate::plan::rehearsal;
+use crate::plan::set_checks::{self, SetChecks};
 use crate::plan::survey::Survey;
 use crate::plan::unstable;
 use crate::schema::alteration;
@@ -73,6 +74,12 @@ async fn try_all(
         altered.refusals.extend(found.refusals);
         survey.notes_on_copy.extend(found.notes);
     }
+    if altered.refusals.is_empty() {
+        let checks = check_sets(session, &request, &schema, &altered).await?;
+        altered.refusals.extend(checks.found.refusals);
+        survey.notes_on_copy.extend(checks.found.notes);
+        survey.set_reads = checks.reads;
+    }
     altered.final_steps.cascade = survey.cascade.objects();
     let wanted = data_checks::constraints(session, altered.clone).await?;
     survey.is_native = altered.is_catalogue_only
@@ -101,6 +108,20 @@ async fn try_all(
     }
     survey.altered = Some(altered);
     Ok(())
+}
+
+/// Checks the expressions of --set.
+async fn check_sets(
+    session: &Session,
+    request: &CloneRequest<'_>,
+    schema: &str,
+    altered: &Altered,
+) -> Result<SetChecks> {
+    let mut checks = SetChecks::default();
+    for (set, held) in request.sets.iter().zip(&altered.sets) {
+        set_checks::check(session, request, schema, (set, &held.name), &mut checks).await?;
+    }
+    Ok(checks)
 }
 
 /// Checks what is connected with the table against the clone.

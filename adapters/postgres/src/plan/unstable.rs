@@ -1,5 +1,5 @@
-//! Refuses what stands behind USING when it may give another value each time: the copy, the refresh
-//! and the verification compute it at different moments and must agree.
+//! Refuses an expression of USING or --set when it may give another value each time: the copy, the
+//! refresh and the verification compute it at different moments and must agree.
 
 use crate::schema::altered::CloneRequest;
 use crate::server::doing::Doing;
@@ -17,57 +17,57 @@ pub(crate) struct Unstable {
     pub(crate) notes: Vec<Finding>,
 }
 
-/// Asks the server what the expressions call: it reads each of them as a view in `schema`, inside
-/// the session's transaction.
+/// Checks each expression of USING.
 pub(crate) async fn unstable(
     session: &Session,
     request: &CloneRequest<'_>,
     schema: &str,
 ) -> Result<Unstable> {
-    let attempted = "read what is behind USING";
     let mut found = Unstable::default();
-    let view = format!("{}.ag_using", quote::quoted(schema));
-    let (source, alias) = (request.names.source(), quote::quoted(&request.names.table));
     for using in &request.clauses.using {
-        session.run(&sql::use_search_path(request.search_path)).await.trying_clauses(attempted)?;
-        let text = sql::view_of_value(&view, &source, &alias, &using.expression);
-        session.run(&text).await.trying_clauses(attempted)?;
-        session.run(&sql::use_own_language()).await.trying_clauses(attempted)?;
-        let calls = session.query(sql::UNSTABLE, &[&view]).await.trying_clauses(attempted)?;
-        let reading: String =
-            session.one(sql::QUERY_OF, &[&view]).await.trying_clauses(attempted)?.get(0);
-        let object = || format!("USING for column {}", using.column);
-        for row in calls {
-            let (call, is_certain): (String, bool) = (row.get(0), row.get(1));
-            if is_certain {
-                let reason = format!("{call} may give another value each time it is asked");
-                found.refusals.push(Finding::error(
-                    Code::VolatileExpression,
-                    object(),
-                    reason,
-                    REMEDY,
-                ));
-            } else {
-                let message = format!("it calls {call}, which may read other tables");
-                let remedy = "change none of these tables before the swap";
-                found.notes.push(Finding::warning(
-                    Code::VolatileExpression,
-                    object(),
-                    message,
-                    remedy,
-                ));
-            }
-        }
-        let kept = words_of_time(&reading);
-        if let Some(word) =
-            words_of_time(&using.expression).into_iter().find(|word| !kept.contains(word))
-        {
-            let reason = format!("'{word}' is another moment each time it is read");
-            found.refusals.push(Finding::error(Code::VolatileExpression, object(), reason, REMEDY));
-        }
-        session.run(&sql::drop_view(&view)).await.trying_clauses(attempted)?;
+        let object = format!("USING for column {}", using.column);
+        check(session, request, schema, (object, &using.expression), &mut found).await?;
     }
     Ok(found)
+}
+
+/// Asks the server what an expression calls: it reads it as a view in `schema`, inside the
+/// session's transaction.
+pub(crate) async fn check(
+    session: &Session,
+    request: &CloneRequest<'_>,
+    schema: &str,
+    (object, expression): (String, &str),
+    found: &mut Unstable,
+) -> Result<()> {
+    let attempted = || format!("read {object}");
+    let view = format!("{}.ag_using", quote::quoted(schema));
+    let (source, alias) = (request.names.source(), quote::quoted(&request.names.table));
+    session.run(&sql::use_search_path(request.search_path)).await.trying_clauses(attempted)?;
+    let text = sql::view_of_value(&view, &source, &alias, expression);
+    session.run(&text).await.trying_clauses(attempted)?;
+    session.run(&sql::use_own_language()).await.trying_clauses(attempted)?;
+    let calls = session.query(sql::UNSTABLE, &[&view]).await.trying_clauses(attempted)?;
+    let reading: String =
+        session.one(sql::QUERY_OF, &[&view]).await.trying_clauses(attempted)?.get(0);
+    for row in calls {
+        let (call, is_certain): (String, bool) = (row.get(0), row.get(1));
+        if is_certain {
+            let reason = format!("{call} may give another value each time it is asked");
+            found.refusals.push(Finding::error(Code::VolatileExpression, &object, reason, REMEDY));
+        } else {
+            let message = format!("it calls {call}, which may read other tables");
+            let remedy = "change none of these tables before the swap";
+            found.notes.push(Finding::warning(Code::VolatileExpression, &object, message, remedy));
+        }
+    }
+    let kept = words_of_time(&reading);
+    if let Some(word) = words_of_time(expression).into_iter().find(|word| !kept.contains(word)) {
+        let reason = format!("'{word}' is another moment each time it is read");
+        found.refusals.push(Finding::error(Code::VolatileExpression, &object, reason, REMEDY));
+    }
+    session.run(&sql::drop_view(&view)).await.trying_clauses(attempted)?;
+    Ok(())
 }
 
 /// Literals that the server turns into a moment when it reads them.

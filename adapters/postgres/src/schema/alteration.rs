@@ -9,6 +9,8 @@ use crate::schema::definition::{self, Attribute};
 use crate::schema::foreign_key_clauses::{self, Keys};
 use crate::schema::identity_names;
 use crate::schema::lookup_index;
+use crate::schema::set_columns;
+use crate::schema::set_refusals;
 use crate::schema::user_definition;
 use crate::server::doing::Doing;
 use crate::server::error;
@@ -55,6 +57,7 @@ pub(crate) async fn alter_built(
         source_lines: Vec::new(),
         lines: Vec::new(),
         final_steps,
+        sets: Vec::new(),
         layout: None,
         changes: ColumnChanges::default(),
         refusals: key_refusals,
@@ -207,11 +210,16 @@ async fn read_outcome(
     altered: &mut Altered,
 ) -> Result<()> {
     altered.lines = definition::describe(session, altered.clone).await?;
+    let named = definition::attributes(session, altered.clone).await?;
     hold_names_back(session, request, before, schema, altered).await?;
     altered
         .refusals
         .extend(clone_checks::not_plain(session, request, schema, altered.clone).await?);
     let after = definition::attributes(session, altered.clone).await?;
+    let sets = set_columns::as_held(request.sets, &named, &after);
+    let request = &CloneRequest { sets: &sets, ..*request };
+    altered.sets = sets.clone();
+    altered.refusals.extend(set_refusals::refusals(request, before, &after));
     altered.changes = column_mapping::changes(request, before, &after);
     let is_same = |old: &Attribute| {
         let new = after.iter().find(|new| new.number == old.number);

@@ -5,6 +5,7 @@ use crate::key::candidates::Candidate;
 use crate::schema::clauses::Clauses;
 use crate::schema::columns::{KeyColumn, Layout};
 use crate::schema::definition::{Attribute, Line};
+use crate::schema::set_columns::SetColumn;
 use crate::server::names::Names;
 use crate::server::version::Version;
 use altergeist_contract::Finding;
@@ -25,6 +26,8 @@ pub(crate) struct CloneRequest<'a> {
     pub(crate) source: u32,
     pub(crate) key: Option<&'a Candidate>,
     pub(crate) clauses: &'a Clauses,
+    /// The columns that --set computes.
+    pub(crate) sets: &'a [SetColumn],
     /// The order of the rows, if it is not the key's.
     pub(crate) order: &'a [KeyColumn],
     /// The user's own table, if --create is given.
@@ -59,6 +62,8 @@ pub(crate) struct Altered {
     pub(crate) lines: Vec<Line>,
     /// What the swap does at its end.
     pub(crate) final_steps: FinalSteps,
+    /// The columns that --set computes, by their names in the clone.
+    pub(crate) sets: Vec<SetColumn>,
     /// How rows move. None if they cannot.
     pub(crate) layout: Option<Layout>,
     /// How the columns differ from the source's.
@@ -153,7 +158,7 @@ pub(crate) struct Conversion {
     pub(crate) to_type: (u32, i32),
     /// The old value, as an expression.
     pub(crate) value: String,
-    /// Whether USING computes the new value.
+    /// Whether USING or --set computes the new value.
     pub(crate) is_computed: bool,
     /// Whether the new type holds every value of the old one.
     pub(crate) is_safe: bool,

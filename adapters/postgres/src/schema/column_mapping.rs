@@ -4,7 +4,7 @@ use crate::key::candidates::Candidate;
 use crate::key::types;
 use crate::schema::altered::{CloneRequest, ColumnChanges, Conversion, ConversionRisk};
 use crate::schema::clause::Using;
-use crate::schema::columns::{Column, KeyColumn, Layout, Sameness};
+use crate::schema::columns::{Column, Counted, KeyColumn, Layout, Sameness};
 use crate::schema::definition::Attribute;
 use crate::schema::lookup_index::helper_column;
 use crate::server::doing::Doing;
@@ -24,8 +24,7 @@ pub(crate) fn layout(
     let alias = quote::quoted(&request.names.table);
     let mut columns = Vec::new();
     for (old, new) in survivors(before, after).filter(|(_, new)| !new.generated) {
-        let using = using_of(request, old);
-        let value = using.map(|using| format!("({}\n)", using.expression));
+        let value = expression_of(request, old, new).map(|text| format!("({text}\n)"));
         columns.push(Column {
             name: new.name.clone(),
             source: old.name.clone(),
@@ -33,9 +32,12 @@ pub(crate) fn layout(
             changed: value.is_some() || old.stored_shape() != new.stored_shape(),
             sameness: types::sameness(new.stored_type()),
             returns: None,
+            counted: counted(old, new, value.is_some(), &alias),
             value: value.unwrap_or_else(|| format!("{alias}.{}", quote::quoted(&old.name))),
         });
     }
+    let added = without(after, before).filter(|new| !new.generated);
+    columns.extend(added.filter_map(|new| set_alone(request, new)));
     refuse_stray_using(request, before, after)?;
     let mut keys = Vec::new();
     for (number, column) in key.columns.iter().enumerate() {
@@ -126,15 +128,18 @@ async fn keeps_values(
     if new.generated {
         return Ok(old.default == new.default);
     }
+    if set_of(request, new).is_some() {
+        return Ok(false);
+    }
     let (from, to) = (old.stored_type(), new.stored_type());
-    let Some(using) = using_of(request, old) else {
+    let Some(expression) = expression_of(request, old, new) else {
         return Ok(old.stored_shape() == new.stored_shape() || types::keeps_values(from, to));
     };
     if !types::keeps_values(from, to) {
         return Ok(false);
     }
     let column = format!("{}.{}", quote::quoted(&request.names.table), quote::quoted(&old.name));
-    let computed = reading(session, request, &using.expression).await?;
+    let computed = reading(session, request, expression).await?;
     if computed == reading(session, request, &column).await? {
         return Ok(true);
     }
@@ -161,8 +166,39 @@ async fn reading(
     Ok(lines.filter(|line| line.trim_start().starts_with("Output:")).collect())
 }
 
-fn using_of<'a>(request: &CloneRequest<'a>, column: &Attribute) -> Option<&'a Using> {
-    request.clauses.using.iter().find(|using| using.column == column.name)
+/// Returns the expression that computes a surviving column: that of --set, or of USING.
+fn expression_of<'a>(
+    request: &CloneRequest<'a>,
+    old: &Attribute,
+    new: &Attribute,
+) -> Option<&'a str> {
+    let using = request.clauses.using.iter().find(|using| using.column == old.name);
+    set_of(request, new).or(using.map(|using| &*using.expression))
+}
+
+/// Returns the expression of --set for a column of the altered table.
+fn set_of<'a>(request: &CloneRequest<'a>, new: &Attribute) -> Option<&'a str> {
+    let set = request.sets.iter().find(|set| set.name == new.name);
+    set.map(|set| &*set.expression)
+}
+
+/// Returns an added column that --set computes.
+fn set_alone(request: &CloneRequest<'_>, new: &Attribute) -> Option<Column> {
+    let expression = set_of(request, new)?;
+    Some(Column {
+        name: new.name.clone(),
+        source: String::new(),
+        type_name: new.type_name.clone(),
+        changed: true,
+        sameness: types::sameness(new.stored_type()),
+        value: format!("({expression}\n)"),
+        returns: None,
+        counted: Some(Counted {
+            may_be_empty: types::may_be_empty(new.stored_type().0),
+            distinct: true,
+            ..Counted::default()
+        }),
+    })
 }
 
 /// Returns a column of ours for a key column that the altered table lacks. It goes in the swap.
@@ -175,7 +211,25 @@ fn held(key: &KeyColumn, number: usize, alias: &str) -> Column {
         changed: false,
         sameness: Sameness::Image,
         returns: None,
+        counted: None,
     }
+}
+
+/// Returns what to count of a surviving column; None if its values stay.
+fn counted(old: &Attribute, new: &Attribute, is_computed: bool, alias: &str) -> Option<Counted> {
+    if !is_computed && old.stored_shape() == new.stored_shape() {
+        return None;
+    }
+    let keeps_values = !is_computed && types::keeps_order(old.stored_type(), new.stored_type());
+    Some(Counted {
+        before: Some(format!("{alias}.{}", quote::quoted(&old.name))),
+        may_be_empty_before: types::may_be_empty(old.stored_type().0),
+        distinct: !keeps_values,
+        ends: is_computed
+            && old.stored_shape() == new.stored_shape()
+            && types::has_ends(new.stored_type().0),
+        may_be_empty: types::may_be_empty(new.stored_type().0),
+    })
 }
 
 /// Returns a key column after the clauses. None if its values could not be found again.
@@ -186,7 +240,7 @@ fn followed(
     after: &[Attribute],
 ) -> Option<KeyColumn> {
     let (old, new) = survivors(before, after).find(|(old, _)| old.name == key.source)?;
-    let is_kept = using_of(request, old).is_none()
+    let is_kept = expression_of(request, old, new).is_none()
         && !new.generated
         && old.collation == new.collation
         && types::keeps_order(old.stored_type(), new.stored_type());
@@ -203,17 +257,24 @@ pub(crate) fn changes(
     let mut changes = ColumnChanges {
         dropped: without(before, after).cloned().collect(),
         created: without(after, before)
-            .filter(|new| !new.generated)
+            .filter(|new| !new.generated && set_of(request, new).is_none())
             .map(|new| (new.name.clone(), new.type_name.clone()))
             .collect(),
         conversions: conversions(request, before, after),
         ..ColumnChanges::default()
     };
     for new in without(after, before) {
-        changes.add(new);
+        let Some(expression) = set_of(request, new) else {
+            changes.add(new);
+            continue;
+        };
+        changes.risks.extend(ConversionRisk::of(new, expression, false));
+        if new.not_null {
+            changes.not_null.push((new.name.clone(), expression.to_owned()));
+        }
     }
     for (old, new) in survivors(before, after) {
-        let value = using_of(request, old).map(|using| using.expression.clone());
+        let value = expression_of(request, old, new).map(str::to_owned);
         let is_computed = value.is_some();
         let value = value.unwrap_or_else(|| format!("{alias}.{}", quote::quoted(&old.name)));
         // A value that does not change fits, and needs no check.
@@ -225,7 +286,7 @@ pub(crate) fn changes(
             changes
                 .generated
                 .extend(new.default.clone().map(|expression| (new.name.clone(), expression)));
-        } else if new.not_null && !old.not_null {
+        } else if new.not_null && (is_computed || !old.not_null) {
             changes.not_null.push((new.name.clone(), value));
         }
     }
@@ -257,8 +318,8 @@ fn conversions(
         from_type: old.stored_type(),
         to_type: new.stored_type(),
         value: format!("{alias}.{}", quote::quoted(&old.name)),
-        is_computed: using_of(request, old)
-            .is_some_and(|using| !is_plain_cast(&using.expression, &old.name)),
+        is_computed: expression_of(request, old, new)
+            .is_some_and(|expression| !is_plain_cast(expression, &old.name)),
         is_safe: types::keeps_order(old.stored_type(), new.stored_type()),
     };
     survivors(before, after).filter(is_converted).map(conversion).collect()

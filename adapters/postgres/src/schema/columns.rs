@@ -108,6 +108,23 @@ pub(crate) struct Column {
     /// On the way back only, and only if the change changed the column.
     #[serde(default)]
     pub(crate) returns: Option<Return>,
+    /// What the comparison counts of it. None if its values stay.
+    #[serde(default)]
+    pub(crate) counted: Option<Counted>,
+}
+
+/// What the comparison counts of a column whose values change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counted {
+    /// The old value, as an expression. None for a new column.
+    pub(crate) before: Option<String>,
+    /// Whether an old value, or a new one, may be empty without being NULL.
+    pub(crate) may_be_empty_before: bool,
+    pub(crate) may_be_empty: bool,
+    /// Whether different values are counted.
+    pub(crate) distinct: bool,
+    /// Whether the least and the greatest values are compared.
+    pub(crate) ends: bool,
 }
 
 /// How to tell that two values of a type are the same stored bytes.

@@ -25,6 +25,7 @@ pub(crate) fn clone_request<'a>(
         source,
         key,
         clauses,
+        sets: change.sets(),
         order: &[],
         user_table: None,
         search_path: &change.search_path,

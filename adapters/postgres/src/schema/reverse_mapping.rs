@@ -116,6 +116,7 @@ impl Tables<'_> {
             changed: !same_type,
             sameness: sameness(new, !same_type),
             returns,
+            counted: None,
         }
     }
 

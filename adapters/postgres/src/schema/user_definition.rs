@@ -8,6 +8,7 @@ use crate::schema::column_mapping;
 use crate::schema::columns::Layout;
 use crate::schema::definition::{self, Attribute};
 use crate::schema::lookup_index;
+use crate::schema::set_refusals;
 use crate::schema::statements;
 use crate::server::doing::Doing;
 use crate::server::error;
@@ -45,6 +46,7 @@ pub(crate) async fn make(
         source_lines: definition::describe(session, request.source).await?,
         lines: Vec::new(),
         final_steps: FinalSteps::default(),
+        sets: request.sets.to_vec(),
         layout: None,
         changes: ColumnChanges::default(),
         refusals: Vec::new(),
@@ -189,6 +191,7 @@ async fn read_outcome(
     // The definition after the swap, without our own objects.
     altered.lines = definition::describe(session, altered.clone).await?;
     altered.refusals.extend(match_by_name(&mut before, &after, user_table));
+    altered.refusals.extend(set_refusals::refusals(request, &before, &after));
     altered.changes = column_mapping::changes(request, &before, &after);
     let same = |old: &Attribute| {
         let new = after.iter().find(|new| new.number == old.number);

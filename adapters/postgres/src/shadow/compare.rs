@@ -4,6 +4,7 @@ use crate::facts::ShadowFacts;
 use crate::journal;
 use crate::key::values::{self, Raw};
 use crate::schema::column_mapping;
+use crate::schema::columns::{Column, Counted};
 use crate::schema::definition;
 use crate::server::names::Names;
 use crate::server::pool::SessionPool;
@@ -11,15 +12,19 @@ use crate::server::session::Session;
 use crate::shadow::duplicates;
 use crate::shadow::row_error;
 use crate::sql;
-use altergeist_contract::{Comparison, Error, Result};
+use altergeist_contract::{ColumnCounts, Comparison, Error, Result, ValueCounts};
 use std::sync::Arc;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+
+/// How many numbers the comparison selects for a column that it counts.
+const COUNTS_OF_COLUMN: usize = 7;
 
 pub(crate) async fn compare(
     workers: &Arc<SessionPool>,
     names: &Names,
     shadow: &ShadowFacts,
-    statement: &str,
+    (statement, counted): (&str, &[(usize, &Column, &Counted)]),
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Comparison> {
     let attempted = || format!("compare {} with its shadow", names.display);
@@ -28,12 +33,13 @@ pub(crate) async fn compare(
     let rows = lease
         .settle(rows.map_err(|error| row_error::row_error(attempted(), &error, shadow)))
         .await?;
-    let mut comparison = Comparison { rows: 0, differing: Vec::new() };
+    let mut comparison = Comparison::default();
     for row in &rows {
         comparison.rows += row.get::<_, i64>(0).unsigned_abs();
         if row.get::<_, Option<Raw<'_>>>(1).is_some() {
             comparison.differing.push(values::of_row(row, 1, shadow.layout.keys.len()));
         }
+        ColumnCounts::add_all(&mut comparison.columns, &counts_of(row, shadow, counted));
     }
     if comparison.differing.len() > sql::DIFFERENCES {
         return Err(Error::fatal(
@@ -42,6 +48,31 @@ pub(crate) async fn compare(
         ));
     }
     Ok(comparison)
+}
+
+/// Reads the counts behind the key of a row.
+fn counts_of(
+    row: &Row,
+    shadow: &ShadowFacts,
+    counted: &[(usize, &Column, &Counted)],
+) -> Vec<ColumnCounts> {
+    let first = shadow.layout.keys.len() + 1;
+    let number = |at: usize| row.get::<_, Option<i64>>(at).map(i64::unsigned_abs);
+    let values = |at: usize, rows: u64| {
+        let (nulls, empties) = (number(at)?, number(at + 1)?);
+        Some(ValueCounts { rows, nulls, empties, distinct: number(at + 2) })
+    };
+    let counts = |(nth, (_, column, _)): (usize, &(usize, &Column, &Counted))| {
+        let at = first + 1 + nth * COUNTS_OF_COLUMN;
+        let in_source = row.get::<_, i64>(0).unsigned_abs();
+        ColumnCounts {
+            column: column.name.clone(),
+            before: values(at, in_source),
+            after: values(at + 3, number(first).unwrap_or_default()).unwrap_or_default(),
+            ends_moved: number(at + 6),
+        }
+    };
+    counted.iter().enumerate().map(counts).collect()
 }
 
 pub(crate) async fn duplicate_queries(

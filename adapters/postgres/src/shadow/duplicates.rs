@@ -164,6 +164,7 @@ mod tests {
             changed,
             sameness: Sameness::Equal,
             returns: None,
+            counted: None,
         };
         Layout {
             order: Vec::new(),

@@ -101,6 +101,7 @@ fn layout(one: &Table, other: &Table) -> std::result::Result<Layout, String> {
     let column = |new: &Attribute| {
         let old = one.attributes.iter().find(|old| old.name == new.name)?;
         Some(Column {
+            counted: None,
             name: new.name.clone(),
             source: old.name.clone(),
             type_name: new.type_name.clone(),
@@ -166,7 +167,7 @@ impl PostgresPair {
     ) -> Result<RangeComparison> {
         let attempted = || format!("compare {} with {}", self.names[0], self.names[1]);
         let rows = self.session.query(statement, parameters).await.doing(attempted)?;
-        let mut found = Comparison { rows: 0, differing: Vec::new() };
+        let mut found = Comparison::default();
         for row in &rows {
             found.rows += row.get::<_, i64>(0).unsigned_abs();
             if row.get::<_, Option<values::Raw<'_>>>(1).is_some() {

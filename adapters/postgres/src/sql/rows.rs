@@ -1,6 +1,7 @@
 //! Statements that copy, refresh and compare rows.
 
-use crate::schema::columns::{Column, Layout, Return, Sameness};
+use crate::schema::columns::{Column, Counted, Layout, Return, Sameness};
+use crate::sql::counts::{Counts, counted};
 use crate::sql::quote::quoted;
 use altergeist_contract::Watermark;
 
@@ -64,6 +65,7 @@ pub(crate) fn compare_range(layout: &Layout, after: &Watermark, through: &Waterm
         layout,
         &bounds(&alias_scan_columns(layout), layout, after, through, 1),
         &bounds(&shadow_scan_columns(layout), layout, after, through, 1),
+        &counted(layout),
     )
 }
 
@@ -73,6 +75,7 @@ pub(crate) fn compare_keys(layout: &Layout, places: usize) -> String {
         layout,
         &among(&alias_keys(layout), layout, places),
         &among(&shadow_keys(layout), layout, places),
+        &[],
     )
 }
 
@@ -83,8 +86,13 @@ pub(crate) const DIFFERENCES: usize = 5000;
 /// whatever its type's own idea of equality: by that where it comes to the same, which is quicker,
 /// and else by `*<>`. The source's value is first made what the shadow stores. Gives the key of
 /// each row that differs, and NULL for all the others together, each with the number of the
-/// source's rows it stands for.
-fn compare(layout: &Layout, source_rows: &str, shadow_rows: &str) -> String {
+/// source's rows it stands for, and with the counts of the columns whose values change.
+fn compare(
+    layout: &Layout,
+    source_rows: &str,
+    shadow_rows: &str,
+    counted: &[(usize, &Column, &Counted)],
+) -> String {
     let numbered = |letter: char, columns: Vec<String>| {
         let named = columns
             .iter()
@@ -118,18 +126,23 @@ fn compare(layout: &Layout, source_rows: &str, shadow_rows: &str) -> String {
     let differing =
         list((0..layout.keys.len()).map(|number| format!("CASE WHEN differs THEN k{number} END")));
     let places = list((0..layout.keys.len()).map(|number| (number + 2).to_string()));
+    let counts = Counts::of(counted);
     // Without the OFFSET the server would compare the rows anew for each column of the key.
     format!(
-        "SELECT count(*) FILTER (WHERE in_source), {differing}
+        "SELECT count(*) FILTER (WHERE in_source), {differing}{sums}
         FROM (SELECT {key}, coalesce(s.here, false) AS in_source,
-                     s.here IS NULL OR t.here IS NULL OR {unequal} AS differs
-              FROM (SELECT true AS here, {in_source}, {converted}
+                     s.here IS NULL OR t.here IS NULL OR {unequal} AS differs{both}
+              FROM (SELECT true AS here, {in_source}, {converted}{before}
                     FROM ONLY {source} AS {alias} WHERE {source_rows}) AS s
-              FULL JOIN (SELECT true AS here, {in_shadow}, {stored}
+              FULL JOIN (SELECT true AS here, {in_shadow}, {stored}{after}
                          FROM {shadow} AS t WHERE {shadow_rows}) AS t
               ON {same_key}
               OFFSET 0) AS pairs
         GROUP BY {places} ORDER BY 2 NULLS FIRST LIMIT {limit}",
+        sums = counts.sums,
+        both = counts.both,
+        before = counts.before,
+        after = counts.after,
         unequal = unequal(layout),
         source = layout.source,
         alias = layout.alias,
