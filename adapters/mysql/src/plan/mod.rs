@@ -21,6 +21,7 @@ pub(crate) mod preflight;
 pub(crate) mod privileges;
 pub(crate) mod relation_privileges;
 pub(crate) mod replica_target;
+pub(crate) mod reversible;
 pub(crate) mod row_scan;
 pub(crate) mod space;
 pub(crate) mod steps;

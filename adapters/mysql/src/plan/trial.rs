@@ -10,6 +10,7 @@ use crate::plan::full_text::check_own_documents;
 use crate::plan::hidden_keys::hidden_keys_note;
 use crate::plan::partitions::measure_swap;
 use crate::plan::relation_privileges::refuse_privileges_on_relations;
+use crate::plan::reversible::judge_way_back;
 use crate::plan::triggers::refuse_triggers;
 use crate::schema::carried_keys::source_keys;
 use crate::schema::check_names::Renamed;
@@ -262,6 +263,8 @@ async fn judge_clone(
     findings.extend(lookup_note(&mapping));
     findings.extend(kept_columns::note(&mapping));
     findings.extend(measure_swap(change, session).await?);
+    let tables = [source, clone];
+    findings.extend(judge_way_back(change, session, clauses, tables, &mapping).await?);
     trial.mapping = Some(mapping);
     Ok(trial)
 }

@@ -7,6 +7,7 @@
 
 use crate::facts::WayBack;
 use crate::key::index::{KeyColumn, KeyIndex};
+use crate::schema::clauses::Clauses;
 use crate::schema::column_mapping::{ColumnMapping, given};
 use crate::schema::convert;
 use crate::schema::key_choice::followed;
@@ -29,13 +30,15 @@ pub(crate) fn find(
 ) -> std::result::Result<ColumnMapping, Vec<Finding>> {
     let pairs = pairs([altered, old], way_back, flavour).map_err(|refusal| vec![refusal])?;
     let is_fixed = zone == Zone::Fixed;
-    let (key, kept) = followed((source, altered), old, &pairs, is_fixed).map_err(|it| vec![it])?;
+    let relabelled = |finding: Finding| vec![Finding { code: Code::NotRevertible, ..finding }];
+    let (key, kept) = followed((source, altered), old, &pairs, is_fixed).map_err(relabelled)?;
     if key.needs_lookup() || !kept.is_empty() || key.has_prefix() {
         return Err(vec![no_common_key(&key)]);
     }
     let is_set = |column: &Column| way_back.sets.iter().any(|(set, _)| is_same(set, &column.name));
-    let mut given = given(old, &pairs).map_err(|refusal| vec![refusal])?;
-    given.retain(|given| !is_set(&given.column));
+    let unset: Vec<Column> = old.columns.iter().filter(|column| !is_set(column)).cloned().collect();
+    let unset = Table { columns: unset, indexes: Vec::new() };
+    let given = given(&unset, &pairs).map_err(|refusal| vec![no_default(refusal)])?;
     let has_moments = || old.columns.iter().any(|column| column.data_type == "timestamp");
     let in_utc = match zone {
         Zone::Fixed => false,
@@ -90,6 +93,18 @@ fn reverse(
     }
 }
 
+/// Returns the columns that both tables have: the name in the old one, then in the altered one.
+pub(crate) fn common_columns(
+    clauses: &Clauses,
+    [old, altered]: [&Table; 2],
+) -> Vec<(String, String)> {
+    let both = old.columns.iter().filter_map(|column| {
+        let after = altered.column(&clauses.name_after(&column.name)?)?;
+        Some((column.name.clone(), after.name.clone()))
+    });
+    both.collect()
+}
+
 /// Pairs the columns that both tables have.
 fn pairs(
     [altered, old]: [&Table; 2],
@@ -111,6 +126,15 @@ fn pairs(
         Ok(Pair { source: source.clone(), shadow: shadow.clone(), by_text })
     };
     way_back.columns.iter().map(pair).collect()
+}
+
+fn no_default(refusal: Finding) -> Finding {
+    Finding::error(
+        Code::NotRevertible,
+        refusal.object,
+        "the clauses drop it, it is NOT NULL, and new rows have no value for it",
+        "give their value with --reverse-set, or leave out --reversible",
+    )
 }
 
 fn no_common_key(key: &KeyIndex) -> Finding {

@@ -15,6 +15,9 @@ use crate::sql::quote::{quote, sign, string, table};
 use crate::sql::rows::{among, among_shadows, columns_of, matched, spelled};
 use altergeist_contract::{Key, Result};
 
+/// The privilege that the stash needs.
+pub(crate) const TEMPORARY_TABLES: &str = "CREATE TEMPORARY TABLES";
+
 /// The comment of the table of misfits. It shows that this tool made the table.
 pub(crate) const MISFITS: &str = "altergeist: keys of rows that the old table cannot hold";
 
@@ -148,6 +151,11 @@ pub(crate) fn write_new(
         quote(&mapping.key.index),
         among(&mapping.key, &columns_of(&mapping.key, false, ""), keys)?
     ))
+}
+
+/// Tries such an expression on an empty clone of the altered table.
+pub(crate) fn try_set(source: &TableName, clone: &TableName, value: &str) -> String {
+    format!("{}SELECT ({value}) FROM {}", sign(source), table(clone))
 }
 
 /// Writes rows as they were when they were put aside.
