@@ -196,11 +196,12 @@ impl<E: Engine> Migration<'_, E> {
     }
 
     /// Whether the attempt may be repeated. On the way back a row that does not fit is found again
-    /// outside of the lock, and noted.
+    /// outside of the lock, and noted. If the engine refuses, the operator can mend the reason.
     fn not_yet_either_way(&self, error: Error) -> Result<Attempt, Failure> {
-        match self.direction == Direction::Back && error.kind == Kind::Fatal {
-            true => Ok(Attempt::NotYet(error)),
-            false => not_yet(error),
+        match (self.direction, &error.kind) {
+            (Direction::Back, Kind::Fatal) => Ok(Attempt::NotYet(error)),
+            (Direction::Back, Kind::Refused) => Err(Failure::NotReverted(error.to_string())),
+            _ => not_yet(error),
         }
     }
 

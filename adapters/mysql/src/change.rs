@@ -8,10 +8,14 @@ use crate::schema::foreign_key::foreign_keys;
 use crate::schema::lexer::{Token, tokens};
 use crate::server::about::Server;
 use crate::server::doing::Doing;
+use crate::server::error::START_AGAIN;
 use crate::server::names::{Names, TableName, hash};
 use crate::server::session::{Session, text};
 use crate::sql;
 use altergeist_contract::{Error, Finding, ForeignKeys, Result, Target};
+
+/// What it means that the old table cannot follow.
+const NO_WAY_BACK: &str = "the change stays, and the old table is no longer current";
 
 /// One change of one table. Nothing in it changes during the run.
 #[derive(Clone)]
@@ -72,6 +76,15 @@ impl Change {
     /// Returns what is attempted, with the table's name.
     pub(crate) fn doing(&self, what: &str) -> String {
         format!("{what} {}", self.title)
+    }
+
+    /// Returns an error as the operator must hear it. Once the tables are swapped, the run cannot
+    /// start again.
+    pub(crate) fn reworded(&self, mut error: Error) -> Error {
+        if self.way_back.is_some() {
+            error.reason = error.reason.replace(START_AGAIN, NO_WAY_BACK);
+        }
+        error
     }
 
     /// Returns what the clauses say about columns.

@@ -53,11 +53,15 @@ impl Engine for MySql {
     }
 
     async fn follow(&self, from: &Position) -> Result<MySqlStream> {
-        open::follow(&self.change, &self.pool, &self.log, &self.shadow, &self.journal, from).await
+        open::follow(&self.change, &self.pool, &self.log, &self.shadow, &self.journal, from)
+            .await
+            .map_err(|error| self.change.reworded(error))
     }
 
     async fn check_stream(&self) -> Result<()> {
-        open::check_stream(&self.change, &self.log, &self.shadow).await
+        open::check_stream(&self.change, &self.log, &self.shadow)
+            .await
+            .map_err(|error| self.change.reworded(error))
     }
 
     async fn mark(&self) -> Result<Marker> {
@@ -180,7 +184,9 @@ impl Cutover for MySql {
     type Lock = MySqlLock;
 
     async fn lock(&self, within: Duration) -> Result<MySqlLock> {
-        lock::lock_tables(&self.change, &self.pool, &self.log, &self.shadow, within).await
+        lock::lock_tables(&self.change, &self.pool, &self.log, &self.shadow, within)
+            .await
+            .map_err(|error| self.change.reworded(error))
     }
 
     async fn ownership(&self) -> Result<Ownership> {

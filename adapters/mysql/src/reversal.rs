@@ -10,6 +10,7 @@ use crate::facts::{Facts, WayBack};
 use crate::journal::{make_journal, read_whole_entry, save_whole_facts};
 use crate::schema::foreign_key::ForeignKey;
 use crate::schema::identity::identify_table;
+use crate::schema::lookup::table_exists;
 use crate::schema::table::definition_of;
 use crate::server::doing::Doing;
 use crate::server::pool::{SessionPool, Slot};
@@ -99,9 +100,12 @@ async fn begin_way_back(
     Ok(way_back)
 }
 
-/// Makes the table of misfits, unless it exists.
+/// Makes the table of misfits, unless it exists or the old table has its name again.
 async fn make_misfits(turned: &MySql) -> Result<()> {
     let (change, pool) = (&turned.change, &turned.pool);
+    if !table_exists(&mut pool.reader().await?, &change.names.shadow).await? {
+        return Ok(());
+    }
     let mapping = load_mapping(change, pool, &turned.shadow).await?;
     let Some(reverse) = &mapping.reverse else { return Ok(()) };
     let lease = pool.lease(Slot::Control).await?;

@@ -151,6 +151,28 @@ pub(crate) async fn check_added_keys(
     Ok(())
 }
 
+/// Checks, before the old table is put back, whether rows that were written since the swap obey the
+/// keys that come back with it.
+pub(crate) async fn check_returning_keys(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    mapping: &ColumnMapping,
+    key_swap: Option<&ForeignKeySwap>,
+) -> Result<()> {
+    let Some(key_swap) = key_swap.filter(|_| change.way_back.is_some()) else { return Ok(()) };
+    let mut session = pool.reader().await?;
+    for carried in key_swap.carried.iter().filter(|carried| carried.is_new) {
+        if let Some(key) = before_change(&carried.key, mapping) {
+            // The operator can correct the rows, and the old table goes on to follow.
+            check_rows(change, &mut session, &key).await.map_err(|error| match error.kind {
+                Kind::Fatal => Error { kind: Kind::Refused, ..error },
+                _ => error,
+            })?;
+        }
+    }
+    Ok(())
+}
+
 /// Fails if a row of the table violates the key.
 async fn check_rows(change: &Change, session: &mut Session, key: &ForeignKey) -> Result<()> {
     let attempted =

@@ -30,7 +30,9 @@
 use crate::change::Change;
 use crate::cutover::blockers::{describe_blockers, wait_for_lock};
 use crate::cutover::foreign_key_swap::ForeignKeySwap;
-use crate::cutover::foreign_keys::{note_foreign_keys, remove_temporary_keys};
+use crate::cutover::foreign_keys::{
+    check_returning_keys, note_foreign_keys, remove_temporary_keys,
+};
 use crate::cutover::locked_relations::{lock_children, lock_parents, open_relation_sessions};
 use crate::cutover::relation_sessions::{LockedRelations, NotLocked};
 use crate::cutover::table_lock::MySqlLock;
@@ -66,6 +68,7 @@ pub(crate) async fn lock_tables(
     let source_text = follow_others(change, pool, &mapping).await?;
     let key_swap = note_foreign_keys(change, pool, &mapping).await?;
     note_way_back(change, pool).await?;
+    check_returning_keys(change, pool, &mapping, key_swap.as_ref()).await?;
     let triggers = prepare_triggers(change, pool).await?;
     let locking = shadow_state.cascades.begin_lock().await;
     let mut relations = match change.server.version.flavour {

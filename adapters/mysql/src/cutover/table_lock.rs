@@ -10,6 +10,7 @@ use crate::log::shadow_writes::ShadowWrites;
 use crate::log::source::Filters;
 use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::definition_diff::is_made_alike;
+use crate::schema::misfits::bounds;
 use crate::schema::table::definition_of;
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, START_AGAIN};
@@ -254,6 +255,15 @@ fn also_bound(mut error: Error, failure: Failure) -> Error {
     error
 }
 
+/// Returns whether the shadow can give this number. An old table with a smaller type may not: then
+/// it gives the numbers that it has left.
+fn fits_counter(mapping: &ColumnMapping, number: u64) -> bool {
+    let mut pairs = mapping.columns.iter().map(|pair| &pair.shadow);
+    let counter = pairs.find(|column| column.extra.contains("AUTO_INCREMENT"));
+    let greatest = counter.and_then(bounds).map(|(_, greatest)| greatest);
+    greatest.is_none_or(|greatest| i128::from(number) <= greatest)
+}
+
 /// Carries the next AUTO_INCREMENT number over, so that the numbers of deleted last rows are not
 /// used again.
 pub(crate) async fn carry_row_number(
@@ -269,7 +279,7 @@ pub(crate) async fn carry_row_number(
         *next = row.and_then(|row| number(&row[0])).unwrap_or_default();
     }
     let [source, shadow] = next;
-    if shadow > 0 && source > shadow {
+    if shadow > 0 && source > shadow && fits_counter(mapping, source) {
         session
             .execute(&sql::cutover::set_next_row_number(&mapping.source, &mapping.shadow, source))
             .await?;

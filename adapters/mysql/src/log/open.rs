@@ -119,7 +119,7 @@ pub(crate) async fn follow(
         concurrent_ddl: ConcurrentDdl::new(pool.clone(), change.source.clone(), known),
         completeness: log_state.completeness.clone(),
         shadow_writes: shadow_state.shadow_writes.clone(),
-        shadow: change.names.shadow.plain(),
+        change: change.clone(),
     };
     log_state.completeness.begin().await?;
     stream::follow(session, reader_id, parser, &saved, log_state.undecided.clone(), beside).await

@@ -1,6 +1,7 @@
 //! The change stream. A task reads the log and makes batches; here they wait until they are visible
 //! (law 1).
 
+use crate::change::Change;
 use crate::log::cascades::Cascades;
 use crate::log::completeness::CompletenessCheck;
 use crate::log::events::{GTID, TAGGED_GTID};
@@ -48,12 +49,23 @@ pub(crate) struct DeliveryChecks {
     pub concurrent_ddl: ConcurrentDdl,
     pub completeness: Arc<CompletenessCheck>,
     pub shadow_writes: Arc<ShadowWrites>,
-    /// The shadow's name in messages.
-    pub shadow: String,
+    pub change: Change,
 }
 
 impl ChangeStream for MySqlStream {
     async fn next(&mut self) -> Result<Changes> {
+        self.next_visible().await.map_err(|error| self.checks.change.reworded(error))
+    }
+
+    async fn forget(&mut self, _before: &Position) -> Result<()> {
+        // The server retains its log by age and size, not for its readers.
+        Ok(())
+    }
+}
+
+impl MySqlStream {
+    /// Waits for the next batch, and until every read that begins later sees it.
+    async fn next_visible(&mut self) -> Result<Changes> {
         if self.waiting.is_none() {
             let gone = || Error::new(Kind::Disconnected, "read the log", "its reader has ended");
             self.waiting = Some(self.batches.recv().await.ok_or_else(gone)??);
@@ -75,18 +87,14 @@ impl ChangeStream for MySqlStream {
         self.checks.cascades.resolve(&mut batch.keys).await?;
         let batch = self.waiting.take().expect("just checked");
         self.checks.completeness.record(has_changes, batch.source_rows, batch.marker);
-        self.checks.shadow_writes.record(batch.shadow_rows, batch.marker, &self.checks.shadow)?;
+        let shadow = self.checks.change.names.shadow.plain();
+        self.checks.shadow_writes.record(batch.shadow_rows, batch.marker, &shadow)?;
         Ok(Changes {
             emptied: false,
             keys: batch.keys,
             position: batch.position,
             marker: batch.marker,
         })
-    }
-
-    async fn forget(&mut self, _before: &Position) -> Result<()> {
-        // The server retains its log by age and size, not for its readers.
-        Ok(())
     }
 }
 

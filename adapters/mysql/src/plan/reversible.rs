@@ -57,7 +57,8 @@ pub(crate) async fn judge_way_back(
     Ok(findings)
 }
 
-const KEEP_A_KEY: &str = "keep a unique key over whole NOT NULL columns that both tables have, or leave out --reversible";
+const KEEP_A_KEY: &str = "keep a unique key over whole NOT NULL columns that both tables have, or \
+                          leave out --reversible";
 
 fn refused(object: impl Into<String>, reason: &str, remedy: &str) -> Finding {
     Finding::error(Code::NotRevertible, object, reason, remedy)

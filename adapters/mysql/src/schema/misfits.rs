@@ -108,7 +108,7 @@ fn too_long(pair: &Pair) -> Option<Misfit> {
 }
 
 /// The least and the greatest number of an integer type.
-fn bounds(column: &Column) -> Option<(i128, i128)> {
+pub(crate) fn bounds(column: &Column) -> Option<(i128, i128)> {
     let bits = match &*column.data_type {
         "tinyint" => 8,
         "smallint" => 16,
