@@ -12,8 +12,8 @@ pub mod pace;
 
 pub use altergeist_contract as contract;
 pub use control::{
-    Control, Event, Failure, Goal, Limit, Limits, Listeners, News, Options, Order, Outcome, Phase,
-    Settings, Status, Wishes,
+    Control, Door, Event, Failure, Giver, Goal, Limit, Limits, Listeners, News, Options, Order,
+    Outcome, Phase, Settings, Status, Wishes,
 };
 pub use migration::hold::hold;
 pub use migration::planning::plan;

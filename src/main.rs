@@ -32,6 +32,7 @@ fn main() -> ExitCode {
             Command::Revert(args) => cli::revert::revert(&args).await,
             Command::Cleanup(args) => commands::cleanup(&args).await,
             Command::Ctl(args) => commands::ctl(&args).await,
+            Command::ConsolePassword => cli::console::password(),
             Command::Backfill(args) => cli::backfill::backfill(&args).await,
             Command::Verify(args) => verify::verify(&args).await,
             Command::Wait(args) => wait::wait(&args).await,

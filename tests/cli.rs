@@ -161,3 +161,33 @@ fn people_are_spoken_to_on_stderr_in_the_form_of_the_log() {
         assert!(line["message"].as_str().is_some_and(|text| text.contains("127.0.0.1:1")));
     }
 }
+
+/// `altergeist plan … | head`: the reader leaves first.
+#[test]
+fn a_reader_who_leaves_ends_no_command_in_a_panic() {
+    for words in [
+        &["completions", "bash"][..],
+        &["capabilities"],
+        &["capabilities", "--json"],
+        &["config", "show"],
+        &["--help"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        drop(reader);
+        let closed = writer.try_clone().expect("a pipe can be shared");
+        let child = |stderr: std::process::Stdio, stdout: std::process::Stdio| {
+            Command::new(env!("CARGO_BIN_EXE_altergeist"))
+                .args(words)
+                .stdout(stdout)
+                .stderr(stderr)
+                .spawn()
+                .expect("the binary can be run")
+        };
+        let output = child(std::process::Stdio::piped(), writer.into());
+        let output = output.wait_with_output().expect("it ends");
+        assert_eq!((code(&output), said(&output).as_str()), (0, ""), "{words:?}");
+        let mut wrong = Command::new(env!("CARGO_BIN_EXE_altergeist"));
+        wrong.args(["ctl", "--socket", "/no/where", "status"]).stderr(closed);
+        assert_eq!(wrong.status().expect("it ends").code(), Some(1), "a closed stderr");
+    }
+}

@@ -19,7 +19,7 @@ const FINDINGS: &str = "docs/reference/findings";
 const SECTIONS: [&str; 4] =
     ["What is bad about it", "Why altergeist says so", "An example", "What to do"];
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "plan",
     "run",
     "rehearse",
@@ -30,6 +30,7 @@ const COMMANDS: [&str; 15] = [
     "verify",
     "wait",
     "ctl",
+    "console-password",
     "backfill",
     "config",
     "completions",

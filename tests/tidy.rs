@@ -456,3 +456,13 @@ fn only_a_run_has_the_leave_to_swap() {
     assert_eq!(with(".swap()"), ["migration::cutover"]);
     assert_eq!(with("of_a_run()"), ["migration::run", "migration::run::leave"]);
 }
+
+/// `println!` ends the program when the reader of a pipe has left.
+#[test]
+fn results_are_printed_in_one_place() {
+    for path in rust_files(&root().join("src")) {
+        let text = fs::read_to_string(&path).expect("a file of the project can be read");
+        let found = ["println!(", "print!("].iter().find(|it| product(&text).contains(*it));
+        assert!(found.is_none(), "{}: use interface::output, not {found:?}", shown(&path));
+    }
+}

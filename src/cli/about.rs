@@ -3,6 +3,7 @@
 use crate::cli::args::Cli;
 use crate::cli::engines::{ENGINES, Server};
 use crate::interface::log::say_error;
+use crate::interface::output::{print, print_line};
 use crate::interface::report::json;
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -21,8 +22,9 @@ struct Capabilities {
 
 /// Prints a completion script.
 pub fn completions(shell: Shell) -> u8 {
-    clap_complete::generate(shell, &mut Cli::command(), "altergeist", &mut io::stdout());
-    0
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "altergeist", &mut script);
+    print(&String::from_utf8_lossy(&script))
 }
 
 /// Writes the manual pages, one for each command.
@@ -52,19 +54,18 @@ pub fn capabilities(as_json: bool) -> u8 {
         commands: commands.collect(),
     };
     if as_json {
-        println!("{}", json(&capabilities));
-        return 0;
+        return print_line(&json(&capabilities));
     }
-    println!("altergeist {}", capabilities.version);
-    for engine in capabilities.engines {
-        println!(
-            "{:<11} from {}, tested on {}; {}://",
+    let engine = |engine: &Server| {
+        format!(
+            "{:<11} from {}, tested on {}; {}://\n",
             engine.name,
             engine.oldest_version,
             engine.tested_versions.join(" and "),
             engine.schemes.join(":// or ")
-        );
-    }
-    println!("commands    {}", capabilities.commands.join(", "));
-    0
+        )
+    };
+    let engines: String = capabilities.engines.iter().map(engine).collect();
+    let (version, commands) = (capabilities.version, capabilities.commands.join(", "));
+    print(&format!("altergeist {version}\n{engines}commands    {commands}\n"))
 }

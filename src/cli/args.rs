@@ -72,6 +72,8 @@ pub enum Command {
     Wait(WaitArgs),
     /// Send an order to a running change
     Ctl(CtlArgs),
+    /// Read a password from stdin and print its verifier, for --console-users
+    ConsolePassword,
     /// Update rows in place, in short steps that any crash leaves resumable
     Backfill(Box<BackfillArgs>),
     /// Show the effective flags and where each comes from

@@ -9,9 +9,10 @@ use crate::cli::{config, turn};
 use crate::interface::log::{say, say_error};
 use crate::interface::notify::Notifier;
 use crate::interface::order_door::OrderDoor;
+use crate::interface::output::{print, print_line};
 use crate::interface::progress::ProgressArg;
 use crate::interface::socket::{self, Steering};
-use crate::interface::{address, progress, report};
+use crate::interface::{address, notify, progress, report};
 use altergeist::contract::{Engine, Kind, Leftover, Record, Result, Switch, Target};
 use altergeist::{Control, Failure, Listeners, Options, Outcome, Phase, Settings, Status, hold};
 use std::ffi::OsString;
@@ -126,15 +127,15 @@ pub(crate) async fn watch_over<O, T: Task<Outcome = Result<O, Failure>>>(
     let target = watched.target;
     let settings = Arc::new(watch::Sender::new(watched.settings));
     let status = watch::Sender::new(watched.notify.first_status(address::server(&target.url)));
-    let listeners = notifier.listeners();
-    let steering = Steering {
+    let mut steering = Steering {
         settings: settings.clone(),
         status: status.subscribe(),
-        listeners: listeners.clone(),
+        listeners: notifier.listeners(),
     };
-    let sockets = watched.steering.listen(target, &steering).await?;
+    let sockets = watched.steering.listen(target, &mut steering).await?;
+    let listeners = steering.listeners;
     let shown = progress::show(watched.progress, status.subscribe());
-    notifier.watch(status.subscribe());
+    notify::watch(status.subscribe(), &listeners);
     stop_on_signals(settings.clone());
     stop_at_deadline(settings.clone());
     turn_with_setting(target.kill_blockers.clone(), &settings);
@@ -198,29 +199,15 @@ pub async fn status(args: &StatusArgs) -> u8 {
     let target = args.target();
     let question = if args.json { "status --json" } else { "status" };
     if let Ok(answer) = socket::ask(&socket::default_path(&target), question).await {
-        print!("{answer}");
-        return 0;
+        return print(&answer);
     }
     match ask(&target, StatusTask).await {
         Err(failure) => failed(&failure),
-        Ok(found) if args.json => {
-            println!(
-                "{}",
-                report::journal_json(&found.table, found.record.as_ref(), found.holder.as_deref())
-            );
-            0
+        Ok(Found { table, holder, record, .. }) if args.json => {
+            print_line(&report::journal_json(&table, record.as_ref(), holder.as_deref()))
         }
-        Ok(found) => {
-            print!(
-                "{}",
-                report::journal(
-                    &found.table,
-                    found.record.as_ref(),
-                    found.holder.as_deref(),
-                    &found.leftovers
-                )
-            );
-            0
+        Ok(Found { table, holder, record, leftovers }) => {
+            print(&report::journal(&table, record.as_ref(), holder.as_deref(), &leftovers))
         }
     }
 }
@@ -230,10 +217,7 @@ pub async fn cleanup(args: &CleanupArgs) -> u8 {
     let task = CleanupTask { drop_old: args.drop_old, list_only: args.list };
     match ask(&args.target(), task).await {
         Err(failure) => failed(&failure),
-        Ok(found) => {
-            print!("{}", report::cleanup(&found, args.drop_old, args.list));
-            0
-        }
+        Ok(found) => print(&report::cleanup(&found, args.drop_old, args.list)),
     }
 }
 
@@ -254,10 +238,7 @@ pub async fn ctl(args: &CtlArgs) -> u8 {
             say_error(answer.trim_end());
             1
         }
-        Ok(answer) => {
-            print!("{answer}");
-            0
-        }
+        Ok(answer) => print(&answer),
         Err(error) => {
             say_error(&format!("altergeist: no run answers at {}: {error}", path.display()));
             1
@@ -269,10 +250,7 @@ async fn order_by_sql(target: &Target, args: &CtlArgs) -> u8 {
     let task =
         OrderTask { word: args.words.join(" "), timeout: args.timeout, is_standing: args.standing };
     match ask(target, task).await {
-        Ok(given) if given.is_done => {
-            println!("{}", given.answer);
-            0
-        }
+        Ok(given) if given.is_done => print_line(&given.answer),
         Ok(given) => {
             say_error(&format!("altergeist: {}", given.answer));
             1
@@ -287,10 +265,7 @@ async fn order_by_sql(target: &Target, args: &CtlArgs) -> u8 {
 /// Shows the effective flags. Exit code 0, or 2 if the file or a flag is wrong.
 pub fn show_config(config: Option<&Path>, words: &[OsString]) -> u8 {
     match config::show::text(config, words) {
-        Ok(text) => {
-            print!("{text}");
-            0
-        }
+        Ok(text) => print(&text),
         Err(reason) => {
             say_error(&format!("altergeist: {reason}"));
             2

@@ -5,6 +5,7 @@ mod file;
 pub mod show;
 
 use crate::cli::args::Cli;
+use crate::interface::output::warn_early;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
@@ -38,7 +39,7 @@ pub fn command_line() -> Cli {
         Ok(cli) => cli,
         Err(error) => {
             if let Some(place) = completed.origin(&error) {
-                eprintln!("altergeist: {place}");
+                warn_early(&format!("altergeist: {place}"));
             }
             error.exit()
         }
@@ -46,7 +47,7 @@ pub fn command_line() -> Cli {
 }
 
 fn wrong(reason: &str) -> ! {
-    eprintln!("altergeist: {reason}");
+    warn_early(&format!("altergeist: {reason}"));
     exit(2)
 }
 

@@ -4,6 +4,7 @@ use crate::cli::args::RunArgs;
 use crate::cli::engines::{Task, with_engine};
 use crate::cli::url;
 use crate::interface::log::{say, say_error};
+use crate::interface::output::print_line;
 use altergeist::Failure;
 use altergeist::contract::{Engine, Record, Result, Stage, Target};
 use std::env;
@@ -56,7 +57,7 @@ pub async fn run(args: &RunArgs) -> u8 {
             })
         }
         Ok(Begun::Works(name)) => {
-            println!("{name}");
+            print_line(&name);
             say(&how_to_watch(args, &target, &name, process, &path));
             0
         }

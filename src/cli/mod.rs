@@ -6,6 +6,7 @@ pub mod backfill;
 pub mod backfill_args;
 pub mod commands;
 pub mod config;
+pub mod console;
 pub mod detach;
 pub mod engines;
 pub mod migration_file;

@@ -5,6 +5,7 @@ use crate::cli::commands::failed;
 use crate::cli::plan::plan_of;
 use crate::interface::log::say_error;
 use crate::interface::notice::{Announced, Wording, render};
+use crate::interface::output::print;
 use altergeist::contract::{Estimate, Verdict};
 use clap::Parser;
 use serde::Deserialize;
@@ -50,8 +51,7 @@ pub async fn notice(args: &NoticeArgs) -> u8 {
         decider: args.decider.clone(),
         ticket: args.ticket.clone(),
     };
-    print!("{}", render(&announced, &wording));
-    0
+    print(&render(&announced, &wording))
 }
 
 /// Plans the change. None if the plan refuses it.

@@ -5,6 +5,7 @@ use crate::cli::commands::{ask, failed};
 use crate::cli::engines::Task;
 use crate::cli::migration_file::{Kind, Sql, Statement, same_name, statements};
 use crate::interface::log::say_error;
+use crate::interface::output::print;
 use crate::interface::plan::baseline::Baseline;
 use crate::interface::plan::{Judged, Place, render};
 use altergeist::contract::{Code, Engine, Finding, Plan, Target};
@@ -43,9 +44,9 @@ pub async fn plan(args: &PlanArgs) -> u8 {
     for one in &mut judged {
         baseline.apply(one);
     }
-    print!("{}", render(args.format(), &judged));
+    let printed = print(&render(args.format(), &judged));
     let counts = |one: &Judged| one.worst().is_some_and(|worst| worst >= args.fail_on.severity());
-    if args.write_baseline.is_none() && judged.iter().any(counts) { 3 } else { 0 }
+    if args.write_baseline.is_none() && judged.iter().any(counts) { 3 } else { printed }
 }
 
 /// Plans one change, without printing anything.

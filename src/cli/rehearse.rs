@@ -4,6 +4,7 @@ use crate::cli::args::RehearseArgs;
 use crate::cli::commands::{failed, stop_at_deadline, stop_on_signals};
 use crate::cli::engines::{Task, with_engine};
 use crate::interface::log::say_error;
+use crate::interface::output::print;
 use crate::interface::runbook::{self, Peaks};
 use crate::interface::socket::Steering;
 use crate::interface::{progress, report};
@@ -18,14 +19,11 @@ pub async fn rehearse(args: &RehearseArgs) -> u8 {
     match rehearse_once(args).await {
         Err(failure) => failed(&failure),
         Ok(text) => match &args.output {
-            None => {
-                print!("{text}");
-                0
-            }
+            None => print(&text),
             Some(path) => match std::fs::write(path, &text) {
                 Ok(()) => 0,
                 Err(error) => {
-                    print!("{text}");
+                    print(&text);
                     say_error(&format!(
                         "altergeist: {} cannot be written: {error}",
                         path.display()
@@ -43,12 +41,12 @@ async fn rehearse_once(args: &RehearseArgs) -> Result<String, Failure> {
     let settings = Arc::new(watch::Sender::new(Settings { deadline, ..args.run.settings() }));
     let status = watch::Sender::new(Status::default());
     // Hooks and webhooks tell of runs. A rehearsal changes nothing, so it tells nobody.
-    let steering = Steering {
+    let mut steering = Steering {
         settings: settings.clone(),
         status: status.subscribe(),
         listeners: Listeners::default(),
     };
-    let sockets = args.run.steering.listen(&target, &steering).await?;
+    let sockets = args.run.steering.listen(&target, &mut steering).await?;
     let shown = progress::show(args.run.progress, status.subscribe());
     let peaks = watch_peaks(status.subscribe());
     stop_on_signals(settings.clone());

@@ -1,5 +1,7 @@
 //! Where a run takes orders: its flags, and the sockets they open.
 
+use crate::cli::console::ConsoleArgs;
+use crate::interface::console;
 use crate::interface::socket::{
     Listening, ListeningTcp, Steering, Token, default_path, listen, listen_tcp,
 };
@@ -25,12 +27,15 @@ pub struct SteeringArgs {
     /// File with the token for --serve-tcp in its first line; only its owner may have access
     #[arg(long, value_name = "FILE", requires = "serve_tcp")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    console: ConsoleArgs,
 }
 
 /// The open sockets of a run. Dropping them closes them.
 pub struct Sockets {
     _unix: Option<Listening>,
     _tcp: Option<ListeningTcp>,
+    _console: Option<console::Listening>,
 }
 
 impl SteeringArgs {
@@ -42,10 +47,11 @@ impl SteeringArgs {
     /// Opens the sockets of a run. Those of a living run on the same table stay with it.
     ///
     /// # Errors
-    /// `Usage` if a socket or the token's file cannot be used.
-    pub async fn listen(&self, target: &Target, steering: &Steering) -> Result<Sockets> {
+    /// `Usage` if a socket, a port or a file cannot be used.
+    pub async fn listen(&self, target: &Target, steering: &mut Steering) -> Result<Sockets> {
         let token = self.token_file.as_deref().map(Token::read).transpose();
         let token = token.map_err(|reason| Error::new(Kind::Usage, "read --token-file", reason))?;
+        let console = self.console.prepare(&mut steering.listeners)?;
         let path = self.path(target);
         let unix = listen(&path, &target.table, steering).await?;
         let tcp = match (self.serve_tcp, token) {
@@ -54,7 +60,11 @@ impl SteeringArgs {
             }
             _ => None,
         };
-        Ok(Sockets { _unix: unix, _tcp: tcp })
+        let console = match console {
+            Some(console) if unix.is_some() => Some(console.open(steering).await?),
+            _ => None,
+        };
+        Ok(Sockets { _unix: unix, _tcp: tcp, _console: console })
     }
 }
 

@@ -4,6 +4,7 @@ use crate::cli::engines::{Task, with_engine};
 use crate::cli::table::TableArgs;
 use crate::interface::log::say_error;
 use crate::interface::numbers::grouped;
+use crate::interface::output::{print, print_line};
 use crate::interface::report::json;
 use altergeist::Failure;
 use altergeist::contract::{Engine, Key, Result, TablePair, Target, Watermark};
@@ -79,11 +80,11 @@ pub async fn verify(args: &VerifyArgs) -> u8 {
             failure.exit_code()
         }
         Ok(found) => {
-            match args.json {
-                true => println!("{}", json(&found)),
-                false => print!("{}", text(&found)),
-            }
-            if found.equal { 0 } else { 4 }
+            let printed = match args.json {
+                true => print_line(&json(&found)),
+                false => print(&text(&found)),
+            };
+            if found.equal { printed } else { 4 }
         }
     }
 }

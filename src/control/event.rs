@@ -1,7 +1,7 @@
 //! What happens to a run, for those who want to hear of it. The core hands each event over and
 //! waits for nobody, unless the answer may stop the run.
 
-use crate::control::Status;
+use crate::control::{Giver, Status};
 use crossbeam_channel::{Sender, TrySendError};
 use serde::Serialize;
 use std::sync::Arc;
@@ -121,6 +121,8 @@ pub struct News {
     pub at: SystemTime,
     /// Why, or what: the reason to wait, the order, the failure.
     pub reason: Option<String>,
+    /// Who gave the order, for [`Event::Order`].
+    pub giver: Option<Giver>,
     /// The exit code, at the end of the run.
     pub exit_code: Option<u8>,
     /// The run at that moment.
@@ -133,7 +135,7 @@ impl News {
     /// Something that happened now.
     pub fn of(event: Event, status: Status) -> News {
         let at = SystemTime::now();
-        News { event, at, reason: None, exit_code: None, status, answer: None }
+        News { event, at, reason: None, giver: None, exit_code: None, status, answer: None }
     }
 
     /// The same for another listener; the answer is asked of one only.
@@ -142,6 +144,7 @@ impl News {
             event: self.event,
             at: self.at,
             reason: self.reason.clone(),
+            giver: self.giver.clone(),
             exit_code: self.exit_code,
             status: self.status.clone(),
             answer: None,
@@ -159,19 +162,23 @@ pub struct Listeners {
     pub hooks: Option<Sender<News>>,
     /// Hears of every event.
     pub webhook: Option<Sender<News>>,
+    /// Hears of every event.
+    pub console: Option<Sender<News>>,
     lost: Arc<AtomicU64>,
 }
 
 impl Listeners {
     /// Whether nobody listens.
     pub fn is_empty(&self) -> bool {
-        self.gate.is_none() && self.hooks.is_none() && self.webhook.is_none()
+        let none = [&self.gate, &self.hooks, &self.webhook, &self.console];
+        none.iter().all(|listener| listener.is_none())
     }
 
     /// Tells everybody. Waits for nobody.
     pub fn tell(&self, news: News) {
         self.offer(self.webhook.as_ref(), || news.copy());
         self.offer(self.hooks.as_ref(), || news.copy());
+        self.offer(self.console.as_ref(), || news.copy());
     }
 
     /// Tells everybody, and waits until the gate has answered.
@@ -180,6 +187,7 @@ impl Listeners {
     /// Why the run must stop.
     pub async fn ask(&self, mut news: News) -> Result<(), String> {
         self.offer(self.webhook.as_ref(), || news.copy());
+        self.offer(self.console.as_ref(), || news.copy());
         let Some(gate) = &self.gate else { return Ok(()) };
         let (answer, answered) = oneshot::channel();
         news.answer = Some(answer);

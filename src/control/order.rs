@@ -48,7 +48,7 @@ pub enum Order {
 }
 
 /// The orders that are not settings, as `help` lists them.
-const WORDS: &[(&str, &str)] = &[
+pub const WORDS: &[(&str, &str)] = &[
     ("status", "show the run; status --json for scripts"),
     ("sup", "show the run in one line"),
     ("coordinates", "show the position in the log"),
@@ -58,7 +58,7 @@ const WORDS: &[(&str, &str)] = &[
     ("cut-over [TABLE]", "swap the tables, if that is postponed (also: unpostpone, no-postpone)"),
     ("postpone", "get ready, but do not swap until cut-over"),
     ("overrule NAME", "let the gate of this name count as open"),
-    ("approve PLAN", "approve the plan of this fingerprint (by SQL, under another account)"),
+    ("approve PLAN", "approve the plan of this fingerprint (another account, by SQL or console)"),
     ("revert", "put the old table back (revert discard-unrevertible: even if that loses rows)"),
     ("finish", "end the reversible phase now; the old table is kept as it is"),
     ("extend TIME", "stay reversible for so much longer, as in extend 30m"),
@@ -199,7 +199,7 @@ impl Order {
             }
             Order::Overrule(name) => overrule(name, settings, status).map(Some),
             Order::Approve(_) => Err(format!(
-                "a plan is approved under an account of the server: altergeist ctl --url URL \
+                "a plan is approved under another account of the server: altergeist ctl --url URL \
                  --table {} approve {}",
                 status.table, status.fingerprint
             )),

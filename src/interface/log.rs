@@ -41,6 +41,8 @@ pub fn start(form: LogArg) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
+        // A closed stderr must not end the program.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match form {
         LogArg::Text => log.event_format(Lines(Format::default())).init(),

@@ -4,7 +4,7 @@ use crate::interface::socket;
 use altergeist::contract::{Engine, Error, GivenOrder, Moment, OrderAnswer, Result, Target};
 use altergeist::control::approval;
 use altergeist::control::setting::Setting;
-use altergeist::{Listeners, Order, Phase, Settings, Status};
+use altergeist::{Door, Giver, Listeners, Order, Phase, Settings, Status};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -81,17 +81,16 @@ impl<E: Engine> OrderDoor<E> {
             let status = self.status.borrow().clone();
             for order in engine.take_orders(&status.run_id, begins).await? {
                 let answer = carry_out(&order, &account, &self.settings, &status);
-                tracing::info!(
-                    order = order.word,
-                    given_by = order.given_by,
-                    done = answer.is_done,
-                    "order by SQL"
-                );
+                if !answer.is_done {
+                    tracing::info!(given_by = order.given_by, "an order by SQL was refused");
+                }
+                let given_by = order.given_by.clone();
                 engine.answer_order(order.id, &answer).await?;
                 let Some(order) = Order::parse(&order.word).ok().filter(|_| answer.is_done) else {
                     continue;
                 };
-                socket::tell(&self.listeners, &order, &status);
+                let giver = Giver::new(given_by, Door::Sql);
+                socket::tell(&self.listeners, &order, &giver, &status);
                 if matches!(order, Order::Panic(_)) {
                     self.settings.send_modify(|settings| settings.panic = true);
                 }
@@ -152,7 +151,7 @@ fn carry_out(
 }
 
 /// Whether the order has the run use its own rights outside of the change.
-fn reaches_out(order: &Order) -> bool {
+pub fn reaches_out(order: &Order) -> bool {
     const SETTINGS: [&str; 6] = [
         "throttle-query",
         "throttle-http",

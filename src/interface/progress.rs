@@ -1,6 +1,7 @@
 //! Shows a run while it goes on: a bar on a terminal, plain lines or JSON elsewhere.
 
 use crate::interface::log::say;
+use crate::interface::output::print_line;
 use crate::interface::report;
 use altergeist::{Phase, Status};
 use clap::ValueEnum;
@@ -49,7 +50,7 @@ pub fn show(how: ProgressArg, status: watch::Receiver<Status>) -> Shown {
             tokio::spawn(show_lines(status, LINE_EVERY, |status| say(&report::line(status))))
         }
         ProgressArg::Json => tokio::spawn(show_lines(status, JSON_EVERY, |status| {
-            println!("{}", report::json(status))
+            print_line(&report::json(status));
         })),
     })
 }

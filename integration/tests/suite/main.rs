@@ -7,6 +7,7 @@ mod black_hole;
 mod comparison;
 mod conformance;
 mod connecting;
+mod console;
 mod conversions;
 mod cut_over;
 mod definitions;

@@ -9,7 +9,6 @@ mod webhook;
 pub use hooks::{Hooks, check_folder};
 pub use webhook::{Webhook, WebhookFormat};
 
-use crate::interface::notify::watch::watch;
 use altergeist::{Event, Failure, Listeners, News, Status};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use std::convert::Infallible;
@@ -68,13 +67,6 @@ impl Notifier {
         self.listeners.clone()
     }
 
-    /// Watches a run's status, and tells of what can be seen there.
-    pub fn watch(&self, status: tokio::sync::watch::Receiver<Status>) {
-        if !self.listeners.is_empty() {
-            tokio::spawn(watch(status, self.listeners.clone()));
-        }
-    }
-
     /// Tells how a run ended, unless it did not begin.
     pub fn tell_end<T>(&self, ended: &Result<T, Failure>, status: &Status) {
         let (event, exit_code, reason) = match ended {
@@ -101,6 +93,13 @@ impl Notifier {
             0 => {}
             lost => tracing::warn!(lost, "hooks or the webhook were too slow and missed events"),
         }
+    }
+}
+
+/// Watches a run's status, and tells of what can be seen there.
+pub fn watch(status: tokio::sync::watch::Receiver<Status>, listeners: &Listeners) {
+    if !listeners.is_empty() {
+        tokio::spawn(watch::watch(status, listeners.clone()));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::interface::report;
 use crate::interface::socket::connections::Place;
-use altergeist::{Event, Listeners, News, Order, Settings, Status};
+use altergeist::{Event, Giver, Listeners, News, Order, Settings, Status};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +37,12 @@ pub struct Steering {
 }
 
 /// Answers line after line, until the client leaves, falls silent or its place is needed.
-pub async fn converse<S>(stream: &mut BufReader<S>, steering: &Steering, place: &Place)
-where
+pub async fn converse<S>(
+    stream: &mut BufReader<S>,
+    steering: &Steering,
+    place: &Place,
+    giver: &Giver,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut patience = OF_A_PERSON;
@@ -71,7 +75,7 @@ where
         let status = steering.status.borrow().clone();
         let (order, answer) = answer(line.trim(), &steering.settings, &status);
         if let Some(order) = &order {
-            tell(&steering.listeners, order, &status);
+            tell(&steering.listeners, order, giver, &status);
         }
         let is_taken = send(stream, &answer).await;
         // The process may be gone right after this; the operator has the answer by then.
@@ -125,19 +129,31 @@ where
     timeout(TO_TAKE, stream.write_all(answer.as_bytes())).await.is_ok_and(|sent| sent.is_ok())
 }
 
-/// Carries out one order. Returns it, if it was carried out, and the answer.
+/// Carries out one order. Returns its answer.
+///
+/// # Errors
+/// Why it was not carried out.
+pub fn carry_out(
+    order: &Order,
+    settings: &watch::Sender<Settings>,
+    status: &Status,
+) -> Result<String, String> {
+    let answer = order.carry_out(settings, status)?;
+    Ok(answer.unwrap_or_else(|| match order {
+        Order::StatusJson => report::json(status),
+        Order::Sup => report::line(status),
+        _ => report::status(status).trim_end().to_owned(),
+    }))
+}
+
+/// Carries out one line. Returns its order, if it was carried out, and the answer.
 pub fn answer(
     line: &str,
     settings: &watch::Sender<Settings>,
     status: &Status,
 ) -> (Option<Order>, String) {
     let done = Order::parse(line).and_then(|order| {
-        let answer = order.carry_out(settings, status)?;
-        let answer = answer.unwrap_or_else(|| match order {
-            Order::StatusJson => report::json(status),
-            Order::Sup => report::line(status),
-            _ => report::status(status).trim_end().to_owned(),
-        });
+        let answer = carry_out(&order, settings, status)?;
         Ok((order, answer))
     });
     match done {
@@ -146,11 +162,12 @@ pub fn answer(
     }
 }
 
-/// Tells of an order that was carried out and changes something.
-pub fn tell(listeners: &Listeners, order: &Order, status: &Status) {
+/// Records an order that was carried out and changes something: who gave it, and where.
+pub fn tell(listeners: &Listeners, order: &Order, giver: &Giver, status: &Status) {
     if let Some(words) = order.in_words() {
+        tracing::info!(order = words, given_by = giver.name, door = %giver.door, "order");
         let news = News::of(Event::Order, status.clone());
-        listeners.tell(News { reason: Some(words), ..news });
+        listeners.tell(News { reason: Some(words), giver: Some(giver.clone()), ..news });
     }
 }
 
@@ -158,11 +175,18 @@ pub fn tell(listeners: &Listeners, order: &Order, status: &Status) {
 mod tests {
     use super::*;
     use crate::interface::socket::connections::Connections;
+    use altergeist::Door;
+    use rand::rngs::SmallRng;
+    use rand::{Rng, SeedableRng};
 
     fn steering() -> Steering {
         let status = watch::Sender::new(Status { table: "shop.t".into(), ..Status::default() });
         let settings = Arc::new(watch::Sender::new(Settings::default()));
         Steering { settings, status: status.subscribe(), listeners: Listeners::default() }
+    }
+
+    fn giver() -> Giver {
+        Giver::new("a test", Door::Socket)
     }
 
     /// Sends all of it at once, as `nc` does, and returns all answers.
@@ -173,7 +197,7 @@ mod tests {
         if closes {
             client.shutdown().await.expect("the pipe is open");
         }
-        converse(&mut BufReader::new(server), &steering(), &place).await;
+        converse(&mut BufReader::new(server), &steering(), &place, &giver()).await;
         let mut answers = String::new();
         client.read_to_string(&mut answers).await.expect("answers are text");
         answers
@@ -189,6 +213,46 @@ mod tests {
         assert!(say("workers=0").1.starts_with("error: workers must be"));
         assert!(say("panic").1.starts_with("stopping at once"));
         assert!(say("status --json").1.starts_with('{'));
+    }
+
+    /// Random lines, most of them nearly orders.
+    #[test]
+    fn no_line_makes_the_run_panic() {
+        const WORDS: [&str; 16] = [
+            "throttle",
+            "cut-over",
+            "panic",
+            "overrule",
+            "approve",
+            "window=",
+            "workers=",
+            "max-load=",
+            "deadline=",
+            "effort=",
+            "chunk-time=",
+            "=?",
+            " ",
+            "22:00-04:00",
+            "9e99",
+            "\u{e9}\u{1f600}",
+        ];
+        let steering = steering();
+        let until = std::time::Instant::now() + Duration::from_millis(500);
+        for seed in 0.. {
+            if std::time::Instant::now() > until {
+                break;
+            }
+            let mut random = SmallRng::seed_from_u64(seed);
+            let mut line = String::new();
+            for _ in 0..random.random_range(0..6) {
+                match random.random_bool(0.7) {
+                    true => line += WORDS[random.random_range(0..WORDS.len())],
+                    false => line.push(random.random()),
+                }
+            }
+            let (order, said) = answer(&line, &steering.settings, &steering.status.borrow());
+            assert_eq!(order.is_none(), said.starts_with("error: "), "{line:?}: {said}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -223,7 +287,7 @@ mod tests {
         let place = Arc::new(Connections::default()).place().expect("there is room");
         client.write_all(b"help\n").await.expect("the pipe is open");
         let begun = Instant::now();
-        converse(&mut BufReader::new(server), &steering(), &place).await;
+        converse(&mut BufReader::new(server), &steering(), &place, &giver()).await;
         assert!(begun.elapsed() <= TO_TAKE, "{:?}", begun.elapsed());
     }
 }

@@ -2,7 +2,7 @@
 //! A Unix socket by default, a TCP port beside it with `--serve-tcp`.
 
 mod ask;
-mod connections;
+pub mod connections;
 mod conversation;
 mod place;
 mod tcp;
@@ -10,8 +10,8 @@ mod token;
 mod unix;
 
 pub use ask::ask;
-pub use conversation::{Steering, answer, tell};
+pub use conversation::{LINE_BYTES_MAX, Steering, answer, carry_out, tell};
 pub use place::{default_path, only_one};
 pub use tcp::{ListeningTcp, listen_tcp};
 pub use token::Token;
-pub use unix::{Listening, listen};
+pub use unix::{Listening, listen, lock_folder};

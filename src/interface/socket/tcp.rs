@@ -4,6 +4,7 @@ use crate::interface::socket::connections::{Admission, Connections, FULL};
 use crate::interface::socket::conversation::{Steering, converse, farewell, next_line};
 use crate::interface::socket::token::Token;
 use altergeist::contract::{Error, Kind, Result};
+use altergeist::{Door, Giver};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,7 +62,10 @@ async fn serve(listener: TcpListener, token: Token, steering: Steering) {
                 () = place.is_needed() => false,
             };
             match is_let_in {
-                true => converse(&mut stream, &steering, place).await,
+                true => {
+                    let giver = Giver::new(peer.to_string(), Door::Tcp);
+                    converse(&mut stream, &steering, place, &giver).await
+                }
                 false => {
                     warn_of(peer, refused.fetch_add(1, Ordering::Relaxed) + 1);
                     farewell(&mut stream, "the first line must be the token").await;

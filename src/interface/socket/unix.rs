@@ -4,8 +4,8 @@ use crate::interface::socket::ask::ask;
 use crate::interface::socket::connections::{Admission, Connections, FULL};
 use crate::interface::socket::conversation::{Steering, converse, farewell};
 use crate::interface::socket::place::folder;
-use altergeist::Status;
 use altergeist::contract::{Error, Kind, Result};
+use altergeist::{Door, Giver, Status};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
@@ -76,13 +76,21 @@ async fn serve(listener: UnixListener, steering: Steering) {
         };
         let (admission, steering) = (connections.admit().await, steering.clone());
         tokio::spawn(async move {
+            let giver = Giver::new(user_of(&stream), Door::Socket);
             let mut stream = BufReader::new(stream);
             match admission {
-                Admission::Place(place) => converse(&mut stream, &steering, &place).await,
+                Admission::Place(place) => converse(&mut stream, &steering, &place, &giver).await,
                 Admission::Full(_turn) => farewell(&mut stream, FULL).await,
             }
         });
     }
+}
+
+/// Who is at the other end of a socket.
+pub fn user_of(stream: &UnixStream) -> String {
+    stream
+        .peer_cred()
+        .map_or_else(|_| "an unknown user".into(), |peer| format!("user {}", peer.uid()))
 }
 
 /// Who has a path.
@@ -135,7 +143,7 @@ async fn occupant(path: &Path, table: &str) -> std::result::Result<Occupant, Str
 
 /// Locks the socket's folder, if it can: the lock of a folder leaves no file behind. Without it
 /// the run begins all the same.
-async fn lock_folder(path: &Path) -> Option<File> {
+pub async fn lock_folder(path: &Path) -> Option<File> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let folder = File::open(folder.unwrap_or(Path::new("."))).ok()?;
     let until = tokio::time::Instant::now() + FOLDER_LOCK;
