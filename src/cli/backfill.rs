@@ -1,7 +1,7 @@
 //! `backfill`: from its arguments to its exit code.
 
 use crate::cli::backfill_args::BackfillArgs;
-use crate::cli::commands::{Watched, exit_code, in_turn, watch_over};
+use crate::cli::commands::{Success, Watched, exit_code, in_turn, watch_over};
 use crate::cli::engines::Task;
 use crate::interface::log::say;
 use crate::interface::notify::Notifier;
@@ -56,6 +56,8 @@ struct BackfillTask {
     status: watch::Sender<Status>,
     listeners: Listeners,
 }
+
+impl Success for Ended {}
 
 impl Task for BackfillTask {
     type Outcome = Result<Ended, Failure>;

@@ -26,9 +26,6 @@ use tokio::time::Instant;
 /// How often a waiting run asks whether the other one has ended.
 const OTHER_RUN: Duration = Duration::from_secs(1);
 
-/// The exit code of a run whose change was undone by order.
-const REVERTED: u8 = 10;
-
 /// How long a run may take to stop between two turns, once its deadline is reached.
 const STOP_GENTLY: Duration = Duration::from_secs(15);
 
@@ -99,7 +96,7 @@ async fn run_once(
         listeners,
     };
     let (outcome, last) = watch_over(watched, notifier, task).await?;
-    let code = if matches!(outcome, Outcome::Reverted { .. }) { REVERTED } else { 0 };
+    let code = outcome.exit_code();
     say(&report::outcome(outcome, &last));
     Ok(code)
 }
@@ -118,8 +115,33 @@ pub(crate) struct Watched<'a> {
     pub progress: ProgressArg,
 }
 
+/// A way to end well.
+pub(crate) trait Success {
+    /// The exit code scripts depend on.
+    fn exit_code(&self) -> u8 {
+        0
+    }
+}
+
+impl Success for Outcome {
+    fn exit_code(&self) -> u8 {
+        self.exit_code()
+    }
+}
+
+/// Why a run is stopped at once.
+fn stopped_at_once(status: &Status) -> Failure {
+    match status.phase {
+        Phase::Reversible | Phase::Reverting => Failure::LeftReversible {
+            why: Box::new(Failure::Stopped),
+            seconds_left: status.reversible_seconds_left.unwrap_or_default(),
+        },
+        _ => Failure::Stopped,
+    }
+}
+
 /// Runs a task that is shown, and takes orders and signals. Returns its outcome and last status.
-pub(crate) async fn watch_over<O, T: Task<Outcome = Result<O, Failure>>>(
+pub(crate) async fn watch_over<O: Success, T: Task<Outcome = Result<O, Failure>>>(
     watched: Watched<'_>,
     notifier: &Notifier,
     task: impl FnOnce(Arc<watch::Sender<Settings>>, watch::Sender<Status>, Listeners) -> T,
@@ -144,7 +166,7 @@ pub(crate) async fn watch_over<O, T: Task<Outcome = Result<O, Failure>>>(
     // Dropped at any await, the run is what a kill would leave: resumable.
     let ended = tokio::select! {
         ended = with_engine(target, task) => ended.unwrap_or_else(|error| Err(error.into())),
-        _ = panicked.wait_for(|settings| settings.panic) => Err(Failure::Stopped),
+        _ = panicked.wait_for(|settings| settings.panic) => Err(stopped_at_once(&status.borrow())),
     };
     if let Err(failure) = &ended {
         status.send_modify(|status| {
@@ -153,7 +175,7 @@ pub(crate) async fn watch_over<O, T: Task<Outcome = Result<O, Failure>>>(
         });
     }
     let last = status.borrow().clone();
-    notifier.tell_end(&ended, &last);
+    notifier.tell_end(ended.as_ref().map(Success::exit_code), &last);
     drop(status);
     shown.finish().await;
     drop(sockets);

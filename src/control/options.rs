@@ -40,6 +40,19 @@ pub struct Options {
     pub reconnects: u32,
 }
 
+impl Outcome {
+    /// The exit code scripts depend on.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Outcome::Reverted { .. } => 10,
+            Outcome::Altered
+            | Outcome::Swapped
+            | Outcome::Finished
+            | Outcome::AlreadyDone { .. } => 0,
+        }
+    }
+}
+
 /// What a run is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Goal {

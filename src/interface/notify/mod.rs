@@ -68,9 +68,9 @@ impl Notifier {
     }
 
     /// Tells how a run ended, unless it did not begin.
-    pub fn tell_end<T>(&self, ended: &Result<T, Failure>, status: &Status) {
+    pub fn tell_end(&self, ended: Result<u8, &Failure>, status: &Status) {
         let (event, exit_code, reason) = match ended {
-            Ok(_) => (Event::Success, 0, None),
+            Ok(code) => (Event::Success, code, None),
             Err(Failure::Held { .. }) => return,
             Err(failure) if failure.exit_code() == 5 => {
                 (Event::Stopped, 5, Some(failure.to_string()))
@@ -131,7 +131,7 @@ mod tests {
         for _ in 0..3 {
             notifier.listeners.tell(News::of(Event::Throttled, Status::default()));
         }
-        notifier.tell_end(&Ok(()), &Status::default());
+        notifier.tell_end(Ok(0), &Status::default());
         assert!(begun.elapsed() < Duration::from_secs(1), "telling waits for nobody");
         let _still_open = notifier.listeners();
         notifier.finish().await;
