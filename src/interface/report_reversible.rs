@@ -18,7 +18,7 @@ pub fn reverted(table: &str, rows_discarded: u64) -> String {
     };
     format!(
         "{table}: reverted. The old table has its name again, with {lost}. The altered table is \
-         kept; the next run of a change drops it, and so does `altergeist cleanup`"
+         kept; the next run of a change drops it, and so does `altergeist cleanup --drop-old`"
     )
 }
 

@@ -73,9 +73,9 @@ pub async fn taken_up<E: Engine>(
         Stage::Backfilling => {
             return Err(another_change_is_under_way(engine.table(), &record).into());
         }
-        // After a revert the altered table is what is left.
+        // After a revert the altered table is what is left: it stands where the copy must.
         Stage::Preparing | Stage::Reverted => {
-            engine.cleanup(false).await?;
+            engine.cleanup(record.stage == Stage::Reverted).await?;
             keep_backfills(engine, record).await?;
             return Ok(TakenUp::Nothing);
         }

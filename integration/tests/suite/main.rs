@@ -49,6 +49,7 @@ mod rehearse;
 mod replica_lag;
 mod reversal_mysql;
 mod reversal_postgres;
+mod reversible;
 mod scripts;
 mod servers;
 mod sets;
