@@ -66,6 +66,13 @@ impl Swapper {
             let is_left_over = !is_identity && has_identity(column);
             // The shadow's own sequence continues from the old one.
             let own = of_shadow.iter().find(|(name, ..)| *name == heir.name && !is_left_over);
+            // On the way back the serial goes on behind the identity that replaced it.
+            let identity = of_source.iter().find(|(name, _, is_own)| name == column && *is_own);
+            if let Some((_, identity, _)) =
+                identity.filter(|_| is_left_over && self.names.is_turned)
+            {
+                before.push(sql::advance_sequence(sequence, identity));
+            }
             let stays_beside = shadow.final_steps.kept_serials.contains(column) && !is_identity;
             match own {
                 Some((_, own, _)) if stays_beside => {

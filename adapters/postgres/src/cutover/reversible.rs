@@ -6,13 +6,12 @@ use crate::cutover::dependents;
 use crate::cutover::locked_relations::LockedRelation;
 use crate::cutover::materialized_views::{self, MaterializedView};
 use crate::facts::{Dependent, Originals, ReverseFacts, ShadowFacts};
-use crate::key::candidates::{self, Candidate};
 use crate::log::completeness;
 use crate::schema::altered::{DeferredIndex, FinalSteps};
-use crate::schema::catalogue;
-use crate::schema::columns::{KeyColumn, Layout};
+use crate::schema::columns::Layout;
 use crate::schema::definition::{self, Attribute, Line};
 use crate::schema::lookup_index;
+use crate::schema::return_key;
 use crate::schema::reverse_mapping::Tables;
 use crate::server::doing::Doing;
 use crate::server::names::{self, Names};
@@ -39,16 +38,6 @@ pub(crate) struct Reversible<'a> {
     pub(crate) dependents: &'a [Dependent],
     /// The materialized views and their queries, before the swap.
     pub(crate) queries: Vec<(String, String)>,
-}
-
-/// The key that the log carries on the way back.
-struct ReturnKey {
-    index: String,
-    columns: Vec<KeyColumn>,
-    /// Whether the log carries whole rows.
-    whole_rows: bool,
-    /// The altered table's own replica identity, if the key must be it for a while.
-    own_identity: Option<String>,
 }
 
 /// Returns the queries of materialized views, by their names.
@@ -79,11 +68,13 @@ impl Reversible<'_> {
             numbers: self.numbers(session).await?,
             reverse_sets: self.reverse_sets,
         };
-        let key = self.key(session, &tables).await?;
+        let key = return_key::choose(session, self.shadow.oid, &tables).await?;
+        let key = key.ok_or_else(|| Error::refused(attempted(), return_key::NONE))?;
         let misfits = sql::misfits_table(&ahead.shadow_schema, &names::tag(&ahead.display));
         let mut layout = tables.layout(&ahead, &key.index, key.columns.clone(), misfits.clone());
         let columns: Vec<String> = key.columns.iter().map(|key| key.source.clone()).collect();
-        let columns = Some(columns).filter(|_| self.version.has_column_lists() && !key.whole_rows);
+        let columns =
+            Some(columns).filter(|_| self.version.has_column_lists() && !key.has_whole_rows);
         let mut script: Vec<String> = Vec::new();
         if key.own_identity.is_some() {
             script.push(sql::use_identity(&self.names.source(), &key.index));
@@ -142,44 +133,6 @@ impl Reversible<'_> {
         let rows = rows.doing("read the sequences")?;
         let identities = rows.iter().filter(|row| row.get(2));
         Ok(identities.map(|row| (row.get(0), sql::next_number(row.get(1)))).collect())
-    }
-
-    /// Chooses a key that both tables have: the altered table's own replica identity, or else
-    /// another one that can be it for a while.
-    async fn key(&self, session: &Session, tables: &Tables<'_>) -> Result<ReturnKey> {
-        let identity: String = session
-            .one(sql::REPLICA_IDENTITY, &[&self.shadow.oid])
-            .await
-            .doing("read keys")?
-            .get(0);
-        let all = catalogue::candidates(session, self.shadow.oid).await?;
-        let found = |candidate: &Candidate, own_identity: Option<String>| {
-            Some(ReturnKey {
-                index: candidate.name.clone(),
-                columns: tables.key(candidate)?,
-                whole_rows: identity == "f",
-                own_identity,
-            })
-        };
-        let chosen = match identity.as_str() {
-            "f" => all.iter().find_map(|candidate| found(candidate, None)),
-            _ => {
-                let own = candidates::choose(&all, &identity).ok();
-                let own_name = all.iter().find(|candidate| candidate.is_identity);
-                let spelled = match own_name.filter(|_| identity == "i") {
-                    Some(index) => format!("i {}", index.name),
-                    None => identity.clone(),
-                };
-                own.and_then(|own| found(&own, None)).or_else(|| {
-                    let mut others = all.iter().filter(|candidate| !candidate.is_deferrable);
-                    others.find_map(|candidate| found(candidate, Some(spelled.clone())))
-                })
-            }
-        };
-        chosen.ok_or_else(|| {
-            let reason = "the old table and the altered one have no key in common";
-            Error::refused(format!("prepare the way back of {}", self.names.display), reason)
-        })
     }
 
     /// Reads what hangs on the altered table, and connects it with what hung on the old one.

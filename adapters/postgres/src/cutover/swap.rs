@@ -262,7 +262,9 @@ impl Swapper {
             let other = shadow.final_steps.other_proofs.iter().find(|(known, _)| *known == proof);
             other.map_or(Some(proof), |(_, other)| other.clone())
         });
-        proofs.chain(self.views.iter().filter_map(MaterializedView::refresh)).collect()
+        // Only there is a bound to prove if the old table was a partition.
+        let bound = self.is_reversible.then(|| sql::validate_bound(&self.names.old()));
+        proofs.chain(self.views.iter().filter_map(MaterializedView::refresh)).chain(bound).collect()
     }
 
     pub(crate) async fn check_source(&self, session: &Session, shadow: &ShadowFacts) -> Result<()> {

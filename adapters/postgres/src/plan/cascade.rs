@@ -137,6 +137,21 @@ impl Cascade {
         self.taken.iter().filter_map(refusal).collect()
     }
 
+    /// Returns refusals for objects that a swap back could not create again: their owners and
+    /// privileges go with them.
+    pub(crate) fn irretrievable(&self) -> Vec<Finding> {
+        let dropped = self.taken.iter().filter(|taken| taken.statement.is_some());
+        let refusal = |taken: &CascadedObject| {
+            Finding::error(
+                Code::NotRevertible,
+                taken.object.clone(),
+                "CASCADE drops it, and a revert cannot create it again as it was",
+                "drop it in a change of its own, or leave --reversible out",
+            )
+        };
+        dropped.map(refusal).collect()
+    }
+
     /// Returns what an operator must know about it.
     pub(crate) fn note(&self) -> Option<Finding> {
         (!self.taken.is_empty()).then(|| {

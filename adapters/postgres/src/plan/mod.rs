@@ -15,6 +15,7 @@ pub(crate) mod online_steps;
 pub(crate) mod others_flags;
 pub(crate) mod refusals;
 pub(crate) mod rehearsal;
+pub(crate) mod reversible;
 pub(crate) mod row_counts;
 pub(crate) mod set_checks;
 pub(crate) mod set_samples;

@@ -10,6 +10,7 @@ use crate::plan::lost_keys;
 use crate::plan::online_steps::{self, StepInputs};
 use crate::plan::refusals;
 use crate::plan::rehearsal;
+use crate::plan::reversible;
 use crate::plan::set_checks::{self, SetChecks};
 use crate::plan::survey::Survey;
 use crate::plan::unstable;
@@ -27,7 +28,7 @@ use crate::server::session::Session;
 use crate::shadow::duplicates;
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::{Code, Finding, ForeignKeys, Result};
+use altergeist_contract::{Code, Finding, ForeignKeys, Result, Severity};
 
 /// Tries the clauses, in a transaction that it rolls back.
 pub(crate) async fn try_clauses(
@@ -79,6 +80,14 @@ async fn try_all(
         altered.refusals.extend(checks.found.refusals);
         survey.notes_on_copy.extend(checks.found.notes);
         survey.set_reads = checks.reads;
+    }
+    if change.target.reversible && altered.refusals.is_empty() {
+        let cascade = &survey.cascade;
+        let found = reversible::findings(session, change, (source, &schema), &altered, cascade);
+        let (refusals, notes): (Vec<Finding>, Vec<Finding>) =
+            Box::pin(found).await?.into_iter().partition(|it| it.severity == Severity::Error);
+        survey.obstacles.extend(refusals);
+        survey.notes_on_copy.extend(notes);
     }
     altered.final_steps.cascade = survey.cascade.objects();
     let wanted = data_checks::constraints(session, altered.clone).await?;

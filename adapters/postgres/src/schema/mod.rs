@@ -22,6 +22,7 @@ pub(crate) mod lookup_index;
 pub(crate) mod pasted;
 pub(crate) mod requested;
 pub(crate) mod retarget;
+pub(crate) mod return_key;
 pub(crate) mod reverse_mapping;
 pub(crate) mod set_columns;
 pub(crate) mod set_refusals;

@@ -107,6 +107,8 @@ SELECT object, before, after, finish, columns, is_key,
                  WHEN 20 THEN format('DROP TRIGGER %s ON %s', substr(object, 9), t.name)
                  WHEN 30 THEN format('DROP POLICY %s ON %s', substr(object, 8), t.name)
                  WHEN 31 THEN format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', t.name)
+                 WHEN 55 THEN format('ALTER TABLE %s ADD CONSTRAINT altergeist_bound CHECK (%s) NOT VALID', t.name,
+                                     pg_get_partition_constraintdef($1))
        END
 FROM t CROSS JOIN (
     SELECT 10 AS step, r.rulename::text AS name, 'rule ' || quote_ident(r.rulename) AS object, NULL AS before,

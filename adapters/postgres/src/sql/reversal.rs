@@ -162,6 +162,16 @@ pub(crate) fn blocked_misfits(layout: &Layout, misfits: &str) -> String {
     format!("SELECT {keys} FROM ONLY {misfits} WHERE is_blocked ORDER BY tried LIMIT $1")
 }
 
+/// Creates an empty table with the columns of another.
+pub(crate) fn create_like(table: &str, other: &str) -> String {
+    format!("CREATE TABLE {table} (LIKE {other})")
+}
+
+/// Proves what stands for the bound of a former partition, so that it can be one again at once.
+pub(crate) fn validate_bound(table: &str) -> String {
+    format!("ALTER TABLE {table} VALIDATE CONSTRAINT altergeist_bound")
+}
+
 /// Publishes this table and no other. Without columns, whole rows.
 pub(crate) fn publish_instead(name: &str, table: &str, columns: Option<&[String]>) -> String {
     let columns =
