@@ -78,6 +78,7 @@ fn turned(change: Change, names: Names) -> Change {
     let target = Target {
         alter: String::new(),
         renames: Vec::new(),
+        sets: Vec::new(),
         foreign_keys: ForeignKeys::Carry,
         create: None,
         order_by: None,

@@ -218,8 +218,9 @@ const COLUMNS: Story = Story {
     before: "CREATE TABLE t (id int PRIMARY KEY, u int NOT NULL UNIQUE, amount int, exact numeric(8, 2),
             day timestamp, was text, gone text DEFAULT 'new', note varchar(20));
         INSERT INTO t SELECT n, n, n, n, '2020-01-01 12:34:56', 'w' || n, 'g' || n, 'n' FROM generate_series(1, 9) n",
-    alter: "ADD COLUMN extra int NOT NULL DEFAULT 7, DROP COLUMN gone, ALTER COLUMN amount TYPE bigint, \
-            ALTER COLUMN exact TYPE numeric, ALTER COLUMN day TYPE date, ALTER COLUMN note TYPE text",
+    alter: "ADD COLUMN extra int NOT NULL DEFAULT 7, DROP COLUMN gone, \
+            ALTER COLUMN amount TYPE bigint, ALTER COLUMN exact TYPE numeric, \
+            ALTER COLUMN day TYPE date, ALTER COLUMN note TYPE text",
     reverse_sets: &[],
     meanwhile: &[
         "BEGIN; UPDATE t SET u = -u WHERE id < 3; UPDATE t SET u = id % 2 + 1 WHERE id < 3; COMMIT",
@@ -289,8 +290,9 @@ const HUNG_ROWS: &str = "SELECT (SELECT count(*) FROM log), (SELECT count(*) FRO
 const DROPPED: Story = Story {
     name: "dropped",
     before: HUNG,
-    alter: "DROP COLUMN q, ADD COLUMN x int, ADD CONSTRAINT t_x FOREIGN KEY (x) REFERENCES parent (id), \
-            ADD CONSTRAINT t_checked CHECK (x > 0), DROP CONSTRAINT t_a_check",
+    alter: "DROP COLUMN q, ADD COLUMN x int, DROP CONSTRAINT t_a_check, \
+            ADD CONSTRAINT t_x FOREIGN KEY (x) REFERENCES parent (id), \
+            ADD CONSTRAINT t_checked CHECK (x > 0)",
     reverse_sets: &[],
     meanwhile: &[
         "INSERT INTO t (p, a, x) VALUES (1, 10, 2)",
