@@ -132,6 +132,8 @@ fn leftover(object: String, reason: &str, disposal: Disposal) -> Leftover {
 fn need(found: &Inventory) -> &'static str {
     match found.stage {
         Some(Stage::Done | Stage::Backfilled) => "left by a finished change; not needed",
+        Some(Stage::Reverted) => "left by a change that was reverted; not needed",
+        Some(Stage::Reversible | Stage::Reverting) => "needed to revert the change",
         Some(_) => "needed to go on with the change that was begun",
         None => "left by a change that hardly began; not needed",
     }

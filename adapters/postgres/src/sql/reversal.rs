@@ -138,7 +138,8 @@ pub(crate) fn forget_misfits(layout: &Layout, misfits: &str) -> String {
     format!("DELETE FROM ONLY {misfits} AS m WHERE {}", among(&keys, layout, 1))
 }
 
-/// Notes misfits: arrays of the keys' columns, of objects, and of whether another row is in the way.
+/// Notes misfits: arrays of the keys' columns, of objects, and of whether another row is in the
+/// way.
 pub(crate) fn note_misfits(layout: &Layout, misfits: &str) -> String {
     let columns = list((0..layout.keys.len()).map(|number| format!("key_{number}")));
     let arrays = layout.keys.iter().enumerate();
