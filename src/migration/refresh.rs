@@ -44,7 +44,12 @@ impl<E: Engine> Migration<'_, E> {
         let workers = settings.workers.max(1);
         let most = settings.batch_keys.min(self.listener.batch.rows(None) as usize);
         let size = refreshed.div_ceil(workers).clamp(most.div_ceil(BATCH_PARTS), most);
-        let skip_unchanged = std::mem::take(&mut self.listener.skip_unchanged);
+        // On the way back a comparison leaves misfits out. Only its refresh finds out that one of
+        // them fits by now.
+        let skip_unchanged = match self.direction {
+            Direction::Back => SkipUnchanged::never(),
+            Direction::Forward => std::mem::take(&mut self.listener.skip_unchanged),
+        };
         let refreshing = refresh_batches(
             self.engine,
             pending.keys,

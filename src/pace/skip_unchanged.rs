@@ -17,6 +17,11 @@ pub struct SkipUnchanged {
 }
 
 impl SkipUnchanged {
+    /// Never compares.
+    pub fn never() -> SkipUnchanged {
+        SkipUnchanged { batches_to_wait: Cell::new(u32::MAX) }
+    }
+
     /// Whether to compare the rows of the next batch.
     pub fn is_due(&self) -> bool {
         let to_wait = self.batches_to_wait.get();
