@@ -249,6 +249,18 @@ async fn a_change_is_undone_with_every_row(server: &Server) {
     ]);
     follow_up(&engine, &mut stream).await;
     assert_eq!(prove(&engine).await, []);
+    // Rows that exchanged a unique value come together, whichever of them is known.
+    undo.write(&[
+        "UPDATE t SET u = -1 WHERE id = 5",
+        "UPDATE t SET u = 5 WHERE id = 6",
+        "UPDATE t SET u = 6 WHERE id = 5",
+    ]);
+    let mark = engine.mark().await.expect("a mark can be put");
+    let (keys, _) = until(&mut stream, mark).await;
+    engine.refresh_each(&keys[..1]).await.expect("rows can be refreshed");
+    let old = "SELECT id, u FROM _t_ag_old WHERE id IN (5, 6) ORDER BY id";
+    assert_eq!(undo.rows(old), ["5|6", "6|5"]);
+    assert_eq!(prove(&engine).await, []);
     undo.write(&["UPDATE t SET amount = 50 WHERE id = 5"]);
     swap(&engine, &mut stream).await;
     assert_eq!(engine.ownership().await.expect("it can be asked"), Ownership::Shadow);
@@ -261,8 +273,8 @@ async fn a_change_is_undone_with_every_row(server: &Server) {
         [
             "1|short|1|one|here|a@b|11|2020-01-01 00:00:01|22|2",
             "2|new|2|two|there|NULL|1|2020-01-01 00:00:02|2|2",
-            "5|e|50|five||z@b|5|NULL|10|2",
-            "6|f|6|none|6!|NULL|6|NULL|12|1",
+            "5|e|50|five||z@b|6|NULL|12|2",
+            "6|f|6|none|6!|NULL|5|NULL|10|2",
             "40|d|4|none|4!|d@b|4|NULL|8|2",
             "43|h|7|none|7!|b@b|2|NULL|4|1",
         ]

@@ -15,6 +15,9 @@ pub(crate) struct Reverse {
     pub written: Vec<String>,
     /// Expressions for some of the lost columns in new rows.
     pub sets: Vec<(String, String)>,
+    /// Other unique indexes of the old table: the name, and how its columns come from the altered
+    /// table's.
+    pub unique: Vec<(String, Vec<Pair>)>,
     /// The key's columns, as the altered table has them.
     pub key: Vec<Column>,
     /// The table of misfits.

@@ -13,7 +13,7 @@ use crate::schema::convert;
 use crate::schema::key_choice::followed;
 use crate::schema::pair::Pair;
 use crate::schema::reverse::Reverse;
-use crate::schema::table::{Column, Table, is_same};
+use crate::schema::table::{Column, Index, Part, Table, is_same};
 use crate::server::about::Zone;
 use crate::server::names::{Names, TableName};
 use crate::server::version::Flavour;
@@ -87,10 +87,28 @@ fn reverse(
         lost: written.iter().filter(|column| !is_paired(column)).cloned().collect(),
         written,
         sets: way_back.sets.clone(),
+        unique: other_unique(old, pairs, key),
         key: key.columns.iter().map(key_column).collect(),
         misfits: names.misfits.clone(),
         stash: names.stash.clone(),
     }
+}
+
+/// Returns the unique indexes of the old table in which a row of another key may be in the way:
+/// those over whole columns that both tables have.
+fn other_unique(old: &Table, pairs: &[Pair], key: &KeyIndex) -> Vec<(String, Vec<Pair>)> {
+    let pair_of = |part: &Part| {
+        let is_of = |pair: &&Pair| is_same(&pair.shadow.name, &part.column);
+        let pair = pairs.iter().find(is_of).filter(|pair| !pair.shadow.generated);
+        pair.filter(|_| part.prefix.is_none()).cloned()
+    };
+    let others = old.indexes.iter().filter(|index| index.unique && index.usable);
+    let others = others.filter(|index| !is_same(&index.name, &key.shadow_index));
+    let pairs_of = |index: &Index| {
+        let pairs = index.parts.iter().map(pair_of).collect::<Option<Vec<Pair>>>()?;
+        Some((index.name.clone(), pairs))
+    };
+    others.filter_map(pairs_of).collect()
 }
 
 /// Returns the columns that both tables have: the name in the old one, then in the altered one.

@@ -1,11 +1,12 @@
 //! Rows of the altered table that the old one cannot hold: misfits. They are noted in a table of
 //! ours, in the transaction that finds them.
 //!
-//! One transaction refreshes many keys. First it puts the old table's rows aside and deletes them,
-//! so that values that moved between rows find their places free. Then it writes the rows of the
-//! altered table. If the server refuses a statement, the run halves its keys, down to the rows that
-//! do not fit. Their last versions that did fit come back at the end. If a new row has taken the
-//! place of such a version, the version stays, and the run writes the others again.
+//! One transaction refreshes many keys, and with them the rows of the old table in their way. First
+//! it puts the old table's rows aside and deletes them, so that values that moved between rows find
+//! their places free. Then it writes the rows of the altered table. If the server refuses a
+//! statement, the run halves its keys, down to the rows that do not fit. Their last versions that
+//! did fit come back at the end. If a new row has taken the place of such a version, the version
+//! stays, and the run writes the others again.
 
 use crate::change::Change;
 use crate::schema::column_mapping::ColumnMapping;
@@ -16,13 +17,17 @@ use crate::server::error::{Failure, is_harmless_warning};
 use crate::server::pool::SessionPool;
 use crate::server::session::{Session, number, text};
 use crate::shadow::column_mapping::load_mapping;
+use crate::shadow::compare::keys_of;
 use crate::shadow::insert::parts;
 use crate::shadow::way_back::{inserts, lossy, put_aside};
 use crate::sql;
 use crate::state::ShadowState;
 use altergeist_contract::{Error, Key, Misfits, Result};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+/// With more keys than this no others are looked for.
+const KEYS_MAX: usize = 20_000;
 
 /// What a row does not fit, and whether another row is in the way.
 type Reason = (String, bool);
@@ -70,6 +75,7 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn refresh(&mut self, keys: &[Key]) -> Result<u64> {
+        let keys = &self.with_those_in_the_way(keys).await?[..];
         put_aside(self.session, self.mapping, self.reverse, keys, &self.attempted).await?;
         for part in parts(keys) {
             let forget = sql::reversal::forget_misfits(self.mapping, self.reverse, part)?;
@@ -82,18 +88,61 @@ impl Attempt<'_> {
                 keys.iter().filter(|key| !staying.contains_key(*key)).cloned().collect();
             self.delete(&tried).await?;
             let failed = self.write_those_that_fit(&tried).await?;
-            let is_restored = self.write_back(failed.iter().map(|(key, _)| key)).await?;
-            staying.extend(failed);
-            if is_restored {
-                self.note(&staying).await?;
+            if self.write_back(failed.iter().map(|(key, _)| key)).await? {
+                let mut misfits = self.that_still_do_not_fit(staying).await?;
+                misfits.extend(failed);
+                self.note(&misfits).await?;
                 return Ok(self.written);
             }
+            staying.extend(failed);
             self.delete(keys).await?;
             if !self.write_back(staying.keys()).await? {
                 let reason = "rows that it held together do not fit any more";
                 return Err(Error::fatal(&self.attempted, reason));
             }
         }
+    }
+
+    /// Returns these keys, and those of the old table's rows in their way in a unique index, and so
+    /// on. Most of such rows are to change too. Rows that have exchanged their values can only be
+    /// written together.
+    async fn with_those_in_the_way(&mut self, keys: &[Key]) -> Result<Vec<Key>> {
+        let mut all = keys.to_vec();
+        let mut known: HashSet<Key> = keys.iter().cloned().collect();
+        let mut seen = 0;
+        while seen < all.len() && all.len() < KEYS_MAX {
+            let last = all[seen..].to_vec();
+            seen = all.len();
+            for (part, unique) in parts(&last)
+                .into_iter()
+                .flat_map(|part| self.reverse.unique.iter().map(move |it| (part, it)))
+            {
+                let query = sql::reversal::in_the_way(self.mapping, unique, part)?;
+                let Some(query) = query else { continue };
+                let rows = self.session.rows(&query).await.doing(&self.attempted)?;
+                let found = keys_of(self.mapping, &[rows], &self.attempted)?;
+                all.extend(found.into_iter().filter(|key| known.insert(key.clone())));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Tries rows whose last versions stayed: others that were in their way may not fit themselves.
+    async fn that_still_do_not_fit(
+        &mut self,
+        staying: HashMap<Key, Reason>,
+    ) -> Result<HashMap<Key, Reason>> {
+        let mut left = HashMap::new();
+        for key in staying.into_keys() {
+            let alone = std::slice::from_ref(&key);
+            self.delete(alone).await?;
+            let Some(reason) = self.write(alone).await? else { continue };
+            if !self.write_back(alone.iter()).await? {
+                return Err(Error::fatal(&self.attempted, "a row does not fit where it was"));
+            }
+            left.insert(key, reason);
+        }
+        Ok(left)
     }
 
     async fn delete(&mut self, keys: &[Key]) -> Result<()> {

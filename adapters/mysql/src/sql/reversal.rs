@@ -12,7 +12,7 @@ use crate::schema::reverse::Reverse;
 use crate::schema::table::is_same;
 use crate::server::names::TableName;
 use crate::sql::quote::{quote, sign, string, table};
-use crate::sql::rows::{among, among_shadows, columns_of, matched, spelled};
+use crate::sql::rows::{among, among_shadows, columns_of, matched, spelled, spelled_of_shadow};
 use altergeist_contract::{Key, Result};
 
 /// The privilege that the stash needs.
@@ -87,6 +87,33 @@ pub(crate) fn fill_stash(
         quote(&mapping.key.shadow_index),
         among_shadows(&mapping.key, "", keys)?
     ))
+}
+
+/// Keys of the old table's rows that hold what rows of these keys get in a unique index. None if
+/// the server cannot compare them.
+pub(crate) fn in_the_way(
+    mapping: &ColumnMapping,
+    (index, pairs): &(String, Vec<Pair>),
+    keys: &[Key],
+) -> Result<Option<String>> {
+    let term = |pair: &Pair| {
+        let value = convert::grouped(pair, "s.")?;
+        Some(format!("d.{} = {value}", quote(&pair.shadow.name)))
+    };
+    let Some(terms) = pairs.iter().map(term).collect::<Option<Vec<String>>>() else {
+        return Ok(None);
+    };
+    Ok(Some(format!(
+        "{}SELECT {} FROM {} s FORCE INDEX ({}) JOIN {} d FORCE INDEX ({}) ON {} WHERE {}",
+        sign(&mapping.source),
+        spelled_of_shadow(&mapping.key, "d."),
+        table(&mapping.source),
+        quote(&mapping.key.index),
+        table(&mapping.shadow),
+        quote(index),
+        terms.join(" AND "),
+        among(&mapping.key, &columns_of(&mapping.key, false, "s."), keys)?
+    )))
 }
 
 /// Whether a row of the stash has the source's key.
