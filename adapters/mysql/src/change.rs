@@ -6,6 +6,7 @@ use crate::schema::alter_request::AlterRequest;
 use crate::schema::clauses::Clauses;
 use crate::schema::foreign_key::foreign_keys;
 use crate::schema::lexer::{Token, tokens};
+use crate::schema::probe;
 use crate::server::about::Server;
 use crate::server::doing::Doing;
 use crate::server::error::START_AGAIN;
@@ -46,7 +47,18 @@ impl Change {
             .doing_in_catalogue(format!("look for foreign keys of {}", source.plain()))?;
         let own: Vec<String> =
             keys.into_iter().filter(|key| key.child == source).map(|key| key.name).collect();
-        let request = AlterRequest::read(target, server.has_ansi_quotes, &source, &own)?;
+        let mut request = AlterRequest::read(target, server.has_ansi_quotes, &source, &own)?;
+        if !target.sets.is_empty() && request.clauses.is_ok() {
+            let read = probe::read(session, &source, &server.modes, &target.sets).await?;
+            request.clauses = match (request.clauses, read) {
+                (Ok(mut clauses), Ok(computed)) => {
+                    clauses.computed = computed;
+                    Ok(clauses)
+                }
+                (clauses, Ok(_)) => clauses,
+                (_, Err(refusal)) => Err(refusal),
+            };
+        }
         let (title, names) = (source.plain(), Names::of(&source));
         let target = target.clone();
         Ok(Change { target, request, server, source, title, names, way_back: None })

@@ -11,9 +11,6 @@ every_server!(the_vanished_address, an_expression_that_cannot_be_repeated_is_ref
 /// Data loss by a bad transform in the same deploy as the drop: the parser of the new column finds
 /// nothing in 3 % of the old values. The plan says so, and the run does not swap.
 fn the_vanished_address(flavour: Flavour) {
-    if !flavour.is_postgres() {
-        return;
-    }
     let Some(server) = Server::start(flavour, &[]) else {
         return;
     };
@@ -64,9 +61,6 @@ fn the_vanished_address(flavour: Flavour) {
 /// The plan refuses what the copy, the refresh and the comparison could compute differently. A row
 /// that comes later, and that an expression fails for, ends the run by name.
 fn an_expression_that_cannot_be_repeated_is_refused_by_name(flavour: Flavour) {
-    if !flavour.is_postgres() {
-        return;
-    }
     let Some(server) = Server::start(flavour, &[]) else {
         return;
     };

@@ -37,7 +37,7 @@ pub(crate) fn key(
             extra: String::new(),
             ..source.clone()
         };
-        kept.push(Pair { source, shadow, by_text: false });
+        kept.push(Pair { source, shadow, by_text: false, formula: None });
     }
     (KeyIndex { index: index.to_owned(), shadow_index: LOOKUP.to_owned(), columns }, kept)
 }

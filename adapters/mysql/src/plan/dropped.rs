@@ -21,15 +21,23 @@ pub(crate) async fn find_dropped(
 ) -> Result<Vec<Finding>> {
     let dropped: Vec<&Column> =
         source.columns.iter().filter(|it| clauses.name_after(&it.name).is_none()).collect();
-    let mut findings = Vec::new();
+    let (mut findings, mut holds_values) = (Vec::new(), Vec::new());
     for column in dropped.iter().filter(|column| !column.generated) {
         let query = sql::catalogue::count_values(&change.source, &column.name, ROWS_MAX);
         let row = session.row(&query).await.doing(change.doing("count dropped values of"))?;
         let mut cells = row.iter().flatten().map(|cell| number(cell).unwrap_or_default());
         let (seen, count) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
         findings.extend(lost(column, Count { count, is_least: seen >= ROWS_MAX }));
+        holds_values.extend((count > 0).then_some(&*column.name));
     }
-    findings.extend(renames(&dropped, clauses, source, altered));
+    let renames = renames(&dropped, clauses, source, altered);
+    let is_named =
+        |column: &&&str| renames.iter().any(|it| it.object == format!("column {column}"));
+    let others = holds_values.iter().filter(|column| !is_named(column));
+    let early: Vec<Finding> =
+        others.filter_map(|column| too_early(column, clauses, source, altered)).collect();
+    findings.extend(renames);
+    findings.extend(early);
     Ok(findings)
 }
 
@@ -43,6 +51,25 @@ fn lost(column: &Column, rows: Count) -> Option<Finding> {
                   drop it, if the run copies the table";
     let object = format!("column {}", column.name);
     Some(Finding::warning(Code::DropsData, object, message, remedy).count(rows.count))
+}
+
+/// Warns of a column that goes at the moment when another one comes.
+fn too_early(column: &str, clauses: &Clauses, source: &Table, altered: &Table) -> Option<Finding> {
+    let is_new = |new: &&Column| {
+        clauses.adds(&new.name)
+            && !new.generated
+            && source.column(&new.name).is_none()
+            && !clauses.computed.iter().any(|it| is_same(&it.name, &new.name))
+    };
+    let new = altered.columns.iter().find(is_new)?;
+    let message = format!(
+        "the clauses drop it at the moment when they add column {}: a version of the application \
+         that still reads it fails",
+        new.name
+    );
+    let remedy = format!("keep it for now: --hold {column}");
+    let object = format!("column {column}");
+    Some(Finding::warning(Code::ContractTooEarly, object, message, remedy))
 }
 
 /// Returns a warning for each dropped column with an added one of the same type.
@@ -59,6 +86,7 @@ fn renames(
     let mut added: Vec<&Column> =
         altered.columns.iter().filter(|column| !stays(&column.name) && !column.generated).collect();
     added.retain(|new| !dropped.iter().any(|old| is_same(&old.name, &new.name)));
+    added.retain(|new| !clauses.computed.iter().any(|it| is_same(&it.name, &new.name)));
     let mut findings = Vec::new();
     for old in dropped.iter().filter(|column| !column.generated) {
         let Some(place) = added.iter().position(|new| new.column_type == old.column_type) else {

@@ -3,6 +3,7 @@
 pub(crate) mod alternative;
 pub(crate) mod blockers;
 pub(crate) mod checks;
+pub(crate) mod computed;
 pub(crate) mod count;
 pub(crate) mod data;
 pub(crate) mod dropped;

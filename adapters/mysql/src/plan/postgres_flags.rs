@@ -11,8 +11,6 @@ pub(crate) fn refuse_postgres_flags(target: &Target) -> Vec<Finding> {
             "InnoDB stores rows in the order of the primary key",
         ),
         ("--capture poll", target.poll_log, "the binary log is always streamed"),
-        ("--set", !target.sets.is_empty(), "update the rows first"),
-        ("--hold", !target.holds.is_empty(), "leave the clause out"),
         ("--create", target.create.is_some(), "say it in --alter"),
         (
             "--wait-old-snapshots",

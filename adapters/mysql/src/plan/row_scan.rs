@@ -33,7 +33,7 @@ pub(crate) async fn scan_rows(
     mapping: &ColumnMapping,
     checks: Vec<RowCheck>,
 ) -> Result<Vec<Finding>> {
-    let checks = answerable(change, session, checks).await?;
+    let checks = answerable(change, session, mapping, checks).await?;
     if checks.is_empty() {
         return Ok(Vec::new());
     }
@@ -70,11 +70,12 @@ fn told(check: RowCheck, count: Count) -> Finding {
 async fn answerable(
     change: &Change,
     session: &mut Session,
+    mapping: &ColumnMapping,
     checks: Vec<RowCheck>,
 ) -> Result<Vec<RowCheck>> {
     let mut answerable = Vec::new();
     for check in checks {
-        match session.rows(&sql::catalogue::try_condition(&change.source, &check.condition)).await {
+        match session.rows(&sql::rows::try_condition(mapping, &check.condition)).await {
             Ok(_) => answerable.push(check),
             Err(failure) if failure.ends_session() => {
                 return Err(failure.of_rows(change.doing("look for rows that do not fit in")));

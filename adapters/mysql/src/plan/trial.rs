@@ -3,6 +3,7 @@
 use crate::change::Change;
 use crate::facts::NativeChange;
 use crate::key::index::LOOKUP;
+use crate::plan::computed;
 use crate::plan::data::refuse_rows;
 use crate::plan::dropped::find_dropped;
 use crate::plan::foreign_keys::{foreign_key_notes, refuse_added_keys, refuse_foreign_keys};
@@ -138,7 +139,8 @@ async fn try_on_clone(
     if let Some(means) = tried.means {
         let statement = sql::ddl::alter_by(means, &change.source, change.request.given.trim());
         let clone = read_table(change, session, &change.names.clone).await?;
-        let findings = find_dropped(change, session, clauses, [&source, &clone]).await?;
+        let mut findings = find_dropped(change, session, clauses, [&source, &clone]).await?;
+        findings.extend(computed::held(change, &source));
         return Ok(Trial { native: Some(statement), findings, ..Trial::default() });
     }
     if let Some(refusal) = refuse_a_copy(change) {
@@ -153,6 +155,8 @@ async fn try_on_clone(
     let clone = read_table(change, session, &change.names.clone).await?;
     let mut trial = judge_clone(change, pool, session, clauses, [&source, &clone]).await?;
     trial.findings.extend(find_dropped(change, session, clauses, [&source, &clone]).await?);
+    trial.findings.extend(computed::still_read(clauses, &source));
+    trial.findings.extend(computed::held(change, &source));
     Ok(trial)
 }
 
@@ -265,6 +269,7 @@ async fn judge_clone(
     findings.extend(measure_swap(change, session).await?);
     let tables = [source, clone];
     findings.extend(judge_way_back(change, session, clauses, tables, &mapping).await?);
+    findings.extend(computed::sample(change, session, &mapping).await?);
     trial.mapping = Some(mapping);
     Ok(trial)
 }

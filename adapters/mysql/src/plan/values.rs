@@ -43,7 +43,7 @@ pub(crate) async fn find_misfits(
 }
 
 fn object(pair: &Pair) -> String {
-    format!("column {}", pair.source.name)
+    format!("column {}", pair.title())
 }
 
 fn nulls(pair: &Pair) -> Option<RowCheck> {

@@ -33,9 +33,18 @@ impl AlterRequest {
     ) -> Result<AlterRequest> {
         let (given, means) =
             clause_text::asked(&target.alter, ansi_quotes, &source.schema, &source.name)?;
+        let held = clause_text::without_drops(&given, ansi_quotes, &target.holds);
+        let left = held.as_ref().map_or(&*given, |held| held);
+        let given = left.to_owned();
         let (rest, dropped_keys) = clause_text::without_dropped_keys(&given, ansi_quotes, keys);
         let effective = rest.trim().to_owned();
-        let clauses = readable(&effective, ansi_quotes, &target.renames);
+        let clauses = match held {
+            Err(refusal) => Err(refusal),
+            Ok(_) if given.trim().is_empty() && target.leaves_nothing() => {
+                Err(Finding::nothing_left())
+            }
+            Ok(_) => readable(&effective, ansi_quotes, &target.renames),
+        };
         Ok(AlterRequest { given, means, effective, dropped_keys, clauses })
     }
 

@@ -5,7 +5,7 @@ use crate::schema::clauses::{split, without_condition};
 use crate::schema::lexer::{Token, named, spanned, tokens};
 use crate::schema::pasted;
 use crate::schema::table::is_same;
-use altergeist_contract::Result;
+use altergeist_contract::{Code, Finding, Result};
 
 /// Reads what is asked for. Of a whole `ALTER TABLE t …;` it takes the part after the name, if that
 /// is the table to change. Returns the clauses, and ALGORITHM and LOCK apart.
@@ -34,6 +34,63 @@ fn without_means(text: &str, ansi_quotes: bool) -> (String, Vec<String>) {
         value.is_some()
     });
     (clauses, means)
+}
+
+/// Takes out the clauses that drop columns to hold. Refuses a column that no clause drops.
+pub(crate) fn without_drops(
+    text: &str,
+    ansi_quotes: bool,
+    holds: &[String],
+) -> std::result::Result<String, Finding> {
+    let name = |hold: &String| {
+        let tokens = tokens(hold, true).unwrap_or_default();
+        tokens.first().and_then(Token::name).map_or_else(|| hold.clone(), str::to_owned)
+    };
+    let mut left: Vec<String> = holds.iter().map(name).collect();
+    if left.is_empty() {
+        return Ok(text.to_owned());
+    }
+    let rest = without_clauses(text, ansi_quotes, |clause| {
+        let held = dropped_column(clause)
+            .and_then(|name| left.iter().position(|hold| hold.eq_ignore_ascii_case(name)));
+        held.map(|place| left.remove(place)).is_some()
+    });
+    match left.first() {
+        None => Ok(rest),
+        Some(hold) => Err(Finding::error(
+            Code::Option,
+            format!("--hold {hold}"),
+            "no clause drops this column",
+            "write the column's name as the clauses do, or leave --hold out",
+        )),
+    }
+}
+
+/// The column that a clause drops; None for any other clause.
+fn dropped_column(clause: &[Token]) -> Option<&str> {
+    const OTHERS: [&str; 9] = [
+        "PARTITION",
+        "PRIMARY",
+        "INDEX",
+        "KEY",
+        "FOREIGN",
+        "CONSTRAINT",
+        "CHECK",
+        "PERIOD",
+        "SYSTEM",
+    ];
+    let (first, rest) = clause.split_first().filter(|(first, _)| first.is("DROP"))?;
+    let _ = first;
+    let rest = match rest {
+        [column, rest @ ..] if column.is("COLUMN") && !rest.is_empty() => rest,
+        [other, _, ..] if OTHERS.contains(&&*other.keyword()) => return None,
+        rest => rest,
+    };
+    let rest = match rest {
+        [one, two, rest @ ..] if one.is("IF") && two.is("EXISTS") => rest,
+        rest => rest,
+    };
+    rest.first().and_then(Token::name)
 }
 
 /// Takes out the clauses that drop foreign keys which exist. Returns the rest, and the keys' names.

@@ -2,6 +2,7 @@
 //! became which. It refuses what it cannot read, and names the clause. Everything else is up to the
 //! server. Pure.
 
+use crate::schema::computed::Computed;
 use crate::schema::lexer::{Token, tokens};
 use crate::schema::table::is_same;
 use altergeist_contract::{Error, Result};
@@ -14,6 +15,8 @@ pub(crate) struct Clauses {
     added: Vec<Added>,
     adds_partitions: bool,
     sets_row_number: bool,
+    /// The columns that --set computes.
+    pub computed: Vec<Computed>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

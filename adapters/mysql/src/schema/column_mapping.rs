@@ -4,10 +4,11 @@
 use crate::key::index::KeyIndex;
 use crate::key::kept;
 use crate::schema::clauses::Clauses;
+use crate::schema::computed;
 use crate::schema::convert;
 use crate::schema::foreign_key::OwnKey;
 use crate::schema::key_choice::followed;
-use crate::schema::pair::{Given, Pair};
+use crate::schema::pair::{Formula, Given, Pair};
 use crate::schema::reverse::Reverse;
 use crate::schema::table::{Column, Table, is_same};
 use crate::server::about::Zone;
@@ -52,7 +53,9 @@ pub(crate) struct ColumnMapping {
 impl ColumnMapping {
     /// Returns the name that a column of the source has in the shadow. Another name stays.
     pub(crate) fn name_after(&self, column: &str) -> String {
-        let pair = self.columns.iter().find(|pair| is_same(&pair.source.name, column));
+        let is_it =
+            |pair: &&Pair| pair.before().is_some_and(|before| is_same(&before.name, column));
+        let pair = self.columns.iter().find(is_it);
         pair.map_or_else(|| column.to_owned(), |pair| pair.shadow.name.clone())
     }
 
@@ -83,11 +86,12 @@ pub(crate) fn find(
     flavour: Flavour,
 ) -> std::result::Result<ColumnMapping, Vec<Finding>> {
     let shadow = &without_kept(shadow);
-    let columns = pairs(source, shadow, clauses, flavour).map_err(|refusal| vec![refusal])?;
-    let mut refusals = incomparable(&columns);
+    let mut columns = pairs(source, shadow, clauses, flavour).map_err(|refusal| vec![refusal])?;
     let key = followed((names.0, source), shadow, &columns, zone == Zone::Fixed);
     let (key, kept) =
         key.map_or_else(|refusal| (Err(refusal), Vec::new()), |(key, kept)| (Ok(key), kept));
+    let mut refusals = compute(&mut columns, shadow, clauses, key.as_ref().ok(), flavour);
+    refusals.extend(incomparable(&columns));
     let is_moment = |column: &Column| column.data_type == "timestamp";
     let moments = columns.iter().any(|pair| is_moment(&pair.source) && is_moment(&pair.shadow));
     let in_utc = match zone {
@@ -97,6 +101,7 @@ pub(crate) fn find(
     };
     if in_utc {
         refusals.extend(zoned(shadow, &columns));
+        refusals.extend(zoned_expressions(source, clauses));
     }
     let given = given(shadow, &columns).unwrap_or_else(|refusal| {
         refusals.push(refusal);
@@ -127,6 +132,73 @@ pub(crate) fn find(
     Err(refusals)
 }
 
+/// Puts the columns that `--set` computes in the place of those that are only copied. Returns why
+/// one of them cannot be computed.
+fn compute(
+    columns: &mut Vec<Pair>,
+    shadow: &Table,
+    clauses: &Clauses,
+    key: Option<&KeyIndex>,
+    flavour: Flavour,
+) -> Vec<Finding> {
+    let mut refusals = Vec::new();
+    for computed in &clauses.computed {
+        let Some(column) = shadow.column(&computed.name) else {
+            let why = "the altered table has no such column";
+            refusals.push(computed::rejected(&computed.name, why));
+            continue;
+        };
+        if column.generated {
+            let why = "the server generates the column by an expression of its own";
+            refusals.push(computed::rejected(&computed.name, why));
+            continue;
+        }
+        let place = columns.iter().position(|pair| is_same(&pair.shadow.name, &column.name));
+        let before = place.map(|place| columns[place].source.clone());
+        let follows = |before: &Column| {
+            key.is_some_and(|key| key.columns.iter().any(|it| is_same(&it.name, &before.name)))
+        };
+        if before.as_ref().is_some_and(follows) {
+            refusals.push(Finding::error(
+                Code::KeyChoice,
+                computed::object(&computed.name),
+                "the run follows the rows by this column, so it cannot compute it",
+                "give the table another unique index over NOT NULL columns, or leave the column as \
+                 it is",
+            ));
+            continue;
+        }
+        let by_text = computed.by_text || convert::goes_by_text(&computed.value, column, flavour);
+        let pair = Pair {
+            source: computed.value.clone(),
+            shadow: column.clone(),
+            by_text,
+            formula: Some(Formula { expression: computed.expression.clone(), replaces: before }),
+        };
+        match place {
+            Some(place) => columns[place] = pair,
+            None => columns.push(pair),
+        }
+    }
+    refusals
+}
+
+/// Refuses expressions over moments, if sessions do not use the server's own time zone.
+fn zoned_expressions(source: &Table, clauses: &Clauses) -> Vec<Finding> {
+    let zoned = clauses.computed.iter().filter(|it| computed::depends_on_zone(it, &source.columns));
+    zoned
+        .map(|it| {
+            Finding::error(
+                Code::ValueLossy,
+                computed::object(&it.name),
+                "it depends on the server's time zone, and that zone has hours that come twice. \
+                 The run must copy TIMESTAMP columns in UTC, or they lose these hours",
+                "run SET GLOBAL time_zone = '+00:00' until the change is done, or leave it out",
+            )
+        })
+        .collect()
+}
+
 /// The altered table without our own columns.
 fn without_kept(shadow: &Table) -> Table {
     let columns =
@@ -151,7 +223,7 @@ fn pairs(
             ));
         };
         let by_text = convert::goes_by_text(column, after, flavour);
-        pairs.push(Pair { source: column.clone(), shadow: after.clone(), by_text });
+        pairs.push(Pair { source: column.clone(), shadow: after.clone(), by_text, formula: None });
     }
     for column in &shadow.columns {
         let kept = pairs.iter().filter(|pair| is_same(&pair.shadow.name, &column.name)).count();
@@ -225,7 +297,7 @@ fn incomparable(pairs: &[Pair]) -> Vec<Finding> {
     odd.map(|pair| {
         Finding::error(
             Code::ClauseNotCarried,
-            format!("column {}", pair.source.name),
+            format!("column {}", pair.title()),
             format!(
                 "the run cannot verify a change from {} to {}",
                 pair.source.column_type, pair.shadow.column_type

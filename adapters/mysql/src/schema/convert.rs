@@ -72,7 +72,10 @@ pub(crate) fn goes_by_text(source: &Column, shadow: &Column, flavour: Flavour) -
 
 /// Returns what a copy selects: the value for the server to convert, or its text.
 pub(crate) fn copied(pair: &Pair) -> String {
-    let name = quote(&pair.source.name);
+    let name = match &pair.formula {
+        Some(formula) => formula.expression.clone(),
+        None => quote(&pair.source.name),
+    };
     if pair.by_text { format!("CAST({name} AS CHAR)") } else { name }
 }
 
@@ -341,7 +344,12 @@ mod tests {
     }
 
     fn pair(source: Column, shadow: Column) -> Pair {
-        Pair { by_text: goes_by_text(&source, &shadow, Flavour::MySql), source, shadow }
+        Pair {
+            by_text: goes_by_text(&source, &shadow, Flavour::MySql),
+            source,
+            shadow,
+            formula: None,
+        }
     }
 
     #[test]

@@ -251,7 +251,7 @@ mod tests {
     }
 
     fn conditions(from: &str, to: &str) -> Vec<String> {
-        let pair = Pair { source: column(from), shadow: column(to), by_text: false };
+        let pair = Pair { source: column(from), shadow: column(to), by_text: false, formula: None };
         misfits(&pair).into_iter().map(|misfit| misfit.condition).collect()
     }
 

@@ -78,6 +78,7 @@ fn reverse(
         by_text: convert::goes_by_text(&pair.shadow, &pair.source, flavour),
         source: pair.shadow.clone(),
         shadow: pair.source.clone(),
+        formula: None,
     };
     let key_column = |column: &KeyColumn| {
         altered.column(&column.name).expect("the key was read from this table").clone()
@@ -141,7 +142,7 @@ fn pairs(
         // What the change read as a text is written as one, too.
         let by_text = convert::goes_by_text(source, shadow, flavour)
             || convert::goes_by_text(shadow, source, flavour);
-        Ok(Pair { source: source.clone(), shadow: shadow.clone(), by_text })
+        Ok(Pair { source: source.clone(), shadow: shadow.clone(), by_text, formula: None })
     };
     way_back.columns.iter().map(pair).collect()
 }

@@ -101,7 +101,10 @@ mod tests {
             column_type: column_type.into(),
             ..Column::default()
         };
-        loss(&Pair { source: column(from), shadow: column(into), by_text: false }, flavour)
+        loss(
+            &Pair { source: column(from), shadow: column(into), by_text: false, formula: None },
+            flavour,
+        )
     }
 
     #[test]

@@ -113,6 +113,34 @@ impl Session {
         Ok(self.give_back(conn, outcome)?.into_iter().map(named).collect())
     }
 
+    /// How the server describes the first column of a query.
+    pub(crate) async fn described(
+        &mut self,
+        statement: &str,
+    ) -> std::result::Result<Option<mysql_async::Column>, Failure> {
+        let mut conn = self.take()?;
+        let outcome = tokio::select! {
+            outcome = first_column(&mut conn, statement) => outcome,
+            () = self.reachability.lost() => return Err(out_of_reach()),
+        };
+        self.give_back(conn, outcome)
+    }
+
+    /// The first row of a query, and how many warnings the server gave.
+    pub(crate) async fn row_with_warnings(
+        &mut self,
+        statement: &str,
+    ) -> std::result::Result<(Cells, u16), Failure> {
+        let mut conn = self.take()?;
+        let outcome = tokio::select! {
+            outcome = conn.query::<mysql_async::Row, _>(statement) => outcome,
+            () = self.reachability.lost() => return Err(out_of_reach()),
+        };
+        let warnings = conn.get_warnings();
+        let rows = self.give_back(conn, outcome)?;
+        Ok((rows.into_iter().next().map(cells).unwrap_or_default(), warnings))
+    }
+
     /// The first row of a query.
     pub(crate) async fn row(
         &mut self,
@@ -173,6 +201,16 @@ impl Session {
         }
         outcome
     }
+}
+
+async fn first_column(
+    conn: &mut Conn,
+    statement: &str,
+) -> mysql_async::Result<Option<mysql_async::Column>> {
+    let result = conn.query_iter(statement).await?;
+    let column = result.columns_ref().first().cloned();
+    result.drop_result().await?;
+    Ok(column)
 }
 
 fn out_of_reach() -> Failure {

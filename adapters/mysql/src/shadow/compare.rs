@@ -2,6 +2,7 @@
 
 use crate::change::Change;
 use crate::schema::column_mapping::ColumnMapping;
+use crate::schema::pair::Pair;
 use crate::server::doing::Doing;
 use crate::server::error::{Failure, TABLE_CHANGED};
 use crate::server::pool::SessionPool;
@@ -11,7 +12,7 @@ use crate::shadow::insert::parts;
 use crate::sql;
 use crate::sql::compare::Compared;
 use crate::state::{LogState, ShadowState};
-use altergeist_contract::{Chunk, Comparison, Error, Key, Result};
+use altergeist_contract::{Chunk, ColumnCounts, Comparison, Error, Key, Result, ValueCounts};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -40,7 +41,9 @@ pub(crate) async fn compare_chunk(
     ];
     // If the shadow lacks no row of the source and has as many rows, it has no other rows.
     let is_answered = |answers: &[Vec<Cells>]| match answers {
-        [in_source, in_shadow, missing] => missing.is_empty() && in_source == in_shadow,
+        [in_source, in_shadow, missing] => {
+            missing.is_empty() && count(in_source) == count(in_shadow)
+        }
         _ => false,
     };
     let mut lease = pool.worker().await?;
@@ -51,13 +54,44 @@ pub(crate) async fn compare_chunk(
     }
     lease.keep();
     let answers = outcome.doing(&attempted)?;
-    let count = |answer: &Vec<Cells>| answer.first().and_then(|row| number(&row[0]));
     let (rows, held) = (count(&answers[0]).unwrap_or_default(), count(&answers[1]));
     let differing = differing(&mapping, &answers[2..], &attempted)?;
     if differing.is_empty() && held.is_some_and(|held| held != rows) {
         return Err(Error::fatal(attempted, "the shadow holds a row of the source more than once"));
     }
-    Ok(Comparison { rows, differing, columns: Vec::new() })
+    let columns = match held {
+        Some(held) => counts_of(&mapping, (&answers[0], rows), (&answers[1], held)),
+        None => Vec::new(),
+    };
+    Ok(Comparison { rows, differing, columns })
+}
+
+fn count(answer: &[Cells]) -> Option<u64> {
+    answer.first().and_then(|row| number(&row[0]))
+}
+
+/// Reads the counts behind the numbers of rows.
+fn counts_of(
+    mapping: &ColumnMapping,
+    (before, rows): (&[Cells], u64),
+    (after, held): (&[Cells], u64),
+) -> Vec<ColumnCounts> {
+    let cell = |answer: &[Cells], at: usize| answer.first()?.get(at).and_then(number);
+    let values = |answer: &[Cells], at: usize, rows: u64| {
+        let (nulls, empties) = (cell(answer, at)?, cell(answer, at + 1)?);
+        Some(ValueCounts { rows, nulls, empties, distinct: cell(answer, at + 2) })
+    };
+    let counts = |(nth, pair): (usize, &Pair)| {
+        let at = 1 + nth * sql::counts::COUNTS_OF_COLUMN;
+        let ends = cell(before, at + 3).zip(cell(after, at + 3));
+        ColumnCounts {
+            column: pair.shadow.name.clone(),
+            before: values(before, at, rows),
+            after: values(after, at, held).unwrap_or_default(),
+            ends_moved: ends.map(|(before, after)| u64::from(before != after)),
+        }
+    };
+    sql::counts::counted(mapping).into_iter().enumerate().map(counts).collect()
 }
 
 pub(crate) async fn compare_keys(

@@ -60,7 +60,7 @@ pub(crate) fn altered_rows(
     altered: &Defined,
 ) -> Option<String> {
     let values = held(mapping, flavour, altered.table);
-    let mut view = sql::catalogue::rows_as(&mapping.source, &values);
+    let mut view = sql::catalogue::rows_as(&sql::rows::source_as(mapping, "s"), &values);
     for column in altered.table.columns.iter().filter(|column| column.generated) {
         let expression = generated_as(altered.definition, &column.name)?;
         view = sql::catalogue::with_column(&view, &expression, &column.name);
@@ -223,7 +223,8 @@ pub(crate) async fn find_duplicates(
         };
         let values = if index.parts.iter().all(has_pair) {
             let Some(expressions) = newly_unique(mapping, &source, index) else { continue };
-            let statement = sql::catalogue::duplicates(&change.source, &expressions);
+            let rows = sql::rows::source_as(mapping, "s");
+            let statement = sql::catalogue::duplicates(&change.source, &rows, &expressions);
             session.text(&statement).await.doing(attempted)?
         } else {
             let before = Defined { table: &source, definition: &source_definition };

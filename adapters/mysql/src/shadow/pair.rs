@@ -155,7 +155,8 @@ fn with_generated(
     for column in other.columns.iter().filter(|column| column.generated) {
         let source = one.columns.iter().find(|source| is_same(&source.name, &column.name));
         let Some(source) = source else { continue };
-        let pair = Pair { source: source.clone(), shadow: column.clone(), by_text: false };
+        let pair =
+            Pair { source: source.clone(), shadow: column.clone(), by_text: false, formula: None };
         if convert::equal(&pair, "s.", "d.").is_none() {
             return Err(format!("their columns {} cannot be compared", column.name));
         }

@@ -262,11 +262,6 @@ pub(crate) fn has_rows(name: &TableName) -> String {
     format!("SELECT 1 FROM {} LIMIT 1", table(name))
 }
 
-/// Fails if the server does not understand a condition on the source's rows. Reads none.
-pub(crate) fn try_condition(source: &TableName, condition: &str) -> String {
-    format!("{}SELECT ({condition}) FROM {} WHERE FALSE", sign(source), table(source))
-}
-
 /// How many rows were seen, up to a limit, and how many of them have a value in a column.
 pub(crate) fn count_values(source: &TableName, column: &str, limit: u64) -> String {
     let column = quote(column);
@@ -296,22 +291,21 @@ pub(crate) const FREE_DISK: &str = "SELECT Path, Available * 1024 FROM informati
                                     WHERE LEFT(@@datadir, CHAR_LENGTH(Path)) = Path ORDER BY \
                                     CHAR_LENGTH(Path) DESC LIMIT 1";
 
-/// How many values the source has more than once over these expressions. NULLs do not count.
-pub(crate) fn duplicates(source: &TableName, expressions: &[String]) -> String {
+/// How many values the source's rows have more than once over these expressions. NULLs do not count.
+pub(crate) fn duplicates(source: &TableName, rows: &str, expressions: &[String]) -> String {
     let present: Vec<String> =
         expressions.iter().map(|expression| format!("{expression} IS NOT NULL")).collect();
     format!(
-        "{}SELECT COUNT(*) FROM (SELECT 1 FROM {} s WHERE {} GROUP BY {} HAVING COUNT(*) > 1) held",
+        "{}SELECT COUNT(*) FROM (SELECT 1 FROM {rows} WHERE {} GROUP BY {} HAVING COUNT(*) > 1) held",
         sign(source),
-        table(source),
         present.join(" AND "),
         expressions.join(", ")
     )
 }
 
 /// The source's rows, as these values.
-pub(crate) fn rows_as(source: &TableName, values: &[String]) -> String {
-    format!("SELECT {} FROM {} s", values.join(", "), table(source))
+pub(crate) fn rows_as(rows: &str, values: &[String]) -> String {
+    format!("SELECT {} FROM {rows}", values.join(", "))
 }
 
 /// A view `v` with one more column, computed from the others.

@@ -1,6 +1,12 @@
 //! Clauses of ALTER TABLE, and how definitions of tables begin.
 
-use crate::sql::quote::quote;
+use crate::server::names::TableName;
+use crate::sql::quote::{quote, table};
+
+/// The statement that drops a column.
+pub(crate) fn drop_column(of: &TableName, column: &str) -> String {
+    format!("ALTER TABLE {} DROP COLUMN {}", table(of), quote(column))
+}
 
 pub(crate) fn drop_check(name: &str) -> String {
     format!("DROP CHECK {}", quote(name))

@@ -3,10 +3,12 @@
 use crate::key::index::KeyIndex;
 use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::foreign_key::OwnKey;
+use crate::sql::counts;
 use crate::sql::quote::{quote, sign, table};
 use crate::sql::reversal::is_no_misfit;
 use crate::sql::rows::{
-    among, among_shadows, columns_of, matched, one_of, range, spelled, spelled_of_shadow,
+    among, among_shadows, columns_of, matched, one_of, range, source_rows, spelled,
+    spelled_of_shadow,
 };
 use altergeist_contract::{Chunk, Key, Result, Watermark};
 
@@ -51,8 +53,9 @@ fn condition_on_shadow(key: &KeyIndex, of: &str, compared: &Compared) -> Result<
 
 pub(crate) fn count_rows(mapping: &ColumnMapping, chunk: &Chunk) -> Result<String> {
     Ok(format!(
-        "{}SELECT COUNT(*) FROM {} FORCE INDEX ({}) WHERE {}",
+        "{}SELECT COUNT(*){} FROM {} FORCE INDEX ({}) WHERE {}",
         sign(&mapping.source),
+        counts::before(mapping),
         table(&mapping.source),
         quote(&mapping.key.index),
         range(&mapping.key, &columns_of(&mapping.key, false, ""), chunk)?
@@ -67,8 +70,9 @@ pub(crate) fn count_in_shadow(mapping: &ColumnMapping, chunk: &Chunk) -> Result<
         return Ok("SELECT NULL".to_owned());
     }
     Ok(format!(
-        "{}SELECT COUNT(*) FROM {} FORCE INDEX ({}) WHERE {}",
+        "{}SELECT COUNT(*){} FROM {} FORCE INDEX ({}) WHERE {}",
         sign(&mapping.source),
+        counts::after(mapping),
         table(&mapping.shadow),
         quote(&mapping.key.shadow_index),
         range(&mapping.key, &columns_of(&mapping.key, true, ""), chunk)?
@@ -84,12 +88,11 @@ pub(crate) fn missing_or_different(
     let columns = columns_of(&mapping.key, false, "s.");
     let first = &columns_of(&mapping.key, true, "d.")[0];
     Ok(format!(
-        "{}SELECT {} FROM {} s FORCE INDEX ({}) LEFT JOIN {} d FORCE INDEX ({}) ON {} \
+        "{}SELECT {} FROM {} LEFT JOIN {} d FORCE INDEX ({}) ON {} \
          WHERE {} AND ({first} IS NULL OR NOT ({})){} LIMIT {limit}",
         sign(&mapping.source),
         spelled(&mapping.key, &columns),
-        table(&mapping.source),
-        quote(&mapping.key.index),
+        source_rows(mapping, "s"),
         table(&mapping.shadow),
         quote(&mapping.key.shadow_index),
         matched(mapping, ("s", "d")),

@@ -4,6 +4,8 @@ pub(crate) mod backfill;
 pub(crate) mod catalogue;
 pub(crate) mod clauses;
 pub(crate) mod compare;
+pub(crate) mod computed;
+pub(crate) mod counts;
 pub(crate) mod cutover;
 pub(crate) mod ddl;
 pub(crate) mod documents;

@@ -4,6 +4,8 @@ use crate::key::index::{KeyColumn, KeyIndex};
 use crate::key::mapping::Mapping;
 use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::convert;
+use crate::schema::table::is_same;
+use crate::sql::computed::values_of;
 use crate::sql::quote::{quote, sign, table};
 use altergeist_contract::{Chunk, Key, Result, Watermark};
 
@@ -239,6 +241,49 @@ pub(crate) fn insert_select(mapping: &ColumnMapping, force: &str, condition: &st
     )
 }
 
+/// The source's rows under a name, found by the key's index, with the values that `--set` computes
+/// as columns. The server merges such a query with the one around it.
+pub(crate) fn source_rows(mapping: &ColumnMapping, name: &str) -> String {
+    let force = by_key(mapping);
+    if mapping.columns.iter().all(|pair| pair.formula.is_none()) {
+        return format!("{} {name}{force}", table(&mapping.source));
+    }
+    format!("({}{force}) {name}", computed_rows(mapping))
+}
+
+/// The same rows by any index, as a query.
+fn computed_rows(mapping: &ColumnMapping) -> String {
+    let mut columns: Vec<String> = Vec::new();
+    let copied = mapping.columns.iter().chain(&mapping.kept);
+    let copied = copied.filter_map(|pair| pair.before()).map(|column| &column.name);
+    for name in mapping.key.columns.iter().map(|column| &column.name).chain(copied) {
+        if !columns.iter().any(|known| is_same(known, name)) {
+            columns.push(name.clone());
+        }
+    }
+    let computed = mapping.columns.iter().filter_map(|pair| {
+        Some((pair.formula.as_ref()?.expression.clone(), pair.source.name.clone()))
+    });
+    values_of(&mapping.source, &columns, &computed.collect::<Vec<_>>())
+}
+
+/// The source as a table to select from: itself, or a query with the computed values.
+pub(crate) fn source_as(mapping: &ColumnMapping, name: &str) -> String {
+    match mapping.columns.iter().all(|pair| pair.formula.is_none()) {
+        true => format!("{} {name}", table(&mapping.source)),
+        false => format!("({}) {name}", computed_rows(mapping)),
+    }
+}
+
+/// Fails if the server does not understand a condition on the rows. Reads none.
+pub(crate) fn try_condition(mapping: &ColumnMapping, condition: &str) -> String {
+    format!(
+        "{}SELECT ({condition}) FROM {} WHERE FALSE",
+        sign(&mapping.source),
+        source_as(mapping, "ag_source")
+    )
+}
+
 fn by_key(mapping: &ColumnMapping) -> String {
     format!(" FORCE INDEX ({})", quote(&mapping.key.index))
 }
@@ -260,10 +305,9 @@ pub(crate) fn count_conditions(
     let sums: String =
         conditions.iter().map(|condition| format!(", COALESCE(SUM({condition}), 0)")).collect();
     Ok(format!(
-        "{}SELECT COUNT(*){sums} FROM {}{} WHERE {}",
+        "{}SELECT COUNT(*){sums} FROM {} WHERE {}",
         sign(&mapping.source),
-        table(&mapping.source),
-        by_key(mapping),
+        source_rows(mapping, "ag_source"),
         range(&mapping.key, &columns_of(&mapping.key, false, ""), chunk)?
     ))
 }

@@ -1,0 +1,107 @@
+//! Asks the server which type the values of an expression have. No row is read.
+
+use crate::schema::computed::{self, Computed, VALUE};
+use crate::schema::table::Column;
+use crate::server::error::Failure;
+use crate::server::names::TableName;
+use crate::server::session::Session;
+use crate::sql;
+use altergeist_contract::{ColumnSet, Finding, Result};
+use mysql_async::Column as Described;
+use mysql_async::consts::{ColumnFlags, ColumnType};
+
+/// The collation id of bytes.
+const BINARY: u16 = 63;
+
+/// Reads every `--set`, or says why one of them cannot be computed.
+pub(crate) async fn read(
+    session: &mut Session,
+    source: &TableName,
+    modes: &str,
+    sets: &[ColumnSet],
+) -> Result<std::result::Result<Vec<Computed>, Finding>> {
+    let mut all: Vec<Computed> = Vec::new();
+    for (nth, set) in sets.iter().enumerate() {
+        let calls = computed::name_of(&set.column)
+            .and_then(|name| Ok((computed::check(&name, &set.expression, modes)?, name)));
+        let (calls, name) = match calls {
+            Ok(read) => read,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if all.iter().any(|known| known.name.eq_ignore_ascii_case(&name)) {
+            return Ok(Err(computed::rejected(&name, "another --set computes the same column")));
+        }
+        for function in calls {
+            let asked = session.text(&sql::computed::unsafe_functions(&function)).await;
+            if asked.map_err(|failure| failure.of_catalogue("look for stored functions"))? != "0" {
+                return Ok(Err(computed::not_deterministic(&name, &function)));
+            }
+        }
+        let expression = format!("({}\n)", set.expression);
+        let described = session.described(&sql::computed::describe(source, &expression)).await;
+        let described = match described {
+            Ok(described) => described,
+            Err(failure) if failure.ends_session() => {
+                return Err(failure.of_catalogue("read --set"));
+            }
+            Err(failure) => return Ok(Err(not_accepted(&name, failure))),
+        };
+        let Some(described) = described else { continue };
+        let (value, by_text) = column(&described, format!("{VALUE}{nth}"));
+        all.push(Computed { name, expression, value, by_text });
+    }
+    Ok(Ok(all))
+}
+
+fn not_accepted(name: &str, failure: Failure) -> Finding {
+    let words = failure.of_clauses("read --set").reason;
+    computed::rejected(name, format!("the server refuses it: {words}"))
+}
+
+/// Returns the value as a column, and whether its text must be copied.
+fn column(described: &Described, name: String) -> (Column, bool) {
+    let flags = described.flags();
+    let decimals = described.decimals().min(30);
+    let fraction = if decimals > 6 { 0 } else { decimals };
+    let unsigned = if flags.contains(ColumnFlags::UNSIGNED_FLAG) { " unsigned" } else { "" };
+    let is_member = flags.intersects(ColumnFlags::ENUM_FLAG | ColumnFlags::SET_FLAG);
+    let (data_type, column_type) = match described.column_type() {
+        ColumnType::MYSQL_TYPE_TINY
+        | ColumnType::MYSQL_TYPE_SHORT
+        | ColumnType::MYSQL_TYPE_INT24
+        | ColumnType::MYSQL_TYPE_LONG
+        | ColumnType::MYSQL_TYPE_LONGLONG => ("bigint", format!("bigint{unsigned}")),
+        ColumnType::MYSQL_TYPE_DECIMAL | ColumnType::MYSQL_TYPE_NEWDECIMAL => {
+            ("decimal", format!("decimal(65,{decimals})"))
+        }
+        ColumnType::MYSQL_TYPE_FLOAT => ("float", "float".into()),
+        ColumnType::MYSQL_TYPE_DOUBLE => ("double", "double".into()),
+        ColumnType::MYSQL_TYPE_YEAR => ("year", "year".into()),
+        ColumnType::MYSQL_TYPE_DATE | ColumnType::MYSQL_TYPE_NEWDATE => ("date", "date".into()),
+        ColumnType::MYSQL_TYPE_DATETIME | ColumnType::MYSQL_TYPE_DATETIME2 => {
+            ("datetime", format!("datetime({fraction})"))
+        }
+        ColumnType::MYSQL_TYPE_TIMESTAMP | ColumnType::MYSQL_TYPE_TIMESTAMP2 => {
+            ("timestamp", format!("timestamp({fraction})"))
+        }
+        ColumnType::MYSQL_TYPE_TIME | ColumnType::MYSQL_TYPE_TIME2 => {
+            ("time", format!("time({fraction})"))
+        }
+        ColumnType::MYSQL_TYPE_BIT => ("bit", "bit(64)".into()),
+        ColumnType::MYSQL_TYPE_JSON => ("json", "json".into()),
+        ColumnType::MYSQL_TYPE_GEOMETRY => ("geometry", "geometry".into()),
+        _ if described.character_set() == BINARY && !is_member => ("longblob", "longblob".into()),
+        _ => ("longtext", "longtext".into()),
+    };
+    // The connection's character set is told, and not the value's: it is like no column's.
+    let charset = if data_type == "longtext" { "unknown" } else { "" };
+    let column = Column {
+        name,
+        data_type: data_type.into(),
+        column_type,
+        charset: charset.into(),
+        nullable: true,
+        ..Column::default()
+    };
+    (column, is_member)
+}
