@@ -327,14 +327,25 @@ pub fn binary() -> &'static Path {
         // compiled once more.
         build.args(["build", "--quiet", "--workspace", "--bin", "altergeist"]);
         build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        // What a test is told by the cargo that runs it would make some dependencies look changed.
-        build.env_remove("CARGO_MANIFEST_DIR");
+        // What a test is told by the cargo that runs it would make dependencies look changed, and
+        // they would be compiled once more.
+        let told = std::env::vars_os().map(|(name, _)| name);
+        for name in told.filter(|name| is_told_by_cargo(&name.to_string_lossy())) {
+            build.env_remove(name);
+        }
         if profile.ends_with("release") {
             build.arg("--release");
         }
         assert!(build.status().is_ok_and(|status| status.success()), "altergeist does not build");
         profile.join("altergeist")
     })
+}
+
+/// Whether cargo tells a test about its own package in this variable.
+fn is_told_by_cargo(name: &str) -> bool {
+    ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_"]
+        .iter()
+        .any(|beginning| name.starts_with(beginning))
 }
 
 /// Everything on the server that somebody made: schemas, tables, slots, publications.
