@@ -9,7 +9,7 @@ use crate::facts::{Dependent, Originals, ReverseFacts, ShadowFacts};
 use crate::log::completeness;
 use crate::schema::altered::{DeferredIndex, FinalSteps};
 use crate::schema::columns::Layout;
-use crate::schema::definition::{self, Attribute, Line};
+use crate::schema::definition::{self, Attribute};
 use crate::schema::lookup_index;
 use crate::schema::return_key;
 use crate::schema::reverse_mapping::Tables;
@@ -54,8 +54,8 @@ pub(crate) async fn queries(
 }
 
 impl Reversible<'_> {
-    /// Prepares the way back. The altered table has the name, and its definition is `lines`.
-    pub(crate) async fn prepare(&self, session: &Session, lines: &[Line]) -> Result<ReverseFacts> {
+    /// Prepares the way back. The altered table has the name.
+    pub(crate) async fn prepare(&self, session: &Session) -> Result<ReverseFacts> {
         let attempted = || format!("prepare the way back of {}", self.names.display);
         let ahead = self.names.turned();
         let new = definition::attributes(session, self.shadow.oid).await?;
@@ -106,7 +106,8 @@ impl Reversible<'_> {
         };
         Ok(ReverseFacts {
             source: self.shadow.oid,
-            source_lines: lines.to_vec(),
+            // With the replica identity that it has for a while.
+            source_lines: definition::describe(session, self.shadow.oid).await?,
             stream_conditions: Some(
                 completeness::take(session, self.names, self.shadow.oid).await?,
             ),

@@ -117,7 +117,7 @@ impl Swapper {
             queries,
         };
         let reverse = match self.is_reversible {
-            true => Some(Box::new(Box::pin(way_back.prepare(session, &lines)).await?)),
+            true => Some(Box::new(Box::pin(way_back.prepare(session)).await?)),
             false => self.facts.reverse.clone(),
         };
         let facts = Facts {
