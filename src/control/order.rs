@@ -59,7 +59,7 @@ pub const WORDS: &[(&str, &str)] = &[
     ("postpone", "get ready, but do not swap until cut-over"),
     ("overrule NAME", "let the gate of this name count as open"),
     ("approve PLAN", "approve the plan of this fingerprint (another account, by SQL or console)"),
-    ("revert", "put the old table back (revert discard-unrevertible: even if that loses rows)"),
+    ("revert", "put the old table back; revert discard-unrevertible gives rows up"),
     ("finish", "end the reversible phase now; the old table is kept as it is"),
     ("extend TIME", "stay reversible for so much longer, as in extend 30m"),
     ("stop", "stop as soon as nothing is in flight; the same command resumes"),
