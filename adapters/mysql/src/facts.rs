@@ -50,6 +50,8 @@ pub(crate) struct WayBack {
     pub altered_text: String,
     /// Columns that both tables have, the old one's name first.
     pub columns: Vec<(String, String)>,
+    /// Columns of the altered table that `--set` computes. The old one's values are others.
+    pub computed: Vec<String>,
     /// Columns that only the old table has, with the expression of their values in new rows.
     pub sets: Vec<(String, String)>,
     /// Foreign keys of the altered table that the clauses added, by their names there.

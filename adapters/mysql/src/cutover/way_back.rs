@@ -10,7 +10,7 @@ use crate::facts::WayBack;
 use crate::journal::{read_entry, read_whole_entry, save_facts};
 use crate::schema::carried_keys::{is_key_left, name_added_keys, source_keys};
 use crate::schema::lookup::read_table;
-use crate::schema::reverse_mapping::common_columns;
+use crate::schema::reverse_mapping::{common_columns, computed_columns};
 use crate::schema::table::definition_of;
 use crate::server::doing::Doing;
 use crate::server::pool::{SessionPool, Slot};
@@ -34,9 +34,11 @@ pub(crate) async fn note_way_back(change: &Change, pool: &Arc<SessionPool>) -> R
     let source = read_table(change, &mut session, &change.source).await?;
     let shadow = read_table(change, &mut session, &change.names.shadow).await?;
     let altered_text = definition_of(&mut session, &change.names.shadow).await;
+    let clauses = change.clauses()?;
     let way_back = WayBack {
         altered_text: altered_text.doing_in_catalogue(attempted)?,
-        columns: common_columns(change.clauses()?, [&source, &shadow]),
+        columns: common_columns(clauses, [&source, &shadow]),
+        computed: computed_columns(clauses),
         sets: change.target.reverse_sets.clone(),
         added_keys: added.into_iter().map(|key| key.name).collect(),
         dropped_keys,

@@ -43,6 +43,7 @@ pub(crate) async fn judge_way_back(
     }
     let way_back = WayBack {
         columns: reverse_mapping::common_columns(clauses, [source, clone]),
+        computed: reverse_mapping::computed_columns(clauses),
         sets: change.target.reverse_sets.clone(),
         ..WayBack::default()
     };

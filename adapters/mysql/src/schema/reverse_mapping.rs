@@ -80,11 +80,14 @@ fn reverse(
         shadow: pair.source.clone(),
         formula: None,
     };
+    let is_computed =
+        |pair: &Pair| way_back.computed.iter().any(|name| is_same(name, &pair.source.name));
+    let is_compared = |pair: &&Pair| !pair.shadow.generated && !is_computed(pair);
     let key_column = |column: &KeyColumn| {
         altered.column(&column.name).expect("the key was read from this table").clone()
     };
     Reverse {
-        compared: pairs.iter().filter(|pair| !pair.shadow.generated).map(forward).collect(),
+        compared: pairs.iter().filter(is_compared).map(forward).collect(),
         lost: written.iter().filter(|column| !is_paired(column)).cloned().collect(),
         written,
         sets: way_back.sets.clone(),
@@ -122,6 +125,11 @@ pub(crate) fn common_columns(
         Some((column.name.clone(), after.name.clone()))
     });
     both.collect()
+}
+
+/// Returns the columns of the altered table that `--set` computes.
+pub(crate) fn computed_columns(clauses: &Clauses) -> Vec<String> {
+    clauses.computed.iter().map(|computed| computed.name.clone()).collect()
 }
 
 /// Pairs the columns that both tables have.
