@@ -291,7 +291,7 @@ pub(crate) const FREE_DISK: &str = "SELECT Path, Available * 1024 FROM informati
                                     WHERE LEFT(@@datadir, CHAR_LENGTH(Path)) = Path ORDER BY \
                                     CHAR_LENGTH(Path) DESC LIMIT 1";
 
-/// How many values the source's rows have more than once over these expressions. NULLs do not count.
+/// How many values the source has more than once over these expressions. NULLs do not count.
 pub(crate) fn duplicates(source: &TableName, rows: &str, expressions: &[String]) -> String {
     let present: Vec<String> =
         expressions.iter().map(|expression| format!("{expression} IS NOT NULL")).collect();
