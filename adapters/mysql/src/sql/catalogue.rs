@@ -296,7 +296,7 @@ pub(crate) fn duplicates(source: &TableName, rows: &str, expressions: &[String])
     let present: Vec<String> =
         expressions.iter().map(|expression| format!("{expression} IS NOT NULL")).collect();
     format!(
-        "{}SELECT COUNT(*) FROM (SELECT 1 FROM {rows} WHERE {} GROUP BY {} HAVING COUNT(*) > 1) held",
+        "{}SELECT COUNT(*) FROM (SELECT 1 FROM {rows} WHERE {} GROUP BY {} HAVING COUNT(*) > 1) h",
         sign(source),
         present.join(" AND "),
         expressions.join(", ")
