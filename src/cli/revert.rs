@@ -18,15 +18,15 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// Puts the old table back. The exit code is 0 if it has its name again.
 pub async fn revert(args: &RevertArgs) -> u8 {
-    match ask(&args.target(), HolderTask).await {
+    match ask(&args.target(), LookTask).await {
         Err(failure) => failed(&failure),
-        Ok(Some(holder)) => by_the_living(args, &holder).await,
-        Ok(None) => by_itself(args).await,
+        Ok(Seen { holder: Some(holder), declines }) => by_the_living(args, &holder, declines).await,
+        Ok(Seen { holder: None, .. }) => by_itself(args).await,
     }
 }
 
 /// Has the run that keeps the old table current put it back.
-async fn by_the_living(args: &RevertArgs, holder: &str) -> u8 {
+async fn by_the_living(args: &RevertArgs, holder: &str, declines: u32) -> u8 {
     let word = if args.discards() { "revert discard-unrevertible" } else { "revert" };
     let order = OrderTask { word: word.into(), timeout: ANSWER, is_standing: false };
     match ask(&args.target(), order).await {
@@ -37,7 +37,7 @@ async fn by_the_living(args: &RevertArgs, holder: &str) -> u8 {
         }
         Ok(_) => {}
     }
-    match ask(&args.target(), RevertedTask).await {
+    match ask(&args.target(), RevertedTask { declines }).await {
         Err(failure) => failed(&failure),
         Ok(rows_discarded) => {
             say(&report_reversible::reverted(&args.table.table, rows_discarded));
@@ -68,20 +68,33 @@ async fn by_itself(args: &RevertArgs) -> u8 {
     exit_code(ended)
 }
 
-/// Who works on the table now.
-struct HolderTask;
+/// Looks who works on the table now.
+struct LookTask;
 
-impl Task for HolderTask {
-    type Outcome = Result<Option<String>, Failure>;
+/// What was seen before the order is given.
+struct Seen {
+    holder: Option<String>,
+    /// How many orders to revert were not carried out so far.
+    declines: u32,
+}
+
+impl Task for LookTask {
+    type Outcome = Result<Seen, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
-        Ok(E::connect(target).await?.holder().await?)
+        let engine = E::connect(target).await?;
+        let record = engine.load().await?;
+        let reversible = record.and_then(|record| record.reversible).unwrap_or_default();
+        Ok(Seen { holder: engine.holder().await?, declines: reversible.declines })
     }
 }
 
 /// Waits until the run has put the old table back, or says that it does not. Returns the rows that
 /// were given up.
-struct RevertedTask;
+struct RevertedTask {
+    /// How many orders to revert were not carried out before this one.
+    declines: u32,
+}
 
 impl Task for RevertedTask {
     type Outcome = Result<u64, Failure>;
@@ -99,8 +112,9 @@ impl Task for RevertedTask {
             match record.stage {
                 Stage::Reverted => return Ok(reversible.rows_discarded),
                 Stage::Done => return no("the run has finished the change instead".into()),
-                _ if let Some(reason) = reversible.lost.or(reversible.declined) => {
-                    return no(reason);
+                _ if let Some(reason) = reversible.lost => return no(reason),
+                _ if reversible.declines > self.declines => {
+                    return no(reversible.declined.unwrap_or_default());
                 }
                 _ if holder.is_none() => {
                     return no("the run ended meanwhile; repeat this command".into());

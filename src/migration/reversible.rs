@@ -107,9 +107,6 @@ impl<E: Engine> Migration<'_, E> {
             is_ordered |= settings.reverts > orders_seen;
             orders_seen = settings.reverts;
             if is_ordered {
-                if let Some(reversible) = &mut self.record.reversible {
-                    reversible.declined = None;
-                }
                 match self.revert(self.gives_up_misfits(options), leave).await? {
                     Revert::Done => return Ok(Decided::Reverted),
                     Revert::NotNow(reason) if options.goal != Goal::Change => {
@@ -136,6 +133,7 @@ impl<E: Engine> Migration<'_, E> {
     fn decline(&mut self, reason: String) {
         if let Some(reversible) = &mut self.record.reversible {
             reversible.declined = Some(reason.clone());
+            reversible.declines += 1;
         }
         self.control.update(|status| status.last_error = Some(reason));
     }

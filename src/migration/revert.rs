@@ -34,18 +34,26 @@ impl<E: Engine> Migration<'_, E> {
         leave: &LeaveToSwap,
     ) -> Result<Revert, Failure> {
         self.control.update(|status| status.phase = Phase::Reverting);
-        if let Some(reason) = self.misfits_in_the_way(discards_misfits).await? {
-            return Ok(Revert::NotNow(reason));
-        }
-        Verification::begin().finish(self).await?;
-        let mut way = Way::Back { discards_misfits };
-        match self.cut_over(&mut way, leave).await {
+        match self.prove_and_swap_back(discards_misfits, leave).await {
             Ok(()) => Ok(Revert::Done),
             Err(Failure::NoLock(reason) | Failure::NotReverted(reason)) => {
                 Ok(Revert::NotNow(reason))
             }
+            Err(failure @ Failure::TooFast { .. }) => Ok(Revert::NotNow(failure.to_string())),
             Err(failure) => Err(failure),
         }
+    }
+
+    async fn prove_and_swap_back(
+        &mut self,
+        discards_misfits: bool,
+        leave: &LeaveToSwap,
+    ) -> Result<(), Failure> {
+        if let Some(reason) = self.misfits_in_the_way(discards_misfits).await? {
+            return Err(Failure::NotReverted(reason));
+        }
+        Verification::begin().finish(self).await?;
+        self.cut_over(&mut Way::Back { discards_misfits }, leave).await
     }
 
     /// Catches up, and says which rows the old table cannot hold, unless they are given up.

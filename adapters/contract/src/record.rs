@@ -120,6 +120,9 @@ pub struct Reversible {
     /// Why the last order to put the old table back was not carried out.
     #[serde(default)]
     pub declined: Option<String>,
+    /// How often such an order was not carried out.
+    #[serde(default)]
+    pub declines: u32,
     /// Rows that were given up when the old table was put back.
     #[serde(default)]
     pub rows_discarded: u64,
