@@ -511,7 +511,11 @@ impl ChangeArgs {
     }
 
     fn wishes(&self) -> Wishes {
-        Wishes { max_downtime: self.max_downtime, lock_timeout: self.lock_timeout }
+        Wishes {
+            max_downtime: self.max_downtime,
+            lock_timeout: self.lock_timeout,
+            reversible: self.undo.reversible,
+        }
     }
 
     fn check(&self) -> Result<(), String> {

@@ -39,8 +39,8 @@ async fn by_the_living(args: &RevertArgs, holder: &str, declines: u32) -> u8 {
     }
     match ask(&args.target(), RevertedTask { declines }).await {
         Err(failure) => failed(&failure),
-        Ok(rows_discarded) => {
-            say(&report_reversible::reverted(&args.table.table, rows_discarded));
+        Ok((table, rows_discarded)) => {
+            say(&report_reversible::reverted(&table, rows_discarded));
             0
         }
     }
@@ -89,15 +89,15 @@ impl Task for LookTask {
     }
 }
 
-/// Waits until the run has put the old table back, or says that it does not. Returns the rows that
-/// were given up.
+/// Waits until the run has put the old table back, or says that it does not. Returns the table and
+/// the rows that were given up.
 struct RevertedTask {
     /// How many orders to revert were not carried out before this one.
     declines: u32,
 }
 
 impl Task for RevertedTask {
-    type Outcome = Result<u64, Failure>;
+    type Outcome = Result<(String, u64), Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
         let engine = E::connect(target).await?;
@@ -110,7 +110,9 @@ impl Task for RevertedTask {
             };
             let reversible = record.reversible.unwrap_or_default();
             match record.stage {
-                Stage::Reverted => return Ok(reversible.rows_discarded),
+                Stage::Reverted => {
+                    return Ok((engine.table().to_owned(), reversible.rows_discarded));
+                }
                 Stage::Done => return no("the run has finished the change instead".into()),
                 _ if let Some(reason) = reversible.lost => return no(reason),
                 _ if reversible.declines > self.declines => {

@@ -103,7 +103,11 @@ impl RevertArgs {
             gates: Vec::new(),
             tolerance: Tolerance::default(),
             again: false,
-            wishes: Wishes { max_downtime: None, lock_timeout: self.lock_timeout },
+            wishes: Wishes {
+                max_downtime: None,
+                lock_timeout: self.lock_timeout,
+                reversible: None,
+            },
             reversible: None,
             goal: Goal::Revert { discards_misfits: self.discard_unrevertible },
             reconnects: 12,

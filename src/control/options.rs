@@ -11,6 +11,8 @@ pub struct Wishes {
     pub max_downtime: Option<Duration>,
     /// Longest wait for a lock, and longest time to hold the cut-over's.
     pub lock_timeout: Duration,
+    /// How long the change shall be reversible.
+    pub reversible: Option<Duration>,
 }
 
 /// The options that are fixed for a run.

@@ -13,6 +13,14 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// So many rows: "1 row", "1,200 rows".
+pub fn rows(number: u64) -> String {
+    match number {
+        1 => "1 row".into(),
+        _ => format!("{} rows", grouped(number)),
+    }
+}
+
 /// A size as people say it.
 pub fn size(bytes: u64) -> String {
     match bytes {

@@ -1,7 +1,7 @@
 //! What is printed about a reversible change and its revert.
 
 use crate::interface::durations::{moment, time};
-use crate::interface::numbers::grouped;
+use crate::interface::numbers;
 use altergeist::contract::{Misfits, Record, Stage};
 use altergeist::{Phase, Status};
 use std::fmt::Write;
@@ -11,9 +11,9 @@ pub fn reverted(table: &str, rows_discarded: u64) -> String {
     let lost = match rows_discarded {
         0 => "every row that was written since".to_owned(),
         rows => format!(
-            "every row that was written since, but for the last changes of {} rows that it cannot \
+            "every row that was written since, but for the last changes of {} that it cannot \
              hold",
-            grouped(rows)
+            numbers::rows(rows)
         ),
     };
     format!(
@@ -33,7 +33,7 @@ pub fn part_of_line(status: &Status) -> String {
     }
     match rows(&status.not_revertible) {
         0 => {}
-        rows => drop(write!(text, ", {} rows cannot go back", grouped(rows))),
+        rows => drop(write!(text, ", {} cannot go back", numbers::rows(rows))),
     }
     text
 }
@@ -42,7 +42,7 @@ pub fn part_of_line(status: &Status) -> String {
 pub fn lines(status: &Status) -> String {
     let mut text = String::new();
     for found in &status.not_revertible {
-        let _ = writeln!(text, "no way back {} rows: {}", grouped(found.rows), found.object);
+        let _ = writeln!(text, "no way back {}: {}", numbers::rows(found.rows), found.object);
     }
     text
 }

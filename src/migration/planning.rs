@@ -39,7 +39,30 @@ pub async fn plan<E: Engine>(engine: &E, wishes: Wishes) -> Result<Plan> {
         make_native(&mut plan, &estimate, max_downtime);
     }
     plan.estimate = Some(estimate);
+    if let Some(time) = wishes.reversible.filter(|_| plan.verdict == Verdict::Copy) {
+        plan.steps.extend(steps_of_the_way_back(time));
+    }
     Ok(plan)
+}
+
+/// What is done after the swap of a reversible change.
+fn steps_of_the_way_back(time: Duration) -> [Step; 2] {
+    [
+        Step {
+            statement: format!(
+                "for {}, for each row that changes: the same change of the old table's row, which \
+                 keeps the values that only the old table has",
+                humantime::format_duration(time)
+            ),
+            lock: "none".into(),
+        },
+        Step {
+            statement: "only on `altergeist revert`: the same lock, and the swap the other way \
+                        round"
+                .into(),
+            lock: "exclusive, as for the swap".into(),
+        },
+    ]
 }
 
 /// Makes the plan that of the server's own statement.

@@ -79,10 +79,10 @@ impl<E: Engine> Migration<'_, E> {
 
 fn refusal(rows: u64, misfits: &[Misfits]) -> String {
     let objects: Vec<String> =
-        misfits.iter().map(|found| format!("{} rows: {}", found.rows, found.object)).collect();
+        misfits.iter().map(|found| format!("{}: {}", found.rows, found.object)).collect();
     format!(
-        "the old table cannot hold {rows} rows that were written since the swap ({}). Change them, \
-         or give their last changes up with `revert --discard-unrevertible`",
+        "the old table cannot hold rows that were written since the swap: {rows} ({}). Change \
+         them, or give their last changes up with `revert --discard-unrevertible`",
         objects.join(", ")
     )
 }

@@ -265,7 +265,11 @@ fn options(has_gate: bool) -> Options {
         holder: "simulation".into(),
         gates: has_gate.then_some(gate).into_iter().collect(),
         again: false,
-        wishes: Wishes { max_downtime: None, lock_timeout: Duration::from_secs(1) },
+        wishes: Wishes {
+            max_downtime: None,
+            lock_timeout: Duration::from_secs(1),
+            reversible: None,
+        },
         terms: String::new(),
         reversible: None,
         goal: Goal::Change,

@@ -27,6 +27,7 @@ mod mysql_meanwhile;
 mod native;
 mod orders_by_sql;
 mod passwords;
+mod plan_lists;
 mod plan_outputs;
 mod postgres_connecting;
 mod postgres_cut_over;

@@ -104,7 +104,7 @@ fn a_change_is_undone_and_every_row_written_since_stays(flavour: Flavour) {
         ],
     );
     must_become("two rows cannot go back", || misfits(&mut running) == 2);
-    revert(&url, &[]).must_be(3).must_say(&["cannot hold 2 rows", "amount"]);
+    revert(&url, &[]).must_be(3).must_say(&["cannot hold rows", "2 (2: column amount)"]);
     running.wait_until(|status| status["phase"] == "reversible");
     execute(
         &server,
@@ -160,8 +160,8 @@ fn a_killed_reversible_run_is_undone_continued_or_finished(flavour: Flavour) {
     execute(&server, &["UPDATE people SET amount = 5000000000 WHERE id = 10"]);
     must_become("one row cannot go back", || misfits(&mut running) == 1);
     running.kill();
-    revert(&url, &[]).must_be(3).must_say(&["cannot hold 1 rows"]);
-    revert(&url, &["--discard-unrevertible"]).must_be(0).must_say(&["last changes of 1 rows"]);
+    revert(&url, &[]).must_be(3).must_say(&["cannot hold rows", "1 (1: column amount)"]);
+    revert(&url, &["--discard-unrevertible"]).must_be(0).must_say(&["last changes of 1 row that"]);
     let amount = "SELECT amount FROM people WHERE id = 10";
     let found = server.query(DATABASE, amount).expect("the row is there");
     assert_eq!(found, [[Some("10".to_owned())]], "its last version that fitted");

@@ -81,7 +81,9 @@ pub(crate) async fn find_leftovers(
             Disposal::DroppedWithOld,
         ));
     }
-    found.extend(journal_leftovers(change, session, entry.exists, stage, old_is_ours).await?);
+    // After a revert the altered table is what is kept.
+    let has_kept = old_is_ours || shadow_is_ours && stage == Some(Stage::Reverted);
+    found.extend(journal_leftovers(change, session, entry.exists, stage, has_kept).await?);
     let names = [(&change.names.shadow, shadow_is_ours), (&change.names.old, old_is_ours)];
     for (name, is_ours) in names {
         if !is_ours && table_exists(session, name).await? {
@@ -113,7 +115,7 @@ pub(crate) async fn journal_leftovers(
     session: &mut Session,
     has_entry: bool,
     stage: Option<Stage>,
-    has_old: bool,
+    has_kept: bool,
 ) -> Result<Vec<LeftoverObject>> {
     let mut found = Vec::new();
     let row = |of: &TableName, what: &str, reason: &str, disposal| LeftoverObject {
@@ -138,8 +140,8 @@ pub(crate) async fn journal_leftovers(
         } else {
             "says how far the change has come"
         };
-        // It proves that the old table is ours.
-        let disposal = if has_old { Disposal::DroppedWithOld } else { Disposal::Dropped };
+        // It proves that the table which is kept is ours.
+        let disposal = if has_kept { Disposal::DroppedWithOld } else { Disposal::Dropped };
         found.push(row(&change.names.journal, "journal entry", reason, disposal));
     }
     Ok(found)

@@ -96,6 +96,12 @@ fn losses(change: &Change, pair: &Pair) -> Option<RowCheck> {
             };
             (condition, finding)
         }
+        Loss::Silent(condition) => {
+            let lose =
+                format!("lose digits: {from} becomes {into}, and the server rounds silently");
+            let remedy = "keep a type that holds them, if these digits matter";
+            (condition, Finding::warning(Code::ValueLossy, object, lose, remedy))
+        }
         Loss::Refused(condition) => {
             let reason = format!("hold a number that the server does not accept as {into}");
             let remedy = "give them a date of eight digits first (20240131), or NULL";

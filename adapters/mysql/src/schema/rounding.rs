@@ -12,6 +12,8 @@ use crate::sql::quote;
 pub(crate) enum Loss {
     /// They lose digits, or a part of a moment. That is done if it is allowed.
     Rounded(String),
+    /// They lose digits, and the server says nothing about it, at no INSERT and no ALTER.
+    Silent(String),
     /// The server's ALTER would refuse them.
     Refused(String),
 }
@@ -55,6 +57,17 @@ pub(crate) fn loss(pair: &Pair, flavour: Flavour) -> Option<Loss> {
         }
         (Kind::Text, Kind::Time) => {
             Some(Loss::Rounded(format!("{column} REGEXP '^[[:space:]]*[0-9]+-[0-9]+-[0-9]+[ T]'")))
+        }
+        (Kind::Number | Kind::Decimal, Kind::Number)
+            if !source.data_type.ends_with("int") && shadow.data_type.ends_with("int") =>
+        {
+            Some(Loss::Silent(format!("{column} <> ROUND({column})")))
+        }
+        (Kind::Moment, Kind::Moment) | (Kind::Time, Kind::Time) => {
+            let digits = |of: &Column| of.sizes().first().copied().unwrap_or_default();
+            let cut = 10_u32.pow(6 - digits(shadow).min(6));
+            (digits(source) > digits(shadow))
+                .then(|| Loss::Silent(format!("MICROSECOND({column}) % {cut} <> 0")))
         }
         // A number is a date of eight digits; MySQL's ALTER takes no shorter one, and no zero.
         (Kind::Number, Kind::Date | Kind::Moment) if flavour == Flavour::MySql => {
@@ -122,6 +135,12 @@ mod tests {
             found("datetime", "date", Flavour::MySql),
             rounded("CAST(CAST(`c` AS DATE) AS DATETIME(6)) <> CAST(`c` AS DATETIME(6))")
         );
+        let silent = |condition: &str| Some(Loss::Silent(condition.into()));
+        assert_eq!(found("double", "int", Flavour::MySql), silent("`c` <> ROUND(`c`)"));
+        assert_eq!(
+            found("datetime(6)", "datetime(3)", Flavour::MariaDb),
+            silent("MICROSECOND(`c`) % 1000 <> 0")
+        );
         assert_eq!(found("datetime", "time", Flavour::MySql), None);
         assert_eq!(
             found("int", "date", Flavour::MySql),
@@ -136,6 +155,8 @@ mod tests {
             ("int", "decimal(10,2)"),
             ("date", "datetime"),
             ("int", "double"),
+            ("int", "bigint"),
+            ("datetime", "datetime(6)"),
         ] {
             assert_eq!(found(from, into, Flavour::MariaDb), None, "{from} to {into}");
         }

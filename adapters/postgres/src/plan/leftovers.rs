@@ -44,6 +44,18 @@ struct Inventory {
     stage: Option<Stage>,
 }
 
+impl Inventory {
+    /// Whether the table in the shadow's place is the altered one of a change that was undone.
+    fn is_reverted(&self) -> bool {
+        self.stage == Some(Stage::Reverted)
+    }
+
+    /// Whether a table is kept that only the journal's entry proves to be ours.
+    fn keeps_a_table(&self) -> bool {
+        self.old || self.is_reverted() && self.shadow.is_some()
+    }
+}
+
 async fn find(session: &Session, change: &Change, source: &LogSource) -> Result<Inventory> {
     let attempted = || format!("look for leftovers of {}", change.names.display);
     let names = &change.names;
@@ -152,7 +164,9 @@ fn list_of_run(names: &Names, found: &Inventory) -> Vec<Leftover> {
             "left by a change in steps that is not finished; the same command goes on with it",
         );
     }
-    if let Some((_, shadow)) = &found.shadow {
+    if let Some((_, shadow)) = &found.shadow
+        && !found.is_reverted()
+    {
         add(format!("shadow table {shadow}"), needed);
     }
     for replacement in &found.replacements {
@@ -183,6 +197,13 @@ fn list_of_old_table(names: &Names, found: &Inventory) -> Vec<Leftover> {
             Disposal::DroppedWithOld,
         ));
     }
+    if let Some((_, altered)) = found.shadow.as_ref().filter(|_| found.is_reverted()) {
+        list.push(leftover(
+            format!("altered table {altered}"),
+            "the table as it was before the change was undone",
+            Disposal::DroppedWithOld,
+        ));
+    }
     if found.entry {
         list.push(leftover(
             format!("journal entry of {} in altergeist.journal", names.display),
@@ -190,7 +211,7 @@ fn list_of_old_table(names: &Names, found: &Inventory) -> Vec<Leftover> {
                 Some(Stage::Done | Stage::Backfilled) => "tells that the change is done",
                 _ => need(found),
             },
-            if found.old { Disposal::DroppedWithOld } else { Disposal::Dropped },
+            if found.keeps_a_table() { Disposal::DroppedWithOld } else { Disposal::Dropped },
         ));
     }
     if found.unknown_old {
@@ -225,6 +246,9 @@ pub(crate) async fn clear(
                 .await?;
         }
         online_steps::undo(session, names, online_steps).await?;
+    }
+    if found.is_reverted() && !old_too {
+        return Ok(());
     }
     if let Some((shadow, name)) = &found.shadow {
         let replacements = materialized_views::list(session, *shadow).await?;

@@ -212,7 +212,8 @@ impl ConversionRisk {
         let (base, modifier) = column.stored_type();
         let is_text = [Type::VARCHAR.oid(), Type::BPCHAR.oid()].contains(&base);
         let is_bounded = is_text && modifier >= 4;
-        if keeps_values && !is_bounded && column.base_type.is_none() && !is_narrow(base) {
+        if keeps_values && !is_bounded && column.base_type.is_none() && !is_narrow((base, modifier))
+        {
             return None;
         }
         Some(ConversionRisk {
@@ -226,8 +227,9 @@ impl ConversionRisk {
 }
 
 /// Whether a type may be narrower than another that keeps the order.
-fn is_narrow(base: u32) -> bool {
+fn is_narrow((base, modifier): (u32, i32)) -> bool {
     [Type::INT2.oid(), Type::INT4.oid()].contains(&base)
+        || (base == Type::NUMERIC.oid() && modifier != -1)
 }
 
 /// A foreign key that is not proven yet: rows may have no parent.
