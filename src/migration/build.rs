@@ -5,13 +5,16 @@ use crate::migration::done::Done;
 use crate::migration::state::Migration;
 use crate::migration::verify::Verification;
 use crate::pace::throttle::{self, STREAM_LOOK, is_throttled, look_at_log};
-use altergeist_contract::{Engine, Error, Result};
+use altergeist_contract::{Engine, Error, Kind, Result};
 use futures_util::future::join;
 use std::convert::Infallible;
 use std::time::Duration;
 
 /// How often the retained log is checked during the builds.
 const LOG_LOOK: Duration = Duration::from_secs(1);
+
+/// How often the builds are begun again because of a stale row.
+const BUILDS_MAX: u32 = 10;
 
 /// How often the progress of the builds is read.
 const BUILDS_LOOK: Duration = Duration::from_millis(500);
@@ -20,6 +23,19 @@ impl<E: Engine> Migration<'_, E> {
     /// Builds the indexes that the copy left out, and follows the log meanwhile. While the table is
     /// idle, the proof begins beside the builds.
     pub async fn build_indexes(&mut self) -> Result<Verification, Failure> {
+        for _ in 1..BUILDS_MAX {
+            match self.build_once().await {
+                // A stale row is in the way. Its change is in the log already (law 4).
+                Err(Failure::Error(Error { kind: Kind::Stale { .. }, .. })) => {
+                    self.catch_up().await?;
+                }
+                built => return built,
+            }
+        }
+        self.build_once().await
+    }
+
+    async fn build_once(&mut self) -> Result<Verification, Failure> {
         self.control.check_stop()?;
         self.control.update(|status| {
             status.phase = Phase::Indexing;

@@ -93,7 +93,7 @@ fn the_interactive_commands_of_gh_ost_are_answered(flavour: Flavour) {
         ("throttle-query=", set),
         ("throttle-http=?", "\n"),
         ("throttle-control-replicas=?", "\n"),
-        ("throttle-control-replicas=h:1", "error: throttle-control-replicas is fixed for the run"),
+        ("throttle-control-replicas=", set),
         ("throttle", "throttled\n"),
         ("pause", "throttled\n"),
         ("suspend", "throttled\n"),
