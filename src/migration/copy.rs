@@ -92,7 +92,7 @@ impl<E: Engine> Migration<'_, E> {
         ahead: &mut Ahead,
     ) -> Result<Duration, Failure> {
         let settings = self.control.settings();
-        let (rows, workers) = (pace.rows(&settings), pace.workers(&settings));
+        let (mut rows, mut workers) = (pace.rows(&settings), pace.workers(&settings));
         let mut last = String::new();
         for failures in 1..=FAILURES_MAX {
             self.engine.still_held().await?;
@@ -137,6 +137,9 @@ impl<E: Engine> Migration<'_, E> {
             if failures % (FAILURES_MAX / 5) == 0 {
                 refuse_duplicates(self.engine).await?;
             }
+            // Fewer rows take less time, and are less likely to be in another row's way.
+            (rows, workers) = ((rows / 2).max(1), (workers / 2).max(1));
+            *ahead = Ahead::default();
         }
         Err(Error::fatal(
             format!("copy the next chunk of {}", self.engine.table()),
