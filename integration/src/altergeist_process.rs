@@ -96,6 +96,19 @@ pub fn start_backfill(url: &str, table: &str, more: &[&str]) -> Running {
     Running { child: spawn(command, &folder.path().join("output")), folder }
 }
 
+/// Starts `altergeist revert` with a socket of its own.
+///
+/// # Panics
+/// When it cannot be built or started.
+pub fn start_revert(url: &str, table: &str, more: &[&str]) -> Running {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let socket = folder.path().join("socket");
+    let mut command = Command::new(binary());
+    command.args(["revert", "--url", url, "--table", table, "--progress", "plain"]);
+    command.arg("--socket").arg(socket).args(more);
+    Running { child: spawn(command, &folder.path().join("output")), folder }
+}
+
 /// [`start`], to its end.
 ///
 /// # Panics

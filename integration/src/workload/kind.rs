@@ -24,6 +24,8 @@ pub enum Kind {
     Replace,
     /// Several rows inserted, changed and deleted in one transaction.
     Several,
+    /// The same with a hundred rows.
+    Many,
     /// Changes that are rolled back.
     Abort,
 }
@@ -51,6 +53,13 @@ impl Mix {
             (Several, 7),
             (Abort, 3),
         ])
+    }
+
+    /// [`Mix::everything`], big transactions too, and unique values that move more often.
+    pub fn torture() -> Self {
+        let Self(mut mix) = Self::everything();
+        mix.extend([(Kind::SwapUnique, 10), (Kind::MoveUniqueInTwo, 10), (Kind::Many, 1)]);
+        Self(mix)
     }
 
     /// These kinds, equally often.

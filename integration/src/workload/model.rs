@@ -3,7 +3,7 @@
 //! Pure: no connection in here. A change is planned, tried elsewhere, and applied to the model
 //! only when the server has committed it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -122,6 +122,8 @@ pub(super) struct Model {
     tail: i64,
     next_u: i64,
     pub(super) touched: HashMap<i64, Option<Row>>,
+    /// Keys whose row was deleted, perhaps to be inserted again.
+    pub(super) deleted: BTreeSet<i64>,
     recent: VecDeque<i64>,
     added: Vec<i64>,
     free_u: Vec<i64>,
@@ -136,6 +138,7 @@ impl Model {
             tail: (rows + 1) * STEP + number * TAIL,
             next_u: -1 - number * TAIL,
             touched: HashMap::new(),
+            deleted: BTreeSet::new(),
             recent: VecDeque::new(),
             added: Vec::new(),
             free_u: Vec::new(),
@@ -160,7 +163,11 @@ impl Model {
             Kind::MoveUnique => self.two(random, |a, _| (None, a.u)),
             Kind::MoveUniqueInTwo => self.giving_up(random),
             Kind::Replace => self.replacement(random),
-            Kind::Several | Kind::Abort => self.several(random),
+            Kind::Several | Kind::Abort => {
+                let rows = random.random_range(2..8);
+                self.several(rows, random)
+            }
+            Kind::Many => self.several(100, random),
         };
         match changes.is_empty() {
             true => Change(vec![self.insertion(random)]),
@@ -250,9 +257,9 @@ impl Model {
         vec![RowChange { how: How::DeleteAndInsert, ..self.update_of(id, random) }]
     }
 
-    fn several(&mut self, random: &mut SmallRng) -> Vec<RowChange> {
+    fn several(&mut self, rows: u32, random: &mut SmallRng) -> Vec<RowChange> {
         let mut changes: Vec<RowChange> = Vec::new();
-        for _ in 0..random.random_range(2..8) {
+        for _ in 0..rows {
             let taken: Vec<i64> = changes.iter().map(|change| change.id).collect();
             match (random.random_range(0..4), self.one(random, &taken)) {
                 (0, Some(id)) => changes.push(self.plain(id, None)),
@@ -314,6 +321,9 @@ impl Model {
             }
             if row.before.is_none() {
                 self.added.push(row.id);
+            }
+            if row.after.is_none() || row.how == How::DeleteAndInsert {
+                self.deleted.insert(row.id);
             }
             self.recent.push_back(row.id);
             self.touched.insert(row.id, row.after.clone());

@@ -1,6 +1,6 @@
 //! The check of all rows: what must be in the table now, and whether it is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::table::{Row, STEP, Table, list, loaded_values, rows_where};
 use crate::session::{Failure, Session, block_on};
@@ -8,8 +8,10 @@ use crate::session::{Failure, Session, block_on};
 /// Knows every row that must be in the table.
 #[derive(Debug)]
 pub struct RowCheck {
-    pub(super) table: Table,
+    /// The table.
+    pub table: Table,
     pub(super) expected: BTreeMap<i64, Option<Row>>,
+    pub(super) deleted: BTreeSet<i64>,
 }
 
 /// What was found equal.
@@ -87,6 +89,11 @@ impl RowCheck {
             0 => Ok(Proof { rows: count, touched: self.expected.len() as u64 }),
             n => Err(format!("{n} differences: {}", differences[..n.min(10)].join("; "))),
         }
+    }
+
+    /// Whether a row was loaded, and was there ever since.
+    pub fn is_as_old_as_the_table(&self, id: i64) -> bool {
+        self.table.loaded(id).is_some() && !self.deleted.contains(&id)
     }
 
     /// How many rows there must be.

@@ -1,6 +1,6 @@
 //! The application: connections that write at a steady rate, whatever happens to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -96,13 +96,14 @@ impl Writers {
         self.stopping.store(true, Ordering::Relaxed);
         let writers = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut records = Records::default();
-        let mut expected = BTreeMap::new();
+        let (mut expected, mut deleted) = (BTreeMap::new(), BTreeSet::new());
         for writer in writers {
             records.append(writer.records);
             expected.extend(writer.model.touched);
+            deleted.extend(writer.model.deleted);
         }
         records.completions.sort_unstable_by_key(|completion| completion.at);
-        Report { records, row_check: RowCheck { table: self.table, expected } }
+        Report { records, row_check: RowCheck { table: self.table, expected, deleted } }
     }
 }
 

@@ -51,6 +51,7 @@ mod replica_lag;
 mod reversal_mysql;
 mod reversal_postgres;
 mod reversible;
+mod reversible_torture;
 mod scripts;
 mod servers;
 mod sets;
