@@ -312,7 +312,7 @@ fn end_last(phases: &mut [Phase], at: Duration) {
 }
 
 /// Processor time and the largest memory (KiB) of a process that runs.
-fn usage(pid: u32) -> Option<(Duration, u64)> {
+pub(super) fn usage(pid: u32) -> Option<(Duration, u64)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     // Clock ticks; Linux has a hundred of them in a second on every platform it is used on.

@@ -8,4 +8,6 @@ pub mod plot;
 pub mod refresh;
 pub mod setup;
 pub mod shape;
+pub mod steered;
 pub mod summary;
+pub mod way_back;

@@ -12,11 +12,12 @@ use altergeist_integration::bench::refresh;
 use altergeist_integration::bench::setup::Setup;
 use altergeist_integration::bench::shape::Shape;
 use altergeist_integration::bench::summary::{self, Latency, PhaseLatency, Sample};
+use altergeist_integration::bench::way_back;
 use altergeist_integration::servers::Flavour;
 
 const USAGE: &str = "usage: bench [--short] [--rows N] [--rounds N] [--writes N] [--json FILE] \
                      [--plots FOLDER] [--shape plain|uuid|composite|wide] [--hot] [--buffer MIB] \
-                     [--but CONTENDER]... [--only idle|load|saturation|refresh] \
+                     [--but CONTENDER]... [--only idle|load|saturation|refresh|back] \
                      [mysql|mariadb|postgres15|postgres18]...";
 
 const DATABASE: &str = "bench";
@@ -45,10 +46,12 @@ enum Scenario {
     Saturation,
     /// A fifth of the rows is changed when the copy is complete.
     Refresh,
+    /// Writes at a fixed rate, before the swap and in the reversible phase after it.
+    Back,
 }
 
 impl Scenario {
-    const ALL: [Self; 4] = [Self::Idle, Self::Load, Self::Saturation, Self::Refresh];
+    const ALL: [Self; 5] = [Self::Idle, Self::Load, Self::Saturation, Self::Refresh, Self::Back];
 
     fn name(self) -> &'static str {
         match self {
@@ -56,6 +59,7 @@ impl Scenario {
             Self::Load => "load",
             Self::Saturation => "saturation",
             Self::Refresh => "refresh",
+            Self::Back => "back",
         }
     }
 }
@@ -154,6 +158,7 @@ fn measure(options: &Options) -> Result<(), String> {
             println!("\n{}, {} rows, {shape}, {}", flavour.version(), setup.rows, scenario.name());
             all.push(match scenario {
                 Scenario::Refresh => refreshed(&setup, options)?,
+                Scenario::Back => put_back(&setup, options)?,
                 _ => contest(&setup, options, scenario)?,
             });
         }
@@ -209,6 +214,27 @@ fn refreshed(setup: &Setup, options: &Options) -> Result<serde_json::Value, Stri
     }))
 }
 
+fn put_back(setup: &Setup, options: &Options) -> Result<serde_json::Value, String> {
+    let mut rounds = Vec::new();
+    for _ in 0..options.rounds {
+        setup
+            .make(DATABASE)
+            .map_err(|failure| format!("the table could not be made: {failure}"))?;
+        let round = way_back::measure(setup, DATABASE, options.writes);
+        setup.drop(DATABASE).map_err(|failure| failure.to_string())?;
+        let round = round?;
+        println!("  {}", round.line());
+        rounds.push(round.json());
+    }
+    Ok(serde_json::json!({
+        "server": setup.flavour.version(),
+        "scenario": "back",
+        "shape": options.shape.name(),
+        "rows": setup.rows,
+        "rounds": rounds,
+    }))
+}
+
 /// Each competitor in turn, round after round, so that a machine that slows down slows all of them.
 fn rounds(setup: &Setup, options: &Options, scenario: Scenario) -> Result<Vec<Sample>, String> {
     let mut samples = Vec::new();
@@ -240,7 +266,7 @@ fn once(
     let sample = match scenario {
         Scenario::Load => under_load(setup, competitor, Some(options.writes), options.hot),
         Scenario::Saturation => under_load(setup, competitor, None, options.hot),
-        Scenario::Idle | Scenario::Refresh => competitor
+        Scenario::Idle | Scenario::Refresh | Scenario::Back => competitor
             .change(setup, DATABASE, patience(setup))
             .map(|run| Sample { competitor, run, load: None }),
     };
