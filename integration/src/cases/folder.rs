@@ -26,6 +26,20 @@ pub struct Case {
     pub(super) errors: Vec<String>,
     pub(super) says: Vec<String>,
     pub(super) queries: Vec<(String, String)>,
+    pub(super) way_back: WayBack,
+}
+
+/// How a case is put back after the swap.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WayBack {
+    /// Flags of the run besides `--reversible`.
+    pub(super) flags: Vec<String>,
+    /// The exit code and the words of `plan --reversible`, if it cannot be put back.
+    pub(super) refusal: Option<(i32, String)>,
+    /// Whether the old table cannot hold some rows that are written after the swap.
+    pub(super) misfits: bool,
+    /// What `revert` says if it cannot put the table back after what the application wrote.
+    pub(super) stays: Option<String>,
 }
 
 impl Case {
@@ -76,8 +90,10 @@ impl Case {
             errors: Vec::new(),
             says: Vec::new(),
             queries: Vec::new(),
+            way_back: WayBack::default(),
         };
         case.expect(&lines("expect"))?;
+        case.way_back = way_back(&lines("revert"), folder)?;
         Ok(case)
     }
 
@@ -102,6 +118,11 @@ impl Case {
         Ok(())
     }
 
+    /// Whether a copy can be put back, or a plan must say that it cannot.
+    pub fn has_way_back(&self) -> bool {
+        self.exit == 0 && !self.may_be_native()
+    }
+
     /// Whether the server may do the change itself, so that nothing is copied.
     pub(super) fn may_be_native(&self) -> bool {
         let strategy = self
@@ -111,6 +132,21 @@ impl Case {
             .and_then(|at| self.flags.get(at + 1));
         strategy.is_some_and(|strategy| strategy != "copy")
     }
+}
+
+fn way_back(lines: &[String], folder: &Path) -> Result<WayBack, String> {
+    let mut way_back = WayBack::default();
+    for line in lines {
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("refused", words) => way_back.refusal = Some((3, words.trim().to_owned())),
+            ("usage", words) => way_back.refusal = Some((2, words.trim().to_owned())),
+            ("stays", words) => way_back.stays = Some(words.trim().to_owned()),
+            ("misfits", "") => way_back.misfits = true,
+            (flag, _) if flag.starts_with("--") => way_back.flags.extend(words_of(line, folder)),
+            _ => return Err(format!("{line:?} is no way back")),
+        }
+    }
+    Ok(way_back)
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {

@@ -9,6 +9,7 @@ mod row_check;
 mod scenario;
 mod shared_servers;
 mod structure;
+mod way_back;
 mod writers;
 
 pub use folder::Case;

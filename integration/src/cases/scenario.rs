@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 
 use super::shared_servers::drop_databases;
 use super::structure::{
-    Name, counter, describe, difference, inventory, is_journal, is_old, name_of, old_table,
+    Name, counter, describe, difference, inventory, is_journal, is_old, kept_table, name_of,
 };
 use super::writers::Writers;
 use super::{Case, SharedServers, row_check};
@@ -49,17 +49,19 @@ impl Mode {
 }
 
 /// A case on a server, in databases of its own.
-struct Scenario<'a> {
-    case: &'a Case,
-    server: Arc<Server>,
+pub(super) struct Scenario<'a> {
+    pub(super) case: &'a Case,
+    pub(super) server: Arc<Server>,
     /// Where the change is done by altergeist.
-    database: String,
+    pub(super) database: String,
     /// Made alike, and altered by the server.
-    twin: String,
+    pub(super) twin: String,
     /// Made alike, given the old table's rows, and altered by the server.
-    reference: String,
-    table: Name,
-    postgres: bool,
+    pub(super) reference: String,
+    pub(super) table: Name,
+    pub(super) postgres: bool,
+    /// Whether the old table is put back as the last step.
+    pub(super) goes_back: bool,
 }
 
 /// Lives through a case. Does nothing when the server is not installed.
@@ -70,6 +72,7 @@ pub fn run(
     case: &Case,
     flavour: Flavour,
     mode: Mode,
+    is_put_back: bool,
     servers: &SharedServers,
 ) -> Result<(), String> {
     let Some(server) = servers.server(case, flavour) else {
@@ -85,22 +88,27 @@ pub fn run(
         database,
         table: name_of(&case.table, postgres),
         postgres,
+        goes_back: is_put_back && case.way_back.refusal.is_none(),
     };
     for database in scenario.databases() {
         servers
             .create(&scenario.server, database, &case.create)
             .map_err(|failure| format!("create.sql: {failure}"))?;
     }
+    if is_put_back {
+        scenario.must_be_refused_a_way_back()?;
+    }
     match mode {
         Mode::Killed if case.may_be_native() => scenario.quiet(),
         Mode::Killed => scenario.killed(flavour),
+        Mode::Live if scenario.goes_back => scenario.live_and_back(),
         Mode::Live => scenario.live(),
         Mode::Refused => scenario.refused(),
     }?;
     drop_databases(&scenario.server, &scenario.databases()).map_err(words)
 }
 
-fn words(failure: Failure) -> String {
+pub(super) fn words(failure: Failure) -> String {
     failure.to_string()
 }
 
@@ -144,9 +152,12 @@ impl Scenario<'_> {
         writers.wait_for(20)?;
         writers.stop()?;
         second.ask("cut-over");
+        if self.goes_back {
+            return self.back(second, before);
+        }
         let ended = self.ended_with(second.wait(), 0)?;
 
-        let old = old_table(&self.server, &self.database)
+        let old = kept_table(&self.server, &self.database, "old")
             .map_err(words)?
             .ok_or("there is no old table, or more than one")?;
         self.rows_must_be_those_of(&old)?;
@@ -202,7 +213,7 @@ impl Scenario<'_> {
         self.must_be_as_expected(&ended)?;
         if self.case.exit == 3 {
             self.nothing_may_be_left(&before)?;
-            self.must_be_as_expected(&self.ended_with(self.plan(), 3)?)?;
+            self.must_be_as_expected(&self.ended_with(self.plan(&[]), 3)?)?;
         }
         self.clean_up(&before, &[])?;
         self.structure_must_be_the_twins(false)?;
@@ -222,7 +233,7 @@ impl Scenario<'_> {
         SmallRng::seed_from_u64(hasher.finish()).random_range(0.0..0.95)
     }
 
-    fn start(&self, more: &[&str]) -> Running {
+    pub(super) fn start(&self, more: &[&str]) -> Running {
         let total =
             row_check::count(&self.server, &self.database, &self.case.table).unwrap_or_default();
         // Enough chunks to be killed between, and few enough to be quick.
@@ -232,7 +243,7 @@ impl Scenario<'_> {
             arguments.extend(["--strategy", "copy"]);
         }
         arguments.extend(more);
-        let flags = self.flags();
+        let flags = [self.flags(), self.reversible_flags()].concat();
         arguments.extend(flags.iter().map(String::as_str));
         altergeist_process::start(
             &self.server.url(&self.database),
@@ -242,7 +253,7 @@ impl Scenario<'_> {
         )
     }
 
-    fn plan(&self) -> Ended {
+    pub(super) fn plan(&self, more: &[&str]) -> Ended {
         let url = self.server.url(&self.database);
         let mut words =
             vec!["plan", "--url", &url, "--table", &self.case.table, "--alter", &self.case.alter];
@@ -251,6 +262,7 @@ impl Scenario<'_> {
         }
         let flags = self.flags();
         words.extend(flags.iter().map(String::as_str));
+        words.extend(more);
         altergeist_process::command(&words)
     }
 
@@ -259,7 +271,7 @@ impl Scenario<'_> {
         self.case.flags.iter().map(|flag| flag.replace("{url}", &url)).collect()
     }
 
-    fn ended_with(&self, ended: Ended, code: i32) -> Result<Ended, String> {
+    pub(super) fn ended_with(&self, ended: Ended, code: i32) -> Result<Ended, String> {
         match ended.code == Some(code) {
             true => Ok(ended),
             false => Err(format!("it ended with {:?}, not {code}; {}", ended.code, said(&ended))),
@@ -278,7 +290,7 @@ impl Scenario<'_> {
         row_check::differences(&expected, &found).map_err(|why| format!("rows: {why}"))
     }
 
-    fn rows(&self, database: &str) -> Result<Vec<String>, String> {
+    pub(super) fn rows(&self, database: &str) -> Result<Vec<String>, String> {
         row_check::rows(&self.server, database, &self.table)
             .map_err(|failure| format!("the rows of {database}: {failure}"))
     }
@@ -302,17 +314,23 @@ impl Scenario<'_> {
         }
     }
 
-    fn structure_must_be_the_twins(&self, altered: bool) -> Result<(), String> {
+    pub(super) fn structure_must_be_the_twins(&self, altered: bool) -> Result<(), String> {
         if altered {
             self.alter_natively(&self.twin)?;
         }
-        let (expected, found) =
+        let (mut expected, mut found) =
             (describe(&self.server, &self.twin)?, describe(&self.server, &self.database)?);
+        if self.goes_back {
+            // While a change can be undone, the key of the way back may be the identity.
+            for lines in [&mut expected, &mut found] {
+                lines.retain(|line| !line.contains(" REPLICA IDENTITY "));
+            }
+        }
         difference(&expected, &found)
             .map_err(|why| format!("the structure is not that of the server's own ALTER:{why}"))
     }
 
-    fn alter_natively(&self, database: &str) -> Result<(), String> {
+    pub(super) fn alter_natively(&self, database: &str) -> Result<(), String> {
         let own = format!("ALTER TABLE {} {}", self.table.quoted(self.postgres), self.case.alter);
         let sql = match &self.case.native {
             Some(sql) => sql,
@@ -345,7 +363,7 @@ impl Scenario<'_> {
             .map_err(|failure| format!("the server itself, in {database}: {failure}"))
     }
 
-    fn inventory(&self, database: &str) -> Result<BTreeSet<String>, String> {
+    pub(super) fn inventory(&self, database: &str) -> Result<BTreeSet<String>, String> {
         inventory(&self.server, database).map_err(words)
     }
 
@@ -361,7 +379,7 @@ impl Scenario<'_> {
         if left.is_empty() { Ok(()) } else { Err(format!("left behind: {left:?}")) }
     }
 
-    fn clean_up(&self, before: &BTreeSet<String>, more: &[&str]) -> Result<(), String> {
+    pub(super) fn clean_up(&self, before: &BTreeSet<String>, more: &[&str]) -> Result<(), String> {
         let url = self.server.url(&self.database);
         let mut words = vec!["cleanup", "--url", &url, "--table", &self.case.table];
         words.extend(more);
@@ -379,7 +397,14 @@ impl Scenario<'_> {
         {
             return Err(format!("{missing:?} was not said; {}", said(ended)));
         }
+        self.queries_must_be_as_expected()
+    }
+
+    pub(super) fn queries_must_be_as_expected(&self) -> Result<(), String> {
         for (sql, expected) in &self.case.queries {
+            if self.goes_back && sql.contains("relreplident") {
+                continue;
+            }
             let rows = self
                 .server
                 .query(&self.database, sql)
@@ -394,6 +419,6 @@ impl Scenario<'_> {
     }
 }
 
-fn said(ended: &Ended) -> String {
+pub(super) fn said(ended: &Ended) -> String {
     format!("it said:\n{}", ended.output)
 }

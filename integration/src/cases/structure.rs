@@ -82,9 +82,12 @@ fn dump(server: &Server, database: &str) -> Result<Vec<String>, String> {
         )
         .map_err(|failure| failure.to_string())?;
     // Newer pg_dumps wrap their text into \restrict with a random word.
+    // The run's own publication stays while the change can be undone.
+    let is_ours = |line: &str| line.contains(" PUBLICATION altergeist_");
     let lines = text
         .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with("--") && !line.starts_with('\\'));
+        .filter(|line| !line.is_empty() && !line.starts_with("--") && !line.starts_with('\\'))
+        .filter(|line| !is_ours(line));
     Ok(lines.map(str::to_owned).chain(invalid.into_iter().flatten().flatten()).collect())
 }
 
@@ -121,7 +124,9 @@ fn describe_mysql(server: &Server, database: &str) -> Result<Vec<String>, Failur
 
 const MYSQL_TABLES: &str = "SELECT table_name, table_type FROM information_schema.tables WHERE \
                             table_schema = DATABASE() AND table_name NOT LIKE '\\_%\\_ag\\_old' \
-                            AND table_name NOT LIKE '\\_altergeist%' ORDER BY 1";
+                            AND table_name NOT LIKE '\\_%\\_ag\\_shadow' AND table_name NOT LIKE \
+                            '\\_%\\_ag\\_misfits' AND table_name NOT LIKE '%\\_ag\\_went' AND \
+                            table_name NOT LIKE '\\_altergeist%' ORDER BY 1";
 
 const MYSQL_REST: [&str; 3] = [
     "SELECT CONCAT_WS(' ', 'trigger', trigger_name, action_timing, event_manipulation, \
@@ -223,16 +228,32 @@ pub(super) fn is_old(thing: &str, postgres: bool) -> bool {
     }
 }
 
-/// The old table's name, if there is exactly one.
-pub(super) fn old_table(server: &Server, database: &str) -> Result<Option<Name>, Failure> {
+/// Whether it is what a change that was put back keeps: the altered table and what belongs to it.
+pub(super) fn is_altered(thing: &str, postgres: bool) -> bool {
+    match postgres {
+        true => thing.contains(" ag_shadow_") || thing.contains(" \"ag_shadow_"),
+        false => thing.starts_with("relation _") && thing.ends_with("_ag_shadow"),
+    }
+}
+
+/// The name of the table that is kept as `kind`, old or shadow, if there is exactly one.
+pub(super) fn kept_table(
+    server: &Server,
+    database: &str,
+    kind: &str,
+) -> Result<Option<Name>, Failure> {
     let sql = if server.flavour().is_postgres() {
-        "SELECT nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-         WHERE nspname LIKE 'ag\\_old\\_%' AND relkind IN ('r', 'p')"
+        format!(
+            "SELECT nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+             WHERE nspname LIKE 'ag\\_{kind}\\_%' AND relkind IN ('r', 'p')"
+        )
     } else {
-        "SELECT '', table_name FROM information_schema.tables WHERE table_schema = DATABASE() \
-         AND table_name LIKE '\\_%\\_ag\\_old'"
+        format!(
+            "SELECT '', table_name FROM information_schema.tables WHERE table_schema = DATABASE() \
+             AND table_name LIKE '\\_%\\_ag\\_{kind}'"
+        )
     };
-    let found = server.query(database, sql)?;
+    let found = server.query(database, &sql)?;
     let mut names = found.into_iter().map(|row| {
         let [schema, table] =
             <[_; 2]>::try_from(row).expect("two were asked for").map(Option::unwrap_or_default);

@@ -1,7 +1,6 @@
 //! Asks the server which type the values of an expression have. No row is read.
 
 use crate::schema::computed::{self, Computed, VALUE};
-use crate::schema::functions;
 use crate::schema::table::Column;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
@@ -32,10 +31,12 @@ pub(crate) async fn read(
         if all.iter().any(|known| known.name.eq_ignore_ascii_case(&name)) {
             return Ok(Err(computed::rejected(&name, "another --set computes the same column")));
         }
-        let loaded = match functions::judge(session, &name, &calls).await? {
-            Ok(loaded) => loaded,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+        for function in calls {
+            let asked = session.text(&sql::computed::unsafe_functions(&function)).await;
+            if asked.map_err(|failure| failure.of_catalogue("look for stored functions"))? != "0" {
+                return Ok(Err(computed::not_deterministic(&name, &function)));
+            }
+        }
         let expression = format!("({}\n)", set.expression);
         let described = session.described(&sql::computed::describe(source, &expression)).await;
         let described = match described {
@@ -43,28 +44,18 @@ pub(crate) async fn read(
             Err(failure) if failure.ends_session() => {
                 return Err(failure.of_catalogue("read --set"));
             }
-            Err(failure) => {
-                let qualified = functions::qualified(session, &calls).await?;
-                return Ok(Err(not_accepted(&name, failure, qualified)));
-            }
+            Err(failure) => return Ok(Err(not_accepted(&name, failure))),
         };
         let Some(described) = described else { continue };
         let (value, by_text) = column(&described, format!("{VALUE}{nth}"));
-        all.push(Computed { name, expression, value, by_text, loaded });
+        all.push(Computed { name, expression, value, by_text });
     }
     Ok(Ok(all))
 }
 
-fn not_accepted(name: &str, failure: Failure, qualified: Option<String>) -> Finding {
+fn not_accepted(name: &str, failure: Failure) -> Finding {
     let words = failure.of_clauses("read --set").reason;
-    let refusal = computed::rejected(name, format!("the server refuses it: {words}"));
-    match qualified {
-        Some(call) => {
-            let remedy = format!("write the stored function with its schema: {call}");
-            Finding { remedy, ..refusal }
-        }
-        None => refusal,
-    }
+    computed::rejected(name, format!("the server refuses it: {words}"))
 }
 
 /// Returns the value as a column, and whether its text must be copied.

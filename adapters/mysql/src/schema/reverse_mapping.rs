@@ -82,7 +82,9 @@ fn reverse(
     };
     let is_computed =
         |pair: &Pair| way_back.computed.iter().any(|name| is_same(name, &pair.source.name));
-    let is_compared = |pair: &&Pair| !pair.shadow.generated && !is_computed(pair);
+    // What the server computes in either table may be another value in the other one.
+    let is_generated = |pair: &Pair| pair.shadow.generated || pair.source.generated;
+    let is_compared = |pair: &&Pair| !is_generated(pair) && !is_computed(pair);
     let key_column = |column: &KeyColumn| {
         altered.column(&column.name).expect("the key was read from this table").clone()
     };

@@ -32,6 +32,10 @@ const KEYS_MAX: usize = 20_000;
 /// What a row does not fit, and whether another row is in the way.
 type Reason = (String, bool);
 
+/// How often one row is written before it is said to have lost something. The comparison reads the
+/// row a moment later than the write did, and the application may have changed it in between.
+const LOSSY_MAX: u32 = 5;
+
 /// Refreshes the rows that fit, and notes the others.
 pub(crate) async fn refresh_each(
     change: &Change,
@@ -174,6 +178,17 @@ impl Attempt<'_> {
 
     /// Writes all these rows or none. Returns why one of them does not fit.
     async fn write(&mut self, keys: &[Key]) -> Result<Option<Reason>> {
+        for _ in 1..LOSSY_MAX {
+            match self.write_once(keys).await? {
+                (Some(_), true) if keys.len() == 1 => {}
+                (reason, _) => return Ok(reason),
+            }
+        }
+        Ok(self.write_once(keys).await?.0)
+    }
+
+    /// The same. Returns also whether only the comparison says so.
+    async fn write_once(&mut self, keys: &[Key]) -> Result<(Option<Reason>, bool)> {
         let mut written = 0;
         let mut reason = None;
         for statement in inserts(self.mapping, self.reverse, keys, true)? {
@@ -194,7 +209,8 @@ impl Attempt<'_> {
             }
         }
         self.written += written;
-        if reason.is_none() {
+        let is_written = reason.is_none();
+        if is_written {
             let (mapping, reverse) = (self.mapping, self.reverse);
             let lossy = lossy(self.session, mapping, reverse, keys, &self.attempted).await?;
             reason = lossy.map(|object| (object, false));
@@ -202,7 +218,7 @@ impl Attempt<'_> {
         if reason.is_some() && written > 0 {
             self.delete(keys).await?;
         }
-        Ok(reason)
+        Ok((reason, is_written))
     }
 
     /// Returns what the server's warnings say that a row has lost.

@@ -76,9 +76,10 @@ pub(crate) async fn make(session: &Session, names: &Names, objects: &[Dependent]
     let statements: Vec<String> =
         objects.iter().map(|dependent| expression::reread(&dependent.after)).collect();
     let answers = join_all(statements.iter().map(|statement| session.run(statement))).await;
+    let which = if names.is_turned { "old" } else { "altered" };
     for (dependent, answer) in objects.iter().zip(answers) {
         let attempted =
-            || format!("create the {} on the altered {}", dependent.object, names.display);
+            || format!("create the {} on the {which} {}", dependent.object, names.display);
         answer.trying_clauses(attempted)?;
     }
     Ok(())

@@ -228,14 +228,18 @@ impl Swapper {
         }
         let attempted = || format!("swap {} with its shadow", self.names.display);
         session.run(&there.join(";\n")).await.trying_clauses(attempted)?;
-        dependents::make(session, &self.names, new).await?;
+        dependents::make(session, &self.names, new).await.map_err(made_after_the_swap)?;
         let views = materialized_views::list(session, shadow.oid).await?;
         let found = dependents::read(session, &self.names, shadow.oid, &views).await?;
         let is_missing = |new: &&Dependent| {
             !found.iter().any(|it| it.object == new.object && it.after == new.after)
         };
         if let Some(missing) = new.iter().find(is_missing) {
-            let reason = format!("the {} is not what it was; drop it first", missing.object);
+            let reason = format!(
+                "the {} was made after the swap, and would not be the same on the old table; drop \
+                 it first",
+                missing.object
+            );
             return Err(Error::refused(attempted(), reason));
         }
         session.run(&back.join(";\n")).await.trying_clauses(attempted)
@@ -395,5 +399,16 @@ impl Swapper {
         session.run(sql::LOCK_JOURNAL).await.map_err(failed)?;
         own_objects::require(session, &attempted()).await?;
         session.run(&sql::save_facts(&self.names.display, &text)).await.map_err(failed)
+    }
+}
+
+/// The server's refusal to create an object on the old table, with the remedy.
+fn made_after_the_swap(error: Error) -> Error {
+    match error.kind {
+        Kind::Refused | Kind::Fatal => {
+            let reason = format!("{}. It was made after the swap: drop it first", error.reason);
+            Error { reason, ..error }
+        }
+        _ => error,
     }
 }

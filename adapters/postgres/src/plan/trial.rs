@@ -81,14 +81,6 @@ async fn try_all(
         survey.notes_on_copy.extend(checks.found.notes);
         survey.set_reads = checks.reads;
     }
-    if change.target.reversible && altered.refusals.is_empty() {
-        let cascade = &survey.cascade;
-        let found = reversible::findings(session, change, (source, &schema), &altered, cascade);
-        let (refusals, notes): (Vec<Finding>, Vec<Finding>) =
-            Box::pin(found).await?.into_iter().partition(|it| it.severity == Severity::Error);
-        survey.obstacles.extend(refusals);
-        survey.notes_on_copy.extend(notes);
-    }
     altered.final_steps.cascade = survey.cascade.objects();
     let wanted = data_checks::constraints(session, altered.clone).await?;
     survey.is_native = altered.is_catalogue_only
@@ -96,6 +88,7 @@ async fn try_all(
         && clauses.validated.is_empty()
         && !change.asks_for_a_copy();
     check_dependents(session, change, (source, &schema), &altered, survey).await?;
+    check_way_back(session, change, (source, &schema), &altered, survey).await?;
     if !survey.is_native {
         prepare_questions(session, source, &altered, &wanted, survey).await?;
         if altered.layout.is_some() {
@@ -116,6 +109,27 @@ async fn try_all(
                 .await?;
     }
     survey.altered = Some(altered);
+    Ok(())
+}
+
+/// Asks whether the change can be undone. An object that the change drops is no obstacle to the
+/// change, but it may be one to the way back: so this comes after the dependents.
+async fn check_way_back(
+    session: &Session,
+    change: &Change,
+    (source, schema): (u32, &str),
+    altered: &Altered,
+    survey: &mut Survey,
+) -> Result<()> {
+    if !change.target.reversible || !altered.refusals.is_empty() {
+        return Ok(());
+    }
+    let cascade = &survey.cascade;
+    let found = reversible::findings(session, change, (source, schema), altered, cascade);
+    let (refusals, notes): (Vec<Finding>, Vec<Finding>) =
+        Box::pin(found).await?.into_iter().partition(|it| it.severity == Severity::Error);
+    survey.obstacles.extend(refusals);
+    survey.notes_on_copy.extend(notes);
     Ok(())
 }
 

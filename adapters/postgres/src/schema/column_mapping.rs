@@ -325,12 +325,33 @@ fn conversions(
     survivors(before, after).filter(is_converted).map(conversion).collect()
 }
 
-/// Whether an expression is `column::type` and no more.
+/// Whether an expression is `column`, `column::type` or `CAST(column AS type)`, and no more.
 pub(crate) fn is_plain_cast(expression: &str, column: &str) -> bool {
-    let Some((value, to)) = expression.trim().split_once("::") else { return false };
-    let value = value.trim().trim_matches(['(', ')']).trim();
+    let expression = bare(expression);
+    let cast = || {
+        let (word, rest) = expression.split_at_checked(4)?;
+        let inner = rest.trim().strip_prefix('(')?.strip_suffix(')')?;
+        let at = inner.to_ascii_lowercase().rfind(" as ")?;
+        word.eq_ignore_ascii_case("cast").then(|| (&inner[..at], &inner[at + 4..]))
+    };
+    let (value, to) = expression.split_once("::").or_else(cast).unwrap_or((expression, ""));
+    let value = bare(value);
     let is_type = |letter: char| letter.is_alphanumeric() || "_.\" (),[]".contains(letter);
     (value == quote::quoted(column) || value.to_lowercase() == column) && to.chars().all(is_type)
+}
+
+/// An expression without parentheses around the whole of it.
+fn bare(expression: &str) -> &str {
+    let expression = expression.trim();
+    let inner = expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    let closes_last = |inner: &&str| {
+        let mut depth = 0_i32;
+        inner.chars().all(|letter| {
+            depth += i32::from(letter == '(') - i32::from(letter == ')');
+            depth >= 0
+        })
+    };
+    inner.filter(closes_last).map_or(expression, bare)
 }
 
 /// Finds the shadow's own columns again, from the journal's layout.
@@ -353,7 +374,19 @@ mod tests {
         assert!(is_plain_cast("v::int", "v"));
         assert!(is_plain_cast(" (V)::numeric(10, 2) ", "v"));
         assert!(is_plain_cast("\"A b\"::text", "A b"));
-        for other in ["v::int + 1", "upper(v)::x", "w::int", "v::text::int", "v"] {
+        assert!(is_plain_cast("((v)::numeric(10, 2))", "v"));
+        assert!(is_plain_cast("CAST ( v AS numeric(10, 2) )", "v"));
+        assert!(is_plain_cast("(v)", "v"));
+        for other in [
+            "v::int + 1",
+            "upper(v)::x",
+            "w::int",
+            "v::text::int",
+            "cast(v as int) + (1)",
+            "(v)::int + (1)",
+            "cast(upper(v) as text)",
+            "1",
+        ] {
             assert!(!is_plain_cast(other, "v"), "{other}");
         }
     }

@@ -56,11 +56,8 @@ impl Tables<'_> {
     pub(crate) fn is_computed(&self, old: &Attribute) -> bool {
         let plain = format!("{}.{}", self.forward.alias, quote::quoted(&old.name));
         let filled = self.forward.columns.iter().find(|column| column.source == old.name);
-        filled.is_some_and(|column| {
-            let written = column.value.trim().trim_start_matches('(');
-            let written = written.trim_end_matches(')').trim();
-            column.value != plain && !is_plain_cast(written, &old.name)
-        })
+        filled
+            .is_some_and(|column| column.value != plain && !is_plain_cast(&column.value, &old.name))
     }
 
     fn reverse_set(&self, old: &Attribute) -> Option<String> {

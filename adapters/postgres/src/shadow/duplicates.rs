@@ -14,8 +14,8 @@ use tokio_postgres::Row;
 
 /// A question about one index.
 pub(crate) struct Count {
-    pub(crate) index: String,
-    pub(crate) statement: String,
+    index: String,
+    statement: String,
 }
 
 /// A unique index, taken apart.

@@ -202,7 +202,10 @@ fn unequal(layout: &Layout) -> String {
 pub(super) fn same(sameness: Sameness, one: &str, other: &str) -> String {
     let collation = match sameness {
         Sameness::Image => {
-            return format!("(ROW({one}) OPERATOR(pg_catalog.*=) ROW({other}))");
+            // Two bare rows would be compared column by column, with an operator of their types.
+            return format!(
+                "(CAST(ROW({one}) AS record) OPERATOR(pg_catalog.*=) CAST(ROW({other}) AS record))"
+            );
         }
         Sameness::EqualText => " COLLATE \"C\"",
         Sameness::Equal => "",
