@@ -16,6 +16,6 @@ pub use control::{
     Outcome, Phase, Settings, Status, Wishes,
 };
 pub use migration::hold::hold;
-pub use migration::planning::plan;
+pub use migration::planning::{plan, plan_with_cost};
 pub use migration::rehearse::{Rehearsal, Rehearsed, rehearse};
 pub use migration::run::run;

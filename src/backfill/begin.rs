@@ -120,6 +120,7 @@ pub async fn begin<E: Engine>(
         started_at_seconds: now,
         updated_at_seconds: now,
         holder: options.holder.clone(),
+        later_statements: Vec::new(),
         ended: None,
         estimate: None,
         restore_point: None,

@@ -13,7 +13,7 @@ use crate::cli::wait::WaitArgs;
 use crate::interface::log::LogArg;
 use crate::interface::plan::{FailOn, Format};
 use crate::interface::progress::ProgressArg;
-use altergeist::contract::{ColumnSet, ForeignKeys, Strategy, Switch, Target};
+use altergeist::contract::{ColumnSet, ForeignKeys, Look, Strategy, Switch, Target};
 use altergeist::control::setting::http_url;
 use altergeist::gate::{self, Backup, Check, Gate, Share, Tolerance, Window};
 use altergeist::pace::own_signals::bytes;
@@ -220,6 +220,14 @@ pub struct PlanArgs {
     /// Judge the statements of a file of SQL instead of --table and --alter
     #[arg(long, value_name = "FILE", conflicts_with_all = ["table", "alter", "create"])]
     pub file: Option<PathBuf>,
+    /// Count every row exactly, however long that takes. Without it a question about the rows ends
+    /// after a minute, and some counts stop earlier
+    #[arg(long)]
+    thorough: bool,
+    /// What tells the free bytes of the server's disk: a query, or a command whose last line
+    /// counts: "ssh db1 df --output=avail -B1 /data"
+    #[arg(long, value_name = "QUERY or COMMAND")]
+    pub free_disk: Option<String>,
     /// How to print what was found
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -457,7 +465,8 @@ impl PlanArgs {
 
     /// Returns the target for an engine.
     pub fn target(&self) -> Target {
-        self.change.target()
+        let look = if self.thorough { Look::Thorough } else { Look::Brief };
+        Target { look, ..self.change.target() }
     }
 
     /// Returns what the plan depends on, beyond the change itself.

@@ -51,7 +51,7 @@ pub async fn plan(args: &PlanArgs) -> u8 {
 
 /// Plans one change, without printing anything.
 pub async fn plan_of(args: &PlanArgs) -> Result<Plan, Failure> {
-    ask(&args.target(), PlanTask(Some(args.wishes()))).await
+    ask(&args.target(), task(args)).await
 }
 
 fn usage(reason: &str) -> u8 {
@@ -102,7 +102,7 @@ async fn judge_file(
             Kind::Removes { verb, table } => removed(verb, table),
             Kind::Alter { table, clauses } => {
                 let target = Target { table: table.clone(), alter: clauses, ..args.target() };
-                let mut plan = judge_alter(&target, Some(args.wishes())).await?;
+                let mut plan = judge_alter(&target, task(args)).await?;
                 if !altered.insert(same_name(&table)) {
                     plan.findings.push(judged_alone());
                 }
@@ -139,9 +139,9 @@ fn not_judged(words: &str) -> Plan {
 
 /// A change that cannot even be planned is a finding about its statement, unless the server is out
 /// of reach: then no other statement can be judged either.
-async fn judge_alter(target: &Target, wishes: Option<Wishes>) -> Result<Plan, Failure> {
+async fn judge_alter(target: &Target, task: PlanTask) -> Result<Plan, Failure> {
     use altergeist::contract::Kind as ErrorKind;
-    match ask(target, PlanTask(wishes)).await {
+    match ask(target, task).await {
         Err(Failure::Error(error)) if error.kind == ErrorKind::Refused => Ok(Plan {
             table: target.table.clone(),
             alter: target.alter.clone(),
@@ -160,7 +160,7 @@ async fn judge_alter(target: &Target, wishes: Option<Wishes>) -> Result<Plan, Fa
 /// The table as it is: a plan without clauses, of which only the facts are used.
 async fn facts(args: &PlanArgs, table: String) -> Result<Plan, Failure> {
     let target = Target { table, alter: String::new(), ..args.target() };
-    let plan = judge_alter(&target, None).await?;
+    let plan = judge_alter(&target, PlanTask::default()).await?;
     Ok(Plan {
         table: plan.table,
         rows_estimated: plan.rows_estimated,
@@ -188,7 +188,7 @@ async fn judge_index(
     }
     if let Some(columns) = unique {
         let target = Target { table, alter: format!("ADD UNIQUE {columns}"), ..args.target() };
-        let found = judge_alter(&target, None).await?.findings;
+        let found = judge_alter(&target, PlanTask::default()).await?.findings;
         plan.findings.extend(found.into_iter().filter(|it| it.code == Code::UniqueDuplicates));
     }
     Ok(plan)
@@ -229,16 +229,29 @@ async fn judge_rows(
     Ok(plan)
 }
 
-/// Plans. Without wishes the duration is not measured.
-struct PlanTask(Option<Wishes>);
+/// Plans.
+#[derive(Default)]
+struct PlanTask {
+    /// Without them the duration is not measured.
+    wishes: Option<Wishes>,
+    free_disk: Option<String>,
+}
+
+/// The whole of what the command asks for.
+fn task(args: &PlanArgs) -> PlanTask {
+    PlanTask { wishes: Some(args.wishes()), free_disk: args.free_disk.clone() }
+}
 
 impl Task for PlanTask {
     type Outcome = Result<Plan, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
         let engine = E::connect(target).await?;
-        Ok(match self.0 {
-            Some(wishes) => altergeist::plan(&engine, wishes).await?,
+        let free_disk = self.free_disk.as_deref();
+        Ok(match self.wishes {
+            Some(wishes) => {
+                altergeist::plan_with_cost(&engine, wishes, target.look, free_disk).await?
+            }
             None => engine.plan().await?,
         })
     }

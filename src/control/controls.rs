@@ -115,6 +115,7 @@ impl Control {
             status.earlier_seconds =
                 record.updated_at_seconds.saturating_sub(record.started_at_seconds);
             status.restore_point = record.restore_point.clone();
+            status.later_statements.clone_from(&record.later_statements);
         });
     }
 

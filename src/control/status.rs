@@ -169,6 +169,9 @@ pub struct Status {
     /// The point before the swap, to which a backup can be restored.
     #[serde(default)]
     pub restore_point: Option<RestorePoint>,
+    /// The statements that `--hold` left for later: they drop what nothing reads any more.
+    #[serde(default)]
+    pub later_statements: Vec<String>,
     /// Seconds until the old table is no longer kept current; None outside of phase `reversible`.
     #[serde(default)]
     pub reversible_seconds_left: Option<u64>,

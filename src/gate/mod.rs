@@ -45,6 +45,9 @@ impl Gate {
 /// The name of the gate that the time of day opens.
 pub const WINDOW: &str = "window";
 
+/// The name of the gate that opens when every replica has caught up.
+pub const REPLICAS: &str = "replicas";
+
 /// The name of the gate that the operator opens with `cut-over`.
 pub const POSTPONED: &str = "postponed";
 

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod report_backfill;
+pub mod report_later;
 pub mod report_reversible;
 pub mod runbook;
 pub mod socket;

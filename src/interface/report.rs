@@ -2,7 +2,7 @@
 
 use crate::interface::durations::{moment, span, time};
 use crate::interface::numbers::{grouped, size};
-use crate::interface::report_reversible;
+use crate::interface::{report_later, report_reversible};
 use altergeist::contract::{Disposal, Leftover, Record, RestorePoint, Span, Stage};
 use altergeist::{Outcome, Phase, Status};
 use serde::Serialize;
@@ -21,8 +21,15 @@ pub fn now() -> String {
     moment(jiff::Timestamp::now().as_second().unsigned_abs())
 }
 
-/// How a run succeeded.
+/// How a run succeeded, and what it leaves for later.
 pub fn outcome(outcome: Outcome, status: &Status) -> String {
+    match outcome {
+        Outcome::Reverted { .. } => success(outcome, status),
+        _ => success(outcome, status) + &report_later::sentence(&status.later_statements),
+    }
+}
+
+fn success(outcome: Outcome, status: &Status) -> String {
     let table = &status.table;
     let before = ". Point to restore to, from before the swap: ";
     let point = restore_point(status.restore_point.as_ref(), before, "");
@@ -107,6 +114,7 @@ pub fn status(status: &Status) -> String {
         let _ = writeln!(text, "signal     {name} {observed}, limit {limit}, read at {at}");
     }
     text += &report_reversible::lines(status);
+    text += &report_later::lines(&status.later_statements);
     if let Some(reason) = &status.orders_by_sql_refused {
         let _ = writeln!(text, "orders     by SQL are not taken: {reason}");
     }
@@ -214,6 +222,7 @@ pub fn journal(
             record.position.as_ref().map_or("none yet", |position| &position.0),
         ),
     };
+    text += &report_later::lines(&report_later::of_journal(record));
     for leftover in leftovers {
         let _ = writeln!(text, "left       {}: {}", leftover.object, leftover.reason);
     }
@@ -276,6 +285,7 @@ pub fn journal_json(table: &str, record: Option<&Record>, holder: Option<&str>) 
         expected: record.estimate.as_ref().map(|estimate| estimate.total),
         earlier_seconds: record.updated_at_seconds.saturating_sub(record.started_at_seconds),
         restore_point: record.restore_point.clone(),
+        later_statements: report_later::of_journal(Some(record)),
         reversible_seconds_left: record
             .reversible
             .as_ref()
@@ -379,6 +389,7 @@ mod tests {
             updated_at_seconds: 0,
             holder: "me@here".into(),
             estimate: None,
+            later_statements: Vec::new(),
             restore_point: None,
             is_rehearsal: false,
             ended: None,

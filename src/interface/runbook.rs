@@ -176,7 +176,16 @@ fn commands(rehearsal: &Rehearsal, command: &Command) -> String {
     say("Pause, and go on", format!("ctl {on} throttle\naltergeist ctl {on} no-throttle"));
     say("Swap", format!("ctl {on} cut-over"));
     say("Abort: stop, then drop what was made", format!("ctl {on} stop\naltergeist cleanup {on}"));
-    say("Revert after the swap (once this version has that command)", format!("revert {on}"));
+    match flag_of(flags, "--reversible") {
+        Some(time) => {
+            let title = format!("Undo after the swap, as long as the run is reversible ({time})");
+            say(&title, format!("revert {on}"));
+        }
+        None => {
+            text += "After the swap no command undoes this change. For that, add `--reversible \
+                     30m` to `run`.\n\n";
+        }
+    }
     text
 }
 
@@ -196,7 +205,7 @@ fn before(rehearsal: &Rehearsal, peaks: &Peaks, command: &Command) -> String {
         ("Rehearsed at production volume?", rehearsed),
         ("Duration and lock duration measured?", durations),
         ("Concurrent or batched?", batched),
-        ("Reversible by expand and contract?", reversible(plan)),
+        ("Reversible by expand and contract?", reversible(plan, &command.flags)),
         ("Backup and restore point confirmed?", backup(measured)),
         ("Backfill idempotent and single?", backfill(measured)),
         ("Verification queries prepared?", checks(measured)),
@@ -239,8 +248,8 @@ fn checklist(title: &str, lines: &[(&str, Option<String>)], may_tick: bool) -> S
     text + "\n"
 }
 
-/// A change that drops nothing and loses nothing can be undone by the opposite change.
-fn reversible(plan: &Plan) -> Option<String> {
+/// The flag that keeps the way back open, and what the plan found that does not come back.
+fn reversible(plan: &Plan, flags: &str) -> Option<String> {
     use altergeist::contract::Code;
     let is_loss = |code| {
         matches!(
@@ -254,7 +263,11 @@ fn reversible(plan: &Plan) -> Option<String> {
         .filter(|finding| is_loss(finding.code) && finding.severity >= Severity::Note)
         .map(ToString::to_string)
         .collect();
-    (!losses.is_empty()).then(|| format!("not whole: {}", losses.join("; ")))
+    let way_back = flag_of(flags, "--reversible")
+        .map(|flag| format!("`altergeist revert` puts the old table back ({flag})"));
+    let losses = (!losses.is_empty()).then(|| format!("not whole: {}", losses.join("; ")));
+    let found: Vec<String> = way_back.into_iter().chain(losses).collect();
+    (!found.is_empty()).then(|| found.join("; "))
 }
 
 fn backup(measured: Option<&Rehearsed>) -> Option<String> {
@@ -271,7 +284,9 @@ fn checks(measured: Option<&Rehearsed>) -> Option<String> {
     let checks: Vec<String> = measured?
         .gates
         .iter()
-        .filter(|gate| !matches!(&*gate.name, "postponed" | "window" | "backup" | "approval"))
+        .filter(|gate| {
+            !matches!(&*gate.name, "postponed" | "replicas" | "window" | "backup" | "approval")
+        })
         .map(|gate| match (gate.open, &gate.reason) {
             (true, _) => format!("{} passes", gate.name),
             (false, Some(reason)) => format!("{} fails: {reason}", gate.name),

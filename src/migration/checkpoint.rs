@@ -40,6 +40,7 @@ pub fn begin(options: &Options, plan: &Plan) -> Record {
         reversible: options
             .reversible
             .map(|time| Reversible { seconds: time.as_secs(), ..Reversible::default() }),
+        later_statements: plan.later_statements(),
         ended: None,
     }
 }

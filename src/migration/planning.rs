@@ -1,15 +1,37 @@
 //! The plan with its estimate, and the choice between a copy and the server's own way.
 
 use crate::control::Wishes;
+use crate::migration::free_disk;
 use crate::pace::estimate;
+use crate::pace::own_signals::free_bytes;
 use altergeist_contract::{
-    Blocks, Code, Engine, Estimate, Finding, Plan, Result, Severity, Step, Verdict,
+    Blocks, Code, Cost, Engine, Estimate, Finding, Look, Plan, Result, Severity, Step, Verdict,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A table with fewer rows and fewer bytes is not measured: whatever is done to it is done at once.
 const TINY_ROWS: u64 = 1000;
 const TINY_BYTES: u64 = 1 << 20;
+
+/// Plans the change, and notes what the plan itself took. `look` says how much of the rows it
+/// reads, and `free_disk` what tells the free bytes of the server's disk.
+pub async fn plan_with_cost<E: Engine>(
+    engine: &E,
+    wishes: Wishes,
+    look: Look,
+    free_disk: Option<&str>,
+) -> Result<Plan> {
+    let begun = Instant::now();
+    let mut plan = plan(engine, wishes).await?;
+    if let Some(question) = free_disk {
+        free_disk::judge(&mut plan, free_bytes(engine, question).await);
+    }
+    plan.cost = Some(Cost {
+        took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        question_limit_seconds: look.question_limit().map(|limit| limit.as_secs()),
+    });
+    Ok(plan)
+}
 
 /// Plans the change and estimates its duration. With `max_downtime` the server's own way is chosen
 /// if it surely blocks no longer.

@@ -6,6 +6,7 @@ use crate::gate::{GateState, Gates, WHILE_WAITING};
 use crate::migration::begin::follow_from_now;
 use crate::migration::hold::hold;
 use crate::migration::idle_table::IdleTable;
+use crate::migration::resume::why_under_way;
 use crate::migration::state::{Direction, Migration};
 use crate::migration::{checkpoint, planning};
 use crate::pace::signals;
@@ -98,14 +99,10 @@ async fn no_run_before<E: Engine>(engine: &E) -> Result<Option<Record>, Failure>
         }
         Some(record) if !matches!(record.stage, Stage::Done | Stage::Backfilled) => {
             Err(Error::refused(
-            format!("rehearse a change of {}", engine.table()),
-            format!(
-                "a run of this table is not finished ({}, started by {}). Finish it, or drop it \
-                 with `altergeist cleanup`",
-                record.alter, record.holder
-            ),
-        )
-        .into())
+                format!("rehearse a change of {}", engine.table()),
+                why_under_way(&record),
+            )
+            .into())
         }
         record => Ok(record),
     }

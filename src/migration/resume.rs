@@ -158,12 +158,28 @@ fn other_options(table: &str, terms: &str) -> Error {
 
 /// Refuses a change while another one of the table is not finished.
 pub fn another_change_is_under_way(table: &str, record: &Record) -> Error {
-    Error::refused(
-        format!("change {table}"),
-        format!(
-            "another change of this table is not finished ({}, started by {}). Repeat that \
-             command to finish it, or run `altergeist cleanup` to drop it",
-            record.alter, record.holder
+    Error::refused(format!("change {table}"), why_under_way(record))
+}
+
+/// Which change is not finished, and what ends it.
+pub fn why_under_way(record: &Record) -> String {
+    let (alter, holder) = (&record.alter, &record.holder);
+    match record.stage {
+        Stage::Reversible => format!(
+            "a change of this table is still reversible ({alter}, started by {holder}). Keep it \
+             with `altergeist ctl finish`, or undo it with `altergeist revert`"
         ),
-    )
+        Stage::Reverting => format!(
+            "a change of this table is being put back ({alter}, started by {holder}). Run \
+             `altergeist revert` to finish that"
+        ),
+        Stage::Reverted => format!(
+            "a change of this table was put back ({alter}, started by {holder}), and its altered \
+             table is still there. Drop that with `altergeist cleanup --drop-old`"
+        ),
+        _ => format!(
+            "another change of this table is not finished ({alter}, started by {holder}). Repeat \
+             that command to finish it, or run `altergeist cleanup` to drop it"
+        ),
+    }
 }

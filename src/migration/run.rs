@@ -123,6 +123,7 @@ async fn run_once<E: Engine>(
     control.ask_once(Event::Startup).await?;
     let (record, listener, idle_table) = match taken_up(engine, options).await? {
         TakenUp::AlreadyDone(record) => {
+            control.update(|status| status.later_statements = record.later_statements);
             return Ok(Ended::Well(Outcome::AlreadyDone {
                 by: record.holder,
                 at_seconds: record.updated_at_seconds,

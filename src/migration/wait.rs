@@ -2,6 +2,7 @@
 
 use crate::control::{Control, Event, Failure, Phase, Settings};
 use crate::gate::{self, BEFORE_THE_LOCK, GateState, Gates, WHILE_WAITING, WINDOW};
+use crate::migration::replica_gate;
 use crate::migration::state::{Direction, Migration};
 use crate::pace::own_signals::may_exist;
 use crate::pace::signal::Signal;
@@ -142,7 +143,7 @@ impl<E: Engine> Migration<'_, E> {
     pub async fn wait_for_gates(&mut self, gates: &mut Gates<'_>) -> Result<(), Failure> {
         loop {
             let is_closed = self.closed_gate(gates, WHILE_WAITING).await?.is_some();
-            if !is_throttled(self.engine, self.control).await? && !is_closed {
+            if !self.is_throttled_at_the_gates().await? && !is_closed {
                 return Ok(());
             }
             self.control.update(|status| status.phase = Phase::Waiting);
@@ -157,17 +158,27 @@ impl<E: Engine> Migration<'_, E> {
         counts_for: Duration,
     ) -> Result<Option<String>, Failure> {
         let settings = self.control.settings();
-        let looking = look(self.engine, gates, counts_for, &settings, &self.record);
+        let looking = async {
+            let mut states = look(self.engine, gates, counts_for, &settings, &self.record).await;
+            let replicas = replica_gate::state(self.engine, self.control, &settings).await?;
+            states.splice(1..1, replicas);
+            Ok::<_, Failure>(states)
+        };
         let looked = async {
             tokio::select! {
-                states = looking => Some(states),
-                () = self.control.stopped() => None,
+                states = looking => states,
+                () = self.control.stopped() => Err(Failure::Stopped),
             }
         };
-        let Some(states) = self.listener.run_while_streaming(looked).await? else {
-            return Err(Failure::Stopped);
-        };
+        let states = self.listener.run_while_streaming(looked).await??;
         Ok(first_closed(self.control, states))
+    }
+
+    /// Whether a signal keeps the run from swapping.
+    async fn is_throttled_at_the_gates(&self) -> Result<bool, Failure> {
+        let settings = self.control.settings();
+        let counts = |signal| replica_gate::counts(&settings, signal);
+        throttle::is_throttled_by(self.engine, self.control, counts).await
     }
 
     /// Asks the hooks, and listens meanwhile.

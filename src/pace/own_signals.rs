@@ -52,30 +52,30 @@ pub async fn of_disk<E: Engine>(engine: &E, settings: &Settings) -> Result<Obser
     let Some(least) = settings.min_free_disk else { return Ok(Observation::default()) };
     let free = match &settings.free_disk {
         None => engine.read(Reading::FreeDisk).await?,
-        Some(question) => {
-            let answer = match is_query(question) {
-                true => engine.ask(question).await.map(Option::unwrap_or_default),
-                false => match command::last_line(question, engine.table()).await {
-                    Ok(line) => Ok(line),
-                    Err(failure) => return Ok(Observation::unknown(name, &failure)),
-                },
-            };
-            let free = match answer {
-                Ok(answer) => bytes(&answer),
-                Err(error) => return Ok(Observation::unknown(name, &error.reason)),
-            };
-            let Ok(free) = free else {
-                return Ok(Observation::unknown(
-                    name,
-                    "the answer is not a number of bytes, as 21474836480 or 20GB",
-                ));
-            };
-            free
-        }
+        Some(question) => match free_bytes(engine, question).await {
+            Ok(free) => free,
+            Err(why) => return Ok(Observation::unknown(name, &why)),
+        },
     };
     let (shown, limit) = (bytes_text(free), exact_bytes_text(least));
     let reason = (free < least).then(|| format!("{name} {shown} < {limit}"));
     Ok(Observation { observed: Some(shown), reason })
+}
+
+/// Asks the operator's query or command how many bytes are free.
+///
+/// # Errors
+/// Why nobody knows.
+pub async fn free_bytes<E: Engine>(engine: &E, question: &str) -> std::result::Result<u64, String> {
+    let answer = match is_query(question) {
+        true => {
+            let asked = engine.ask(question).await.map_err(|error| error.reason)?;
+            asked.unwrap_or_default()
+        }
+        false => command::last_line(question, engine.table()).await?,
+    };
+    let form = "the answer is not a number of bytes, as 21474836480 or 20GB";
+    bytes(&answer).map_err(|_| form.to_owned())
 }
 
 /// Reads bytes, as `512`, `500MB` or `20GB`.

@@ -93,6 +93,41 @@ impl Signals {
     }
 }
 
+impl Signals {
+    /// Reads how far the replicas are behind, if the last answer does not count any more.
+    ///
+    /// # Errors
+    /// What a lost connection means.
+    pub async fn replica_lag<E: Engine>(
+        &self,
+        engine: &E,
+        settings: &Settings,
+    ) -> Result<Observation, Failure> {
+        let signal = Signal::ReplicaLag;
+        let now_set = setting(signal, settings).unwrap_or_default();
+        let mut last = self.last.lock().await;
+        let is_fresh = |last: &&Last| {
+            last.signal == signal
+                && last.setting == now_set
+                && last.at.elapsed() < signal.interval()
+        };
+        if let Some(known) = last.iter().find(is_fresh) {
+            return Ok(known.observation.clone());
+        }
+        let (observation, lags) = read(engine, settings, signal).await?;
+        last.retain(|last| last.signal != signal);
+        last.push(Last {
+            signal,
+            setting: now_set,
+            at: Instant::now(),
+            read_at: now(),
+            observation: observation.clone(),
+            lags,
+        });
+        Ok(observation)
+    }
+}
+
 /// The setting that puts a signal in force, as people write it; None if it is not in force.
 fn setting(signal: Signal, settings: &Settings) -> Option<String> {
     let seconds = |time: Duration| format!("{:.1}s", time.as_secs_f64());

@@ -20,6 +20,18 @@ pub async fn is_throttled<E: Engine>(engine: &E, control: &Control) -> Result<bo
     throttled(engine, control, |_| None).await
 }
 
+/// The same by those signals that count.
+pub async fn is_throttled_by<E: Engine>(
+    engine: &E,
+    control: &Control,
+    counts: impl Fn(Signal) -> bool,
+) -> Result<bool, Failure> {
+    control.check_stop()?;
+    engine.check_stream().await?;
+    let kept = look_at_log(engine, control).await?;
+    by_signals(engine, control, counts, state_of_log(kept, None)).await
+}
+
 /// The retained log as a signal: its state, and why it throttles.
 fn state_of_log(kept: Option<LogKept>, reason: Option<String>) -> Option<SignalState> {
     let LogKept { bytes, limit_bytes } = kept?;

@@ -1,6 +1,6 @@
 //! What the user asks for.
 
-use crate::{ColumnSet, Passwords, Switch};
+use crate::{ColumnSet, Look, Passwords, Switch};
 use std::fmt;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub struct Target {
     pub sets: Vec<ColumnSet>,
     /// Columns that the clauses drop and that stay for now, as the user wrote their names.
     pub holds: Vec<String>,
+    /// How much of the rows the plan reads.
+    pub look: Look,
     /// How the change may be done.
     pub strategy: Strategy,
     /// The greatest number of copies or refreshes in flight at once; at least 1.

@@ -160,6 +160,7 @@ async fn copied<L: Laboratory>(laboratory: &L) -> Run<L::Engine> {
 
 fn record(stage: Stage, position: Option<Position>) -> Record {
     Record {
+        later_statements: Vec::new(),
         run: "conformance".into(),
         alter: "conformance".into(),
         stage,

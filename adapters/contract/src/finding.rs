@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::fmt;
+use std::time::Duration;
 
 /// Lists the codes once: the variant, what it is for, and from it the name, as in
 /// `unique-duplicates`.
@@ -125,6 +126,8 @@ codes! {
     BlockingIndex = "blocking-index",
     /// A statement changes many rows in one transaction.
     UnbatchedRows = "unbatched-rows",
+    /// A question about the rows took too long, and has no answer.
+    NotCounted = "not-counted",
     /// A statement of a file was not judged.
     NotJudged = "not-judged",
     /// Anything else.
@@ -169,6 +172,9 @@ pub struct Finding {
     pub message: String,
     /// What the user can do about it: a statement or a flag. Empty for a note.
     pub remedy: String,
+    /// The statement that is left for later: it drops a column that `--hold` keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub later: Option<String>,
 }
 
 impl Finding {
@@ -216,6 +222,24 @@ impl Finding {
         Finding { object: object.into(), ..self }
     }
 
+    /// Says that a question about the rows took too long: "rows without a parent".
+    pub fn not_counted(object: impl Into<String>, question: &str, limit: Duration) -> Finding {
+        let message = format!(
+            "the plan looked for {question} for {} s, and the server did not finish",
+            limit.as_secs()
+        );
+        let remedy = "use plan --thorough, which waits for the answer; `run` waits, too, before it \
+                      copies";
+        Finding::warning(Code::NotCounted, object, message, remedy)
+    }
+
+    /// Says that `--hold` keeps a column, and which statement drops it later.
+    pub fn held(column: &str, later: String) -> Finding {
+        let message = format!("it stays for now (--hold). When nothing reads it any more: {later}");
+        let note = Finding::note(Code::Left, message).about(format!("column {column}"));
+        Finding { later: Some(later), ..note }
+    }
+
     fn new(
         code: Code,
         severity: Severity,
@@ -223,7 +247,7 @@ impl Finding {
         message: String,
         remedy: String,
     ) -> Finding {
-        Finding { code, severity, object, count: None, message, remedy }
+        Finding { code, severity, object, count: None, message, remedy, later: None }
     }
 }
 

@@ -27,6 +27,15 @@ pub struct Step {
     pub lock: String,
 }
 
+/// What a plan took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Cost {
+    /// How long its questions to the server took, with the sample copy, in milliseconds.
+    pub took_ms: u64,
+    /// Longest time of one question about the rows, in seconds; None if there is no limit.
+    pub question_limit_seconds: Option<u64>,
+}
+
 /// What would happen. Planning changes nothing on the server.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
@@ -52,6 +61,8 @@ pub struct Plan {
     pub definition_before: String,
     /// The definition that the change would give it; empty if the server was not asked.
     pub definition_after: String,
+    /// What the plan itself took; None if nobody asked.
+    pub cost: Option<Cost>,
     /// How long it will take; None if it was not measured.
     pub estimate: Option<Estimate>,
     /// The options that decide what becomes of the rows: [`Target::terms`](crate::Target::terms).
@@ -62,6 +73,11 @@ impl Plan {
     /// Whether the run refuses the change.
     pub fn is_refused(&self) -> bool {
         self.errors().next().is_some()
+    }
+
+    /// The statements that `--hold` leaves for later.
+    pub fn later_statements(&self) -> Vec<String> {
+        self.findings.iter().filter_map(|finding| finding.later.clone()).collect()
     }
 
     /// Why the run refuses the change.

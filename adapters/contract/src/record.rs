@@ -99,6 +99,9 @@ pub struct Record {
     /// How long the change can be undone, if the operator wants it to be.
     #[serde(default)]
     pub reversible: Option<Reversible>,
+    /// The statements that `--hold` left for later.
+    #[serde(default)]
+    pub later_statements: Vec<String>,
     /// The exit code of the process that last worked on it, if it failed and could still say so.
     #[serde(default)]
     pub ended: Option<u8>,

@@ -41,6 +41,7 @@ mod postgres_privileges;
 mod postgres_settings;
 mod postgres_shadow_written;
 mod postgres_strangers;
+mod postmortems;
 mod prepared;
 mod privileges;
 mod quiet;

@@ -32,6 +32,7 @@ pub(super) fn render(judged: &Judged) -> String {
         "rows_estimated": plan.rows_estimated,
         "bytes_estimated": plan.bytes_estimated,
         "estimate": plan.estimate,
+        "cost": plan.cost,
         "steps": plan.steps,
         "findings": judged.findings(),
         "known_findings": judged.known,

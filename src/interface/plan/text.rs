@@ -2,7 +2,7 @@
 
 use crate::interface::numbers::{grouped, size};
 use crate::interface::plan::{Judged, change, estimate, strategy};
-use altergeist::contract::{Severity, Verdict};
+use altergeist::contract::{Cost, Severity, Verdict};
 use textwrap::{Options, WordSplitter};
 
 /// No line is longer, unless one word is.
@@ -34,6 +34,9 @@ pub(super) fn render(judged: &Judged) -> String {
     for (title, words) in estimate::sentences(plan) {
         say(title, &words);
     }
+    for words in plan.cost.iter().map(cost) {
+        say("cost", &words);
+    }
     for finding in judged.findings() {
         let code = finding.code.name();
         let said = match finding.severity {
@@ -54,6 +57,16 @@ pub(super) fn render(judged: &Judged) -> String {
         say("", &format!("   lock: {}", step.lock));
     }
     text
+}
+
+/// What the plan itself took.
+fn cost(cost: &Cost) -> String {
+    let limit = match cost.question_limit_seconds {
+        Some(seconds) => format!("ends after {seconds} s; --thorough waits for each answer"),
+        None => "takes as long as it needs".to_owned(),
+    };
+    let took = cost.took_ms as f64 / 1000.0;
+    format!("the plan took {took:.1} s; a question about the rows {limit}")
 }
 
 /// The label of a finding. An error is what the run refuses.

@@ -40,7 +40,8 @@ pub(crate) async fn refuse_new_checks(
             continue;
         }
         let Some(rows) = altered_rows(mapping, flavour, &altered) else { continue };
-        let query = sql::catalogue::count_violations(&change.source, &rows, expression, ROWS_MAX);
+        let most = change.target.look.most(ROWS_MAX);
+        let query = sql::catalogue::count_violations(&change.source, &rows, expression, most);
         let row = match session.row(&query).await {
             Ok(row) => row.unwrap_or_default(),
             Err(failure) if failure.ends_session() => return Err(failure.of_rows(attempted())),
@@ -50,7 +51,7 @@ pub(crate) async fn refuse_new_checks(
         let mut cells = row.iter().map(|cell| number(cell).unwrap_or_default());
         let (seen, count) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
         if count > 0 {
-            let rows = Count { count, is_least: seen >= ROWS_MAX };
+            let rows = Count { count, is_least: seen >= most };
             let finding = Finding::error(
                 Code::CheckViolated,
                 object,

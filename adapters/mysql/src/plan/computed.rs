@@ -1,6 +1,7 @@
 //! What the user should know of columns that `--set` computes, and of those that `--hold` keeps.
 
 use crate::change::Change;
+use crate::plan::stability;
 use crate::schema::clauses::Clauses;
 use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::computed::{object, reads};
@@ -28,6 +29,7 @@ pub(crate) async fn sample(
     let mut findings = Vec::new();
     for pair in &mapping.columns {
         findings.extend(sample_of(change, session, pair).await?);
+        findings.extend(stability::check(change, session, pair).await?);
     }
     if let Some((_, servers)) = zone {
         session.execute(servers).await.doing(attempted)?;
@@ -38,7 +40,8 @@ pub(crate) async fn sample(
 async fn sample_of(change: &Change, session: &mut Session, pair: &Pair) -> Result<Option<Finding>> {
     let attempted = || change.doing("sample what --set gives for");
     let Some(formula) = &pair.formula else { return Ok(None) };
-    let query = sql::computed::sample_values(&change.source, &formula.expression, SAMPLE_ROWS);
+    let most = change.target.look.most(SAMPLE_ROWS);
+    let query = sql::computed::sample_values(&change.source, &formula.expression, most);
     let object = object(&pair.shadow.name);
     let (row, warnings) = match session.row_with_warnings(&query).await {
         Ok(answer) => answer,
@@ -58,7 +61,22 @@ async fn sample_of(change: &Change, session: &mut Session, pair: &Pair) -> Resul
         empties: count(2),
         errors,
     };
-    Ok(Some(computed_values::finding(&object, outcomes, count(0) < SAMPLE_ROWS)))
+    Ok(Some(computed_values::finding(&object, outcomes, count(0) < most)))
+}
+
+/// Warns of functions of loaded libraries: the server does not tell what they do.
+pub(crate) fn loaded(clauses: &Clauses) -> Vec<Finding> {
+    let finding = |(name, function): (&str, &String)| {
+        let message = format!(
+            "the function {function} is of a loaded library, and the server does not tell whether \
+             it always gives the same value"
+        );
+        let remedy = "make sure that it does, or write the expression without it";
+        Finding::warning(Code::VolatileExpression, object(name), message, remedy)
+    };
+    let all = clauses.computed.iter();
+    let calls = all.flat_map(|it| it.loaded.iter().map(move |function| (&*it.name, function)));
+    calls.map(finding).collect()
 }
 
 /// Warns of columns that the clauses drop, and from which others are computed.
@@ -88,8 +106,7 @@ pub(crate) fn held(change: &Change, source: &Table) -> Vec<Finding> {
         };
         let object = format!("column {}", column.name);
         let later = sql::clauses::drop_column(&change.source, &column.name);
-        let message = format!("it stays for now (--hold). When nothing reads it any more: {later}");
-        findings.push(Finding::note(Code::Left, message).about(&object));
+        findings.push(Finding::held(&column.name, later));
         let fills_itself = column.has_default
             || column.generated
             || column.extra.to_uppercase().contains("AUTO_INCREMENT");

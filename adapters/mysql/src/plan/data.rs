@@ -6,6 +6,7 @@ use crate::plan::values::find_misfits;
 use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::table::Table;
 use crate::server::doing::Doing;
+use crate::server::limited;
 use crate::server::session::Session;
 use crate::shadow::duplicates::find_duplicates;
 use crate::sql;
@@ -21,15 +22,18 @@ pub(crate) async fn refuse_rows(
 ) -> Result<Vec<Finding>> {
     let mut refusals = Vec::new();
     for found in find_duplicates(change, session, mapping, &change.names.clone).await? {
+        let object = format!("unique index {}", found.index);
+        let Some(values) = found.values else {
+            refusals.push(limited::unanswered(change, &object, "duplicates"));
+            continue;
+        };
         let reason = format!(
-            "{} values occur more than once in the table, and this unique index allows each only \
-             once",
-            found.values
+            "{values} values occur more than once in the table, and this unique index allows each \
+             only once"
         );
         let remedy = "remove the duplicates, or leave the index out";
-        let object = format!("unique index {}", found.index);
         let refusal = Finding::error(Code::UniqueDuplicates, object, reason, remedy);
-        refusals.push(refusal.count(found.values));
+        refusals.push(refusal.count(values));
     }
     refusals.extend(find_misfits(change, session, mapping).await?);
     refusals.extend(refuse_new_checks(change, session, mapping, altered).await?);

@@ -21,13 +21,14 @@ pub(crate) async fn find_dropped(
 ) -> Result<Vec<Finding>> {
     let dropped: Vec<&Column> =
         source.columns.iter().filter(|it| clauses.name_after(&it.name).is_none()).collect();
+    let most = change.target.look.most(ROWS_MAX);
     let (mut findings, mut holds_values) = (Vec::new(), Vec::new());
     for column in dropped.iter().filter(|column| !column.generated) {
-        let query = sql::catalogue::count_values(&change.source, &column.name, ROWS_MAX);
+        let query = sql::catalogue::count_values(&change.source, &column.name, most);
         let row = session.row(&query).await.doing(change.doing("count dropped values of"))?;
         let mut cells = row.iter().flatten().map(|cell| number(cell).unwrap_or_default());
         let (seen, count) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
-        findings.extend(lost(column, Count { count, is_least: seen >= ROWS_MAX }));
+        findings.extend(lost(column, Count { count, is_least: seen >= most }));
         holds_values.extend((count > 0).then_some(&*column.name));
     }
     let renames = renames(&dropped, clauses, source, altered);

@@ -12,6 +12,7 @@ use crate::schema::foreign_key::{ForeignKey, OwnKey, foreign_keys};
 use crate::schema::foreign_key_indexes::has_index;
 use crate::schema::table::{Table, is_same};
 use crate::server::doing::Doing;
+use crate::server::limited;
 use crate::server::session::Session;
 use crate::server::version::Flavour;
 use crate::shadow::early_keys::{CascadeSource, cascade_source, parent_of};
@@ -53,29 +54,34 @@ pub(crate) async fn refuse_added_keys(
             continue;
         }
         let Some(before) = before_change(&key, mapping) else { continue };
-        if let Some(orphans) = count_orphans(change, session, &before).await? {
-            refusals.push(orphans_refusal(&key, orphans));
-        }
+        refusals.extend(find_orphans(change, session, &before, &key).await?);
     }
     Ok(refusals)
 }
 
-/// Counts rows whose parent is missing, up to a limit. None if there are none.
-async fn count_orphans(
+/// Counts rows whose parent is missing, up to a limit. `named` is what the finding names.
+async fn find_orphans(
     change: &Change,
     session: &mut Session,
     key: &ForeignKey,
-) -> Result<Option<Count>> {
+    named: &ForeignKey,
+) -> Result<Option<Finding>> {
+    let most = change.target.look.most(ORPHANS_MAX);
     let query = sql::catalogue::count_orphans(
         (&change.source, &key.child),
         &key.columns,
         (&key.parent, &key.parent_columns),
-        ORPHANS_MAX,
+        most,
     );
-    let found = session.text(&query).await;
+    let found = limited::ask(change, session, &query).await;
     let found = found.doing(change.doing("look for rows without a parent in"))?;
+    let Some(found) = found else {
+        let object = named.describe();
+        return Ok(Some(limited::unanswered(change, &object, "rows without a parent")));
+    };
     let count = found.parse().unwrap_or_default();
-    Ok((count > 0).then_some(Count { count, is_least: count >= ORPHANS_MAX }))
+    let orphans = Count { count, is_least: count >= most };
+    Ok((count > 0).then(|| orphans_refusal(named, orphans)))
 }
 
 fn orphans_refusal(key: &ForeignKey, orphans: Count) -> Finding {
@@ -114,9 +120,7 @@ pub(crate) async fn refuse_foreign_keys(
     refusals.extend(refuse_hidden_keys(change, session, &keys).await?);
     if told_by == CascadeSource::EarlyKeys {
         for key in keys.iter().filter(|key| key.child == change.source && key.writes()) {
-            if let Some(orphans) = count_orphans(change, session, key).await? {
-                refusals.push(orphans_refusal(key, orphans));
-            }
+            refusals.extend(find_orphans(change, session, key, key).await?);
         }
     }
     Ok(refusals)

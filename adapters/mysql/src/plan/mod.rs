@@ -25,6 +25,7 @@ pub(crate) mod replica_target;
 pub(crate) mod reversible;
 pub(crate) mod row_scan;
 pub(crate) mod space;
+pub(crate) mod stability;
 pub(crate) mod steps;
 pub(crate) mod taken_names;
 pub(crate) mod trial;

@@ -42,7 +42,8 @@ pub(crate) async fn scan_rows(
     if let Some((utc, _)) = zone {
         session.execute(utc).await.doing(&attempted)?;
     }
-    let scanned = scan(session, mapping, &checks, &attempted).await;
+    let most = change.target.look.time(LOOK_MAX);
+    let scanned = scan(session, mapping, &checks, most, &attempted).await;
     if let Some((_, servers)) = zone {
         session.execute(servers).await.doing(&attempted)?;
     }
@@ -52,7 +53,8 @@ pub(crate) async fn scan_rows(
         found.map(|(check, count)| told(check, Count { count, is_least: rows.is_least })).collect();
     if rows.is_least {
         let note = format!(
-            "the plan looked for values that do not fit in the first {} rows, for {} s",
+            "the plan looked for values that do not fit in the first {} rows, for {} s; plan \
+             --thorough looks in all",
             rows.count,
             LOOK_MAX.as_secs()
         );
@@ -91,6 +93,7 @@ async fn scan(
     session: &mut Session,
     mapping: &ColumnMapping,
     checks: &[RowCheck],
+    most: Duration,
     attempted: &str,
 ) -> Result<(Count, Vec<u64>)> {
     let conditions: Vec<&str> = checks.iter().map(|check| &*check.condition).collect();
@@ -99,7 +102,7 @@ async fn scan(
     let mut counts = vec![0; checks.len()];
     let mut rows = Count { count: 0, is_least: false };
     while after != Watermark::End {
-        if begun.elapsed() > LOOK_MAX {
+        if begun.elapsed() > most {
             rows.is_least = true;
             break;
         }

@@ -54,6 +54,7 @@ pub(crate) fn compose_plan(
         key: trial.mapping.as_ref().map(|mapping| mapping.key.describe()).unwrap_or_default(),
         rows_estimated: facts.rows,
         steps,
+        cost: None,
         estimate: None,
     }
 }

@@ -157,6 +157,7 @@ async fn try_on_clone(
     trial.findings.extend(find_dropped(change, session, clauses, [&source, &clone]).await?);
     trial.findings.extend(computed::still_read(clauses, &source));
     trial.findings.extend(computed::held(change, &source));
+    trial.findings.extend(computed::loaded(clauses));
     Ok(trial)
 }
 

@@ -8,6 +8,7 @@ use crate::schema::computed;
 use crate::schema::convert;
 use crate::schema::foreign_key::OwnKey;
 use crate::schema::key_choice::followed;
+use crate::schema::moments;
 use crate::schema::pair::{Formula, Given, Pair};
 use crate::schema::reverse::Reverse;
 use crate::schema::table::{Column, Table, is_same};
@@ -295,6 +296,9 @@ fn incomparable(pairs: &[Pair]) -> Vec<Finding> {
         .iter()
         .filter(|pair| !pair.shadow.generated && convert::equal(pair, "s.", "d.").is_none());
     odd.map(|pair| {
+        if let Some(refusal) = moments::completed_by_today(pair) {
+            return refusal;
+        }
         Finding::error(
             Code::ClauseNotCarried,
             format!("column {}", pair.title()),

@@ -16,6 +16,16 @@ pub(crate) struct Computed {
     pub value: Column,
     /// Whether the value's text is copied: it is a member of an ENUM or a SET.
     pub by_text: bool,
+    /// The functions of loaded libraries that it calls.
+    pub loaded: Vec<String>,
+}
+
+/// A name before a bracket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Call {
+    pub name: String,
+    /// Whether a schema stands before it.
+    pub is_qualified: bool,
 }
 
 /// Names of ours begin with this.
@@ -128,8 +138,8 @@ pub(crate) fn rejected(name: &str, why: impl Into<String>) -> Finding {
 }
 
 /// Checks the text of an expression. `modes` are the server's own: our sessions read SQL without
-/// some of them. Returns the functions that it may call and that are not judged here.
-pub(crate) fn check(name: &str, text: &str, modes: &str) -> Result<Vec<String>, Finding> {
+/// some of them. Returns the functions that it calls.
+pub(crate) fn check(name: &str, text: &str, modes: &str) -> Result<Vec<Call>, Finding> {
     let tokens = tokens(text, false)
         .map_err(|why| rejected(name, format!("its expression cannot be read: {why}")))?;
     if !is_whole(&tokens) {
@@ -141,8 +151,42 @@ pub(crate) fn check(name: &str, text: &str, modes: &str) -> Result<Vec<String>, 
     if let Some(what) = volatile(&tokens) {
         return Err(Finding::error(Code::VolatileExpression, object(name), what, REMEDY));
     }
-    let calls = tokens.windows(2).filter(|pair| pair[1].is_sign('('));
-    Ok(calls.filter_map(|pair| pair[0].name().map(str::to_owned)).collect())
+    Ok(calls(text))
+}
+
+/// Returns the calls of a text.
+pub(crate) fn calls(text: &str) -> Vec<Call> {
+    let tokens = tokens(text, false).unwrap_or_default();
+    let call = |(place, pair): (usize, &[Token])| {
+        let name = pair[0].name().filter(|_| pair[1].is_sign('('))?.to_owned();
+        Some(Call { name, is_qualified: place > 0 && tokens[place - 1].is_sign('.') })
+    };
+    tokens.windows(2).enumerate().filter_map(call).collect()
+}
+
+/// What the body of a function holds that may give another value each time.
+pub(crate) fn changes_each_time(body: &str) -> Option<String> {
+    let tokens = tokens(body, false).unwrap_or_default();
+    let changing: Vec<Token> = tokens.into_iter().filter(|token| !is_of_queries(token)).collect();
+    volatile(&changing)
+}
+
+/// A body may select into its variables. Whether it reads tables the server knows.
+fn is_of_queries(token: &Token) -> bool {
+    let word = token.keyword();
+    matches!(word.as_str(), "SELECT" | "TABLE" | "OVER") || AGGREGATES.contains(&word.as_str())
+}
+
+/// Refuses a stored function that is DETERMINISTIC by its word only.
+pub(crate) fn only_called_deterministic(name: &str, function: &str, what: &str) -> Finding {
+    let what = format!("the stored function {function} says DETERMINISTIC, and {what}");
+    Finding::error(Code::VolatileExpression, object(name), what, REMEDY)
+}
+
+/// Refuses an expression that gave two values for the same row.
+pub(crate) fn gave_two_values(name: &str) -> Finding {
+    let what = "it gave another value for the same row at another moment";
+    Finding::error(Code::VolatileExpression, object(name), what, REMEDY)
 }
 
 /// Refuses a stored function that the server does not call deterministic.
@@ -277,6 +321,18 @@ mod tests {
         for text in ["a, b", "a) + (b", "", "a; b", "'a"] {
             assert_eq!(code(text, modes), Some(Code::ClauseRejected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_body_may_select_and_not_look_at_the_clock() {
+        assert_eq!(changes_each_time("BEGIN SELECT a + 1 INTO a; RETURN a; END"), None);
+        assert_eq!(
+            changes_each_time("RETURN now()").as_deref(),
+            Some("NOW may give another value each time")
+        );
+        assert!(changes_each_time("RETURN @a + 1").is_some());
+        let own = Call { name: "own".into(), is_qualified: true };
+        assert!(calls("a + shop.own(b)").contains(&own));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Asks the server which type the values of an expression have. No row is read.
 
 use crate::schema::computed::{self, Computed, VALUE};
+use crate::schema::functions;
 use crate::schema::table::Column;
 use crate::server::error::Failure;
 use crate::server::names::TableName;
@@ -31,12 +32,10 @@ pub(crate) async fn read(
         if all.iter().any(|known| known.name.eq_ignore_ascii_case(&name)) {
             return Ok(Err(computed::rejected(&name, "another --set computes the same column")));
         }
-        for function in calls {
-            let asked = session.text(&sql::computed::unsafe_functions(&function)).await;
-            if asked.map_err(|failure| failure.of_catalogue("look for stored functions"))? != "0" {
-                return Ok(Err(computed::not_deterministic(&name, &function)));
-            }
-        }
+        let loaded = match functions::judge(session, &name, &calls).await? {
+            Ok(loaded) => loaded,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let expression = format!("({}\n)", set.expression);
         let described = session.described(&sql::computed::describe(source, &expression)).await;
         let described = match described {
@@ -44,18 +43,28 @@ pub(crate) async fn read(
             Err(failure) if failure.ends_session() => {
                 return Err(failure.of_catalogue("read --set"));
             }
-            Err(failure) => return Ok(Err(not_accepted(&name, failure))),
+            Err(failure) => {
+                let qualified = functions::qualified(session, &calls).await?;
+                return Ok(Err(not_accepted(&name, failure, qualified)));
+            }
         };
         let Some(described) = described else { continue };
         let (value, by_text) = column(&described, format!("{VALUE}{nth}"));
-        all.push(Computed { name, expression, value, by_text });
+        all.push(Computed { name, expression, value, by_text, loaded });
     }
     Ok(Ok(all))
 }
 
-fn not_accepted(name: &str, failure: Failure) -> Finding {
+fn not_accepted(name: &str, failure: Failure, qualified: Option<String>) -> Finding {
     let words = failure.of_clauses("read --set").reason;
-    computed::rejected(name, format!("the server refuses it: {words}"))
+    let refusal = computed::rejected(name, format!("the server refuses it: {words}"));
+    match qualified {
+        Some(call) => {
+            let remedy = format!("write the stored function with its schema: {call}");
+            Finding { remedy, ..refusal }
+        }
+        None => refusal,
+    }
 }
 
 /// Returns the value as a column, and whether its text must be copied.

@@ -101,6 +101,11 @@ impl Failure {
         matches!(self.code(), Some(LOCK_WAIT_TIMEOUT | INTERRUPTED))
     }
 
+    /// Whether the statement took longer than its time limit.
+    pub(crate) fn is_too_late(&self) -> bool {
+        matches!(self.code(), Some(1969 | 3024))
+    }
+
     /// Whether a lock was not acquired: the wait was too long, or would have been a deadlock.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self.code(), Some(LOCK_WAIT_TIMEOUT | INTERRUPTED | 1213))

@@ -10,6 +10,7 @@ pub(crate) mod gauge;
 pub(crate) mod grants;
 pub(crate) mod heartbeat;
 pub(crate) mod lag;
+pub(crate) mod limited;
 pub(crate) mod names;
 pub(crate) mod one_server;
 pub(crate) mod option_file;

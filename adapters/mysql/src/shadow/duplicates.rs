@@ -10,6 +10,7 @@ use crate::schema::lexer::{Token, spanned};
 use crate::schema::lookup::read_table;
 use crate::schema::table::{Column, Index, Part, Table, definition_of, is_same};
 use crate::server::doing::Doing;
+use crate::server::limited;
 use crate::server::names::TableName;
 use crate::server::pool::SessionPool;
 use crate::server::session::Session;
@@ -198,7 +199,18 @@ pub(crate) async fn shadow_duplicates(
 ) -> Result<Vec<Duplicates>> {
     let mapping = load_mapping(change, pool, shadow_state).await?;
     let mut reader = pool.reader().await?;
-    find_duplicates(change, &mut reader, &mapping, &change.names.shadow).await
+    let found = find_duplicates(change, &mut reader, &mapping, &change.names.shadow).await?;
+    let counted = found
+        .into_iter()
+        .filter_map(|found| Some(Duplicates { index: found.index, values: found.values? }));
+    Ok(counted.collect())
+}
+
+/// The duplicates of a unique index.
+pub(crate) struct FoundDuplicates {
+    pub index: String,
+    /// How many values; None if the plan's time was up.
+    pub values: Option<u64>,
 }
 
 /// Returns the source's duplicates for the unique indexes of an altered table.
@@ -207,7 +219,7 @@ pub(crate) async fn find_duplicates(
     session: &mut Session,
     mapping: &ColumnMapping,
     altered: &TableName,
-) -> Result<Vec<Duplicates>> {
+) -> Result<Vec<FoundDuplicates>> {
     let attempted = || change.doing("look for unique indexes of");
     let [source, altered] = [&change.source, altered];
     let source_definition = definition_of(session, source).await.doing_in_catalogue(attempted)?;
@@ -225,7 +237,7 @@ pub(crate) async fn find_duplicates(
             let Some(expressions) = newly_unique(mapping, &source, index) else { continue };
             let rows = sql::rows::source_as(mapping, "s");
             let statement = sql::catalogue::duplicates(&change.source, &rows, &expressions);
-            session.text(&statement).await.doing(attempted)?
+            limited::ask(change, session, &statement).await.doing(attempted)?
         } else {
             let before = Defined { table: &source, definition: &source_definition };
             let after = Defined { table: &altered, definition: &definition };
@@ -233,17 +245,18 @@ pub(crate) async fn find_duplicates(
             else {
                 continue;
             };
-            match session.text(&statement).await {
+            match limited::ask(change, session, &statement).await {
                 // What the server cannot compute now fails when rows are copied.
                 Err(failure) if !failure.ends_session() => continue,
                 counted => counted.doing(attempted)?,
             }
         };
-        let values = values
-            .parse()
+        let values: Option<u64> = values
+            .map(|values| values.parse())
+            .transpose()
             .map_err(|_| Error::fatal(attempted(), "the server does not count them"))?;
-        if values > 0 {
-            found.push(Duplicates { index: index.name.clone(), values });
+        if values != Some(0) {
+            found.push(FoundDuplicates { index: index.name.clone(), values });
         }
     }
     Ok(found)

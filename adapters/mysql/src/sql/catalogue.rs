@@ -266,10 +266,16 @@ pub(crate) fn has_rows(name: &TableName) -> String {
 pub(crate) fn count_values(source: &TableName, column: &str, limit: u64) -> String {
     let column = quote(column);
     format!(
-        "{}SELECT COUNT(*), COUNT({column}) FROM (SELECT {column} FROM {} LIMIT {limit}) seen",
+        "{}SELECT COUNT(*), COUNT({column}) FROM (SELECT {column} FROM {}{}) seen",
         sign(source),
-        table(source)
+        table(source),
+        up_to(limit)
     )
+}
+
+/// A limit of rows; none where all of them count, because the server would store them first.
+fn up_to(limit: u64) -> String {
+    if limit > u64::from(u32::MAX) { String::new() } else { format!(" LIMIT {limit}") }
 }
 
 /// How many rows of a view were seen, up to a limit, and how many of them violate a CHECK
@@ -281,8 +287,9 @@ pub(crate) fn count_violations(
     limit: u64,
 ) -> String {
     format!(
-        "{}SELECT COUNT(*), COALESCE(SUM(NOT ({expression})), 0) FROM ({rows} LIMIT {limit}) seen",
-        sign(source)
+        "{}SELECT COUNT(*), COALESCE(SUM(NOT ({expression})), 0) FROM ({rows}{}) seen",
+        sign(source),
+        up_to(limit)
     )
 }
 

@@ -250,6 +250,14 @@ pub(crate) fn question_limit(version: Version) -> &'static str {
     }
 }
 
+/// Lets later statements take as long as they need.
+pub(crate) fn no_question_limit(version: Version) -> &'static str {
+    match version.flavour {
+        Flavour::MySql => "SET SESSION max_execution_time = 0",
+        Flavour::MariaDb => "SET SESSION max_statement_time = 0",
+    }
+}
+
 /// Prepares the operator's question. What is prepared is one statement, whatever it holds.
 pub(crate) fn prepare_question(question: &str) -> [String; 2] {
     let question = crate::sql::quote::string(question);

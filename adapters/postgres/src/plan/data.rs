@@ -8,11 +8,11 @@ use crate::plan::set_samples;
 use crate::plan::survey::Survey;
 use crate::schema::altered::Altered;
 use crate::server::doing::Doing;
+use crate::server::limited;
 use crate::server::session::Session;
-use crate::shadow::duplicates;
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::{Code, Duplicates, Finding, Result};
+use altergeist_contract::{Code, Finding, Result};
 
 /// Returns what the rows are in the way of, and what they lose.
 pub(crate) async fn check_data(
@@ -26,12 +26,17 @@ pub(crate) async fn check_data(
     }
     let unfit = match &altered.layout {
         Some(layout) if !survey.is_native => {
-            data_checks::unfit_values(session, change.version, layout, &altered.changes).await?
+            data_checks::unfit_values(session, change, layout, &altered.changes).await?
         }
         _ => Vec::new(),
     };
     let converts = unfit.is_empty();
+    let is_open = unfit.iter().any(|it| it.code == Code::NotCounted);
     let mut findings = unfit;
+    if is_open {
+        let others = "rows that the altered table refuses for other reasons";
+        findings.push(limited::unanswered(change.target.look, "the change", others));
+    }
     // A value that does not fit would end the other questions.
     if converts && altered.layout.is_some() && !survey.is_native {
         findings.extend(unfit_rows(session, change, survey, altered).await?);
@@ -48,12 +53,17 @@ async fn unfit_rows(
     survey: &Survey,
     altered: &Altered,
 ) -> Result<Vec<Finding>> {
-    let names = &change.names;
+    let (names, look) = (&change.names, change.target.look);
     let (source, alias) = (names.source(), quote::quoted(&names.table));
     let mut findings = without_value(session, change, altered).await?;
     for (column, value) in &altered.changes.not_null {
-        let (count, words) =
-            row_counts::count_up_to_max(session, (&source, &alias), &sql::is_null(value)).await?;
+        let condition = sql::is_null(value);
+        let counted =
+            row_counts::count_up_to_max(session, look, (&source, &alias), &condition).await?;
+        let Some((count, words)) = counted else {
+            findings.push(limited::unanswered(look, &format!("column {column}"), "NULLs"));
+            continue;
+        };
         if count > 0 {
             findings.push(
                 Finding::error(
@@ -66,9 +76,19 @@ async fn unfit_rows(
             );
         }
     }
-    findings.extend(data_checks::refusals(session, &names.display, &survey.questions).await?);
-    let duplicates = duplicates::count(session, &survey.duplicates).await?;
-    findings.extend(duplicates.iter().map(duplicate_values));
+    let table = &names.display;
+    findings.extend(data_checks::refusals(session, look, table, &survey.questions).await?);
+    for question in &survey.duplicates {
+        let row = limited::ask(session, look, &question.statement).await;
+        let attempted = || format!("look for duplicates over the unique index {}", question.index);
+        let object = format!("unique index {}", question.index);
+        findings.extend(
+            match row.doing(attempted)?.map(|row| row.get::<_, i64>(0).unsigned_abs()) {
+                None => Some(limited::unanswered(look, &object, "duplicates")),
+                Some(values) => (values > 0).then(|| duplicate_values(object, values)),
+            },
+        );
+    }
     Ok(findings)
 }
 
@@ -96,9 +116,7 @@ async fn without_value(
     Ok(altered.changes.without_value.iter().map(refusal).collect())
 }
 
-fn duplicate_values(found: &Duplicates) -> Finding {
-    let message = format!("{} values are held by more than one row each", found.values);
-    let object = format!("unique index {}", found.index);
-    Finding::error(Code::UniqueDuplicates, object, message, "make them unique first")
-        .count(found.values)
+fn duplicate_values(object: String, values: u64) -> Finding {
+    let message = format!("{values} values are held by more than one row each");
+    Finding::error(Code::UniqueDuplicates, object, message, "make them unique first").count(values)
 }

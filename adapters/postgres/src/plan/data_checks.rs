@@ -1,17 +1,19 @@
 //! What the altered table demands of rows. The plan asks the source's rows before it copies
 //! anything: do values fit their new types, do checks hold, do foreign keys find their parents?
 
+use crate::change::Change;
 use crate::plan::row_counts;
 use crate::schema::altered::{ColumnChanges, ConversionRisk, UnvalidatedKey};
 use crate::schema::columns::Layout;
 use crate::server::doing::Doing;
 use crate::server::error;
+use crate::server::limited;
 use crate::server::session::Session;
 use crate::server::version::Version;
 use crate::shadow::duplicates;
 use crate::sql;
 use crate::sql::quote::quoted;
-use altergeist_contract::{Code, Finding, Result};
+use altergeist_contract::{Code, Finding, Look, Result};
 use std::collections::BTreeSet;
 use tokio_postgres::Row;
 
@@ -161,17 +163,23 @@ fn known_rows(columns: &[String], layout: &Layout, changes: &ColumnChanges) -> O
 /// Asks the questions. Returns a refusal for each that finds rows.
 pub(crate) async fn refusals(
     session: &Session,
+    look: Look,
     table: &str,
     questions: &[Question],
 ) -> Result<Vec<Finding>> {
     let mut refusals = Vec::new();
     for question in questions {
-        let answer = match session.one(&question.statement, &[]).await {
+        let answer = match limited::ask(session, look, &question.statement).await {
             Err(error) if error::is_of_statement(&error) => {
                 refusals.push(impossible(&question.object, &error));
                 continue;
             }
             answer => answer.doing(format!("look at the rows of {table}"))?,
+        };
+        let Some(answer) = answer else {
+            let wanted = format!("rows that {}", question.complaint);
+            refusals.push(limited::unanswered(look, &question.object, &wanted));
+            continue;
         };
         let rows: i64 = answer.get(0);
         if rows > 0 {
@@ -199,21 +207,27 @@ fn impossible(object: &str, error: &tokio_postgres::Error) -> Finding {
 /// where the server can count them.
 pub(crate) async fn unfit_values(
     session: &Session,
-    version: Version,
+    change: &Change,
     layout: &Layout,
     changes: &ColumnChanges,
 ) -> Result<Vec<Finding>> {
+    let look = change.target.look;
     let mut refusals = Vec::new();
     for risk in &changes.risks {
         let attempted =
             || format!("look whether the values of column {} fit its new type", risk.column);
         let too_long = risk.too_long.as_deref().unwrap_or("false");
         let statement = sql::convert_all(&risk.cast, too_long, &layout.source, &layout.alias);
-        let (code, reason) = match session.one(&statement, &[]).await {
-            Ok(row) if row.get::<_, bool>(1) => {
+        let (code, reason) = match limited::ask(session, look, &statement).await {
+            Ok(Some(row)) if row.get::<_, bool>(1) => {
                 (Code::ValueTooLong, "a value is too long for its new type".to_owned())
             }
-            Ok(_) => continue,
+            Ok(Some(_)) => continue,
+            Ok(None) => {
+                let object = format!("column {}", risk.column);
+                refusals.push(limited::unanswered(look, &object, "values that do not fit"));
+                continue;
+            }
             Err(error) if error::is_of_value(&error) => {
                 (error::code_of_value(&error), error::of(attempted(), &error).reason)
             }
@@ -221,8 +235,8 @@ pub(crate) async fn unfit_values(
         };
         let remedy = "correct these rows first, or give a USING that does";
         let refusal = Finding::error(code, format!("column {}", risk.column), reason, remedy);
-        refusals.push(match condition(risk, code, version, changes) {
-            Some(condition) => counted(session, layout, refusal, &condition).await?,
+        refusals.push(match condition(risk, code, change.version, changes) {
+            Some(condition) => counted(session, look, layout, refusal, &condition).await?,
             None => refusal,
         });
     }
@@ -254,16 +268,17 @@ fn condition(
 
 async fn counted(
     session: &Session,
+    look: Look,
     layout: &Layout,
     refusal: Finding,
     condition: &str,
 ) -> Result<Finding> {
     let table = (layout.source.as_str(), layout.alias.as_str());
-    let (count, words) = row_counts::count_up_to_max(session, table, condition).await?;
     // The condition may see less than the server's own conversion.
-    if count == 0 {
+    let counted = row_counts::count_up_to_max(session, look, table, condition).await?;
+    let Some((count, words)) = counted.filter(|(count, _)| *count > 0) else {
         return Ok(refusal);
-    }
+    };
     let message = match refusal.code {
         Code::ValueTooLong => format!("{words} hold a value that is too long for its new type"),
         Code::ValueOutOfRange => {

@@ -17,8 +17,7 @@ pub(crate) async fn find(session: &Session, change: &Change, source: u32) -> Res
     for hold in change.target.holds.iter().filter_map(|hold| name_of(hold)) {
         let Some(column) = columns.iter().find(|column| column.name == hold) else { continue };
         let later = sql::drop_columns(&change.names.source(), [&*hold].into_iter());
-        let message = format!("it stays for now (--hold). When nothing reads it any more: {later}");
-        findings.push(Finding::note(Code::Left, message).about(format!("column {hold}")));
+        findings.push(Finding::held(&hold, later));
         let needs_value = column.not_null && column.default.is_none() && !column.identity;
         if needs_value && !column.generated {
             findings.push(Finding::warning(

@@ -57,7 +57,9 @@ pub(crate) async fn find(
         }
     }
     let source = catalogue::source(session, &change.names).await?;
-    let counts = row_counts::count(session, source, (&table, &alias), &conditions).await?;
+    let counts =
+        row_counts::count(session, change.target.look, source, (&table, &alias), &conditions)
+            .await?;
     for (nth, column) in dropped.iter().enumerate() {
         findings.extend(drops_data(change, survey, column, &counts, nth));
         findings.extend(match still_read(survey, column) {

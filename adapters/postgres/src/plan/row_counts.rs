@@ -3,9 +3,10 @@
 
 use crate::server::doing::Doing;
 use crate::server::error;
+use crate::server::limited;
 use crate::server::session::Session;
 use crate::sql;
-use altergeist_contract::Result;
+use altergeist_contract::{Look, Result};
 use std::time::{Duration, Instant};
 
 /// Where a count of rows that prevent the change stops. One such row is enough.
@@ -59,6 +60,7 @@ fn grouped(number: u64) -> String {
 /// Counts in one pass from the first block on, until the time is up.
 pub(crate) async fn count(
     session: &Session,
+    look: Look,
     source: u32,
     (table, alias): (&str, &str),
     conditions: &[String],
@@ -69,7 +71,7 @@ pub(crate) async fn count(
     let statement = sql::count_in_blocks(table, alias, conditions);
     let begun = Instant::now();
     let (mut from, mut step) = (0, BLOCKS_FIRST);
-    while from < blocks && begun.elapsed() < COUNT_TIME && !conditions.is_empty() {
+    while from < blocks && begun.elapsed() < look.time(COUNT_TIME) && !conditions.is_empty() {
         let step_begun = Instant::now();
         let to = from + step;
         let (first, behind) = (format!("({from},0)"), format!("({to},0)"));
@@ -90,16 +92,22 @@ pub(crate) async fn count(
     Ok(RowCounts { counts, percent })
 }
 
-/// Counts the rows that meet a condition, up to [`COUNT_MAX`]. Returns the number also for people.
+/// Counts the rows that meet a condition, up to [`COUNT_MAX`]. Returns the number also for people;
+/// None if the time was up.
 pub(crate) async fn count_up_to_max(
     session: &Session,
+    look: Look,
     (table, alias): (&str, &str),
     condition: &str,
-) -> Result<(u64, String)> {
-    let statement = sql::count_rows(table, alias, condition, COUNT_MAX);
-    let row = session.one(&statement, &[]).await.doing(format!("count rows of {table}"))?;
-    let count = row.get::<_, i64>(0).unsigned_abs();
-    Ok((count, rows(count, count < COUNT_MAX)))
+) -> Result<Option<(u64, String)>> {
+    let most = look.most(COUNT_MAX);
+    let statement = sql::count_rows(table, alias, condition, most);
+    let row = limited::ask(session, look, &statement).await;
+    let row = row.doing(format!("count rows of {table}"))?;
+    Ok(row.map(|row| {
+        let count = row.get::<_, i64>(0).unsigned_abs();
+        (count, rows(count, count < most))
+    }))
 }
 
 #[cfg(test)]

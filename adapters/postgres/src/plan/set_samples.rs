@@ -5,10 +5,11 @@ use crate::plan::survey::Survey;
 use crate::schema::columns::Column;
 use crate::server::doing::Doing;
 use crate::server::error;
+use crate::server::limited;
 use crate::server::session::Session;
 use crate::sql;
 use crate::sql::quote;
-use altergeist_contract::{Finding, Outcomes, Result, computed_values};
+use altergeist_contract::{Finding, Look, Outcomes, Result, computed_values};
 use tokio_postgres::Row;
 
 /// About how many rows are sampled.
@@ -22,31 +23,39 @@ pub(crate) async fn find(
 ) -> Result<Vec<Finding>> {
     let Some(altered) = &survey.altered else { return Ok(Vec::new()) };
     let Some(layout) = &altered.layout else { return Ok(Vec::new()) };
-    let percent = (100.0 * SAMPLE_ROWS / survey.rows.max(1) as f64).min(100.0);
+    let look = change.target.look;
+    let sampled = if look == Look::Thorough { f64::INFINITY } else { SAMPLE_ROWS };
+    let percent = (100.0 * sampled / survey.rows.max(1) as f64).min(100.0);
     let mut findings = Vec::new();
     for (set, held) in change.sets().iter().zip(&altered.sets) {
         let Some(column) = layout.columns.iter().find(|column| column.name == held.name) else {
             continue;
         };
         let outcomes = sample(session, change, column, percent).await?;
-        findings.push(computed_values::finding(&set.object(), outcomes, percent >= 100.0));
+        let is_all = percent >= 100.0;
+        findings.push(match outcomes {
+            Some(outcomes) => computed_values::finding(&set.object(), outcomes, is_all),
+            None => limited::unanswered(look, &set.object(), "NULLs, empty values and errors"),
+        });
     }
     Ok(findings)
 }
 
-/// Counts in one statement. If the expression fails for a row, a function counts row by row.
+/// Counts in one statement. If the expression fails for a row, a function counts row by row. None
+/// if the time was up.
 async fn sample(
     session: &Session,
     change: &Change,
     column: &Column,
     percent: f64,
-) -> Result<Outcomes> {
+) -> Result<Option<Outcomes>> {
+    let look = change.target.look;
     let attempted = || format!("sample what --set gives for {}", column.name);
     let (table, alias) = (change.names.source(), quote::quoted(&change.names.table));
     let value = format!("CAST({} AS {})", column.value, column.type_name);
     let statement = sql::sample_values(&table, &alias, &value, percent);
-    match session.one(&statement, &[]).await {
-        Ok(row) => return Ok(outcomes(&row, 3)),
+    match limited::ask(session, look, &statement).await {
+        Ok(row) => return Ok(row.map(|row| outcomes(&row, 3))),
         Err(error) if error::is_passing(&error) => return Err(error::of(attempted(), &error)),
         Err(_) => {}
     }
@@ -56,10 +65,26 @@ async fn sample(
     session.run(sql::BEGIN).await.doing(attempted)?;
     session.run(&sql::create_plain_schema(&schema)).await.doing(attempted)?;
     session.execute(&create, &[]).await.doing(attempted)?;
-    let row = session.one(&sql::sample_outcomes(&table, &alias, &function, percent), &[]).await;
-    let outcomes = row.doing(attempted).map(|row| outcomes(&row, 4));
+    let statement = sql::sample_outcomes(&table, &alias, &function, percent);
+    let row = counted_row_by_row(session, look, &statement).await;
+    let outcomes = row.doing(attempted).map(|row| row.map(|row| outcomes(&row, 4)));
     session.run(sql::ROLLBACK).await.doing(attempted)?;
     outcomes
+}
+
+/// Asks within a transaction, which a statement that takes too long aborts.
+async fn counted_row_by_row(
+    session: &Session,
+    look: Look,
+    statement: &str,
+) -> std::result::Result<Option<Row>, tokio_postgres::Error> {
+    if let Some(limit) = look.question_limit() {
+        session.run(&sql::time_limit(limit)).await?;
+    }
+    match session.one(statement, &[]).await {
+        Err(error) if error::is_timeout(&error) && look.question_limit().is_some() => Ok(None),
+        row => row.map(Some),
+    }
 }
 
 fn outcomes(row: &Row, columns: usize) -> Outcomes {

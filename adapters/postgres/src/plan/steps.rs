@@ -53,6 +53,7 @@ pub(crate) fn write_plan(change: &Change, survey: Survey, data: Vec<Finding>) ->
         definition_before: altered.map(|it| definition_text(&it.source_lines)).unwrap_or_default(),
         definition_after: altered.map(|it| definition_text(&it.lines)).unwrap_or_default(),
         findings: findings(change, survey, data, is_copy),
+        cost: None,
         estimate: None,
     }
 }

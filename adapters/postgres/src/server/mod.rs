@@ -6,6 +6,7 @@ pub(crate) mod doing;
 pub(crate) mod error;
 pub(crate) mod heartbeat;
 pub(crate) mod lag;
+pub(crate) mod limited;
 pub(crate) mod names;
 pub(crate) mod order_table;
 pub(crate) mod own_objects;

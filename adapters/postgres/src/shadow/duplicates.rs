@@ -14,8 +14,8 @@ use tokio_postgres::Row;
 
 /// A question about one index.
 pub(crate) struct Count {
-    index: String,
-    statement: String,
+    pub(crate) index: String,
+    pub(crate) statement: String,
 }
 
 /// A unique index, taken apart.
