@@ -16,6 +16,12 @@ pub trait OnlineSteps {
     async fn alter_online(&self) -> Result<()> {
         Err(crate::Error::fatal("alter the table step by step", "this engine plans no such change"))
     }
+
+    /// Ends the step that another future of [`OnlineSteps::alter_online`] carries out now, so that
+    /// it fails soon. A half-built index is dropped if nobody is in the way.
+    async fn interrupt_online(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// For a server whose log may be skipped while nobody writes to the table.

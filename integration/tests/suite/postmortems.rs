@@ -238,3 +238,37 @@ fn not_null_on_production_and_exact_counts(flavour: Flavour) {
     let line = json.lines().find(|line| line.trim_start().starts_with('{')).unwrap_or_default();
     assert!(line.contains("\"question_limit_seconds\":60"), "{json}");
 }
+
+/// A pipeline's time is over while the server builds an index. The plain statement leaves an index
+/// that is not valid: every write keeps it current, and no query uses it. A run leaves none.
+#[test]
+fn postgres18_a_timeout_within_the_build_of_an_index() {
+    let Some(server) = Server::start(Flavour::Postgres18, &[]) else { return };
+    let url = server.url(DATABASE);
+    execute(&server, "CREATE TABLE t (id int PRIMARY KEY, n int)");
+    execute(&server, "INSERT INTO t SELECT i, i FROM generate_series(1, 500) i");
+    let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
+    block_on(async {
+        // The build waits for everybody who may still see the table without the index.
+        let mut reader = Session::connect(&url).await.unwrap();
+        reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+        reader.rows("SELECT count(*) FROM pg_class").await.unwrap();
+        thread::scope(|scope| {
+            let statement = "CREATE UNIQUE INDEX CONCURRENTLY plain ON t (n)";
+            let plain = scope.spawn(|| server.execute(DATABASE, statement));
+            must_become("it waits", || !value(&server, waiting(Flavour::Postgres18)).is_empty());
+            let id = value(&server, waiting(Flavour::Postgres18));
+            execute(&server, &format!("SELECT pg_terminate_backend({id})"));
+            plain.join().unwrap().expect_err("its session was ended");
+        });
+        assert_eq!(value(&server, invalid), "1", "the plain statement leaves its index");
+        execute(&server, "DROP INDEX plain");
+
+        let late = ["--deadline", "3s"];
+        run(&url, "t", "ADD UNIQUE (n)", &late).must_be(5).must_say(&["deadline"]);
+        assert_eq!(value(&server, invalid), "0");
+        reader.execute("COMMIT").await.unwrap();
+    });
+    run(&url, "t", "ADD UNIQUE (n)", &[]).must_be(0).must_say(&["natively"]);
+    assert_eq!(value(&server, invalid), "0");
+}

@@ -68,6 +68,12 @@ impl OnlineSteps for Postgres {
         let result = online_steps::carry_out(&lease, &self.change, planned).await;
         lease.settle(result).await
     }
+
+    async fn interrupt_online(&self) -> Result<()> {
+        let lease = self.sessions.workers.take().await?;
+        let result = online_steps::interrupt(&lease, &self.change).await;
+        lease.settle(result).await
+    }
 }
 
 impl Measure for Postgres {

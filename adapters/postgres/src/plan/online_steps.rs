@@ -211,8 +211,19 @@ async fn build(
         .run(&sql::set_lock_timeout(change.lock_timeout_ms()))
         .await
         .altering(doing(names, step))?;
+    if outcome.as_ref().is_err_and(error::is_timeout) {
+        // Whoever ended the build wants no invalid index. If it cannot be dropped now, the next
+        // attempt drops it.
+        let _ = session.run(&sql::drop_index(&step.index)).await;
+    }
     outcome.altering(doing(names, step))?;
     note(session, names, online_steps).await
+}
+
+/// Ends the step that another session of this run carries out now.
+pub(crate) async fn interrupt(session: &Session, change: &Change) -> Result<()> {
+    let ended = session.query(sql::CANCEL_STEPS, &[&change.names.application]).await;
+    ended.doing(format!("end the step of {}", change.names.display)).map(drop)
 }
 
 fn doing(names: &Names, step: &OnlineStep) -> String {

@@ -93,6 +93,12 @@ pub(crate) const IS_ALIVE: &str =
 pub(crate) const END_SESSION: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                                       WHERE pid = $1 AND application_name = $2";
 
+/// Ends the long statements of a change that the server makes in steps.
+pub(crate) const CANCEL_STEPS: &str = "
+    SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+    WHERE application_name = $1 AND pid <> pg_backend_pid() AND state = 'active'
+      AND (query LIKE 'CREATE %INDEX CONCURRENTLY %' OR query LIKE 'ALTER TABLE % VALIDATE CONSTRAINT %')";
+
 /// The settings of the swap. The server checks bodies of functions where they are written, by the
 /// search path of that time, so it does not check them again here. The rehearsal plans what reads
 /// the catalogue: to plan it again under the lock would take longer than all the rest.

@@ -281,7 +281,12 @@ pub(crate) fn drop_index_concurrently(index: &str) -> String {
     format!("DROP INDEX CONCURRENTLY {index}")
 }
 
-/// The same, if it exists.
+/// The same, with a lock that blocks everybody for an instant.
+pub(crate) fn drop_index(index: &str) -> String {
+    format!("DROP INDEX {index}")
+}
+
+/// Drops an index without blocking anybody, if it exists.
 pub(crate) fn drop_index_concurrently_if_exists(index: &str) -> String {
     format!("DROP INDEX CONCURRENTLY IF EXISTS {index}")
 }
