@@ -166,8 +166,9 @@ pub fn why_under_way(record: &Record) -> String {
     let (alter, holder) = (&record.alter, &record.holder);
     match record.stage {
         Stage::Reversible => format!(
-            "a change of this table is still reversible ({alter}, started by {holder}). Keep it \
-             with `altergeist ctl finish`, or undo it with `altergeist revert`"
+            "a change of this table is still reversible ({alter}, started by {holder}). Undo it \
+             with `altergeist revert`. Or repeat that command, and `altergeist ctl finish` keeps \
+             the change"
         ),
         Stage::Reverting => format!(
             "a change of this table is being put back ({alter}, started by {holder}). Run \

@@ -104,6 +104,12 @@ fn an_expression_that_cannot_be_repeated_is_refused_by_name(flavour: Flavour) {
     if !flavour.is_postgres() {
         stored_functions_and_times(&url);
     }
+    if flavour == Flavour::MySql97 {
+        let install = "INSTALL COMPONENT 'file://component_audit_api_message_emit'";
+        server.execute(DATABASE, install).unwrap();
+        let loaded = "v = audit_api_message_emit_udf('component', 'producer', 'message')";
+        set(loaded, 0, &["the function audit_api_message_emit_udf is of a loaded library"]);
+    }
 
     let divided = match flavour.is_postgres() {
         true => "v = CAST(100 / (n - 1) AS varchar(40))",

@@ -5,6 +5,7 @@ use crate::server::error::Failure;
 use crate::server::session::Session;
 use crate::sql;
 use altergeist_contract::Finding;
+use std::time::Duration;
 
 /// Asks for one value. None if the time was up.
 pub(crate) async fn ask(
@@ -12,16 +13,16 @@ pub(crate) async fn ask(
     session: &mut Session,
     statement: &str,
 ) -> Result<Option<String>, Failure> {
-    if change.target.look.question_limit().is_none() {
+    let Some(most) = change.target.look.question_limit() else {
         return session.text(statement).await.map(Some);
-    }
-    let version = change.server.version;
-    session.execute(sql::session::question_limit(version)).await?;
+    };
+    let limit = |most| sql::session::statement_limit(change.server.version, most);
+    session.execute(&limit(most)).await?;
     let answer = session.text(statement).await;
     if answer.as_ref().is_err_and(Failure::ends_session) {
         return answer.map(Some);
     }
-    session.execute(sql::session::no_question_limit(version)).await?;
+    session.execute(&limit(Duration::ZERO)).await?;
     match answer {
         Err(failure) if failure.is_too_late() => Ok(None),
         answer => answer.map(Some),

@@ -250,11 +250,12 @@ pub(crate) fn question_limit(version: Version) -> &'static str {
     }
 }
 
-/// Lets later statements take as long as they need.
-pub(crate) fn no_question_limit(version: Version) -> &'static str {
+/// Lets later questions take no longer than this; zero: as long as they need.
+pub(crate) fn statement_limit(version: Version, most: Duration) -> String {
+    let ms = most.as_millis();
     match version.flavour {
-        Flavour::MySql => "SET SESSION max_execution_time = 0",
-        Flavour::MariaDb => "SET SESSION max_statement_time = 0",
+        Flavour::MySql => format!("SET SESSION max_execution_time = {ms}"),
+        Flavour::MariaDb => format!("SET SESSION max_statement_time = {ms} / 1000"),
     }
 }
 
