@@ -15,7 +15,7 @@ use crate::interface::plan::{FailOn, Format};
 use crate::interface::progress::ProgressArg;
 use altergeist::contract::{ColumnSet, ForeignKeys, Look, Strategy, Switch, Target};
 use altergeist::control::setting::http_url;
-use altergeist::gate::{self, Backup, Check, Gate, Share, Tolerance, Window};
+use altergeist::gate::{self, Backup, Check, CheckLimits, Gate, Share, Tolerance, Window};
 use altergeist::pace::own_signals::bytes;
 use altergeist::{Goal, Limits, Options, Settings, Wishes};
 use clap::builder::ArgPredicate;
@@ -613,7 +613,6 @@ impl RunArgs {
             strategy: self.change.strategy(),
             holder: holder(),
             gates: self.gates(),
-            tolerance: self.tolerance(),
             again: self.again,
             wishes: self.change.wishes(),
             reversible: self.change.undo.reversible,
@@ -660,7 +659,12 @@ impl RunArgs {
     /// Returns the settings that may change during the run.
     pub fn settings(&self) -> Settings {
         let replicas = named_replicas(&self.change.replica);
+        let checks = self.check.iter().chain(&self.gate);
+        let limits =
+            checks.filter_map(|check| Some((check.name.clone(), check.limit()?.to_owned())));
         Settings {
+            tolerance: self.tolerance(),
+            check_limits: CheckLimits::new(limits),
             postpone_cut_over: self.postpone_cut_over,
             chunk_rows: self.chunk_rows,
             chunk_time: self.chunk_time,

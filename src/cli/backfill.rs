@@ -5,13 +5,11 @@ use crate::cli::commands::{Success, Watched, exit_code, in_turn, watch_over};
 use crate::cli::engines::Task;
 use crate::interface::log::say;
 use crate::interface::notify::Notifier;
-use crate::interface::order_door::OrderDoor;
+use crate::interface::order_door::{OrderDoor, Steered};
 use crate::interface::report_backfill;
 use altergeist::backfill::{Ended, Options};
 use altergeist::contract::{Engine, Error, Target, Trial};
-use altergeist::{Control, Failure, Listeners, Phase, Settings, Status};
-use std::sync::Arc;
-use tokio::sync::watch;
+use altergeist::{Failure, Phase, Settings};
 use tokio::time::Instant;
 
 /// Updates the rows, resumes that, or finds it done.
@@ -39,12 +37,7 @@ async fn once(
         steering: &args.steering,
         progress: args.progress,
     };
-    let task = |settings, status, listeners| BackfillTask {
-        options: args.options(),
-        settings,
-        status,
-        listeners,
-    };
+    let task = |steered| BackfillTask { options: args.options(), steered };
     let (ended, last) = watch_over(watched, notifier, task).await?;
     say(&report_backfill::ended(&ended, &last.table));
     Ok(())
@@ -52,9 +45,7 @@ async fn once(
 
 struct BackfillTask {
     options: Options,
-    settings: Arc<watch::Sender<Settings>>,
-    status: watch::Sender<Status>,
-    listeners: Listeners,
+    steered: Steered,
 }
 
 impl Success for Ended {}
@@ -63,10 +54,7 @@ impl Task for BackfillTask {
     type Outcome = Result<Ended, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
-        let mut door =
-            OrderDoor::<E>::new(self.settings.clone(), self.status.clone(), self.listeners.clone());
-        let control =
-            Control::new(self.settings.subscribe(), self.status).with_listeners(self.listeners);
+        let (mut door, control) = OrderDoor::<E>::new(self.steered);
         let connect = async || E::connect(target).await;
         let announce = |trial: &Trial| {
             say(&format!(

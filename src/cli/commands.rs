@@ -8,13 +8,14 @@ use crate::cli::steering::SteeringArgs;
 use crate::cli::{config, turn};
 use crate::interface::log::{say, say_error};
 use crate::interface::notify::Notifier;
-use crate::interface::order_door::OrderDoor;
+use crate::interface::order_door::{OrderDoor, Steered};
 use crate::interface::output::{print, print_line};
 use crate::interface::progress::ProgressArg;
+use crate::interface::recorder::Recorder;
 use crate::interface::socket::{self, Steering};
 use crate::interface::{address, notify, progress, report};
 use altergeist::contract::{Engine, Kind, Leftover, Record, Result, Switch, Target};
-use altergeist::{Control, Failure, Listeners, Options, Outcome, Phase, Settings, Status, hold};
+use altergeist::{Failure, Options, Outcome, Phase, Settings, Status, hold};
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
@@ -89,12 +90,7 @@ async fn run_once(
         steering: &args.steering,
         progress: args.progress,
     };
-    let task = |settings, status, listeners| RunTask {
-        options: args.options(),
-        settings,
-        status,
-        listeners,
-    };
+    let task = |steered| RunTask { options: args.options(), steered };
     let (outcome, last) = watch_over(watched, notifier, task).await?;
     let code = outcome.exit_code();
     say(&report::outcome(outcome, &last));
@@ -144,15 +140,17 @@ fn stopped_at_once(status: &Status) -> Failure {
 pub(crate) async fn watch_over<O: Success, T: Task<Outcome = Result<O, Failure>>>(
     watched: Watched<'_>,
     notifier: &Notifier,
-    task: impl FnOnce(Arc<watch::Sender<Settings>>, watch::Sender<Status>, Listeners) -> T,
+    task: impl FnOnce(Steered) -> T,
 ) -> Result<(O, Status), Failure> {
     let target = watched.target;
     let settings = Arc::new(watch::Sender::new(watched.settings));
     let status = watch::Sender::new(watched.notify.first_status(address::server(&target.url)));
+    let (recorder, entries) = Recorder::new();
     let mut steering = Steering {
         settings: settings.clone(),
         status: status.subscribe(),
         listeners: notifier.listeners(),
+        recorder,
     };
     let sockets = watched.steering.listen(target, &mut steering).await?;
     let listeners = steering.listeners;
@@ -161,7 +159,8 @@ pub(crate) async fn watch_over<O: Success, T: Task<Outcome = Result<O, Failure>>
     stop_on_signals(settings.clone());
     stop_at_deadline(settings.clone());
     turn_with_setting(target.kill_blockers.clone(), &settings);
-    let task = task(settings.clone(), status.clone(), listeners);
+    let task =
+        task(Steered { settings: settings.clone(), status: status.clone(), listeners, entries });
     let mut panicked = settings.subscribe();
     // Dropped at any await, the run is what a kill would leave: resumable.
     let ended = tokio::select! {
@@ -334,22 +333,15 @@ pub(crate) fn stop_on_signals(settings: Arc<watch::Sender<Settings>>) {
 pub(crate) struct RunTask {
     /// What is fixed.
     pub options: Options,
-    /// What may change.
-    pub settings: Arc<watch::Sender<Settings>>,
-    /// What watchers see.
-    pub status: watch::Sender<Status>,
-    /// Who hears of it.
-    pub listeners: Listeners,
+    /// What its doors share with it.
+    pub steered: Steered,
 }
 
 impl Task for RunTask {
     type Outcome = Result<Outcome, Failure>;
 
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
-        let mut door =
-            OrderDoor::<E>::new(self.settings.clone(), self.status.clone(), self.listeners.clone());
-        let control =
-            Control::new(self.settings.subscribe(), self.status).with_listeners(self.listeners);
+        let (mut door, control) = OrderDoor::<E>::new(self.steered);
         let connect = async || E::connect(target).await;
         let run = altergeist::run(connect, &control, &self.options);
         let ended = tokio::select! {

@@ -5,6 +5,7 @@ use crate::cli::commands::{failed, stop_at_deadline, stop_on_signals};
 use crate::cli::engines::{Task, with_engine};
 use crate::interface::log::say_error;
 use crate::interface::output::print;
+use crate::interface::recorder::Recorder;
 use crate::interface::runbook::{self, Peaks};
 use crate::interface::socket::Steering;
 use crate::interface::{progress, report};
@@ -45,6 +46,7 @@ async fn rehearse_once(args: &RehearseArgs) -> Result<String, Failure> {
         settings: settings.clone(),
         status: status.subscribe(),
         listeners: Listeners::default(),
+        recorder: Recorder::default(),
     };
     let sockets = args.run.steering.listen(&target, &mut steering).await?;
     let shown = progress::show(args.run.progress, status.subscribe());

@@ -56,12 +56,7 @@ async fn by_itself(args: &RevertArgs) -> u8 {
         steering: &args.steering,
         progress: args.progress,
     };
-    let task = |settings, status, listeners| RunTask {
-        options: args.options(),
-        settings,
-        status,
-        listeners,
-    };
+    let task = |steered| RunTask { options: args.options(), steered };
     let ended = watch_over(watched, &notifier, task).await;
     notifier.finish().await;
     let ended = ended.map(|(outcome, last)| say(&report::outcome(outcome, &last)));

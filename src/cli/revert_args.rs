@@ -5,7 +5,6 @@ use crate::cli::steering::SteeringArgs;
 use crate::cli::table::{TableArgs, holder, lock_time};
 use crate::interface::progress::ProgressArg;
 use altergeist::contract::{Strategy, Switch, Target};
-use altergeist::gate::Tolerance;
 use altergeist::{Goal, Options, Settings, Wishes};
 use clap::Args;
 use std::time::Duration;
@@ -101,7 +100,6 @@ impl RevertArgs {
             strategy: Strategy::Copy,
             holder: holder(),
             gates: Vec::new(),
-            tolerance: Tolerance::default(),
             again: false,
             wishes: Wishes {
                 max_downtime: None,

@@ -95,6 +95,25 @@ impl Control {
         }
     }
 
+    /// Waits until the orders that wait on the server are known: a swap must not overtake one that
+    /// postpones it. A server that does not tell them in time does not hold up the run.
+    pub async fn orders_known(&self) {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let mut settings = self.settings.clone();
+        let known = settings.wait_for(|settings| !settings.awaits_orders);
+        if tokio::time::timeout(PATIENCE, known).await.is_err() {
+            tracing::warn!("the orders given by SQL could not be read; the run goes on without");
+        }
+    }
+
+    /// Waits until a swap is ordered after `known`.
+    pub async fn cut_over_ordered(&self, known: u32) {
+        let mut settings = self.settings.clone();
+        if settings.wait_for(|settings| settings.cut_overs != known).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Waits until the operator decides about a reversible change.
     pub async fn decided(&self, known: &Settings) {
         let mut settings = self.settings.clone();

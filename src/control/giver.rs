@@ -40,4 +40,12 @@ impl Giver {
     pub fn new(name: impl Into<String>, door: Door) -> Giver {
         Giver { name: name.into(), door }
     }
+
+    /// As the table of orders has it: the server's own account, or `ann@console`.
+    pub fn in_the_journal(&self) -> String {
+        match self.door {
+            Door::Sql => self.name.clone(),
+            door => format!("{}@{door}", self.name),
+        }
+    }
 }

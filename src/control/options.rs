@@ -1,6 +1,6 @@
 //! The options that are fixed for a run, and the ways it can succeed.
 
-use crate::gate::{Gate, Tolerance};
+use crate::gate::Gate;
 use altergeist_contract::Strategy;
 use std::time::Duration;
 
@@ -28,8 +28,6 @@ pub struct Options {
     pub holder: String,
     /// The gates of the swap, beyond the operator's order to postpone it.
     pub gates: Vec<Gate>,
-    /// How much columns may change whose values the change computes or converts.
-    pub tolerance: Tolerance,
     /// Do the change although the journal says that it is done.
     pub again: bool,
     /// What the plan depends on, beyond the change itself.

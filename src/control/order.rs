@@ -25,6 +25,8 @@ pub enum Order {
     Throttle(bool),
     /// Swap the tables, if that is postponed. A table's name must be the run's.
     CutOver(Option<String>),
+    /// Swap the tables now: postponed or not, and against the sessions in the way.
+    Force(Option<String>),
     /// Do not swap until it is ordered.
     Postpone,
     /// Let a gate count as open.
@@ -49,13 +51,14 @@ pub enum Order {
 
 /// The orders that are not settings, as `help` lists them.
 pub const WORDS: &[(&str, &str)] = &[
-    ("status", "show the run; status --json for scripts"),
+    ("status", "show the run; status --json for scripts (also: status json)"),
     ("sup", "show the run in one line"),
     ("coordinates", "show the position in the log"),
     ("applier", "show the server (also: inspector)"),
     ("throttle", "pause the copy; the run still follows the log (also: pause, suspend)"),
     ("no-throttle", "resume the copy (also: unthrottle, resume, continue)"),
     ("cut-over [TABLE]", "swap the tables, if that is postponed (also: unpostpone, no-postpone)"),
+    ("force [TABLE]", "cut-over, and kill the sessions that block it; gates still hold"),
     ("postpone", "get ready, but do not swap until cut-over"),
     ("overrule NAME", "let the gate of this name count as open"),
     ("approve PLAN", "approve the plan of this fingerprint (another account, by SQL or console)"),
@@ -95,7 +98,8 @@ impl Order {
         let named = (!rest.is_empty()).then(|| rest.to_owned());
         Ok(match (word, rest) {
             ("status" | "info", "") => Order::Status,
-            ("status", "--json") => Order::StatusJson,
+            // In SQL `--` begins a comment.
+            ("status", "--json" | "json") => Order::StatusJson,
             ("sup", "") => Order::Sup,
             ("coordinates", "") => Order::Coordinates,
             ("applier" | "inspector", "") => Order::Server,
@@ -103,6 +107,7 @@ impl Order {
             ("throttle" | "pause" | "suspend", "") => Order::Throttle(true),
             ("no-throttle" | "unthrottle" | "resume" | "continue", "") => Order::Throttle(false),
             ("cut-over" | "unpostpone" | "no-postpone", _) => Order::CutOver(named),
+            ("force" | "force-cut-over", _) => Order::Force(named),
             ("postpone", "") => Order::Postpone,
             ("overrule", name) if !name.is_empty() => Order::Overrule(name.to_owned()),
             ("approve", plan) if !plan.is_empty() => Order::Approve(plan.to_owned()),
@@ -140,6 +145,7 @@ impl Order {
             Order::Throttle(true) => "throttle".into(),
             Order::Throttle(false) => "no-throttle".into(),
             Order::CutOver(table) => of_table("cut-over", table),
+            Order::Force(table) => of_table("force", table),
             Order::Postpone => "postpone".into(),
             Order::Overrule(name) => format!("overrule {name}"),
             Order::Approve(fingerprint) => format!("approve {fingerprint}"),
@@ -185,6 +191,14 @@ impl Order {
             Order::CutOver(table) => {
                 is_of(table.as_deref(), status)?;
                 Ok(Some(allow_cut_over(settings)))
+            }
+            Order::Force(table) => {
+                is_of(table.as_deref(), status)?;
+                settings.send_modify(|settings| settings.kill_blockers = true);
+                Ok(Some(format!(
+                    "{}; sessions in its way are killed until kill-blockers=off",
+                    allow_cut_over(settings)
+                )))
             }
             Order::Postpone => {
                 let said = match status.phase {
@@ -246,6 +260,7 @@ fn allow_cut_over(settings: &watch::Sender<Settings>) -> String {
     settings.send_modify(|settings| {
         settings.postpone_cut_over = false;
         settings.postpone_ordered = Some(false);
+        settings.cut_overs += 1;
         file = settings.postpone_file.take();
     });
     match file {
@@ -327,7 +342,13 @@ mod tests {
         assert_eq!(allowed, "cut-over allowed; the file /tmp/hold no longer counts");
         assert_eq!(settings.borrow().postpone_file, None);
         say("postpone", &settings).unwrap();
-        assert!(settings.borrow().postpone_cut_over);
+        assert!(settings.borrow().postpone_cut_over && !settings.borrow().kill_blockers);
+        assert!(say("force customers", &settings).is_err());
+        let forced = say("force orders", &settings).unwrap().unwrap();
+        assert!(forced.contains("kill-blockers=off"), "{forced}");
+        assert!(!settings.borrow().postpone_cut_over && settings.borrow().kill_blockers);
+        assert_eq!(settings.borrow().cut_overs, 3);
+        say("postpone", &settings).unwrap();
         say("stop", &settings).unwrap();
         assert!(settings.borrow().stop);
     }

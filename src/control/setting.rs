@@ -293,7 +293,48 @@ pub const SETTINGS: &[Setting] = &[
         help: "swap only in these hours; empty turns it off",
         read: |settings| settings.window.as_ref().map(Window::to_string).unwrap_or_default(),
         write: |settings, text| {
-            settings.window = given(text).map(|text| text.parse()).transpose()?;
+            let window = given(text).map(|text| text.parse()).transpose();
+            settings.window = window.map_err(|form: String| format!("cannot be read; {form}"))?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["check-limits"],
+        value: "NAME=N,...",
+        help: "the numbers that --check and --gate compare with",
+        read: |settings| settings.check_limits.to_string(),
+        write: |settings, text| {
+            settings.check_limits = settings.check_limits.changed(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["max-null-increase"],
+        value: "PERCENT",
+        help: "swap only if the share of NULLs in no changed column grows more",
+        read: |settings| settings.tolerance.null_increase.percent(),
+        write: |settings, text| {
+            settings.tolerance.null_increase = text.parse()?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["max-empty-increase"],
+        value: "PERCENT",
+        help: "the same for empty values",
+        read: |settings| settings.tolerance.empty_increase.percent(),
+        write: |settings, text| {
+            settings.tolerance.empty_increase = text.parse()?;
+            Ok(())
+        },
+    },
+    Setting {
+        names: &["max-distinct-decrease"],
+        value: "PERCENT",
+        help: "swap only if no changed column loses more of its different values",
+        read: |settings| settings.tolerance.distinct_decrease.percent(),
+        write: |settings, text| {
+            settings.tolerance.distinct_decrease = text.parse()?;
             Ok(())
         },
     },

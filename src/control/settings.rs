@@ -1,7 +1,7 @@
 //! The settings that an operator may change during a run.
 
 use crate::control::Limits;
-use crate::gate::Window;
+use crate::gate::{CheckLimits, Tolerance, Window};
 use altergeist_contract::NamedReplica;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -29,6 +29,11 @@ pub struct Settings {
     /// What the operator ordered last: to postpone the swap, or to do it. None without an order;
     /// then the order to an earlier process of this run counts.
     pub postpone_ordered: Option<bool>,
+    /// Whether orders may wait on the server that this process has not read yet. It does not swap
+    /// before it knows them.
+    pub awaits_orders: bool,
+    /// How often it was ordered to swap. An order ends the pause between two attempts.
+    pub cut_overs: u32,
     /// Copy nothing while the answer of this query is greater than 0.
     pub throttle_query: Option<String>,
     /// Copy nothing unless HEAD of this URL is answered by 200.
@@ -69,6 +74,10 @@ pub struct Settings {
     pub finish: bool,
     /// How much longer than it was planned the change shall be reversible.
     pub extended: Duration,
+    /// How much a column may change until the swap.
+    pub tolerance: Tolerance,
+    /// The numbers that checks compare with.
+    pub check_limits: CheckLimits,
     /// Gates that count as open, by name.
     pub overruled: Vec<String>,
     /// The approval of the plan, once somebody has given it.
@@ -101,6 +110,8 @@ impl Default for Settings {
             throttle: false,
             postpone_cut_over: false,
             postpone_ordered: None,
+            awaits_orders: false,
+            cut_overs: 0,
             throttle_query: None,
             throttle_http: None,
             throttle_file: None,
@@ -121,6 +132,8 @@ impl Default for Settings {
             discards_misfits: false,
             finish: false,
             extended: Duration::ZERO,
+            tolerance: Tolerance::default(),
+            check_limits: CheckLimits::default(),
             overruled: Vec::new(),
             approval: None,
             chunk_rows: None,

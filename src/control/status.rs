@@ -38,6 +38,25 @@ pub enum Phase {
     Failed,
 }
 
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Phase; 13] = [
+        Phase::Planning,
+        Phase::Copying,
+        Phase::Indexing,
+        Phase::CatchingUp,
+        Phase::Verifying,
+        Phase::Analyzing,
+        Phase::Waiting,
+        Phase::CuttingOver,
+        Phase::Reversible,
+        Phase::Reverting,
+        Phase::Backfilling,
+        Phase::Done,
+        Phase::Failed,
+    ];
+}
+
 /// As scripts read it.
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

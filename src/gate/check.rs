@@ -42,8 +42,13 @@ impl Check {
         }
     }
 
-    /// Returns why the check fails now. None if it passes.
-    pub async fn fails<E: Engine>(&self, engine: &E) -> Option<String> {
+    /// Returns the number that the answer compares with, if there is one.
+    pub fn limit(&self) -> Option<&str> {
+        self.comparison.as_ref().map(Comparison::limit)
+    }
+
+    /// Returns why the check fails now, with this limit in place of its own. None if it passes.
+    pub async fn fails<E: Engine>(&self, engine: &E, limit: Option<&str>) -> Option<String> {
         let answer = match &self.question {
             Question::Sql(question) => match engine.ask(question).await {
                 Ok(answer) => answer.unwrap_or_default(),
@@ -54,7 +59,8 @@ impl Check {
                 Err(failure) => return Some(failure),
             },
         };
-        let comparison = self.comparison.as_ref()?;
+        let own = self.comparison.as_ref()?;
+        let comparison = limit.map_or_else(|| own.clone(), |limit| own.with_limit(limit));
         match answer.trim().parse::<f64>() {
             Ok(number) => comparison.violated_by(number),
             // The answer may hold a value of a row.

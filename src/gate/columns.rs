@@ -39,7 +39,8 @@ impl Share {
         Share(part as f64 / whole.max(1) as f64)
     }
 
-    fn percent(self) -> String {
+    /// As it is written.
+    pub fn percent(self) -> String {
         let text = format!("{:.2}", self.0 * 100.0);
         format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
     }
@@ -49,7 +50,7 @@ impl FromStr for Share {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Share, String> {
-        const FORM: &str = "write it in percent, as 1% or 0.5%";
+        const FORM: &str = "must be a percentage, as 1% or 0.5%";
         let number: f64 = text.strip_suffix('%').and_then(|it| it.parse().ok()).ok_or(FORM)?;
         let is_share = (0.0..=100.0).contains(&number);
         is_share.then_some(Share(number / 100.0)).ok_or_else(|| FORM.into())

@@ -51,6 +51,22 @@ impl Comparison {
         Some((question, comparison))
     }
 
+    /// Returns the number as it was written.
+    pub fn limit(&self) -> &str {
+        &self.text
+    }
+
+    /// Compares in the same way with another number. One that is none changes nothing.
+    pub fn with_limit(&self, text: &str) -> Comparison {
+        let limit = number_of(text);
+        let text = if limit.is_some() { text } else { &self.text };
+        Comparison {
+            operator: self.operator,
+            limit: limit.unwrap_or(self.limit),
+            text: text.to_owned(),
+        }
+    }
+
     /// Returns why an answer does not compare as it must: `12 > 0`. None if it does.
     pub fn violated_by(&self, answer: f64) -> Option<String> {
         let holds = match self.operator {
@@ -81,7 +97,8 @@ impl Comparison {
     }
 }
 
-fn number_of(text: &str) -> Option<f64> {
+/// Reads a number, or a percentage.
+pub fn number_of(text: &str) -> Option<f64> {
     let (digits, unit) = match text.strip_suffix('%') {
         Some(digits) => (digits, 100.0),
         None => (text, 1.0),
@@ -139,6 +156,9 @@ mod tests {
         assert_eq!(said("q <= 0.5%", 0.005), None);
         assert_eq!(said("q > 1_000", 7.0).unwrap(), "7 <= 1_000");
         assert_eq!(said("q>=-2.5", -3.0).unwrap(), "-3 < -2.5");
+        let limit = |check, limit| Comparison::at_end_of(check).unwrap().1.with_limit(limit);
+        assert_eq!(limit("q <= 0.5%", "4%").violated_by(0.03), None);
+        assert_eq!(limit("q = 0", "many").to_string(), "= 0");
         assert!(said("q = 0", f64::NAN).is_some(), "no answer is never the right one");
     }
 }

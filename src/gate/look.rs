@@ -2,8 +2,9 @@
 
 use crate::control::Settings;
 use crate::control::settings::Approval;
-use crate::gate::{ColumnVerdict, Gate, GateState, POSTPONED, WINDOW};
-use altergeist_contract::Engine;
+use crate::gate::columns::verdicts;
+use crate::gate::{CheckLimits, Gate, GateState, POSTPONED, WINDOW};
+use altergeist_contract::{ColumnCounts, Engine};
 use futures_util::stream::{self, StreamExt};
 use jiff::Zoned;
 use std::time::Duration;
@@ -24,15 +25,18 @@ const AT_ONCE: usize = 4;
 /// The gates of a run, and what was last seen of them.
 pub struct Gates<'a> {
     gates: &'a [Gate],
-    /// What the verification found of columns whose values change.
-    pub columns: Vec<ColumnVerdict>,
+    /// What the verification counted in columns whose values change.
+    pub columns: Vec<ColumnCounts>,
+    /// The limits that the answers were compared with.
+    limits: CheckLimits,
     seen: Vec<Option<(Instant, Option<String>)>>,
 }
 
 impl<'a> Gates<'a> {
     /// Nothing is known of these gates yet.
     pub fn new(gates: &'a [Gate]) -> Gates<'a> {
-        Gates { gates, columns: Vec::new(), seen: vec![None; gates.len()] }
+        let (columns, limits) = (Vec::new(), CheckLimits::default());
+        Gates { gates, columns, limits, seen: vec![None; gates.len()] }
     }
 
     /// Looks at every gate; answers older than `counts_for` are asked for again. `postponed` is the
@@ -46,6 +50,10 @@ impl<'a> Gates<'a> {
         settings: &Settings,
         fingerprint: &str,
     ) -> Vec<GateState> {
+        if self.limits != settings.check_limits {
+            self.limits = settings.check_limits.clone();
+            self.seen.fill(None);
+        }
         let is_overruled = |name: &str| settings.overruled.iter().any(|known| known == name);
         let mut states = vec![GateState {
             name: POSTPONED.into(),
@@ -56,13 +64,10 @@ impl<'a> Gates<'a> {
             true => overruled_state(WINDOW),
             false => state(WINDOW, window.closed_at(&Zoned::now())),
         }));
-        states.extend(self.columns.iter().map(|column| match is_overruled(&column.gate) {
+        let columns = verdicts(&self.columns, &settings.tolerance);
+        states.extend(columns.into_iter().map(|column| match is_overruled(&column.gate) {
             true if !column.passes => overruled_state(&column.gate),
-            _ => GateState {
-                name: column.gate.clone(),
-                open: column.passes,
-                reason: Some(column.reason.clone()),
-            },
+            _ => GateState { name: column.gate, open: column.passes, reason: Some(column.reason) },
         }));
         let asking = self.gates.iter().zip(&mut self.seen).map(async |(gate, seen)| {
             match is_overruled(gate.name()) {
@@ -71,7 +76,10 @@ impl<'a> Gates<'a> {
                     let approval = settings.approval.as_ref();
                     state(gate.name(), not_approved(engine.table(), approval, fingerprint))
                 }
-                false => state(gate.name(), closed(gate, seen, engine, counts_for).await),
+                false => {
+                    let limit = settings.check_limits.of(gate.name());
+                    state(gate.name(), closed(gate, seen, engine, counts_for, limit).await)
+                }
             }
         });
         let asked: Vec<GateState> = stream::iter(asking).buffered(AT_ONCE).collect().await;
@@ -105,6 +113,7 @@ async fn closed<E: Engine>(
     seen: &mut Option<(Instant, Option<String>)>,
     engine: &E,
     counts_for: Duration,
+    limit: Option<&str>,
 ) -> Option<String> {
     if let Some((when, reason)) = seen
         && when.elapsed() < counts_for
@@ -114,7 +123,7 @@ async fn closed<E: Engine>(
     let asking = async {
         match gate {
             Gate::Approval => None,
-            Gate::Check(check) => check.fails(engine).await,
+            Gate::Check(check) => check.fails(engine, limit).await,
             Gate::Backup(backup) => backup.is_missing(engine).await,
         }
     };

@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod check;
+pub mod check_limits;
 pub mod columns;
 pub mod command;
 pub mod comparison;
@@ -12,6 +13,7 @@ pub mod window;
 
 pub use backup::Backup;
 pub use check::Check;
+pub use check_limits::CheckLimits;
 pub use columns::{ColumnVerdict, Share, Tolerance};
 pub use comparison::Comparison;
 pub use fingerprint::fingerprint;

@@ -11,6 +11,7 @@ pub mod order_door;
 pub mod output;
 pub mod plan;
 pub mod progress;
+pub mod recorder;
 pub mod report;
 pub mod report_backfill;
 pub mod report_later;

@@ -28,7 +28,9 @@ pub fn part_of_line(status: &Status) -> String {
         return String::new();
     }
     let mut text = String::new();
-    if let Some(seconds) = status.reversible_seconds_left {
+    if let Some(seconds) = status.reversible_seconds_left
+        && status.phase == Phase::Reversible
+    {
         let _ = write!(text, " for {}", time(seconds));
     }
     match rows(&status.not_revertible) {
@@ -45,6 +47,14 @@ pub fn lines(status: &Status) -> String {
         let _ = writeln!(text, "no way back {}: {}", numbers::rows(found.rows), found.object);
     }
     text
+}
+
+/// The same in one line; None if every row can go back.
+pub fn not_revertible(status: &Status) -> Option<String> {
+    let parts = status.not_revertible.iter();
+    let parts: Vec<String> =
+        parts.map(|found| format!("{}: {}", numbers::rows(found.rows), found.object)).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// The state of a reversible change that no process answers for.

@@ -74,6 +74,7 @@ impl<E: Engine> Migration<'_, E> {
             };
             self.record.stage = swapping;
             self.save_progress().await?;
+            let known_orders = self.control.settings().cut_overs;
             let attempted = match self.try_once(self.control.settings().lock_timeout, leave).await {
                 Ok(Attempt::Swapped) => return Ok(()),
                 Ok(Attempt::Unknown(failure)) => return Err(failure),
@@ -86,7 +87,7 @@ impl<E: Engine> Migration<'_, E> {
             let saved = checkpoint::save(self.engine, &mut self.record).await;
             reason = attempted?;
             saved?;
-            self.pause_after(attempt, &reason).await?;
+            self.pause_after(attempt, &reason, known_orders).await?;
         }
         Err(Failure::NoLock(reason))
     }
@@ -94,6 +95,7 @@ impl<E: Engine> Migration<'_, E> {
     /// Waits for the gates and for the hook, and catches up. Meanwhile a gate may close, so the
     /// gates are asked once more.
     async fn get_ready(&mut self, gates: &mut Gates<'_>, attempt: u32) -> Result<(), Failure> {
+        self.listener.run_while_streaming(self.control.orders_known()).await?;
         loop {
             self.control.check_stop()?;
             self.wait_for_gates(gates).await?;
@@ -127,8 +129,14 @@ impl<E: Engine> Migration<'_, E> {
         }
     }
 
-    /// Reports a failed attempt, and pauses. A stop ends the pause.
-    async fn pause_after(&mut self, attempt: u32, reason: &str) -> Result<(), Failure> {
+    /// Reports a failed attempt, and pauses. A stop ends the pause, and so does an order to swap
+    /// that came since the attempt began.
+    async fn pause_after(
+        &mut self,
+        attempt: u32,
+        reason: &str,
+        known_orders: u32,
+    ) -> Result<(), Failure> {
         let pause = (PAUSE_FIRST * attempt).min(PAUSE_MAX);
         self.control.update(|status| {
             status.last_error = Some(reason.to_owned());
@@ -136,8 +144,9 @@ impl<E: Engine> Migration<'_, E> {
         });
         self.control.tell(Event::CutOverAttemptFailed, Some(reason.to_owned()));
         let (stopped, slept) = (self.control.stopped(), tokio::time::sleep(pause));
+        let ordered = self.control.cut_over_ordered(known_orders);
         let pausing = async {
-            tokio::select! { () = slept => {}, () = stopped => {} }
+            tokio::select! { () = slept => {}, () = stopped => {}, () = ordered => {} }
         };
         self.listener.run_while_streaming(pausing).await?;
         self.control.update(|status| status.next_attempt_at = None);

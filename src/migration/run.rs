@@ -4,7 +4,6 @@ pub mod leave;
 
 use crate::control::{Control, Event, Failure, Options, Outcome, Phase};
 use crate::gate::Gates;
-use crate::gate::columns::verdicts;
 use crate::migration::begin::begin;
 use crate::migration::checkpoint;
 use crate::migration::cutover::Way;
@@ -172,7 +171,7 @@ async fn run_once<E: Engine>(
         is_proven = true;
         migration.ask_once(Event::Proven).await?;
         let mut gates = Gates::new(&options.gates);
-        gates.columns = verdicts(&migration.columns, &options.tolerance);
+        gates.columns = migration.columns.clone();
         migration.wait_for_gates(&mut gates).await?;
         migration.cut_over(&mut Way::Forward(&mut gates), &LeaveToSwap::of_a_run()).await
     };

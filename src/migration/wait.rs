@@ -77,6 +77,7 @@ pub async fn wait_for_gates_of_native<E: Engine>(
     gates: &mut Gates<'_>,
     record: &Record,
 ) -> Result<(), Failure> {
+    control.orders_known().await;
     loop {
         control.check_stop()?;
         engine.still_held().await?;

@@ -132,7 +132,7 @@ impl Signals {
 fn setting(signal: Signal, settings: &Settings) -> Option<String> {
     let seconds = |time: Duration| format!("{:.1}s", time.as_secs_f64());
     match signal {
-        Signal::Order => settings.throttle.then(|| "no order to wait".into()),
+        Signal::Order => settings.throttle.then(|| "none".into()),
         Signal::ThrottleFile => {
             settings.throttle_file.as_ref().map(|path| path.display().to_string())
         }

@@ -259,7 +259,6 @@ fn options(has_gate: bool) -> Options {
     let check = Check::of_server("wrong: SELECT count(*) FROM {new} = 0");
     let gate = Gate::Check(check.expect("it is well formed"));
     Options {
-        tolerance: Default::default(),
         alter: "ADD COLUMN c int".into(),
         strategy: Strategy::Auto,
         holder: "simulation".into(),

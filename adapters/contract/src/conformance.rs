@@ -7,8 +7,8 @@
 
 use crate::{
     ChangeStream, Changes, Chunk, Cutover, Engine, Error, GivenOrder, Hold, Journal, Key, Kind,
-    Moment, OrderAnswer, OrderTable, Ownership, Position, Preflight, Record, Result, Shadow,
-    SkippableLog, Stage, Swap, TableLock, Watermark,
+    Moment, NotedOrder, OrderAnswer, OrderTable, Ownership, Position, Preflight, Record, Result,
+    Shadow, SkippableLog, Stage, Swap, TableLock, Watermark,
 };
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
@@ -115,6 +115,29 @@ async fn an_order_is_taken_once_and_answered_once<L: Laboratory>(laboratory: &L)
     engine.answer_order(standing, &done).await.expect("it can be answered, too");
     assert_eq!(take(false).await, []);
     assert_eq!(take(true).await, [(standing, "throttle".to_owned())], "it stands");
+    // What came through another door is on record. The next process obeys what outlives this one.
+    for word in ["approve f00d", "workers=2", "postpone"] {
+        let given_by = "ann@console".to_owned();
+        let noted = NotedOrder { word: word.into(), given_by, answer: said(true, "done") };
+        engine.note_order(&run, &noted).await.expect("an order can be noted");
+    }
+    let refused = NotedOrder {
+        word: "approve beef".into(),
+        given_by: "eve@console".into(),
+        answer: said(false, "no"),
+    };
+    engine.note_order(&run, &refused).await.expect("so can one that was refused");
+    assert_eq!(take(false).await, []);
+    let again = engine.take_orders(&run, true).await.expect("orders");
+    let again: Vec<(&str, &str, bool, bool)> = again
+        .iter()
+        .map(|it| (&*it.word, &*it.given_by, it.is_answered, it.is_standing))
+        .filter(|it| it.0 != "throttle")
+        .collect();
+    assert_eq!(
+        again,
+        [("approve f00d", "ann@console", true, false), ("postpone", "ann@console", true, false)]
+    );
 }
 
 fn said(is_done: bool, answer: &str) -> OrderAnswer {

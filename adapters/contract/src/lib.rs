@@ -55,7 +55,7 @@ pub use heartbeats::Heartbeats;
 pub use key::{Chunk, Key, Watermark};
 pub use look::Look;
 pub use name_hash::name_hash;
-pub use order_table::{GivenOrder, Moment, OrderAnswer, OrderTable};
+pub use order_table::{GivenOrder, Moment, NotedOrder, OrderAnswer, OrderTable};
 pub use pair::{Pairs, RangeComparison, TablePair};
 pub use password::{Login, Passwords};
 pub use plan::{Cost, Plan, Step, Verdict};

@@ -13,8 +13,31 @@ pub struct GivenOrder {
     pub id: u64,
     /// The order as it was written.
     pub word: String,
-    /// Who gave it: the server's account.
+    /// Who gave it: the server's account, or `NAME@DOOR` if it came through another door.
     pub given_by: String,
+    /// Whether an earlier process has answered it.
+    pub is_answered: bool,
+    /// Whether every process of the run obeys it.
+    pub is_standing: bool,
+}
+
+/// An order that came through another door and was carried out. The table is its record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotedOrder {
+    /// The order, without URLs.
+    pub word: String,
+    /// Who gave it, as `ann@console`.
+    pub given_by: String,
+    /// What became of it.
+    pub answer: OrderAnswer,
+}
+
+/// Whether the next process must know of an order that was carried out: a plan stays approved, and
+/// a swap stays postponed.
+pub fn outlives_its_process(word: &str) -> bool {
+    const WORDS: [&str; 6] =
+        ["approve", "postpone", "cut-over", "unpostpone", "no-postpone", "force"];
+    word.split_whitespace().next().is_some_and(|first| WORDS.contains(&first))
 }
 
 /// What became of an order.
@@ -69,12 +92,16 @@ pub trait OrderTable {
     async fn account(&self) -> Result<String>;
 
     /// Takes the orders for this run that nobody has taken and that have not expired, oldest first.
-    /// A process that begins also takes what an earlier process took and did not answer, and every
-    /// standing order (without an end), answered or not.
+    /// A process that begins also takes what an earlier process took and did not answer, every
+    /// standing order (without an end), answered or not, and what was carried out and
+    /// [outlives its process](outlives_its_process).
     async fn take_orders(&self, run: &str, begins: bool) -> Result<Vec<GivenOrder>>;
 
     /// Answers an order. The first answer stays.
     async fn answer_order(&self, id: u64, answer: &OrderAnswer) -> Result<()>;
+
+    /// Notes an order that was carried out. No process carries it out for this row.
+    async fn note_order(&self, run: &str, order: &NotedOrder) -> Result<()>;
 
     /// Gives an order to a run. It expires after ten minutes, unless it is standing. Returns its
     /// number.

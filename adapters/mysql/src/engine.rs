@@ -13,10 +13,10 @@ use crate::shadow::{compare, complete, create, duplicates, rows, statistics};
 use crate::state::MySql;
 use altergeist_contract::{
     Backfill, Chunk, CommitLatency, Comparison, Cutover, Duplicates, Engine, Gauge, GivenOrder,
-    Hold, Inquiry, Journal, Key, Leftover, Marker, Measure, Measured, Moment, OnlineSteps,
-    OrderAnswer, OrderTable, Ownership, Plan, Position, Preflight, Reading, Record, ReplicaLag,
-    RestorePoint, Result, RetainedLog, RowOrder, RowUpdate, Shadow, SkippableLog, Target, Trial,
-    UnloggedChanges, UpdatePace, Updated, WatchedReplicas, Watermark,
+    Hold, Inquiry, Journal, Key, Leftover, Marker, Measure, Measured, Moment, NotedOrder,
+    OnlineSteps, OrderAnswer, OrderTable, Ownership, Plan, Position, Preflight, Reading, Record,
+    ReplicaLag, RestorePoint, Result, RetainedLog, RowOrder, RowUpdate, Shadow, SkippableLog,
+    Target, Trial, UnloggedChanges, UpdatePace, Updated, WatchedReplicas, Watermark,
 };
 use std::time::Duration;
 
@@ -91,6 +91,10 @@ impl OrderTable for MySql {
 
     async fn answer_order(&self, id: u64, answer: &OrderAnswer) -> Result<()> {
         order_table::answer(&self.change, &self.pool, &self.orders, id, answer).await
+    }
+
+    async fn note_order(&self, run: &str, order: &NotedOrder) -> Result<()> {
+        order_table::note_order(&self.change, &self.pool, &self.orders, run, order).await
     }
 
     async fn give_order(&self, run: &str, word: &str, is_standing: bool) -> Result<u64> {

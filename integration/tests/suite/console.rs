@@ -19,10 +19,11 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 every_server!(a_run_is_driven_and_approved_by_clients_of_postgresql);
 
 /// What clients sent first, and what they went on with: a message a line, `\x00` for other bytes.
-const RECORDED: [(&str, &str); 3] = [
+const RECORDED: [(&str, &str); 4] = [
     ("psql 18", include_str!("../../console_clients/psql.txt")),
     ("psycopg 3.3", include_str!("../../console_clients/psycopg.txt")),
     ("asyncpg 0.32", include_str!("../../console_clients/asyncpg.txt")),
+    ("JDBC 42.5", include_str!("../../console_clients/jdbc.txt")),
 ];
 
 /// Statements as Grafana's PostgreSQL source sends them, with the first of its driver.

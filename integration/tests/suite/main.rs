@@ -11,6 +11,7 @@ mod console;
 mod conversions;
 mod cut_over;
 mod definitions;
+mod doors;
 mod findings_mysql;
 mod foreign_keys;
 mod full_text;

@@ -79,9 +79,11 @@ impl Connection {
         &self.room
     }
 
-    fn execute(&self, parsed: &Parsed) -> Result<Reply, Refusal> {
+    async fn execute(&self, parsed: &Parsed) -> Result<Reply, Refusal> {
         let session = self.session.get().ok_or_else(|| Refusal::login("nobody has logged in"))?;
-        session.execute(&parsed.statement, &self.room)
+        let mut reply = session.execute(&parsed.statement, &self.room)?;
+        session.note(&mut reply, &self.room).await;
+        Ok(reply)
     }
 
     /// Whether a user is let in without a password, and as what. None if the password decides.
@@ -314,7 +316,7 @@ impl SimpleQueryHandler for Connection {
         }
         let mut responses = Vec::new();
         for statement in &statements {
-            match self.execute(statement) {
+            match self.execute(statement).await {
                 Ok(reply) => {
                     responses.push(respond(client, reply, &Format::UnifiedText).await?);
                 }
@@ -350,7 +352,7 @@ impl ExtendedQueryHandler for Connection {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let reply = self.execute(&portal.statement.statement);
+        let reply = self.execute(&portal.statement.statement).await;
         let reply = reply.map_err(|refusal| error("ERROR", refusal))?;
         respond(client, reply, &portal.result_column_format).await
     }

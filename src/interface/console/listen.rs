@@ -7,7 +7,7 @@ use crate::interface::console::session::Room;
 use crate::interface::console::talk::{Server, Stream, refuse, talk};
 use crate::interface::console::tls::Tls;
 use crate::interface::socket::connections::{Admission, Connections, FULL};
-use crate::interface::socket::lock_folder;
+use crate::interface::socket::{lock_folder, name_of};
 use altergeist::contract::{Error, Kind, Result};
 use pgwire::api::auth::AuthDriver;
 use std::convert::Infallible;
@@ -189,7 +189,7 @@ fn by_tcp(stream: &TcpStream, from: SocketAddr, is_local: bool) -> Peer {
 fn by_socket(stream: &UnixStream) -> Peer {
     let own = std::fs::metadata("/proc/self").ok().map(|process| process.uid());
     let user = stream.peer_cred().ok().map(|peer| peer.uid());
-    let name = user.map_or_else(|| "an unknown user".into(), |user| format!("user {user}"));
+    let name = user.map_or_else(|| "an unknown user".into(), name_of);
     let is_own_user = user.is_some() && user == own;
     Peer { name, is_own_user, is_protected: true, certificate: None }
 }

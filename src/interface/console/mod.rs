@@ -5,6 +5,7 @@ mod address;
 mod cell;
 mod diary;
 mod driver;
+mod fields;
 mod handlers;
 mod help;
 mod kept;

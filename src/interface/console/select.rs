@@ -39,11 +39,28 @@ pub fn parse(tokens: &[Token]) -> Result<Statement, Refusal> {
     {
         return Ok(Statement::Constants(constants));
     }
+    if let Some(answer) = expected_of_catalogue(tokens) {
+        return Ok(Statement::Constants(vec![answer]));
+    }
     if tokens.iter().any(is_of_catalogue) && !items.is_empty() {
         return Ok(Statement::Catalogue(items.iter().map(|item| name(item)).collect()));
     }
     Err(Refusal::unsupported("the console runs no SQL of the server")
         .hint("SHOW HELP lists what it understands"))
+}
+
+/// What a driver of Java asks the catalogue for, and takes no silence for an answer: the keywords
+/// of SQL, and the length of a name.
+fn expected_of_catalogue(tokens: &[Token]) -> Option<(String, Constant)> {
+    let has_word = |name: &str| tokens.iter().any(|it| matches!(it, Token::Word(it) if it == name));
+    let has_text = |text: &str| tokens.iter().any(|it| matches!(it, Token::Text(it) if it == text));
+    if has_word("pg_get_keywords") {
+        return Some(("string_agg".into(), Constant::Value(Cell::Text(String::new()))));
+    }
+    let asks_for_name = has_word("pg_type") && has_word("typname") && has_text("name");
+    let is_of_one = tokens.iter().filter(|it| matches!(it, Token::Word(it) if it == "typlen"));
+    (asks_for_name && is_of_one.count() == 1)
+        .then(|| ("typlen".into(), Constant::Value(Cell::Int(64))))
 }
 
 /// Whether a name is PostgreSQL's own. Functions of the session have names of their own here.
@@ -259,6 +276,26 @@ mod tests {
         assert_eq!(constants(version), [("version".into(), number)]);
         assert!(matches!(&constants("SELECT version()")[0].1,
             Constant::Value(Cell::Text(version)) if version.starts_with("PostgreSQL 18.0")));
+    }
+
+    #[test]
+    fn a_driver_of_java_finds_what_it_insists_on() {
+        for (sql, name) in [
+            (
+                "select string_agg(word, ',') from pg_catalog.pg_get_keywords() where word <> ALL \
+                 ('{a,abs}'::text[])",
+                "string_agg",
+            ),
+            (
+                "SELECT t.typlen FROM pg_catalog.pg_type t, pg_catalog.pg_namespace n WHERE \
+                 t.typnamespace=n.oid AND t.typname='name' AND n.nspname='pg_catalog'",
+                "typlen",
+            ),
+        ] {
+            let found = read(sql);
+            let is_found = matches!(&found, Ok(Statement::Constants(it)) if it[0].0 == name);
+            assert!(is_found, "{sql}: {found:?}");
+        }
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use crate::interface::console::cell::{Cell, Column, shown};
 use crate::interface::console::diary::Diary;
 use crate::interface::console::driver;
+use crate::interface::console::fields::Facts;
 use crate::interface::console::refusal::Refusal;
 use crate::interface::console::statement::{Constant, Statement};
 use crate::interface::console::users::{Role, Users};
-use crate::interface::console::view::{Facts, View};
+use crate::interface::console::view::View;
 use crate::interface::order_door::reaches_out;
-use crate::interface::socket::{Steering, carry_out, tell};
+use crate::interface::socket::{Steering, carry_out, note, tell};
 use altergeist::control::approval;
 use altergeist::{Door, Giver, Order};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -55,6 +56,8 @@ pub struct Reply {
     pub content: Content,
     /// What a person should know besides.
     pub notice: Option<Notice>,
+    /// The order that was carried out, with its answer. It is noted before it is answered.
+    pub done: Option<(Order, String)>,
 }
 
 /// What a person should know besides the answer.
@@ -104,13 +107,15 @@ impl Session {
         let content = match statement {
             Statement::Show(view) => return Ok(show(*view, rows, room)),
             Statement::Parameter(name) => rows(vec![vec![Cell::Text(driver::value(name).into())]]),
-            Statement::Order(order) => match (order, self.order(order, room)?) {
-                (Order::Set(..), _) => Content::Done("SET"),
-                (Order::Get(_), answer) => rows(vec![vec![Cell::Text(shown(&answer))]]),
-                (_, answer) => {
-                    rows(answer.lines().map(|line| vec![Cell::Text(line.to_owned())]).collect())
-                }
-            },
+            Statement::Order(order) => {
+                let answer = self.order(order, room)?;
+                let content = match order {
+                    Order::Set(..) => Content::Done("SET"),
+                    Order::Get(_) => rows(vec![vec![Cell::Text(shown(&answer))]]),
+                    _ => rows(answer.lines().map(|line| vec![Cell::Text(line.into())]).collect()),
+                };
+                return Ok(Reply { content, notice: None, done: Some((order.clone(), answer)) });
+            }
             Statement::Accepted(tag) => Content::Done(tag),
             Statement::Begin => {
                 self.orders_in_transaction.store(0, Ordering::Relaxed);
@@ -124,10 +129,24 @@ impl Session {
                 let hint =
                     "this is the console of altergeist: SHOW HELP lists its tables and orders";
                 let notice = is_described(names).then(|| Notice::Hint(hint.into()));
-                return Ok(Reply { content: rows(Vec::new()), notice });
+                return Ok(Reply { content: rows(Vec::new()), notice, done: None });
             }
         };
-        Ok(Reply { content, notice: None })
+        Ok(Reply { content, notice: None, done: None })
+    }
+
+    /// Notes what was carried out, and warns if an approval may be lost with this process.
+    pub async fn note(&self, reply: &mut Reply, room: &Room) {
+        let Some((order, answer)) = reply.done.take() else { return };
+        let status = room.steering.status.borrow().clone();
+        let giver = Giver::new(self.login.name.clone(), Door::Console);
+        let noted = note(&room.steering, &order, &giver, &answer, &status).await;
+        if let (Order::Approve(_), Err(reason)) = (&order, noted) {
+            reply.notice = Some(Notice::Warning(format!(
+                "the journal may not have this approval ({reason}): it counts for this process, \
+                 and a run that is resumed may need it again"
+            )));
+        }
     }
 
     fn end(&self, tag: &'static str) -> Reply {
@@ -135,7 +154,7 @@ impl Session {
         let warning = "an order takes effect at once: ROLLBACK takes none of them back";
         let is_surprising = tag == "ROLLBACK" && orders > 0;
         let notice = is_surprising.then(|| Notice::Warning(warning.into()));
-        Reply { content: Content::End(tag), notice }
+        Reply { content: Content::End(tag), notice, done: None }
     }
 
     fn constant(&self, constant: &Constant) -> Cell {
@@ -209,7 +228,7 @@ fn show(view: View, rows: impl Fn(Vec<Vec<Cell>>) -> Content, room: &Room) -> Re
         true => view.when_empty().map(|text| Notice::Hint(text.into())),
         false => None,
     };
-    Reply { content: rows(found), notice }
+    Reply { content: rows(found), notice, done: None }
 }
 
 /// Whether psql asks for a person who typed `\d` or another of its commands. Completing a word asks
@@ -223,6 +242,7 @@ fn is_described(names: &[String]) -> bool {
 pub mod tests {
     use super::*;
     use crate::interface::console::parser::parse_one;
+    use crate::interface::recorder::Recorder;
     use altergeist::{Listeners, Settings, Status};
     use std::sync::Arc;
     use tokio::sync::watch;
@@ -238,6 +258,7 @@ pub mod tests {
             settings: Arc::new(watch::Sender::new(Settings::default())),
             status: watch::Sender::new(status).subscribe(),
             listeners,
+            recorder: Recorder::default(),
         };
         Room { steering, diary, users, starter: "deploy".into() }
     }

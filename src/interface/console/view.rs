@@ -3,12 +3,12 @@
 
 use crate::interface::console::cell::{Cell, Column, Kind, columns, shown};
 use crate::interface::console::diary::Diary;
+use crate::interface::console::fields::{self, Facts};
 use crate::interface::console::help;
 use crate::interface::console::throttle;
 use altergeist::control::setting::{SETTINGS, Setting};
 use altergeist::gate::{POSTPONED, WINDOW};
 use altergeist::{Settings, Status};
-use std::time::Duration;
 
 /// A table of the console.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,16 +41,6 @@ pub enum View {
     Help,
 }
 
-/// What the tables are made of.
-pub struct Facts<'a> {
-    /// The run's status.
-    pub status: &'a Status,
-    /// The run's settings.
-    pub settings: &'a Settings,
-    /// What happened.
-    pub diary: &'a Diary,
-}
-
 impl View {
     /// Every table, with what it shows.
     pub const ALL: [(View, &'static str, &'static str); 13] = [
@@ -81,88 +71,45 @@ impl View {
 
     /// Its columns.
     pub fn columns(self) -> Vec<Column> {
-        use Kind::{Bool, Float, Int, Text, Time};
-        columns(match self {
-            View::Status => &[
-                ("table", Text),
-                ("phase", Text),
-                ("percent", Float),
-                ("eta_seconds", Int),
-                ("elapsed_seconds", Int),
-                ("throttle_reason", Text),
-                ("waiting_for", Text),
-                ("last_error", Text),
-                ("fingerprint", Text),
-                ("run_id", Text),
-            ],
-            View::Progress => &[
-                ("phase", Text),
-                ("percent", Float),
-                ("rows_copied", Int),
-                ("rows_estimated", Int),
-                ("rows_verified", Int),
-                ("rows_per_second", Int),
-                ("eta_seconds", Int),
-                ("pending_keys", Int),
-                ("keys_refreshed", Int),
-                ("log_behind_seconds", Float),
-                ("workers", Int),
-                ("elapsed_seconds", Int),
-            ],
-            View::Gates | View::Checks => &[("name", Text), ("open", Bool), ("reason", Text)],
-            View::Throttle => throttle::COLUMNS,
-            View::Locks => &[
-                ("attempts", Int),
-                ("attempts_max", Int),
-                ("next_attempt_at", Time),
-                ("wait_limit_ms", Float),
-                ("held_ms", Float),
-                ("drain_ms", Float),
-                ("refresh_ms", Float),
-                ("swap_ms", Float),
-                ("kill_blockers", Bool),
-            ],
-            View::Events => &[("at", Time), ("event", Text), ("phase", Text), ("reason", Text)],
-            View::Orders => &[("at", Time), ("given_by", Text), ("door", Text), ("word", Text)],
-            View::Replicas => {
-                &[("replicas", Text), ("greatest_lag_seconds", Float), ("max_lag_seconds", Float)]
+        use Kind::{Bool, Text, Time};
+        match self {
+            View::Status => fields::columns_of(fields::STATUS),
+            View::Progress => fields::columns_of(fields::PROGRESS),
+            View::Locks => fields::columns_of(fields::LOCKS),
+            View::Replicas => fields::columns_of(fields::REPLICAS),
+            View::Version => fields::columns_of(fields::VERSION),
+            View::History => fields::columns_of(fields::HISTORY),
+            View::Gates | View::Checks => {
+                columns(&[("name", Text), ("open", Bool), ("reason", Text)])
             }
-            View::Config => &[("name", Text), ("value", Text), ("meaning", Text)],
-            View::History => &[
-                ("at", Time),
-                ("phase", Text),
-                ("percent", Float),
-                ("rows_copied", Int),
-                ("rows_verified", Int),
-                ("rows_per_second", Int),
-                ("pending_keys", Int),
-                ("eta_seconds", Int),
-                ("replica_lag_seconds", Float),
-                ("reason", Text),
-            ],
-            View::Version => &[("version", Text), ("server", Text)],
-            View::Help => &[("statement", Text), ("meaning", Text), ("role", Text)],
-        })
+            View::Throttle => columns(throttle::COLUMNS),
+            View::Events => {
+                columns(&[("at", Time), ("event", Text), ("phase", Text), ("reason", Text)])
+            }
+            View::Orders => {
+                columns(&[("given_at", Time), ("given_by", Text), ("door", Text), ("word", Text)])
+            }
+            View::Config => columns(&[("name", Text), ("value", Text), ("meaning", Text)]),
+            View::Help => columns(&[("statement", Text), ("meaning", Text), ("role", Text)]),
+        }
     }
 
     /// Its rows.
     pub fn rows(self, facts: &Facts<'_>) -> Vec<Vec<Cell>> {
         let Facts { status, settings, diary } = facts;
         match self {
-            View::Status => vec![status_row(status)],
-            View::Progress => vec![progress(status)],
+            View::Status => fields::row(fields::STATUS, facts),
+            View::Progress => fields::row(fields::PROGRESS, facts),
+            View::Locks => fields::row(fields::LOCKS, facts),
+            View::Replicas => fields::row(fields::REPLICAS, facts),
+            View::Version => fields::row(fields::VERSION, facts),
+            View::History => history(diary, status),
             View::Gates => gates(status, |_| true),
             View::Checks => gates(status, |name| ![POSTPONED, WINDOW, "approval"].contains(&name)),
             View::Throttle => throttle::rows(settings, status),
-            View::Locks => vec![lock(status, settings)],
             View::Events => events(diary, status),
             View::Orders => orders(diary, status),
-            View::Replicas => vec![replicas(status, settings)],
             View::Config => SETTINGS.iter().map(|setting| config(setting, settings)).collect(),
-            View::History => history(diary, status),
-            View::Version => {
-                vec![vec![text(env!("CARGO_PKG_VERSION")), text(&status.server)]]
-            }
             View::Help => help::rows(&View::ALL.map(|(_, name, meaning)| (name, meaning))),
         }
     }
@@ -182,65 +129,11 @@ fn text(text: &str) -> Cell {
     Cell::Text(text.to_owned())
 }
 
-fn seconds(time: Duration) -> Cell {
-    Cell::Float(time.as_secs_f64())
-}
-
-fn eta(status: &Status) -> Cell {
-    status.eta_seconds.map_or(Cell::Null, Cell::count)
-}
-
-fn status_row(status: &Status) -> Vec<Cell> {
-    vec![
-        text(&status.table),
-        text(&status.phase.to_string()),
-        Cell::Float(status.percent),
-        eta(status),
-        Cell::count(status.elapsed_seconds),
-        Cell::text(status.throttle_reason.clone()),
-        Cell::text(status.waiting_for.clone()),
-        Cell::text(status.last_error.clone()),
-        text(&status.fingerprint),
-        text(&status.run_id),
-    ]
-}
-
-fn progress(status: &Status) -> Vec<Cell> {
-    vec![
-        text(&status.phase.to_string()),
-        Cell::Float(status.percent),
-        Cell::count(status.rows_copied),
-        Cell::count(status.rows_estimated),
-        Cell::count(status.rows_verified),
-        Cell::count(status.rows_per_second),
-        eta(status),
-        Cell::count(status.pending_keys),
-        Cell::count(status.keys_refreshed),
-        Cell::float(status.log_behind_seconds),
-        Cell::count(status.workers as u64),
-        Cell::count(status.elapsed_seconds),
-    ]
-}
-
 fn gates(status: &Status, is_wanted: impl Fn(&str) -> bool) -> Vec<Vec<Cell>> {
     let wanted = status.gates.iter().filter(|gate| is_wanted(&gate.name));
     wanted
         .map(|gate| vec![text(&gate.name), Cell::Bool(gate.open), Cell::text(gate.reason.clone())])
         .collect()
-}
-
-fn lock(status: &Status, settings: &Settings) -> Vec<Cell> {
-    vec![
-        Cell::count(status.lock_attempts.into()),
-        Cell::count(settings.lock_attempts.into()),
-        Cell::time(status.next_attempt_at.as_deref()),
-        Cell::Float(settings.lock_timeout.as_secs_f64() * 1000.0),
-        Cell::float(status.lock_held_ms),
-        Cell::float(status.lock_drain_ms),
-        Cell::float(status.lock_refresh_ms),
-        Cell::float(status.lock_swap_ms),
-        Cell::Bool(settings.kill_blockers),
-    ]
 }
 
 fn events(diary: &Diary, status: &Status) -> Vec<Vec<Cell>> {
@@ -260,29 +153,9 @@ fn orders(diary: &Diary, status: &Status) -> Vec<Vec<Cell>> {
     kept.orders.iter().map(row).collect()
 }
 
-fn replicas(status: &Status, settings: &Settings) -> Vec<Cell> {
-    let named = Setting::named("replica").map(|setting| setting.read(settings));
-    let named = named.filter(|named| !named.is_empty());
-    vec![Cell::text(named), Cell::float(status.replica_lag_seconds), seconds(settings.max_lag)]
-}
-
 fn history(diary: &Diary, status: &Status) -> Vec<Vec<Cell>> {
     let kept = diary.read(status);
-    let row = |moment: &super::diary::Moment| {
-        let then = &moment.status;
-        vec![
-            Cell::Time(moment.at),
-            text(&then.phase.to_string()),
-            Cell::Float(then.percent),
-            Cell::count(then.rows_copied),
-            Cell::count(then.rows_verified),
-            Cell::count(then.rows_per_second),
-            Cell::count(then.pending_keys),
-            eta(then),
-            Cell::float(then.replica_lag_seconds),
-            Cell::text(then.throttle_reason.clone().or_else(|| then.waiting_for.clone())),
-        ]
-    };
+    let row = |moment| fields::HISTORY.iter().map(|(_, _, cell)| cell(moment)).collect();
     kept.history.iter().map(row).collect()
 }
 
@@ -293,7 +166,9 @@ fn config(setting: &Setting, settings: &Settings) -> Vec<Cell> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use altergeist::control::status::SignalState;
     use altergeist::gate::GateState;
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_row_has_a_cell_of_its_column_s_type() {
@@ -326,5 +201,41 @@ mod tests {
         assert_eq!(View::Gates.rows(&facts).len(), 5);
         assert_eq!(View::Checks.rows(&facts).len(), 2);
         assert_eq!(View::History.rows(&facts).len(), 1);
+    }
+
+    fn keys(value: impl serde::Serialize) -> BTreeSet<String> {
+        let value = serde_json::to_value(value).expect("it is plain data");
+        value.as_object().expect("it is an object").keys().cloned().collect()
+    }
+
+    fn names(views: &[View]) -> BTreeSet<String> {
+        let columns = views.iter().flat_map(|view| view.columns());
+        columns.map(|column| column.name.into_owned()).collect()
+    }
+
+    /// What is added to the status is added to a table, too, or this test names it.
+    #[test]
+    fn every_part_of_the_status_is_a_column_or_a_table() {
+        // SHOW GATES and SHOW THROTTLE; of the span that was expected the likely time is shown.
+        let tables = ["gates", "signals", "expected"].map(str::to_owned);
+        let shown = names(&View::ALL.map(|(view, _, _)| view));
+        let missing: Vec<String> = keys(Status::default())
+            .difference(&shown)
+            .filter(|key| !tables.contains(key))
+            .cloned()
+            .collect();
+        assert_eq!(missing, Vec::<String>::new(), "no table of the console shows these");
+        assert_eq!(names(&[View::Gates]), keys(GateState::default()));
+        let of_signals = names(&[View::Throttle]);
+        assert!(keys(SignalState::default()).is_subset(&of_signals), "{of_signals:?}");
+    }
+
+    #[test]
+    fn the_history_has_the_columns_of_the_table_beside_the_journal() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operating/steer-by-sql.md");
+        let page = std::fs::read_to_string(page).expect("the page is there");
+        for name in names(&[View::History]).iter().filter(|name| *name != "at") {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
     }
 }

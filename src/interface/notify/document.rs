@@ -17,6 +17,8 @@ pub struct Document<'a> {
     at: String,
     may_stop: bool,
     reason: Option<&'a str>,
+    given_by: Option<&'a str>,
+    door: Option<String>,
     exit_code: Option<u8>,
     table: &'a str,
     server: &'a str,
@@ -39,6 +41,8 @@ impl<'a> Document<'a> {
             at: moment(news.at),
             may_stop: news.event.may_stop(),
             reason: news.reason.as_deref(),
+            given_by: news.giver.as_ref().map(|giver| giver.name.as_str()),
+            door: news.giver.as_ref().map(|giver| giver.door.to_string()),
             exit_code: news.exit_code,
             table: &status.table,
             server: &status.server,
@@ -65,6 +69,8 @@ impl<'a> Document<'a> {
             ("ALTERGEIST_EVENT", self.event.name().to_owned()),
             ("ALTERGEIST_AT", self.at.clone()),
             ("ALTERGEIST_REASON", text(self.reason)),
+            ("ALTERGEIST_GIVEN_BY", text(self.given_by)),
+            ("ALTERGEIST_DOOR", text(self.door.as_deref())),
             ("ALTERGEIST_EXIT_CODE", self.exit_code.map(|it| it.to_string()).unwrap_or_default()),
             ("ALTERGEIST_TABLE", self.table.to_owned()),
             ("ALTERGEIST_ALTER", status.alter.clone()),
@@ -94,6 +100,9 @@ impl<'a> Document<'a> {
             Some(reason) => text += &format!(": {reason}"),
             None => text += &format!(" ({})", report::line(self.status)),
         }
+        if let (Some(who), Some(door)) = (self.given_by, &self.door) {
+            text += &format!(" (by {who}, through {door})");
+        }
         for (what, who) in
             [("owner", self.owner), ("decider", self.decider), ("ticket", self.ticket)]
         {
@@ -118,6 +127,7 @@ fn host() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use altergeist::{Door, Giver};
     use serde_json::Value;
     use std::collections::BTreeSet;
 
@@ -145,9 +155,11 @@ mod tests {
         assert_eq!(names(&document), names(&schema["properties"]));
         assert_eq!(names(&document), listed(&schema["required"]));
         let of_status = &schema["properties"]["status"]["properties"];
-        let missing: Vec<&str> =
-            names(of_status).difference(&names(&document["status"])).copied().collect();
-        assert_eq!(missing, Vec::<&str>::new(), "the schema names what a status has not");
+        assert_eq!(names(of_status), names(&document["status"]));
+        let phases = Phase::ALL.map(|phase| phase.to_string());
+        let phases: BTreeSet<&str> = phases.iter().map(String::as_str).collect();
+        assert_eq!(listed(&schema["properties"]["phase"]["enum"]), phases);
+        assert_eq!(listed(&of_status["phase"]["enum"]), phases);
         let events: BTreeSet<&str> = Event::ALL.iter().map(|event| event.name()).collect();
         assert_eq!(events, listed(&schema["properties"]["event"]["enum"]));
         assert_eq!((&document["owner"], &document["event"]), (&"ann".into(), &"waiting".into()));
@@ -177,5 +189,15 @@ mod tests {
             News { reason: Some("gate a: 3 > 1".into()), ..News::of(Event::CheckFailed, status) };
         let said = Document::of(&news).sentence();
         assert_eq!(said, "shop.orders: check failed: gate a: 3 > 1, ticket OPS-7");
+        let status = Status { table: "shop.orders".into(), ..Status::default() };
+        let order = News {
+            reason: Some("workers=2".into()),
+            giver: Some(Giver::new("ann", Door::Console)),
+            ..News::of(Event::Order, status)
+        };
+        let order = Document::of(&order);
+        assert_eq!(order.sentence(), "shop.orders: order: workers=2 (by ann, through console)");
+        let json: Value = serde_json::from_str(&order.json()).expect("it is JSON");
+        assert_eq!((&json["given_by"], &json["door"]), (&"ann".into(), &"console".into()));
     }
 }

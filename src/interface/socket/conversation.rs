@@ -1,7 +1,9 @@
 //! One connection: lines in, answers out, in order. Every wait and every buffer has a limit.
 
+use crate::interface::recorder::Recorder;
 use crate::interface::report;
 use crate::interface::socket::connections::Place;
+use altergeist::contract::OrderAnswer;
 use altergeist::{Event, Giver, Listeners, News, Order, Settings, Status};
 use std::io;
 use std::sync::Arc;
@@ -34,6 +36,8 @@ pub struct Steering {
     pub status: watch::Receiver<Status>,
     /// Those who hear of orders.
     pub listeners: Listeners,
+    /// Where orders are noted.
+    pub recorder: Recorder,
 }
 
 /// Answers line after line, until the client leaves, falls silent or its place is needed.
@@ -76,6 +80,8 @@ pub async fn converse<S>(
         let (order, answer) = answer(line.trim(), &steering.settings, &status);
         if let Some(order) = &order {
             tell(&steering.listeners, order, giver, &status);
+            // Nothing that the next process must know comes through this door alone.
+            let _ = note(steering, order, giver, &answer, &status).await;
         }
         let is_taken = send(stream, &answer).await;
         // The process may be gone right after this; the operator has the answer by then.
@@ -171,6 +177,27 @@ pub fn tell(listeners: &Listeners, order: &Order, giver: &Giver, status: &Status
     }
 }
 
+/// Notes an order that was carried out and changes something.
+///
+/// # Errors
+/// Why the journal may not have it.
+pub async fn note(
+    steering: &Steering,
+    order: &Order,
+    giver: &Giver,
+    answer: &str,
+    status: &Status,
+) -> Result<(), String> {
+    let Some(words) = order.in_words() else { return Ok(()) };
+    let answer = match order {
+        // The status is the answer; it is no part of the record.
+        Order::Set(..) => String::new(),
+        _ => answer.trim_end().to_owned(),
+    };
+    let answer = OrderAnswer { is_done: true, answer };
+    steering.recorder.note(words, giver, answer, !status.run_id.is_empty()).await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,7 +209,12 @@ mod tests {
     fn steering() -> Steering {
         let status = watch::Sender::new(Status { table: "shop.t".into(), ..Status::default() });
         let settings = Arc::new(watch::Sender::new(Settings::default()));
-        Steering { settings, status: status.subscribe(), listeners: Listeners::default() }
+        Steering {
+            settings,
+            status: status.subscribe(),
+            listeners: Listeners::default(),
+            recorder: Recorder::default(),
+        }
     }
 
     fn giver() -> Giver {

@@ -10,8 +10,8 @@ mod token;
 mod unix;
 
 pub use ask::ask;
-pub use conversation::{LINE_BYTES_MAX, Steering, answer, carry_out, tell};
+pub use conversation::{LINE_BYTES_MAX, Steering, answer, carry_out, note, tell};
 pub use place::{default_path, only_one};
 pub use tcp::{ListeningTcp, listen_tcp};
 pub use token::Token;
-pub use unix::{Listening, listen, lock_folder};
+pub use unix::{Listening, listen, lock_folder, name_of};

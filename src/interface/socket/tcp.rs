@@ -92,6 +92,7 @@ fn warn_of(peer: SocketAddr, refused: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interface::recorder::Recorder;
     use altergeist::{Listeners, Settings, Status};
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
@@ -107,8 +108,12 @@ mod tests {
         let token = Token::read(&path).expect("it is well made");
         let status = watch::Sender::new(Status::default());
         let settings = Arc::new(watch::Sender::new(Settings::default()));
-        let steering =
-            Steering { settings, status: status.subscribe(), listeners: Listeners::default() };
+        let steering = Steering {
+            settings,
+            status: status.subscribe(),
+            listeners: Listeners::default(),
+            recorder: Recorder::default(),
+        };
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = free.local_addr().expect("it is bound");
         assert!(listen_tcp(address, token.clone(), &steering).await.is_err(), "it is taken");

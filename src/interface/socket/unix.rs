@@ -88,9 +88,15 @@ async fn serve(listener: UnixListener, steering: Steering) {
 
 /// Who is at the other end of a socket.
 pub fn user_of(stream: &UnixStream) -> String {
-    stream
-        .peer_cred()
-        .map_or_else(|_| "an unknown user".into(), |peer| format!("user {}", peer.uid()))
+    stream.peer_cred().map_or_else(|_| "an unknown user".into(), |peer| name_of(peer.uid()))
+}
+
+/// The name of a user of this machine, or the number if the machine's file of users lacks it.
+pub fn name_of(user: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let has_number = |line: &&str| line.split(':').nth(2) == Some(&*user.to_string());
+    let name = users.lines().find(has_number).and_then(|line| line.split(':').next());
+    name.filter(|name| !name.is_empty()).map_or_else(|| format!("user {user}"), str::to_owned)
 }
 
 /// Who has a path.
@@ -163,13 +169,19 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interface::recorder::Recorder;
     use altergeist::{Listeners, Settings};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::watch;
 
     fn steering(status: &watch::Sender<Status>) -> Steering {
         let settings = Arc::new(watch::Sender::new(Settings::default()));
-        Steering { settings, status: status.subscribe(), listeners: Listeners::default() }
+        Steering {
+            settings,
+            status: status.subscribe(),
+            listeners: Listeners::default(),
+            recorder: Recorder::default(),
+        }
     }
 
     #[tokio::test]
@@ -197,6 +209,12 @@ mod tests {
         assert_eq!(ask(&socket, "workers=?").await.expect("it answers"), "4\n");
         drop(listening);
         assert!(!socket.exists());
+    }
+
+    #[test]
+    fn a_user_has_a_name_or_a_number() {
+        assert_eq!(name_of(0), "root");
+        assert_eq!(name_of(4_000_000_001), "user 4000000001");
     }
 
     #[tokio::test]

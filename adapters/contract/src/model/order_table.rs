@@ -1,13 +1,15 @@
 //! The model's tables of orders and history.
 
 use crate::model::Model;
-use crate::{GivenOrder, Moment, OrderAnswer, OrderTable, Result};
+use crate::order_table::outlives_its_process;
+use crate::{GivenOrder, Moment, NotedOrder, OrderAnswer, OrderTable, Result};
 
 /// An order in the model's table.
 #[derive(Clone, Debug)]
 pub(crate) struct OrderRow {
     run: String,
     word: String,
+    given_by: String,
     is_standing: bool,
     is_taken: bool,
     answer: Option<OrderAnswer>,
@@ -27,11 +29,21 @@ impl OrderTable for Model {
         self.statement("take orders", move |world| {
             let mut taken = Vec::new();
             for (id, order) in (1..).zip(&mut world.orders).filter(|(_, it)| it.run == run) {
-                let is_anew = begins && order.is_taken && order.answer.is_none();
-                if !order.is_taken || is_anew || (begins && order.is_standing) {
+                let is_anew = match &order.answer {
+                    None => true,
+                    Some(answer) => {
+                        order.is_standing || answer.is_done && outlives_its_process(&order.word)
+                    }
+                };
+                if !order.is_taken || (begins && is_anew) {
                     order.is_taken = true;
-                    let (word, given_by) = (order.word.clone(), "model".to_owned());
-                    taken.push(GivenOrder { id, word, given_by });
+                    taken.push(GivenOrder {
+                        id,
+                        word: order.word.clone(),
+                        given_by: order.given_by.clone(),
+                        is_answered: order.answer.is_some(),
+                        is_standing: order.is_standing,
+                    });
                 }
             }
             Ok(taken)
@@ -50,10 +62,24 @@ impl OrderTable for Model {
         .await
     }
 
+    async fn note_order(&self, run: &str, order: &NotedOrder) -> Result<()> {
+        let (run, order) = (run.to_owned(), order.clone());
+        self.statement("note an order", move |world| {
+            let NotedOrder { word, given_by, answer } = order;
+            let answer = Some(answer);
+            let (is_standing, is_taken) = (false, true);
+            world.orders.push(OrderRow { run, word, given_by, is_standing, is_taken, answer });
+            Ok(())
+        })
+        .await
+    }
+
     async fn give_order(&self, run: &str, word: &str, is_standing: bool) -> Result<u64> {
         let (run, word) = (run.to_owned(), word.to_owned());
         self.statement("give an order", move |world| {
-            world.orders.push(OrderRow { run, word, is_standing, is_taken: false, answer: None });
+            let given_by = "model".to_owned();
+            let (is_taken, answer) = (false, None);
+            world.orders.push(OrderRow { run, word, given_by, is_standing, is_taken, answer });
             Ok(world.orders.len() as u64)
         })
         .await

@@ -9,7 +9,7 @@ use crate::server::pool::SessionPool;
 use crate::server::session::{Session, number, text};
 use crate::sql::order_table as statements;
 use altergeist_contract::order_table::KEPT;
-use altergeist_contract::{Error, GivenOrder, Moment, OrderAnswer, Result};
+use altergeist_contract::{Error, GivenOrder, Moment, NotedOrder, OrderAnswer, Result};
 use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -103,7 +103,9 @@ pub(crate) async fn take(
         .iter()
         .map(|row| {
             let (word, given_by) = (text(&row[1]), text(&row[2]));
-            Some(GivenOrder { id: number(&row[0])?, word, given_by })
+            let is_answered = number(&row[3])? != 0;
+            let is_standing = number(&row[4])? != 0;
+            Some(GivenOrder { id: number(&row[0])?, word, given_by, is_answered, is_standing })
         })
         .collect::<Option<_>>()
         .ok_or_else(|| Error::fatal(attempted(), "an order has no number"))
@@ -121,6 +123,19 @@ pub(crate) async fn answer(
     let statement = statements::answer(orders, id, answer);
     let attempted = change.doing("answer an order for");
     write(change, pool, door, (orders, &statement), &attempted).await
+}
+
+/// Notes an order that was carried out.
+pub(crate) async fn note_order(
+    change: &Change,
+    pool: &Arc<SessionPool>,
+    door: &OrderSession,
+    run: &str,
+    order: &NotedOrder,
+) -> Result<()> {
+    let orders = &change.names.orders;
+    let statement = statements::note_order(orders, run, order);
+    write(change, pool, door, (orders, &statement), &change.doing("note an order for")).await
 }
 
 /// Gives an order.

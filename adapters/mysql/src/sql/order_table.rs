@@ -2,7 +2,7 @@
 
 use crate::server::names::TableName;
 use crate::sql::quote::{sign, string, table};
-use altergeist_contract::{Moment, OrderAnswer};
+use altergeist_contract::{Moment, NotedOrder, OrderAnswer};
 
 /// The account of this session, as `given_by` has it.
 pub(crate) const ACCOUNT: &str = "SELECT CURRENT_USER()";
@@ -77,15 +77,33 @@ pub(crate) fn mark_taken(orders: &TableName, run: &str) -> String {
     )
 }
 
-/// Orders that are taken and not answered; the standing ones and approvals too, if a
-/// process begins.
+/// Orders that a process obeys when it begins, though they are answered.
+const OF_EARLIER: &str = " OR expires_at IS NULL OR (outcome = 'done' AND word REGEXP \
+                          '^(approve|postpone|cut-over|unpostpone|no-postpone|force)( |$)')";
+
+/// Orders that are taken and not answered; the standing ones and those that outlive their process
+/// too, if a process begins.
 pub(crate) fn taken(orders: &TableName, run: &str, begins: bool) -> String {
-    let standing = if begins { " OR expires_at IS NULL OR word LIKE 'approve %'" } else { "" };
+    let standing = if begins { OF_EARLIER } else { "" };
     format!(
-        "SELECT id, word, given_by FROM {} WHERE run_id = {} AND taken_at IS NOT NULL AND (outcome \
-         IS NULL{standing}) ORDER BY id",
+        "SELECT id, word, given_by, outcome IS NOT NULL, expires_at IS NULL FROM {} WHERE run_id = \
+         {} AND taken_at IS NOT NULL AND (outcome IS NULL{standing}) ORDER BY id",
         table(orders),
         string(run)
+    )
+}
+
+/// Notes an order that was carried out. It expires at once, so that it stands for nobody.
+pub(crate) fn note_order(orders: &TableName, run: &str, order: &NotedOrder) -> String {
+    let outcome = if order.answer.is_done { "done" } else { "refused" };
+    format!(
+        "INSERT INTO {} (run_id, word, given_by, expires_at, taken_at, outcome, answer) VALUES \
+         ({}, {}, {}, NOW(), NOW(), '{outcome}', {})",
+        table(orders),
+        string(run),
+        string(&order.word),
+        string(&order.given_by),
+        string(&order.answer.answer)
     )
 }
 

@@ -2,7 +2,7 @@
 
 use crate::engine::Postgres;
 use crate::server::order_table;
-use altergeist_contract::{GivenOrder, Moment, OrderAnswer, OrderTable, Result};
+use altergeist_contract::{GivenOrder, Moment, NotedOrder, OrderAnswer, OrderTable, Result};
 
 impl OrderTable for Postgres {
     async fn make_order_tables(&self) -> Result<()> {
@@ -26,6 +26,12 @@ impl OrderTable for Postgres {
     async fn answer_order(&self, id: u64, answer: &OrderAnswer) -> Result<()> {
         let lease = self.sessions.control.take().await?;
         let result = order_table::answer(&lease, id, answer).await;
+        lease.settle(result).await
+    }
+
+    async fn note_order(&self, run: &str, order: &NotedOrder) -> Result<()> {
+        let lease = self.sessions.control.take().await?;
+        let result = order_table::note_order(&lease, run, order).await;
         lease.settle(result).await
     }
 

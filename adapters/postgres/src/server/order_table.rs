@@ -7,7 +7,7 @@ use crate::server::session::Session;
 use crate::sql;
 use crate::sql::order_table as statements;
 use altergeist_contract::order_table::KEPT;
-use altergeist_contract::{Error, GivenOrder, Moment, OrderAnswer, Result};
+use altergeist_contract::{Error, GivenOrder, Moment, NotedOrder, OrderAnswer, Result};
 use tokio_postgres::{Row, SimpleQueryMessage, SimpleQueryRow};
 
 /// Makes the tables if they are missing, and forgets what is old.
@@ -40,12 +40,14 @@ pub(crate) async fn take(session: &Session, run: &str, begins: bool) -> Result<V
     const ATTEMPTED: &str = "take orders";
     let rows = use_table(session, "orders", &statements::take(run, begins), ATTEMPTED).await?;
     rows.iter()
-        .filter(|row| row.columns().len() == 3)
+        .filter(|row| row.columns().len() == 5)
         .map(|row| {
             Some(GivenOrder {
                 id: row.get(0)?.parse().ok()?,
                 word: row.get(1)?.to_owned(),
                 given_by: row.get(2)?.to_owned(),
+                is_answered: row.get(3)? == "t",
+                is_standing: row.get(4)? == "t",
             })
         })
         .collect::<Option<_>>()
@@ -55,6 +57,13 @@ pub(crate) async fn take(session: &Session, run: &str, begins: bool) -> Result<V
 /// Answers an order.
 pub(crate) async fn answer(session: &Session, id: u64, answer: &OrderAnswer) -> Result<()> {
     use_table(session, "orders", &statements::answer(id, answer), "answer an order").await.map(drop)
+}
+
+/// Notes an order that was carried out.
+pub(crate) async fn note_order(session: &Session, run: &str, order: &NotedOrder) -> Result<()> {
+    use_table(session, "orders", &statements::note_order(run, order), "note an order")
+        .await
+        .map(drop)
 }
 
 /// Refuses tables that could run the code of another user as this one. Whoever gives orders need

@@ -1,7 +1,7 @@
 //! The tables of orders and history.
 
 use crate::sql::quote::literal;
-use altergeist_contract::{Moment, OrderAnswer};
+use altergeist_contract::{Moment, NotedOrder, OrderAnswer};
 
 /// Makes the tables. Who may insert `run_id` and `word` alone gives orders in his own name.
 pub(crate) const CREATE: &str = include_str!("order_tables.sql");
@@ -35,16 +35,34 @@ pub(crate) fn forget(seconds: u64) -> String {
     )
 }
 
+/// Orders that a process obeys when it begins, though they are answered.
+const OF_EARLIER: &str = " OR expires_at IS NULL OR (outcome = 'done' AND
+            word ~ '^(approve|postpone|cut-over|unpostpone|no-postpone|force)\\M')";
+
 /// Marks new orders as taken, and lists those that are taken and not answered; the standing ones
-/// and approvals too, if a process begins.
+/// and those that outlive their process too, if a process begins.
 pub(crate) fn take(run: &str, begins: bool) -> String {
     let run = literal(run);
-    let standing = if begins { " OR expires_at IS NULL OR word LIKE 'approve %'" } else { "" };
+    let standing = if begins { OF_EARLIER } else { "" };
     format!(
         "UPDATE ONLY altergeist.orders SET taken_at = now()
         WHERE run_id = {run} AND taken_at IS NULL AND (expires_at IS NULL OR expires_at > now());
-        SELECT id, word, given_by FROM ONLY altergeist.orders
+        SELECT id, word, given_by, outcome IS NOT NULL, expires_at IS NULL FROM ONLY altergeist.orders
         WHERE run_id = {run} AND taken_at IS NOT NULL AND (outcome IS NULL{standing}) ORDER BY id"
+    )
+}
+
+/// Notes an order that was carried out. It expires at once, so that it stands for nobody.
+pub(crate) fn note_order(run: &str, order: &NotedOrder) -> String {
+    let outcome = if order.answer.is_done { "done" } else { "refused" };
+    format!(
+        "INSERT INTO altergeist.orders (run_id, word, given_by, expires_at, taken_at, outcome,
+            answer)
+        VALUES ({}, {}, {}, now(), now(), '{outcome}', {})",
+        literal(run),
+        literal(&order.word),
+        literal(&order.given_by),
+        literal(&order.answer.answer)
     )
 }
 
