@@ -17,7 +17,7 @@ LONG = a_transaction_of_300_000_rows a_row_of_64_megabytes whatever_dies_at_any_
        the_first_change_gives_a_bare no_write_gets_past a_unique_value_that_wanders \
        every_table_of_a_schema a_full_disk no_setting_changes_what \
        a_million_rows_are_changed_once under_a_saturating_load for_five_minutes a_hundred_times \
-       whatever_dies_ten_times
+       whatever_dies_ten_times unique_values_that_wander of_the_swap_back
 demo_server = $(if $(filter postgres,$(ENGINE)),postgres18,$(ENGINE))
 step = @printf '\n== %s\n'
 

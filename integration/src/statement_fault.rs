@@ -28,6 +28,8 @@ pub struct StatementFault {
 }
 
 struct Wire {
+    /// Nothing counts before a statement with these words.
+    behind: Mutex<Option<String>>,
     words: Vec<String>,
     then: Then,
     left: Mutex<u32>,
@@ -41,11 +43,24 @@ impl StatementFault {
     /// # Panics
     /// When no port is free.
     pub fn start(port: u16, words: &[&str], nth: u32, then: Then) -> Self {
+        Self::watch(port, None, words, nth, then)
+    }
+
+    /// For the n-th statement of all, counted from the one with these words on.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub fn from(port: u16, words: &str, nth: u32, then: Then) -> Self {
+        Self::watch(port, Some(words.to_owned()), &[""], nth, then)
+    }
+
+    fn watch(port: u16, behind: Option<String>, words: &[&str], nth: u32, then: Then) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
         let own = listener.local_addr().expect("a bound socket has an address").port();
         let (tell, reached) = channel();
         let words = words.iter().map(|word| (*word).to_owned()).collect();
-        let wire = Arc::new(Wire { words, then, left: Mutex::new(nth), tell: Mutex::new(tell) });
+        let (behind, left) = (Mutex::new(behind), Mutex::new(nth));
+        let wire = Arc::new(Wire { behind, words, then, left, tell: Mutex::new(tell) });
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
@@ -76,6 +91,11 @@ impl StatementFault {
 impl Wire {
     fn trips(&self, piece: &[u8]) -> bool {
         let text = String::from_utf8_lossy(piece);
+        let mut behind = self.behind.lock().expect("nobody panics with it");
+        if behind.as_ref().is_some_and(|words| !text.contains(words)) {
+            return false;
+        }
+        *behind = None;
         if !self.words.iter().any(|word| text.contains(word)) {
             return false;
         }

@@ -13,8 +13,10 @@ use crate::interface::output::{print, print_line};
 use crate::interface::progress::ProgressArg;
 use crate::interface::recorder::Recorder;
 use crate::interface::socket::{self, Steering};
-use crate::interface::{address, notify, progress, report};
-use altergeist::contract::{Engine, Kind, Leftover, Record, Result, Switch, Target};
+use crate::interface::{address, notify, progress, report, report_reversible};
+use altergeist::contract::{
+    Engine, Error, Kind, Leftover, Ownership, Record, Result, Stage, Switch, Target,
+};
 use altergeist::{Failure, Options, Outcome, Phase, Settings, Status, hold};
 use std::ffi::OsString;
 use std::path::Path;
@@ -389,13 +391,17 @@ impl Task for CleanupTask {
     async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
         let engine = E::connect(target).await?;
         if self.list_only {
-            return Ok(engine.leftovers().await?);
+            let mut found = report_reversible::way_back(&engine.load().await?, engine.table());
+            found.extend(engine.leftovers().await?);
+            return Ok(found);
         }
         hold(&engine).await?;
-        if let Some(record) = engine.load().await? {
+        let record = engine.load().await?;
+        let mut found = report_reversible::way_back(&record, engine.table());
+        if let Some(record) = record {
             settle_swap(&engine, record).await?;
         }
-        let found = engine.leftovers().await?;
+        found.extend(engine.leftovers().await?);
         engine.cleanup(self.drop_old).await?;
         Ok(found)
     }
@@ -405,7 +411,6 @@ impl Task for CleanupTask {
 /// swap has left to do is tried once more, and given up if it fails: nothing that fails after the
 /// swap may keep the rest from being taken away.
 async fn settle_swap<E: Engine>(engine: &E, record: Record) -> Result<(), Failure> {
-    use altergeist::contract::{Error, Ownership, Stage};
     if record.stage == Stage::Reverting {
         return Err(Error::refused(
             format!("drop what is left of the change of {}", engine.table()),
@@ -413,24 +418,29 @@ async fn settle_swap<E: Engine>(engine: &E, record: Record) -> Result<(), Failur
         )
         .into());
     }
+    // Nobody keeps the old table current any more. So the change is done.
+    if record.stage == Stage::Reversible {
+        return finish_swap(engine, record).await;
+    }
     if record.stage != Stage::CuttingOver {
         return Ok(());
     }
     match engine.ownership().await? {
         Ownership::Source => Ok(()),
         Ownership::Unclear(found) => Err(Failure::SwapUnknown(found)),
-        Ownership::Shadow => {
-            match engine.finish().await {
-                Err(error) if error.kind == Kind::Disconnected => return Err(error.into()),
-                Err(error) => say_error(&format!(
-                    "altergeist: {} is swapped; one step after the swap still fails and is \
-                     skipped: {error}",
-                    engine.table()
-                )),
-                Ok(()) => {}
-            }
-            engine.save(&Record { stage: Stage::Done, ..record }).await?;
-            Ok(())
-        }
+        Ownership::Shadow => finish_swap(engine, record).await,
     }
+}
+
+async fn finish_swap<E: Engine>(engine: &E, record: Record) -> Result<(), Failure> {
+    match engine.finish().await {
+        Err(error) if error.kind == Kind::Disconnected => return Err(error.into()),
+        Err(error) => say_error(&format!(
+            "altergeist: {} is swapped; one step after the swap still fails and is skipped: \
+             {error}",
+            engine.table()
+        )),
+        Ok(()) => {}
+    }
+    Ok(engine.save(&Record { stage: Stage::Done, ..record }).await?)
 }

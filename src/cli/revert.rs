@@ -29,7 +29,16 @@ pub async fn revert(args: &RevertArgs) -> u8 {
 async fn by_the_living(args: &RevertArgs, holder: &str, declines: u32) -> u8 {
     let word = if args.discards() { "revert discard-unrevertible" } else { "revert" };
     let order = OrderTask { word: word.into(), timeout: ANSWER, is_standing: false };
-    match ask(&args.target(), order).await {
+    let target = args.target();
+    let answer = tokio::select! {
+        answer = ask(&target, order) => answer,
+        // Its sessions may outlive it for a moment.
+        ended = ask(&target, UntilItEnds) => match ended {
+            Ok(()) => return by_itself(args).await,
+            Err(failure) => Err(failure),
+        },
+    };
+    match answer {
         Err(failure) => return failed(&failure),
         Ok(answer) if !answer.is_done => {
             say_error(&format!("altergeist: the run of {holder} says: {}", answer.answer));
@@ -81,6 +90,21 @@ impl Task for LookTask {
         let record = engine.load().await?;
         let reversible = record.and_then(|record| record.reversible).unwrap_or_default();
         Ok(Seen { holder: engine.holder().await?, declines: reversible.declines })
+    }
+}
+
+/// Waits until no run holds the table.
+struct UntilItEnds;
+
+impl Task for UntilItEnds {
+    type Outcome = Result<(), Failure>;
+
+    async fn run<E: Engine>(self, target: &Target) -> Self::Outcome {
+        let engine = E::connect(target).await?;
+        while engine.holder().await?.is_some() {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 }
 

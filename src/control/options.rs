@@ -48,7 +48,8 @@ impl Outcome {
             Outcome::Altered
             | Outcome::Swapped
             | Outcome::Finished
-            | Outcome::AlreadyDone { .. } => 0,
+            | Outcome::AlreadyDone { .. }
+            | Outcome::AlreadyReverted { .. } => 0,
         }
     }
 }
@@ -77,6 +78,13 @@ pub enum Outcome {
     Reverted {
         /// Rows that the old table could not hold, and that were given up by order.
         rows_discarded: u64,
+    },
+    /// The last change of the table was reverted before, and nothing was to do.
+    AlreadyReverted {
+        /// Who reverted it: user, host and process.
+        by: String,
+        /// When, in seconds since 1970.
+        at_seconds: u64,
     },
     /// An earlier run had swapped the tables; this one did the steps after the swap.
     Finished,

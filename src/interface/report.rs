@@ -38,6 +38,9 @@ fn success(outcome: Outcome, status: &Status) -> String {
             "{table}: already done at {} by {by}; nothing to do (--again does it once more)",
             moment(at_seconds)
         ),
+        Outcome::AlreadyReverted { by, at_seconds } => {
+            report_reversible::already_reverted(table, &by, at_seconds)
+        }
         Outcome::Reverted { rows_discarded } => report_reversible::reverted(table, rows_discarded),
         Outcome::Altered => format!("{table}: done natively; nothing was copied"),
         Outcome::Finished => {

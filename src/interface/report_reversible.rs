@@ -2,7 +2,7 @@
 
 use crate::interface::durations::{moment, time};
 use crate::interface::numbers;
-use altergeist::contract::{Misfits, Record, Stage};
+use altergeist::contract::{Disposal, Leftover, Misfits, Record, Stage};
 use altergeist::{Phase, Status};
 use std::fmt::Write;
 
@@ -20,6 +20,27 @@ pub fn reverted(table: &str, rows_discarded: u64) -> String {
         "{table}: reverted. The old table has its name again, with {lost}. The altered table is \
          kept; the next run of a change drops it, and so does `altergeist cleanup --drop-old`"
     )
+}
+
+/// What a revert says that has nothing to do.
+pub fn already_reverted(table: &str, by: &str, at_seconds: u64) -> String {
+    format!(
+        "{table}: already reverted at {} by {by}. The old table has its name; nothing was done",
+        moment(at_seconds)
+    )
+}
+
+/// What a cleanup takes besides objects of the server: the way back.
+pub fn way_back(record: &Option<Record>, table: &str) -> Vec<Leftover> {
+    let is_reversible = |record: &Record| record.stage == Stage::Reversible;
+    let way_back = || Leftover {
+        object: format!("way back of {table}"),
+        reason: "until a cleanup, `altergeist revert` can undo the change; afterwards the change \
+                 is done"
+            .into(),
+        disposal: Disposal::Dropped,
+    };
+    record.iter().filter(|record| is_reversible(record)).map(|_| way_back()).collect()
 }
 
 /// The reversible phase in the one-line status.

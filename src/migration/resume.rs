@@ -24,6 +24,8 @@ pub enum TakenUp<S> {
     Nothing,
     /// The change was done before; the record says when and by whom.
     AlreadyDone(Record),
+    /// The last change was reverted before, and this run only reverts.
+    AlreadyReverted(Record),
     /// The tables are swapped, and steps after the swap remain.
     SwappedBefore(Record),
     /// The tables are swapped, and the old one is kept current.
@@ -131,7 +133,7 @@ async fn revertible<E: Engine>(
                 _ => not("the tables are not swapped; `altergeist cleanup` drops the copy"),
             }
         }
-        Stage::Reverted => not("the change was reverted before"),
+        Stage::Reverted => Ok(TakenUp::AlreadyReverted(record)),
         Stage::Done => {
             not("the change is done, and the old table is not kept current: it was run without \
              --reversible, or that time is over")

@@ -128,6 +128,12 @@ async fn run_once<E: Engine>(
                 at_seconds: record.updated_at_seconds,
             }));
         }
+        TakenUp::AlreadyReverted(record) => {
+            return Ok(Ended::Well(Outcome::AlreadyReverted {
+                by: record.holder,
+                at_seconds: record.updated_at_seconds,
+            }));
+        }
         TakenUp::SwappedBefore(record) => {
             control.name_run(&record);
             return match after_swap(engine, control, record).await? {

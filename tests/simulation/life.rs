@@ -78,7 +78,7 @@ async fn change_a_table(seed: u64, habit: Habit) -> Result<(), String> {
     }
     let outcome = live_until_done(&server, &mut rng, batch_keys, end).await?;
     let wrong = server.verdict();
-    let is_reverted = matches!(outcome, Outcome::Reverted { .. });
+    let is_reverted = matches!(outcome, Outcome::Reverted { .. } | Outcome::AlreadyReverted { .. });
     if !wrong.is_empty() {
         return Err(wrong.join("; "));
     }

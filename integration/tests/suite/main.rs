@@ -53,6 +53,7 @@ mod replica_lag;
 mod reversal_mysql;
 mod reversal_postgres;
 mod reversible;
+mod reversible_statements;
 mod reversible_torture;
 mod scripts;
 mod servers;

@@ -9,6 +9,7 @@ use altergeist_contract::{
     Reversal, Severity, Shadow, Strategy, Swap, TableLock, Target, Watermark,
 };
 use altergeist_integration::servers::{Flavour, Server};
+use altergeist_integration::session::Session;
 use altergeist_mysql::MySql;
 
 const WHOLE: Chunk = Chunk { after: Watermark::Start, through: Watermark::End };
@@ -353,6 +354,53 @@ async fn what_hangs_on_the_table_comes_back(server: &Server) {
     );
 }
 
+/// While rows are refreshed the application goes on exchanging their unique values with others. The
+/// rows go back as they were at one moment, and none is in another's way.
+async fn rows_of_one_moment_go_back_together(server: &Server) {
+    let alter = "ADD COLUMN w INT, DROP COLUMN note, MODIFY v BIGINT";
+    let undo = Undo { server, table: "m", alter, reverse_sets: &[] };
+    undo.write(&[
+        "CREATE TABLE m (id INT PRIMARY KEY, u INT NOT NULL UNIQUE, v INT, x INT DEFAULT (u + 1), \
+         twice INT GENERATED ALWAYS AS (u * 2) STORED, hidden INT DEFAULT 5 INVISIBLE, note INT, \
+         kind ENUM('a', 'b') NOT NULL DEFAULT 'b', at TIMESTAMP NOT NULL DEFAULT \
+         CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP)",
+        "INSERT INTO m (id, u, v, note) VALUES (1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3), (4, 4, 4, \
+         4)",
+    ]);
+    let (engine, position) = undo.swapped().await;
+    let engine = engine.turn_around().await.expect("the engine can be turned around");
+    let mut stream = engine.follow(&position).await.expect("the altered table can be followed");
+    undo.write(&[
+        "UPDATE m SET u = -u WHERE id IN (1, 2)",
+        "UPDATE m SET u = IF(id = 1, 2, 1) WHERE id IN (1, 2)",
+    ]);
+    let mark = engine.mark().await.expect("a mark can be put");
+    let (keys, _) = until(&mut stream, mark).await;
+    let mut other = Session::connect(&server.url("app")).await.expect("a session can be had");
+    other.execute("BEGIN").await.expect("it can begin");
+    other.rows("SELECT * FROM _m_ag_old WHERE id = 1 FOR UPDATE").await.expect("a row is locked");
+    let exchange = async {
+        let waiting = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = \
+                       'LOCK WAIT'";
+        for _ in 0..200 {
+            if undo.rows(waiting) != ["0"] {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        undo.write(&["UPDATE m SET u = -3 WHERE id = 3", "UPDATE m SET u = 3 WHERE id = 1"]);
+        other.execute("ROLLBACK").await.expect("the row is free again");
+    };
+    let (refreshed, ()) = tokio::join!(engine.refresh_each(&keys), exchange);
+    refreshed.expect("the rows can be refreshed");
+    assert_eq!(engine.misfits().await.expect("misfits can be counted"), []);
+    assert_eq!(undo.rows("SELECT id, u FROM _m_ag_old ORDER BY id"), ["1|2", "2|1", "3|3", "4|4"]);
+    follow_up(&engine, &mut stream).await;
+    assert_eq!(prove(&engine).await, []);
+    assert_eq!(undo.rows("SELECT id, u FROM _m_ag_old ORDER BY id"), ["1|3", "2|1", "3|-3", "4|4"]);
+    engine.finish().await.expect("the change can be finished");
+}
+
 /// The time ends: the change stays, and nothing of the way back is left.
 async fn a_way_back_that_is_not_taken_leaves_nothing(server: &Server) {
     let undo = Undo { server, table: "e", alter: "ADD COLUMN w INT", reverse_sets: &[] };
@@ -410,6 +458,7 @@ async fn what_cannot_be_undone_is_refused(server: &Server) {
 async fn all(server: &Server) {
     a_change_is_undone_with_every_row(server).await;
     what_hangs_on_the_table_comes_back(server).await;
+    rows_of_one_moment_go_back_together(server).await;
     a_way_back_that_is_not_taken_leaves_nothing(server).await;
     what_cannot_be_undone_is_refused(server).await;
 }

@@ -1,7 +1,7 @@
 //! A change that can be undone after the swap, as its user sees it.
 
 use altergeist_integration::altergeist_process::{
-    Running, command, must_become, run, start, structure,
+    Running, command, inventory, left_behind, must_become, old_table, run, start, structure,
 };
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
@@ -127,7 +127,7 @@ fn a_change_is_undone_and_every_row_written_since_stays(flavour: Flavour) {
     }
     assert_eq!(structure(&server, "people"), was);
     // The change can be made again, and this time for good.
-    revert(&url, &[]).must_be(3).must_say(&["reverted before"]);
+    revert(&url, &[]).must_be(0).must_say(&["already reverted at", "nothing was done"]);
     run(&url, "people", change(flavour), &[]).must_be(0).must_say(&["done."]);
     assert_eq!(rows(&server, &format!("id, mail, amount, {name}")), now);
     revert(&url, &[]).must_be(3).must_say(&["without --reversible"]);
@@ -154,6 +154,7 @@ fn a_killed_reversible_run_is_undone_continued_or_finished(flavour: Flavour) {
     let now = rows(&server, &format!("id, mail, amount, {name}"));
     revert(&url, &[]).must_be(0).must_say(&["reverted"]);
     assert_eq!(rows(&server, "id, mail, amount, name"), now);
+    cleaned_in_each_state(&server, &url, begin);
     // The operator ends the phase; and rows that do not fit are given up by order only.
     let mut running = begin();
     become_reversible(&mut running);
@@ -170,4 +171,44 @@ fn a_killed_reversible_run_is_undone_continued_or_finished(flavour: Flavour) {
     running.ask("finish");
     running.wait().must_be(0).must_say(&["done"]);
     run(&url, "people", change(flavour), &[]).must_be(0).must_say(&["already done"]);
+}
+
+/// A cleanup after the revert, beside a living run, and after one that died.
+fn cleaned_in_each_state(server: &Server, url: &str, begin: impl Fn() -> Running) {
+    let cleanup =
+        |more: &[&str]| command(&[&["cleanup", "--url", url, "--table", "people"], more].concat());
+    cleanup(&[]).must_be(0).must_say(&["kept    altered table", "kept    journal entry"]);
+    revert(url, &[]).must_be(0).must_say(&["already reverted"]);
+    cleanup(&["--drop-old"]).must_be(0).must_say(&["dropped altered table"]);
+    revert(url, &[]).must_be(3).must_say(&["knows no change of this table"]);
+    let there = inventory(server);
+
+    let mut running = begin();
+    become_reversible(&mut running);
+    cleanup(&[]).must_be(6).must_say(&["another run holds"]);
+    cleanup(&["--list"]).must_be(0).must_say(&["found   way back of", "kept    old table"]);
+    become_reversible(&mut running);
+    running.kill();
+    let amount = "SELECT amount FROM people WHERE id = 12";
+    execute(server, &["UPDATE people SET amount = 12000 WHERE id = 12"]);
+    cleanup(&[]).must_be(0).must_say(&["dropped way back of", "kept    old table"]);
+    assert_eq!(left_behind(&there, &inventory(server)), old_table(server.flavour(), "people"));
+    revert(url, &[]).must_be(3).must_say(&["the change is done"]);
+    begin().wait().must_be(0).must_say(&["already done"]);
+    cleanup(&["--drop-old"]).must_be(0).must_say(&["dropped old table"]);
+    assert_eq!(left_behind(&there, &inventory(server)), Vec::<String>::new());
+    let found = server.query(DATABASE, amount).expect("the row is there");
+    assert_eq!(found, [[Some("12000".to_owned())]]);
+    // The table as it was before the change: the next part makes the change once more.
+    let back = match server.flavour().is_postgres() {
+        true => {
+            "ALTER TABLE people ADD note varchar(40) DEFAULT 'none', DROP extra, ALTER amount \
+                 TYPE int"
+        }
+        false => {
+            "ALTER TABLE people ADD note varchar(40) DEFAULT 'none', DROP extra, MODIFY \
+                  amount int, RENAME COLUMN full_name TO name"
+        }
+    };
+    execute(server, &[back]);
 }

@@ -9,7 +9,7 @@ use altergeist_integration::altergeist_process::{
 };
 use altergeist_integration::every_server;
 use altergeist_integration::servers::{DATABASE, Flavour, Server};
-use altergeist_integration::workload::{Mix, Report, Table, Writers};
+use altergeist_integration::workload::{Kind, Mix, Report, Table, Writers};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -17,6 +17,7 @@ use rand::{Rng, SeedableRng};
 every_server!(
     a_table_is_put_back_under_its_writers,
     a_table_is_put_back_under_its_writers_whatever_dies_ten_times,
+    unique_values_that_wander_come_back,
 );
 
 /// How hard a round is.
@@ -261,4 +262,31 @@ fn leave_nothing(server: &Server, name: &str, seed: u64, report: &Report, of_rou
         proof.unwrap_or_else(|why| panic!("{of_round}: after the next run: {why}"));
     }
     command(&["cleanup", "--url", &url, "--table", name, "--drop-old"]).must_be(0);
+}
+
+/// The application does nothing but exchange unique values between few rows. Rows that are in each
+/// other's way go back together.
+fn unique_values_that_wander_come_back(flavour: Flavour) {
+    let Some(server) = Server::start(flavour, &[]) else { return };
+    let url = server.url(DATABASE);
+    let table = load_table(&server, "wandering", 2_000);
+    let mix = Mix::of(&[Kind::SwapUnique, Kind::MoveUnique, Kind::MoveUniqueInTwo]);
+    let writers = Writers::start(&url, &table, 300, 4, 1, &mix);
+    let change = change(flavour, 0);
+    let mut running = start(&url, "wandering", change, &["--reversible", "30m"]);
+    become_reversible(&mut running);
+    writers.wait_for(300 * 10, SOME_TIME);
+    put_back(&url, "wandering", Way::Command, running, &mut SmallRng::seed_from_u64(1));
+    prove(&server, &writers.stop(), flavour.name());
+
+    // It is the same once the writers have stopped: no row stays aside.
+    let writers = Writers::start(&url, &table, 300, 4, 2, &mix);
+    let mut running = start(&url, "wandering", change, &["--reversible", "30m"]);
+    become_reversible(&mut running);
+    writers.wait_for(300 * 5, SOME_TIME);
+    drop(writers.stop());
+    running.wait_until(|status| {
+        status["pending_keys"] == 0
+            && status["not_revertible"].as_array().is_some_and(Vec::is_empty)
+    });
 }

@@ -12,7 +12,7 @@ pub(crate) struct Reverse {
     /// Columns that only the old table has. Its rows keep their values.
     pub lost: Vec<String>,
     /// Columns of the old table that its rows can be written with.
-    pub written: Vec<String>,
+    pub written: Vec<Column>,
     /// Expressions for some of the lost columns in new rows.
     pub sets: Vec<(String, String)>,
     /// Other unique indexes of the old table: the name, and how its columns come from the altered
@@ -24,4 +24,8 @@ pub(crate) struct Reverse {
     pub misfits: TableName,
     /// A temporary table for rows of the old table while they are written again.
     pub stash: TableName,
+    /// The columns of the altered table.
+    pub altered: Vec<Column>,
+    /// A temporary table for rows of the altered table, all as they are at one moment.
+    pub rows: TableName,
 }

@@ -71,9 +71,11 @@ fn reverse(
     (pairs, key): (&[Pair], &KeyIndex),
     flavour: Flavour,
 ) -> Reverse {
-    let written = old.columns.iter().filter(|column| !column.generated);
-    let written: Vec<String> = written.map(|column| column.name.clone()).collect();
-    let is_paired = |column: &String| pairs.iter().any(|pair| is_same(&pair.shadow.name, column));
+    let written: Vec<Column> =
+        old.columns.iter().filter(|column| !column.generated).cloned().collect();
+    let is_paired =
+        |column: &Column| pairs.iter().any(|pair| is_same(&pair.shadow.name, &column.name));
+    let lost = written.iter().filter(|column| !is_paired(column));
     let forward = |pair: &Pair| Pair {
         by_text: convert::goes_by_text(&pair.shadow, &pair.source, flavour),
         source: pair.shadow.clone(),
@@ -90,13 +92,15 @@ fn reverse(
     };
     Reverse {
         compared: pairs.iter().filter(is_compared).map(forward).collect(),
-        lost: written.iter().filter(|column| !is_paired(column)).cloned().collect(),
+        lost: lost.map(|column| column.name.clone()).collect(),
         written,
         sets: way_back.sets.clone(),
         unique: other_unique(old, pairs, key),
         key: key.columns.iter().map(key_column).collect(),
         misfits: names.misfits.clone(),
         stash: names.stash.clone(),
+        altered: altered.columns.clone(),
+        rows: names.rows.clone(),
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Names {
     pub misfits: TableName,
     /// A temporary table for rows of the old table while they are written again.
     pub stash: TableName,
+    /// A temporary table for rows of the altered table, all as they are at one moment.
+    pub rows: TableName,
     /// MariaDB's sentry for the swap: the RENAME fails while no table has this name.
     pub sentry: TableName,
     /// The sentry's name after the swap.
@@ -75,6 +77,7 @@ impl Names {
             old: named(around(&source.name, "_ag_old")),
             misfits: named(around(&source.name, "_ag_misfits")),
             stash: named(around(&source.name, "_ag_stash")),
+            rows: named(around(&source.name, "_ag_rows")),
             sentry: named(behind(&source.name, "_ag_go")),
             used_sentry: named(behind(&source.name, "_ag_went")),
             guards: ["_ag_guard_i", "_ag_guard_u", "_ag_guard_d"]

@@ -1,9 +1,11 @@
 //! Rows of the altered table that the old one cannot hold: misfits. They are noted in a table of
 //! ours, in the transaction that finds them.
 //!
-//! One transaction refreshes many keys, and with them the rows of the old table in their way. First
-//! it puts the old table's rows aside and deletes them, so that values that moved between rows find
-//! their places free. Then it writes the rows of the altered table. If the server refuses a
+//! One transaction refreshes many keys, and with them the rows of the old table in their way. It
+//! begins with a copy of the altered table's rows, all as they are at one moment: the application
+//! goes on exchanging values between rows, and rows of two moments may both hold one. Then it puts
+//! the old table's rows aside and deletes them, so that values that moved between rows find their
+//! places free. Then it writes the copied rows. If the server refuses a
 //! statement, the run halves its keys, down to the rows that do not fit. Their last versions that
 //! did fit come back at the end. If a new row has taken the place of such a version, the version
 //! stays, and the run writes the others again.
@@ -29,12 +31,11 @@ use std::sync::Arc;
 /// With more keys than this no others are looked for.
 const KEYS_MAX: usize = 20_000;
 
+/// How often the rows are copied once more because others were in their way.
+const COPIES_MAX: u32 = 5;
+
 /// What a row does not fit, and whether another row is in the way.
 type Reason = (String, bool);
-
-/// How often one row is written before it is said to have lost something. The comparison reads the
-/// row a moment later than the write did, and the application may have changed it in between.
-const LOSSY_MAX: u32 = 5;
 
 /// Refreshes the rows that fit, and notes the others.
 pub(crate) async fn refresh_each(
@@ -51,8 +52,15 @@ pub(crate) async fn refresh_each(
     let writing = shadow_state.shadow_writes.begin();
     let session = lease.session();
     session.execute(sql::session::BEGIN).await.doing(&attempted)?;
-    let mut attempt =
-        Attempt { session: &mut *session, mapping: &mapping, reverse, attempted, written: 0 };
+    let rows = sql::reversal::of_rows(&mapping, reverse);
+    let mut attempt = Attempt {
+        session: &mut *session,
+        mapping: &mapping,
+        rows: &rows,
+        reverse,
+        attempted,
+        written: 0,
+    };
     let mut outcome = attempt.refresh(keys).await;
     let attempted = attempt.attempted;
     let ended = session.execute(sql::session::end(&outcome)).await;
@@ -71,6 +79,8 @@ fn not_turned(attempted: String) -> Error {
 struct Attempt<'a> {
     session: &'a mut Session,
     mapping: &'a ColumnMapping,
+    /// The mapping of the copied rows.
+    rows: &'a ColumnMapping,
     reverse: &'a Reverse,
     attempted: String,
     /// Rows of the old table that were written.
@@ -79,7 +89,7 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn refresh(&mut self, keys: &[Key]) -> Result<u64> {
-        let keys = &self.with_those_in_the_way(keys).await?[..];
+        let keys = &self.copy_with_those_in_the_way(keys).await?[..];
         put_aside(self.session, self.mapping, self.reverse, keys, &self.attempted).await?;
         for part in parts(keys) {
             let forget = sql::reversal::forget_misfits(self.mapping, self.reverse, part)?;
@@ -107,26 +117,52 @@ impl Attempt<'_> {
         }
     }
 
-    /// Returns these keys, and those of the old table's rows in their way in a unique index, and so
-    /// on. Most of such rows are to change too. Rows that have exchanged their values can only be
-    /// written together.
-    async fn with_those_in_the_way(&mut self, keys: &[Key]) -> Result<Vec<Key>> {
+    /// Copies the rows of these keys, and those of the old table's rows in their way in a unique
+    /// index, and so on. Most of such rows are to change too. Rows that have exchanged their values
+    /// can only be written together. Returns all these keys.
+    async fn copy_with_those_in_the_way(&mut self, keys: &[Key]) -> Result<Vec<Key>> {
         let mut all = keys.to_vec();
         let mut known: HashSet<Key> = keys.iter().cloned().collect();
-        let mut seen = 0;
-        while seen < all.len() && all.len() < KEYS_MAX {
-            let last = all[seen..].to_vec();
-            seen = all.len();
-            for (part, unique) in parts(&last)
-                .into_iter()
-                .flat_map(|part| self.reverse.unique.iter().map(move |it| (part, it)))
-            {
-                let query = sql::reversal::in_the_way(self.mapping, unique, part)?;
-                let Some(query) = query else { continue };
-                let rows = self.session.rows(&query).await.doing(&self.attempted)?;
-                let found = keys_of(self.mapping, &[rows], &self.attempted)?;
+        let create = sql::reversal::create_rows(self.mapping, self.reverse);
+        self.session.execute(&create).await.doing(&self.attempted)?;
+        for _ in 0..COPIES_MAX {
+            let clear = sql::reversal::clear_rows(self.mapping, self.reverse);
+            self.session.execute(&clear).await.doing(&self.attempted)?;
+            self.copy(&all).await?;
+            let (mut seen, begun_with) = (0, all.len());
+            while seen < all.len() && all.len() < KEYS_MAX {
+                let found = self.in_the_way(&all[seen..]).await?;
+                seen = all.len();
                 all.extend(found.into_iter().filter(|key| known.insert(key.clone())));
+                self.copy(&all[seen..]).await?;
             }
+            if all.len() == begun_with {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Copies the rows of these keys. A part of them is as it is at one moment.
+    async fn copy(&mut self, keys: &[Key]) -> Result<()> {
+        for part in parts(keys) {
+            let fill = sql::reversal::fill_rows(self.mapping, self.reverse, part)?;
+            self.session.execute(&fill).await.doing(&self.attempted)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the keys of the old table's rows in the way of the copied rows of these keys.
+    async fn in_the_way(&mut self, keys: &[Key]) -> Result<Vec<Key>> {
+        let mut all = Vec::new();
+        for (part, unique) in parts(keys)
+            .into_iter()
+            .flat_map(|part| self.reverse.unique.iter().map(move |it| (part, it)))
+        {
+            let query = sql::reversal::in_the_way(self.rows, unique, part)?;
+            let Some(query) = query else { continue };
+            let rows = self.session.rows(&query).await.doing(&self.attempted)?;
+            all.extend(keys_of(self.mapping, &[rows], &self.attempted)?);
         }
         Ok(all)
     }
@@ -178,20 +214,9 @@ impl Attempt<'_> {
 
     /// Writes all these rows or none. Returns why one of them does not fit.
     async fn write(&mut self, keys: &[Key]) -> Result<Option<Reason>> {
-        for _ in 1..LOSSY_MAX {
-            match self.write_once(keys).await? {
-                (Some(_), true) if keys.len() == 1 => {}
-                (reason, _) => return Ok(reason),
-            }
-        }
-        Ok(self.write_once(keys).await?.0)
-    }
-
-    /// The same. Returns also whether only the comparison says so.
-    async fn write_once(&mut self, keys: &[Key]) -> Result<(Option<Reason>, bool)> {
         let mut written = 0;
         let mut reason = None;
-        for statement in inserts(self.mapping, self.reverse, keys, true)? {
+        for statement in inserts(self.rows, self.reverse, keys, true)? {
             match self.session.execute(&statement).await {
                 Ok(done) => {
                     written += done.rows;
@@ -209,16 +234,15 @@ impl Attempt<'_> {
             }
         }
         self.written += written;
-        let is_written = reason.is_none();
-        if is_written {
-            let (mapping, reverse) = (self.mapping, self.reverse);
-            let lossy = lossy(self.session, mapping, reverse, keys, &self.attempted).await?;
+        if reason.is_none() {
+            let (rows, reverse) = (self.rows, self.reverse);
+            let lossy = lossy(self.session, rows, reverse, keys, &self.attempted).await?;
             reason = lossy.map(|object| (object, false));
         }
         if reason.is_some() && written > 0 {
             self.delete(keys).await?;
         }
-        Ok((reason, is_written))
+        Ok(reason)
     }
 
     /// Returns what the server's warnings say that a row has lost.

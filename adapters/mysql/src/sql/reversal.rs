@@ -9,7 +9,7 @@ use crate::schema::column_mapping::ColumnMapping;
 use crate::schema::convert;
 use crate::schema::pair::Pair;
 use crate::schema::reverse::Reverse;
-use crate::schema::table::is_same;
+use crate::schema::table::{Column, is_same};
 use crate::server::names::TableName;
 use crate::sql::quote::{quote, sign, string, table};
 use crate::sql::rows::{among, among_shadows, columns_of, matched, spelled, spelled_of_shadow};
@@ -34,7 +34,7 @@ fn stash_keys(key: &KeyIndex) -> Vec<String> {
 
 /// The stash's column that holds this column of the old table.
 fn stashed(reverse: &Reverse, column: &str) -> String {
-    let place = reverse.written.iter().position(|written| is_same(written, column));
+    let place = reverse.written.iter().position(|written| is_same(&written.name, column));
     format!("_ag_v{}", place.map_or(0, |place| place + 1))
 }
 
@@ -44,25 +44,44 @@ fn quoted<'a>(columns: impl IntoIterator<Item = &'a String>) -> String {
 
 /// The rows of the old table, as the stash holds them.
 fn as_stashed(mapping: &ColumnMapping, reverse: &Reverse) -> String {
-    let keys = columns_of(&mapping.key, true, "").into_iter().zip(stash_keys(&mapping.key));
-    let keys = keys.map(|(value, name)| format!("{value} AS {name}"));
-    let values = reverse
-        .written
-        .iter()
-        .map(|column| format!("{} AS {}", quote(column), stashed(reverse, column)));
+    let keys = columns_of(&mapping.key, true, "").into_iter();
+    let values = reverse.written.iter().map(|column| quote(&column.name));
     keys.chain(values).collect::<Vec<_>>().join(", ")
 }
 
-pub(crate) fn create_stash(mapping: &ColumnMapping, reverse: &Reverse) -> String {
+/// A temporary table with these columns and an index over some of them. It takes no defaults over,
+/// because MySQL cannot: an expression may name a column that has another name here.
+fn create_temporary(
+    (name, source): (&TableName, &TableName),
+    columns: &[(String, &Column)],
+    index: &[String],
+) -> String {
+    let columns = columns.iter().map(|(name, column)| format!("{name} {} NULL", type_of(column)));
     format!(
-        "{}CREATE TEMPORARY TABLE IF NOT EXISTS {} (KEY row_key ({})) ENGINE = InnoDB SELECT {} \
-         FROM {} WHERE FALSE",
-        sign(&mapping.source),
-        table(&reverse.stash),
-        stash_keys(&mapping.key).join(", "),
-        as_stashed(mapping, reverse),
-        table(&mapping.shadow)
+        "{}CREATE TEMPORARY TABLE IF NOT EXISTS {} ({}, KEY {ROW_KEY} ({})) ENGINE = InnoDB",
+        sign(source),
+        table(name),
+        columns.collect::<Vec<_>>().join(", "),
+        index.join(", ")
     )
+}
+
+fn type_of(column: &Column) -> String {
+    // A comment says what a version of the server does with it, such as compressing.
+    let column_type = column.column_type.split(" /*").next().unwrap_or_default();
+    match column.charset.is_empty() {
+        true => column_type.to_owned(),
+        false => {
+            format!("{column_type} CHARACTER SET {} COLLATE {}", column.charset, column.collation)
+        }
+    }
+}
+
+pub(crate) fn create_stash(mapping: &ColumnMapping, reverse: &Reverse) -> String {
+    let keys = stash_keys(&mapping.key);
+    let values = places('v', reverse.written.len()).into_iter().zip(&reverse.written);
+    let columns: Vec<_> = keys.iter().cloned().zip(&reverse.key).chain(values).collect();
+    create_temporary((&reverse.stash, &mapping.source), &columns, &keys)
 }
 
 pub(crate) fn clear_stash(mapping: &ColumnMapping, reverse: &Reverse) -> String {
@@ -86,6 +105,43 @@ pub(crate) fn fill_stash(
         table(&mapping.shadow),
         quote(&mapping.key.shadow_index),
         among_shadows(&mapping.key, "", keys)?
+    ))
+}
+
+/// The index of the temporary table of the altered table's rows.
+const ROW_KEY: &str = "row_key";
+
+/// The mapping with the temporary table of rows in the altered table's place.
+pub(crate) fn of_rows(mapping: &ColumnMapping, reverse: &Reverse) -> ColumnMapping {
+    let key = KeyIndex { index: ROW_KEY.to_owned(), ..mapping.key.clone() };
+    ColumnMapping { source: reverse.rows.clone(), key, ..mapping.clone() }
+}
+
+pub(crate) fn create_rows(mapping: &ColumnMapping, reverse: &Reverse) -> String {
+    let columns: Vec<_> =
+        reverse.altered.iter().map(|column| (quote(&column.name), column)).collect();
+    let key = columns_of(&mapping.key, false, "");
+    create_temporary((&reverse.rows, &mapping.source), &columns, &key)
+}
+
+pub(crate) fn clear_rows(mapping: &ColumnMapping, reverse: &Reverse) -> String {
+    format!("{}DELETE FROM {}", sign(&mapping.source), table(&reverse.rows))
+}
+
+/// Copies the altered table's rows of these keys, all as they are at one moment.
+pub(crate) fn fill_rows(
+    mapping: &ColumnMapping,
+    reverse: &Reverse,
+    keys: &[Key],
+) -> Result<String> {
+    let columns = quoted(reverse.altered.iter().map(|column| &column.name));
+    Ok(format!(
+        "{}INSERT INTO {} ({columns}) SELECT {columns} FROM {} FORCE INDEX ({}) WHERE {}",
+        sign(&mapping.source),
+        table(&reverse.rows),
+        table(&mapping.source),
+        quote(&mapping.key.index),
+        among(&mapping.key, &columns_of(&mapping.key, false, ""), keys)?
     ))
 }
 
@@ -196,7 +252,7 @@ pub(crate) fn write_back(
         "{}INSERT INTO {} ({}) SELECT {} FROM {} WHERE {}",
         sign(&mapping.source),
         table(&mapping.shadow),
-        quoted(&reverse.written),
+        quoted(reverse.written.iter().map(|column| &column.name)),
         values.join(", "),
         table(&reverse.stash),
         among(&mapping.key, &stash_keys(&mapping.key), keys)?
@@ -242,13 +298,8 @@ pub(crate) fn converted(reverse: &Reverse) -> impl Iterator<Item = &Pair> {
 /// Makes the table of misfits, with the key as the altered table has it.
 pub(crate) fn create_misfits(mapping: &ColumnMapping, reverse: &Reverse) -> String {
     let names = stash_keys(&mapping.key);
-    let columns = reverse.key.iter().zip(&names).map(|(column, name)| {
-        let charset = match column.charset.is_empty() {
-            true => String::new(),
-            false => format!(" CHARACTER SET {} COLLATE {}", column.charset, column.collation),
-        };
-        format!("{name} {}{charset} NOT NULL, ", column.column_type)
-    });
+    let columns = reverse.key.iter().zip(&names);
+    let columns = columns.map(|(column, name)| format!("{name} {} NOT NULL, ", type_of(column)));
     format!(
         "{}CREATE TABLE IF NOT EXISTS {} ({}object VARCHAR({OBJECT_CHARS}) CHARACTER SET utf8mb4 \
          NOT NULL, is_blocked BOOLEAN NOT NULL, tried_at DATETIME(6) NOT NULL, PRIMARY KEY ({}), \
