@@ -15,9 +15,9 @@ fn main() -> ExitCode {
     log::start(cli.log);
     if let Command::Run(args) = &mut cli.command
         && cli.log == LogArg::Json
-        && args.progress == ProgressArg::Auto
+        && args.watch.progress == ProgressArg::Auto
     {
-        args.progress = ProgressArg::Plain;
+        args.watch.progress = ProgressArg::Plain;
     }
     let runtime =
         tokio::runtime::Runtime::new().expect("the operating system lets a process have threads");

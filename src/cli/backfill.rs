@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// Updates the rows, resumes that, or finds it done.
 pub async fn backfill(args: &BackfillArgs) -> u8 {
-    let notifier = args.notify.start();
+    let notifier = args.watch.notify.start();
     let attempt = async |deadline| once(args, deadline, &notifier).await;
     let ended = in_turn(args.wait_for_other, args.deadline, attempt).await;
     notifier.finish().await;
@@ -33,9 +33,7 @@ async fn once(
     let watched = Watched {
         target: &args.target(),
         settings: Settings { deadline: deadline.map(Instant::into_std), ..args.settings() },
-        notify: &args.notify,
-        steering: &args.steering,
-        progress: args.progress,
+        watch: &args.watch,
     };
     let task = |steered| BackfillTask { options: args.options(), steered };
     let (ended, last) = watch_over(watched, notifier, task).await?;

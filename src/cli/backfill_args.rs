@@ -1,10 +1,8 @@
 //! The arguments of `backfill`.
 
-use crate::cli::notify::NotifyArgs;
 use crate::cli::signal_args::SignalArgs;
-use crate::cli::steering::SteeringArgs;
 use crate::cli::table::{TableArgs, holder, lock_time, named_replicas, nice};
-use crate::interface::progress::ProgressArg;
+use crate::cli::watch_args::WatchArgs;
 use altergeist::backfill::{ExpectedRows, Options};
 use altergeist::contract::{ColumnSet, RowUpdate, Target};
 use altergeist::control::setting::http_url;
@@ -95,13 +93,9 @@ pub struct BackfillArgs {
     /// If another run holds the table, wait this long for it to end
     #[arg(long, value_parser = humantime::parse_duration)]
     pub wait_for_other: Option<Duration>,
+    /// How it is watched and steered.
     #[command(flatten)]
-    pub notify: NotifyArgs,
-    #[command(flatten)]
-    pub steering: SteeringArgs,
-    /// How to show progress
-    #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
-    pub progress: ProgressArg,
+    pub watch: WatchArgs,
 }
 
 impl BackfillArgs {

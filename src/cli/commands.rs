@@ -1,16 +1,15 @@
 //! What each command does, from its arguments to its exit code.
 
-use crate::cli::args::{CleanupArgs, CtlArgs, RunArgs, StatusArgs};
+use crate::cli::args::{CleanupArgs, CtlArgs, StatusArgs};
 use crate::cli::engines::{Task, with_engine};
-use crate::cli::notify::NotifyArgs;
 use crate::cli::order::OrderTask;
-use crate::cli::steering::SteeringArgs;
+use crate::cli::run_args::RunArgs;
+use crate::cli::watch_args::WatchArgs;
 use crate::cli::{config, turn};
 use crate::interface::log::{say, say_error};
 use crate::interface::notify::Notifier;
 use crate::interface::order_door::{OrderDoor, Steered};
 use crate::interface::output::{print, print_line};
-use crate::interface::progress::ProgressArg;
 use crate::interface::recorder::Recorder;
 use crate::interface::socket::{self, Steering};
 use crate::interface::{address, notify, progress, report, report_reversible};
@@ -38,7 +37,7 @@ pub async fn run(args: &RunArgs) -> u8 {
         say_error(&format!("altergeist: {reason}"));
         return 2;
     }
-    let notifier = args.notify.start();
+    let notifier = args.watch.notify.start();
     let attempt = async |deadline| run_once(args, deadline, &notifier).await;
     // The turn on the server ends with the run.
     let ended = match turn::take(&args.turn, &args.target()).await {
@@ -88,9 +87,7 @@ async fn run_once(
     let watched = Watched {
         target: &args.target(),
         settings: Settings { deadline: deadline.map(Instant::into_std), ..args.settings() },
-        notify: &args.notify,
-        steering: &args.steering,
-        progress: args.progress,
+        watch: &args.watch,
     };
     let task = |steered| RunTask { options: args.options(), steered };
     let (outcome, last) = watch_over(watched, notifier, task).await?;
@@ -105,12 +102,8 @@ pub(crate) struct Watched<'a> {
     pub target: &'a Target,
     /// The settings that it begins with.
     pub settings: Settings,
-    /// Who hears of it.
-    pub notify: &'a NotifyArgs,
-    /// Where it takes orders.
-    pub steering: &'a SteeringArgs,
-    /// How to show progress.
-    pub progress: ProgressArg,
+    /// How it is watched and steered.
+    pub watch: &'a WatchArgs,
 }
 
 /// A way to end well.
@@ -146,7 +139,8 @@ pub(crate) async fn watch_over<O: Success, T: Task<Outcome = Result<O, Failure>>
 ) -> Result<(O, Status), Failure> {
     let target = watched.target;
     let settings = Arc::new(watch::Sender::new(watched.settings));
-    let status = watch::Sender::new(watched.notify.first_status(address::server(&target.url)));
+    let status =
+        watch::Sender::new(watched.watch.notify.first_status(address::server(&target.url)));
     let (recorder, entries) = Recorder::new();
     let mut steering = Steering {
         settings: settings.clone(),
@@ -154,9 +148,9 @@ pub(crate) async fn watch_over<O: Success, T: Task<Outcome = Result<O, Failure>>
         listeners: notifier.listeners(),
         recorder,
     };
-    let sockets = watched.steering.listen(target, &mut steering).await?;
+    let sockets = watched.watch.steering.listen(target, &mut steering).await?;
     let listeners = steering.listeners;
-    let shown = progress::show(watched.progress, status.subscribe());
+    let shown = progress::show(watched.watch.progress, status.subscribe());
     notify::watch(status.subscribe(), &listeners);
     stop_on_signals(settings.clone());
     stop_at_deadline(settings.clone());

@@ -1,7 +1,7 @@
 //! `run --detach`: the run goes on in a process of its own, and this one reports how to watch it.
 
-use crate::cli::args::RunArgs;
 use crate::cli::engines::{Task, with_engine};
+use crate::cli::run_args::RunArgs;
 use crate::cli::url;
 use crate::interface::log::{say, say_error};
 use crate::interface::output::print_line;
@@ -66,7 +66,7 @@ pub async fn run(args: &RunArgs) -> u8 {
 
 /// The lines that follow the name.
 fn how_to_watch(args: &RunArgs, target: &Target, name: &str, process: u32, log: &Path) -> String {
-    let socket = args.steering.path(target);
+    let socket = args.watch.steering.path(target);
     let table = format!("--url '{}' --table {}", url::without_password(&target.url), target.table);
     format!(
         "run {name} works on {} as process {process}\n  log    {}\n  steer  altergeist ctl \

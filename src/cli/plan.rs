@@ -1,9 +1,9 @@
 //! `plan`: judges one change, or the statements of a file, and prints what it found.
 
-use crate::cli::args::PlanArgs;
 use crate::cli::commands::{ask, failed};
 use crate::cli::engines::Task;
 use crate::cli::migration_file::{Kind, Sql, Statement, same_name, statements};
+use crate::cli::plan_args::PlanArgs;
 use crate::interface::log::say_error;
 use crate::interface::output::print;
 use crate::interface::plan::baseline::Baseline;

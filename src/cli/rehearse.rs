@@ -1,8 +1,8 @@
 //! `rehearse`: everything but the swap, and a runbook.
 
-use crate::cli::args::RehearseArgs;
 use crate::cli::commands::{failed, stop_at_deadline, stop_on_signals};
 use crate::cli::engines::{Task, with_engine};
+use crate::cli::run_args::RehearseArgs;
 use crate::interface::log::say_error;
 use crate::interface::output::print;
 use crate::interface::recorder::Recorder;
@@ -48,8 +48,8 @@ async fn rehearse_once(args: &RehearseArgs) -> Result<String, Failure> {
         listeners: Listeners::default(),
         recorder: Recorder::default(),
     };
-    let sockets = args.run.steering.listen(&target, &mut steering).await?;
-    let shown = progress::show(args.run.progress, status.subscribe());
+    let sockets = args.run.watch.steering.listen(&target, &mut steering).await?;
+    let shown = progress::show(args.run.watch.progress, status.subscribe());
     let peaks = watch_peaks(status.subscribe());
     stop_on_signals(settings.clone());
     stop_at_deadline(settings.clone());

@@ -57,14 +57,8 @@ async fn by_the_living(args: &RevertArgs, holder: &str, declines: u32) -> u8 {
 
 /// Puts it back without another process.
 async fn by_itself(args: &RevertArgs) -> u8 {
-    let notifier = args.notify.start();
-    let watched = Watched {
-        target: &args.target(),
-        settings: args.settings(),
-        notify: &args.notify,
-        steering: &args.steering,
-        progress: args.progress,
-    };
+    let notifier = args.watch.notify.start();
+    let watched = Watched { target: &args.target(), settings: args.settings(), watch: &args.watch };
     let task = |steered| RunTask { options: args.options(), steered };
     let ended = watch_over(watched, &notifier, task).await;
     notifier.finish().await;

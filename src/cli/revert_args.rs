@@ -1,9 +1,7 @@
 //! The arguments of `revert`, and those that make a change reversible.
 
-use crate::cli::notify::NotifyArgs;
-use crate::cli::steering::SteeringArgs;
 use crate::cli::table::{TableArgs, holder, lock_time};
-use crate::interface::progress::ProgressArg;
+use crate::cli::watch_args::WatchArgs;
 use altergeist::contract::{Strategy, Switch, Target};
 use altergeist::{Goal, Options, Settings, Wishes};
 use clap::Args;
@@ -44,15 +42,9 @@ pub struct RevertArgs {
     /// URL of the replica that the run reads the log from
     #[arg(long)]
     stream_from: Option<String>,
-    /// Who hears of it.
+    /// How it is watched and steered.
     #[command(flatten)]
-    pub notify: NotifyArgs,
-    /// Where it takes orders.
-    #[command(flatten)]
-    pub steering: SteeringArgs,
-    /// How to show progress
-    #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
-    pub progress: ProgressArg,
+    pub watch: WatchArgs,
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
