@@ -21,6 +21,7 @@ use crate::server::pool::{Lease, SessionPool, Slot};
 use crate::server::session::{Session, execute_within, number};
 use crate::server::version::Flavour;
 use crate::shadow::rows::refresh_within;
+use crate::shadow::way_back::make_temporary;
 use crate::sql;
 use altergeist_contract::{Error, Key, Kind, Marker, Result, Swap, TableLock, Watermark};
 use std::sync::Arc;
@@ -128,6 +129,7 @@ async fn refresh_and_commit(
     keys: &[Key],
     attempted: &str,
 ) -> Result<u64> {
+    make_temporary(session, mapping, attempted).await?;
     let outcome = refresh_within(session, mapping, keys, &Watermark::End, attempted).await;
     match session.execute(sql::session::end(&outcome)).await {
         Err(failure) if outcome.is_ok() => Err(failure.of_rows(attempted)),

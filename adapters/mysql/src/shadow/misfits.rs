@@ -21,7 +21,7 @@ use crate::server::session::{Session, number, text};
 use crate::shadow::column_mapping::load_mapping;
 use crate::shadow::compare::keys_of;
 use crate::shadow::insert::parts;
-use crate::shadow::way_back::{inserts, lossy, put_aside};
+use crate::shadow::way_back::{inserts, lossy, make_temporary, put_aside};
 use crate::sql;
 use crate::state::ShadowState;
 use altergeist_contract::{Error, Key, Misfits, Result};
@@ -51,6 +51,7 @@ pub(crate) async fn refresh_each(
     let mut lease = pool.worker().await?;
     let writing = shadow_state.shadow_writes.begin();
     let session = lease.session();
+    make_temporary(session, &mapping, &attempted).await?;
     session.execute(sql::session::BEGIN).await.doing(&attempted)?;
     let rows = sql::reversal::of_rows(&mapping, reverse);
     let mut attempt = Attempt {
@@ -123,8 +124,6 @@ impl Attempt<'_> {
     async fn copy_with_those_in_the_way(&mut self, keys: &[Key]) -> Result<Vec<Key>> {
         let mut all = keys.to_vec();
         let mut known: HashSet<Key> = keys.iter().cloned().collect();
-        let create = sql::reversal::create_rows(self.mapping, self.reverse);
-        self.session.execute(&create).await.doing(&self.attempted)?;
         for _ in 0..COPIES_MAX {
             let clear = sql::reversal::clear_rows(self.mapping, self.reverse);
             self.session.execute(&clear).await.doing(&self.attempted)?;

@@ -10,7 +10,7 @@ use crate::server::session::{Cells, Session};
 use crate::shadow::column_mapping::load_mapping;
 use crate::shadow::documents::{refresh_by_document_locked, refresh_keys_by_document};
 use crate::shadow::insert::{insert, parts};
-use crate::shadow::way_back::refresh_back;
+use crate::shadow::way_back::{make_temporary, refresh_back};
 use crate::sql;
 use crate::sql::compare::Compared;
 use crate::state::ShadowState;
@@ -149,6 +149,7 @@ async fn in_transaction(
     attempted: &str,
 ) -> Result<u64> {
     let session = lease.session();
+    make_temporary(session, mapping, attempted).await?;
     session.execute(sql::session::BEGIN).await.doing(attempted)?;
     let outcome = refresh_within(session, mapping, keys, through, attempted).await;
     match session.execute(sql::session::end(&outcome)).await {

@@ -67,6 +67,26 @@ pub(crate) fn inserts(
     Ok(statements)
 }
 
+/// Makes the session's temporary tables, if it goes the way back. It must be outside of the
+/// transaction that uses them: MariaDB logs the rows of a transaction that made a temporary table,
+/// even if it is rolled back. These rows would look like another session's.
+pub(crate) async fn make_temporary(
+    session: &mut Session,
+    mapping: &ColumnMapping,
+    attempted: &str,
+) -> Result<()> {
+    let Some(reverse) = &mapping.reverse else { return Ok(()) };
+    let creates = [
+        sql::reversal::create_stash(mapping, reverse),
+        sql::reversal::create_rows(mapping, reverse),
+    ];
+    for create in creates {
+        session.execute(&create).await.doing(attempted)?;
+    }
+    let ended = session.execute(sql::session::end::<_, Error>(&Ok(()))).await;
+    ended.map(drop).doing(attempted)
+}
+
 /// Puts the old table's rows of these keys aside.
 pub(crate) async fn put_aside(
     session: &mut Session,
@@ -75,8 +95,6 @@ pub(crate) async fn put_aside(
     keys: &[Key],
     attempted: &str,
 ) -> Result<()> {
-    let create = sql::reversal::create_stash(mapping, reverse);
-    session.execute(&create).await.doing(attempted)?;
     session.execute(&sql::reversal::clear_stash(mapping, reverse)).await.doing(attempted)?;
     for part in parts(keys) {
         let fill = sql::reversal::fill_stash(mapping, reverse, part)?;
