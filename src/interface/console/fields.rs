@@ -38,6 +38,10 @@ pub const STATUS: &[Field] = &[
     ("last_error", Text, |it| Cell::text(it.status.last_error.clone())),
     ("reversible_seconds_left", Int, |it| count_or_null(it.status.reversible_seconds_left)),
     ("not_revertible", Text, |it| Cell::text(report_reversible::not_revertible(it.status))),
+    ("later_statements", Text, |it| {
+        let later = &it.status.later_statements;
+        Cell::text((!later.is_empty()).then(|| later.join("; ")))
+    }),
     ("restore_point", Text, |it| {
         Cell::text(it.status.restore_point.as_ref().map(|point| point.position.clone()))
     }),
