@@ -173,6 +173,12 @@ pub(crate) fn of_misfit(error: &tokio_postgres::Error) -> Option<(Option<String>
     }
 }
 
+/// Whether the server cannot leave out rows in each other's way: a unique constraint is checked
+/// later.
+pub(crate) fn is_checked_later(error: &tokio_postgres::Error) -> bool {
+    has_code(error, &["55000"])
+}
+
 /// Whether the server rejects the statement itself, whatever the values are. Its words name types
 /// and objects only.
 pub(crate) fn is_of_statement(error: &tokio_postgres::Error) -> bool {

@@ -60,15 +60,33 @@ pub(crate) async fn refresh_each(
     let mut misfits = Vec::new();
     let mut seen = HashSet::new();
     let mut open: Vec<&Key> = keys.iter().filter(|key| seen.insert(*key)).collect();
-    // First all together. Then without those that cannot fit, whatever other rows hold. Last the
-    // rest one by one.
+    // First all together. Then without those that cannot fit, whatever other rows hold. Last
+    // without those that others block.
     if !all_fit(session, shadow, &statement, &open, attempted()).await? {
-        for tried in open.chunks(TRIED_AT_ONCE) {
-            misfits.extend(unfit(session, shadow, &statement, tried, attempted()).await?);
+        let free = sql::return_free_keys(&shadow.layout, back);
+        let mut written = around(session, shadow, &free, open.clone(), attempted()).await?;
+        if matches!(written, Written::SomeDoNotFit) {
+            for tried in open.chunks(TRIED_AT_ONCE) {
+                misfits.extend(unfit(session, shadow, &statement, tried, attempted()).await?);
+            }
+            let unfit: HashSet<&Key> = misfits.iter().map(|misfit| &misfit.key).collect();
+            open.retain(|key| !unfit.contains(*key));
+            written = around(session, shadow, &free, open.clone(), attempted()).await?;
         }
-        open.retain(|key| !misfits.iter().any(|misfit| misfit.key == **key));
-        if !all_fit(session, shadow, &statement, &open, attempted()).await? {
-            misfits.extend(one_by_one(session, shadow, &statement, open, attempted()).await?);
+        match written {
+            Written::AllBut(blocked) => {
+                for tried in blocked.iter().collect::<Vec<_>>().chunks(TRIED_AT_ONCE) {
+                    let tried = alone(session, shadow, &statement, tried, attempted()).await?;
+                    misfits.extend(tried.into_iter().map(|(key, reason)| {
+                        let (object, is_blocked) =
+                            reason.unwrap_or_else(|| ("a unique index".to_owned(), true));
+                        Misfit { key, object, is_blocked }
+                    }));
+                }
+            }
+            Written::SomeDoNotFit | Written::CheckedLater => {
+                misfits.extend(one_by_one(session, shadow, &statement, open, attempted()).await?);
+            }
         }
     }
     note(session, shadow, back, keys, &misfits).await.doing(attempted)?;
@@ -97,6 +115,57 @@ async fn all_fit(
     Ok(fits)
 }
 
+/// What came of rows that were written without those that others block.
+enum Written {
+    /// All but these, which keep their old rows.
+    AllBut(Vec<Key>),
+    /// Nothing was written: some rows do not fit, whatever other rows hold.
+    SomeDoNotFit,
+    /// Nothing was written: the server finds out later that rows are in each other's way.
+    CheckedLater,
+}
+
+/// Refreshes the rows that no other row blocks. A blocked one keeps its old row, and that may block
+/// others.
+async fn around(
+    session: &Session,
+    shadow: &ShadowFacts,
+    statement: &str,
+    mut open: Vec<&Key>,
+    attempted: String,
+) -> Result<Written> {
+    let left_out = sql::left_out(&shadow.layout);
+    let mut blocked: Vec<Key> = Vec::new();
+    while !open.is_empty() {
+        session.run(&sql::savepoint("fit")).await.doing(&attempted)?;
+        if let Err(error) = write(session, shadow, statement, &open).await {
+            session.run(&sql::roll_back_to("fit")).await.doing(&attempted)?;
+            if error::is_checked_later(&error) {
+                return Ok(Written::CheckedLater);
+            }
+            misfit_of(shadow, &error).ok_or_else(|| error::of(&attempted, &error))?;
+            return Ok(Written::SomeDoNotFit);
+        }
+        let keys: Vec<Key> = open.iter().map(|key| (*key).clone()).collect();
+        let set = values::one_set(&keys, &shadow.layout);
+        let rows = session.query(&left_out, &set.parameters()).await.doing(&attempted)?;
+        if rows.is_empty() {
+            session.run(&sql::release("fit")).await.doing(&attempted)?;
+            break;
+        }
+        session.run(&sql::roll_back_to("fit")).await.doing(&attempted)?;
+        let width = shadow.layout.keys.len();
+        let found: HashSet<Key> = rows.iter().map(|row| values::of_row(row, 0, width)).collect();
+        let tried = open.len();
+        open.retain(|key| !found.contains(*key));
+        if open.len() == tried {
+            return Ok(Written::CheckedLater);
+        }
+        blocked.extend(found);
+    }
+    Ok(Written::AllBut(blocked))
+}
+
 /// Returns the rows that do not fit whatever other rows hold. Changes nothing.
 async fn unfit(
     session: &Session,
@@ -105,6 +174,22 @@ async fn unfit(
     keys: &[&Key],
     attempted: String,
 ) -> Result<Vec<Misfit>> {
+    let tried = alone(session, shadow, statement, keys, attempted).await?;
+    let unfit = tried.into_iter().filter_map(|(key, reason)| {
+        let (object, is_blocked) = reason.filter(|(_, is_blocked)| !is_blocked)?;
+        Some(Misfit { key, object, is_blocked })
+    });
+    Ok(unfit.collect())
+}
+
+/// Tries each row alone, and returns why it does not fit. Changes nothing.
+async fn alone(
+    session: &Session,
+    shadow: &ShadowFacts,
+    statement: &str,
+    keys: &[&Key],
+    attempted: String,
+) -> Result<Vec<(Key, Option<(String, bool)>)>> {
     let (begin, end) = (sql::savepoint("fit"), sql::roll_back_to("fit"));
     let tries = keys.iter().map(|key| async {
         let key = [*key];
@@ -114,16 +199,17 @@ async fn unfit(
                 .await;
         begun.and(ended).map(|()| written)
     });
-    let mut misfits = Vec::new();
+    let mut outcomes = Vec::new();
     for (key, outcome) in keys.iter().zip(join_all(tries).await) {
-        let Err(error) = outcome.doing(&attempted)? else { continue };
-        let (object, is_blocked) =
-            misfit_of(shadow, &error).ok_or_else(|| error::of(&attempted, &error))?;
-        if !is_blocked {
-            misfits.push(Misfit { key: (*key).clone(), object, is_blocked });
-        }
+        let reason = match outcome.doing(&attempted)? {
+            Ok(_) => None,
+            Err(error) => {
+                Some(misfit_of(shadow, &error).ok_or_else(|| error::of(&attempted, &error))?)
+            }
+        };
+        outcomes.push(((*key).clone(), reason));
     }
-    Ok(misfits)
+    Ok(outcomes)
 }
 
 /// Refreshes row by row, as long as another one fits. Returns those that others block.

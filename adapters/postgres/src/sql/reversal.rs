@@ -108,6 +108,32 @@ pub(crate) fn return_keys(layout: &Layout, back: &Back) -> String {
     )
 }
 
+/// The same, but leaves out rows for which another row of the old table is in the way.
+pub(crate) fn return_free_keys(layout: &Layout, back: &Back) -> String {
+    format!("{} ON CONFLICT DO NOTHING", return_keys(layout, back))
+}
+
+/// Those of the given keys whose rows the old table lacks. The altered table's alias may be `t` too,
+/// so no condition names both.
+pub(crate) fn left_out(layout: &Layout) -> String {
+    let (old, new) = (shadow_keys(layout), alias_keys(layout));
+    let is_in = match layout.operator("=").as_str() {
+        "=" => "IN".to_owned(),
+        equal => format!("{equal} ANY"),
+    };
+    format!(
+        "SELECT {keys} FROM ONLY {source} AS {alias} WHERE {given} AND NOT (({keys}) {is_in} (
+            SELECT {old_keys} FROM {shadow} AS t WHERE {kept}))",
+        keys = list(new.iter().cloned()),
+        source = layout.source,
+        alias = layout.alias,
+        given = among(&new, layout, 1),
+        old_keys = list(old.iter().cloned()),
+        shadow = layout.shadow_rows(),
+        kept = among(&old, layout, 1),
+    )
+}
+
 /// The value that returns to the old table. An old value stays if it still becomes the new one. A
 /// value that would not become itself again does not fit: it is then cast to a number from words
 /// that name the column.
