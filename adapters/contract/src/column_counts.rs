@@ -12,6 +12,8 @@ pub struct ColumnCounts {
     /// Ranges of rows in which the least or the greatest value is another one than before. None if
     /// the two cannot be compared.
     pub ends_moved: Option<u64>,
+    /// Rows that differed when they were counted, because their change was not refreshed yet.
+    pub differing: u64,
 }
 
 /// How many values there are of a kind.
@@ -36,6 +38,7 @@ impl ColumnCounts {
             (before, more) => *before = before.or(*more),
         }
         self.ends_moved = both(self.ends_moved, more.ends_moved);
+        self.differing += more.differing;
     }
 
     /// Adds the counts of a range to those of the ranges before, column by column.
@@ -73,6 +76,7 @@ mod tests {
             before: Some(after),
             after,
             ends_moved: Some(nulls.min(1)),
+            differing: nulls,
         }
     }
 
@@ -86,5 +90,6 @@ mod tests {
         assert_eq!((all[0].before, all[0].after), (Some(wanted), wanted));
         assert_eq!((all[0].ends_moved, all[1].ends_moved), (Some(1), Some(2)));
         assert_eq!(all[1].after.distinct, None);
+        assert_eq!((all[0].differing, all[1].differing), (2, 2));
     }
 }

@@ -60,7 +60,10 @@ pub(crate) async fn compare_chunk(
         return Err(Error::fatal(attempted, "the shadow holds a row of the source more than once"));
     }
     let columns = match held {
-        Some(held) => counts_of(&mapping, (&answers[0], rows), (&answers[1], held)),
+        Some(held) => {
+            let differing = differing.len() as u64;
+            counts_of(&mapping, (&answers[0], rows), (&answers[1], held), differing)
+        }
         None => Vec::new(),
     };
     Ok(Comparison { rows, differing, columns })
@@ -75,6 +78,7 @@ fn counts_of(
     mapping: &ColumnMapping,
     (before, rows): (&[Cells], u64),
     (after, held): (&[Cells], u64),
+    differing: u64,
 ) -> Vec<ColumnCounts> {
     let cell = |answer: &[Cells], at: usize| answer.first()?.get(at).and_then(number);
     let values = |answer: &[Cells], at: usize, rows: u64| {
@@ -89,6 +93,7 @@ fn counts_of(
             before: values(before, at, rows),
             after: values(after, at, held).unwrap_or_default(),
             ends_moved: ends.map(|(before, after)| u64::from(before != after)),
+            differing,
         }
     };
     sql::counts::counted(mapping).into_iter().enumerate().map(counts).collect()

@@ -70,6 +70,7 @@ fn counts_of(
             before: values(at, in_source),
             after: values(at + 3, number(first).unwrap_or_default()).unwrap_or_default(),
             ends_moved: number(at + 6),
+            differing: row.get::<_, Option<Raw<'_>>>(1).is_some().into(),
         }
     };
     counted.iter().enumerate().map(counts).collect()
