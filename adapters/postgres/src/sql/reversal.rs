@@ -113,8 +113,8 @@ pub(crate) fn return_free_keys(layout: &Layout, back: &Back) -> String {
     format!("{} ON CONFLICT DO NOTHING", return_keys(layout, back))
 }
 
-/// Those of the given keys whose rows the old table lacks. The altered table's alias may be `t` too,
-/// so no condition names both.
+/// Those of the given keys whose rows the old table lacks. The altered table's alias may be `t`
+/// too, so no condition names both.
 pub(crate) fn left_out(layout: &Layout) -> String {
     let (old, new) = (shadow_keys(layout), alias_keys(layout));
     let is_in = match layout.operator("=").as_str() {
